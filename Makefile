@@ -1,0 +1,73 @@
+# `make help` lists the targets. Everything runs in .venv, which any target makes first.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+READY := .venv/.ready
+MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+EDITABLE := $(foreach member,$(MEMBERS),-e ./$(patsubst %/pyproject.toml,%,$(member)))
+NOT_OURS := $(foreach name,cli dialogue model-gateway plugin-sdk plugins protos servicekit,--no-emit-package clawdbot-$(name))
+BUF := npx --yes @bufbuild/buf@1.75.0
+
+.PHONY: help setup run chat test test-integration lint fix types protos protos-check protos-lint bench check lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## Make .venv with everything in it (every other target does so too)
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Clawdbot needs Python 3.11 or newer; set PYTHON=…" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): requirements.txt $(MEMBERS) | $(BIN)/uv
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
+	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
+	@touch $@
+
+run: $(READY)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
+	@exec $(BIN)/clawdbot up $(ARGS)
+
+chat: $(READY)  ## Talk to the suite (ARGS="--flow book_table …")
+	@$(BIN)/clawdbot chat $(ARGS)
+
+test: $(READY)  ## Run the tests (ARGS="-k name …")
+	@$(BIN)/python -m pytest -m "not integration" $(ARGS)
+
+test-integration: $(READY)  ## Run the tests with foreign tools and killed processes
+	@$(BIN)/python -m pytest -m integration $(ARGS)
+
+lint: $(READY)  ## Check style and the architecture's import rules
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/lint-imports --no-logo
+
+fix: $(READY)  ## Mend what lint complains of, where it can be
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+types: $(READY)  ## Check the types of libs and services
+	@$(BIN)/mypy $(wildcard libs/*/src/clawdbot_*) $(wildcard services/*/src/clawdbot_*)
+
+protos: $(READY)  ## Generate libs/protos/src from protos/
+	@$(BIN)/python tools/generate_protos.py
+
+protos-check: $(READY)  ## Fail when the generated code is stale
+	@$(BIN)/python tools/generate_protos.py --check
+
+protos-lint:  ## Check the contracts' style with buf
+	@if command -v npx >/dev/null; then cd protos && $(BUF) lint; else echo "SKIPPED protos-lint: buf needs node and npm, and npx was not found" >&2; fi
+
+bench: $(READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
+	@$(BIN)/python -m tests.bench $(ONLY)
+
+check: lint types protos-check protos-lint test test-integration  ## All that CI runs
+
+lock: $(READY)  ## Resolve the dependencies anew into requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		$(NOT_OURS) --group dev pyproject.toml $(MEMBERS) --output-file requirements.txt
+
+clean:  ## Remove .venv and everything that was built
+	@rm -rf .venv build

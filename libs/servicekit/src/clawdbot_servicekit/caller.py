@@ -1,0 +1,38 @@
+"""Who calls: set once for each call by the server, read wherever it matters.
+
+Each call runs in a task of its own, so the context variable needs no reset.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+DEFAULT_TENANT = "default"
+"""The tenant of everybody while no keys are configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a call is made for. The tenant comes from the key, never from a field."""
+
+    tenant: str = DEFAULT_TENANT
+    key_id: str = ""
+    """Public part of the key; empty while no keys are configured."""
+    scopes: frozenset[str] = frozenset()
+    """What the key may do; empty means everything."""
+    service: bool = False
+    """True for another Clawdbot service, which speaks for the tenant that it names."""
+
+
+_current: ContextVar[Caller] = ContextVar("caller", default=Caller())  # noqa: B039 - frozen
+
+
+def current_caller() -> Caller:
+    """Whom the running call is made for."""
+    return _current.get()
+
+
+def enter_caller(caller: Caller) -> None:
+    """Says whom this task works for from now on. For servers, and for work that outlives its call."""
+    _current.set(caller)

@@ -1,0 +1,35 @@
+"""How long the running call may still take.
+
+The server sets an absolute deadline for each call; work below asks what remains, and gives each outgoing call what
+remains less a margin, so that the callee gives up first and its answer still arrives.
+"""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+
+MARGIN = 0.05
+"""Seconds kept back from an outgoing call, for the way back."""
+
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def enter_deadline(seconds: float | None) -> None:
+    """Says that this task has so many seconds from now on; None for no limit."""
+    _deadline.set(None if seconds is None else time.monotonic() + seconds)
+
+
+def remaining() -> float | None:
+    """Seconds left, never below 0; None where there is no limit."""
+    deadline = _deadline.get()
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def outgoing(ceiling: float | None = None) -> float | None:
+    """The timeout in seconds for a call made on behalf of this one, at most `ceiling`."""
+    left = remaining()
+    if left is None:
+        return ceiling
+    budget = max(0.0, left - MARGIN)
+    return budget if ceiling is None else min(budget, ceiling)

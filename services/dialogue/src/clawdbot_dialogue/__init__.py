@@ -1,0 +1,1 @@
+"""The dialogue service: a finite state machine drives durable multi-turn conversations."""

@@ -1,0 +1,1 @@
+"""The model gateway: one standard request and reply for every language model."""

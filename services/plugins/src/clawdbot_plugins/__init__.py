@@ -1,0 +1,1 @@
+"""The plugin service: tools and hooks that others add to Clawdbot."""
