@@ -1,0 +1,48 @@
+"""`make bench [ONLY=name]`: prints one row for each figure and writes build/bench/NAME.json."""
+
+from __future__ import annotations
+
+import sys
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import gateway_unary, idle_memory, inprocess_channel, start
+from tests.bench.harness import Figure
+
+BENCHES = {
+    "start": start.measure,
+    "idle_memory": idle_memory.measure,
+    "inprocess_channel": inprocess_channel.measure,
+    "gateway_unary": gateway_unary.measure,
+}
+
+
+def number(value: float | None) -> str:
+    """Three digits that matter."""
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def row(figure: Figure) -> tuple[str, ...]:
+    """The figure's cells."""
+    verdict = {True: "yes", False: "no", None: ""}[figure.holds]
+    cells = (figure.name, number(figure.ours), number(figure.against), figure.unit, number(figure.ratio))
+    return (*cells, figure.goal, verdict)
+
+
+def main(only: list[str]) -> None:
+    """Runs the benches that were named, or all."""
+    unknown = set(only) - set(BENCHES)
+    if unknown:
+        sys.exit(f"no bench called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
+    table = Table("name", "ours", "against", "unit", "ratio", "goal", "holds")
+    for name in only or BENCHES:
+        figure = uvloop.run(BENCHES[name]())
+        figure.write()
+        table.add_row(*row(figure))
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

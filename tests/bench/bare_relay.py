@@ -1,0 +1,65 @@
+"""The gateway's floor: grpc.aio, aiohttp and the JSON in between, and nothing else.
+
+It speaks the gateway's own Generate, so that one load generator drives both. Run as a script with the backend's URL it
+prints its port and serves until it is ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import aiohttp
+import grpc.aio
+import orjson
+import uvloop
+from clawdbot.common.v1 import finish_reason_pb2, message_pb2, usage_pb2
+from clawdbot.model_gateway.v1 import generation_pb2, model_gateway_service_pb2_grpc
+
+ROLES = {message_pb2.ROLE_SYSTEM: "system", message_pb2.ROLE_USER: "user", message_pb2.ROLE_ASSISTANT: "assistant"}
+
+
+class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
+    """Generate, by hand."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = f"{url}/chat/completions"
+
+    async def Generate(self, request, context):
+        body = {
+            "model": request.model,
+            "messages": [
+                {"role": ROLES[message.role], "content": message.parts[0].text} for message in request.messages
+            ],
+        }
+        headers = {"content-type": "application/json"}
+        async with self._session.post(self._url, data=orjson.dumps(body), headers=headers) as answer:
+            reply = orjson.loads(await answer.read())
+        choice = reply["choices"][0]
+        usage = reply["usage"]
+        return generation_pb2.GenerateResponse(
+            message=message_pb2.Message(
+                role=message_pb2.ROLE_ASSISTANT, parts=[message_pb2.Part(text=choice["message"]["content"])]
+            ),
+            finish_reason=finish_reason_pb2.FINISH_REASON_STOP,
+            raw_finish_reason=choice["finish_reason"],
+            usage=usage_pb2.Usage(
+                input_tokens=usage["prompt_tokens"], output_tokens=usage["completion_tokens"]
+            ),
+            model=reply["model"],
+        )
+
+
+async def main(url: str) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as session:
+        server = grpc.aio.server()
+        model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(Relay(session, url), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        print(port, flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1]))

@@ -1,0 +1,117 @@
+"""How a figure is made: rounds of ours and of what it is held against, interleaved, and their medians.
+
+Absolute figures on shared machines drift; the ratio of two things measured in one run says more. Where there are two
+CPUs the server under test has one and the load has the other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+OUTPUT = Path("build") / "bench"
+ROUNDS = 5
+"""Rounds of each side; the median is reported."""
+CPUS = sorted(os.sched_getaffinity(0))
+SERVER_CPU = CPUS[0]
+LOAD_CPU = CPUS[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table and one file under build/bench."""
+
+    name: str
+    ours: float
+    unit: str
+    against: float | None = None
+    """The same measure of the floor or the peer; None where the goal is absolute."""
+    ratio: float | None = None
+    goal: str = ""
+    holds: bool | None = None
+    """Whether the goal is met; None where there is none yet."""
+    conditions: dict[str, object] = field(default_factory=dict)
+
+    def write(self) -> None:
+        """Writes build/bench/NAME.json."""
+        OUTPUT.mkdir(parents=True, exist_ok=True)
+        path = OUTPUT / f"{self.name}.json"
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+
+def conditions(**extra: object) -> dict[str, object]:
+    """What a reader needs to judge a figure."""
+    return {
+        "cpus": len(CPUS),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "grpcio": version("grpcio"),
+        "rounds": ROUNDS,
+        **extra,
+    }
+
+
+def pin(cpu: int) -> Callable[[], None]:
+    """For subprocess's preexec_fn: binds the child to one CPU before it loads anything."""
+    return lambda: os.sched_setaffinity(0, {cpu})
+
+
+def spawn(*arguments: str, cpu: int = SERVER_CPU, **environment: str) -> subprocess.Popen[str]:
+    """Starts `python arguments…` bound to a CPU, its first line of output readable."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+        preexec_fn=pin(cpu),
+    )
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Ends a process, kindly first."""
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, in MiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(f"process {pid} has no VmRSS: it has ended")
+
+
+async def interleave(
+    ours: Callable[[], Awaitable[float]], against: Callable[[], Awaitable[float]]
+) -> tuple[float, float]:
+    """Runs both by turns and returns the median of each. The first round of each is a warm-up."""
+    mine, theirs = [], []
+    for _ in range(ROUNDS + 1):
+        mine.append(await ours())
+        theirs.append(await against())
+    return statistics.median(mine[1:]), statistics.median(theirs[1:])
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._start
