@@ -1,0 +1,13 @@
+"""Ports for processes that must be told one before they start."""
+
+from __future__ import annotations
+
+import socket
+
+
+def free_port() -> int:
+    """A port that was free a moment ago. Servers inside the test bind port 0 instead."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
