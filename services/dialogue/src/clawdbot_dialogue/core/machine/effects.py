@@ -1,0 +1,130 @@
+"""What the machine wants done, in order: its outputs.
+
+The driver carries them out one after the other. CallTool and Generate are always the last of a step: the machine then
+waits for ToolReturned, GenerationFinished or GenerationFailed with the same id. Ids are unique within a session and the
+same on every replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from clawdbot_dialogue.core.understanding.commands import Command
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """What the person's message was taken to mean, refused commands included. At most one a step, always first."""
+
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateEntered:
+    """The conversation is now in this state; also told when a digression is over and its caller goes on."""
+
+    flow: str
+    state: str
+    """Dotted path where states nest."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotChanged:
+    """A slot of the flow that is running has a new value; None: it was cleared."""
+
+    slot: str
+    value: object
+    """JSON-able: dates as "2026-12-01", times as "19:30"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A reply for the person, whole: templates are already filled in."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOff:
+    """A person takes over. The snapshot's status is "handed_off" until the event "handoff.return"."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The conversation is over; every later event is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Give TimerFired(timer_id) when so many seconds have passed. At most one timer is set at a time."""
+
+    timer_id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """The timer is no longer wanted; firing it all the same is harmless."""
+
+    timer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallTool:
+    """Call a tool and answer with ToolReturned."""
+
+    call_id: str
+    tool: str
+    """ "plugin.tool"."""
+    arguments: Mapping[str, object]
+    """JSON-able."""
+    effect: Literal["none", "repeatable", "once"]
+    """none: reads only; repeatable: may be made again after a crash; once: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Let the model answer what was said, and give GenerationFinished or GenerationFailed.
+
+    The driver sends its transcript with the instructions as the system's word, shows the text as it comes, and runs
+    the model's tool calls, which may name these tools only.
+    """
+
+    generation_id: str
+    model: str
+    """A gateway alias or "backend/model"."""
+    instructions: str
+    tools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A declared failure inside the machine. The session stays usable and waits for the person.
+
+    Reasons: FLOW_LOOP (more micro-steps in a row than allowed), NO_TRANSITION (no `next` held), TOOL_FAILED (and no
+    `on_error` took it), GENERATION_FAILED (likewise), STILL_WAITING (a message came while a tool or the model was at
+    work; it was not looked at), ARGUMENT_FAILED (a call's argument could not be computed).
+    """
+
+    reason: str
+    message: str
+    """One sentence."""
+
+
+Effect: TypeAlias = (
+    Understood
+    | StateEntered
+    | SlotChanged
+    | Say
+    | HandOff
+    | Ended
+    | SetTimer
+    | CancelTimer
+    | CallTool
+    | Generate
+    | Failed
+)

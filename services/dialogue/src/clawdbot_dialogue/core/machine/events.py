@@ -1,0 +1,79 @@
+"""What can happen to a conversation: the machine's inputs.
+
+Frozen and JSON-able, so that a conversation can be written down and replayed. The driver (the turn engine, the
+conversation runner) makes them; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first event of a session: enters the flow's initial state. Given again later it is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserSaid:
+    """A person's message. What it means is worked out inside the step, by rules, from `text` and `now` alone."""
+
+    text: str
+    """The text parts of the message, joined by line breaks."""
+    now: datetime
+    """When it was said, in the person's time zone where that is known (the tzinfo itself is not read): it decides
+    what "tomorrow" means."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventReceived:
+    """Something that nobody said: a payment, an agent's return ("handoff.return")."""
+
+    name: str
+    data: Mapping[str, object]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReturned:
+    """The end of the call that the last CallTool began. A call_id that is not waited for is ignored."""
+
+    call_id: str
+    result: object
+    """The JSON value that guards and templates see as `result`; for an error, what is known about it."""
+    is_error: bool
+    unknown: bool = False
+    """True when a crash hid whether the call took place; takes the `on_error: unknown` (or `any`) transition."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished:
+    """The model has written its reply. The driver showed it already; the machine never repeats it."""
+
+    generation_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailed:
+    """The model could not write; takes the state's `on_error` transition, else the machine apologises and waits."""
+
+    generation_id: str
+    reason: str
+    """UPPER_SNAKE, as in google.rpc.ErrorInfo."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer set by SetTimer is due. An id that is not set any more is ignored, so a late one does no harm."""
+
+    timer_id: str
+
+
+Event: TypeAlias = (
+    Started | UserSaid | EventReceived | ToolReturned | GenerationFinished | GenerationFailed | TimerFired
+)
