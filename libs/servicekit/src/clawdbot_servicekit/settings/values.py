@@ -1,0 +1,149 @@
+"""The kinds of value a configuration is made of: durations, sizes, secrets, paths and sections.
+
+They turn what a person writes ("30s", "4MiB") into plain numbers; they know nothing of any service.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+UNITS_OF_TIME: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS_OF_SIZE: Final = {
+    "": 1,
+    "b": 1,
+    **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
+    **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
+}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+
+
+def seconds(value: object) -> object:
+    """Seconds from "30s", "1m30s", "250ms" or a plain number; anything else is left for pydantic to refuse.
+
+    Raises:
+        ValueError: for text that is no duration.
+    """
+    if isinstance(value, bool):
+        raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")  # noqa: TRY004 - pydantic's way
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * UNITS_OF_TIME[unit] for number, unit in parts)
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)") from None
+
+
+def size(value: object) -> object:
+    """Bytes from "4MiB", "500kB" or a plain number; anything else is left for pydantic to refuse.
+
+    Raises:
+        ValueError: for text that is no size.
+    """
+    if isinstance(value, bool):
+        raise ValueError("expected a size such as 4MiB, 500kB or 1048576 (bytes)")  # noqa: TRY004 - pydantic's way
+    if not isinstance(value, str):
+        return value
+    match = _SIZE.fullmatch(value.strip().lower())
+    if match is None or match[2] not in UNITS_OF_SIZE:
+        raise ValueError("expected a size such as 4MiB, 500kB or 1048576 (bytes)")
+    return int(float(match[1]) * UNITS_OF_SIZE[match[2]])
+
+
+def near(path: Path, info: ValidationInfo) -> Path:
+    """The path, a relative one counted from the folder of the configuration file, `~` expanded."""
+    path = path.expanduser()
+    folder = folder_of(info)
+    return folder / path if folder else path
+
+
+def folder_of(info: ValidationInfo) -> Path | None:
+    """The folder of the configuration file that is being read; None where there is no file."""
+    folder = (info.context or {}).get("folder")
+    return folder if isinstance(folder, Path) else None
+
+
+Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+"""A span of time: "30s", "10m", "1m30s", "250ms" or a number of seconds; a float of seconds in the code."""
+
+Bytes = Annotated[int, BeforeValidator(size), Field(ge=0)]
+"""A size: "4MiB", "500kB" or a number; an int of bytes in the code."""
+
+ConfigPath = Annotated[Path, AfterValidator(near)]
+"""A path; a relative one starts at the configuration file's folder, or here where there is no file."""
+
+Secret = SecretStr
+"""A text that is never shown. In a Section it may be given as a file: `api_key_file: /run/secrets/key`."""
+
+
+class Section(BaseModel):
+    """Part of a configuration: frozen, unknown keys refused, each secret also readable from `<key>_file`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values: Any, info: ValidationInfo) -> Any:
+        if not isinstance(values, dict):
+            return values
+        taken = dict(values)
+        for name in cls.secret_fields():
+            file_key = f"{name}_file"
+            if file_key in taken and file_key not in cls.model_fields:
+                if taken.get(name) is not None:
+                    raise PydanticCustomError(
+                        "secret_file", "give {other} or {key}, not both", {"key": file_key, "other": name}
+                    )
+                taken[name] = read_secret(file_key, taken.pop(file_key), folder_of(info))
+        return taken
+
+    @classmethod
+    def secret_fields(cls) -> tuple[str, ...]:
+        """The names of the fields that hold a Secret."""
+        return tuple(
+            name
+            for name, field in cls.model_fields.items()
+            if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+        )
+
+
+def read_secret(key: str, value: object, folder: Path | None) -> str:
+    """The text of a secret's file without its last line break.
+
+    Raises:
+        PydanticCustomError: when it cannot be read or is empty; names the file, never its content.
+    """
+    if not isinstance(value, str | Path):
+        raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})
+    path = Path(value).expanduser()
+    path = folder / path if folder else path
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PydanticCustomError(
+            "secret_file",
+            "cannot read {path}: {reason}",
+            {"key": key, "path": str(path), "reason": reason or "unreadable"},
+        ) from None
+    if not text:
+        raise PydanticCustomError("secret_file", "{path} is empty", {"key": key, "path": str(path)})
+    return text
