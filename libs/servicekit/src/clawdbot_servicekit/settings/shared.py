@@ -28,6 +28,11 @@ METRICS_OFFSET: Final = 9464 - 8080
 """9464 is the usual port of OpenTelemetry's Prometheus exporter; a service alone uses the ones after it."""
 
 
+Scope = Literal[
+    "dialogue", "dialogue.admin", "models", "models.admin", "plugins", "plugins.admin", "tools", "hooks"
+]
+"""What a key may be limited to; identity.SCOPES says which methods each opens."""
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 """0 means any free port."""
 
@@ -68,8 +73,8 @@ class ApiKeySettings(Section):
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
     """Public name, for logs."""
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
-    scopes: frozenset[str] = frozenset()
-    """What it may do (identity.SCOPES lists the names). Empty: everything."""
+    scopes: frozenset[Scope] = frozenset()
+    """What it may do; empty: everything. "models.admin" contains "models"."""
     key: Secret | None = None
     """The key itself; better give its file (key_file) or its SHA-256."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None

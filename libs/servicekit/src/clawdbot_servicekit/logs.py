@@ -1,0 +1,117 @@
+"""Logs: one line per event on stderr, JSON or for people, redacted whoever wrote it.
+
+structlog and the standard library's loggers end in the same processors: no library can slip a secret past.
+Nothing is configured by importing this.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from types import TracebackType
+from typing import Final, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from clawdbot_servicekit.redaction import Redactor
+from clawdbot_servicekit.settings.shared import TelemetrySettings
+
+LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+OWN_WORDS: Final = frozenset({"level", "timestamp", "logger", "method", "code"})
+"""Fields that this process fills from its own tables: searching them on every line buys nothing."""
+
+
+def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO | None = None) -> None:
+    """Sets up logging for the process. Called once, before anything else logs.
+
+    Args:
+        telemetry: level and form.
+        redactor: what hides secrets; it should know the configured ones.
+        stream: where lines go; stderr when left out.
+    """
+    stream = sys.stderr if stream is None else stream
+    level = LEVELS[telemetry.log_level]
+    people = telemetry.log_format == "console" or (telemetry.log_format == "auto" and stream.isatty())
+    common: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redaction(redactor),
+    ]
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        if people
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, *common, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *names: _Writer(stream, *names),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.contextvars.merge_contextvars, *common],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+    root.addHandler(handler)
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    _log_uncaught()
+
+
+def redaction(redactor: Redactor) -> Processor:
+    """The processor that hides secrets in every field of an event, the text of an exception included."""
+
+    def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        for key, value in event.items():
+            if key not in OWN_WORDS and not key.startswith("_"):
+                event[key] = redactor.item(key, value)
+        return event
+
+    return redact
+
+
+class _Writer(structlog.WriteLogger):
+    """A logger that knows its name, so that the line can say it."""
+
+    def __init__(self, stream: TextIO, name: str = "clawdbot") -> None:
+        super().__init__(stream)
+        self.name = name
+
+
+def _log_uncaught() -> None:
+    """Python prints what nobody caught as it is; this sends it through the redaction as well."""
+
+    def main_thread(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            sys.__excepthook__(kind, error, trace)
+            return
+        _report(kind, error, trace)
+
+    def other_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None:
+            _report(args.exc_type, args.exc_value, args.exc_traceback)
+
+    sys.excepthook = main_thread
+    threading.excepthook = other_thread
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    structlog.get_logger(__name__).critical("uncaught", exc_info=(kind, error, trace))

@@ -1,0 +1,191 @@
+"""Prometheus metrics of a server, and the one endpoint that shows them.
+
+Names follow OpenTelemetry's semantic conventions in Prometheus' spelling; this module is the place where they are.
+Registries are handed in, never the library's global one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+from wsgiref.simple_server import WSGIServer
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from clawdbot_servicekit.faults import StartupError
+
+CALL_BUCKETS: Final = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+"""Seconds; finer at the low end than OpenTelemetry's, since a cached answer takes about a millisecond."""
+
+SAMPLE_PERIOD: Final = 0.5
+"""Seconds between two looks at the loop, the collector and the calls in flight."""
+
+
+class Metrics:
+    """What a server counts, in one registry."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        ProcessCollector(registry=self.registry)
+        self._durations = Histogram(
+            "rpc_server_call_duration_seconds",
+            "How long calls took, by method and status.",
+            ("rpc_method", "rpc_response_status_code"),
+            buckets=CALL_BUCKETS,
+            registry=self.registry,
+        )
+        self._children: dict[tuple[str, str], Histogram] = {}
+        self._in_flight = Gauge(
+            "rpc_server_calls_in_flight",
+            "Calls being worked on.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self._lag = Gauge(
+            "clawdbot_event_loop_lag_seconds",
+            "How late the event loop woke a timer, in the last half second.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._longest_pause = Gauge(
+            "clawdbot_gc_longest_pause_seconds",
+            "The longest stop for garbage collection since the start.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._applications = Gauge(
+            "clawdbot_application_ready",
+            "1 while the dependencies of an application answer.",
+            ("application",),
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+
+    def call(self, method: str, code: str, seconds: float) -> None:
+        """Counts one finished call. Method and code come from our own tables, so labels are few."""
+        child = self._children.get((method, code))
+        if child is None:
+            child = self._durations.labels(method.lstrip("/"), code)
+            self._children[method, code] = child
+        child.observe(seconds)
+
+    def ready(self, application: str, ready: bool) -> None:  # noqa: FBT001 - a reading, not a switch
+        """Notes whether an application is ready."""
+        self._applications.labels(application).set(float(ready))
+
+    async def sample(self, in_flight: Callable[[], int]) -> None:
+        """Watches loop, garbage collection and calls in flight until cancelled."""
+        pauses = _Pauses()
+        gc.callbacks.append(pauses)
+        try:
+            while True:
+                due = time.perf_counter() + SAMPLE_PERIOD
+                await asyncio.sleep(SAMPLE_PERIOD)
+                self._lag.set(max(0.0, time.perf_counter() - due))
+                self._longest_pause.set(pauses.longest)
+                self._in_flight.set(in_flight())
+        finally:
+            gc.callbacks.remove(pauses)
+
+
+class _Pauses:
+    """Called by the collector before and after it runs."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._begun = 0.0
+
+    def __call__(self, phase: str, info: Mapping[str, int]) -> None:
+        del info
+        now = time.perf_counter()
+        if phase == "start":
+            self._begun = now
+        else:
+            self.longest = max(self.longest, now - self._begun)
+
+
+class Restarts:
+    """What the supervisor of several workers counts, and the registry in which all of them appear."""
+
+    def __init__(self, folder: Path) -> None:
+        """Args: folder: where the workers leave their numbers (PROMETHEUS_MULTIPROC_DIR)."""
+        self.registry = CollectorRegistry()
+        MultiProcessCollector(self.registry, path=str(folder))
+        self._restarts = Counter(
+            "clawdbot_worker_restarts",
+            "Workers that were started anew, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+
+    def count(self, reason: str) -> None:
+        """One restart: "died" or "stuck"."""
+        self._restarts.labels(reason).inc()
+
+
+class Endpoint:
+    """GET /metrics, on a thread of its own, so that a stuck loop can still be seen."""
+
+    def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
+        self._server = server
+        self._thread = thread
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.server_port)
+
+    @classmethod
+    def open(cls, registry: CollectorRegistry, host: str, port: int, usual: int) -> Endpoint:
+        """Listens.
+
+        Args:
+            registry: what to show.
+            host: address to listen on.
+            port: 0 for any free one.
+            usual: the default; when that is what is asked for and is taken, any free one does.
+
+        Raises:
+            StartupError: when a port that was asked for is taken.
+        """
+        try:
+            return cls(*start_http_server(port, host, registry))
+        except OSError as error:
+            if port != usual:
+                raise StartupError(
+                    f"The metrics port {port} on {host} cannot be had: {error.strerror}. Choose another: "
+                    f"CLAWDBOT_TELEMETRY__METRICS_PORT={port + 1}."
+                ) from None
+        endpoint = cls(*start_http_server(0, host, registry))
+        structlog.get_logger(__name__).warning("metrics_port_taken", port=port, instead=endpoint.port)
+        return endpoint
+
+    def close(self) -> None:
+        """Stops listening; waits for the thread."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,139 @@
+"""Takes out of any text what must not leave the process: keys, passwords, e-mail, phone and card numbers.
+
+One compiled pattern does it, so that it can sit on every log line. It errs on the side of hiding too much;
+doing it twice changes nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, SecretStr
+
+MARK: Final = "[redacted]"
+
+SHORTEST_SECRET: Final = 8
+"""Configured values shorter than this are not searched for: they would be found inside ordinary words."""
+
+SENSITIVE_KEYS: Final = frozenset(
+    {
+        "api_key",
+        "api-key",
+        "apikey",
+        "authorization",
+        "client_secret",
+        "cookie",
+        "password",
+        "passwd",
+        "private_key",
+        "proxy-authorization",
+        "refresh_token",
+        "access_token",
+        "secret",
+        "service_token",
+        "set-cookie",
+        "x-api-key",
+        "x-goog-api-key",
+    }
+)
+"""Names whose value is hidden whatever it is, in structured events and in texts such as `api_key=…`."""
+
+_NAMES = "|".join(
+    re.escape(name).replace("_", "[_-]?") for name in sorted(SENSITIVE_KEYS, key=len, reverse=True)
+)
+
+_MARK = re.escape(MARK)
+_PATTERNS: Final = (
+    # A whole private key, as in a PEM file that ended up in an error text.
+    r"(?P<pem>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z))",
+    rf"(?P<named>(?i:\b(?:{_NAMES})\b[\"']?\s{{0,4}}[:=]\s{{0,4}}+[\"']?+(?:(?:bearer|basic)\s+)?+))(?!{_MARK})[^\s\"',;&}}\])]+",
+    r"(?P<scheme>(?i:\bbearer\s+))[A-Za-z0-9._~+/=-]{8,}",
+    r"(?P<userinfo>\b[a-z][a-z0-9+.-]{1,30}://)[^\s/@:]{0,128}+:[^\s/@]{1,256}(?=@)",
+    # Keys by their prefix: ours, OpenAI's and its imitators', Google, GitHub, GitLab, Slack, AWS, Hugging
+    # Face, Groq; and JSON Web Tokens.
+    (
+        r"(?P<token>\b(?:cb_[A-Za-z0-9]+_[A-Za-z0-9_-]{6,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}"
+        r"|gh[pousr]_[A-Za-z0-9]{16,}|glpat-[A-Za-z0-9_-]{16,}|xox[abeprs]-[A-Za-z0-9-]{10,}"
+        r"|A(?:KIA|SIA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{16,}|gsk_[A-Za-z0-9]{16,}"
+        r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*))"
+    ),
+    # The look-behind keeps it linear: it may start at the beginning of a word only.
+    r"(?P<email>(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})",
+    r"(?P<card>(?<![\w.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-]))",
+    # With a country code; three-three-four as in North America; eleven digits of a Chinese mobile.
+    (
+        r"(?P<phone>(?<![\w.])(?:\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}|\(?\d{3}\)?[ .-]\d{3}[ .-]\d{4}"
+        r"|1[3-9]\d{9})(?![\w-]|\.\d))"
+    ),
+)
+_KEPT: Final = ("named", "scheme", "userinfo")
+"""Groups that stand before what is hidden and stay."""
+
+
+class Redactor:
+    """Hides what must not be seen. Cheap to call, made once per process."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        """Args: secrets: exact values to hide besides what the patterns find."""
+        exact = sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len, reverse=True)
+        own = [f"(?P<exact>{'|'.join(map(re.escape, exact))})"] if exact else []
+        self._pattern = re.compile("|".join([*own, *_PATTERNS]))
+
+    def text(self, text: str) -> str:
+        """The text with a mark in the place of everything that must not be seen."""
+        return self._pattern.sub(_replacement, text)
+
+    def value(self, value: Any) -> Any:
+        """The same through dicts, lists and tuples; the values of sensitive keys are hidden whole."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bool | int | float) or value is None:
+            return value
+        if isinstance(value, Mapping):
+            return {self.value(key): self.item(key, inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.value(each) for each in value]
+        return self.text(value.decode("utf-8", "replace") if isinstance(value, bytes) else repr(value))
+
+    def item(self, key: Any, value: Any) -> Any:
+        """One entry of a mapping."""
+        if isinstance(key, str) and key.lower() in SENSITIVE_KEYS and value is not None:
+            return MARK
+        return self.value(value)
+
+
+def _replacement(match: re.Match[str]) -> str:
+    kind = match.lastgroup
+    if kind in _KEPT:
+        return f"{match[kind]}{MARK}"
+    if kind == "card" and not luhn(match[0]):
+        return match[0]
+    return MARK
+
+
+def luhn(text: str) -> bool:
+    """Whether the digits end in the check digit that payment cards bear (ISO/IEC 7812-1, annex B)."""
+    digits = [int(each) for each in text if each.isdigit()]
+    doubled = [each * 2 - 9 * (each > 4) for each in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def secrets_of(settings: BaseModel) -> Iterator[str]:
+    """Every secret that a settings model holds, at any depth."""
+    for value in dict(settings).values():
+        yield from _secrets_in(value)
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        yield from secrets_of(value)
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _secrets_in(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _secrets_in(each)
