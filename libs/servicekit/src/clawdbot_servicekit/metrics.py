@@ -1,7 +1,7 @@
 """Prometheus metrics of a server, and the one endpoint that shows them.
 
-Names follow OpenTelemetry's semantic conventions in Prometheus' spelling; this module is the place where they are.
-Registries are handed in, never the library's global one.
+Names follow OpenTelemetry's semantic conventions in Prometheus' spelling; this module is the place where they
+are. Registries are handed in, never the library's global one.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Metrics:
             self._children[method, code] = child
         child.observe(seconds)
 
-    def ready(self, application: str, ready: bool) -> None:  # noqa: FBT001 - a reading, not a switch
+    def ready(self, application: str, ready: bool) -> None:
         """Notes whether an application is ready."""
         self._applications.labels(application).set(float(ready))
 
@@ -134,7 +134,7 @@ class Restarts:
     def __init__(self, folder: Path) -> None:
         """Args: folder: where the workers leave their numbers (PROMETHEUS_MULTIPROC_DIR)."""
         self.registry = CollectorRegistry()
-        MultiProcessCollector(self.registry, path=str(folder))
+        MultiProcessCollector(self.registry, path=str(folder))  # type: ignore[no-untyped-call]
         self._restarts = Counter(
             "clawdbot_worker_restarts",
             "Workers that were started anew, by reason.",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.seat import Seat
 from clawdbot_servicekit.settings.document import Document
 
 PREFIX: Final = "CLAWDBOT_"
@@ -57,6 +58,11 @@ def place_of(name: str) -> tuple[str, ...]:
 def variable_of(place: tuple[str | int, ...]) -> str:
     """The variable that sets the place."""
     return PREFIX + "__".join(str(part) for part in place).upper()
+
+
+def worker_seat() -> Seat | None:
+    """This process's place under a supervisor, if it has one."""
+    return Seat.of(os.environ)
 
 
 def inherited(**more: str) -> dict[str, str]:
