@@ -38,7 +38,7 @@ OPERATOR_ERROR: Final = 2
 """Exit code for what an operator can mend."""
 
 YOUNG_OBJECTS: Final = 10_000
-"""Allocations before the collector looks at young objects. Python's 700 makes it run several times per call."""
+"""Allocations before the collector looks at young objects; Python's 700 is less than a call makes."""
 
 
 def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application]) -> NoReturn:
@@ -52,7 +52,7 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
         description="Serves until SIGTERM or Ctrl-C; settings come from a YAML file and CLAWDBOT_… variables."
     )
     parser.add_argument(
-        "--config", type=Path, help="the YAML file; default: $CLAWDBOT_CONFIG, else ./clawdbot.yaml"
+        "--config", type=Path, help="YAML file; default: $CLAWDBOT_CONFIG, else ./clawdbot.yaml"
     )
     arguments = parser.parse_args()
 
@@ -88,10 +88,10 @@ def serve(
     Args:
         settings: the process's settings; logging is set up from them.
         assemble: adds the applications to the host; called in the process that serves, inside the loop.
-        on_serving: called once, when the host (with workers: every worker; then in the first one) is SERVING.
+        on_serving: called once, when the host is SERVING; with workers in the first one, when all are.
 
     Raises:
-        StartupError: for what an operator can mend. `run_service` and `run` make it a sentence and exit code 2.
+        StartupError: for what an operator can mend; `run_service` and `run` print it and exit with 2.
     """
     logs.configure(settings.telemetry, Redactor(secrets_of(settings)))
     place = worker_seat()

@@ -1,7 +1,8 @@
 """Several processes behind one port: started, watched, replaced and drained.
 
-The supervisor itself serves nothing and starts no gRPC; each worker is this very command, run anew. It replaces
-a worker that died (after a growing, random pause) or whose loop is stuck, and gives up when none can start.
+The supervisor itself serves nothing and starts no gRPC; each worker is this very command, run anew. It
+replaces a worker that died (after a growing, random pause) or whose loop is stuck, and gives up when none
+can start.
 """
 
 from __future__ import annotations
