@@ -50,7 +50,7 @@ _PATTERNS: Final = (
     r"(?P<pem>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]{0,32}PRIVATE KEY-----|\Z))",
     rf"(?P<named>(?i:\b(?:{_NAMES})\b[\"']?\s{{0,4}}[:=]\s{{0,4}}+[\"']?+(?:(?:bearer|basic)\s+)?+))(?!{_MARK})[^\s\"',;&}}\])]+",
     r"(?P<scheme>(?i:\bbearer\s+))[A-Za-z0-9._~+/=-]{8,}",
-    r"(?P<userinfo>\b[a-z][a-z0-9+.-]{1,30}://)[^\s/@:]{0,128}+:[^\s/@]{1,256}(?=@)",
+    rf"(?P<userinfo>\b[a-z][a-z0-9+.-]{{1,30}}://)[^\s/@:]{{0,128}}+:(?!{_MARK}@)[^\s/@]{{1,256}}(?=@)",
     # Keys by their prefix: ours, OpenAI's and its imitators', Google, GitHub, GitLab, Slack, AWS, Hugging
     # Face, Groq; and JSON Web Tokens.
     (

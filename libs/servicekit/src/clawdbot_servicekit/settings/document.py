@@ -71,6 +71,17 @@ def parse_document(
     text: str, name: str, environ: Mapping[str, str], ignored: Container[str] = ()
 ) -> Document:
     """The same from a text; `name` stands for the file in errors."""
+    try:
+        return _parse(text, name, environ, ignored)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise StartupError(f"{where}: not valid YAML: {error.problem or error.context}.") from None
+    except yaml.YAMLError as error:
+        raise StartupError(f"{name}: not valid YAML: {str(error).splitlines()[0]}.") from None
+
+
+def _parse(text: str, name: str, environ: Mapping[str, str], ignored: Container[str]) -> Document:
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -79,16 +90,9 @@ def parse_document(
         if not isinstance(node, yaml.MappingNode):
             raise StartupError(f"{name}:1: expected lines such as `server: {{port: 8080}}` at the top level.")
         reader = _Reader(name, environ, loader)
-        values = reader.mapping(node, (), ignored)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise StartupError(f"{where}: not valid YAML: {error.problem or error.context}.") from None
-    except yaml.YAMLError as error:
-        raise StartupError(f"{name}: not valid YAML: {str(error).splitlines()[0]}.") from None
+        return Document(reader.mapping(node, (), ignored), reader.origins)
     finally:
         loader.dispose()
-    return Document(values, reader.origins)
 
 
 class _Reader:

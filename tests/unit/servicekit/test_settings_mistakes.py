@@ -1,0 +1,178 @@
+"""Every mistake in a configuration is one sentence with its place and the way out."""
+
+import pytest
+from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.settings import Secret, Section, SharedSettings, load
+from pydantic import Field
+
+
+class Model(Section):
+    max_tokens: int = 1
+    api_key: Secret | None = None
+
+
+class Settings(SharedSettings):
+    model: str | Model | None = None
+    models: dict[str, Model] = Field(default_factory=dict)
+    plugins: list[str | dict[str, dict[str, object]]] = Field(default_factory=list)
+
+
+@pytest.fixture
+def complaint(tmp_path, monkeypatch):
+    """What is said about a text, the folder's name taken off."""
+    monkeypatch.chdir(tmp_path)
+
+    def complaint(text, **environ):
+        (tmp_path / "clawdbot.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(StartupError) as caught:
+            load(Settings, None, environ)
+        return str(caught.value)
+
+    return complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "model: {}\n\nserver: {prot: 1}",
+            "clawdbot.yaml:3: unknown key server.prot; did you mean server.port?",
+        ),
+        ("sever: {port: 1}", "clawdbot.yaml:1: unknown key sever; did you mean server?"),
+        ("port: 9000", "clawdbot.yaml:1: unknown key port; did you mean server.port?"),
+        ("zebra: 1", "clawdbot.yaml:1: unknown key zebra."),
+        (
+            "model:\n  max_tokns: 1",
+            "clawdbot.yaml:2: unknown key model.max_tokns; did you mean model.max_tokens?",
+        ),
+        (
+            "models: {a: {api_kei_file: x}}",
+            "clawdbot.yaml:1: unknown key models.a.api_kei_file; did you mean models.a.api_key_file?",
+        ),
+        ("server: {port: many}", "clawdbot.yaml:1: server.port: expected a whole number."),
+        ("server: {port: 70000}", "clawdbot.yaml:1: server.port: expected at most 65535."),
+        ("server: {workers: 0}", "clawdbot.yaml:1: server.workers: expected at least 1."),
+        (
+            "server:\n  grace: 3 weeks",
+            "clawdbot.yaml:2: server.grace: expected a duration such as 30s, 10m or 2.5 (seconds).",
+        ),
+        (
+            "server: {max_message: big}",
+            "clawdbot.yaml:1: server.max_message: expected a size such as 4MiB, 500kB or 1048576 (bytes).",
+        ),
+        ("server: [1]", "clawdbot.yaml:1: server: expected a section with keys of its own."),
+        ("plugins: clock", "clawdbot.yaml:1: plugins: expected a list."),
+        ("model: 3", "clawdbot.yaml:1: model: expected text or a section with keys of its own."),
+        (
+            "telemetry: {log_level: loud}",
+            "clawdbot.yaml:1: telemetry.log_level: expected 'debug', 'info', 'warning' or 'error'.",
+        ),
+        ("auth:\n  keys:\n    - {key: abc}", "clawdbot.yaml:3: auth.keys[0].id is missing."),
+        (
+            "auth: {keys: [{id: a}]}",
+            "clawdbot.yaml:1: auth.keys[0]: give exactly one of key, key_file and sha256.",
+        ),
+        (
+            "auth: {keys: [{id: a, key: short}]}",
+            "clawdbot.yaml:1: auth.keys[0]: the key is too short to be a secret: use at least 16 characters.",
+        ),
+        ("tls: {cert_file: a.pem}", "clawdbot.yaml:1: tls: cert_file and key_file belong together."),
+        (
+            "peers: {plugins: nowhere}",
+            (
+                "clawdbot.yaml:1: peers.plugins: expected an address such as 127.0.0.1:8082, "
+                "dns:///name:8082 or unix:/path."
+            ),
+        ),
+        ("server: {port: 1}\nserver: {}", "clawdbot.yaml:2: the key server is given twice; keep one."),
+        ("- a", "clawdbot.yaml:1: expected lines such as `server: {port: 8080}` at the top level."),
+        ("server: &a\n  x: *a", "clawdbot.yaml:1: an alias that contains itself."),
+        (
+            "model: {api_key: '${NOT_THERE}'}",
+            (
+                "clawdbot.yaml:1: the environment variable NOT_THERE is not set; "
+                "set it, or write $${ where you mean ${ itself."
+            ),
+        ),
+        (
+            "model: {api_key_file: /not/there}",
+            "clawdbot.yaml:1: model.api_key_file: cannot read /not/there: No such file or directory.",
+        ),
+        (
+            "model: {api_key_file: a, api_key: b}",
+            "clawdbot.yaml:1: model.api_key_file: give api_key or api_key_file, not both.",
+        ),
+    ],
+)
+def test_a_mistake_in_the_file(complaint, text, sentence):
+    assert complaint(text) == sentence
+
+
+@pytest.mark.parametrize("text", ["server: {port: 1", "a: b: c", "server:\n\tport: 1", "x: '\x07'"])
+def test_malformed_yaml_names_the_place(complaint, text):
+    said = complaint(text)
+    assert said.startswith("clawdbot.yaml")
+    assert "not valid YAML" in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "CLAWDBOT_SERVRE__PORT",
+            "1",
+            "CLAWDBOT_SERVRE__PORT: unknown key servre; did you mean CLAWDBOT_SERVER__PORT?",
+        ),
+        (
+            "CLAWDBOT_SERVER__PROT",
+            "1",
+            "CLAWDBOT_SERVER__PROT: unknown key server.prot; did you mean CLAWDBOT_SERVER__PORT?",
+        ),
+        (
+            "CLAWDBOT_SERVER__WORKERS",
+            "two",
+            "CLAWDBOT_SERVER__WORKERS: server.workers: expected a whole number.",
+        ),
+        (
+            "CLAWDBOT_PLUGINS",
+            "clock",
+            'CLAWDBOT_PLUGINS: plugins: expected a list as JSON: ["one", "two"].',
+        ),
+        (
+            "CLAWDBOT_PLUGINS",
+            "[clock]",
+            "CLAWDBOT_PLUGINS: expected JSON after the opening bracket: Expecting value at column 2.",
+        ),
+    ],
+)
+def test_a_mistake_in_the_environment(complaint, name, value, sentence):
+    assert complaint("", **{name: value}) == sentence
+
+
+def test_variables_of_others_are_left_alone(complaint):
+    """Only what begins with CLAWDBOT_ is ours, so the only complaint is about the file."""
+    assert (
+        complaint("zebra: 1", SERVER__PORT="x", OPENAI_API_KEY="y") == "clawdbot.yaml:1: unknown key zebra."
+    )
+
+
+def test_every_mistake_is_told_at_once(complaint):
+    assert complaint("server: {prot: 1, workers: 0}\nplugins: 3").count("\n") == 2
+
+
+def test_no_sentence_shows_a_value(complaint):
+    """Whoever puts a secret under the wrong key must not find it in the log."""
+    text = (
+        "server: {port: canary-9, workers: canary-9}\ntelemetry: {log_level: canary-9}\nstate_dri: canary-9"
+    )
+    assert "canary-9" not in complaint(text)
+    assert "canary-9" not in complaint("auth: {keys: [{id: a, sha256: canary-9}], service_tokn: canary-9}")
+
+
+def test_a_file_that_is_not_there_or_not_text(tmp_path):
+    with pytest.raises(StartupError, match=r"gone\.yaml: cannot read the configuration: No such file"):
+        load(Settings, tmp_path / "gone.yaml", {})
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StartupError, match="not UTF-8"):
+        load(Settings, tmp_path / "binary.yaml", {})
