@@ -1,0 +1,109 @@
+"""One line per event, redacted, whoever writes it."""
+
+import io
+import json
+import logging
+import sys
+import threading
+import warnings
+
+import pytest
+import structlog
+from clawdbot_servicekit import logs
+from clawdbot_servicekit.redaction import Redactor
+from clawdbot_servicekit.settings.shared import TelemetrySettings
+
+CANARY = "canary-5f1d9c"
+KEY = "sk-proj-canarycanary1234"
+
+
+@pytest.fixture
+def lines():
+    """Configures logging into memory and gives the lines written; puts everything back afterwards."""
+    root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+
+    def configure(**telemetry):
+        settings = TelemetrySettings.model_validate({"log_format": "json", **telemetry})
+        logs.configure(settings, Redactor([CANARY]), stream)
+        return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    configure.stream = stream
+    yield configure
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
+    logging.captureWarnings(capture=False)
+    root.handlers[:], root.level = handlers, level
+    sys.excepthook, threading.excepthook = hooks
+
+
+def test_an_event_is_one_json_line_with_time_level_and_logger(lines):
+    read = lines()
+    structlog.get_logger("some.module").info("began", count=3, name="Zoë")
+    (line,) = read()
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {"event": "began", "count": 3, "name": "Zoë", "level": "info", "logger": "some.module"}
+
+
+def test_no_way_into_the_log_lets_a_secret_through(lines):
+    """The canary goes in through every door, and is in no line."""
+    read = lines()
+    log = structlog.get_logger("ours")
+    log.info(CANARY, field=CANARY, nested={"a": [KEY], CANARY: 1}, authorization="Basic xyz")
+    try:
+        raise ValueError(f"could not use {KEY} nor {CANARY}")
+    except ValueError:
+        log.exception("failed")
+        logging.getLogger("theirs").exception("failed with %s", CANARY)
+    logging.getLogger("theirs").warning("headers: %s", {"x-api-key": KEY})
+    structlog.contextvars.bind_contextvars(user="ann@example.com")
+    log.warning("bound")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(f"careful with {CANARY}", stacklevel=1)
+    error = RuntimeError(CANARY)
+    sys.excepthook(RuntimeError, error, None)
+
+    def fail():
+        raise RuntimeError(CANARY)
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+    text = lines.stream.getvalue()
+    assert len(read()) == 8
+    assert "Traceback" in text
+    for secret in (CANARY, KEY, "xyz", "ann@example.com"):
+        assert secret not in text
+
+
+def test_the_standard_library_s_loggers_end_in_the_same_form(lines):
+    read = lines()
+    logging.getLogger("theirs").warning("took %d ms", 7)
+    (line,) = read()
+    assert (line["event"], line["level"], line["logger"]) == ("took 7 ms", "warning", "theirs")
+
+
+def test_the_level_holds_for_both(lines):
+    read = lines(log_level="warning")
+    structlog.get_logger("ours").info("quiet")
+    logging.getLogger("theirs").info("quiet")
+    structlog.get_logger("ours").warning("loud")
+    logging.getLogger("theirs").error("loud")
+    assert [line["event"] for line in read()] == ["loud", "loud"]
+
+
+def test_people_get_a_form_for_people(lines):
+    lines(log_format="console")
+    structlog.get_logger("ours").info("began", count=3)
+    text = lines.stream.getvalue()
+    assert "began" in text
+    assert "count=3" in text
+    assert not text.startswith("{")
+
+
+def test_what_is_no_terminal_gets_json(lines):
+    read = lines(log_format="auto")
+    structlog.get_logger("ours").info("began")
+    assert read()[0]["event"] == "began"
