@@ -1,0 +1,96 @@
+"""What a running tool or hook is told: on whose behalf it runs, the time, and its plugin's own state."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import zoneinfo
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+State = TypeVar("State", default=Any)
+"""What the plugin's lifespan yielded."""
+Settings = TypeVar("Settings", default=Any)
+"""The plugin's settings model; None where it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a tool is."""
+
+    fraction: float | None
+    """0 to 1; None where unknown."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """A piece of a tool's result, before it is whole."""
+
+    text: str
+
+
+async def _nobody_listens(_news: Progress | Partial) -> None:
+    """Where progress goes unless the service says otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Generic[State]):
+    """One call. In a plugin's own tests, make it with what the test needs."""
+
+    state: State = None  # type: ignore[assignment]  # a plugin without a lifespan has none
+    """What the plugin's lifespan yielded; None where it has no lifespan."""
+    request_id: str = ""
+    """The caller's idempotency key. It stays the same when a call is repeated."""
+    tenant: str = "default"
+    key_id: str = ""
+    """Public part of the key that the call came in with; empty where keys are not used."""
+    session_id: str = ""
+    turn_id: str = ""
+    flow: str = ""
+    flow_state: str = ""
+    """The state of the flow that the conversation is in."""
+    locale: str = ""
+    """BCP 47 tag of the conversation's language; empty where unknown."""
+    time_zone: str = "UTC"
+    """IANA name; whoever makes the context has checked it."""
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970."""
+    emit: Callable[[Progress | Partial], Awaitable[None]] = _nobody_listens
+    """Where progress and partial output go."""
+
+    def now(self) -> dt.datetime:
+        """The time, in the caller's time zone."""
+        return dt.datetime.fromtimestamp(self.clock(), zoneinfo.ZoneInfo(self.time_zone))
+
+    async def progress(self, fraction: float | None = None, message: str = "") -> None:
+        """Tells the caller how far the work is. Waits while the caller reads slowly.
+
+        Args:
+            fraction: 0 to 1; None where unknown. ValueError outside.
+            message: a few words for a person.
+        """
+        if fraction is not None and not 0 <= fraction <= 1:
+            raise ValueError(f"progress is from 0 to 1, not {fraction}")
+        await self.emit(Progress(fraction, message))
+
+    async def partial(self, text: str) -> None:
+        """Sends a piece of the result ahead. Waits while the caller reads slowly."""
+        await self.emit(Partial(text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch(Generic[Settings]):
+    """What a plugin is given when it starts."""
+
+    settings: Settings = None  # type: ignore[assignment]  # a plugin without settings gets none
+    folder: Path = Path()
+    """For what must outlive the process: the plugin's own, there already, closed to other users."""
+    workers: int = 1
+    """Processes of this machine that run the plugin side by side, with one folder."""
+    clock: Callable[[], float] = time.time
+    """Seconds since 1970."""
