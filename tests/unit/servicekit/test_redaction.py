@@ -114,7 +114,7 @@ def test_the_secrets_of_a_configuration_are_found_at_any_depth():
 
     class Outer(Section):
         token: Secret | None = None
-        by_name: dict[str, tuple[Inner, ...]]
+        keys: dict[str, tuple[Inner, ...]]
 
-    settings = Outer.model_validate({"token": "one", "by_name": {"a": [{"key": "two"}]}})
+    settings = Outer.model_validate({"token": "one", "keys": {"a": [{"key": "two"}]}})
     assert list(secrets_of(settings)) == ["one", "two"]

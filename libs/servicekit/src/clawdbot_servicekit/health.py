@@ -7,7 +7,7 @@ so is `readiness`; `liveness` says only that the loop turns.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -95,8 +95,15 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
 class Readiness:
     """Asks the applications about once a second whether their dependencies answer, and tells Health."""
 
-    def __init__(self, health: Health, applications: Sequence[Application]) -> None:
+    def __init__(
+        self,
+        health: Health,
+        applications: Sequence[Application],
+        count: Callable[[str, bool], None] | None = None,
+    ) -> None:
+        """Args: count: told each application's name and readiness in every round, for metrics."""
         self._health = health
+        self._count = count
         self._applications = applications
         self._log = structlog.get_logger(__name__)
         self._why: dict[str, str] = {}
@@ -114,6 +121,8 @@ class Readiness:
         statuses: dict[str, bool] = {}
         for application, why in zip(self._applications, whys, strict=True):
             statuses |= dict.fromkeys(application.services, not why)
+            if self._count is not None:
+                self._count(application.name, not why)
             self._report(application.name, why)
         ready = not any(whys)
         await self._health.tell({**statuses, READINESS: ready, "": ready})

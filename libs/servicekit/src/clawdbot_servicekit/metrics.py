@@ -7,7 +7,9 @@ are. Registries are handed in, never the library's global one.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -186,6 +188,11 @@ class Endpoint:
 
     def close(self) -> None:
         """Stops listening; waits for the thread."""
-        self._server.shutdown()
+        asking = threading.Thread(target=self._server.shutdown)
+        asking.start()
+        # It looks at the request twice a second, or when somebody connects.
+        with contextlib.suppress(OSError), socket.create_connection(self._server.socket.getsockname()[:2], 1):
+            asking.join()
+        asking.join()
         self._server.server_close()
         self._thread.join()

@@ -122,8 +122,9 @@ def luhn(text: str) -> bool:
 
 def secrets_of(settings: BaseModel) -> Iterator[str]:
     """Every secret that a settings model holds, at any depth."""
-    for value in dict(settings).values():
-        yield from _secrets_in(value)
+    # Not dict(settings): a field named `keys` would make it take the model for a mapping.
+    for name in type(settings).model_fields:
+        yield from _secrets_in(getattr(settings, name))
 
 
 def _secrets_in(value: Any) -> Iterator[str]:
