@@ -1,0 +1,1 @@
+"""Sessions: what is kept of a conversation, and the port through which it is kept."""

@@ -1,0 +1,235 @@
+"""What the engine and a store hand each other: frozen, the messages in them never changed by the taker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Generic, Literal, TypeVar
+
+from clawdbot.common.v1.message_pb2 import Message
+from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import Turn
+
+T = TypeVar("T")
+
+
+class Stop(IntEnum):
+    """Whether somebody wants a turn to end before its time; the numbers are stored."""
+
+    NO = 0
+    CANCEL = 1
+    """Keep what was said."""
+    ROLLBACK = 2
+    """As if it had never been."""
+
+
+class Double(IntEnum):
+    """What an input does when the session has unfinished turns already."""
+
+    ENQUEUE = 1
+    REJECT = 2
+    INTERRUPT = 3
+    ROLLBACK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """Who wants a session, and until when in epoch seconds."""
+
+    owner: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to write one session. A later claim has a larger token, and this one is worth nothing."""
+
+    session_id: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A turn that is over, and everything that was told about it."""
+
+    turn: Turn
+    session: Session
+    """As it was right after the turn."""
+    events: tuple[StreamTurnResponse, ...]
+    """All but the last, turn_finished, which is made of `turn` and `session`."""
+    transcript: tuple[Message, ...] = ()
+    """What the turn adds to what a model is shown later. Empty when read back by find_turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTurn:
+    """An input on its way into a session's inbox."""
+
+    tenant: str
+    session_id: str
+    turn: Turn
+    """Input or input_event, request_id and create_time; the store adds id, session_id, number and status."""
+    digest: bytes
+    """Of the input: tells a retry from another input under the same request_id."""
+    double: Double = Double.ENQUEUE
+    cancel_on_disconnect: bool = False
+    limit: int | None = None
+    """The most turns that may be unfinished, this one counted; None for no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class InboxTurn:
+    """A turn that is accepted and not finished."""
+
+    turn: Turn
+    """As accepted: id, session_id, number and input."""
+    attempts: int = 1
+    """How often somebody has begun it, this time counted."""
+    stop: Stop = Stop.NO
+    cancel_on_disconnect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed session with the turn to do next."""
+
+    claim: Claim
+    session: Session
+    snapshot: str
+    """JSON; the machine's."""
+    next: InboxTurn
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of an input."""
+
+    number: int
+    joined: bool = False
+    """True when the request_id had named this turn before."""
+    work: Work | None = None
+    """For the caller to do at once: its bid for the session won. `next` may be an earlier turn."""
+    finished: Finished | None = None
+    """The turn, when it is over already."""
+    inbox: InboxTurn | None = None
+    """The turn, while it is not."""
+    stopped: int | None = None
+    """Number of the turn that was asked to stop for this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session about to be."""
+
+    session: Session
+    """Complete."""
+    snapshot: str
+    request_id: str
+    digest: bytes
+    opening: Finished | NewTurn | None = None
+    """What the flow does of its own accord: done already, to be done as a turn, or nothing."""
+    timers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A session that is."""
+
+    session: Session
+    existed: bool = False
+    """True when the request_id had made it before."""
+    work: Work | None = None
+    """The opening turn, to be done at once by the bidder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything that a turn changes, at once."""
+
+    claim: Claim
+    revision: int
+    """The session's, as it was read; `finished.session.revision` is one more."""
+    finished: Finished
+    snapshot: str | None
+    """None leaves it as it is."""
+    set_timers: Mapping[str, float] = field(default_factory=dict)
+    """Timer id → when it is due, in epoch seconds."""
+    clear_timers: Sequence[str] | Literal["all"] = ()
+    forget: Sequence[str] | Literal["all"] = ()
+    """Keys of the turn's journal entries that are no longer needed."""
+    renew_until: float = 0.0
+    """When the claim runs out that is kept for the next turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One thing that a turn did outside and must not do again when it is run again."""
+
+    number: int
+    """The turn's."""
+    key: str
+    """Unique in the turn and the same whenever it is run again: "c3", "g2/0" or "g2/0/1"."""
+    digest: bytes = b""
+    """Of tool and arguments: tells whether a repeated call is the same."""
+    once: bool = False
+    outcome: bytes | None = None
+    """The serialised result; None while it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundTurn:
+    """A turn as stored."""
+
+    turn: Turn
+    finished: Finished | None
+    inbox: InboxTurn | None
+    running: bool = False
+    """True when somebody's claim covers it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """A session with turns to do, and who is meant to do them."""
+
+    session_id: str
+    token: int
+    owner: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
+class DueTimer:
+    """A timer whose time has come."""
+
+    session_id: str
+    tenant: str
+    timer_id: str
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How much a deletion took away."""
+
+    turns: int
+    tool_calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFilter:
+    """Which of a tenant's sessions to list; empty fields take all."""
+
+    user: str = ""
+    flow: str = ""
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A piece of a list."""
+
+    items: tuple[T, ...]
+    next: int | None
+    """Where the next page begins; None at the end."""

@@ -1,0 +1,257 @@
+"""What SessionStore promises about claims, journals, transcripts and timers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from clawdbot.dialogue.v1.turn_pb2 import (
+    TURN_STATUS_ACCEPTED,
+    TURN_STATUS_DONE,
+)
+from clawdbot_dialogue.core.failures import (
+    StaleClaim,
+)
+from clawdbot_dialogue.core.sessions.records import (
+    Bid,
+    Claim,
+    DueTimer,
+    JournalEntry,
+    Stop,
+    Stranded,
+)
+
+from tests.support.dialogue_records import (
+    BID,
+    TENANT,
+    commit,
+    new_turn,
+    opened,
+    words,
+    working,
+)
+
+OTHER = Bid("worker-2", 130.0)
+
+
+class Claims:
+    async def test_a_commit_changes_session_turn_and_transcript_together(self, store):
+        work = await working(store, "hello")
+        ending = commit(work)
+        assert await store.commit(ending) is None
+        session = await store.get_session(TENANT, work.claim.session_id)
+        assert session == ending.finished.session
+        assert session.revision == 1
+        found = await store.find_turn(TENANT, session.id, number=1)
+        assert found.finished.turn == ending.finished.turn
+        assert found.turn.status == TURN_STATUS_DONE
+        assert not found.running
+        assert await store.recent_messages(session.id, 10) == ending.finished.transcript
+        accepted = await store.accept_turn(new_turn(session), BID, 100.0)
+        assert accepted.work.snapshot == '{"state": "later"}'
+        assert accepted.work.session == session
+
+    async def test_a_commit_without_a_snapshot_leaves_the_old_one(self, store):
+        work = await working(store)
+        await store.commit(commit(work, snapshot=None))
+        accepted = await store.accept_turn(new_turn(work.session), BID, 100.0)
+        assert accepted.work.snapshot == '{"state": "start"}'
+
+    async def test_a_writer_that_lost_its_claim_commits_nothing(self, store):
+        """The claim runs out, another takes over, the first comes back late."""
+        slow = await working(store)
+        seen = (await store.stranded())[0]
+        assert seen == Stranded(slow.claim.session_id, slow.claim.token, BID.owner, BID.expires)
+        quick = await store.claim(seen, OTHER)
+        assert quick.next.turn == slow.next.turn
+        assert quick.next.attempts == 2
+        assert quick.claim.token > slow.claim.token
+        with pytest.raises(StaleClaim):
+            await store.commit(commit(slow, reply="slow", set_timers={"t": 1.0}))
+        with pytest.raises(StaleClaim):
+            await store.write_journal(slow.claim, [JournalEntry(1, "c1")])
+        assert await store.due_timers(1000.0, 10) == ((), None)
+        await store.commit(commit(quick, reply="quick"))
+        with pytest.raises(StaleClaim):
+            await store.commit(commit(slow, reply="slow"))
+        found = await store.find_turn(TENANT, slow.claim.session_id, number=1)
+        assert found.turn.replies[0].parts[0].text == "quick"
+
+    async def test_a_commit_on_another_revision_is_refused(self, store):
+        work = await working(store)
+        with pytest.raises(StaleClaim):
+            await store.commit(commit(work, revision=7))
+        assert (await store.get_session(TENANT, work.claim.session_id)).revision == 0
+
+    async def test_a_commit_to_a_deleted_session_is_refused(self, store):
+        work = await working(store)
+        await store.delete_session(TENANT, work.claim.session_id, "", 100.0)
+        with pytest.raises(StaleClaim):
+            await store.commit(commit(work))
+
+    async def test_of_two_who_take_over_one_wins(self, store):
+        await working(store)
+        seen = (await store.stranded())[0]
+        won = await asyncio.gather(*(store.claim(seen, Bid(f"w{n}", 200.0)) for n in range(5)))
+        assert len([work for work in won if work]) == 1
+
+    async def test_a_claim_that_ran_out_goes_to_the_next_input_with_the_earliest_turn(self, store):
+        work = await working(store, "first")
+        accepted = await store.accept_turn(new_turn(work.session, "second"), OTHER, now=131.0)
+        assert accepted.number == 2
+        assert accepted.work.next.turn.number == 1
+        assert accepted.work.next.attempts == 2
+        with pytest.raises(StaleClaim):
+            await store.commit(commit(work))
+        following = await store.commit(commit(accepted.work))
+        assert following.turn.number == 2
+
+    async def test_a_claim_that_ran_out_but_was_not_taken_still_commits(self, store):
+        work = await working(store)
+        assert await store.commit(commit(work)) is None
+
+    async def test_renewing_keeps_a_claim_and_tells_which_are_lost(self, store):
+        kept = await working(store)
+        gone = await working(store)
+        seen = [each for each in await store.stranded() if each.session_id == gone.claim.session_id]
+        await store.claim(seen[0], OTHER)
+        assert await store.renew([kept.claim, gone.claim, Claim("nobody", 1)], 500.0) == (
+            gone.claim,
+            Claim("nobody", 1),
+        )
+        second = await store.accept_turn(new_turn(kept.session), OTHER, now=400.0)
+        assert second.work is None
+
+    async def test_a_released_session_is_free_and_its_turn_not_lost(self, store):
+        work = await working(store)
+        await store.release([work.claim, Claim("nobody", 1)])
+        found = await store.find_turn(TENANT, work.claim.session_id, number=1)
+        assert found.turn.status == TURN_STATUS_ACCEPTED
+        seen = (await store.stranded())[0]
+        assert seen.owner == ""
+        taken = await store.claim(seen, OTHER)
+        assert taken.next.turn.number == 1
+
+    async def test_a_session_without_unfinished_turns_is_not_stranded(self, store):
+        work = await working(store)
+        await store.commit(commit(work))
+        assert await store.stranded() == ()
+        stale = Stranded(work.claim.session_id, work.claim.token, "", 0.0)
+        assert await store.claim(stale, BID) is None
+
+    async def test_the_wish_to_stop_reaches_whoever_takes_over(self, store):
+        work = await working(store)
+        await store.ask_to_stop(work.claim.session_id, 1, Stop.CANCEL)
+        taken = await store.claim((await store.stranded())[0], OTHER)
+        assert taken.next.stop is Stop.CANCEL
+
+    async def test_the_disconnect_policy_is_kept(self, store):
+        work = await working(store, cancel_on_disconnect=True)
+        assert work.next.cancel_on_disconnect
+        taken = await store.claim((await store.stranded())[0], OTHER)
+        assert taken.next.cancel_on_disconnect
+
+
+class Journal:
+    async def test_an_entry_is_kept_until_a_commit_forgets_it(self, store):
+        work = await working(store)
+        intent = JournalEntry(1, "c1", b"digest", once=True)
+        other = JournalEntry(1, "c2", b"other", once=False, outcome=b"")
+        await store.write_journal(work.claim, [intent, other])
+        assert set(await store.read_journal(work.claim.session_id)) == {intent, other}
+        done = JournalEntry(1, "c1", b"digest", once=True, outcome=b"result")
+        await store.write_journal(work.claim, [done])
+        assert set(await store.read_journal(work.claim.session_id)) == {done, other}
+        await store.commit(commit(work, forget=["c2"]))
+        assert await store.read_journal(work.claim.session_id) == (done,)
+
+    async def test_forgetting_all_leaves_other_turns_entries(self, store):
+        work = await working(store)
+        await store.accept_turn(new_turn(work.session, "second"), BID, 100.0)
+        await store.write_journal(work.claim, [JournalEntry(1, "c1", once=True)])
+        following = await store.commit(commit(work, forget=()))
+        await store.write_journal(work.claim, [JournalEntry(2, "c1"), JournalEntry(2, "c2")])
+        assert [(e.number, e.key) for e in await store.read_journal(work.claim.session_id)] == [
+            (1, "c1"),
+            (2, "c1"),
+            (2, "c2"),
+        ]
+        await store.commit(commit(work, following, forget="all", revision=1))
+        assert [(e.number, e.key) for e in await store.read_journal(work.claim.session_id)] == [(1, "c1")]
+
+    async def test_sessions_do_not_share_a_journal(self, store):
+        one, two = await working(store), await working(store)
+        await store.write_journal(one.claim, [JournalEntry(1, "c1")])
+        assert await store.read_journal(two.claim.session_id) == ()
+        assert await store.read_journal("nobody") == ()
+
+
+class Transcripts:
+    async def test_the_window_holds_whole_turns_and_at_least_one(self, store):
+        work = await working(store)
+        said = [words(text) for text in ("a", "b", "c", "d", "e", "f")]
+        for pair in (said[:2], said[2:4], []):
+            ending = commit(work, messages=pair)
+            await store.commit(ending)
+            session = ending.finished.session
+            work = (await store.accept_turn(new_turn(session), BID, 100.0)).work
+        await store.commit(commit(work, messages=said[4:]))
+        session_id = work.claim.session_id
+
+        async def window(limit):
+            return "".join(m.parts[0].text for m in await store.recent_messages(session_id, limit))
+
+        assert await window(10) == "abcdef"
+        assert await window(5) == "cdef"
+        assert await window(4) == "cdef"
+        assert await window(2) == "ef"
+        assert await window(1) == "ef"
+
+
+class Timers:
+    def due(self, work, timer="t1", when=50.0):
+        return DueTimer(work.claim.session_id, TENANT, timer, when)
+
+    async def test_a_timer_is_due_at_its_time(self, store):
+        work = await working(store)
+        await store.commit(commit(work, set_timers={"t1": 50.0, "t2": 60.0}))
+        assert await store.due_timers(49.0, 10) == ((), 50.0)
+        assert await store.due_timers(50.0, 10) == ((self.due(work),), 60.0)
+        assert await store.due_timers(70.0, 1) == ((self.due(work),), 60.0)
+        assert (await store.due_timers(70.0, 10))[1] is None
+
+    async def test_a_timer_fires_once(self, store):
+        work = await working(store)
+        await store.commit(commit(work, set_timers={"t1": 50.0}))
+        new = new_turn(work.session, "timer")
+        fired = await asyncio.gather(*(store.fire_timer(self.due(work), new, BID, 100.0) for _ in range(3)))
+        accepted = [each for each in fired if each]
+        assert [each.number for each in accepted] == [2]
+        assert accepted[0].work.next.turn.number == 2
+        assert await store.due_timers(1000.0, 10) == ((), None)
+
+    async def test_a_timer_that_was_set_anew_does_not_fire_at_the_old_time(self, store):
+        work = await working(store)
+        ending = commit(work, set_timers={"t1": 50.0})
+        await store.commit(ending)
+        again = (await store.accept_turn(new_turn(ending.finished.session), BID, 100.0)).work
+        await store.commit(commit(again, clear_timers=["t1"], set_timers={"t1": 500.0}))
+        assert await store.fire_timer(self.due(work), new_turn(work.session), BID, 100.0) is None
+        assert (await store.due_timers(100.0, 10))[1] == 500.0
+
+    async def test_timers_are_cleared_by_name_or_all(self, store):
+        work = await working(store)
+        ending = commit(work, set_timers={"t1": 50.0, "t2": 60.0, "t3": 70.0})
+        await store.commit(ending)
+        again = (await store.accept_turn(new_turn(ending.finished.session), BID, 100.0)).work
+        ending = commit(again, clear_timers=["t1"])
+        await store.commit(ending)
+        assert [timer.timer_id for timer in (await store.due_timers(100.0, 10))[0]] == ["t2", "t3"]
+        again = (await store.accept_turn(new_turn(ending.finished.session), BID, 100.0)).work
+        await store.commit(commit(again, clear_timers="all"))
+        assert await store.due_timers(100.0, 10) == ((), None)
+
+    async def test_a_session_can_begin_with_a_timer(self, store):
+        session = await opened(store, timers={"t1": 50.0})
+        due, _ = await store.due_timers(50.0, 10)
+        assert due == (DueTimer(session.id, TENANT, "t1", 50.0),)

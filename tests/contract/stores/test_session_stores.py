@@ -1,0 +1,24 @@
+"""Each session store keeps the contract."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.stores.memory import MemorySessionStore
+from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+
+from tests.contract.stores.session_store_contract import SessionStoreContract
+
+
+class TestMemorySessionStore(SessionStoreContract):
+    @pytest.fixture
+    async def store(self):
+        return MemorySessionStore()
+
+
+class TestSqliteSessionStore(SessionStoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path):
+        store = SqliteSessionStore(tmp_path / "sessions.db", clock=lambda: 100.0)
+        await store.open()
+        yield store
+        await store.close()

@@ -1,0 +1,115 @@
+"""Sessions and turns for tests of stores and the engine, with everything that does not matter filled in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_USER, Message, Part
+from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE, Session
+from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, Turn, TurnStarted
+from clawdbot_dialogue.core.sessions.ids import new_session_id
+from clawdbot_dialogue.core.sessions.records import (
+    Bid,
+    Commit,
+    Double,
+    Finished,
+    InboxTurn,
+    NewSession,
+    NewTurn,
+    Work,
+)
+
+TENANT = "acme"
+BID = Bid("worker-1", 130.0)
+"""What most tests claim with, at time 100."""
+
+
+def words(text: str, role: Message.ROLE = ROLE_USER) -> Message:  # type: ignore[name-defined]
+    return Message(role=role, parts=[Part(text=text)])
+
+
+def new_session(
+    *,
+    tenant: str = TENANT,
+    user: str = "",
+    flow: str = "chat",
+    request_id: str = "",
+    digest: bytes = b"session",
+    status: int = SESSION_STATUS_ACTIVE,
+    opening: Finished | NewTurn | None = None,
+    timers: Mapping[str, float] | None = None,
+    session_id: str = "",
+) -> NewSession:
+    session = Session(
+        id=session_id or new_session_id(),
+        tenant=tenant,
+        user=user,
+        flow=flow,
+        flow_version=1,
+        state="start",
+        status=status,
+    )
+    return NewSession(session, '{"state": "start"}', request_id, digest, opening, timers or {})
+
+
+def new_turn(
+    session: Session,
+    text: str = "hello",
+    *,
+    request_id: str = "",
+    tenant: str = "",
+    double: Double = Double.ENQUEUE,
+    limit: int | None = None,
+    cancel_on_disconnect: bool = False,
+) -> NewTurn:
+    turn = Turn(request_id=request_id, input=words(text))
+    turn.create_time.FromSeconds(100)
+    digest = hashlib.sha256(text.encode()).digest()
+    return NewTurn(tenant or session.tenant, session.id, turn, digest, double, cancel_on_disconnect, limit)
+
+
+def finished(
+    turn: Turn,
+    session: Session,
+    *,
+    reply: str = "hi",
+    status: int = TURN_STATUS_DONE,
+    revision: int | None = None,
+    session_status: int = SESSION_STATUS_ACTIVE,
+    messages: Sequence[Message] | None = None,
+) -> Finished:
+    done = Turn()
+    done.CopyFrom(turn)
+    done.status = status
+    done.replies.append(words(reply, ROLE_ASSISTANT))
+    after = Session()
+    after.CopyFrom(session)
+    after.revision = session.revision + 1 if revision is None else revision
+    after.state = "later"
+    after.status = session_status
+    started = StreamTurnResponse(sequence=1, turn_started=TurnStarted(turn_id=done.id, session_id=session.id))
+    transcript = (turn.input, *done.replies) if messages is None else tuple(messages)
+    return Finished(done, after, (started,), transcript)
+
+
+def commit(work: Work, turn: InboxTurn | None = None, **changes) -> Commit:
+    """The end of a turn; keyword arguments for `finished` and for Commit."""
+    mine = {key: changes.pop(key) for key in list(changes) if key in Commit.__dataclass_fields__}
+    done = finished((turn or work.next).turn, work.session, **changes)
+    defaults = {"revision": work.session.revision, "snapshot": '{"state": "later"}', "forget": "all"}
+    return Commit(claim=work.claim, finished=done, **{**defaults, **mine})
+
+
+async def opened(store, **changes):
+    """A session in the store."""
+    return (await store.create_session(new_session(**changes), BID)).session
+
+
+async def working(store, text="hello", **changes):
+    """A session with one turn, claimed by BID."""
+    session = await opened(store)
+    accepted = await store.accept_turn(new_turn(session, text, **changes), BID, now=100.0)
+    assert accepted.work is not None
+    return accepted.work
