@@ -123,9 +123,10 @@ class Host:
             await self._bounded(getattr(close, "__qualname__", "closer"), close())
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.close)
-        if self._listening and self.settings.server.socket is not None:
-            self.settings.server.socket.unlink(missing_ok=True)
-        self._log.info("stopped")
+        if self._listening:
+            if self.settings.server.socket is not None:
+                self.settings.server.socket.unlink(missing_ok=True)
+            self._log.info("stopped")
 
     async def _unless_cut(self, work: Coroutine[Any, Any, None]) -> None:
         """Waits for the work, or for the order to cut."""

@@ -34,8 +34,6 @@ LONGEST_PAUSE: Final = 30.0
 """Seconds: bounds of the pause before a restart, drawn at random below a limit that doubles each time."""
 STABLE_AFTER: Final = 60.0
 """Seconds of service after which earlier deaths are forgiven."""
-STUCK_AFTER: Final = 15.0
-"""Seconds without a sign of life; fifteen missed beats."""
 START_WITHIN: Final = 120.0
 """Seconds until a worker must serve: stores may have to recover first."""
 HOPELESS_AFTER: Final = 3
@@ -52,12 +50,9 @@ def command() -> list[str]:
 class Supervisor:
     """Runs workers until told to stop."""
 
-    def __init__(
-        self, settings: SharedSettings, argv: Sequence[str], *, stuck_after: float = STUCK_AFTER
-    ) -> None:
+    def __init__(self, settings: SharedSettings, argv: Sequence[str]) -> None:
         self._settings = settings
         self._argv = list(argv)
-        self._stuck_after = stuck_after
         self._log = structlog.get_logger(__name__)
         self._stopping = asyncio.Event()
         self._workers = [_Worker(index) for index in range(settings.server.workers)]
@@ -206,7 +201,7 @@ class Supervisor:
                 if now > leave_by:
                     worker.kill()
                 await asyncio.sleep(0.5)
-            elif now - worker.last_sign > (self._stuck_after if worker.served else START_WITHIN):
+            elif now - worker.last_sign > (self._settings.server.stuck_after if worker.served else START_WITHIN):
                 worker.stuck = True
                 self._log.error("worker_stuck", worker=worker.index, pid=worker.pid)
                 worker.show_stacks()

@@ -51,6 +51,8 @@ class ServerSettings(Section):
     """How long calls in flight may go on after SIGTERM."""
     settle: Seconds = 0.0
     """How long to go on serving while not ready, so that load balancers notice; in Kubernetes 5s."""
+    stuck_after: Annotated[Seconds, Field(ge=1)] = 15.0
+    """A worker whose loop shows no sign of life for so long is replaced."""
     reflection: bool | None = None
     """Whether the server describes itself (grpcurl list); left out: only when listening on loopback."""
     max_message: Annotated[Bytes, Field(ge=1024)] = 4 * 1024 * 1024

@@ -1,0 +1,282 @@
+"""One server's life: start, health, reflection, drain."""
+
+import asyncio
+import socket
+import urllib.request
+
+import grpc
+import grpc.aio
+import pytest
+from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
+from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.host import Host
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
+
+from tests.support.hosting import hosting, trial_settings
+from tests.support.trial_service import SERVICE, Trial, TrialSection, ticks
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE_UNKNOWN = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+
+
+async def health(channel, service=""):
+    answer = await health_pb2_grpc.HealthStub(channel).Check(
+        health_pb2.HealthCheckRequest(service=service), timeout=5
+    )
+    return answer.status
+
+
+async def test_a_host_serves_what_was_added_to_it(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        answer = await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(
+            tool_service_pb2.ListToolsRequest()
+        )
+        assert len(answer.tools) == 3
+
+
+async def test_health_follows_the_dependencies(tmp_path):
+    """Live at once, ready and serving only when the check passes, and again not when it fails later."""
+    needed = tmp_path / "needed"
+    section = TrialSection(ready_file=needed)
+    async with hosting(tmp_path, section, until_ready=False) as hosted, hosted.insecure() as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        assert (await watch.read()).status == NOT_SERVING
+        assert await health(channel, "liveness") == SERVING
+        for name in ("", "readiness", SERVICE):
+            assert await health(channel, name) == NOT_SERVING
+        needed.touch()
+        assert (await watch.read()).status == SERVING
+        for name in ("", "readiness", SERVICE):
+            assert await health(channel, name) == SERVING
+        needed.unlink()
+        assert (await watch.read()).status == NOT_SERVING
+        assert await health(channel, "liveness") == SERVING
+
+
+async def test_an_unknown_name_is_not_found_by_check_and_unknown_to_watch(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health(channel, "no.such.Service")
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service="no.such"))
+        assert (await watch.read()).status == SERVICE_UNKNOWN
+        watch.cancel()
+
+
+async def reflected(channel):
+    """The names of the services that reflection lists."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+    answer = await anext(aiter(call))
+    return {each.name for each in answer.list_services_response.service}
+
+
+async def test_reflection_lists_every_service(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        assert await reflected(channel) == {
+            SERVICE,
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+        }
+
+
+async def test_reflection_can_be_switched_off(tmp_path):
+    async with hosting(tmp_path, server={"reflection": False}) as hosted, hosted.insecure() as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await reflected(channel)
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_drain_lets_a_stream_end_and_takes_no_new_call(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel, hosted.insecure() as other:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        await health(other)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == SERVING
+        stream = aiter(stub.InvokeTool(ticks(20, 0.02)))
+        assert (await anext(stream)).progress.message == "0"
+        stopping = asyncio.create_task(hosted.host.stop(10))
+        assert (await watch.read()).status == NOT_SERVING
+        assert await watch.read() is grpc.aio.EOF
+        rest = [event async for event in stream]
+        assert len(rest) == 20
+        assert rest[-1].WhichOneof("event") == "result"
+        await stopping
+        assert hosted.trial.stopped == 1
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await tool_service_pb2_grpc.ToolServiceStub(other).ListTools(tool_service_pb2.ListToolsRequest())
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_end_of_the_grace_ends_what_is_left_with_unavailable(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(1_000_000, 0.01)))
+        await anext(stream)
+        await hosted.host.stop(0.05)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [event async for event in stream]
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert hosted.trial.tools.running == 0
+
+
+async def test_a_second_order_to_stop_cuts_the_wait_short(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(1_000_000, 0.01)))
+        await anext(stream)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == SERVING
+        first = asyncio.create_task(hosted.host.stop(3600))
+        assert (await watch.read()).status == NOT_SERVING
+        async with asyncio.timeout(10):
+            await hosted.host.stop()
+            await first
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [event async for event in stream]
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_while_settling_calls_are_still_taken(tmp_path):
+    """Load balancers must notice first that the server is not ready."""
+    async with hosting(tmp_path, server={"settle": 3600}) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == SERVING
+        stopping = asyncio.create_task(hosted.host.stop(10))
+        assert (await watch.read()).status == NOT_SERVING
+        assert len((await stub.ListTools(tool_service_pb2.ListToolsRequest())).tools) == 3
+        await hosted.host.stop()
+        await stopping
+
+
+async def test_what_was_handed_over_is_closed_after_the_application_last_first(tmp_path):
+    order = []
+    host = Host(trial_settings(tmp_path))
+    trial = Trial(TrialSection())
+    host.add(trial)
+
+    async def close(name):
+        order.append((name, trial.stopped))
+
+    host.on_stop(lambda: close("first"))
+    host.on_stop(lambda: close("second"))
+    await host.start()
+    await host.stop(0)
+    assert order == [("second", 1), ("first", 1)]
+
+
+async def test_an_application_that_cannot_start_stops_the_others(tmp_path):
+    host = Host(trial_settings(tmp_path))
+    good, bad, never = Trial(TrialSection()), Trial(TrialSection(refuse="No.")), Trial(TrialSection())
+    good.register = bad.register = lambda server: None
+    for each in (good, bad, never):
+        host.add(each)
+    with pytest.raises(StartupError, match="No"):
+        await host.start()
+    await host.stop()
+    assert (good.stopped, bad.stopped, never.stopped) == (1, 1, 0)
+
+
+async def test_a_taken_port_is_one_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        host = Host(trial_settings(tmp_path, server={"port": port}))
+        with pytest.raises(StartupError) as caught:
+            await host.start()
+        await host.stop()
+    other = port + 1 if port >= 9000 else 9000
+    assert str(caught.value) == (
+        f"Port {port} on 127.0.0.1 is taken. Stop what uses it, or choose another: "
+        f"--port {other} or CLAWDBOT_SERVER__PORT={other}."
+    )
+
+
+async def test_a_host_that_does_not_exist_is_one_sentence(tmp_path):
+    host = Host(trial_settings(tmp_path, server={"host": "no such host"}))
+    with pytest.raises(StartupError, match="There is no host no such host to listen on"):
+        await host.start()
+    await host.stop()
+
+
+async def test_a_state_directory_that_cannot_be_made_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    host = Host(trial_settings(tmp_path / "file" / "state"))
+    with pytest.raises(StartupError, match=r"cannot be made: Not a directory\. Choose another"):
+        await host.start()
+    await host.stop()
+
+
+async def test_listening_beyond_this_machine_without_tls_warns(tmp_path):
+    with capture_logs() as log:
+        async with hosting(tmp_path, server={"host": "0.0.0.0"}):
+            pass
+    assert "listening_without_tls" in [line["event"] for line in log]
+
+
+async def test_a_unix_socket_is_private_and_a_stale_one_is_replaced(tmp_path):
+    path = tmp_path / "clawdbot.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    async with hosting(tmp_path, server={"socket": path}):
+        assert path.stat().st_mode & 0o777 == 0o600
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+            assert await health(channel) == SERVING
+        second = Host(trial_settings(tmp_path, server={"socket": path}))
+        with pytest.raises(StartupError, match="Another server listens"):
+            await second.start()
+        await second.stop()
+    assert not path.exists()
+
+
+async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path):
+    path = tmp_path / "precious"
+    path.write_text("keep")
+    host = Host(trial_settings(tmp_path, server={"socket": path}))
+    with pytest.raises(StartupError, match="is not a socket"):
+        await host.start()
+    await host.stop()
+    assert path.read_text() == "keep"
+
+
+async def test_a_burst_of_calls_is_not_lost(tmp_path):
+    """GRPC's own default drops what waits beyond 1,000 with CANCELLED."""
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        calls = [stub.ListTools(tool_service_pb2.ListToolsRequest()) for _ in range(3000)]
+        assert len(await asyncio.gather(*calls)) == 3000
+
+
+@pytest.mark.parametrize("size", [2 << 20, 8 << 20])
+async def test_a_message_over_the_limit_is_refused_and_the_server_goes_on(tmp_path, size):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        request = tool_service_pb2.ListToolsRequest(plugin="x" * size)
+        if size > 4 << 20:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await stub.ListTools(request)
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        else:
+            assert (await stub.ListTools(request)).tools[2].spec.name == request.plugin
+        assert await health(channel) == SERVING
+
+
+async def test_headers_over_the_limit_are_refused_and_the_server_goes_on(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListTools(tool_service_pb2.ListToolsRequest(), metadata=(("x-big", "y" * 20_000),))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert await health(channel) == SERVING
+
+
+async def test_metrics_are_shown_over_http(tmp_path):
+    async with hosting(tmp_path, telemetry={"metrics_port": 0}) as hosted, hosted.insecure() as channel:
+        await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(tool_service_pb2.ListToolsRequest())
+        url = f"http://127.0.0.1:{hosted.host.metrics_port}/metrics"
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+    assert 'clawdbot_application_ready{application="plugins"} 1.0' in text
+    method = "clawdbot.plugins.v1.ToolService/ListTools"
+    labels = f'{{rpc_method="{method}",rpc_response_status_code="OK"}}'
+    assert f"rpc_server_call_duration_seconds_count{labels} 1.0" in text
