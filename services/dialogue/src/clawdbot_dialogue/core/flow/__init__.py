@@ -1,8 +1,8 @@
 """The flow language: from a YAML file to a checked, compiled, immutable flow. Knows nothing of conversations.
 
-    loading.py      load_flow(source, file) -> Flow, FlowInvalid
-    diagnostics.py  Diagnostic, with render(source)
-    library.py      FlowLibrary (add, get, list), FlowNotFound, FlowVersionExists, shipped_flows()
-    slots.py        validate_slots(flow, mapping), SlotInvalid
-    model.py        Flow and its parts
+loading.py      load_flow(source, file) -> Flow, FlowInvalid
+diagnostics.py  Diagnostic, with render(source)
+library.py      FlowLibrary (add, get, list), FlowNotFound, FlowVersionExists, shipped_flows()
+slots.py        validate_slots(flow, mapping), SlotInvalid
+model.py        Flow and its parts
 """

@@ -1,1 +1,2 @@
-"""The pure machine: (flows, snapshot, event) → (snapshot, effects). No input or output, no clock, no randomness."""
+"""The pure machine: (flows, snapshot, event) → (snapshot, effects). No input or output, no clock, no
+randomness."""

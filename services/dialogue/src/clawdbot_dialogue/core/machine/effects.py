@@ -1,9 +1,8 @@
 """What the machine wants done, in order: its outputs.
 
-The driver carries them out one after the other. CallTool and Generate are always the last of a step: the machine then
-waits for ToolReturned, GenerationFinished or GenerationFailed with the same id. Ids are unique within a session and the
-same on every replay.
-"""
+The driver carries them out one after the other. CallTool and Generate are always the last of a step: the
+machine then waits for ToolReturned, GenerationFinished or GenerationFailed with the same id. Ids are unique
+within a session and the same on every replay."""
 
 from __future__ import annotations
 
@@ -16,7 +15,8 @@ from clawdbot_dialogue.core.understanding.commands import Command
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What the person's message was taken to mean, refused commands included. At most one a step, always first."""
+    """What the person's message was taken to mean, refused commands included. At most one a step, always
+    first."""
 
     commands: tuple[Command, ...]
 
@@ -90,9 +90,8 @@ class CallTool:
 class Generate:
     """Let the model answer what was said, and give GenerationFinished or GenerationFailed.
 
-    The driver sends its transcript with the instructions as the system's word, shows the text as it comes, and runs
-    the model's tool calls, which may name these tools only.
-    """
+    The driver sends its transcript with the instructions as the system's word, shows the text as it comes,
+    and runs the model's tool calls, which may name these tools only."""
 
     generation_id: str
     model: str
@@ -105,9 +104,9 @@ class Generate:
 class Failed:
     """A declared failure inside the machine. The session stays usable and waits for the person.
 
-    Reasons: FLOW_LOOP (more micro-steps in a row than allowed), NO_TRANSITION (no `next` held), TOOL_FAILED (and no
-    `on_error` took it), GENERATION_FAILED (likewise), STILL_WAITING (a message came while a tool or the model was at
-    work; it was not looked at), ARGUMENT_FAILED (a call's argument could not be computed).
+    Reasons: FLOW_LOOP (more micro-steps in a row than allowed), NO_TRANSITION (no `next` held), TOOL_FAILED
+    (and no `on_error` took it), GENERATION_FAILED (likewise), STILL_WAITING (a message came while a tool or
+    the model was at work; it was not looked at), ARGUMENT_FAILED (a call's argument could not be computed).
     """
 
     reason: str

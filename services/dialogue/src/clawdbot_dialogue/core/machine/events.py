@@ -1,8 +1,7 @@
 """What can happen to a conversation: the machine's inputs.
 
-Frozen and JSON-able, so that a conversation can be written down and replayed. The driver (the turn engine, the
-conversation runner) makes them; nothing here reads a clock.
-"""
+Frozen and JSON-able, so that a conversation can be written down and replayed. The driver (the turn engine,
+the conversation runner) makes them; nothing here reads a clock."""
 
 from __future__ import annotations
 
@@ -19,13 +18,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class UserSaid:
-    """A person's message. What it means is worked out inside the step, by rules, from `text` and `now` alone."""
+    """A person's message. What it means is worked out inside the step, by rules, from `text` and `now`
+    alone."""
 
     text: str
     """The text parts of the message, joined by line breaks."""
     now: datetime
-    """When it was said, in the person's time zone where that is known (the tzinfo itself is not read): it decides
-    what "tomorrow" means."""
+    """When it was said, in the person's time zone where that is known (the tzinfo itself is not read): it
+    decides what "tomorrow" means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class ToolReturned:
     """The JSON value that guards and templates see as `result`; for an error, what is known about it."""
     is_error: bool
     unknown: bool = False
-    """True when a crash hid whether the call took place; takes the `on_error: unknown` (or `any`) transition."""
+    """True when a crash hid whether the call took place; takes the `on_error: unknown` (or `any`)
+    transition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class GenerationFinished:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
-    """The model could not write; takes the state's `on_error` transition, else the machine apologises and waits."""
+    """The model could not write; takes the state's `on_error` transition, else the machine apologises and
+    waits."""
 
     generation_id: str
     reason: str
@@ -69,7 +71,8 @@ class GenerationFailed:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """A timer set by SetTimer is due. An id that is not set any more is ignored, so a late one does no harm."""
+    """A timer set by SetTimer is due. An id that is not set any more is ignored, so a late one does no
+    harm."""
 
     timer_id: str
 

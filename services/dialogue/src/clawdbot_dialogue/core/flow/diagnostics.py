@@ -1,0 +1,125 @@
+"""What is wrong with a flow's source, where, and what to do about it.
+
+Rendered in the form that editors and CI systems pick up: file:line:column, then the line with a caret under
+the fault."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a source."""
+
+    line: int
+    """From 1."""
+    column: int
+    """From 1, in characters."""
+
+
+START = Mark(1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding."""
+
+    severity: Severity
+    code: str
+    """Kebab-case, stable: "undeclared-slot"."""
+    message: str
+    """One sentence."""
+    hint: str
+    """What to do about it; may be empty."""
+    line: int
+    column: int
+    file: str
+
+    def render(self, source: str) -> str:
+        """The finding for a person: place, sentence, the line of `source` with a caret, the hint."""
+        lines = [f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message} [{self.code}]"]
+        text = source.splitlines()[self.line - 1] if self.line <= len(source.splitlines()) else ""
+        if text.strip():
+            shown, caret = _excerpt(text, self.column)
+            lines += [f"{self.line:>5} | {shown}", f"      | {caret}^"]
+        if self.hint:
+            lines.append(f"       hint: {self.hint}")
+        return "\n".join(lines)
+
+
+_WIDEST = 160
+"""Characters of a source line that are shown: a minified flow must not flood a terminal."""
+
+
+def _excerpt(text: str, column: int) -> tuple[str, str]:
+    """The part of a line around a column, and the space that puts a caret under it."""
+    start = 0 if column < _WIDEST else column - _WIDEST // 2
+    shown = text[start : start + _WIDEST]
+    before = shown[: column - 1 - start]
+    # A wide (Chinese, Japanese) character takes two columns of a terminal, a tab as many as it does above.
+    pad = "".join(
+        "\t" if each == "\t" else "  " if unicodedata.east_asian_width(each) in "WF" else " "
+        for each in before
+    )
+    return "".join(
+        each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in shown
+    ), pad
+
+
+class FlowInvalid(ValueError):
+    """A source that is no usable flow; `diagnostics` holds every finding, warnings included, in source
+    order."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        errors = [each for each in diagnostics if each.severity == "error"]
+        self.file = errors[0].file
+        self.summary = "; ".join(f"{each.line}:{each.column} {each.message}" for each in errors[:3])
+        more = len(errors) - 3
+        if more > 0:
+            self.summary += f"; and {more} more"
+        super().__init__(f"{self.file}: {self.summary}")
+
+
+class Findings:
+    """Collects the findings on one source."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._found: set[Diagnostic] = set()
+
+    def error(self, code: str, message: str, mark: Mark, hint: str = "") -> None:
+        """Something without which the flow cannot run."""
+        self._found.add(Diagnostic("error", code, message, hint, mark.line, mark.column, self._file))
+
+    def warning(self, code: str, message: str, mark: Mark, hint: str = "") -> None:
+        """Something that runs and is likely not meant."""
+        self._found.add(Diagnostic("warning", code, message, hint, mark.line, mark.column, self._file))
+
+    @property
+    def failed(self) -> bool:
+        """True once there is an error."""
+        return any(each.severity == "error" for each in self._found)
+
+    def sorted(self) -> tuple[Diagnostic, ...]:
+        """All of them, in source order."""
+        return tuple(sorted(self._found, key=lambda each: (each.line, each.column, each.severity, each.code)))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint with the known name most like `name`, or with all of them when there are few."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(names) <= 2000 else []
+    if close:
+        return f'Did you mean "{close[0]}"?'
+    if not names:
+        return "There is none."
+    shown = ", ".join(names[:8])
+    return f"There are: {shown}{', …' if len(names) > 8 else ''}."

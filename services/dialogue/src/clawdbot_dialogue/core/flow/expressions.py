@@ -1,0 +1,271 @@
+"""CEL: guards, call arguments and patterns, compiled once per flow and checked against the declared slots.
+
+Two environments do it. The checking one knows each slot's type, as fields of a message made for the flow, so
+that a wrong name or type is found before anything runs. The running one sees plain maps, so that a slot
+without a value is an error of the evaluation (in a message it would silently be 0 or "") and `has(slots.x)`
+tells. Evaluation is bounded by the library: 32 levels, a budget of iterations, and RE2 for `matches`, which
+takes linear time."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
+from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2
+
+from clawdbot_dialogue.core.flow.diagnostics import nearest
+
+LONGEST_EXPRESSION = 1000
+"""Characters."""
+SCOPES = ("slots", "result", "event", "turn")
+"""The names that expressions and templates see."""
+RESERVED = frozenset(
+    [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "namespace",
+        "null",
+        "package",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+    ]
+)
+"""Words that CEL keeps for itself; https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax."""
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_FIELD_TYPES: Mapping[str, Any] = {
+    "int": _FIELD.TYPE_INT64,
+    "double": _FIELD.TYPE_DOUBLE,
+    "bool": _FIELD.TYPE_BOOL,
+    "string": _FIELD.TYPE_STRING,
+    "dyn": _FIELD.TYPE_MESSAGE,
+}
+_PLAIN_WORDS: Mapping[str, str] = {
+    "int": "a whole number",
+    "double": "a number",
+    "bool": "true or false",
+    "string": "text",
+    "null": "nothing",
+    "dyn": "anything",
+}
+
+
+class ExpressionFault(ValueError):
+    """An expression that cannot be compiled; `offset` counts its characters from 0."""
+
+    def __init__(self, code: str, message: str, hint: str = "", offset: int = 0) -> None:
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.offset = offset
+        super().__init__(message)
+
+
+class EvaluationFailed(ValueError):
+    """An expression that has no value just now: a slot without value, a division by zero, a wrong type in
+    `result`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A compiled expression."""
+
+    text: str
+    returns: str
+    """CEL's name of the type: "bool", "int", "double", "string", "dyn", "list(dyn)", …"""
+    program: Any
+
+    def holds(self, activation: Any) -> bool:
+        """Whether a guard is true.
+
+        Raises:
+            EvaluationFailed: it is neither true nor false.
+        """
+        value = self._value(activation).value()
+        if value is True or value is False:
+            return bool(value)
+        raise EvaluationFailed(f"`{self.text}` is neither true nor false")
+
+    def value(self, activation: Any) -> object:
+        """What it evaluates to, as JSON.
+
+        Raises:
+            EvaluationFailed: it has no value, or one that JSON has not.
+        """
+        return _json(self._value(activation).plain_value(), self.text)
+
+    def _value(self, activation: Any) -> Any:
+        try:
+            value = self.program.eval(activation)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise EvaluationFailed(f"`{self.text}`: {_first_line(error)}") from None
+        if value.type() == cel.Type.ERROR:
+            raise EvaluationFailed(f"`{self.text}`: {_without_code(str(value.value()))}")
+        return value
+
+
+def activation(scope: Mapping[str, object]) -> Any:
+    """The scope in the form that expressions take; worth keeping while the scope does not change."""
+    return _running().Activation(scope)
+
+
+class ExpressionCompiler:
+    """Compiles the expressions of one flow."""
+
+    def __init__(self, slots: Mapping[str, str]) -> None:
+        """Args:
+        slots: The declared slots and their CEL types: "int", "double", "bool", "string", or "dyn" for any.
+        """
+        self._slots = slots
+        self._checking = _checking(slots)
+
+    def guard(self, text: str) -> Expression:
+        """Compiles what must be true or false.
+
+        Raises:
+            ExpressionFault: with code guard-syntax, guard-type or undeclared-slot.
+        """
+        expression = self.argument(text)
+        if expression.returns not in ("bool", "dyn"):
+            what = _PLAIN_WORDS.get(expression.returns, expression.returns)
+            hint = "Compare it with something, as in `slots.party_size > 8`; has(slots.x) asks whether x has a value."
+            raise ExpressionFault("guard-type", f"A guard is true or false; this is {what}.", hint)
+        return expression
+
+    def argument(self, text: str) -> Expression:
+        """Compiles what a call is given.
+
+        Raises:
+            ExpressionFault: as for a guard.
+        """
+        if len(text) > LONGEST_EXPRESSION:
+            message = f"The expression has {len(text):,} characters; {LONGEST_EXPRESSION:,} are allowed."
+            raise ExpressionFault("guard-syntax", message)
+        try:
+            returns = self._checking.compile(text).return_type()
+            program = _running().compile(text)
+        except RuntimeError as error:
+            raise _fault(text, str(error), self._slots) from None
+        name = str(returns.name()).lower()
+        if name in ("bytes", "timestamp", "duration", "type"):
+            hint = "Dates and times are text here: compare them as text, or use string(…)."
+            raise ExpressionFault("guard-type", f"A {name} cannot leave an expression.", hint)
+        return Expression(text, name, program)
+
+
+@functools.cache
+def _running() -> Any:
+    """The environment in which every flow's expressions run; made at the first use, since it takes 50 ms."""
+    some = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    return cel.NewEnv(variables={"slots": some, "result": cel.Type.DYN, "event": some, "turn": some})
+
+
+def _checking(slots: Mapping[str, str]) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="slots.proto", package="flow", syntax="proto3")
+    file.dependency.append(struct_pb2.DESCRIPTOR.name)
+    message = file.message_type.add(name="slots")
+    for number, (name, kind) in enumerate(slots.items(), 1):
+        field = message.field.add(
+            name=name, number=number, type=_FIELD_TYPES[kind], label=_FIELD.LABEL_OPTIONAL
+        )
+        if kind == "dyn":
+            field.type_name = ".google.protobuf.Value"  # which CEL takes for anything
+            continue
+        # has() on a scalar field needs explicit presence, which proto3 spells as a oneof of one.
+        field.proto3_optional = True
+        field.oneof_index = len(message.oneof_decl)
+        message.oneof_decl.add(name=f"_{name}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(struct_pb2.DESCRIPTOR.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    some = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+    types = {"slots": cel.Type("flow.slots"), "result": cel.Type.DYN, "event": some, "turn": some}
+    return cel.NewEnv(pool, variables=types)
+
+
+_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
+_OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
+_FIELD_FAULT = re.compile(r"undefined field '(.*)' not found in struct 'flow\.slots'")
+_NAME_FAULT = re.compile(r"undeclared reference to '([^']*)'")
+
+
+def _fault(text: str, report: str, slots: Mapping[str, str]) -> ExpressionFault:
+    """CEL's report in this language's words."""
+    found = _ERROR.search(report)
+    if not found:
+        return ExpressionFault("guard-syntax", f"The expression cannot be read: {_without_code(report)}.")
+    lines = text.split("\n")
+    line, column = min(int(found[1]), len(lines)), int(found[2])
+    offset = min(sum(len(each) + 1 for each in lines[: line - 1]) + column - 1, len(text))
+    problem = found[3]
+    if overload := _OVERLOAD.match(problem):
+        return _type_fault(overload[1], overload[2], offset)
+    if field := _FIELD_FAULT.match(problem):
+        place = text.find(field[1], offset)
+        hint = nearest(field[1], slots)
+        return ExpressionFault("undeclared-slot", f'There is no slot "{field[1]}".', hint, max(place, offset))
+    if name := _NAME_FAULT.match(problem):
+        place = text.rfind(name[1], 0, offset + len(name[1]))
+        hint = f"Write slots.{name[1]}." if name[1] in slots else f"An expression sees {', '.join(SCOPES)}."
+        message = f'"{name[1]}" means nothing here.'
+        return ExpressionFault("guard-type", message, hint, place if place >= 0 else offset)
+    problem = problem.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "its end")
+    return ExpressionFault(
+        "guard-syntax", f"The expression cannot be read: {problem}.", _syntax_hint(text), offset
+    )
+
+
+def _syntax_hint(text: str) -> str:
+    for wrong, right in ((" and ", "&&"), (" or ", "||"), ("not ", "!")):
+        if wrong in f" {text} ":
+            return f"Write {right} for `{wrong.strip()}`."
+    if re.search(r"[^=!<>]=[^=]", text):
+        return "Write == to compare."
+    return ""
+
+
+def _type_fault(operator: str, operands: str, offset: int) -> ExpressionFault:
+    kinds = operands.split(", ")
+    words = [_PLAIN_WORDS.get(kind, "the slots" if kind == "flow.slots" else kind) for kind in kinds]
+    shown = operator.strip("_") if "_" in operator else operator
+    message = f"`{shown}` does not fit {' and '.join(words)}."
+    hint = "Compare a number slot with 3.0 rather than 3." if set(kinds) == {"double", "int"} else ""
+    return ExpressionFault("guard-type", message, hint, offset)
+
+
+def _without_code(report: str) -> str:
+    """ "NOT_FOUND: Key not found in map" → "Key not found in map"."""
+    first = _first_line(report)
+    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", first)
+
+
+def _first_line(error: object) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _json(value: object, text: str) -> object:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list):
+        return [_json(each, text) for each in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _json(value[key], text) for key in sorted(value)}
+    raise EvaluationFailed(f"`{text}` gives a {type(value).__name__}, which JSON has not")

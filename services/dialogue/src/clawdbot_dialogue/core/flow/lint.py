@@ -1,0 +1,77 @@
+"""Looks at a flow that compiles for what its writer likely did not mean: the ways through its states."""
+
+from __future__ import annotations
+
+from clawdbot_dialogue.core.flow.diagnostics import Findings
+from clawdbot_dialogue.core.flow.missing import missing_values
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.reading import Document
+from clawdbot_dialogue.core.flow.source import FlowSource
+from clawdbot_dialogue.core.flow.ways import reachable
+
+
+def lint(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:
+    """Adds what it finds to `findings`."""
+    _unreachable(flow, document, findings)
+    _ways_out(flow, source, document, findings)
+    _unused(flow, source, document, findings)
+    missing_values(flow, document, findings)
+
+
+def _unreachable(flow: Flow, document: Document, findings: Findings) -> None:
+    # Whoever asks for a person is taken to on_handoff from anywhere.
+    seen = reachable(flow, [flow.initial, flow.on_handoff] if flow.on_handoff else [flow.initial])
+    for name in flow.states:
+        if name not in seen:
+            mark = document.key_at(("states", name))
+            findings.warning(
+                "unreachable", f'Nothing leads to "{name}".', mark, "Add a transition to it, or remove it."
+            )
+
+
+def _ways_out(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:
+    for name, state in flow.states.items():
+        mark = document.key_at(("states", name))
+        if state.kind in ("collect", "call") and not state.next:
+            hint = "Add `next`; without it the conversation rests, and starts over with the next message."
+            findings.warning("dead-end", f'Nothing follows "{name}".', mark, hint)
+        elif state.next and all(way.guard for way in state.next) and state.kind != "generate":
+            hint = "End `next` with a {to: …} that has no `if`."
+            place = document.key_at(("states", name, "next"))
+            findings.warning("no-default", f'"{name}" is stuck where none of its guards holds.', place, hint)
+        if state.kind == "call" and not any(way.on_error in ("any", "failed") for way in state.errors):
+            hint = "Add {on_error: any, to: …}."
+            findings.warning(
+                "no-error-branch", f'"{name}" does not say what to do when the tool fails.', mark, hint
+            )
+        if state.kind == "end" and state.next:
+            place = document.key_at(("states", name, "next"))
+            findings.warning(
+                "shadowed", "A state that ends the flow goes nowhere.", place, "Remove `next` or `end`."
+            )
+        _shadowed(name, source, document, findings)
+
+
+def _shadowed(name: str, source: FlowSource, document: Document, findings: Findings) -> None:
+    """Tells transitions that stand behind one that is always taken."""
+    always: set[tuple[str | None, str | None]] = set()
+    for at, way in enumerate(source.states[name].next):
+        kind = (way.event, way.on_error)
+        broad = (None, "any") if way.on_error else kind
+        if kind in always or broad in always:
+            mark = document.at(("states", name, "next", at))
+            findings.warning(
+                "shadowed", "An earlier transition is always taken before this one.", mark, "Move it up."
+            )
+        if way.if_ is None:
+            always.add(kind)
+
+
+def _unused(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:
+    asked = {slot for state in flow.states.values() for slot in state.collect}
+    for name, slot in source.slots.items():
+        if name in asked and slot.ask is None:
+            mark = document.key_at(("slots", name))
+            findings.warning(
+                "no-question", f'"{name}" is asked for without words of its own.', mark, "Add `ask`."
+            )

@@ -1,0 +1,146 @@
+"""From a slot's source to the slot: its options checked against its type, its words compiled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from clawdbot_dialogue.core.flow.diagnostics import Findings
+from clawdbot_dialogue.core.flow.expressions import (
+    RESERVED,
+    EvaluationFailed,
+    Expression,
+    ExpressionCompiler,
+    ExpressionFault,
+    activation,
+)
+from clawdbot_dialogue.core.flow.reading import Document, Path
+from clawdbot_dialogue.core.flow.slots import (
+    LONGEST_TEXT,
+    SLOT_TYPES,
+    Slot,
+    is_date_bound,
+    parse_date,
+    parse_time,
+)
+from clawdbot_dialogue.core.flow.source import SlotSource
+from clawdbot_dialogue.core.flow.templates import Template
+from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.locale import Locale
+from clawdbot_dialogue.core.understanding.vocabulary import Words, slot_words
+
+_OPTIONS = ("min", "max", "min_length", "max_length", "pattern", "values", "region")
+_BOUND_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "integer": (lambda bound: isinstance(bound, int), "a whole number"),
+    "number": (lambda bound: isinstance(bound, int | float), "a number"),
+    "date": (is_date_bound, 'a day: "2026-12-01", "today" or "today+30d"'),
+    "time": (lambda bound: parse_time(bound) is not None, 'a time in quotes: "11:00"'),
+}
+
+
+class SlotCompiler:
+    """Compiles the slots of one flow."""
+
+    def __init__(
+        self,
+        document: Document,
+        findings: Findings,
+        language: Locale,
+        template: Callable[[str, Path], Template],
+    ) -> None:
+        self._document = document
+        self._findings = findings
+        self._language = language
+        self._template = template
+
+    def compile(self, sources: Mapping[str, SlotSource]) -> dict[str, tuple[Slot, Words]]:
+        """Each slot, with its words."""
+        return {name: self._slot(name, source) for name, source in sources.items()}
+
+    def _slot(self, name: str, source: SlotSource) -> tuple[Slot, Words]:
+        path: Path = ("slots", name)
+        self._check(name, source, path)
+        spoken = self._language.spoken(name)
+        ask = source.ask or self._language.wording["ask"].format(name=spoken)
+        slot = Slot(
+            name=name,
+            type=source.type,
+            spoken=spoken,
+            ask=self._template(ask, (*path, "ask")),
+            asked_only=source.fill == "asked_only",
+            minimum=_bound(source.type, source.min),
+            maximum=_bound(source.type, source.max),
+            min_length=source.min_length or 0,
+            max_length=source.max_length or LONGEST_TEXT,
+            pattern=self._pattern(source.pattern, (*path, "pattern")) if source.pattern else None,
+            values={value: tuple(words) for value, words in source.values.items()},
+            hints=tuple(source.hints),
+            region=source.region or "",
+        )
+        return slot, slot_words(spoken, slot.hints, slot.values)
+
+    def _check(self, name: str, source: SlotSource, path: Path) -> None:
+        error, at = self._findings.error, self._document.key_at
+        if name in RESERVED:
+            hint = f"Call it {name}_ or the like."
+            error("bad-name", f'"{name}" is a word of the expression language.', at(path), hint)
+        allowed = SLOT_TYPES[source.type].options
+        for option in _OPTIONS:
+            if option in source.model_fields_set and option not in allowed:
+                hint = f"It may have {', '.join(sorted(allowed)) or 'none of these'}."
+                message = f"A slot of type {source.type} has no {option}."
+                error("bad-slot", message, at((*path, option)), hint)
+        self._check_bounds(source, path)
+        self._check_values(source, path)
+
+    def _check_bounds(self, source: SlotSource, path: Path) -> None:
+        error, at = self._findings.error, self._document.at
+        sound = True
+        for option, bound in (("min", source.min), ("max", source.max)):
+            if bound is not None and source.type in _BOUND_KINDS:
+                fits, kind = _BOUND_KINDS[source.type]
+                if not fits(bound):
+                    sound = False
+                    error("bad-slot", f"The {option} of a {source.type} is {kind}.", at((*path, option)))
+        least, greatest = _comparable(source.type, source.min), _comparable(source.type, source.max)
+        if sound and least is not None and greatest is not None and least > greatest:  # type: ignore[operator]
+            error("bad-slot", "The min is greater than the max: nothing fits.", at((*path, "min")))
+        if (source.min_length or 0) > (source.max_length or LONGEST_TEXT):
+            error("bad-slot", "The min_length is greater than the max_length.", at((*path, "min_length")))
+
+    def _check_values(self, source: SlotSource, path: Path) -> None:
+        error = self._findings.error
+        if source.type == "enum" and not source.values:
+            error("bad-slot", "An enum needs values.", self._document.key_at(path), "Add values: [a, b].")
+        taken: dict[str, str] = {}
+        for value, words in source.values.items():
+            for word in (value, *words):
+                other = taken.setdefault(fold(word), value)
+                if other != value:
+                    mark = self._document.key_at((*path, "values", value))
+                    error(
+                        "bad-slot", f'"{word}" stands for {other} and for {value}.', mark, "Keep one of them."
+                    )
+
+    def _pattern(self, pattern: str, path: Path) -> Expression | None:
+        # Through CEL's `matches` the expression is RE2, so that none can take more than linear time.
+        quoted = json.dumps(f"^(?:{pattern})$", ensure_ascii=False)
+        try:
+            compiled = ExpressionCompiler({"value": "string"}).argument(f"slots.value.matches({quoted})")
+            compiled.holds(activation({"slots": {"value": ""}}))
+        except (ExpressionFault, EvaluationFailed):
+            hint = "It is an RE2 regular expression: no look-around, no back-references."
+            self._findings.error("bad-slot", "The pattern cannot be read.", self._document.at(path), hint)
+            return None
+        return compiled
+
+
+def _bound(kind: str, bound: object) -> object:
+    """A time as two digits each, so that times order as text."""
+    return (parse_time(bound) or bound) if kind == "time" else bound
+
+
+def _comparable(kind: str, bound: object) -> object:
+    if kind == "date":
+        return parse_date(bound)
+    return _bound(kind, bound)

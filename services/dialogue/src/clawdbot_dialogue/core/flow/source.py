@@ -1,0 +1,195 @@
+"""The shape of a flow file: what keys there are, what they hold, and what each is for.
+
+The published JSON Schema is generated from these models, descriptions included, so they are written for
+whoever writes flows in an editor. What one key means for another (a transition to a state that is not there)
+is checked elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+StateName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}$")]
+FlowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+Duration = Annotated[
+    str,
+    Field(pattern=r"^\d{1,6}(\.\d{1,3})?(s|m|h|d)$", description="As in 30s, 10m, 2h, 1d.", examples=["10m"]),
+]
+Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+"""Words for the person. {slot} is a gap for a slot's value, {result.key} for what a tool returned."""
+Guard = Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+def _values(given: Any) -> Any:
+    """A list of values is a mapping of values without synonyms."""
+    return {each: [] for each in given} if isinstance(given, list) and all(map(_is_text, given)) else given
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _transitions(given: Any) -> Any:
+    """A state's name alone is the one transition there."""
+    return [{"to": given}] if isinstance(given, str) else given
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SlotSource(_Section):
+    """Something the flow wants to know."""
+
+    type: Literal["string", "integer", "number", "boolean", "date", "time", "enum", "email", "phone"] = Field(
+        description="What kind of value it is."
+    )
+    ask: Text | None = Field(None, description="How the person is asked for it.")
+    fill: Literal["any", "asked_only"] = Field(
+        "any",
+        description="any: taken from whatever the person says. asked_only: only from the answer to its question, and "
+        "asked anew whenever its state is entered, as a confirmation is.",
+    )
+    min: int | float | str | None = Field(
+        None, description='The least value; for a date also "today", "today+1d".'
+    )
+    max: int | float | str | None = Field(
+        None, description='The greatest value; for a date also "today+90d".'
+    )
+    min_length: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None, description="Least number of characters."
+    )
+    max_length: Annotated[int, Field(ge=1, le=10_000)] | None = Field(None, description="Most characters.")
+    pattern: Annotated[str, Field(max_length=500)] | None = Field(
+        None, description="A regular expression (RE2) that the whole text matches."
+    )
+    values: Annotated[
+        dict[str, list[str]],
+        BeforeValidator(_values, json_schema_input_type=dict[str, list[str]] | list[str]),
+    ] = Field(default_factory=dict, description="For an enum: its values, each with other words for it.")
+    hints: list[str] = Field(
+        default_factory=list, description="Words that point to this slot: people, guests (beside a number)."
+    )
+    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+        None, description="For a phone: the country whose numbers need no country code, such as GB."
+    )
+
+
+class TransitionSource(_Section):
+    """A way out of a state."""
+
+    to: StateName = Field(description="The state to go to.")
+    if_: Guard | None = Field(None, alias="if", description="A CEL expression: taken only where it is true.")
+    say: Text | None = Field(None, description="Said on the way.")
+    clear: list[Name] = Field(default_factory=list, description="Slots to forget on the way.")
+    on_error: Literal["any", "failed", "unknown"] | None = Field(
+        None,
+        description="Taken when the call or the model failed. unknown: a crash hid whether the call took place.",
+    )
+    event: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Taken when an event of this name arrives while the state waits."
+    )
+
+
+class CallSource(_Section):
+    """A tool call."""
+
+    tool: Annotated[str, Field(pattern=r"^\S{1,200}$")] = Field(description="As in tables.reserve.")
+    args: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the tool is given. ${…} is a CEL expression and keeps its type; {slot} is a gap in a text.",
+    )
+    effect: Literal["none", "repeatable", "once"] = Field(
+        "once",
+        description="none: it only reads. repeatable: it may be made again after a crash. once: never twice.",
+    )
+
+
+class GenerateSource(_Section):
+    """Words from the model."""
+
+    instructions: Text = Field(description="What the model is told, besides the conversation so far.")
+    model: str = Field("default", description="A model's alias, or backend/model.")
+    tools: list[str] = Field(default_factory=list, description="The tools that the model may use here.")
+
+
+class NoMatchSource(_Section):
+    """What happens when the person is not understood."""
+
+    retries: Annotated[int, Field(ge=0, le=100)] = Field(description="How often to ask again.")
+    to: StateName = Field(description="Where to go after that.")
+    say: Text | None = Field(None, description="Said before asking again, for the machine's own words.")
+
+
+class TimeoutSource(_Section):
+    """What happens when the person is silent."""
+
+    after: Duration
+    to: StateName
+    say: Text | None = None
+
+
+class StateSource(_Section):
+    """One state. Its kind shows from its key: collect, generate, call, handoff, say, end; or next alone, a
+    choice."""
+
+    say: Text | None = Field(None, description="Said when the state is entered.")
+    collect: Annotated[list[Name], Field(min_length=1)] | None = Field(
+        None, description="Slots to ask for, in order."
+    )
+    generate: GenerateSource | None = Field(None, description="Lets the model answer.")
+    call: CallSource | None = Field(None, description="Calls a tool; its answer is `result` afterwards.")
+    handoff: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="Hands the conversation to a person: the queue's name."
+    )
+    end: Literal[True] | None = Field(None, description="The flow ends here.")
+    wait: bool = Field(False, description="With generate and next: hear the person before moving on.")
+    next: Annotated[
+        list[TransitionSource],
+        BeforeValidator(_transitions, json_schema_input_type=list[TransitionSource] | str),
+    ] = Field(default_factory=list, description="Where to go; the first that fits, in order.")
+    no_match: NoMatchSource | None = None
+    timeout: TimeoutSource | None = None
+    instructions: str | None = Field(
+        None, description="For a model that helps to understand the person here."
+    )
+    model: str | None = Field(None, description="That model's alias.")
+    tools: list[str] = Field(default_factory=list, description="The tools that it may use.")
+
+
+class InterruptsSource(_Section):
+    """What the person may do in the middle of the flow."""
+
+    allow: list[str] = Field(
+        default_factory=lambda: ["cancel"], description="Flows that may be started, and cancel."
+    )
+    resume: Literal["reask", "silent"] = Field("reask", description="What to do when such a flow is over.")
+
+
+class FlowSource(_Section):
+    """A flow: a conversation, as states and the ways between them."""
+
+    flow: FlowName = Field(description="Its name.")
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(
+        description="Grows with each change; conversations keep theirs."
+    )
+    description: Annotated[str, Field(max_length=1000)] = Field(
+        "", description="What it is for, in a few words."
+    )
+    locale: str = Field("en", description="The language it speaks.")
+    triggers: list[Text] = Field(
+        default_factory=list, description="What a person says to start it, in other flows."
+    )
+    slots: dict[Name, SlotSource] = Field(default_factory=dict)
+    initial: StateName | None = Field(
+        None, description="The state it starts in; the first one unless this says else."
+    )
+    states: Annotated[dict[StateName, StateSource], Field(min_length=1)]
+    interrupts: InterruptsSource = Field(default_factory=lambda: InterruptsSource(resume="reask"))
+    help: Text | None = Field(None, description="Said when the person asks for help.")
+    on_cancel: Text | None = Field(None, description="Said when the person cancels.")
+    on_handoff: StateName | None = Field(
+        None, description="Where who wants a person goes; else the first handoff."
+    )

@@ -1,0 +1,273 @@
+"""What a person's message does: commands are accepted or refused, and the state machine goes on from
+there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from clawdbot_dialogue.core.flow.library import FlowNotFound
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
+from clawdbot_dialogue.core.machine.effects import Understood
+from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
+from clawdbot_dialogue.core.machine.scope import refusal, show_slot
+from clawdbot_dialogue.core.machine.states import generate, resume, run
+from clawdbot_dialogue.core.understanding.commands import Command, CommandName
+from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.understand import Situation, fill, set_phrase, understand
+
+
+def hear(progress: Progress, text: str, now: datetime, limit: int) -> None:
+    """Understands a message where the conversation stands, and acts on it."""
+    hearing = _Hearing(progress, text, now, limit)
+    before = len(progress.effects)
+    hearing.run()
+    progress.effects.insert(before, Understood(tuple(hearing.commands)))
+
+
+class _Hearing:
+    """One message on its way through the machine."""
+
+    def __init__(self, progress: Progress, text: str, now: datetime, limit: int) -> None:
+        self.commands: list[Command] = []
+        """What was understood, with the machine's verdict."""
+        self._progress = progress
+        self._text = text
+        self._now = now
+        self._limit = limit
+        self._refusals: list[str] = []
+        self._back_to = ""
+        """The state that a correction goes back to."""
+        self._waking = False
+
+    def run(self) -> None:
+        progress = self._progress
+        progress.cancel_timer()
+        folded = fold(self._text)
+        # A conversation that rests stays at rest for "thanks", and starts over for anything with substance.
+        if progress.resting and set_phrase(self._situation(), folded) is None:
+            self._waking = True
+            progress.enter(progress.flow.initial)
+            self._look_ahead()
+        for command in understand(self._situation(), self._text, self._now):
+            if done := _ACTIONS[command.name](self, command):
+                done()
+                return
+        self._go_on()
+
+    def _look_ahead(self) -> None:
+        """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
+        progress = self._progress
+        if progress.state.kind not in ("collect", "generate"):
+            run(progress, self._limit)
+        progress.asked = next((name for name in progress.state.collect if name not in progress.slots), "")
+
+    def _situation(self) -> Situation:
+        progress = self._progress
+        return Situation(
+            progress.flow,
+            progress.slots,
+            progress.asked,
+            progress.state.kind != "generate",
+            tuple(self._others()),
+        )
+
+    def _others(self) -> Iterator[Flow]:
+        """The flows that may interrupt here; one that is not there cannot, as was said when the flow was
+        loaded."""
+        progress = self._progress
+        inside = progress.inside
+        for name in progress.flow.interrupts.flows if len(inside) < DEEPEST_STACK else ():
+            if name not in inside:
+                with suppress(FlowNotFound):
+                    yield progress.flows(name)
+
+    # What each command does. An action returns what is to happen instead of going on, or None.
+
+    def _accept(self, command: Command) -> None:
+        self.commands.append(command)
+
+    def _refuse(self, command: Command, reason: str) -> None:
+        self.commands.append(replace(command, accepted=False, reason=reason))
+        self._refusals.append(reason)
+
+    def _hand_off(self, command: Command) -> Callable[[], None] | None:
+        progress = self._progress
+        if not progress.flow.on_handoff:
+            self._refuse(command, progress.flow.locale.wording["no_person"])
+            return None
+        self._accept(replace(command, target=progress.flow.states[progress.flow.on_handoff].queue))
+        return self._to_person
+
+    def _to_person(self) -> None:
+        self._progress.enter(self._progress.flow.on_handoff)
+        run(self._progress, self._limit)
+
+    def _cancel(self, command: Command) -> Callable[[], None] | None:
+        progress = self._progress
+        command = replace(command, target=progress.flow.name)
+        if not progress.flow.interrupts.cancel:
+            self._refuse(command, progress.flow.locale.wording["cannot_cancel"])
+            return None
+        self._accept(command)
+        return self._end_flow
+
+    def _end_flow(self) -> None:
+        progress = self._progress
+        progress.say(progress.flow.on_cancel or progress.flow.locale.wording["cancelled"])
+        if progress.finish() and (transition := resume(progress)):
+            progress.take(transition)
+            run(progress, self._limit)
+
+    def _start(self, command: Command) -> Callable[[], None] | None:
+        self._accept(command)
+        return lambda: self._digress(self._progress.flows(command.target))
+
+    def _digress(self, flow: Flow) -> None:
+        """Starts another flow; what the message says beyond the wish for it fills that flow's slots."""
+        progress = self._progress
+        self._say_refusals()
+        if self._back_to:
+            progress.enter(
+                self._back_to
+            )  # so that the guards there see the correction when this flow goes on
+        progress.push(flow)
+        self._look_ahead()
+        if progress.state.kind == "collect":
+            filled = len(self.commands)
+            for command in fill(self._situation(), self._text, fold(self._text), self._now, free_text=False):
+                _ACTIONS[command.name](self, command)
+            self._say_refusals()
+            if len(self.commands) > filled or progress.waiting_for is None:
+                run(progress, self._limit)
+        elif progress.waiting_for is None and progress.status == "active":
+            run(progress, self._limit)
+
+    def _set(self, command: Command) -> None:
+        progress = self._progress
+        name, value = command.target, command.value
+        wording = progress.flow.locale.wording
+        here = name in progress.state.collect
+        if command.name == "correct_slot" and name in progress.sealed and not here:
+            self._refuse(command, wording["too_late"])
+            return
+        if value is not None:
+            try:
+                value = progress.flow.slots[name].check(value, parse_date(progress.turn.get("date")))
+            except SlotRefused as refused:
+                self._refuse(command, refusal(progress.flow, name, refused))
+                return
+        self._accept(replace(command, value=value))
+        progress.set_slot(name, value)
+        if command.name == "correct_slot" and not here:
+            self._reach_back(name)
+
+    def _reach_back(self, name: str) -> None:
+        """Finds the state that collected a slot: the flow runs forward from there, guards and confirmation
+        too."""
+        progress = self._progress
+        collecting = [each for each in progress.passed if name in progress.flow.states[each].collect]
+        if collecting and (
+            not self._back_to or progress.passed.index(collecting[-1]) < progress.passed.index(self._back_to)
+        ):
+            self._back_to = collecting[-1]
+
+    def _clarify(self, command: Command) -> None:
+        flow = self._progress.flow
+        first, second = (show_slot(flow, command.target, each) for each in _pair(command.value))
+        self._refuse(command, flow.locale.wording["either"].format(first=first, second=second))
+
+    def _help(self, command: Command) -> Callable[[], None]:
+        self._accept(command)
+        progress = self._progress
+        flow = progress.flow
+        words = flow.locale.wording["help"].format(description=flow.description.rstrip(".") or flow.name)
+        text = progress.scope.text(flow.help) if flow.help else words
+        return lambda: self._ask_again(text)
+
+    def _small_talk(self, command: Command) -> Callable[[], None]:
+        self._accept(command)
+        words = self._progress.flow.locale.wording[str(command.value)]
+        return lambda: self._ask_again(words)
+
+    # How the conversation goes on.
+
+    def _go_on(self) -> None:
+        progress = self._progress
+        filled = any(each.accepted and each.target in progress.flow.slots for each in self.commands)
+        if progress.status != "active":
+            return  # waking up led to a person or an end before anything could be heard
+        if self._back_to:
+            self._say_refusals()
+            progress.enter(self._back_to)
+            run(progress, self._limit)
+        elif progress.state.kind == "generate" and not self._refusals:
+            self._to_model()
+        elif filled or (progress.state.kind == "collect" and not progress.asked):
+            progress.misses = 0
+            self._say_refusals()
+            run(progress, self._limit)
+        elif progress.waiting_for is None or progress.waiting_for == "user":
+            self._missed()
+
+    def _to_model(self) -> None:
+        progress = self._progress
+        transition = progress.scope.first(progress.state.next) if progress.state.wait else None
+        if transition:
+            progress.take(transition)
+            run(progress, self._limit)
+        else:
+            generate(progress)
+
+    def _missed(self) -> None:
+        """Nothing in the message could be used."""
+        progress = self._progress
+        if self._waking and not self._refusals:
+            # Nothing was asked for when it was said, so there is nothing to apologise for.
+            if progress.waiting_for is None:
+                run(progress, self._limit)
+            return
+        progress.misses += 1
+        no_match = progress.state.no_match
+        reason = " ".join(self._refusals)
+        if no_match and progress.misses > no_match.retries:
+            progress.say(reason)
+            progress.enter(no_match.to)
+            run(progress, self._limit)
+            return
+        own = progress.scope.text(no_match.say) if no_match and no_match.say else ""
+        self._ask_again(reason or own or progress.flow.locale.wording["not_understood"])
+
+    def _ask_again(self, words: str) -> None:
+        """Says something and repeats the open question, as one reply."""
+        progress = self._progress
+        if progress.asked:
+            words = f"{words} {progress.scope.text(progress.flow.slots[progress.asked].ask)}"
+        progress.say(words)
+        progress.wait_for_user()
+
+    def _say_refusals(self) -> None:
+        self._progress.say(" ".join(self._refusals))
+        self._refusals.clear()
+
+
+def _pair(value: object) -> Iterable[object]:
+    return value if isinstance(value, list) else (value, value)
+
+
+_ACTIONS: Mapping[CommandName, Callable[[_Hearing, Command], Callable[[], None] | None]] = {
+    "set_slot": _Hearing._set,
+    "correct_slot": _Hearing._set,
+    "affirm": _Hearing._accept,
+    "deny": _Hearing._accept,
+    "none": _Hearing._accept,
+    "start_flow": _Hearing._start,
+    "cancel_flow": _Hearing._cancel,
+    "clarify": _Hearing._clarify,
+    "chitchat": _Hearing._small_talk,
+    "handoff": _Hearing._hand_off,
+    "help": _Hearing._help,
+}

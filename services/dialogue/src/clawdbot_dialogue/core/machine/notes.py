@@ -1,0 +1,15 @@
+"""What an operator may want to know about a step, and that changed nothing for the person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One remark. Codes: ignored-event, guard-failed, value-missing."""
+
+    code: str
+    message: str
+    flow: str
+    state: str

@@ -1,0 +1,96 @@
+"""What differs from language to language: how things are said, and how they are understood.
+
+A locale is a table of functions and wordings, one folder each under locales/. The rest of the rules and the
+whole machine know no language."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Generic, Literal, TypeVar
+
+Value = TypeVar("Value", covariant=True)
+
+LOCALES: Mapping[str, str] = {"en": "clawdbot_dialogue.core.understanding.locales.en"}
+"""Locale name → the module whose `LOCALE` it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[Value]):
+    """A value and where in the text it stands."""
+
+    start: int
+    end: int
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a whole message means when it is nothing but a set phrase."""
+
+    name: Literal["cancel_flow", "handoff", "help", "chitchat"]
+    kind: str = ""
+    """For chitchat: greeting, thanks, how_are_you or farewell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Locale:
+    """One language. Texts given to its functions are folded: NFKC, lower case, single spaces."""
+
+    name: str
+    wording: Mapping[str, str]
+    """What the machine itself says: str.format templates by purpose; WORDINGS lists them."""
+    set_phrase: Callable[[str], Spoken | None]
+    """A command that the whole message is."""
+    yes_no: Callable[[str], bool | None]
+    """Whether the message says yes or no."""
+    corrects: Callable[[str], bool]
+    """Whether the message begins like a correction: "actually", "no, make it"."""
+    asks: Callable[[str], bool]
+    """Whether the message is a question."""
+    changed_slot: Callable[[str], str]
+    """What the person wants to say anew: "change the date" → "the date"; empty where nothing."""
+    digits: Callable[[str], str]
+    """The text with its number words as digits."""
+    dates: Callable[[str, date], list[Found[date]]]
+    """The days that a text with digits names, given today; in order, never overlapping."""
+    times: Callable[[str, bool], list[Found[tuple[str, ...]]]]
+    """The times of day, each with its readings ("at 7": 19:00, 07:00), likeliest first; True when a time was
+    asked for and needs no word such as "at"."""
+    numbers: Callable[[str], list[Found[float]]]
+    """The numbers that are left."""
+    counted: Callable[[str, str], bool]
+    """Whether the texts before and after a number leave it standing for itself: "make it 6, please"."""
+    either: Callable[[str], bool]
+    """Whether the text between two values leaves open which is meant: "or"."""
+    bare_name: Callable[[str], str]
+    """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
+    spoken: Callable[[str], str]
+    """An identifier as said: "party_size" → "party size"."""
+    show_date: Callable[[date], str]
+
+
+WORDINGS = frozenset(
+    {
+        "ask", "not_understood", "cancelled", "cannot_cancel", "no_person", "handed_off", "cannot_start", "help",
+        "greeting", "thanks", "how_are_you", "farewell", "tool_failed", "model_failed", "stuck", "unknown", "yes", "no",
+        "either", "changed", "too_late",
+        "too_small", "too_large", "too_early", "too_late_value", "too_short", "too_long", "no_match", "not_a_value",
+        "not_integer", "not_number", "not_text", "not_boolean", "not_date", "not_time", "not_email", "not_phone",
+    }
+)  # fmt: skip
+"""Every purpose that a locale has words for."""
+
+
+@functools.cache
+def locale(name: str) -> Locale:
+    """The locale of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    found: Locale = importlib.import_module(LOCALES[name]).LOCALE
+    return found

@@ -1,0 +1,27 @@
+"""English."""
+
+from __future__ import annotations
+
+from clawdbot_dialogue.core.understanding.locale import Locale
+from clawdbot_dialogue.core.understanding.locales.en import dates, numbers, speech, times
+from clawdbot_dialogue.core.understanding.locales.en.wording import WORDING
+
+LOCALE = Locale(
+    name="en",
+    wording=WORDING,
+    set_phrase=speech.set_phrase,
+    yes_no=speech.yes_no,
+    corrects=speech.corrects,
+    asks=speech.asks,
+    changed_slot=speech.changed_slot,
+    digits=numbers.digits,
+    dates=dates.dates,
+    times=times.times,
+    numbers=numbers.numbers,
+    counted=numbers.counted,
+    either=numbers.either,
+    bare_name=speech.bare_name,
+    spoken=speech.spoken,
+    show_date=dates.show_date,
+)
+"""The locale."""

@@ -1,0 +1,144 @@
+"""English days: "tomorrow", "next Friday", "on the 3rd", "5 December", "2026-12-01".
+
+A day without a year or month is the next one from today on. A weekday alone is the next after today; "this
+Friday" may be today; "next Friday" is the one in the week after this, weeks beginning on Monday. All-figures
+dates with slashes are read only where they can be read in one way, since 3/4 is March in one country and
+April in another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+
+from clawdbot_dialogue.core.understanding.locale import Found
+
+_MONTH_NAMES = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+_DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = {
+    short: number for number, name in enumerate(_MONTH_NAMES, 1) for short in (name.lower(), name[:3].lower())
+} | {"sept": 9}
+_DAYS = {short: number for number, name in enumerate(_DAY_NAMES) for short in (name.lower(), name[:3].lower())} | {
+    "tues": 1, "thur": 3, "thurs": 3,
+}  # fmt: skip
+_NAMED = {
+    "today": 0, "tonight": 0, "this morning": 0, "this afternoon": 0, "this evening": 0,
+    "tomorrow": 1, "tmrw": 1, "tmr": 1, "day after tomorrow": 2, "the day after tomorrow": 2,
+}  # fmt: skip
+_FARTHEST = 3660
+"""Days ahead that "in N days" may reach: ten years."""
+
+
+def _any(words: dict[str, int]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_MONTH = rf"(?P<month>{_any(_MONTHS)})\.?"
+_WEEKDAY = rf"(?:(?<!the )(?<!we )(?<!i )(?P<weekday>{_any(_DAYS)}))"
+_LEAD = rf"(?:(?:on )?(?:{_any(_DAYS)}),? )?(?:on )?(?:the )?"
+_TH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR = r"(?:,? (?P<year>20\d\d))?"
+_NOT_A_COUNT = r"(?! (?:people|persons?|guests?|adults?|seats?|of us))"
+_NOT_THE_NTH = r"(?! (?:thing|time|option|choice|person|floor|place|one))"
+
+
+def _month_day(found: re.Match[str], today: date) -> date | None:
+    month, day = _MONTHS[found["month"]], int(found["day"])
+    if found["year"]:
+        return _day(int(found["year"]), month, day)
+    years = (_day(year, month, day) for year in range(today.year, today.year + 9))
+    return next((each for each in years if each and each >= today), None)
+
+
+def _nth(found: re.Match[str], today: date) -> date | None:
+    months = (divmod(today.month - 1 + ahead, 12) for ahead in range(13))
+    days = (_day(today.year + years, month + 1, int(found["day"])) for years, month in months)
+    return next((each for each in days if each and each >= today), None)
+
+
+def _figures(found: re.Match[str], _: date) -> date | None:
+    return _day(int(found["y"]), int(found["m"]), int(found["d"]))
+
+
+def _slashes(found: re.Match[str], today: date) -> date | None:
+    first, second, year = int(found["first"]), int(found["second"]), found["y"]
+    if (first > 12) == (second > 12) and first != second:
+        return None
+    month, day = (second, first) if first > 12 else (first, second)
+    if year:
+        return _day(int(year) + (2000 if len(year) == 2 else 0), month, day)
+    years = (_day(each, month, day) for each in (today.year, today.year + 1))
+    return next((each for each in years if each and each >= today), None)
+
+
+def _named(found: re.Match[str], today: date) -> date | None:
+    return today + timedelta(days=_NAMED[found["name"]])
+
+
+def _ahead(found: re.Match[str], today: date) -> date | None:
+    count = 1 if found["count"] in ("a", "the") else int(found["count"])
+    days = count * (7 if found["unit"].startswith("week") else 1)
+    return today + timedelta(days=days) if days <= _FARTHEST else None
+
+
+def _weekday(found: re.Match[str], today: date) -> date | None:
+    wanted = _DAYS[found["weekday"]]
+    which = found["which"] or ""
+    monday = today - timedelta(days=today.weekday())
+    if which == "next" or found["after"]:
+        return monday + timedelta(days=7 + wanted)
+    ahead = (wanted - today.weekday()) % 7
+    if ahead == 0 and which != "this":
+        ahead = 7
+    return today + timedelta(days=ahead)
+
+
+def _day(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+_Reading = Callable[[re.Match[str], date], date | None]
+_RULES: tuple[tuple[re.Pattern[str], _Reading], ...] = tuple(
+    (re.compile(pattern), reading)
+    for pattern, reading in (
+        (r"\b(?:on )?(?P<y>20\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
+        (r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>20\d\d)\b", _figures),
+        (rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
+        (rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
+        (r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
+        (r"\bin (?P<count>\d{1,4}|a) (?P<unit>days?|weeks?)\b", _ahead),
+        (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) from (?:now|today)\b", _ahead),
+        (rf"\b(?P<name>{_any(_NAMED)})\b", _named),
+        (rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
+        (rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
+        (rf"\b(?:on )?(?:(?P<which>this|next|coming) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
+    )
+)  # fmt: skip
+"""In order: what an earlier rule takes, a later one does not see."""
+_HINT = re.compile(rf"\d|\b(?:to[md]|tonight|tmr|this |in a|a week|{'|'.join(sorted(_DAYS))})")
+"""What every day named in English contains some of: most messages need no more than this look."""
+
+
+def dates(text: str, today: date) -> list[Found[date]]:
+    """The days that the text names; days that do not exist (31 November) are not found."""
+    if not _HINT.search(text):
+        return []
+    found: list[Found[date]] = []
+    for pattern, reading in _RULES:
+        for match in pattern.finditer(text):
+            day = reading(match, today)
+            if day is not None and not text[: match.start()].endswith(("not ", "not on ")):
+                found.append(Found(match.start(), match.end(), day))
+                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
+    return sorted(found, key=lambda each: each.start)
+
+
+def show_date(day: date) -> str:
+    """ "Tuesday, 1 December 2026"."""
+    return f"{_DAY_NAMES[day.weekday()]}, {day.day} {_MONTH_NAMES[day.month - 1]} {day.year}"

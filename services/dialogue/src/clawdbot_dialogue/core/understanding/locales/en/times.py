@@ -1,0 +1,122 @@
+"""English times of day: "7pm", "half past seven", "at 7", "19:30", "noon".
+
+A time on the twelve-hour clock without am or pm has two readings, likeliest first; whoever asked picks the
+first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from clawdbot_dialogue.core.understanding.locale import Found
+
+_HALF = (
+    r"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)| in the (?P<part>morning|afternoon|evening)| at (?P<night>night))?"
+)
+_CLOCK = r"(?: ?o'?clock)?"
+_NOT_A_COUNT = r"(?! ?(?:people|persons?|guests?|adults?|seats?|of us|%|\d|[:/.,-]\d|st\b|nd\b|rd\b|th\b))"
+_MORNING = re.compile(r"\b(?:this )?morning\b|\bbreakfast\b")
+_LATER = re.compile(r"\b(?:tonight|evening|afternoon|night|dinner|supper)\b")
+
+_Readings = tuple[str, ...]
+
+
+def _readings(hour: int, minute: int, exact: bool, found: re.Match[str], text: str) -> _Readings:
+    if hour > 23 or minute > 59:
+        return ()
+    groups = found.groupdict()
+    half = _half(groups, hour, text)
+    if half is None and (exact or hour > 12 or hour == 0):
+        return (_show(hour, minute),)
+    if hour > 12:
+        return (_show(hour, minute),)
+    morning, later = _show(hour % 12, minute), _show(hour % 12 + 12, minute)
+    if half is not None:
+        return (later if half == "pm" else morning,)
+    # From one to six, and at twelve, people mean the afternoon; from seven on either.
+    return (later, morning) if hour < 7 or hour == 12 else (morning, later)
+
+
+def _half(groups: dict[str, str | None], hour: int, text: str) -> str | None:
+    if half := groups.get("half"):
+        return half[0] + "m"
+    if part := groups.get("part"):
+        return "am" if part == "morning" else "pm"
+    if groups.get("night"):
+        return "pm" if 5 <= hour < 12 else "am"
+    if _LATER.search(text) and hour != 12:
+        return "pm"
+    return "am" if _MORNING.search(text) else None
+
+
+def _show(hour: int, minute: int) -> str:
+    return f"{hour:02}:{minute:02}"
+
+
+def _clock(found: re.Match[str], text: str) -> _Readings:
+    exact = found["hour"].startswith("0") and len(found["hour"]) == 2
+    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found, text)
+
+
+def _past(found: re.Match[str], text: str) -> _Readings:
+    minutes = {"half": 30, "quarter": 15, "a quarter": 15}.get(found["minutes"]) or int(found["minutes"])
+    hour = int(found["hour"])
+    if not 0 < minutes < 60 or hour > 23:
+        return ()
+    if found["way"] in ("to", "before"):
+        hour, minutes = (hour - 1) % 24 or (12 if hour <= 12 else 24), 60 - minutes
+    return _readings(hour % 24, minutes, False, found, text)
+
+
+def _named(found: re.Match[str], _: str) -> _Readings:
+    return ("00:00",) if found["name"] == "midnight" else ("12:00",)
+
+
+_HOUR = r"(?P<hour>[01]?\d|2[0-3])"
+_AT = r"\b(?:at|by|@) ?"
+_NEAR = r"\b(?:(?:at|by|around|about|from|for|say|make it) ?)?"
+_Rule = tuple[re.Pattern[str], Callable[[re.Match[str], str], _Readings]]
+
+
+def _rules(*rules: tuple[str, Callable[[re.Match[str], str], _Readings]]) -> tuple[_Rule, ...]:
+    return tuple((re.compile(pattern), reading) for pattern, reading in rules)
+
+
+_SURE = _rules(
+    (rf"{_NEAR}\b(?P<minutes>half|(?:a )?quarter|\d{{1,2}})(?: minutes?)? (?P<way>past|after|to|before) {_HOUR}\b"
+     rf"{_CLOCK}{_HALF}", _past),
+    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:])(?: ?hours)?{_HALF}", _clock),
+    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
+    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
+    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>)(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))\b",
+     _clock),
+    (rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
+    (rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+)  # fmt: skip
+_ASKED = _rules((rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
+_HINT = re.compile(r"\d|noon|midday|midnight")
+
+
+def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
+    """The times of day that the text names, each with its readings.
+
+    Args:
+        text: Folded, with digits. Days that were found before are blanked out by the caller, all but the
+        words that
+            tell the part of the day.
+        asked: True when a time was asked for, so that a mere number is one.
+    """
+    if not _HINT.search(text):
+        return []
+    whole, found = text, list[Found[tuple[str, ...]]]()
+    for pattern, reading in _SURE:
+        for match in pattern.finditer(text):
+            negated = text[: match.start()].endswith(("not ", "not at "))
+            if not negated and (readings := reading(match, whole)):
+                found.append(Found(match.start(), match.end(), readings))
+                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
+    if asked and not found:
+        for pattern, reading in _ASKED:
+            bare = ((match, reading(match, whole)) for match in pattern.finditer(text))
+            found = [Found(match.start(), match.end(), readings) for match, readings in bare if readings]
+    return sorted(found, key=lambda each: each.start)

@@ -1,0 +1,168 @@
+"""Finds slot values in a message: which of the things that it names belong to which slot.
+
+Works from the unmistakable to the vague. Addresses and phone numbers, days and times are found first and
+blanked out, so that what is left as a number is one. A vague thing, such as a bare number, goes to the slot
+that was asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import TypeVar
+
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots import Slot, SlotRefused
+from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
+from clawdbot_dialogue.core.understanding.locale import Found
+
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"]{1,64}@[^\s@<>()\[\],;:\"]{1,190}\.[^\s@<>()\[\],;:\".!?]{2,24}")
+_PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)")
+_FIGURES = frozenset(("integer", "number", "date", "time"))
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Values:
+    """What was found in one message."""
+
+    by_slot: dict[str, object] = field(default_factory=dict)
+    """Slot → its value as JSON, not yet checked against bounds."""
+    either: dict[str, tuple[object, object]] = field(default_factory=dict)
+    """Slots that two values were given for: "4 or 5"."""
+
+
+def find_values(flow: Flow, names: Iterable[str], asked: str, raw: str, folded: str, now: datetime) -> Values:
+    """The values that a message gives.
+
+    Args:
+        flow: Declares the slots.
+        names: The slots that may be filled or corrected, the one that was asked for included.
+        asked: The slot that was asked for; empty where none.
+        raw: The message as written.
+        folded: The message folded.
+        now: Decides what "tomorrow" means.
+    """
+    search = _Search(flow, [flow.slots[name] for name in names], asked, now.date())
+    search.run(raw[:LONGEST_READ], folded)
+    return search.found
+
+
+class _Search:
+    def __init__(self, flow: Flow, slots: list[Slot], asked: str, today: date) -> None:
+        self.found = Values()
+        self._words = flow.vocabulary.slots
+        self._language = flow.locale
+        self._asked = asked
+        self._today = today
+        self._slots: dict[str, list[Slot]] = {}
+        for slot in slots:
+            same = self._slots.setdefault(slot.type, [])
+            same.insert(0 if slot.name == asked else len(same), slot)
+        self._counting = self._slots.get("integer", []) + self._slots.get("number", [])
+
+    def run(self, raw: str, text: str) -> None:
+        for slot in self._slots.get("enum", ()):
+            if value := self._words[slot.name].value_in(text):
+                self.found.by_slot[slot.name] = value.value
+        if "@" in text:
+            for slot, address in zip(self._slots.get("email", ()), _EMAIL.findall(raw), strict=False):
+                self.found.by_slot[slot.name] = address
+            text = _EMAIL.sub(" ", text)
+        if "phone" in self._slots:
+            text = self._phones(text)
+        if not self._slots.keys().isdisjoint(_FIGURES):
+            self._figures(self._language.digits(text))
+
+    def _phones(self, text: str) -> str:
+        for slot in self._slots["phone"]:
+            for match in _PHONE.finditer(text):
+                # Whoever was asked for a number gives one, be it wrong; unasked, it must be a valid one.
+                if slot.name == self._asked or _fits(slot, match[0], self._today):
+                    self.found.by_slot[slot.name] = match[0]
+                    text = _blank(text, match.start(), match.end())
+                    break
+        return text
+
+    def _figures(self, text: str) -> None:
+        days = self._language.dates(text, self._today)
+        self._deal("date", [Found(day.start, day.end, day.value.isoformat()) for day in days], text)
+        # Words for a part of the day stay: "tonight" is a day, and says that 8 is 20:00.
+        rest = text
+        for day in days:
+            if any(map(str.isdigit, text[day.start : day.end])):
+                rest = _blank(rest, day.start, day.end)
+        clocks = self._language.times(rest, self._asked_is("time") and not self._counts(rest))
+        self._deal("time", [Found(each.start, each.end, self._reading(each.value)) for each in clocks], text)
+        for clock in clocks:
+            rest = _blank(rest, clock.start, clock.end)
+        if self._counting:
+            self._numbers(rest)
+
+    def _asked_is(self, kind: str) -> bool:
+        return any(slot.name == self._asked for slot in self._slots.get(kind, ()))
+
+    def _reading(self, readings: Sequence[str]) -> str:
+        """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
+        slots = self._slots.get("time", ())[:1]
+        return next(
+            (each for slot in slots for each in readings if _fits(slot, each, self._today)), readings[0]
+        )
+
+    def _counts(self, text: str) -> bool:
+        """Whether a number in the text counts what another slot is about: "6 people" is no time of day."""
+        found = self._language.numbers(text)
+        return any(self._hinted(slot, text, each) for slot in self._counting for each in found)
+
+    def _hinted(self, slot: Slot, text: str, number: Found[float]) -> bool:
+        counted = self._words[slot.name].counted
+        return bool(counted and counted.search(text[number.end :]))
+
+    def _numbers(self, text: str) -> None:
+        left = self._language.numbers(text)
+        for slot in self._counting:
+            hinted = [each for each in left if self._hinted(slot, text, each)]
+            self._give(slot, hinted, text)
+            left = [each for each in left if each not in hinted]
+        open_slots = [slot for slot in self._counting if slot.name not in self.found.by_slot]
+        if not left or not open_slots:
+            return
+        first = open_slots[0]
+        if first.name == self._asked:
+            self._give(first, left, text)
+        elif len(self._counting) == 1:
+            alone = [each for each in left if self._language.counted(text[: each.start], text[each.end :])]
+            self._give(first, alone, text)
+
+    def _deal(self, kind: str, found: list[Found[_T]], text: str) -> None:
+        """Gives the values of a type to its slots: all to the only one, else one to each in turn."""
+        slots = self._slots.get(kind, [])
+        if len(slots) == 1:
+            self._give(slots[0], found, text)
+        else:
+            for slot, value in zip(slots, found, strict=False):
+                self.found.by_slot[slot.name] = value.value
+
+    def _give(self, slot: Slot, found: list[Found[_T]], text: str) -> None:
+        """Gives a slot the last of some values, since people correct themselves; unless they leave it
+        open."""
+        for one, other in zip(found, found[1:], strict=False):
+            if one.value != other.value and self._language.either(text[one.end : other.start]):
+                self.found.either[slot.name] = (one.value, other.value)
+                return
+        if found:
+            self.found.by_slot[slot.name] = found[-1].value
+
+
+def _fits(slot: Slot, value: object, today: date) -> bool:
+    try:
+        slot.check(value, today)
+    except SlotRefused:
+        return False
+    return True
+
+
+def _blank(text: str, start: int, end: int) -> str:
+    return f"{text[:start]}{' ' * (end - start)}{text[end:]}"

@@ -1,0 +1,88 @@
+"""The words of one flow, compiled once: what its slots, values and triggers are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.locale import Found
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """How one slot is spoken of."""
+
+    name: re.Pattern[str]
+    """The slot itself: its name as said, and its hints."""
+    values: re.Pattern[str] | None
+    """For an enum: whatever stands for one of its values."""
+    meaning: Mapping[str, str]
+    """For an enum: folded words → value."""
+    counted: re.Pattern[str] | None
+    """Whether the text after a number says that it counts this slot's things: "people"."""
+
+    def value_in(self, text: str) -> Found[str] | None:
+        """The enum's value that the text names last, if it names one."""
+        found = list(self.values.finditer(text)) if self.values else []
+        return Found(found[-1].start(), found[-1].end(), self.meaning[found[-1][0]]) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The words of one flow."""
+
+    slots: Mapping[str, Words]
+    triggers: re.Pattern[str] | None
+    """What a person says to start the flow."""
+    types: frozenset[str]
+    """The types of the slots that may be filled."""
+
+    def triggered_by(self, text: str) -> int:
+        """How many characters of a folded text are one of the triggers; 0 for none."""
+        if self.triggers is None:
+            return 0
+        return max((len(found[0]) for found in self.triggers.finditer(text)), default=0)
+
+
+def any_of(phrases: Iterable[str]) -> re.Pattern[str] | None:
+    """Matches each of the phrases as whole words, the longest first; None for no phrase."""
+    words = sorted({fold(each) for each in phrases} - {""}, key=len, reverse=True)
+    if not words:
+        return None
+    return re.compile("|".join(f"{_edge(each, 0)}{re.escape(each)}{_edge(each, -1)}" for each in words))
+
+
+def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]) -> Words:
+    """The words of one slot.
+
+    Args:
+        spoken: Its name as said.
+        hints: Other words for it.
+        values: For an enum, each value and how else it is said.
+    """
+    last = spoken.rsplit(" ", 1)[-1]
+    name = any_of([spoken, last, *hints])
+    meaning = {
+        fold(word): value
+        for value, words in values.items()
+        for word in (*words, value.replace("_", " "), value)
+    }
+    counted = any_of(hints)
+    return Words(
+        name=name or re.compile(r"(?!)"),
+        values=any_of(meaning),
+        meaning=meaning,
+        counted=re.compile(rf"^\s*(?:of )?(?:{counted.pattern})") if counted else None,
+    )
+
+
+def _edge(word: str, index: int) -> str:
+    """Nothing where words stand without spaces, as in Chinese; else the word's edge."""
+    char = word[index]
+    if not (char.isalnum() and char.isascii()) and not char.isalpha():
+        return ""
+    if "\u2e80" <= char <= "\u9fff":
+        return ""
+    return r"(?<!\w)" if index == 0 else r"(?!\w)"
