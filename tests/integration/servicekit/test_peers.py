@@ -1,0 +1,143 @@
+"""Calls to the other services over the network: made for whom, tried again when, with which certificates."""
+
+import asyncio
+import os
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
+from clawdbot_servicekit import outgoing, tls
+from clawdbot_servicekit.caller import Caller, enter_caller
+from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.peers import NetworkPeers
+from clawdbot_servicekit.settings import SharedSettings
+from clawdbot_servicekit.settings.shared import TlsSettings
+
+from tests.support.certificates import authority, certificate
+
+TOKEN = "service-token-0123456789"
+
+
+class Far(tool_service_pb2_grpc.ToolServiceServicer):
+    """Notes what it was called with; fails with UNAVAILABLE as often as told."""
+
+    def __init__(self):
+        self.calls = []
+        self.failures = 0
+
+    async def _note(self, context):
+        self.calls.append(dict(context.invocation_metadata()))
+        if self.failures:
+            self.failures -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+
+    async def ListTools(self, request, context):
+        await self._note(context)
+        return tool_service_pb2.ListToolsResponse(next_page_token=request.plugin)
+
+    async def InvokeTool(self, request, context):
+        await self._note(context)
+        yield tool_service_pb2.InvokeToolResponse()
+
+
+@asynccontextmanager
+async def far_away(credentials=None):
+    server, far = grpc.aio.server(), Far()
+    tool_service_pb2_grpc.add_ToolServiceServicer_to_server(far, server)
+    if credentials is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    try:
+        yield far, f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def reaching(address, **sections):
+    peers = NetworkPeers(SharedSettings.model_validate({"peers": {"plugins": address}, **sections}))
+    try:
+        yield tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
+    finally:
+        await peers.close()
+
+
+LIST = tool_service_pb2.ListToolsRequest(plugin="x")
+
+
+async def test_a_call_bears_the_service_token_and_the_running_call_s_tenant():
+    async with far_away() as (far, address), reaching(address, auth={"service_token": TOKEN}) as stub:
+        enter_caller(Caller(tenant="acme"))
+        assert (await stub.ListTools(LIST, metadata=(("x-own", "kept"),))).next_page_token == "x"
+        enter_caller(Caller(tenant="other"))
+        assert [event async for event in stub.InvokeTool(tool_service_pb2.InvokeToolRequest())]
+    for call, tenant in zip(far.calls, ("acme", "other"), strict=True):
+        assert (call["authorization"], call["x-clawdbot-tenant"]) == (f"Bearer {TOKEN}", tenant)
+    assert far.calls[0]["x-own"] == "kept"
+
+
+async def test_without_a_service_token_no_tenant_is_claimed():
+    async with far_away() as (far, address), reaching(address) as stub:
+        await stub.ListTools(LIST)
+    assert not {"authorization", "x-clawdbot-tenant"} & set(far.calls[0])
+
+
+async def test_only_what_is_safe_is_tried_again_after_unavailable():
+    async with far_away() as (far, address), reaching(address) as stub:
+        far.failures = 2
+        assert (await stub.ListTools(LIST)).next_page_token == "x"
+        assert len(far.calls) == 3
+        far.failures = 1
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            [event async for event in stub.InvokeTool(tool_service_pb2.InvokeToolRequest())]
+        assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert len(far.calls) == 4
+
+
+async def test_the_same_channel_is_given_each_time_and_strangers_are_refused():
+    peers = NetworkPeers(SharedSettings())
+    assert peers.channel("plugins") is peers.channel("plugins")
+    assert peers.channel("plugins") is not peers.channel("dialogue")
+    with pytest.raises(KeyError):
+        peers.channel("weather")
+    await peers.close()
+
+
+async def test_a_peer_over_mtls_is_reached_and_new_certificates_are_taken_up(tmp_path, monkeypatch):
+    """The far end changes its authority; so do we, and the stub made before goes on working."""
+    monkeypatch.setattr(outgoing, "LOOK_EVERY", 0.0)
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    first, second = authority("first"), authority("second")
+
+    def write(ca):
+        for folder, name in ((theirs, "far"), (ours, "near")):
+            folder.mkdir(exist_ok=True)
+            certificate(name, ca).write(folder, "tls")
+            (folder / "ca.pem").write_bytes(ca.certificate_pem)
+
+    def files(folder, authority_key):
+        found = {"cert_file": folder / "tls.pem", "key_file": folder / "tls.key"}
+        return {**found, authority_key: folder / "ca.pem"}
+
+    write(first)
+    for path in (*theirs.iterdir(), *ours.iterdir()):
+        os.utime(path, (1, 1))
+    credentials = tls.server_credentials(TlsSettings(**files(theirs, "client_ca_file")))
+    async with (
+        far_away(credentials) as (far, address),
+        reaching(address, tls=files(ours, "peer_ca_file")) as stub,
+    ):
+        assert (await stub.ListTools(LIST)).next_page_token == "x"
+        write(second)
+        async with asyncio.timeout(20):
+            assert (await stub.ListTools(LIST, wait_for_ready=True)).next_page_token == "x"
+        assert len(far.calls) == 2
+
+
+def test_certificates_that_cannot_be_used_stop_the_start(tmp_path):
+    with pytest.raises(StartupError, match="Cannot read"):
+        NetworkPeers(SharedSettings.model_validate({"tls": {"peer_ca_file": tmp_path / "none.pem"}}))
