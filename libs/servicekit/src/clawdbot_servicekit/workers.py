@@ -201,13 +201,17 @@ class Supervisor:
                 if now > leave_by:
                     worker.kill()
                 await asyncio.sleep(0.5)
-            elif now - worker.last_sign > (self._settings.server.stuck_after if worker.served else START_WITHIN):
+            elif now - worker.last_sign > self._patience(worker):
                 worker.stuck = True
                 self._log.error("worker_stuck", worker=worker.index, pid=worker.pid)
                 worker.show_stacks()
                 await asyncio.sleep(0.5)
                 worker.kill()
                 return
+
+    def _patience(self, worker: _Worker) -> float:
+        """Seconds without a sign of life that the worker is allowed."""
+        return self._settings.server.stuck_after if worker.served else START_WITHIN
 
 
 class _Worker:
