@@ -1,7 +1,8 @@
 """From a flow's source to the flow: names resolved, expressions and texts compiled.
 
 Everything that refers to something else is checked here, each fault told with its place; what is wrong in one
-place does not keep the rest from being checked."""
+place does not keep the rest from being checked.
+"""
 
 from __future__ import annotations
 
@@ -249,5 +250,5 @@ def _is_field(name: str) -> bool:
 
 
 def _seconds(duration: str) -> float:
-    """ "10m" → 600.0; the shape was checked."""
+    """Seconds of "10m"; the shape was checked."""
     return float(duration[:-1]) * _UNITS[duration[-1]]

@@ -1,7 +1,8 @@
 """What is wrong with a flow's source, where, and what to do about it.
 
 Rendered in the form that editors and CI systems pick up: file:line:column, then the line with a caret under
-the fault."""
+the fault.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +75,7 @@ def _excerpt(text: str, column: int) -> tuple[str, str]:
 
 
 class FlowInvalid(ValueError):
-    """A source that is no usable flow; `diagnostics` holds every finding, warnings included, in source
-    order."""
+    """A source that is no usable flow; `diagnostics` holds every finding, in source order."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = diagnostics

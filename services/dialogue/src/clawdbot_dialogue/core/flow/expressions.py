@@ -4,7 +4,8 @@ Two environments do it. The checking one knows each slot's type, as fields of a 
 that a wrong name or type is found before anything runs. The running one sees plain maps, so that a slot
 without a value is an error of the evaluation (in a message it would silently be 0 or "") and `has(slots.x)`
 tells. Evaluation is bounded by the library: 32 levels, a budget of iterations, and RE2 for `matches`, which
-takes linear time."""
+takes linear time.
+"""
 
 from __future__ import annotations
 
@@ -80,8 +81,7 @@ class ExpressionFault(ValueError):
 
 
 class EvaluationFailed(ValueError):
-    """An expression that has no value just now: a slot without value, a division by zero, a wrong type in
-    `result`."""
+    """An expression that has no value just now: an empty slot, a division by zero, a wrong type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +131,7 @@ class ExpressionCompiler:
     """Compiles the expressions of one flow."""
 
     def __init__(self, slots: Mapping[str, str]) -> None:
-        """Args:
-        slots: The declared slots and their CEL types: "int", "double", "bool", "string", or "dyn" for any.
-        """
+        """Takes the declared slots and their CEL types: int, double, bool, string, or dyn for any."""
         self._slots = slots
         self._checking = _checking(slots)
 
@@ -146,7 +144,7 @@ class ExpressionCompiler:
         expression = self.argument(text)
         if expression.returns not in ("bool", "dyn"):
             what = _PLAIN_WORDS.get(expression.returns, expression.returns)
-            hint = "Compare it with something, as in `slots.party_size > 8`; has(slots.x) asks whether x has a value."
+            hint = "Compare it, as in `slots.party_size > 8`; has(slots.x) asks whether x has a value."
             raise ExpressionFault("guard-type", f"A guard is true or false; this is {what}.", hint)
         return expression
 
@@ -252,7 +250,7 @@ def _type_fault(operator: str, operands: str, offset: int) -> ExpressionFault:
 
 
 def _without_code(report: str) -> str:
-    """ "NOT_FOUND: Key not found in map" → "Key not found in map"."""
+    """Takes the status codes off a report: "NOT_FOUND: Key not found in map"."""
     first = _first_line(report)
     return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", first)
 

@@ -29,8 +29,10 @@ class FlowVersionExists(ValueError):
 
 
 class FlowLibrary:
-    """The flows that conversations can be in. Each version is kept for good, since conversations are pinned
-    to theirs."""
+    """The flows that conversations can be in.
+
+    Each version is kept for good, since conversations are pinned to theirs.
+    """
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Flow]] = {}

@@ -2,7 +2,8 @@
 
 A slot counts as filled after a state that collects it, and as empty after a `clear`; values given when a
 conversation is opened are not counted on. That is a data-flow problem over the states: what is surely filled
-on every way."""
+on every way.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +22,7 @@ _ASKED_FOR = re.compile(r"\bhas\(\s*slots\.(\w+)\s*\)")
 
 
 def missing_values(flow: Flow, document: Document, findings: Findings) -> None:
-    """Tells gaps for a result where no tool was called (an error), and slots that may be empty (a
-    warning)."""
+    """Tells gaps for a result where no tool was called (errors), and slots that may be empty (warnings)."""
     after_call = reachable(
         flow, {to for state in flow.states.values() if state.kind == "call" for to in ways(state)}
     )

@@ -3,7 +3,8 @@
 Reads the core schema of YAML 1.2, so `on`, `no` and `12:30` are text and a date stays text. Refuses duplicate
 keys, tags, and whatever would take much time or memory: size, depth and the number of nodes after aliases are
 bounded. Works on parser events, since PyYAML's own composer recurses and a deep document would exhaust the
-stack."""
+stack.
+"""
 
 from __future__ import annotations
 

@@ -54,8 +54,7 @@ _ROUNDS = 50
 
 
 def fit(document: Document, findings: Findings) -> tuple[FlowSource, Document] | None:
-    """The document as a flow's source, and itself, both without what does not fit; None where nothing is
-    left."""
+    """The document as a flow's source, and itself, both without what does not fit; None for no document."""
     if not isinstance(document.data, dict):
         hint = "It begins with `flow:`, `version:` and `states:`."
         findings.error("not-a-flow", "A flow file is a mapping of keys.", START, hint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings
 from clawdbot_dialogue.core.flow.expressions import (
@@ -102,8 +103,9 @@ class SlotCompiler:
                 if not fits(bound):
                     sound = False
                     error("bad-slot", f"The {option} of a {source.type} is {kind}.", at((*path, option)))
-        least, greatest = _comparable(source.type, source.min), _comparable(source.type, source.max)
-        if sound and least is not None and greatest is not None and least > greatest:  # type: ignore[operator]
+        least: Any = _comparable(source.type, source.min)
+        greatest: Any = _comparable(source.type, source.max)
+        if sound and least is not None and greatest is not None and least > greatest:
             error("bad-slot", "The min is greater than the max: nothing fits.", at((*path, "min")))
         if (source.min_length or 0) > (source.max_length or LONGEST_TEXT):
             error("bad-slot", "The min_length is greater than the max_length.", at((*path, "min_length")))

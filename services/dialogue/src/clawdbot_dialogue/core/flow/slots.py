@@ -1,5 +1,7 @@
-"""Slots: what a flow wants to know, typed. Checks and normalises values; every value a conversation holds
-went through `Slot.check`."""
+"""Slots: what a flow wants to know, typed.
+
+Checks and normalises values; every value that a conversation holds went through `Slot.check`.
+"""
 
 from __future__ import annotations
 
@@ -207,7 +209,7 @@ _RELATIVE = re.compile(r"today(?:([+-])(\d{1,4})d)?")
 
 
 def parse_date(value: object) -> date | None:
-    """ "2026-12-01" as a day; None for anything else."""
+    """The day that "2026-12-01" names; None for anything else."""
     if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
         return None
     try:
@@ -217,7 +219,7 @@ def parse_date(value: object) -> date | None:
 
 
 def parse_time(value: object) -> str | None:
-    """ "7:05" or "07:05" as "07:05"; None for anything else."""
+    """A time of day with two digits each, "07:05", also for "7:05"; None for anything else."""
     if not isinstance(value, str) or not re.fullmatch(r"\d{1,2}:\d{2}", value, re.ASCII):
         return None
     hour, minute = (int(part) for part in value.split(":"))
@@ -228,8 +230,7 @@ def parse_time(value: object) -> str | None:
 
 
 def date_bound(bound: object, today: date | None) -> date | None:
-    """A date slot's bound as a day: "2026-12-01", "today", "today+30d"; None where it is none, or needs a
-    today."""
+    """The day that a bound names: "2026-12-01", "today+30d"; None where it names none, or today is needed."""
     found = _RELATIVE.fullmatch(bound) if isinstance(bound, str) else None
     if not found:
         return parse_date(bound)

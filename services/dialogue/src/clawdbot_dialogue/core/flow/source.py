@@ -2,7 +2,8 @@
 
 The published JSON Schema is generated from these models, descriptions included, so they are written for
 whoever writes flows in an editor. What one key means for another (a transition to a state that is not there)
-is checked elsewhere."""
+is checked elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ class SlotSource(_Section):
     ask: Text | None = Field(None, description="How the person is asked for it.")
     fill: Literal["any", "asked_only"] = Field(
         "any",
-        description="any: taken from whatever the person says. asked_only: only from the answer to its question, and "
-        "asked anew whenever its state is entered, as a confirmation is.",
+        description="any: taken from whatever is said. asked_only: only from the answer to its question, "
+        "and asked anew whenever its state is entered, as a confirmation is.",
     )
     min: int | float | str | None = Field(
         None, description='The least value; for a date also "today", "today+1d".'
@@ -86,7 +87,7 @@ class TransitionSource(_Section):
     clear: list[Name] = Field(default_factory=list, description="Slots to forget on the way.")
     on_error: Literal["any", "failed", "unknown"] | None = Field(
         None,
-        description="Taken when the call or the model failed. unknown: a crash hid whether the call took place.",
+        description="Taken when the tool or the model failed. unknown: a crash hid whether it was called.",
     )
     event: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="Taken when an event of this name arrives while the state waits."
@@ -99,7 +100,7 @@ class CallSource(_Section):
     tool: Annotated[str, Field(pattern=r"^\S{1,200}$")] = Field(description="As in tables.reserve.")
     args: dict[str, Any] = Field(
         default_factory=dict,
-        description="What the tool is given. ${…} is a CEL expression and keeps its type; {slot} is a gap in a text.",
+        description="What the tool is given. ${…} is a CEL expression, which keeps its type; {slot} a gap.",
     )
     effect: Literal["none", "repeatable", "once"] = Field(
         "once",
@@ -132,8 +133,7 @@ class TimeoutSource(_Section):
 
 
 class StateSource(_Section):
-    """One state. Its kind shows from its key: collect, generate, call, handoff, say, end; or next alone, a
-    choice."""
+    """One state, of the kind that its key shows: collect, generate, call, handoff, say, end, or only next."""
 
     say: Text | None = Field(None, description="Said when the state is entered.")
     collect: Annotated[list[Name], Field(min_length=1)] | None = Field(

@@ -1,7 +1,8 @@
 """Texts with gaps: "Shall I book {party_size} seats on {date}?".
 
 A gap names a slot, or walks into `slots`, `result`, `event` or `turn` by keys and list positions. It computes
-nothing and reaches no attribute, so a template cannot do harm whatever stands in it."""
+nothing and reaches no attribute, so a template cannot do harm whatever stands in it.
+"""
 
 from __future__ import annotations
 
@@ -135,8 +136,7 @@ def _gap(text: str, slots: Mapping[str, object], offset: int) -> Gap:
 
 
 def show_json(value: object) -> str:
-    """A value's words where no slot's type says better: text as it is, a list with commas, a mapping as
-    JSON."""
+    """A value's words where no type says better: text as it is, a list with commas, a mapping as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:

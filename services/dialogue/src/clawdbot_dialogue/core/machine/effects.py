@@ -2,7 +2,8 @@
 
 The driver carries them out one after the other. CallTool and Generate are always the last of a step: the
 machine then waits for ToolReturned, GenerationFinished or GenerationFailed with the same id. Ids are unique
-within a session and the same on every replay."""
+within a session and the same on every replay.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +16,7 @@ from clawdbot_dialogue.core.understanding.commands import Command
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """What the person's message was taken to mean, refused commands included. At most one a step, always
-    first."""
+    """What the message was taken to mean, refused commands included. At most one a step, always first."""
 
     commands: tuple[Command, ...]
 
@@ -91,7 +91,8 @@ class Generate:
     """Let the model answer what was said, and give GenerationFinished or GenerationFailed.
 
     The driver sends its transcript with the instructions as the system's word, shows the text as it comes,
-    and runs the model's tool calls, which may name these tools only."""
+    and runs the model's tool calls, which may name these tools only.
+    """
 
     generation_id: str
     model: str

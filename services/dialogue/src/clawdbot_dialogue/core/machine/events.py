@@ -1,7 +1,8 @@
 """What can happen to a conversation: the machine's inputs.
 
 Frozen and JSON-able, so that a conversation can be written down and replayed. The driver (the turn engine,
-the conversation runner) makes them; nothing here reads a clock."""
+the conversation runner) makes them; nothing here reads a clock.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +19,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class UserSaid:
-    """A person's message. What it means is worked out inside the step, by rules, from `text` and `now`
-    alone."""
+    """A person's message; what it means is worked out in the step, by rules, from `text` and `now` alone."""
 
     text: str
     """The text parts of the message, joined by line breaks."""
@@ -60,8 +60,7 @@ class GenerationFinished:
 
 @dataclass(frozen=True, slots=True)
 class GenerationFailed:
-    """The model could not write; takes the state's `on_error` transition, else the machine apologises and
-    waits."""
+    """The model could not write: takes the state's `on_error`, or apologises and waits."""
 
     generation_id: str
     reason: str
@@ -71,8 +70,7 @@ class GenerationFailed:
 
 @dataclass(frozen=True, slots=True)
 class TimerFired:
-    """A timer set by SetTimer is due. An id that is not set any more is ignored, so a late one does no
-    harm."""
+    """A timer is due. One that is not set any more is ignored, so a late one does no harm."""
 
     timer_id: str
 

@@ -1,5 +1,4 @@
-"""What a person's message does: commands are accepted or refused, and the state machine goes on from
-there."""
+"""What a person's message does: commands are accepted or refused, and the machine goes on from there."""
 
 from __future__ import annotations
 
@@ -76,8 +75,7 @@ class _Hearing:
         )
 
     def _others(self) -> Iterator[Flow]:
-        """The flows that may interrupt here; one that is not there cannot, as was said when the flow was
-        loaded."""
+        """The flows that may interrupt here; `check_references` told of those that are not there."""
         progress = self._progress
         inside = progress.inside
         for name in progress.flow.interrupts.flows if len(inside) < DEEPEST_STACK else ():
@@ -87,32 +85,35 @@ class _Hearing:
 
     # What each command does. An action returns what is to happen instead of going on, or None.
 
-    def _accept(self, command: Command) -> None:
+    def accept(self, command: Command) -> None:
+        """Keeps a command as understood."""
         self.commands.append(command)
 
     def _refuse(self, command: Command, reason: str) -> None:
         self.commands.append(replace(command, accepted=False, reason=reason))
         self._refusals.append(reason)
 
-    def _hand_off(self, command: Command) -> Callable[[], None] | None:
+    def hand_off(self, command: Command) -> Callable[[], None] | None:
+        """The person wants a person."""
         progress = self._progress
         if not progress.flow.on_handoff:
             self._refuse(command, progress.flow.locale.wording["no_person"])
             return None
-        self._accept(replace(command, target=progress.flow.states[progress.flow.on_handoff].queue))
+        self.accept(replace(command, target=progress.flow.states[progress.flow.on_handoff].queue))
         return self._to_person
 
     def _to_person(self) -> None:
         self._progress.enter(self._progress.flow.on_handoff)
         run(self._progress, self._limit)
 
-    def _cancel(self, command: Command) -> Callable[[], None] | None:
+    def cancel(self, command: Command) -> Callable[[], None] | None:
+        """The person wants no more of this."""
         progress = self._progress
         command = replace(command, target=progress.flow.name)
         if not progress.flow.interrupts.cancel:
             self._refuse(command, progress.flow.locale.wording["cannot_cancel"])
             return None
-        self._accept(command)
+        self.accept(command)
         return self._end_flow
 
     def _end_flow(self) -> None:
@@ -122,8 +123,9 @@ class _Hearing:
             progress.take(transition)
             run(progress, self._limit)
 
-    def _start(self, command: Command) -> Callable[[], None] | None:
-        self._accept(command)
+    def start_flow(self, command: Command) -> Callable[[], None] | None:
+        """The person wants something else first."""
+        self.accept(command)
         return lambda: self._digress(self._progress.flows(command.target))
 
     def _digress(self, flow: Flow) -> None:
@@ -146,7 +148,8 @@ class _Hearing:
         elif progress.waiting_for is None and progress.status == "active":
             run(progress, self._limit)
 
-    def _set(self, command: Command) -> None:
+    def set_slot(self, command: Command) -> None:
+        """The person fills, corrects or takes back a slot."""
         progress = self._progress
         name, value = command.target, command.value
         wording = progress.flow.locale.wording
@@ -160,14 +163,13 @@ class _Hearing:
             except SlotRefused as refused:
                 self._refuse(command, refusal(progress.flow, name, refused))
                 return
-        self._accept(replace(command, value=value))
+        self.accept(replace(command, value=value))
         progress.set_slot(name, value)
         if command.name == "correct_slot" and not here:
             self._reach_back(name)
 
     def _reach_back(self, name: str) -> None:
-        """Finds the state that collected a slot: the flow runs forward from there, guards and confirmation
-        too."""
+        """Finds the state that collected a slot: the flow runs forward from there, through every guard."""
         progress = self._progress
         collecting = [each for each in progress.passed if name in progress.flow.states[each].collect]
         if collecting and (
@@ -175,21 +177,24 @@ class _Hearing:
         ):
             self._back_to = collecting[-1]
 
-    def _clarify(self, command: Command) -> None:
+    def clarify(self, command: Command) -> None:
+        """The person named two values for one slot."""
         flow = self._progress.flow
         first, second = (show_slot(flow, command.target, each) for each in _pair(command.value))
         self._refuse(command, flow.locale.wording["either"].format(first=first, second=second))
 
-    def _help(self, command: Command) -> Callable[[], None]:
-        self._accept(command)
+    def help(self, command: Command) -> Callable[[], None]:
+        """The person wants to know what is possible."""
+        self.accept(command)
         progress = self._progress
         flow = progress.flow
         words = flow.locale.wording["help"].format(description=flow.description.rstrip(".") or flow.name)
         text = progress.scope.text(flow.help) if flow.help else words
         return lambda: self._ask_again(text)
 
-    def _small_talk(self, command: Command) -> Callable[[], None]:
-        self._accept(command)
+    def small_talk(self, command: Command) -> Callable[[], None]:
+        """The person is being polite."""
+        self.accept(command)
         words = self._progress.flow.locale.wording[str(command.value)]
         return lambda: self._ask_again(words)
 
@@ -259,15 +264,15 @@ def _pair(value: object) -> Iterable[object]:
 
 
 _ACTIONS: Mapping[CommandName, Callable[[_Hearing, Command], Callable[[], None] | None]] = {
-    "set_slot": _Hearing._set,
-    "correct_slot": _Hearing._set,
-    "affirm": _Hearing._accept,
-    "deny": _Hearing._accept,
-    "none": _Hearing._accept,
-    "start_flow": _Hearing._start,
-    "cancel_flow": _Hearing._cancel,
-    "clarify": _Hearing._clarify,
-    "chitchat": _Hearing._small_talk,
-    "handoff": _Hearing._hand_off,
-    "help": _Hearing._help,
+    "set_slot": _Hearing.set_slot,
+    "correct_slot": _Hearing.set_slot,
+    "affirm": _Hearing.accept,
+    "deny": _Hearing.accept,
+    "none": _Hearing.accept,
+    "start_flow": _Hearing.start_flow,
+    "cancel_flow": _Hearing.cancel,
+    "clarify": _Hearing.clarify,
+    "chitchat": _Hearing.small_talk,
+    "handoff": _Hearing.hand_off,
+    "help": _Hearing.help,
 }

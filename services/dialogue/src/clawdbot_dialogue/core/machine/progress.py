@@ -26,8 +26,7 @@ DEEPEST_STACK = 8
 
 
 class Progress:
-    """The working copy of a snapshot. The running frame is unpacked into attributes; `snapshot` packs it
-    again."""
+    """The working copy of a snapshot: the running frame unpacked into attributes."""
 
     def __init__(self, flows: FlowLookup, snapshot: Snapshot) -> None:
         self.flows = flows

@@ -1,7 +1,8 @@
 """What guards, texts and arguments see, and how they are worked out, faults included.
 
 A guard that fails is false, and a gap without a value says so: neither stops the conversation, both leave a
-note."""
+note.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Where a conversation stands: all that the machine remembers between two events, and nothing else.
 
 A snapshot is immutable and becomes JSON and back without loss. Its dictionaries are never changed in place;
-whoever holds one must not change them either."""
+whoever holds one must not change them either.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What each kind of state does once it is entered, and the loop that goes from state to state until one
-waits."""
+"""What each kind of state does once it is entered, and the loop that goes on until one waits."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The machine's two functions: begin a conversation, and take one event further.
 
 Pure: the same flows, snapshot and event give the same step, on any machine at any time. Every event has a
-defined result in every state; what does not belong there is ignored, with a note."""
+defined result in every state; what does not belong there is ignored, with a note.
+"""
 
 from __future__ import annotations
 

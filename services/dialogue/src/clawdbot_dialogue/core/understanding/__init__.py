@@ -1,2 +1,4 @@
-"""What a person said, as typed commands. Rules only: no model, no clock, no network; the same text gives the
-same commands."""
+"""What a person said, as typed commands.
+
+Rules only: no model, no clock, no network; the same text in the same place gives the same commands.
+"""

@@ -1,7 +1,8 @@
 """The vocabulary between understanding and the machine: what a message can be understood to mean.
 
 A command is a proposal; only the machine decides whether it holds here, and says so in `accepted` and
-`reason`."""
+`reason`.
+"""
 
 from __future__ import annotations
 

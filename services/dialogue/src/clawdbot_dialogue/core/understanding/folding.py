@@ -16,7 +16,7 @@ _SPACES = re.compile(r"\s+")
 
 
 def fold(text: str) -> str:
-    """ "  It’s  FINE " → "it's fine"."""
+    """The text in lower case, with plain quotes and single spaces; cut to LONGEST_READ."""
     text = text[:LONGEST_READ]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_ALIKE)

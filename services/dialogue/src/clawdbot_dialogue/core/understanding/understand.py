@@ -1,7 +1,8 @@
 """From a message to commands: what the person wants, and which slots the message fills.
 
 The order is that of certainty: set phrases ("cancel") first, then the start of another flow, then values for
-slots, and a free text only where one was asked for. What is proposed here is checked by the machine."""
+slots, and a free text only where one was asked for. What is proposed here is checked by the machine.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +74,7 @@ def fill(
     names = [name for name in names if name == asked or not flow.slots[name].asked_only]
     # In a free text a day or a number is part of the text, unless the text is a correction.
     apart = kind != "string" or not free_text or flow.locale.corrects(folded)
-    values = find_values(flow, names, asked, text, folded, now) if apart else Values()
+    values = find_values(flow, names, asked, raw=text, folded=folded, today=now.date()) if apart else Values()
     commands = [*_from_values(situation, values)]
     if not commands and apart:
         commands += _to_say_anew(situation, folded)

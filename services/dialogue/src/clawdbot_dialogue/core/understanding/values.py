@@ -2,14 +2,16 @@
 
 Works from the unmistakable to the vague. Addresses and phone numbers, days and times are found first and
 blanked out, so that what is left as a number is one. A vague thing, such as a bare number, goes to the slot
-that was asked for."""
+that was asked for.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
+from itertools import pairwise
 from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.model import Flow
@@ -34,7 +36,9 @@ class Values:
     """Slots that two values were given for: "4 or 5"."""
 
 
-def find_values(flow: Flow, names: Iterable[str], asked: str, raw: str, folded: str, now: datetime) -> Values:
+def find_values(
+    flow: Flow, names: Iterable[str], asked: str, *, raw: str, folded: str, today: date
+) -> Values:
     """The values that a message gives.
 
     Args:
@@ -43,9 +47,9 @@ def find_values(flow: Flow, names: Iterable[str], asked: str, raw: str, folded: 
         asked: The slot that was asked for; empty where none.
         raw: The message as written.
         folded: The message folded.
-        now: Decides what "tomorrow" means.
+        today: Decides what "tomorrow" means.
     """
-    search = _Search(flow, [flow.slots[name] for name in names], asked, now.date())
+    search = _Search(flow, [flow.slots[name] for name in names], asked, today)
     search.run(raw[:LONGEST_READ], folded)
     return search.found
 
@@ -146,9 +150,8 @@ class _Search:
                 self.found.by_slot[slot.name] = value.value
 
     def _give(self, slot: Slot, found: list[Found[_T]], text: str) -> None:
-        """Gives a slot the last of some values, since people correct themselves; unless they leave it
-        open."""
-        for one, other in zip(found, found[1:], strict=False):
+        """Gives a slot the last of some values, since people correct themselves, or notes both: "4 or 5"."""
+        for one, other in pairwise(found):
             if one.value != other.value and self._language.either(text[one.end : other.start]):
                 self.found.either[slot.name] = (one.value, other.value)
                 return

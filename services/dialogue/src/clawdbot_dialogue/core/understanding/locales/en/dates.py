@@ -3,7 +3,8 @@
 A day without a year or month is the next one from today on. A weekday alone is the next after today; "this
 Friday" may be today; "next Friday" is the one in the week after this, weeks beginning on Monday. All-figures
 dates with slashes are read only where they can be read in one way, since 3/4 is March in one country and
-April in another."""
+April in another.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +15,16 @@ from datetime import date, timedelta
 from clawdbot_dialogue.core.understanding.locale import Found
 
 _MONTH_NAMES = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-    "December",
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = {
     short: number for number, name in enumerate(_MONTH_NAMES, 1) for short in (name.lower(), name[:3].lower())
 } | {"sept": 9}
-_DAYS = {short: number for number, name in enumerate(_DAY_NAMES) for short in (name.lower(), name[:3].lower())} | {
+_DAYS = {
+    short: number for number, name in enumerate(_DAY_NAMES) for short in (name.lower(), name[:3].lower())
+} | {
     "tues": 1, "thur": 3, "thurs": 3,
 }  # fmt: skip
 _NAMED = {
@@ -140,5 +143,5 @@ def dates(text: str, today: date) -> list[Found[date]]:
 
 
 def show_date(day: date) -> str:
-    """ "Tuesday, 1 December 2026"."""
+    """The day as in "Tuesday, 1 December 2026"."""
     return f"{_DAY_NAMES[day.weekday()]}, {day.day} {_MONTH_NAMES[day.month - 1]} {day.year}"

@@ -24,12 +24,13 @@ _BEFORE = re.compile(
     r"(?:^|\b(?:for|make (?:it|that)|it's|it is|be|are|to|say|about|around|just|only|no)[ ,]+|[,.!] *)$"
 )
 _AFTER = re.compile(
-    r"^ *(?:$|[,.!?;]|of us\b|(?:people|persons?|guests?|adults?|please|on|at|in|the|this|next|and|instead|not|then)\b)"
+    r"^ *(?:$|[,.!?;]|of us\b|(?:people|persons?|guests?|adults?|please|on|at|in|the|this|next|and"
+    r"|instead|not|then)\b)"
 )
 
 
 def digits(text: str) -> str:
-    """ "a table for twenty-one" → "a table for 21"; ordinals too: "the third" → "the 3rd"."""
+    """The text with figures for words: "for twenty-one" → "for 21", "the third" → "the 3rd"."""
     text = _NOT_COUNTING.sub(r"\1 thing", text)
     for pattern, replacement in _GROUPS:
         text = pattern.sub(replacement, text)

@@ -14,23 +14,26 @@ def _alternatives(*phrases: str) -> str:
 
 _FILLERS = re.compile(r"^(?:(?:um+|uh+|er+|hm+|well|oh|ah|so|and|then|hi|hello|hey|okay so)[ ,.!]+)+")
 _YES = _alternatives(
-    "yes|yeah|yea|yep|yup|ya|y|aye|sure|ok|okay|k|fine|great|perfect|good|lovely|excellent|brilliant|wonderful|right",
-    "correct|exactly|precisely|indeed|absolutely|definitely|certainly|of course|affirmative|agreed|confirm|confirmed",
-    "i confirm|please do|do it|do that|go ahead|go for it|let's do it|let's do that|let's go|book it|sounds good",
-    "sounds great|sounds perfect|looks good|looks great|looks right|that works|works for me|that's right|that is right",
-    "that's correct|that is correct|that's fine|that is fine|that's it|that's good|that's perfect|it is|it's right",
-    "i do|i am|i would|i will|we do|we are|we would|you bet|by all means|why not|no problem|all good|all right|alright",
-    "with pleasure|gladly|very well|true|positive|please|👍|✅",
+    "yes|yeah|yea|yep|yup|ya|y|aye|sure|ok|okay|k|fine|great|perfect|good|lovely|excellent|brilliant",
+    "wonderful|right|correct|exactly|precisely|indeed|absolutely|definitely|certainly|of course",
+    "affirmative|agreed|confirm|confirmed|i confirm|please do|do it|do that|go ahead|go for it",
+    "let's do it|let's do that|let's go|book it|sounds good|sounds great|sounds perfect|looks good",
+    "looks great|looks right|that works|works for me|that's right|that is right|that's correct",
+    "that is correct|that's fine|that is fine|that's it|that's good|that's perfect|it is|it's right",
+    "i do|i am|i would|i will|we do|we are|we would|you bet|by all means|why not|no problem|all good",
+    "all right|alright|with pleasure|gladly|very well|true|positive|please|👍|✅",
 )
 _NO = _alternatives(
-    "no|nope|nah|na|n|no thanks|no thank you|not really|not at all|not quite|not yet|not now|no way|never|negative",
-    "don't|do not|please don't|rather not|i'd rather not|i would rather not|i don't|i do not|i'm not|i am not",
-    "we don't|we're not|wrong|that's wrong|that is wrong|it's wrong|incorrect|that's incorrect|not correct|not right",
-    "that's not right|that is not right|that's not correct|that's not it|i don't think so|i think not|i wouldn't",
-    "it isn't|it's not|it is not|false|absolutely not|certainly not|definitely not|of course not|👎|❌",
+    "no|nope|nah|na|n|no thanks|no thank you|not really|not at all|not quite|not yet|not now|no way",
+    "never|negative|don't|do not|please don't|rather not|i'd rather not|i would rather not|i don't",
+    "i do not|i'm not|i am not|we don't|we're not|wrong|that's wrong|that is wrong|it's wrong|incorrect",
+    "that's incorrect|not correct|not right|that's not right|that is not right|that's not correct",
+    "that's not it|i don't think so|i think not|i wouldn't|it isn't|it's not|it is not|false",
+    "absolutely not|certainly not|definitely not|of course not|👎|❌",
 )
 _NEITHER = re.compile(
-    r"\b(?:not (?:so |too |really |quite )?sure|don't know|do not know|dunno|no idea|maybe|perhaps|possibly|depends"
+    r"\b(?:not (?:so |too |really |quite )?sure|don't know|do not know|dunno|no idea|maybe|perhaps"
+    r"|possibly|depends"
     r"|what if|hang on|hold on|wait|unsure)\b"
 )
 _SAYS_YES = re.compile(rf"^{_YES}(?!\w)")
@@ -52,23 +55,26 @@ def yes_no(text: str) -> bool | None:
     if says_no:
         return False
     if says_yes:
-        return False if _THEN_NOT.match(text[says_yes.end() :]) else True
+        return not _THEN_NOT.match(text[says_yes.end() :])
     return None
 
 
 _WISH = (
-    r"(?:please |can you |could you |can we |could we |can i |could i |may i |i want to |i wanna |i'd like to "
-    r"|i would like to |let's |just |i need to |i'd rather |i have to |no,? |okay,? |ok,? |sorry,? |actually,? )*"
+    r"(?:please |can you |could you |can we |could we |can i |could i |may i |i want to |i wanna "
+    r"|i'd like to |i would like to |let's |just |i need to |i'd rather |i have to |no,? |okay,? |ok,? "
+    r"|sorry,? |actually,? )*"
 )
 _CANCEL = re.compile(
     rf"^{_WISH}(?:cancel|stop|quit|abort|exit|leave|drop|end|never ?mind|forget)"
     r"(?: (?:it|that|this|about it|about that|all|everything|(?:the|my|this|that) [\w-]+(?: [\w-]+)?))?"
-    rf"{_POLITE_END}|^i(?:'ve| have)? changed my mind{_POLITE_END}|^i don't want (?:this|that|to) any ?more{_POLITE_END}"
+    rf"{_POLITE_END}|^i(?:'ve| have)? changed my mind{_POLITE_END}"
+    rf"|^i don't want (?:this|that|to) any ?more{_POLITE_END}"
 )
 _PERSON = (
     r"(?:(?:a|an|the|some|your|real|actual|live|human|another|any) )*"
     r"(?:human(?: being)?|person|agent|someone|somebody|operator|representative|rep|staff|manager|supervisor"
-    r"|colleague|employee|support(?: team| agent)?|customer (?:service|support)|assistant|advisor|adviser|waiter"
+    r"|colleague|employee|support(?: team| agent)?|customer (?:service|support)|assistant|advisor"
+    r"|adviser|waiter"
     r"|member of staff)"
 )
 _HAND_OFF = re.compile(
@@ -77,7 +83,8 @@ _HAND_OFF = re.compile(
     rf"|^(?:no,? |please |i (?:want|need) |i'd like |give me |get me )*{_PERSON}{_POLITE_END}"
 )
 _HELP = re.compile(
-    r"^(?:please )?(?:help(?: me)?|i need (?:some )?help|can you help(?: me)?|what can (?:you do|i (?:say|do|ask))"
+    r"^(?:please )?(?:help(?: me)?|i need (?:some )?help|can you help(?: me)?|what can (?:you do"
+    r"|i (?:say|do|ask))"
     r"|what (?:are|were) my (?:options|choices)|how does (?:this|it) work|what now|what do i do|options|\?+)"
     r"(?: please| now| here)?[ ?.!]*$"
 )
@@ -89,9 +96,11 @@ _SMALL_TALK = (
         r"^(?:many |ok |okay |great |perfect )?,? ?(?:thanks|thank you|thx|cheers|ta|much appreciated)"
         r"(?: (?:a lot|so much|very much|for (?:your|the) help|again|anyway|you))*[ .!]*$")),
     ("how_are_you", re.compile(
-        r"^(?:hi |hello |hey )?,? ?(?:how are you(?: doing)?(?: today)?|how's it going|how do you do|what's up)[ ?.!]*$")),
+        r"^(?:hi |hello |hey )?,? ?(?:how are you(?: doing)?(?: today)?|how's it going"
+        r"|how do you do|what's up)[ ?.!]*$")),
     ("farewell", re.compile(
-        r"^(?:ok |okay |thanks,? )?(?:bye+|goodbye|bye bye|see (?:you|ya)(?: later| soon| then)?|good night|take care"
+        r"^(?:ok |okay |thanks,? )?(?:bye+|goodbye|bye bye|see (?:you|ya)(?: later| soon| then)?"
+        r"|good night|take care"
         r"|have a (?:nice|good|great) (?:day|evening|one))[ .!]*$")),
 )  # fmt: skip
 
@@ -112,12 +121,14 @@ def set_phrase(text: str) -> Spoken | None:
 
 _CORRECTS = re.compile(
     r"^(?:(?:oh|no|nope|wait|sorry|oops|hmm|well|hang on|hold on|please|yes but|but)[ ,.!]+)*"
-    r"(?:actually|i meant|i mean|i said|make (?:it|that)|change|correction|rather|instead|let's make|can we make"
+    r"(?:actually|i meant|i mean|i said|make (?:it|that)|change|correction|rather|instead"
+    r"|let's make|can we make"
     r"|could we make|can you make|could you make|better)\b|^(?:no|wait|sorry|oops|hang on|hold on)[ ,.!]+\S"
 )
 _QUESTION = re.compile(
     r"\?\s*$|^(?:(?:hi|hello|hey|ok|okay|and|but|also|by the way|btw|quick question|one question)[ ,:]+)*"
-    r"(?:what|when|where|which|who|how|do you|does|is there|are there|are you|can (?:i|we|you)|could|may i|tell me"
+    r"(?:what|when|where|which|who|how|do you|does|is there|are there|are you|can (?:i|we|you)"
+    r"|could|may i|tell me"
     r"|i want to|i'd like to|i would like to)\b"
 )
 _CHANGED = re.compile(
@@ -145,7 +156,8 @@ def changed_slot(text: str) -> str:
 
 _NAME_LEAD = re.compile(
     r"^(?:(?:hi|hello|hey|yes|ok|okay|sure|well)[ ,.!]+)*"
-    r"(?:(?:my|the|our|her|his|their) (?:full )?name(?: is|'s| would be)|it'?s|it is|i'?m|i am|this is|call me|name'?s"
+    r"(?:(?:my|the|our|her|his|their) (?:full )?name(?: is|'s| would be)|it'?s|it is|i'?m|i am"
+    r"|this is|call me|name'?s"
     r"|(?:put it |book it )?(?:under|in|on|for)(?: the)?(?: name)?(?: of)?|make (?:it|that))\s+",
     re.IGNORECASE,
 )
@@ -153,10 +165,10 @@ _NAME_END = re.compile(r"[\s,.!]*(?:,?\s*(?:please|thanks|thank you))?[\s.!]*$",
 
 
 def bare_name(text: str) -> str:
-    """ "My name is Ada Lovelace, please." → "Ada Lovelace"."""
+    """The name in "My name is Ada Lovelace, please."."""
     return _NAME_END.sub("", _NAME_LEAD.sub("", text.strip()))
 
 
 def spoken(identifier: str) -> str:
-    """ "party_size" → "party size"."""
+    """An identifier as said: "party_size" → "party size"."""
     return identifier.replace("_", " ").strip().lower()

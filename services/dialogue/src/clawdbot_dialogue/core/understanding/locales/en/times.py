@@ -1,7 +1,8 @@
 """English times of day: "7pm", "half past seven", "at 7", "19:30", "noon".
 
 A time on the twelve-hour clock without am or pm has two readings, likeliest first; whoever asked picks the
-first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00)."""
+first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00).
+"""
 
 from __future__ import annotations
 
@@ -10,9 +11,10 @@ from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.locale import Found
 
-_HALF = (
-    r"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)| in the (?P<part>morning|afternoon|evening)| at (?P<night>night))?"
-)
+_PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
+_HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
+_MINUTES = r"(?P<minutes>half|(?:a )?quarter|\d{1,2})(?: minutes?)?"
+_WAY = r"(?P<way>past|after|to|before)"
 _CLOCK = r"(?: ?o'?clock)?"
 _NOT_A_COUNT = r"(?! ?(?:people|persons?|guests?|adults?|seats?|of us|%|\d|[:/.,-]\d|st\b|nd\b|rd\b|th\b))"
 _MORNING = re.compile(r"\b(?:this )?morning\b|\bbreakfast\b")
@@ -83,13 +85,11 @@ def _rules(*rules: tuple[str, Callable[[re.Match[str], str], _Readings]]) -> tup
 
 
 _SURE = _rules(
-    (rf"{_NEAR}\b(?P<minutes>half|(?:a )?quarter|\d{{1,2}})(?: minutes?)? (?P<way>past|after|to|before) {_HOUR}\b"
-     rf"{_CLOCK}{_HALF}", _past),
+    (rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_CLOCK}{_HALF}", _past),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:])(?: ?hours)?{_HALF}", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
-    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>)(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))\b",
-     _clock),
+    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>){_PART}\b", _clock),
     (rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
     (rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
 )  # fmt: skip
