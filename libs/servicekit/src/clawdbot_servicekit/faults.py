@@ -4,18 +4,21 @@ A service's own failures are its own exceptions; `errors` maps both to a status,
 
     Fault
     ├── InvalidRequest      a field does not fit, with its path
+    ├── MalformedMessage    bytes that are no message of the type that the RPC takes
     ├── Unauthenticated     no key, or none that we know
     ├── PermissionDenied    a key without the scope
     ├── Overloaded          more than we take in; try again after a while
     ├── DeadlineExpired     the caller's time was up
     ├── NotYet              an RPC of the contract that a later version brings
-    └── NotReady            a dependency does not answer
+    ├── NotReady            a dependency does not answer
+    ├── ShuttingDown        the server takes no new calls
+    └── RemoteFault         what another service answered, read back from its status
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Violation:
     """One sentence for the caller."""
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818 - a tree of faults, each named for what is the case
     """A failure that the shared part of the error table knows."""
 
 
@@ -44,6 +47,14 @@ class InvalidRequest(Fault):
     def of(cls, field: str, description: str) -> InvalidRequest:
         """One violation, the usual case."""
         return cls([Violation(field, description)])
+
+
+class MalformedMessage(Fault):
+    """A request that cannot even be decoded."""
+
+    def __init__(self, rpc: str) -> None:
+        self.rpc = rpc
+        super().__init__(f"a request to {rpc} cannot be decoded")
 
 
 class Unauthenticated(Fault):
@@ -90,6 +101,34 @@ class NotReady(Fault):
         self.dependency = dependency
         self.explanation = explanation
         super().__init__(f"{dependency}: {explanation}")
+
+
+class ShuttingDown(Fault):
+    """The server finishes what it has begun and takes nothing new; nothing was begun."""
+
+
+@dataclass(eq=False)
+class RemoteFault(Fault):
+    """How another service answered a call, without its transport. `errors.fault_of` makes it."""
+
+    code: str
+    """Name of the status code: "NOT_FOUND"."""
+    reason: str
+    """UPPER_SNAKE, as that service gave it; empty where the status says nothing of the kind."""
+    message: str
+    """The sentence for the caller; empty where there is none."""
+    domain: str = ""
+    """Who gave the reason: "clawdbot.dev" for a Clawdbot service, empty for gRPC itself."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The facts beside the reason."""
+    retry_after: float | None = None
+    """Seconds after which a retry may help; None where it will not."""
+    violations: tuple[Violation, ...] = ()
+    quota_subject: str = ""
+    """Whose quota is used up; empty where none is."""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}: {self.message}" if self.reason else f"{self.code}: {self.message}"
 
 
 class StartupError(Exception):

@@ -1,0 +1,21 @@
+"""The path of every call: admission, identity, deadline, handler, error table, record.
+
+Servicers are registered through WrappingServer, which puts each method in its pipeline once; TCP, Unix
+sockets and the in-process channel serve the same wrapped handlers.
+"""
+
+from clawdbot_servicekit.pipeline.path import Deadlines, Identify, Observe, Pipeline, TrustedContext
+from clawdbot_servicekit.pipeline.wrapping import HandlerTarget, WrappingServer
+from clawdbot_servicekit.records import CallRecord, annotate
+
+__all__ = [
+    "CallRecord",
+    "Deadlines",
+    "HandlerTarget",
+    "Identify",
+    "Observe",
+    "Pipeline",
+    "TrustedContext",
+    "WrappingServer",
+    "annotate",
+]
