@@ -1,0 +1,17 @@
+"""`python -m clawdbot_plugins`: the plugin service alone."""
+
+from __future__ import annotations
+
+from clawdbot_servicekit.process import run_service
+
+from clawdbot_plugins.settings import PluginsSettings
+from clawdbot_plugins.wiring import build
+
+
+def main() -> None:
+    """Serves until a signal."""
+    run_service(PluginsSettings, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""PluginService on the wire."""
+# ruff: noqa: ARG002 - the generated signatures
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from clawdbot.plugins.v1 import plugin_service_pb2 as wire
+from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceServicer
+from clawdbot_servicekit.faults import NotYet
+
+from clawdbot_plugins.convert import plugin_to_wire, snapshot_to_wire
+from clawdbot_plugins.core.paging import page
+from clawdbot_plugins.core.registry import Registry
+
+
+class PluginServicer(PluginServiceServicer):
+    """Tells what the registry knows; changing it comes later."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    async def ListPlugins(self, request: wire.ListPluginsRequest, context: Any) -> wire.ListPluginsResponse:
+        """As the contract says."""
+        plugins, token = page(self._registry.snapshot.plugins, request.page_size, request.page_token)
+        return wire.ListPluginsResponse(plugins=map(plugin_to_wire, plugins), next_page_token=token)
+
+    async def GetPlugin(self, request: wire.GetPluginRequest, context: Any) -> wire.GetPluginResponse:
+        """As the contract says."""
+        return wire.GetPluginResponse(plugin=plugin_to_wire(self._registry.snapshot.plugin(request.name)))
+
+    async def WatchPlugins(
+        self, request: wire.WatchPluginsRequest, context: Any
+    ) -> AsyncIterator[wire.WatchPluginsResponse]:
+        """As the contract says. Before the first snapshot it waits."""
+        async with aclosing(self._registry.watch()) as snapshots:
+            async for snapshot in snapshots:
+                yield snapshot_to_wire(snapshot)
+
+    async def InstallPlugin(
+        self, request: wire.InstallPluginRequest, context: Any
+    ) -> wire.InstallPluginResponse:
+        """Later."""
+        raise NotYet("InstallPlugin")
+
+    async def UpgradePlugin(
+        self, request: wire.UpgradePluginRequest, context: Any
+    ) -> wire.UpgradePluginResponse:
+        """Later."""
+        raise NotYet("UpgradePlugin")
+
+    async def UninstallPlugin(
+        self, request: wire.UninstallPluginRequest, context: Any
+    ) -> wire.UninstallPluginResponse:
+        """Later."""
+        raise NotYet("UninstallPlugin")
+
+    async def EnablePlugin(
+        self, request: wire.EnablePluginRequest, context: Any
+    ) -> wire.EnablePluginResponse:
+        """Later."""
+        raise NotYet("EnablePlugin")
+
+    async def DisablePlugin(
+        self, request: wire.DisablePluginRequest, context: Any
+    ) -> wire.DisablePluginResponse:
+        """Later."""
+        raise NotYet("DisablePlugin")
+
+    async def SearchMarket(
+        self, request: wire.SearchMarketRequest, context: Any
+    ) -> wire.SearchMarketResponse:
+        """Later."""
+        raise NotYet("SearchMarket")

@@ -1,0 +1,156 @@
+"""The ledger in a SQLite file: once-only holds across workers, restarts and loss of power."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from clawdbot_servicekit.faults import StartupError
+
+from clawdbot_plugins.core.ledger import CallId, Claim, LedgerUnavailable
+from clawdbot_plugins.core.runs import Outcome
+from clawdbot_plugins.stores.owners import Owner
+from clawdbot_plugins.stores.sqlite import Database, Work
+
+SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS calls (
+    tenant TEXT NOT NULL,
+    tool TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    digest BLOB NOT NULL,
+    expires REAL NOT NULL,
+    owner TEXT,
+    outcome TEXT,
+    PRIMARY KEY (tenant, tool, request_id)
+);
+CREATE INDEX IF NOT EXISTS calls_by_expiry ON calls (expires);
+"""
+"""owner: who is running it, NULL when nobody is. outcome: JSON, NULL until it is settled.
+A call with neither was broken off."""
+
+FORGET_EVERY: Final = 64
+"""Claims between two rounds of forgetting."""
+
+FIND: Final = """
+SELECT digest, owner, outcome FROM calls WHERE tenant = ? AND tool = ? AND request_id = ? AND expires > ?
+"""
+CLAIM: Final = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, NULL)"
+SETTLE: Final = "UPDATE calls SET owner = NULL, outcome = ? WHERE tenant = ? AND tool = ? AND request_id = ?"
+RELEASE: Final = "DELETE FROM calls WHERE tenant = ? AND tool = ? AND request_id = ?"
+ABANDON: Final = "UPDATE calls SET owner = NULL WHERE tenant = ? AND tool = ? AND request_id = ?"
+FORGET: Final = "DELETE FROM calls WHERE expires <= ?"
+FORGET_OLDEST: Final = """
+DELETE FROM calls
+WHERE owner IS NULL AND rowid IN (SELECT rowid FROM calls ORDER BY expires DESC LIMIT -1 OFFSET ?)
+"""
+
+T = TypeVar("T")
+
+
+class SqliteLedger:
+    """As the port says. One for each process, on one file. Bounded: the oldest calls are forgotten first."""
+
+    def __init__(self, folder: Path, *, remember: float, capacity: int, clock: Callable[[], float]) -> None:
+        """A ledger that is not open yet.
+
+        Args:
+            folder: shared by the workers of one machine, and by nobody else.
+            remember: seconds for which a call is remembered.
+            capacity: calls at most.
+            clock: seconds since 1970.
+        """
+        self._folder = folder
+        self._remember = remember
+        self._capacity = capacity
+        self._clock = clock
+        self._claims = 0
+        self._database: Database | None = None
+        self._owner = Owner(folder / "owners")
+
+    async def open(self) -> None:
+        """As the port says."""
+        try:
+            self._owner.open()
+        except OSError as error:
+            raise StartupError(
+                f"Cannot write to {self._folder}: {error.strerror}. Set state_dir to another folder."
+            ) from None
+        self._database = await Database.open(self._folder / "calls.sqlite", SCHEMA)
+
+    async def claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
+        """As the port says."""
+        self._claims += 1
+        if self._claims % FORGET_EVERY == 1:
+            await self._run(self._forget)
+        return await self._run(lambda connection: self._claim(connection, call, digest, again=again))
+
+    async def settle(self, call: CallId, outcome: Outcome) -> None:
+        """As the port says."""
+        written = json.dumps([outcome.text, outcome.structured, outcome.is_error])
+        await self._execute(SETTLE, written, *_key(call))
+
+    async def release(self, call: CallId) -> None:
+        """As the port says."""
+        await self._execute(RELEASE, *_key(call))
+
+    async def abandon(self, call: CallId) -> None:
+        """As the port says."""
+        await self._execute(ABANDON, *_key(call))
+
+    async def check(self) -> None:
+        """As the port says."""
+        await self._execute("SELECT 1")
+
+    async def close(self) -> None:
+        """As the port says."""
+        if self._database is not None:
+            await self._database.close()
+        self._owner.close()
+
+    async def _execute(self, statement: str, *values: Any) -> None:
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(statement, values)
+
+        await self._run(work)
+
+    async def _run(self, work: Work[T]) -> T:
+        if self._database is None:
+            raise LedgerUnavailable("it is not open")
+        try:
+            return await self._database.run(work)
+        except sqlite3.Error as error:
+            raise LedgerUnavailable(str(error)) from error
+
+    def _claim(
+        self, connection: sqlite3.Connection, call: CallId, digest: bytes, *, again: bool
+    ) -> Claim | Outcome:
+        now = self._clock()
+        row = connection.execute(FIND, (*_key(call), now)).fetchone()
+        found = None if row is None else self._found(row, digest)
+        if found is not None and not (found is Claim.BROKEN_OFF and again):
+            return found
+        connection.execute(CLAIM, (*_key(call), digest, now + self._remember, self._owner.id))
+        return Claim.GRANTED
+
+    def _found(self, row: tuple[bytes, str | None, str | None], digest: bytes) -> Claim | Outcome:
+        known, owner, outcome = row
+        if known != digest:
+            return Claim.OTHER_ARGUMENTS
+        if outcome is not None:
+            text, structured, is_error = json.loads(outcome)
+            return Outcome(text, structured, is_error=is_error, replayed=True)
+        # Whoever asks has made sure that this process is not running the call, whatever the row says.
+        if owner is not None and owner != self._owner.id and self._owner.lives(owner):
+            return Claim.ELSEWHERE
+        return Claim.BROKEN_OFF
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        connection.execute(FORGET, (self._clock(),))
+        connection.execute(FORGET_OLDEST, (self._capacity,))
+
+
+def _key(call: CallId) -> tuple[str, str, str]:
+    return call.tenant, call.tool, call.request_id

@@ -1,0 +1,39 @@
+"""ToolService on the wire."""
+# ruff: noqa: ARG002 - the generated signatures
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from clawdbot.plugins.v1 import tool_service_pb2 as wire
+from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer
+
+from clawdbot_plugins.convert import call_from_wire, news_to_wire, tool_to_wire
+from clawdbot_plugins.core.invocation import Invoker
+from clawdbot_plugins.core.paging import page
+from clawdbot_plugins.core.registry import Registry
+
+
+class ToolServicer(ToolServiceServicer):
+    """Lists and runs tools."""
+
+    def __init__(self, registry: Registry, invoker: Invoker, clock: Callable[[], float]) -> None:
+        self._registry = registry
+        self._invoker = invoker
+        self._clock = clock
+
+    async def ListTools(self, request: wire.ListToolsRequest, context: Any) -> wire.ListToolsResponse:
+        """As the contract says."""
+        known = self._registry.snapshot.tools_of(request.plugin)
+        tools, token = page(known, request.page_size, request.page_token)
+        return wire.ListToolsResponse(tools=map(tool_to_wire, tools), next_page_token=token)
+
+    async def InvokeTool(
+        self, request: wire.InvokeToolRequest, context: Any
+    ) -> AsyncIterator[wire.InvokeToolResponse]:
+        """As the contract says."""
+        async with aclosing(self._invoker.invoke(call_from_wire(request, self._clock))) as news:
+            async for each in news:
+                yield news_to_wire(each)
