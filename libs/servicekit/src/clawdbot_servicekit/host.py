@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,17 @@ from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
-from clawdbot_servicekit import health, listening, ports
+from clawdbot_servicekit import health, listening, ports, tracing
+from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.application import Application
+from clawdbot_servicekit.caller import Caller
+from clawdbot_servicekit.endless import EndingServer
 from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.identity import Identity
+from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
+from clawdbot_servicekit.logs import CallLog
 from clawdbot_servicekit.metrics import Endpoint, Metrics
+from clawdbot_servicekit.pipeline import CallRecord, Deadlines, Pipeline, WrappingServer
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
 
 STOP_WITHIN: Final = 10.0
@@ -41,7 +48,19 @@ class Host:
         self.metrics_port: int | None = None
         """Where Prometheus finds it; None where metrics are off or a supervisor shows them."""
         self._log = structlog.get_logger(__name__)
+        self._calls = CallLog()
         self._server = listening.make_server(settings)
+        self._draining = asyncio.Event()
+        self._admission = Admission(settings.server.max_concurrent_calls)
+        self._identity = Identity(settings.auth)
+        self._pipeline = Pipeline(
+            self._admission,
+            self._identify,
+            Deadlines(settings.server.default_deadline, settings.server.max_deadline),
+            self._observe,
+        )
+        self._inside = InProcessServer(settings.server.max_message)
+        self._channel = InProcessChannel(self._inside)
         self._applications: list[Application] = []
         self._begun: list[Application] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
@@ -54,13 +73,14 @@ class Host:
 
     def add(self, application: Application) -> None:
         """Registers one more application. Before start."""
-        application.register(self._server)
+        targets = (EndingServer(self._server, self._draining), self._inside)
+        application.register(WrappingServer(self._pipeline, targets, application.errors))
         self._applications.append(application)
         self.health.know(application.services)
 
     def channel(self) -> grpc.aio.Channel:
         """A channel straight to the applications of this host, without a socket. The same one each time."""
-        raise NotImplementedError
+        return self._channel
 
     def on_stop(self, close: Callable[[], Awaitable[None]]) -> None:
         """Has something closed after the applications have stopped; the last one given is closed first."""
@@ -84,7 +104,7 @@ class Host:
         await self._server.start()
         self._listening = True
         self._spawn(self._readiness.run())
-        self._spawn(self.metrics.sample(lambda: 0))
+        self._spawn(self.metrics.sample(lambda: self._admission.count))
         self._log.info("listening", address=ports.target(self.settings.server.host, self.port))
         return self.port
 
@@ -112,6 +132,8 @@ class Host:
         if self._listening:
             self._log.info("draining", grace=grace)
             await self._unless_cut(asyncio.sleep(self.settings.server.settle))
+            self._admission.close()
+            self._draining.set()
             await self._unless_cut(self._server.stop(grace))
         await self._server.stop(None)
         for task in self._tasks:
@@ -119,6 +141,7 @@ class Host:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for application in reversed(self._begun):
             await self._bounded(application.name, application.stop())
+        await self._channel.close(None)
         for close in reversed(self._closers):
             await self._bounded(getattr(close, "__qualname__", "closer"), close())
         if self._endpoint is not None:
@@ -127,6 +150,15 @@ class Host:
             if self.settings.server.socket is not None:
                 self.settings.server.socket.unlink(missing_ok=True)
             self._log.info("stopped")
+
+    def _identify(self, metadata: Iterable[tuple[str, str | bytes]], method: str) -> Caller:
+        """Runs first in the task of each call from outside."""
+        tracing.follow(metadata)
+        return self._identity.identify(metadata, method)
+
+    def _observe(self, record: CallRecord) -> None:
+        self.metrics.call(record.method, record.code, record.seconds)
+        self._calls.write(record)
 
     async def _unless_cut(self, work: Coroutine[Any, Any, None]) -> None:
         """Waits for the work, or for the order to cut."""

@@ -15,6 +15,7 @@ from typing import Final, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from clawdbot_servicekit.records import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
@@ -27,6 +28,10 @@ LEVELS: Final = {
 
 OWN_WORDS: Final = frozenset({"level", "timestamp", "logger", "method", "code"})
 """Fields that this process fills from its own tables: searching them on every line buys nothing."""
+
+
+CALLS: Final = "clawdbot.calls"
+"""The logger that writes one line for each call."""
 
 
 def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO | None = None) -> None:
@@ -86,6 +91,25 @@ def redaction(redactor: Redactor) -> Processor:
         return event
 
     return redact
+
+
+class CallLog:
+    """Writes one line for each finished call; for calls within the process only at level debug."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger(CALLS)
+
+    def write(self, record: CallRecord) -> None:
+        """One line: method, code, ms, tenant, key, and what was annotated (session, turn, model …)."""
+        optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
+        facts = {
+            **record.fields,
+            **{name: value for name, value in optional.items() if value},
+            "method": record.method.lstrip("/"),
+            "code": record.code,
+            "ms": round(record.seconds * 1000, 3),
+        }
+        (self._log.debug if record.in_process else self._log.info)("call", **facts)
 
 
 class _Writer(structlog.WriteLogger):

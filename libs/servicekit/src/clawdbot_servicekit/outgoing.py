@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import grpc
 import grpc.aio
 
+from clawdbot_servicekit import tracing
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.identity import TENANT_HEADER
 from clawdbot_servicekit.tls import Certificates, channel_credentials
@@ -56,7 +57,7 @@ class OutgoingChannel(grpc.aio.Channel):
 
     def headers(self, metadata: Iterable[tuple[str, Any]] | None) -> tuple[tuple[str, Any], ...]:
         """The call's own metadata, and who it is made for."""
-        own = tuple(metadata) if metadata else ()
+        own = (*(metadata or ()), *tracing.headers())
         if not self._authorization:
             return own
         return (*own, *self._authorization, (TENANT_HEADER, current_caller().tenant))
