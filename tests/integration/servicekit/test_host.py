@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import urllib.request
 
 import grpc
 import grpc.aio
@@ -269,14 +268,3 @@ async def test_headers_over_the_limit_are_refused_and_the_server_goes_on(tmp_pat
             await stub.ListTools(tool_service_pb2.ListToolsRequest(), metadata=(("x-big", "y" * 20_000),))
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert await health(channel) == SERVING
-
-
-async def test_metrics_are_shown_over_http(tmp_path):
-    async with hosting(tmp_path, telemetry={"metrics_port": 0}) as hosted, hosted.insecure() as channel:
-        await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(tool_service_pb2.ListToolsRequest())
-        url = f"http://127.0.0.1:{hosted.host.metrics_port}/metrics"
-        text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
-    assert 'clawdbot_application_ready{application="plugins"} 1.0' in text
-    method = "clawdbot.plugins.v1.ToolService/ListTools"
-    labels = f'{{rpc_method="{method}",rpc_response_status_code="OK"}}'
-    assert f"rpc_server_call_duration_seconds_count{labels} 1.0" in text
