@@ -1,0 +1,1 @@
+"""`clawdbot chat`: a person, or a pipe, talks to the dialogue service."""

@@ -1,0 +1,145 @@
+"""The services as the chat sees them: one method for each thing that it asks.
+
+Every failed call leaves as a RemoteFault, whose message is a sentence for the person at the terminal.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import grpc.aio
+from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
+from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
+from clawdbot.dialogue.v1.flow_service_pb2 import Flow, ListFlowsRequest
+from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import Turn
+from clawdbot.model_gateway.v1 import model_admin_service_pb2 as models_pb
+from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
+from clawdbot_servicekit.errors import fault_of
+
+PAGE: Final = 500
+"""The largest page that the services give."""
+PATIENCE: Final = 20.0
+"""Seconds for a call that should answer at once."""
+TURN_PATIENCE: Final = 600.0
+"""Seconds for a turn: what servers allow at most. After it the stream is joined anew."""
+
+
+def new_id() -> str:
+    """A name for a session or a turn that nobody else gives."""
+    return f"chat-{secrets.token_hex(12)}"
+
+
+class Client:
+    """Calls the services on one channel, with one key."""
+
+    def __init__(self, channel: grpc.aio.Channel, key: str | None = None) -> None:
+        self._dialogue = DialogueServiceStub(channel)
+        self._flows = FlowServiceStub(channel)
+        self._models = ModelAdminServiceStub(channel)
+        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
+
+    async def open(self, flow: str) -> pb.CreateSessionResponse:
+        """A new session in the newest version of a flow, and what it says first."""
+        request = pb.CreateSessionRequest(flow=flow, request_id=new_id())
+        with _faults():
+            return await self._dialogue.CreateSession(request, timeout=PATIENCE, metadata=self._metadata)
+
+    async def session(self, session_id: str) -> Session:
+        """The session as of its last committed turn."""
+        request = pb.GetSessionRequest(session_id=session_id)
+        with _faults():
+            reply = await self._dialogue.GetSession(request, timeout=PATIENCE, metadata=self._metadata)
+        return reply.session
+
+    async def turns(self, session_id: str) -> AsyncIterator[Turn]:
+        """The session's turns, oldest first."""
+        request = pb.ListTurnsRequest(session_id=session_id, page_size=PAGE)
+        while True:
+            with _faults():
+                page = await self._dialogue.ListTurns(request, timeout=PATIENCE, metadata=self._metadata)
+            for turn in page.turns:
+                yield turn
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def last_turns(self, session_id: str, count: int) -> Sequence[Turn]:
+        """The session's newest turns, oldest of them first."""
+        kept: deque[Turn] = deque(maxlen=count)
+        async for turn in self.turns(session_id):
+            kept.append(turn)
+        return kept
+
+    async def turn(
+        self, session_id: str, request_id: str, text: str, *, wait: bool = False
+    ) -> AsyncGenerator[pb.StreamTurnResponse, None]:
+        """The events of a turn from its first; with a request_id that is known, of that same turn.
+
+        Args:
+            session_id: whose turn.
+            request_id: the turn's name.
+            text: what the person said.
+            wait: until there is a server to ask, instead of failing at once.
+        """
+        request = pb.StreamTurnRequest(session_id=session_id, request_id=request_id, text=text)
+        call = self._dialogue.StreamTurn(
+            request, timeout=TURN_PATIENCE, metadata=self._metadata, wait_for_ready=wait
+        )
+        try:
+            with _faults():
+                async for event in call:
+                    yield event
+        finally:
+            call.cancel()
+
+    async def cancel(self, session_id: str, request_id: str = "", turn_id: str = "") -> Turn:
+        """Ends a turn that waits or runs; the turn afterwards."""
+        request = pb.CancelTurnRequest(session_id=session_id, request_id=request_id, turn_id=turn_id)
+        with _faults():
+            reply = await self._dialogue.CancelTurn(request, timeout=PATIENCE, metadata=self._metadata)
+        return reply.turn
+
+    async def flows(self) -> Sequence[Flow]:
+        """The newest version of every flow, by name."""
+        request, found = ListFlowsRequest(page_size=PAGE), list[Flow]()
+        while True:
+            with _faults():
+                page = await self._flows.ListFlows(request, timeout=PATIENCE, metadata=self._metadata)
+            found.extend(page.flows)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def models(self) -> Sequence[models_pb.Model]:
+        """Aliases and targets, by name."""
+        request, found = models_pb.ListModelsRequest(page_size=PAGE), list[models_pb.Model]()
+        while True:
+            with _faults():
+                page = await self._models.ListModels(request, timeout=PATIENCE, metadata=self._metadata)
+            found.extend(page.models)
+            if not page.next_page_token:
+                return found
+            request.page_token = page.next_page_token
+
+    async def switch(self, alias: str, target: str) -> models_pb.SwitchModelResponse:
+        """Points an alias at another target, for everybody; what it meant before and how long it took."""
+        request = models_pb.SwitchModelRequest(
+            alias=alias, targets=[models_pb.Target(target=target)], request_id=new_id()
+        )
+        with _faults():
+            return await self._models.SwitchModel(request, timeout=PATIENCE, metadata=self._metadata)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """A failed call becomes a RemoteFault."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise fault_of(error) from error

@@ -1,0 +1,150 @@
+"""`clawdbot chat` as a command: what was asked for on the command line, put together, and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from clawdbot_servicekit.faults import RemoteFault, StartupError
+
+from clawdbot_cli.chat.client import Client
+from clawdbot_cli.chat.commands import COMMANDS
+from clawdbot_cli.chat.connection import (
+    Connection,
+    NobodyThere,
+    address_of,
+    listened_on,
+    own_suite,
+    reachable,
+    remote,
+)
+from clawdbot_cli.chat.conversation import Conversation
+from clawdbot_cli.chat.faults import sentence
+from clawdbot_cli.chat.interrupts import Interrupts
+from clawdbot_cli.chat.lines import Pipe, Prompt, is_person
+from clawdbot_cli.chat.screen import Screen
+from clawdbot_cli.chat.settings import api_key
+from clawdbot_cli.chat.turns import ServerLost, Turns
+
+DEFAULT_FLOW: Final = "chat"
+PIPE_PATIENCE: Final = 60.0
+"""Seconds that a script waits for a server that went away; a person says so with Ctrl-C."""
+SERVER_LOST: Final = 1
+INTERRUPTED: Final = 130
+"""Exit codes; the latter as shells have it for SIGINT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The command line. None: not given."""
+
+    flow: str | None = None
+    session: str | None = None
+    address: str | None = None
+    key_file: Path | None = None
+    ca_file: Path | None = None
+    config: Path | None = None
+
+    def check(self) -> None:
+        """Raises StartupError for options that contradict each other."""
+        if self.flow is not None and self.session is not None:
+            raise StartupError(
+                "--flow begins a conversation and --session goes on with one: give one of them."
+            )
+        if self.config is not None and self.address is not None:
+            raise StartupError(
+                "--config is for a suite on this machine, and --addr names one: give one of them."
+            )
+
+    def again(self) -> list[str]:
+        """The options that the same server must be called with."""
+        given = {
+            "--addr": self.address,
+            "--key-file": self.key_file,
+            "--ca-file": self.ca_file,
+            "--config": self.config,
+        }
+        return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+
+
+def hold_chat(wishes: Wishes) -> int:
+    """Holds the chat and returns the exit code.
+
+    Raises:
+        StartupError: when it cannot begin, for what the person can mend.
+    """
+    wishes.check()
+    try:
+        return asyncio.run(_chat(wishes))
+    except KeyboardInterrupt:
+        return INTERRUPTED  # before our own handler was in place
+
+
+async def _chat(wishes: Wishes) -> int:
+    key = api_key(wishes.key_file)
+    person = is_person()
+    screen = Screen.standard(person=person)
+    interrupts = Interrupts()
+    with interrupts.received():
+        try:
+            async with AsyncExitStack() as stack:
+                connection = await _connect(stack, wishes, screen)
+                if key and connection.in_the_clear:
+                    screen.note(f"The key travels unencrypted to {connection.where}.")
+                client = Client(connection.channel, key)
+                patience = None if person else PIPE_PATIENCE
+                turns = Turns(client, connection, screen, interrupts, patience)
+                conversation = Conversation(client, connection, screen, turns, options=wishes.again())
+                await _begin(conversation, wishes)
+                await conversation.hold(Prompt(f"/{name}" for name in COMMANDS) if person else Pipe(screen))
+                if person:
+                    screen.note(f"Goodbye. To go on: {conversation.resume_line()}")
+        except ServerLost as lost:
+            screen.error(f"{lost} To go on later: {conversation.resume_line()}")
+            return SERVER_LOST
+        except asyncio.CancelledError:
+            screen.end_line()
+            return INTERRUPTED  # by SIGINT or SIGTERM: nobody else cancels this task
+    return 0
+
+
+async def _begin(conversation: Conversation, wishes: Wishes) -> None:
+    try:
+        if wishes.session is not None:
+            await conversation.resume(wishes.session)
+        else:
+            await conversation.begin(wishes.flow or DEFAULT_FLOW)
+    except RemoteFault as fault:
+        raise StartupError(sentence(fault, conversation.connection.where)) from None
+    conversation.screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
+
+
+async def _connect(stack: AsyncExitStack, wishes: Wishes, screen: Screen) -> Connection:
+    """The services, where the person says or where `clawdbot up` has them; else a suite of our own."""
+    if wishes.address is not None:
+        try:
+            return await stack.enter_async_context(remote(address_of(wishes.address), wishes.ca_file))
+        except NobodyThere as error:
+            raise StartupError(
+                f"{error} Start it there, or leave --addr out for a suite of your own."
+            ) from None
+    # The services' settings take a moment to load, and a given address needs none of them.
+    from clawdbot_cli.settings import suite_settings
+
+    server = suite_settings(wishes.config, {}).server
+    host, port = reachable(server.host), server.port
+    address = address_of(f"{host}:{port}")
+    if await listened_on(host, port):
+        try:
+            connection = await stack.enter_async_context(remote(address, wishes.ca_file))
+        except NobodyThere as error:
+            screen.note(f"{error} Starting a suite in this process instead.")
+        else:
+            screen.note(f"Talking to the suite at {address}.")
+            return connection
+    else:
+        screen.note(f"No suite runs at {address}: starting one in this process.")
+    return await stack.enter_async_context(own_suite(wishes.config, screen.note))

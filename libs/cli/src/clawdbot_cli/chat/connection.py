@@ -1,0 +1,188 @@
+"""Where the chat finds the services: at an address, or in a suite that it starts in its own process.
+
+Nothing is asked of the services here but whether they are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+import grpc.aio
+from clawdbot.dialogue.v1.dialogue_service_pb2 import DESCRIPTOR as DIALOGUE
+from clawdbot_servicekit import ports
+from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.settings.shared import PORTS
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
+
+SERVICE: Final = DIALOGUE.services_by_name["DialogueService"].full_name
+PATIENCE: Final = 10.0
+"""Seconds for a server to say that it serves."""
+KNOCK: Final = 2.0
+"""Seconds to find out whether anybody listens on this machine."""
+
+OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 30_000),  # the server allows one every ten seconds
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+)
+"""A person waits: a server that is back should be noticed soon."""
+
+
+EMBEDDED: Final = {
+    "server.host": "127.0.0.1",
+    "server.port": 0,
+    "server.workers": 1,
+    "server.socket": None,
+    "telemetry.metrics_port": None,
+    "telemetry.log_level": "warning",
+}
+"""What the chat's own suite is told over the configuration: it is for one person, beside what else runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A way to the services."""
+
+    channel: grpc.aio.Channel
+    where: str
+    """For the person: "127.0.0.1:8080", "the suite in this process"."""
+    in_the_clear: bool
+    """Whether it leaves this machine without TLS."""
+
+
+class NobodyThere(Exception):  # noqa: N818 - says what is the case
+    """No Clawdbot answers at an address; the text says what does."""
+
+
+@asynccontextmanager
+async def remote(address: str, roots: Path | None) -> AsyncIterator[Connection]:
+    """The services at an address, SERVING.
+
+    Args:
+        address: as gRPC writes it.
+        roots: PEM file of the authority that vouches for the server; None for no TLS.
+
+    Raises:
+        NobodyThere: with a sentence.
+        StartupError: for a file of certificates that cannot be read.
+    """
+    async with _channel(address, roots) as channel:
+        await _serving(channel, address)
+        yield Connection(channel, address, in_the_clear=roots is None and not _on_this_machine(address))
+
+
+async def listened_on(host: str, port: int) -> bool:
+    """Whether anything takes connections there."""
+    try:
+        async with asyncio.timeout(KNOCK):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return True
+
+
+@asynccontextmanager
+async def own_suite(config: Path | None, notice: Callable[[str], None]) -> AsyncIterator[Connection]:
+    """A suite in this process, on the configuration that `clawdbot up` would have; its log goes to a file.
+
+    Raises:
+        StartupError: for what the person can mend.
+    """
+    # A running suite needs none of these.
+    from clawdbot_servicekit import logs
+    from clawdbot_servicekit.host import prepare_folder
+    from clawdbot_servicekit.redaction import Redactor, secrets_of
+
+    from clawdbot_cli.settings import suite_settings
+    from clawdbot_cli.suite import running_suite
+
+    settings = suite_settings(config, EMBEDDED)
+    prepare_folder(settings.state_dir)
+    log = settings.state_dir / "chat.log"
+    notice(f"Its log is {log}.")
+    with log.open("a" if _small(log) else "w", encoding="utf-8") as stream:
+        logs.configure(settings.telemetry, Redactor(secrets_of(settings)), stream)
+        async with running_suite(settings) as suite:
+            yield Connection(suite.channel(), "the suite in this process", in_the_clear=False)
+
+
+LARGEST_LOG: Final = 1_000_000
+"""Bytes; a longer log begins anew."""
+
+
+def _small(log: Path) -> bool:
+    return not log.exists() or log.stat().st_size < LARGEST_LOG
+
+
+def reachable(host: str) -> str:
+    """Where a server on this machine is reached that listens on the host."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+
+
+def address_of(text: str) -> str:
+    """What the person typed as an address for gRPC; without a port, the suite's.
+
+    Raises:
+        StartupError: for what is no address.
+    """
+    if text.startswith(("unix:", "dns:///")):
+        return text
+    if "/" in text or not text.strip():
+        raise StartupError(f"--addr {text}: this is no address. Write HOST:PORT, such as 127.0.0.1:8080.")
+    if text.startswith("["):
+        return text if "]:" in text else f"{text}:{PORTS['suite']}"
+    host, _, port = text.rpartition(":")
+    if ":" in host:
+        return f"[{text}]:{PORTS['suite']}"  # an IPv6 address
+    return text if host and port.isdecimal() else ports.target(text, PORTS["suite"])
+
+
+def _on_this_machine(address: str) -> bool:
+    return address.startswith("unix:") or ports.is_loopback(address.rpartition(":")[0].strip("[]"))
+
+
+def _channel(address: str, roots: Path | None) -> grpc.aio.Channel:
+    if roots is None:
+        return grpc.aio.insecure_channel(address, OPTIONS)
+    try:
+        certificates = roots.expanduser().read_bytes()
+    except OSError as error:
+        raise StartupError(f"--ca-file {roots}: cannot be read: {error.strerror}.") from None
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(certificates), OPTIONS)
+
+
+async def _serving(channel: grpc.aio.Channel, address: str) -> None:
+    """Returns once the dialogue service there is SERVING."""
+    request = health_pb2.HealthCheckRequest(service=SERVICE)
+    watching = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=PATIENCE)
+    try:
+        async for answer in watching:
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+            if answer.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
+                raise NobodyThere(f"The server at {address} has no dialogue service.")
+    except grpc.aio.AioRpcError as error:
+        raise NobodyThere(_why(error, address)) from None
+    finally:
+        watching.cancel()
+    raise NobodyThere(f"The server at {address} is shutting down.")
+
+
+def _why(error: grpc.aio.AioRpcError, address: str) -> str:
+    told = {
+        grpc.StatusCode.UNAVAILABLE: f"Nobody answers at {address}",
+        grpc.StatusCode.UNIMPLEMENTED: f"The server at {address} is not Clawdbot",
+        grpc.StatusCode.DEADLINE_EXCEEDED: f"The server at {address} does not become ready",
+    }
+    return f"{told.get(error.code(), f'The server at {address} refuses')} ({error.details()})."

@@ -1,0 +1,96 @@
+"""The chat's loop: a line in, a command or a turn out, until the person leaves.
+
+It holds the one piece of state there is: which session the words go to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot_servicekit.faults import RemoteFault
+
+from clawdbot_cli.chat import commands
+from clawdbot_cli.chat.client import Client
+from clawdbot_cli.chat.connection import Connection
+from clawdbot_cli.chat.faults import sentence
+from clawdbot_cli.chat.lines import Lines
+from clawdbot_cli.chat.screen import ASIDE, Screen
+from clawdbot_cli.chat.transcript import show_turn
+from clawdbot_cli.chat.turn_view import state_text
+from clawdbot_cli.chat.turns import Turns
+from clawdbot_cli.invocation import command_line
+
+RESUMED: Final = 3
+"""Turns shown when a conversation is resumed."""
+
+
+class Conversation:
+    """One chat, from the first session to the last line."""
+
+    def __init__(
+        self,
+        client: Client,
+        connection: Connection,
+        screen: Screen,
+        turns: Turns,
+        *,
+        options: Sequence[str] = (),
+    ) -> None:
+        """Args: options: what the command line must say, besides --session, to come back here."""
+        self.client = client
+        self.connection = connection
+        self.screen = screen
+        self.session = Session()
+        self.over = False
+        """Set by /quit."""
+        self._turns = turns
+        self._options = tuple(options)
+
+    async def begin(self, flow: str) -> None:
+        """Opens a session in a flow and shows what it says first. RemoteFault where it cannot be opened."""
+        opened = await self.client.open(flow)
+        self.session = opened.session
+        self.screen.note(
+            f"Conversation {self.session.id} in {self.session.flow} v{self.session.flow_version}. "
+            f"Resume it with: {self.resume_line()}"
+        )
+        if opened.HasField("opening"):
+            show_turn(self.screen, opened.opening, asked=False)
+            self.screen.line(state_text(self.session), ASIDE)
+
+    async def resume(self, session_id: str) -> None:
+        """Takes a session up where it was left. RemoteFault where there is none."""
+        self.session = await self.client.session(session_id)
+        turns = await self.client.last_turns(session_id, RESUMED)
+        self.screen.note(
+            f"Conversation {self.session.id} in {self.session.flow} v{self.session.flow_version}, resumed."
+        )
+        for turn in turns:
+            show_turn(self.screen, turn)
+        self.screen.line(state_text(self.session), ASIDE)
+
+    async def hold(self, lines: Lines) -> None:
+        """Until /quit, or the lines end.
+
+        Raises:
+            ServerLost: the server went away for longer than the patience.
+        """
+        while not self.over and (line := await lines.next()) is not None:
+            try:
+                await self._heed(line)
+            except RemoteFault as fault:
+                self.screen.error(sentence(fault, self.connection.where))
+
+    def resume_line(self) -> str:
+        """The command that comes back to this conversation."""
+        return command_line("chat", *self._options, "--session", self.session.id)
+
+    async def _heed(self, line: str) -> None:
+        if line.startswith("/"):
+            await commands.run(self, line)
+        elif line.strip():
+            after = await self._turns.take(self.session.id, line.strip())
+            if after is not None:
+                self.session = after

@@ -1,0 +1,106 @@
+"""Where the person's words come from: a prompt at a terminal, or the lines of a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import InMemoryHistory
+
+from clawdbot_cli.chat.screen import MARK, Screen
+
+STDIN: Final = 0
+LONGEST_LINE: Final = 1_000_000
+"""Bytes of one line from a pipe; the services take less."""
+AHEAD: Final = 64
+"""Lines read from a pipe before they are wanted."""
+
+
+class Lines(Protocol):
+    """A source of lines."""
+
+    async def next(self) -> str | None:
+        """The next line without its end; None when there are no more, or the person wants to leave."""
+
+
+class Prompt:
+    """Asks a person at a terminal. What is typed is kept in memory only."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """Args: words: what Tab completes."""
+        self._session: PromptSession[str] = PromptSession(
+            history=InMemoryHistory(),
+            completer=WordCompleter(sorted(words), sentence=True),
+            complete_while_typing=False,
+            interrupt_exception=_Left,
+            eof_exception=_Left,
+        )
+
+    async def next(self) -> str | None:
+        """As the port says."""
+        try:
+            # Our own handler for SIGINT stays; Ctrl-C is a key while the prompt is there.
+            return await self._session.prompt_async(
+                FormattedText([("bold ansicyan", MARK)]), handle_sigint=False
+            )
+        except _Left:
+            return None
+
+
+class Pipe:
+    """Reads standard input line by line, and shows each line: the output reads as a conversation."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(AHEAD)
+        self._loop = asyncio.get_running_loop()
+        # A daemon, and not the loop's executor: a read from a silent pipe cannot be cancelled, and would hold
+        # up the end of the program. It reads the descriptor itself, as Python locks sys.stdin while it reads.
+        self._reader = threading.Thread(target=self._read, name="standard input", daemon=True)
+        self._ended = False
+
+    async def next(self) -> str | None:
+        """As the port says."""
+        if not self._reader.is_alive() and not self._ended:
+            self._reader.start()
+        line = None if self._ended else await self._queue.get()
+        self._ended = line is None
+        if line is not None:
+            self._screen.line(f"{MARK}{line}")
+        return line
+
+    def _read(self) -> None:
+        rest = b""
+        while (piece := os.read(STDIN, 65_536)) and len(rest) <= LONGEST_LINE:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                if not self._give(line):
+                    return
+        if rest:
+            self._give(rest)
+        self._give(None)
+
+    def _give(self, line: bytes | None) -> bool:
+        """Puts a line into the queue, waiting for room; whether the program still wants any."""
+        text = None if line is None else line.decode("utf-8", "replace").rstrip("\r")
+        try:
+            asyncio.run_coroutine_threadsafe(self._queue.put(text), self._loop).result()
+        except (RuntimeError, asyncio.CancelledError):
+            return False  # the loop is closed: the program has ended
+        return True
+
+
+class _Left(Exception):  # noqa: N818 - an order, not an error
+    """Ctrl-C or Ctrl-D at the prompt."""
+
+
+def is_person() -> bool:
+    """Whether somebody sits at a terminal on both ends."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

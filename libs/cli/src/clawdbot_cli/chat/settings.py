@@ -1,0 +1,45 @@
+"""What the chat takes from the environment: the key that it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from clawdbot_servicekit.faults import StartupError
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ChatSettings(BaseSettings):
+    """Read once, when the chat begins."""
+
+    model_config = SettingsConfigDict(env_prefix="CLAWDBOT_", frozen=True, extra="ignore")
+
+    api_key: SecretStr | None = None
+    """CLAWDBOT_API_KEY: goes to the server with every call."""
+
+
+def api_key(file: Path | None) -> str | None:
+    """The key to show: the file's content, else CLAWDBOT_API_KEY, else none.
+
+    Raises:
+        StartupError: for a file that cannot be read, or a key that no header can carry.
+    """
+    if file is None:
+        secret = ChatSettings().api_key
+        key, origin = (secret.get_secret_value().strip() if secret else ""), "CLAWDBOT_API_KEY"
+    else:
+        key, origin = _read(file).strip(), f"--key-file {file}"
+        if not key:
+            raise StartupError(f"{origin}: the file is empty; it should hold the key and nothing else.")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise StartupError(f"{origin}: this is no key; it holds characters that a key cannot have.")
+    return key or None
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.expanduser().read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise StartupError(f"--key-file {file}: this is no key; the file is not text.") from None
+    except OSError as error:
+        raise StartupError(f"--key-file {file}: cannot be read: {error.strerror}.") from None

@@ -1,0 +1,130 @@
+"""One turn from the person's words to its end, through broken connections and Ctrl-C.
+
+The request_id is chosen before the first try and kept: whoever asks again joins the same turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Final
+
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot_servicekit.faults import RemoteFault
+
+from clawdbot_cli.chat.client import Client, new_id
+from clawdbot_cli.chat.connection import Connection
+from clawdbot_cli.chat.faults import is_away, passes, sentence
+from clawdbot_cli.chat.interrupts import Interrupts
+from clawdbot_cli.chat.screen import WARNING, Screen
+from clawdbot_cli.chat.turn_view import TurnView
+
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 2.0
+"""Seconds between two tries to join a turn."""
+
+
+class ServerLost(Exception):  # noqa: N818 - says what is the case
+    """The server did not come back within the patience; the text is a sentence."""
+
+
+class Turns:
+    """Has turns done, one after the other."""
+
+    def __init__(
+        self,
+        client: Client,
+        connection: Connection,
+        screen: Screen,
+        interrupts: Interrupts,
+        patience: float | None,
+    ) -> None:
+        """Args: patience: seconds to wait for a server that went away; None: as long as the person does."""
+        self._client = client
+        self._connection = connection
+        self._screen = screen
+        self._interrupts = interrupts
+        self._patience = patience
+
+    async def take(self, session_id: str, text: str) -> Session | None:
+        """Has one turn done and shows it; the session after it, None where its end was not seen.
+
+        Raises:
+            RemoteFault: what the service says about it.
+            ServerLost: the server went away for longer than the patience.
+        """
+        view, request_id = TurnView(self._screen), new_id()
+        stop = asyncio.Event()
+        following = asyncio.create_task(self._follow(view, session_id, request_id, text))
+        stopping = asyncio.create_task(self._stop(stop, view, session_id, request_id))
+        # The first Ctrl-C cancels the turn, the second one no longer waits for its end.
+        with self._interrupts.caught(stop.set, following.cancel):
+            try:
+                await asyncio.wait({following})
+            finally:
+                for task in (stopping, following):
+                    task.cancel()
+                ended = await asyncio.gather(following, stopping, return_exceptions=True)
+        self._screen.end_line()
+        if view.finished is None and following.cancelled():
+            self._screen.note("The turn goes on without you; /history shows what came of it.", WARNING)
+        for each in ended:
+            if isinstance(each, Exception):
+                raise each
+        return view.finished.session if view.finished is not None else None
+
+    async def _follow(self, view: TurnView, session_id: str, request_id: str, text: str) -> None:
+        """Shows the turn's events, joining it again whenever the connection breaks."""
+        pause, told = FIRST_PAUSE, False
+        while view.finished is None:
+            try:
+                async with aclosing(self._client.turn(session_id, request_id, text)) as events:
+                    async for event in events:
+                        pause, told = FIRST_PAUSE, False
+                        view.show(event)
+            except RemoteFault as fault:
+                if not is_away(fault) and not passes(fault):
+                    raise
+                view.rejoin()
+                if not told:
+                    self._tell(fault)
+                    told = True
+                await self._back(fault.retry_after or pause)
+                pause = min(LONGEST_PAUSE, pause * 1.5)
+
+    def _tell(self, fault: RemoteFault) -> None:
+        if fault.code == "DEADLINE_EXCEEDED":
+            self._screen.note("The turn takes long; listening on. Ctrl-C stops it.", WARNING)
+            return
+        self._screen.note(
+            f"{sentence(fault, self._connection.where)} The turn is safe and will not be done twice: "
+            "going on with it as soon as the server is back. Ctrl-C stops waiting.",
+            WARNING,
+        )
+
+    async def _back(self, pause: float) -> None:
+        """Returns when there is a server to ask again."""
+        try:
+            async with asyncio.timeout(self._patience):
+                await asyncio.sleep(pause)
+                await self._connection.channel.channel_ready()
+        except TimeoutError:
+            raise ServerLost(
+                f"The server at {self._connection.where} did not come back within {self._patience:.0f} s."
+            ) from None
+
+    async def _stop(self, stop: asyncio.Event, view: TurnView, session_id: str, request_id: str) -> None:
+        """Cancels the turn when the person wants it."""
+        await stop.wait()
+        try:
+            await self._client.cancel(session_id, request_id)
+        except RemoteFault as fault:
+            if fault.code == "NOT_FOUND" and not view.begun.is_set():
+                # The turn is on its way to the service: with its first event it can be cancelled.
+                await view.begun.wait()
+                await self._stop(stop, view, session_id, request_id)
+            else:
+                self._screen.error(
+                    f"The turn cannot be stopped now. {sentence(fault, self._connection.where)}"
+                )
+                self._screen.note("Ctrl-C again leaves it alone.")

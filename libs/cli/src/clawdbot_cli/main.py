@@ -1,0 +1,131 @@
+"""The `clawdbot` command: its subcommands and their options.
+
+What a subcommand does is in a module of its own, imported when it runs: `up` must not wait for the chat.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from clawdbot_servicekit.faults import StartupError
+
+OPERATOR_ERROR = 2
+"""Exit code for what the person at the terminal can mend; as servicekit.process has it."""
+
+app = typer.Typer(
+    name="clawdbot",
+    help="Clawdbot: multi-turn conversations, language models and plugins, as three gRPC services.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="YAML file; else $CLAWDBOT_CONFIG, else ./clawdbot.yaml."
+    ),
+]
+
+
+@app.command()
+def up(
+    *,
+    config: Config = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Listen here. [dim]\\[default: 127.0.0.1][/]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", "-p", metavar="N", help="TCP port. [dim]\\[default: 8080][/]")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", "-w", metavar="N", help="Processes that share the port. [dim]\\[default: 1][/]"
+        ),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where sessions and other state are kept.")
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        typer.Option(metavar="LEVEL", help="debug, info, warning or error. [dim]\\[default: info][/]"),
+    ] = None,
+) -> None:
+    """Start the suite: all three services in one process, on one port.
+
+    Options beat CLAWDBOT_… variables, and those beat the file. Ctrl-C finishes the calls in flight and ends;
+    a second one does not wait.
+    """
+    from clawdbot_cli.up import serve_suite
+
+    given = {
+        "server.host": host,
+        "server.port": port,
+        "server.workers": workers,
+        # A path of the command line starts here; one of the file, at the file.
+        "state_dir": state_dir.absolute() if state_dir else None,
+        "telemetry.log_level": log_level,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    raise typer.Exit(serve_suite(config, overrides))
+
+
+@app.command()
+def chat(
+    *,
+    flow: Annotated[
+        str | None,
+        typer.Option(
+            "--flow", "-f", metavar="NAME", help="The conversation to hold. [dim]\\[default: chat][/]"
+        ),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", "-s", metavar="ID", help="Go on with this conversation.")
+    ] = None,
+    addr: Annotated[
+        str | None,
+        typer.Option(
+            "--addr", "-a", metavar="HOST:PORT", help="Where the suite, or the dialogue service, is."
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the API key; else $CLAWDBOT_API_KEY.")
+    ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Speak TLS with a server whose certificate this PEM file vouches for."
+        ),
+    ] = None,
+    config: Config = None,
+) -> None:
+    r"""Talk to a running suite, or to one of its own when none runs here.
+
+    Type, or pipe lines in: [bold]printf 'a table for 4 tomorrow at 7pm\n' | clawdbot chat -f book_table[/]
+    """
+    from clawdbot_cli.chat.command import Wishes, hold_chat
+
+    raise typer.Exit(hold_chat(Wishes(flow, session, addr, key_file, ca_file, config)))
+
+
+@app.command()
+def version() -> None:
+    """Say which version this is."""
+    from importlib.metadata import version as version_of
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    typer.echo(f"clawdbot {version_of('clawdbot-cli')} (Python {python}, grpcio {version_of('grpcio')})")
+
+
+def main() -> None:
+    """Runs the command and exits: 2 and one clear sentence for what the person at the terminal can mend."""
+    try:
+        app()
+    except StartupError as error:
+        print(error, file=sys.stderr)
+        sys.exit(OPERATOR_ERROR)
