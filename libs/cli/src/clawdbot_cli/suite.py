@@ -23,7 +23,7 @@ class Suite:
     """The services, built and added to a host that has not started yet."""
 
     def __init__(self, settings: SuiteSettings, host: Host) -> None:
-        """Builds all three and adds them, those that the others call first.
+        """Builds all three and adds them.
 
         Raises:
             StartupError: for what an operator can mend: a broken flow file, an unknown plugin.
@@ -34,7 +34,9 @@ class Suite:
         self.plugins = clawdbot_plugins.wiring.build(settings, peers)
         self.gateway = clawdbot_model_gateway.wiring.build(settings, peers)
         self.dialogue = clawdbot_dialogue.wiring.build(settings, peers)
-        for application in (self.plugins, self.gateway, self.dialogue):
+        self.applications = (self.dialogue, self.gateway, self.plugins)
+        # Those that others call are started first and stopped last.
+        for application in reversed(self.applications):
             host.add(application)
 
     @property

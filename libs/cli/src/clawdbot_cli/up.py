@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clawdbot_servicekit.process import serve
 
-from clawdbot_cli.settings import suite_settings
+from clawdbot_cli.settings import SuiteSettings, suite_settings
 
 if TYPE_CHECKING:
     from clawdbot_servicekit.host import Host
@@ -27,21 +27,31 @@ def serve_suite(config: Path | None, overrides: Mapping[str, object]) -> int:
         StartupError: for what the operator can mend.
     """
     try:
-        settings = suite_settings(config, overrides)
-        assembled: list[Suite] = []
-
-        def assemble(host: Host) -> None:
-            # Here and not above: a supervisor of workers has no use for the services, nor for gRPC.
-            from clawdbot_cli.suite import Suite
-
-            assembled.append(Suite(settings, host))
-
-        def announce(_host: Host) -> None:
-            # rich is not needed before there is something to show.
-            from clawdbot_cli.banner import Banner
-
-            Banner.of(assembled[0]).show()
-
-        return serve(settings, assemble, on_serving=announce)
+        start = _Start(suite_settings(config, overrides))
+        return serve(start.settings, start.assemble, on_serving=start.announce)
     except KeyboardInterrupt:
         return 0  # before the signal handlers were in place: nothing had begun
+
+
+class _Start:
+    """From settings to a suite that serves, in the process that serves it."""
+
+    def __init__(self, settings: SuiteSettings) -> None:
+        self.settings = settings
+        self._suite: Suite | None = None
+
+    def assemble(self, host: Host) -> None:
+        """Puts the suite on the host."""
+        # Here and not above: a supervisor of workers has no use for the services, nor for gRPC.
+        from clawdbot_cli.suite import Suite
+
+        self._suite = Suite(self.settings, host)
+
+    def announce(self, _: Host) -> None:
+        """Says that it serves."""
+        if self._suite is None:
+            raise RuntimeError("the suite serves before it was assembled")
+        # rich is not needed before there is something to show.
+        from clawdbot_cli.banner import Banner
+
+        Banner.of(self._suite).show()

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from clawdbot_servicekit import ports
 from clawdbot_servicekit.faults import RemoteFault, StartupError
 
+from clawdbot_cli.addresses import address_of, reachable
 from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.commands import COMMANDS
 from clawdbot_cli.chat.connection import (
     Connection,
     NobodyThere,
-    address_of,
     listened_on,
     own_suite,
-    reachable,
     remote,
 )
 from clawdbot_cli.chat.conversation import Conversation
@@ -136,7 +136,7 @@ async def _connect(stack: AsyncExitStack, wishes: Wishes, screen: Screen) -> Con
 
     server = suite_settings(wishes.config, {}).server
     host, port = reachable(server.host), server.port
-    address = address_of(f"{host}:{port}")
+    address = ports.target(host, port)
     if await listened_on(host, port):
         try:
             connection = await stack.enter_async_context(remote(address, wishes.ca_file))

@@ -17,7 +17,6 @@ import grpc.aio
 from clawdbot.dialogue.v1.dialogue_service_pb2 import DESCRIPTOR as DIALOGUE
 from clawdbot_servicekit import ports
 from clawdbot_servicekit.faults import StartupError
-from clawdbot_servicekit.settings.shared import PORTS
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 SERVICE: Final = DIALOGUE.services_by_name["DialogueService"].full_name
@@ -123,29 +122,6 @@ LARGEST_LOG: Final = 1_000_000
 
 def _small(log: Path) -> bool:
     return not log.exists() or log.stat().st_size < LARGEST_LOG
-
-
-def reachable(host: str) -> str:
-    """Where a server on this machine is reached that listens on the host."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
-
-
-def address_of(text: str) -> str:
-    """What the person typed as an address for gRPC; without a port, the suite's.
-
-    Raises:
-        StartupError: for what is no address.
-    """
-    if text.startswith(("unix:", "dns:///")):
-        return text
-    if "/" in text or not text.strip():
-        raise StartupError(f"--addr {text}: this is no address. Write HOST:PORT, such as 127.0.0.1:8080.")
-    if text.startswith("["):
-        return text if "]:" in text else f"{text}:{PORTS['suite']}"
-    host, _, port = text.rpartition(":")
-    if ":" in host:
-        return f"[{text}]:{PORTS['suite']}"  # an IPv6 address
-    return text if host and port.isdecimal() else ports.target(text, PORTS["suite"])
 
 
 def _on_this_machine(address: str) -> bool:

@@ -58,18 +58,17 @@ class Pipe:
     """Reads standard input line by line, and shows each line: the output reads as a conversation."""
 
     def __init__(self, screen: Screen) -> None:
+        """Begins to read."""
         self._screen = screen
         self._queue: asyncio.Queue[str | None] = asyncio.Queue(AHEAD)
         self._loop = asyncio.get_running_loop()
         # A daemon, and not the loop's executor: a read from a silent pipe cannot be cancelled, and would hold
         # up the end of the program. It reads the descriptor itself, as Python locks sys.stdin while it reads.
-        self._reader = threading.Thread(target=self._read, name="standard input", daemon=True)
+        threading.Thread(target=self._read, name="standard input", daemon=True).start()
         self._ended = False
 
     async def next(self) -> str | None:
         """As the port says."""
-        if not self._reader.is_alive() and not self._ended:
-            self._reader.start()
         line = None if self._ended else await self._queue.get()
         self._ended = line is None
         if line is not None:
