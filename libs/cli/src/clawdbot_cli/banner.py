@@ -5,16 +5,16 @@ The facts come from the suite itself. It goes to stdout; stderr is the log's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from clawdbot_servicekit import ports
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from clawdbot_cli.addresses import reachable
 from clawdbot_cli.next_steps import next_steps
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ ORDER: Final = ("services", "store", "models", "flows", "plugins", "hooks")
 UNSAID: Final = frozenset({"tools"})
 """What a service tells and a banner has no room for."""
 
-PIPE_WIDTH: Final = 10_000
-"""Columns where nobody looks: lines must not be broken where a program reads them."""
+NAMES: Final = frozenset({"services", "flows", "plugins"})
+"""Rows that hold names; the others hold sentences."""
+LABEL: Final = 10
+"""Columns of a row's label."""
 
 
 @runtime_checkable
@@ -60,33 +62,31 @@ class Banner:
 
     def show(self, console: Console | None = None) -> None:
         """Prints it: with colours to a terminal, plain elsewhere."""
-        console = console or _console()
+        console = console or Console(highlight=False, emoji=False, markup=False)
+        # soft_wrap: no line is broken, for they are there to be copied.
         head: list[str | tuple[str, str]] = [
             ("Clawdbot", "bold cyan"),
             f" {version('clawdbot-cli')} serves on ",
             (self.address, "bold"),
         ]
         console.print(Text.assemble("\n", *head, ("  (Ctrl-C drains and ends)", "dim"), "\n"))
-        console.print(self._facts())
+        for label, line in self._lines():
+            console.print(Text.assemble("  ", (label.ljust(LABEL), "dim"), line), soft_wrap=True)
         console.print(Text("\n  Try next", "bold"))
         for command, purpose in self.commands:
-            # Not broken at the terminal's width: it is there to be copied.
             console.print(
                 Text.assemble("    ", (command, "green"), (f"  # {purpose}", "dim")), soft_wrap=True
             )
         console.print()
 
-    def _facts(self) -> Table:
-        table = Table.grid(padding=(0, 2), pad_edge=True)
-        table.add_column(style="dim", no_wrap=True)
-        table.add_column(overflow="fold")
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """Label and text of each line; names stand side by side, sentences below each other."""
         others = [label for label in self.rows if label not in ORDER and label not in UNSAID]
         for label in (*ORDER, *others):
-            if values := self.rows.get(label):
-                # Names stand side by side; sentences have a line each.
-                separator = "\n" if any(" " in each for each in values) else ", "
-                table.add_row(label, Text(separator.join(values)))
-        return table
+            values = self.rows.get(label, ())
+            lines = (", ".join(values),) if label in NAMES and values else values
+            for position, line in enumerate(lines):
+                yield "" if position else label, line
 
 
 def metrics_address(suite: Suite) -> str:
@@ -94,11 +94,5 @@ def metrics_address(suite: Suite) -> str:
     port = suite.host.metrics_port
     if port is None and suite.settings.server.workers > 1:
         port = suite.settings.telemetry.metrics_port  # the supervisor shows those of all workers
-    return f"http://{ports.target(suite.settings.server.host, port)}/metrics" if port else ""
-
-
-def _console() -> Console:
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = PIPE_WIDTH
-    return console
+    host = reachable(suite.settings.server.host)
+    return f"http://{ports.target(host, port)}/metrics" if port else ""

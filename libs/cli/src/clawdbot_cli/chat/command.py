@@ -24,7 +24,7 @@ from clawdbot_cli.chat.connection import (
 from clawdbot_cli.chat.conversation import Conversation
 from clawdbot_cli.chat.faults import sentence
 from clawdbot_cli.chat.interrupts import Interrupts
-from clawdbot_cli.chat.lines import Pipe, Prompt, is_person
+from clawdbot_cli.chat.lines import Pipe, is_person
 from clawdbot_cli.chat.screen import Screen
 from clawdbot_cli.chat.settings import api_key
 from clawdbot_cli.chat.turns import ServerLost, Turns
@@ -99,9 +99,10 @@ async def _chat(wishes: Wishes) -> int:
                 turns = Turns(client, connection, screen, interrupts, patience)
                 conversation = Conversation(client, connection, screen, turns, options=wishes.again())
                 await _begin(conversation, wishes)
-                await conversation.hold(Prompt(f"/{name}" for name in COMMANDS) if person else Pipe(screen))
                 if person:
-                    screen.note(f"Goodbye. To go on: {conversation.resume_line()}")
+                    await _talk(conversation)
+                else:
+                    await conversation.hold(Pipe(screen))
         except ServerLost as lost:
             screen.error(f"{lost} To go on later: {conversation.resume_line()}")
             return SERVER_LOST
@@ -109,6 +110,15 @@ async def _chat(wishes: Wishes) -> int:
             screen.end_line()
             return INTERRUPTED  # by SIGINT or SIGTERM: nobody else cancels this task
     return 0
+
+
+async def _talk(conversation: Conversation) -> None:
+    # A pipe has no use for it, and it takes a moment to load.
+    from clawdbot_cli.chat.prompt import Prompt
+
+    conversation.screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
+    await conversation.hold(Prompt(f"/{name}" for name in COMMANDS))
+    conversation.screen.note(f"Goodbye. To go on: {conversation.resume_line()}")
 
 
 async def _begin(conversation: Conversation, wishes: Wishes) -> None:
@@ -119,7 +129,6 @@ async def _begin(conversation: Conversation, wishes: Wishes) -> None:
             await conversation.begin(wishes.flow or DEFAULT_FLOW)
     except RemoteFault as fault:
         raise StartupError(sentence(fault, conversation.connection.where)) from None
-    conversation.screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
 
 
 async def _connect(stack: AsyncExitStack, wishes: Wishes, screen: Screen) -> Connection:

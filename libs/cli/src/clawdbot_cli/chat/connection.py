@@ -149,16 +149,29 @@ async def _serving(channel: grpc.aio.Channel, address: str) -> None:
             if answer.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
                 raise NobodyThere(f"The server at {address} has no dialogue service.")
     except grpc.aio.AioRpcError as error:
-        raise NobodyThere(_why(error, address)) from None
+        raise NobodyThere(await _why(error, address)) from None
     finally:
         watching.cancel()
     raise NobodyThere(f"The server at {address} is shutting down.")
 
 
-def _why(error: grpc.aio.AioRpcError, address: str) -> str:
-    told = {
-        grpc.StatusCode.UNAVAILABLE: f"Nobody answers at {address}",
-        grpc.StatusCode.UNIMPLEMENTED: f"The server at {address} is not Clawdbot",
-        grpc.StatusCode.DEADLINE_EXCEEDED: f"The server at {address} does not become ready",
-    }
-    return f"{told.get(error.code(), f'The server at {address} refuses')} ({error.details()})."
+async def _why(error: grpc.aio.AioRpcError, address: str) -> str:
+    """What the matter is, as a sentence."""
+    code, details = error.code(), error.details() or ""
+    if code is not grpc.StatusCode.UNAVAILABLE:
+        return OTHERWISE.get(code, "The server at {address} answers {code}: {details}.").format(
+            address=address, code=code.name, details=details
+        )
+    host, _, port = address.rpartition(":")
+    if "resol" in details:
+        return f"There is no host {host}."
+    if port.isdecimal() and await listened_on(host.strip("[]"), int(port)):
+        return f"What listens at {address} does not answer as asked: with TLS (--ca-file FILE), or without."
+    return f"Nobody listens at {address}."
+
+
+OTHERWISE: Final = {
+    grpc.StatusCode.UNIMPLEMENTED: "The server at {address} is not Clawdbot.",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "The server at {address} does not become ready.",
+}
+"""Status of the probe → sentence, where somebody answers."""

@@ -1,4 +1,4 @@
-"""Where the person's words come from: a prompt at a terminal, or the lines of a pipe."""
+"""Where the words come from when nobody sits at a terminal; the person's prompt has a room of its own."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Iterable
 from typing import Final, Protocol
-
-from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import WordCompleter
-from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import InMemoryHistory
 
 from clawdbot_cli.chat.screen import MARK, Screen
 
@@ -28,30 +22,6 @@ class Lines(Protocol):
 
     async def next(self) -> str | None:
         """The next line without its end; None when there are no more, or the person wants to leave."""
-
-
-class Prompt:
-    """Asks a person at a terminal. What is typed is kept in memory only."""
-
-    def __init__(self, words: Iterable[str]) -> None:
-        """Args: words: what Tab completes."""
-        self._session: PromptSession[str] = PromptSession(
-            history=InMemoryHistory(),
-            completer=WordCompleter(sorted(words), sentence=True),
-            complete_while_typing=False,
-            interrupt_exception=_Left,
-            eof_exception=_Left,
-        )
-
-    async def next(self) -> str | None:
-        """As the port says."""
-        try:
-            # Our own handler for SIGINT stays; Ctrl-C is a key while the prompt is there.
-            return await self._session.prompt_async(
-                FormattedText([("bold ansicyan", MARK)]), handle_sigint=False
-            )
-        except _Left:
-            return None
 
 
 class Pipe:
@@ -94,10 +64,6 @@ class Pipe:
         except (RuntimeError, asyncio.CancelledError):
             return False  # the loop is closed: the program has ended
         return True
-
-
-class _Left(Exception):  # noqa: N818 - an order, not an error
-    """Ctrl-C or Ctrl-D at the prompt."""
 
 
 def is_person() -> bool:

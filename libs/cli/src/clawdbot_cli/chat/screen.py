@@ -6,12 +6,12 @@ emoji codes and highlighting of rich are off, so that text stays text.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from clawdbot_cli.chat.plain import harmless
@@ -74,18 +74,16 @@ class Screen:
         self.note(text, ERROR)
 
     def table(self, rows: Sequence[Sequence[str]]) -> None:
-        """Rows in columns, without lines around them; the first column stands out."""
+        """Rows in columns; the first one stands out."""
+        cells = [[harmless(cell) for cell in row] for row in rows]
+        widths = [max(map(cell_len, column)) for column in zip_longest(*cells, fillvalue="")]
         self.end_line()
-        table = Table.grid(padding=(0, 2))
-        for position in range(max(map(len, rows), default=0)):
-            table.add_column(style="bold" if position == 0 else "", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(harmless(cell)) for cell in row))
-        self._out.print(table)
+        for first, *rest in cells:
+            padded = [set_cell_size(cell, width) for cell, width in zip(rest, widths[1:], strict=False)]
+            line = Text.assemble((set_cell_size(first, widths[0]), "bold"), "  ", "  ".join(padded))
+            line.rstrip()
+            self._out.print(line, soft_wrap=True)
 
 
 def _console(*, stderr: bool = False) -> Console:
-    stream = sys.stderr if stderr else sys.stdout
-    # A pipe has no width: lines must not be broken where somebody wants to search them.
-    width = None if stream.isatty() else 10_000
-    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False)
