@@ -19,6 +19,12 @@ class Paper:
             Console(file=self._notes, width=10_000, color_system=None),
         )
 
+    def clear(self) -> None:
+        """Forgets what was written."""
+        for sheet in (self._out, self._notes):
+            sheet.seek(0)
+            sheet.truncate()
+
     @property
     def conversation(self) -> str:
         return self._out.getvalue()

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from clawdbot_servicekit import ports
+import re
+from typing import Final
+
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings.shared import PORTS
+
+ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d{1,5}))?")
+"""A host, an IPv6 address in brackets, and perhaps a port."""
 
 
 def reachable(host: str) -> str:
@@ -20,11 +25,8 @@ def address_of(text: str) -> str:
     """
     if text.startswith(("unix:", "dns:///")):
         return text
-    if "/" in text or not text.strip():
+    bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
+    match = ADDRESS.fullmatch(bracketed)
+    if match is None:
         raise StartupError(f"--addr {text}: this is no address. Write HOST:PORT, such as 127.0.0.1:8080.")
-    if text.startswith("["):
-        return text if "]:" in text else f"{text}:{PORTS['suite']}"
-    host, _, port = text.rpartition(":")
-    if ":" in host:
-        return f"[{text}]:{PORTS['suite']}"  # an IPv6 address
-    return text if host and port.isdecimal() else ports.target(text, PORTS["suite"])
+    return bracketed if match["port"] else f"{bracketed}:{PORTS['suite']}"

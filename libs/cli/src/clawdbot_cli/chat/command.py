@@ -104,7 +104,8 @@ async def _chat(wishes: Wishes) -> int:
                 else:
                     await conversation.hold(Pipe(screen))
         except ServerLost as lost:
-            screen.error(f"{lost} To go on later: {conversation.resume_line()}")
+            screen.error(f"{lost} To go on later:")
+            screen.command(conversation.resume_line())
             return SERVER_LOST
         except asyncio.CancelledError:
             screen.end_line()
@@ -118,7 +119,8 @@ async def _talk(conversation: Conversation) -> None:
 
     conversation.screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
     await conversation.hold(Prompt(f"/{name}" for name in COMMANDS))
-    conversation.screen.note(f"Goodbye. To go on: {conversation.resume_line()}")
+    conversation.screen.note("Goodbye. To go on:")
+    conversation.screen.command(conversation.resume_line())
 
 
 async def _begin(conversation: Conversation, wishes: Wishes) -> None:

@@ -35,18 +35,18 @@ class Command:
 
 
 async def run(conversation: Conversation, line: str) -> None:
-    """Does what the line says; an unknown command gets a hint.
+    """Does what the line says; a beginning is enough where it is nobody else's. The unknown get a hint.
 
     Raises:
         RemoteFault: what a service says about it.
     """
     name, _, argument = line.removeprefix("/").partition(" ")
-    command = COMMANDS.get(name)
-    if command is not None:
-        await command.run(conversation, argument.strip())
+    meant = [name] if name in COMMANDS else [each for each in COMMANDS if name and each.startswith(name)]
+    if len(meant) == 1:
+        await COMMANDS[meant[0]].run(conversation, argument.strip())
         return
-    close = difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"Did you mean /{close[0]}?" if close else "/help lists them."
+    close = meant or difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"Did you mean /{' or /'.join(close)}?" if close else "/help lists them."
     conversation.screen.error(
         f"There is no command /{name}. {hint} To say something that begins with a slash, begin with a space."
     )

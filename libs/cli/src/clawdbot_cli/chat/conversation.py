@@ -52,10 +52,8 @@ class Conversation:
         """Opens a session in a flow and shows what it says first. RemoteFault where it cannot be opened."""
         opened = await self.client.open(flow)
         self.session = opened.session
-        self.screen.note(
-            f"Conversation {self.session.id} in {self.session.flow} v{self.session.flow_version}. "
-            f"Resume it with: {self.resume_line()}"
-        )
+        self.screen.note(f"{self._title()}. To resume it:")
+        self.screen.command(self.resume_line())
         if opened.HasField("opening"):
             show_turn(self.screen, opened.opening, asked=False)
             self.screen.line(state_text(self.session), ASIDE)
@@ -64,9 +62,7 @@ class Conversation:
         """Takes a session up where it was left. RemoteFault where there is none."""
         self.session = await self.client.session(session_id)
         turns = await self.client.last_turns(session_id, RESUMED)
-        self.screen.note(
-            f"Conversation {self.session.id} in {self.session.flow} v{self.session.flow_version}, resumed."
-        )
+        self.screen.note(f"{self._title()}, resumed.")
         for turn in turns:
             show_turn(self.screen, turn)
         self.screen.line(state_text(self.session), ASIDE)
@@ -86,6 +82,9 @@ class Conversation:
     def resume_line(self) -> str:
         """The command that comes back to this conversation."""
         return command_line("chat", *self._options, "--session", self.session.id)
+
+    def _title(self) -> str:
+        return f"Conversation {self.session.id} in {self.session.flow} v{self.session.flow_version}"
 
     async def _heed(self, line: str) -> None:
         if line.startswith("/"):

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from clawdbot_cli.chat.plain import harmless
+from clawdbot_cli.chat.wrapping import Wrapping
 
 ASIDE: Final = "dim"
 THOUGHT: Final = "dim italic"
@@ -35,6 +36,7 @@ class Screen:
         """Args: out: the conversation; notes: notices and errors. On a terminal both are the same."""
         self._out = out
         self._notes = notes
+        self._wrapping = Wrapping()
         self._style: str | None = None
         """Of the line that is not ended yet; None at the start of a line."""
 
@@ -50,24 +52,37 @@ class Screen:
             self.end_line()
         shown = harmless(text)
         if shown:
-            self._out.out(shown, style=style or None, highlight=False, end="")
-            self._style = None if shown.endswith("\n") else style
+            self._style = style
+            self._put(self._wrapping.feed(shown, self._out.width) if self._out.is_terminal else shown)
+            if shown.endswith("\n"):
+                self._style = None
 
     def end_line(self) -> None:
         """Ends the line if it is open."""
         if self._style is not None:
+            self._put(self._wrapping.flush(self._out.width))
             self._out.out("", end="\n")
-            self._style = None
+        self._wrapping.column = 0
+        self._style = None
 
     def line(self, text: str = "", style: str = REPLY) -> None:
         """A line of the conversation."""
         self.end_line()
-        self._out.out(harmless(text), style=style or None, highlight=False)
+        _write(self._out, harmless(text), style)
 
     def note(self, text: str, style: str = NOTICE) -> None:
         """A line about the conversation."""
         self.end_line()
-        self._notes.out(harmless(text), style=style or None, highlight=False)
+        _write(self._notes, harmless(text), style)
+
+    def command(self, text: str) -> None:
+        """A line to be copied: never broken."""
+        self.end_line()
+        self._notes.out(f"  {harmless(text)}", style=NOTICE, highlight=False)
+
+    def _put(self, text: str) -> None:
+        if text:
+            self._out.out(text, style=self._style or None, highlight=False, end="")
 
     def error(self, text: str) -> None:
         """What did not work, as a sentence."""
@@ -83,6 +98,14 @@ class Screen:
             line = Text.assemble((set_cell_size(first, widths[0]), "bold"), "  ", "  ".join(padded))
             line.rstrip()
             self._out.print(line, soft_wrap=True)
+
+
+def _write(console: Console, text: str, style: str) -> None:
+    """A whole line, broken between words where somebody looks at it; a pipe has no width."""
+    if console.is_terminal:
+        wrapping = Wrapping()
+        text = wrapping.feed(text, console.width) + wrapping.flush(console.width)
+    console.out(text, style=style or None, highlight=False)
 
 
 def _console(*, stderr: bool = False) -> Console:
