@@ -108,6 +108,9 @@ def chat(
 
     Type, or pipe lines in: [bold]printf 'a table for 4 tomorrow at 7pm\n' | clawdbot chat -f book_table[/]
     """
+    from clawdbot_cli.chat.settings import quiet_transport
+
+    quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.chat.command import Wishes, hold_chat
 
     raise typer.Exit(hold_chat(Wishes(flow, session, addr, key_file, ca_file, config)))

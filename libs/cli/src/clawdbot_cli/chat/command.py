@@ -100,7 +100,7 @@ async def _chat(wishes: Wishes) -> int:
                 conversation = Conversation(client, connection, screen, turns, options=wishes.again())
                 await _begin(conversation, wishes)
                 if person:
-                    await _talk(conversation)
+                    await _talk(conversation, interrupts)
                 else:
                     await conversation.hold(Pipe(screen))
         except ServerLost as lost:
@@ -113,12 +113,16 @@ async def _chat(wishes: Wishes) -> int:
     return 0
 
 
-async def _talk(conversation: Conversation) -> None:
+async def _talk(conversation: Conversation, interrupts: Interrupts) -> None:
     # A pipe has no use for it, and it takes a moment to load.
     from clawdbot_cli.chat.prompt import Prompt
 
     conversation.screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
-    await conversation.hold(Prompt(f"/{name}" for name in COMMANDS))
+    try:
+        await conversation.hold(Prompt(f"/{name}" for name in COMMANDS))
+    except asyncio.CancelledError:
+        # A signal between a turn and the prompt means what Ctrl-C at the prompt means.
+        interrupts.forgive()
     conversation.screen.note("Goodbye. To go on:")
     conversation.screen.command(conversation.resume_line())
 

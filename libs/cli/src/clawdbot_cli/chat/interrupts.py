@@ -39,6 +39,11 @@ class Interrupts:
         finally:
             self._orders = []
 
+    def forgive(self) -> None:
+        """Says that the cancellation has been seen to: the task goes on."""
+        if self._task is not None:
+            self._task.uncancel()
+
     def _interrupted(self) -> None:
         if not self._orders:
             self._end()

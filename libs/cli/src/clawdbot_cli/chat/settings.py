@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from clawdbot_servicekit.faults import StartupError
@@ -16,6 +17,14 @@ class ChatSettings(BaseSettings):
 
     api_key: SecretStr | None = None
     """CLAWDBOT_API_KEY: goes to the server with every call."""
+
+
+def quiet_transport() -> None:
+    """Keeps gRPC's own log off the terminal, unless somebody asked for it: the chat says what it means.
+
+    gRPC takes this from the environment alone, once, when it is loaded.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def api_key(file: Path | None) -> str | None:

@@ -27,6 +27,8 @@ class TurnView:
     def __init__(self, screen: Screen) -> None:
         self.begun = asyncio.Event()
         """Set with the first event: from now on the service knows the turn."""
+        self.away = False
+        """Whether there is no stream now, and no server to ask for one."""
         self.finished: pb.TurnFinished | None = None
         self._screen = screen
         self._replies: dict[int, _Running] = {}

@@ -57,8 +57,16 @@ class Turns:
         stop = asyncio.Event()
         following = asyncio.create_task(self._follow(view, session_id, request_id, text))
         stopping = asyncio.create_task(self._stop(stop, view, session_id, request_id))
+
+        def interrupt() -> None:
+            # Without a server there is nobody who could end the turn.
+            if view.away:
+                following.cancel()
+            else:
+                stop.set()
+
         # The first Ctrl-C cancels the turn, the second one no longer waits for its end.
-        with self._interrupts.caught(stop.set, following.cancel):
+        with self._interrupts.caught(interrupt, following.cancel):
             try:
                 await asyncio.wait({following})
             finally:
@@ -89,7 +97,9 @@ class Turns:
                 if not told:
                     self._tell(fault)
                     told = True
+                view.away = True
                 await self._back(fault.retry_after or pause)
+                view.away = False
                 pause = min(LONGEST_PAUSE, pause * 1.5)
 
     def _tell(self, fault: RemoteFault) -> None:
