@@ -92,7 +92,7 @@ async def test_a_turn_goes_on_when_the_server_is_back():
             screen.type("story\r")
             await dialogue.held.wait()
             await first.aclose()
-            await screen.see("will not be done twice")
+            await screen.see("is gone.")
             dialogue.scripts["story"] = said("Once upon a time.")
             async with serving(dialogue, port):
                 await screen.see("a time.")

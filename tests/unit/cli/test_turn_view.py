@@ -6,7 +6,7 @@ import pytest
 from clawdbot.common.v1.message_pb2 import Part, ToolCall, ToolResult
 from clawdbot.dialogue.v1 import turn_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
-from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, Session
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATUS_HANDED_OFF, Session
 from clawdbot_cli.chat.turn_view import TurnView
 
 from tests.support.scripted_dialogue import reply, said
@@ -145,3 +145,16 @@ def test_an_escape_sequence_in_pieces_is_harmless_too(view, paper):
 def test_events_of_later_versions_are_passed_over(view, paper):
     view.show(StreamTurnResponse(sequence=1))
     assert paper.conversation == ""
+
+
+def test_a_handed_off_session_says_at_every_turn_that_nobody_answers_here(view, paper):
+    session = Session(state="human", status=SESSION_STATUS_HANDED_OFF, handoff_queue="support")
+    view.show(finished(session))
+    assert "A person has taken over (queue support). What you write is kept" in paper.conversation
+
+
+def test_a_handoff_is_told_once(view, paper):
+    session = Session(state="human", status=SESSION_STATUS_HANDED_OFF, handoff_queue="support")
+    for event in [StreamTurnResponse(handoff=pb.Handoff(queue="support")), finished(session)]:
+        view.show(event)
+    assert paper.conversation.count("queue support") == 1

@@ -47,7 +47,7 @@ async def test_a_broken_stream_is_joined_again_under_the_same_name(paper):
         await turns.take("s-1", "story")
     assert paper.conversation == "Once upon \na time.\n[talk]\n"
     assert list(dialogue.told.values()) == [2], "one request_id, told twice"
-    assert "will not be done twice" in paper.notes
+    assert "nothing is done twice" in paper.notes
 
 
 async def test_a_turn_outlives_its_server(paper):

@@ -18,7 +18,7 @@ from clawdbot_cli.chat.faults import sentence
 from clawdbot_cli.chat.lines import Lines
 from clawdbot_cli.chat.screen import ASIDE, Screen
 from clawdbot_cli.chat.transcript import show_turn
-from clawdbot_cli.chat.turn_view import state_text
+from clawdbot_cli.chat.turn_view import show_status, state_text
 from clawdbot_cli.chat.turns import Turns
 from clawdbot_cli.invocation import command_line
 
@@ -57,6 +57,7 @@ class Conversation:
         if opened.HasField("opening"):
             show_turn(self.screen, opened.opening, asked=False)
             self.screen.line(state_text(self.session), ASIDE)
+            show_status(self.screen, self.session)
 
     async def resume(self, session_id: str) -> None:
         """Takes a session up where it was left. RemoteFault where there is none."""
@@ -66,6 +67,7 @@ class Conversation:
         for turn in turns:
             show_turn(self.screen, turn)
         self.screen.line(state_text(self.session), ASIDE)
+        show_status(self.screen, self.session)
 
     async def hold(self, lines: Lines) -> None:
         """Until /quit, or the lines end.

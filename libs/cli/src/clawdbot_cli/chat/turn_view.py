@@ -9,16 +9,30 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from clawdbot.common.v1.message_pb2 import Message, Part, ToolCall, ToolResult
+from clawdbot.common.v1.message_pb2 import Part, ToolCall, ToolResult
 from clawdbot.dialogue.v1 import turn_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
-from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, Session
+from clawdbot.dialogue.v1.session_pb2 import (
+    SESSION_STATUS_ENDED,
+    SESSION_STATUS_HANDED_OFF,
+    SESSION_STATUS_QUARANTINED,
+    Session,
+)
 
 from clawdbot_cli.chat.plain import one_line, pairs
 from clawdbot_cli.chat.screen import ASIDE, ERROR, THOUGHT, WARNING, Screen
 
 LONGEST_RESULT: Final = 120
 """Characters of a tool's result."""
+
+KEPT: Final = "What you write is kept for them, and not answered here."
+
+STATUS: Final[Mapping[int, str]] = {
+    SESSION_STATUS_HANDED_OFF: "A person has taken over (queue {queue}). " + KEPT,
+    SESSION_STATUS_ENDED: "This conversation has ended. /flow {flow} begins another.",
+    SESSION_STATUS_QUARANTINED: "What is stored of this conversation cannot be read; it takes no turns.",
+}
+"""What is said of a session that is not simply active."""
 
 
 class TurnView:
@@ -91,10 +105,8 @@ class TurnView:
         elif turn.status == pb.TURN_STATUS_CANCELLED:
             self._screen.line("(stopped)", WARNING)
         self._screen.line(state_text(finished.session), ASIDE)
-        if finished.session.status == SESSION_STATUS_ENDED:
-            self._screen.line(
-                f"This conversation has ended. /flow {turn_flow(finished)} begins another.", ASIDE
-            )
+        if not self._handed_off:
+            show_status(self._screen, finished.session)
 
     def _write(self, running: _Running, piece: str, style: str) -> None:
         fresh, anew = running.take(piece)
@@ -168,8 +180,15 @@ def state_text(session: Session) -> str:
 
 def handoff_text(queue: str) -> str:
     """That a person takes over."""
-    name = one_line(queue, 80)
-    return f"A person takes over (queue {name}). What you write is kept for them, and not answered here."
+    return f"A person takes over (queue {one_line(queue, 80)}). " + KEPT
+
+
+def show_status(screen: Screen, session: Session) -> None:
+    """Why the conversation does not simply go on, where it does not."""
+    template = STATUS.get(session.status)
+    if template is not None:
+        facts = {"flow": one_line(session.flow, 80), "queue": one_line(session.handoff_queue, 80)}
+        screen.line(template.format(**facts), ASIDE)
 
 
 def failure_text(turn: pb.Turn) -> str:
@@ -177,17 +196,7 @@ def failure_text(turn: pb.Turn) -> str:
     return f"{turn.error.message} ({turn.error.reason})"
 
 
-def turn_flow(finished: pb.TurnFinished) -> str:
-    """The flow to begin another conversation in."""
-    return one_line(finished.session.flow, 80)
-
-
 def _answer(result: ToolResult) -> str:
     if result.HasField("structured") and result.structured.fields:
         return pairs(result.structured)
     return words(result.content) or "done"
-
-
-def spoken(message: Message) -> str:
-    """What a person said, as they said it."""
-    return words(message.parts)

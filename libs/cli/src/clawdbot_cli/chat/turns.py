@@ -23,6 +23,12 @@ FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
 """Seconds between two tries to join a turn."""
 
+GOES_ON: Final = "As soon as it is back the turn goes on; nothing is done twice. Ctrl-C stops waiting."
+"""What is said of a server that is away."""
+LEFT: Final = "The turn goes on without you; /history shows what came of it."
+UNSAID: Final = "What you said may not have arrived; /history shows it if it has."
+"""What is said of a turn whose end the person did not wait for."""
+
 
 class ServerLost(Exception):  # noqa: N818 - says what is the case
     """The server did not come back within the patience; the text is a sentence."""
@@ -75,7 +81,7 @@ class Turns:
                 ended = await asyncio.gather(following, stopping, return_exceptions=True)
         self._screen.end_line()
         if view.finished is None and following.cancelled():
-            self._screen.note("The turn goes on without you; /history shows what came of it.", WARNING)
+            self._screen.note(LEFT if view.begun.is_set() else UNSAID, WARNING)
         for each in ended:
             if isinstance(each, Exception):
                 raise each
@@ -104,13 +110,15 @@ class Turns:
 
     def _tell(self, fault: RemoteFault) -> None:
         if fault.code == "DEADLINE_EXCEEDED":
-            self._screen.note("The turn takes long; listening on. Ctrl-C stops it.", WARNING)
-            return
-        self._screen.note(
-            f"{sentence(fault, self._connection.where)} The turn is safe and will not be done twice: "
-            "going on with it as soon as the server is back. Ctrl-C stops waiting.",
-            WARNING,
-        )
+            text = "The turn takes long; listening on. Ctrl-C stops it."
+        elif is_away(fault):
+            text = f"The server at {self._connection.where} is gone. {GOES_ON}"
+        else:
+            text = f"{self._why(fault)} {GOES_ON}"
+        self._screen.note(text, WARNING)
+
+    def _why(self, fault: RemoteFault) -> str:
+        return sentence(fault, self._connection.where)
 
     async def _back(self, pause: float) -> None:
         """Returns when there is a server to ask again."""
@@ -134,7 +142,5 @@ class Turns:
                 await view.begun.wait()
                 await self._stop(stop, view, session_id, request_id)
             else:
-                self._screen.error(
-                    f"The turn cannot be stopped now. {sentence(fault, self._connection.where)}"
-                )
+                self._screen.error(f"The turn cannot be stopped now. {self._why(fault)}")
                 self._screen.note("Ctrl-C again leaves it alone.")
