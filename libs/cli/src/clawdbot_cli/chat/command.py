@@ -98,6 +98,8 @@ async def _chat(wishes: Wishes) -> int:
                 patience = None if person else PIPE_PATIENCE
                 turns = Turns(client, connection, screen, interrupts, patience)
                 conversation = Conversation(client, connection, screen, turns, options=wishes.again())
+                if person:
+                    screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
                 await _begin(conversation, wishes)
                 if person:
                     await _talk(conversation, interrupts)
@@ -117,7 +119,6 @@ async def _talk(conversation: Conversation, interrupts: Interrupts) -> None:
     # A pipe has no use for it, and it takes a moment to load.
     from clawdbot_cli.chat.prompt import Prompt
 
-    conversation.screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
     try:
         await conversation.hold(Prompt(f"/{name}" for name in COMMANDS))
     except asyncio.CancelledError:
