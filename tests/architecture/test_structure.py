@@ -78,7 +78,15 @@ def test_every_member_declares_what_it_imports():
         "clawdbot": "clawdbot-protos",
         **{
             name: name
-            for name in ("aiohttp", "dateutil", "jsonschema", "limits", "orjson", "phonenumbers", "platformdirs")
+            for name in (
+                "aiohttp",
+                "dateutil",
+                "jsonschema",
+                "limits",
+                "orjson",
+                "phonenumbers",
+                "platformdirs",
+            )
         },
         **{name: name for name in ("pydantic", "rich", "simpleeval", "structlog", "typer", "uvloop")},
         **{

@@ -16,7 +16,11 @@ import uvloop
 from clawdbot.common.v1 import finish_reason_pb2, message_pb2, usage_pb2
 from clawdbot.model_gateway.v1 import generation_pb2, model_gateway_service_pb2_grpc
 
-ROLES = {message_pb2.ROLE_SYSTEM: "system", message_pb2.ROLE_USER: "user", message_pb2.ROLE_ASSISTANT: "assistant"}
+ROLES = {
+    message_pb2.ROLE_SYSTEM: "system",
+    message_pb2.ROLE_USER: "user",
+    message_pb2.ROLE_ASSISTANT: "assistant",
+}
 
 
 class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
@@ -30,7 +34,8 @@ class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
         body = {
             "model": request.model,
             "messages": [
-                {"role": ROLES[message.role], "content": message.parts[0].text} for message in request.messages
+                {"role": ROLES[message.role], "content": message.parts[0].text}
+                for message in request.messages
             ],
         }
         headers = {"content-type": "application/json"}

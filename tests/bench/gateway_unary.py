@@ -23,7 +23,8 @@ CALLERS = 64
 REQUEST = generation_pb2.GenerateRequest(
     messages=[
         message_pb2.Message(
-            role=message_pb2.ROLE_USER, parts=[message_pb2.Part(text="A table for four tomorrow at seven, please.")]
+            role=message_pb2.ROLE_USER,
+            parts=[message_pb2.Part(text="A table for four tomorrow at seven, please.")],
         )
     ]
 )

@@ -25,7 +25,10 @@ BODY = json.dumps(
         "usage": {"prompt_tokens": 20, "completion_tokens": 11, "total_tokens": 31},
     }
 ).encode()
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(BODY),
+    BODY,
+)
 
 
 class Connection(asyncio.Protocol):

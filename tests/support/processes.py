@@ -45,7 +45,9 @@ class ServiceProcess:
             async with asyncio.timeout(START_LIMIT):
                 while not await self._answers():
                     if not self.running:
-                        raise AssertionError(f"ended with {self._process.returncode}:\n{self.log.read_text()}")
+                        raise AssertionError(
+                            f"ended with {self._process.returncode}:\n{self.log.read_text()}"
+                        )
                     await asyncio.sleep(0.02)
         except TimeoutError:
             raise AssertionError(f"not SERVING after {START_LIMIT} s:\n{self.log.read_text()}") from None

@@ -155,11 +155,11 @@ class Claims:
 class Journal:
     async def test_an_entry_is_kept_until_a_commit_forgets_it(self, store):
         work = await working(store)
-        intent = JournalEntry(1, "c1", b"digest", once=True)
-        other = JournalEntry(1, "c2", b"other", once=False, outcome=b"")
+        intent = JournalEntry(1, "c1", b"digest", once=True, record=b"call")
+        other = JournalEntry(1, "c2", b"other", once=False, record=b"", done=True)
         await store.write_journal(work.claim, [intent, other])
         assert set(await store.read_journal(work.claim.session_id)) == {intent, other}
-        done = JournalEntry(1, "c1", b"digest", once=True, outcome=b"result")
+        done = JournalEntry(1, "c1", b"digest", once=True, record=b"result", done=True)
         await store.write_journal(work.claim, [done])
         assert set(await store.read_journal(work.claim.session_id)) == {done, other}
         await store.commit(commit(work, forget=["c2"]))

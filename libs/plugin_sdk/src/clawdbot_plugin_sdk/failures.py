@@ -9,7 +9,7 @@ class ToolError(Exception):
     """Raised by a tool: its text is a sentence for the model. Of other exceptions it learns nothing."""
 
 
-class ArgumentsDoNotFit(Exception):  # noqa: N818 - says what is the case
+class ArgumentsDoNotFit(Exception):
     """The arguments are not what the tool's types ask for."""
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -18,5 +18,5 @@ class ArgumentsDoNotFit(Exception):  # noqa: N818 - says what is the case
         super().__init__("; ".join(f"{path}: {what}" for path, what in self.problems))
 
 
-class ResultDoesNotFit(Exception):  # noqa: N818 - the same
+class ResultDoesNotFit(Exception):
     """The tool returned something else than its return type says: a mistake in the plugin."""

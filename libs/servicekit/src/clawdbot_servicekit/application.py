@@ -14,7 +14,7 @@ class Application(Protocol):
 
     @property
     def name(self) -> str:
-        """"dialogue", "model_gateway" or "plugins"."""
+        """ "dialogue", "model_gateway" or "plugins"."""
 
     @property
     def services(self) -> tuple[str, ...]:

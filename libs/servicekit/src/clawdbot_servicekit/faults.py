@@ -31,7 +31,7 @@ class Violation:
     """One sentence for the caller."""
 
 
-class Fault(Exception):  # noqa: N818 - a tree of faults, each named for what is the case
+class Fault(Exception):
     """A failure that the shared part of the error table knows."""
 
 

@@ -43,7 +43,7 @@ ATTEMPTS: Final = 3
 """How often an event is told when the plugin service goes away in between."""
 
 
-class HookRefused(Exception):  # noqa: N818 - an answer rather than an error
+class HookRefused(Exception):
     """A gate hook said no, or could not say yes. PERMISSION_DENIED with the hook's own reason."""
 
     def __init__(self, plugin: str, reason: str, message: str, retry_after: float | None = None) -> None:
@@ -63,7 +63,7 @@ class HookLimited(HookRefused):
     retry_after: float
 
 
-class HooksUnavailable(Exception):  # noqa: N818 - says what is the case
+class HooksUnavailable(Exception):
     """A hook must be asked and the plugin service does not answer. UNAVAILABLE (HOOKS_UNAVAILABLE)."""
 
     def __init__(self, point: str, explanation: str, retry_after: float = 1.0) -> None:

@@ -57,7 +57,7 @@ class Connection:
     """Whether it leaves this machine without TLS."""
 
 
-class NobodyThere(Exception):  # noqa: N818 - says what is the case
+class NobodyThere(Exception):
     """No Clawdbot answers at an address; the text says what does."""
 
 

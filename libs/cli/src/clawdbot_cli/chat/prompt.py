@@ -36,5 +36,5 @@ class Prompt:
             return None
 
 
-class _Left(Exception):  # noqa: N818 - an order, not an error
+class _Left(Exception):
     """Ctrl-C or Ctrl-D at the prompt."""

@@ -30,7 +30,7 @@ UNSAID: Final = "What you said may not have arrived; /history shows it if it has
 """What is said of a turn whose end the person did not wait for."""
 
 
-class ServerLost(Exception):  # noqa: N818 - says what is the case
+class ServerLost(Exception):
     """The server did not come back within the patience; the text is a sentence."""
 
 

@@ -6,8 +6,6 @@ CancelledError when the caller went away.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,11 +15,9 @@ import grpc.aio
 import structlog
 
 from clawdbot_servicekit.admission import Admission
-from clawdbot_servicekit.caller import Caller, enter_caller
-from clawdbot_servicekit.deadline import enter_deadline
-from clawdbot_servicekit.errors import Description, ErrorTable
-from clawdbot_servicekit.faults import DeadlineExpired, MalformedMessage
-from clawdbot_servicekit.records import CallRecord, begin_notes
+from clawdbot_servicekit.caller import Caller
+from clawdbot_servicekit.errors import ErrorTable
+from clawdbot_servicekit.records import CallRecord
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Work = Callable[[Any, Context], Awaitable[Any]]

@@ -66,7 +66,8 @@ MIGRATIONS: Final = (
         name TEXT NOT NULL,
         digest BLOB NOT NULL,
         once INTEGER NOT NULL,
-        outcome BLOB,
+        record BLOB NOT NULL,
+        done INTEGER NOT NULL,
         PRIMARY KEY (turn, name)
     ) WITHOUT ROWID;
 
@@ -115,7 +116,7 @@ def prepare(path: Path) -> None:
 
 
 def _prepared(path: Path, *, may_wait: bool) -> bool:
-    """Whether it could be done now. Workers that start together refuse each other the switch to WAL at once."""
+    """Whether it could be done now: workers that start together refuse each other the switch to WAL."""
     try:
         with closing(connect(path)) as connection:
             _migrate(path, connection)

@@ -37,9 +37,16 @@ def write_journal(db: sqlite3.Connection, claim: Claim, entries: Sequence[Journa
     if session is None:
         raise StaleClaim(claim.session_id)
     db.executemany(
-        "INSERT OR REPLACE INTO journal (turn, name, digest, once, outcome) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO journal (turn, name, digest, once, record, done) VALUES (?, ?, ?, ?, ?, ?)",
         [
-            (turn_key(session[0], entry.number), entry.key, entry.digest, entry.once, entry.outcome)
+            (
+                turn_key(session[0], entry.number),
+                entry.key,
+                entry.digest,
+                entry.once,
+                entry.record,
+                entry.done,
+            )
             for entry in entries
         ],
     )
@@ -48,12 +55,13 @@ def write_journal(db: sqlite3.Connection, claim: Claim, entries: Sequence[Journa
 def read_journal(db: sqlite3.Connection, session_id: str) -> list[JournalEntry]:
     """SessionStore.read_journal."""
     rows = db.execute(
-        "SELECT turn & ?, name, journal.digest, once, outcome FROM journal, sessions"
+        "SELECT turn & ?, name, journal.digest, once, record, done FROM journal, sessions"
         " WHERE sessions.id = ? AND turn >= seq << ? AND turn < (seq + 1) << ? ORDER BY turn, name",
         ((1 << NUMBER_BITS) - 1, session_id, NUMBER_BITS, NUMBER_BITS),
     ).fetchall()
     return [
-        JournalEntry(number, key, digest, bool(once), outcome) for number, key, digest, once, outcome in rows
+        JournalEntry(number, key, digest, bool(once), record, bool(done))
+        for number, key, digest, once, record, done in rows
     ]
 
 

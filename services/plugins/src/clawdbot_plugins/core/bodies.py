@@ -19,11 +19,11 @@ GRACE: Final = 1.0
 """Seconds that cancelled code has to clean up."""
 
 
-class Busy(Exception):  # noqa: N818 - says what is the case
+class Busy(Exception):
     """As many are in flight as may be; nothing was begun."""
 
 
-class OutOfTime(Exception):  # noqa: N818 - the same
+class OutOfTime(Exception):
     """The code did not end in time and was cancelled. Not TimeoutError, which the code itself may raise."""
 
 

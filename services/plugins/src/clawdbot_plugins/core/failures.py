@@ -17,7 +17,7 @@ import difflib
 from collections.abc import Iterable
 
 
-class PluginsFailure(Exception):  # noqa: N818 - the root of names that say what is the case
+class PluginsFailure(Exception):
     """A failure that the plugin service's error table knows."""
 
 

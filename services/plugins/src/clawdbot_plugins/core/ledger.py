@@ -36,7 +36,7 @@ class Claim(enum.Enum):
     """The id was used for other arguments."""
 
 
-class LedgerUnavailable(Exception):  # noqa: N818 - says what is the case
+class LedgerUnavailable(Exception):
     """The ledger cannot be read or written now."""
 
     def __init__(self, explanation: str, retry_after: float = 1.0) -> None:

@@ -165,7 +165,7 @@ class FlowCompiler:
             timeout=None
             if timeout is None
             else Timeout(
-                _seconds(timeout.after),
+                seconds(timeout.after),
                 self._known_state(timeout.to, (*path, "timeout", "to")),
                 self._optional(timeout.say, (*path, "timeout", "say")),
             ),
@@ -249,6 +249,6 @@ def _is_field(name: str) -> bool:
     return name.isidentifier() and name.isascii()
 
 
-def _seconds(duration: str) -> float:
+def seconds(duration: str) -> float:
     """Seconds of "10m"; the shape was checked."""
     return float(duration[:-1]) * _UNITS[duration[-1]]

@@ -150,6 +150,8 @@ def _syntax(error: Exception) -> tuple[str, Mark, str]:
     hint = "Check the indentation, the colons and the quotes on this line and the one before."
     if "cannot start any token" in problem:
         hint = "A tab cannot indent, and text that begins with a special character needs quotes."
+    if "flow mapping" in (error.context or ""):
+        hint = "Between { and }, a text with a comma or a brace in it needs quotes."
     context = f" ({error.context})" if error.context else ""
     return f"This is not YAML: {problem}{context}.", place, hint
 

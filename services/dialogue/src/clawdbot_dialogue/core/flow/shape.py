@@ -6,7 +6,7 @@ What does not fit is cut out and the rest is kept, so that one run finds the mis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -25,7 +25,10 @@ from clawdbot_dialogue.core.flow.source import (
     TransitionSource,
 )
 
-_SECTIONS: tuple[tuple[tuple[str, ...], type[BaseModel]], ...] = (
+Sections: TypeAlias = tuple[tuple[tuple[str, ...], type[BaseModel]], ...]
+"""Where each model's keys stand: a path, "*" for any key, and the model."""
+
+_SECTIONS: Sections = (
     ((), FlowSource),
     (("interrupts",), InterruptsSource),
     (("slots", "*"), SlotSource),
@@ -36,7 +39,6 @@ _SECTIONS: tuple[tuple[tuple[str, ...], type[BaseModel]], ...] = (
     (("states", "*", "no_match"), NoMatchSource),
     (("states", "*", "timeout"), TimeoutSource),
 )
-"""Where each model's keys stand."""
 _EXPECTED: Mapping[str, str] = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -62,10 +64,25 @@ def fit(document: Document, findings: Findings) -> tuple[FlowSource, Document] |
     try:
         return FlowSource.model_validate(document.data), document
     except ValidationError as error:
-        misfits = error.errors()
-        for misfit in misfits:
-            _tell(misfit, document, findings)
+        misfits = tell(error, document, _SECTIONS, findings)
     return _salvage(document, misfits)
+
+
+def tell(
+    error: ValidationError, document: Document, sections: Sections, findings: Findings
+) -> list[ErrorDetails]:
+    """Tells `findings` what does not fit, and returns it.
+
+    Args:
+        error: Pydantic's finding.
+        document: What it is about.
+        sections: Where each model's keys stand, for hints.
+        findings: Takes one diagnostic for each misfit.
+    """
+    misfits = error.errors()
+    for misfit in misfits:
+        _tell(misfit, document, sections, findings)
+    return misfits
 
 
 def _salvage(document: Document, misfits: list[ErrorDetails]) -> tuple[FlowSource, Document] | None:
@@ -94,11 +111,11 @@ def _inside(loc: tuple[str | int, ...], data: Any) -> Path:
     return path
 
 
-def _tell(misfit: ErrorDetails, document: Document, findings: Findings) -> None:
+def _tell(misfit: ErrorDetails, document: Document, sections: Sections, findings: Findings) -> None:
     kind, loc = misfit["type"], misfit["loc"]
     path = _inside(loc, document.data)
     if kind == "extra_forbidden":
-        section = _section(path[:-1])
+        section = _section(path[:-1], sections)
         known = [field.alias or name for name, field in section.model_fields.items()] if section else []
         message = f'The key "{path[-1]}" is not known here.'
         findings.error("unknown-key", message, document.key_at(path), nearest(str(path[-1]), known))
@@ -118,8 +135,8 @@ def _tell(misfit: ErrorDetails, document: Document, findings: Findings) -> None:
         findings.error(code, message, document.at(path), _hint(misfit))
 
 
-def _section(path: Path) -> type[BaseModel] | None:
-    for pattern, model in _SECTIONS:
+def _section(path: Path, sections: Sections) -> type[BaseModel] | None:
+    for pattern, model in sections:
         if len(pattern) == len(path) and all(
             want in ("*", have) for want, have in zip(pattern, path, strict=True)
         ):

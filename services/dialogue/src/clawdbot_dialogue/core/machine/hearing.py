@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.library import FlowNotFound
@@ -27,6 +27,29 @@ def hear(progress: Progress, text: str, now: datetime, limit: int) -> None:
     progress.effects.insert(before, Understood(tuple(hearing.commands)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How far back a correction goes: the flow runs forward from there, through every guard."""
+
+    state: str = ""
+    """The latest state that collected the slot; empty where the correction stays in the running one."""
+    position: int = 0
+    """How far along the way that state is."""
+    too_late: bool = False
+    """True where a call with effect `once` lies in between."""
+
+    @classmethod
+    def of(cls, progress: Progress, slot: str) -> _Reach:
+        """The reach of a correction of the slot."""
+        if slot in progress.state.collect:
+            return cls()
+        states = progress.flow.states
+        for position in range(len(progress.passed) - 1, -1, -1):
+            if slot in states[progress.passed[position]].collect:
+                return cls(progress.passed[position], position, position < progress.sealed)
+        return cls()
+
+
 class _Hearing:
     """One message on its way through the machine."""
 
@@ -38,8 +61,8 @@ class _Hearing:
         self._now = now
         self._limit = limit
         self._refusals: list[str] = []
-        self._back_to = ""
-        """The state that a correction goes back to."""
+        self._back: _Reach | None = None
+        """Where the corrections go back to."""
         self._waking = False
 
     def run(self) -> None:
@@ -132,7 +155,7 @@ class _Hearing:
         """Starts another flow; what the message says beyond the wish for it fills that flow's slots."""
         progress = self._progress
         self._say_refusals()
-        if self._back_to:
+        if self._back:
             progress.enter(
                 self._back_to
             )  # so that the guards there see the correction when this flow goes on
@@ -152,10 +175,9 @@ class _Hearing:
         """The person fills, corrects or takes back a slot."""
         progress = self._progress
         name, value = command.target, command.value
-        wording = progress.flow.locale.wording
-        here = name in progress.state.collect
-        if command.name == "correct_slot" and name in progress.sealed and not here:
-            self._refuse(command, wording["too_late"])
+        reach = _Reach.of(progress, name) if command.name == "correct_slot" else _Reach()
+        if reach.too_late:
+            self._refuse(command, progress.flow.locale.wording["too_late"])
             return
         if value is not None:
             try:
@@ -165,17 +187,8 @@ class _Hearing:
                 return
         self.accept(replace(command, value=value))
         progress.set_slot(name, value)
-        if command.name == "correct_slot" and not here:
-            self._reach_back(name)
-
-    def _reach_back(self, name: str) -> None:
-        """Finds the state that collected a slot: the flow runs forward from there, through every guard."""
-        progress = self._progress
-        collecting = [each for each in progress.passed if name in progress.flow.states[each].collect]
-        if collecting and (
-            not self._back_to or progress.passed.index(collecting[-1]) < progress.passed.index(self._back_to)
-        ):
-            self._back_to = collecting[-1]
+        if reach.state and (self._back is None or reach.position < self._back.position):
+            self._back = reach
 
     def clarify(self, command: Command) -> None:
         """The person named two values for one slot."""
@@ -205,9 +218,9 @@ class _Hearing:
         filled = any(each.accepted and each.target in progress.flow.slots for each in self.commands)
         if progress.status != "active":
             return  # waking up led to a person or an end before anything could be heard
-        if self._back_to:
+        if self._back:
             self._say_refusals()
-            progress.enter(self._back_to)
+            progress.enter(self._back.state)
             run(progress, self._limit)
         elif progress.state.kind == "generate" and not self._refusals:
             self._to_model()

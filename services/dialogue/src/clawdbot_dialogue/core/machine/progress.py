@@ -70,9 +70,9 @@ class Progress:
             self.asked,
             self.misses,
             self.passed,
+            self.sealed,
             self.resting,
             self._result,
-            self.sealed,
         )
 
     def snapshot(self) -> Snapshot:
@@ -138,7 +138,6 @@ class Progress:
             return
         if value is None:
             self.slots = {each: old for each, old in self.slots.items() if each != name}
-            self.sealed = tuple(each for each in self.sealed if each != name)
         else:
             self.slots = {**self.slots, name: value}
         self._scope = None
@@ -150,9 +149,8 @@ class Progress:
         self._scope = None
 
     def seal(self) -> None:
-        """What led to a call that is made once lies behind: no correction reaches back across it."""
-        self.passed = ()
-        self.sealed = tuple(self.slots)
+        """A call was made that is made once: no correction reaches back across it."""
+        self.sealed = len(self.passed)
 
     def take(self, transition: Transition) -> None:
         """Goes along a transition: its words, its clearing, the state it leads to."""
@@ -164,6 +162,8 @@ class Progress:
     def enter(self, name: str) -> None:
         """Goes into a state and says what it says; what it does is the kinds' business."""
         self.cancel_timer()
+        if name in self.passed[: self.sealed]:
+            self.sealed = 0  # the flow itself goes back: what was called settled nothing
         self.state = self.flow.states[name]
         self.asked = ""
         self.misses = 0
@@ -215,7 +215,7 @@ class Progress:
         initial = flow.states[flow.initial]
         self.flow, self.state = flow, initial
         self.slots, self._result = {}, None
-        self.passed = self.sealed = ()
+        self.passed, self.sealed = (), 0
         self._scope = None
         self.enter(flow.initial)
 

@@ -47,14 +47,13 @@ class Frame:
     misses: int = 0
     """Messages in a row that were not understood in this state."""
     passed: tuple[str, ...] = ()
-    """Collecting states gone through since the last call with effect `once`: as far as a correction reaches
-    back."""
+    """Collecting states gone through, the latest last: a correction goes back to one of them."""
+    sealed: int = 0
+    """How many of those lie before a call with effect `once`: no correction changes what is done."""
     resting: bool = False
     """True in a state that has nothing more to do: the next message starts over from the initial state."""
     result: object = None
     """What the last tool of this flow returned."""
-    sealed: tuple[str, ...] = ()
-    """Slots that a call with effect `once` was made with: no correction changes what is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,8 @@ def _collect(progress: Progress) -> Transition | None:
             return None
     name = progress.state.name
     progress.asked = ""
-    progress.passed = (*(each for each in progress.passed if each != name), name)
+    if name not in progress.passed[progress.sealed :]:
+        progress.passed = (*progress.passed, name)
     return onward(progress)
 
 

@@ -126,7 +126,7 @@ def _return(progress: Progress, limit: int) -> str:
     if transition is None:
         for name in tuple(progress.slots):
             progress.set_slot(name, None)
-        progress.passed = ()
+        progress.passed, progress.sealed = (), 0
         progress.enter(progress.flow.initial)
         run(progress, limit)
         return ""

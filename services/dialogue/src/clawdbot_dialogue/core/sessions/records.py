@@ -174,8 +174,10 @@ class JournalEntry:
     digest: bytes = b""
     """Of tool and arguments: tells whether a repeated call is the same."""
     once: bool = False
-    outcome: bytes | None = None
-    """The serialised result; None while it is not known."""
+    record: bytes = b""
+    """Serialised: a ToolCallRecord, with its result once that is known; or a model's Message."""
+    done: bool = False
+    """Whether the outcome is in the record. A call begun and not done may or may not have taken place."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,16 +69,51 @@ class Locale:
     """Whether the text between two values leaves open which is meant: "or"."""
     bare_name: Callable[[str], str]
     """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
+    named: Callable[[str], str]
+    """The name that a text gives in so many words, unasked: "…, under the name of Ada"; empty for none."""
     spoken: Callable[[str], str]
     """An identifier as said: "party_size" → "party size"."""
     show_date: Callable[[date], str]
 
 
 WORDINGS = frozenset(
-    "ask not_understood cancelled cannot_cancel no_person handed_off help greeting thanks how_are_you farewell"
-    " tool_failed model_failed stuck unknown yes no either too_late too_small too_large too_early too_late_value"
-    " too_short too_long no_match not_a_value not_integer not_number not_text not_boolean not_date not_time"
-    " not_email not_phone".split()  # noqa: SIM905 - a column of 40 words is no easier to read
+    {
+        "ask",
+        "not_understood",
+        "cancelled",
+        "cannot_cancel",
+        "no_person",
+        "handed_off",
+        "help",
+        "greeting",
+        "thanks",
+        "how_are_you",
+        "farewell",
+        "tool_failed",
+        "model_failed",
+        "stuck",
+        "unknown",
+        "yes",
+        "no",
+        "either",
+        "too_late",
+        "too_small",
+        "too_large",
+        "too_early",
+        "too_late_value",
+        "too_short",
+        "too_long",
+        "no_match",
+        "not_a_value",
+        "not_integer",
+        "not_number",
+        "not_text",
+        "not_boolean",
+        "not_date",
+        "not_time",
+        "not_email",
+        "not_phone",
+    }
 )
 """Every purpose that a locale has words for."""
 

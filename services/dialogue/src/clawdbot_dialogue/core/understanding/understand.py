@@ -6,17 +6,16 @@ slots, and a free text only where one was asked for. What is proposed here is ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots import Slot
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.values import Values, find_values
 
-_ONLY_ASKED = frozenset(("string", "boolean"))
-"""Types whose values nothing in a message marks as such."""
 _SHORT = 3
 """Words: "no thank you" is an answer to a yes-no question; a longer text that begins so is a text."""
 
@@ -70,17 +69,30 @@ def fill(
     """
     flow, asked = situation.flow, situation.asked
     kind = flow.slots[asked].type if asked else ""
-    names = [name for name, slot in flow.slots.items() if slot.type not in _ONLY_ASKED]
-    names = [name for name in names if name == asked or not flow.slots[name].asked_only]
+    names = [name for name, slot in flow.slots.items() if _marked(slot, name == asked)]
     # In a free text a day or a number is part of the text, unless the text is a correction.
     apart = kind != "string" or not free_text or flow.locale.corrects(folded)
     values = find_values(flow, names, asked, raw=text, folded=folded, today=now.date()) if apart else Values()
     commands = [*_from_values(situation, values)]
     if not commands and apart:
         commands += _to_say_anew(situation, folded)
-    if not commands and free_text:
+    if free_text and not commands:
         commands += _answer(situation, text, folded)
+    elif kind == "boolean" and _adds(commands) and flow.locale.yes_no(folded):
+        commands.append(Command("set_slot", asked, True))
     yield from commands
+
+
+def _marked(slot: Slot, asked: bool) -> bool:
+    """Whether something in a message can mark a value as this slot's."""
+    if slot.type == "boolean" or (slot.asked_only and not asked):
+        return False
+    return slot.type != "string" or ("name" in slot.spoken.split() and not asked)
+
+
+def _adds(commands: Iterable[Command]) -> bool:
+    """Whether slots are only filled: "yes, under the name of Ada" still is a yes; a correction is none."""
+    return all(command.name == "set_slot" for command in commands)
 
 
 def set_phrase(situation: Situation, folded: str) -> Command | None:

@@ -71,6 +71,9 @@ class _Search:
         for slot in self._slots.get("enum", ()):
             if value := self._words[slot.name].value_in(text):
                 self.found.by_slot[slot.name] = value.value
+        for slot in self._slots.get("string", ()):
+            if "name" in slot.spoken.split() and (name := self._language.named(raw)):
+                self.found.by_slot[slot.name] = name
         if "@" in text:
             for slot, address in zip(self._slots.get("email", ()), _EMAIL.findall(raw), strict=False):
                 self.found.by_slot[slot.name] = address

@@ -21,6 +21,7 @@ LOCALE = Locale(
     counted=numbers.counted,
     either=numbers.either,
     bare_name=speech.bare_name,
+    named=speech.named,
     spoken=speech.spoken,
     show_date=dates.show_date,
 )

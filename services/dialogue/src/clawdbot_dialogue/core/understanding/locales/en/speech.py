@@ -169,6 +169,20 @@ def bare_name(text: str) -> str:
     return _NAME_END.sub("", _NAME_LEAD.sub("", text.strip()))
 
 
+_NAMED = re.compile(
+    r"\b(?:my name(?: is|'s)|(?:in|under|on|for) the name(?: of)?|the name(?: is|'s)"
+    r"|(?:book|put) (?:it )?under)\s+"
+    r"(?P<name>(?-i:[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,4})|[\w'’-]+)",
+    re.IGNORECASE,
+)
+
+
+def named(text: str) -> str:
+    """The name in "a table for 4 under the name of Ada Lovelace, please"."""
+    found = _NAMED.search(text)
+    return found["name"].rstrip(".'-") if found else ""
+
+
 def spoken(identifier: str) -> str:
     """An identifier as said: "party_size" → "party size"."""
     return identifier.replace("_", " ").strip().lower()
