@@ -1,7 +1,7 @@
 """Generates libs/protos/src from protos/: messages, stubs and their types.
 
-`make protos` writes the package; `make protos-check` writes to a temporary folder and compares, so that it needs
-neither git nor a clean tree.
+`make protos` writes the package; `make protos-check` writes to a temporary folder and compares, so that it
+needs neither git nor a clean tree.
 """
 
 from __future__ import annotations

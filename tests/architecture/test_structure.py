@@ -124,7 +124,7 @@ def stamps(pattern: str) -> set[Version]:
     ],
 )
 def test_generated_code_runs_on_the_lowest_version_we_allow(package, pattern):
-    """Generated files refuse to load on anything older than their generator; the floors must not promise less."""
+    """Generated files refuse to load on anything older than their generator; no floor may promise less."""
     floors = set()
     for member in MEMBERS:
         for line in tomllib.loads(member.read_text())["project"]["dependencies"]:

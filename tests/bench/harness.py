@@ -1,7 +1,7 @@
 """How a figure is made: rounds of ours and of what it is held against, interleaved, and their medians.
 
-Absolute figures on shared machines drift; the ratio of two things measured in one run says more. Where there are two
-CPUs the server under test has one and the load has the other.
+Absolute figures on shared machines drift; the ratio of two things measured in one run says more. Where there
+are two CPUs the server under test has one and the load has the other.
 """
 
 from __future__ import annotations
@@ -60,20 +60,14 @@ def conditions(**extra: object) -> dict[str, object]:
     }
 
 
-def pin(cpu: int) -> Callable[[], None]:
-    """For subprocess's preexec_fn: binds the child to one CPU before it loads anything."""
-    return lambda: os.sched_setaffinity(0, {cpu})
-
-
 def spawn(*arguments: str, cpu: int = SERVER_CPU, **environment: str) -> subprocess.Popen[str]:
     """Starts `python arguments…` bound to a CPU, its first line of output readable."""
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-        preexec_fn=pin(cpu),
+    process = subprocess.Popen(
+        [sys.executable, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
     )
+    # At once: threads that it makes later are bound as the first one is.
+    os.sched_setaffinity(process.pid, {cpu})
+    return process
 
 
 def stop(process: subprocess.Popen[str]) -> None:

@@ -1,4 +1,4 @@
-"""Real Clawdbot processes: started, awaited until SERVING, killed, and their log at hand when a test fails."""
+"""Real Clawdbot processes: started, awaited until SERVING, killed; their log is shown when a test fails."""
 
 from __future__ import annotations
 

@@ -1,0 +1,40 @@
+"""The suite as its users meet it: one process with all three services, or three processes over TCP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.processes import process
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Where each service is reached."""
+
+    dialogue: str
+    model_gateway: str
+    plugins: str
+
+
+@asynccontextmanager
+async def one_process(state: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Topology]:
+    """`clawdbot up`, SERVING."""
+    async with process("clawdbot_cli", "up", state=state, environment=environment) as suite:
+        yield Topology(suite.address, suite.address, suite.address)
+
+
+@asynccontextmanager
+async def three_processes(
+    state: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Topology]:
+    """`python -m clawdbot_…` three times, each SERVING, the dialogue service last: it needs the others."""
+    more = dict(environment or {})
+    async with process("clawdbot_plugins", state=state / "plugins", environment=more) as plugins:
+        more["CLAWDBOT_PEERS__PLUGINS"] = plugins.address
+        async with process("clawdbot_model_gateway", state=state / "gateway", environment=more) as gateway:
+            more["CLAWDBOT_PEERS__MODEL_GATEWAY"] = gateway.address
+            async with process("clawdbot_dialogue", state=state / "dialogue", environment=more) as dialogue:
+                yield Topology(dialogue.address, gateway.address, plugins.address)
