@@ -14,6 +14,8 @@ from clawdbot_servicekit.settings.document import Document, read_document
 from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, overlay
 from clawdbot_servicekit.settings.hints import sentences
 from clawdbot_servicekit.settings.shared import SECTIONS, SharedSettings
+from clawdbot_servicekit.settings.source import settings_from
+from clawdbot_servicekit.settings.values import relative_to
 
 DEFAULT_FILE: Final = Path("clawdbot.yaml")
 """Read from the working directory when nobody names a file and it is there."""
@@ -53,7 +55,8 @@ def load(
         if value is not None and key not in others
     }
     try:
-        return cls.model_validate(values, context={"folder": path.absolute().parent if path else None})
+        with settings_from(values), relative_to(path.absolute().parent if path else None):
+            return cls()
     except ValidationError as error:
         raise StartupError("\n".join(sentences(cls, document, error, others))) from None
 

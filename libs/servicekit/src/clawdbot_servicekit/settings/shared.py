@@ -11,7 +11,9 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 import platformdirs
 from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section
 
 SECTIONS: Final = {
@@ -155,8 +157,12 @@ class PeerSettings(Section):
         return address
 
 
-class SharedSettings(Section):
+class SharedSettings(Section, BaseSettings):
     """What every service is told. Derive one class from it per service; `load` makes the instance."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
 
     default_port: ClassVar[int] = PORTS["suite"]
     """server.port where nobody says otherwise; a service's class overrides it."""
@@ -168,6 +174,19 @@ class SharedSettings(Section):
     peers: PeerSettings = PeerSettings()
     state_dir: ConfigPath = Field(default_factory=lambda: Path(platformdirs.user_state_dir("clawdbot")))
     """Where what must outlive the process is kept; made when it is missing."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then what `load` has read; the environment is part of that."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, DocumentSource(settings_cls)
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,9 @@ They turn what a person writes ("30s", "4MiB") into plain numbers; they know not
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
@@ -16,7 +19,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -68,17 +70,24 @@ def size(value: object) -> object:
     return int(float(match[1]) * UNITS_OF_SIZE[match[2]])
 
 
-def near(path: Path, info: ValidationInfo) -> Path:
+_folder: ContextVar[Path | None] = ContextVar("folder", default=None)
+"""Of the configuration file that is being read. pydantic-settings passes no validation context on."""
+
+
+@contextmanager
+def relative_to(folder: Path | None) -> Iterator[None]:
+    """Inside the block relative paths in a configuration start at the folder; None: where the process is."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def near(path: Path) -> Path:
     """The path, a relative one counted from the folder of the configuration file, `~` expanded."""
-    path = path.expanduser()
-    folder = folder_of(info)
+    path, folder = path.expanduser(), _folder.get()
     return folder / path if folder else path
-
-
-def folder_of(info: ValidationInfo) -> Path | None:
-    """The folder of the configuration file that is being read; None where there is no file."""
-    folder = (info.context or {}).get("folder")
-    return folder if isinstance(folder, Path) else None
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
@@ -101,7 +110,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _secrets_from_files(cls, values: Any, info: ValidationInfo) -> Any:
+    def _secrets_from_files(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
         taken = dict(values)
@@ -112,7 +121,7 @@ class Section(BaseModel):
                     raise PydanticCustomError(
                         "secret_file", "give {other} or {key}, not both", {"key": file_key, "other": name}
                     )
-                taken[name] = read_secret(file_key, taken.pop(file_key), folder_of(info))
+                taken[name] = read_secret(file_key, taken.pop(file_key))
         return taken
 
     @classmethod
@@ -125,7 +134,7 @@ class Section(BaseModel):
         )
 
 
-def read_secret(key: str, value: object, folder: Path | None) -> str:
+def read_secret(key: str, value: object) -> str:
     """The text of a secret's file without its last line break.
 
     Raises:
@@ -133,8 +142,7 @@ def read_secret(key: str, value: object, folder: Path | None) -> str:
     """
     if not isinstance(value, str | Path):
         raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})
-    path = Path(value).expanduser()
-    path = folder / path if folder else path
+    path = near(Path(value))
     try:
         text = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
