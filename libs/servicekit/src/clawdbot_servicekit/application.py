@@ -14,7 +14,7 @@ class Application(Protocol):
 
     @property
     def name(self) -> str:
-        """ "dialogue", "model_gateway" or "plugins"."""
+        """One of "dialogue", "model_gateway" and "plugins"."""
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ class Application(Protocol):
         """Opens stores and warms pools. MUST raise StartupError for what an operator can mend."""
 
     async def check(self) -> None:
-        """Returns when every dependency answers; MUST raise NotReady otherwise. Called about once a second."""
+        """Returns when every dependency answers; MUST raise NotReady otherwise. Called once a second."""
 
     async def stop(self) -> None:
         """Ends the work in flight and frees everything. MUST be safe after a failed start."""

@@ -1,7 +1,7 @@
 """How long the running call may still take.
 
-The server sets an absolute deadline for each call; work below asks what remains, and gives each outgoing call what
-remains less a margin, so that the callee gives up first and its answer still arrives.
+The server sets an absolute deadline for each call; work below asks what remains, and gives each outgoing call
+what remains less a margin, so that the callee gives up first and its answer still arrives.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,9 @@ from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
-from clawdbot_servicekit import health, listening, ports, tracing
+from clawdbot_servicekit import health, listening, ports
 from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.application import Application
-from clawdbot_servicekit.caller import Caller
 from clawdbot_servicekit.endless import EndingServer
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.identity import Identity
@@ -52,10 +51,9 @@ class Host:
         self._server = listening.make_server(settings)
         self._draining = asyncio.Event()
         self._admission = Admission(settings.server.max_concurrent_calls)
-        self._identity = Identity(settings.auth)
         self._pipeline = Pipeline(
             self._admission,
-            self._identify,
+            Identity(settings.auth).identify,
             Deadlines(settings.server.default_deadline, settings.server.max_deadline),
             self._observe,
         )
@@ -150,11 +148,6 @@ class Host:
             if self.settings.server.socket is not None:
                 self.settings.server.socket.unlink(missing_ok=True)
             self._log.info("stopped")
-
-    def _identify(self, metadata: Iterable[tuple[str, str | bytes]], method: str) -> Caller:
-        """Runs first in the task of each call from outside."""
-        tracing.follow(metadata)
-        return self._identity.identify(metadata, method)
 
     def _observe(self, record: CallRecord) -> None:
         self.metrics.call(record.method, record.code, record.seconds)

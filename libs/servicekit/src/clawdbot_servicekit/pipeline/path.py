@@ -6,61 +6,15 @@ CancelledError when the caller went away.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+import asyncio
+from typing import Any
 
-import grpc
 import grpc.aio
-import structlog
 
-from clawdbot_servicekit.admission import Admission
-from clawdbot_servicekit.caller import Caller
 from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.records import CallRecord
-
-Context = grpc.aio.ServicerContext[Any, Any]
-Work = Callable[[Any, Context], Awaitable[Any]]
-"""Does what the RPC is for: answers the reply of a unary RPC, or writes the replies of a streaming one."""
-Identify = Callable[[Iterable[tuple[str, str | bytes]], str], Caller]
-"""(metadata, "/package.Service/Method") → whom the call is made for; raises faults."""
-Observe = Callable[[CallRecord], None]
-"""Told of every finished call; must not block."""
-
-UNDECODABLE: Final = object()
-"""What a request deserializer answers for bytes that it cannot read."""
-
-
-class TrustedContext:
-    """A servicer context whose caller is known already: mixed into the in-process one."""
-
-    caller: Caller
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """How long calls may take, in seconds."""
-
-    default: float
-    """For callers that gave no deadline."""
-    ceiling: float
-    """For callers that gave more."""
-
-    def of(self, given: float | None) -> float:
-        """What a call may take whose caller gave so much."""
-        return self.default if given is None else min(given, self.ceiling)
-
-
-class Pipeline:
-    """What all methods of a server have in common."""
-
-    def __init__(
-        self, admission: Admission, identify: Identify, deadlines: Deadlines, observe: Observe
-    ) -> None:
-        self.admission = admission
-        self.identify = identify
-        self.deadlines = deadlines
-        self.observe = observe
+from clawdbot_servicekit.faults import MalformedMessage
+from clawdbot_servicekit.pipeline.terms import UNDECODABLE, Context, Pipeline, Work
+from clawdbot_servicekit.pipeline.visit import Visit, end, status_name
 
 
 class Path:
@@ -71,8 +25,37 @@ class Path:
         self._errors = errors
         self._method = method
         self._work = work
-        self._log = structlog.get_logger(__name__)
 
     async def run(self, request: Any, context: Context) -> Any:
         """Works the call off; a failure ends it with a described status."""
-        raise NotImplementedError
+        visit = Visit(self._pipeline, self._errors, self._method, context)
+        try:
+            visit.enter(request)
+            reply = await self._work(request, context)
+            visit.code = status_name(context.code())
+        except (Exception, asyncio.CancelledError) as error:
+            await visit.fail(error)
+            raise
+        finally:
+            visit.leave()
+        return reply
+
+
+class OpenPath:
+    """One RPC that anybody may call at any time (health, reflection): nothing but the error table."""
+
+    def __init__(self, errors: ErrorTable, method: str, work: Work) -> None:
+        self._errors = errors
+        self._method = method
+        self._work = work
+
+    async def run(self, request: Any, context: Context) -> Any:
+        """Works the call off; a failure ends it with a described status."""
+        try:
+            if request is UNDECODABLE:
+                raise MalformedMessage(self._method.lstrip("/"))
+            return await self._work(request, context)
+        except Exception as error:
+            if isinstance(error, grpc.aio.InternalError) or context.done():
+                raise
+            await end(context, self._errors.describe(error))
