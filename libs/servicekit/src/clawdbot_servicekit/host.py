@@ -140,6 +140,7 @@ class Host:
         for application in reversed(self._begun):
             await self._bounded(application.name, application.stop())
         await self._channel.close(None)
+        await self._bounded("calls in the process", self._inside.stop())
         for close in reversed(self._closers):
             await self._bounded(getattr(close, "__qualname__", "closer"), close())
         if self._endpoint is not None:
