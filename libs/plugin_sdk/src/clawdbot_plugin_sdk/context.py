@@ -60,6 +60,8 @@ class Context(Generic[State]):
     """IANA name; whoever makes the context has checked it."""
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
+    missed: int = 0
+    """For an observe hook: events that it was not told since the last one, because it could not keep up."""
     emit: Callable[[Progress | Partial], Awaitable[None]] = _nobody_listens
     """Where progress and partial output go."""
 
@@ -68,7 +70,7 @@ class Context(Generic[State]):
         return dt.datetime.fromtimestamp(self.clock(), zoneinfo.ZoneInfo(self.time_zone))
 
     async def progress(self, fraction: float | None = None, message: str = "") -> None:
-        """Tells the caller how far the work is. Waits while the caller reads slowly.
+        """Tells the caller how far the work is. Never waits for it: a slow reader is told the latest.
 
         Args:
             fraction: 0 to 1; None where unknown. ValueError outside.
@@ -79,7 +81,7 @@ class Context(Generic[State]):
         await self.emit(Progress(fraction, message))
 
     async def partial(self, text: str) -> None:
-        """Sends a piece of the result ahead. Waits while the caller reads slowly."""
+        """Sends a piece of the result ahead. ToolError once all of them are larger than a result may be."""
         await self.emit(Partial(text))
 
 

@@ -95,7 +95,7 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
     caller, context = current_caller(), request.context
     return Call(
         request.tool,
-        plain(request.arguments),
+        plain(request.arguments, "arguments"),
         Context(
             request_id=request.request_id,
             tenant=caller.tenant,
@@ -142,7 +142,7 @@ def subject_from_wire(subject: hook_wire.HookSubject) -> Subject:
         state=subject.state,
         model=subject.model,
         tool=subject.tool,
-        facts=plain(subject.facts),
+        facts=plain(subject.facts, "subject.facts"),
     )
 
 

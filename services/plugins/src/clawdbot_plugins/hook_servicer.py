@@ -32,7 +32,7 @@ class HookServicer(HookServiceServicer):
         """As the contract says. Errors: UNAVAILABLE (HOOK_FAILED) from a hook that must not fail."""
         subject = subject_from_wire(request.subject)
         about = hook_context(subject, self._clock)
-        return modified_to_wire(await self._hooks.modify(subject, plain(request.payload), about))
+        return modified_to_wire(await self._hooks.modify(subject, plain(request.payload, "payload"), about))
 
     async def Observe(self, request: wire.ObserveRequest, context: Any) -> wire.ObserveResponse:
         """As the contract says."""

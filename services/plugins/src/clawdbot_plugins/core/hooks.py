@@ -20,6 +20,9 @@ from clawdbot_plugins.core.structs import struct
 REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
 """As google.rpc.ErrorInfo wants reasons."""
 
+LONGEST_WAIT: Final = 366 * 86_400.0
+"""Seconds of the largest `retry_after`."""
+
 Check = Callable[[Mapping[str, Any]], None]
 """Raises ValueError for a payload that is no longer valid."""
 
@@ -120,6 +123,11 @@ def _checked(answer: Any) -> Refusal | None:
         raise TypeError(f"a gate returned {type(answer).__name__}; it returns a Refusal or None")
     if not REASON.fullmatch(answer.reason):
         raise ValueError("a gate's reason must be UPPER_SNAKE")
+    if not answer.message:
+        raise ValueError("a gate that refuses says why in a sentence")
+    wait = answer.retry_after
+    if wait is not None and not 0 <= wait <= LONGEST_WAIT:
+        raise ValueError("a gate's retry_after must be seconds from 0 to a year")
     return answer
 
 

@@ -21,6 +21,7 @@ from clawdbot_plugin_sdk import (
     ToolReturn,
 )
 from clawdbot_servicekit.faults import Fault, InvalidRequest, Violation
+from clawdbot_servicekit.records import annotate
 
 from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
 from clawdbot_plugins.core.catalogue import Tool
@@ -31,11 +32,12 @@ from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.once import OnceOnly
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.runs import Emit, News, Outcome, Run
+from clawdbot_plugins.core.structs import struct
 
 BEFORE: Final = "before_tool"
 DONE: Final = "tool_done"
 LONGEST_SENTENCE: Final = 2000
-"""Characters of what a failed tool may tell a model."""
+"""Characters of what a failed tool may tell a model, and of a word about progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Invoker:
             RequestIdReused, OutcomeUnknown: of tools whose effect is `once`.
         """
         tool = self._registry.snapshot.tool(call.tool)
+        annotate(tool=tool.name)
         _refuse(tool.input.violations(call.arguments, "arguments"))
         subject = _subject(BEFORE, call)
         began = self._clock()
@@ -109,7 +112,7 @@ class Invoker:
             ended = type(error).__name__
             raise
         finally:
-            facts = {"duration_ms": round((self._clock() - began) * 1000, 3), **_facts(ended)}
+            facts = {"seconds": round(self._clock() - began, 6), **_facts(ended)}
             self._observers.tell(replace(subject, point=DONE, facts=facts), call.context)
 
     async def _let_through(self, tool: Tool, subject: Subject, call: Call) -> Mapping[str, Any]:
@@ -154,7 +157,7 @@ class Invoker:
             _refuse([Violation(f"arguments.{path}", what) for path, what in error.problems])
             raise
         except ToolError as error:
-            return _failure(str(error)[:LONGEST_SENTENCE] or f"The tool {tool.name} failed.")
+            return _failure(_sentence(str(error)) or f"The tool {tool.name} failed.")
         except Exception:  # noqa: BLE001 - whatever a plugin raises, the model is told that its tool failed
             reference = secrets.token_hex(4)
             self._log.exception("tool_failed", tool=tool.name, reference=reference)
@@ -167,6 +170,8 @@ class Invoker:
         if size > self._max_result:
             self._log.warning("tool_result_too_large", tool=tool.name, bytes=size)
             return _failure(f"The result of {tool.name} is too large: {size} bytes of {self._max_result}.")
+        if structured is not None:
+            struct(structured)  # raises ValueError for what no caller could be sent
         if tool.output is not None and (found := tool.output.violations(structured, "result")):
             self._log.error("tool_result_does_not_fit", tool=tool.name, field=found[0].field)
             return _failure(f"The tool {tool.name} returned something else than it promises.")
@@ -179,12 +184,20 @@ def _bounded(emit: Emit, limit: int) -> Emit:
 
     async def bounded(news: Progress | Partial) -> None:
         nonlocal left
-        left -= len(news.text.encode()) if isinstance(news, Partial) else 0
-        if left < 0:
-            raise ToolError(f"The partial output is too large: more than {limit} bytes.")
-        await emit(news)
+        if isinstance(news, Progress):
+            await emit(replace(news, message=_sentence(news.message)))
+        elif news.text:
+            left -= len(news.text.encode())
+            if left < 0:
+                raise ToolError(f"The partial output is too large: more than {limit} bytes.")
+            await emit(news)
 
     return bounded
+
+
+def _sentence(text: str) -> str:
+    """A plugin's words, cut, and without the halves of characters that no message can carry."""
+    return text[:LONGEST_SENTENCE].encode(errors="replace").decode()
 
 
 def _refuse(violations: list[Violation]) -> None:

@@ -7,6 +7,7 @@ later call with the same id gets the first one's outcome.
 from __future__ import annotations
 
 import enum
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -54,6 +55,10 @@ class Ledger(Protocol):
     async def claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
         """Claims the call for this process, or says why not. MUST be atomic between processes.
 
+        Whoever asks knows that this process is not running the call itself: its own claim that is neither
+        settled nor released was broken off. A call in another living process MUST be remembered until it
+        ends.
+
         Args:
             call: which call.
             digest: of its arguments.
@@ -83,7 +88,8 @@ class Ledger(Protocol):
 class _Entry:
     digest: bytes
     expires: float
-    state: Claim | Outcome
+    outcome: Outcome | None = None
+    running: bool = True
 
 
 class InMemoryLedger:
@@ -100,7 +106,8 @@ class InMemoryLedger:
         self._remember = remember
         self._capacity = capacity
         self._clock = clock
-        self._entries: dict[CallId, _Entry] = {}
+        # Insertion order is the order of expiry.
+        self._entries: OrderedDict[CallId, _Entry] = OrderedDict()
 
     async def open(self) -> None:
         """Memory is open."""
@@ -112,17 +119,18 @@ class InMemoryLedger:
         if found is not None:
             if found.digest != digest:
                 return Claim.OTHER_ARGUMENTS
-            if isinstance(found.state, Outcome):
-                return replace(found.state, replayed=True)
-            if found.state is not Claim.BROKEN_OFF or not again:
-                return found.state
+            if found.outcome is not None:
+                return replace(found.outcome, replayed=True)
+            if not again:
+                return Claim.BROKEN_OFF
             del self._entries[call]
-        self._entries[call] = _Entry(digest, self._clock() + self._remember, Claim.ELSEWHERE)
+        self._entries[call] = _Entry(digest, self._clock() + self._remember)
         return Claim.GRANTED
 
     async def settle(self, call: CallId, outcome: Outcome) -> None:
         """As the port says."""
-        self._entries[call].state = outcome
+        self._entries[call].outcome = outcome
+        self._entries[call].running = False
 
     async def release(self, call: CallId) -> None:
         """As the port says."""
@@ -130,7 +138,7 @@ class InMemoryLedger:
 
     async def abandon(self, call: CallId) -> None:
         """As the port says."""
-        self._entries[call].state = Claim.BROKEN_OFF
+        self._entries[call].running = False
 
     async def check(self) -> None:
         """Memory answers."""
@@ -140,9 +148,8 @@ class InMemoryLedger:
 
     def _forget(self) -> None:
         now = self._clock()
-        # Insertion order is the order of expiry.
-        for call, entry in list(self._entries.items()):
-            running = entry.state is Claim.ELSEWHERE
-            if running or (entry.expires > now and len(self._entries) < self._capacity):
-                break
-            del self._entries[call]
+        while self._entries:
+            oldest = next(iter(self._entries.values()))
+            if oldest.running or (oldest.expires > now and len(self._entries) < self._capacity):
+                return
+            self._entries.popitem(last=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -35,6 +37,7 @@ class Observers:
         self._bodies = bodies
         self._queue = queue
         self._lanes: dict[Hook, _Lane] = {}
+        self._stopped = False
         self._log = structlog.get_logger(__name__)
 
     @property
@@ -43,8 +46,10 @@ class Observers:
         return sum(lane.dropped for lane in self._lanes.values())
 
     def tell(self, subject: Subject, context: Context) -> int:
-        """Queues the event for every hook of its point. Returns how many queues were full."""
+        """Queues the event for every hook of its point. Returns how many queues were full; 0 after stop."""
         full = 0
+        if self._stopped:
+            return full
         for hook in self._registry.snapshot.hooks.get(("observe", subject.point), ()):
             lane = self._lanes.get(hook)
             if lane is None:
@@ -54,13 +59,14 @@ class Observers:
 
     async def stop(self) -> None:
         """Lets the queues run empty, for a moment at most, and ends the lanes."""
+        self._stopped = True
         lanes = list(self._lanes.values())
-        if lanes:
-            await asyncio.wait([asyncio.ensure_future(lane.drained()) for lane in lanes], timeout=FAREWELL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await asyncio.gather(*(lane.drained() for lane in lanes))
         left = await asyncio.gather(*(lane.close() for lane in lanes))
         if sum(left):
             self._log.warning("events_not_told", reason="stopped", events=sum(left))
-        self._lanes.clear()
 
 
 class _Lane:
@@ -72,6 +78,7 @@ class _Lane:
         self._events: asyncio.Queue[Event] = asyncio.Queue(size)
         self._log = structlog.get_logger(__name__)
         self.dropped = 0
+        self._missed = 0
         self._tasks = [
             # A context of its own: the call that brought the first event has no part in the others.
             asyncio.create_task(self._work(), name=f"lane of {label(hook)}", context=contextvars.Context())
@@ -84,6 +91,7 @@ class _Lane:
             self._events.put_nowait(event)
         except asyncio.QueueFull:
             self.dropped += 1
+            self._missed += 1
             # Powers of two: a flood of drops must not become a flood of lines.
             if self.dropped & (self.dropped - 1) == 0:
                 self._log.warning("event_dropped", hook=label(self._hook), total=self.dropped)
@@ -105,8 +113,9 @@ class _Lane:
     async def _work(self) -> None:
         while True:
             subject, context = await self._events.get()
+            missed, self._missed = self._missed, 0
             try:
-                await self._tell(subject, context)
+                await self._tell(subject, replace(context, missed=missed))
             finally:
                 self._events.task_done()
 

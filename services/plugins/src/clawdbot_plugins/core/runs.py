@@ -71,6 +71,8 @@ class Run:
     async def _emit(self, news: Progress | Partial) -> None:
         for mailbox in self._followers:
             mailbox.put(news)
+        # A tool that tells much and waits for nothing would keep the loop from those who read, and cancel.
+        await asyncio.sleep(0)
 
     def _tell_end(self, task: asyncio.Task[Outcome]) -> None:
         for mailbox in self._followers:
@@ -82,8 +84,8 @@ class Run:
 class _Mailbox:
     """What one follower has not read.
 
-    Progress that is overtaken before it is read is dropped, and whoever emits partial output bounds it: a slow
-    reader costs little, and a tool never waits for one.
+    Progress that is overtaken before it is read is dropped, and whoever emits partial output bounds it: a
+    slow reader costs little, and a tool never waits for one.
     """
 
     def __init__(self) -> None:

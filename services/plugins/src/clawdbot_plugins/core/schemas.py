@@ -8,13 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from clawdbot_servicekit.faults import Violation
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError, best_match
 
 MOST: Final = 20
 """Violations told at once."""
 LONGEST: Final = 300
 """Characters of one description: a value that is repeated in it may be huge."""
+
+FORMATS: Final = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
+"""Formats that are checked. The library checks more when further packages happen to be installed, and what
+a tool takes must not hang on that."""
 
 _QUOTED: Final = re.compile(r"^'(.*)' is a required property$", re.DOTALL)
 
@@ -25,7 +29,7 @@ class Schema:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
         Draft202012Validator.check_schema(document)
-        self._validator = Draft202012Validator(document, format_checker=Draft202012Validator.FORMAT_CHECKER)
+        self._validator = Draft202012Validator(document, format_checker=FormatChecker(FORMATS))
 
     def violations(self, value: Any, root: str) -> list[Violation]:
         """What does not fit, at most MOST; empty where everything does.

@@ -1,7 +1,7 @@
 """Runs a plugin's code in the service's own process.
 
-The plugin's lifespan has a task of its own from start to stop, as a task group in it needs. When that ends early,
-the service is no longer ready.
+The plugin's lifespan has a task of its own from start to stop, as a task group in it needs. When that ends
+early, the service is no longer ready.
 """
 
 from __future__ import annotations

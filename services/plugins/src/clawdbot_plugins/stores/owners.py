@@ -26,8 +26,8 @@ class Owner:
     def open(self) -> None:
         """Makes the folder and the lock file, and removes those of the dead. OSError where it cannot."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        while not self._locked():
+            pass
         for path in self._folder.glob(f"*{SUFFIX}"):
             self.lives(path.stem)
 
@@ -49,6 +49,24 @@ class Owner:
             return False
         finally:
             os.close(descriptor)
+
+    def _locked(self) -> bool:
+        """Whether the lock is held on the file that the others see.
+
+        One that looks for the dead in the moment between making the file and locking it takes it for one of
+        theirs, and removes it.
+        """
+        descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            seen = self._path.stat().st_ino == os.fstat(descriptor).st_ino
+        except FileNotFoundError:
+            seen = False
+        if seen:
+            self._descriptor = descriptor
+        else:
+            os.close(descriptor)
+        return seen
 
     def close(self) -> None:
         """Lets go. Safe twice."""

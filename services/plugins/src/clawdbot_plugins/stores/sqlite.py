@@ -32,13 +32,14 @@ class Database:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, schema: str, *, durable: Literal["FULL", "OFF"] = "FULL") -> Database:
+    async def open(cls, path: Path, schema: str, *, durable: Literal["FULL", "NORMAL"] = "FULL") -> Database:
         """Opens the file, making it if need be.
 
         Args:
             path: its folder must be there.
             schema: statements that make the tables where they are missing.
-            durable: FULL survives a loss of power; OFF only the end of the process, for files in memory.
+            durable: FULL: what was written outlives a loss of power. NORMAL: the last of it may be lost then,
+                and writing does not wait for the disk. Both outlive the process, however it ends.
 
         Raises:
             StartupError: with the path, when it cannot be used.
@@ -72,7 +73,7 @@ class Database:
             self._thread.shutdown()
 
 
-def connect(path: Path | Literal[":memory:"], schema: str, durable: str) -> sqlite3.Connection:
+def connect(path: Path, schema: str, durable: str) -> sqlite3.Connection:
     """A connection for the calling thread, with the tables in place."""
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
     try:

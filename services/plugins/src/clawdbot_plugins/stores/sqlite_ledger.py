@@ -34,14 +34,19 @@ A call with neither was broken off."""
 FORGET_EVERY: Final = 64
 """Claims between two rounds of forgetting."""
 
+RUNS_AT_MOST: Final = 86_400.0
+"""Seconds. A call that somebody claims to be running is kept so much longer than others: no tool takes a
+day, and forgetting one that still runs would let it run twice."""
+
 FIND: Final = """
-SELECT digest, owner, outcome FROM calls WHERE tenant = ? AND tool = ? AND request_id = ? AND expires > ?
+SELECT digest, owner, outcome FROM calls
+WHERE tenant = ? AND tool = ? AND request_id = ? AND (expires > ? OR owner IS NOT NULL)
 """
 CLAIM: Final = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, NULL)"
 SETTLE: Final = "UPDATE calls SET owner = NULL, outcome = ? WHERE tenant = ? AND tool = ? AND request_id = ?"
 RELEASE: Final = "DELETE FROM calls WHERE tenant = ? AND tool = ? AND request_id = ?"
 ABANDON: Final = "UPDATE calls SET owner = NULL WHERE tenant = ? AND tool = ? AND request_id = ?"
-FORGET: Final = "DELETE FROM calls WHERE expires <= ?"
+FORGET: Final = "DELETE FROM calls WHERE expires <= ? AND (owner IS NULL OR expires <= ?)"
 FORGET_OLDEST: Final = """
 DELETE FROM calls
 WHERE owner IS NULL AND rowid IN (SELECT rowid FROM calls ORDER BY expires DESC LIMIT -1 OFFSET ?)
@@ -148,7 +153,8 @@ class SqliteLedger:
         return Claim.BROKEN_OFF
 
     def _forget(self, connection: sqlite3.Connection) -> None:
-        connection.execute(FORGET, (self._clock(),))
+        now = self._clock()
+        connection.execute(FORGET, (now, now - RUNS_AT_MOST))
         connection.execute(FORGET_OLDEST, (self._capacity,))
 
 

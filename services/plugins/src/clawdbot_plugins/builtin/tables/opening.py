@@ -1,0 +1,46 @@
+"""What the restaurant is: its tables, when it is open, and how long guests stay."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Seats = Annotated[int, Field(ge=1, le=100)]
+
+
+class TablesSettings(BaseModel):
+    """The plugin's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tables: Annotated[tuple[Seats, ...], Field(min_length=1, max_length=500)] = (2, 2, 2, 4, 4, 4, 6, 8)
+    """Seats of each table."""
+    opens: dt.time = dt.time(11)
+    """The first time for which a table is given."""
+    closes: dt.time = dt.time(22)
+    """The last time for which a table is given."""
+    stay_minutes: Annotated[int, Field(ge=15, le=720)] = 120
+    """How long a table is taken."""
+    every_minutes: Annotated[int, Field(ge=5, le=240)] = 30
+    """The distance between the times that are proposed."""
+    days_ahead: Annotated[int, Field(ge=1, le=3650)] = 366
+    """How far ahead a table can be reserved."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> TablesSettings:
+        if self.closes <= self.opens:
+            raise ValueError("closes must be later than opens")
+        return self
+
+    def proposals(self) -> Iterator[dt.time]:
+        """The times of a day that are proposed."""
+        for minute in range(minutes(self.opens), minutes(self.closes) + 1, self.every_minutes):
+            yield dt.time(minute // 60, minute % 60)
+
+
+def minutes(time: dt.time) -> int:
+    """Since midnight."""
+    return time.hour * 60 + time.minute
