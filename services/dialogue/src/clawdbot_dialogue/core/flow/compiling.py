@@ -24,6 +24,7 @@ from clawdbot_dialogue.core.flow.model import (
     Timeout,
     Transition,
 )
+from clawdbot_dialogue.core.flow.placing import misplaced_keys
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.slot_compiling import SlotCompiler
 from clawdbot_dialogue.core.flow.slots import SLOT_TYPES
@@ -125,6 +126,7 @@ class FlowCompiler:
     def _state(self, name: str, state: StateSource) -> State:
         path: Path = ("states", name)
         kind = self._kind(state, path)
+        misplaced_keys(kind, state, self._document, path, self._findings)
         transitions = [self._transition(each, (*path, "next", at)) for at, each in enumerate(state.next)]
         labels = [each.event for each in state.next]
         self._known_slots(state.collect or (), (*path, "collect"))

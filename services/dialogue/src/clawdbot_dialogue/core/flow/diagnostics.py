@@ -88,35 +88,69 @@ class FlowInvalid(ValueError):
         super().__init__(f"{self.file}: {self.summary}")
 
 
+MOST_FINDINGS = 100
+"""Errors, and warnings, that are told of one source: a hostile one could have as many as it has lines."""
+
+
+_LONGEST = 500
+"""Characters of a message: names come from the source, and may be as long as it."""
+
+
+class TooManyErrors(Exception):
+    """There is no use in looking on; what was found is in the Findings."""
+
+
 class Findings:
-    """Collects the findings on one source."""
+    """Collects the findings on one source, up to MOST_FINDINGS errors and as many warnings."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._found: set[Diagnostic] = set()
+        self._found: dict[Severity, dict[Diagnostic, None]] = {"error": {}, "warning": {}}
 
     def error(self, code: str, message: str, mark: Mark, hint: str = "") -> None:
-        """Something without which the flow cannot run."""
-        self._found.add(Diagnostic("error", code, message, hint, mark.line, mark.column, self._file))
+        """Something without which the flow cannot run.
+
+        Raises:
+            TooManyErrors: this one is beyond what is told.
+        """
+        if not self._add("error", code, message, mark, hint):
+            raise TooManyErrors
 
     def warning(self, code: str, message: str, mark: Mark, hint: str = "") -> None:
         """Something that runs and is likely not meant."""
-        self._found.add(Diagnostic("warning", code, message, hint, mark.line, mark.column, self._file))
+        self._add("warning", code, message, mark, hint)
+
+    def _add(self, severity: Severity, code: str, message: str, mark: Mark, hint: str) -> bool:
+        found = self._found[severity]
+        message, hint = (f"{each[:_LONGEST]}…" if len(each) > _LONGEST else each for each in (message, hint))
+        room = len(found) < MOST_FINDINGS
+        if room:
+            found[Diagnostic(severity, code, message, hint, mark.line, mark.column, self._file)] = None
+        elif len(found) == MOST_FINDINGS:
+            sentence = f"There are more {severity}s than the {MOST_FINDINGS} that are told."
+            found[Diagnostic(severity, "too-many", sentence, "", mark.line, mark.column, self._file)] = None
+        return room
 
     @property
     def failed(self) -> bool:
         """True once there is an error."""
-        return any(each.severity == "error" for each in self._found)
+        return bool(self._found["error"])
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """All of them, in source order."""
-        return tuple(sorted(self._found, key=lambda each: (each.line, each.column, each.severity, each.code)))
+        found = [*self._found["error"], *self._found["warning"]]
+        return tuple(sorted(found, key=lambda each: (each.line, each.column, each.severity, each.code)))
+
+
+_MOST_COMPARED = 200
+"""Names that a misspelt one is compared with: each takes about 20 µs."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name most like `name`, or with all of them when there are few."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6) if len(names) <= 2000 else []
+    similar = [each for each in names if abs(len(each) - len(name)) <= 3][:_MOST_COMPARED]
+    close = difflib.get_close_matches(name, similar, n=1, cutoff=0.6)
     if close:
         return f'Did you mean "{close[0]}"?'
     if not names:

@@ -199,7 +199,7 @@ def _checking(slots: Mapping[str, str]) -> Any:
     return cel.NewEnv(pool, variables=types)
 
 
-_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
+_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
 _OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
 _FIELD_FAULT = re.compile(r"undefined field '(.*)' not found in struct 'flow\.slots'")
 _NAME_FAULT = re.compile(r"undeclared reference to '([^']*)'")
@@ -211,7 +211,8 @@ def _fault(text: str, report: str, slots: Mapping[str, str]) -> ExpressionFault:
     if not found:
         return ExpressionFault("guard-syntax", f"The expression cannot be read: {_without_code(report)}.")
     lines = text.split("\n")
-    line, column = min(int(found[1]), len(lines)), int(found[2])
+    # Both are -1 for a fault of the whole, such as too much nesting.
+    line, column = max(1, min(int(found[1]), len(lines))), max(1, int(found[2]))
     offset = min(sum(len(each) + 1 for each in lines[: line - 1]) + column - 1, len(text))
     problem = found[3]
     if overload := _OVERLOAD.match(problem):

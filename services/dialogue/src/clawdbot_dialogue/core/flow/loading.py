@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from clawdbot_dialogue.core.flow.compiling import KINDS, FlowCompiler, Names
-from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, Findings, FlowInvalid, nearest
+from clawdbot_dialogue.core.flow.diagnostics import (
+    Diagnostic,
+    Findings,
+    FlowInvalid,
+    Mark,
+    TooManyErrors,
+    nearest,
+)
 from clawdbot_dialogue.core.flow.lint import lint
-from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.flow.reading import Document, Path, read
 from clawdbot_dialogue.core.flow.shape import fit
+from clawdbot_dialogue.core.flow.source import MOST_SLOTS
 
 __all__ = ["Examination", "FlowInvalid", "check_references", "examine", "load_flow"]
 
@@ -27,26 +36,48 @@ class Examination:
     """In source order."""
 
 
-def examine(source: str, file: str) -> Examination:
+def examine(source: str | bytes, file: str) -> Examination:
     """Reads a flow's source and tells all that is wrong with it, never raising for it.
 
     Args:
-        source: YAML.
+        source: YAML; as bytes, in UTF-8.
         file: The name to show in diagnostics.
     """
     findings = Findings(file)
+    flow: Flow | None = None
+    with suppress(TooManyErrors):
+        text = source if isinstance(source, str) else _decoded(source, findings)
+        flow = None if text is None else _compiled(text, file, findings)
+    diagnostics = findings.sorted()
+    if flow is None or findings.failed:
+        return Examination(None, diagnostics)
+    return Examination(dataclasses.replace(flow, warnings=diagnostics), diagnostics)
+
+
+def _decoded(source: bytes, findings: Findings) -> str | None:
+    try:
+        return source.decode()
+    except UnicodeDecodeError as error:
+        before = source[: error.start].decode()
+        mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        message = f"The byte 0x{source[error.start]:02x} is not UTF-8."
+        findings.error("not-utf8", message, mark, "Save the file as UTF-8.")
+        return None
+
+
+def _compiled(source: str, file: str, findings: Findings) -> Flow | None:
     document = read(source, findings)
     fitted = fit(document, findings) if document else None
     if document is None or fitted is None:
-        return Examination(None, findings.sorted())
-    flow = FlowCompiler(*fitted, _names(document), findings).compile(source, file)
+        return None
+    names = _names(document)
+    if len(names.slots) > MOST_SLOTS:  # told by the shape
+        return None
+    flow = FlowCompiler(*fitted, names, findings).compile(source, file)
     # With faulty parts left out, the rest would look unreachable or unfinished.
     if not findings.failed:
         lint(flow, fitted[0], document, findings)
-    diagnostics = findings.sorted()
-    if findings.failed:
-        return Examination(None, diagnostics)
-    return Examination(dataclasses.replace(flow, warnings=diagnostics), diagnostics)
+    return flow
 
 
 def _names(document: Document) -> Names:
@@ -61,11 +92,11 @@ def _names(document: Document) -> Names:
     )
 
 
-def load_flow(source: str, file: str) -> Flow:
+def load_flow(source: str | bytes, file: str) -> Flow:
     """A flow from its source; its warnings are in `Flow.warnings`.
 
     Args:
-        source: YAML.
+        source: YAML; as bytes, in UTF-8.
         file: The name to show in diagnostics.
 
     Raises:
@@ -78,34 +109,53 @@ def load_flow(source: str, file: str) -> Flow:
 
 
 def check_references(
-    flow: Flow, flows: Collection[str], tools: Collection[str] | None = None
+    flow: Flow,
+    flows: Collection[str],
+    tools: Collection[str] | None = None,
+    models: Collection[str] | None = None,
 ) -> tuple[Diagnostic, ...]:
-    """What a flow names that is not there, as warnings: flows and tools may be brought later.
+    """What a flow names that is not there, as warnings: flows, tools and models may be brought later.
 
     Args:
         flow: The flow.
         flows: The names of all flows.
         tools: The names of all tools, where they are known.
+        models: The aliases of all models, where they are known; "backend/model" is left to the gateway.
     """
     findings = Findings(flow.file)
     document = read(flow.source, findings)
     if document is None:  # cannot be: the flow was made from it
         return findings.sorted()
-    data = document.data
-    allow = data.get("interrupts", {}).get("allow", []) if isinstance(data, dict) else []
-    for at, name in enumerate(allow):
-        if name != "cancel" and name not in flows:
-            mark, hint = document.at(("interrupts", "allow", at)), nearest(name, flows)
-            findings.warning("unknown-flow", f'There is no flow "{name}".', mark, hint)
-    for state in flow.states.values() if tools is not None else ():
-        generation = state.generation.tools if state.generation else ()
-        named: list[tuple[Path, str]] = [
-            (("states", state.name, "generate", "tools", at), each) for at, each in enumerate(generation)
-        ]
-        if state.call:
-            named.append((("states", state.name, "call", "tool"), state.call.tool))
-        for path, tool in named:
-            if tool not in (tools or ()):
-                hint = nearest(tool, tools or ())
-                findings.warning("unknown-tool", f'There is no tool "{tool}".', document.at(path), hint)
+    allow: Any = document.data
+    for at, name in enumerate(allow.get("interrupts", {}).get("allow", [])):
+        if name != "cancel":
+            _told_missing("flow", name, flows, document.at(("interrupts", "allow", at)), findings)
+    for kind, name, path in _named(flow):
+        known = tools if kind == "tool" else models
+        if known is not None and not (kind == "model" and "/" in name):
+            _told_missing(kind, name, known, document.at(path), findings)
     return findings.sorted()
+
+
+def _named(flow: Flow) -> Iterator[tuple[str, str, Path]]:
+    """The tools and models that a flow names, and where."""
+    for state in flow.states.values():
+        path: Path = ("states", state.name)
+        for place, tools, model in (
+            (path, state.tools, state.model),
+            ((*path, "generate"), *_uses(state)),
+        ):
+            yield from (("tool", tool, (*place, "tools", at)) for at, tool in enumerate(tools))
+            if model:
+                yield "model", model, (*place, "model")
+        if state.call:
+            yield "tool", state.call.tool, (*path, "call", "tool")
+
+
+def _uses(state: State) -> tuple[tuple[str, ...], str]:
+    return (state.generation.tools, state.generation.model) if state.generation else ((), "")
+
+
+def _told_missing(kind: str, name: str, known: Collection[str], mark: Mark, findings: Findings) -> None:
+    if name not in known:
+        findings.warning(f"unknown-{kind}", f'There is no {kind} "{name}".', mark, nearest(name, known))

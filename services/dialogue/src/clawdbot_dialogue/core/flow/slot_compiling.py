@@ -126,10 +126,14 @@ class SlotCompiler:
 
     def _pattern(self, pattern: str, path: Path) -> Expression | None:
         # Through CEL's `matches` the expression is RE2, so that none can take more than linear time.
-        quoted = json.dumps(f"^(?:{pattern})$", ensure_ascii=False)
+        compiler = ExpressionCompiler({"value": "string"})
+        compiled: Expression | None = None
         try:
-            compiled = ExpressionCompiler({"value": "string"}).argument(f"slots.value.matches({quoted})")
-            compiled.holds(activation({"slots": {"value": ""}}))
+            # First as it is: what only looks right inside the brackets, such as "a)|(b", is none.
+            for whole in (pattern, f"^(?:{pattern})$"):
+                quoted = json.dumps(whole, ensure_ascii=False)
+                compiled = compiler.argument(f"slots.value.matches({quoted})")
+                compiled.holds(activation({"slots": {"value": ""}}))
         except (ExpressionFault, EvaluationFailed):
             hint = "It is an RE2 regular expression: no look-around, no back-references."
             self._findings.error("bad-slot", "The pattern cannot be read.", self._document.at(path), hint)

@@ -168,7 +168,13 @@ def _enum(slot: Slot, value: object, _: date | None) -> object:
     return value
 
 
+_LONGEST_ADDRESS = 320
+"""Characters of an e-mail address or phone number that is looked at; RFC 5321 allows 64 + 1 + 255."""
+
+
 def _email(_: Slot, value: object, __: date | None) -> object:
+    if len(str(value)) > _LONGEST_ADDRESS:
+        raise SlotRefused("not_email")
     # 25 ms to import, and most flows ask for no address.
     from email_validator import EmailNotValidError, validate_email
 
@@ -179,11 +185,13 @@ def _email(_: Slot, value: object, __: date | None) -> object:
 
 
 def _phone(slot: Slot, value: object, __: date | None) -> object:
+    if len(str(value)) > _LONGEST_ADDRESS:
+        raise SlotRefused("not_phone")
     # 12 ms to import, and most flows ask for no number.
     import phonenumbers
 
     try:
-        number = phonenumbers.parse(str(value)[:100], slot.region or None)
+        number = phonenumbers.parse(str(value), slot.region or None)
     except phonenumbers.NumberParseException:
         raise SlotRefused("not_phone") from None
     if not phonenumbers.is_valid_number(number):

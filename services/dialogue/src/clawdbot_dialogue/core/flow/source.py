@@ -21,6 +21,8 @@ Duration = Annotated[
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 """Words for the person. {slot} is a gap for a slot's value, {result.key} for what a tool returned."""
 Guard = Annotated[str, Field(min_length=1, max_length=1000)]
+MOST_SLOTS = 500
+"""Slots of one flow; the message that expressions are checked against holds some thousands."""
 
 
 def _values(given: Any) -> Any:
@@ -128,8 +130,8 @@ class TimeoutSource(_Section):
     """What happens when the person is silent."""
 
     after: Duration
-    to: StateName
-    say: Text | None = None
+    to: StateName = Field(description="Where to go then.")
+    say: Text | None = Field(None, description="Said on the way.")
 
 
 class StateSource(_Section):
@@ -150,8 +152,8 @@ class StateSource(_Section):
         list[TransitionSource],
         BeforeValidator(_transitions, json_schema_input_type=list[TransitionSource] | str),
     ] = Field(default_factory=list, description="Where to go; the first that fits, in order.")
-    no_match: NoMatchSource | None = None
-    timeout: TimeoutSource | None = None
+    no_match: NoMatchSource | None = Field(None, description="What to do when the person is not understood.")
+    timeout: TimeoutSource | None = Field(None, description="What to do when the person is silent.")
     instructions: str | None = Field(
         None, description="For a model that helps to understand the person here."
     )
@@ -182,12 +184,19 @@ class FlowSource(_Section):
     triggers: list[Text] = Field(
         default_factory=list, description="What a person says to start it, in other flows."
     )
-    slots: dict[Name, SlotSource] = Field(default_factory=dict)
+    slots: Annotated[dict[Name, SlotSource], Field(max_length=MOST_SLOTS)] = Field(
+        default_factory=dict, description="What the flow wants to know."
+    )
     initial: StateName | None = Field(
         None, description="The state it starts in; the first one unless this says else."
     )
-    states: Annotated[dict[StateName, StateSource], Field(min_length=1)]
-    interrupts: InterruptsSource = Field(default_factory=lambda: InterruptsSource(resume="reask"))
+    states: Annotated[dict[StateName, StateSource], Field(min_length=1)] = Field(
+        description="Where a conversation can stand."
+    )
+    interrupts: InterruptsSource = Field(
+        default_factory=lambda: InterruptsSource(resume="reask"),
+        description="What the person may do in the middle of the flow.",
+    )
     help: Text | None = Field(None, description="Said when the person asks for help.")
     on_cancel: Text | None = Field(None, description="Said when the person cancels.")
     on_handoff: StateName | None = Field(

@@ -13,7 +13,7 @@ from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
 from clawdbot_dialogue.core.machine.effects import Understood
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.scope import refusal, show_slot
-from clawdbot_dialogue.core.machine.states import generate, resume, run
+from clawdbot_dialogue.core.machine.states import generate, pass_through, resume, run
 from clawdbot_dialogue.core.understanding.commands import Command, CommandName
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.understand import Situation, fill, set_phrase, understand
@@ -83,8 +83,7 @@ class _Hearing:
     def _look_ahead(self) -> None:
         """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
         progress = self._progress
-        if progress.state.kind not in ("collect", "generate"):
-            run(progress, self._limit)
+        pass_through(progress, self._limit)
         progress.asked = next((name for name in progress.state.collect if name not in progress.slots), "")
 
     def _situation(self) -> Situation:
@@ -156,20 +155,15 @@ class _Hearing:
         progress = self._progress
         self._say_refusals()
         if self._back:
-            progress.enter(
-                self._back_to
-            )  # so that the guards there see the correction when this flow goes on
+            # So that the guards there see the correction when this flow goes on.
+            progress.enter(self._back.state)
         progress.push(flow)
         self._look_ahead()
-        if progress.state.kind == "collect":
-            filled = len(self.commands)
+        if progress.state.kind != "generate":
             for command in fill(self._situation(), self._text, fold(self._text), self._now, free_text=False):
                 _ACTIONS[command.name](self, command)
             self._say_refusals()
-            if len(self.commands) > filled or progress.waiting_for is None:
-                run(progress, self._limit)
-        elif progress.waiting_for is None and progress.status == "active":
-            run(progress, self._limit)
+        run(progress, self._limit)
 
     def set_slot(self, command: Command) -> None:
         """The person fills, corrects or takes back a slot."""
@@ -215,25 +209,27 @@ class _Hearing:
 
     def _go_on(self) -> None:
         progress = self._progress
-        filled = any(each.accepted and each.target in progress.flow.slots for each in self.commands)
-        if progress.status != "active":
-            return  # waking up led to a person or an end before anything could be heard
         if self._back:
             self._say_refusals()
             progress.enter(self._back.state)
             run(progress, self._limit)
-        elif progress.state.kind == "generate" and not self._refusals:
-            self._to_model()
-        elif filled or (progress.state.kind == "collect" and not progress.asked):
+        elif self._waking or any(
+            each.accepted and each.target in progress.flow.slots for each in self.commands
+        ):
+            # Nothing was asked for when a conversation wakes, so there is nothing to apologise for.
             progress.misses = 0
             self._say_refusals()
             run(progress, self._limit)
-        elif progress.waiting_for is None or progress.waiting_for == "user":
+        elif progress.state.kind == "generate" and not self._refusals:
+            self._to_model()
+        else:
             self._missed()
 
     def _to_model(self) -> None:
+        """The model answers; where it has done so and the state waited for this message, the flow goes on."""
         progress = self._progress
-        transition = progress.scope.first(progress.state.next) if progress.state.wait else None
+        heard_out = progress.state.wait and progress.spoke
+        transition = progress.scope.first(progress.state.next) if heard_out else None
         if transition:
             progress.take(transition)
             run(progress, self._limit)
@@ -243,11 +239,6 @@ class _Hearing:
     def _missed(self) -> None:
         """Nothing in the message could be used."""
         progress = self._progress
-        if self._waking and not self._refusals:
-            # Nothing was asked for when it was said, so there is nothing to apologise for.
-            if progress.waiting_for is None:
-                run(progress, self._limit)
-            return
         progress.misses += 1
         no_match = progress.state.no_match
         reason = " ".join(self._refusals)

@@ -57,6 +57,7 @@ class Progress:
         self.misses = frame.misses
         self.passed = frame.passed
         self.resting = frame.resting
+        self.spoke = frame.spoke
         self._result = frame.result
         self.sealed = frame.sealed
         self._scope = None
@@ -72,6 +73,7 @@ class Progress:
             self.passed,
             self.sealed,
             self.resting,
+            self.spoke,
             self._result,
         )
 
@@ -162,12 +164,16 @@ class Progress:
     def enter(self, name: str) -> None:
         """Goes into a state and says what it says; what it does is the kinds' business."""
         self.cancel_timer()
-        if name in self.passed[: self.sealed]:
-            self.sealed = 0  # the flow itself goes back: what was called settled nothing
+        if name in self.passed:
+            position = self.passed.index(name)
+            if position < self.sealed:
+                self.sealed = 0  # the flow itself goes back: what was called settled nothing
+            self.passed = self.passed[:position]
         self.state = self.flow.states[name]
         self.asked = ""
         self.misses = 0
         self.resting = False
+        self.spoke = False
         self.waiting_for = None
         self.status = "active"
         self.handoff_queue = ""

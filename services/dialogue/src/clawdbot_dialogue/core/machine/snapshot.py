@@ -47,11 +47,13 @@ class Frame:
     misses: int = 0
     """Messages in a row that were not understood in this state."""
     passed: tuple[str, ...] = ()
-    """Collecting states gone through, the latest last: a correction goes back to one of them."""
+    """Collecting states on the way here, each once, the latest last: a correction goes back to one."""
     sealed: int = 0
     """How many of those lie before a call with effect `once`: no correction changes what is done."""
     resting: bool = False
     """True in a state that has nothing more to do: the next message starts over from the initial state."""
+    spoke: bool = False
+    """True once the model has answered in this state."""
     result: object = None
     """What the last tool of this flow returned."""
 
@@ -166,6 +168,10 @@ def _frame(stored: object, flows: FlowLookup) -> Frame:
     flow = flows(frame.flow, frame.version)
     if frame.state not in flow.states:
         raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {frame.state!r}")
+    passed: tuple[object, ...] = frame.passed
+    for name in passed:
+        if not isinstance(name, str) or name not in flow.states:
+            raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")
     for slot in (*frame.slots, *([frame.asked] if frame.asked else [])):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")

@@ -28,6 +28,16 @@ def run(progress: Progress, limit: int) -> None:
         progress.take(transition)
 
 
+def pass_through(progress: Progress, limit: int) -> None:
+    """Goes on through states that only say or choose, as far as one that does more."""
+    while progress.state.kind in ("say", "choice") and progress.steps < limit:
+        transition = progress.scope.first(progress.state.next)
+        if transition is None:
+            return
+        progress.steps += 1
+        progress.take(transition)
+
+
 def _collect(progress: Progress) -> Transition | None:
     for name in progress.state.collect:
         if name not in progress.slots:
@@ -37,7 +47,7 @@ def _collect(progress: Progress) -> Transition | None:
             return None
     name = progress.state.name
     progress.asked = ""
-    if name not in progress.passed[progress.sealed :]:
+    if name not in progress.passed:
         progress.passed = (*progress.passed, name)
     return onward(progress)
 

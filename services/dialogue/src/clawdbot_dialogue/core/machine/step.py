@@ -153,6 +153,7 @@ def _tool_returned(progress: Progress, event: ToolReturned, limit: int) -> str:
 def _generation_finished(progress: Progress, event: GenerationFinished, limit: int) -> str:
     if progress.waiting_for != event.generation_id:
         return f"{event.generation_id} is not awaited"
+    progress.spoke = True
     transition = None if progress.state.wait else progress.scope.first(progress.state.next)
     if transition is None:
         progress.wait_for_user()

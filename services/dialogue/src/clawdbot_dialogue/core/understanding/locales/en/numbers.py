@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from text_to_num import alpha2digit  # type: ignore[import-untyped]  # a compiled module without stubs
+from text_to_num import alpha2digit  # type: ignore[import-untyped]  # compiled, without stubs
 
 from clawdbot_dialogue.core.understanding.locale import Found
 

@@ -161,12 +161,18 @@ _NAME_LEAD = re.compile(
     r"|(?:put it |book it )?(?:under|in|on|for)(?: the)?(?: name)?(?: of)?|make (?:it|that))\s+",
     re.IGNORECASE,
 )
-_NAME_END = re.compile(r"[\s,.!]*(?:,?\s*(?:please|thanks|thank you))?[\s.!]*$", re.IGNORECASE)
+_NAME_END = re.compile(r"(?:^|[\s,])(?:please|thanks|thank you)$", re.IGNORECASE)
+_LONGEST_NAMING = 200
+"""Characters of a sentence that gives a name; a longer text is not one."""
 
 
 def bare_name(text: str) -> str:
     """The name in "My name is Ada Lovelace, please."."""
-    return _NAME_END.sub("", _NAME_LEAD.sub("", text.strip()))
+    text = text.strip()
+    if len(text) > _LONGEST_NAMING:
+        return text
+    name = _NAME_LEAD.sub("", text).rstrip(" \t\n,.!")
+    return _NAME_END.sub("", name).rstrip(" \t\n,.!")
 
 
 _NAMED = re.compile(

@@ -23,11 +23,11 @@ _LATER = re.compile(r"\b(?:tonight|evening|afternoon|night|dinner|supper)\b")
 _Readings = tuple[str, ...]
 
 
-def _readings(hour: int, minute: int, exact: bool, found: re.Match[str], text: str) -> _Readings:
+def _readings(hour: int, minute: int, exact: bool, found: re.Match[str], day_half: str) -> _Readings:
     if hour > 23 or minute > 59:
         return ()
     groups = found.groupdict()
-    half = _half(groups, hour, text)
+    half = _half(groups, hour, day_half)
     if half is None and (exact or hour > 12 or hour == 0):
         return (_show(hour, minute),)
     if hour > 12:
@@ -39,35 +39,41 @@ def _readings(hour: int, minute: int, exact: bool, found: re.Match[str], text: s
     return (later, morning) if hour < 7 or hour == 12 else (morning, later)
 
 
-def _half(groups: dict[str, str | None], hour: int, text: str) -> str | None:
+def _half(groups: dict[str, str | None], hour: int, day_half: str) -> str | None:
     if half := groups.get("half"):
         return half[0] + "m"
     if part := groups.get("part"):
         return "am" if part == "morning" else "pm"
     if groups.get("night"):
         return "pm" if 5 <= hour < 12 else "am"
-    if _LATER.search(text) and hour != 12:
+    # "Twelve, for dinner" is midnight as little as noon.
+    return (None if day_half == "pm" and hour == 12 else day_half) or None
+
+
+def _day_half(text: str) -> str:
+    """Which half of the day the text as a whole speaks of: "a table for tonight … at 8"."""
+    if _LATER.search(text):
         return "pm"
-    return "am" if _MORNING.search(text) else None
+    return "am" if _MORNING.search(text) else ""
 
 
 def _show(hour: int, minute: int) -> str:
     return f"{hour:02}:{minute:02}"
 
 
-def _clock(found: re.Match[str], text: str) -> _Readings:
+def _clock(found: re.Match[str], day_half: str) -> _Readings:
     exact = found["hour"].startswith("0") and len(found["hour"]) == 2
-    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found, text)
+    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found, day_half)
 
 
-def _past(found: re.Match[str], text: str) -> _Readings:
+def _past(found: re.Match[str], day_half: str) -> _Readings:
     minutes = {"half": 30, "quarter": 15, "a quarter": 15}.get(found["minutes"]) or int(found["minutes"])
     hour = int(found["hour"])
     if not 0 < minutes < 60 or hour > 23:
         return ()
     if found["way"] in ("to", "before"):
         hour, minutes = (hour - 1) % 24 or (12 if hour <= 12 else 24), 60 - minutes
-    return _readings(hour % 24, minutes, False, found, text)
+    return _readings(hour % 24, minutes, False, found, day_half)
 
 
 def _named(found: re.Match[str], _: str) -> _Readings:
@@ -101,22 +107,21 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     """The times of day that the text names, each with its readings.
 
     Args:
-        text: Folded, with digits. Days that were found before are blanked out by the caller, all but the
-        words that
-            tell the part of the day.
+        text: Folded, with digits; days that were found before are blanked out, all but the words that tell
+            the part of the day.
         asked: True when a time was asked for, so that a mere number is one.
     """
     if not _HINT.search(text):
         return []
-    whole, found = text, list[Found[tuple[str, ...]]]()
+    day_half, found = _day_half(text), list[Found[tuple[str, ...]]]()
     for pattern, reading in _SURE:
         for match in pattern.finditer(text):
             negated = text[: match.start()].endswith(("not ", "not at "))
-            if not negated and (readings := reading(match, whole)):
+            if not negated and (readings := reading(match, day_half)):
                 found.append(Found(match.start(), match.end(), readings))
                 text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
     if asked and not found:
         for pattern, reading in _ASKED:
-            bare = ((match, reading(match, whole)) for match in pattern.finditer(text))
+            bare = ((match, reading(match, day_half)) for match in pattern.finditer(text))
             found = [Found(match.start(), match.end(), readings) for match, readings in bare if readings]
     return sorted(found, key=lambda each: each.start)

@@ -1,0 +1,50 @@
+"""What happened in one step of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from clawdbot_dialogue.core.machine.effects import CallTool, Effect, Failed, Say, StateEntered, Understood
+from clawdbot_dialogue.core.machine.notes import Note
+
+
+@dataclass(slots=True)
+class Record:
+    """What was said, called, understood and entered, each in order."""
+
+    replies: list[str] = field(default_factory=list)
+    tool_calls: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    """Names; with an exclamation mark where refused."""
+    path: list[tuple[str, str]] = field(default_factory=list)
+    """(flow, state)."""
+    failures: list[str] = field(default_factory=list)
+    """Reasons that the machine declared."""
+    notes: list[Note] = field(default_factory=list)
+
+    def add(self, effects: Iterable[Effect], notes: Iterable[Note]) -> None:
+        """Writes down what a step of the machine led to."""
+        self.notes += notes
+        for effect in effects:
+            match effect:
+                case Say(text):
+                    self.replies.append(text)
+                case CallTool(_, tool, arguments, _):
+                    self.tool_calls.append((tool, arguments))
+                case Understood(commands):
+                    self.commands += [each.name if each.accepted else f"{each.name}!" for each in commands]
+                case StateEntered(flow, state):
+                    self.path.append((flow, state))
+                case Failed(reason, _):
+                    self.failures.append(reason)
+
+    def join(self, later: Record) -> None:
+        """Adds what happened after it."""
+        for name in self.__slots__:
+            getattr(self, name).extend(getattr(later, name))
+
+    @property
+    def entered(self) -> set[tuple[str, str]]:
+        """The states on the path."""
+        return set(self.path)

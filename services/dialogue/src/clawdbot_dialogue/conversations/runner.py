@@ -1,0 +1,208 @@
+"""Holds written conversations with the pure machine and says, line by line, where they went another way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from importlib import resources
+
+from clawdbot_dialogue.conversations.checking import differences
+from clawdbot_dialogue.conversations.format import Conversation, StepGiven, ToolAnswer, load_conversations
+from clawdbot_dialogue.conversations.record import Record
+from clawdbot_dialogue.core.flow.compiling import seconds
+from clawdbot_dialogue.core.flow.reading import Document
+from clawdbot_dialogue.core.flow.slots import validate_slots
+from clawdbot_dialogue.core.machine.effects import CallTool, CancelTimer, Effect, Generate, SetTimer
+from clawdbot_dialogue.core.machine.events import (
+    Event,
+    EventReceived,
+    GenerationFailed,
+    GenerationFinished,
+    Started,
+    TimerFired,
+    ToolReturned,
+    UserSaid,
+)
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
+from clawdbot_dialogue.core.machine.step import begin, step
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that was not as expected."""
+
+    line: int
+    """Of the step, in the file."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one conversation went."""
+
+    name: str
+    file: str
+    line: int
+    failures: tuple[Failure, ...]
+    entered: frozenset[tuple[str, str]] = frozenset()
+    """(flow, state) of every state that was entered: what the conversation covers."""
+
+    def render(self) -> str:
+        """For a person: one line where it passed, else a line for each failure."""
+        if not self.failures:
+            return f"ok      {self.name}"
+        lines = [f"{self.file}:{each.line}: {each.message}" for each in self.failures]
+        return "\n  ".join([f"FAILED  {self.name}", *lines])
+
+
+class _ScriptEnded(Exception):
+    """The conversation wants an answer that its file does not hold."""
+
+
+def run_conversations(source: str, file: str, flows: FlowLookup) -> list[Outcome]:
+    """Holds every conversation of a file.
+
+    Args:
+        source: The file's YAML.
+        file: The name to show in failures.
+        flows: Finds the flows that they are about.
+
+    Raises:
+        ConversationInvalid: the file cannot be read.
+        FlowNotFound: there is no such flow.
+        SlotInvalid: a conversation opens with values that do not fit.
+    """
+    parsed, document = load_conversations(source, file)
+    outcomes = []
+    for at, conversation in enumerate(parsed.conversations):
+        flow = conversation.flow or parsed.flow
+        now = conversation.now or parsed.now
+        runner = _Runner(conversation, flows, flow, now)
+        failures = tuple(_failures(runner, conversation, document, at))
+        line = document.at(("conversations", at)).line
+        outcomes.append(Outcome(conversation.name, file, line, failures, frozenset(runner.entered)))
+    return outcomes
+
+
+def shipped_conversations() -> list[tuple[str, str]]:
+    """The conversation files of the flows that come with the service, as (file name, source)."""
+    folder = resources.files("clawdbot_dialogue").joinpath("flows", "conversations")
+    files = sorted(
+        (file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name
+    )
+    return [(file.name, file.read_text(encoding="utf-8")) for file in files]
+
+
+def _failures(runner: _Runner, conversation: Conversation, document: Document, at: int) -> Iterator[Failure]:
+    record = Record()
+    for number, given in enumerate(conversation.steps):
+        line = document.at(("conversations", at, "steps", number)).line
+        try:
+            if number == 0:
+                record = runner.open()
+            if given.happens:
+                record = runner.take(given)
+        except _ScriptEnded as ended:
+            yield Failure(line, str(ended))
+            return
+        for difference in differences(given.expect, record, runner.snapshot):
+            yield Failure(line, difference)
+    for unused in runner.unused():
+        yield Failure(document.at(("conversations", at)).line, unused)
+
+
+@dataclass(slots=True)
+class _Runner:
+    """One conversation under way."""
+
+    conversation: Conversation
+    flows: FlowLookup
+    flow: str
+    now: datetime
+    snapshot: Snapshot = field(init=False)
+    entered: set[tuple[str, str]] = field(default_factory=set)
+    _timer: tuple[str, datetime] | None = None
+    _tools: dict[str, list[ToolAnswer]] = field(init=False)
+    _model: int = 0
+
+    def __post_init__(self) -> None:
+        flow = self.flows(self.flow)
+        self.snapshot = begin(flow, validate_slots(flow, self.conversation.slots, self.now.date()))
+        self._tools = {tool: list(answers) for tool, answers in self.conversation.tools.items()}
+
+    def open(self) -> Record:
+        """Starts the conversation."""
+        return self._deliver(Started())
+
+    def take(self, given: StepGiven) -> Record:
+        """Lets the step happen."""
+        if given.say is not None:
+            return self._deliver(UserSaid(given.say, self.now))
+        if given.event is not None:
+            return self._deliver(EventReceived(given.event.name, given.event.data, self.now))
+        return self._wait(seconds(given.wait)) if given.wait else Record()
+
+    def unused(self) -> Iterable[str]:
+        """Answers that nothing asked for."""
+        for tool, answers in self._tools.items():
+            if answers:
+                yield f"{tool} was to be called {len(answers)} more times"
+        if left := len(self.conversation.model) - self._model:
+            yield f"the model was to be asked {left} more times"
+
+    def _wait(self, duration: float) -> Record:
+        until = self.now + timedelta(seconds=duration)
+        record = Record()
+        while self._timer and self._timer[1] <= until:
+            timer_id, self.now = self._timer
+            self._timer = None
+            record.join(self._deliver(TimerFired(timer_id)))
+        self.now = until
+        return record
+
+    def _deliver(self, event: Event) -> Record:
+        record = Record()
+        following: Event | None = event
+        while following is not None:
+            taken = step(self.flows, self.snapshot, following)
+            self.snapshot = taken.snapshot
+            record.add(taken.effects, taken.notes)
+            self._keep_time(taken.effects)
+            following = self._answer(taken.effects[-1], record) if taken.effects else None
+        self.entered |= record.entered
+        return record
+
+    def _keep_time(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, SetTimer):
+                self._timer = (effect.timer_id, self.now + timedelta(seconds=effect.seconds))
+            elif isinstance(effect, CancelTimer):
+                self._timer = None
+
+    def _answer(self, effect: Effect, record: Record) -> Event | None:
+        """What the world gives back for the last effect of a step."""
+        if isinstance(effect, CallTool):
+            return self._tool_answer(effect)
+        if isinstance(effect, Generate):
+            return self._model_answer(effect, record)
+        return None
+
+    def _tool_answer(self, call: CallTool) -> Event:
+        answers = self._tools.get(call.tool)
+        if not answers:
+            raise _ScriptEnded(f"{call.tool} is called, and the file has no (more) answer for it")
+        answer = answers.pop(0)
+        wrong = answer.error is not None
+        result = {"error": answer.error} if wrong else answer.result
+        return ToolReturned(call.call_id, result, wrong, answer.unknown)
+
+    def _model_answer(self, request: Generate, record: Record) -> Event:
+        if self._model >= len(self.conversation.model):
+            raise _ScriptEnded("the model is asked, and the file has no (more) answer from it")
+        answer = self.conversation.model[self._model]
+        self._model += 1
+        if answer.error is not None:
+            return GenerationFailed(request.generation_id, answer.error, "as the conversation says")
+        record.replies.append(answer.text)
+        return GenerationFinished(request.generation_id, answer.text)
