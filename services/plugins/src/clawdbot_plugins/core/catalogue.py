@@ -107,7 +107,10 @@ class Snapshot:
 
     def tools_of(self, plugin: str) -> Mapping[str, Tool]:
         """The tools of one plugin, or of all where the name is empty. PluginNotFound for an unknown name."""
-        return {tool.name: tool for tool in self.plugin(plugin).tools} if plugin else self.tools
+        if not plugin:
+            return self.tools
+        wanted = self.plugin(plugin).name
+        return {name: tool for name, tool in self.tools.items() if tool.plugin == wanted}
 
     def tool(self, name: str) -> Tool:
         """The tool of that full name.

@@ -1,0 +1,155 @@
+"""The plugin service on a real host, with the shipped plugins and any that a test defines with the SDK."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from clawdbot.plugins.v1 import hook_service_pb2, tool_service_pb2
+from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceStub
+from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceStub
+from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
+from clawdbot_plugin_sdk import Plugin
+from clawdbot_plugins.discovery import installed
+from clawdbot_plugins.settings import PluginsSettings
+from clawdbot_plugins.wiring import build
+from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.host import Host
+from google.protobuf.json_format import MessageToDict
+
+from tests.support.plugin_core import Clock
+
+__all__ = ["Client", "Clock", "Served", "plugins_settings", "serving"]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What discovery sees of an entry point."""
+
+    name: str
+    plugin: Any
+    value: str = "tests:plugin"
+
+    def load(self) -> Any:
+        return self.plugin
+
+
+class Client:
+    """The three services over one channel, with plain Python in and out."""
+
+    def __init__(self, channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...] = ()) -> None:
+        self.tools = ToolServiceStub(channel)
+        self.plugins = PluginServiceStub(channel)
+        self.hooks = HookServiceStub(channel)
+        self._metadata = metadata
+
+    def call(
+        self, tool: str, request_id: str = "", context: Mapping[str, str] | None = None, **arguments: Any
+    ):
+        """The running call."""
+        request = tool_service_pb2.InvokeToolRequest(tool=tool, request_id=request_id)
+        request.context.MergeFrom(tool_service_pb2.InvocationContext(**(context or {})))
+        request.arguments.update(arguments)
+        return self.tools.InvokeTool(request, timeout=20, metadata=self._metadata)
+
+    async def events(
+        self, tool: str, *given: Any, **options: Any
+    ) -> list[tool_service_pb2.InvokeToolResponse]:
+        """Everything that a call tells."""
+        return [event async for event in self.call(tool, *given, **options)]
+
+    async def result(self, tool: str, *given: Any, **options: Any) -> tool_service_pb2.ToolOutcome:
+        """What a call comes to."""
+        *_, last = await self.events(tool, *given, **options)
+        assert last.WhichOneof("event") == "result"
+        return last.result
+
+    async def structured(self, tool: str, *given: Any, **options: Any) -> dict[str, Any]:
+        """The data of a call that went well."""
+        result = await self.result(tool, *given, **options)
+        assert not result.is_error, result
+        return MessageToDict(result.structured)
+
+    async def fault(self, tool: str, *given: Any, **options: Any) -> RemoteFault:
+        """How a call fails."""
+        try:
+            events = await self.events(tool, *given, **options)
+        except grpc.aio.AioRpcError as error:
+            return fault_of(error)
+        raise AssertionError(f"it did not fail: {events}")
+
+    async def gate(self, point: str, **named: Any) -> hook_service_pb2.GateResponse:
+        subject = hook_service_pb2.HookSubject(point=point, **named)
+        return await self.hooks.Gate(
+            hook_service_pb2.GateRequest(subject=subject), timeout=20, metadata=self._metadata
+        )
+
+    async def observe(self, point: str, facts: Mapping[str, Any] | None = None, **named: Any) -> int:
+        subject = hook_service_pb2.HookSubject(point=point, **named)
+        subject.facts.update(facts or {})
+        request = hook_service_pb2.ObserveRequest(subject=subject)
+        return (await self.hooks.Observe(request, timeout=20, metadata=self._metadata)).dropped
+
+
+class Served:
+    """A running service."""
+
+    def __init__(self, host: Host, channel: grpc.aio.Channel) -> None:
+        self.host = host
+        self.channel = channel
+        self.client = Client(channel)
+
+    @property
+    def inside(self) -> Client:
+        """The same service without a socket."""
+        return Client(self.host.channel())
+
+    def with_key(self, key: str) -> Client:
+        """A caller who shows a key."""
+        return Client(self.channel, (("authorization", f"Bearer {key}"),))
+
+
+def plugins_settings(state: Path, *plugins: Any, **sections: Any) -> PluginsSettings:
+    """Settings on any free port, metrics off, the sections laid over."""
+    server = {"port": 0, **sections.pop("server", {})}
+    telemetry = {"metrics_port": None, **sections.pop("telemetry", {})}
+    return PluginsSettings.model_validate(
+        {"server": server, "telemetry": telemetry, "state_dir": state, "plugins": plugins, **sections}
+    )
+
+
+def entry_points(*plugins: Plugin) -> dict[str, Any]:
+    """The shipped plugins and these, as if all were installed."""
+    return {**installed(), **{each.name: Installed(each.name, each) for each in plugins}}
+
+
+@asynccontextmanager
+async def serving(
+    state: Path, *plugins: Any, clock: Callable[[], float] = time.time, **sections: Any
+) -> AsyncIterator[Served]:
+    """The service in this loop.
+
+    Args:
+        state: its state directory.
+        plugins: SDK plugins, or entries as in the configuration; on besides the default ones.
+        clock: the service's.
+        sections: further settings.
+    """
+    defined = [each for each in plugins if isinstance(each, Plugin)]
+    listed = [each.name if isinstance(each, Plugin) else each for each in plugins]
+    settings = plugins_settings(state, *listed, **sections)
+    host = Host(settings)
+    try:
+        host.add(build(settings, peers=None, clock=clock, available=entry_points(*defined)))  # type: ignore[arg-type]
+        await host.start()
+        await host.ready()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port}") as channel:
+            yield Served(host, channel)
+    finally:
+        await host.stop(0)

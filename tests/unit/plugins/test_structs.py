@@ -1,0 +1,97 @@
+"""Structs on the wire are plain values inside, and back."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from clawdbot_plugins.core.structs import DEEPEST, canonical, plain, struct
+from clawdbot_servicekit.faults import InvalidRequest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from hypothesis import given
+from hypothesis import strategies as st
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+NUMBERS = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=20,
+)
+OBJECTS = st.dictionaries(TEXT, VALUES, max_size=5)
+
+
+@given(OBJECTS)
+def test_what_goes_in_comes_out(values):
+    assert plain(struct(values), "arguments") == values
+
+
+@given(OBJECTS)
+def test_a_struct_says_the_same_as_the_librarys_own_would(values):
+    theirs = Struct()
+    theirs.update(values)
+    assert MessageToDict(struct(values)) == MessageToDict(theirs)
+
+
+def test_whole_numbers_are_ints_and_others_are_not():
+    read = plain(struct({"a": 4.0, "b": 4.5, "c": 2.0**60, "d": -0.0}), "arguments")
+    assert {key: type(value) for key, value in read.items()} == {"a": int, "b": float, "c": float, "d": int}
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_does_not_have_is_refused_with_its_path(number):
+    sent = Struct()
+    sent.update({"guests": [{"age": 3}, {"age": number}]})
+    with pytest.raises(InvalidRequest) as caught:
+        plain(sent, "arguments")
+    (violation,) = caught.value.violations
+    assert violation.field == "arguments.guests[1].age"
+
+
+def test_a_path_with_a_huge_key_is_cut():
+    sent = Struct()
+    sent.update({"k" * 100_000: math.nan})
+    with pytest.raises(InvalidRequest) as caught:
+        plain(sent, "arguments")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 10**400, object(), b"bytes", {1: "key"}, {1, 2}])
+def test_what_json_does_not_have_cannot_be_sent(value):
+    with pytest.raises(ValueError, match="JSON|double"):
+        struct({"inner": [value]})
+
+
+def nested(levels: int) -> dict[str, object]:
+    value: object = 1
+    for level in range(levels):
+        value = [value] if level % 2 else {"x": value}
+    return {"x": value}
+
+
+def test_the_deepest_value_can_still_be_read_by_the_other_side():
+    sent = struct(nested(DEEPEST - 1))
+    assert Struct.FromString(sent.SerializeToString()) == sent
+
+
+def test_a_deeper_value_cannot_be_sent():
+    endless: dict[str, object] = {}
+    endless["self"] = endless
+    for value in (nested(DEEPEST), nested(200), endless):
+        with pytest.raises(ValueError, match="levels"):
+            struct(value)
+
+
+@given(OBJECTS, st.randoms())
+def test_the_order_of_keys_does_not_matter_to_the_canonical_form(values, chance):
+    keys = list(values)
+    chance.shuffle(keys)
+    assert canonical({key: values[key] for key in keys}) == canonical(values)
+
+
+def test_different_values_differ_in_the_canonical_form():
+    texts = {
+        canonical(each) for each in ({"a": 1}, {"a": "1"}, {"a": None}, {"a": [1]}, {"b": 1}, {}, {"a": True})
+    }
+    assert len(texts) == 7
