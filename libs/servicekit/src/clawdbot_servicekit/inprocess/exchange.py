@@ -35,7 +35,8 @@ class Exchange:
 
     __slots__ = (
         *("_answer", "_callbacks", "_limit", "_loop", "_timer", "_waiting", "_waiting_initial"),
-        *("cancelled_here", "deadline", "initial", "metadata", "replies", "requests", "status", "task"),
+        *("cancelled_here", "deadline", "initial", "metadata", "replies", "requests", "single"),
+        *("status", "task"),
     )
 
     def __init__(
@@ -58,6 +59,8 @@ class Exchange:
         """The server's initial metadata, once it has sent them."""
         self.status: Status | None = None
         """How the call has ended for the client."""
+        self.single = False
+        """Whether the client takes one reply and the status in one."""
         self.cancelled_here = False
         """Whether the client has cancelled it."""
         self.task: asyncio.Task[None] | None = None
@@ -167,7 +170,7 @@ class Exchange:
             self.replies.push(message)
         self.replies.end()
         self.requests.tear()
-        if self.replies.empty and self.status is None:
+        if (self.replies.empty or self.single) and self.status is None:
             self._end(status)
 
     def _fitting(self, message: bytes) -> None:

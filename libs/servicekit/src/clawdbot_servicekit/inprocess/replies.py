@@ -9,7 +9,8 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from clawdbot_servicekit.inprocess.calls import STYLES_MIXED, InProcessCall
+from clawdbot_servicekit.inprocess.calls import STYLES_MIXED, Deserialize, InProcessCall, Serialize
+from clawdbot_servicekit.inprocess.exchange import Exchange
 
 FORGOTTEN: Final = "Cancelled upon garbage collection!"
 """As gRPC says it."""
@@ -21,22 +22,25 @@ class OneReply(InProcessCall):
     _reply: Any = None
     _taken = False
 
+    def __init__(self, exchange: Exchange, serialize: Serialize, deserialize: Deserialize) -> None:
+        super().__init__(exchange, serialize, deserialize)
+        exchange.single = True
+
     def __await__(self) -> Generator[Any, None, Any]:
         return self._result().__await__()
 
     async def _result(self) -> Any:
-        if not self._taken:
+        if not self.done():
             try:
-                message = await self._exchange.receive()
+                await self._exchange.ended()
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-            if self._taken:
-                return self._reply  # somebody else awaits it, too, and was first
-            await self._raise_for_status()
-            self._taken = True
-            self._reply = None if message is None else self._decoded(message)
         await self._raise_for_status()
+        if not self._taken:
+            self._taken = True
+            message = await self._exchange.replies.pop()
+            self._reply = None if message is None else self._decoded(message)
         return self._reply
 
 

@@ -34,7 +34,8 @@ async def serve(handler: Any, exchange: Exchange, caller: Caller, method: str) -
     except grpc.aio.AbortError:
         return
     except asyncio.CancelledError:
-        exchange.answer(STRAY)
+        if exchange.status is None:
+            exchange.answer(STRAY)
     except Exception as error:  # noqa: BLE001 - logged and told, as by grpc.aio's server
         if exchange.status is None:
             structlog.get_logger(__name__).exception("unexpected_error_in_servicer", method=method)

@@ -1,0 +1,242 @@
+"""Calls with many requests, many replies or both: order, styles, half-close, early ends, back-pressure."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import grpc.aio
+import pytest
+
+from tests.contract.channel.far import FLOOD, FLOOD_SIZE, text
+
+EOF = grpc.aio.EOF
+
+
+async def values(replies):
+    return [each.value async for each in replies]
+
+
+async def settled(value):
+    """The value when it has not changed for a while: whoever changes it stands still."""
+    last, same = value(), 0
+    async with asyncio.timeout(20):
+        while same < 20:
+            await asyncio.sleep(0.01)
+            same = same + 1 if value() == last else 0
+            last = value()
+    return last
+
+
+async def numbers(count):
+    for each in range(count):
+        yield text(str(each))
+
+
+class ReplyStreams:
+    @pytest.mark.parametrize("method", ["Count", "CountByWriting"])
+    @pytest.mark.parametrize("count", [0, 1, 100])
+    async def test_replies_come_in_order_to_an_iteration(self, stub, method, count):
+        call = getattr(stub, method)(text(str(count)))
+        assert await values(call) == [str(each) for each in range(count)]
+        assert (call.done(), await call.code()) == (True, grpc.StatusCode.OK)
+
+    @pytest.mark.parametrize("method", ["Count", "CountByWriting"])
+    async def test_replies_come_in_order_to_reads_and_eof_after_them(self, stub, method):
+        call = getattr(stub, method)(text("3"))
+        assert [await call.read() for _ in range(5)] == [text("0"), text("1"), text("2"), EOF, EOF]
+
+    async def test_iterating_twice_goes_on_where_it_was(self, stub):
+        call = stub.Count(text("4"))
+        assert await anext(aiter(call)) == text("0")
+        assert await anext(aiter(call)) == text("1")
+        assert await values(call) == ["2", "3"]
+
+    async def test_reading_and_iterating_do_not_mix(self, stub):
+        call = stub.CountAndWait(text("2"))
+        await call.read()
+        with pytest.raises(grpc.aio.UsageError):
+            aiter(call)
+        call.cancel()
+        call = stub.CountAndWait(text("2"))
+        aiter(call)
+        with pytest.raises(grpc.aio.UsageError):
+            await call.read()
+        call.cancel()
+
+    async def test_an_abort_comes_after_the_replies_before_it(self, stub):
+        call = stub.CountAndAbort(text("3"))
+        replies = aiter(call)
+        assert [(await anext(replies)).value for _ in range(3)] == ["0", "1", "2"]
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(replies)
+        assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "lost")
+        assert caught.value.trailing_metadata()["x-last"] == "2"
+        assert await call.code() == grpc.StatusCode.DATA_LOSS
+
+    async def test_an_exception_comes_after_the_replies_before_it(self, stub):
+        call = stub.CountAndRaise(text("2"))
+        assert [await call.read(), await call.read()] == [text("0"), text("1")]
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError, match="Unexpected <class 'ValueError'>: broken"):
+                await call.read()
+
+    async def test_the_status_is_not_known_before_the_replies_are_read(self, stub):
+        call = stub.Count(text("3"))
+        ended = asyncio.ensure_future(call.code())
+        first = await call.read()
+        assert not ended.done()
+        assert [first.value, *[(await call.read()).value for _ in range(2)]] == ["0", "1", "2"]
+        assert await call.read() is EOF
+        assert await ended == grpc.StatusCode.OK
+
+    async def test_replies_that_are_there_can_be_read_while_the_servicer_goes_on(self, stub, far):
+        call = stub.CountAndWait(text("2"))
+        await far.begun.wait()
+        assert [await call.read(), await call.read()] == [text("0"), text("1")]
+        assert not call.done()
+        call.cancel()
+
+
+class RequestStreams:
+    @pytest.mark.parametrize("method", ["Join", "JoinByReading"])
+    async def test_requests_arrive_in_order_from_any_source(self, stub, method):
+        call = getattr(stub, method)
+        expected = text(",".join(str(each) for each in range(50)))
+        assert await call(numbers(50)) == expected
+        assert await call(text(str(each)) for each in range(50)) == expected
+        assert await call([text(str(each)) for each in range(50)]) == expected
+        written = call()
+        for each in range(50):
+            await written.write(text(str(each)))
+        await written.done_writing()
+        await written.done_writing()
+        assert await written == expected
+        assert await written == expected
+
+    @pytest.mark.parametrize("method", ["Join", "JoinByReading"])
+    async def test_no_requests_at_all(self, stub, method):
+        assert await getattr(stub, method)(iter(())) == text("")
+
+    async def test_nothing_can_be_written_after_done_writing(self, stub):
+        call = stub.Join()
+        await call.write(text("1"))
+        await call.done_writing()
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(text("2"))
+        assert await call == text("1")
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(text("3"))
+        await call.done_writing()
+
+    async def test_an_iterator_and_writing_do_not_mix(self, stub):
+        call = stub.Join(numbers(1))
+        with pytest.raises(grpc.aio.UsageError):
+            await call.write(text("2"))
+        with pytest.raises(grpc.aio.UsageError):
+            await call.done_writing()
+        assert await call == text("0")
+
+    async def test_a_servicer_may_answer_before_the_requests_end(self, stub):
+        call = stub.First()
+        await call.write(text("1"))
+        assert await call == text("1")
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(text("2"))
+        await call.done_writing()
+
+    async def test_an_iterator_that_fails_cancels_the_call(self, stub):
+        async def broken():
+            yield text("1")
+            raise ValueError
+
+        call = stub.Join(broken())
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert call.cancelled()
+        assert await call.details() == "Locally cancelled by application!"
+
+
+class Talks:
+    @pytest.mark.parametrize("method", ["Talk", "TalkByReading"])
+    async def test_both_sides_take_turns(self, stub, method):
+        call = getattr(stub, method)()
+        for word in ("one", "two"):
+            await call.write(text(word))
+            assert await call.read() == text(f"re: {word}")
+        await call.done_writing()
+        assert [await call.read(), await call.read()] == [text("bye"), EOF]
+
+    @pytest.mark.parametrize("method", ["Talk", "TalkByReading"])
+    async def test_an_iterator_goes_out_while_replies_come_in(self, stub, method):
+        assert await values(getattr(stub, method)(numbers(30))) == [*(f"re: {n}" for n in range(30)), "bye"]
+
+    async def test_the_servicer_may_end_it_while_the_caller_still_talks(self, stub):
+        call = stub.TalkUntilStop()
+        await call.write(text("one"))
+        await call.write(text("stop"))
+        assert await values(call) == ["re: one"]
+        assert await call.code() == grpc.StatusCode.OK
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(text("more"))
+
+    async def test_a_hundred_talks_at_once_do_not_mix(self, stub):
+        async def talk(name):
+            call, found = stub.Talk(), []
+            for each in range(10):
+                await call.write(text(f"{name}-{each}"))
+                found.append((await call.read()).value)
+            call.cancel()
+            return found
+
+        talks = await asyncio.gather(*(talk(name) for name in range(100)))
+        assert talks == [[f"re: {name}-{each}" for each in range(10)] for name in range(100)]
+
+
+class BackPressure:
+    async def test_a_reader_that_does_not_read_stalls_the_servicer_and_loses_nothing(self, stub, far):
+        call = stub.Flood(text(""))
+        first = await call.read()
+        stalled = await settled(lambda: far.written)
+        assert stalled < FLOOD - 10
+        rest = [(await call.read()).value[:6] for _ in range(FLOOD - 1)]
+        assert [first.value[:6], *rest] == [f"{each:06}" for each in range(FLOOD)]
+        assert await call.read() is EOF
+
+    async def test_a_servicer_that_does_not_read_stalls_the_caller_and_loses_nothing(self, stub, far):
+        sent = 0
+
+        async def flood():
+            nonlocal sent
+            for _ in range(FLOOD):
+                yield text("x" * FLOOD_SIZE)
+                sent += 1
+
+        call = stub.Deaf(flood())
+        await far.begun.wait()
+        assert await settled(lambda: sent) < FLOOD - 10
+        far.ended.set()
+        assert await call == text(str(FLOOD))
+
+    async def test_a_stalled_servicer_is_cancelled_with_the_call(self, stub, far):
+        call = stub.Flood(text(""))
+        await call.read()
+        await settled(lambda: far.written)
+        call.cancel()
+        async with asyncio.timeout(5):
+            await far.ended.wait()
+
+    async def test_a_writer_that_is_stalled_ends_with_the_call(self, stub, far):
+        call = stub.Deaf(timeout=0.5)
+
+        async def write():
+            while True:
+                await call.write(text("x" * FLOOD_SIZE))
+
+        writing = asyncio.ensure_future(write())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(5):
+            with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
+                await writing
