@@ -207,6 +207,9 @@ class Inbox:
         second = await store.accept_turn(new_turn(work.session, "more"), OTHER, 100.0)
         assert (second.number, second.work) == (2, None)
         assert second.inbox.turn.status == TURN_STATUS_ACCEPTED
+        wish = await store.accept_turn(new_turn(work.session, cancel_on_disconnect=True), BID, 100.0)
+        assert wish.inbox.cancel_on_disconnect
+        assert not second.inbox.cancel_on_disconnect
         following = await store.commit(commit(work))
         assert following.turn.number == 2
         assert following.attempts == 1

@@ -1,1 +1,1 @@
-"""The domain of the dialogue service: flows, understanding, the machine, sessions. No transport, no database."""
+"""The domain of the dialogue service: flows, understanding, the machine, sessions, turns. No transport."""

@@ -3,6 +3,7 @@
 DialogueFault
 ├── SessionNotFound         no such session, or another tenant's
 ├── TurnNotFound            no such turn in this session
+├── FlowUnknown             no such flow, or not in that version
 ├── SessionEnded            the flow has reached its end
 ├── SessionBusy             a turn runs and the caller did not want to wait
 ├── SessionQuarantined      what is stored of this session cannot be read
@@ -35,6 +36,17 @@ class TurnNotFound(DialogueFault):
         self.session_id = session_id
         self.turn = turn
         super().__init__(f"{turn} in {session_id}")
+
+
+class FlowUnknown(DialogueFault):
+    """There is no such flow, or not in that version."""
+
+    def __init__(self, flow: str, hint: str = "") -> None:
+        self.flow = flow
+        """With its version, where one was asked for."""
+        self.hint = hint
+        """Empty, or a space and a sentence."""
+        super().__init__(flow)
 
 
 class SessionEnded(DialogueFault):

@@ -144,9 +144,7 @@ class SqliteSessionStore:
         """See SessionStore."""
         row = _new_row(new)
         found = await self._write(lambda db: sqlite_turns.accept(db, row, bid, now))
-        return await self._readable(
-            new.session_id, lambda: sqlite_decoding.accepted(new.session_id, found, new.turn)
-        )
+        return await self._readable(new.session_id, lambda: sqlite_decoding.accepted(found, new))
 
     async def find_turn(
         self, tenant: str, session_id: str, *, number: int = 0, request_id: str = ""
@@ -242,9 +240,7 @@ class SqliteSessionStore:
         found = await self._write(lambda db: sqlite_turns.fire(db, timer, row, bid, now))
         if found is None:
             return None
-        return await self._readable(
-            new.session_id, lambda: sqlite_decoding.accepted(new.session_id, found, new.turn)
-        )
+        return await self._readable(new.session_id, lambda: sqlite_decoding.accepted(found, new))
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._writer is None:

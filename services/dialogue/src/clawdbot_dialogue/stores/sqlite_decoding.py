@@ -8,7 +8,15 @@ from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_FAILED, Turn, TurnError
 from google.protobuf.message import DecodeError
 
 from clawdbot_dialogue.core.sessions.ids import turn_id
-from clawdbot_dialogue.core.sessions.records import Accepted, Claim, Finished, InboxTurn, Stop, Work
+from clawdbot_dialogue.core.sessions.records import (
+    Accepted,
+    Claim,
+    Finished,
+    InboxTurn,
+    NewTurn,
+    Stop,
+    Work,
+)
 from clawdbot_dialogue.stores import shaping
 from clawdbot_dialogue.stores.packing import unpack
 from clawdbot_dialogue.stores.sqlite_rows import AcceptedRow, FinishedRow, TurnRow, WorkRow
@@ -76,12 +84,13 @@ def work(session_id: str, row: WorkRow) -> Work:
     )
 
 
-def accepted(session_id: str, row: AcceptedRow, new: Turn) -> Accepted:
+def accepted(row: AcceptedRow, new: NewTurn) -> Accepted:
     """What became of an input.
 
     Raises:
         DecodeError: what is stored of the session cannot be read.
     """
+    session_id = new.session_id
     if row.known is not None:
         return Accepted(
             row.number,
@@ -92,6 +101,9 @@ def accepted(session_id: str, row: AcceptedRow, new: Turn) -> Accepted:
     return Accepted(
         row.number,
         work=work(session_id, row.work) if row.work else None,
-        inbox=InboxTurn(shaping.accepted(new, session_id, row.number)),
+        inbox=InboxTurn(
+            shaping.accepted(new.turn, session_id, row.number),
+            cancel_on_disconnect=new.cancel_on_disconnect,
+        ),
         stopped=row.stopped,
     )

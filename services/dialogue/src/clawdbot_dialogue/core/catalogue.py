@@ -1,0 +1,63 @@
+"""Flows for callers: listed, shown, and checked against the flows and tools that there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
+from clawdbot_dialogue.core.flow.loading import Examination, check_references, examine
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.sessions.sessions import flow_unknown
+from clawdbot_dialogue.core.turns.ports import ToolBox, ToolRefused
+
+
+class FlowCatalogue:
+    """What callers may know of flows."""
+
+    def __init__(self, flows: FlowLibrary, tools: ToolBox) -> None:
+        self._flows = flows
+        self._tools = tools
+
+    def page(self, size: int, after: str) -> tuple[Sequence[Flow], str | None]:
+        """At most `size` flows by name, after that one, and where the next page begins."""
+        following = [flow for flow in self._flows.list() if flow.name > after]
+        shown = following[:size]
+        return shown, shown[-1].name if len(following) > size else None
+
+    def get(self, name: str, version: int) -> Flow:
+        """A flow, the newest version for 0. FlowUnknown where there is none."""
+        try:
+            return self._flows.get(name, version or None)
+        except FlowNotFound as missing:
+            raise flow_unknown(missing, self._flows) from None
+
+    async def examine(self, source: str, file: str) -> Examination:
+        """All that is wrong with a source, what it names that is not there included."""
+        # Compiling takes milliseconds, for a hostile source more: not on the loop.
+        found = await asyncio.to_thread(examine, source, file)
+        if found.flow is None:
+            return found
+        known = await self._known(sorted(tools_of(found.flow)))
+        flows = {*(flow.name for flow in self._flows.list()), found.flow.name}
+        missing = check_references(found.flow, flows, known)
+        told = sorted({*found.diagnostics, *missing}, key=lambda each: (each.line, each.column, each.code))
+        return Examination(found.flow, tuple(told))
+
+    async def _known(self, names: Sequence[str]) -> set[str] | None:
+        """Those of the tools that there are; None where that cannot be learnt."""
+        try:
+            return set(await self._tools.tools(names)) if names else set()
+        except ToolRefused:
+            return None
+
+
+def tools_of(flow: Flow) -> set[str]:
+    """Every tool that a flow names."""
+    named = {tool for state in flow.states.values() for tool in state.tools}
+    for state in flow.states.values():
+        if state.generation is not None:
+            named |= {*state.generation.tools}
+        if state.call is not None:
+            named.add(state.call.tool)
+    return named

@@ -1,0 +1,66 @@
+"""Page sizes and page tokens (AIP-158). A token says of which list it is, and where the next page begins."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+from clawdbot_servicekit.faults import InvalidRequest
+
+USUAL: Final = 50
+LARGEST: Final = 500
+
+
+def size_of(given: int) -> int:
+    """How many items a page has: the usual number for 0, never more than the largest.
+
+    Raises:
+        InvalidRequest: it is negative.
+    """
+    if given < 0:
+        raise InvalidRequest.of("page_size", "must not be negative.")
+    return min(given or USUAL, LARGEST)
+
+
+def token(of: str, place: str | int | None) -> str:
+    """The token of a list's page that begins at a place; empty where there is none.
+
+    Args:
+        of: the list's name: a token of another one is refused.
+        place: where the page begins, as the list itself counts.
+    """
+    if place is None:
+        return ""
+    return base64.urlsafe_b64encode(f"{of}:{place}".encode()).decode().rstrip("=")
+
+
+def text_place(of: str, given: str) -> str:
+    """The place that a token names; empty for the first page.
+
+    Raises:
+        InvalidRequest: it is not a token of this list.
+    """
+    if not given:
+        return ""
+    try:
+        padded = given + "=" * (-len(given) % 4)
+        name, mark, place = base64.b64decode(padded, altchars=b"-_", validate=True).decode().partition(":")
+    except ValueError:
+        name, mark, place = "", "", ""
+    if name != of or not mark or not place:
+        raise InvalidRequest.of("page_token", "is not a token that a page of this list gave.")
+    return place
+
+
+def number_place(of: str, given: str) -> int | None:
+    """The place that a token names, where the list counts; None for the first page.
+
+    Raises:
+        InvalidRequest: it is not a token of this list.
+    """
+    place = text_place(of, given)
+    if not place:
+        return None
+    if not (place.isascii() and place.isdecimal() and len(place) < 19):
+        raise InvalidRequest.of("page_token", "is not a token that a page of this list gave.")
+    return int(place)

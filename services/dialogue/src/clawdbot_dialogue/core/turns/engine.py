@@ -1,0 +1,373 @@
+"""The turn engine: puts inputs in inboxes, has their turns done, lets them be followed and cancelled.
+
+A turn is the engine's, not its caller's: it goes on when the caller's time is up or the caller goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import structlog
+from clawdbot.common.v1.message_pb2 import Message
+from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, Event, Turn
+from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
+from clawdbot_servicekit.caller import Caller, enter_caller
+from clawdbot_servicekit.faults import NotReady
+
+from clawdbot_dialogue.core.failures import DialogueFault, SessionNotFound, StoreUnavailable, TurnNotFound
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup
+from clawdbot_dialogue.core.sessions.records import (
+    Bid,
+    Claim,
+    Commit,
+    Double,
+    DueTimer,
+    Finished,
+    FoundTurn,
+    InboxTurn,
+    NewTurn,
+    Stop,
+    Work,
+)
+from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.sessions.view import stamp
+from clawdbot_dialogue.core.turns.caretaker import Caretaker
+from clawdbot_dialogue.core.turns.following import Following, TurnName
+from clawdbot_dialogue.core.turns.generation import Means
+from clawdbot_dialogue.core.turns.inputs import digest_of, timer_fired
+from clawdbot_dialogue.core.turns.live import LiveTurns
+from clawdbot_dialogue.core.turns.notices import notices
+from clawdbot_dialogue.core.turns.ports import ModelGateway, Owners, ToolBox, TurnHooks, TurnLimits
+from clawdbot_dialogue.core.turns.record import TurnRecord
+from clawdbot_dialogue.core.turns.runner import Run, SessionRunner
+from clawdbot_dialogue.core.turns.tasks import Tasks
+
+_log = structlog.get_logger(__name__)
+
+STOPS = {Double.INTERRUPT: Stop.CANCEL, Double.ROLLBACK: Stop.ROLLBACK}
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWish:
+    """An input that a caller has for a session."""
+
+    tenant: str
+    session_id: str
+    input: Message | Event
+    request_id: str = ""
+    double: Double = Double.ENQUEUE
+    cancel_on_disconnect: bool = False
+
+
+class TurnEngine:
+    """Does turns. Start it in the loop that uses it, and stop it there."""
+
+    def __init__(
+        self,
+        *,
+        store: SessionStore,
+        flows: FlowLookup,
+        gateway: ModelGateway,
+        tools: ToolBox,
+        hooks: TurnHooks,
+        owners: Owners,
+        limits: TurnLimits,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._hooks = hooks
+        self._owners = owners
+        self._limits = limits
+        self._clock = clock
+        self._live = LiveTurns()
+        self._runs: dict[str, Run] = {}
+        self._runner = SessionRunner(
+            Means(store, gateway, tools, limits), flows, self._live, clock, self._committed
+        )
+        self._caretaker = Caretaker(self, store, owners, clock, limits.claim)
+        self._tasks = Tasks()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # Life
+
+    async def start(self) -> None:
+        """Begins to take turns over that were left undone, and to fire timers."""
+        await self._tasks.start()
+        self._tasks.spawn(self._caretaker.run())
+
+    async def stop(self) -> None:
+        """Lets turns under way end for a moment; leaves the rest in the inbox, for whoever comes next."""
+        if not self._tasks.running:
+            return
+        self._caretaker.rest()
+        try:
+            async with asyncio.timeout(self._limits.grace):
+                await self._idle.wait()
+        except TimeoutError:
+            _log.warning("turns_left", sessions=len(self._runs))
+        held = [run.claim for run in self._runs.values()]
+        await self._tasks.stop()
+        if held:
+            try:
+                await self._store.release(held)
+            except StoreUnavailable as fault:
+                _log.warning("claims_not_released", reason=fault.explanation)
+
+    def check(self) -> None:
+        """Raises NotReady when turns would be accepted and not done."""
+        if not self._tasks.running:
+            raise NotReady("the turn engine", "it does not run")
+
+    # For callers
+
+    async def send(self, wish: TurnWish) -> Finished:
+        """Accepts an input and waits for the end of its turn. Errors as for `accept`."""
+        following = await self.accept(wish)
+        try:
+            return await following.result()
+        finally:
+            self._leave(following)
+
+    async def stream(self, wish: TurnWish) -> AsyncGenerator[StreamTurnResponse, None]:
+        """Accepts an input and gives its turn's events from the first on. Errors as for `accept`."""
+        following = await self.accept(wish)
+        try:
+            async with aclosing(following.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._leave(following)
+
+    async def accept(self, wish: TurnWish) -> Following:
+        """Puts an input in the inbox, or finds the turn that its request_id names. End with `leave`.
+
+        Raises:
+            SessionNotFound, SessionEnded, SessionQuarantined, SessionBusy, InboxFull, RequestIdReused,
+            StoreUnavailable, ShuttingDown: nothing was accepted.
+            Whatever the hooks refuse with.
+        """
+        turn = Turn(request_id=wish.request_id, create_time=stamp(self._clock()))
+        if isinstance(wish.input, Message):
+            turn.input.CopyFrom(wish.input)
+        else:
+            turn.input_event.CopyFrom(wish.input)
+        new = NewTurn(
+            wish.tenant,
+            wish.session_id,
+            turn,
+            digest_of(turn),
+            wish.double,
+            wish.cancel_on_disconnect,
+            self._limits.inbox,
+        )
+        try:
+            await self._hooks.gate(HookSubject(point="before_turn", session_id=wish.session_id))
+        except Exception:
+            # A retry of a turn that was let in is no new turn.
+            if not await self._known(new):
+                raise
+        accepted: asyncio.Future[Following] = asyncio.get_running_loop().create_future()
+        self._tasks.spawn(self._admit(new, accepted))
+        try:
+            return await accepted
+        except asyncio.CancelledError:
+            if accepted.done() and not accepted.cancelled() and accepted.exception() is None:
+                self._leave(accepted.result())
+            raise
+
+    def _leave(self, following: Following) -> None:
+        """The caller does not follow the turn any more."""
+        live = following.live
+        if live is not None:
+            live.followers -= 1
+        if following.complete or not self._tasks.running:
+            return
+        if following.cancels and (live is None or not live.followers):
+            self._tasks.spawn(self._give_up(following.name))
+
+    async def cancel(self, name: TurnName) -> Finished:
+        """Ends a turn that waits or runs, wherever it does, and returns its end.
+
+        Raises:
+            SessionNotFound, TurnNotFound: there is none.
+        """
+        while True:
+            found = await self._store.find_turn(name.tenant, name.session_id, number=name.number)
+            if found.finished is not None:
+                return found.finished
+            live = self._live.get(name.session_id, name.number)
+            if live is not None and live.begun:
+                live.sign.stop(Stop.CANCEL)
+            elif found.running:
+                await self._store.ask_to_stop(name.session_id, name.number, Stop.CANCEL)
+            else:
+                ended = await self._cancel_waiting(name, found)
+                if ended is None:
+                    continue
+                return ended
+            return await self._following(name, joined=True).result()
+
+    async def number_of(self, tenant: str, session_id: str, request_id: str) -> int:
+        """The position of the turn that a request_id names.
+
+        Raises:
+            SessionNotFound, TurnNotFound: there is none.
+        """
+        return (await self._store.find_turn(tenant, session_id, request_id=request_id)).turn.number
+
+    def forget(self, session_id: str) -> None:
+        """Ends what this process does for a session that was deleted."""
+        for live in self._live.of(session_id):
+            live.sign.lose()
+
+    def follow(self, tenant: str, session_id: str, number: int) -> Following:
+        """A view of a turn that is under way already. Needs no `leave`."""
+        return self._following(TurnName(tenant, session_id, number), joined=False)
+
+    def timers_set(self, timers: Mapping[str, float]) -> None:
+        """Timers are in the store that may be due before the ones known."""
+        if timers:
+            self._caretaker.timer_set(min(timers.values()))
+
+    # For the caretaker
+
+    @property
+    def claims(self) -> list[Claim]:
+        """What this process holds."""
+        return [run.claim for run in self._runs.values()]
+
+    def holds(self, session_id: str) -> bool:
+        """Whether this process does turns of the session."""
+        return session_id in self._runs
+
+    def bid(self) -> Bid:
+        """A bid for a session, from now on."""
+        return Bid(self._owners.me, self._clock() + self._limits.claim)
+
+    def adopt(self, work: Work) -> None:
+        """Does the work in a task of the engine's own."""
+        run = self._hold(work)
+        self._tasks.spawn(self._run(work, run))
+
+    def lose(self, claim: Claim) -> None:
+        """Ends what is done under a claim that another writer has by now."""
+        run = self._runs.get(claim.session_id)
+        if run is not None and run.claim == claim:
+            for live in self._live.of(claim.session_id):
+                live.sign.lose()
+
+    def stop_turn(self, session_id: str, number: int, wish: Stop) -> None:
+        """Ends a turn of this process's; nothing where it does not do it."""
+        live = self._live.get(session_id, number)
+        if live is not None:
+            live.sign.stop(wish)
+
+    async def fire(self, timer: DueTimer) -> None:
+        """Turns a due timer into a turn, unless somebody else did."""
+        turn = Turn(create_time=stamp(self._clock()), input_event=timer_fired(timer.timer_id))
+        new = NewTurn(timer.tenant, timer.session_id, turn, digest_of(turn))
+        accepted = await self._store.fire_timer(timer, new, self.bid(), self._clock())
+        if accepted is not None and accepted.work is not None:
+            self.adopt(accepted.work)
+
+    # Within
+
+    async def _admit(self, new: NewTurn, accepted: asyncio.Future[Following]) -> None:
+        """Accepts an input and does what it won. A task of its own: the caller may go away at any moment."""
+        try:
+            outcome = await self._store.accept_turn(new, self.bid(), self._clock())
+        except Exception as fault:  # noqa: BLE001 - told to the caller
+            if not accepted.done():
+                accepted.set_exception(fault)
+            return
+        run = self._hold(outcome.work) if outcome.work is not None else None
+        following = self._following(
+            TurnName(new.tenant, new.session_id, outcome.number),
+            joined=outcome.joined,
+            finished=outcome.finished,
+            inbox=outcome.inbox,
+        )
+        if accepted.done():
+            self._leave(following)
+        else:
+            accepted.set_result(following)
+        if outcome.stopped is not None:
+            self.stop_turn(new.session_id, outcome.stopped, STOPS[new.double])
+        if outcome.work is not None and run is not None:
+            await self._run(outcome.work, run)
+
+    def _hold(self, work: Work) -> Run:
+        run = Run(work.claim, work.next.turn.number - 1)
+        self._runs[work.claim.session_id] = run
+        self._idle.clear()
+        return run
+
+    async def _run(self, work: Work, run: Run) -> None:
+        enter_caller(Caller(tenant=work.session.tenant))
+        try:
+            await self._runner.run(work, run)
+        finally:
+            if self._runs.get(work.claim.session_id) is run:
+                del self._runs[work.claim.session_id]
+            if not self._runs:
+                self._idle.set()
+
+    def _following(
+        self,
+        name: TurnName,
+        *,
+        joined: bool,
+        finished: Finished | None = None,
+        inbox: InboxTurn | None = None,
+    ) -> Following:
+        cancel = inbox is not None and inbox.cancel_on_disconnect
+        run = self._runs.get(name.session_id)
+        live = None
+        if finished is None and run is not None and name.number > run.done:
+            live = self._live.open(name.session_id, name.number)
+            live.followers += 1
+        return Following(
+            name, self._store, self._live, joined=joined, live=live, finished=finished, cancels=cancel
+        )
+
+    async def _known(self, new: NewTurn) -> bool:
+        """Whether the input's request_id names a turn already."""
+        if not new.turn.request_id:
+            return False
+        try:
+            await self._store.find_turn(new.tenant, new.session_id, request_id=new.turn.request_id)
+        except (SessionNotFound, TurnNotFound):
+            return False
+        return True
+
+    async def _give_up(self, name: TurnName) -> None:
+        """Cancels a turn whose caller went away and wanted that."""
+        try:
+            await self.cancel(name)
+        except DialogueFault as fault:
+            _log.warning("turn_not_cancelled", turn=name.id, fault=type(fault).__name__)
+
+    async def _cancel_waiting(self, name: TurnName, found: FoundTurn) -> Finished | None:
+        """Ends a turn that nobody has begun; None when somebody began it meanwhile."""
+        session = await self._store.get_session(name.tenant, name.session_id)
+        record = TurnRecord(found.turn, lambda _: None)
+        ended = record.end(TURN_STATUS_CANCELLED, session, self._clock())
+        ended = replace(ended, transcript=())
+        if not await self._store.finish_waiting(ended):
+            return None
+        live = self._live.get(name.session_id, name.number)
+        if live is not None:
+            live.finish(ended)
+            self._live.close(live)
+        return ended
+
+    def _committed(self, commit: Commit, seconds: float) -> None:
+        """Tells observers of a turn's end, and the caretaker of its timers."""
+        self.timers_set(commit.set_timers)
+        for subject in notices(commit.finished, seconds):
+            self._hooks.observe(subject)

@@ -1,0 +1,190 @@
+"""The model's share of a turn: its reply streamed, its tool calls run, until it has nothing more to ask for.
+
+Each round that ended in tool calls is journalled with the calls' intents, so that a turn run again after a
+crash goes on from the calls instead of asking the model for others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CANCELLED,
+    FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_MODEL_ERROR,
+    FINISH_REASON_TRUNCATED,
+    FinishReason,
+)
+from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
+from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
+from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
+from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE, Tool
+
+from clawdbot_dialogue.core.machine.effects import Generate
+from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
+from clawdbot_dialogue.core.sessions.records import JournalEntry
+from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.turns.calls import Calls, TurnJournal, Wanted
+from clawdbot_dialogue.core.turns.folding import Fold
+from clawdbot_dialogue.core.turns.history import fitting
+from clawdbot_dialogue.core.turns.ports import (
+    GenerationRefused,
+    ModelGateway,
+    ToolBox,
+    ToolRefused,
+    TurnLimits,
+)
+from clawdbot_dialogue.core.turns.record import TurnRecord, failed_result
+
+UNUSABLE: Final[Mapping[FinishReason.ValueType, str]] = {
+    FINISH_REASON_MODEL_ERROR: "The model produced nothing that can be used.",
+    FINISH_REASON_CANCELLED: "The generation was cancelled.",
+    FINISH_REASON_TRUNCATED: "The connection to the model broke before its reply was whole.",
+    FINISH_REASON_CONTENT_FILTER: "The model's provider withheld the reply.",
+}
+"""Ends that make a reply worthless, with a sentence for the person."""
+
+HARMLESS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
+"""Effects that allow a second call. A tool that does not say counts as `once`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What generations of any turn need."""
+
+    store: SessionStore
+    gateway: ModelGateway
+    tools: ToolBox
+    limits: TurnLimits
+
+
+class Generation:
+    """Carries out one Generate effect."""
+
+    def __init__(
+        self, means: Means, effect: Generate, record: TurnRecord, journal: TurnJournal, calls: Calls
+    ) -> None:
+        self._means = means
+        self._effect = effect
+        self._record = record
+        self._journal = journal
+        self._calls = calls
+        self._used_ids: set[str] = set()
+
+    async def run(self) -> GenerationFinished | GenerationFailed:
+        """Rounds of words and tool calls, until there are only words.
+
+        Raises:
+            StaleClaim: another writer has the session.
+        """
+        try:
+            tools = await self._means.tools.tools(self._effect.tools) if self._effect.tools else {}
+            limits = self._means.limits
+            kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
+            history = fitting(kept, limits.history_bytes)
+            for number in range(limits.tool_rounds + 1):
+                message = self._journalled(number) or await self._ask(number, history, tools)
+                calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
+                if not calls:
+                    return self._finished(message)
+                if number < limits.tool_rounds:
+                    await self._call(number, message, tools)
+        except (GenerationRefused, ToolRefused) as refusal:
+            self._record.cut_short()
+            return self._failed(refusal.reason, refusal.message)
+        return self._failed("TOOL_ROUNDS_EXCEEDED", "The model went on calling tools and never answered.")
+
+    def _finished(self, message: Message) -> GenerationFinished | GenerationFailed:
+        text = "".join(part.text for part in message.parts)
+        if not text.strip():
+            return self._failed("EMPTY_REPLY", "The model answered without words.")
+        return GenerationFinished(self._effect.generation_id, text)
+
+    def _failed(self, reason: str, message: str) -> GenerationFailed:
+        return GenerationFailed(self._effect.generation_id, reason, message)
+
+    def _journalled(self, number: int) -> Message | None:
+        """The round as an earlier attempt at the turn had it, told again."""
+        entry = self._journal.mine(f"{self._effect.generation_id}/{number}")
+        if entry is None or not entry.done:
+            return None
+        message = Message.FromString(entry.record)
+        self._record.delta("".join(part.text for part in message.parts))
+        self._record.spoken(message)
+        return message
+
+    async def _ask(self, number: int, history: Sequence[Message], tools: Mapping[str, Tool]) -> Message:
+        """One round of the model, shown as it comes."""
+        fold = Fold()
+        request = self._request(number, history, tools)
+        async with aclosing(self._means.gateway.stream(request)) as events:
+            async for event in events:
+                fold.take(event)
+                kind = event.WhichOneof("event")
+                if kind == "text_delta":
+                    self._record.delta(event.text_delta.text)
+                elif kind == "reasoning_delta":
+                    self._record.thought(event.reasoning_delta.text)
+        self._record.used(fold.usage)
+        if fold.finish_reason in UNUSABLE:
+            reason = FinishReason.Name(fold.finish_reason).removeprefix("FINISH_REASON_")
+            raise GenerationRefused(f"GENERATION_{reason}", UNUSABLE[fold.finish_reason])
+        message = fold.message()
+        self._name_calls(number, message)
+        self._record.spoken(message)
+        return message
+
+    def _name_calls(self, number: int, message: Message) -> None:
+        """Gives each call an id of its own: some backends send none, or the same one each time."""
+        for index, part in enumerate(message.parts):
+            if part.HasField("tool_call"):
+                call = part.tool_call
+                if not call.id or call.id in self._used_ids:
+                    call.id = f"t{self._record.turn.number}-{self._effect.generation_id}-{number}-{index}"
+                self._used_ids.add(call.id)
+
+    def _request(self, number: int, history: Sequence[Message], tools: Mapping[str, Tool]) -> GenerateRequest:
+        turn = self._record.turn
+        request = GenerateRequest(
+            model=self._effect.model,
+            priority=PRIORITY_INTERACTIVE,
+            request_id=f"{turn.id}/{self._effect.generation_id}/{number}",
+            metadata={"session_id": turn.session_id, "turn_id": turn.id},
+            tools=[tool.spec for tool in tools.values()],
+        )
+        if self._effect.instructions:
+            request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
+        request.messages.extend(history)
+        request.messages.extend(self._record.transcript())
+        if tools and number == self._means.limits.tool_rounds:
+            # The last round: now it has to answer.
+            request.tool_choice.mode = ToolChoice.MODE_NONE
+        return request
+
+    async def _call(self, number: int, message: Message, tools: Mapping[str, Tool]) -> None:
+        """Runs the calls of a round; one that the state does not allow is answered without being made."""
+        prefix = f"{self._effect.generation_id}/{number}"
+        if self._journal.mine(prefix) is None:
+            entry = JournalEntry(
+                self._record.turn.number, prefix, record=message.SerializeToString(), done=True
+            )
+            self._journal.later(entry)
+        wanted = []
+        calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
+        for index, call in enumerate(calls):
+            tool = tools.get(call.name)
+            if tool is None:
+                self._refuse(call)
+            else:
+                wanted.append(Wanted(f"{prefix}/{index}", call, tool.effect not in HARMLESS))
+        if wanted:
+            await self._calls.make(wanted)
+
+    def _refuse(self, call: ToolCall) -> None:
+        self._record.call_started(call)
+        result = failed_result(call, f"There is no tool {call.name} here.")
+        result.structured.update({"reason": "TOOL_NOT_ALLOWED"})
+        self._record.call_finished(ToolCallRecord(call=call, result=result))

@@ -1,0 +1,56 @@
+"""What can be given to a session: words, a message, an event; and what the machine is told of it."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import tzinfo
+from typing import Final
+
+from clawdbot.common.v1.message_pb2 import Message
+from clawdbot.dialogue.v1.turn_pb2 import Event as WireEvent
+from clawdbot.dialogue.v1.turn_pb2 import Turn
+
+from clawdbot_dialogue.core.machine import events
+from clawdbot_dialogue.core.sessions.view import moment
+from clawdbot_dialogue.core.structs import plain, struct
+
+STARTED: Final = "session.started"
+TIMER: Final = "timer.fired"
+RESERVED: Final = ("session.", "timer.")
+"""Names of events that the service makes itself begin with one of these; callers may not use them."""
+
+
+def event_of(turn: Turn, zone: tzinfo | None) -> events.Event:
+    """What the machine is told of a turn's input: the same, however often the turn is run."""
+    now = moment(turn.create_time).astimezone(zone)
+    if turn.HasField("input"):
+        return events.UserSaid(words(turn.input), now)
+    given = turn.input_event
+    data = plain(given.data)
+    if given.name == STARTED:
+        return events.Started()
+    if given.name == TIMER:
+        return events.TimerFired(str(data.get("timer_id", "")))
+    return events.EventReceived(given.name, data, now)
+
+
+def words(message: Message) -> str:
+    """The text of a message."""
+    return "\n".join(part.text for part in message.parts if part.WhichOneof("content") == "text")
+
+
+def started() -> WireEvent:
+    """The input of an opening turn."""
+    return WireEvent(name=STARTED)
+
+
+def timer_fired(timer_id: str) -> WireEvent:
+    """The input of a turn that a timer makes."""
+    return WireEvent(name=TIMER, data=struct({"timer_id": timer_id}))
+
+
+def digest_of(turn: Turn) -> bytes:
+    """Tells a retry from another input under the same request_id."""
+    given = turn.input if turn.HasField("input") else turn.input_event
+    kind = given.DESCRIPTOR.name.encode()
+    return hashlib.sha256(kind + b"\0" + given.SerializeToString(deterministic=True)).digest()

@@ -1,0 +1,35 @@
+"""What observers are told of a turn: how it went, never what was said."""
+
+from __future__ import annotations
+
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
+from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TurnStatus
+from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
+
+from clawdbot_dialogue.core.sessions.records import Finished
+from clawdbot_dialogue.core.structs import struct
+
+
+def notices(finished: Finished, seconds: float) -> list[HookSubject]:
+    """One for the turn, and one for the session when that is over."""
+    turn, session = finished.turn, finished.session
+    facts = {
+        "status": TurnStatus.Name(turn.status).removeprefix("TURN_STATUS_"),
+        "seconds": seconds,
+        "tool_calls": len(turn.tool_calls),
+        "input_tokens": turn.usage.input_tokens,
+        "output_tokens": turn.usage.output_tokens,
+        "error": turn.error.reason,
+    }
+    done = HookSubject(
+        point="turn_done",
+        session_id=session.id,
+        turn_id=turn.id,
+        flow=session.flow,
+        state=session.state,
+        facts=struct(facts),
+    )
+    if session.status != SESSION_STATUS_ENDED or turn.status != TURN_STATUS_DONE:
+        return [done]
+    over = HookSubject(point="session_ended", session_id=session.id, turn_id=turn.id, flow=session.flow)
+    return [done, over]

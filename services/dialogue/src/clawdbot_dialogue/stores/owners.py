@@ -1,0 +1,100 @@
+"""Which engines live: each holds a lock on a file of its own, which the system lets go when its process dies.
+
+That is exact even after `kill -9` and needs no heartbeat. It speaks of the processes of one machine, as a
+SQLite file does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from clawdbot_servicekit.faults import StartupError
+
+SUFFIX: Final = ".alive"
+
+
+class ProcessOwners:
+    """The engines that share a folder. Held from `open` to `close`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._me = secrets.token_hex(8)
+        self._descriptor: int | None = None
+
+    @property
+    def me(self) -> str:
+        """This engine's name."""
+        return self._me
+
+    def open(self) -> None:
+        """Says that this engine lives, and forgets the dead. StartupError where the folder cannot be used."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = self._folder / f"{self._me}.new"
+            self._descriptor = os.open(fresh, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            # Under its name only once it is locked: nobody may see it without the lock and take it for dead.
+            fresh.rename(self._path(self._me))
+            for path in self._folder.glob(f"*{SUFFIX}"):
+                if self.gone(path.stem):
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StartupError(
+                f"The folder {self._folder} cannot be used ({error.strerror}): set state_dir to another one."
+            ) from error
+
+    def gone(self, owner: str) -> bool:
+        """Whether an engine's process is certainly dead."""
+        if owner == self._me:
+            return False
+        try:
+            descriptor = os.open(self._path(owner), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def close(self) -> None:
+        """Lets go. Safe twice."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                self._path(self._me).unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _path(self, owner: str) -> Path:
+        return self._folder / f"{owner}{SUFFIX}"
+
+
+class SoleOwner:
+    """The only engine there is: for sessions in memory, which no other process sees."""
+
+    def __init__(self) -> None:
+        self._me = secrets.token_hex(8)
+
+    @property
+    def me(self) -> str:
+        """This engine's name."""
+        return self._me
+
+    def gone(self, owner: str) -> bool:
+        """Nobody else was ever there."""
+        return owner != self._me
+
+    def open(self) -> None:
+        """Nothing to say."""
+
+    def close(self) -> None:
+        """Nothing to let go."""

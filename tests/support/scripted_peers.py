@@ -1,0 +1,176 @@
+"""The turn engine's ports as a test wants them: a model that says what is written, tools that do as told."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
+from clawdbot.common.v1.message_pb2 import Part, ToolCall
+from clawdbot.common.v1.tool_pb2 import ToolSpec
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.model_gateway.v1 import generation_pb2 as pb
+from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
+from clawdbot.plugins.v1.tool_service_pb2 import (
+    TOOL_EFFECT_NONE,
+    TOOL_EFFECT_ONCE,
+    TOOL_EFFECT_REPEATABLE,
+    TOOL_EFFECT_UNSPECIFIED,
+    InvokeToolRequest,
+    Tool,
+    ToolOutcome,
+)
+from clawdbot_dialogue.core.structs import plain, struct
+
+EFFECTS = {
+    "": TOOL_EFFECT_UNSPECIFIED,
+    "none": TOOL_EFFECT_NONE,
+    "repeatable": TOOL_EFFECT_REPEATABLE,
+    "once": TOOL_EFFECT_ONCE,
+}
+
+
+def call(name: str, call_id: str = "", **arguments: Any) -> ToolCall:
+    """A model's wish to run a tool."""
+    return ToolCall(id=call_id, name=name, arguments=struct(arguments))
+
+
+@dataclass
+class Hold:
+    """A place in a script where nothing happens until the test lets it go on."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self) -> None:
+        self.reached.set()
+        await self.go_on.wait()
+
+
+class ScriptedGateway:
+    """Answers each generation with the next script: pieces of text, ToolCalls, Holds, exceptions.
+
+    Without a script it says "Echo: " and the last message.
+    """
+
+    def __init__(self) -> None:
+        self.scripts: deque[Sequence[object]] = deque()
+        self.requests: list[pb.GenerateRequest] = []
+        self.open = 0
+        """Generations that run."""
+
+    async def stream(self, request: pb.GenerateRequest) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+        self.requests.append(request)
+        words = request.messages[-1].parts[0].text if request.messages else ""
+        script = self.scripts.popleft() if self.scripts else [f"Echo: {words}"]
+        self.open += 1
+        try:
+            async for event in self._told(script):
+                yield event
+        finally:
+            self.open -= 1
+
+    async def _told(self, script: Sequence[object]) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+        yield pb.StreamGenerateResponse(started=pb.GenerationStarted(model="scripted"))
+        calls = 0
+        for each in script:
+            if isinstance(each, str):
+                yield pb.StreamGenerateResponse(text_delta=pb.TextDelta(text=each))
+            elif isinstance(each, ToolCall):
+                done = pb.ToolCallDone(index=calls, tool_call=each)
+                yield pb.StreamGenerateResponse(tool_call_done=done)
+                calls += 1
+            elif isinstance(each, Hold):
+                await each.wait()
+            elif isinstance(each, Exception):
+                raise each
+        usage = Usage(input_tokens=10, output_tokens=5, provenance=USAGE_PROVENANCE_REPORTED)
+        yield pb.StreamGenerateResponse(usage=usage)
+        reason = FINISH_REASON_TOOL_CALLS if calls else FINISH_REASON_STOP
+        yield pb.StreamGenerateResponse(finished=pb.GenerationFinished(finish_reason=reason))
+
+
+class ScriptedTools:
+    """Tools by name. What one does is its result, an exception, a Hold, or a function of its arguments."""
+
+    def __init__(self) -> None:
+        self.calls: list[InvokeToolRequest] = []
+        """Every call that was made, in order."""
+        self.running = 0
+        self._tools: dict[str, Tool] = {}
+        self._does: dict[str, Any] = {}
+
+    def add(self, name: str, does: Any, effect: str = "none") -> None:
+        spec = ToolSpec(name=name, description=name, input_schema=struct({"type": "object"}))
+        self._tools[name] = Tool(spec=spec, effect=EFFECTS[effect])
+        self._does[name] = does
+
+    def names(self) -> list[str]:
+        """Of the calls that were made."""
+        return [each.tool for each in self.calls]
+
+    async def tools(self, names: Sequence[str]) -> Mapping[str, Tool]:
+        return {name: self._tools[name] for name in names if name in self._tools}
+
+    async def invoke(self, request: InvokeToolRequest) -> ToolOutcome:
+        self.calls.append(request)
+        self.running += 1
+        try:
+            does = self._does[request.tool]
+            if callable(does):
+                does = does(plain(request.arguments))
+                if inspect.isawaitable(does):
+                    does = await does
+            if isinstance(does, Hold):
+                await does.wait()
+                does = {"ok": True}
+        finally:
+            self.running -= 1
+        if isinstance(does, Exception):
+            raise does
+        failed = bool(does.get("failed"))
+        return ToolOutcome(content=[Part(text=str(does))], structured=struct(does), is_error=failed)
+
+
+class ScriptedHooks:
+    """Gates refuse with `refusal` where it is set; observers' events are kept."""
+
+    def __init__(self) -> None:
+        self.refusal: Exception | None = None
+        self.gated: list[HookSubject] = []
+        self.observed: list[HookSubject] = []
+
+    async def gate(self, subject: HookSubject) -> None:
+        self.gated.append(subject)
+        if self.refusal is not None:
+            raise self.refusal
+
+    def observe(self, subject: HookSubject) -> None:
+        self.observed.append(subject)
+
+
+class Register:
+    """Who lives, as all engines of a test see it."""
+
+    def __init__(self) -> None:
+        self.dead: set[str] = set()
+        self._count = 0
+
+    def enter(self) -> Registered:
+        self._count += 1
+        return Registered(self, f"engine-{self._count}")
+
+
+@dataclass
+class Registered:
+    """One engine's Owners."""
+
+    register: Register
+    me: str
+
+    def gone(self, owner: str) -> bool:
+        return owner in self.register.dead

@@ -1,0 +1,201 @@
+"""A turn engine on a store, with scripted peers around it; it can crash, and others can join it there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
+from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import Event, Turn
+from clawdbot_dialogue.core.flow.library import FlowLibrary
+from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.sessions.records import Double, Finished
+from clawdbot_dialogue.core.sessions.sessions import Sessions, SessionWish
+from clawdbot_dialogue.core.structs import struct
+from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnWish
+from clawdbot_dialogue.core.turns.ports import TurnLimits
+from clawdbot_dialogue.stores.memory import MemorySessionStore
+from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+
+from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools
+from tests.support.stalling_store import StallingStore
+
+TENANT = "acme"
+
+
+class Clock:
+    """The time, and how far it was stepped."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.offset
+
+
+class Actor:
+    """One process's worth of engine."""
+
+    def __init__(self, stage: Stage, store: StallingStore) -> None:
+        self.store = store
+        self.owners = stage.register.enter()
+        self.engine = TurnEngine(
+            store=store,
+            flows=stage.flows.get,
+            gateway=stage.gateway,
+            tools=stage.tools,
+            hooks=stage.hooks,
+            owners=self.owners,
+            limits=stage.limits,
+            clock=stage.clock,
+        )
+        self.sessions = Sessions(
+            store=store, flows=stage.flows, engine=self.engine, clock=stage.clock, zone=None
+        )
+
+    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> Finished:
+        """A turn's end."""
+        return await self.engine.send(wish(session, given, **options))
+
+    async def events(
+        self, session: Session, given: str | Message | Event, **options: Any
+    ) -> list[StreamTurnResponse]:
+        """All events of a turn."""
+        return [event async for event in self.engine.stream(wish(session, given, **options))]
+
+
+class Stage:
+    """The store, the peers and the first engine."""
+
+    def __init__(self, store: str, folder: Path, limits: TurnLimits) -> None:
+        self.gateway = ScriptedGateway()
+        self.tools = ScriptedTools()
+        self.hooks = ScriptedHooks()
+        self.flows = FlowLibrary()
+        self.register = Register()
+        self.clock = Clock()
+        self.limits = limits
+        self.path = folder / "sessions.db"
+        self._memory = MemorySessionStore() if store == "memory" else None
+        self._open: list[Any] = []
+        self._actors: list[Actor] = []
+
+    @property
+    def durable(self) -> bool:
+        """Whether there is a file."""
+        return self._memory is None
+
+    @property
+    def main(self) -> Actor:
+        """The engine that most tests talk to: the one that joined last."""
+        return self._actors[-1]
+
+    @property
+    def engine(self) -> TurnEngine:
+        return self.main.engine
+
+    @property
+    def store(self) -> StallingStore:
+        return self.main.store
+
+    def flow(self, source: str) -> None:
+        """One more flow."""
+        self.flows.add(load_flow(source, "test.yaml"))
+
+    async def join(self) -> Actor:
+        """One more process on the same store."""
+        store: Any = self._memory
+        if store is None:
+            store = SqliteSessionStore(self.path, self.clock)
+            await store.open()
+            self._open.append(store)
+        actor = Actor(self, StallingStore(store))
+        self._actors.append(actor)
+        await actor.engine.start()
+        return actor
+
+    async def crash(self) -> Actor:
+        """SIGKILL, as far as one process can play it, and another one that takes its place."""
+        dying = self.main
+        await dying.engine._tasks.stop()
+        self.register.dead.add(dying.owners.me)
+        return await self.join()
+
+    async def close(self) -> None:
+        for actor in self._actors:
+            actor.engine._limits = replace(actor.engine._limits, grace=0.0)
+            await actor.engine.stop()
+        for store in self._open:
+            await store.close()
+
+    async def begin(self, flow: str = "chat", **options: Any) -> Session:
+        """A new session."""
+        session, _ = await self.main.sessions.create(SessionWish(TENANT, flow, **options))
+        return session
+
+    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> Finished:
+        return await self.main.send(session, given, **options)
+
+    async def events(
+        self, session: Session, given: str | Message | Event, **options: Any
+    ) -> list[StreamTurnResponse]:
+        return await self.main.events(session, given, **options)
+
+    async def turns(self, session: Session) -> Sequence[Turn]:
+        """All turns as listed."""
+        return (await self.store.list_turns(TENANT, session.id, 500, None)).items
+
+    async def session(self, session: Session) -> Session:
+        """The session as it is now."""
+        return await self.store.get_session(TENANT, session.id)
+
+
+def wish(
+    session: Session,
+    given: str | Message | Event,
+    request_id: str = "",
+    double: Double = Double.ENQUEUE,
+    *,
+    cancels: bool = False,
+    tenant: str = TENANT,
+) -> TurnWish:
+    """An input for a session."""
+    said = Message(role=ROLE_USER, parts=[Part(text=given)]) if isinstance(given, str) else given
+    return TurnWish(tenant, session.id, said, request_id, double, cancels)
+
+
+def event(name: str, **data: Any) -> Event:
+    """An input that nobody said."""
+    return Event(name=name, data=struct(data))
+
+
+def said(turn: Turn) -> list[str]:
+    """A turn's replies as text."""
+    return ["".join(part.text for part in reply.parts) for reply in turn.replies]
+
+
+def kinds(events: Sequence[StreamTurnResponse]) -> list[str]:
+    """What the events are."""
+    return [str(each.WhichOneof("event")) for each in events]
+
+
+def text_of(events: Sequence[StreamTurnResponse]) -> str:
+    """All that was said."""
+    return "".join(each.text_delta.text for each in events)
+
+
+@asynccontextmanager
+async def staged(store: str, folder: Path, limits: TurnLimits | None = None) -> AsyncIterator[Stage]:
+    """A stage with one engine on "memory" or "sqlite"."""
+    stage = Stage(store, folder, limits or TurnLimits())
+    try:
+        await stage.join()
+        yield stage
+    finally:
+        await stage.close()

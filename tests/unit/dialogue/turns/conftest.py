@@ -1,0 +1,56 @@
+"""One stage for every fact about turns, on each store."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.core.turns import caretaker
+
+from tests.support.stage import staged
+
+CHAT = """
+flow: chat
+version: 1
+description: Talk
+states:
+  talk:
+    generate:
+      instructions: Be brief.
+      tools: [clock.now, shop.buy]
+interrupts: {allow: [cancel]}
+"""
+
+ORDER = """
+flow: order
+version: 1
+description: Order something
+slots:
+  count: {type: integer, min: 1, max: 9, ask: How many?}
+states:
+  ask:
+    collect: [count]
+    timeout: {after: 10m, to: late}
+    next:
+      - {to: buy}
+  buy:
+    call: {tool: shop.buy, args: {count: "${slots.count}"}, effect: once}
+    next:
+      - {if: result.ok, to: thanks}
+      - {on_error: unknown, say: I do not know whether that was bought., to: ask, clear: [count]}
+      - {on_error: any, say: That was not bought., to: ask, clear: [count]}
+      - {say: Sold out., to: ask, clear: [count]}
+  thanks: {say: Thank you., end: true}
+  late: {say: Come back any time., end: true}
+"""
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def stage(request, tmp_path, monkeypatch):
+    """An engine with the flows chat and order, and its background duties quick."""
+    for name in ("WISHES", "TAKE_OVER", "TIMERS"):
+        monkeypatch.setattr(caretaker, name, 0.02)
+    async with staged(request.param, tmp_path) as stage:
+        stage.flow(CHAT)
+        stage.flow(ORDER)
+        stage.tools.add("clock.now", {"time": "12:00"}, "none")
+        stage.tools.add("shop.buy", {"ok": True}, "once")
+        yield stage
