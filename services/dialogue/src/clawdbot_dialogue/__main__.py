@@ -1,0 +1,17 @@
+"""`python -m clawdbot_dialogue`: the dialogue service alone."""
+
+from __future__ import annotations
+
+from clawdbot_servicekit.process import run_service
+
+from clawdbot_dialogue.settings import DialogueSettings
+from clawdbot_dialogue.wiring import build
+
+
+def main() -> None:
+    """Serves until a signal."""
+    run_service(DialogueSettings, build)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The other services as the engine's ports see them, over generated stubs."""

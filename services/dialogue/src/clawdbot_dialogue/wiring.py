@@ -1,0 +1,103 @@
+"""Puts the dialogue service together: the only file that knows every class."""
+
+from __future__ import annotations
+
+import time
+import zoneinfo
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from clawdbot_servicekit.application import Peers
+from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.hooks import Hooks
+
+from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Parts
+from clawdbot_dialogue.clients.gateway import GatewayClient
+from clawdbot_dialogue.clients.tools import ToolsClient
+from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.sessions.sessions import Sessions
+from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.turns.engine import TurnEngine
+from clawdbot_dialogue.core.turns.ports import TurnLimits
+from clawdbot_dialogue.dialogue_servicer import DialogueServicer
+from clawdbot_dialogue.errors import error_table
+from clawdbot_dialogue.flow_servicer import FlowServicer
+from clawdbot_dialogue.intake import Intake
+from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
+from clawdbot_dialogue.sources import load_flows
+from clawdbot_dialogue.stores.memory import MemorySessionStore
+from clawdbot_dialogue.stores.owners import ProcessOwners, SoleOwner
+from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+
+FILE: Final = Path("dialogue") / "sessions.db"
+"""Under state_dir."""
+
+
+def build(
+    settings: DialogueSettings, peers: Peers, *, clock: Callable[[], float] = time.time
+) -> DialogueApplication:
+    """The dialogue service, not yet started.
+
+    Args:
+        settings: its settings, or the suite's.
+        peers: the model gateway and the plugin service.
+        clock: seconds since 1970.
+
+    Raises:
+        StartupError: for a broken flow file, or a store that the workers cannot share.
+    """
+    limits = turn_limits(settings.dialogue)
+    flows = load_flows(settings.flows)
+    store, owners = _store(settings, clock)
+    tools = ToolsClient(peers.channel("plugins"))
+    hooks = Hooks(peers.channel("plugins"))
+    engine = TurnEngine(
+        store=store,
+        flows=flows.get,
+        gateway=GatewayClient(peers.channel("model_gateway")),
+        tools=tools,
+        hooks=hooks,
+        owners=owners,
+        limits=limits,
+        clock=clock,
+    )
+    sessions = Sessions(store=store, flows=flows, engine=engine, clock=clock, zone=limits.zone)
+    intake = Intake(settings.dialogue)
+    parts = Parts(
+        store=store,
+        owners=owners,
+        flows=flows,
+        hooks=hooks,
+        engine=engine,
+        dialogue_servicer=DialogueServicer(sessions, engine, intake),
+        flow_servicer=FlowServicer(FlowCatalogue(flows, tools), intake),
+    )
+    return DialogueApplication(parts, error_table())
+
+
+def turn_limits(section: DialogueSection) -> TurnLimits:
+    """The engine's limits, as the settings have them."""
+    return TurnLimits(
+        turn=section.turn_timeout,
+        claim=section.claim,
+        inbox=section.inbox,
+        attempts=section.attempts,
+        tool_rounds=section.tool_rounds,
+        history=section.history,
+        history_bytes=section.history_bytes,
+        zone=zoneinfo.ZoneInfo(section.time_zone) if section.time_zone else None,
+    )
+
+
+def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[SessionStore, LivingOwners]:
+    where = settings.stores.dialogue
+    if where == "memory":
+        if settings.server.workers > 1:
+            raise StartupError(
+                f"stores.dialogue: memory cannot be shared by {settings.server.workers} workers; use sqlite."
+            )
+        return MemorySessionStore(), SoleOwner()
+    path = settings.state_dir / FILE if where == "sqlite" else Path(where)
+    # Beside the file: whoever shares it must see who else does.
+    return SqliteSessionStore(path, clock), ProcessOwners(path.with_name(f"{path.name}.owners"))
