@@ -38,6 +38,15 @@ class Document:
             place = place[:-1]
         return ""
 
+    def says(self, place: tuple[str, ...]) -> bool:
+        """Whether there is a value at the place."""
+        inner: Any = self.values
+        for key in place:
+            if not isinstance(inner, dict) or key not in inner:
+                return False
+            inner = inner[key]
+        return True
+
     def put(self, place: tuple[str, ...], value: Any, origin: str) -> None:
         """Sets one value over whatever stands there."""
         inner = self.values

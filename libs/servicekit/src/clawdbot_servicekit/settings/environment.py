@@ -38,6 +38,21 @@ def overlay(document: Document, environ: Mapping[str, str]) -> None:
             document.put(place_of(name), value_of(name, environ[name]), name)
 
 
+def underlay(document: Document, environ: Mapping[str, str], borrowed: Mapping[str, str]) -> None:
+    """Puts variables that are known from elsewhere in, where the document says nothing itself.
+
+    Args:
+        document: what was read so far.
+        environ: the environment.
+        borrowed: dotted key → name of the variable.
+    """
+    for key, name in borrowed.items():
+        place = tuple(key.split("."))
+        said = document.says(place) or document.says((*place[:-1], f"{place[-1]}_file"))
+        if environ.get(name) and not said:
+            document.put(place, environ[name], name)
+
+
 def value_of(name: str, text: str) -> Any:
     """What a variable says: JSON for lists, objects and null; else the text as it is."""
     if not text.startswith(("[", "{")):

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings.document import Document, read_document
-from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, overlay
+from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, overlay, underlay
 from clawdbot_servicekit.settings.hints import sentences
 from clawdbot_servicekit.settings.shared import SECTIONS, SharedSettings
 from clawdbot_servicekit.settings.source import settings_from
@@ -48,6 +48,8 @@ def load(
     overlay(document, environ)
     for key, value in (overrides or {}).items():
         document.put(tuple(key.split(".")), value, f"--{key.rpartition('.')[2].replace('_', '-')}")
+    for each in cls.__mro__:
+        underlay(document, environ, vars(each).get("borrowed", {}))
     values = {
         key: value
         for key, value in document.values.items()

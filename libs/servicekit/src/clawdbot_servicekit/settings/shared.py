@@ -6,6 +6,7 @@ A service's settings class derives from SharedSettings and adds its own sections
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
@@ -166,6 +167,9 @@ class SharedSettings(Section, BaseSettings):
 
     default_port: ClassVar[int] = PORTS["suite"]
     """server.port where nobody says otherwise; a service's class overrides it."""
+    borrowed: ClassVar[Mapping[str, str]] = {}
+    """Dotted key → a variable known from elsewhere ("OPENAI_API_KEY") that sets it where nothing else
+    does."""
 
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()

@@ -1,0 +1,160 @@
+"""What a GenerateRequest must be before anybody is asked to answer it. All faults are told at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from clawdbot.common.v1.message_pb2 import Document, Media, Message, Part, Role
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
+from clawdbot_servicekit.faults import InvalidRequest, Violation
+
+ROLES: Final = frozenset({Role.ROLE_SYSTEM, Role.ROLE_USER, Role.ROLE_ASSISTANT, Role.ROLE_TOOL})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How much one request may be."""
+
+    max_bytes: int = 16 * 1024 * 1024
+    """Of the whole request as encoded, media included."""
+    max_messages: int = 10_000
+
+
+def check(request: GenerateRequest, limits: RequestLimits) -> None:
+    """Passes a request that can be carried out.
+
+    Raises:
+        InvalidRequest: with a violation for each field that does not fit.
+    """
+    violations = [*_size(request, limits)]
+    if not violations:
+        for place, message in enumerate(request.messages):
+            violations.extend(_message(f"messages[{place}]", message))
+        violations.extend(_tools(request))
+        violations.extend(_choices(request))
+        if request.HasField("sampling"):
+            violations.extend(_sampling(request.sampling))
+    if violations:
+        raise InvalidRequest(violations)
+
+
+def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[Violation]:
+    count = len(request.messages)
+    if count == 0:
+        yield Violation("messages", "At least one message is needed.")
+    elif count > limits.max_messages:
+        yield Violation("messages", f"{count} messages are more than the {limits.max_messages} allowed.")
+    elif (size := request.ByteSize()) > limits.max_bytes:
+        yield Violation("messages", f"The request has {size} bytes; at most {limits.max_bytes} are allowed.")
+
+
+def _message(path: str, message: Message) -> Iterator[Violation]:
+    if message.role not in ROLES:
+        yield Violation(f"{path}.role", "Must be SYSTEM, USER, ASSISTANT or TOOL.")
+        return
+    if not message.parts:
+        yield Violation(f"{path}.parts", "At least one part is needed.")
+    for place, part in enumerate(message.parts):
+        kind = part.WhichOneof("content")
+        if kind == "text":
+            # Nearly every part; a model may have said nothing, a person must say something.
+            if not part.text and message.role != Role.ROLE_ASSISTANT:
+                yield Violation(f"{path}.parts[{place}].text", "Must not be empty.")
+        else:
+            yield from _part(f"{path}.parts[{place}]", kind or "", part, message.role)
+
+
+def _part(path: str, kind: str, part: Part, role: int) -> Iterator[Violation]:
+    check_content = _CONTENT.get(kind)
+    if check_content is None:
+        yield Violation(path, "A part needs content: text, image, audio, document or another.")
+    else:
+        yield from check_content(f"{path}.{kind}", part, role)
+
+
+def _source(path: str, source: Media | Document) -> Iterator[Violation]:
+    kind = source.WhichOneof("source")
+    if kind is None or not getattr(source, kind):
+        yield Violation(path, "Needs data or a uri.")
+    elif kind == "data" and not source.media_type:
+        yield Violation(f"{path}.media_type", "Is needed with data, such as image/png.")
+
+
+def _reasoning(path: str, part: Part, role: int) -> Iterator[Violation]:
+    if role != Role.ROLE_ASSISTANT:
+        yield Violation(path, f"Only an assistant's message may hold {part.WhichOneof('content')}.")
+
+
+def _tool_call(path: str, part: Part, role: int) -> Iterator[Violation]:
+    yield from _reasoning(path, part, role)
+    for name in ("id", "name"):
+        if not getattr(part.tool_call, name):
+            yield Violation(f"{path}.{name}", "Must not be empty.")
+
+
+def _tool_result(path: str, part: Part, role: int) -> Iterator[Violation]:
+    if role not in {Role.ROLE_TOOL, Role.ROLE_USER}:
+        yield Violation(path, "Only a tool's message may hold a tool_result.")
+    if not part.tool_result.call_id:
+        yield Violation(f"{path}.call_id", "Must be the id of the call that it answers.")
+
+
+_CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[Violation]]]] = {
+    "image": lambda path, part, _: _source(path, part.image),
+    "audio": lambda path, part, _: _source(path, part.audio),
+    "document": lambda path, part, _: _source(path, part.document),
+    "reasoning": _reasoning,
+    "tool_call": _tool_call,
+    "tool_result": _tool_result,
+}
+
+
+def _tools(request: GenerateRequest) -> Iterator[Violation]:
+    seen: set[str] = set()
+    for place, tool in enumerate(request.tools):
+        if not tool.name:
+            yield Violation(f"tools[{place}].name", "Must not be empty.")
+        elif tool.name in seen:
+            yield Violation(f"tools[{place}].name", f"{tool.name} is there twice.")
+        seen.add(tool.name)
+
+
+def _choices(request: GenerateRequest) -> Iterator[Violation]:
+    choice = request.tool_choice
+    if choice.mode not in ToolChoice.Mode.values():
+        yield Violation("tool_choice.mode", f"There is no mode {choice.mode}.")
+    elif choice.mode == ToolChoice.MODE_REQUIRED and not request.tools:
+        yield Violation("tool_choice.mode", "A tool is required, and no tools are given.")
+    elif choice.mode == ToolChoice.MODE_NAMED and choice.name not in {each.name for each in request.tools}:
+        yield Violation("tool_choice.name", "Must be one of the tools given.")
+    if request.response_format.WhichOneof("format") == "json_schema" and not (
+        request.response_format.json_schema.schema.fields
+    ):
+        yield Violation("response_format.json_schema.schema", "Must not be empty.")
+
+
+_RANGES: Final[dict[str, tuple[float, float, str]]] = {
+    "max_tokens": (1, math.inf, "at least 1"),
+    "temperature": (0, 2, "between 0 and 2"),
+    "top_p": (0, 1, "between 0 and 1"),
+    "top_k": (1, math.inf, "at least 1"),
+    "presence_penalty": (-2, 2, "between -2 and 2"),
+    "frequency_penalty": (-2, 2, "between -2 and 2"),
+    "logprobs": (0, 20, "between 0 and 20"),
+}
+"""Field → smallest, largest and how to say so. The penalties' and logprobs' bounds are those of OpenAI's
+API."""
+
+
+def _sampling(sampling: Sampling) -> Iterator[Violation]:
+    for field, value in sampling.ListFields():
+        bounds = _RANGES.get(field.name)
+        # Written so that NaN, which compares false to everything, is refused.
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            yield Violation(f"sampling.{field.name}", f"Must be {bounds[2]}.")
+    for place, stop in enumerate(sampling.stop):
+        if not stop:
+            yield Violation(f"sampling.stop[{place}]", "Must not be empty.")

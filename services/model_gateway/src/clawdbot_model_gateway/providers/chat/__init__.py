@@ -1,0 +1,1 @@
+"""Chat Completions on the wire: what most servers speak, and speak a little differently."""

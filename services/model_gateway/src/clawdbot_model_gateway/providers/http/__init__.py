@@ -1,0 +1,6 @@
+"""HTTP as the providers need it: a pool of connections for each backend, and what its failures mean."""
+
+from clawdbot_model_gateway.providers.http.answers import VendorErrors
+from clawdbot_model_gateway.providers.http.pool import HttpPool
+
+__all__ = ["HttpPool", "VendorErrors"]

@@ -1,0 +1,222 @@
+"""The connections to one backend: made when needed, kept for the next request, closed if one is left."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+from clawdbot_servicekit.faults import StartupError
+from yarl import URL
+
+from clawdbot_model_gateway.core.failures import ModelFailure
+from clawdbot_model_gateway.providers.http.answers import VendorErrors
+from clawdbot_model_gateway.providers.http.transport import failure_of
+from clawdbot_model_gateway.settings import HttpSettings
+
+LONGEST_ERROR: Final = 64 * 1024
+"""Bytes of an error's body that are read."""
+FAREWELL: Final = 1.0
+"""Seconds for the end of an answer whose content is known to be whole, so that its connection can serve
+again."""
+
+HEADERS: Final = {"accept-encoding": "identity", "user-agent": "clawdbot"}
+
+
+class HttpPool:
+    """aiohttp sets TCP_NODELAY on every connection that it makes."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        settings: HttpSettings,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str],
+        errors: VendorErrors,
+    ) -> None:
+        """A pool that is not open yet.
+
+        Args:
+            endpoint: URL that paths are added to.
+            settings: sizes and times.
+            headers: of each request; may hold secrets.
+            query: of each URL.
+            errors: what the backend's errors mean.
+
+        Raises:
+            StartupError: for a ca_file that cannot be used.
+        """
+        self._base = URL(endpoint.rstrip("/"))
+        self._settings = settings
+        self._headers = {**HEADERS, **headers}
+        self._query = query
+        self._errors = errors
+        self._ssl = _trust(settings)
+        self._urls: dict[str, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._place = f"{self._base.host}:{self._base.port}"
+
+    @property
+    def endpoint(self) -> str:
+        """Where the backend is; settings allow no credentials in it."""
+        return str(self._base)
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open, busy or idle."""
+        connector = self._connector
+        if connector is None or connector.closed:
+            return 0
+        # aiohttp shows its numbers nowhere else.
+        return len(connector._acquired) + sum(map(len, connector._conns.values()))  # noqa: SLF001
+
+    async def start(self) -> None:
+        """Opens the pool; makes no connection."""
+        settings = self._settings
+        self._connector = aiohttp.TCPConnector(
+            limit=settings.pool_size,
+            ttl_dns_cache=max(1, int(settings.dns_ttl)),
+            keepalive_timeout=settings.keep_alive,
+            ssl=self._ssl,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=self._connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=self._headers,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+            ),
+        )
+
+    async def stop(self) -> None:
+        """Closes every connection. Safe without a start, and twice."""
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def get(self, path: str) -> bytes:
+        """The body of a 200.
+
+        Raises:
+            ModelFailure: no such answer came.
+        """
+        response = await self._answer("GET", path, None)
+        return await self.read(response)
+
+    async def post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+        """The answer of status 200, its content unread; the caller ends it with `read`, `leave` or `done`.
+
+        Raises:
+            ModelFailure: no such answer came.
+        """
+        return await self._answer("POST", path, body)
+
+    async def read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The whole content; the connection is free afterwards."""
+        try:
+            return await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            raise failure_of(error, self._place) from error
+        finally:
+            response.release()
+
+    async def piece(self, response: aiohttp.ClientResponse) -> bytes:
+        """What has come of the content since the last look; waits for the first byte, empty at the end.
+
+        Raises:
+            ModelFailure: the connection broke, or nothing came for too long.
+        """
+        try:
+            piece = await response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise failure_of(error, self._place) from error
+        connection = response.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = self._settings.idle_timeout
+        return piece
+
+    def leave(self, response: aiohttp.ClientResponse) -> None:
+        """Closes the connection of an answer that nobody wants any more, which tells the backend to stop."""
+        response.close()
+
+    def done(self, response: aiohttp.ClientResponse) -> None:
+        """Lets an answer go whose content is whole, though its end may still be on the way."""
+        if response.content.at_eof():
+            response.release()
+            return
+        task = asyncio.create_task(_to_the_end(response))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _answer(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        try:
+            response = await self._request(method, path, body)
+        except aiohttp.ServerDisconnectedError:
+            # An idle connection that the backend closed as we took it. Nothing was answered: ask once more.
+            response = await self._ask_again(method, path, body)
+        except (aiohttp.ClientError, OSError) as error:
+            raise failure_of(error, self._place) from error
+        if response.status == 200:
+            return response
+        raise await self._refused(response)
+
+    async def _ask_again(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        try:
+            return await self._request(method, path, body)
+        except (aiohttp.ClientError, OSError) as error:
+            raise failure_of(error, self._place) from error
+
+    async def _request(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("the pool is not open")
+        headers = {"content-type": "application/json"} if body is not None else None
+        return await self._session.request(
+            method, self._url(path), data=body, headers=headers, allow_redirects=False
+        )
+
+    def _url(self, path: str) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._base.joinpath(*path.split("/"))
+            self._urls[path] = url = url.update_query(self._query) if self._query else url
+        return url
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> ModelFailure:
+        body = bytearray()
+        try:
+            while len(body) < LONGEST_ERROR and (piece := await response.content.readany()):
+                body += piece
+        except (aiohttp.ClientError, OSError):
+            pass  # The status alone says enough.
+        finally:
+            response.release()
+        return self._errors.answered(response.status, bytes(body), response.headers)
+
+
+async def _to_the_end(response: aiohttp.ClientResponse) -> None:
+    try:
+        async with asyncio.timeout(FAREWELL):
+            while await response.content.readany():
+                pass
+    except (aiohttp.ClientError, OSError):
+        pass  # TimeoutError as well: the connection is closed instead of kept.
+    finally:
+        response.release()
+
+
+def _trust(settings: HttpSettings) -> ssl.SSLContext | bool:
+    if settings.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(settings.ca_file))
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or "it is no certificate in PEM"
+        raise StartupError(f"ca_file {settings.ca_file} cannot be used: {reason}.") from None

@@ -1,0 +1,249 @@
+"""Chat Completions over HTTP.
+
+OpenAI, vLLM, SGLang, llama.cpp, LM Studio, DeepSeek, Mistral, Groq, OpenRouter, Azure and many more speak it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+import aiohttp
+import orjson
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.settings import Section
+from yarl import URL
+
+from clawdbot_model_gateway.core.events import Event, merged
+from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.providers.chat.reply import ReplyReader
+from clawdbot_model_gateway.providers.chat.request import Dialect, Encoded, RequestWriter
+from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
+from clawdbot_model_gateway.providers.sse import EventParser, ServerEvent
+from clawdbot_model_gateway.settings import BackendSettings
+
+CHAT: Final = "chat/completions"
+MODELS: Final = "models"
+LAST: Final = b"[DONE]"
+AFTER_THE_REASON: Final = 2.0
+"""Seconds that usage and [DONE] may take after the finish reason; then the reply counts as whole without
+them."""
+
+OPENAI: Final = "https://api.openai.com/v1"
+DIALECTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "api.openai.com": {
+        "max_tokens": "max_completion_tokens",
+        "unsupported": frozenset({"sampling.top_k"}),
+    },
+}
+"""Host → how it differs from the others."""
+
+OTHERWISE: Final = re.compile(
+    r"embed|rerank|whisper|tts|transcribe|dall-e|image|moderation|realtime|sora|audio", re.IGNORECASE
+)
+"""Names of models that do not chat; they come last in the list, as the first one may become the default."""
+
+CONTEXT_LENGTHS: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
+"""Where servers say it in a list of models: vLLM, OpenRouter, Groq, Mistral."""
+
+
+class OpenAICompatibleSettings(Section):
+    """The keys of an openai_compatible backend besides those of every backend."""
+
+    api_version: str | None = None
+    """`api-version` in the URL, as Azure wants it."""
+    key_header: str = "authorization"
+    """The header of the key: as a bearer token in authorization, bare in any other, such as Azure's
+    "api-key"."""
+    max_tokens_field: str | None = None
+    """Name of the field for max_tokens, where it is not what the host is known to want."""
+    unsupported: tuple[str, ...] = ()
+    """Fields that the server refuses, such as "sampling.top_k": asked for, they give a warning."""
+    stream_usage: bool = True
+    """Whether to ask for usage in streams; false for servers that refuse `stream_options`."""
+
+
+class OpenAICompatibleProvider:
+    """A backend that speaks Chat Completions."""
+
+    options: ClassVar[type[Section]] = OpenAICompatibleSettings
+
+    def __init__(self, settings: BackendSettings, options: OpenAICompatibleSettings) -> None:
+        """Raises StartupError for what an operator can mend."""
+        endpoint = settings.endpoint or OPENAI
+        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        further = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._errors = VendorErrors([key, *further.values()])
+        self._pool = HttpPool(
+            endpoint,
+            settings.http,
+            headers={**_key_header(options.key_header, key), **further},
+            query={"api-version": options.api_version} if options.api_version else {},
+            errors=self._errors,
+        )
+        self._writer = RequestWriter(settings.provider, _dialect(endpoint, settings, options))
+
+    @property
+    def endpoint(self) -> str:
+        """As the port says."""
+        return self._pool.endpoint
+
+    @property
+    def open_connections(self) -> int:
+        """As the port says."""
+        return self._pool.open_connections
+
+    async def start(self) -> None:
+        """As the port says."""
+        await self._pool.start()
+
+    async def stop(self) -> None:
+        """As the port says."""
+        await self._pool.stop()
+
+    async def list_models(self) -> Sequence[VendorModel]:
+        """As the port says."""
+        body = await self._pool.get(MODELS)
+        try:
+            listed = orjson.loads(body)["data"]
+            found = [VendorModel(str(each["id"]), _context_length(each)) for each in listed if each["id"]]
+        except (ValueError, TypeError, KeyError):
+            raise ProtocolViolation("what it answers to GET models is no list of models") from None
+        # Stable: what can chat keeps the backend's order.
+        return sorted(found, key=lambda each: bool(OTHERWISE.search(each.name)))
+
+    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
+        """As the port says."""
+        encoded = self._writer.write(request, model, stream=False)
+        response = await self._pool.post(CHAT, encoded.body)
+        return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
+
+    async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
+        """As the port says."""
+        encoded = self._writer.write(request, model, stream=True)
+        reader = self._reader(encoded, model)
+        response = await self._pool.post(CHAT, encoded.body)
+        finished = False
+        try:
+            if response.content_type == "application/json":
+                # A server that cannot stream answers whole.
+                body = await self._pool.read(response)
+                for event in self._whole(reader, body, response):
+                    yield event
+                finished = True
+                return
+            parser = EventParser()
+            while not finished:
+                found: list[Event] = []
+                broken = None
+                try:
+                    finished = await self._next(parser, reader, response, found)
+                except ModelFailure as failure:
+                    broken = failure
+                for event in merged(found):
+                    yield event
+                if broken is not None:
+                    # After what came with it: how the network cuts the stream must make no difference.
+                    raise broken
+        finally:
+            (self._pool.done if finished else self._pool.leave)(response)
+
+    def _reader(self, encoded: Encoded, model: str) -> ReplyReader:
+        return ReplyReader(model, encoded.warnings, encoded.names, self._errors)
+
+    def _whole(self, reader: ReplyReader, body: bytes, response: aiohttp.ClientResponse) -> list[Event]:
+        """A reply that came at once."""
+        try:
+            reply = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise self._errors.garbled(body, response.headers) from None
+        found = reader.take(reply)
+        if not reader.said and not reader.word:
+            raise ProtocolViolation("its answer holds no reply")
+        return found + reader.end()
+
+    async def _next(
+        self,
+        parser: EventParser,
+        reader: ReplyReader,
+        response: aiohttp.ClientResponse,
+        found: list[Event],
+    ) -> bool:
+        """Adds the events of the next piece, and tells whether they were the last ones."""
+        try:
+            piece = await self._piece(reader, response)
+        except BackendFailed:
+            if not reader.said and not reader.word:
+                raise
+            # It broke off in the middle: what was said stands, and the reason says that it is not whole.
+            piece = b""
+        last = self._take(parser.feed(piece) if piece else parser.end(), reader, found)
+        if piece and not last:
+            return False
+        if not reader.said and not reader.word:
+            raise self._empty(response)
+        found += reader.end()
+        return True
+
+    async def _piece(self, reader: ReplyReader, response: aiohttp.ClientResponse) -> bytes:
+        if not reader.word:
+            return await self._pool.piece(response)
+        try:
+            async with asyncio.timeout(AFTER_THE_REASON):
+                return await self._pool.piece(response)
+        except TimeoutError:
+            return b""
+
+    def _take(self, arrived: Sequence[ServerEvent], reader: ReplyReader, found: list[Event]) -> bool:
+        """Adds the events of what has arrived, and tells whether [DONE] was among it."""
+        for each in arrived:
+            if each.data.strip() == LAST:
+                return True
+            try:
+                chunk = orjson.loads(each.data)
+            except orjson.JSONDecodeError:
+                raise ProtocolViolation("an event of its stream is no JSON") from None
+            if each.name == b"error" and isinstance(chunk, dict):
+                raise self._errors.in_band(chunk)
+            found += reader.take(chunk)
+        return False
+
+    def _empty(self, response: aiohttp.ClientResponse) -> ModelFailure:
+        if response.content_type != "text/event-stream":
+            return ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
+        return BackendFailed("the connection ended before the reply began")
+
+
+def _key_header(name: str, key: str) -> dict[str, str]:
+    if not key:
+        return {}
+    return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
+
+
+def _dialect(endpoint: str, settings: BackendSettings, options: OpenAICompatibleSettings) -> Dialect:
+    known = DIALECTS.get(URL(endpoint).host or "", {})
+    max_tokens = options.max_tokens_field or known.get("max_tokens", "max_tokens")
+    unsupported = known.get("unsupported", frozenset()) | set(options.unsupported)
+    said = {
+        max_tokens: settings.max_tokens,
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+        "presence_penalty": settings.presence_penalty,
+        "frequency_penalty": settings.frequency_penalty,
+        "seed": settings.seed,
+        "stop": list(settings.stop) or None,
+    }
+    return Dialect(
+        max_tokens=max_tokens,
+        unsupported=unsupported,
+        usage_on_request=options.stream_usage,
+        defaults={name: value for name, value in said.items() if value is not None},
+    )
+
+
+def _context_length(listed: Mapping[str, Any]) -> int:
+    return next((each for key in CONTEXT_LENGTHS if isinstance(each := listed.get(key), int)), 0)

@@ -1,0 +1,85 @@
+"""Puts the model gateway together: the only file that knows every class."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint
+from typing import Final
+
+from clawdbot_servicekit.application import Peers
+from clawdbot_servicekit.hooks import Hooks
+
+from clawdbot_model_gateway.admin_servicer import AdminServicer
+from clawdbot_model_gateway.application import GatewayApplication, Parts
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.catalogue import Catalogue
+from clawdbot_model_gateway.core.directory import Directory
+from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.core.routing import Routing
+from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.discovery import installed, make_provider
+from clawdbot_model_gateway.errors import error_table
+from clawdbot_model_gateway.gateway_servicer import GatewayServicer
+from clawdbot_model_gateway.lineup import Lineup, lineup_of
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_model_gateway.stores.file_switches import FileSwitches
+
+FOLDER: Final = "model_gateway"
+"""Under state_dir."""
+
+
+def build(
+    settings: GatewaySettings,
+    peers: Peers,
+    *,
+    draw: Callable[[], float] = random.random,
+    available: Mapping[str, EntryPoint] | None = None,
+) -> GatewayApplication:
+    """The model gateway, not yet started.
+
+    Args:
+        settings: its settings, or the suite's.
+        peers: for the plugins' hooks.
+        draw: uniform numbers in [0, 1), for the weights of targets.
+        available: the providers that are installed; looked up when left out.
+
+    Raises:
+        StartupError: for an unknown provider, wrong settings of one, or an alias that leads nowhere.
+    """
+    lineup = lineup_of(settings)
+    backends = _backends(lineup, installed() if available is None else available)
+    switches = FileSwitches(settings.state_dir / FOLDER)
+    routing = Routing(switches)
+    directory = Directory(routing, backends)
+    hooks = Hooks(peers.channel("plugins"))
+    limits = RequestLimits(settings.gateway.max_request, settings.gateway.max_messages)
+    generation = Generation(directory, backends, hooks=hooks, limits=limits, draw=draw)
+    catalogue = Catalogue(routing, directory, backends)
+    parts = Parts(
+        lineup=lineup,
+        backends=backends,
+        routing=routing,
+        directory=directory,
+        catalogue=catalogue,
+        switches=switches,
+        hooks=hooks,
+        gateway_servicer=GatewayServicer(generation),
+        admin_servicer=AdminServicer(catalogue),
+    )
+    return GatewayApplication(parts, error_table())
+
+
+def _backends(lineup: Lineup, available: Mapping[str, EntryPoint]) -> dict[str, Backend]:
+    return {
+        name: Backend(
+            name,
+            settings.provider,
+            make_provider(lineup.places[name], settings, available),
+            models=tuple(VendorModel(each.name, each.context_length) for each in settings.models),
+            preferred=settings.name or "",
+            complete=bool(settings.models),
+        )
+        for name, settings in lineup.backends.items()
+    }
