@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from clawdbot_dialogue.core.flow.codes import CODES
+
 Severity = Literal["error", "warning"]
 
 
@@ -34,7 +36,7 @@ class Diagnostic:
 
     severity: Severity
     code: str
-    """Kebab-case, stable: "undeclared-slot"."""
+    """A key of CODES: "undeclared-slot"."""
     message: str
     """One sentence."""
     hint: str
@@ -121,6 +123,8 @@ class Findings:
         self._add("warning", code, message, mark, hint)
 
     def _add(self, severity: Severity, code: str, message: str, mark: Mark, hint: str) -> bool:
+        if code not in CODES:
+            raise KeyError(code)
         found = self._found[severity]
         message, hint = (f"{each[:_LONGEST]}…" if len(each) > _LONGEST else each for each in (message, hint))
         room = len(found) < MOST_FINDINGS

@@ -65,6 +65,7 @@ _PLAIN_WORDS: Mapping[str, str] = {
     "bool": "true or false",
     "string": "text",
     "null": "nothing",
+    "null_type": "nothing",
     "dyn": "anything",
 }
 
@@ -244,9 +245,11 @@ def _syntax_hint(text: str) -> str:
 def _type_fault(operator: str, operands: str, offset: int) -> ExpressionFault:
     kinds = operands.split(", ")
     words = [_PLAIN_WORDS.get(kind, "the slots" if kind == "flow.slots" else kind) for kind in kinds]
-    shown = operator.strip("_") if "_" in operator else operator
+    shown = operator.strip("_").replace("_", " ") if "_" in operator else operator
     message = f"`{shown}` does not fit {' and '.join(words)}."
     hint = "Compare a number slot with 3.0 rather than 3." if set(kinds) == {"double", "int"} else ""
+    if operator == "_?_:_":
+        hint = "Both values are of one type; dyn(…) around one of them lifts that."
     return ExpressionFault("guard-type", message, hint, offset)
 
 

@@ -156,6 +156,9 @@ def _uses(state: State) -> tuple[tuple[str, ...], str]:
     return (state.generation.tools, state.generation.model) if state.generation else ((), "")
 
 
+_UNKNOWN = {"flow": "unknown-flow", "tool": "unknown-tool", "model": "unknown-model"}
+
+
 def _told_missing(kind: str, name: str, known: Collection[str], mark: Mark, findings: Findings) -> None:
     if name not in known:
-        findings.warning(f"unknown-{kind}", f'There is no {kind} "{name}".', mark, nearest(name, known))
+        findings.warning(_UNKNOWN[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))

@@ -127,7 +127,7 @@ def read(source: str, findings: Findings) -> Document | None:
         findings.error(*refused.finding)
         return None
     except (yaml.YAMLError, UnicodeEncodeError) as error:
-        findings.error("syntax", *_syntax(error))
+        findings.error("syntax", *_syntax(error, source))
         return None
     values: dict[Path, Mark] = {}
     keys: dict[Path, Mark] = {}
@@ -136,7 +136,7 @@ def read(source: str, findings: Findings) -> Document | None:
     return Document(data, values, keys, frozenset(quoted))
 
 
-def _syntax(error: Exception) -> tuple[str, Mark, str]:
+def _syntax(error: Exception, source: str) -> tuple[str, Mark, str]:
     if not isinstance(error, yaml.MarkedYAMLError):
         problem = " ".join(str(error).split())
         return (
@@ -145,10 +145,12 @@ def _syntax(error: Exception) -> tuple[str, Mark, str]:
             "Save the file as UTF-8 text without control characters.",
         )
     mark = error.problem_mark or error.context_mark
+    if mark and error.context_mark and mark.line >= len(source.splitlines()):
+        mark = error.context_mark  # the end of the file shows nothing; what was never closed begins here
     place = Mark(mark.line + 1, mark.column + 1) if mark else START
     problem = error.problem or "unreadable"
     hint = "Check the indentation, the colons and the quotes on this line and the one before."
-    if "cannot start any token" in problem:
+    if "cannot start any token" in problem or "tab character" in problem:
         hint = "A tab cannot indent, and text that begins with a special character needs quotes."
     if "flow mapping" in (error.context or ""):
         hint = "Between { and }, a text with a comma or a brace in it needs quotes."

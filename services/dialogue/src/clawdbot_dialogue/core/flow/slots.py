@@ -163,7 +163,7 @@ def _time(slot: Slot, value: object, _: date | None) -> object:
 
 
 def _enum(slot: Slot, value: object, _: date | None) -> object:
-    if value not in slot.values:
+    if not isinstance(value, str) or value not in slot.values:
         raise SlotRefused("not_a_value", ", ".join(slot.values))
     return value
 

@@ -1,0 +1,144 @@
+"""Flows for tests, and a conversation with the pure machine in as few words as its tests need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from textwrap import dedent
+
+from clawdbot_dialogue.core.flow.library import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.machine.effects import (
+    CallTool,
+    Effect,
+    Failed,
+    Generate,
+    Say,
+    StateEntered,
+    Understood,
+)
+from clawdbot_dialogue.core.machine.events import (
+    Event,
+    EventReceived,
+    GenerationFailed,
+    GenerationFinished,
+    Started,
+    TimerFired,
+    ToolReturned,
+    UserSaid,
+)
+from clawdbot_dialogue.core.machine.notes import Note
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
+from clawdbot_dialogue.core.machine.step import Step, begin, step
+
+NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's own time, whose zone nobody knows
+"""A Tuesday."""
+
+
+def compiled(body: str, name: str = "f") -> Flow:
+    """The flow with this body; `flow` and `version` are put before it."""
+    return load_flow(f"flow: {name}\nversion: 1\n{dedent(body)}", f"{name}.yaml")
+
+
+def library(*flows: Flow) -> FlowLibrary:
+    """The flows, and those that ship."""
+    found = FlowLibrary()
+    for file, source in shipped_flows():
+        found.add(load_flow(source, file))
+    for flow in flows:
+        found.add(flow)
+    return found
+
+
+@dataclass
+class Talk:
+    """A conversation under way; what the last event led to is at hand."""
+
+    flows: FlowLookup
+    snapshot: Snapshot
+    last: Step = field(init=False)
+
+    @classmethod
+    def about(cls, flow: Flow, *others: Flow, slots: Mapping[str, object] | None = None) -> Talk:
+        """Opens a conversation in the flow, others being there to interrupt."""
+        talk = cls(library(flow, *others).get, begin(flow, slots or {}))
+        talk.give(Started())
+        return talk
+
+    def give(self, event: Event) -> Talk:
+        """Lets something happen."""
+        self.last = step(self.flows, self.snapshot, event)
+        self.snapshot = self.last.snapshot
+        return self
+
+    def say(self, text: str, now: datetime = NOW) -> Talk:
+        return self.give(UserSaid(text, now))
+
+    def event(self, name: str, **data: object) -> Talk:
+        return self.give(EventReceived(name, data, NOW))
+
+    def returns(self, result: object, **flags: bool) -> Talk:
+        """The tool that is waited for returns."""
+        return self.give(
+            ToolReturned(self.call.call_id, result, flags.get("is_error", False), flags.get("unknown", False))
+        )
+
+    def writes(self, text: str) -> Talk:
+        """The model that is waited for has written."""
+        return self.give(GenerationFinished(self.generation.generation_id, text))
+
+    def breaks(self) -> Talk:
+        """The model that is waited for has not."""
+        return self.give(GenerationFailed(self.generation.generation_id, "UNAVAILABLE", "gone"))
+
+    def ring(self) -> Talk:
+        """The timer that is set fires."""
+        return self.give(TimerFired(self.snapshot.timer))
+
+    def _all(self, kind: type) -> list:
+        return [each for each in self.last.effects if isinstance(each, kind)]
+
+    @property
+    def call(self) -> CallTool:
+        return self._all(CallTool)[-1]
+
+    @property
+    def generation(self) -> Generate:
+        return self._all(Generate)[-1]
+
+    @property
+    def replies(self) -> list[str]:
+        return [each.text for each in self._all(Say)]
+
+    @property
+    def path(self) -> list[str]:
+        return [each.state for each in self._all(StateEntered)]
+
+    @property
+    def commands(self) -> list[tuple[str, str, object, bool]]:
+        """(name, target, value, accepted) of what was understood."""
+        return [
+            (c.name, c.target, c.value, c.accepted) for each in self._all(Understood) for c in each.commands
+        ]
+
+    @property
+    def failures(self) -> list[str]:
+        return [each.reason for each in self._all(Failed)]
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        return self.last.notes
+
+    @property
+    def effects(self) -> tuple[Effect, ...]:
+        return self.last.effects
+
+    @property
+    def state(self) -> str:
+        return self.snapshot.state
+
+    @property
+    def slots(self) -> Mapping[str, object]:
+        return self.snapshot.slots

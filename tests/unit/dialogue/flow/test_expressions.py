@@ -1,0 +1,79 @@
+"""Guards and arguments: CEL over the slots, a tool's result, the event and the turn."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.core.flow.expressions import EvaluationFailed, ExpressionCompiler, activation
+
+KINDS = {"n": "int", "x": "double", "ok": "bool", "day": "string"}
+
+
+def scope(slots=None, result=None):
+    return activation(
+        {"slots": slots or {}, "result": result, "event": {}, "turn": {"date": "2026-11-24", "number": 3}}
+    )
+
+
+def value(text, slots=None, result=None):
+    return ExpressionCompiler(KINDS).argument(text).value(scope(slots, result))
+
+
+@pytest.mark.parametrize(
+    ("guard", "slots", "holds"),
+    [
+        ("slots.n > 8", {"n": 9}, True),
+        ("slots.n > 8", {"n": 8}, False),
+        ("has(slots.n)", {}, False),
+        ("has(slots.n) && slots.n > 1", {}, False),
+        ("slots.ok", {"ok": True}, True),
+        ("!slots.ok", {"ok": True}, False),
+        ("slots.day >= turn.date", {"day": "2026-12-01"}, True),
+        ("slots.day in ['2026-12-24', '2026-12-25']", {"day": "2026-12-24"}, True),
+        ("slots.day.startsWith('2026-')", {"day": "2027-01-01"}, False),
+        ("slots.x > 1.5", {"x": 2.0}, True),
+        ("turn.number == 3", {}, True),
+    ],
+)
+def test_a_guard_is_true_or_false(guard, slots, holds):
+    assert ExpressionCompiler(KINDS).guard(guard).holds(scope(slots)) is holds
+
+
+@pytest.mark.parametrize(
+    ("guard", "slots", "result"),
+    [
+        ("slots.n > 8", {}, None),
+        ("slots.day > turn.date", {}, None),
+        ("1 / (slots.n - 5) > 0", {"n": 5}, None),
+        ("result.ok", {}, None),
+        ("result.ok", {}, {"ok": "yes"}),
+        ("result.list[3] == 1", {}, {"list": []}),
+        ("result > 3", {}, "text"),
+        ("9223372036854775807 + slots.n > 0", {"n": 1}, None),
+    ],
+)
+def test_a_guard_that_has_no_value_says_so_and_never_counts_as_a_default(guard, slots, result):
+    """In particular a slot without a value is neither 0 nor the empty text."""
+    with pytest.raises(EvaluationFailed) as failure:
+        ExpressionCompiler(KINDS).guard(guard).holds(scope(slots, result))
+    assert guard in str(failure.value)
+
+
+def test_arguments_keep_their_types():
+    slots = {"n": 4, "x": 1.5, "ok": True, "day": "2026-12-01"}
+    assert value("slots.n", slots) == 4
+    assert value("slots.x", slots) == 1.5
+    assert value("slots.ok", slots) is True
+    assert value("[slots.n, slots.n + 1]", slots) == [4, 5]
+    assert value("{'when': slots.day}", slots) == {"when": "2026-12-01"}
+    assert value("result.rows[1].name", {}, {"rows": [{}, {"name": "Ada"}]}) == "Ada"
+    assert value("has(slots.day) ? dyn(slots.day) : null", {}) is None
+
+
+def test_what_json_has_not_does_not_leave_an_expression():
+    with pytest.raises(EvaluationFailed):
+        value("{1: 'a'}")
+
+
+def test_a_slot_is_typed_at_compile_time_and_anything_goes_for_results():
+    assert ExpressionCompiler(KINDS).argument("slots.n + 1").returns == "int"
+    assert ExpressionCompiler(KINDS).argument("result.n").returns == "dyn"

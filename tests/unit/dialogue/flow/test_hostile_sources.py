@@ -1,0 +1,156 @@
+"""Whatever is sent as a flow is answered soon, with a diagnostic rather than an exception."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from clawdbot_dialogue.core.flow.expressions import (
+    EvaluationFailed,
+    ExpressionCompiler,
+    ExpressionFault,
+    activation,
+)
+from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.flow.slots import SlotRefused
+from clawdbot_dialogue.core.flow.source import FlowSource, SlotSource, StateSource
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.flows import compiled
+
+HEAD = "flow: f\nversion: 1\n"
+LONG = 10.0
+"""Seconds; each takes under 1 on an idle machine. What is guarded against takes minutes, or for ever."""
+
+
+def states(count, text):
+    return HEAD + "states:\n" + "".join(f"  state_{at}: {text % at}\n" for at in range(count))
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 10)}]\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+HOSTILE = {
+    "a bomb of aliases": (BOMB, "too-large"),
+    "an anchor within itself": ("a: &a [*a]", "syntax"),
+    "a hundred thousand brackets": ("[" * 100_000, "too-deep"),
+    "a hundred thousand braces": ("{a: " * 100_000, "too-deep"),
+    "a thousand levels of indentation": ("\n".join(" " * at + "a:" for at in range(1000)), "too-deep"),
+    "ten megabytes": ("a: b\n" * 2_000_000, "too-large"),
+    "a key many times": ("a: 1\n" * 100_000, "duplicate-key"),
+    "unknown keys": (HEAD + "".join(f"key{at}: 1\n" for at in range(50_000)), "unknown-key"),
+    "misspelt states": (states(5000, "{next: stote_%d}"), "unknown-state"),
+    "many misfits at once": (states(10_000, "{end: 3, say: 4, wait: %d}"), "wrong-type"),
+    "misfits on several levels": (states(30, "{next: [{to: x%d, if: 3, clear: [[1]]}]}"), "wrong-type"),
+    "more slots than fit": (
+        HEAD + "slots:\n" + "".join(f"  s{at}: {{type: date}}\n" for at in range(9000)) + "states: {}",
+        "bad-value",
+    ),
+    "a null character": ("flow: \0", "syntax"),
+    "half a surrogate": ("flow: \ud800", "syntax"),
+    "bytes that are no text": (b"\xff\xfe\x00\x00", "not-utf8"),
+    "a long key": (f'? "{"k" * 500_000}"\n: 1\n{HEAD}', "unknown-key"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "code"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_source_is_refused_soon_and_in_few_words(source, code):
+    before = time.perf_counter()
+    found = examine(source, "f.yaml")
+    assert time.perf_counter() - before < LONG
+    assert found.flow is None
+    assert code in {each.code for each in found.diagnostics}
+    assert len(found.diagnostics) < 250
+    assert max(len(each.message) for each in found.diagnostics) < 1000
+
+
+def test_a_flow_with_thousands_of_states_is_compiled_soon():
+    source = states(4000, "{say: hi, next: state_0, timeout: {after: %ds, to: state_0}}")
+    before = time.perf_counter()
+    assert examine(source, "f.yaml").flow is not None
+    assert time.perf_counter() - before < LONG
+
+
+def test_a_dense_graph_of_guards_and_slots_is_checked_soon():
+    slots = "slots:\n" + "".join(f"  s{at}: {{type: date, ask: q}}\n" for at in range(100))
+    ways = ", ".join(f"{{if: 'slots.s{at} > turn.date', to: state_{at}}}" for at in range(0, 100, 4))
+    source = states(100, "{collect: [s%d], next: [" + ways + ", {to: state_0}]}")
+    before = time.perf_counter()
+    assert examine(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
+    assert time.perf_counter() - before < LONG
+
+
+@given(st.binary(max_size=300) | st.text(max_size=300))
+def test_no_source_makes_the_examination_raise(source):
+    found = examine(source, "f.yaml")
+    assert found.flow is None
+    assert found.diagnostics
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+KEYS = st.sampled_from(
+    sorted(
+        {
+            *FlowSource.model_fields,
+            *SlotSource.model_fields,
+            *StateSource.model_fields,
+            "a",
+            "to",
+            "if",
+            "tool",
+        }
+    )
+)
+TREES = st.recursive(
+    LEAVES
+    | st.sampled_from(["a", "b", "date", "integer", "true", "slots.a == 1", "{a}", "${slots.b}", "10m"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=150)
+@given(st.dictionaries(KEYS, TREES, max_size=6))
+def test_no_document_makes_the_examination_raise(document):
+    import json
+
+    source = json.dumps({"flow": "f", "version": 1, "states": {"a": {"end": True}}} | document)
+    found = examine(source, "f.yaml")
+    assert (found.flow is None) == any(each.severity == "error" for each in found.diagnostics)
+    lines = source.count("\n") + 1
+    assert all(1 <= each.line <= lines + 1 and each.column >= 1 for each in found.diagnostics)
+
+
+FORTY = f"[{','.join(['1'] * 40)}]"
+EXPRESSIONS = {
+    "nested loops": FORTY + ".all(a, " + f"{FORTY}.all(b, " * 6 + "a + b > 0" + ")" * 7,
+    "a regular expression that backtracks": "slots.t.matches('(a+)+$')",
+    "a regular expression that explodes": "slots.t.matches('((((a{1,100}){1,100}){1,100}){1,100})')",
+    "a text doubled thrice": "[slots.t].all(a, [a + a].all(b, [b + b].all(c, [c + c].all(d, size(d) > 0))))",
+    "deep brackets": "(" * 300 + "true" + ")" * 300,
+    "a long chain": " && ".join(["true"] * 120),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", EXPRESSIONS.values(), ids=EXPRESSIONS)
+def test_a_hostile_expression_is_refused_or_over_soon(text):
+    before = time.perf_counter()
+    try:
+        guard = ExpressionCompiler({"t": "string"}).guard(text)
+        guard.holds(activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
+    except (ExpressionFault, EvaluationFailed):
+        pass
+    assert time.perf_counter() - before < LONG
+
+
+def test_a_pattern_that_would_backtrack_for_ever_takes_linear_time():
+    flow = compiled(
+        "slots: {x: {type: string, pattern: '(a+)+b', ask: q}}\n"
+        "states: {a: {collect: [x], next: b}, b: {end: true}}"
+    )
+    before = time.perf_counter()
+    with pytest.raises(SlotRefused):
+        flow.slots["x"].check("a" * 9000, None)
+    assert time.perf_counter() - before < LONG

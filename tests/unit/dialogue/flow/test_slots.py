@@ -1,0 +1,114 @@
+"""A slot takes what fits its type and bounds, in one form, and says in words why the rest does not."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from clawdbot_dialogue.core.flow.slots import SlotInvalid, SlotRefused, validate_slots
+
+from tests.support.flows import compiled
+
+TODAY = date(2026, 11, 24)
+
+
+def flow_with(slot):
+    return compiled(f"slots:\n  x: {slot}\nstates: {{a: {{end: true}}}}")
+
+
+FITTING = [
+    ("{type: string}", "  hello ", "hello"),
+    ("{type: string, pattern: '[A-Z]{2}[0-9]+'}", "AB12", "AB12"),
+    ("{type: integer}", 4, 4),
+    ("{type: integer}", 4.0, 4),
+    ("{type: integer, min: 1, max: 4}", 4, 4),
+    ("{type: number}", 4, 4.0),
+    ("{type: number, min: 0.5}", 0.5, 0.5),
+    ("{type: boolean}", False, False),
+    ("{type: date}", "2026-02-28", "2026-02-28"),
+    ("{type: date, min: today, max: today+1d}", "2026-11-25", "2026-11-25"),
+    ("{type: date, min: today-1d}", "2026-11-23", "2026-11-23"),
+    ("{type: time}", "7:05", "07:05"),
+    ('{type: time, min: "9:00"}', "09:00", "09:00"),
+    ("{type: enum, values: [small, large]}", "large", "large"),
+    ("{type: email}", "Ada@EXAMPLE.com", "Ada@example.com"),
+    ("{type: phone}", "+44 20 7946 0958", "+442079460958"),
+    ("{type: phone, region: GB}", "020 7946 0958", "+442079460958"),
+]
+MISFITS = [
+    ("{type: string}", "   ", "too_short"),
+    ("{type: string}", 4, "not_text"),
+    ("{type: string}", "x" * 10_001, "too_long"),
+    ("{type: string, min_length: 3}", "ab", "too_short"),
+    ("{type: string, max_length: 3}", "abcd", "too_long"),
+    ("{type: string, pattern: '[A-Z]{2}'}", "ABC", "no_match"),
+    ("{type: string, pattern: 'a|b'}", "ac", "no_match"),
+    ("{type: string, pattern: 'a'}", "a\nb", "no_match"),
+    ("{type: integer}", 4.5, "not_integer"),
+    ("{type: integer}", "4", "not_integer"),
+    ("{type: integer}", True, "not_integer"),
+    ("{type: integer}", float("nan"), "not_integer"),
+    ("{type: integer}", 2**53 + 1, "not_integer"),
+    ("{type: integer, min: 1}", 0, "too_small"),
+    ("{type: integer, max: 4}", 5, "too_large"),
+    ("{type: number}", float("inf"), "not_number"),
+    ("{type: number}", "x", "not_number"),
+    ("{type: boolean}", "yes", "not_boolean"),
+    ("{type: boolean}", 1, "not_boolean"),
+    ("{type: date}", "2026-02-29", "not_date"),
+    ("{type: date}", "20260228", "not_date"),
+    ("{type: date}", "２０２６-02-28", "not_date"),
+    ("{type: date, min: today}", "2026-11-23", "too_early"),
+    ("{type: date, max: today+1d}", "2026-11-26", "too_late_value"),
+    ("{type: time}", "24:00", "not_time"),
+    ('{type: time, min: "11:00"}', "10:59", "too_early"),
+    ('{type: time, max: "22:00"}', "22:01", "too_late_value"),
+    ("{type: enum, values: [a]}", "b", "not_a_value"),
+    ("{type: enum, values: [a]}", ["a"], "not_a_value"),
+    ("{type: email}", "ada@example", "not_email"),
+    ("{type: email}", "a" * 500 + "@example.com", "not_email"),
+    ("{type: email}", None, "not_email"),
+    ("{type: phone}", "12", "not_phone"),
+    ("{type: phone}", "020 7946 0958", "not_phone"),
+    ("{type: phone}", "+442079460958" + " " * 400, "not_phone"),
+]
+
+
+@pytest.mark.parametrize(("slot", "value", "kept"), FITTING)
+def test_a_value_that_fits_is_kept_in_one_form(slot, value, kept):
+    found = flow_with(slot).slots["x"].check(value, TODAY)
+    assert found == kept
+    assert type(found) is type(kept)
+
+
+@pytest.mark.parametrize(("slot", "value", "why"), MISFITS)
+def test_a_value_that_does_not_fit_is_refused_with_its_reason(slot, value, why):
+    with pytest.raises(SlotRefused) as refused:
+        flow_with(slot).slots["x"].check(value, TODAY)
+    assert refused.value.purpose == why
+
+
+@pytest.mark.parametrize(("slot", "value", "why"), MISFITS)
+def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, value, why):
+    flow = flow_with(slot)
+    if value is None:
+        assert validate_slots(flow, {"x": None}, TODAY) == {}
+        return
+    with pytest.raises(SlotInvalid) as refused:
+        validate_slots(flow, {"x": value, "y": 1}, TODAY)
+    first, second = refused.value.violations
+    assert first.field == "slots.x"
+    assert first.description.endswith((".", '".'))
+    assert "{" not in first.description
+    assert (second.field, second.description) == ("slots.y", "The flow f has no slot y.")
+
+
+def test_every_value_that_is_kept_fits_again():
+    for slot, value, _ in FITTING:
+        checked = flow_with(slot).slots["x"].check(value, TODAY)
+        assert flow_with(slot).slots["x"].check(checked, TODAY) == checked
+
+
+def test_bounds_that_count_from_today_are_left_out_when_nobody_knows_what_day_it_is():
+    flow = flow_with("{type: date, min: today}")
+    assert validate_slots(flow, {"x": "1999-01-01"}) == {"x": "1999-01-01"}
