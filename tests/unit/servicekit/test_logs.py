@@ -46,6 +46,13 @@ def test_an_event_is_one_json_line_with_time_level_and_logger(lines):
     assert line == {"event": "began", "count": 3, "name": "Zoë", "level": "info", "logger": "some.module"}
 
 
+def test_what_json_can_hardly_say_is_no_reason_to_lose_a_line(lines):
+    read = lines()
+    structlog.get_logger("ours").info("odd", large=2**70, half="\ud800", keys={1: "a"}, other={object})
+    (line,) = read()
+    assert (line["large"], line["half"], line["keys"]) == (2**70, "\ud800", {"1": "a"})
+
+
 def test_no_way_into_the_log_lets_a_secret_through(lines):
     """The canary goes in through every door, and is in no line."""
     read = lines()

@@ -6,12 +6,15 @@ Nothing is configured by importing this.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
+import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -57,7 +60,7 @@ def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO |
             colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
         if people
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
+        else structlog.processors.JSONRenderer(serializer=_json)
     )
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *common, renderer],
@@ -110,6 +113,15 @@ class CallLog:
             "ms": round(record.seconds * 1000, 3),
         }
         (self._log.debug if record.in_process else self._log.info)("call", **facts)
+
+
+def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
+    """One line. Every call writes one, and the standard library takes four times as long."""
+    try:
+        return orjson.dumps(event, default, orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Integers beyond 64 bits and halves of UTF-16 pairs, which orjson refuses: no line may be lost.
+        return json.dumps(event, default=default)
 
 
 class _Writer(structlog.WriteLogger):
