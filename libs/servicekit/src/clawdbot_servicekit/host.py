@@ -22,6 +22,7 @@ from clawdbot_servicekit import health, listening, ports
 from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.endless import EndingServer
+from clawdbot_servicekit.errors import ErrorTable
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.identity import Identity
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
@@ -91,8 +92,10 @@ class Host:
             StartupError: for what an operator can mend: a taken port, a certificate, an unwritable folder.
         """
         prepare_folder(self.settings.state_dir)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
-        self._describe()
+        # Probes and reflection are nobody's calls: no key, no limit, no line in the log.
+        exempt = WrappingServer(self._pipeline, (self._server,), ErrorTable({}), exempt=True)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, exempt)
+        self._describe(exempt)
         # Before the applications: they may take long, and a taken port is the more common mistake.
         self.port = listening.listen(self._server, self.settings)
         self._open_endpoint()
@@ -176,15 +179,13 @@ class Host:
         except Exception:  # noqa: BLE001 - logged, and the rest must be freed
             self._log.exception("stop_failed", what=name)
 
-    def _describe(self) -> None:
+    def _describe(self, on_server: grpc.aio.Server) -> None:
         """Reflection, where it is on: by default on loopback only, as it tells everybody what there is."""
         server = self.settings.server
         on = ports.is_loopback(server.host) if server.reflection is None else server.reflection
         if on:
             names = [name for each in self._applications for name in each.services]
-            reflection.enable_server_reflection(
-                [*names, health.SERVICE, reflection.SERVICE_NAME], self._server
-            )
+            reflection.enable_server_reflection([*names, health.SERVICE, reflection.SERVICE_NAME], on_server)
 
     def _open_endpoint(self) -> None:
         port = self.settings.telemetry.metrics_port
