@@ -133,14 +133,20 @@ def _end(progress: Progress) -> Transition | None:
 
 def resume(progress: Progress) -> Transition | None:
     """Goes on with a flow that was interrupted, where it was."""
-    if progress.state.kind == "collect" and not progress.resting:
-        silent = progress.flow.interrupts.resume == "silent"
-        if silent and progress.asked and progress.asked not in progress.slots:
-            progress.wait_for_user()
-            return None
-        return _collect(progress)
-    progress.wait_for_user()
-    return None
+    state = progress.state
+    if progress.resting or state.kind == "generate" or (_asked(progress) and _silent(progress)):
+        progress.wait_for_user()
+        return None
+    # Asks again; or does what a flow that was interrupted on waking up has not come to yet.
+    return _WORK[state.kind](progress)
+
+
+def _asked(progress: Progress) -> bool:
+    return progress.asked != "" and progress.asked not in progress.slots
+
+
+def _silent(progress: Progress) -> bool:
+    return progress.flow.interrupts.resume == "silent"
 
 
 _WORK: Mapping[str, Callable[[Progress], Transition | None]] = {

@@ -1,0 +1,184 @@
+"""The machine under any history of events in the shipped flows: defined, repeatable, bounded, storable."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import get_args
+
+import pytest
+from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.machine.effects import CallTool, Effect, Ended, Generate, StateEntered, Understood
+from clawdbot_dialogue.core.machine.events import (
+    EventReceived,
+    GenerationFailed,
+    GenerationFinished,
+    Started,
+    TimerFired,
+    ToolReturned,
+    UserSaid,
+)
+from clawdbot_dialogue.core.machine.snapshot import Snapshot
+from clawdbot_dialogue.core.machine.step import MICRO_STEPS, begin, step
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.flows import NOW, library
+
+LIBRARY = library(
+    load_flow(
+        """
+flow: circles
+version: 1
+triggers: [run in circles]
+slots:
+  n: {type: integer, ask: How many?}
+  who: {type: string, ask: Who?}
+  ok: {type: boolean, fill: asked_only, ask: Fine?}
+states:
+  start: {say: Hello., next: [{if: has(slots.n) && slots.n > 3, to: spin}, {to: ask}]}
+  ask: {collect: [n, who], no_match: {retries: 1, to: spin}, timeout: {after: 1m, to: rest}, next: check}
+  check: {collect: [ok], next: [{if: slots.ok, to: work}, {if: slots.n > 2, clear: [n], to: ask}, {to: talk}]}
+  work:
+    call: {tool: t, args: {n: "${slots.n}"}}
+    next: [{if: result.again, to: work}, {on_error: failed, to: desk}, {to: talk}]
+  talk: {generate: {instructions: "For {who}."}, wait: true, next: [{event: ping, to: work}, {to: start}]}
+  spin: {next: spun}
+  spun: {next: spin}
+  rest: {say: Later., next: [{event: ping, to: ask}]}
+  desk: {handoff: desk, timeout: {after: 1m, to: rest}, next: [{if: slots.n > 5, to: done}]}
+  done: {end: true}
+interrupts: {allow: [faq, book_table, support, cancel]}
+""",
+        "circles.yaml",
+    )
+)
+FLOWS = [flow.name for flow in LIBRARY.list()]
+
+PHRASES = [
+    "yes", "no", "4", "12", "25", "a table for 4 tomorrow at 7pm", "no, make it 6", "actually Saturday",
+    "change the time", "change the date", "at 23:30", "4 or 5", "cancel", "help", "hello", "thanks", "bye",
+    "I want to talk to a human", "opening hours", "where can I park?", "book a table", "i have a problem",
+    "run in circles", "my coat was stolen yesterday", "ada@example.com", "purple", "", "?", "next Friday",
+    "half past seven", "under the name of Ada", "no, ada@example.org", "parking, and 5 people tomorrow",
+]  # fmt: skip
+RESULTS = [
+    None,
+    {"ok": True, "ref": "T-1"},
+    {"ok": False},
+    {"times": []},
+    {"times": ["18:00"]},
+    {"again": True},
+    7,
+    "x",
+]
+HAPPENINGS = st.one_of(
+    st.tuples(st.just("say"), st.sampled_from(PHRASES) | st.text(max_size=20), st.integers(0, 40)),
+    st.tuples(st.just("event"), st.sampled_from(["handoff.return", "ping", "x"]), st.just(0)),
+    st.tuples(st.just("tool"), st.sampled_from(RESULTS), st.integers(0, 3)),
+    st.tuples(st.just("model"), st.sampled_from(["Hello.", ""]), st.integers(0, 2)),
+    st.tuples(st.just("timer"), st.none(), st.integers(0, 3)),
+    st.tuples(st.just("start"), st.none(), st.just(0)),
+)
+
+
+def event_of(snapshot, happening):
+    """The event, about what the conversation waits for; now and then about something else."""
+    kind, what, number = happening
+    waiting = snapshot.waiting_for or "" if number != 2 else "stale-1"
+    match kind:
+        case "say":
+            return UserSaid(what, NOW + timedelta(days=number))
+        case "event":
+            return EventReceived(what, {"solved": True}, NOW)
+        case "tool":
+            return ToolReturned(waiting, what, number == 1, number == 3)
+        case "model" if number == 1:
+            return GenerationFailed(waiting, "UNAVAILABLE", "gone")
+        case "model":
+            return GenerationFinished(waiting, what)
+        case "timer":
+            return TimerFired(snapshot.timer if number else "timer-0")
+    return Started()
+
+
+def play(name, history):
+    """The events of a history as they come, and the steps they led to."""
+    snapshot = begin(LIBRARY.get(name), {})
+    for happening in (("start", None, 0), *history):
+        event = event_of(snapshot, happening)
+        taken = step(LIBRARY.get, snapshot, event)
+        yield snapshot, event, taken
+        snapshot = taken.snapshot
+
+
+HISTORIES = st.lists(HAPPENINGS, min_size=8, max_size=40) | st.lists(HAPPENINGS, max_size=8)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@settings(max_examples=120, deadline=None)
+@given(history=HISTORIES)
+def test_any_event_in_any_state_has_a_defined_result(name, history):
+    for before, _, taken in play(name, history):
+        after, effects = taken.snapshot, taken.effects
+        kinds = [type(effect) for effect in effects]
+        assert all(isinstance(effect, get_args(Effect)) for effect in effects)
+        # Nothing happens after a call or a generation has begun; one message is understood, and that first.
+        assert kinds[:-1].count(CallTool) == kinds[:-1].count(Generate) == 0
+        assert [at for at, kind in enumerate(kinds) if kind is Understood] in ([], [0])
+        assert kinds.count(StateEntered) <= 2 * MICRO_STEPS
+        assert (after.status == "ended") == (Ended in kinds or before.status == "ended")
+        assert after.waiting_for is not None or after.status != "active"
+        assert 1 <= len(after.frames) <= 8
+        for frame in after.frames:
+            flow = LIBRARY.get(frame.flow, frame.version)
+            assert frame.state in flow.states
+            assert len(set(frame.passed)) == len(frame.passed)
+            assert 0 <= frame.sealed <= len(frame.passed)
+            for slot, value in frame.slots.items():
+                assert flow.slots[slot].check(value, None) == value
+        if after.waiting_for == "user" and not after.frames[-1].resting:
+            assert LIBRARY.get(after.flow, after.version).states[after.state].kind in ("collect", "generate")
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@settings(max_examples=30, deadline=None)
+@given(history=HISTORIES)
+def test_the_same_events_give_the_same_snapshots_and_effects(name, history):
+    first = list(play(name, history))
+    snapshot = begin(LIBRARY.get(name), {})
+    for _, event, taken in first:
+        again = step(LIBRARY.get, snapshot, event)
+        assert again == taken
+        snapshot = again.snapshot
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@settings(max_examples=30, deadline=None)
+@given(history=HISTORIES)
+def test_a_conversation_that_was_stored_between_any_two_events_goes_on_as_if_it_had_not_been(name, history):
+    for before, event, taken in play(name, history):
+        stored = json.loads(json.dumps(before.to_json()))
+        restored = Snapshot.from_json(stored, LIBRARY.get)
+        assert restored == before
+        assert step(LIBRARY.get, restored, event) == taken
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@settings(max_examples=30, deadline=None)
+@given(history=HISTORIES)
+def test_a_step_leaves_the_snapshot_that_it_began_with_as_it_was(name, history):
+    kept = [(before, json.dumps(before.to_json())) for before, _, _ in play(name, history)]
+    assert all(json.dumps(before.to_json()) == stored for before, stored in kept)
+
+
+@settings(max_examples=100, deadline=None)
+@given(history=HISTORIES, limit=st.integers(1, 12))
+def test_no_event_leads_through_more_states_than_allowed(history, limit):
+    snapshot = begin(LIBRARY.get("circles"), {})
+    for happening in (("start", None, 0), *history):
+        taken = step(LIBRARY.get, snapshot, event_of(snapshot, happening), limit)
+        entered = sum(isinstance(effect, StateEntered) for effect in taken.effects)
+        # A message may add the few states by which it wakes, corrects or interrupts before the count begins.
+        assert entered <= limit + 4
+        snapshot = taken.snapshot
