@@ -247,6 +247,21 @@ async def test_a_burst_of_calls_is_not_lost(tmp_path):
         assert len(await asyncio.gather(*calls)) == 3000
 
 
+async def test_thousands_of_streams_at_once_are_all_served_and_all_freed(tmp_path):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        calls = [stub.InvokeTool(ticks(2, 3600)) for _ in range(2000)]
+        first = await asyncio.gather(*(call.read() for call in calls))
+        assert {each.progress.message for each in first} == {"0"}
+        assert hosted.trial.tools.running == 2000
+        for call in calls:
+            call.cancel()
+        async with asyncio.timeout(20):
+            while hosted.trial.tools.running:  # noqa: ASYNC110 - the servicer sets no event
+                await asyncio.sleep(0.01)
+        assert await health(channel) == SERVING
+
+
 @pytest.mark.parametrize("size", [2 << 20, 8 << 20])
 async def test_a_message_over_the_limit_is_refused_and_the_server_goes_on(tmp_path, size):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:

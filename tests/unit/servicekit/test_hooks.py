@@ -1,0 +1,289 @@
+"""The client of the plugins' hooks, against a plugin service that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import pytest
+from clawdbot.plugins.v1 import hook_service_pb2 as hook
+from clawdbot.plugins.v1 import hook_service_pb2_grpc, plugin_service_pb2_grpc
+from clawdbot.plugins.v1 import plugin_service_pb2 as plugin
+from clawdbot_servicekit import deadline
+from clawdbot_servicekit.caller import Caller, enter_caller
+from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.hooks import HookLimited, HookRefused, Hooks, HooksUnavailable
+from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.struct_pb2 import Struct
+from structlog.testing import capture_logs
+
+GATE, MODIFY, OBSERVE = hook.HOOK_KIND_GATE, hook.HOOK_KIND_MODIFY, hook.HOOK_KIND_OBSERVE
+SUBJECT = hook.HookSubject(point="turn.started")
+
+
+def registered(*kinds, closed=False, state=plugin.PLUGIN_STATE_READY, point="turn.started"):
+    policy = hook.FAILURE_POLICY_CLOSED if closed else hook.FAILURE_POLICY_OPEN
+    hooks = [
+        hook.HookRegistration(point=point, kind=kind, timeout=Duration(seconds=1), failure_policy=policy)
+        for kind in kinds
+    ]
+    return plugin.Plugin(name="guard", state=state, hooks=hooks)
+
+
+class FakePlugins(plugin_service_pb2_grpc.PluginServiceServicer, hook_service_pb2_grpc.HookServiceServicer):
+    """Tells its registry to whoever watches, and answers hooks with what the test has put there."""
+
+    def __init__(self, *plugins):
+        self.plugins = plugins
+        self.changed = asyncio.Event()
+        self.watchers = 0
+        self.lost = False
+        self.gate = hook.GateResponse(allowed=True)
+        self.payload = Struct()
+        self.fails = []
+        """Codes that the next calls of hooks fail with."""
+        self.asked = []
+        self.told = asyncio.Queue()
+
+    def tell(self, *plugins):
+        """The registry changes."""
+        self.plugins = plugins
+        self.changed.set()
+
+    def lose(self):
+        """Every watch breaks off."""
+        self.lost = True
+        self.changed.set()
+
+    async def WatchPlugins(self, request, context):
+        self.watchers += 1
+        while True:
+            yield plugin.WatchPluginsResponse(plugins=self.plugins, revision=self.watchers)
+            await self.changed.wait()
+            self.changed.clear()
+            if self.lost:
+                self.lost = False
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    async def Gate(self, request, context):
+        await self._ask(request, context)
+        return self.gate
+
+    async def Modify(self, request, context):
+        await self._ask(request, context)
+        return hook.ModifyResponse(payload=self.payload)
+
+    async def Observe(self, request, context):
+        await self._ask(request, context)
+        self.told.put_nowait((context.caller.tenant, request.subject.turn_id))
+        return hook.ObserveResponse()
+
+    async def _ask(self, request, context):
+        self.asked.append(request)
+        if self.fails:
+            await context.abort(self.fails.pop(0), "as told")
+
+
+@pytest.fixture
+async def channel_to():
+    """Makes channels to fake plugin services."""
+    servers = []
+
+    def to(service):
+        server = InProcessServer()
+        plugin_service_pb2_grpc.add_PluginServiceServicer_to_server(service, server)
+        hook_service_pb2_grpc.add_HookServiceServicer_to_server(service, server)
+        servers.append(server)
+        return InProcessChannel(server)
+
+    yield to
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+async def hooked(channel_to):
+    """Makes clients that have seen the registry, and stops them."""
+    made = []
+
+    async def make(service, **options):
+        hooks = Hooks(channel_to(service), **options)
+        made.append(hooks)
+        await hooks.start()
+        await seen(hooks)
+        return hooks
+
+    yield make
+    for hooks in made:
+        await hooks.stop()
+
+
+async def seen(hooks):
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await hooks.check()
+            except NotReady:
+                await asyncio.sleep(0)
+
+
+async def eventually(holds):
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - the follower sets no event
+            await asyncio.sleep(0.005)
+
+
+async def test_a_point_that_nobody_registered_for_costs_no_call(hooked):
+    service = FakePlugins(registered(GATE, MODIFY, OBSERVE, point="other"))
+    hooks, payload = await hooked(service), Struct()
+    await hooks.gate(SUBJECT)
+    assert await hooks.modify(SUBJECT, payload) is payload
+    hooks.observe(SUBJECT)
+    await hooks.stop()
+    assert service.asked == []
+
+
+async def test_a_disabled_plugins_hooks_are_not_asked(hooked):
+    service = FakePlugins(registered(GATE, state=plugin.PLUGIN_STATE_DISABLED))
+    await (await hooked(service)).gate(SUBJECT)
+    assert service.asked == []
+
+
+async def test_a_gate_that_agrees_lets_pass_and_is_told_the_callers_key(hooked):
+    service = FakePlugins(registered(GATE))
+    hooks = await hooked(service)
+    enter_caller(Caller(tenant="acme", key_id="ann"))
+    await hooks.gate(SUBJECT)
+    (request,) = service.asked
+    assert request.subject.facts["key_id"] == "ann"
+    assert "key_id" not in SUBJECT.facts
+
+
+async def test_a_gate_that_says_no_refuses_with_its_own_words(hooked):
+    service = FakePlugins(registered(GATE))
+    hooks = await hooked(service)
+    service.gate = hook.GateResponse(plugin="guard", reason="NO_SUNDAYS", message="Not on Sundays.")
+    with pytest.raises(HookRefused) as refused:
+        await hooks.gate(SUBJECT)
+    assert not isinstance(refused.value, HookLimited)
+    assert (refused.value.plugin, refused.value.reason) == ("guard", "NO_SUNDAYS")
+    service.gate.retry_after.seconds = 3
+    with pytest.raises(HookLimited) as limited:
+        await hooks.gate(SUBJECT)
+    assert limited.value.retry_after == 3.0
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+async def test_a_hook_that_cannot_be_asked_passes_or_refuses_as_it_is_registered(hooked, code):
+    payload = Struct()
+    with capture_logs() as log:
+        open_ = FakePlugins(registered(GATE, MODIFY))
+        open_.fails = [code, code]
+        hooks = await hooked(open_)
+        await hooks.gate(SUBJECT)
+        assert await hooks.modify(SUBJECT, payload) is payload
+        closed = FakePlugins(registered(GATE, MODIFY, closed=True))
+        closed.fails = [code, code]
+        hooks = await hooked(closed)
+        with pytest.raises(HooksUnavailable, match=f"answered {code.name}"):
+            await hooks.gate(SUBJECT)
+        with pytest.raises(HooksUnavailable):
+            await hooks.modify(SUBJECT, payload)
+    told = [line["closed"] for line in log if line["event"] == "hooks_not_reached"]
+    assert told == [False, False, True, True]
+
+
+async def test_modify_answers_what_the_hooks_have_made_of_it(hooked):
+    service = FakePlugins(registered(MODIFY))
+    service.payload.update({"text": "changed"})
+    answer = await (await hooked(service)).modify(SUBJECT, Struct())
+    assert answer["text"] == "changed"
+
+
+async def test_observers_are_told_in_order_and_for_whom(hooked):
+    service = FakePlugins(registered(OBSERVE))
+    hooks = await hooked(service)
+    for tenant, turn in [("acme", "1"), ("umbrella", "2"), ("acme", "3")]:
+        enter_caller(Caller(tenant=tenant))
+        hooks.observe(hook.HookSubject(point="turn.started", turn_id=turn))
+    async with asyncio.timeout(5):
+        told = [await service.told.get() for _ in range(3)]
+    assert told == [("acme", "1"), ("umbrella", "2"), ("acme", "3")]
+    assert hooks.dropped == 0
+
+
+async def test_an_event_that_could_not_be_told_is_told_again_and_lost_only_at_last(hooked):
+    service = FakePlugins(registered(OBSERVE))
+    hooks = await hooked(service)
+    service.fails = [grpc.StatusCode.UNAVAILABLE]
+    hooks.observe(hook.HookSubject(point="turn.started", turn_id="1"))
+    async with asyncio.timeout(5):
+        assert await service.told.get() == ("default", "1")
+    service.fails = [grpc.StatusCode.UNAVAILABLE] * 3
+    with capture_logs() as log:
+        hooks.observe(hook.HookSubject(point="turn.started", turn_id="2"))
+        await eventually(lambda: hooks.dropped == 1)
+    assert [(line["event"], line["reason"]) for line in log] == [("hook_events_dropped", "UNAVAILABLE")]
+
+
+async def test_a_full_queue_drops_and_counts_and_never_waits(hooked):
+    hooks = await hooked(FakePlugins(registered(OBSERVE)), queue=2)
+    with capture_logs():
+        for _ in range(5):
+            hooks.observe(SUBJECT)
+    assert hooks.dropped == 3
+
+
+async def test_stop_tells_what_is_queued(hooked):
+    service = FakePlugins(registered(OBSERVE))
+    hooks = await hooked(service)
+    for _ in range(20):
+        hooks.observe(SUBJECT)
+    await hooks.stop()
+    await hooks.stop()
+    assert service.told.qsize() == 20
+
+
+async def test_before_the_registry_was_seen_nothing_is_ready_and_gates_wait_for_it(channel_to):
+    service = FakePlugins(registered(GATE))
+    hooks = Hooks(channel_to(service))
+    with pytest.raises(NotReady, match="has not been seen"):
+        await hooks.check()
+    waiting = asyncio.ensure_future(hooks.gate(SUBJECT))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await hooks.start()
+    await waiting
+    assert len(service.asked) == 1
+    await hooks.stop()
+
+
+async def test_a_gate_waits_no_longer_than_its_call_may_take(channel_to):
+    hooks = Hooks(channel_to(FakePlugins()))
+    deadline.enter_deadline(0.1)
+    with pytest.raises(HooksUnavailable, match="has not been reached yet"):
+        await hooks.gate(SUBJECT)
+
+
+async def test_changes_of_the_registry_are_followed(hooked):
+    service = FakePlugins()
+    hooks = await hooked(service)
+    await hooks.gate(SUBJECT)
+    assert service.asked == []
+    service.tell(registered(GATE))
+    async with asyncio.timeout(5):
+        while not service.asked:
+            await hooks.gate(SUBJECT)
+            await asyncio.sleep(0)
+
+
+async def test_a_lost_registry_is_found_again_and_what_was_known_counts_meanwhile(hooked):
+    service = FakePlugins(registered(GATE))
+    hooks = await hooked(service)
+    with capture_logs() as log:
+        service.lose()
+        await eventually(lambda: service.watchers == 2)
+        await hooks.gate(SUBJECT)
+        await eventually(lambda: [each["event"] for each in log] == ["registry_lost", "registry_seen"])
+    assert len(service.asked) == 1
