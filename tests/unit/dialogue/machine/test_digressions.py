@@ -137,7 +137,9 @@ def test_a_conversation_at_rest_can_be_interrupted_too(talk):
 
 def test_a_flow_that_was_interrupted_on_waking_does_what_it_had_not_come_to_yet():
     talk = Talk.about(
-        compiled("states:\n  a: {call: {tool: t}, next: b}\n  b: {say: Rested.}\ninterrupts: {allow: [hours]}"),
+        compiled(
+            "states:\n  a: {call: {tool: t}, next: b}\n  b: {say: Rested.}\ninterrupts: {allow: [hours]}"
+        ),
         compiled(HOURS, "hours"),
     )
     talk.returns(None).say("opening hours?")

@@ -65,7 +65,8 @@ class _Search:
         for slot in slots:
             same = self._slots.setdefault(slot.type, [])
             same.insert(0 if slot.name == asked else len(same), slot)
-        self._counting = self._slots.get("integer", []) + self._slots.get("number", [])
+        counting = self._slots.get("integer", []) + self._slots.get("number", [])
+        self._counting = sorted(counting, key=lambda slot: slot.name != asked)
 
     def run(self, raw: str, text: str) -> None:
         for slot in self._slots.get("enum", ()):
@@ -131,6 +132,10 @@ class _Search:
         left = self._language.numbers(text)
         for slot in self._counting:
             hinted = [each for each in left if self._hinted(slot, text, each)]
+            # "4 or 5 people" are both about people.
+            for one, other in pairwise(left):
+                if other in hinted and one not in hinted and self._either(one, other, text):
+                    hinted.insert(hinted.index(other), one)
             self._give(slot, hinted, text)
             left = [each for each in left if each not in hinted]
         open_slots = [slot for slot in self._counting if slot.name not in self.found.by_slot]
@@ -155,11 +160,14 @@ class _Search:
     def _give(self, slot: Slot, found: list[Found[_T]], text: str) -> None:
         """Gives a slot the last of some values, since people correct themselves, or notes both: "4 or 5"."""
         for one, other in pairwise(found):
-            if one.value != other.value and self._language.either(text[one.end : other.start]):
+            if one.value != other.value and self._either(one, other, text):
                 self.found.either[slot.name] = (one.value, other.value)
                 return
         if found:
             self.found.by_slot[slot.name] = found[-1].value
+
+    def _either(self, one: Found[_T], other: Found[_T], text: str) -> bool:
+        return self._language.either(text[one.end : other.start])
 
 
 def _fits(slot: Slot, value: object, today: date) -> bool:

@@ -86,7 +86,7 @@ _HELP = re.compile(
     r"^(?:please )?(?:help(?: me)?|i need (?:some )?help|can you help(?: me)?|what can (?:you do"
     r"|i (?:say|do|ask))"
     r"|what (?:are|were) my (?:options|choices)|how does (?:this|it) work|what now|what do i do|options|\?+)"
-    r"(?: please| now| here)?[ ?.!]*$"
+    r"(?:[ ,]+(?:please|now|here))*[ ?.!]*$"
 )
 _SMALL_TALK = (
     ("greeting", re.compile(
