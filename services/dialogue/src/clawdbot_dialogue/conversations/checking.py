@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from clawdbot_dialogue.conversations.format import Expectation
+from clawdbot_dialogue.conversations.format import Expectation, is_pattern
 from clawdbot_dialogue.conversations.record import Record
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
 
@@ -58,7 +58,7 @@ def _replies(expected: Expectation, replies: Sequence[str]) -> Iterator[str]:
 
 
 def _pattern(wanted: str) -> re.Pattern[str]:
-    if len(wanted) > 1 and wanted.startswith("/") and wanted.endswith("/"):
+    if is_pattern(wanted):
         return re.compile(wanted[1:-1])
     return re.compile(re.escape(wanted))
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, Findings
+from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, Findings, TooManyErrors
 from clawdbot_dialogue.core.flow.reading import Document, read
 from clawdbot_dialogue.core.flow.shape import Sections, tell
 from clawdbot_dialogue.core.flow.source import Duration
@@ -35,6 +45,20 @@ def _listed(given: Any) -> Any:
 def _text(given: Any) -> Any:
     """The text of a reply alone, for a generation."""
     return {"text": given} if isinstance(given, str) else given
+
+
+def is_pattern(wanted: str) -> bool:
+    """Whether the text of a reply is written as a regular expression."""
+    return len(wanted) > 1 and wanted.startswith("/") and wanted.endswith("/")
+
+
+def _readable(wanted: str) -> str:
+    if is_pattern(wanted):
+        try:
+            re.compile(wanted[1:-1])
+        except re.error as error:
+            raise ValueError(f"{wanted} is no regular expression: {error}") from None
+    return wanted
 
 
 class _Section(BaseModel):
@@ -80,7 +104,9 @@ class Expectation(_Section):
     queue: str | None = None
     slots: dict[str, Any] = Field(default_factory=dict)
     """Slots and their values; null: without value."""
-    reply: Annotated[list[str], BeforeValidator(_listed)] = Field(default_factory=list)
+    reply: Annotated[list[Annotated[str, AfterValidator(_readable)]], BeforeValidator(_listed)] = Field(
+        default_factory=list
+    )
     """Texts that the replies must hold, in this order; /…/ is a regular expression."""
     silent: bool = False
     """Nothing may be said."""
@@ -163,13 +189,17 @@ def load_conversations(source: str, file: str) -> tuple[ConversationFile, Docume
         ConversationInvalid: with every diagnostic.
     """
     findings = Findings(file)
-    document = read(source, findings)
-    if document is not None:
-        try:
-            parsed = ConversationFile.model_validate(document.data)
-        except ValidationError as error:
-            tell(error, document, _SECTIONS, findings)
-        else:
-            if not findings.failed:
-                return parsed, document
+    with suppress(TooManyErrors):
+        document = read(source, findings)
+        parsed = _parsed(document, findings) if document else None
+        if document is not None and parsed is not None and not findings.failed:
+            return parsed, document
     raise ConversationInvalid(findings.sorted())
+
+
+def _parsed(document: Document, findings: Findings) -> ConversationFile | None:
+    try:
+        return ConversationFile.model_validate(document.data)
+    except ValidationError as error:
+        tell(error, document, _SECTIONS, findings)
+        return None

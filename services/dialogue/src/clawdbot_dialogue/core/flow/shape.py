@@ -128,10 +128,10 @@ def _tell(misfit: ErrorDetails, document: Document, sections: Sections, findings
         findings.error("bad-name", message, document.key_at((*path[: len(loc) - 2], loc[-2])), hint)
     else:
         code = "wrong-type" if kind.endswith("_type") else "bad-value"
-        # A location longer than the document's own is one branch of a union, and only bounds are unions.
-        message = (
-            _sentence(misfit, path) if len(path) == len(loc) else f'"{path[-1]}" should be a number or text.'
-        )
+        # A location that ends in a type's name is one branch of a union, and only bounds are unions. One that
+        # ends in a position is within a single value that stands for a list.
+        union = len(path) < len(loc) and isinstance(loc[-1], str)
+        message = f'"{path[-1]}" should be a number or text.' if union else _sentence(misfit, path)
         findings.error(code, message, document.at(path), _hint(misfit))
 
 

@@ -1,0 +1,34 @@
+"""The conversations of the flows that ship, held as they are written, and what they cover."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.conversations.runner import run_conversations, shipped_conversations
+from clawdbot_dialogue.core.flow.library import shipped_flows
+
+from tests.support.flows import library
+
+LIBRARY = library()
+FILES = dict(shipped_conversations())
+OUTCOMES = {file: run_conversations(source, file, LIBRARY.get) for file, source in FILES.items()}
+
+
+def test_every_shipped_flow_has_conversations():
+    assert list(FILES) == [file for file, _ in shipped_flows()]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [outcome for outcomes in OUTCOMES.values() for outcome in outcomes],
+    ids=lambda outcome: f"{outcome.file}: {outcome.name}",
+)
+def test_a_shipped_conversation_goes_as_it_is_written(outcome):
+    assert not outcome.failures, outcome.render()
+
+
+@pytest.mark.parametrize("flow", LIBRARY.list(), ids=lambda flow: flow.name)
+def test_the_conversations_enter_every_state(flow):
+    entered = {
+        state for outcome in OUTCOMES[flow.file] for name, state in outcome.entered if name == flow.name
+    }
+    assert entered == set(flow.states)
