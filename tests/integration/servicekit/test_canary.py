@@ -8,7 +8,6 @@ import json
 import grpc
 import grpc.aio
 import pytest
-import structlog
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit import logs
 from clawdbot_servicekit.redaction import Redactor, secrets_of
@@ -16,6 +15,7 @@ from clawdbot_servicekit.settings.shared import TelemetrySettings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.hosting import hosting, trial_settings
+from tests.support.log_lines import logging_put_back
 from tests.support.trial_service import SERVICE, invoke
 
 SECRET = "canary-7c1e0b9a55"
@@ -28,9 +28,9 @@ def written(tmp_path):
     """Everything that is logged, at the level that says most."""
     stream = io.StringIO()
     redactor = Redactor(secrets_of(trial_settings(tmp_path, auth=AUTH)))
-    logs.configure(TelemetrySettings(log_level="debug", log_format="json"), redactor, stream)
-    yield stream
-    structlog.reset_defaults()
+    with logging_put_back():
+        logs.configure(TelemetrySettings(log_level="debug", log_format="json"), redactor, stream)
+        yield stream
 
 
 async def ends(call):

@@ -13,6 +13,8 @@ from clawdbot_servicekit import logs
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
+from tests.support.log_lines import logging_put_back
+
 CANARY = "canary-5f1d9c"
 KEY = "sk-proj-canarycanary1234"
 
@@ -20,8 +22,6 @@ KEY = "sk-proj-canarycanary1234"
 @pytest.fixture
 def lines():
     """Configures logging into memory and gives the lines written; puts everything back afterwards."""
-    root, hooks = logging.getLogger(), (sys.excepthook, threading.excepthook)
-    handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
 
     def configure(**telemetry):
@@ -30,12 +30,8 @@ def lines():
         return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
     configure.stream = stream
-    yield configure
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logging.captureWarnings(capture=False)
-    root.handlers[:], root.level = handlers, level
-    sys.excepthook, threading.excepthook = hooks
+    with logging_put_back():
+        yield configure
 
 
 def test_an_event_is_one_json_line_with_time_level_and_logger(lines):
@@ -99,6 +95,15 @@ def test_the_level_holds_for_both(lines):
     structlog.get_logger("ours").warning("loud")
     logging.getLogger("theirs").error("loud")
     assert [line["event"] for line in read()] == ["loud", "loud"]
+
+
+def test_grpcs_own_debug_lines_stay_out_at_any_level(lines):
+    """It logs an object from that object's own destructor: whoever keeps the record crashes later."""
+    read = lines(log_level="debug")
+    logging.getLogger("grpc._cython.cygrpc").debug("loaded running loop")
+    logging.getLogger("grpc._cython.cygrpc").error("trouble")
+    logging.getLogger("theirs").debug("heard")
+    assert [line["event"] for line in read()] == ["trouble", "heard"]
 
 
 def test_people_get_a_form_for_people(lines):

@@ -80,6 +80,9 @@ def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO |
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
+    # At debug it says which loop it runs on with every call, and logs a server from the server's own
+    # destructor: a record that outlives that crashes the process.
+    logging.getLogger("grpc").setLevel(max(level, logging.INFO))
     logging.captureWarnings(capture=True)
     _log_uncaught()
 
