@@ -114,7 +114,7 @@ class GenerateSource(_Section):
     """Words from the model."""
 
     instructions: Text = Field(description="What the model is told, besides the conversation so far.")
-    model: str = Field("default", description="A model's alias, or backend/model.")
+    model: str = Field("chat", description="A model's alias, or backend/model.")
     tools: list[str] = Field(default_factory=list, description="The tools that the model may use here.")
 
 
