@@ -1,0 +1,76 @@
+"""docs/flows.md: every file on the page is whole and right, and the reference leaves nothing out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from clawdbot_dialogue.conversations.format import Conversation, ConversationFile, Expectation, StepGiven
+from clawdbot_dialogue.conversations.runner import run_conversations
+from clawdbot_dialogue.core.flow.codes import CODES
+from clawdbot_dialogue.core.flow.loading import check_references, examine
+from clawdbot_dialogue.core.flow.source import (
+    CallSource,
+    FlowSource,
+    GenerateSource,
+    InterruptsSource,
+    NoMatchSource,
+    SlotSource,
+    StateSource,
+    TimeoutSource,
+    TransitionSource,
+)
+
+from tests.support.flows import library
+
+PAGE = (Path(__file__).resolve().parents[4] / "docs" / "flows.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+FLOWS = [block for block in BLOCKS if "\nstates:" in block]
+CONVERSATIONS = [block for block in BLOCKS if "\nconversations:" in block]
+
+
+def test_the_page_holds_five_steps_of_a_flow_and_its_conversations():
+    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (5, 1, 6)
+
+
+@pytest.mark.parametrize("source", FLOWS)
+def test_a_flow_on_the_page_has_neither_errors_nor_warnings(source):
+    found = examine(source, "my_table.yaml")
+    assert found.diagnostics == ()
+    names = {flow.name for flow in library().list()}
+    assert check_references(found.flow, names, {"tables.reserve"}, {"chat"}) == ()
+
+
+def test_the_steps_are_versions_of_one_flow():
+    flows = [examine(source, "my_table.yaml").flow for source in FLOWS]
+    assert [(flow.name, flow.version) for flow in flows] == [
+        ("my_table", number) for number in (1, 2, 3, 4, 5)
+    ]
+
+
+@pytest.mark.parametrize("source", CONVERSATIONS)
+def test_a_conversation_on_the_page_goes_as_it_is_written(source):
+    flows = library(*(examine(each, "my_table.yaml").flow for each in FLOWS))
+    for outcome in run_conversations(source, "my_table.test.yaml", flows.get):
+        assert outcome.failures == (), outcome.render()
+
+
+def test_the_diagnostic_on_the_page_is_what_is_told():
+    source = FLOWS[2].replace("slots.party_size > 8", "slots.party_sise > 8")
+    (found,) = examine(source, "my_table.yaml").diagnostics
+    assert f"```\n{found.render(source)}\n```" in PAGE
+
+
+def test_the_page_names_every_code_with_its_meaning():
+    assert [code for code, meaning in CODES.items() if f"| `{code}` | {meaning} |" not in PAGE] == []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [FlowSource, SlotSource, StateSource, TransitionSource, CallSource, GenerateSource, NoMatchSource,
+     TimeoutSource, InterruptsSource, ConversationFile, Conversation, StepGiven, Expectation],
+)  # fmt: skip
+def test_the_page_names_every_key(model):
+    keys = [field.alias or name for name, field in model.model_fields.items()]
+    assert [key for key in keys if not re.search(rf"[`{{ ]{key}[`:]|^{key}:", PAGE, re.MULTILINE)] == []
