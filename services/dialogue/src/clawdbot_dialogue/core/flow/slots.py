@@ -213,12 +213,14 @@ SLOT_TYPES: Mapping[str, SlotType] = {
 }
 """Every type of slot."""
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_CLOCK = re.compile(r"\d{1,2}:\d{2}", re.ASCII)
 _RELATIVE = re.compile(r"today(?:([+-])(\d{1,4})d)?")
 
 
 def parse_date(value: object) -> date | None:
     """The day that "2026-12-01" names; None for anything else."""
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
         return None
     try:
         return date.fromisoformat(value)
@@ -228,11 +230,11 @@ def parse_date(value: object) -> date | None:
 
 def parse_time(value: object) -> str | None:
     """A time of day with two digits each, "07:05", also for "7:05"; None for anything else."""
-    if not isinstance(value, str) or not re.fullmatch(r"\d{1,2}:\d{2}", value, re.ASCII):
+    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
         return None
     hour, minute = (int(part) for part in value.split(":"))
     try:
-        return time(hour, minute).strftime("%H:%M")
+        return time(hour, minute).isoformat("minutes")
     except ValueError:
         return None
 

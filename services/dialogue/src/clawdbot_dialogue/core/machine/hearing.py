@@ -179,7 +179,7 @@ class _Hearing:
             except SlotRefused as refused:
                 self._refuse(command, refusal(progress.flow, name, refused))
                 return
-        self.accept(replace(command, value=value))
+        self.accept(command if value is command.value else replace(command, value=value))
         progress.set_slot(name, value)
         if reach.state and (self._back is None or reach.position < self._back.position):
             self._back = reach

@@ -113,7 +113,7 @@ class Progress:
         self.turn = {
             "number": number + 1 if isinstance(number, int) else 1,
             "date": now.date().isoformat(),
-            "time": now.strftime("%H:%M"),
+            "time": now.time().isoformat("minutes"),
         }
         self.event = event or {}
         self.steps = 0

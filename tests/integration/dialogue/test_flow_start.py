@@ -1,0 +1,33 @@
+"""What it takes to have the shipped flows ready, in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+PROGRAM = """
+import json, sys, time
+before = time.perf_counter()
+from clawdbot_dialogue.core.flow.library import shipped_flows
+from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.machine import step
+for file, source in shipped_flows():
+    load_flow(source, file)
+slow = {"phonenumbers", "email_validator", "dns", "jsonschema"} & sys.modules.keys()
+print(json.dumps({"seconds": time.perf_counter() - before, "slow": sorted(slow)}))
+"""
+
+
+def test_the_shipped_flows_are_ready_soon_and_without_what_no_conversation_has_asked_for():
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30
+    )
+    told = json.loads(done.stdout)
+    assert told["slow"] == []
+    # 0.3 s on an idle machine; the whole suite is to serve within 2.
+    assert told["seconds"] < 2
