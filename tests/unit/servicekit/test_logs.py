@@ -1,5 +1,6 @@
 """One line per event, redacted, whoever writes it."""
 
+import asyncio
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ import warnings
 import pytest
 import structlog
 from clawdbot_servicekit import logs
+from clawdbot_servicekit.records import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
@@ -119,3 +121,45 @@ def test_what_is_no_terminal_gets_json(lines):
     read = lines(log_format="auto")
     structlog.get_logger("ours").info("began")
     assert read()[0]["event"] == "began"
+
+
+def record(code="OK", **changed):
+    facts = {"reason": "", "seconds": 0.0015, "tenant": "acme", "key_id": "ann", "in_process": False}
+    return CallRecord("/a.B/C", code, fields={}, **{**facts, **changed})
+
+
+async def test_calls_that_went_well_are_written_together_soon(lines, monkeypatch):
+    read = lines()
+    monkeypatch.setattr(logs, "TOGETHER", 0.001)
+    calls = logs.CallLog()
+    with structlog.contextvars.bound_contextvars(request_id="r-1"):
+        calls.write(record())
+    calls.write(record(in_process=True))
+    calls.write(record())
+    assert read() == []
+    async with asyncio.timeout(5):
+        while not read():  # noqa: ASYNC110 - a timer sets no event
+            await asyncio.sleep(0.001)
+    first, second = read()
+    assert (first["request_id"], first["ms"], first["method"]) == ("r-1", 1.5, "a.B/C")
+    assert first["timestamp"] <= second["timestamp"]
+    assert "request_id" not in second
+
+
+async def test_a_call_that_failed_is_written_at_once_after_those_before_it(lines):
+    read = lines()
+    calls = logs.CallLog()
+    calls.write(record())
+    calls.write(record("NOT_FOUND", reason="NO_THING"))
+    assert [(line["code"], line.get("reason")) for line in read()] == [
+        ("OK", None),
+        ("NOT_FOUND", "NO_THING"),
+    ]
+
+
+async def test_calls_within_the_process_are_lines_at_level_debug(lines):
+    read = lines(log_level="debug")
+    calls = logs.CallLog()
+    calls.write(record(in_process=True))
+    calls.flush()
+    assert [line["level"] for line in read()] == ["debug"]

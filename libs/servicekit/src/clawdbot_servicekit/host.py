@@ -146,6 +146,7 @@ class Host:
         await self._bounded("calls in the process", self._inside.stop())
         for close in reversed(self._closers):
             await self._bounded(getattr(close, "__qualname__", "closer"), close())
+        self._calls.flush()
         if self._endpoint is not None:
             await asyncio.to_thread(self._endpoint.close)
         if self._listening:

@@ -6,11 +6,14 @@ Nothing is configured by importing this.
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import json
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TextIO
 
@@ -36,6 +39,9 @@ OWN_WORDS: Final = frozenset({"level", "timestamp", "logger", "method", "code"})
 CALLS: Final = "clawdbot.calls"
 """The logger that writes one line for each call."""
 
+TOGETHER: Final = 0.02
+"""Seconds that the lines of calls that went well wait at most, to be written in one go."""
+
 
 def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO | None = None) -> None:
     """Sets up logging for the process. Called once, before anything else logs.
@@ -51,7 +57,7 @@ def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO |
     common: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _stamp,
         structlog.processors.format_exc_info,
         redaction(redactor),
     ]
@@ -100,22 +106,56 @@ def redaction(redactor: Redactor) -> Processor:
 
 
 class CallLog:
-    """Writes one line for each finished call; for calls within the process only at level debug."""
+    """Writes one line for each finished call; for calls within the process only at level debug.
+
+    Calls that went well wait for each other: lines written in one go take a quarter of the time, which is a
+    tenth of what a call costs. Any other call is written at once, after those that ended before it.
+    """
 
     def __init__(self) -> None:
         self._log = structlog.get_logger(CALLS)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[CallRecord, str, Mapping[str, Any]]] = []
 
     def write(self, record: CallRecord) -> None:
         """One line: method, code, ms, tenant, key, and what was annotated (session, turn, model …)."""
-        optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
-        facts = {
-            **record.fields,
-            **{name: value for name, value in optional.items() if value},
-            "method": record.method.lstrip("/"),
-            "code": record.code,
-            "ms": round(record.seconds * 1000, 3),
-        }
-        (self._log.debug if record.in_process else self._log.info)("call", **facts)
+        if not self._log.is_enabled_for(logging.DEBUG if record.in_process else logging.INFO):
+            return
+        self._waiting.append((record, _now(), structlog.contextvars.get_contextvars()))
+        if record.code != "OK":
+            self.flush()
+        elif len(self._waiting) == 1:
+            self._loop.call_later(TOGETHER, self.flush)
+
+    def flush(self) -> None:
+        """Writes what waits."""
+        # Each line bears its own call's ids, not those of the call that happens to run.
+        contextvars.Context().run(self._write)
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for record, ended, ids in waiting:
+            optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
+            facts = {
+                **ids,
+                **record.fields,
+                **{name: value for name, value in optional.items() if value},
+                "method": record.method.lstrip("/"),
+                "code": record.code,
+                "ms": round(record.seconds * 1000, 3),
+                "timestamp": ended,
+            }
+            (self._log.debug if record.in_process else self._log.info)("call", **facts)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """When it happened, unless the event says so itself."""
+    event.setdefault("timestamp", _now())
+    return event
 
 
 def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
