@@ -144,5 +144,5 @@ async def test_with_port_0_all_workers_get_the_same_free_port(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT="0") as process:
         await process.say("worker_serves")
         said = process.said()
-        process.port = int(said.split('"address": "127.0.0.1:')[1].split('"')[0])
+        process.port = int(said.split('"address":"127.0.0.1:')[1].split('"')[0])
         await everybody(process, 2)
