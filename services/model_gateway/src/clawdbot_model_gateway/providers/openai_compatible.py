@@ -21,13 +21,12 @@ from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, Pr
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.providers.chat.reply import ReplyReader
 from clawdbot_model_gateway.providers.chat.request import Dialect, Encoded, RequestWriter
+from clawdbot_model_gateway.providers.chat.stream import ChatStream
 from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
-from clawdbot_model_gateway.providers.sse import EventParser, ServerEvent
 from clawdbot_model_gateway.settings import BackendSettings
 
 CHAT: Final = "chat/completions"
 MODELS: Final = "models"
-LAST: Final = b"[DONE]"
 AFTER_THE_REASON: Final = 2.0
 """Seconds that usage and [DONE] may take after the finish reason; then the reply counts as whole without
 them."""
@@ -126,30 +125,31 @@ class OpenAICompatibleProvider:
         encoded = self._writer.write(request, model, stream=True)
         reader = self._reader(encoded, model)
         response = await self._pool.post(CHAT, encoded.body)
-        finished = False
+        over = False
         try:
             if response.content_type == "application/json":
                 # A server that cannot stream answers whole.
-                body = await self._pool.read(response)
-                for event in self._whole(reader, body, response):
+                whole = self._whole(reader, await self._pool.read(response), response)
+                over = True
+                for event in whole:
                     yield event
-                finished = True
                 return
-            parser = EventParser()
-            while not finished:
+            stream = ChatStream(reader, self._errors)
+            while not over:
                 found: list[Event] = []
                 broken = None
                 try:
-                    finished = await self._next(parser, reader, response, found)
+                    await self._next(stream, response, found)
                 except ModelFailure as failure:
                     broken = failure
+                over = stream.over
                 for event in merged(found):
                     yield event
                 if broken is not None:
                     # After what came with it: how the network cuts the stream must make no difference.
                     raise broken
         finally:
-            (self._pool.done if finished else self._pool.leave)(response)
+            (self._pool.done if over else self._pool.leave)(response)
 
     def _reader(self, encoded: Encoded, model: str) -> ReplyReader:
         return ReplyReader(model, encoded.warnings, encoded.names, self._errors)
@@ -165,56 +165,30 @@ class OpenAICompatibleProvider:
             raise ProtocolViolation("its answer holds no reply")
         return found + reader.end()
 
-    async def _next(
-        self,
-        parser: EventParser,
-        reader: ReplyReader,
-        response: aiohttp.ClientResponse,
-        found: list[Event],
-    ) -> bool:
-        """Adds the events of the next piece, and tells whether they were the last ones."""
+    async def _next(self, stream: ChatStream, response: aiohttp.ClientResponse, found: list[Event]) -> None:
+        """Adds the events of the next piece."""
         try:
-            piece = await self._piece(reader, response)
+            piece = await self._piece(stream, response)
         except BackendFailed:
-            if not reader.said and not reader.word:
+            if not stream.begun:
                 raise
             # It broke off in the middle: what was said stands, and the reason says that it is not whole.
             piece = b""
-        last = self._take(parser.feed(piece) if piece else parser.end(), reader, found)
-        if piece and not last:
-            return False
-        if not reader.said and not reader.word:
-            raise self._empty(response)
-        found += reader.end()
-        return True
+        if piece:
+            stream.feed(piece, found)
+            return
+        if not stream.begun and response.content_type != "text/event-stream":
+            raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
+        stream.end(found)
 
-    async def _piece(self, reader: ReplyReader, response: aiohttp.ClientResponse) -> bytes:
-        if not reader.word:
+    async def _piece(self, stream: ChatStream, response: aiohttp.ClientResponse) -> bytes:
+        if not stream.only_usage_is_left:
             return await self._pool.piece(response)
         try:
             async with asyncio.timeout(AFTER_THE_REASON):
                 return await self._pool.piece(response)
         except TimeoutError:
             return b""
-
-    def _take(self, arrived: Sequence[ServerEvent], reader: ReplyReader, found: list[Event]) -> bool:
-        """Adds the events of what has arrived, and tells whether [DONE] was among it."""
-        for each in arrived:
-            if each.data.strip() == LAST:
-                return True
-            try:
-                chunk = orjson.loads(each.data)
-            except orjson.JSONDecodeError:
-                raise ProtocolViolation("an event of its stream is no JSON") from None
-            if each.name == b"error" and isinstance(chunk, dict):
-                raise self._errors.in_band(chunk)
-            found += reader.take(chunk)
-        return False
-
-    def _empty(self, response: aiohttp.ClientResponse) -> ModelFailure:
-        if response.content_type != "text/event-stream":
-            return ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
-        return BackendFailed("the connection ended before the reply began")
 
 
 def _key_header(name: str, key: str) -> dict[str, str]:

@@ -165,6 +165,8 @@ def _kind(status: int, code: str, text: str) -> Kind:
 
 def _said(payload: Any) -> tuple[str, str]:
     """The code and the sentence of an error, wherever in the payload they are."""
+    if isinstance(payload, list) and payload:
+        payload = payload[0]  # Gemini's way, behind its Chat Completions too
     if not isinstance(payload, Mapping):
         return "", str(payload)
     error = payload.get("error", payload)

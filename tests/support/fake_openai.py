@@ -1,0 +1,224 @@
+"""A server that speaks Chat Completions as a test tells it to: on a real port, byte for byte, with faults.
+
+tests/contract/providers/test_fake_openai.py drives it with OpenAI's own client, so that it stays honest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+HANG = object()
+"""In a script: nothing more until the client goes away."""
+CUT = object()
+"""In a script: the connection is torn down here."""
+
+KEY = "sk-test-0123456789abcdef"
+
+
+def chunk(
+    delta: Mapping[str, Any] | None = None, finish: str | None = None, index: int | None = 0, **more: Any
+) -> dict[str, Any]:
+    """One chat.completion.chunk."""
+    choice: dict[str, Any] = {"delta": dict(delta or {}), "finish_reason": finish}
+    if index is not None:
+        choice["index"] = index
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "fake-1",
+        "choices": [choice],
+        **more,
+    }
+
+
+def usage_chunk(prompt: int = 7, completion: int = 3, **details: Any) -> dict[str, Any]:
+    """The chunk after the last one, with usage and no choice."""
+    return {**chunk(), "choices": [], "usage": usage(prompt, completion, **details)}
+
+
+def usage(prompt: int = 7, completion: int = 3, **details: Any) -> dict[str, Any]:
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        **details,
+    }
+
+
+def text_chunks(*pieces: str, finish: str | None = "stop") -> list[dict[str, Any]]:
+    """A reply of text, as OpenAI cuts it: role, pieces, finish reason, usage."""
+    return [
+        chunk({"role": "assistant", "content": ""}),
+        *(chunk({"content": piece}) for piece in pieces),
+        *([chunk({}, finish), usage_chunk()] if finish else []),
+    ]
+
+
+def sse(*chunks: Mapping[str, Any] | str, done: bool = True, newline: str = "\n") -> bytes:
+    """The chunks as a stream of events; a text stands for itself."""
+    texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in chunks]
+    if done:
+        texts.append("[DONE]")
+    return "".join(f"data: {text}{newline}{newline}" for text in texts).encode()
+
+
+def completion(
+    message: Mapping[str, Any] | None = None, finish: str | None = "stop", **more: Any
+) -> dict[str, Any]:
+    """A whole chat.completion."""
+    said = {"role": "assistant", "content": "Good evening.", **(message or {})}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "fake-1",
+        "choices": [{"index": 0, "message": said, "finish_reason": finish}],
+        "usage": usage(),
+        **more,
+    }
+
+
+@dataclass
+class Answer:
+    """What to answer one request with."""
+
+    pieces: Iterable[Any] = ()
+    """bytes to write, one write each; HANG; CUT; or an asyncio.Event to wait for."""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "text/event-stream"
+
+
+HOLD = Answer((HANG,), status=0)
+"""No answer at all, not even headers."""
+DROP = Answer((CUT,), status=0)
+"""The connection closes where the answer should be."""
+
+
+def whole(body: Any, status: int = 200, **headers: str) -> Answer:
+    """JSON at once."""
+    return Answer([json.dumps(body).encode()], status, headers, "application/json")
+
+
+def error(status: int, message: str = "no", code: str | None = None, **headers: str) -> Answer:
+    """An error in OpenAI's form."""
+    return whole({"error": {"message": message, "type": "some_error", "code": code}}, status, **headers)
+
+
+@dataclass
+class Asked:
+    """A request as it came."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: Any
+    query: Mapping[str, str]
+
+
+class FakeOpenAI:
+    """The server. Scripted answers are given first come, first served; then the usual one."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.answers: deque[Answer] = deque()
+        self.models: Any = [{"id": "fake-1", "object": "model", "max_model_len": 8192}]
+        self.left = 0
+        """Requests whose client went away before they were answered."""
+        self.gone = asyncio.Event()
+        """Set when a client has gone away."""
+        self.busy = asyncio.Event()
+        """Set when a request has come as far as HANG."""
+        self.connections: set[Any] = set()
+        """Every connection that a request ever came over."""
+        self.url = ""
+
+    def will(self, *answers: Answer) -> None:
+        """Appends to the script."""
+        self.answers.extend(answers)
+
+    @property
+    def last(self) -> Any:
+        """The body of the last request."""
+        return self.asked[-1].body
+
+    async def list_models(self, request: web.Request) -> web.StreamResponse:
+        await self._note(request)
+        if self.answers and not request.path.endswith("completions") and self.models is None:
+            return await self._give(request, self.answers.popleft())
+        return web.json_response({"object": "list", "data": self.models})
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        body = await self._note(request)
+        if self.answers:
+            return await self._give(request, self.answers.popleft())
+        if request.headers.get("authorization") != f"Bearer {KEY}":
+            return await self._give(
+                request, error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key")
+            )
+        if body.get("stream"):
+            return await self._give(request, Answer([sse(*text_chunks("Good", " evening", "."))]))
+        return await self._give(request, whole(completion()))
+
+    async def _note(self, request: web.Request) -> Any:
+        body = await request.json() if request.can_read_body else None
+        self.connections.add(request.transport)
+        self.asked.append(Asked(request.path, request.headers, body, request.query))
+        return body
+
+    async def _give(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        try:
+            return await self._play(request, answer)
+        except (asyncio.CancelledError, ConnectionError):
+            self.left += 1
+            self.gone.set()
+            raise
+
+    async def _play(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status or 200, headers=answer.headers)
+        response.content_type = answer.content_type
+        response.enable_chunked_encoding()
+        if answer.status:
+            await response.prepare(request)
+        for piece in answer.pieces:
+            if piece is HANG:
+                self.busy.set()
+                await asyncio.Event().wait()
+            elif piece is CUT:
+                assert request.transport is not None
+                request.transport.abort()
+                return response
+            elif isinstance(piece, asyncio.Event):
+                await piece.wait()
+            else:
+                await response.write(piece)
+        await response.write_eof()
+        return response
+
+
+@asynccontextmanager
+async def fake_openai(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeOpenAI]:
+    """The server on a free port, until the block ends."""
+    fake = FakeOpenAI()
+    app = web.Application()
+    app.router.add_get("/v1/models", fake.list_models)
+    app.router.add_post("/v1/chat/completions", fake.chat)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    port = runner.addresses[0][1]
+    fake.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1"
+    try:
+        yield fake
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,94 @@
+"""Requests to models, and what a reply's events must look like whoever gives them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
+from clawdbot.common.v1.tool_pb2 import ToolSpec
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, StreamGenerateResponse
+
+Event = StreamGenerateResponse
+
+
+def says(text: str, role: int = ROLE_USER) -> Message:
+    """A message of one text."""
+    return Message(role=role, parts=[Part(text=text)])
+
+
+def asks(*said: str | Message, sampling: dict[str, Any] | None = None, **more: Any) -> GenerateRequest:
+    """A request with these messages; texts are a user's."""
+    messages = [says(each) if isinstance(each, str) else each for each in said or ("Good evening",)]
+    request = GenerateRequest(messages=messages, **more)
+    if sampling:
+        request.sampling.CopyFrom(Sampling(**sampling))
+    return request
+
+
+def tool(name: str, description: str = "", **properties: Any) -> ToolSpec:
+    """A tool whose arguments are an object of these properties."""
+    spec = ToolSpec(name=name, description=description)
+    spec.input_schema.update({"type": "object", "properties": properties})
+    return spec
+
+
+async def collect(stream: AsyncGenerator[Event, None]) -> list[Event]:
+    async with aclosing(stream) as events:
+        return [event async for event in events]
+
+
+def kinds(events: Iterable[Event]) -> list[str]:
+    """What the events are, repeats of one kind told once."""
+    told: list[str] = []
+    for event in events:
+        kind = event.WhichOneof("event") or ""
+        if not told or told[-1] != kind:
+            told.append(kind)
+    return told
+
+
+def text_of(events: Iterable[Event]) -> str:
+    return "".join(event.text_delta.text for event in events)
+
+
+def finish_of(events: Sequence[Event]) -> str:
+    """The finish reason in lower case."""
+    return FinishReason.Name(events[-1].finished.finish_reason).removeprefix("FINISH_REASON_").lower()
+
+
+def check_grammar(events: Sequence[Event]) -> None:
+    """Holds a whole reply's events to what core/provider.py demands of them."""
+    names = [event.WhichOneof("event") for event in events]
+    assert names[0] == "started"
+    assert names.count("started") == 1
+    assert names[-1] == "finished"
+    assert names.count("finished") == 1
+    assert names.count("usage") <= 1
+    if "usage" in names:
+        assert names.index("usage") == len(names) - 2
+    assert events[-1].finished.finish_reason != FinishReason.FINISH_REASON_UNSPECIFIED
+    _check_calls(events)
+
+
+def _check_calls(events: Sequence[Event]) -> None:
+    begun: dict[int, str] = {}
+    done: set[int] = set()
+    for event in events:
+        kind = event.WhichOneof("event")
+        if kind == "tool_call_started":
+            call = event.tool_call_started
+            assert call.index == len(begun), "indexes count from 0"
+            assert call.id
+            assert call.name
+            begun[call.index] = call.id
+        elif kind == "tool_call_delta":
+            assert event.tool_call_delta.index in begun
+            assert event.tool_call_delta.index not in done
+        elif kind == "tool_call_done":
+            call_done = event.tool_call_done
+            assert call_done.tool_call.id == begun[call_done.index]
+            assert call_done.index not in done
+            done.add(call_done.index)

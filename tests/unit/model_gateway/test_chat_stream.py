@@ -1,0 +1,405 @@
+"""Chat Completions' streams as the standard's events, with everything that servers do differently."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+import pytest
+from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.failures import (
+    BackendFailed,
+    BackendOverloaded,
+    ModelFailure,
+    ProtocolViolation,
+    RateLimited,
+)
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.structs import to_plain
+from clawdbot_model_gateway.providers.chat.reply import ReplyReader
+from clawdbot_model_gateway.providers.chat.stream import ChatStream
+from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
+from clawdbot_model_gateway.providers.http import VendorErrors
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.fake_openai import chunk, completion, sse, text_chunks, usage, usage_chunk
+from tests.support.generating import check_grammar, finish_of, kinds, text_of
+from tests.unit.model_gateway.test_sse import cut
+
+
+def read(*pieces: bytes):
+    """All events of a stream that ends after these pieces."""
+    stream, found = stream_of(), []
+    for piece in pieces:
+        stream.feed(piece, found)
+    if not stream.over:
+        stream.end(found)
+    return found
+
+
+def stream_of() -> ChatStream:
+    errors = VendorErrors(["sk-secret-0123456789"])
+    names = ToolNames(["tables.reserve", "clock.now"])
+    return ChatStream(ReplyReader("asked-for", [], names, errors), errors)
+
+
+def reply_to(*chunks, **options):
+    """The events of chunks, well-formed."""
+    events = read(sse(*chunks, **options))
+    check_grammar(events)
+    return events
+
+
+def call(index=0, call_id=None, name=None, arguments=None):
+    """A piece of a tool call, with as much of it as is given."""
+    piece = {"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}
+    piece["function"] = {key: each for key, each in piece["function"].items() if each is not None}
+    return {key: each for key, each in piece.items() if each not in (None, {})}
+
+
+def calls_of(*pieces, finish="tool_calls"):
+    """The tool calls of a reply, each piece in a chunk of its own."""
+    events = reply_to(*(chunk({"tool_calls": [piece]}) for piece in pieces), chunk({}, finish))
+    found = [part.tool_call for part in fold(events).message.parts if part.HasField("tool_call")]
+    return [(each.name, to_plain(each.arguments)) for each in found]
+
+
+def test_text_comes_in_its_pieces():
+    events = reply_to(*text_chunks("Good", " evening"))
+    assert kinds(events) == ["started", "text_delta", "usage", "finished"]
+    assert [each.text_delta.text for each in events if each.HasField("text_delta")] == ["Good", " evening"]
+    assert events[0].started.model == "fake-1"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_thoughts_are_reasoning_under_either_name(field):
+    events = reply_to(chunk({field: "hm"}), chunk({"content": "Yes."}), chunk({}, "stop"))
+    assert kinds(events) == ["started", "reasoning_delta", "text_delta", "finished"]
+
+
+def test_a_server_that_sends_a_thought_under_both_names_has_thought_it_once():
+    events = reply_to(chunk({"reasoning_content": "hm", "reasoning": "hm", "content": None}, "stop"))
+    assert [each.reasoning_delta.text for each in events if each.HasField("reasoning_delta")] == ["hm"]
+
+
+def test_content_may_be_a_list_of_parts():
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "Yes."},
+    ]
+    events = reply_to(chunk({"content": parts}, "stop"))
+    assert kinds(events) == ["started", "reasoning_delta", "text_delta", "finished"]
+
+
+# Why it ended
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("function_call", "tool_calls"),
+        ("content_filter", "content_filter"),
+        ("insufficient_system_resource", "unknown"),
+        ("STOP", "unknown"),
+        ("eos", "unknown"),
+    ],
+)
+def test_a_finish_reason_has_one_meaning_and_keeps_its_word(raw, reason):
+    events = reply_to(chunk({"content": "Yes."}), chunk({}, raw))
+    assert finish_of(events) == reason
+    assert events[-1].finished.raw_finish_reason == raw
+    assert events[-1].finished.truncated == (reason == "length")
+
+
+def test_a_stream_that_ends_without_a_reason_is_truncated():
+    for done in (True, False):
+        events = reply_to(chunk({"content": "Ye"}), done=done)
+        assert finish_of(events) == "truncated"
+        assert events[-1].finished.truncated
+        assert events[-1].finished.raw_finish_reason == ""
+
+
+def test_a_reason_without_done_is_a_whole_reply():
+    assert finish_of(reply_to(chunk({"content": "Yes."}, "stop"), done=False)) == "stop"
+
+
+def test_a_reason_may_come_with_the_last_piece_or_be_an_empty_text_before():
+    events = reply_to(chunk({"content": "Ye"}, ""), chunk({"content": "s."}, "stop"))
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+def test_a_refusal_is_said_and_named():
+    events = reply_to(chunk({"refusal": "I will not."}), chunk({}, "stop"))
+    assert (text_of(events), finish_of(events)) == ("I will not.", "refusal")
+
+
+def test_a_forced_call_that_ends_in_stop_wants_its_tool_run():
+    events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", "{}")]}), chunk({}, "stop"))
+    assert finish_of(events) == "tool_calls"
+    assert events[-1].finished.raw_finish_reason == "stop"
+
+
+# Tool calls
+
+
+def test_id_and_name_come_with_the_first_piece_only():
+    assert calls_of(
+        call(0, "c1", "tables_reserve", ""), call(0, arguments='{"people"'), call(0, arguments=": 4}")
+    ) == [("tables.reserve", {"people": 4})]
+
+
+TWO = [("tables.reserve", {"people": 4}), ("clock.now", {})]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [call(0, "c1", "tables_reserve", '{"people": 4}'), call(1, "c2", "clock_now", "{}")],
+        # No index at all.
+        [
+            call(None, "c1", "tables_reserve", '{"people":'),
+            call(None, arguments=" 4}"),
+            call(None, "c2", "clock_now"),
+        ],
+        # Always 0.
+        [
+            call(0, "c1", "tables_reserve", '{"people":'),
+            call(0, arguments=" 4}"),
+            call(0, "c2", "clock_now", "{}"),
+        ],
+        # The id with every piece.
+        [
+            call(0, "c1", "tables_reserve", '{"people":'),
+            call(0, "c1", arguments=" 4}"),
+            call(1, "c2", "clock_now"),
+        ],
+        # The id with every piece, and no index.
+        [
+            call(None, "c1", "tables_reserve", '{"people":'),
+            call(None, "c1", arguments=" 4}"),
+            call(None, "c2", "clock_now"),
+        ],
+        # Pieces of two calls by turns.
+        [
+            call(0, "c1", "tables_reserve"),
+            call(1, "c2", "clock_now"),
+            call(0, arguments='{"people": 4}'),
+            call(1, arguments="{}"),
+        ],
+        # Numbered from 1.
+        [call(1, "c1", "tables_reserve", '{"people": 4}'), call(2, "c2", "clock_now", "{}")],
+        # No ids at all.
+        [call(0, None, "tables_reserve", '{"people": 4}'), call(1, None, "clock_now", "{}")],
+        [call(None, None, "tables_reserve", '{"people": 4}'), call(None, None, "clock_now", "{}")],
+        # The name after the beginning of the arguments, and arguments as an object.
+        [
+            call(0, "c1", None, '{"people": 4}'),
+            call(0, None, "tables_reserve"),
+            call(1, "c2", "clock_now", {}),
+        ],
+    ],
+)
+def test_two_calls_are_two_however_they_are_numbered(pieces):
+    assert calls_of(*pieces) == TWO
+
+
+def test_a_call_without_an_id_gets_one():
+    events = reply_to(chunk({"tool_calls": [call(0, None, "clock_now", "{}")]}), chunk({}, "tool_calls"))
+    (made,) = [each.tool_call_done.tool_call.id for each in events if each.HasField("tool_call_done")]
+    assert made.startswith("call_")
+
+
+@pytest.mark.parametrize("arguments", ["", "null", "{}", "  "])
+def test_no_arguments_are_an_empty_object(arguments):
+    assert calls_of(call(0, "c1", "clock_now", arguments)) == [("clock.now", {})]
+
+
+@pytest.mark.parametrize("arguments", ['{"people": ', "[]", "4", '"x"', "{'people': 4}", '{"x": 1e999}'])
+def test_arguments_that_are_no_object_are_the_models_error(arguments):
+    events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", arguments)]}), chunk({}, "tool_calls"))
+    assert finish_of(events) == "model_error"
+    assert events[-1].finished.raw_finish_reason == "tool_calls"
+    assert "tool_call_done" not in kinds(events)
+
+
+def test_arguments_that_met_the_limit_are_not_whole():
+    events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", '{"x": ')]}), chunk({}, "length"))
+    assert finish_of(events) == "length"
+    assert "tool_call_done" not in kinds(events)
+
+
+def test_the_old_function_call_is_a_tool_call():
+    first, rest = (
+        {"function_call": each} for each in ({"name": "clock_now", "arguments": "{"}, {"arguments": "}"})
+    )
+    events = reply_to(chunk(first), chunk(rest), chunk({}, "function_call"))
+    assert fold(events).message.parts[0].tool_call.name == "clock.now"
+
+
+def test_a_tool_that_nobody_offered_keeps_its_name():
+    assert calls_of(call(0, "c1", "made_up", "{}")) == [("made_up", {})]
+
+
+# Usage
+
+
+def usage_of(events) -> Usage | None:
+    found = [each.usage for each in events if each.HasField("usage")]
+    return found[0] if found else None
+
+
+DETAILS = {
+    "prompt_tokens_details": {"cached_tokens": 5, "audio_tokens": 1},
+    "completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 1},
+}
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        # Late, with no choice: OpenAI.
+        [chunk({"content": "Yes."}, "stop"), usage_chunk(**DETAILS)],
+        # The same with null for no choice.
+        [chunk({"content": "Yes."}, "stop"), {**usage_chunk(**DETAILS), "choices": None}],
+        # With the last choice.
+        [chunk({"content": "Yes."}, "stop", usage=usage(**DETAILS))],
+        # With every piece, growing: vLLM's continuous usage.
+        [chunk({"content": "Yes."}, usage=usage(7, 1)), chunk({}, "stop", usage=usage(**DETAILS))],
+        # Early only.
+        [{**usage_chunk(**DETAILS)}, chunk({"content": "Yes."}), chunk({}, "stop")],
+    ],
+)
+def test_usage_is_told_once_wherever_it_comes(chunks):
+    assert usage_of(reply_to(*chunks)) == Usage(
+        input_tokens=7,
+        output_tokens=3,
+        cached_tokens=5,
+        reasoning_tokens=2,
+        audio_tokens=2,
+        provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED,
+    )
+
+
+def test_usage_of_a_stream_that_broke_off_is_partial():
+    events = reply_to(chunk({"content": "Ye"}, usage=usage(7, 1)), done=False)
+    assert usage_of(events).provenance == UsageProvenance.USAGE_PROVENANCE_PARTIAL
+
+
+@pytest.mark.parametrize("nonsense", [None, "many", [], {"prompt_tokens": -3, "completion_tokens": "2"}])
+def test_usage_that_is_none_counts_nothing(nonsense):
+    events = reply_to(chunk({"content": "Yes."}, "stop", usage=nonsense))
+    assert usage_of(events) in (None, Usage(provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED))
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"error": {"message": "busy", "type": "overloaded_error"}}, BackendOverloaded),
+        ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, RateLimited),
+        ({"error": {"message": "slow down", "code": 429}}, RateLimited),
+        ({"error": {"message": "CUDA error", "code": 500}}, BackendFailed),
+        ({"error": "something"}, BackendFailed),
+        ({"object": "error", "message": "worker died", "code": 50001}, BackendFailed),
+    ],
+)
+def test_an_error_after_a_200_is_a_failure_of_its_kind(error, kind):
+    stream, found = stream_of(), []
+    with pytest.raises(kind):
+        stream.feed(sse(chunk({"content": "Ye"}), error), found)
+    assert text_of(found) == "Ye"
+
+
+def test_an_event_that_is_named_error_is_one():
+    with pytest.raises(BackendFailed, match="no room"):
+        read(b'event: error\ndata: {"message": "no room"}\n\n')
+
+
+@pytest.mark.parametrize("event", ["{", "[]", "nothing", '"x"', "{'a': 1}"])
+def test_a_malformed_event_is_never_passed_over(event):
+    with pytest.raises(ProtocolViolation):
+        read(sse(chunk({"content": "Ye"}), event, chunk({}, "stop")))
+
+
+def test_a_stream_without_a_reply_is_a_failure():
+    for nothing in (b"", b": hello\n\n", sse(), sse(chunk({"role": "assistant"}), done=False)):
+        with pytest.raises(ModelFailure):
+            read(nothing)
+
+
+def test_what_comes_after_done_is_passed_over():
+    events = read(sse(chunk({"content": "Yes."}, "stop")) + b"data: {broken\n\n")
+    assert text_of(events) == "Yes."
+
+
+# Properties
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+DELTAS = st.one_of(
+    st.builds(lambda text: {"content": text}, TEXTS),
+    st.builds(lambda text: {"reasoning": text}, TEXTS),
+    st.just({}),
+    st.builds(
+        lambda number: {"tool_calls": [call(number, f"c{number}", "clock_now", "{}")]}, st.integers(0, 2)
+    ),
+)
+REPLIES = st.builds(
+    lambda deltas, finish, newline, late: sse(
+        *map(chunk, deltas), chunk({}, finish), *([usage_chunk()] if late else []), newline=newline
+    ),
+    st.lists(DELTAS, max_size=8),
+    st.sampled_from(["stop", "length", "tool_calls", "new"]),
+    st.sampled_from(["\n", "\r", "\r\n"]),
+    st.booleans(),
+)
+
+
+@given(cut(REPLIES))
+def test_any_cut_of_any_reply_gives_the_same_events(pieces):
+    events, at_once = read(*pieces), read(b"".join(pieces))
+    check_grammar(events)
+    assert events == at_once
+
+
+@given(REPLIES)
+def test_events_that_are_merged_fold_to_the_same_reply(stream):
+    events = read(stream)
+    expected = fold(events)
+    assert fold(merged(events)) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["Good", " evening", "你", "."]), min_size=1, max_size=6),
+    st.sampled_from(["stop", "length", "new", None]),
+)
+def test_a_whole_reply_is_its_stream_folded(pieces, finish):
+    streamed = reply_to(*(chunk({"content": each}) for each in pieces), chunk({}, finish, usage=usage()))
+    reader = stream_of()._reader
+    whole = [*reader.take(completion({"content": "".join(pieces)}, finish)), *reader.end()]
+    assert fold(whole) == fold(streamed)
+
+
+KEYS = (
+    "choices delta message content tool_calls function name arguments id index finish_reason usage prompt_tokens "
+    "error object model text type refusal code reasoning thinking function_call"
+).split()
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "stop", "c1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.lists(JSON, max_size=5), st.binary(max_size=40))
+@example([{"choices": [{"delta": {"tool_calls": [{"id": "x" * 9, "function": {"name": 1}}]}}]}], b"")
+def test_whatever_a_server_sends_only_declared_failures_are_raised(chunks, noise):
+    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
+    with suppress(ModelFailure):
+        check_grammar(read(stream))

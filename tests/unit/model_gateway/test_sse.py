@@ -1,0 +1,101 @@
+"""Server-sent events come out the same however the network cuts them."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_model_gateway.core.failures import ProtocolViolation
+from clawdbot_model_gateway.providers import sse
+from clawdbot_model_gateway.providers.sse import EventParser, ServerEvent
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def parsed(*pieces: bytes) -> list[ServerEvent]:
+    parser = EventParser()
+    found = [event for piece in pieces for event in parser.feed(piece)]
+    return found + parser.end()
+
+
+def data(*pieces: bytes) -> list[bytes]:
+    return [event.data for event in parsed(*pieces)]
+
+
+@st.composite
+def cut(draw, whole: st.SearchStrategy[bytes]) -> list[bytes]:
+    """Bytes, cut anywhere."""
+    text = draw(whole)
+    places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
+    return [text[begin:end] for begin, end in zip([0, *places], [*places, len(text)], strict=True)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_lines_end_in_lf_cr_or_crlf(end):
+    assert data(b"data: one" + end * 2 + b"data: two" + end * 2) == [b"one", b"two"]
+
+
+def test_a_crlf_that_is_cut_in_two_is_one_line_end():
+    assert data(b"data: one\r", b"\n\r", b"\ndata: two\r", b"\n\r\n") == [b"one", b"two"]
+
+
+def test_a_cr_ends_its_event_without_waiting_for_what_follows():
+    parser = EventParser()
+    assert [each.data for each in parser.feed(b"data: one\r\r")] == [b"one"]
+
+
+def test_several_events_in_one_piece_come_out_in_order():
+    assert data(b"data: 1\n\ndata: 2\n\ndata: 3\n\n") == [b"1", b"2", b"3"]
+
+
+def test_data_lines_of_one_event_are_joined():
+    assert data(b"data: one\ndata:\ndata:  two\n\n") == [b"one\n\n two"]
+
+
+def test_comments_and_other_fields_are_passed_over():
+    assert data(b": keep-alive\n\nid: 7\nretry: 10\ndata: one\nfoo\n\n:\n\n") == [b"one"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line():
+    assert data(b"\xef\xbb\xbfdata: one\n\n") == [b"one"]
+
+
+def test_the_event_line_names_its_event_only():
+    assert parsed(b"event: error\ndata: x\n\ndata: y\n\n") == [ServerEvent(b"x", b"error"), ServerEvent(b"y")]
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r"])
+def test_the_last_event_needs_no_blank_line(ending):
+    assert data(b"data: one" + ending) == [b"one"]
+
+
+def test_an_event_without_data_is_none():
+    assert data(b"event: ping\n\n\n\ndata: one\n\n") == [b"one"]
+
+
+@pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 60 + b"\n"])
+def test_an_event_that_never_ends_is_refused_before_it_fills_the_memory(monkeypatch, piece):
+    monkeypatch.setattr(sse, "LARGEST", 1000)
+    parser = EventParser()
+    with pytest.raises(ProtocolViolation):  # noqa: PT012 - which of them is of no matter
+        for _ in range(100):
+            parser.feed(piece)
+
+
+LINES = st.lists(
+    st.sampled_from([b"data: x", b"data:", b"data: \xe4\xbd\xa0", b"", b": c", b"event: e", b"data"]),
+    max_size=12,
+)
+STREAMS = st.builds(
+    lambda lines, ends: b"".join(line + ends[at % len(ends)] for at, line in enumerate(lines)),
+    LINES,
+    st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=1, max_size=3),
+)
+
+
+@given(cut(STREAMS))
+def test_any_cut_of_any_stream_gives_the_same_events(pieces):
+    assert parsed(*pieces) == parsed(b"".join(pieces))
+
+
+@given(cut(st.binary(max_size=300)))
+def test_any_bytes_give_events_and_never_an_exception(pieces):
+    assert parsed(*pieces) == parsed(b"".join(pieces))
