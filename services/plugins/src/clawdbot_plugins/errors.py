@@ -35,7 +35,7 @@ def error_table() -> ErrorTable:
             ToolBusy: ErrorRule(
                 StatusCode.RESOURCE_EXHAUSTED,
                 "TOOL_BUSY",
-                "The tool {tool} has {limit} calls in flight and takes no more.",
+                "The tool {tool} is busy: it takes at most {limit} at once.",
                 retryable=True,
                 metadata=("tool",),
             ),

@@ -65,8 +65,8 @@ async def _zone(name: str) -> zoneinfo.ZoneInfo:
 
 @functools.cache
 def _zones() -> frozenset[str]:
-    """Every name. They do not change while a process runs."""
-    return frozenset(zoneinfo.available_timezones())
+    """Every name of a place. They do not change while a process runs."""
+    return frozenset(name for name in zoneinfo.available_timezones() if "/" in name)
 
 
 def _nearest(name: str) -> str:

@@ -73,7 +73,8 @@ class Restaurant:
         times = {*self._settings.proposals(), wish.time}
         possible = [time for time in times if self.refuse(replace(wish, time=time), now) is None]
         free = await self.inventory.free(wish, possible)
-        return sorted(sorted(free, key=lambda time: abs(minutes(time) - minutes(wish.time)))[:PROPOSED])
+        closest = sorted(free, key=lambda time: (abs(minutes(time) - minutes(wish.time)), time))
+        return sorted(closest[:PROPOSED])
 
 
 @plugin.lifespan

@@ -1,0 +1,223 @@
+"""The restaurant: a table is given away once, and a wish that cannot be met says why."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from contextlib import asynccontextmanager
+
+import pytest
+from clawdbot_plugin_sdk import ArgumentsDoNotFit, Context, Launch, ToolError
+from clawdbot_plugins.builtin.tables import plugin
+from clawdbot_plugins.builtin.tables.opening import TablesSettings
+
+from tests.support.plugin_service import serving
+
+NOW = dt.datetime(2026, 11, 25, 12, 0, tzinfo=dt.UTC).timestamp()
+
+
+class Guest:
+    """Somebody who calls the restaurant's tools."""
+
+    def __init__(self, state, tenant="default"):
+        self._state = state
+        self._tenant = tenant
+
+    async def _call(self, tool, request_id, arguments):
+        context = Context(state=self._state, tenant=self._tenant, request_id=request_id, clock=lambda: NOW)
+        return (await plugin.tools[tool].invoke(arguments, context)).structured
+
+    async def reserve(self, time="19:00", party_size=4, date="2026-11-26", request_id="", **more):
+        wish = {"party_size": party_size, "date": date, "time": time, **more}
+        return await self._call("reserve", request_id, wish)
+
+    async def find(self, time="19:00", party_size=4, date="2026-11-26"):
+        return await self._call("find", "", {"party_size": party_size, "date": date, "time": time})
+
+    def of(self, tenant):
+        return Guest(self._state, tenant)
+
+
+@asynccontextmanager
+async def opened(folder, **settings):
+    launch = Launch(settings=TablesSettings(**settings), folder=folder, clock=lambda: NOW)
+    async with plugin.open(launch) as state:
+        yield Guest(state)
+
+
+@pytest.fixture
+async def guest(tmp_path):
+    """At a restaurant with one table for two and one for four."""
+    async with opened(tmp_path, tables=(4, 2)) as guest:
+        yield guest
+
+
+async def test_a_table_is_reserved_and_has_a_reference(guest):
+    booked = await guest.reserve(name="Ada")
+    assert booked["ok"] is True
+    assert booked["ref"].startswith("T-")
+    assert booked["reason"] is None
+    assert booked["message"] == "Reserved for 4 at 19:00 on 2026-11-26."
+
+
+async def test_a_table_that_is_taken_is_taken_for_the_whole_stay(guest):
+    await guest.reserve("19:00")
+    for time in ("17:01", "18:00", "19:00", "20:59"):
+        refused = await guest.reserve(time)
+        assert (refused["ok"], refused["reason"], refused["ref"]) == (False, "taken", None)
+    assert (await guest.reserve("17:00"))["ok"]
+    assert (await guest.reserve("21:00"))["ok"]
+
+
+async def test_a_small_party_gets_the_smallest_table_that_is_free(guest):
+    assert (await guest.reserve(party_size=2))["ok"]
+    assert (await guest.reserve(party_size=4))["ok"]
+    assert (await guest.reserve(party_size=1))["reason"] == "taken"
+
+
+async def test_when_a_day_has_no_table_left_it_is_full(tmp_path):
+    async with opened(tmp_path, tables=(4,), opens="19:00", closes="20:00") as guest:
+        await guest.reserve("19:00")
+        refused = await guest.reserve("20:00")
+        assert (refused["reason"], refused["message"]) == (
+            "full",
+            "There is no table left for 4 on that day.",
+        )
+        found = await guest.find("20:00")
+        assert found == {"available": False, "times": [], "reason": "full"}
+        assert (await guest.reserve("19:00", date="2026-11-27"))["ok"]
+
+
+async def test_find_tells_the_closest_free_times_in_order(guest):
+    assert await guest.find() == {
+        "available": True,
+        "times": ["17:30", "18:00", "18:30", "19:00", "19:30", "20:00"],
+        "reason": None,
+    }
+    await guest.reserve("19:00")
+    found = await guest.find()
+    assert found == {
+        "available": False,
+        "times": ["15:30", "16:00", "16:30", "17:00", "21:00", "21:30"],
+        "reason": "taken",
+    }
+    for time in found["times"]:
+        assert (await guest.find(time))["available"]
+
+
+async def test_a_time_between_those_that_are_proposed_can_be_had(guest):
+    assert "19:10" in (await guest.find("19:10"))["times"]
+    assert (await guest.reserve("19:10"))["ok"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason"),
+    [
+        ({"party_size": 5}, "too_many"),
+        ({"time": "10:59"}, "closed"),
+        ({"time": "22:01"}, "closed"),
+        ({"date": "2026-11-25", "time": "11:59"}, "past"),
+        ({"date": "2025-01-01"}, "past"),
+        ({"date": "2028-01-01"}, "too_far"),
+    ],
+)
+async def test_a_wish_that_cannot_be_met_says_why(guest, wish, reason):
+    refused = await guest.reserve(**wish)
+    assert (refused["ok"], refused["reason"]) == (False, reason)
+    assert refused["message"].endswith(".")
+    found = await guest.find(**wish)
+    assert (found["available"], found["reason"]) == (False, reason)
+
+
+async def test_what_is_free_later_today_is_proposed_and_what_is_past_is_not(guest):
+    found = await guest.find("11:30", date="2026-11-25")
+    assert found["reason"] == "past"
+    assert found["times"][0] == "12:00"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"party_size": 0},
+        {"party_size": -4},
+        {"party_size": 2.5},
+        {"date": "tomorrow"},
+        {"date": "2026-02-30"},
+        {"time": "25:00"},
+        {"time": "soon"},
+        {"name": "x" * 201},
+        {"table": 7},
+    ],
+)
+async def test_a_wish_that_makes_no_sense_is_refused(guest, wish):
+    with pytest.raises(ArgumentsDoNotFit):
+        await guest.reserve(**wish)
+
+
+async def test_a_time_with_a_zone_is_refused_with_a_sentence(guest):
+    with pytest.raises(ToolError, match="without a zone"):
+        await guest.reserve("19:00:00Z")
+
+
+async def test_a_repeated_request_gets_the_same_reference_and_no_second_table(guest):
+    first = await guest.reserve(party_size=2, request_id="r-1")
+    assert (await guest.reserve(party_size=2, request_id="r-1"))["ref"] == first["ref"]
+    assert (await guest.reserve(party_size=2, request_id="r-2"))["ok"]
+    assert (await guest.reserve(party_size=2, request_id="r-3"))["reason"] == "taken"
+
+
+async def test_requests_without_an_id_are_each_their_own(guest):
+    refs = {(await guest.reserve(party_size=2))["ref"] for _ in range(2)}
+    assert len(refs) == 2
+
+
+async def test_each_tenant_has_its_own_restaurant(guest):
+    assert (await guest.reserve(request_id="r-1"))["ok"]
+    other = await guest.of("acme").reserve(request_id="r-1")
+    assert other["ok"]
+
+
+async def test_of_a_hundred_wishes_for_the_last_table_one_is_met(guest):
+    booked = await asyncio.gather(*(guest.reserve(request_id=f"r-{number}") for number in range(100)))
+    assert [each["ok"] for each in booked].count(True) == 1
+    assert {each["reason"] for each in booked} == {None, "taken"}
+
+
+async def test_of_a_hundred_wishes_at_two_workers_one_is_met(tmp_path):
+    async with opened(tmp_path, tables=(4,)) as one, opened(tmp_path, tables=(4,)) as two:
+        calls = (worker.reserve(request_id=f"{number}") for number in range(50) for worker in (one, two))
+        booked = await asyncio.gather(*calls)
+    # Half of the ids are repeated at the other worker, and get the same reference.
+    refs = {each["ref"] for each in booked if each["ok"]}
+    assert len(refs) == 1
+
+
+async def test_of_a_hundred_calls_over_the_wire_one_wins(tmp_path):
+    async with serving(tmp_path, {"tables": {"tables": [4]}}, clock=lambda: NOW) as served:
+        wish = {"party_size": 4, "date": "2026-11-26", "time": "19:00"}
+        calls = (
+            served.client.fault_or_data("tables.reserve", f"r-{number}", **wish) for number in range(100)
+        )
+        told = await asyncio.gather(*calls)
+    outcomes = [each["ok"] for each in told if isinstance(each, dict)]
+    assert outcomes.count(True) == 1
+    # A tool takes 32 calls at once; the others are told to come again.
+    assert {each.reason for each in told if not isinstance(each, dict)} <= {"TOOL_BUSY"}
+
+
+async def test_bookings_outlive_the_service(tmp_path):
+    async with opened(tmp_path) as guest:
+        first = await guest.reserve(request_id="r-1", party_size=8)
+    async with opened(tmp_path) as guest:
+        assert (await guest.reserve(party_size=8))["reason"] == "taken"
+        assert (await guest.reserve(request_id="r-1", party_size=8))["ref"] == first["ref"]
+
+
+async def test_the_booking_flows_arguments_fit(guest):
+    """As services/dialogue's flow book_table calls them, and what it reads from the answers."""
+    args = {"party_size": 4, "date": "2026-11-26", "time": "19:00", "name": "Guest"}
+    booked = await guest.reserve(**args)
+    assert booked["ok"]
+    assert booked["ref"]
+    del args["name"]
+    assert isinstance((await guest.find(**args))["times"], list)
