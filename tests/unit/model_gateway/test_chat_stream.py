@@ -386,10 +386,11 @@ def test_a_whole_reply_is_its_stream_folded(pieces, finish):
     assert fold(whole) == fold(streamed)
 
 
-KEYS = (
-    "choices delta message content tool_calls function name arguments id index finish_reason usage prompt_tokens "
-    "error object model text type refusal code reasoning thinking function_call"
-).split()
+KEYS = [
+    *("choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"),
+    *("finish_reason", "usage", "prompt_tokens", "error", "object", "model", "text", "type", "refusal"),
+    *("code", "reasoning", "thinking", "function_call"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "stop", "c1"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),

@@ -44,7 +44,7 @@ class ChatStream:
         self._take(self._parser.feed(piece), found)
 
     def end(self, found: list[Event]) -> None:
-        """Adds the last events of a stream whose connection has ended. Without a finish reason it is TRUNCATED.
+        """Adds the last events, when the connection has ended. Without a finish reason it is TRUNCATED.
 
         Raises:
             ModelFailure: as for feed.

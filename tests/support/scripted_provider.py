@@ -1,0 +1,120 @@
+"""A provider in the test's hands: it says what it is told to, waits where it is told to, and counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.directory import Directory
+from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.core.routing import Routes, Routing
+from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.stores.in_memory_switches import InMemorySwitches
+
+from tests.support.generating import Event
+
+WAIT = object()
+"""In a script: nothing more until the request is left."""
+
+STOP = FinishReason.FINISH_REASON_STOP
+
+
+def says(*pieces: str, model: str = "m") -> list[Event]:
+    """A whole reply."""
+    return [events.started(model), *map(events.text, pieces), events.finished(STOP, "stop")]
+
+
+class FakeProvider:
+    """Gives its scripts in turn, the last one for ever. A script is events, failures to raise, and WAIT."""
+
+    endpoint = "http://fake"
+    open_connections = 0
+
+    def __init__(self, *scripts: Sequence[Any], models: Sequence[str] | Exception = ("m",)) -> None:
+        self.scripts = list(scripts) or [says("yes")]
+        self.models = models
+        self.asked: list[str] = []
+        """The model of each request."""
+        self.listed = 0
+        self.open = 0
+        """Requests that have begun and not ended."""
+        self.waiting = asyncio.Event()
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def list_models(self) -> Sequence[VendorModel]:
+        self.listed += 1
+        if isinstance(self.models, Exception):
+            raise self.models
+        return [VendorModel(each) for each in self.models]
+
+    async def generate(self, request, model) -> Sequence[Event]:
+        return [event async for event in self.stream(request, model)]
+
+    async def stream(self, request, model) -> AsyncGenerator[Event, None]:
+        self.asked.append(model)
+        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
+        self.open += 1
+        try:
+            for each in script:
+                if each is WAIT:
+                    self.waiting.set()
+                    await asyncio.Event().wait()
+                if isinstance(each, Exception):
+                    raise each
+                copy = Event()
+                copy.CopyFrom(each)
+                yield copy
+        finally:
+            self.open -= 1
+
+
+class FakeHooks:
+    """Notes what it is asked and told; refuses with `refusal`."""
+
+    def __init__(self) -> None:
+        self.gated: list[Any] = []
+        self.observed: list[Any] = []
+        self.refusal: Exception | None = None
+
+    async def gate(self, subject) -> None:
+        self.gated.append(subject)
+        if self.refusal is not None:
+            raise self.refusal
+
+    def observe(self, subject) -> None:
+        self.observed.append(subject)
+
+
+class Bench:
+    """A generation over providers, with everything in reach."""
+
+    def __init__(self, aliases=None, draw=lambda: 0.5, clock=lambda: 0.0, **providers: FakeProvider) -> None:
+        self.providers = providers
+        self.backends = {name: Backend(name, "fake", each) for name, each in providers.items()}
+        self.routing = Routing(InMemorySwitches())
+        self.routing.configure(Routes({name: frozenset() for name in providers}, aliases or {}))
+        self.directory = Directory(self.routing, self.backends, clock)
+        self.hooks = FakeHooks()
+        self.generation = Generation(
+            self.directory, self.backends, hooks=self.hooks, limits=RequestLimits(), draw=draw
+        )
+
+    @property
+    def done(self) -> dict[str, Any]:
+        """What observers were told last."""
+        return dict(self.hooks.observed[-1].facts.items())
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held any more."""
+        return not any(each.in_flight for each in self.backends.values()) and not any(
+            each.open for each in self.providers.values()
+        )

@@ -1,0 +1,255 @@
+"""From a request to the first backend that answers it, and what is held, told and counted on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.failures import (
+    BackendAuth,
+    BackendFailed,
+    BackendUnreachable,
+    ContextTooLong,
+    ModelFailure,
+    ModelMissing,
+    ProtocolViolation,
+    RateLimited,
+    RequestRefused,
+    UnknownModel,
+)
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.routing import Target
+from clawdbot_servicekit import deadline
+from clawdbot_servicekit.faults import DeadlineExpired, InvalidRequest
+
+from tests.support.generating import asks, check_grammar, collect, finish_of, text_of
+from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
+
+CHAIN = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}
+WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+
+
+async def answer(bench, request=None, way="stream"):
+    request = request or asks()
+    if way == "generate":
+        return await bench.generation.generate(request)
+    seen = await collect(bench.generation.stream(request))
+    check_grammar(seen)
+    return fold(seen)
+
+
+def broken(*script):
+    return FakeProvider([events.started("m"), *script])
+
+
+@WAYS
+async def test_a_reply_says_who_gave_it(way):
+    bench = Bench({"default": (Target("a", "m"),)}, a=FakeProvider(says("yes", " sir")))
+    reply = await answer(bench, way=way)
+    assert (reply.message.parts[0].text, reply.backend, reply.model) == ("yes sir", "a", "m")
+    assert bench.idle
+
+
+async def test_a_whole_reply_is_the_stream_folded():
+    bench = Bench(CHAIN, a=FakeProvider(says("yes", " sir")), b=FakeProvider())
+    assert await answer(bench, way="generate") == await answer(bench, way="stream")
+
+
+@WAYS
+@pytest.mark.parametrize(
+    "failure",
+    [RateLimited("x"), BackendAuth("x"), BackendUnreachable("x"), ModelMissing("x"), ContextTooLong("x")],
+)
+async def test_a_failure_before_the_first_word_goes_on_to_the_next_target(way, failure):
+    bench = Bench(CHAIN, a=broken(failure), b=FakeProvider(says("from b")))
+    reply = await answer(bench, way=way)
+    assert (reply.message.parts[0].text, reply.backend) == ("from b", "b")
+    assert bench.done["attempts"] == 2
+    assert bench.idle
+
+
+async def test_a_stream_tells_which_attempt_it_is_and_starts_once():
+    bench = Bench(CHAIN, a=broken(RateLimited("x")), b=FakeProvider(says("from b")))
+    seen = await collect(bench.generation.stream(asks()))
+    check_grammar(seen)
+    assert (seen[0].started.backend, seen[0].started.attempt) == ("b", 2)
+
+
+@WAYS
+async def test_a_request_that_is_at_fault_is_not_tried_elsewhere(way):
+    bench = Bench(CHAIN, a=broken(RequestRefused("x")), b=FakeProvider())
+    with pytest.raises(RequestRefused):
+        await answer(bench, way=way)
+    assert bench.providers["b"].asked == []
+    assert bench.idle
+
+
+async def test_a_failure_after_the_first_word_ends_the_stream():
+    bench = Bench(CHAIN, a=broken(events.text("well"), BackendFailed("x")), b=FakeProvider())
+    seen = []
+    with pytest.raises(BackendFailed):  # noqa: PT012 - what comes before is what counts
+        async for event in bench.generation.stream(asks()):
+            seen.append(event)  # noqa: PERF401 - a comprehension would lose it
+    assert text_of(seen) == "well"
+    assert bench.providers["b"].asked == []
+    assert (bench.done["outcome"], bench.done["output_tokens"]) == ("BACKEND_FAILED", 1)
+    assert bench.idle
+
+
+@WAYS
+async def test_when_all_fail_the_failure_that_waiting_mends_is_told_with_the_others_beside_it(way):
+    bench = Bench(CHAIN, a=broken(RateLimited("full", retry_after=9)), b=broken(BackendAuth("no key")))
+    with pytest.raises(RateLimited) as failed:
+        await answer(bench, way=way)
+    assert failed.value.target == "a/m"
+    assert failed.value.retry_after == 9
+    assert failed.value.before == " Tried besides: b/m BACKEND_AUTH."
+
+
+async def test_a_provider_that_says_nothing_at_all_has_failed():
+    bench = Bench(CHAIN, a=FakeProvider([events.started("m")]), b=FakeProvider(says("from b")))
+    assert (await answer(bench)).backend == "b"
+    bench = Bench({"default": (Target("a", "m"),)}, a=FakeProvider([events.started("m")]))
+    with pytest.raises(ProtocolViolation):
+        await answer(bench)
+
+
+async def test_there_is_no_second_attempt_without_time_for_it():
+    bench = Bench(CHAIN, a=broken(RateLimited("x")), b=FakeProvider())
+    deadline.enter_deadline(0.01)
+    try:
+        with pytest.raises(DeadlineExpired):
+            await answer(bench)
+    finally:
+        deadline.enter_deadline(None)
+    assert bench.providers["b"].asked == []
+
+
+# Cancellation
+
+
+@pytest.mark.parametrize(
+    "script", [[WAIT], [events.started("m"), WAIT], [events.started("m"), events.text("a"), WAIT]]
+)
+@WAYS
+async def test_a_cancelled_request_frees_its_slot_once(script, way):
+    bench = Bench(CHAIN, a=FakeProvider(script), b=FakeProvider())
+    task = asyncio.create_task(answer(bench, way=way))
+    await bench.providers["a"].waiting.wait()
+    assert bench.backends["a"].in_flight == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert bench.idle
+    assert bench.done["outcome"] == "CANCELLED"
+    assert len(bench.hooks.observed) == 1
+
+
+async def test_a_stream_that_is_closed_early_frees_its_slot_once():
+    bench = Bench(CHAIN, a=FakeProvider([events.started("m"), events.text("a"), WAIT]), b=FakeProvider())
+    async with aclosing(bench.generation.stream(asks())) as stream:
+        async for event in stream:
+            if event.WhichOneof("event") == "text_delta":
+                break
+    assert bench.idle
+    assert len(bench.hooks.observed) == 1
+
+
+# Hooks
+
+
+@WAYS
+async def test_the_gate_is_asked_before_anything_is_sent(way):
+    bench = Bench(CHAIN, a=FakeProvider(), b=FakeProvider())
+    bench.hooks.refusal = RuntimeError("no")
+    request = asks(model="default", metadata={"session_id": "s-1", "flow": "chat", "other": "x"})
+    with pytest.raises(RuntimeError):
+        await answer(bench, request, way)
+    (subject,) = bench.hooks.gated
+    assert (subject.point, subject.model, subject.session_id) == ("before_generate", "default", "s-1")
+    assert subject.flow == "chat"
+    assert bench.providers["a"].asked == []
+    assert bench.hooks.observed == []
+
+
+@WAYS
+async def test_observers_are_told_how_it_ended(way):
+    counted = Usage(input_tokens=7, output_tokens=3, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
+    script = [events.started("m"), events.text("yes"), events.used(counted), events.finished(1, "stop")]
+    bench = Bench(CHAIN, a=FakeProvider(script), b=FakeProvider())
+    await answer(bench, way=way)
+    (subject,) = bench.hooks.observed
+    assert (subject.point, subject.model) == ("generation_done", "default")
+    told = bench.done
+    assert told.pop("seconds") >= 0
+    assert told == {"target": "a/m", "attempts": 1, "outcome": "STOP", "input_tokens": 7, "output_tokens": 3}
+
+
+@WAYS
+async def test_usage_is_estimated_where_nobody_counted(way):
+    bench = Bench(CHAIN, a=FakeProvider(says("word " * 20)), b=FakeProvider())
+    usage = (await answer(bench, way=way)).usage
+    assert usage.provenance == UsageProvenance.USAGE_PROVENANCE_ESTIMATED
+    assert 15 <= usage.output_tokens <= 35
+    assert usage.input_tokens > 0
+
+
+# Names
+
+
+@WAYS
+async def test_an_unknown_name_is_refused_before_the_gate(way):
+    bench = Bench(CHAIN, a=FakeProvider(), b=FakeProvider())
+    with pytest.raises(UnknownModel) as unknown:
+        await answer(bench, asks(model="defautl"), way)
+    assert unknown.value.suggestion == " Did you mean default?"
+    assert bench.hooks.gated == []
+
+
+@WAYS
+async def test_a_bad_request_is_refused_first(way):
+    bench = Bench(CHAIN, a=FakeProvider(), b=FakeProvider())
+    with pytest.raises(InvalidRequest):
+        await answer(bench, asks("", model="nobody"), way)
+
+
+@WAYS
+async def test_any_model_is_the_first_that_the_backend_lists_asked_for_once(way):
+    bench = Bench({"default": (Target("a", "*"),)}, a=FakeProvider(models=["first", "second"]))
+    for _ in range(3):
+        await answer(bench, way=way)
+    assert bench.providers["a"].asked == ["first"] * 3
+    assert bench.providers["a"].listed == 1
+
+
+async def test_a_backend_that_does_not_say_what_it_has_fails_as_if_it_had_been_asked_to_answer():
+    bench = Bench(
+        {"default": (Target("a", "*"), Target("b", "m", fallback=True))},
+        a=FakeProvider(models=BackendUnreachable("away")),
+        b=FakeProvider(says("from b")),
+    )
+    assert (await answer(bench)).backend == "b"
+    empty = Bench({"default": (Target("a", "*"),)}, a=FakeProvider(models=[]))
+    with pytest.raises(ModelMissing):
+        await answer(empty)
+    assert empty.idle
+
+
+@pytest.mark.parametrize("kind", ModelFailure.__subclasses__())
+def test_every_failure_says_what_to_try(kind):
+    assert kind.advice.endswith(".")
+    assert kind.reason.isupper()
+
+
+async def test_weights_share_the_requests_and_fallbacks_get_none():
+    draws = iter([0.1, 0.9, 0.9, 0.1])
+    aliases = {"default": (Target("a", "m"), Target("b", "m"), Target("c", "m", fallback=True))}
+    bench = Bench(aliases, lambda: next(draws), a=FakeProvider(), b=FakeProvider(), c=FakeProvider())
+    assert [(await answer(bench)).backend for _ in range(2)] == ["a", "b"]
+    assert (
+        finish_of(await collect(Bench(CHAIN, a=FakeProvider(), b=FakeProvider()).generation.stream(asks())))
+        == "stop"
+    )
