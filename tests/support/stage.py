@@ -108,24 +108,29 @@ class Stage:
         """One more flow."""
         self.flows.add(load_flow(source, "test.yaml"))
 
-    async def join(self) -> Actor:
-        """One more process on the same store."""
+    async def join(self, stall: tuple[str, int, bool] | None = None) -> Actor:
+        """One more process on the same store; with a place where its store is to stall."""
         store: Any = self._memory
         if store is None:
             store = SqliteSessionStore(self.path, self.clock)
             await store.open()
             self._open.append(store)
         actor = Actor(self, StallingStore(store))
+        if stall is not None:
+            actor.store.stall(stall[0], stall[1], done=stall[2])
         self._actors.append(actor)
         await actor.engine.start()
         return actor
 
-    async def crash(self) -> Actor:
-        """SIGKILL, as far as one process can play it, and another one that takes its place."""
-        dying = self.main
+    async def kill(self, dying: Actor) -> None:
+        """SIGKILL, as far as one process can play it."""
         await dying.engine._tasks.stop()
         self.register.dead.add(dying.owners.me)
-        return await self.join()
+
+    async def crash(self, stall: tuple[str, int, bool] | None = None) -> Actor:
+        """The process is killed, and another one takes its place."""
+        await self.kill(self.main)
+        return await self.join(stall)
 
     async def close(self) -> None:
         for actor in self._actors:

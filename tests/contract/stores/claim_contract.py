@@ -106,6 +106,13 @@ class Claims:
         following = await store.commit(commit(accepted.work))
         assert following.turn.number == 2
 
+    async def test_a_claim_that_ran_out_is_not_given_to_its_own_holder_again(self, store):
+        """It is at work; the clock was stepped."""
+        work = await working(store, "first")
+        accepted = await store.accept_turn(new_turn(work.session, "second"), BID, now=10_000.0)
+        assert (accepted.number, accepted.work) == (2, None)
+        assert (await store.commit(commit(work))).turn.number == 2
+
     async def test_a_claim_that_ran_out_but_was_not_taken_still_commits(self, store):
         work = await working(store)
         assert await store.commit(commit(work)) is None

@@ -154,7 +154,7 @@ class MemorySessionStore:
         if stopped is not None:
             stopped.stop = max(stopped.stop, STOPS[new.double])
         turn = row.add(new)
-        free = not row.owner or row.expires <= now
+        free = not row.owner or (row.expires <= now and row.owner != bid.owner)
         work = row.hand_to(bid) if free else None
         return Accepted(
             turn.turn.number, work=work, inbox=turn.inbox, stopped=stopped.turn.number if stopped else None

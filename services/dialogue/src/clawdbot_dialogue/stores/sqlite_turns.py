@@ -68,7 +68,7 @@ def accept(db: sqlite3.Connection, new: NewRow, bid: Bid, now: float) -> Accepte
     _admit(session, new)
     stopped = _ask_first_to_stop(db, session, STOPS[new.double]) if new.double in STOPS else None
     number = session.turns + 1
-    free = not session.owner or session.expires <= now
+    free = not session.owner or (session.expires <= now and session.owner != bid.owner)
     at_once = free and not session.waiting
     db.execute(
         "INSERT INTO turns (key, session, request_id, digest, attempts, cancel_on_disconnect, turn)"

@@ -6,7 +6,7 @@ crash goes on from the calls instead of asking the model for others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -85,6 +85,7 @@ class Generation:
             limits = self._means.limits
             kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
             history = fitting(kept, limits.history_bytes)
+            self._used_ids = call_ids((*history, *self._record.transcript()))
             for number in range(limits.tool_rounds + 1):
                 message = self._journalled(number) or await self._ask(number, history, tools)
                 calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
@@ -112,6 +113,7 @@ class Generation:
         if entry is None or not entry.done:
             return None
         message = Message.FromString(entry.record)
+        self._used_ids |= call_ids([message])
         self._record.delta("".join(part.text for part in message.parts))
         self._record.spoken(message)
         return message
@@ -188,3 +190,8 @@ class Generation:
         result = failed_result(call, f"There is no tool {call.name} here.")
         result.structured.update({"reason": "TOOL_NOT_ALLOWED"})
         self._record.call_finished(ToolCallRecord(call=call, result=result))
+
+
+def call_ids(messages: Iterable[Message]) -> set[str]:
+    """The ids of all tool calls in the messages."""
+    return {part.tool_call.id for message in messages for part in message.parts if part.HasField("tool_call")}

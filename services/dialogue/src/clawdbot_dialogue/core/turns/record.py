@@ -55,8 +55,8 @@ class TurnRecord:
         self._saying: list[str] = []
         self._messages: list[Message] = [turn.input] if turn.HasField("input") else []
         self._open: dict[str, tuple[ToolCall, bool]] = {}
-        self._results: dict[str, ToolResult] = {}
-        self._calls: list[ToolCallRecord] = []
+        self._calls: dict[str, ToolCallRecord] = {}
+        """By call id, in the order in which they were announced; without a result while they are open."""
         self._usage = Usage()
         self._emit(StreamTurnResponse(turn_started=TurnStarted(turn_id=turn.id, session_id=turn.session_id)))
 
@@ -151,6 +151,7 @@ class TurnRecord:
     def call_started(self, call: ToolCall) -> None:
         """A call is announced."""
         self._open[call.id] = (call, False)
+        self._calls[call.id] = ToolCallRecord(call=call)
         self._emit(StreamTurnResponse(tool_call_started=TurnToolCallStarted(call=call)))
 
     def call_made(self, call: ToolCall, *, once: bool) -> None:
@@ -160,8 +161,7 @@ class TurnRecord:
     def call_finished(self, record: ToolCallRecord) -> None:
         """A call has its result."""
         self._open.pop(record.call.id, None)
-        self._results[record.call.id] = record.result
-        self._calls.append(record)
+        self._calls[record.call.id] = record
         self._emit(StreamTurnResponse(tool_call_finished=TurnToolCallFinished(record=record)))
 
     def transcript(self) -> tuple[Message, ...]:
@@ -171,9 +171,14 @@ class TurnRecord:
             messages.append(message)
             calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
             if calls:
-                results = (self._results.get(call.id) or failed_result(call, CUT_SHORT) for call in calls)
+                results = (self._result(call) for call in calls)
                 messages.append(Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results]))
         return tuple(messages)
+
+    def _result(self, call: ToolCall) -> ToolResult:
+        record = self._calls.get(call.id)
+        finished = record is not None and record.HasField("result")
+        return record.result if record is not None and finished else failed_result(call, CUT_SHORT)
 
     # The end
 
@@ -199,7 +204,7 @@ class TurnRecord:
         done.state = session.state
         done.slots.CopyFrom(session.slots)
         done.commands.extend(self._commands)
-        done.tool_calls.extend(self._calls)
+        done.tool_calls.extend(self._calls.values())
         done.path.extend(self._path)
         if self._usage.ByteSize():
             done.usage.CopyFrom(self._usage)

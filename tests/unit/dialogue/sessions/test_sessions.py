@@ -1,0 +1,195 @@
+"""Sessions are opened with what their flow says first, found by their tenant only, and erased whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE
+from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
+from clawdbot_dialogue.core.failures import FlowUnknown, RequestIdReused, SessionNotFound
+from clawdbot_dialogue.core.flow.library import FlowLibrary
+from clawdbot_dialogue.core.sessions.sessions import SessionWish
+from clawdbot_servicekit.faults import InvalidRequest
+
+from tests.support.stage import TENANT, kinds, said, staged
+from tests.unit.dialogue.turns.conftest import CHAT, ORDER
+
+ASKING = """
+flow: asking
+version: 1
+description: Asks a tool before it says anything
+states:
+  look:
+    call: {tool: clock.now, effect: none}
+    next:
+      - {on_error: any, to: end}
+      - {say: "It is {result.time}.", to: end}
+  end: {say: Bye., end: true}
+"""
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def stage(request, tmp_path):
+    async with staged(request.param, tmp_path) as stage:
+        for flow in (CHAT, ORDER, ASKING):
+            stage.flow(flow)
+        stage.tools.add("clock.now", {"time": "12:00"})
+        stage.tools.add("shop.buy", {"ok": True}, "once")
+        yield stage
+
+
+def asked(flow="order", **options) -> SessionWish:
+    return SessionWish(TENANT, flow, **options)
+
+
+async def test_a_flow_speaks_first_in_a_turn_of_its_own(stage):
+    session, opening = await stage.main.sessions.create(asked())
+    assert (session.flow, session.flow_version, session.state) == ("order", 1, "ask")
+    assert session.status == SESSION_STATUS_ACTIVE
+    assert (opening.number, opening.input_event.name, opening.status) == (
+        1,
+        "session.started",
+        TURN_STATUS_DONE,
+    )
+    assert said(opening) == ["How many?"]
+    assert (opening.id, opening.session_id) == (f"{session.id}-1", session.id)
+    assert session.revision == 1
+    assert await stage.session(session) == session
+    assert list(await stage.turns(session)) == [opening]
+
+
+async def test_a_flow_that_says_nothing_has_no_opening(stage):
+    session, opening = await stage.main.sessions.create(asked("chat"))
+    assert opening is None
+    assert session.revision == 0
+    assert await stage.turns(session) == ()
+
+
+async def test_an_opening_that_needs_a_tool_is_a_turn_like_any_other(stage):
+    session, opening = await stage.main.sessions.create(asked("asking"))
+    assert said(opening) == ["It is 12:00.", "Bye."]
+    assert opening.tool_calls[0].call.name == "clock.now"
+    assert session.revision == 1
+
+
+async def test_an_opening_is_done_by_another_process_when_the_first_one_dies(stage):
+    stage.store.stall("read_journal", done=False)
+    creating = asyncio.create_task(stage.main.sessions.create(asked("asking", request_id="s1")))
+    await stage.store.stalled.wait()
+    creating.cancel()
+    await asyncio.gather(creating, return_exceptions=True)
+    await stage.crash()
+    session, opening = await stage.main.sessions.create(asked("asking", request_id="s1"))
+    assert said(opening) == ["It is 12:00.", "Bye."]
+    assert len(await stage.turns(session)) == 1
+
+
+async def test_a_flow_that_fails_at_once_opens_a_session_with_a_failed_turn(stage):
+    stage.flow("""
+flow: stuck
+version: 1
+description: Runs in circles
+states:
+  a: {say: a, next: [{to: b}]}
+  b: {say: b, next: [{to: a}]}
+""")
+    _, opening = await stage.main.sessions.create(asked("stuck"))
+    assert (opening.status, opening.error.reason) == (TURN_STATUS_FAILED, "FLOW_LOOP")
+
+
+async def test_a_retry_returns_the_first_session_as_it_was_opened(stage):
+    session, opening = await stage.main.sessions.create(asked(request_id="s1", digest=b"d"))
+    await stage.send(session, "what?")
+    again, opened = await stage.main.sessions.create(asked(request_id="s1", digest=b"d"))
+    assert (again, opened) == (session, opening)
+    with pytest.raises(RequestIdReused):
+        await stage.main.sessions.create(asked(request_id="s1", digest=b"other"))
+
+
+async def test_slots_may_be_known_beforehand(stage):
+    session, opening = await stage.main.sessions.create(asked(slots={"count": 3}))
+    assert session.slots["count"] == 3
+    assert said(opening) == ["Thank you."]
+    assert stage.tools.calls[0].arguments["count"] == 3
+
+
+@pytest.mark.parametrize("slots", [{"counts": 3}, {"count": 12}, {"count": "many"}])
+async def test_slots_that_do_not_fit_are_named(stage, slots):
+    with pytest.raises(InvalidRequest) as caught:
+        await stage.main.sessions.create(asked(slots=slots))
+    (violation,) = caught.value.violations
+    assert violation.field == f"slots.{next(iter(slots))}"
+
+
+async def test_an_unknown_flow_is_told_with_the_nearest_one(stage):
+    with pytest.raises(FlowUnknown) as caught:
+        await stage.main.sessions.create(asked("ordre"))
+    assert "order" in caught.value.hint
+    with pytest.raises(FlowUnknown) as caught:
+        await stage.main.sessions.create(asked("order", flow_version=7))
+    assert caught.value.flow == "order in version 7"
+    assert caught.value.hint == ""
+
+
+async def test_session_ids_cannot_be_guessed(stage):
+    ids = [(await stage.begin()).id for _ in range(5)]
+    assert len(set(ids)) == 5
+    assert all(len(each) == 26 and each.isalnum() for each in ids)
+
+
+async def test_a_deleted_session_is_gone_with_its_turns_and_says_how_many(stage):
+    session = await stage.begin("order")
+    await stage.send(session, "3")
+    with pytest.raises(SessionNotFound):
+        await stage.main.sessions.delete("other", session.id, "")
+    erased = await stage.main.sessions.delete(TENANT, session.id, "d1")
+    assert (erased.turns, erased.tool_calls) == (2, 1)
+    assert await stage.main.sessions.delete(TENANT, session.id, "d1") == erased
+    with pytest.raises(SessionNotFound):
+        await stage.main.sessions.get(TENANT, session.id)
+    with pytest.raises(SessionNotFound):
+        await stage.turns(session)
+
+
+async def test_an_export_holds_the_session_and_every_turn_as_a_line_each(stage):
+    session = await stage.begin("order")
+    await stage.send(session, "3")
+    data = b"".join([line async for line in stage.main.sessions.export(TENANT, session.id)])
+    first, *turns = [json.loads(line) for line in data.decode().splitlines()]
+    assert first["id"] == session.id
+    assert [turn["number"] for turn in turns] == ["1", "2"]
+    assert turns[1]["toolCalls"][0]["call"]["name"] == "shop.buy"
+
+
+async def test_a_session_whose_flow_version_vanished_says_so_and_goes_on_once_it_is_back(stage):
+    session = await stage.begin("order")
+    known, stage.flows._versions = stage.flows._versions, FlowLibrary()._versions
+    await stage.crash()
+    failed = (await stage.send(session, "3")).turn
+    assert (failed.status, failed.error.reason) == (TURN_STATUS_FAILED, "FLOW_VERSION_GONE")
+    assert "order" in failed.error.message
+    assert (await stage.session(session)).state == "ask"
+    stage.flows._versions.update(known)
+    events = await stage.events(session, "3")
+    assert kinds(events)[-1] == "turn_finished"
+    assert said(events[-1].turn_finished.turn) == ["Thank you."]
+
+
+async def test_a_session_stays_with_its_version_when_a_newer_one_comes(stage):
+    old = await stage.begin("order")
+    stage.flow(ORDER.replace("version: 1", "version: 2").replace("Thank you.", "Thanks a lot."))
+    new = await stage.begin("order")
+    assert (old.flow_version, new.flow_version) == (1, 2)
+    assert said((await stage.send(old, "3")).turn) == ["Thank you."]
+    assert said((await stage.send(new, "3")).turn) == ["Thanks a lot."]
+
+
+async def test_a_state_that_was_renamed_under_a_live_session_is_told(stage):
+    session = await stage.begin("order")
+    stage.flows._versions = FlowLibrary()._versions
+    stage.flow(ORDER.replace("  ask:", "  enquire:").replace("to: ask", "to: enquire"))
+    failed = (await stage.send(session, "3")).turn
+    assert failed.error.reason == "FLOW_VERSION_GONE"
+    assert "ask" in failed.error.message
