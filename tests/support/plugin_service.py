@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -83,6 +84,11 @@ class Client:
         except grpc.aio.AioRpcError as error:
             return fault_of(error)
         raise AssertionError(f"it did not fail: {events}")
+
+    async def attempt(self, tool: str, *given: Any, **options: Any) -> None:
+        """A call, however it goes."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await self.events(tool, *given, **options)
 
     async def fault_or_data(self, tool: str, *given: Any, **options: Any) -> RemoteFault | dict[str, Any]:
         """What a call comes to, whichever way it goes."""

@@ -116,7 +116,7 @@ class LedgerContract:
 
 
 class SharedLedgerContract(LedgerContract):
-    """For ledgers that several processes share: `other` is a second one on the same store, as another process's."""
+    """For ledgers that processes share: the fixture `other` is a second one on the same store."""
 
     async def test_a_call_that_another_process_runs_is_elsewhere(self, ledger, other):
         await ledger.claim(CALL, SAME, again=False)

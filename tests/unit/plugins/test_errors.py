@@ -124,7 +124,7 @@ async def test_a_number_that_is_none(client, number):
 
 
 async def test_a_value_nested_as_deeply_as_the_wire_carries(client):
-    """Protobuf itself stops at a hundred messages within each other; what it lets through is told in order."""
+    """Protobuf itself stops at a hundred messages within each other; this is below that."""
     deep: object = 1
     for _ in range(25):
         deep = {"x": deep}

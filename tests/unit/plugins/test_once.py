@@ -1,4 +1,4 @@
-"""A tool whose effect is `once` runs at most once for a request id, and every caller hears what came of it."""
+"""A tool whose effect is `once` runs at most once for a request id; every caller hears what came of it."""
 
 from __future__ import annotations
 

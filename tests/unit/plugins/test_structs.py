@@ -59,7 +59,7 @@ def test_a_path_with_a_huge_key_is_cut():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 10**400, object(), b"bytes", {1: "key"}, {1, 2}])
 def test_what_json_does_not_have_cannot_be_sent(value):
-    with pytest.raises(ValueError, match="JSON|double"):
+    with pytest.raises(ValueError, match=r"JSON|double"):
         struct({"inner": [value]})
 
 

@@ -98,7 +98,7 @@ async def test_find_tells_the_closest_free_times_in_order(guest):
     found = await guest.find()
     assert found == {
         "available": False,
-        "times": ["15:30", "16:00", "16:30", "17:00", "21:00", "21:30"],
+        "times": ["16:00", "16:30", "17:00", "21:00", "21:30", "22:00"],
         "reason": "taken",
     }
     for time in found["times"]:

@@ -14,6 +14,7 @@ from clawdbot_plugin_sdk import Context, Refusal, Subject
 from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
 from clawdbot_plugins.core.catalogue import Hook
 from clawdbot_plugins.core.failures import HookFailed
+from clawdbot_plugins.core.mishaps import without_words
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.structs import struct
 
@@ -108,7 +109,7 @@ class Hooks:
                 "hook_failed", hook=label(hook), reason=type(error).__name__, closed=hook.closed
             )
         else:
-            self._log.warning("hook_failed", hook=label(hook), closed=hook.closed, exc_info=error)
+            self._log.warning("hook_failed", hook=label(hook), closed=hook.closed, **without_words(error))
 
 
 def label(hook: Hook) -> str:

@@ -28,6 +28,7 @@ from clawdbot_plugins.core.catalogue import Tool
 from clawdbot_plugins.core.failures import PluginsFailure, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
 from clawdbot_plugins.core.hooks import Hooks
 from clawdbot_plugins.core.ledger import CallId
+from clawdbot_plugins.core.mishaps import without_words
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.once import OnceOnly
 from clawdbot_plugins.core.registry import Registry
@@ -158,9 +159,9 @@ class Invoker:
             raise
         except ToolError as error:
             return _failure(_sentence(str(error)) or f"The tool {tool.name} failed.")
-        except Exception:  # noqa: BLE001 - whatever a plugin raises, the model is told that its tool failed
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the model is told that its tool failed
             reference = secrets.token_hex(4)
-            self._log.exception("tool_failed", tool=tool.name, reference=reference)
+            self._log.error("tool_failed", tool=tool.name, reference=reference, **without_words(error))
             return _failure(f"The tool {tool.name} failed (reference {reference}).")
 
     def _outcome(self, tool: Tool, returned: ToolReturn) -> Outcome:

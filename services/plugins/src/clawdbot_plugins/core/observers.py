@@ -14,6 +14,7 @@ from clawdbot_plugin_sdk import Context, Subject
 from clawdbot_plugins.core.bodies import Bodies, OutOfTime
 from clawdbot_plugins.core.catalogue import Hook
 from clawdbot_plugins.core.hooks import label
+from clawdbot_plugins.core.mishaps import without_words
 from clawdbot_plugins.core.registry import Registry
 
 FAREWELL: Final = 5.0
@@ -132,4 +133,4 @@ class _Lane:
         except OutOfTime:
             self._log.warning("hook_failed", hook=label(hook), reason="OutOfTime")
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises, the next event is told all the same
-            self._log.warning("hook_failed", hook=label(hook), exc_info=error)
+            self._log.warning("hook_failed", hook=label(hook), **without_words(error))

@@ -21,7 +21,7 @@ GENESIS: Final = "0" * 64
 """What stands for the hash before the first line."""
 
 _LINE: Final = re.compile(
-    rb'(\{"n":([1-9][0-9]{0,17}),.*,"previous":"([0-9a-f]{64})"),"hash":"([0-9a-f]{64})"\}\n'
+    rb'(\{"n":([1-9][0-9]{0,17}),(?:.*,)?"previous":"([0-9a-f]{64})"),"hash":"([0-9a-f]{64})"\}\n'
 )
 
 
