@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-VERSION: Final = re.compile(r"\d+(\.\d+){1,2}([-+.a-zA-Z0-9]{0,40})")
+VERSION: Final = re.compile(r"\d+(\.\d+){1,2}(\.?[-+a-zA-Z][-+.a-zA-Z0-9]{0,39})?")
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 

@@ -1,0 +1,229 @@
+"""A tool's types and docstring are what a model is shown, and what an author gets wrong is told at once."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+from typing import Annotated, Literal
+
+import pytest
+from clawdbot_plugin_sdk import ArgumentsDoNotFit, Context, Plugin, ResultDoesNotFit, ToolError
+from pydantic import BaseModel, Field
+
+
+class Guest(BaseModel):
+    name: str
+    children: list[Guest] = []
+
+
+class Course(enum.Enum):
+    soup = "soup"
+    fish = "fish"
+
+
+class Booking(BaseModel):
+    day: dt.date
+    guests: list[Guest]
+
+
+@pytest.fixture
+def plugin():
+    return Plugin("trial", version="1.0.0")
+
+
+def defined(plugin, function, **options):
+    assert plugin.tool(**options)(function) is function
+    return plugin.tools[function.__name__]
+
+
+async def test_the_schema_comes_from_the_types(plugin):
+    async def book(
+        party_size: Annotated[int, Field(ge=1, description="How many people.")],
+        day: dt.date,
+        ctx: Context,
+        course: Course | None = None,
+        smoking: Literal["yes", "no"] = "no",
+    ) -> Booking:
+        """Book a table.
+
+        In a restaurant.
+        """
+        return Booking(day=day, guests=[])
+
+    tool = defined(plugin, book)
+    assert tool.description == "Book a table.\n\nIn a restaurant."
+    schema = tool.input_schema
+    assert schema["properties"]["party_size"] == {
+        "type": "integer",
+        "minimum": 1,
+        "description": "How many people.",
+    }
+    assert schema["properties"]["day"] == {"type": "string", "format": "date"}
+    assert schema["properties"]["smoking"] == {"type": "string", "enum": ["yes", "no"], "default": "no"}
+    assert schema["required"] == ["party_size", "day"]
+    assert schema["additionalProperties"] is False
+    assert "ctx" not in schema["properties"]
+    assert tool.output_schema["properties"].keys() == {"day", "guests"}
+
+
+async def test_a_tool_is_given_its_own_types_and_the_context(plugin):
+    seen = []
+
+    async def book(
+        day: dt.date, guests: list[Guest], ctx: Context[str], course: Course = Course.soup
+    ) -> None:
+        """Book."""
+        seen.append((day, guests, ctx.state, course))
+
+    tool = defined(plugin, book)
+    returned = await tool.invoke(
+        {"day": "2026-11-25", "guests": [{"name": "Ada"}], "course": "fish"}, Context(state="s")
+    )
+    assert seen == [(dt.date(2026, 11, 25), [Guest(name="Ada")], "s", Course.fish)]
+    assert (returned.text, returned.structured, tool.output_schema) == ("", None, None)
+
+
+async def test_parameters_may_be_called_like_anything(plugin):
+    async def odd(json: int, copy: int, model_config: int, schema: int, context: Context) -> list[int]:
+        """Take odd names."""
+        return [json, copy, model_config, schema]
+
+    returned = await defined(plugin, odd).invoke(
+        {"json": 1, "copy": 2, "model_config": 3, "schema": 4}, Context()
+    )
+    assert returned.structured == {"result": [1, 2, 3, 4]}
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "text", "structured"),
+    [
+        (str, "words", "words", {"result": "words"}),
+        (int, 4, "4", {"result": 4}),
+        (list[int], (1, 2), "[1,2]", {"result": [1, 2]}),
+        (dt.date, dt.date(2026, 1, 2), '"2026-01-02"', {"result": "2026-01-02"}),
+        (dict[str, int], {"a": 1}, '{"a":1}', {"a": 1}),
+        (Guest, Guest(name="Ada"), '{"name":"Ada","children":[]}', {"name": "Ada", "children": []}),
+        (int | None, None, "null", {"result": None}),
+    ],
+)
+async def test_a_result_is_text_for_a_model_and_an_object_for_programs(plugin, hint, value, text, structured):
+    async def give():
+        """Give."""
+        return value
+
+    give.__annotations__["return"] = hint
+    returned = await defined(plugin, give).invoke({}, Context())
+    assert (returned.text, returned.structured) == (text, structured)
+
+
+async def test_arguments_that_do_not_fit_are_told_by_their_paths(plugin):
+    async def book(guests: list[Guest], party_size: int = 1) -> None:
+        """Book."""
+        raise AssertionError("must not run")
+
+    tool = defined(plugin, book)
+    with pytest.raises(ArgumentsDoNotFit) as caught:
+        await tool.invoke({"guests": [{"name": "Ada"}, {"name": 7}], "partysize": 2}, Context())
+    assert [path for path, _ in caught.value.problems] == ["guests[1].name", "partysize"]
+
+
+async def test_a_result_that_is_not_what_the_type_says_is_a_mistake_of_the_plugin(plugin):
+    async def give() -> Guest:
+        """Give."""
+        return {"nome": "Ada"}
+
+    with pytest.raises(ResultDoesNotFit, match="name"):
+        await defined(plugin, give).invoke({}, Context())
+
+
+async def test_a_tools_own_error_passes_through(plugin):
+    async def give() -> None:
+        """Give."""
+        raise ToolError("No.")
+
+    with pytest.raises(ToolError, match=r"No\."):
+        await defined(plugin, give).invoke({}, Context())
+
+
+def test_the_function_stays_what_it_was_and_the_limits_are_kept(plugin):
+    async def pay() -> None:
+        """Pay."""
+
+    tool = defined(plugin, pay, effect="once", timeout="250ms", max_in_flight=2, recognises_repeats=True)
+    assert (tool.effect, tool.timeout, tool.max_in_flight, tool.recognises_repeats) == ("once", 0.25, 2, True)
+
+
+async def _documented() -> None:
+    """Do nothing."""
+
+
+def _blocking() -> None:
+    """Block."""
+
+
+async def _silent() -> None:
+    pass
+
+
+async def _typeless(x) -> None:
+    """Take anything."""
+
+
+async def _resultless():
+    """Return anything."""
+
+
+async def _starred(*names: str) -> None:
+    """Take many."""
+
+
+async def _unknown(x: Nowhere) -> None:  # noqa: F821 - that is the mistake
+    """Take something unknown."""
+
+
+async def _unspeakable(x: type) -> None:
+    """Take what JSON does not have."""
+
+
+async def _unspeakable_result() -> asyncio_lock:  # noqa: F821 - that is the mistake
+    """Give what JSON does not have."""
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "sentence"),
+    [
+        (_blocking, {}, "must be `async def`"),
+        (_silent, {}, "needs a docstring"),
+        (_typeless, {}, "the parameter x needs a type, such as `x: int`"),
+        (_resultless, {}, "needs a return type; `-> None`"),
+        (_starred, {}, "name each parameter"),
+        (_unknown, {}, "the type 'Nowhere' cannot be found"),
+        (_unspeakable_result, {}, "the type 'asyncio_lock' cannot be found"),
+        (_documented, {"effect": "twice"}, "expected one of none, repeatable, once"),
+        (_documented, {"recognises_repeats": True}, "is for a tool whose effect is 'once'"),
+        (_documented, {"timeout": "soon"}, "expected a duration such as '5s'"),
+        (_documented, {"timeout": 0}, "expected more than 0"),
+        (_documented, {"max_in_flight": 0}, "expected at least 1"),
+        (_documented, {"max_in_flight": True}, "expected a whole number"),
+    ],
+)
+def test_a_mistake_is_told_where_the_tool_is_defined(plugin, function, options, sentence):
+    function.__name__ = function.__name__.removeprefix("_")
+    with pytest.raises(TypeError) as caught:
+        plugin.tool(**options)(function)
+    assert sentence in str(caught.value)
+
+
+def test_what_json_does_not_have_cannot_be_an_argument(plugin):
+    _unspeakable.__name__ = "unspeakable"
+    with pytest.raises(TypeError, match="JSON Schema"):
+        plugin.tool()(_unspeakable)
+
+
+def test_two_tools_of_one_plugin_cannot_bear_one_name(plugin):
+    async def twice() -> None:
+        """Once."""
+
+    plugin.tool()(twice)
+    with pytest.raises(TypeError, match="two tools called twice"):
+        plugin.tool()(twice)
