@@ -70,7 +70,8 @@ class Generation:
                 try:
                     backend = self._backends[target.backend]
                     with backend.serving() as provider:
-                        events = await provider.generate(request, await backend.model_for(target.model))
+                        run.model = await backend.model_for(target.model)
+                        events = await provider.generate(request, run.model)
                 except ModelFailure as failure:
                     run.failed(failure)
                 else:
@@ -96,7 +97,7 @@ class Generation:
         for target in run.attempts():
             answer = _Answer(self._backends[target.backend])
             try:
-                await answer.open(run.request, target.model)
+                await answer.open(run)
             except BaseException as error:
                 await answer.aclose()
                 if not isinstance(error, ModelFailure):
@@ -115,7 +116,7 @@ class Generation:
     def _done(self, run: Run) -> None:
         subject = _subject(GENERATION_DONE, run.request)
         facts = {
-            "target": run.target.name,
+            "target": run.target_name,
             "attempts": run.attempt,
             "outcome": run.outcome,
             "seconds": round(run.seconds, 6),
@@ -124,7 +125,7 @@ class Generation:
         }
         subject.facts.CopyFrom(to_struct(facts))
         self._hooks.observe(subject)
-        annotate(model=run.request.model or DEFAULT_ALIAS, target=run.target.name, outcome=run.outcome)
+        annotate(model=run.request.model or DEFAULT_ALIAS, target=run.target_name, outcome=run.outcome)
 
 
 class _Answer:
@@ -138,13 +139,14 @@ class _Answer:
         self.events: AsyncGenerator[Event] = _nothing()
         """The events after those."""
 
-    async def open(self, request: GenerateRequest, model: str) -> None:
+    async def open(self, run: Run) -> None:
         """Asks, and waits for the opening.
 
         Raises:
             ModelFailure: the backend has nothing to say.
         """
-        self.events = self._backend.provider.stream(request, await self._backend.model_for(model))
+        run.model = await self._backend.model_for(run.target.model)
+        self.events = self._backend.provider.stream(run.request, run.model)
         async for event in self.events:
             self.opening.append(event)
             if event.WhichOneof("event") != "started":

@@ -83,7 +83,12 @@ class Routes:
     def names(self) -> list[str]:
         """All aliases and targets, sorted."""
         listed = {f"{backend}/{model}" for backend, models in self.backends.items() for model in models}
-        meant = {target.name for targets in self.aliases.values() for target in targets}
+        meant = {
+            target.name
+            for targets in self.aliases.values()
+            for target in targets
+            if target.model != ANY_MODEL
+        }
         return sorted({*self.aliases, *listed, *meant})
 
     def _nearest(self, name: str) -> str:

@@ -35,6 +35,8 @@ class Run:
         self.request = request
         self.target = targets[0]
         """The target that is tried now, or answered."""
+        self.model = ""
+        """The vendor's name of its model, once it is known."""
         self.attempt = 0
         """Its number, from 1."""
         self.usage = Usage()
@@ -54,7 +56,7 @@ class Run:
             ModelFailure: none is left; the first failure that waiting would mend, else the last one.
         """
         for attempt, target in enumerate(self._targets, 1):
-            self.attempt, self.target = attempt, target
+            self.attempt, self.target, self.model = attempt, target, ""
             yield target
         raise self._verdict()
 
@@ -99,6 +101,11 @@ class Run:
         return (event,)
 
     @property
+    def target_name(self) -> str:
+        """The target as people should see it: with its model's name where it was only said to be any."""
+        return f"{self.target.backend}/{self.model or self.target.model}"
+
+    @property
     def seconds(self) -> float:
         """Since the run began."""
         return time.monotonic() - self._begun
@@ -121,11 +128,11 @@ class Run:
         self._done(self)
 
     def _note(self, failure: ModelFailure) -> None:
-        failure.on(self.target.name)
+        failure.on(self.target_name)
         self._failures.append(failure)
         log.warning(
             "attempt_failed",
-            target=self.target.name,
+            target=self.target_name,
             attempt=self.attempt,
             reason=failure.reason,
             detail=failure.detail,

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
 from google.protobuf.struct_pb2 import ListValue, NullValue, Struct, Value
 
 EXACT: Final = 2.0**53
@@ -40,6 +41,14 @@ def _plain(value: Value) -> Any:
     if kind == "list_value":
         return [_plain(each) for each in value.list_value.values]
     return None
+
+
+def to_json(struct: Struct) -> bytes:
+    """The object as JSON, the same bytes for the same object.
+
+    A Struct keeps no order of its keys, and vendors' prompt caches compare bytes.
+    """
+    return orjson.dumps(to_plain(struct), option=orjson.OPT_SORT_KEYS)
 
 
 def to_struct(plain: Mapping[str, Any]) -> Struct:

@@ -9,10 +9,9 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-import orjson
 from clawdbot.common.v1.message_pb2 import Document, Media, Message, Part, Role, ToolResult
 
-from clawdbot_model_gateway.core.structs import to_plain
+from clawdbot_model_gateway.core.structs import to_json
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 
 Wire = dict[str, Any]
@@ -79,7 +78,7 @@ class MessageWriter:
 
     def _call(self, part: Part) -> Wire:
         call = part.tool_call
-        arguments = orjson.dumps(to_plain(call.arguments)).decode()
+        arguments = to_json(call.arguments).decode()
         function = {"name": self._names.wire(call.name), "arguments": arguments}
         return {"id": call.id, "type": "function", "function": function}
 
@@ -92,7 +91,7 @@ class MessageWriter:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
         text = "\n".join(texts)
         if not text and result.HasField("structured"):
-            text = orjson.dumps(to_plain(result.structured)).decode()
+            text = to_json(result.structured).decode()
         return {"role": "tool", "tool_call_id": result.call_id, "content": text or _NOTHING[result.is_error]}
 
     @staticmethod

@@ -23,7 +23,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.faults import InvalidRequest
 
 from clawdbot_model_gateway.core.honoured import not_supported, told, warnings_for
-from clawdbot_model_gateway.core.structs import to_plain
+from clawdbot_model_gateway.core.structs import to_json, to_plain
 from clawdbot_model_gateway.providers.chat.messages import MessageWriter
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 
@@ -51,6 +51,7 @@ EFFORTS: Final = {
     ReasoningEffort.REASONING_EFFORT_MEDIUM: "medium",
     ReasoningEffort.REASONING_EFFORT_HIGH: "high",
 }
+NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
 KNOWN_SCHEMAS: Final = 512
 """Tools whose JSON is kept: the same ones come with every turn."""
 
@@ -138,8 +139,12 @@ class RequestWriter:
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
         known = self._tools.get(key)
         if known is None:
-            schema = to_plain(tool.input_schema) or {"type": "object", "properties": {}}
-            function = {"name": wire, "description": tool.description, "parameters": schema}
+            schema = to_json(tool.input_schema) if tool.input_schema.fields else NO_ARGUMENTS
+            function = {
+                "name": wire,
+                "description": tool.description,
+                "parameters": orjson.Fragment(schema),
+            }
             known = orjson.dumps({"type": "function", "function": function})
             if len(self._tools) >= KNOWN_SCHEMAS:
                 self._tools.clear()
@@ -167,7 +172,8 @@ _CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.M
 def _schema(wanted: ResponseFormat) -> Wire:
     given = wanted.json_schema
     # Strict, since the contract promises JSON that matches and not JSON that may.
-    named = {"name": given.name or "reply", "schema": to_plain(given.schema), "strict": True}
+    schema = orjson.Fragment(to_json(given.schema))
+    named = {"name": given.name or "reply", "schema": schema, "strict": True}
     return {"type": "json_schema", "json_schema": named}
 
 

@@ -1,0 +1,319 @@
+"""The gateway against a backend on a real socket that misbehaves in every way: what the caller is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import time
+
+import pytest
+from clawdbot_servicekit.errors import fault_of
+from grpc.aio import AioRpcError
+
+from tests.support.certificates import authority, certificate
+from tests.support.fake_openai import (
+    CUT,
+    DROP,
+    HANG,
+    HOLD,
+    KEY,
+    Answer,
+    chunk,
+    completion,
+    error,
+    fake_openai,
+    sse,
+    text_chunks,
+    usage_chunk,
+    whole,
+)
+from tests.support.gateway_service import compatible, gateway
+from tests.support.generating import asks, check_grammar, finish_of, kinds, text_of
+from tests.support.ports import free_port
+
+WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+
+
+@pytest.fixture
+async def backend():
+    async with fake_openai() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def served(backend, tmp_path):
+    model = compatible(backend.url, api_key=KEY, http={"read_timeout": 5, "idle_timeout": 5})
+    async with gateway(tmp_path, model=model) as each:
+        backend.asked.clear()
+        yield each
+
+
+async def test_a_reply_goes_through_whole_and_in_pieces(served):
+    events = await served.client.events(asks())
+    check_grammar(events)
+    assert text_of(events) == "Good evening."
+    reply = await served.client.gateway.Generate(asks())
+    assert (reply.message.parts[0].text, reply.model, reply.backend) == (
+        "Good evening.",
+        "fake-1",
+        "openai_compatible",
+    )
+    assert reply.usage.input_tokens == 7
+
+
+async def test_the_model_is_the_first_that_the_endpoint_lists(served, backend):
+    assert served.application.describe()["models"] == (
+        f"chat is openai_compatible/fake-1 at {backend.url} (as configured)",
+    )
+    await served.client.gateway.Generate(asks())
+    assert backend.last["model"] == "fake-1"
+
+
+async def test_the_key_goes_in_its_header_and_nowhere_else(served, backend):
+    await served.client.gateway.Generate(asks())
+    asked = backend.asked[-1]
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert KEY not in json.dumps(asked.body) + str(asked.query) + asked.path
+
+
+async def test_azure_has_its_own_header_and_version(backend, tmp_path):
+    backend.will(whole(completion()))
+    azure = compatible(backend.url, api_key=KEY, key_header="api-key", api_version="2026-05-01")
+    async with gateway(tmp_path, model={**azure, "models": ["gpt"]}) as served:
+        await served.client.gateway.Generate(asks())
+    asked = backend.asked[-1]
+    assert asked.headers["api-key"] == KEY
+    assert "authorization" not in asked.headers
+    assert asked.query["api-version"] == "2026-05-01"
+
+
+async def test_connections_are_used_again(served, backend):
+    for _ in range(5):
+        await served.client.events(asks())
+        await served.client.gateway.Generate(asks())
+    assert len(backend.connections) == 1
+
+
+async def test_connections_do_not_wait_for_more_bytes_before_they_send(served):
+    await served.client.gateway.Generate(asks())
+    (backend,) = served.application._parts.backends.values()
+    ((protocol, *_), *_), *_ = backend.provider._pool._connector._conns.values()
+    sock = protocol.transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+# Streams
+
+
+async def test_pieces_are_passed_on_as_they_come(served, backend):
+    go_on = asyncio.Event()
+    backend.will(
+        Answer([sse(chunk({"content": "one"}), done=False), go_on, sse(chunk({"content": "two"}, "stop"))])
+    )
+    call = served.client.stream(asks())
+    seen = []
+    async for event in call:
+        seen.append(event)
+        if event.WhichOneof("event") == "text_delta":
+            go_on.set()
+    assert [each.text_delta.text for each in seen if each.HasField("text_delta")] == ["one", "two"]
+
+
+async def test_a_character_that_the_network_cuts_in_two_is_whole(served, backend):
+    stream = sse(*text_chunks("你好"), newline="\r\n")
+    backend.will(Answer([bytes([each]) for each in stream]))
+    assert text_of(await served.client.events(asks())) == "你好"
+
+
+async def test_silence_after_the_reason_is_success_and_does_not_hold_the_caller(served, backend, monkeypatch):
+    monkeypatch.setattr("clawdbot_model_gateway.providers.openai_compatible.AFTER_THE_REASON", 0.05)
+    backend.will(Answer([sse(chunk({"content": "Yes."}, "stop"), done=False), HANG]))
+    begun = time.monotonic()
+    events = await served.client.events(asks())
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+    assert time.monotonic() - begun < 3
+
+
+async def test_an_end_that_is_late_does_not_hold_the_caller(served, backend):
+    """[DONE] has come, the connection stays open: the reply is whole."""
+    backend.will(Answer([sse(*text_chunks("Yes.")), HANG]))
+    begun = time.monotonic()
+    assert finish_of(await served.client.events(asks())) == "stop"
+    assert time.monotonic() - begun < 0.9
+
+
+async def test_usage_after_the_reason_is_waited_for(served, backend):
+    late = asyncio.Event()
+    backend.will(Answer([sse(chunk({"content": "Yes."}, "stop"), done=False), late, sse(usage_chunk(9, 1))]))
+    call = served.client.stream(asks())
+    asyncio.get_running_loop().call_later(0.05, late.set)
+    events = [event async for event in call]
+    assert events[-2].usage.input_tokens == 9
+
+
+async def test_a_stream_that_breaks_is_truncated_and_never_success(served, backend):
+    for ending in ([CUT], []):
+        backend.will(Answer([sse(*text_chunks("Good", finish=None), done=False), *ending]))
+        events = await served.client.events(asks())
+        assert (text_of(events), finish_of(events)) == ("Good", "truncated")
+        assert events[-1].finished.truncated
+
+
+async def test_a_server_that_cannot_stream_is_understood(served, backend):
+    backend.will(whole(completion({"content": "All at once."})))
+    events = await served.client.events(asks())
+    check_grammar(events)
+    assert text_of(events) == "All at once."
+
+
+async def test_a_failure_in_the_middle_comes_after_what_was_said(served, backend):
+    broken = {"error": {"message": "CUDA out of memory", "code": 500}}
+    backend.will(Answer([sse(chunk({"content": "Good"}), done=False), sse(broken)]))
+    call, seen = served.client.stream(asks()), []
+    with pytest.raises(AioRpcError) as failed:  # noqa: PT012 - what comes before is what counts
+        async for event in call:
+            seen.append(event)  # noqa: PERF401 - a comprehension would lose it
+    assert kinds(seen) == ["started", "text_delta"]
+    fault = fault_of(failed.value)
+    assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_FAILED")
+    assert "CUDA out of memory" in fault.message
+    assert served.idle
+
+
+# Failures
+
+FAULTS = [
+    (
+        error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"),
+        "FAILED_PRECONDITION",
+        "BACKEND_AUTH",
+    ),
+    (error(403, "no"), "FAILED_PRECONDITION", "BACKEND_AUTH"),
+    (error(429, "slow down", **{"Retry-After": "7"}), "RESOURCE_EXHAUSTED", "BACKEND_RATE_LIMITED"),
+    (error(429, "no money", "insufficient_quota"), "RESOURCE_EXHAUSTED", "BACKEND_QUOTA"),
+    (error(404, "The model `x` does not exist", "model_not_found"), "NOT_FOUND", "BACKEND_MODEL_MISSING"),
+    (error(400, "top_k is not supported"), "INVALID_ARGUMENT", "BACKEND_REFUSED_REQUEST"),
+    (error(400, "maximum context length is 10"), "INVALID_ARGUMENT", "CONTEXT_TOO_LONG"),
+    (error(500, "boom"), "UNAVAILABLE", "BACKEND_FAILED"),
+    (error(503, "loading"), "UNAVAILABLE", "BACKEND_OVERLOADED"),
+    (Answer([b"<html><title>Login</title>"], content_type="text/html"), "UNAVAILABLE", "BACKEND_PROTOCOL"),
+    (Answer([b"ok"], content_type="text/plain"), "UNAVAILABLE", "BACKEND_PROTOCOL"),
+    (whole({"choices": []}), "UNAVAILABLE", "BACKEND_PROTOCOL"),
+    (whole({"error": {"message": "busy", "type": "overloaded_error"}}), "UNAVAILABLE", "BACKEND_OVERLOADED"),
+    (Answer([], 307, {"Location": "http://127.0.0.1:1/"}), "UNAVAILABLE", "BACKEND_PROTOCOL"),
+]
+
+
+@WAYS
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_each_kind_of_failure_has_its_status_reason_and_advice(served, backend, way, fault):
+    answer, code, reason = fault
+    backend.will(answer)
+    told = await served.client.fault(asks(), way)
+    assert (told.code, told.reason) == (code, reason)
+    assert told.message.startswith("openai_compatible/fake-1: ")
+    assert told.message.endswith(".")
+    assert KEY not in told.message
+    assert served.idle
+
+
+@WAYS
+async def test_the_time_to_wait_is_passed_on(served, backend, way):
+    backend.will(error(429, "slow down", **{"Retry-After": "7"}))
+    assert (await served.client.fault(asks(), way)).retry_after == 7
+    backend.will(error(429, "no money", "insufficient_quota", **{"Retry-After": "7"}))
+    fault = await served.client.fault(asks(), way)
+    assert fault.retry_after is None
+    assert fault.quota_subject == "backend account"
+
+
+@WAYS
+async def test_one_connection_that_the_backend_had_closed_is_no_failure(served, backend, way):
+    backend.will(DROP)
+    await served.client.run(asks(), way)
+    assert len(backend.asked) == 2
+    backend.will(DROP, DROP)
+    fault = await served.client.fault(asks(), way)
+    assert fault.reason == "BACKEND_FAILED"
+
+
+@WAYS
+async def test_silence_is_a_failure_after_its_time(backend, tmp_path, way):
+    model = compatible(backend.url, api_key=KEY, http={"read_timeout": 0.1, "idle_timeout": 0.1})
+    async with gateway(tmp_path, model=model) as served:
+        for silence in (HOLD, Answer([sse(chunk({"content": "Good"}), done=False), HANG])):
+            backend.will(silence)
+            fault = await served.client.fault(asks(), way)
+            assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_TIMEOUT")
+        assert served.idle
+
+
+@WAYS
+async def test_nobody_at_the_endpoint_is_unreachable(tmp_path, way):
+    async with gateway(tmp_path, model=compatible(f"http://127.0.0.1:{free_port()}/v1")) as served:
+        fault = await served.client.fault(asks(), way)
+        (said, *complaints) = served.application.describe()["models"]
+    assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_UNREACHABLE")
+    assert "connection refused" in fault.message
+    assert "Check that it runs" in fault.message
+    assert "openai_compatible/*" in said
+    assert "connection refused" in complaints[0]
+
+
+async def test_a_name_without_an_address_is_told_as_one(tmp_path):
+    model = compatible("http://no-such-host.invalid/v1", models=["m"])
+    async with gateway(tmp_path, model=model) as served:
+        fault = await served.client.fault(asks())
+    assert fault.reason == "BACKEND_NAME_NOT_RESOLVED"
+    assert "spelling" in fault.message
+
+
+@pytest.fixture
+def tls(tmp_path):
+    """A server's context and the file of the authority behind it."""
+    ours = authority("test authority")
+    chain, key = certificate("localhost", ours).write(tmp_path, "server")
+    trusted, _ = ours.write(tmp_path, "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context, trusted
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_told_as_one(tls, tmp_path):
+    async with (
+        fake_openai(tls[0]) as backend,
+        gateway(tmp_path, model=compatible(backend.url, models=["m"], api_key=KEY)) as served,
+    ):
+        fault = await served.client.fault(asks())
+    assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_TLS")
+    assert "not trusted" in fault.message
+    assert "ca_file" in fault.message
+    assert backend.asked == []
+
+
+async def test_a_private_authority_can_be_trusted(tls, tmp_path):
+    async with fake_openai(tls[0]) as backend:
+        model = compatible(backend.url, models=["m"], api_key=KEY, http={"ca_file": str(tls[1])})
+        async with gateway(tmp_path, model=model) as served:
+            assert (await served.client.gateway.Generate(asks())).model == "fake-1"
+
+
+async def test_https_where_http_is_spoken_is_told_as_tls(backend, tmp_path):
+    url = backend.url.replace("http:", "https:")
+    async with gateway(tmp_path, model=compatible(url, models=["m"])) as served:
+        assert (await served.client.fault(asks())).reason == "BACKEND_TLS"
+
+
+async def test_what_does_not_speak_http_at_all_breaks_the_protocol(tmp_path):
+    async def talk(_, writer):
+        writer.write(b"220 smtp.example ESMTP\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with gateway(tmp_path, model=compatible(url, models=["m"])) as served:
+            assert (await served.client.fault(asks())).reason in {"BACKEND_PROTOCOL", "BACKEND_FAILED"}

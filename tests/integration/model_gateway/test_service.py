@@ -1,0 +1,281 @@
+"""The model gateway's two services as callers meet them: over TCP and within the process."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import grpc.aio
+import pytest
+from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
+from clawdbot.model_gateway.v1 import model_gateway_service_pb2
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_servicekit.errors import fault_of
+
+from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
+from tests.support.gateway_service import compatible, gateway
+from tests.support.generating import asks, check_grammar, finish_of, text_of
+
+WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+BEFORE_THE_FIRST_TOKEN = Answer([sse(chunk({"role": "assistant"}), done=False), HANG])
+IN_THE_MIDDLE = Answer([sse(chunk({"content": "Good"}), done=False), HANG])
+
+
+@pytest.fixture(params=["tcp", "in_process"])
+def client_of(request):
+    """Either way to a running gateway."""
+    return lambda served: served.client if request.param == "tcp" else served.inside
+
+
+@pytest.fixture
+async def backend():
+    async with fake_openai() as fake:
+        yield fake
+
+
+# Generating
+
+
+async def test_a_whole_reply_is_the_stream_folded(tmp_path, client_of):
+    async with gateway(tmp_path) as served:
+        client = client_of(served)
+        events = await client.events(asks("one two three"))
+        check_grammar(events)
+        reply = await client.gateway.Generate(asks("one two three"))
+    assert fold(events) == reply
+    assert text_of(events) == "one two three"
+
+
+async def test_a_bad_request_is_refused_with_its_fields(tmp_path, client_of):
+    async with gateway(tmp_path) as served:
+        for way in ("generate", "stream"):
+            fault = await client_of(served).fault(asks("", sampling={"top_p": 3.0}), way)
+            assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+            assert [each.field for each in fault.violations] == [
+                "messages[0].parts[0].text",
+                "sampling.top_p",
+            ]
+
+
+async def test_a_field_without_effect_is_a_warning_or_refused(tmp_path, client_of):
+    request = asks(sampling={"top_k": 4})
+    async with gateway(tmp_path) as served:
+        reply = await client_of(served).gateway.Generate(request)
+        assert [(each.code, each.field) for each in reply.warnings] == [
+            ("FIELD_NOT_SUPPORTED", "sampling.top_k")
+        ]
+        request.strict = True
+        fault = await client_of(served).fault(request)
+    assert [each.field for each in fault.violations] == ["sampling.top_k"]
+
+
+async def test_an_unknown_model_is_not_found_with_the_nearest(tmp_path, client_of):
+    async with gateway(tmp_path) as served:
+        for way in ("generate", "stream"):
+            fault = await client_of(served).fault(asks(model="chta"), way)
+            assert (fault.code, fault.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+            assert fault.message == "There is no model chta. Did you mean chat?"
+
+
+@pytest.mark.parametrize(
+    ("rpc", "request_"),
+    [
+        ("Embed", model_gateway_service_pb2.EmbedRequest()),
+        ("CountTokens", model_gateway_service_pb2.CountTokensRequest()),
+        ("Transcribe", model_gateway_service_pb2.TranscribeRequest()),
+        ("Synthesize", model_gateway_service_pb2.SynthesizeRequest()),
+        ("DrainBackend", admin.DrainBackendRequest()),
+        ("FlushCache", admin.FlushCacheRequest()),
+        ("RegisterModel", admin.RegisterModelRequest()),
+        ("VerifyModel", admin.VerifyModelRequest()),
+    ],
+)
+async def test_what_comes_later_says_so(tmp_path, rpc, request_):
+    async with gateway(tmp_path) as served:
+        client = served.client
+        stub = client.gateway if hasattr(client.gateway, rpc) else client.admin
+        call = getattr(stub, rpc)(request_)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            [each async for each in call] if rpc == "Synthesize" else await call
+    fault = fault_of(refused.value)
+    assert (fault.code, fault.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")
+    assert rpc in fault.message
+
+
+# Leaving
+
+
+@pytest.mark.parametrize("moment", [HOLD, BEFORE_THE_FIRST_TOKEN, IN_THE_MIDDLE])
+@WAYS
+async def test_a_cancelled_call_closes_the_upstream_connection(tmp_path, client_of, backend, moment, way):
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+        backend.will(moment)
+        task = asyncio.create_task(client_of(served).run(asks(), way))
+        await backend.busy.wait()
+        assert not served.idle
+        task.cancel()
+        async with asyncio.timeout(5):
+            await backend.gone.wait()
+        assert backend.left == 1
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await until(lambda: served.idle)
+        # The slot is free exactly once: the next request finds everything as it was.
+        await client_of(served).run(asks(), way)
+        assert served.idle
+        shown = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends[0]
+        assert (shown.requests_in_flight, shown.open_connections) == (0, 1)
+
+
+@WAYS
+async def test_a_deadline_closes_the_upstream_connection(tmp_path, client_of, backend, way):
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+        backend.will(IN_THE_MIDDLE)
+        fault = await client_of(served).fault(asks(), way, seconds=0.15)
+        assert fault.code == "DEADLINE_EXCEEDED"
+        async with asyncio.timeout(5):
+            await backend.gone.wait()
+        assert await until(lambda: served.idle)
+
+
+async def test_a_request_that_waits_for_a_connection_leaves_at_once(tmp_path, backend):
+    model = compatible(backend.url, api_key=KEY, http={"pool_size": 1})
+    async with gateway(tmp_path, model=model) as served:
+        backend.will(HOLD)
+        first = asyncio.create_task(served.client.run(asks(), "stream"))
+        await backend.busy.wait()
+        second = asyncio.create_task(served.client.run(asks(), "stream"))
+        assert await until(lambda: next(iter(served.application._parts.backends.values())).in_flight == 2)
+        second.cancel()
+        assert await until(lambda: next(iter(served.application._parts.backends.values())).in_flight == 1)
+        first.cancel()
+        assert await until(lambda: served.idle)
+        assert finish_of(await served.client.events(asks())) == "stop"
+
+
+async def until(holds, seconds: float = 5.0) -> bool:
+    """Whether it holds before time is up; looks each time the loop has turned."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - what is looked at tells nobody when it changes
+            await asyncio.sleep(0.005)
+    return True
+
+
+# Fallbacks and hooks
+
+
+async def test_a_target_that_fails_is_replaced_by_the_next(tmp_path, backend):
+    backends = {"main": compatible("http://127.0.0.1:1/v1", models=["m"]), "echo": {"provider": "echo"}}
+    aliases = {"chat": ["main/m", {"target": "echo/echo", "fallback": True}]}
+    async with gateway(tmp_path, models={"backends": backends, "aliases": aliases}) as served:
+        events = await served.client.events(asks("hello", model="chat"))
+        fault = await served.client.fault(asks("hello", model="main/m"))
+    assert (events[0].started.backend, events[0].started.attempt) == ("echo", 2)
+    assert fault.reason == "BACKEND_UNREACHABLE"
+
+
+async def test_a_plugin_can_stop_a_generation_before_it_begins(tmp_path, client_of, backend):
+    limiter = {"rate_limiter": {"generations": "1/minute"}}
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY), plugins=[limiter]) as served:
+        await client_of(served).gateway.Generate(asks())
+        asked = len(backend.asked)
+        for way in ("generate", "stream"):
+            fault = await client_of(served).fault(asks(), way)
+            assert (fault.code, fault.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+            assert fault.retry_after > 0
+        assert len(backend.asked) == asked
+
+
+# The catalogue
+
+
+async def test_models_are_listed_and_shown(tmp_path, client_of, backend):
+    async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
+        client = client_of(served).admin
+        listed = (await client.ListModels(admin.ListModelsRequest())).models
+        assert [each.name for each in listed] == ["chat", "default", "openai_compatible/fake-1"]
+        assert listed[0].targets[0].target == "openai_compatible/fake-1"
+        shown = (await client.GetModel(admin.GetModelRequest(name="openai_compatible/fake-1"))).model
+        assert (shown.vendor_model, shown.context_length) == ("fake-1", 8192)
+        with pytest.raises(grpc.aio.AioRpcError) as unknown:
+            await client.GetModel(admin.GetModelRequest(name="x"))
+    assert fault_of(unknown.value).reason == "MODEL_NOT_FOUND"
+
+
+async def test_a_switch_holds_at_once_and_streams_in_flight_end_where_they_began(
+    tmp_path, client_of, backend
+):
+    go_on = asyncio.Event()
+    backends = {"main": compatible(backend.url, api_key=KEY), "echo": {"provider": "echo"}}
+    async with gateway(tmp_path, models={"backends": backends}) as served:
+        client = client_of(served)
+        backend.will(
+            Answer(
+                [sse(chunk({"content": "one"}), done=False), go_on, sse(chunk({"content": "two"}, "stop"))]
+            )
+        )
+        call = client.stream(asks(model="chat"))
+        begun = []
+        async for event in call:
+            begun.append(event)
+            if event.WhichOneof("event") == "text_delta":
+                break
+        reply = await client.switch("chat", "echo/echo", request_id="r-1")
+        assert [each.target for each in reply.previous_targets] == ["main/fake-1"]
+        assert 0 < reply.elapsed.ToTimedelta().total_seconds() < 0.05
+        assert (await client.gateway.Generate(asks("hi", model="chat"))).backend == "echo"
+        go_on.set()
+        begun += [event async for event in call]
+    assert text_of(begun) == "onetwo"
+    assert finish_of(begun) == "stop"
+
+
+async def test_a_switch_outlives_the_server_until_the_configuration_changes(tmp_path):
+    backends = {"a": {"provider": "echo"}, "b": {"provider": "echo", "transform": "upper"}}
+    async with gateway(tmp_path, models={"backends": backends}) as served:
+        await served.client.switch("chat", "b/echo")
+    async with gateway(tmp_path, models={"backends": backends}) as served:
+        assert (await served.client.gateway.Generate(asks("x", model="chat"))).backend == "b"
+        assert "switched" in served.application.describe()["models"][0]
+    async with gateway(tmp_path, models={"backends": backends, "aliases": {"chat": "a/echo"}}) as served:
+        assert (await served.client.gateway.Generate(asks("x", model="chat"))).backend == "a"
+
+
+async def test_a_wrong_switch_changes_nothing(tmp_path, client_of):
+    async with gateway(tmp_path) as served:
+        client = client_of(served)
+        for targets, reason in {("echo/ehco",): "MODEL_NOT_FOUND", (): "INVALID_REQUEST"}.items():
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await client.switch("chat", *targets)
+            assert fault_of(refused.value).reason == reason
+        assert (await client.gateway.Generate(asks("hi", model="chat"))).message.parts[0].text == "hi"
+
+
+# Nothing configured
+
+
+async def test_without_a_configuration_the_echo_answers_and_the_banner_says_why(tmp_path):
+    async with gateway(tmp_path, gateway={"ollama": "http://127.0.0.1:1/v1"}) as served:
+        (said,) = served.application.describe()["models"]
+        assert said.startswith("chat is echo/echo (it repeats what is said; set OPENAI_API_KEY")
+        listed = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends
+        assert [each.name for each in listed] == ["echo"]
+        assert (await served.client.gateway.Generate(asks("hi"))).model == "echo"
+
+
+async def test_without_a_configuration_ollama_answers_if_it_runs(tmp_path, backend):
+    async with gateway(tmp_path, gateway={"ollama": backend.url}) as served:
+        assert served.application.describe()["models"] == (
+            f"chat is ollama/fake-1 at {backend.url} (Ollama runs on this machine)",
+        )
+        listed = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends
+        assert [each.name for each in listed] == ["echo", "ollama"]
+
+
+async def test_without_a_configuration_a_key_means_openai(tmp_path, backend):
+    openai = {"base_url": backend.url, "api_key": KEY}
+    async with gateway(tmp_path, gateway={"openai": openai, "ollama": None}) as served:
+        assert served.application.describe()["models"] == (
+            f"chat is openai/fake-1 at {backend.url} (OPENAI_API_KEY is set)",
+        )
+        assert (await served.client.gateway.Generate(asks())).backend == "openai"

@@ -1,0 +1,109 @@
+"""The model gateway on a real host, with the plugin service beside it for its hooks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import clawdbot_model_gateway.wiring
+import clawdbot_plugins.wiring
+import grpc.aio
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateRequest
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import SwitchModelRequest, SwitchModelResponse, Target
+from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
+from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
+from clawdbot_model_gateway.application import GatewayApplication
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_plugins.settings import PluginsSettings
+from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.host import Host
+from clawdbot_servicekit.peers import InProcessPeers
+
+from tests.support.generating import Event
+
+
+class Client:
+    """Both services over one channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.gateway = ModelGatewayServiceStub(channel)
+        self.admin = ModelAdminServiceStub(channel)
+
+    def stream(self, request: GenerateRequest, seconds: float = 20.0):
+        """The running call."""
+        return self.gateway.StreamGenerate(StreamGenerateRequest(request=request), timeout=seconds)
+
+    async def events(self, request: GenerateRequest) -> list[Event]:
+        return [event async for event in self.stream(request)]
+
+    async def run(self, request: GenerateRequest, way: str, seconds: float = 20.0) -> Any:
+        """The request to its end, streamed or whole."""
+        if way == "generate":
+            return await self.gateway.Generate(request, timeout=seconds)
+        return [event async for event in self.stream(request, seconds)]
+
+    async def fault(
+        self, request: GenerateRequest, way: str = "generate", seconds: float = 20.0
+    ) -> RemoteFault:
+        """How the request fails."""
+        try:
+            reply = await self.run(request, way, seconds)
+        except grpc.aio.AioRpcError as error:
+            return fault_of(error)
+        raise AssertionError(f"it did not fail: {reply}")
+
+    async def switch(self, alias: str, *targets: str, request_id: str = "") -> SwitchModelResponse:
+        made = [Target(target=each) for each in targets]
+        return await self.admin.SwitchModel(
+            SwitchModelRequest(alias=alias, targets=made, request_id=request_id)
+        )
+
+
+class Served:
+    """A running gateway."""
+
+    def __init__(self, host: Host, application: GatewayApplication, channel: grpc.aio.Channel) -> None:
+        self.host = host
+        self.application = application
+        self.client = Client(channel)
+        self.inside = Client(host.channel())
+        """The same without a socket."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no backend is answering anything."""
+        return not any(each.in_flight for each in self.application._parts.backends.values())
+
+
+class _Settings(GatewaySettings, PluginsSettings):
+    """Both services' settings."""
+
+
+@asynccontextmanager
+async def gateway(state: Path, **sections: Any) -> AsyncIterator[Served]:
+    """The gateway in this loop, configured by the sections; echo where they name no model."""
+    server = {"port": 0, **sections.pop("server", {})}
+    given = sections if {"model", "models", "gateway"} & set(sections) else {"model": {"provider": "echo"}}
+    settings = _Settings.model_validate(
+        {"server": server, "telemetry": {"metrics_port": None}, "state_dir": state, **sections, **given}
+    )
+    host = Host(settings)
+    peers = InProcessPeers(host)
+    try:
+        host.add(clawdbot_plugins.wiring.build(settings, peers))
+        application = clawdbot_model_gateway.wiring.build(settings, peers)
+        host.add(application)
+        await host.start()
+        await host.ready()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port}") as channel:
+            yield Served(host, application, channel)
+    finally:
+        await host.stop(0)
+
+
+def compatible(url: str, **more: Any) -> dict[str, Any]:
+    """A `model:` section for a fake server."""
+    return {"provider": "openai_compatible", "endpoint": url, **more}

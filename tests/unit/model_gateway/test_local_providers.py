@@ -1,0 +1,218 @@
+"""The models without a network: echo and scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    Media,
+    Message,
+    Part,
+    ToolCall,
+    ToolResult,
+)
+from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
+from clawdbot_model_gateway.core.failures import (
+    BackendFailed,
+    ContextTooLong,
+    QuotaExhausted,
+    RequestRefused,
+)
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.discovery import installed, make_provider
+from clawdbot_model_gateway.lineup import lineup_of
+from clawdbot_model_gateway.providers.pieces import pieces_of
+from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
+from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.settings import load
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.generating import asks, check_grammar, collect, finish_of, says, text_of, tool
+
+
+def make(**settings):
+    return make_provider("model", BackendSettings(**settings), installed())
+
+
+async def echoed(request, **settings):
+    events = await collect(make(provider="echo", **settings).stream(request, "echo"))
+    check_grammar(events)
+    return events
+
+
+@given(st.text(max_size=80))
+def test_pieces_make_the_text_again(text):
+    assert "".join(pieces_of(text)) == text
+    assert all(pieces_of(text))
+
+
+def test_words_keep_their_space_and_chinese_is_cut_by_signs():
+    assert pieces_of("Good evening 你好!") == ["Good", " evening", " 你", "好", "!"]
+
+
+async def test_the_echo_repeats_what_the_user_said_last():
+    request = asks(says("Be brief.", ROLE_SYSTEM), "one", says("two", ROLE_ASSISTANT), "three")
+    assert text_of(await echoed(request)) == "three"
+
+
+async def test_the_echo_repeats_what_a_tool_said_last():
+    result = ToolResult(call_id="c1", content=[Part(text="booked"), Part(image=Media(uri="x"))])
+    request = asks("a table", Message(role=ROLE_TOOL, parts=[Part(tool_result=result)]))
+    assert text_of(await echoed(request)) == "booked\n[image]"
+
+
+async def test_the_echo_of_instructions_alone_is_the_instructions():
+    assert text_of(await echoed(asks(says("Greet.", ROLE_SYSTEM)))) == "Greet."
+
+
+async def test_the_echo_calls_no_tool_even_if_it_must():
+    choice = ToolChoice(mode=ToolChoice.MODE_REQUIRED)
+    events = await echoed(asks("hi", tools=[tool("t")], tool_choice=choice))
+    assert (text_of(events), finish_of(events)) == ("hi", "stop")
+    assert [each.field for each in events[0].started.warnings] == ["tool_choice"]
+    assert not (await echoed(asks("hi", tools=[tool("t")])))[0].started.warnings
+
+
+@pytest.mark.parametrize(
+    ("transform", "text"), [("upper", "ONE TWO"), ("lower", "one two"), ("reverse", "owT enO")]
+)
+async def test_the_echo_can_transform(transform, text):
+    assert text_of(await echoed(asks("One Two"), transform=transform)) == text
+
+
+async def test_the_echo_keeps_to_max_tokens_its_own_and_the_requests():
+    events = await echoed(asks("a b c d"), max_tokens=3)
+    assert (text_of(events), finish_of(events)) == ("a b c", "length")
+    assert events[-1].finished.truncated
+    events = await echoed(asks("a b c d", sampling={"max_tokens": 2}), max_tokens=3)
+    assert (text_of(events), events[-2].usage.output_tokens) == ("a b", 2)
+    assert finish_of(await echoed(asks("a b", sampling={"max_tokens": 2}))) == "stop"
+
+
+async def test_the_echo_stops_where_it_is_told():
+    events = await echoed(asks("a b c d", sampling={"stop": ["d", "c"]}))
+    assert (text_of(events), finish_of(events)) == ("a b ", "stop")
+
+
+async def test_the_echo_can_be_as_slow_as_a_model():
+    begun = time.monotonic()
+    await echoed(asks("a b c"), delay="20ms", pace="20ms")
+    assert time.monotonic() - begun >= 0.055
+
+
+# Scripted
+
+
+async def scripted(request, *replies):
+    events = await collect(make(provider="scripted", replies=replies).stream(request, "scripted"))
+    check_grammar(events)
+    return events
+
+
+async def test_the_first_reply_that_fits_is_given():
+    replies = ({"when": "TABLE", "text": "one"}, {"when": "t", "text": "two"}, {"text": "three"})
+    for said, answer in {"a table": "one", "tea": "two", "hi": "three"}.items():
+        assert text_of(await scripted(asks(said), *replies)) == answer
+
+
+async def test_a_reply_that_is_used_up_makes_room_for_the_next():
+    provider = make(provider="scripted", replies=({"text": "one", "times": 2}, {"text": "two"}))
+    said = [text_of(await provider.generate(asks(), "scripted")) for _ in range(4)]
+    assert said == ["one", "one", "two", "two"]
+
+
+async def test_a_reply_can_wait_for_a_tools_result():
+    replies = (
+        {"after_tool": "tables.reserve", "text": "Booked."},
+        {"tool_calls": [{"name": "tables.reserve", "arguments": {"people": 4}}]},
+    )
+    first = await scripted(asks("a table", tools=[tool("tables.reserve")]), *replies)
+    call = fold(first).message.parts[0].tool_call
+    result = Part(tool_result=ToolResult(call_id=call.id, content=[Part(text="T-1")]))
+    request = asks(
+        "a table",
+        Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=ToolCall(id=call.id, name=call.name))]),
+        Message(role=ROLE_TOOL, parts=[result]),
+    )
+    assert text_of(await scripted(request, *replies)) == "Booked."
+
+
+async def test_a_reply_may_hold_thoughts_usage_and_any_reason():
+    reply = {
+        "reasoning": "hm",
+        "text": "No.",
+        "finish": "content_filter",
+        "raw_finish": "SAFETY",
+        "usage": {"input": 7, "output": 3, "cached": 5, "reasoning": 1},
+    }
+    whole = fold(await scripted(asks(), reply))
+    assert [each.WhichOneof("content") for each in whole.message.parts] == ["reasoning", "text"]
+    assert (whole.usage.input_tokens, whole.usage.cached_tokens, whole.usage.reasoning_tokens) == (7, 5, 1)
+    assert whole.raw_finish_reason == "SAFETY"
+
+
+@pytest.mark.parametrize(
+    ("kind", "failure"),
+    [("quota", QuotaExhausted), ("context_too_long", ContextTooLong), ("failed", BackendFailed)],
+)
+async def test_a_fault_is_the_failure_that_it_names(kind, failure):
+    with pytest.raises(failure):
+        await scripted(asks(), {"text": "x", "fault": kind})
+
+
+async def test_a_hang_ends_when_the_request_is_left():
+    provider = make(provider="scripted", replies=({"text": "a b", "fault": {"kind": "hang", "after": 1}},))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await provider.generate(asks(), "scripted")
+
+
+async def test_a_fault_after_the_last_piece_comes_before_the_end():
+    events = await scripted(asks(), {"text": "a b", "fault": {"kind": "cut", "after": 2}})
+    assert (text_of(events), finish_of(events)) == ("a b", "truncated")
+
+
+async def test_a_request_that_the_script_does_not_know_is_refused():
+    with pytest.raises(RequestRefused):
+        await scripted(asks("hi"), {"when": "table", "text": "x"})
+
+
+async def test_a_script_in_a_file_starts_at_the_configurations_folder(tmp_path):
+    (tmp_path / "replies.yaml").write_text("replies:\n  - text: from the file\n")
+    config = tmp_path / "clawdbot.yaml"
+    config.write_text("model: {provider: scripted, file: replies.yaml}")
+    backend = lineup_of(load(GatewaySettings, config, {})).backends["scripted"]
+    provider = make_provider("model", backend, installed())
+    assert text_of(await provider.generate(asks(), "scripted")) == "from the file"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "a list of replies under the one key `replies`"),
+        ("- text: x", "a list of replies"),
+        ("replies: []", "a list of replies"),
+        ("replies: [{txt: x}]", "replies.0.txt"),
+        ("replies: [{finish: enough}]", "one of "),
+        ("replies: [{fault: flood}]", "one of auth"),
+        ("replies: [\n{", "replies.yaml:2"),
+        ("replies: [{tool_calls: [{name: t, arguments: {x: .nan}}]}]", "arguments"),
+    ],
+)
+def test_a_script_that_is_none_stops_the_start_with_its_place(tmp_path, text, sentence):
+    path = tmp_path / "replies.yaml"
+    path.write_text(text)
+    with pytest.raises(StartupError) as refused:
+        make(provider="scripted", file=str(path))
+    assert sentence in str(refused.value)
+
+
+def test_a_script_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StartupError, match="cannot read the script"):
+        make(provider="scripted", file=str(tmp_path / "nowhere.yaml"))

@@ -1,0 +1,264 @@
+"""What a request must be, what of it can be honoured, and the small tools of the domain."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    ToolCall,
+    ToolResult,
+)
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    GenerateRequest,
+    JsonSchemaFormat,
+    ResponseFormat,
+    ToolChoice,
+)
+from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.estimate import TokenEstimate, tokens_of
+from clawdbot_model_gateway.core.events import finish_reason, merged
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.honoured import warnings_for
+from clawdbot_model_gateway.core.structs import MAX_DEPTH, to_json, to_plain, to_struct
+from clawdbot_model_gateway.core.validation import RequestLimits, check
+from clawdbot_servicekit.faults import InvalidRequest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.generating import asks, tool
+
+
+def violations(request, **limits):
+    with pytest.raises(InvalidRequest) as refused:
+        check(request, RequestLimits(**limits))
+    return [each.field for each in refused.value.violations]
+
+
+def said(role, *parts):
+    return asks(Message(role=role, parts=parts))
+
+
+def sampled(**sampling):
+    return asks(sampling=sampling)
+
+
+CALL = Part(tool_call=ToolCall(id="c1", name="t"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (GenerateRequest(), "messages"),
+        (said(0, Part(text="x")), "messages[0].role"),
+        (said(9, Part(text="x")), "messages[0].role"),
+        (said(ROLE_USER), "messages[0].parts"),
+        (said(ROLE_USER, Part(text="")), "messages[0].parts[0].text"),
+        (said(ROLE_USER, Part()), "messages[0].parts[0]"),
+        (said(ROLE_USER, Part(image=Media())), "messages[0].parts[0].image"),
+        (said(ROLE_USER, Part(image=Media(data=b"x"))), "messages[0].parts[0].image.media_type"),
+        (said(ROLE_USER, Part(audio=Media(uri=""))), "messages[0].parts[0].audio"),
+        (said(ROLE_USER, Part(document=Document(data=b"x"))), "messages[0].parts[0].document.media_type"),
+        (said(ROLE_USER, CALL), "messages[0].parts[0].tool_call"),
+        (said(ROLE_USER, Part(reasoning=Reasoning(text="x"))), "messages[0].parts[0].reasoning"),
+        (said(ROLE_ASSISTANT, Part(tool_call=ToolCall(id="c1"))), "messages[0].parts[0].tool_call.name"),
+        (said(ROLE_ASSISTANT, Part(tool_call=ToolCall(name="t"))), "messages[0].parts[0].tool_call.id"),
+        (said(ROLE_SYSTEM, Part(tool_result=ToolResult(call_id="c1"))), "messages[0].parts[0].tool_result"),
+        (said(ROLE_TOOL, Part(tool_result=ToolResult())), "messages[0].parts[0].tool_result.call_id"),
+        (asks(tools=[tool("")]), "tools[0].name"),
+        (asks(tools=[tool("t"), tool("t")]), "tools[1].name"),
+        (asks(tool_choice=ToolChoice(mode=9)), "tool_choice.mode"),
+        (asks(tool_choice=ToolChoice(mode=ToolChoice.MODE_REQUIRED)), "tool_choice.mode"),
+        (asks(tool_choice=ToolChoice(mode=ToolChoice.MODE_NAMED, name="t")), "tool_choice.name"),
+        (
+            asks(response_format=ResponseFormat(json_schema=JsonSchemaFormat())),
+            "response_format.json_schema.schema",
+        ),
+        (sampled(max_tokens=0), "sampling.max_tokens"),
+        (sampled(temperature=2.1), "sampling.temperature"),
+        (sampled(temperature=float("nan")), "sampling.temperature"),
+        (sampled(top_p=-0.1), "sampling.top_p"),
+        (sampled(top_k=0), "sampling.top_k"),
+        (sampled(presence_penalty=3), "sampling.presence_penalty"),
+        (sampled(frequency_penalty=float("inf")), "sampling.frequency_penalty"),
+        (sampled(logprobs=21), "sampling.logprobs"),
+        (sampled(stop=["a", ""]), "sampling.stop[1]"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_is_refused_by_field(request_, field):
+    assert violations(request_) == [field]
+
+
+def test_everything_that_is_wrong_is_told_at_once():
+    request = asks("", tools=[tool("")], sampling={"top_p": 2.0, "top_k": 0})
+    assert len(violations(request)) == 4
+
+
+def test_what_is_too_large_is_refused():
+    assert violations(asks("a", "b", "c"), max_messages=2) == ["messages"]
+    assert violations(asks("x" * 2000), max_bytes=1024) == ["messages"]
+
+
+def test_a_whole_conversation_passes():
+    result = Part(tool_result=ToolResult(call_id="c1"))
+    check(
+        asks(
+            "hi",
+            Message(role=ROLE_ASSISTANT, parts=[Part(text=""), CALL]),
+            Message(role=ROLE_TOOL, parts=[result]),
+            Message(role=ROLE_USER, parts=[Part(image=Media(uri="https://x")), result]),
+            tools=[tool("t")],
+            tool_choice=ToolChoice(mode=ToolChoice.MODE_NAMED, name="t"),
+            sampling={"temperature": 0.0, "top_p": 1.0, "max_tokens": 1},
+        ),
+        RequestLimits(),
+    )
+
+
+# Honoured or told
+
+
+def test_each_field_that_has_no_effect_is_a_warning():
+    request = asks(
+        sampling={"top_k": 3, "seed": 0, "stop": ["x"]},
+        tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE, disable_parallel=True),
+        response_format=ResponseFormat(json_schema=JsonSchemaFormat(name="x")),
+    )
+    request.provider_options.update({"x": 1})
+    told = warnings_for(request, frozenset({"sampling.seed"}), "echo")
+    assert {each.field for each in told} == {
+        "sampling.top_k",
+        "sampling.stop",
+        "tool_choice",
+        "tool_choice.disable_parallel",
+        "response_format.json_schema",
+        "provider_options",
+    }
+    assert {each.code for each in told} == {"FIELD_NOT_SUPPORTED"}
+
+
+def test_what_happens_anyway_is_no_warning():
+    auto = asks(tools=[tool("t")], tool_choice=ToolChoice(mode=ToolChoice.MODE_AUTO), strict=True)
+    assert warnings_for(auto, frozenset(), "echo") == []
+
+
+# Events
+
+
+def test_no_word_is_truncated_and_a_new_one_is_unknown():
+    words = {"stop": FinishReason.FINISH_REASON_STOP}
+    assert finish_reason("", words) == FinishReason.FINISH_REASON_TRUNCATED
+    assert finish_reason("brand_new", words) == FinishReason.FINISH_REASON_UNKNOWN
+
+
+def test_pieces_that_wait_together_become_one():
+    pieces = [
+        events.text("a"),
+        events.text("b"),
+        events.reasoning("c"),
+        events.reasoning("d", signature=b"s"),
+        events.reasoning("e"),
+        events.text("f"),
+    ]
+    assert [each.WhichOneof("event") for each in merged(pieces)] == [
+        "text_delta",
+        "reasoning_delta",
+        "reasoning_delta",
+        "reasoning_delta",
+        "text_delta",
+    ]
+
+
+def test_a_reply_is_folded_in_the_order_in_which_it_was_said():
+    call = ToolCall(id="c1", name="t")
+    reply = fold(
+        [
+            events.started("m"),
+            events.reasoning("hm"),
+            events.reasoning(" hm", signature=b"s"),
+            events.reasoning("", redacted=True),
+            events.text("a"),
+            events.text("b"),
+            events.tool_started(0, "c1", "t"),
+            events.tool_delta(0, "{}"),
+            events.tool_done(0, call),
+            events.finished(FinishReason.FINISH_REASON_TOOL_CALLS, "tool_calls"),
+        ]
+    )
+    assert list(reply.message.parts) == [
+        Part(reasoning=Reasoning(text="hm hm", signature=b"s")),
+        Part(reasoning=Reasoning(redacted=True)),
+        Part(text="ab"),
+        Part(tool_call=call),
+    ]
+
+
+def test_events_without_an_end_are_a_truncated_reply():
+    reply = fold([events.started("m"), events.text("a")])
+    assert reply.truncated
+    assert reply.finish_reason == FinishReason.FINISH_REASON_TRUNCATED
+
+
+# Structs and estimates
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, max_size=4))
+def test_json_survives_a_struct(plain):
+    assert to_plain(to_struct(plain)) == plain
+
+
+def test_whole_numbers_come_back_whole_and_huge_ones_as_json_takes_them():
+    assert to_json(to_struct({"c": 1e300, "b": 1.5, "a": 1})) == b'{"a":1,"b":1.5,"c":1e+300}'
+
+
+@given(st.dictionaries(st.text(max_size=3), JSON, min_size=2, max_size=6), st.randoms())
+def test_an_object_is_the_same_bytes_whatever_the_order_of_its_keys(plain, random):
+    shuffled = list(plain.items())
+    random.shuffle(shuffled)
+    assert to_json(to_struct(plain)) == to_json(to_struct(dict(shuffled)))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, object(), {1: 2}.keys()])
+def test_what_json_does_not_have_is_refused(value):
+    with pytest.raises(ValueError, match=r"\w"):
+        to_struct({"a": value})
+
+
+def test_what_no_parser_would_read_again_is_refused():
+    deep: dict[str, object] = {}
+    for _ in range(MAX_DEPTH):
+        deep = {"a": deep}
+    with pytest.raises(ValueError, match="levels"):
+        to_struct(deep)
+
+
+@given(st.lists(st.text(max_size=20), max_size=5))
+def test_an_estimate_does_not_depend_on_how_the_text_is_cut(pieces):
+    estimate = TokenEstimate()
+    for piece in pieces:
+        estimate.add(piece)
+    assert estimate.tokens == tokens_of("".join(pieces))
+    assert (estimate.tokens > 0) == bool("".join(pieces))
+
+
+def test_an_estimate_is_near_for_english_and_chinese():
+    assert 9 <= tokens_of("The quick brown fox jumps over the lazy dog.") <= 12
+    assert 5 <= tokens_of("敏捷的棕色狐狸跳过了懒狗") <= 14
