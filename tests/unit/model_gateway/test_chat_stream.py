@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.events import merged
 from clawdbot_model_gateway.core.failures import (
     BackendFailed,
     BackendOverloaded,
@@ -17,46 +13,10 @@ from clawdbot_model_gateway.core.failures import (
 )
 from clawdbot_model_gateway.core.fold import fold
 from clawdbot_model_gateway.core.structs import to_plain
-from clawdbot_model_gateway.providers.chat.reply import ReplyReader
-from clawdbot_model_gateway.providers.chat.stream import ChatStream
-from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
-from clawdbot_model_gateway.providers.http import VendorErrors
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from tests.support.fake_openai import chunk, completion, sse, text_chunks, usage, usage_chunk
-from tests.support.generating import check_grammar, finish_of, kinds, text_of
-from tests.unit.model_gateway.test_sse import cut
-
-
-def read(*pieces: bytes):
-    """All events of a stream that ends after these pieces."""
-    stream, found = stream_of(), []
-    for piece in pieces:
-        stream.feed(piece, found)
-    if not stream.over:
-        stream.end(found)
-    return found
-
-
-def stream_of() -> ChatStream:
-    errors = VendorErrors(["sk-secret-0123456789"])
-    names = ToolNames(["tables.reserve", "clock.now"])
-    return ChatStream(ReplyReader("asked-for", [], names, errors), errors)
-
-
-def reply_to(*chunks, **options):
-    """The events of chunks, well-formed."""
-    events = read(sse(*chunks, **options))
-    check_grammar(events)
-    return events
-
-
-def call(index=0, call_id=None, name=None, arguments=None):
-    """A piece of a tool call, with as much of it as is given."""
-    piece = {"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}
-    piece["function"] = {key: each for key, each in piece["function"].items() if each is not None}
-    return {key: each for key, each in piece.items() if each not in (None, {})}
+from tests.support.chat_streams import call, read, reply_to, stream_of
+from tests.support.fake_openai import chunk, sse, text_chunks, usage, usage_chunk
+from tests.support.generating import finish_of, kinds, text_of
 
 
 def calls_of(*pieces, finish="tool_calls"):
@@ -337,70 +297,3 @@ def test_a_stream_without_a_reply_is_a_failure():
 def test_what_comes_after_done_is_passed_over():
     events = read(sse(chunk({"content": "Yes."}, "stop")) + b"data: {broken\n\n")
     assert text_of(events) == "Yes."
-
-
-# Properties
-
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-DELTAS = st.one_of(
-    st.builds(lambda text: {"content": text}, TEXTS),
-    st.builds(lambda text: {"reasoning": text}, TEXTS),
-    st.just({}),
-    st.builds(
-        lambda number: {"tool_calls": [call(number, f"c{number}", "clock_now", "{}")]}, st.integers(0, 2)
-    ),
-)
-REPLIES = st.builds(
-    lambda deltas, finish, newline, late: sse(
-        *map(chunk, deltas), chunk({}, finish), *([usage_chunk()] if late else []), newline=newline
-    ),
-    st.lists(DELTAS, max_size=8),
-    st.sampled_from(["stop", "length", "tool_calls", "new"]),
-    st.sampled_from(["\n", "\r", "\r\n"]),
-    st.booleans(),
-)
-
-
-@given(cut(REPLIES))
-def test_any_cut_of_any_reply_gives_the_same_events(pieces):
-    events, at_once = read(*pieces), read(b"".join(pieces))
-    check_grammar(events)
-    assert events == at_once
-
-
-@given(REPLIES)
-def test_events_that_are_merged_fold_to_the_same_reply(stream):
-    events = read(stream)
-    expected = fold(events)
-    assert fold(merged(events)) == expected
-
-
-@given(
-    st.lists(st.sampled_from(["Good", " evening", "你", "."]), min_size=1, max_size=6),
-    st.sampled_from(["stop", "length", "new", None]),
-)
-def test_a_whole_reply_is_its_stream_folded(pieces, finish):
-    streamed = reply_to(*(chunk({"content": each}) for each in pieces), chunk({}, finish, usage=usage()))
-    reader = stream_of()._reader
-    whole = [*reader.take(completion({"content": "".join(pieces)}, finish)), *reader.end()]
-    assert fold(whole) == fold(streamed)
-
-
-KEYS = [
-    *("choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"),
-    *("finish_reason", "usage", "prompt_tokens", "error", "object", "model", "text", "type", "refusal"),
-    *("code", "reasoning", "thinking", "function_call"),
-]
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "stop", "c1"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
-    max_leaves=15,
-)
-
-
-@given(st.lists(JSON, max_size=5), st.binary(max_size=40))
-@example([{"choices": [{"delta": {"tool_calls": [{"id": "x" * 9, "function": {"name": 1}}]}}]}], b"")
-def test_whatever_a_server_sends_only_declared_failures_are_raised(chunks, noise):
-    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
-    with suppress(ModelFailure):
-        check_grammar(read(stream))

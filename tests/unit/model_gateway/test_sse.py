@@ -9,6 +9,8 @@ from clawdbot_model_gateway.providers.sse import EventParser, ServerEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.chat_streams import cut
+
 
 def parsed(*pieces: bytes) -> list[ServerEvent]:
     parser = EventParser()
@@ -18,14 +20,6 @@ def parsed(*pieces: bytes) -> list[ServerEvent]:
 
 def data(*pieces: bytes) -> list[bytes]:
     return [event.data for event in parsed(*pieces)]
-
-
-@st.composite
-def cut(draw, whole: st.SearchStrategy[bytes]) -> list[bytes]:
-    """Bytes, cut anywhere."""
-    text = draw(whole)
-    places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
-    return [text[begin:end] for begin, end in zip([0, *places], [*places, len(text)], strict=True)]
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])

@@ -1,0 +1,80 @@
+"""However a reply is cut, its events are the same; whatever the bytes are, only failures are raised."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.failures import ModelFailure
+from clawdbot_model_gateway.core.fold import fold
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.support.chat_streams import call, cut, read, reply_to, stream_of
+from tests.support.fake_openai import chunk, completion, sse, usage, usage_chunk
+from tests.support.generating import check_grammar
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+DELTAS = st.one_of(
+    st.builds(lambda text: {"content": text}, TEXTS),
+    st.builds(lambda text: {"reasoning": text}, TEXTS),
+    st.just({}),
+    st.builds(
+        lambda number: {"tool_calls": [call(number, f"c{number}", "clock_now", "{}")]}, st.integers(0, 2)
+    ),
+)
+REPLIES = st.builds(
+    lambda deltas, finish, newline, late: sse(
+        *map(chunk, deltas), chunk({}, finish), *([usage_chunk()] if late else []), newline=newline
+    ),
+    st.lists(DELTAS, max_size=8),
+    st.sampled_from(["stop", "length", "tool_calls", "new"]),
+    st.sampled_from(["\n", "\r", "\r\n"]),
+    st.booleans(),
+)
+
+
+@given(cut(REPLIES))
+def test_any_cut_of_any_reply_gives_the_same_events(pieces):
+    events, at_once = read(*pieces), read(b"".join(pieces))
+    check_grammar(events)
+    assert events == at_once
+
+
+@given(REPLIES)
+def test_events_that_are_merged_fold_to_the_same_reply(stream):
+    events = read(stream)
+    expected = fold(events)
+    assert fold(merged(events)) == expected
+
+
+@given(
+    st.lists(st.sampled_from(["Good", " evening", "你", "."]), min_size=1, max_size=6),
+    st.sampled_from(["stop", "length", "new", None]),
+)
+def test_a_whole_reply_is_its_stream_folded(pieces, finish):
+    streamed = reply_to(*(chunk({"content": each}) for each in pieces), chunk({}, finish, usage=usage()))
+    reader = stream_of()._reader
+    whole = [*reader.take(completion({"content": "".join(pieces)}, finish)), *reader.end()]
+    assert fold(whole) == fold(streamed)
+
+
+KEYS = [
+    *("choices", "delta", "message", "content", "tool_calls", "function", "name", "arguments", "id", "index"),
+    *("finish_reason", "usage", "prompt_tokens", "error", "object", "model", "text", "type", "refusal"),
+    *("code", "reasoning", "thinking", "function_call"),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "stop", "c1"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@given(st.lists(JSON, max_size=5), st.binary(max_size=40))
+@example([{"choices": [{"delta": {"tool_calls": [{"id": "x" * 9, "function": {"name": 1}}]}}]}], b"")
+def test_whatever_a_server_sends_only_declared_failures_are_raised(chunks, noise):
+    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
+    with suppress(ModelFailure):
+        check_grammar(read(stream))
