@@ -90,13 +90,6 @@ class Client:
         with contextlib.suppress(grpc.aio.AioRpcError):
             await self.events(tool, *given, **options)
 
-    async def fault_or_data(self, tool: str, *given: Any, **options: Any) -> RemoteFault | dict[str, Any]:
-        """What a call comes to, whichever way it goes."""
-        try:
-            return await self.structured(tool, *given, **options)
-        except grpc.aio.AioRpcError as error:
-            return fault_of(error)
-
     async def gate(self, point: str, **named: Any) -> hook_service_pb2.GateResponse:
         subject = hook_service_pb2.HookSubject(point=point, **named)
         return await self.hooks.Gate(

@@ -87,7 +87,7 @@ async def life(launch: Launch[TablesSettings]) -> AsyncIterator[Restaurant]:
         await inventory.close()
 
 
-@plugin.tool(effect="none", timeout="5s")
+@plugin.tool(effect="none", timeout="5s", max_in_flight=500)
 async def find(party_size: PartySize, date: Day, time: Time, ctx: Context[Restaurant]) -> Found:
     """Find out whether a table is free, and which other times of that day are."""
     restaurant, now = ctx.state, ctx.now()
@@ -100,7 +100,7 @@ async def find(party_size: PartySize, date: Day, time: Time, ctx: Context[Restau
     return Found(available=False, times=times, reason="taken" if times else "full")
 
 
-@plugin.tool(effect="once", timeout="5s", recognises_repeats=True)
+@plugin.tool(effect="once", timeout="5s", max_in_flight=500, recognises_repeats=True)
 async def reserve(
     party_size: PartySize,
     date: Day,

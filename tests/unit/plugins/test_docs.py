@@ -1,0 +1,130 @@
+"""docs/plugins.md says what is: its code runs, and its tables list what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from clawdbot_plugins.builtin.audit_log.files import AuditFiles
+from clawdbot_plugins.builtin.calculator import DEEPEST, LONGEST
+from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, allowance
+from clawdbot_plugins.builtin.tables.opening import TablesSettings
+from clawdbot_plugins.discovery import choose, installed
+from clawdbot_plugins.errors import error_table
+from clawdbot_plugins.settings import PluginsSettings
+from clawdbot_servicekit.errors import SHARED
+
+from tests.support.plugin_core import core_of
+from tests.support.plugin_service import serving
+
+TEXT = (Path(__file__).parents[3] / "docs" / "plugins.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+def rows(heading):
+    """The rows below a table's heading, as lists of cells."""
+    table = TEXT.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+
+
+@pytest.fixture
+def example():
+    """The names of the example plugin and its test."""
+    _, plugin, test = blocks("python")
+    names: dict[str, object] = {"__name__": "dice_plugin"}
+    exec(compile(plugin, "docs/plugins.md", "exec"), names)
+    exec(compile(test, "docs/plugins.md", "exec"), names)
+    return names
+
+
+async def test_the_examples_own_test_passes(example):
+    await example["test_so_many_dice_are_thrown"]()
+
+
+async def test_the_example_runs_in_the_service(example, tmp_path):
+    async with serving(tmp_path, example["plugin"]) as served:
+        client = served.client
+        *progress, last = await client.events("dice.throw", dice=2, sides=1)
+        assert [each.progress.fraction for each in progress] in ([0.5, 1.0], [1.0])
+        assert last.result.structured["total"] == 2
+        assert (await client.result("dice.throw", dice=200)).content[
+            0
+        ].text == "The cup holds at most 100 dice."
+        fault = await client.fault("dice.throw", "", {"flow": "exam"}, dice=1)
+        assert (fault.code, fault.reason) == ("PERMISSION_DENIED", "NO_DICE_HERE")
+
+
+async def test_the_example_runs_in_the_core_too(example, tmp_path):
+    async with core_of(tmp_path, example["plugin"]) as core:
+        assert (await core.outcome("dice.throw", dice=3, sides=1)).structured == {
+            "eyes": [1, 1, 1],
+            "total": 3,
+        }
+
+
+def test_the_verification_finds_what_it_says(tmp_path, capsys):
+    (verification, *_) = blocks("python")
+    log = AuditFiles(tmp_path)
+    head = log.append(0, {"event": "turn_done"})
+    log.close()
+    exec(verification, {"folder": tmp_path})
+    assert capsys.readouterr().out == f"1 lines hold; the last is 1, {head.hash}\n"
+    (path,) = tmp_path.glob("audit-*")
+    path.write_bytes(path.read_bytes().replace(b"turn", b"tour"))
+    exec(verification, {"folder": tmp_path})
+    assert capsys.readouterr().out == f"{path}:1: The line was changed after it was written.\n"
+
+
+def test_the_configuration_is_taken():
+    (text,) = blocks("yaml")
+    settings = PluginsSettings.model_validate(yaml.safe_load(text))
+    on = {each.definition.name for each in choose(settings.choices(), installed())}
+    assert on == {"audit_log", "rate_limiter", "calculator", "clock"}
+
+
+def test_every_reason_is_listed():
+    listed = {
+        reason for row in rows("reason | status | meaning") for reason in re.findall(r"`([A-Z_]+)`", row[0])
+    }
+    own = {rule.reason for kind, rule in error_table()._rules.items() if kind not in SHARED}
+    assert own - {"{reason}"} <= listed
+    assert listed - own == {"INVALID_REQUEST", "RATE_LIMITED"}
+
+
+def test_every_setting_of_the_service_is_listed_with_its_default():
+    listed = {row[0].strip("`"): yaml.safe_load(row[1].strip("`")) for row in rows("key | default |")}
+    settings = PluginsSettings()
+    for name, section in (("tools", settings.tools), ("hooks", settings.hooks)):
+        for key, value in section:
+            told = listed.pop(f"{name}.{key}")
+            assert getattr(type(section).model_validate({key: told}), key) == value
+    assert listed == {}
+
+
+def test_every_setting_of_the_tables_is_listed_with_its_default():
+    listed = {}
+    for names, default, _ in rows("setting of `tables` | default |"):
+        values = re.findall(r"`([^`]+)`", default)
+        listed |= dict(zip(re.findall(r"`(\w+)`", names), values, strict=True))
+    read = {key: yaml.safe_load(value) if ":" not in value else value for key, value in listed.items()}
+    assert TablesSettings.model_validate(read) == TablesSettings()
+    assert read.keys() == TablesSettings.model_fields.keys()
+
+
+def test_every_setting_of_the_rate_limiter_is_listed_with_its_default():
+    listed = {row[0].strip("`"): row[1].strip("`") for row in rows("setting of `rate_limiter` | default |")}
+    settings = RateLimiterSettings()
+    assert listed.keys() == RateLimiterSettings.model_fields.keys()
+    assert listed.pop("per") == settings.per
+    assert {key: allowance(value) for key, value in listed.items()} == {
+        key: getattr(settings, key) for key in listed
+    }
+
+
+def test_the_bounds_of_the_calculator_are_told():
+    assert f"{LONGEST} characters, {DEEPEST} levels" in TEXT
