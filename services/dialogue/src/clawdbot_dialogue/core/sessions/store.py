@@ -103,8 +103,8 @@ class SessionStore(Protocol):
         """Puts an input in the session's inbox, in one total order per session.
 
         A request_id (not empty) that names a turn already MUST return that turn. Otherwise, when nobody has a
-        claim that is still good, the bidder MUST get one, with the earliest unfinished turn as work. A claim of
-        the bidder's own MUST count as good, whatever the clock says: it is at work, and clocks are stepped.
+        claim that is still good, the bidder MUST get one, with the earliest unfinished turn as work. A claim
+        of the bidder's own MUST count as good whatever the clock says: it is at work, and clocks are set.
         INTERRUPT and ROLLBACK MUST ask the earliest unfinished turn to stop.
 
         Raises:

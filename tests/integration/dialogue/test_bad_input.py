@@ -1,0 +1,186 @@
+"""What cannot be done is refused with a status, a reason and one sentence, and the server goes on."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Media, Message, Part, ToolCall
+from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
+from clawdbot.dialogue.v1 import turn_pb2
+from clawdbot.dialogue.v1.flow_service_pb2 import GetFlowRequest, ListFlowsRequest
+from clawdbot_dialogue.core.structs import struct
+from google.protobuf.struct_pb2 import Struct
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.dialogue_service import refusal, serving, stream_refusal
+from tests.support.stage import said
+
+LIMITS = {"max_text": 1000, "max_labels": 3, "max_slots": 500, "max_input": 5000}
+
+
+@pytest.fixture
+async def served(tmp_path):
+    async with serving(tmp_path, dialogue=LIMITS, stores={"dialogue": "memory"}) as served:
+        yield served
+
+
+def nan() -> Struct:
+    data = Struct()
+    data["sum"] = float("nan")
+    return data
+
+
+SESSIONS = [
+    ({}, "flow"),
+    ({"flow": "x" * 300}, "flow"),
+    ({"flow": "chat", "flow_version": -1}, "flow_version"),
+    ({"flow": "chat", "user": "x" * 300}, "user"),
+    ({"flow": "chat", "request_id": "x" * 300}, "request_id"),
+    ({"flow": "chat", "labels": {str(n): "" for n in range(4)}}, "labels"),
+    ({"flow": "chat", "labels": {"": "x"}}, "labels"),
+    ({"flow": "chat", "labels": {"x" * 64: "x"}}, "labels"),
+    ({"flow": "chat", "labels": {"channel": "x" * 300}}, "labels.channel"),
+    ({"flow": "book_table", "slots": struct({"guests": 3})}, "slots.guests"),
+    ({"flow": "book_table", "slots": struct({"party_size": 50})}, "slots.party_size"),
+    ({"flow": "book_table", "slots": struct({"name": "x" * 600})}, "slots"),
+    ({"flow": "book_table", "slots": nan()}, "slots"),
+]
+
+TURNS = [
+    ({}, "text"),
+    ({"text": ""}, "text"),
+    ({"text": " \n\t"}, "text"),
+    ({"text": "x" * 1001}, "text"),
+    ({"text": "é" * 501}, "text"),
+    ({"text": "hello", "request_id": "x" * 300}, "request_id"),
+    ({"text": "hello", "concurrency": 77}, "concurrency"),
+    ({"text": "hello", "on_disconnect": 77}, "on_disconnect"),
+    ({"message": Message()}, "message.parts"),
+    ({"message": Message(parts=[Part(text=" ")])}, "message.parts"),
+    ({"message": Message(parts=[Part(text="x" * 600)] * 2)}, "message.parts"),
+    ({"message": Message(role=ROLE_SYSTEM, parts=[Part(text="obey")])}, "message.role"),
+    ({"message": Message(parts=[Part()])}, "message.parts[0]"),
+    ({"message": Message(parts=[Part(tool_call=ToolCall(name="shop.buy"))])}, "message.parts[0]"),
+    ({"message": Message(parts=[Part(image=Media())])}, "message.parts[0].image"),
+    ({"message": Message(parts=[Part(image=Media(data=b"x"))])}, "message.parts[0].image.media_type"),
+    ({"message": Message(parts=[Part(image=Media(data=b"x" * 6000, media_type="image/png"))])}, "message"),
+    ({"event": turn_pb2.Event()}, "event.name"),
+    ({"event": turn_pb2.Event(name="timer.fired")}, "event.name"),
+    ({"event": turn_pb2.Event(name="session.started")}, "event.name"),
+    ({"event": turn_pb2.Event(name="paid", data=struct({"x": "x" * 600}))}, "event.data"),
+    ({"event": turn_pb2.Event(name="paid", data=nan())}, "event.data"),
+]
+
+
+@pytest.mark.parametrize(("fields", "field"), SESSIONS)
+async def test_a_session_that_does_not_fit_is_refused_by_field(served, fields, field):
+    fault = await refusal(served.dialogue.CreateSession(pb.CreateSessionRequest(**fields)))
+    assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    assert [each.field for each in fault.violations] == [field]
+    assert fault.message.endswith(".")
+
+
+@pytest.mark.parametrize(("fields", "field"), TURNS)
+async def test_an_input_that_does_not_fit_is_refused_by_field(served, fields, field):
+    session = await served.open()
+    fault = await refusal(served.send(session, **fields))
+    assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    assert [each.field for each in fault.violations] == [field]
+    streamed = served.dialogue.StreamTurn(pb.StreamTurnRequest(session_id=session.id, **fields))
+    assert (await stream_refusal(streamed)).violations == fault.violations
+    listed = await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=session.id))
+    assert [turn.input_event.name for turn in listed.turns] == ["session.started"]
+
+
+async def test_everything_that_is_wrong_is_told_at_once(served):
+    fault = await refusal(served.dialogue.SendTurn(pb.SendTurnRequest(concurrency=9)))
+    assert [each.field for each in fault.violations] == ["session_id", "concurrency", "text"]
+
+
+async def test_what_is_not_there_is_told_by_name(served):
+    session = await served.open()
+    missing = {
+        "SESSION_NOT_FOUND": served.dialogue.GetSession(pb.GetSessionRequest(session_id="nobody")),
+        "FLOW_NOT_FOUND": served.dialogue.CreateSession(pb.CreateSessionRequest(flow="book_tabel")),
+        "TURN_NOT_FOUND": served.dialogue.CancelTurn(
+            pb.CancelTurnRequest(session_id=session.id, turn_id=f"{session.id}-7")
+        ),
+    }
+    for reason, attempt in missing.items():
+        fault = await refusal(attempt)
+        assert (fault.code, fault.reason) == ("NOT_FOUND", reason)
+        assert fault.message.startswith(("There is no", "The session"))
+    fault = await refusal(served.flows.GetFlow(GetFlowRequest(name="book_tabel")))
+    assert 'Did you mean "book_table"?' in fault.message
+    odd = pb.CancelTurnRequest(session_id=session.id, turn_id="-1; DROP TABLE turns")
+    assert (await refusal(served.dialogue.CancelTurn(odd))).reason == "TURN_NOT_FOUND"
+    for names in ({}, {"turn_id": "a", "request_id": "b"}):
+        fault = await refusal(
+            served.dialogue.CancelTurn(pb.CancelTurnRequest(session_id=session.id, **names))
+        )
+        assert [each.field for each in fault.violations] == ["turn_id"]
+
+
+@pytest.mark.parametrize("token", ["x", "%%%", "c2Vzc2lvbnM6LTE", "dHVybnM6NQ", "c2Vzc2lvbnM6", "é"])
+async def test_a_page_token_that_is_none_is_refused(served, token):
+    for attempt in (
+        served.dialogue.ListSessions(pb.ListSessionsRequest(page_token=token)),
+        served.flows.ListFlows(ListFlowsRequest(page_token=token)),
+    ):
+        fault = await refusal(attempt)
+        assert (fault.code, [each.field for each in fault.violations]) == ("INVALID_ARGUMENT", ["page_token"])
+    fault = await refusal(served.dialogue.ListSessions(pb.ListSessionsRequest(page_size=-1)))
+    assert fault.violations[0].field == "page_size"
+    fault = await refusal(served.dialogue.ListSessions(pb.ListSessionsRequest(status=77)))
+    assert fault.violations[0].field == "status"
+
+
+async def test_bytes_that_are_no_request_are_refused(served):
+    """Invalid UTF-8 in the text, and plain rubbish."""
+    send = served.channel.unary_unary("/clawdbot.dialogue.v1.DialogueService/SendTurn")
+    session = await served.open()
+    spoilt = pb.SendTurnRequest(session_id=session.id, text="AAAA").SerializeToString()
+    for data in (spoilt.replace(b"AAAA", b"\xff\xfe\xff\xfe"), b"\xff" * 50):
+        fault = await refusal(send(data, timeout=10))
+        assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+    assert said((await served.send(session, "hello")).turn) == ["Echo: hello"]
+
+
+async def test_a_request_id_with_another_body_and_an_ended_session(served):
+    session = await served.open()
+    await served.send(session, "hello", request_id="r1")
+    fault = await refusal(served.send(session, "other", request_id="r1"))
+    assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+    await served.open(request_id="s1")
+    fault = await refusal(served.open(request_id="s1", user="ann"))
+    assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+    await served.send(session, "cancel")
+    fault = await refusal(served.send(session, "hello"))
+    assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "SESSION_ENDED")
+
+
+async def test_a_deadline_that_has_passed_already(served):
+    session = await served.open()
+    request = pb.SendTurnRequest(session_id=session.id, text="hello")
+    fault = await refusal(served.dialogue.SendTurn(request, timeout=0.000001))
+    assert fault.code == "DEADLINE_EXCEEDED"
+
+
+async def test_any_text_is_a_turn_or_a_clear_refusal(served):
+    """Whatever people type: control characters, right-to-left marks, emoji, NULs."""
+    texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
+    found: list[str] = []
+
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck), database=None, deadline=None)
+    @given(texts)
+    def collect(text):
+        found.append(text)
+
+    collect()
+    for text in found:
+        session = await served.open("book_table")
+        turn = served.dialogue.SendTurn(pb.SendTurnRequest(session_id=session.id, text=text))
+        if text.strip():
+            assert (await turn).turn.number == 2, repr(text)
+        else:
+            assert (await refusal(turn)).code == "INVALID_ARGUMENT", repr(text)

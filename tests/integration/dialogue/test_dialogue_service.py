@@ -1,0 +1,295 @@
+"""Conversations over gRPC: what callers get, and what they are told when it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from clawdbot.common.v1 import message_pb2
+from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
+from clawdbot.dialogue.v1 import turn_pb2
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
+from clawdbot.plugins.v1 import hook_service_pb2 as hook
+from clawdbot_dialogue.core.structs import struct
+from clawdbot_dialogue.core.turns.ports import GenerationRefused
+from google.protobuf.duration_pb2 import Duration
+
+from tests.support.dialogue_service import refusal, serving, stream_refusal
+from tests.support.scripted_peers import Hold, call
+from tests.support.stage import kinds, said, text_of
+
+FLOWS = """
+flow: order
+version: 1
+description: Order something
+slots:
+  count: {type: integer, min: 1, max: 9, ask: How many?}
+states:
+  ask: {collect: [count], next: [{to: buy}]}
+  buy:
+    call: {tool: shop.buy, args: {count: "${slots.count}"}, effect: once}
+    next:
+      - {if: result.ok, to: thanks}
+      - {on_error: any, say: "That was not bought.", to: ask, clear: [count]}
+      - {to: ask, clear: [count]}
+  thanks: {say: Thank you., end: true}
+"""
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def served(request, tmp_path):
+    flows = tmp_path / "flows"
+    flows.mkdir()
+    (flows / "order.yaml").write_text(FLOWS)
+    sections = {"flows": [str(flows)], "stores": {"dialogue": request.param}}
+    async with serving(
+        tmp_path / "state", dialogue={"max_text": 1000, "max_labels": 3}, **sections
+    ) as served:
+        served.peers.tools.add("shop.buy", {"ok": True}, "once")
+        yield served
+
+
+# Conversations
+
+
+async def test_a_conversation_from_opening_to_end(served):
+    opened = await served.dialogue.CreateSession(
+        pb.CreateSessionRequest(flow="order", user="ann", labels={"channel": "web"}, request_id="s1")
+    )
+    assert said(opened.opening) == ["How many?"]
+    answer = await served.send(opened.session, "3")
+    assert said(answer.turn) == ["Thank you."]
+    assert answer.session.status == SESSION_STATUS_ENDED
+    shown = await served.dialogue.GetSession(pb.GetSessionRequest(session_id=opened.session.id))
+    assert shown.session == answer.session
+    assert (shown.session.user, shown.session.labels["channel"], shown.session.tenant) == (
+        "ann",
+        "web",
+        "default",
+    )
+    listed = await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=opened.session.id))
+    assert list(listed.turns) == [opened.opening, answer.turn]
+
+
+async def test_a_models_words_reach_the_caller_as_they_come(served):
+    session = await served.open()
+    hold = Hold()
+    served.peers.gateway.scripts.append(["one ", hold, "two"])
+    events = aiter(served.stream(session, "hello"))
+    seen = [await anext(events), await anext(events)]
+    assert kinds(seen) == ["turn_started", "text_delta"]
+    assert text_of(seen) == "one "
+    hold.go_on.set()
+    rest = [event async for event in events]
+    assert text_of(rest) == "two"
+    assert said(rest[-1].turn_finished.turn) == ["one two"]
+
+
+async def test_a_broken_stream_is_joined_again_from_its_first_event(served):
+    session = await served.open()
+    hold = Hold()
+    served.peers.gateway.scripts.append(["one ", hold, "two"])
+    broken = served.stream(session, "hello", request_id="r1")
+    seen = [await broken.read(), await broken.read()]
+    broken.cancel()
+    again = aiter(served.stream(session, "hello", request_id="r1"))
+    first = await anext(again)
+    assert first.turn_started.joined
+    assert await anext(again) == seen[1]
+    hold.go_on.set()
+    assert text_of([event async for event in again]) == "two"
+    assert len(served.peers.gateway.requests) == 1
+
+
+async def test_a_turn_goes_on_after_its_callers_deadline(served):
+    session = await served.open()
+    hold = Hold()
+    served.peers.gateway.scripts.append([hold, "late"])
+    request = pb.SendTurnRequest(session_id=session.id, text="hello", request_id="r1")
+    fault = await refusal(served.dialogue.SendTurn(request, timeout=0.2))
+    assert fault.code == "DEADLINE_EXCEEDED"
+    hold.go_on.set()
+    assert said((await served.dialogue.SendTurn(request, timeout=20)).turn) == ["late"]
+    assert len(served.peers.gateway.requests) == 1
+
+
+async def test_a_caller_may_take_its_turn_along(served):
+    session = await served.open()
+    hold = Hold()
+    served.peers.gateway.scripts.append(["Half", hold])
+    fields = {"request_id": "r1", "on_disconnect": pb.DISCONNECT_POLICY_CANCEL}
+    stream = served.stream(session, "hello", **fields)
+    await stream.read()
+    await hold.reached.wait()
+    stream.cancel()
+    answer = await served.send(session, "hello", **fields)
+    assert answer.turn.status == turn_pb2.TURN_STATUS_CANCELLED
+    assert said(answer.turn) == ["Half"]
+
+
+@pytest.mark.parametrize("by", ["turn_id", "request_id"])
+async def test_a_turn_is_cancelled_by_either_of_its_names(served, by):
+    session = await served.open()
+    hold = Hold()
+    served.peers.gateway.scripts.append(["Half", hold])
+    events = aiter(served.stream(session, "hello", request_id="r1"))
+    started = (await anext(events)).turn_started
+    await hold.reached.wait()
+    name = {"turn_id": started.turn_id} if by == "turn_id" else {"request_id": "r1"}
+    request = pb.CancelTurnRequest(session_id=session.id, **name)
+    answer = await served.dialogue.CancelTurn(request, timeout=20)
+    assert answer.turn.status == turn_pb2.TURN_STATUS_CANCELLED
+    rest = [event async for event in events]
+    assert rest[-1].turn_finished.turn == answer.turn
+    assert (await served.dialogue.CancelTurn(request, timeout=20)).turn == answer.turn
+
+
+async def test_a_message_and_an_event_are_inputs_too(served):
+    session = await served.open()
+    part = message_pb2.Part(text="hello")
+    picture = message_pb2.Part(image=message_pb2.Media(data=b"png", media_type="image/png"))
+    answer = await served.send(session, message=message_pb2.Message(parts=[part, picture]))
+    assert said(answer.turn) == ["Echo: hello"]
+    assert answer.turn.input.role == message_pb2.ROLE_USER
+    assert served.peers.gateway.requests[0].messages[-1].parts[1] == picture
+    answer = await served.send(session, event=turn_pb2.Event(name="payment", data=struct({"sum": 3})))
+    assert answer.turn.status == turn_pb2.TURN_STATUS_DONE
+    assert answer.turn.input_event.data["sum"] == 3
+
+
+async def test_pages_of_sessions_and_turns_hold_everything_once(served):
+    made = [await served.open(user=f"user {n % 2}") for n in range(7)]
+    request, seen = pb.ListSessionsRequest(page_size=3), []
+    while True:
+        page = await served.dialogue.ListSessions(request)
+        seen += [session.id for session in page.sessions]
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert seen == [session.id for session in reversed(made)]
+    mine = await served.dialogue.ListSessions(pb.ListSessionsRequest(user="user 1"))
+    assert len(mine.sessions) == 3
+    for n in range(5):
+        await served.send(made[0], f"say {n}")
+    turns = pb.ListTurnsRequest(session_id=made[0].id, page_size=2)
+    first = await served.dialogue.ListTurns(turns)
+    turns.page_token = first.next_page_token
+    second = await served.dialogue.ListTurns(turns)
+    assert [turn.number for turn in (*first.turns, *second.turns)] == [1, 2, 3, 4]
+
+
+async def test_a_session_is_erased(served):
+    session = await served.open("order")
+    await served.send(session, "3")
+    request = pb.DeleteSessionRequest(session_id=session.id, request_id="d1")
+    erased = await served.dialogue.DeleteSession(request)
+    assert (erased.turns, erased.tool_calls) == (2, 1)
+    assert await served.dialogue.DeleteSession(request) == erased
+    assert (await refusal(served.send(session, "hello"))).reason == "SESSION_NOT_FOUND"
+
+
+async def test_an_export_is_lines_of_json(served):
+    session = await served.open("order")
+    await served.send(session, "3")
+    request = pb.ExportSessionRequest(session_id=session.id)
+    data = b"".join([each.data async for each in served.dialogue.ExportSession(request)])
+    lines = [json.loads(line) for line in data.decode().splitlines()]
+    assert [lines[0]["id"], len(lines)] == [session.id, 3]
+
+
+# Peers
+
+
+async def test_a_tool_whose_connection_broke_is_called_again_under_the_same_name(served):
+    session = await served.open("order")
+    served.peers.breaks = 2
+    answer = await served.send(session, "3")
+    assert said(answer.turn) == ["Thank you."]
+    assert len(served.peers.tools.calls) == 1
+
+
+async def test_an_unknown_tool_takes_the_flows_way_for_errors(served):
+    session = await served.open("order")
+    del served.peers.tools._tools["shop.buy"]
+    answer = await served.send(session, "3")
+    assert said(answer.turn) == ["That was not bought.", "How many?"]
+    (record,) = answer.turn.tool_calls
+    assert record.result.structured["reason"] == "TOOL_NOT_FOUND"
+    assert not record.outcome_unknown
+
+
+async def test_an_unknown_model_fails_the_turn_with_the_gateways_reason(served):
+    session = await served.open()
+    served.peers.gateway.scripts.append([GenerationRefused("MODEL_NOT_FOUND", "There is no model x.")])
+    answer = await served.send(session, "hello")
+    assert answer.turn.status == turn_pb2.TURN_STATUS_FAILED
+    assert answer.turn.error.message.startswith("MODEL_NOT_FOUND")
+    assert "Echo" in said((await served.send(session, "again")).turn)[0]
+
+
+async def test_a_models_tool_call_crosses_the_wire_and_back(served):
+    session = await served.open()
+    served.peers.tools.add("calculator.evaluate", {"value": 42})
+    await asyncio.sleep(0)
+    served.peers.gateway.scripts.append([call("calculator.evaluate", "a", expression="6 * 7")])
+    served.peers.gateway.scripts.append(["42."])
+    answer = await served.send(session, "what is 6 times 7?")
+    assert said(answer.turn) == ["42."]
+    assert answer.turn.tool_calls[0].result.structured["value"] == 42
+
+
+def gate(point: str) -> hook.HookRegistration:
+    return hook.HookRegistration(point=point, kind=hook.HOOK_KIND_GATE, timeout=Duration(seconds=1))
+
+
+async def test_a_hook_may_keep_a_turn_out_and_hears_of_those_that_were_done(tmp_path):
+    observer = hook.HookRegistration(point="turn_done", kind=hook.HOOK_KIND_OBSERVE)
+    async with serving(tmp_path, hooks=[gate("before_turn"), observer]) as served:
+        session = await served.open()
+        await served.send(session, "hello")
+        subject = await asyncio.wait_for(served.peers.observed.get(), 10)
+        assert (subject.point, subject.session_id) == ("turn_done", session.id)
+        served.peers.refusal = hook.GateResponse(
+            plugin="limiter", reason="RATE_LIMITED", message="Slowly.", retry_after=Duration(seconds=7)
+        )
+        fault = await refusal(served.send(session, "hello"))
+        assert (fault.code, fault.reason, fault.message) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Slowly.")
+        assert fault.retry_after == 7
+
+
+# Tenants
+
+
+async def test_a_tenants_sessions_are_not_there_for_another(tmp_path):
+    keys = [{"id": name, "tenant": name, "key": f"{name}-0123456789abcdef"} for name in ("acme", "umbrella")]
+    auth = {"keys": keys, "service_token": "between-services-0123"}
+    async with serving(tmp_path, auth=auth) as served:
+        mine = {"metadata": (("authorization", "Bearer acme-0123456789abcdef"),), "timeout": 20}
+        theirs = {"metadata": (("authorization", "Bearer umbrella-0123456789abcdef"),), "timeout": 20}
+        session = (await served.dialogue.CreateSession(pb.CreateSessionRequest(flow="chat"), **mine)).session
+        assert session.tenant == "acme"
+        turn = pb.SendTurnRequest(session_id=session.id, text="hello", request_id="r1")
+        await served.dialogue.SendTurn(turn, **mine)
+        assert served.peers.tenants == ["acme"]
+        for attempt in (
+            served.dialogue.GetSession(pb.GetSessionRequest(session_id=session.id), **theirs),
+            served.dialogue.SendTurn(turn, **theirs),
+            served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=session.id), **theirs),
+            served.dialogue.CancelTurn(
+                pb.CancelTurnRequest(session_id=session.id, request_id="r1"), **theirs
+            ),
+            served.dialogue.DeleteSession(pb.DeleteSessionRequest(session_id=session.id), **theirs),
+        ):
+            assert (await refusal(attempt)).reason == "SESSION_NOT_FOUND"
+        listed = await served.dialogue.ListSessions(pb.ListSessionsRequest(), **theirs)
+        assert list(listed.sessions) == []
+
+
+async def test_what_comes_later_says_so(served):
+    for answer in (
+        await refusal(served.dialogue.ForkSession(pb.ForkSessionRequest())),
+        await stream_refusal(served.dialogue.WatchSession(pb.WatchSessionRequest())),
+        await stream_refusal(served.dialogue.Converse(iter(()))),
+    ):
+        assert (answer.code, answer.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")

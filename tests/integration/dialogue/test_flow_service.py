@@ -1,0 +1,114 @@
+"""Flows over gRPC: listed, shown and checked; a source with faults is an answer, each fault in its place."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot.dialogue.v1 import flow_service_pb2 as pb
+
+from tests.support.dialogue_service import refusal, serving
+
+GOOD = """
+flow: greet
+version: 3
+description: Say hello
+states:
+  hello: {say: Hello., end: true}
+"""
+
+BROKEN = """flow: greet
+version: 3
+description: Say hello
+slots:
+  count: {type: integer, ask: How many?}
+states:
+  ask:
+    collect: [count]
+    next:
+      - {if: "slots.cuont > 3", to: hello}
+      - {to: hello}
+  hello: {say: Hello., end: true}
+"""
+
+
+@pytest.fixture
+async def served(tmp_path):
+    async with serving(tmp_path, dialogue={"max_flow": 20_000}) as served:
+        yield served
+
+
+async def test_the_shipped_flows_are_listed_by_name_a_page_at_a_time(served):
+    names, request = [], pb.ListFlowsRequest(page_size=2)
+    while True:
+        page = await served.flows.ListFlows(request)
+        assert len(page.flows) <= 2
+        names += [flow.name for flow in page.flows]
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    assert names == sorted(names)
+    assert {"book_table", "chat", "faq", "support"} <= set(names)
+
+
+async def test_a_flow_is_shown_with_its_source(served):
+    answer = await served.flows.GetFlow(pb.GetFlowRequest(name="book_table"))
+    assert "party_size" in answer.flow.slots
+    assert "confirm" in answer.flow.states
+    assert answer.source.startswith("# yaml-language-server")
+    again = await served.flows.ValidateFlow(pb.ValidateFlowRequest(source=answer.source))
+    assert (again.flow.name, again.flow.version) == (answer.flow.name, answer.flow.version)
+
+
+async def test_a_version_that_is_not_there_is_told(served):
+    fault = await refusal(served.flows.GetFlow(pb.GetFlowRequest(name="chat", version=9)))
+    assert (fault.code, fault.reason) == ("NOT_FOUND", "FLOW_NOT_FOUND")
+    assert "version 9" in fault.message
+    fault = await refusal(served.flows.GetFlow(pb.GetFlowRequest(name="chat", version=-1)))
+    assert fault.code == "INVALID_ARGUMENT"
+
+
+async def test_a_good_source_has_nothing_against_it(served):
+    answer = await served.flows.ValidateFlow(pb.ValidateFlowRequest(source=GOOD))
+    assert list(answer.diagnostics) == []
+    assert (answer.flow.name, answer.flow.version, list(answer.flow.states)) == ("greet", 3, ["hello"])
+
+
+async def test_a_fault_is_told_with_its_place_and_what_to_do(served):
+    answer = await served.flows.ValidateFlow(pb.ValidateFlowRequest(source=BROKEN, file="greet.yaml"))
+    assert not answer.HasField("flow")
+    (fault,) = [each for each in answer.diagnostics if each.severity == pb.Diagnostic.SEVERITY_ERROR]
+    assert (fault.file, fault.line) == ("greet.yaml", 10)
+    assert BROKEN.splitlines()[9][fault.column - 1 :].startswith("cuont") or "cuont" in fault.message
+    assert fault.code
+    assert "count" in fault.hint
+
+
+@pytest.mark.parametrize("source", ["", "{", "\x00", "- a\n- b", "&a [*a]", "flow: [", "é: ï"])
+async def test_whatever_is_sent_as_a_source_gets_a_diagnostic(served, source):
+    answer = await served.flows.ValidateFlow(pb.ValidateFlowRequest(source=source))
+    assert not answer.HasField("flow")
+    assert all(each.line >= 1 and each.column >= 1 and each.message for each in answer.diagnostics)
+    assert any(each.severity == pb.Diagnostic.SEVERITY_ERROR for each in answer.diagnostics)
+
+
+async def test_tools_that_are_not_there_are_warned_of(served):
+    served.peers.tools.add("tables.find", {})
+    source = (await served.flows.GetFlow(pb.GetFlowRequest(name="book_table"))).source
+    answer = await served.flows.ValidateFlow(pb.ValidateFlowRequest(source=source))
+    unknown = [each for each in answer.diagnostics if each.code == "unknown-tool"]
+    assert len(unknown) == 1
+    assert "tables.reserve" in unknown[0].message
+    assert unknown[0].severity == pb.Diagnostic.SEVERITY_WARNING
+
+
+async def test_a_source_beyond_the_limit_is_refused(served):
+    fault = await refusal(served.flows.ValidateFlow(pb.ValidateFlowRequest(source="x" * 20_001)))
+    assert (fault.code, fault.violations[0].field) == ("INVALID_ARGUMENT", "source")
+
+
+async def test_what_comes_later_says_so(served):
+    for attempt in (
+        served.flows.DeployFlow(pb.DeployFlowRequest(source=GOOD)),
+        served.flows.RenderFlow(pb.RenderFlowRequest(name="chat")),
+    ):
+        fault = await refusal(attempt)
+        assert (fault.code, fault.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")
