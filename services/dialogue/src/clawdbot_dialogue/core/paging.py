@@ -9,6 +9,8 @@ from clawdbot_servicekit.faults import InvalidRequest
 
 USUAL: Final = 50
 LARGEST: Final = 500
+STORABLE: Final = 2**63
+"""Databases count to here."""
 
 
 def size_of(given: int) -> int:
@@ -61,6 +63,6 @@ def number_place(of: str, given: str) -> int | None:
     place = text_place(of, given)
     if not place:
         return None
-    if not (place.isascii() and place.isdecimal() and len(place) < 19):
+    if not (place.isascii() and place.isdecimal() and len(place) < 20 and int(place) < STORABLE):
         raise InvalidRequest.of("page_token", "is not a token that a page of this list gave.")
     return int(place)

@@ -72,7 +72,7 @@ class Generation:
         self._record = record
         self._journal = journal
         self._calls = calls
-        self._used_ids: set[str] = set()
+        self._history: Sequence[Message] = ()
 
     async def run(self) -> GenerationFinished | GenerationFailed:
         """Rounds of words and tool calls, until there are only words.
@@ -84,10 +84,9 @@ class Generation:
             tools = await self._means.tools.tools(self._effect.tools) if self._effect.tools else {}
             limits = self._means.limits
             kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
-            history = fitting(kept, limits.history_bytes)
-            self._used_ids = call_ids((*history, *self._record.transcript()))
+            self._history = fitting(kept, limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
-                message = self._journalled(number) or await self._ask(number, history, tools)
+                message = self._journalled(number) or await self._ask(number, tools)
                 calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
                 if not calls:
                     return self._finished(message)
@@ -113,15 +112,14 @@ class Generation:
         if entry is None or not entry.done:
             return None
         message = Message.FromString(entry.record)
-        self._used_ids |= call_ids([message])
         self._record.delta("".join(part.text for part in message.parts))
         self._record.spoken(message)
         return message
 
-    async def _ask(self, number: int, history: Sequence[Message], tools: Mapping[str, Tool]) -> Message:
+    async def _ask(self, number: int, tools: Mapping[str, Tool]) -> Message:
         """One round of the model, shown as it comes."""
         fold = Fold()
-        request = self._request(number, history, tools)
+        request = self._request(number, tools)
         async with aclosing(self._means.gateway.stream(request)) as events:
             async for event in events:
                 fold.take(event)
@@ -141,14 +139,17 @@ class Generation:
 
     def _name_calls(self, number: int, message: Message) -> None:
         """Gives each call an id of its own: some backends send none, or the same one each time."""
+        if not any(part.HasField("tool_call") for part in message.parts):
+            return
+        used = call_ids((*self._history, *self._record.transcript()))
         for index, part in enumerate(message.parts):
             if part.HasField("tool_call"):
                 call = part.tool_call
-                if not call.id or call.id in self._used_ids:
+                if not call.id or call.id in used:
                     call.id = f"t{self._record.turn.number}-{self._effect.generation_id}-{number}-{index}"
-                self._used_ids.add(call.id)
+                used.add(call.id)
 
-    def _request(self, number: int, history: Sequence[Message], tools: Mapping[str, Tool]) -> GenerateRequest:
+    def _request(self, number: int, tools: Mapping[str, Tool]) -> GenerateRequest:
         turn = self._record.turn
         request = GenerateRequest(
             model=self._effect.model,
@@ -159,7 +160,7 @@ class Generation:
         )
         if self._effect.instructions:
             request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
-        request.messages.extend(history)
+        request.messages.extend(self._history)
         request.messages.extend(self._record.transcript())
         if tools and number == self._means.limits.tool_rounds:
             # The last round: now it has to answer.

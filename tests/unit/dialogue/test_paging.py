@@ -1,0 +1,49 @@
+"""A page's token leads to the next page of its own list, and nothing else is a token."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.core.paging import LARGEST, USUAL, number_place, size_of, text_place, token
+from clawdbot_servicekit.faults import InvalidRequest
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(("given_size", "size"), [(0, USUAL), (1, 1), (LARGEST, LARGEST), (10_000, LARGEST)])
+def test_a_page_has_a_usual_and_a_largest_size(given_size, size):
+    assert size_of(given_size) == size
+
+
+def test_a_negative_size_is_refused():
+    with pytest.raises(InvalidRequest):
+        size_of(-1)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_token_of_a_number_is_read_back(place):
+    assert number_place("turns", token("turns", place)) == place
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_token_of_a_name_is_read_back(place):
+    assert text_place("flows", token("flows", place)) == place
+
+
+def test_the_first_page_has_no_token_and_neither_has_the_end():
+    assert number_place("turns", "") is None
+    assert text_place("flows", "") == ""
+    assert token("turns", None) == ""
+
+
+@given(st.text())
+def test_whatever_else_is_given_is_refused(text):
+    if not text:
+        return
+    with pytest.raises(InvalidRequest) as refused:
+        number_place("turns", text)
+    assert refused.value.violations[0].field == "page_token"
+
+
+def test_a_token_of_another_list_is_refused():
+    with pytest.raises(InvalidRequest):
+        number_place("turns", token("sessions", 3))
