@@ -1,4 +1,4 @@
-"""Peers that are away, slow or odd, as the engine hears of them: what was surely not done, what perhaps was."""
+"""Peers that are away, slow or odd, as the engine hears of them: what was surely not done, and the rest."""
 
 from __future__ import annotations
 
