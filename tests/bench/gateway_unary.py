@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import grpc.aio
@@ -63,15 +64,16 @@ async def measure() -> Figure:
                 "clawdbot_model_gateway",
                 state=folder,
                 environment={
-                    "CLAWDBOT_MODEL": f'{{"provider": "openai_compatible", "endpoint": "{url}", "name": "mock"}}',
+                    "CLAWDBOT_MODEL": json.dumps(
+                        {"provider": "openai_compatible", "endpoint": url, "name": "mock"}
+                    ),
                     "CLAWDBOT_PEERS__PLUGINS": plugins.address,
                 },
             )
         )
-        for pid in threads(gateway.pid):
-            os.sched_setaffinity(pid, {SERVER_CPU})
-        for pid in (*threads(os.getpid()), *threads(plugins.pid)):
-            os.sched_setaffinity(pid, {LOAD_CPU})
+        bind(gateway.pid, SERVER_CPU)
+        for pid in (os.getpid(), plugins.pid):
+            bind(pid, LOAD_CPU)
         calls = {
             "ours": caller(gateway.address, stack),
             "against": caller(f"127.0.0.1:{relay}", stack),
@@ -101,6 +103,8 @@ async def measure() -> Figure:
     )
 
 
-def threads(pid: int) -> list[int]:
-    """A process's threads: affinity is theirs, one by one."""
-    return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+def bind(pid: int, cpu: int) -> None:
+    """Binds a running process to one CPU. Affinity is its threads', one by one."""
+    for entry in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(ProcessLookupError):  # a thread that has ended meanwhile
+            os.sched_setaffinity(int(entry.name), {cpu})

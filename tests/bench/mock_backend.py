@@ -1,4 +1,4 @@
-"""A model server that costs as little as possible: one static Chat Completions answer, keep-alive, no parsing.
+"""A model server that costs next to nothing: one static Chat Completions answer, keep-alive, no parsing.
 
 Run as a script it prints its port and serves until it is ended.
 """

@@ -89,6 +89,9 @@ class FakeHooks:
         if self.refusal is not None:
             raise self.refusal
 
+    def observes(self, point) -> bool:
+        return True
+
     def observe(self, subject) -> None:
         self.observed.append(subject)
 

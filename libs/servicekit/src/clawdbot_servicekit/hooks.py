@@ -171,7 +171,9 @@ class Hooks:
             HookRefused: one of them does not (HookLimited where it says when to come again).
             HooksUnavailable: one must be asked and cannot be, within the call's deadline.
         """
-        registered = self._registered or await self._first_sight(subject.point)
+        registered = self._registered
+        if registered is None:
+            registered = await self._first_sight(subject.point)
         stance = registered.get((hook.HOOK_KIND_GATE, subject.point))
         if stance is None:
             return
@@ -191,7 +193,9 @@ class Hooks:
         Raises:
             HooksUnavailable: a hook that is registered to fail closed failed or cannot be reached.
         """
-        registered = self._registered or await self._first_sight(subject.point)
+        registered = self._registered
+        if registered is None:
+            registered = await self._first_sight(subject.point)
         stance = registered.get((hook.HOOK_KIND_MODIFY, subject.point))
         if stance is None:
             return payload
@@ -204,10 +208,14 @@ class Hooks:
             return payload
         return answer.payload
 
+    def observes(self, point: str) -> bool:
+        """Whether anybody may want to be told of the point: what nobody hears need not be put together."""
+        registered = self._registered
+        return registered is None or (hook.HOOK_KIND_OBSERVE, point) in registered
+
     def observe(self, subject: hook.HookSubject) -> None:
         """Queues the event for the observers of `subject.point`. Neither waits nor raises."""
-        registered = self._registered
-        if registered is not None and (hook.HOOK_KIND_OBSERVE, subject.point) not in registered:
+        if not self.observes(subject.point):
             return
         request = hook.ObserveRequest(subject=subject)
         _name_key(request.subject)

@@ -9,7 +9,7 @@ import math
 from typing import Final
 
 from clawdbot.common.v1.message_pb2 import Message
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_ESTIMATED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 ASCII_PER_TOKEN: Final = 4.0
@@ -58,7 +58,7 @@ def estimated_usage(request: GenerateRequest, output_tokens: int) -> Usage:
     return Usage(
         input_tokens=prompt,
         output_tokens=output_tokens,
-        provenance=UsageProvenance.USAGE_PROVENANCE_ESTIMATED,
+        provenance=USAGE_PROVENANCE_ESTIMATED,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot.common.v1.message_pb2 import Message, Part, Reasoning, Role
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, Message, Part, Reasoning
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateResponse
 
 from clawdbot_model_gateway.core.events import Event
@@ -30,8 +30,8 @@ class _Folding:
 
     def __init__(self) -> None:
         self.reply = GenerateResponse(
-            message=Message(role=Role.ROLE_ASSISTANT),
-            finish_reason=FinishReason.FINISH_REASON_TRUNCATED,
+            message=Message(role=ROLE_ASSISTANT),
+            finish_reason=FINISH_REASON_TRUNCATED,
             truncated=True,
         )
         self._kind = ""

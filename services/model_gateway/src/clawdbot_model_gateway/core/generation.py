@@ -114,6 +114,9 @@ class Generation:
         return Run(request, targets, self._done)
 
     def _done(self, run: Run) -> None:
+        annotate(model=run.request.model or DEFAULT_ALIAS, target=run.target_name, outcome=run.outcome)
+        if not self._hooks.observes(GENERATION_DONE):
+            return
         subject = _subject(GENERATION_DONE, run.request)
         facts = {
             "target": run.target_name,
@@ -125,7 +128,6 @@ class Generation:
         }
         subject.facts.CopyFrom(to_struct(facts))
         self._hooks.observe(subject)
-        annotate(model=run.request.model or DEFAULT_ALIAS, target=run.target_name, outcome=run.outcome)
 
 
 class _Answer:
@@ -169,7 +171,8 @@ async def _nothing() -> AsyncGenerator[Event]:
 
 def _subject(point: str, request: GenerateRequest) -> HookSubject:
     subject = HookSubject(point=point, model=request.model or DEFAULT_ALIAS)
-    for label in LABELS:
-        if label in request.metadata:
-            setattr(subject, label, request.metadata[label])
+    if request.metadata:
+        for label in LABELS:
+            if label in request.metadata:
+                setattr(subject, label, request.metadata[label])
     return subject

@@ -18,5 +18,8 @@ class GenerationHooks(Protocol):
     async def gate(self, subject: HookSubject) -> None:
         """Returns when it may go on; MUST raise when a hook refuses."""
 
+    def observes(self, point: str) -> bool:
+        """Whether anybody may want to be told of the point."""
+
     def observe(self, subject: HookSubject) -> None:
         """Tells what has happened. MUST neither wait nor raise."""

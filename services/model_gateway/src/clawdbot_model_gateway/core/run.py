@@ -10,8 +10,8 @@ from typing import Final, Self
 
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot.model_gateway.v1.generation_pb2 import CacheStatus, GenerateRequest
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
+from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, GenerateRequest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.faults import DeadlineExpired
 
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
+WORDS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
 class Run:
@@ -92,10 +93,10 @@ class Run:
         elif kind == "started":
             started = event.started
             started.backend, started.attempt = self.target.backend, self.attempt
-            started.cache_status = CacheStatus.CACHE_STATUS_BYPASS
+            started.cache_status = CACHE_STATUS_BYPASS
         elif kind == "finished":
-            self.outcome = FinishReason.Name(event.finished.finish_reason).removeprefix("FINISH_REASON_")
-            if self.usage.provenance == UsageProvenance.USAGE_PROVENANCE_UNSPECIFIED:
+            self.outcome = WORDS.get(event.finished.finish_reason, INTERNAL)
+            if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
                 self.usage = estimated_usage(self.request, self._output.tokens)
                 return (used(self.usage), event)
         return (event,)
@@ -122,7 +123,7 @@ class Run:
             self.outcome = CANCELLED
         elif error is not None:
             self.outcome = INTERNAL
-        if self.usage.provenance == UsageProvenance.USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
+        if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
             # It ended too early for a count, and is paid for all the same.
             self.usage = estimated_usage(self.request, self._output.tokens)
         self._done(self)

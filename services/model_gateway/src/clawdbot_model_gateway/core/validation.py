@@ -7,11 +7,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from clawdbot.common.v1.message_pb2 import Document, Media, Message, Part, Role
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+)
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
 from clawdbot_servicekit.faults import InvalidRequest, Violation
 
-ROLES: Final = frozenset({Role.ROLE_SYSTEM, Role.ROLE_USER, Role.ROLE_ASSISTANT, Role.ROLE_TOOL})
+ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +41,12 @@ def check(request: GenerateRequest, limits: RequestLimits) -> None:
     violations = [*_size(request, limits)]
     if not violations:
         for place, message in enumerate(request.messages):
-            violations.extend(_message(f"messages[{place}]", message))
-        violations.extend(_tools(request))
-        violations.extend(_choices(request))
+            if not _plain(message):
+                violations.extend(_message(place, message))
+        if request.tools:
+            violations.extend(_tools(request))
+        if request.HasField("tool_choice") or request.HasField("response_format"):
+            violations.extend(_choices(request))
         if request.HasField("sampling"):
             violations.extend(_sampling(request.sampling))
     if violations:
@@ -51,20 +63,26 @@ def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[Violation
         yield Violation("messages", f"The request has {size} bytes; at most {limits.max_bytes} are allowed.")
 
 
-def _message(path: str, message: Message) -> Iterator[Violation]:
+def _message(place: int, message: Message) -> Iterator[Violation]:
+    path = f"messages[{place}]"
     if message.role not in ROLES:
         yield Violation(f"{path}.role", "Must be SYSTEM, USER, ASSISTANT or TOOL.")
         return
     if not message.parts:
         yield Violation(f"{path}.parts", "At least one part is needed.")
-    for place, part in enumerate(message.parts):
+    for number, part in enumerate(message.parts):
         kind = part.WhichOneof("content")
         if kind == "text":
-            # Nearly every part; a model may have said nothing, a person must say something.
-            if not part.text and message.role != Role.ROLE_ASSISTANT:
-                yield Violation(f"{path}.parts[{place}].text", "Must not be empty.")
+            # A model may have said nothing, a person must say something.
+            if not part.text and message.role != ROLE_ASSISTANT:
+                yield Violation(f"{path}.parts[{number}].text", "Must not be empty.")
         else:
-            yield from _part(f"{path}.parts[{place}]", kind or "", part, message.role)
+            yield from _part(f"{path}.parts[{number}]", kind or "", part, message.role)
+
+
+def _plain(message: Message) -> bool:
+    """Whether it is what nearly every message is: one text, by somebody who may speak."""
+    return len(message.parts) == 1 and bool(message.parts[0].text) and message.role in ROLES
 
 
 def _part(path: str, kind: str, part: Part, role: int) -> Iterator[Violation]:
@@ -84,7 +102,7 @@ def _source(path: str, source: Media | Document) -> Iterator[Violation]:
 
 
 def _reasoning(path: str, part: Part, role: int) -> Iterator[Violation]:
-    if role != Role.ROLE_ASSISTANT:
+    if role != ROLE_ASSISTANT:
         yield Violation(path, f"Only an assistant's message may hold {part.WhichOneof('content')}.")
 
 
@@ -96,7 +114,7 @@ def _tool_call(path: str, part: Part, role: int) -> Iterator[Violation]:
 
 
 def _tool_result(path: str, part: Part, role: int) -> Iterator[Violation]:
-    if role not in {Role.ROLE_TOOL, Role.ROLE_USER}:
+    if role not in {ROLE_TOOL, ROLE_USER}:
         yield Violation(path, "Only a tool's message may hold a tool_result.")
     if not part.tool_result.call_id:
         yield Violation(f"{path}.call_id", "Must be the id of the call that it answers.")

@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
-from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot.common.v1.message_pb2 import Message, Part, Role
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_LENGTH, FINISH_REASON_STOP
+from clawdbot.common.v1.message_pb2 import ROLE_TOOL, ROLE_USER, Message, Part
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Seconds, Section
 from pydantic import Field
@@ -98,12 +98,12 @@ class EchoProvider:
             Usage(
                 input_tokens=sum(len(pieces_of(_words(each))) for each in request.messages),
                 output_tokens=len(said),
-                provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED,
+                provenance=USAGE_PROVENANCE_REPORTED,
             )
         )
         whole = len(said) == len(pieces)
         yield events.finished(
-            FinishReason.FINISH_REASON_STOP if whole else FinishReason.FINISH_REASON_LENGTH,
+            FINISH_REASON_STOP if whole else FINISH_REASON_LENGTH,
             "stop" if whole else "length",
         )
 
@@ -114,7 +114,7 @@ async def _wait(seconds: float) -> None:
 
 
 def _last_words(messages: Sequence[Message]) -> str:
-    heard = (each for each in reversed(messages) if each.role in {Role.ROLE_USER, Role.ROLE_TOOL})
+    heard = (each for each in reversed(messages) if each.role in {ROLE_USER, ROLE_TOOL})
     return _words(next(heard, messages[-1]))
 
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
-from clawdbot.common.v1.finish_reason_pb2 import FinishReason
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
 from clawdbot.common.v1.message_pb2 import Message, Part, ToolCall
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings import Section
@@ -101,7 +101,7 @@ class ScriptedProvider:
                 return
         if not count:
             raise BackendFailed("the connection ended before the reply began")
-        yield events.finished(FinishReason.FINISH_REASON_TRUNCATED)
+        yield events.finished(FINISH_REASON_TRUNCATED)
 
     def _choose(self, request: GenerateRequest, model: str) -> ScriptedReply:
         for place, reply in enumerate(self._script):
@@ -148,7 +148,7 @@ def _ending(reply: ScriptedReply) -> Iterator[Event]:
                 output_tokens=reply.usage.output,
                 cached_tokens=reply.usage.cached,
                 reasoning_tokens=reply.usage.reasoning,
-                provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED,
+                provenance=USAGE_PROVENANCE_REPORTED,
             )
         )
     word = reply.finish or ("tool_calls" if reply.tool_calls else "stop")

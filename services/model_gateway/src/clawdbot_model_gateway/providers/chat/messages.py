@@ -9,7 +9,17 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from clawdbot.common.v1.message_pb2 import Document, Media, Message, Part, Role, ToolResult
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+    ToolResult,
+)
 
 from clawdbot_model_gateway.core.structs import to_json
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
@@ -17,10 +27,10 @@ from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 Wire = dict[str, Any]
 
 ROLES: Final = {
-    Role.ROLE_SYSTEM: "system",
-    Role.ROLE_USER: "user",
-    Role.ROLE_ASSISTANT: "assistant",
-    Role.ROLE_TOOL: "tool",
+    ROLE_SYSTEM: "system",
+    ROLE_USER: "user",
+    ROLE_ASSISTANT: "assistant",
+    ROLE_TOOL: "tool",
 }
 SOUNDS: Final = {
     "audio/wav": "wav",
@@ -69,7 +79,7 @@ class MessageWriter:
                 texts.append(part.text)
                 listed.append({"type": "text", "text": part.text})
             elif kind in _MEDIA:
-                media = _MEDIA[kind](part) if message.role == Role.ROLE_USER else None
+                media = _MEDIA[kind](part) if message.role == ROLE_USER else None
                 if media is None:
                     self.unsupported.append(f"{path}[{index}].{kind}")
                 else:

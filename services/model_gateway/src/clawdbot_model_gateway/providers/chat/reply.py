@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_MODEL_ERROR,
+    FINISH_REASON_REFUSAL,
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+    FINISH_REASON_TRUNCATED,
+)
+from clawdbot.common.v1.usage_pb2 import (
+    USAGE_PROVENANCE_PARTIAL,
+    USAGE_PROVENANCE_REPORTED,
+    Usage,
+)
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
 from clawdbot_model_gateway.core import events
@@ -17,11 +29,11 @@ from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 from clawdbot_model_gateway.providers.http import VendorErrors
 
 WORDS: Final = {
-    "stop": FinishReason.FINISH_REASON_STOP,
-    "length": FinishReason.FINISH_REASON_LENGTH,
-    "tool_calls": FinishReason.FINISH_REASON_TOOL_CALLS,
-    "function_call": FinishReason.FINISH_REASON_TOOL_CALLS,
-    "content_filter": FinishReason.FINISH_REASON_CONTENT_FILTER,
+    "stop": FINISH_REASON_STOP,
+    "length": FINISH_REASON_LENGTH,
+    "tool_calls": FINISH_REASON_TOOL_CALLS,
+    "function_call": FINISH_REASON_TOOL_CALLS,
+    "content_filter": FINISH_REASON_CONTENT_FILTER,
 }
 """finish_reason → ours; any other word is UNKNOWN."""
 
@@ -78,16 +90,16 @@ class ReplyReader:
         reason = events.finish_reason(self.word, WORDS)
         found: list[Event] = [] if self._begun else [events.started(self._model, self._warnings)]
         whole = [*self._calls.done(found)]
-        if reason == FinishReason.FINISH_REASON_STOP:
+        if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", as does a refusal.
             if self._refused:
-                reason = FinishReason.FINISH_REASON_REFUSAL
+                reason = FINISH_REASON_REFUSAL
             elif whole:
-                reason = FinishReason.FINISH_REASON_TOOL_CALLS
-        if reason == FinishReason.FINISH_REASON_TOOL_CALLS and not all(whole):
-            reason = FinishReason.FINISH_REASON_MODEL_ERROR
+                reason = FINISH_REASON_TOOL_CALLS
+        if reason == FINISH_REASON_TOOL_CALLS and not all(whole):
+            reason = FINISH_REASON_MODEL_ERROR
         if self._usage is not None:
-            partial = reason == FinishReason.FINISH_REASON_TRUNCATED
+            partial = reason == FINISH_REASON_TRUNCATED
             found.append(events.used(_usage(self._usage, partial=partial)))
         found.append(events.finished(reason, self.word))
         return found
@@ -150,22 +162,25 @@ def _content(content: Any) -> Iterator[Event]:
 
 
 def _usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
-    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    return Usage(
+    told = Usage(
         input_tokens=_count(usage, "prompt_tokens"),
         output_tokens=_count(usage, "completion_tokens"),
-        # DeepSeek says it in a field of its own.
-        cached_tokens=_count(prompt, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens"),
-        reasoning_tokens=_count(completion, "reasoning_tokens"),
-        audio_tokens=_count(prompt, "audio_tokens") + _count(completion, "audio_tokens"),
-        provenance=(
-            UsageProvenance.USAGE_PROVENANCE_PARTIAL if partial else UsageProvenance.USAGE_PROVENANCE_REPORTED
-        ),
+        # DeepSeek's field for it.
+        cached_tokens=_count(usage, "prompt_cache_hit_tokens"),
+        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
     )
+    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
+    if prompt:
+        told.cached_tokens = _count(prompt, "cached_tokens") or told.cached_tokens
+        told.audio_tokens = _count(prompt, "audio_tokens")
+    if completion:
+        told.reasoning_tokens = _count(completion, "reasoning_tokens")
+        told.audio_tokens += _count(completion, "audio_tokens")
+    return told
 
 
 def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, Mapping) else None
+    value = counts.get(name) if isinstance(counts, dict) else None
     return value if isinstance(value, int) and 0 <= value < LARGEST_COUNT else 0
 
 

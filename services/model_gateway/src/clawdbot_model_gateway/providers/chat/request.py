@@ -14,8 +14,11 @@ from typing import Any, Final
 import orjson
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import (
+    REASONING_EFFORT_HIGH,
+    REASONING_EFFORT_LOW,
+    REASONING_EFFORT_MEDIUM,
+    REASONING_EFFORT_NONE,
     GenerateRequest,
-    ReasoningEffort,
     ResponseFormat,
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
@@ -46,10 +49,10 @@ RESERVED: Final = frozenset({"messages", "model", "n", "stream", "stream_options
 """Fields that provider_options may not set: they say what the reply looks like."""
 
 EFFORTS: Final = {
-    ReasoningEffort.REASONING_EFFORT_NONE: "none",
-    ReasoningEffort.REASONING_EFFORT_LOW: "low",
-    ReasoningEffort.REASONING_EFFORT_MEDIUM: "medium",
-    ReasoningEffort.REASONING_EFFORT_HIGH: "high",
+    REASONING_EFFORT_NONE: "none",
+    REASONING_EFFORT_LOW: "low",
+    REASONING_EFFORT_MEDIUM: "medium",
+    REASONING_EFFORT_HIGH: "high",
 }
 NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
 KNOWN_SCHEMAS: Final = 512
@@ -70,7 +73,7 @@ class Dialect:
     """Fields of a body that a request does not say otherwise, under their wire names."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Encoded:
     """A request on the wire."""
 

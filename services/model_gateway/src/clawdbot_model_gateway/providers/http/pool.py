@@ -22,7 +22,11 @@ FAREWELL: Final = 1.0
 """Seconds for the end of an answer whose content is known to be whole, so that its connection can serve
 again."""
 
-HEADERS: Final = {"accept-encoding": "identity", "user-agent": "clawdbot"}
+HEADERS: Final = {
+    "accept-encoding": "identity",
+    "content-type": "application/json",
+    "user-agent": "clawdbot",
+}
 
 
 class HttpPool:
@@ -177,10 +181,7 @@ class HttpPool:
     async def _request(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the pool is not open")
-        headers = {"content-type": "application/json"} if body is not None else None
-        return await self._session.request(
-            method, self._url(path), data=body, headers=headers, allow_redirects=False
-        )
+        return await self._session.request(method, self._url(path), data=body, allow_redirects=False)
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
