@@ -1,0 +1,21 @@
+"""The conversations in one process."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+from tests.e2e.conversation_contract import Conversations
+from tests.support.topologies import one_process
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def topology(tmp_path_factory):
+    async with one_process(tmp_path_factory.mktemp("state")) as running:
+        yield running
+
+
+class TestOneProcess(Conversations):
+    pass
