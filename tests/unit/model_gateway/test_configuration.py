@@ -245,6 +245,12 @@ def test_two_packages_with_one_name_stop_the_start(monkeypatch):
         ({"provider": "echo", "transform": "rot13"}, "model.transform"),
         ({"provider": "echo", "pace": "soon"}, "model.pace: expected a duration"),
         ({"provider": "scripted"}, "give replies, or a file that holds them"),
+        ({"provider": "openai_compatible", "endpoint": "http://host:99999/v1"}, "Port out of range"),
+        ({"provider": "openai_compatible", "endpoint": "http://[::1/v1"}, "Invalid IPv6 URL"),
+        ({"provider": "openai_compatible", "endpoint": "http://a..b/v1"}, "label empty or too long"),
+        ({"provider": "openai_compatible", "api_key": "sk-\n123"}, "header authorization"),
+        ({"provider": "openai_compatible", "headers": {"x-key": "ключ"}}, "header x-key"),
+        ({"provider": "openai_compatible", "headers": {"x key": "1"}}, "header x key"),
         (
             {"provider": "openai_compatible", "http": {"ca_file": "/nowhere"}},
             "ca_file /nowhere cannot be used",
@@ -255,6 +261,7 @@ def test_a_backend_that_cannot_be_made_is_told_by_its_key(settings, sentence):
     with pytest.raises(StartupError) as refused:
         make(**settings)
     assert sentence in str(refused.value)
+    assert "123" not in str(refused.value)
 
 
 def test_a_provider_that_cannot_be_loaded_is_named():

@@ -73,7 +73,7 @@ class OpenAICompatibleProvider:
     def __init__(self, settings: BackendSettings, options: OpenAICompatibleSettings) -> None:
         """Raises StartupError for what an operator can mend."""
         endpoint = settings.endpoint or OPENAI
-        key = settings.api_key.get_secret_value() if settings.api_key else ""
+        key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         further = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._errors = VendorErrors([key, *further.values()])
         self._pool = HttpPool(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+from clawdbot_servicekit import ports
 from clawdbot_servicekit.faults import StartupError
 from yarl import URL
 
@@ -27,6 +29,10 @@ HEADERS: Final = {
     "content-type": "application/json",
     "user-agent": "clawdbot",
 }
+
+
+_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A header's name (RFC 9110, 5.1)."""
 
 
 class HttpPool:
@@ -51,11 +57,11 @@ class HttpPool:
             errors: what the backend's errors mean.
 
         Raises:
-            StartupError: for a ca_file that cannot be used.
+            StartupError: for an endpoint that is no URL, a header or a ca_file that cannot be used.
         """
-        self._base = URL(endpoint.rstrip("/"))
+        self._base = _address(endpoint)
         self._settings = settings
-        self._headers = {**HEADERS, **headers}
+        self._headers = {**HEADERS, **_sendable(headers)}
         self._query = query
         self._errors = errors
         self._ssl = _trust(settings)
@@ -63,7 +69,7 @@ class HttpPool:
         self._session: aiohttp.ClientSession | None = None
         self._connector: aiohttp.TCPConnector | None = None
         self._leaving: set[asyncio.Task[None]] = set()
-        self._place = f"{self._base.host}:{self._base.port}"
+        self._place = ports.target(self._base.host or "", self._base.port or 0)
 
     @property
     def endpoint(self) -> str:
@@ -200,6 +206,27 @@ class HttpPool:
         finally:
             response.release()
         return self._errors.answered(response.status, bytes(body), response.headers)
+
+
+def _address(endpoint: str) -> URL:
+    try:
+        url = URL(endpoint.rstrip("/"))
+        (url.host or "").encode("idna")  # as the system's resolver will: a label may be too long
+    except ValueError as error:
+        reason = str(error).rpartition("UnicodeError: ")[2].rstrip(")")
+        raise StartupError(f"The endpoint {endpoint} is no URL that can be reached: {reason}.") from None
+    return url
+
+
+def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers without space around them, as a key's file or variable often has it."""
+    clean = {name: value.strip() for name, value in headers.items()}
+    for name, value in clean.items():
+        if not _NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise StartupError(
+                f"The header {name} cannot be sent: it may hold printable ASCII characters only."
+            )
+    return clean
 
 
 async def _to_the_end(response: aiohttp.ClientResponse) -> None:
