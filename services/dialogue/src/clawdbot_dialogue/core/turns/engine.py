@@ -16,7 +16,7 @@ from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, Event, Turn
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.caller import Caller, enter_caller
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.faults import NotReady, ShuttingDown
 
 from clawdbot_dialogue.core.failures import DialogueFault, SessionNotFound, StoreUnavailable, TurnNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
@@ -285,6 +285,10 @@ class TurnEngine:
             if not accepted.done():
                 accepted.set_exception(fault)
             return
+        except asyncio.CancelledError:
+            if not accepted.done():
+                accepted.set_exception(ShuttingDown())
+            raise
         run = self._hold(outcome.work) if outcome.work is not None else None
         following = self._following(
             TurnName(new.tenant, new.session_id, outcome.number),

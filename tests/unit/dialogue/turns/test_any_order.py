@@ -1,0 +1,104 @@
+"""Whatever comes in whatever order, from engines that come and die: each turn ends, once, in one order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_FAILED
+from clawdbot_dialogue.core.failures import DialogueFault
+from clawdbot_dialogue.core.sessions.records import Double
+from clawdbot_dialogue.core.turns.following import TurnName
+from clawdbot_servicekit.faults import ShuttingDown
+
+from tests.support.scripted_peers import call
+from tests.support.stage import TENANT, kinds
+
+STEPS = 25
+BOUGHT = "bought"
+
+
+async def slowly(number: float) -> dict[str, object]:
+    """A tool that takes a moment."""
+    await asyncio.sleep(number)
+    return {"ok": True}
+
+
+class Storm:
+    """Random callers of one session."""
+
+    def __init__(self, stage, seed: int) -> None:
+        self.stage = stage
+        self.chance = random.Random(seed)
+        self.callers: list[asyncio.Task[object]] = []
+        self.names: list[str] = []
+
+    async def send(self, session) -> None:
+        name = f"r{len(self.names)}"
+        self.names.append(name)
+        actor = self.chance.choice(self.stage._actors[-2:])
+        if self.chance.random() < 0.5:
+            script = ["Let me see. ", call("shop.buy", f"b-{name}", n=name)]
+            self.stage.gateway.scripts.append(script)
+        options = {
+            "request_id": name,
+            "double": self.chance.choice(list(Double)),
+            "cancels": self.chance.random() < 0.2,
+        }
+        self.callers.append(asyncio.create_task(actor.send(session, f"say {name}", **options)))
+
+    async def cancel(self, session) -> None:
+        number = self.chance.randint(1, max(1, len(self.names)))
+        actor = self.chance.choice(self.stage._actors[-2:])
+        self.callers.append(asyncio.create_task(actor.engine.cancel(TurnName(TENANT, session.id, number))))
+
+    async def leave(self, _) -> None:
+        if self.callers:
+            self.chance.choice(self.callers).cancel()
+
+    async def crash(self, _) -> None:
+        """The older of the two dies, and another one comes."""
+        dying = self.stage._actors[-2]
+        if dying.owners.me not in self.stage.register.dead:
+            await self.stage.kill(dying)
+        await self.stage.join()
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_every_turn_ends_once_and_in_order(stage, seed):
+    chance = random.Random(seed)
+    stage.tools.add("shop.buy", lambda _: slowly(chance.random() / 200), "once")
+    await stage.join()
+    session = await stage.begin()
+    storm = Storm(stage, seed)
+    for _ in range(STEPS):
+        step = storm.chance.choices([storm.send, storm.cancel, storm.leave, storm.crash], [8, 2, 2, 1])[0]
+        await step(session)
+        await asyncio.sleep(storm.chance.choice([0, 0, 0.002, 0.005]))
+    ends = await asyncio.gather(*storm.callers, return_exceptions=True)
+    unexpected = [
+        each
+        for each in ends
+        if isinstance(each, BaseException)
+        and not isinstance(each, DialogueFault | ShuttingDown | asyncio.CancelledError)
+    ]
+    assert unexpected == []
+    async with asyncio.timeout(10):
+        while await stage.store.stranded():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    turns = await stage.turns(session)
+    assert [turn.number for turn in turns] == list(range(1, len(turns) + 1))
+    assert {turn.status for turn in turns} <= {TURN_STATUS_DONE, TURN_STATUS_CANCELLED, TURN_STATUS_FAILED}
+    assert len({turn.request_id for turn in turns}) == len(turns)
+    made = [request.arguments["n"] for request in stage.tools.calls]
+    assert len(set(made)) == len(made), "a purchase was made twice"
+    for turn in turns:
+        finished = (await stage.store.find_turn(TENANT, session.id, number=turn.number)).finished
+        told = kinds(finished.events)
+        assert told.count("tool_call_started") == told.count("tool_call_finished") == len(turn.tool_calls)
+        assert all(record.HasField("result") for record in turn.tool_calls)
+    retried = [turn for turn in turns if turn.status == TURN_STATUS_DONE]
+    for turn in retried:
+        again = await stage.send(session, f"say {turn.request_id}", request_id=turn.request_id)
+        assert again.turn == turn
