@@ -65,7 +65,7 @@ async def test_a_reply_goes_through_whole_and_in_pieces(served):
 
 async def test_the_model_is_the_first_that_the_endpoint_lists(served, backend):
     assert served.application.describe()["models"] == (
-        f"chat is openai_compatible/fake-1 at {backend.url} (as configured)",
+        f"chat is openai_compatible/fake-1 at {backend.url} (the first model that it lists)",
     )
     await served.client.gateway.Generate(asks())
     assert backend.last["model"] == "fake-1"

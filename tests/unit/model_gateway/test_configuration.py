@@ -57,10 +57,13 @@ def test_the_three_lines_take_their_endpoint_and_key_from_the_environment(lineup
 
 def test_the_model_is_the_one_given_else_the_variables_else_the_first_listed(lineup):
     env = {"OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt-env"}
-    assert lineup(THREE_LINES, **env).aliases == one(Target("openai_compatible", "gpt-env"))
+    named = lineup(THREE_LINES, **env)
+    assert (named.aliases, named.why) == (one(Target("openai_compatible", "gpt-env")), "OPENAI_MODEL says so")
+    assert lineup(THREE_LINES, OPENAI_API_KEY=KEY).why == "the first model that it lists"
     for key in ("name", "model"):
         made = lineup(f"model: {{provider: openai_compatible, {key}: gpt-file}}", **env)
         assert made.aliases == one(Target("openai_compatible", "gpt-file"))
+        assert made.why == "as configured"
 
 
 def test_a_key_from_the_environment_goes_nowhere_but_to_the_environments_endpoint(lineup):

@@ -76,7 +76,10 @@ def _one(model: BackendSettings, settings: GatewaySettings) -> Lineup:
     backend = _addressed("model", model, settings)
     name = backend.provider
     first = backend.name or (backend.models[0].name if backend.models else ANY_MODEL)
-    return Lineup({name: backend}, {name: "model"}, _both(Target(name, first)), "as configured")
+    why = "as configured" if model.name or model.models else "OPENAI_MODEL says so"
+    if first == ANY_MODEL:
+        why = "the first model that it lists"
+    return Lineup({name: backend}, {name: "model"}, _both(Target(name, first)), why)
 
 
 def _several(models: ModelsSettings, settings: GatewaySettings) -> Lineup:
