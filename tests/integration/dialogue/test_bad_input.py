@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Media, Message, Part, ToolCall
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1 import turn_pb2
 from clawdbot.dialogue.v1.flow_service_pb2 import GetFlowRequest, ListFlowsRequest
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
 from clawdbot_dialogue.core.structs import struct
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import HealthCheck, given, settings
@@ -184,3 +188,17 @@ async def test_any_text_is_a_turn_or_a_clear_refusal(served):
             assert (await turn).turn.number == 2, repr(text)
         else:
             assert (await refusal(turn)).code == "INVALID_ARGUMENT", repr(text)
+
+
+async def test_a_session_that_cannot_be_read_is_told_and_others_go_on(tmp_path):
+    async with serving(tmp_path) as served:
+        bad, good = await served.open(), await served.open()
+        with closing(sqlite3.connect(tmp_path / "dialogue" / "sessions.db")) as db, db:
+            db.execute("UPDATE sessions SET snapshot = 'no JSON' WHERE id = ?", (bad.id,))
+        fault = await refusal(served.send(bad, "hello"))
+        assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "SESSION_QUARANTINED")
+        shown = await served.dialogue.GetSession(pb.GetSessionRequest(session_id=bad.id))
+        assert shown.session.status == SESSION_STATUS_QUARANTINED
+        turns = (await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=bad.id))).turns
+        assert turns[-1].error.reason == "SESSION_QUARANTINED"
+        assert said((await served.send(good, "hello")).turn) == ["Echo: hello"]
