@@ -146,17 +146,19 @@ class Far:
         raise ValueError("broken")
 
     async def CountAndWait(self, request, context):
-        for each in range(int(request.value)):
-            yield text(str(each))
         try:
-            await self._wait(context)
-        except asyncio.CancelledError:
+            for each in range(int(request.value)):
+                yield text(str(each))
             try:
-                await context.write(text("to nobody"))
-            except grpc.aio.BaseError as error:
-                self.received.append(error)
-            raise
+                await self._wait(context)
+            except asyncio.CancelledError:
+                try:
+                    await context.write(text("to nobody"))
+                except grpc.aio.BaseError as error:
+                    self.received.append(error)
+                raise
         finally:
+            # Around it all: the caller's cancel may come while the first replies are still being written.
             self.ended.set()
 
     async def Flood(self, request, context):
