@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 from clawdbot_model_gateway.core.events import Event
@@ -70,3 +71,30 @@ class Provider(Protocol):
 
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """The events as they come; arguments as for generate. Callers close what they leave early."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Texts as vectors."""
+
+    vectors: Sequence[Sequence[float]]
+    """In the order of the texts, all of one length."""
+    model: str
+    """The vendor's name of the model that answered."""
+    usage: Usage
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A provider whose backend turns texts into vectors."""
+
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+        """One vector for each text. MUST raise ModelFailure, or InvalidRequest for dimensions it cannot give."""
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """A provider whose backend counts tokens itself."""
+
+    async def count_tokens(self, request: GenerateRequest, model: str) -> int:
+        """Input tokens of the request as the backend would bill them. MUST raise ModelFailure where it cannot."""

@@ -1,0 +1,21 @@
+"""No provider escapes the contract: each registered one has a module here that holds it to it."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from clawdbot_model_gateway.discovery import installed
+
+from tests.contract.providers.provider_contract import ProviderContract
+
+
+@pytest.mark.parametrize("name", sorted(installed()))
+def test_a_registered_provider_is_held_to_the_contract(name):
+    module = importlib.import_module(f"tests.contract.providers.test_{name}")
+    held = [
+        each
+        for each in vars(module).values()
+        if isinstance(each, type) and issubclass(each, ProviderContract) and getattr(each, "kind", "") == name
+    ]
+    assert held

@@ -1,0 +1,72 @@
+"""The provider for Chat Completions, against a fake of OpenAI."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from tests.contract.providers.provider_contract import BackendContract
+from tests.support.fake_openai import (
+    CUT,
+    KEY,
+    Answer,
+    chunk,
+    error,
+    fake_openai,
+    sse,
+    text_chunks,
+)
+from tests.support.generating import asks
+from tests.support.providing import make, started
+
+
+class TestOpenAICompatible(BackendContract):
+    kind = "openai_compatible"
+
+    CALL: ClassVar = {
+        "index": 0,
+        "id": "c1",
+        "function": {"name": "tables_reserve", "arguments": '{"people": 4}'},
+    }
+    BEHAVIOUR: ClassVar = {
+        "tool": Answer([sse(chunk({"tool_calls": [CALL]}), chunk({}, "tool_calls"))]),
+        "cut": Answer([sse(*text_chunks("Good", finish=None), done=False), CUT]),
+        "cut_at_once": Answer([sse(chunk({"role": "assistant"}), done=False), CUT]),
+        "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),
+        "overloaded_in_the_middle": Answer(
+            [
+                sse(
+                    *text_chunks("Good", finish=None),
+                    {"error": {"message": "busy", "type": "overloaded_error"}},
+                    done=False,
+                )
+            ]
+        ),
+    }
+
+    @pytest.fixture
+    async def backend(self):
+        async with fake_openai() as fake:
+            yield fake
+
+    @pytest.fixture
+    def unstarted(self, backend):
+        return make(provider="openai_compatible", endpoint=backend.url, api_key=KEY)
+
+    @pytest.fixture
+    async def provider(self, unstarted):
+        async for each in started(unstarted):
+            yield each
+
+    @pytest.fixture
+    def model(self):
+        return "fake-1"
+
+    @pytest.fixture
+    def behave(self, backend):
+        def behave(word):
+            backend.will(self.BEHAVIOUR[word])
+            return asks()
+
+        return behave
