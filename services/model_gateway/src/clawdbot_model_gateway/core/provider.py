@@ -89,7 +89,7 @@ class Embedder(Protocol):
     """A provider whose backend turns texts into vectors."""
 
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
-        """One vector for each text. MUST raise ModelFailure, or InvalidRequest for dimensions it cannot give."""
+        """One vector for each text. MUST raise ModelFailure, or InvalidRequest for wrong dimensions."""
 
 
 @runtime_checkable
@@ -97,4 +97,4 @@ class TokenCounter(Protocol):
     """A provider whose backend counts tokens itself."""
 
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
-        """Input tokens of the request as the backend would bill them. MUST raise ModelFailure where it cannot."""
+        """Input tokens of the request as the backend would bill them. MUST raise ModelFailure otherwise."""
