@@ -134,10 +134,12 @@ class Turns:
     async def _stop(self, stop: asyncio.Event, view: TurnView, session_id: str, request_id: str) -> None:
         """Cancels the turn when the person wants it."""
         await stop.wait()
+        # Before the call: the turn may begin while the answer that there is none is on its way.
+        begun = view.begun.is_set()
         try:
             await self._client.cancel(session_id, request_id)
         except RemoteFault as fault:
-            if fault.code == "NOT_FOUND" and not view.begun.is_set():
+            if fault.code == "NOT_FOUND" and not begun:
                 # The turn is on its way to the service: with its first event it can be cancelled.
                 await view.begun.wait()
                 await self._stop(stop, view, session_id, request_id)
