@@ -24,7 +24,7 @@ from clawdbot.plugins.v1.tool_service_pb2 import (
     Tool,
     ToolOutcome,
 )
-from clawdbot_dialogue.core.structs import plain, struct
+from clawdbot_servicekit.structs import to_plain, to_struct
 
 EFFECTS = {
     "": TOOL_EFFECT_UNSPECIFIED,
@@ -36,7 +36,7 @@ EFFECTS = {
 
 def call(name: str, call_id: str = "", **arguments: Any) -> ToolCall:
     """A model's wish to run a tool."""
-    return ToolCall(id=call_id, name=name, arguments=struct(arguments))
+    return ToolCall(id=call_id, name=name, arguments=to_struct(arguments))
 
 
 @dataclass
@@ -105,7 +105,7 @@ class ScriptedTools:
         self._does: dict[str, Any] = {}
 
     def add(self, name: str, does: Any, effect: str = "none") -> None:
-        spec = ToolSpec(name=name, description=name, input_schema=struct({"type": "object"}))
+        spec = ToolSpec(name=name, description=name, input_schema=to_struct({"type": "object"}))
         self._tools[name] = Tool(spec=spec, effect=EFFECTS[effect])
         self._does[name] = does
 
@@ -122,7 +122,7 @@ class ScriptedTools:
         try:
             does = self._does[request.tool]
             if callable(does):
-                does = does(plain(request.arguments))
+                does = does(to_plain(request.arguments))
                 if inspect.isawaitable(does):
                     does = await does
             if isinstance(does, Hold):
@@ -133,7 +133,7 @@ class ScriptedTools:
         if isinstance(does, Exception):
             raise does
         failed = bool(does.get("failed"))
-        return ToolOutcome(content=[Part(text=str(does))], structured=struct(does), is_error=failed)
+        return ToolOutcome(content=[Part(text=str(does))], structured=to_struct(does), is_error=failed)
 
 
 class ScriptedHooks:

@@ -17,11 +17,11 @@ from clawdbot_dialogue.core.flow.library import FlowLibrary
 from clawdbot_dialogue.core.flow.loading import load_flow
 from clawdbot_dialogue.core.sessions.records import Double, Finished
 from clawdbot_dialogue.core.sessions.sessions import Sessions, SessionWish
-from clawdbot_dialogue.core.structs import struct
 from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnWish
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.stores.memory import MemorySessionStore
 from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+from clawdbot_servicekit.structs import to_struct
 
 from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools
 from tests.support.stalling_store import StallingStore
@@ -177,7 +177,7 @@ def wish(
 
 def event(name: str, **data: Any) -> Event:
     """An input that nobody said."""
-    return Event(name=name, data=struct(data))
+    return Event(name=name, data=to_struct(data))
 
 
 def said(turn: Turn) -> list[str]:

@@ -62,7 +62,7 @@ class TestSqliteLedger(SharedLedgerContract):
     async def test_a_folder_that_cannot_be_made_says_what_to_do(self, tmp_path, clock):
         (tmp_path / "file").write_text("in the way")
         ledger = SqliteLedger(tmp_path / "file" / "ledger", remember=1, capacity=1, clock=clock)
-        with pytest.raises(StartupError, match="Set state_dir to another folder"):
+        with pytest.raises(StartupError, match="set state_dir to another one"):
             await ledger.open()
         await ledger.close()
 

@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1 import turn_pb2
 from clawdbot.dialogue.v1.flow_service_pb2 import GetFlowRequest, ListFlowsRequest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
-from clawdbot_dialogue.core.structs import struct
+from clawdbot_servicekit.structs import to_struct
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -44,9 +44,9 @@ SESSIONS = [
     ({"flow": "chat", "labels": {"": "x"}}, "labels"),
     ({"flow": "chat", "labels": {"x" * 64: "x"}}, "labels"),
     ({"flow": "chat", "labels": {"channel": "x" * 300}}, "labels.channel"),
-    ({"flow": "book_table", "slots": struct({"guests": 3})}, "slots.guests"),
-    ({"flow": "book_table", "slots": struct({"party_size": 50})}, "slots.party_size"),
-    ({"flow": "book_table", "slots": struct({"name": "x" * 600})}, "slots"),
+    ({"flow": "book_table", "slots": to_struct({"guests": 3})}, "slots.guests"),
+    ({"flow": "book_table", "slots": to_struct({"party_size": 50})}, "slots.party_size"),
+    ({"flow": "book_table", "slots": to_struct({"name": "x" * 600})}, "slots"),
     ({"flow": "book_table", "slots": nan()}, "slots"),
 ]
 
@@ -71,7 +71,7 @@ TURNS = [
     ({"event": turn_pb2.Event()}, "event.name"),
     ({"event": turn_pb2.Event(name="timer.fired")}, "event.name"),
     ({"event": turn_pb2.Event(name="session.started")}, "event.name"),
-    ({"event": turn_pb2.Event(name="paid", data=struct({"x": "x" * 600}))}, "event.data"),
+    ({"event": turn_pb2.Event(name="paid", data=to_struct({"x": "x" * 600}))}, "event.data"),
     ({"event": turn_pb2.Event(name="paid", data=nan())}, "event.data"),
 ]
 

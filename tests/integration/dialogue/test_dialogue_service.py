@@ -11,8 +11,8 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1 import turn_pb2
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
 from clawdbot.plugins.v1 import hook_service_pb2 as hook
-from clawdbot_dialogue.core.structs import struct
 from clawdbot_dialogue.core.turns.ports import GenerationRefused
+from clawdbot_servicekit.structs import to_struct
 from google.protobuf.duration_pb2 import Duration
 
 from tests.support.dialogue_service import refusal, serving, stream_refusal
@@ -153,7 +153,7 @@ async def test_a_message_and_an_event_are_inputs_too(served):
     assert said(answer.turn) == ["Echo: hello"]
     assert answer.turn.input.role == message_pb2.ROLE_USER
     assert served.peers.gateway.requests[0].messages[-1].parts[1] == picture
-    answer = await served.send(session, event=turn_pb2.Event(name="payment", data=struct({"sum": 3})))
+    answer = await served.send(session, event=turn_pb2.Event(name="payment", data=to_struct({"sum": 3})))
     assert answer.turn.status == turn_pb2.TURN_STATUS_DONE
     assert answer.turn.input_event.data["sum"] == 3
 

@@ -11,9 +11,9 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as wire
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceServicer
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.faults import NotYet
+from clawdbot_servicekit.paging import number_place, size_of, token
 from clawdbot_servicekit.records import annotate
 
-from clawdbot_dialogue.core.paging import number_place, size_of, token
 from clawdbot_dialogue.core.sessions.sessions import Sessions
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.following import TurnName

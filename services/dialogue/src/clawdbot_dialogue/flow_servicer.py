@@ -8,10 +8,10 @@ from typing import Any
 from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer
 from clawdbot_servicekit.faults import InvalidRequest, NotYet
+from clawdbot_servicekit.paging import page_of
 
 from clawdbot_dialogue.convert import diagnostic_to_wire, flow_to_wire
 from clawdbot_dialogue.core.catalogue import FlowCatalogue
-from clawdbot_dialogue.core.paging import size_of, text_place, token
 from clawdbot_dialogue.intake import Intake
 
 
@@ -24,11 +24,10 @@ class FlowServicer(FlowServiceServicer):
 
     async def ListFlows(self, request: wire.ListFlowsRequest, context: Any) -> wire.ListFlowsResponse:
         """As the contract says."""
-        size, after = size_of(request.page_size), text_place("flows", request.page_token)
-        page, following = self._flows.page(size, after)
-        return wire.ListFlowsResponse(
-            flows=map(flow_to_wire, page), next_page_token=token("flows", following)
-        )
+        known = self._flows.newest()
+        names, token = page_of(list(known), "flows", request.page_size, request.page_token)
+        flows = [flow_to_wire(known[name]) for name in names]
+        return wire.ListFlowsResponse(flows=flows, next_page_token=token)
 
     async def GetFlow(self, request: wire.GetFlowRequest, context: Any) -> wire.GetFlowResponse:
         """As the contract says."""

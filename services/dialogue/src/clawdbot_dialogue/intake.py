@@ -16,12 +16,12 @@ from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.structs import finite, to_plain
 
 from clawdbot_dialogue.core.failures import TurnNotFound
 from clawdbot_dialogue.core.sessions.ids import turn_number
 from clawdbot_dialogue.core.sessions.records import Double, SessionFilter
 from clawdbot_dialogue.core.sessions.sessions import SessionWish
-from clawdbot_dialogue.core.structs import finite, plain
 from clawdbot_dialogue.core.turns.engine import TurnWish
 from clawdbot_dialogue.core.turns.inputs import RESERVED
 from clawdbot_dialogue.settings import DialogueSection
@@ -69,7 +69,7 @@ class Intake:
             flow_version=request.flow_version,
             user=request.user,
             labels=dict(request.labels),
-            slots=plain(request.slots),
+            slots=to_plain(request.slots),
             request_id=request.request_id,
             digest=hashlib.sha256(unnamed.SerializeToString(deterministic=True)).digest(),
         )

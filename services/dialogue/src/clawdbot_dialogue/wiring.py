@@ -11,6 +11,7 @@ from typing import Final
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.hooks import Hooks
+from clawdbot_servicekit.owners import Owners
 
 from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Parts
 from clawdbot_dialogue.clients.gateway import GatewayClient
@@ -27,7 +28,7 @@ from clawdbot_dialogue.intake import Intake
 from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
 from clawdbot_dialogue.sources import load_flows
 from clawdbot_dialogue.stores.memory import MemorySessionStore
-from clawdbot_dialogue.stores.owners import ProcessOwners, SoleOwner
+from clawdbot_dialogue.stores.sole_owner import SoleOwner
 from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
 
 FILE: Final = Path("dialogue") / "sessions.db"
@@ -100,4 +101,4 @@ def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[Sess
         return MemorySessionStore(), SoleOwner()
     path = settings.state_dir / FILE if where == "sqlite" else Path(where)
     # Beside the file: whoever shares it must see who else does.
-    return SqliteSessionStore(path, clock), ProcessOwners(path.with_name(f"{path.name}.owners"))
+    return SqliteSessionStore(path, clock), Owners(path.with_name(f"{path.name}.owners"))

@@ -15,6 +15,7 @@ from clawdbot_plugin_sdk import Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.faults import InvalidRequest, Violation
 from clawdbot_servicekit.hooks import KEY_ID
+from clawdbot_servicekit.structs import given, to_struct
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -22,7 +23,6 @@ from clawdbot_plugins.core import catalogue
 from clawdbot_plugins.core.hooks import Modified, Refused
 from clawdbot_plugins.core.invocation import Call
 from clawdbot_plugins.core.runs import News, Outcome
-from clawdbot_plugins.core.structs import plain, struct
 
 LONGEST_ID: Final = 200
 """Characters of a request id."""
@@ -68,8 +68,8 @@ def tool_to_wire(tool: catalogue.Tool) -> tool_wire.Tool:
         spec=ToolSpec(
             name=tool.name,
             description=tool.description,
-            input_schema=struct(tool.input.document),
-            output_schema=None if tool.output is None else struct(tool.output.document),
+            input_schema=to_struct(tool.input.document),
+            output_schema=None if tool.output is None else to_struct(tool.output.document),
         ),
         plugin=tool.plugin,
         effect=EFFECTS[tool.effect],
@@ -95,7 +95,7 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
     caller, context = current_caller(), request.context
     return Call(
         request.tool,
-        plain(request.arguments, "arguments"),
+        given(request.arguments, "arguments"),
         Context(
             request_id=request.request_id,
             tenant=caller.tenant,
@@ -117,7 +117,7 @@ def news_to_wire(news: News) -> tool_wire.InvokeToolResponse:
         return tool_wire.InvokeToolResponse(
             result=tool_wire.ToolOutcome(
                 content=[Part(text=news.text)] if news.text else [],
-                structured=None if news.structured is None else struct(news.structured),
+                structured=None if news.structured is None else to_struct(news.structured),
                 is_error=news.is_error,
             )
         )
@@ -142,7 +142,7 @@ def subject_from_wire(subject: hook_wire.HookSubject) -> Subject:
         state=subject.state,
         model=subject.model,
         tool=subject.tool,
-        facts=plain(subject.facts, "subject.facts"),
+        facts=given(subject.facts, "subject.facts"),
     )
 
 
@@ -176,7 +176,7 @@ def answer_to_wire(refused: Refused | None) -> hook_wire.GateResponse:
 
 def modified_to_wire(modified: Modified) -> hook_wire.ModifyResponse:
     """What the modify hooks made of a payload."""
-    return hook_wire.ModifyResponse(payload=struct(modified.payload), modified_by=modified.by)
+    return hook_wire.ModifyResponse(payload=to_struct(modified.payload), modified_by=modified.by)
 
 
 def _hook_to_wire(hook: catalogue.Hook) -> hook_wire.HookRegistration:

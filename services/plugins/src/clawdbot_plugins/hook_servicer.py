@@ -8,11 +8,11 @@ from typing import Any
 
 from clawdbot.plugins.v1 import hook_service_pb2 as wire
 from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceServicer
+from clawdbot_servicekit.structs import given
 
 from clawdbot_plugins.convert import answer_to_wire, hook_context, modified_to_wire, subject_from_wire
 from clawdbot_plugins.core.hooks import Hooks
 from clawdbot_plugins.core.observers import Observers
-from clawdbot_plugins.core.structs import plain
 
 
 class HookServicer(HookServiceServicer):
@@ -32,7 +32,7 @@ class HookServicer(HookServiceServicer):
         """As the contract says. Errors: UNAVAILABLE (HOOK_FAILED) from a hook that must not fail."""
         subject = subject_from_wire(request.subject)
         about = hook_context(subject, self._clock)
-        return modified_to_wire(await self._hooks.modify(subject, plain(request.payload, "payload"), about))
+        return modified_to_wire(await self._hooks.modify(subject, given(request.payload, "payload"), about))
 
     async def Observe(self, request: wire.ObserveRequest, context: Any) -> wire.ObserveResponse:
         """As the contract says."""

@@ -10,9 +10,9 @@ from typing import Any
 from clawdbot.plugins.v1 import plugin_service_pb2 as wire
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceServicer
 from clawdbot_servicekit.faults import NotYet
+from clawdbot_servicekit.paging import page_of
 
 from clawdbot_plugins.convert import plugin_to_wire, snapshot_to_wire
-from clawdbot_plugins.core.paging import page
 from clawdbot_plugins.core.registry import Registry
 
 
@@ -24,8 +24,10 @@ class PluginServicer(PluginServiceServicer):
 
     async def ListPlugins(self, request: wire.ListPluginsRequest, context: Any) -> wire.ListPluginsResponse:
         """As the contract says."""
-        plugins, token = page(self._registry.snapshot.plugins, request.page_size, request.page_token)
-        return wire.ListPluginsResponse(plugins=map(plugin_to_wire, plugins), next_page_token=token)
+        known = self._registry.snapshot.plugins
+        names, token = page_of(list(known), "plugins", request.page_size, request.page_token)
+        plugins = [plugin_to_wire(known[name]) for name in names]
+        return wire.ListPluginsResponse(plugins=plugins, next_page_token=token)
 
     async def GetPlugin(self, request: wire.GetPluginRequest, context: Any) -> wire.GetPluginResponse:
         """As the contract says."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from clawdbot.plugins.v1 import tool_service_pb2 as wire
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer
+from clawdbot_servicekit.paging import page_of
 
 from clawdbot_plugins.convert import call_from_wire, news_to_wire, tool_to_wire
 from clawdbot_plugins.core.invocation import Invoker
-from clawdbot_plugins.core.paging import page
 from clawdbot_plugins.core.registry import Registry
 
 
@@ -27,8 +27,9 @@ class ToolServicer(ToolServiceServicer):
     async def ListTools(self, request: wire.ListToolsRequest, context: Any) -> wire.ListToolsResponse:
         """As the contract says."""
         known = self._registry.snapshot.tools_of(request.plugin)
-        tools, token = page(known, request.page_size, request.page_token)
-        return wire.ListToolsResponse(tools=map(tool_to_wire, tools), next_page_token=token)
+        names, token = page_of(list(known), "tools", request.page_size, request.page_token)
+        tools = [tool_to_wire(known[name]) for name in names]
+        return wire.ListToolsResponse(tools=tools, next_page_token=token)
 
     async def InvokeTool(
         self, request: wire.InvokeToolRequest, context: Any

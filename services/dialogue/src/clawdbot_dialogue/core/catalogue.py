@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.loading import Examination, check_references, examine
@@ -19,11 +19,9 @@ class FlowCatalogue:
         self._flows = flows
         self._tools = tools
 
-    def page(self, size: int, after: str) -> tuple[Sequence[Flow], str | None]:
-        """At most `size` flows by name, after that one, and where the next page begins."""
-        following = [flow for flow in self._flows.list() if flow.name > after]
-        shown = following[:size]
-        return shown, shown[-1].name if len(following) > size else None
+    def newest(self) -> Mapping[str, Flow]:
+        """The newest version of every flow, in the order of names."""
+        return {flow.name: flow for flow in self._flows.list()}
 
     def get(self, name: str, version: int) -> Flow:
         """A flow, the newest version for 0. FlowUnknown where there is none."""

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import structlog
 from clawdbot_plugin_sdk import Context, Refusal, Subject
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
 from clawdbot_plugins.core.catalogue import Hook
 from clawdbot_plugins.core.failures import HookFailed
 from clawdbot_plugins.core.mishaps import without_words
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.structs import struct
 
 REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
 """As google.rpc.ErrorInfo wants reasons."""
@@ -135,6 +135,6 @@ def _checked(answer: Any) -> Refusal | None:
 def _check_payload(answer: Any, check: Check | None) -> None:
     if not isinstance(answer, dict):
         raise TypeError(f"a modify hook returned {type(answer).__name__}; it returns a dict or None")
-    struct(answer)  # raises ValueError for what is not JSON
+    to_struct(answer)  # raises ValueError for what is not JSON
     if check is not None:
         check(answer)

@@ -22,6 +22,7 @@ from clawdbot_plugin_sdk import (
 )
 from clawdbot_servicekit.faults import Fault, InvalidRequest, Violation
 from clawdbot_servicekit.records import annotate
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
 from clawdbot_plugins.core.catalogue import Tool
@@ -33,7 +34,6 @@ from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.once import OnceOnly
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.runs import Emit, News, Outcome, Run
-from clawdbot_plugins.core.structs import struct
 
 BEFORE: Final = "before_tool"
 DONE: Final = "tool_done"
@@ -172,7 +172,7 @@ class Invoker:
             self._log.warning("tool_result_too_large", tool=tool.name, bytes=size)
             return _failure(f"The result of {tool.name} is too large: {size} bytes of {self._max_result}.")
         if structured is not None:
-            struct(structured)  # raises ValueError for what no caller could be sent
+            to_struct(structured)  # raises ValueError for what no caller could be sent
         if tool.output is not None and (found := tool.output.violations(structured, "result")):
             self._log.error("tool_result_does_not_fit", tool=tool.name, field=found[0].field)
             return _failure(f"The tool {tool.name} returned something else than it promises.")

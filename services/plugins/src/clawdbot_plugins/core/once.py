@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import structlog
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.structs import canonical
 
 from clawdbot_plugins.core.failures import OutcomeUnknown, RequestIdReused, ToolBusy
 from clawdbot_plugins.core.ledger import CallId, Claim, Ledger, LedgerUnavailable
 from clawdbot_plugins.core.runs import Emit, News, Outcome, Run
-from clawdbot_plugins.core.structs import canonical
 
 ASK_AGAIN: Final = 0.03
 """Seconds between two looks at a call that another process is running."""

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.owners import Owners
 
 from clawdbot_plugins.core.ledger import CallId, Claim, LedgerUnavailable
 from clawdbot_plugins.core.runs import Outcome
-from clawdbot_plugins.stores.owners import Owner
 from clawdbot_plugins.stores.sqlite import Database, Work
 
 SCHEMA: Final = """
@@ -73,16 +72,11 @@ class SqliteLedger:
         self._clock = clock
         self._claims = 0
         self._database: Database | None = None
-        self._owner = Owner(folder / "owners")
+        self._owners = Owners(folder / "owners")
 
     async def open(self) -> None:
         """As the port says."""
-        try:
-            self._owner.open()
-        except OSError as error:
-            raise StartupError(
-                f"Cannot write to {self._folder}: {error.strerror}. Set state_dir to another folder."
-            ) from None
+        self._owners.open()
         self._database = await Database.open(self._folder / "calls.sqlite", SCHEMA)
 
     async def claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
@@ -113,7 +107,7 @@ class SqliteLedger:
         """As the port says."""
         if self._database is not None:
             await self._database.close()
-        self._owner.close()
+        self._owners.close()
 
     async def _execute(self, statement: str, *values: Any) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -137,7 +131,7 @@ class SqliteLedger:
         found = None if row is None else self._found(row, digest)
         if found is not None and not (found is Claim.BROKEN_OFF and again):
             return found
-        connection.execute(CLAIM, (*_key(call), digest, now + self._remember, self._owner.id))
+        connection.execute(CLAIM, (*_key(call), digest, now + self._remember, self._owners.me))
         return Claim.GRANTED
 
     def _found(self, row: tuple[bytes, str | None, str | None], digest: bytes) -> Claim | Outcome:
@@ -148,7 +142,7 @@ class SqliteLedger:
             text, structured, is_error = json.loads(outcome)
             return Outcome(text, structured, is_error=is_error, replayed=True)
         # Whoever asks has made sure that this process is not running the call, whatever the row says.
-        if owner is not None and owner != self._owner.id and self._owner.lives(owner):
+        if owner is not None and owner != self._owners.me and not self._owners.gone(owner):
             return Claim.ELSEWHERE
         return Claim.BROKEN_OFF
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.paging import LARGEST
 from google.protobuf.json_format import MessageToJson
 
 from clawdbot_dialogue.core.failures import FlowUnknown, TurnNotFound
@@ -17,7 +18,6 @@ from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
-from clawdbot_dialogue.core.paging import LARGEST
 from clawdbot_dialogue.core.sessions.ids import new_session_id
 from clawdbot_dialogue.core.sessions.opening import Beginning, opened
 from clawdbot_dialogue.core.sessions.records import Erased, Finished, Page, SessionFilter

@@ -13,10 +13,10 @@ from clawdbot.dialogue.v1.session_pb2 import (
     Session,
     SessionStatus,
 )
+from clawdbot_servicekit.structs import to_struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
-from clawdbot_dialogue.core.structs import struct
 
 STATUSES: Final[Mapping[str, SessionStatus.ValueType]] = {
     "active": SESSION_STATUS_ACTIVE,
@@ -42,7 +42,7 @@ def stand(session: Session, snapshot: Snapshot) -> Session:
     shown = Session()
     shown.CopyFrom(session)
     shown.state = snapshot.state
-    shown.slots.CopyFrom(struct(snapshot.slots))
+    shown.slots.CopyFrom(to_struct(snapshot.slots))
     shown.status = STATUSES[snapshot.status]
     shown.handoff_queue = snapshot.handoff_queue
     return shown

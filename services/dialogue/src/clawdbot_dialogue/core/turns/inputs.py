@@ -9,10 +9,10 @@ from typing import Final
 from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.turn_pb2 import Event as WireEvent
 from clawdbot.dialogue.v1.turn_pb2 import Turn
+from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import events
 from clawdbot_dialogue.core.sessions.view import moment
-from clawdbot_dialogue.core.structs import plain, struct
 
 STARTED: Final = "session.started"
 TIMER: Final = "timer.fired"
@@ -26,7 +26,7 @@ def event_of(turn: Turn, zone: tzinfo | None) -> events.Event:
     if turn.HasField("input"):
         return events.UserSaid(words(turn.input), now)
     given = turn.input_event
-    data = plain(given.data)
+    data = to_plain(given.data)
     if given.name == STARTED:
         return events.Started()
     if given.name == TIMER:
@@ -46,7 +46,7 @@ def started() -> WireEvent:
 
 def timer_fired(timer_id: str) -> WireEvent:
     """The input of a turn that a timer makes."""
-    return WireEvent(name=TIMER, data=struct({"timer_id": timer_id}))
+    return WireEvent(name=TIMER, data=to_struct({"timer_id": timer_id}))
 
 
 def digest_of(turn: Turn) -> bytes:

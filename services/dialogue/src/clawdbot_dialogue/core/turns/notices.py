@@ -5,9 +5,9 @@ from __future__ import annotations
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TurnStatus
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_dialogue.core.sessions.records import Finished
-from clawdbot_dialogue.core.structs import struct
 
 
 def notices(finished: Finished, seconds: float) -> list[HookSubject]:
@@ -27,7 +27,7 @@ def notices(finished: Finished, seconds: float) -> list[HookSubject]:
         turn_id=turn.id,
         flow=session.flow,
         state=session.state,
-        facts=struct(facts),
+        facts=to_struct(facts),
     )
     if session.status != SESSION_STATUS_ENDED or turn.status != TURN_STATUS_DONE:
         return [done]

@@ -10,12 +10,12 @@ import structlog
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
+from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.sessions.records import Work
-from clawdbot_dialogue.core.structs import plain, struct
 from clawdbot_dialogue.core.turns.calls import Calls, TurnJournal, Wanted
 from clawdbot_dialogue.core.turns.generation import Generation, Means
 from clawdbot_dialogue.core.turns.ports import ToolRefused
@@ -105,7 +105,7 @@ class Performance:
         call = ToolCall(
             id=f"t{self._record.turn.number}-{effect.call_id}",
             name=effect.tool,
-            arguments=struct(effect.arguments),
+            arguments=to_struct(effect.arguments),
         )
         self._record.asked(call)
         once = effect.effect == "once" or await self._is_once(effect.tool)
@@ -135,4 +135,4 @@ def result_of(record: ToolCallRecord) -> dict[str, object]:
     """What guards and templates see as `result`: the structured result; its words, if any, under `text`."""
     texts = [part.text for part in record.result.content if part.WhichOneof("content") == "text"]
     shown: dict[str, object] = {"text": "\n".join(texts)} if texts else {}
-    return {**shown, **plain(record.result.structured)}
+    return {**shown, **to_plain(record.result.structured)}

@@ -27,11 +27,11 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TurnToolCallFinished,
     TurnToolCallStarted,
 )
+from clawdbot_servicekit.structs import to_value
 
 from clawdbot_dialogue.core.machine import effects
 from clawdbot_dialogue.core.sessions.records import Finished
 from clawdbot_dialogue.core.sessions.view import stamp
-from clawdbot_dialogue.core.structs import value
 from clawdbot_dialogue.core.turns.usage import add_usage
 
 CUT_SHORT: Final = "The turn was ended before this call was over."
@@ -73,7 +73,7 @@ class TurnRecord:
                 reason=each.reason,
             )
             if each.value is not None:
-                command.value.CopyFrom(value(each.value))
+                command.value.CopyFrom(to_value(each.value))
             self._commands.append(command)
 
     def entered(self, effect: effects.StateEntered) -> None:
@@ -85,7 +85,7 @@ class TurnRecord:
         """A slot was filled or cleared."""
         news = SlotSet(slot=effect.slot)
         if effect.value is not None:
-            news.value.CopyFrom(value(effect.value))
+            news.value.CopyFrom(to_value(effect.value))
         self._emit(StreamTurnResponse(slot_set=news))
 
     def say(self, effect: effects.Say) -> None:

@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.paging import LARGEST, USUAL, number_place, size_of, text_place, token
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.paging import LARGEST, USUAL, number_place, page_of, size_of, text_place, token
 from hypothesis import given
 from hypothesis import strategies as st
+
+NAMES = st.sets(st.text(min_size=1, max_size=8), max_size=30).map(sorted)
+
+
+def pages(names, size):
+    following = ""
+    while True:
+        found, following = page_of(names, "names", size, following)
+        yield found
+        if not following:
+            return
+
+
+@given(NAMES, st.integers(1, 10))
+def test_the_pages_together_are_the_list(names, size):
+    found = list(pages(names, size))
+    assert [name for each in found for name in each] == names
+    assert all(len(each) == size for each in found[:-1])
+
+
+def test_a_token_holds_when_the_list_changes():
+    """What the token names may be gone; nothing after it is told twice or left out."""
+    _, following = page_of("abcd", "names", 2, "")
+    assert [*page_of(["a", "bb", "c"], "names", 2, following)[0]] == ["bb", "c"]
 
 
 @pytest.mark.parametrize(("given_size", "size"), [(0, USUAL), (1, 1), (LARGEST, LARGEST), (10_000, LARGEST)])

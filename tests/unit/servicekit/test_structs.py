@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from clawdbot_plugins.core.structs import DEEPEST, canonical, plain, struct
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.structs import DEEPEST, canonical, finite, to_plain, to_struct
+from clawdbot_servicekit.structs import given as given_by
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
@@ -24,18 +25,18 @@ OBJECTS = st.dictionaries(TEXT, VALUES, max_size=5)
 
 @given(OBJECTS)
 def test_what_goes_in_comes_out(values):
-    assert plain(struct(values), "arguments") == values
+    assert to_plain(to_struct(values)) == values
 
 
 @given(OBJECTS)
 def test_a_struct_says_the_same_as_the_librarys_own_would(values):
     theirs = Struct()
     theirs.update(values)
-    assert MessageToDict(struct(values)) == MessageToDict(theirs)
+    assert MessageToDict(to_struct(values)) == MessageToDict(theirs)
 
 
 def test_whole_numbers_are_ints_and_others_are_not():
-    read = plain(struct({"a": 4.0, "b": 4.5, "c": 2.0**60, "d": -0.0}), "arguments")
+    read = to_plain(to_struct({"a": 4.0, "b": 4.5, "c": 2.0**60, "d": -0.0}))
     assert {key: type(value) for key, value in read.items()} == {"a": int, "b": float, "c": float, "d": int}
 
 
@@ -44,23 +45,24 @@ def test_a_number_that_json_does_not_have_is_refused_with_its_path(number):
     sent = Struct()
     sent.update({"guests": [{"age": 3}, {"age": number}]})
     with pytest.raises(InvalidRequest) as caught:
-        plain(sent, "arguments")
+        given_by(sent, "arguments")
     (violation,) = caught.value.violations
     assert violation.field == "arguments.guests[1].age"
+    assert not finite(sent)
 
 
 def test_a_path_with_a_huge_key_is_cut():
     sent = Struct()
     sent.update({"k" * 100_000: math.nan})
     with pytest.raises(InvalidRequest) as caught:
-        plain(sent, "arguments")
+        given_by(sent, "arguments")
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 10**400, object(), b"bytes", {1: "key"}, {1, 2}])
 def test_what_json_does_not_have_cannot_be_sent(value):
     with pytest.raises(ValueError, match=r"JSON|double"):
-        struct({"inner": [value]})
+        to_struct({"inner": [value]})
 
 
 def nested(levels: int) -> dict[str, object]:
@@ -71,7 +73,7 @@ def nested(levels: int) -> dict[str, object]:
 
 
 def test_the_deepest_value_can_still_be_read_by_the_other_side():
-    sent = struct(nested(DEEPEST - 1))
+    sent = to_struct(nested(DEEPEST - 1))
     assert Struct.FromString(sent.SerializeToString()) == sent
 
 
@@ -80,7 +82,7 @@ def test_a_deeper_value_cannot_be_sent():
     endless["self"] = endless
     for value in (nested(DEEPEST), nested(200), endless):
         with pytest.raises(ValueError, match="levels"):
-            struct(value)
+            to_struct(value)
 
 
 @given(OBJECTS, st.randoms())

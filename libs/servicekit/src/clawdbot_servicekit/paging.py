@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import bisect
+from collections.abc import Sequence
 from typing import Final
 
 from clawdbot_servicekit.faults import InvalidRequest
@@ -11,6 +13,25 @@ USUAL: Final = 50
 LARGEST: Final = 500
 STORABLE: Final = 2**63
 """Databases count to here."""
+
+
+def page_of(names: Sequence[str], of: str, size: int, given: str) -> tuple[Sequence[str], str]:
+    """The names of one page and the token of the next, empty on the last. It survives changes of the list.
+
+    Args:
+        names: all of them, sorted, none empty.
+        of: the list's name.
+        size: as a request has it.
+        given: the request's token.
+
+    Raises:
+        InvalidRequest: for a negative size or a token that is not of this list.
+    """
+    wanted, last_seen = size_of(size), text_place(of, given)
+    begin = bisect.bisect_right(names, last_seen) if last_seen else 0
+    end = begin + wanted
+    page = names[begin:end]
+    return page, token(of, page[-1] if end < len(names) else None)
 
 
 def size_of(given: int) -> int:

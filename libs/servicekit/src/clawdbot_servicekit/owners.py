@@ -1,7 +1,7 @@
-"""Which engines live: each holds a lock on a file of its own, which the system lets go when its process dies.
+"""Which processes live: each locks a file of its own, and the system lets go when its process dies.
 
-That is exact even after `kill -9` and needs no heartbeat. It speaks of the processes of one machine, as a
-SQLite file does.
+That is exact even after `kill -9` and needs no heartbeat. It speaks of the processes of one machine,
+as a SQLite file does.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from clawdbot_servicekit.faults import StartupError
 SUFFIX: Final = ".alive"
 
 
-class ProcessOwners:
-    """The engines that share a folder. Held from `open` to `close`."""
+class Owners:
+    """The processes that share a folder, as this one sees them. Held from `open` to `close`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,11 +28,11 @@ class ProcessOwners:
 
     @property
     def me(self) -> str:
-        """This engine's name."""
+        """This process's name; no other has it, nor had it before."""
         return self._me
 
     def open(self) -> None:
-        """Says that this engine lives, and forgets the dead. StartupError where the folder cannot be used."""
+        """Says that this process lives, and forgets the dead. StartupError for an unusable folder."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = self._folder / f"{self._me}.new"
@@ -49,7 +49,7 @@ class ProcessOwners:
             ) from error
 
     def gone(self, owner: str) -> bool:
-        """Whether an engine's process is certainly dead."""
+        """Whether a process is certainly dead."""
         if owner == self._me:
             return False
         try:
@@ -76,25 +76,3 @@ class ProcessOwners:
 
     def _path(self, owner: str) -> Path:
         return self._folder / f"{owner}{SUFFIX}"
-
-
-class SoleOwner:
-    """The only engine there is: for sessions in memory, which no other process sees."""
-
-    def __init__(self) -> None:
-        self._me = secrets.token_hex(8)
-
-    @property
-    def me(self) -> str:
-        """This engine's name."""
-        return self._me
-
-    def gone(self, owner: str) -> bool:
-        """Nobody else was ever there."""
-        return owner != self._me
-
-    def open(self) -> None:
-        """Nothing to say."""
-
-    def close(self) -> None:
-        """Nothing to let go."""

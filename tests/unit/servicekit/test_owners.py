@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 
 import pytest
-from clawdbot_dialogue.stores.owners import ProcessOwners, SoleOwner
 from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.owners import Owners
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from clawdbot_dialogue.stores.owners import ProcessOwners
-owners = ProcessOwners(Path(sys.argv[1]))
+from clawdbot_servicekit.owners import Owners
+owners = Owners(Path(sys.argv[1]))
 owners.open()
 print(owners.me, flush=True)
 time.sleep(60)
@@ -21,7 +22,7 @@ time.sleep(60)
 
 
 def test_one_that_lives_is_seen_and_one_that_let_go_is_gone(tmp_path):
-    one, two = ProcessOwners(tmp_path), ProcessOwners(tmp_path)
+    one, two = Owners(tmp_path), Owners(tmp_path)
     one.open()
     two.open()
     assert one.me != two.me
@@ -38,7 +39,7 @@ def test_one_that_was_killed_is_gone(tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         other = child.stdout.readline().strip()
-        mine = ProcessOwners(tmp_path)
+        mine = Owners(tmp_path)
         mine.open()
         assert not mine.gone(other)
         child.kill()
@@ -49,9 +50,9 @@ def test_one_that_was_killed_is_gone(tmp_path):
 
 def test_the_dead_are_swept_away_and_the_living_left(tmp_path):
     (tmp_path / "0123.alive").write_bytes(b"")
-    living = ProcessOwners(tmp_path)
+    living = Owners(tmp_path)
     living.open()
-    late = ProcessOwners(tmp_path)
+    late = Owners(tmp_path)
     late.open()
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted([living.me, late.me])
     living.close()
@@ -62,12 +63,19 @@ def test_the_dead_are_swept_away_and_the_living_left(tmp_path):
 def test_a_folder_that_cannot_be_made_stops_the_start(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StartupError, match="state_dir"):
-        ProcessOwners(tmp_path / "file" / "owners").open()
+        Owners(tmp_path / "file" / "owners").open()
 
 
-def test_a_store_in_memory_has_one_owner():
-    sole = SoleOwner()
-    sole.open()
-    assert not sole.gone(sole.me)
-    assert sole.gone("anybody")
-    sole.close()
+def test_those_that_open_at_once_all_live(tmp_path):
+    """Each looks for the dead while the others make their files: none must be taken for dead."""
+    for _ in range(20):
+        everybody = [Owners(tmp_path) for _ in range(8)]
+        threads = [threading.Thread(target=each.open) for each in everybody]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert not any(one.gone(other.me) for one in everybody for other in everybody)
+        for each in everybody:
+            each.close()
+    assert list(tmp_path.iterdir()) == []

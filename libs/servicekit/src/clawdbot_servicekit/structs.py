@@ -1,0 +1,163 @@
+"""google.protobuf.Struct as plain Python values, and back.
+
+The library's own conversion goes through JSON text or reflection, at several times the cost, and structs are
+converted with every turn and every tool call. Here whole numbers come back as int: people write 4, and a
+schema's `"minItems": 1` must not leave as 1.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+
+from clawdbot_servicekit.faults import InvalidRequest
+
+EXACT: Final = 2.0**53
+"""Up to here a double holds every whole number; a larger one stays a float, which any JSON writer takes."""
+
+DEEPEST: Final = 24
+"""Objects and lists inside each other. A protobuf parser refuses more than 100 nested messages, each level
+takes three, and the messages around the Struct need some as well: what is deeper could be sent and never
+read."""
+
+LONGEST_PATH: Final = 200
+"""Characters of a path that a caller is told: keys may be huge."""
+
+
+def to_plain(struct: Struct) -> dict[str, Any]:
+    """The object as a dict of str, float or int, bool, None, list and dict."""
+    return {key: _plain(each) for key, each in struct.fields.items()}
+
+
+def to_json(struct: Struct) -> bytes:
+    """The object as JSON, the same bytes for the same object: a Struct keeps no order of its keys."""
+    return canonical(to_plain(struct))
+
+
+def canonical(values: Mapping[str, Any]) -> bytes:
+    """JSON of plain values, the same bytes for equal ones, whatever the order of their keys."""
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+
+
+def to_struct(values: Mapping[str, Any], deepest: int = DEEPEST) -> Struct:
+    """The object as a Struct. Numbers become doubles, as in JSON.
+
+    Raises:
+        ValueError: for what JSON does not have, a number that no double holds, or more levels than `deepest`.
+    """
+    made = Struct()
+    for key, each in values.items():
+        _fill(made.fields[_key(key)], each, deepest)
+    return made
+
+
+def to_value(plain: Any) -> Value:
+    """One value. ValueError as for to_struct."""
+    made = Value()
+    _fill(made, plain, DEEPEST)
+    return made
+
+
+def given(struct: Struct, root: str) -> dict[str, Any]:
+    """As to_plain, for what a caller sent: protobuf carries NaN and the infinities, JSON has none of them.
+
+    Args:
+        struct: from a request.
+        root: its path there, such as "arguments".
+
+    Raises:
+        InvalidRequest: for such a number, with its path.
+    """
+    for key, each in struct.fields.items():
+        path = _not_finite(each)
+        if path is not None:
+            shown = root + "".join(
+                f"[{part}]" if isinstance(part, int) else f".{part}" for part in (key, *path)
+            )
+            raise InvalidRequest.of(shown[:LONGEST_PATH], "must be a finite number.")
+    return to_plain(struct)
+
+
+def finite(struct: Struct) -> bool:
+    """Whether every number in it is one that JSON has."""
+    return all(_not_finite(each) is None for each in struct.fields.values())
+
+
+def _plain(value: Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return value.string_value
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) < EXACT else number
+    if kind == "bool_value":
+        return value.bool_value
+    if kind == "struct_value":
+        return to_plain(value.struct_value)
+    if kind == "list_value":
+        return [_plain(each) for each in value.list_value.values]
+    return None
+
+
+def _not_finite(value: Value) -> tuple[str | int, ...] | None:
+    """The way to the first number inside that JSON does not have; empty for the value itself."""
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        return None if math.isfinite(value.number_value) else ()
+    inside: Any = ()
+    if kind == "struct_value":
+        inside = value.struct_value.fields.items()
+    elif kind == "list_value":
+        inside = enumerate(value.list_value.values)
+    for key, each in inside:
+        path = _not_finite(each)
+        if path is not None:
+            return (key, *path)
+    return None
+
+
+def _fill(into: Value, plain: Any, deepest: int) -> None:
+    if not deepest:
+        raise ValueError("the value has too many levels")
+    if isinstance(plain, str):
+        into.string_value = plain
+    elif plain is None:
+        into.null_value = NULL_VALUE
+    # bool before numbers: it is an int to Python.
+    elif isinstance(plain, bool):
+        into.bool_value = plain
+    elif isinstance(plain, int | float):
+        into.number_value = _number(plain)
+    elif isinstance(plain, Mapping):
+        into.struct_value.CopyFrom(to_struct(plain, deepest - 1))
+    elif isinstance(plain, list | tuple):
+        into.list_value.CopyFrom(_list(plain, deepest - 1))
+    else:
+        raise ValueError(f"JSON has no {type(plain).__name__}")
+
+
+def _list(values: list[Any] | tuple[Any, ...], deepest: int) -> ListValue:
+    made = ListValue()
+    for each in values:
+        _fill(made.values.add(), each, deepest)
+    return made
+
+
+def _number(plain: float) -> float:
+    try:
+        number = float(plain)
+    except OverflowError:
+        raise ValueError("the number is too large for a double") from None
+    if not math.isfinite(number):
+        raise ValueError("JSON has no NaN and no infinity")
+    return number
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"JSON has no key of type {type(key).__name__}")  # noqa: TRY004 - the same
+    return key
