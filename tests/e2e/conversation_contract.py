@@ -135,6 +135,7 @@ class Conversations:
         answer = await grpcurl.call(f"{DIALOGUE}/SendTurn", request)
         assert answer["session"]["state"] == "confirm"
         assert answer["session"]["slots"]["party_size"] == 4
+        assert answer["turn"]["sessionId"] == created["session"]["id"]
 
     async def test_grpcurl_is_told_why_it_was_refused(self, topology):
         code, _, errors = await Grpcurl(topology.dialogue).attempt(

@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry
 from clawdbot_servicekit import health, listening, ports
 from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.application import Application
+from clawdbot_servicekit.described import pool_of
 from clawdbot_servicekit.endless import EndingServer
 from clawdbot_servicekit.errors import ErrorTable
 from clawdbot_servicekit.faults import StartupError
@@ -186,7 +187,8 @@ class Host:
         on = ports.is_loopback(server.host) if server.reflection is None else server.reflection
         if on:
             names = [name for each in self._applications for name in each.services]
-            reflection.enable_server_reflection([*names, health.SERVICE, reflection.SERVICE_NAME], on_server)
+            names += [health.SERVICE, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, on_server, pool_of(names))
 
     def _open_endpoint(self) -> None:
         port = self.settings.telemetry.metrics_port
