@@ -15,7 +15,6 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # no py.typed
 
-
 DETAILS: Final = error_details_pb2.DESCRIPTOR
 """No service names it, but every error holds messages of it, which a client looks up to show them."""
 
