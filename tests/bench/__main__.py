@@ -8,14 +8,17 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import gateway_unary, idle_memory, inprocess_channel, start
+from tests.bench import gateway_stream, gateway_ttft, gateway_unary, idle_memory, inprocess_channel, start
 from tests.bench.harness import Figure
+from tests.bench.wires import WIRES
 
 BENCHES = {
     "start": start.measure,
     "idle_memory": idle_memory.measure,
     "inprocess_channel": inprocess_channel.measure,
     "gateway_unary": gateway_unary.measure,
+    **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in WIRES},
+    "gateway_ttft": gateway_ttft.measure,
 }
 
 

@@ -1,6 +1,6 @@
 """The gateway's floor: grpc.aio, aiohttp and the JSON in between, and nothing else.
 
-It speaks the gateway's own Generate, so that one load generator drives both. Run as a script with the
+It speaks the gateway's own Generate and StreamGenerate, so that one load generator drives both. Run as a script with the
 backend's URL it prints its port and serves until it is ended.
 """
 
@@ -16,6 +16,8 @@ import uvloop
 from clawdbot.common.v1 import finish_reason_pb2, message_pb2, usage_pb2
 from clawdbot.model_gateway.v1 import generation_pb2, model_gateway_service_pb2_grpc
 
+from tests.bench.wires import WIRES, Wire
+
 ROLES = {
     message_pb2.ROLE_SYSTEM: "system",
     message_pb2.ROLE_USER: "user",
@@ -24,11 +26,12 @@ ROLES = {
 
 
 class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
-    """Generate, by hand."""
+    """Generate and StreamGenerate, by hand."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, wire: Wire) -> None:
         self._session = session
-        self._url = f"{url}/chat/completions"
+        self._wire = wire
+        self._url = f"{url}{wire.base}{wire.path}"
 
     async def Generate(self, request, context):
         body = {
@@ -55,11 +58,30 @@ class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
             model=reply["model"],
         )
 
+    async def StreamGenerate(self, request, context):
+        body = orjson.dumps({"model": "mock", "messages": [], "stream": True})
+        wire, rest = self._wire, b""
+        boundary = b"\n" if wire.lines else b"\n\n"
+        async with self._session.post(self._url, data=body) as answer:
+            async for piece in answer.content.iter_any():
+                *events, rest = (rest + piece).split(boundary)
+                for event in events:
+                    data = event if wire.lines else event[event.index(b"data: ") + 6 :]
+                    if data == b"[DONE]":
+                        continue
+                    text = wire.text(orjson.loads(data))
+                    if text:
+                        yield generation_pb2.StreamGenerateResponse(
+                            text_delta=generation_pb2.TextDelta(text=text)
+                        )
 
-async def main(url: str) -> None:
+
+async def main(url: str, provider: str) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as session:
         server = grpc.aio.server()
-        model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(Relay(session, url), server)
+        model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(
+            Relay(session, url, WIRES[provider]), server
+        )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         print(port, flush=True)
@@ -67,4 +89,4 @@ async def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1]))
+    uvloop.run(main(*sys.argv[1:]))

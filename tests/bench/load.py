@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tests.bench.harness import Stopwatch
@@ -34,5 +34,12 @@ async def drive(call: Callable[[], Awaitable[object]], *, calls: int, callers: i
     async with asyncio.TaskGroup() as group:
         for _ in range(callers):
             group.create_task(caller())
+    total = watch.seconds()
+    median, p99 = quantiles(times)
+    return Load(calls / total, median * 1000, p99 * 1000)
+
+
+def quantiles(times: Sequence[float]) -> tuple[float, float]:
+    """The median and the 99th percentile."""
     cuts = statistics.quantiles(times, n=100)
-    return Load(calls / watch.seconds(), cuts[49] * 1000, cuts[98] * 1000)
+    return cuts[49], cuts[98]

@@ -1,5 +1,6 @@
-"""A model server that costs next to nothing: one static Chat Completions answer, keep-alive, no parsing.
+"""A model server that costs as little as possible: static answers, keep-alive, no parsing.
 
+A request for a stream gets its vendor's, one write for each event; any other the whole Chat Completions reply.
 Run as a script it prints its port and serves until it is ended.
 """
 
@@ -9,6 +10,8 @@ import asyncio
 import json
 
 import uvloop
+
+from tests.bench.wires import WIRES
 
 BODY = json.dumps(
     {
@@ -25,10 +28,23 @@ BODY = json.dumps(
         "usage": {"prompt_tokens": 20, "completion_tokens": 11, "total_tokens": 31},
     }
 ).encode()
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
     len(BODY),
     BODY,
 )
+
+
+def chunked(content_type: str, pieces: list[bytes]) -> list[bytes]:
+    """An answer of unknown length: its head with the first piece, then the others."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    framed = [b"%x\r\n%s\r\n" % (len(each), each) for each in pieces]
+    return [head + framed[0], *framed[1:-1], framed[-1] + b"0\r\n\r\n"]
+
+
+STREAMS = {
+    (wire.base + wire.path).encode(): chunked(wire.content_type, wire.pieces()) for wire in WIRES.values()
+}
+"""Beginning of a path → its answer."""
 
 
 class Connection(asyncio.Protocol):
@@ -47,8 +63,19 @@ class Connection(asyncio.Protocol):
                 length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
             if len(self._buffer) < end + 4 + length:
                 return
-            self._buffer = self._buffer[end + 4 + length :]
-            self._transport.write(ANSWER)
+            request, self._buffer = self._buffer[: end + 4 + length], self._buffer[end + 4 + length :]
+            for piece in answer(request):
+                self._transport.write(piece)
+
+
+def answer(request: bytes) -> list[bytes]:
+    """What to write, one write each."""
+    path = request.split(b" ", 2)[1]
+    if b'"stream":true' in request or b"streamGenerateContent" in path:
+        for start, pieces in STREAMS.items():
+            if path.startswith(start):
+                return pieces
+    return [WHOLE]
 
 
 async def main() -> None:
