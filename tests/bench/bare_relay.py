@@ -1,7 +1,7 @@
 """The gateway's floor: grpc.aio, aiohttp and the JSON in between, and nothing else.
 
-It speaks the gateway's own Generate and StreamGenerate, so that one load generator drives both. Run as a script with the
-backend's URL it prints its port and serves until it is ended.
+It speaks the gateway's own Generate and StreamGenerate, so that one load generator drives both. Run as a
+script with the backend's URL and a provider's name it prints its port and serves until it is ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""StreamGenerate through the gateway, provider by provider, against a bare relay of the same bytes."""
+"""StreamGenerate through the gateway, provider by provider, against a bare relay of the same bytes.
+
+The backend writes as fast as it can. The relay sends each piece on its own; the gateway sends those that came
+together as one, which is part of what is measured.
+"""
 
 from __future__ import annotations
 

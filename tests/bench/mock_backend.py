@@ -1,7 +1,7 @@
 """A model server that costs as little as possible: static answers, keep-alive, no parsing.
 
-A request for a stream gets its vendor's, one write for each event; any other the whole Chat Completions reply.
-Run as a script it prints its port and serves until it is ended.
+A request for a stream gets its vendor's, one write for each event; any other the whole Chat Completions
+reply. Run as a script it prints its port and serves until it is ended.
 """
 
 from __future__ import annotations

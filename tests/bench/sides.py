@@ -1,4 +1,4 @@
-"""What gateway benches compare: a gateway and a bare relay, on one CPU, before one mock backend on the other."""
+"""What gateway benches compare: a gateway and a bare relay on one CPU, a mock backend on the other."""
 
 from __future__ import annotations
 
