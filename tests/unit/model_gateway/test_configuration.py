@@ -243,7 +243,7 @@ def test_two_packages_with_one_name_stop_the_start(monkeypatch):
     ("settings", "sentence"),
     [
         ({"provider": "openai_compatibel"}, "did you mean openai_compatible?"),
-        ({"provider": "x"}, "there are echo, openai_compatible, scripted."),
+        ({"provider": "x"}, f"there are {', '.join(sorted(installed()))}."),
         ({"provider": "echo", "max_tokns": 3}, "unknown key model.max_tokns; did you mean max_tokens?"),
         ({"provider": "echo", "transform": "rot13"}, "model.transform"),
         ({"provider": "echo", "pace": "soon"}, "model.pace: expected a duration"),

@@ -72,6 +72,7 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
         ),
         BackendAuth,
     ),
+    (re.compile(r"server busy|maximum pending requests"), BackendOverloaded),
     (re.compile(r"\bmodel\b.{0,200}(does not exist|not found|not exist|is not available)"), ModelMissing),
 )
 """What else tells a refusal's meaning, where a vendor has no code for it."""

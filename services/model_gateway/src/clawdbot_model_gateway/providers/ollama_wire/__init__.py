@@ -1,0 +1,1 @@
+"""Ollama's own protocol: JSON in, lines of JSON out."""

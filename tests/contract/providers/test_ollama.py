@@ -1,0 +1,56 @@
+"""The provider for Ollama's own protocol, against a fake of Ollama."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from tests.contract.providers.provider_contract import BackendContract
+from tests.support.fake_ollama import MODEL, call, fake_ollama, last, line, ndjson, refusal, streamed
+from tests.support.fake_openai import CUT
+from tests.support.generating import asks
+from tests.support.providing import make, started
+
+BEHAVIOUR = {
+    "tool": streamed(ndjson(line(call("tables_reserve", {"people": 4})), last("stop"))),
+    "cut": streamed(ndjson(line({"content": "Good"})), CUT),
+    "cut_at_once": streamed(ndjson(line()), CUT),
+    "rate_limited": refusal(429, "you have reached your hourly usage limit", **{"Retry-After": "7"}),
+    "overloaded_in_the_middle": streamed(
+        ndjson(
+            line({"content": "Good"}),
+            {"error": "server busy, please try again.  maximum pending requests exceeded"},
+        )
+    ),
+}
+
+
+class TestOllama(BackendContract):
+    kind: ClassVar = "ollama"
+
+    @pytest.fixture
+    async def backend(self):
+        async with fake_ollama() as fake:
+            yield fake
+
+    @pytest.fixture
+    def unstarted(self, backend):
+        return make(provider=self.kind, endpoint=backend.root)
+
+    @pytest.fixture
+    async def provider(self, unstarted):
+        async for each in started(unstarted):
+            yield each
+
+    @pytest.fixture
+    def model(self):
+        return MODEL
+
+    @pytest.fixture
+    def behave(self, backend):
+        def behave(word):
+            backend.will(BEHAVIOUR[word])
+            return asks()
+
+        return behave
