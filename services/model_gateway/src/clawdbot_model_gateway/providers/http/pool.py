@@ -112,22 +112,30 @@ class HttpPool:
             await self._session.close()
             self._session = None
 
-    async def get(self, path: str) -> bytes:
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """The body of a 200.
 
+        Args:
+            path: below the endpoint.
+            query: of this request's URL, besides the pool's own.
+
         Raises:
             ModelFailure: no such answer came.
         """
-        response = await self._answer("GET", path, None)
+        response = await self._answer("GET", self._url(path, query), None)
         return await self.read(response)
 
-    async def post(self, path: str, body: bytes) -> aiohttp.ClientResponse:
+    async def post(
+        self, path: str, body: bytes, query: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
         """The answer of status 200, its content unread; the caller ends it with `read`, `leave` or `done`.
+
+        Arguments as for get.
 
         Raises:
             ModelFailure: no such answer came.
         """
-        return await self._answer("POST", path, body)
+        return await self._answer("POST", self._url(path, query), body)
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole content; the connection is free afterwards."""
@@ -166,35 +174,35 @@ class HttpPool:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def _answer(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _answer(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         try:
-            response = await self._request(method, path, body)
+            response = await self._request(method, url, body)
         except aiohttp.ServerDisconnectedError:
             # An idle connection that the backend closed as we took it. Nothing was answered: ask once more.
-            response = await self._ask_again(method, path, body)
+            response = await self._ask_again(method, url, body)
         except (aiohttp.ClientError, OSError) as error:
             raise failure_of(error, self._place) from error
         if response.status == 200:
             return response
         raise await self._refused(response)
 
-    async def _ask_again(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _ask_again(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         try:
-            return await self._request(method, path, body)
+            return await self._request(method, url, body)
         except (aiohttp.ClientError, OSError) as error:
             raise failure_of(error, self._place) from error
 
-    async def _request(self, method: str, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _request(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the pool is not open")
-        return await self._session.request(method, self._url(path), data=body, allow_redirects=False)
+        return await self._session.request(method, url, data=body, allow_redirects=False)
 
-    def _url(self, path: str) -> URL:
+    def _url(self, path: str, query: Mapping[str, str] | None) -> URL:
         url = self._urls.get(path)
         if url is None:
             url = self._base.joinpath(*path.split("/"))
             self._urls[path] = url = url.update_query(self._query) if self._query else url
-        return url
+        return url.update_query(query) if query else url
 
     async def _refused(self, response: aiohttp.ClientResponse) -> ModelFailure:
         body = bytearray()
