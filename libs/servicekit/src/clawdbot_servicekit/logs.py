@@ -12,7 +12,8 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TextIO
@@ -134,18 +135,22 @@ class CallLog:
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for record, ended, ids in waiting:
-            optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
-            facts = {
-                **ids,
-                **record.fields,
-                **{name: value for name, value in optional.items() if value},
-                "method": record.method.lstrip("/"),
-                "code": record.code,
-                "ms": round(record.seconds * 1000, 3),
-                "timestamp": ended,
-            }
-            (self._log.debug if record.in_process else self._log.info)("call", **facts)
+        with _written_together():
+            for record, ended, ids in waiting:
+                self._line(record, ended, ids)
+
+    def _line(self, record: CallRecord, ended: str, ids: Mapping[str, Any]) -> None:
+        optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
+        facts = {
+            **ids,
+            **record.fields,
+            **{name: value for name, value in optional.items() if value},
+            "method": record.method.lstrip("/"),
+            "code": record.code,
+            "ms": round(record.seconds * 1000, 3),
+            "timestamp": ended,
+        }
+        (self._log.debug if record.in_process else self._log.info)("call", **facts)
 
 
 def _now() -> str:
@@ -168,11 +173,38 @@ def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
 
 
 class _Writer(structlog.WriteLogger):
-    """A logger that knows its name, so that the line can say it."""
+    """A logger that knows its name, so that the line can say it, and lets lines wait for each other."""
 
     def __init__(self, stream: TextIO, name: str = "clawdbot") -> None:
         super().__init__(stream)
         self.name = name
+
+    def msg(self, message: str) -> None:
+        """Writes the line now, or with those that it is written together with."""
+        held = _held.get()
+        if held is None:
+            super().msg(message)
+        else:
+            held.setdefault(self, []).append(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
+
+
+_held: contextvars.ContextVar[dict[_Writer, list[str]] | None] = contextvars.ContextVar("held", default=None)
+
+
+@contextmanager
+def _written_together() -> Iterator[None]:
+    """Inside the block lines wait; at its end they are written in one go."""
+    held: dict[_Writer, list[str]] = {}
+    token = _held.set(held)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+        for writer, lines in held.items():
+            writer.msg("\n".join(lines))
 
 
 def _log_uncaught() -> None:

@@ -14,6 +14,10 @@ from pydantic import BaseModel, SecretStr
 
 MARK: Final = "[redacted]"
 
+SHORT: Final = 128
+"""Characters of a text that is worth remembering."""
+REMEMBERED: Final = 4096
+"""Texts that are remembered as harmless, at most."""
 SHORTEST_SECRET: Final = 8
 """Configured values shorter than this are not searched for: they would be found inside ordinary words."""
 
@@ -80,10 +84,19 @@ class Redactor:
         exact = sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len, reverse=True)
         own = [f"(?P<exact>{'|'.join(map(re.escape, exact))})"] if exact else []
         self._pattern = re.compile("|".join([*own, *_PATTERNS]))
+        self._harmless: set[str] = set()
+        """Short texts that hold nothing to hide. Most fields of a log line say what an earlier line said."""
 
     def text(self, text: str) -> str:
         """The text with a mark in the place of everything that must not be seen."""
-        return self._pattern.sub(_replacement, text)
+        if text in self._harmless:
+            return text
+        clean = self._pattern.sub(_replacement, text)
+        if clean == text and len(text) <= SHORT:
+            if len(self._harmless) >= REMEMBERED:
+                self._harmless.clear()
+            self._harmless.add(text)
+        return clean
 
     def value(self, value: Any) -> Any:
         """The same through dicts, lists and tuples; the values of sensitive keys are hidden whole."""
