@@ -12,6 +12,7 @@ from clawdbot.model_gateway.v1 import model_gateway_service_pb2
 from clawdbot_model_gateway.core.fold import fold
 from clawdbot_servicekit.errors import fault_of
 
+from tests.support.fake_ollama import fake_ollama
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generating import asks, check_grammar, finish_of, text_of
@@ -263,13 +264,21 @@ async def test_without_a_configuration_the_echo_answers_and_the_banner_says_why(
         assert (await served.client.gateway.Generate(asks("hi"))).model == "echo"
 
 
-async def test_without_a_configuration_ollama_answers_if_it_runs(tmp_path, backend):
-    async with gateway(tmp_path, gateway={"ollama": backend.url}) as served:
+@pytest.mark.parametrize("spelling", ["", "/v1"])
+async def test_without_a_configuration_ollama_answers_if_it_runs(tmp_path, spelling):
+    async with (
+        fake_ollama() as backend,
+        gateway(tmp_path, gateway={"ollama": f"{backend.root}{spelling}"}) as served,
+    ):
         assert served.application.describe()["models"] == (
-            f"chat is ollama/fake-1 at {backend.url} (Ollama runs on this machine)",
+            f"chat is ollama/fake:latest at {backend.root} (Ollama runs on this machine)",
         )
         listed = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends
         assert [each.name for each in listed] == ["echo", "ollama"]
+        told = (await served.client.admin.GetModel(admin.GetModelRequest(name="ollama/fake:latest"))).model
+        assert told.context_length == 40_960
+        assert (await served.client.gateway.Generate(asks())).model == "fake:latest"
+        assert backend.asked[-1].path == "/api/chat"
 
 
 async def test_without_a_configuration_a_key_means_openai(tmp_path, backend):

@@ -8,7 +8,7 @@ import pytest
 from clawdbot_model_gateway import discovery
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.discovery import installed, make_provider
-from clawdbot_model_gateway.lineup import found, lineup_of
+from clawdbot_model_gateway.lineup import lineup_of
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.redaction import secrets_of
@@ -191,34 +191,6 @@ def test_a_wrong_configuration_is_told_by_its_key_and_never_by_its_value(read, t
         read(text)
     assert sentence in str(refused.value)
     assert "password" not in str(refused.value)
-
-
-# No configuration
-
-
-def test_without_a_configuration_a_key_means_openai(lineup):
-    made = lineup("", OPENAI_API_KEY=KEY, OPENAI_MODEL="gpt-5-mini")
-    assert set(made.backends) == {"openai", "ollama", "echo"}
-    aliases, why = found(made, {"ollama": "connection refused"}, {})
-    assert (aliases, why) == (one(Target("openai", "gpt-5-mini")), "OPENAI_API_KEY is set")
-
-
-def test_else_ollama_if_it_has_a_model(lineup):
-    aliases, why = found(lineup(""), {}, {"ollama": 2, "echo": 1})
-    assert aliases == one(Target("ollama", "*"))
-    assert "Ollama" in why
-
-
-def test_else_the_echo_says_what_to_do(lineup):
-    aliases, why = found(lineup(""), {"ollama": "connection refused"}, {"ollama": 0, "echo": 1})
-    assert aliases == one(Target("echo", "echo"))
-    assert "OPENAI_API_KEY" in why
-    assert "pull" not in why
-    assert "ollama pull" in found(lineup(""), {}, {"ollama": 0, "echo": 1})[1]
-
-
-def test_ollama_need_not_be_looked_for(lineup):
-    assert set(lineup("gateway: {ollama: null}").backends) == {"openai", "echo"} - {"openai"}
 
 
 # Providers

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from clawdbot_servicekit.faults import StartupError
 
 from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
-from clawdbot_model_gateway.discovery import nearest
+from clawdbot_model_gateway.discovery import installed, nearest
 from clawdbot_model_gateway.settings import (
     AliasTarget,
     BackendSettings,
@@ -17,16 +17,13 @@ from clawdbot_model_gateway.settings import (
     HttpSettings,
     ModelsSettings,
 )
+from clawdbot_model_gateway.vendors import first_known, key_variables, known_of
 
-OPENAI: Final = "openai"
 OLLAMA: Final = "ollama"
 ECHO: Final = "echo"
-COMPATIBLE: Final = "openai_compatible"
 
 QUICK: Final = HttpSettings(connect_timeout=1.0)
 """For a server on this machine."""
-
-TRY: Final = "set OPENAI_API_KEY, start Ollama, or configure `model:` to talk to a model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,18 @@ class Lineup:
     """Empty where it is for the backends' answers to decide: `found`."""
     why: str = ""
     """Why it is so, for the banner."""
+    vendor: str = ""
+    """The backend that a vendor's key has made, where nothing is configured."""
+    advice: str = ""
+    """What to do to talk to a model, where nothing is configured."""
 
 
-def lineup_of(settings: GatewaySettings) -> Lineup:
+def lineup_of(settings: GatewaySettings, available: Collection[str] | None = None) -> Lineup:
     """What the configuration means.
+
+    Args:
+        settings: the configuration.
+        available: names of the providers that are installed; looked up when left out.
 
     Raises:
         StartupError: for an alias that leads nowhere, or a backend that nobody could reach.
@@ -52,7 +57,7 @@ def lineup_of(settings: GatewaySettings) -> Lineup:
         return _several(settings.models, settings)
     if settings.model is not None:
         return _one(settings.model, settings)
-    return _embedded(settings)
+    return _embedded(settings, installed() if available is None else available)
 
 
 def found(lineup: Lineup, silent: Mapping[str, str], listed: Mapping[str, int]) -> tuple[Aliases, str]:
@@ -63,22 +68,25 @@ def found(lineup: Lineup, silent: Mapping[str, str], listed: Mapping[str, int]) 
         silent: backend → why it did not list its models.
         listed: backend → how many models it has.
     """
-    if OPENAI in lineup.backends:
-        return _both(Target(OPENAI, lineup.backends[OPENAI].name or ANY_MODEL)), "OPENAI_API_KEY is set"
+    if lineup.vendor:
+        return _both(Target(lineup.vendor, lineup.backends[lineup.vendor].name or ANY_MODEL)), lineup.why
     if listed.get(OLLAMA):
         return _both(Target(OLLAMA, ANY_MODEL)), "Ollama runs on this machine"
     empty = OLLAMA in lineup.backends and OLLAMA not in silent
     reason = "Ollama runs here but has no model (ollama pull qwen3); " if empty else ""
-    return _both(Target(ECHO, ECHO)), f"{reason}it repeats what is said; {TRY}"
+    return _both(Target(ECHO, ECHO)), f"{reason}it repeats what is said; {lineup.advice}"
 
 
 def _one(model: BackendSettings, settings: GatewaySettings) -> Lineup:
     backend = _addressed("model", model, settings)
     name = backend.provider
     first = backend.name or (backend.models[0].name if backend.models else ANY_MODEL)
-    why = "as configured" if model.name or model.models else "OPENAI_MODEL says so"
+    known = known_of(name, settings)
+    why = "as configured"
     if first == ANY_MODEL:
         why = "the first model that it lists"
+    elif known is not None and not model.name and not model.models:
+        why = f"{known.vendor.variable('model')} says so"
     return Lineup({name: backend}, {name: "model"}, _both(Target(name, first)), why)
 
 
@@ -98,33 +106,50 @@ def _several(models: ModelsSettings, settings: GatewaySettings) -> Lineup:
     return Lineup(backends, places, {DEFAULT_ALIAS: usual, CHAT_ALIAS: usual, **aliases}, "as configured")
 
 
-def _embedded(settings: GatewaySettings) -> Lineup:
-    said = settings.gateway
+def _embedded(settings: GatewaySettings, available: Collection[str]) -> Lineup:
+    ollama = settings.gateway.ollama
+    known = first_known(settings, available)
     backends: dict[str, BackendSettings] = {}
-    if said.openai.api_key is not None:
-        backends[OPENAI] = _addressed("model", BackendSettings(provider=COMPATIBLE), settings)
-    if said.ollama is not None:
-        backends[OLLAMA] = BackendSettings(provider=COMPATIBLE, endpoint=said.ollama, http=QUICK)
+    if known is not None:
+        bare = BackendSettings(provider=known.vendor.provider)
+        backends[known.vendor.name] = _addressed("model", bare, settings)
+    if ollama is not None and OLLAMA in available:
+        backends[OLLAMA] = BackendSettings(provider=OLLAMA, endpoint=ollama, http=QUICK)
     backends[ECHO] = BackendSettings(provider=ECHO)
-    return Lineup(backends, dict.fromkeys(backends, "model"), {})
+    return Lineup(
+        backends,
+        dict.fromkeys(backends, "model"),
+        {},
+        why=f"{known.variable} is set" if known else "",
+        vendor=known.vendor.name if known else "",
+        advice=_advice(available),
+    )
+
+
+def _advice(available: Collection[str]) -> str:
+    ways = [f"set {' or '.join(keys)}"] if (keys := key_variables(available)) else []
+    ways += ["start Ollama"] if OLLAMA in available else []
+    return f"{', '.join([*ways, 'or configure'] if ways else ['configure'])} `model:` to talk to a model"
 
 
 def _addressed(place: str, backend: BackendSettings, settings: GatewaySettings) -> BackendSettings:
-    """The backend, completed from the OPENAI_… variables where it has no endpoint of its own.
+    """The backend, completed from its vendor's variables where it has no endpoint of its own.
 
-    A key from the environment goes to the endpoint from the environment, or to OpenAI, and nowhere else.
+    A key from the environment goes to the endpoint from the environment, or to the vendor whose key it is,
+    and nowhere else.
     """
-    openai = settings.gateway.openai
-    if backend.provider != COMPATIBLE or backend.endpoint is not None:
+    known = known_of(backend.provider, settings)
+    if known is None or backend.endpoint is not None:
         return backend
-    key = backend.api_key or openai.api_key
-    if key is None and openai.base_url is None:
+    key = backend.api_key or known.key
+    if key is None and known.endpoint is None:
+        vendor = known.vendor
         raise StartupError(
-            f"{place}: an openai_compatible backend needs an endpoint or a key: set OPENAI_API_KEY "
-            f"or OPENAI_BASE_URL, or give {place}.endpoint."
+            f"{place}: {backend.provider} needs an endpoint or a key: set {known.variable} "
+            f"or {vendor.variable('base_url')}, or give {place}.endpoint or {place}.api_key."
         )
-    name = backend.name or (None if backend.models else openai.model)
-    return backend.model_copy(update={"endpoint": openai.base_url, "api_key": key, "name": name})
+    name = backend.name or (None if backend.models else known.model)
+    return backend.model_copy(update={"endpoint": known.endpoint, "api_key": key, "name": name})
 
 
 def _target(alias: str, wanted: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:

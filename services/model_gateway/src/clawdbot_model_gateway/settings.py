@@ -158,12 +158,29 @@ class ModelsSettings(Section):
         return aliases
 
 
-class OpenAIVariables(Section):
-    """What the OPENAI_… variables say, for openai_compatible backends without an endpoint of their own."""
+class VendorVariables(Section):
+    """What a vendor's usual variables say, for backends of it without an endpoint of their own."""
 
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    """As the vendor's own library takes it; left out: the vendor's public endpoint."""
     api_key: Secret | None = None
     model: str | None = None
+
+    @property
+    def key_places(self) -> tuple[str, ...]:
+        """The fields that a key may be in; the first that has one counts."""
+        return ("api_key",)
+
+
+class GeminiVariables(VendorVariables):
+    """The same for Gemini, whose key may also go by the name of all of Google's."""
+
+    google_api_key: Secret | None = None
+
+    @property
+    def key_places(self) -> tuple[str, ...]:
+        """As above."""
+        return ("api_key", "google_api_key")
 
 
 class GatewaySection(Section):
@@ -172,8 +189,10 @@ class GatewaySection(Section):
     max_request: Annotated[Bytes, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request, media included; server.max_message bounds it as well."""
     max_messages: Annotated[int, Field(ge=1)] = 10_000
-    openai: OpenAIVariables = OpenAIVariables()
-    ollama: Annotated[str, Field(pattern=r"^https?://")] | None = "http://127.0.0.1:11434/v1"
+    openai: VendorVariables = VendorVariables()
+    anthropic: VendorVariables = VendorVariables()
+    gemini: GeminiVariables = GeminiVariables()
+    ollama: Annotated[str, Field(pattern=r"^https?://")] | None = "http://127.0.0.1:11434"
     """Where to look for Ollama when no model is configured; null: do not look."""
 
 
@@ -185,6 +204,13 @@ class GatewaySettings(SharedSettings):
         "gateway.openai.base_url": "OPENAI_BASE_URL",
         "gateway.openai.api_key": "OPENAI_API_KEY",
         "gateway.openai.model": "OPENAI_MODEL",
+        "gateway.anthropic.base_url": "ANTHROPIC_BASE_URL",
+        "gateway.anthropic.api_key": "ANTHROPIC_API_KEY",
+        "gateway.anthropic.model": "ANTHROPIC_MODEL",
+        "gateway.gemini.base_url": "GOOGLE_GEMINI_BASE_URL",
+        "gateway.gemini.api_key": "GEMINI_API_KEY",
+        "gateway.gemini.google_api_key": "GOOGLE_API_KEY",
+        "gateway.gemini.model": "GEMINI_MODEL",
     }
 
     model: BackendSettings | None = None

@@ -48,8 +48,9 @@ def build(
     Raises:
         StartupError: for an unknown provider, wrong settings of one, or an alias that leads nowhere.
     """
-    lineup = lineup_of(settings)
-    backends = _backends(lineup, installed() if available is None else available)
+    providers = installed() if available is None else available
+    lineup = lineup_of(settings, providers)
+    backends = _backends(lineup, providers)
     switches = FileSwitches(settings.state_dir / FOLDER)
     routing = Routing(switches)
     directory = Directory(routing, backends)
