@@ -4,10 +4,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
+RUNS := .venv/.runs
 READY := .venv/.ready
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(patsubst %/pyproject.toml,%,$(member)))
 NOT_OURS := $(foreach name,cli dialogue model-gateway plugin-sdk plugins protos servicekit,--no-emit-package clawdbot-$(name))
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate $(NOT_OURS)
 BUF := npx --yes @bufbuild/buf@1.75.0
 
 .PHONY: help setup run chat test test-integration lint fix types protos protos-check protos-lint bench check lock clean
@@ -22,15 +25,22 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(READY): requirements.txt $(MEMBERS) | $(BIN)/uv
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
+# What the suite needs.
+$(RUNS): requirements.txt $(MEMBERS) | $(BIN)/uv
+	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python --requirement requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
-run: $(READY)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
+# What its makers need besides.
+$(READY): requirements-dev.txt $(RUNS)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
+	@touch $@
+
+run: $(RUNS)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
 	@exec $(BIN)/clawdbot up $(ARGS)
 
-chat: $(READY)  ## Talk to the suite (ARGS="--flow book_table …")
+chat: $(RUNS)  ## Talk to the suite (ARGS="--flow book_table …")
 	@$(BIN)/clawdbot chat $(ARGS)
 
 test: $(READY)  ## Run the tests (ARGS="-k name …")
@@ -65,9 +75,9 @@ bench: $(READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
 
 check: lint types protos-check protos-lint test test-integration  ## All that CI runs
 
-lock: $(READY)  ## Resolve the dependencies anew into requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		$(NOT_OURS) --group dev pyproject.toml $(MEMBERS) --output-file requirements.txt
+lock: $(RUNS)  ## Resolve the dependencies anew into requirements.txt and requirements-dev.txt
+	@$(RESOLVE) pyproject.toml $(MEMBERS) --output-file requirements.txt
+	@$(RESOLVE) --group dev --constraint requirements.txt pyproject.toml $(MEMBERS) --output-file requirements-dev.txt
 
 clean:  ## Remove .venv and everything that was built
 	@rm -rf .venv build
