@@ -1,0 +1,1 @@
+"""The Gemini API's generateContent on the wire: parts, thoughts, proofs and errors."""
