@@ -106,7 +106,7 @@ class FakeOllama(FakeOpenAI):
         """Model → what /api/show answers; an Answer stands for itself."""
         self.digests: dict[str, str] = {}
         self.version: Any = {"version": "0.17.4"}
-        """What /api/version answers; None: 404."""
+        """What /api/version answers; None: 404; an Answer stands for itself."""
         self.key: str | None = None
         """What a proxy before it demands as a bearer token."""
         self.root = ""
@@ -117,6 +117,8 @@ class FakeOllama(FakeOpenAI):
 
     async def get_version(self, request: web.Request) -> web.StreamResponse:
         await self._note(request)
+        if isinstance(self.version, Answer):
+            return await self._give(request, self.version)
         if self.version is None:
             return web.Response(status=404, text="404 page not found")
         return web.json_response(self.version)
@@ -179,7 +181,7 @@ class FakeOllama(FakeOpenAI):
 
 @asynccontextmanager
 async def fake_ollama(port: int = 0) -> AsyncIterator[FakeOllama]:
-    """The server on a free port, until the block ends."""
+    """The server until the block ends, on a free port unless one is given."""
     fake = FakeOllama()
     app = web.Application()
     app.router.add_get("/", _running)

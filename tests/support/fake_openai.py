@@ -206,15 +206,15 @@ class FakeOpenAI:
 
 
 @asynccontextmanager
-async def fake_openai(tls: ssl.SSLContext | None = None) -> AsyncIterator[FakeOpenAI]:
-    """The server on a free port, until the block ends."""
+async def fake_openai(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[FakeOpenAI]:
+    """The server until the block ends, on a free port unless one is given."""
     fake = FakeOpenAI()
     app = web.Application()
     app.router.add_get("/v1/models", fake.list_models)
     app.router.add_post("/v1/chat/completions", fake.chat)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)
     await site.start()
     port = runner.addresses[0][1]
     fake.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1"

@@ -27,7 +27,7 @@ def test_every_configuration_on_the_page_is_one(block, tmp_path):
     (tmp_path / "key").write_text("sk-0123456789")
     path = tmp_path / "clawdbot.yaml"
     path.write_text(block.replace("/run/secrets/openai", "key"))
-    keys = dict.fromkeys(("OPENAI_API_KEY", "GEMINI_API_KEY", "AZURE_KEY"), "k" * 20)
+    keys = dict.fromkeys(("OPENAI_API_KEY", "GEMINI_API_KEY", "AZURE_KEY", "MODEL_SERVER_KEY"), "k" * 20)
     settings = load(GatewaySettings, path, keys)
     lineup = lineup_of(settings)
     for name, backend in lineup.backends.items():

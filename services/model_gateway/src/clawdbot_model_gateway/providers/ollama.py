@@ -21,7 +21,13 @@ from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, Mo
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
 from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
 from clawdbot_model_gateway.providers.ollama_wire.embeddings import read_embeddings
-from clawdbot_model_gateway.providers.ollama_wire.models import Listed, ModelFacts, read_show, read_tags
+from clawdbot_model_gateway.providers.ollama_wire.models import (
+    Listed,
+    ModelFacts,
+    read_show,
+    read_tags,
+    read_version,
+)
 from clawdbot_model_gateway.providers.ollama_wire.reply import OllamaStream
 from clawdbot_model_gateway.providers.ollama_wire.request import RequestWriter, Usual
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
@@ -30,6 +36,7 @@ CHAT: Final = "api/chat"
 EMBED: Final = "api/embed"
 TAGS: Final = "api/tags"
 SHOW: Final = "api/show"
+VERSION: Final = "api/version"
 
 HERE: Final = "http://127.0.0.1:11434"
 PREFIXES: Final = ("/v1", "/api")
@@ -107,6 +114,18 @@ class OllamaProvider:
         facts = {each.name: self._known.get(each.name, ("", ModelFacts()))[1] for each in listed}
         found = [VendorModel(name, each.context_length) for name, each in facts.items()]
         return sorted(found, key=lambda each: not facts[each.name].chats)
+
+    async def recognise(self) -> None:
+        """Passes when this is Ollama.
+
+        Others answer the one question or the other: llama.cpp's server lists its models at the same place,
+        Open WebUI has a version.
+
+        Raises:
+            ModelFailure: it is something else, or does not answer.
+        """
+        read_version(await self._pool.get(VERSION))
+        read_tags(await self._pool.get(TAGS))
 
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
         """As the port says. It streams all the same: only so can silence be told from a long answer."""

@@ -177,11 +177,10 @@ class HttpPool:
     async def _answer(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         try:
             response = await self._request(method, url, body)
-        except aiohttp.ServerDisconnectedError:
-            # An idle connection that the backend closed as we took it. Nothing was answered: ask once more.
-            response = await self._ask_again(method, url, body)
         except (aiohttp.ClientError, OSError) as error:
-            raise failure_of(error, self._place) from error
+            if not _was_idle(error):
+                raise failure_of(error, self._place) from error
+            response = await self._ask_again(method, url, body)
         if response.status == 200:
             return response
         raise await self._refused(response)
@@ -235,6 +234,14 @@ def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
                 f"The header {name} cannot be sent: it may hold printable ASCII characters only."
             )
     return clean
+
+
+def _was_idle(error: Exception) -> bool:
+    """Whether the backend closed an idle connection as we took it. Nothing was answered: ask once more."""
+    if isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError):
+        # aiohttp found it closed before it could write; what the system refuses has a number.
+        return error.errno is None
+    return isinstance(error, aiohttp.ServerDisconnectedError)
 
 
 async def _to_the_end(response: aiohttp.ClientResponse) -> None:

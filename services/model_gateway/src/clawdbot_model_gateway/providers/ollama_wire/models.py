@@ -38,6 +38,21 @@ class Listed:
     """Changes when the model is pulled anew under its old name."""
 
 
+def read_version(body: bytes) -> str:
+    """Ollama's own version.
+
+    Raises:
+        ProtocolViolation: it is none.
+    """
+    try:
+        version = orjson.loads(body)["version"]
+    except (ValueError, TypeError, KeyError):
+        version = None
+    if not isinstance(version, str):
+        raise ProtocolViolation("what it answers to GET api/version is no version")
+    return version
+
+
 def read_tags(body: bytes) -> list[Listed]:
     """The models that are there, the one that was changed last first.
 

@@ -1,0 +1,289 @@
+"""A self-hosted model server that comes, goes and changes while the gateway runs."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from clawdbot_model_gateway.core.failures import (
+    BackendAuth,
+    BackendOverloaded,
+    BackendTimeout,
+    BackendUnreachable,
+    ModelMissing,
+    ProtocolViolation,
+    RequestRefused,
+)
+from clawdbot_model_gateway.providers import identity
+from clawdbot_model_gateway.settings import GatewaySettings
+from clawdbot_servicekit.settings import load
+
+from tests.support.fake_ollama import MODEL, fake_ollama, refusal
+from tests.support.fake_openai import HANG, KEY, Answer, fake_openai
+from tests.support.gateway_service import gateway
+from tests.support.generating import asks, collect, text_of
+from tests.support.ports import free_port
+from tests.support.providing import make
+
+WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+
+
+@asynccontextmanager
+async def self_hosted(endpoint, **more):
+    provider = make(provider="self_hosted", endpoint=endpoint, **more)
+    await provider.start()
+    try:
+        yield provider
+    finally:
+        await provider.stop()
+
+
+async def run(provider, model, way="generate"):
+    if way == "stream":
+        return await collect(provider.stream(asks(), model))
+    return await provider.generate(asks(), model)
+
+
+def paths(backend):
+    return [each.path for each in backend.asked]
+
+
+@asynccontextmanager
+async def other_server(**answers):
+    """A server that answers these paths (with _ for /) with JSON, or a status; 404 to all others."""
+
+    async def answer(request):
+        said = answers.get(request.path.strip("/").replace("/", "_"), 404)
+        if isinstance(said, int):
+            return web.json_response({"detail": "Not Found"}, status=said)
+        return web.json_response(said)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+# What the configuration says
+
+
+def test_the_form_of_the_architecture_is_taken_word_for_word(tmp_path):
+    path = tmp_path / "clawdbot.yaml"
+    path.write_text(
+        'model: {type: self_hosted, endpoint: "http://model-server:11434", api_key: "${MODEL_SERVER_KEY}"}'
+    )
+    settings = load(GatewaySettings, path, {"MODEL_SERVER_KEY": KEY})
+    made = make(**settings.model.model_dump(exclude_unset=True))
+    assert made.endpoint == "http://model-server:11434"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "asked"),
+    [
+        ("http://model-server", "http://model-server:11434"),
+        ("http://model-server/v1", "http://model-server:11434"),
+        ("http://model-server:8000/v1/", "http://model-server:8000"),
+        ("http://model-server:80", "http://model-server"),
+        ("https://model-server/models/v1", "https://model-server/models"),
+        (None, "http://127.0.0.1:11434"),
+    ],
+)
+def test_the_port_is_ollamas_where_none_is_given(endpoint, asked):
+    assert make(provider="self_hosted", endpoint=endpoint).endpoint == asked
+
+
+# What it becomes
+
+
+@pytest.mark.parametrize("spelling", ["", "/", "/v1", "/v1/", "/api"])
+async def test_ollama_is_spoken_to_as_ollama_however_it_is_spelt(spelling):
+    async with fake_ollama() as backend, self_hosted(f"{backend.root}{spelling}") as provider:
+        assert [each.context_length for each in await provider.list_models()] == [40_960]
+        assert text_of(await run(provider, MODEL)) == "Good evening."
+        assert paths(backend)[-1] == "/api/chat"
+        assert provider.endpoint == backend.root
+
+
+@pytest.mark.parametrize("spelling", ["", "/v1"])
+async def test_any_other_server_is_spoken_to_in_chat_completions(spelling):
+    async with fake_openai() as backend:
+        root = backend.url.removesuffix("/v1")
+        async with self_hosted(f"{root}{spelling}", api_key=KEY) as provider:
+            assert [each.name for each in await provider.list_models()] == ["fake-1"]
+            assert text_of(await run(provider, "fake-1")) == "Good evening."
+            assert paths(backend)[-1] == "/v1/chat/completions"
+            assert provider.endpoint == backend.url
+
+
+MODELS = {"data": [{"id": "qwen3", "max_model_len": 4096}]}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"api_tags": {"models": [{"name": "qwen3"}]}},  # llama.cpp's server
+        {"api_version": {"version": "0.6.5"}, "api_tags": 401},  # Open WebUI
+        {"api_version": 401, "api_tags": 401},
+        {"api_version": 405},
+        {"api_version": {"version": 3}},
+        {"api_version": "hello"},
+    ],
+)
+async def test_half_an_ollama_is_none(answers):
+    async with other_server(v1_models=MODELS, **answers) as endpoint, self_hosted(endpoint) as provider:
+        (model,) = await provider.list_models()
+        assert (model.name, model.context_length) == ("qwen3", 4096)
+        assert provider.endpoint == f"{endpoint}/v1"
+
+
+async def test_a_server_that_is_neither_is_told_so():
+    async with other_server() as endpoint, self_hosted(endpoint) as provider:
+        with pytest.raises(ProtocolViolation, match="neither Ollama nor does it speak Chat Completions"):
+            await run(provider, "m")
+
+
+async def test_a_refused_key_is_told_as_that():
+    async with fake_ollama() as backend, other_server(api_version=401, v1_models=401) as endpoint:
+        backend.key = KEY
+        async with self_hosted(endpoint, api_key="wrong-key-0123") as provider:
+            with pytest.raises(BackendAuth):
+                await run(provider, "m")
+        async with self_hosted(backend.root, api_key=KEY) as provider:
+            assert text_of(await run(provider, MODEL)) == "Good evening."
+            assert backend.asked[-1].headers["authorization"] == f"Bearer {KEY}"
+
+
+async def test_a_server_that_is_still_loading_is_not_taken_for_another():
+    async with other_server(api_version=503, v1_models=MODELS) as endpoint, self_hosted(endpoint) as provider:
+        with pytest.raises(BackendOverloaded):
+            await run(provider, "m")
+
+
+async def test_a_server_that_does_not_say_what_it_is_is_not_waited_for_long(monkeypatch):
+    monkeypatch.setattr(identity, "ASK_FOR", 0.05)
+    async with fake_ollama() as backend, self_hosted(backend.root) as provider:
+        backend.version = Answer((HANG,), status=0)
+        with pytest.raises(BackendTimeout, match=r"did not say within 0\.05 s what it is"):
+            await run(provider, MODEL)
+
+
+# Who asks, and when
+
+
+async def test_requests_that_come_together_ask_once():
+    async with fake_ollama() as backend, self_hosted(backend.root) as provider:
+        replies = await asyncio.gather(*(run(provider, MODEL, way) for way in ("stream", "generate") * 10))
+        assert {text_of(each) for each in replies} == {"Good evening."}
+        assert paths(backend).count("/api/version") == 1
+
+
+async def test_whoever_gives_up_takes_the_answer_from_nobody():
+    async with fake_ollama() as backend, self_hosted(backend.root) as provider:
+        first, second = (asyncio.create_task(run(provider, MODEL)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        assert text_of(await second) == "Good evening."
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert paths(backend).count("/api/version") == 1
+
+
+async def test_a_question_that_nobody_waits_for_is_given_up_and_the_next_one_asks_anew():
+    async with fake_ollama() as backend, self_hosted(backend.root) as provider:
+        backend.version = Answer((HANG,), status=0)
+        alone = asyncio.create_task(run(provider, MODEL))
+        await backend.busy.wait()
+        alone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await alone
+        async with asyncio.timeout(5):
+            await backend.gone.wait()
+        backend.version = {"version": "0.17.4"}
+        assert text_of(await run(provider, MODEL)) == "Good evening."
+
+
+async def test_each_of_many_is_told_of_a_failure_of_its_own():
+    async with self_hosted(f"http://127.0.0.1:{free_port()}") as provider:
+        failures = await asyncio.gather(*(run(provider, "m") for _ in range(3)), return_exceptions=True)
+    assert {type(each) for each in failures} == {BackendUnreachable}
+    assert len({id(each) for each in failures}) == 3
+    assert {each.retry_after for each in failures} == {1.0}
+
+
+# Servers that come and go
+
+
+@WAYS
+async def test_a_server_that_is_down_at_the_start_is_found_out_later(tmp_path, way):
+    port = free_port()
+    model = {"type": "self_hosted", "endpoint": f"http://127.0.0.1:{port}"}
+    async with gateway(tmp_path, model=model) as served:
+        fault = await served.client.fault(asks(), way)
+        assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_UNREACHABLE")
+        async with fake_ollama(port):
+            reply = await served.client.gateway.Generate(asks())
+            assert (reply.message.parts[0].text, reply.model) == ("Good evening.", MODEL)
+
+
+@WAYS
+async def test_a_server_may_come_back_as_another_and_no_request_is_lost(way):
+    port = free_port()
+    async with self_hosted(f"http://127.0.0.1:{port}", api_key=KEY) as provider:
+        async with fake_ollama(port):
+            assert text_of(await run(provider, MODEL, way)) == "Good evening."
+        async with fake_openai(port=port) as backend:
+            assert text_of(await run(provider, "fake-1", way)) == "Good evening."
+            assert paths(backend)[-1] == "/v1/chat/completions"
+        async with fake_ollama(port) as backend:
+            backend.will(refusal(404, "model 'fake-1' not found"))  # from its Chat Completions
+            assert text_of(await run(provider, MODEL, way)) == "Good evening."
+            assert paths(backend)[-1] == "/api/chat"
+
+
+async def test_a_server_that_was_away_is_asked_again():
+    port = free_port()
+    async with self_hosted(f"http://127.0.0.1:{port}", api_key=KEY) as provider:
+        async with fake_ollama(port):
+            await run(provider, MODEL)
+        with pytest.raises(BackendUnreachable):
+            await run(provider, MODEL)
+        async with fake_openai(port=port) as backend:
+            await run(provider, "fake-1")
+            assert paths(backend)[0] == "/v1/models"
+
+
+@WAYS
+async def test_a_model_that_is_missing_is_told_where_nothing_has_changed(way):
+    async with fake_ollama() as backend, self_hosted(backend.root) as provider:
+        with pytest.raises(ModelMissing, match="ollama pull qwen9"):
+            await run(provider, "qwen9", way)
+        assert paths(backend).count("/api/chat") == 1
+
+
+# What only one of them can
+
+
+async def test_it_embeds_where_the_server_does():
+    async with fake_ollama() as backend, self_hosted(backend.root) as provider:
+        embedded = await provider.embed(["one", "three"], MODEL, None)
+        assert embedded.vectors == [[3.0, 1.0, 0.0], [5.0, 1.0, 0.0]]
+        with pytest.raises(RequestRefused, match="counts no tokens"):
+            await provider.count_tokens(asks(), MODEL)
+
+
+async def test_the_keys_of_both_reach_the_one_that_they_are_for():
+    keys = {"num_ctx": 8192, "max_tokens_field": "max_completion_tokens", "max_tokens": 9}
+    async with fake_ollama() as backend, self_hosted(backend.root, **keys) as provider:
+        await run(provider, MODEL)
+        assert backend.last["options"] == {"num_ctx": 8192, "num_predict": 9}
+    async with fake_openai() as backend, self_hosted(backend.url, api_key=KEY, **keys) as provider:
+        await run(provider, "fake-1")
+        assert backend.last["max_completion_tokens"] == 9
+        assert "num_ctx" not in backend.last
