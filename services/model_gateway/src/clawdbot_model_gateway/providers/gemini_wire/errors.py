@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from clawdbot_model_gateway.core.failures import (
     RequestRefused,
 )
 from clawdbot_model_gateway.providers.http import VendorErrors
-from clawdbot_model_gateway.providers.http.retry_after import LONGEST
+from clawdbot_model_gateway.providers.http.retry_after import LONGEST, retry_after
 
 Kind = type[ModelFailure]
 
@@ -84,14 +85,16 @@ class GeminiErrors(VendorErrors):
         except orjson.JSONDecodeError:
             payload = None
         error = _status(payload)
-        return super().answered(status, body, headers) if error is None else self._meaning(error, status)
+        if error is None:
+            return super().answered(status, body, headers)
+        return self._meaning(error, status, retry_after(headers, time.time()))
 
     def in_band(self, payload: Mapping[str, Any]) -> ModelFailure:
         """What an error means that came where a piece of the reply should be, after a 200."""
         error = _status(payload)
-        return super().in_band(payload) if error is None else self._meaning(error, 500)
+        return super().in_band(payload) if error is None else self._meaning(error, 500, None)
 
-    def _meaning(self, error: Mapping[str, Any], status: int) -> ModelFailure:
+    def _meaning(self, error: Mapping[str, Any], status: int, wait: float | None) -> ModelFailure:
         code, message = error.get("code"), error.get("message")
         text = message if isinstance(message, str) else ""
         details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
@@ -100,7 +103,8 @@ class GeminiErrors(VendorErrors):
         # A refused key may stand in the sentence; what is wrong with the account has no key in it.
         hidden = kind is BackendAuth and "key" in text.lower()
         said = "" if hidden else self.clean(text)
-        return kind(f"{shown}: {said}" if said else shown, retry_after=_wait(details))
+        told = _wait(details)
+        return kind(f"{shown}: {said}" if said else shown, retry_after=wait if told is None else told)
 
 
 def _status(payload: Any) -> Mapping[str, Any] | None:

@@ -1,0 +1,196 @@
+"""Media, calls, results and proofs, as they go to the Gemini API."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    ToolCall,
+    ToolResult,
+)
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.providers.gemini_wire.request import Habits, RequestWriter
+
+from tests.support.fake_gemini import call, piece
+from tests.support.gemini_streams import reply_to
+from tests.support.generating import asks, tool
+
+OLD, NEW = "gemini-2.0-flash", "gemini-3-flash"
+
+
+def contents(*messages, model=OLD, told=()):
+    request = asks(*messages, tools=[tool("tables.reserve"), tool("clock.now")])
+    encoded = RequestWriter("gemini", Habits()).write(request, model)
+    assert [each.field for each in encoded.warnings] == list(told)
+    return orjson.loads(orjson.dumps(encoded.body))["contents"]
+
+
+def parts(role, *given, **more):
+    (content,) = contents(Message(role=role, parts=given), **more)
+    return content["parts"]
+
+
+def booking(call_id="c1", **more):
+    made = ToolCall(id=call_id, name="tables.reserve", **more)
+    made.arguments.update({"people": 4})
+    return Part(tool_call=made)
+
+
+def result(call_id="c1", *said, **more):
+    return Part(tool_result=ToolResult(call_id=call_id, content=[Part(text=each) for each in said], **more))
+
+
+# Media
+
+
+def test_pictures_sounds_and_documents_are_parts():
+    sent = parts(
+        ROLE_USER,
+        Part(text="What is this?"),
+        Part(image=Media(data=b"\x89PNG", media_type="image/png")),
+        Part(image=Media(uri="https://x/y.png")),
+        Part(audio=Media(data=b"fLaC", media_type="audio/flac")),
+        Part(audio=Media(uri="https://x/files/1", media_type="audio/ogg")),
+        Part(document=Document(data=b"%PDF", media_type="application/pdf", title="a.pdf")),
+    )
+    assert sent == [
+        {"text": "What is this?"},
+        {"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}},
+        {"fileData": {"fileUri": "https://x/y.png"}},
+        {"inlineData": {"mimeType": "audio/flac", "data": "ZkxhQw=="}},
+        {"fileData": {"fileUri": "https://x/files/1", "mimeType": "audio/ogg"}},
+        {"text": "a.pdf:"},
+        {"inlineData": {"mimeType": "application/pdf", "data": "JVBERg=="}},
+    ]
+
+
+def test_instructions_are_words_alone():
+    picture = Part(image=Media(uri="https://x/y.png"))
+    sent = contents(
+        Message(role=ROLE_SYSTEM, parts=[Part(text="Look."), picture]),
+        "Hello",
+        told=["messages[0].parts[1].image"],
+    )
+    assert sent == [{"role": "user", "parts": [{"text": "Hello"}]}]
+
+
+# Calls and results
+
+
+def test_a_call_and_its_result_go_back_to_the_model():
+    sent = contents(
+        "A table",
+        Message(role=ROLE_ASSISTANT, parts=[booking()]),
+        Message(role=ROLE_TOOL, parts=[result("c1", "booked")]),
+    )
+    called = {"id": "c1", "name": "tables_reserve", "args": {"people": 4}}
+    answered = {"id": "c1", "name": "tables_reserve", "response": {"output": "booked"}}
+    assert sent[1:] == [
+        {"role": "model", "parts": [{"functionCall": called}]},
+        {"role": "user", "parts": [{"functionResponse": answered}]},
+    ]
+
+
+def test_results_of_parallel_calls_are_one_content_apart_from_what_is_said_next():
+    sent = contents(
+        "Two tables",
+        Message(role=ROLE_ASSISTANT, parts=[booking("c1"), booking("c2")]),
+        Message(role=ROLE_TOOL, parts=[result("c1", "booked")]),
+        Message(role=ROLE_TOOL, parts=[result("c2", "booked")]),
+        "And?",
+    )
+    assert [each["role"] for each in sent] == ["user", "model", "user", "user"]
+    assert [each["functionResponse"]["id"] for each in sent[2]["parts"]] == ["c1", "c2"]
+
+
+def test_a_result_says_its_words_or_its_data_or_that_there_is_nothing_and_whether_it_failed():
+    data = ToolResult(call_id="c2", name="clock.now")
+    data.structured.update({"ref": "T-1"})
+    sent = parts(
+        ROLE_TOOL,
+        result("c1", "a", "b"),
+        Part(tool_result=data),
+        result("c3"),
+        result("c4", "no table", is_error=True),
+        result("c5", is_error=True),
+    )
+    assert [each["functionResponse"]["response"] for each in sent] == [
+        {"output": "a\nb"},
+        {"output": {"ref": "T-1"}},
+        {"output": "(no output)"},
+        {"error": "no table"},
+        {"error": "The tool failed and said nothing."},
+    ]
+    assert sent[1]["functionResponse"]["name"] == "clock_now"
+
+
+def test_a_picture_in_a_result_is_shown_to_the_models_that_can_see_it():
+    seen = [Part(text="plan"), Part(image=Media(data=b"\x89PNG", media_type="image/png"))]
+    shown = Part(tool_result=ToolResult(call_id="c1", name="clock.now", content=seen))
+    (part,) = parts(ROLE_TOOL, shown, model=NEW)
+    assert part["functionResponse"]["parts"] == [
+        {"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}}
+    ]
+    (part,) = parts(ROLE_TOOL, shown, told=["messages[0].parts[0].tool_result.content[1]"])
+    assert "parts" not in part["functionResponse"]
+
+
+# Proofs
+
+
+def said(*wire):
+    """What a model of Gemini's said, as it stands in the conversation afterwards."""
+    return fold(reply_to(*(piece(each) for each in wire), piece(finish="STOP"))).message
+
+
+def test_a_calls_proof_goes_back_as_it_came():
+    reply = said(call("tables_reserve", {"people": 4}, call_id="c1", signature="c2ln+/="), call("clock_now"))
+    sent = contents("A table", reply, model=NEW)[1]["parts"]
+    assert sent[0]["thoughtSignature"] == "c2ln+/="
+    assert sent[0]["functionCall"] == {"id": "c1", "name": "tables_reserve", "args": {"people": 4}}
+    assert "thoughtSignature" not in sent[1]
+
+
+def test_a_texts_proof_goes_back_behind_it():
+    reply = said({"text": "Hi."}, {"text": "", "thoughtSignature": "c2ln"})
+    assert contents("Hello", reply, model=NEW)[1]["parts"] == [
+        {"text": "Hi."},
+        {"text": "", "thoughtSignature": "c2ln"},
+    ]
+
+
+def test_a_thought_goes_back_with_its_proof_or_not_at_all():
+    reply = said({"text": "hm", "thought": True, "thoughtSignature": "c2ln"}, {"text": "Hi."})
+    assert contents("Hello", reply, model=NEW)[1]["parts"] == [
+        {"text": "hm", "thought": True, "thoughtSignature": "c2ln"},
+        {"text": "Hi."},
+    ]
+    assert contents("Hello", said({"text": "hm", "thought": True}, {"text": "Hi."}))[1]["parts"] == [
+        {"text": "Hi."}
+    ]
+
+
+@pytest.mark.parametrize("signature", [b"", b"another-vendors", b"\xff\x00"])
+def test_a_call_that_no_gemini_made_goes_with_googles_mark_for_it(signature):
+    made = [Part(reasoning=Reasoning(text="hm", signature=signature)), booking("c1", signature=signature)]
+    reply = Message(role=ROLE_ASSISTANT, parts=[*made, booking("c2", signature=signature)])
+    first, second = contents("A table", reply, model=NEW)[1]["parts"]
+    assert first["thoughtSignature"] == "skip_thought_signature_validator"
+    assert "thoughtSignature" not in second
+    first, _ = contents("A table", reply, model=OLD)[1]["parts"]
+    assert "thoughtSignature" not in first
+
+
+def test_each_step_of_a_turn_has_its_own_mark():
+    step = [Message(role=ROLE_ASSISTANT, parts=[booking()]), Message(role=ROLE_TOOL, parts=[result()])]
+    sent = contents("A table", *step, *step, model=NEW)
+    assert ["thoughtSignature" in each["parts"][0] for each in sent] == [False, True, False, True, False]

@@ -1,0 +1,310 @@
+"""What goes to the Gemini API for a request of ours."""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+import pytest
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_SYSTEM, ROLE_USER
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    REASONING_EFFORT_HIGH,
+    REASONING_EFFORT_LOW,
+    REASONING_EFFORT_MEDIUM,
+    REASONING_EFFORT_NONE,
+    JsonFormat,
+    JsonSchemaFormat,
+    ResponseFormat,
+    ToolChoice,
+)
+from clawdbot_model_gateway.providers.chat.tool_names import LONGEST, ToolNames
+from clawdbot_model_gateway.providers.gemini_wire.models import traits_of
+from clawdbot_model_gateway.providers.gemini_wire.request import Habits, RequestWriter
+from clawdbot_model_gateway.providers.gemini_wire.schemas import for_gemini
+from clawdbot_servicekit.faults import InvalidRequest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.generating import asks, says, tool
+
+PLAIN = "gemini-2.0-flash"
+"""A model that does not think, so that the body holds what was asked for alone."""
+
+
+def written(request, model=PLAIN, **habits):
+    encoded = RequestWriter("gemini", Habits(**habits)).write(request, model)
+    return orjson.loads(orjson.dumps(encoded.body)), [each.field for each in encoded.warnings]
+
+
+def body(request, model=PLAIN, **habits):
+    wire, warnings = written(request, model, **habits)
+    assert warnings == []
+    return wire
+
+
+def config(request, model=PLAIN, **habits):
+    return body(request, model, **habits).get("generationConfig", {})
+
+
+def test_a_conversation_is_sent_as_it_was_said_and_instructions_apart():
+    request = asks(says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), "Bye")
+    assert body(request) == {
+        "systemInstruction": {"parts": [{"text": "Be brief."}]},
+        "contents": [
+            {"role": "user", "parts": [{"text": "Hello"}]},
+            {"role": "model", "parts": [{"text": "Hi."}]},
+            {"role": "user", "parts": [{"text": "Bye"}]},
+        ],
+    }
+
+
+def test_neighbours_of_one_role_are_one_content():
+    wire = body(asks("Hello", "Are you there?", says("Yes.", ROLE_ASSISTANT)))
+    assert [(each["role"], len(each["parts"])) for each in wire["contents"]] == [("user", 2), ("model", 1)]
+
+
+def test_instructions_alone_are_said_to_the_model():
+    assert body(asks(says("Greet.", ROLE_SYSTEM))) == {
+        "contents": [{"role": "user", "parts": [{"text": "Greet."}]}]
+    }
+
+
+def test_all_sampling_reaches_the_wire():
+    sampling = {
+        "max_tokens": 9,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "top_k": 40,
+        "stop": ["a", "b"],
+        "seed": 7,
+        "presence_penalty": 0.1,
+        "frequency_penalty": -0.1,
+    }
+    assert config(asks(sampling=sampling)) == {
+        "maxOutputTokens": 9,
+        "temperature": 0.5,
+        "topP": 0.9,
+        "topK": 40,
+        "stopSequences": ["a", "b"],
+        "seed": 7,
+        "presencePenalty": 0.1,
+        "frequencyPenalty": -0.1,
+    }
+
+
+def test_zero_is_a_value_and_absence_the_backends_default():
+    defaults = {"maxOutputTokens": 2048, "temperature": 0.7}
+    assert config(asks(), defaults=defaults) == defaults
+    assert config(asks(sampling={"temperature": 0.0}), defaults=defaults) == {**defaults, "temperature": 0.0}
+
+
+def test_what_cannot_be_honoured_is_left_out_and_told():
+    sampling = {"seed": 2**31, "presence_penalty": 0.5, "logprobs": 3}
+    wire, warnings = written(asks(sampling=sampling), unsupported=frozenset({"sampling.presence_penalty"}))
+    assert "generationConfig" not in wire
+    assert set(warnings) == {"sampling.seed", "sampling.presence_penalty", "sampling.logprobs"}
+    with pytest.raises(InvalidRequest):
+        written(asks(sampling=sampling, strict=True))
+
+
+# Thinking
+
+
+@pytest.mark.parametrize(
+    ("model", "effort", "thought", "told"),
+    [
+        ("gemini-3-flash", 0, {}, False),
+        ("gemini-3-flash", REASONING_EFFORT_LOW, {"thinkingLevel": "LOW"}, False),
+        ("gemini-3.1-pro-preview", REASONING_EFFORT_MEDIUM, {"thinkingLevel": "MEDIUM"}, False),
+        ("gemini-3.8-flash", REASONING_EFFORT_HIGH, {"thinkingLevel": "HIGH"}, False),
+        ("gemini-3-flash", REASONING_EFFORT_NONE, {"thinkingLevel": "MINIMAL"}, True),
+        ("gemini-3.1-pro-preview", REASONING_EFFORT_NONE, {"thinkingLevel": "LOW"}, True),
+        ("gemini-flash-latest", REASONING_EFFORT_LOW, {"thinkingLevel": "LOW"}, False),
+        ("models/gemini-2.5-flash", REASONING_EFFORT_LOW, {"thinkingBudget": 1024}, False),
+        ("gemini-2.5-flash", REASONING_EFFORT_MEDIUM, {"thinkingBudget": 8192}, False),
+        ("gemini-2.5-pro", REASONING_EFFORT_HIGH, {"thinkingBudget": 24576}, False),
+        ("gemini-2.5-flash", REASONING_EFFORT_NONE, {"thinkingBudget": 0}, False),
+        ("gemini-2.5-pro", REASONING_EFFORT_NONE, {"thinkingBudget": 128}, True),
+    ],
+)
+def test_an_effort_is_told_in_the_way_of_the_model(model, effort, thought, told):
+    wire, warnings = written(asks(sampling={"reasoning_effort": effort}), model)
+    assert wire["generationConfig"]["thinkingConfig"] == {"includeThoughts": True, **thought}
+    assert warnings == (["sampling.reasoning_effort"] if told else [])
+
+
+@pytest.mark.parametrize("model", [PLAIN, "gemini-2.5-flash-image", "gemma-4-27b", "tunedModels/mine"])
+def test_a_model_that_does_not_think_is_asked_for_no_thought(model):
+    wire, warnings = written(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}), model)
+    assert "generationConfig" not in wire
+    assert warnings == ["sampling.reasoning_effort"]
+
+
+def test_the_configuration_knows_better_than_a_name():
+    request = asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW})
+    wire = config(request, "tunedModels/mine", thinking="budget", show_thoughts=False)
+    assert wire["thinkingConfig"] == {"thinkingBudget": 1024}
+    assert config(asks(), "gemini-3-flash", thinking="none") == {}
+
+
+@given(st.text(max_size=40))
+def test_any_name_is_of_some_model(name):
+    assert traits_of(name).thinking in {"level", "budget", "none"}
+
+
+# Tools
+
+
+def test_tools_are_offered_under_names_that_are_allowed():
+    request = asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer", "const": 4})])
+    (declared,) = body(request)["tools"][0]["functionDeclarations"]
+    assert declared == {
+        "name": "tables_reserve",
+        "description": "Books.",
+        "parametersJsonSchema": {
+            "type": "object",
+            "properties": {"people": {"type": "integer", "enum": [4]}},
+        },
+    }
+
+
+def test_a_tool_without_a_schema_declares_no_parameters():
+    bare = tool("clock.now", "Tells the time.")
+    bare.ClearField("input_schema")
+    assert body(asks(tools=[bare]))["tools"] == [
+        {"functionDeclarations": [{"name": "clock_now", "description": "Tells the time."}]}
+    ]
+
+
+def test_a_changed_tool_is_not_mistaken_for_the_one_before():
+    writer = RequestWriter("x", Habits())
+    sent = [
+        orjson.loads(orjson.dumps(writer.write(asks(tools=[tool("t", text)]), PLAIN).body))
+        for text in ("one", "two", "one")
+    ]
+    found = [each["tools"][0]["functionDeclarations"][0]["description"] for each in sent]
+    assert found == ["one", "two", "one"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "wire"),
+    [
+        (ToolChoice(), None),
+        (ToolChoice(mode=ToolChoice.MODE_AUTO), None),
+        (ToolChoice(mode=ToolChoice.MODE_NONE), {"mode": "NONE"}),
+        (ToolChoice(mode=ToolChoice.MODE_REQUIRED), {"mode": "ANY"}),
+        (
+            ToolChoice(mode=ToolChoice.MODE_NAMED, name="clock.now"),
+            {"mode": "ANY", "allowedFunctionNames": ["clock_now"]},
+        ),
+    ],
+)
+def test_a_tool_choice_is_passed_on(choice, wire):
+    sent = body(asks(tools=[tool("clock.now")], tool_choice=choice))
+    assert sent.get("toolConfig") == (None if wire is None else {"functionCallingConfig": wire})
+
+
+def test_parallel_calls_cannot_be_forbidden():
+    request = asks(tools=[tool("t")], tool_choice=ToolChoice(disable_parallel=True))
+    assert written(request)[1] == ["tool_choice.disable_parallel"]
+
+
+NAMES = st.lists(st.text(min_size=1, max_size=90), unique=True, max_size=6)
+
+
+@given(NAMES)
+def test_any_names_are_allowed_ones_on_the_wire_and_come_back(names):
+    mapping = ToolNames(names, letter_first=True)
+    wire = [mapping.wire(each) for each in names]
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", each) and len(each) <= LONGEST for each in wire)
+    assert len(set(wire)) == len(wire)
+    assert [mapping.full(each) for each in wire] == names
+
+
+# Formats and options
+
+
+def formatted(model, *tools):
+    schema = JsonSchemaFormat(name="answer")
+    schema.schema.update({"$schema": "x", "type": "object", "properties": {"const": {"const": "a"}}})
+    return written(asks(response_format=ResponseFormat(json_schema=schema), tools=tools), model)
+
+
+def test_json_can_be_asked_for():
+    wanted = asks(response_format=ResponseFormat(json=JsonFormat()))
+    assert config(wanted) == {"responseMimeType": "application/json"}
+    wire, warnings = formatted(PLAIN)
+    assert wire["generationConfig"] == {
+        "responseMimeType": "application/json",
+        "responseJsonSchema": {"type": "object", "properties": {"const": {"enum": ["a"]}}},
+    }
+    assert warnings == []
+
+
+def test_json_beside_tools_is_told_where_the_model_refuses_it():
+    wire, warnings = formatted("gemini-2.5-flash", tool("t"))
+    assert "responseMimeType" not in wire["generationConfig"]
+    assert warnings == ["response_format.json_schema"]
+    wire, warnings = formatted("gemini-3-flash", tool("t"))
+    assert wire["generationConfig"]["responseMimeType"] == "application/json"
+    assert warnings == []
+
+
+def test_constants_are_enumerations_wherever_a_schema_may_stand():
+    constant, enumeration = {"const": None}, {"enum": [None]}
+    for keyword in ("items", "additionalProperties"):
+        assert for_gemini({keyword: constant}) == {keyword: enumeration}
+    for keyword in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        assert for_gemini({keyword: [constant]}) == {keyword: [enumeration]}
+    for keyword in ("properties", "$defs"):
+        assert for_gemini({keyword: {"const": constant}}) == {keyword: {"const": enumeration}}
+    assert for_gemini({"additionalProperties": False}) == {"additionalProperties": False}
+    assert for_gemini({"enum": ["const"], "default": {"const": 1}}) == {
+        "enum": ["const"],
+        "default": {"const": 1},
+    }
+
+
+def test_a_vendors_own_options_join_what_is_asked_for():
+    request = asks(sampling={"max_tokens": 9}, tools=[tool("t")])
+    request.provider_options.update(
+        {
+            "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+            "generationConfig": {"mediaResolution": "MEDIA_RESOLUTION_LOW"},
+            "tools": [{"googleSearch": {}}],
+        }
+    )
+    wire = body(request)
+    assert wire["safetySettings"][0]["threshold"] == "BLOCK_NONE"
+    assert wire["generationConfig"] == {"maxOutputTokens": 9, "mediaResolution": "MEDIA_RESOLUTION_LOW"}
+    assert [next(iter(each)) for each in wire["tools"]] == ["functionDeclarations", "googleSearch"]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"contents": []}, "contents"),
+        ({"model": "x"}, "model"),
+        ({"systemInstruction": {}}, "systemInstruction"),
+        ({"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
+    ],
+)
+def test_options_may_not_change_what_is_said_or_what_the_reply_looks_like(options, field):
+    request = asks()
+    request.provider_options.update(options)
+    with pytest.raises(InvalidRequest) as refused:
+        written(request)
+    assert refused.value.violations[0].field == f"provider_options.{field}"
+
+
+def test_labels_stay_here():
+    request = asks(request_id="r-1")
+    request.metadata["session_id"] = "s-1"
+    assert "s-1" not in str(body(request))
+    assert "r-1" not in str(body(request))
+
+
+def test_the_speakers_name_has_no_place():
+    named = says("Hello", ROLE_USER)
+    named.name = "ann"
+    assert written(asks(named))[1] == ["messages[0].name"]

@@ -1,0 +1,98 @@
+"""However a reply is cut, its events are the same; whatever the bytes are, only failures are raised."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.failures import ModelFailure
+from clawdbot_model_gateway.core.fold import fold
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.chat_streams import cut
+from tests.support.fake_gemini import call, counts, piece, sse
+from tests.support.gemini_streams import read, reply_to, whole
+from tests.support.generating import check_grammar
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+SIGNATURES = st.sampled_from([None, "c2ln", "cHJvb2Y="])
+PARTS = st.one_of(
+    st.builds(lambda text: {"text": text}, TEXTS),
+    st.builds(lambda text: {"text": text, "thought": True}, TEXTS),
+    st.builds(lambda text: {"text": text, "thoughtSignature": "c2ln"}, TEXTS),
+    st.builds(
+        lambda number, signature: call("clock_now", {"n": number}, call_id=f"c{number}", signature=signature),
+        st.integers(0, 5),
+        SIGNATURES,
+    ),
+    st.just({"executableCode": {"code": "1"}}),
+)
+ENDS = st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY", "A_NEW_ONE", None])
+REPLIES = st.builds(
+    lambda parts, finish, newline, usage: sse(
+        piece({"text": "Well"}),
+        *(piece(each, usage=counts(output=None) if usage else None) for each in parts),
+        piece(finish=finish, usage=counts(thoughts=2) if usage else None),
+        newline=newline,
+    ),
+    st.lists(PARTS, max_size=8),
+    ENDS,
+    st.sampled_from(["\n", "\r", "\r\n"]),
+    st.booleans(),
+)
+
+
+@given(cut(REPLIES))
+def test_any_cut_of_any_reply_gives_the_same_events(pieces):
+    events, at_once = read(*pieces), read(b"".join(pieces))
+    check_grammar(events)
+    assert events == at_once
+
+
+@given(REPLIES)
+def test_events_that_are_merged_fold_to_the_same_reply(stream):
+    events = read(stream)
+    expected = fold(events)
+    assert fold(merged(events)) == expected
+
+
+@given(st.lists(PARTS, min_size=1, max_size=8), ENDS)
+def test_a_whole_reply_is_its_stream_folded(parts, finish):
+    streamed = reply_to(piece({"text": "Well"}), *map(piece, parts), piece(finish=finish, usage=counts()))
+    assert fold(whole(piece({"text": "Well"}, *parts, finish=finish, usage=counts()))) == fold(streamed)
+
+
+KEYS = [
+    *(
+        "candidates",
+        "content",
+        "parts",
+        "text",
+        "thought",
+        "thoughtSignature",
+        "functionCall",
+        "name",
+        "args",
+    ),
+    *("id", "index", "finishReason", "usageMetadata", "promptTokenCount", "promptTokensDetails", "modality"),
+    *("promptFeedback", "blockReason", "modelVersion", "error", "code", "status", "message", "details"),
+    *("@type", "violations", "retryDelay", "reason", "tokenCount"),
+]
+WORDS = ["", "x", "STOP", "AUDIO", "RESOURCE_EXHAUSTED", "type.googleapis.com/google.rpc.RetryInfo", "9e9s"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=15,
+)
+CANDIDATES = st.builds(
+    lambda parts: {"candidates": [{"content": {"parts": parts}}]}, st.lists(JSON, max_size=3)
+)
+
+
+@given(st.lists(JSON | CANDIDATES, max_size=5), st.binary(max_size=40))
+def test_whatever_a_server_sends_only_declared_failures_are_raised(chunks, noise):
+    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
+    with suppress(ModelFailure):
+        check_grammar(read(stream))
