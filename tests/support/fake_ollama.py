@@ -6,6 +6,7 @@ with Ollama's own client, so that it stays honest.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -109,6 +110,8 @@ class FakeOllama(FakeOpenAI):
         """What /api/version answers; None: 404; an Answer stands for itself."""
         self.key: str | None = None
         """What a proxy before it demands as a bearer token."""
+        self.loading: asyncio.Event | None = None
+        """What a chat waits for before its headers, as Ollama sends none before the model is loaded."""
         self.root = ""
 
     def requests(self, path: str) -> list[Any]:
@@ -153,6 +156,9 @@ class FakeOllama(FakeOpenAI):
         body = await self._note(request)
         if (refused := self._refused(request)) is not None:
             return refused
+        if self.loading is not None:
+            self.busy.set()
+            await self.loading.wait()
         if self.answers:
             return await self._give(request, self.answers.popleft())
         if body["model"] not in self.shown:

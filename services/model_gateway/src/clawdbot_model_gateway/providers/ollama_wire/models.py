@@ -14,7 +14,10 @@ from clawdbot_model_gateway.core.failures import ProtocolViolation
 BY_DEGREES: Final = ("gptoss", "gpt-oss")
 """Families whose models take "low", "medium" or "high"; Ollama refuses these words for all others."""
 
-_NUM_CTX: Final = re.compile(r"^num_ctx\s+(\d+)\s*$", re.MULTILINE)
+LONGEST: Final = 2**31
+"""Tokens. What is longer is no context."""
+
+_NUM_CTX: Final = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ def _context_length(shown: Mapping[str, Any], num_ctx: int | None) -> int:
     trained = 0
     if isinstance(info, dict):
         own = info.get(f"{info.get('general.architecture')}.context_length")
-        trained = own if isinstance(own, int) and own > 0 else 0
+        trained = own if isinstance(own, int) and 0 < own < LONGEST else 0
     parameters = shown.get("parameters")
     said = _NUM_CTX.search(parameters) if isinstance(parameters, str) else None
     wanted = num_ctx or (int(said[1]) if said else 0)
