@@ -5,9 +5,15 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+from clawdbot.common.v1.usage_pb2 import UsageProvenance
+from clawdbot_model_gateway.core.failures import ProtocolViolation, RateLimited
+from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
+from clawdbot_model_gateway.providers.gemini import PAGES
+from clawdbot_servicekit.faults import InvalidRequest
 
 from tests.contract.providers.provider_contract import BackendContract
 from tests.support.fake_gemini import (
+    EMBEDDER,
     KEY,
     MODEL,
     Answer,
@@ -15,14 +21,32 @@ from tests.support.fake_gemini import (
     counts,
     error,
     fake_gemini,
+    model,
     piece,
     retry,
     sse,
     status,
 )
-from tests.support.fake_openai import CUT
-from tests.support.generating import asks
+from tests.support.fake_openai import CUT, whole
+from tests.support.generating import asks, tool
 from tests.support.providing import make, started
+
+
+@pytest.fixture
+async def backend():
+    async with fake_gemini() as fake:
+        yield fake
+
+
+@pytest.fixture
+def unstarted(backend):
+    return make(provider="gemini", endpoint=backend.url, api_key=KEY)
+
+
+@pytest.fixture
+async def provider(unstarted):
+    async for each in started(unstarted):
+        yield each
 
 
 class TestGemini(BackendContract):
@@ -39,20 +63,6 @@ class TestGemini(BackendContract):
     }
 
     @pytest.fixture
-    async def backend(self):
-        async with fake_gemini() as fake:
-            yield fake
-
-    @pytest.fixture
-    def unstarted(self, backend):
-        return make(provider="gemini", endpoint=backend.url, api_key=KEY)
-
-    @pytest.fixture
-    async def provider(self, unstarted):
-        async for each in started(unstarted):
-            yield each
-
-    @pytest.fixture
     def model(self):
         return MODEL
 
@@ -63,3 +73,117 @@ class TestGemini(BackendContract):
             return asks()
 
         return behave
+
+
+# Models
+
+
+async def test_models_are_listed_from_every_page_with_those_that_chat_first(provider, backend):
+    found = await provider.list_models()
+    assert [(each.name, each.context_length) for each in found] == [(MODEL, 1_048_576), (EMBEDDER, 2048)]
+    assert [each.query.get("pageToken") for each in backend.asked] == [None, "p/2 ="]
+
+
+async def test_models_that_do_something_else_come_after_those_that_chat(provider, backend):
+    names = ["gemini-2.5-flash-image", "gemini-2.5-flash-preview-tts", "gemini-2.5-flash"]
+    backend.pages = [{"models": [model(each) for each in names]}]
+    assert [each.name for each in await provider.list_models()] == [names[2], names[0], names[1]]
+
+
+async def test_no_models_are_an_empty_list(provider, backend):
+    backend.will(whole({}))
+    assert await provider.list_models() == []
+
+
+@pytest.mark.parametrize("body", [[], {"models": 7}, {"models": [{}]}, {"data": []}, "text"])
+async def test_what_is_no_list_of_models_breaks_the_protocol(provider, backend, body):
+    backend.will(whole(body or [1]))
+    with pytest.raises(ProtocolViolation, match="no list of models"):
+        await provider.list_models()
+
+
+async def test_a_list_that_does_not_end_is_left(provider, backend):
+    backend.pages = [{"models": [], "nextPageToken": "again"}] * 2
+    with pytest.raises(ProtocolViolation, match="does not end"):
+        await provider.list_models()
+    assert len(backend.asked) == PAGES
+
+
+# Tokens
+
+
+async def test_tokens_are_counted_of_the_request_as_it_would_be_sent(provider, backend):
+    request = asks("Good evening to you", tools=[tool("clock.now")], sampling={"max_tokens": 9})
+    assert await provider.count_tokens(request, MODEL) == 4
+    counted = backend.last["generateContentRequest"]
+    await provider.generate(request, MODEL)
+    assert counted == {"model": f"models/{MODEL}", **backend.last}
+
+
+@pytest.mark.parametrize("body", [{}, [], {"totalTokens": "4"}, {"totalTokens": -1}])
+async def test_what_is_no_count_breaks_the_protocol(provider, backend, body):
+    backend.will(whole(body))
+    with pytest.raises(ProtocolViolation, match="no count"):
+        await provider.count_tokens(asks(), MODEL)
+
+
+# Embeddings
+
+
+async def test_texts_become_vectors_in_their_order(provider, backend):
+    found = await provider.embed(["a", "bcd"], EMBEDDER, None)
+    assert [each[0] for each in found.vectors] == [1.0, 3.0]
+    assert found.model == EMBEDDER
+    assert found.usage.provenance == UsageProvenance.USAGE_PROVENANCE_ESTIMATED
+    assert found.usage.input_tokens > 0
+    assert backend.last["requests"][1] == {
+        "model": f"models/{EMBEDDER}",
+        "content": {"parts": [{"text": "bcd"}]},
+    }
+
+
+async def test_more_texts_than_one_call_takes_are_sent_in_several(provider, backend):
+    backend.embedding = {"usageMetadata": {"promptTokenCount": 10}}
+    found = await provider.embed(["x" * (n + 1) for n in range(250)], EMBEDDER, 2)
+    assert [each[0] for each in found.vectors] == [float(n + 1) for n in range(250)]
+    assert [len(each.body["requests"]) for each in backend.asked] == [100, 100, 50]
+    assert (found.usage.input_tokens, found.usage.provenance) == (
+        30,
+        UsageProvenance.USAGE_PROVENANCE_REPORTED,
+    )
+
+
+async def test_dimensions_that_the_model_refuses_are_the_callers_mistake(provider):
+    assert len((await provider.embed(["a"], EMBEDDER, 8)).vectors[0]) == 8
+    with pytest.raises(InvalidRequest) as refused:
+        await provider.embed(["a"], EMBEDDER, 4000)
+    assert refused.value.violations[0].field == "dimensions"
+
+
+async def test_dimensions_that_the_model_passes_over_are_told(provider, backend):
+    backend.will(whole({"embeddings": [{"values": [0.1, 0.2]}]}))
+    with pytest.raises(InvalidRequest, match="always gives 2"):
+        await provider.embed(["a"], EMBEDDER, 8)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [[], [{"values": []}], [{"values": [1]}], [{"values": [1]}, {"values": [1, 2]}], [{"values": ["x"]}], 7],
+)
+async def test_what_is_not_one_vector_for_each_text_breaks_the_protocol(provider, backend, found):
+    backend.will(whole({"embeddings": found}))
+    with pytest.raises(ProtocolViolation):
+        await provider.embed(["a", "b"], EMBEDDER, None)
+
+
+async def test_a_failure_is_one_here_as_well(provider, backend):
+    backend.will(error(429, "slow down", None, retry("7s")), error(429, "slow down", None, retry("7s")))
+    with pytest.raises(RateLimited):
+        await provider.embed(["a"], EMBEDDER, None)
+    with pytest.raises(RateLimited):
+        await provider.count_tokens(asks(), MODEL)
+
+
+def test_it_is_an_embedder_and_counts_tokens(unstarted):
+    assert isinstance(unstarted, Embedder)
+    assert isinstance(unstarted, TokenCounter)

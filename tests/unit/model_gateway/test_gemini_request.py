@@ -123,7 +123,6 @@ def test_what_cannot_be_honoured_is_left_out_and_told():
         ("models/gemini-2.5-flash", REASONING_EFFORT_LOW, {"thinkingBudget": 1024}, False),
         ("gemini-2.5-flash", REASONING_EFFORT_MEDIUM, {"thinkingBudget": 8192}, False),
         ("gemini-2.5-pro", REASONING_EFFORT_HIGH, {"thinkingBudget": 24576}, False),
-        ("gemini-2.5-flash", REASONING_EFFORT_NONE, {"thinkingBudget": 0}, False),
         ("gemini-2.5-pro", REASONING_EFFORT_NONE, {"thinkingBudget": 128}, True),
     ],
 )
@@ -133,8 +132,19 @@ def test_an_effort_is_told_in_the_way_of_the_model(model, effort, thought, told)
     assert warnings == (["sampling.reasoning_effort"] if told else [])
 
 
+def test_a_model_that_does_not_think_now_is_asked_for_no_thought():
+    nothing = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE})
+    assert config(nothing, "gemini-2.5-flash") == {"thinkingConfig": {"thinkingBudget": 0}}
+    # It thinks only when told to.
+    assert config(asks(), "gemini-2.5-flash-lite") == {}
+    little = asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW})
+    assert config(little, "gemini-2.5-flash-lite") == {
+        "thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": True}
+    }
+
+
 @pytest.mark.parametrize("model", [PLAIN, "gemini-2.5-flash-image", "gemma-4-27b", "tunedModels/mine"])
-def test_a_model_that_does_not_think_is_asked_for_no_thought(model):
+def test_a_model_that_never_thinks_is_asked_for_no_thought(model):
     wire, warnings = written(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}), model)
     assert "generationConfig" not in wire
     assert warnings == ["sampling.reasoning_effort"]
@@ -236,7 +246,11 @@ def test_json_can_be_asked_for():
     wire, warnings = formatted(PLAIN)
     assert wire["generationConfig"] == {
         "responseMimeType": "application/json",
-        "responseJsonSchema": {"type": "object", "properties": {"const": {"enum": ["a"]}}},
+        "responseJsonSchema": {
+            "title": "answer",
+            "type": "object",
+            "properties": {"const": {"enum": ["a"]}},
+        },
     }
     assert warnings == []
 

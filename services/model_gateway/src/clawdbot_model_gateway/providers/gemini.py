@@ -106,8 +106,8 @@ class GeminiProvider:
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise ProtocolViolation("what it answers to GET models is no list of models") from None
             if not token:
-                break
-        return [each for each, _ in sorted(found, key=lambda each: not each[1])]
+                return [each for each, _ in sorted(found, key=lambda each: not each[1])]
+        raise ProtocolViolation("its list of models does not end")
 
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
         """As the port says."""

@@ -56,6 +56,8 @@ class Traits:
     """How to tell it how long to think."""
     least: str | int
     """The least it can think: a level or a budget."""
+    unasked: bool
+    """Whether it thinks without being told to; where it does not, thoughts may not be asked for either."""
     modern: bool
     """Gemini 3 or later: takes JSON formats beside tools, media in a tool's result, and wants the proof of
     each call back."""
@@ -85,7 +87,8 @@ def traits_of(model: str, thinking: Thinking | None = None) -> Traits:
         silent = generation < 2.5 or _SILENT.search(model) is not None
         thinking = "none" if silent else "level" if generation >= 3 else "budget"
     least: str | int = ("LOW" if pro else "MINIMAL") if thinking == "level" else LEAST_OF_PRO if pro else 0
-    return Traits(thinking, least, modern=generation >= 3)
+    unasked = not (thinking == "budget" and "lite" in model)
+    return Traits(thinking, least, unasked=unasked, modern=generation >= 3)
 
 
 def resource(model: str) -> str:

@@ -133,8 +133,9 @@ class RequestWriter:
         if traits.thinking == "none":
             return {}
         refused = "sampling.reasoning_effort" in self._habits.unsupported
-        shown = {"includeThoughts": True} if self._habits.show_thoughts else {}
-        return {**shown, **traits.thought(0 if refused else request.sampling.reasoning_effort)[0]}
+        thought = traits.thought(0 if refused else request.sampling.reasoning_effort)[0]
+        thinks = thought.get("thinkingBudget") != 0 if thought else traits.unasked
+        return {**thought, "includeThoughts": True} if thinks and self._habits.show_thoughts else thought
 
     def _tool(self, tool: ToolSpec, names: ToolNames) -> orjson.Fragment:
         wire = names.wire(tool.name)
@@ -189,7 +190,8 @@ def _choice(choice: ToolChoice, names: ToolNames) -> Wire:
 
 
 def _schema(wanted: ResponseFormat) -> Wire:
-    schema = for_gemini(to_plain(wanted.json_schema.schema))
+    named = {"title": wanted.json_schema.name} if wanted.json_schema.name else {}
+    schema = {**named, **for_gemini(to_plain(wanted.json_schema.schema))}
     return {"responseMimeType": "application/json", "responseJsonSchema": schema}
 
 
