@@ -7,14 +7,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import orjson
-from clawdbot.common.v1.usage_pb2 import (
-    USAGE_PROVENANCE_ESTIMATED,
-    USAGE_PROVENANCE_REPORTED,
-    Usage,
-)
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot_servicekit.faults import InvalidRequest
 
-from clawdbot_model_gateway.core.estimate import tokens_of
 from clawdbot_model_gateway.core.failures import ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedded
 from clawdbot_model_gateway.providers.gemini_wire.models import resource
@@ -83,12 +78,9 @@ class Embeddings:
         self._tokens = self._tokens + told if told and self._tokens is not None else None
 
     def whole(self) -> Embedded:
-        """All of it."""
-        if self._tokens is None:
-            tokens, provenance = sum(map(tokens_of, self._texts)), USAGE_PROVENANCE_ESTIMATED
-        else:
-            tokens, provenance = self._tokens, USAGE_PROVENANCE_REPORTED
-        return Embedded(self._vectors, self._model, Usage(input_tokens=tokens, provenance=provenance))
+        """All of it; the gateway estimates what the vendor does not count."""
+        told = Usage(input_tokens=self._tokens or 0, provenance=USAGE_PROVENANCE_REPORTED)
+        return Embedded(self._vectors, self._model, Usage() if self._tokens is None else told)
 
 
 def total_tokens(body: bytes) -> int:
