@@ -27,7 +27,9 @@ def test_every_configuration_on_the_page_is_one(block, tmp_path):
     (tmp_path / "key").write_text("sk-0123456789")
     path = tmp_path / "clawdbot.yaml"
     path.write_text(block.replace("/run/secrets/openai", "key"))
-    keys = dict.fromkeys(("OPENAI_API_KEY", "GEMINI_API_KEY", "AZURE_KEY", "MODEL_SERVER_KEY"), "k" * 20)
+    keys = dict.fromkeys(
+        ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AZURE_KEY", "MODEL_SERVER_KEY"), "k" * 20
+    )
     settings = load(GatewaySettings, path, keys)
     lineup = lineup_of(settings)
     for name, backend in lineup.backends.items():
@@ -63,7 +65,8 @@ def test_each_failure_is_on_the_page_with_its_status(kind):
 
 def test_each_finish_reason_that_can_come_is_on_the_page():
     can_come = {
-        "STOP", "LENGTH", "TOOL_CALLS", "CONTENT_FILTER", "REFUSAL", "MODEL_ERROR", "TRUNCATED", "UNKNOWN"
+        "STOP", "LENGTH", "CONTEXT_FULL", "TOOL_CALLS", "CONTENT_FILTER", "REFUSAL", "PAUSED", "MODEL_ERROR",
+        "TRUNCATED", "UNKNOWN",
     }  # fmt: skip
     assert can_come == set(re.findall(r"^\| ([A-Z_]+) \| [^|]+ \|$", PAGE, re.MULTILINE))
     assert can_come <= {

@@ -35,6 +35,12 @@ def answered(status, body, **headers):
     )
 
 
+def anthropic(kind, message, error_code=None):
+    details = {"details": {"error_code": error_code}} if error_code else {}
+    error = {"type": kind, "message": message, **details}
+    return {"type": "error", "error": error, "request_id": "req_1"}
+
+
 def openai(message, code=None, kind="invalid_request_error"):
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
@@ -84,6 +90,30 @@ def openai(message, code=None, kind="invalid_request_error"):
         # DeepSeek and OpenRouter
         (402, openai("Insufficient Balance", "invalid_request_error"), QuotaExhausted),
         (529, openai("overloaded"), BackendOverloaded),
+        # Anthropic
+        (401, anthropic("authentication_error", "invalid x-api-key"), BackendAuth),
+        (402, anthropic("billing_error", "Your payment failed"), QuotaExhausted),
+        (
+            400,
+            anthropic("invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
+            QuotaExhausted,
+        ),
+        (429, anthropic("rate_limit_error", "Too many tokens"), RateLimited),
+        (429, anthropic("rate_limit_error", "No more", "contract_spend_limit_reached"), QuotaExhausted),
+        (404, anthropic("not_found_error", "model: claude-x"), ModelMissing),
+        (404, anthropic("not_found_error", "Not Found"), ProtocolViolation),
+        (400, anthropic("invalid_request_error", "prompt is too long: 9 tokens > 8 maximum"), ContextTooLong),
+        (
+            400,
+            anthropic(
+                "invalid_request_error", "input length and `max_tokens` exceed context limit: 190 + 20 > 200"
+            ),
+            ContextTooLong,
+        ),
+        (413, anthropic("request_too_large", "Request exceeds the maximum size"), RequestRefused),
+        (500, anthropic("api_error", "Internal server error"), BackendFailed),
+        (504, anthropic("timeout_error", "Request timed out"), BackendTimeout),
+        (529, anthropic("overloaded_error", "Overloaded"), BackendOverloaded),
         # A key that a vendor calls a bad request: Gemini, xAI
         (
             400,

@@ -1,8 +1,7 @@
 """What a vendor's error means. Vendors use one status for many things, so codes and sentences come first.
 
-Sources: OpenAI's error codes guide, vLLM's and llama.cpp's servers, DeepSeek's, Moonshot's and OpenRouter's
-    error
-pages, Azure OpenAI's reference.
+Sources: OpenAI's error codes guide, vLLM's and llama.cpp's servers, DeepSeek's, Moonshot's, OpenRouter's
+    and Anthropic's error pages, Azure OpenAI's reference.
 """
 
 from __future__ import annotations
@@ -43,6 +42,10 @@ CODES: Final[Mapping[str, Kind]] = {
     "billing_not_active": QuotaExhausted,
     "insufficient_balance": QuotaExhausted,
     "exceeded_current_quota_error": QuotaExhausted,
+    "billing_error": QuotaExhausted,
+    "contract_spend_limit_reached": QuotaExhausted,
+    "enforced_spend_limit_reached": QuotaExhausted,
+    "linked_organization_spend_limit_reached": QuotaExhausted,
     "rate_limit_exceeded": RateLimited,
     "rate_limit_error": RateLimited,
     "rate_limit_reached_error": RateLimited,
@@ -61,9 +64,7 @@ CODES: Final[Mapping[str, Kind]] = {
 
 PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
     (
-        re.compile(
-            r"maximum context length|maximum model length|context (length|window|size)|prompt is too long"
-        ),
+        re.compile(r"maximum (context|model) length|context (length|window|size|limit)|prompt is too long"),
         ContextTooLong,
     ),
     (
@@ -72,7 +73,9 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
         ),
         BackendAuth,
     ),
+    (re.compile(r"credit balance is too low"), QuotaExhausted),
     (re.compile(r"server busy|maximum pending requests"), BackendOverloaded),
+    (re.compile(r"^model: "), ModelMissing),
     (re.compile(r"\bmodel\b.{0,200}(does not exist|not found|not exist|is not available)"), ModelMissing),
 )
 """What else tells a refusal's meaning, where a vendor has no code for it."""
@@ -173,7 +176,9 @@ def _said(payload: Any) -> tuple[str, str]:
     error = payload.get("error", payload)
     if not isinstance(error, Mapping):
         return "", str(error)
-    codes = [str(error[key]) for key in ("code", "type") if error.get(key)]
+    details = error.get("details")
+    finer = details.get("error_code") if isinstance(details, Mapping) else None  # Anthropic's
+    codes = [str(each) for each in (finer, error.get("code"), error.get("type")) if each]
     known = next((each for each in codes if each.lower() in CODES), None)
     text = error.get("message") or error.get("detail") or error.get("msg") or ""
     return known or next(iter(codes), ""), text if isinstance(text, str) else orjson.dumps(text).decode()

@@ -1,0 +1,1 @@
+"""Anthropic's Messages API: JSON in, named server-sent events out."""

@@ -1,0 +1,64 @@
+"""The provider for the Messages API, against a fake of Anthropic."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from tests.contract.providers.provider_contract import BackendContract
+from tests.support.fake_anthropic import (
+    KEY,
+    MODEL,
+    begin,
+    calls,
+    end,
+    error,
+    failed,
+    fake_anthropic,
+    says,
+    sse,
+)
+from tests.support.fake_openai import CUT, Answer
+from tests.support.generating import asks
+from tests.support.providing import make, started
+
+BEHAVIOUR = {
+    "tool": Answer([sse(begin(), *calls("tables_reserve", '{"people"', ": 4}"), *end("tool_use"))]),
+    "cut": Answer([sse(begin(), *says("Good")), CUT]),
+    "cut_at_once": Answer([sse(begin()), CUT]),
+    "rate_limited": error(429, "rate_limit_error", "slow down", **{"Retry-After": "7"}),
+    "overloaded_in_the_middle": Answer(
+        [sse(begin(), *says("Good"), failed("overloaded_error", "Overloaded"))]
+    ),
+}
+
+
+class TestAnthropic(BackendContract):
+    kind: ClassVar = "anthropic"
+
+    @pytest.fixture
+    async def backend(self):
+        async with fake_anthropic() as fake:
+            yield fake
+
+    @pytest.fixture
+    def unstarted(self, backend):
+        return make(provider=self.kind, endpoint=backend.url, api_key=KEY)
+
+    @pytest.fixture
+    async def provider(self, unstarted):
+        async for each in started(unstarted):
+            yield each
+
+    @pytest.fixture
+    def model(self):
+        return MODEL
+
+    @pytest.fixture
+    def behave(self, backend):
+        def behave(word):
+            backend.will(BEHAVIOUR[word])
+            return asks()
+
+        return behave

@@ -1,0 +1,259 @@
+"""Messages, tools and media as they go to Anthropic."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    ToolCall,
+    ToolResult,
+)
+from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
+from clawdbot_model_gateway.providers.anthropic_wire.request import USUAL_MAX_TOKENS
+from clawdbot_servicekit.faults import InvalidRequest
+
+from tests.support.anthropic_requests import body, written
+from tests.support.generating import asks, says, tool
+
+
+def conversation(*messages):
+    return body(asks(*messages))["messages"]
+
+
+def blocks(*parts, role=ROLE_USER):
+    (turn,) = conversation(Message(role=role, parts=parts))
+    return turn["content"]
+
+
+def unwritten(*parts, role=ROLE_USER):
+    request = asks("x", Message(role=role, parts=parts))
+    found = written(request)[1]
+    request.strict = True
+    with pytest.raises(InvalidRequest):
+        written(request)
+    return found
+
+
+# Messages
+
+
+def test_a_question_is_a_turn_and_the_reply_is_streamed():
+    assert body(asks("Hi")) == {
+        "model": "claude",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
+        "max_tokens": USUAL_MAX_TOKENS,
+        "stream": True,
+    }
+
+
+def test_instructions_are_the_system_prompt_wherever_they_stand():
+    wire = body(asks(says("Be brief.", ROLE_SYSTEM), "Hi", says("Be kind.", ROLE_SYSTEM)))
+    assert [each["text"] for each in wire["system"]] == ["Be brief.", "Be kind."]
+    assert len(wire["messages"]) == 1
+
+
+def test_neighbours_of_one_role_are_one_turn():
+    assert [each["role"] for each in conversation("a", "b", says("c", ROLE_ASSISTANT), "d")] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+
+
+def test_a_model_that_said_nothing_takes_no_turn():
+    assert len(conversation("a", says("", ROLE_ASSISTANT), "b")) == 1
+
+
+def test_names_of_speakers_have_no_place():
+    assert written(asks(Message(role=ROLE_USER, name="Ann", parts=[Part(text="Hi")])))[1] == [
+        "messages[0].name"
+    ]
+
+
+# Thoughts
+
+
+def test_thoughts_go_back_as_they_came():
+    thoughts = [
+        Part(reasoning=Reasoning(text="hm", signature=b"c2ln")),
+        Part(reasoning=Reasoning(signature=b"b25seQ==")),
+        Part(reasoning=Reasoning(signature=b"cmVk", redacted=True)),
+    ]
+    assert blocks(*thoughts, role=ROLE_ASSISTANT) == [
+        {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+        {"type": "thinking", "thinking": "", "signature": "b25seQ=="},
+        {"type": "redacted_thinking", "data": "cmVk"},
+    ]
+
+
+@pytest.mark.parametrize("signature", [b"", b"\xff\x00", b"not base64!"])
+def test_thoughts_that_nobody_signed_stay_here(signature):
+    thought = Part(reasoning=Reasoning(text="hm", signature=signature))
+    assert [each["type"] for each in blocks(thought, Part(text="Hi"), role=ROLE_ASSISTANT)] == ["text"]
+
+
+# Tools
+
+
+def test_a_tool_is_offered_under_a_name_that_is_allowed():
+    wire = body(asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer", "minimum": 1})]))
+    assert wire["tools"] == [
+        {
+            "name": "tables_reserve",
+            "description": "Books.",
+            "input_schema": {
+                "type": "object",
+                "properties": {"people": {"type": "integer", "minimum": 1}},
+            },
+        }
+    ]
+
+
+def test_a_tool_without_a_schema_takes_no_arguments():
+    bare = tool("clock.now")
+    bare.ClearField("input_schema")
+    assert body(asks(tools=[bare]))["tools"] == [
+        {"name": "clock_now", "input_schema": {"type": "object", "properties": {}}}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "wire"),
+    [
+        (ToolChoice(), None),
+        (ToolChoice(mode=ToolChoice.MODE_AUTO), {"type": "auto"}),
+        (ToolChoice(mode=ToolChoice.MODE_NONE), {"type": "none"}),
+        (ToolChoice(mode=ToolChoice.MODE_NONE, disable_parallel=True), {"type": "none"}),
+        (ToolChoice(mode=ToolChoice.MODE_REQUIRED), {"type": "any"}),
+        (ToolChoice(mode=ToolChoice.MODE_NAMED, name="clock.now"), {"type": "tool", "name": "clock_now"}),
+        (ToolChoice(disable_parallel=True), {"type": "auto", "disable_parallel_tool_use": True}),
+        (
+            ToolChoice(mode=ToolChoice.MODE_REQUIRED, disable_parallel=True),
+            {"type": "any", "disable_parallel_tool_use": True},
+        ),
+    ],
+)
+def test_a_choice_of_tools_has_its_word(choice, wire):
+    assert body(asks(tools=[tool("clock.now")], tool_choice=choice)).get("tool_choice") == wire
+
+
+def call(call_id, name="tables.reserve", **arguments):
+    made = ToolCall(id=call_id, name=name)
+    made.arguments.update(arguments)
+    return Part(tool_call=made)
+
+
+def result(call_id, *content, **more):
+    return Part(tool_result=ToolResult(call_id=call_id, content=content, **more))
+
+
+def test_calls_and_their_results_go_back_in_one_turn_each():
+    turns = conversation(
+        "A table",
+        Message(role=ROLE_ASSISTANT, parts=[Part(text="So."), call("t1", people=4), call("t2", people=2)]),
+        Message(role=ROLE_TOOL, parts=[result("t1", Part(text="Booked"))]),
+        Message(role=ROLE_TOOL, parts=[result("t2", Part(text="Full"), is_error=True)]),
+    )
+    assert turns[1]["content"][1:] == [
+        {"type": "tool_use", "id": "t1", "name": "tables_reserve", "input": {"people": 4}},
+        {"type": "tool_use", "id": "t2", "name": "tables_reserve", "input": {"people": 2}},
+    ]
+    assert turns[2] == {
+        "role": "user",
+        "content": [
+            {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "Booked"}]},
+            {
+                "type": "tool_result",
+                "tool_use_id": "t2",
+                "content": [{"type": "text", "text": "Full"}],
+                "is_error": True,
+            },
+        ],
+    }
+
+
+def test_results_come_before_what_else_a_user_says():
+    parts = [Part(text="And?"), result("t1", Part(text="Booked"))]
+    assert [each["type"] for each in blocks(*parts)] == ["tool_result", "text"]
+
+
+def test_a_result_may_be_a_picture_or_data_or_nothing():
+    picture = result("t1", Part(image=Media(data=b"png", media_type="image/png")))
+    assert blocks(picture, role=ROLE_TOOL)[0]["content"][0]["type"] == "image"
+    data = result("t1")
+    data.tool_result.structured.update({"ok": True})
+    assert blocks(data, role=ROLE_TOOL)[0]["content"] == [{"type": "text", "text": '{"ok":true}'}]
+    assert blocks(result("t1"), role=ROLE_TOOL) == [{"type": "tool_result", "tool_use_id": "t1"}]
+
+
+def test_ids_of_other_vendors_are_made_to_fit_alike_in_call_and_result():
+    asked, answered = conversation(
+        Message(role=ROLE_ASSISTANT, parts=[call("functions.reserve:0")]),
+        Message(role=ROLE_TOOL, parts=[result("functions.reserve:0", Part(text="Booked"))]),
+    )
+    assert asked["content"][0]["id"] == answered["content"][0]["tool_use_id"] == "functions_reserve_0"
+
+
+# Media
+
+
+def test_pictures_are_data_or_addresses():
+    parts = [
+        Part(image=Media(data=b"png", media_type="image/png")),
+        Part(image=Media(uri="data:image/gif;base64,R0lG")),
+        Part(image=Media(uri="https://a.example/b.jpg")),
+    ]
+    assert [each["source"] for each in blocks(*parts)] == [
+        {"type": "base64", "media_type": "image/png", "data": "cG5n"},
+        {"type": "base64", "media_type": "image/gif", "data": "R0lG"},
+        {"type": "url", "url": "https://a.example/b.jpg"},
+    ]
+
+
+def test_documents_are_pdf_or_text_or_addresses():
+    parts = [
+        Part(document=Document(data=b"%PDF", media_type="application/pdf", title="Menu")),
+        Part(document=Document(data="你好".encode(), media_type="text/markdown")),
+        Part(document=Document(uri="https://a.example/b.pdf")),
+    ]
+    assert blocks(*parts) == [
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERg=="},
+            "title": "Menu",
+        },
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "你好"}},
+        {"type": "document", "source": {"type": "url", "url": "https://a.example/b.pdf"}},
+    ]
+
+
+def test_what_the_api_does_not_take_is_told():
+    parts = [
+        Part(audio=Media(data=b"x", media_type="audio/wav")),
+        Part(image=Media(data=b"x", media_type="image/tiff")),
+        Part(image=Media(uri="gs://a/b.png")),
+        Part(document=Document(data=b"x", media_type="application/msword")),
+        Part(document=Document(data=b"\xff", media_type="text/plain")),
+        result("t1", Part(audio=Media(data=b"x", media_type="audio/wav"))),
+    ]
+    assert unwritten(*parts) == [
+        "messages[1].parts[0].audio",
+        "messages[1].parts[1].image",
+        "messages[1].parts[2].image",
+        "messages[1].parts[3].document",
+        "messages[1].parts[4].document",
+        "messages[1].parts[5].tool_result.content[0]",
+    ]
+
+
+def test_only_a_user_shows_things():
+    picture = Part(image=Media(data=b"png", media_type="image/png"))
+    assert unwritten(picture, role=ROLE_ASSISTANT) == ["messages[1].parts[0].image"]
