@@ -100,6 +100,15 @@ def test_an_answer_that_was_filtered_keeps_what_was_said():
     assert (text_of(events), finish_of(events)) == ("Take the", "content_filter")
 
 
+def test_a_candidate_without_an_index_is_the_first_and_others_are_passed_over():
+    first, other = piece({"text": "Yes."}, finish="STOP"), piece({"text": "No."}, finish="SAFETY")
+    del first["candidates"][0]["index"]
+    other["candidates"][0]["index"] = 1
+    first["candidates"].insert(0, other["candidates"][0])
+    events = reply_to(first)
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
 # Tools
 
 
