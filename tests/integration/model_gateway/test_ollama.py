@@ -102,6 +102,13 @@ async def test_models_are_listed_with_their_context_and_those_that_chat_first(ba
     ]
 
 
+async def test_a_name_without_a_tag_is_listed_as_the_configuration_writes_it(backend):
+    async with provider_of(backend, name="fake") as provider:
+        assert [(each.name, each.context_length) for each in await provider.list_models()] == [
+            ("fake", 40_960)
+        ]
+
+
 async def test_a_model_is_looked_at_once_until_it_changes(backend, provider):
     await provider.list_models()
     await provider.list_models()

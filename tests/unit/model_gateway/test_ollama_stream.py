@@ -12,6 +12,7 @@ from clawdbot_model_gateway.core.failures import (
     ContextTooLong,
     ModelFailure,
     ProtocolViolation,
+    RateLimited,
 )
 from clawdbot_model_gateway.core.fold import fold
 
@@ -194,6 +195,12 @@ def test_an_error_in_the_stream_comes_after_what_was_said(sentence, kind):
         stream.feed(ndjson(line({"content": "Good"}), {"error": sentence}), found)
     assert text_of(found) == "Good"
     assert sentence.split()[0] in failed.value.detail
+
+
+def test_the_error_of_a_model_that_runs_elsewhere_keeps_its_status():
+    limited = {"StatusCode": 429, "Status": "429 Too Many Requests", "error": "weekly limit reached"}
+    with pytest.raises(RateLimited, match="weekly limit"):
+        read(ndjson(line({"content": "Good"}), limited))
 
 
 @pytest.mark.parametrize(

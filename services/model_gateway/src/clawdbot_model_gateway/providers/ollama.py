@@ -86,6 +86,7 @@ class OllamaProvider:
         )
         self._writer = RequestWriter(settings.provider, _usual(settings, options))
         self._num_ctx = options.num_ctx
+        self._name = settings.name or ""
         self._known: dict[str, tuple[str, ModelFacts]] = {}
         """Name → digest and facts."""
 
@@ -111,7 +112,9 @@ class OllamaProvider:
         """As the port says. Models that cannot chat come last, as the first one may become the default."""
         listed = read_tags(await self._pool.get(TAGS))
         await self._look_at(listed)
-        facts = {each.name: self._known.get(each.name, ("", ModelFacts()))[1] for each in listed}
+        facts = {
+            self._as_written(each.name): self._known.get(each.name, ("", ModelFacts()))[1] for each in listed
+        }
         found = [VendorModel(name, each.context_length) for name, each in facts.items()]
         return sorted(found, key=lambda each: not facts[each.name].chats)
 
@@ -193,6 +196,10 @@ class OllamaProvider:
             known = "", read_show(await self._pool.read(response), self._num_ctx)
             self._known[model] = known
         return known[1]
+
+    def _as_written(self, name: str) -> str:
+        """The name as the configuration has it: Ollama adds a tag to one that has none."""
+        return self._name if name == f"{self._name}:latest" else name
 
     async def _look_at(self, listed: Sequence[Listed]) -> None:
         """Learns what the models can do that are new or have changed, for a moment only."""

@@ -84,7 +84,7 @@ class OllamaStream:
             if not isinstance(chunk, dict):
                 raise ProtocolViolation("it sent something that is no JSON object")
             if chunk.get("error"):
-                raise self._errors.in_band(chunk)
+                raise self._errors.in_band(_error(chunk))
             self._chunk(chunk, found)
 
     def _chunk(self, chunk: dict[str, Any], found: list[Event]) -> None:
@@ -124,6 +124,12 @@ class OllamaStream:
         if usage is not None:
             found.append(events.used(usage))
         found.append(events.finished(reason, word))
+
+
+def _error(chunk: dict[str, Any]) -> dict[str, Any]:
+    """An error in the form that tells its status, where it has one: that of a model which runs elsewhere."""
+    status = chunk.get("StatusCode")
+    return {"error": {"code": status, "message": chunk["error"]}} if isinstance(status, int) else chunk
 
 
 def _whole(line: bytes) -> bool:
