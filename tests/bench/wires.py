@@ -69,5 +69,70 @@ def _chat() -> Wire:
     )
 
 
-WIRES: Mapping[str, Wire] = {"openai_compatible": _chat()}
+def _messages() -> Wire:
+    opened = {"id": "m-1", "type": "message", "role": "assistant", "model": "mock", "content": []}
+    usage = {"input_tokens": 20, "output_tokens": 1}
+    delta = {
+        "type": "content_block_delta",
+        "index": 0,
+        "delta": {"type": "text_delta", "text": PIECE},
+    }
+    return Wire(
+        base="",
+        path="/v1/messages",
+        events=[
+            {"type": "message_start", "message": {**opened, "stop_reason": None, "usage": usage}},
+            {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+            *[delta] * WORDS,
+            {"type": "content_block_stop", "index": 0},
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+                "usage": {"output_tokens": WORDS},
+            },
+            {"type": "message_stop"},
+        ],
+        text=lambda event: event.get("delta", {}).get("text", ""),
+        named=True,
+    )
+
+
+def _gemini() -> Wire:
+    def event(parts: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, Any]:
+        candidate = {"content": {"role": "model", "parts": parts}, "index": 0, **more}
+        return {"candidates": [candidate], "modelVersion": "mock", "responseId": "r-1"}
+
+    usage = {"promptTokenCount": 20, "candidatesTokenCount": WORDS, "totalTokenCount": 20 + WORDS}
+    return Wire(
+        base="",
+        path="/v1beta/models/mock:streamGenerateContent",
+        events=[
+            *[event([{"text": PIECE}])] * WORDS,
+            {**event([{"text": ""}], finishReason="STOP"), "usageMetadata": usage},
+        ],
+        text=lambda event: event["candidates"][0]["content"]["parts"][0]["text"],
+    )
+
+
+def _ollama() -> Wire:
+    def line(text: str, **more: Any) -> dict[str, Any]:
+        said = {"role": "assistant", "content": text}
+        return {"model": "mock", "created_at": "2026-01-01T00:00:00Z", "message": said, "done": False, **more}
+
+    last = line("", done=True, done_reason="stop", prompt_eval_count=20, eval_count=WORDS)
+    return Wire(
+        base="",
+        path="/api/chat",
+        events=[*[line(PIECE)] * WORDS, last],
+        text=lambda event: event["message"]["content"],
+        lines=True,
+    )
+
+
+WIRES: Mapping[str, Wire] = {
+    "openai_compatible": _chat(),
+    "anthropic": _messages(),
+    "gemini": _gemini(),
+    "ollama": _ollama(),
+}
 """Provider → its wire."""
