@@ -166,6 +166,12 @@ async def test_a_server_that_tells_nothing_of_its_models_is_asked_all_the_same(p
     assert backend.last["thinking"] == {"type": "disabled"}
 
 
+@pytest.mark.parametrize("name", ["../files", "a/b", "x" * 200, "a?b", ""])
+async def test_a_name_that_is_none_leads_to_no_other_path(provider, backend, name):
+    await run(provider, asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH}), "stream", name)
+    assert [each.path for each in backend.asked] == ["/v1/messages"]
+
+
 # Tokens
 
 

@@ -5,6 +5,7 @@ It always streams: only so can silence be told from a long answer, and the vendo
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -37,6 +38,8 @@ WITHOUT_SAMPLING: Final = "2026-10-21"
 NO_LONGER: Final = frozenset({"sampling.temperature", "sampling.top_p", "sampling.top_k"})
 PAGE: Final = "1000"
 """Models a page; the most that the API allows."""
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+"""Names of models that can stand in a path; a caller may ask for any."""
 PAGES: Final = 10
 """A list that is longer has no end."""
 
@@ -179,7 +182,7 @@ class AnthropicProvider:
     async def _facts(self, request: GenerateRequest, model: str) -> ModelFacts:
         """What the model can do: from the list, or asked for where the request depends on it."""
         known = self._known.get(model)
-        if known is not None or not asks_of_the_model(request):
+        if known is not None or not asks_of_the_model(request) or not NAME.fullmatch(model):
             return known or ModelFacts()
         try:
             known = read_model(await self._pool.get(f"{MODELS}/{model}"))
