@@ -163,7 +163,8 @@ async def test_a_blocked_prompt_is_a_reply_without_words(served, backend, way):
 
 
 @pytest.mark.parametrize("place", ["before the answer", "in the middle"])
-async def test_a_cancel_reaches_the_backend(served, backend, place):
+async def test_a_cancel_reaches_the_backend(served, backend, monkeypatch, place):
+    monkeypatch.setattr("clawdbot_model_gateway.providers.http.pool.FAREWELL", 60)  # none for what is left
     backend.will(HOLD if place == "before the answer" else Answer([sse(piece({"text": "Good"})), HANG]))
     running = served.client.stream(asks())
     reading = asyncio.create_task(_drain(running))

@@ -238,6 +238,12 @@ def test_usage_may_come_early_late_or_not_at_all():
     assert "usage" not in kinds(reply_to(piece({"text": "Yes."}, finish="STOP")))
 
 
+def test_a_count_that_is_not_repeated_stands():
+    first, last = counts(9, None), {"candidatesTokenCount": 3}
+    usage = fold(reply_to(piece({"text": "Y"}, usage=first), piece(finish="STOP", usage=last))).usage
+    assert (usage.input_tokens, usage.output_tokens) == (9, 3)
+
+
 def test_a_count_of_a_reply_that_broke_off_is_partial():
     usage = fold(reply_to(piece({"text": "Ye"}, usage=counts(output=None)))).usage
     assert usage.provenance == UsageProvenance.USAGE_PROVENANCE_PARTIAL
