@@ -19,6 +19,7 @@ from clawdbot_model_gateway.core.failures import (
 from clawdbot_model_gateway.providers import identity
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.settings import load
+from structlog.testing import capture_logs
 
 from tests.support.fake_ollama import MODEL, fake_ollama, refusal
 from tests.support.fake_openai import HANG, KEY, Answer, fake_openai
@@ -245,6 +246,21 @@ async def test_a_server_may_come_back_as_another_and_no_request_is_lost(way):
             backend.will(refusal(404, "model 'fake-1' not found"))  # from its Chat Completions
             assert text_of(await run(provider, MODEL, way)) == "Good evening."
             assert paths(backend)[-1] == "/api/chat"
+
+
+async def test_the_log_says_what_it_is_once_for_each_change():
+    port = free_port()
+    with capture_logs() as logs:
+        async with self_hosted(f"http://127.0.0.1:{port}", api_key=KEY) as provider:
+            async with fake_ollama(port):
+                for _ in range(2):
+                    await provider.list_models()
+            async with fake_openai(port=port):
+                await provider.list_models()
+    assert [each["provider"] for each in logs if each["event"] == "server_recognised"] == [
+        "ollama",
+        "openai_compatible",
+    ]
 
 
 async def test_a_server_that_was_away_is_asked_again():

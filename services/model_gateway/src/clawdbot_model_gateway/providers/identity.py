@@ -6,6 +6,8 @@ import asyncio
 import copy
 from typing import Final, TypeAlias
 
+import structlog
+
 from clawdbot_model_gateway.core.failures import (
     BackendAuth,
     BackendTimeout,
@@ -16,6 +18,8 @@ from clawdbot_model_gateway.core.failures import (
 )
 from clawdbot_model_gateway.providers.ollama import OllamaProvider
 from clawdbot_model_gateway.providers.openai_compatible import OpenAICompatibleProvider
+
+log = structlog.get_logger(__name__)
 
 Served: TypeAlias = OllamaProvider | OpenAICompatibleProvider
 
@@ -32,6 +36,9 @@ class Identity:
     def __init__(self, ollama: OllamaProvider, compatible: OpenAICompatibleProvider) -> None:
         self._ollama = ollama
         self._compatible = compatible
+        self._names: dict[Served, str] = {ollama: "ollama", compatible: "openai_compatible"}
+        self._told: Served | None = None
+        """What the log says that it is."""
         self._asking: asyncio.Task[Served] | None = None
         self._waiting = 0
         self.known: Served | None = None
@@ -76,16 +83,19 @@ class Identity:
             self._asking = None
 
     async def _find_out(self) -> Served:
+        before = self._told
         try:
             async with asyncio.timeout(ASK_FOR):
-                self.known = await self._fitting()
+                self.known = self._told = await self._fitting()
         except ModelFailure:
             self.known = None
             raise
         except TimeoutError:
             self.known = None
             raise BackendTimeout(f"it did not say within {ASK_FOR:g} s what it is") from None
-        return self.known
+        if self._told is not before:
+            log.info("server_recognised", endpoint=self._told.endpoint, provider=self._names[self._told])
+        return self._told
 
     async def _fitting(self) -> Served:
         try:
