@@ -141,6 +141,8 @@ class FakeOpenAI:
         self.connections: set[Any] = set()
         """Every connection that a request ever came over."""
         self.url = ""
+        self.tokenizes = ""
+        """How it counts tokens, a word each: "vllm", "llama.cpp" or not at all."""
 
     def will(self, *answers: Answer) -> None:
         """Appends to the script."""
@@ -168,6 +170,41 @@ class FakeOpenAI:
         if body.get("stream"):
             return await self._give(request, Answer([sse(*text_chunks("Good", " evening", "."))]))
         return await self._give(request, whole(completion()))
+
+    async def embed(self, request: web.Request) -> web.StreamResponse:
+        body = await self._note(request)
+        if self.answers:
+            return await self._give(request, self.answers.popleft())
+        length = body.get("dimensions", 4)
+        data = [
+            {"object": "embedding", "index": place, "embedding": [float(len(text))] * length}
+            for place, text in enumerate(body["input"])
+        ]
+        usage = {"prompt_tokens": 5, "total_tokens": 5}
+        # Backwards: the index says which is which.
+        answer = {"object": "list", "model": body["model"], "data": data[::-1], "usage": usage}
+        return web.json_response(answer)
+
+    async def tokenize(self, request: web.Request) -> web.StreamResponse:
+        body = await self._note(request)
+        if self.tokenizes == "vllm" and "prompt" in body:
+            words = body["prompt"].split()
+        elif self.tokenizes == "vllm" and "messages" in body:
+            words = " ".join(f"<{each['role']}> {each['content']}" for each in body["messages"]).split()
+        elif self.tokenizes == "llama.cpp":
+            words = body.get("content", "").split()
+        else:
+            return await self._give(request, error(400 if self.tokenizes else 404))
+        tokens = {"tokens": [*range(len(words))]}
+        count = {"count": len(words), "max_model_len": 8192} if self.tokenizes == "vllm" else {}
+        return web.json_response({**count, **tokens})
+
+    async def apply_template(self, request: web.Request) -> web.StreamResponse:
+        body = await self._note(request)
+        if self.tokenizes != "llama.cpp":
+            return await self._give(request, error(404))
+        lines = [f"<{each['role']}> {each['content']} <end>" for each in body["messages"]]
+        return web.json_response({"prompt": " ".join(lines)})
 
     async def _note(self, request: web.Request) -> Any:
         body = await request.json() if request.can_read_body else None
@@ -209,9 +246,12 @@ class FakeOpenAI:
 async def fake_openai(tls: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[FakeOpenAI]:
     """The server until the block ends, on a free port unless one is given."""
     fake = FakeOpenAI()
-    app = web.Application()
+    app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_get("/v1/models", fake.list_models)
     app.router.add_post("/v1/chat/completions", fake.chat)
+    app.router.add_post("/v1/embeddings", fake.embed)
+    app.router.add_post("/tokenize", fake.tokenize)
+    app.router.add_post("/apply-template", fake.apply_template)
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls)

@@ -81,8 +81,6 @@ async def test_an_unknown_model_is_not_found_with_the_nearest(tmp_path, client_o
 @pytest.mark.parametrize(
     ("rpc", "request_"),
     [
-        ("Embed", model_gateway_service_pb2.EmbedRequest()),
-        ("CountTokens", model_gateway_service_pb2.CountTokensRequest()),
         ("Transcribe", model_gateway_service_pb2.TranscribeRequest()),
         ("Synthesize", model_gateway_service_pb2.SynthesizeRequest()),
         ("DrainBackend", admin.DrainBackendRequest()),

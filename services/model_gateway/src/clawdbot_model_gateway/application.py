@@ -26,6 +26,7 @@ from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Routes, Routing
 from clawdbot_model_gateway.lineup import Lineup, found
 from clawdbot_model_gateway.stores.file_switches import FileSwitches
+from clawdbot_model_gateway.tokenizer_files import read_tokenizer
 
 SERVICES: Final = (
     "clawdbot.model_gateway.v1.ModelGatewayService",
@@ -97,8 +98,12 @@ class GatewayApplication:
         """As the port says. A backend that is away does not keep the gateway from starting."""
         parts = self._parts
         parts.switches.open()
-        for backend in parts.backends.values():
+        for name, backend in parts.backends.items():
             await backend.provider.start()
+            file = parts.lineup.backends[name].tokenizer
+            if file is not None:
+                place = f"{parts.lineup.places[name]}.tokenizer"
+                backend.tokenizer = await asyncio.to_thread(read_tokenizer, file, place)
         await parts.hooks.start()
         known = {
             name: frozenset(each.name for each in backend.models if backend.complete)

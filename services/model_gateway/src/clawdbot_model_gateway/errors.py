@@ -30,6 +30,7 @@ def error_table() -> ErrorTable:
             failures.RateLimited: _failure(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
             failures.QuotaExhausted: _failure(StatusCode.RESOURCE_EXHAUSTED),
             failures.RequestRefused: _failure(StatusCode.INVALID_ARGUMENT),
+            failures.CannotEmbed: _failure(StatusCode.FAILED_PRECONDITION),
             failures.ModelMissing: _failure(StatusCode.NOT_FOUND),
             failures.UnknownModel: ErrorRule(
                 StatusCode.NOT_FOUND,

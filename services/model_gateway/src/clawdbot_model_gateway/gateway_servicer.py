@@ -17,14 +17,18 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceServicer
 from clawdbot_servicekit.faults import NotYet
 
+from clawdbot_model_gateway.core.counting import Counting
+from clawdbot_model_gateway.core.embedding import Embeddings
 from clawdbot_model_gateway.core.generation import Generation
 
 
 class GatewayServicer(ModelGatewayServiceServicer):
-    """Generates; the contract's messages are the domain's."""
+    """Generates, embeds and counts; the contract's messages are the domain's."""
 
-    def __init__(self, generation: Generation) -> None:
+    def __init__(self, generation: Generation, embeddings: Embeddings, counting: Counting) -> None:
         self._generation = generation
+        self._embeddings = embeddings
+        self._counting = counting
 
     async def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:
         """As the contract says."""
@@ -39,12 +43,12 @@ class GatewayServicer(ModelGatewayServiceServicer):
                 yield event
 
     async def Embed(self, request: wire.EmbedRequest, context: Any) -> wire.EmbedResponse:
-        """Later."""
-        raise NotYet("Embed")
+        """As the contract says."""
+        return await self._embeddings.embed(request)
 
     async def CountTokens(self, request: wire.CountTokensRequest, context: Any) -> wire.CountTokensResponse:
-        """Later."""
-        raise NotYet("CountTokens")
+        """As the contract says."""
+        return await self._counting.count(request)
 
     async def Transcribe(self, request: wire.TranscribeRequest, context: Any) -> wire.TranscribeResponse:
         """Later."""

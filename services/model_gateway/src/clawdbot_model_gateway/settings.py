@@ -62,6 +62,8 @@ class BackendSettings(Section):
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
     """URL, up to and with the version: "http://localhost:8000/v1". Credentials do not belong in it."""
     api_key: Secret | None = None
+    tokenizer: ConfigPath | None = None
+    """File that counts its models' tokens without asking: a tokenizer.json, or a .tiktoken vocabulary."""
     headers: Mapping[str, Secret] = Field(default_factory=dict)
     """Further headers of each request."""
     http: HttpSettings = HttpSettings()
@@ -189,6 +191,8 @@ class GatewaySection(Section):
     max_request: Annotated[Bytes, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request, media included; server.max_message bounds it as well."""
     max_messages: Annotated[int, Field(ge=1)] = 10_000
+    max_texts: Annotated[int, Field(ge=1)] = 2048
+    """Most texts of one request to embed."""
     openai: VendorVariables = VendorVariables()
     anthropic: VendorVariables = VendorVariables()
     gemini: GeminiVariables = GeminiVariables()

@@ -14,7 +14,9 @@ from clawdbot_model_gateway.admin_servicer import AdminServicer
 from clawdbot_model_gateway.application import GatewayApplication, Parts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.catalogue import Catalogue
+from clawdbot_model_gateway.core.counting import Counting
 from clawdbot_model_gateway.core.directory import Directory
+from clawdbot_model_gateway.core.embedding import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.routing import Routing
@@ -57,6 +59,9 @@ def build(
     hooks = Hooks(peers.channel("plugins"))
     limits = RequestLimits(settings.gateway.max_request, settings.gateway.max_messages)
     generation = Generation(directory, backends, hooks=hooks, limits=limits, draw=draw)
+    embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
+    embeddings = Embeddings(directory, backends, hooks=hooks, limits=embed_limits, draw=draw)
+    counting = Counting(directory, backends, limits=limits)
     catalogue = Catalogue(routing, directory, backends)
     parts = Parts(
         lineup=lineup,
@@ -66,7 +71,7 @@ def build(
         catalogue=catalogue,
         switches=switches,
         hooks=hooks,
-        gateway_servicer=GatewayServicer(generation),
+        gateway_servicer=GatewayServicer(generation, embeddings, counting),
         admin_servicer=AdminServicer(catalogue),
     )
     return GatewayApplication(parts, error_table())

@@ -11,6 +11,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend as Backend
 from clawdbot_model_gateway.core.failures import ModelMissing
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
+from clawdbot_model_gateway.core.tokenization import RememberingTokenizer
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Backend:
     """The model to take first, where the configuration names one."""
     complete: bool = False
     """Whether the configuration lists all its models, so that it is not asked."""
+    tokenizer: RememberingTokenizer | None = None
+    """Counts its models' tokens here, where the configuration names a file."""
     in_flight: int = 0
     """Requests that it is answering now."""
 

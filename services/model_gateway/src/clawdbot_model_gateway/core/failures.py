@@ -13,7 +13,8 @@
     ├── ProtocolViolation     an answer that is none
     ├── RequestRefused        the vendor finds fault with the request
     │   └── ContextTooLong    it does not fit into the model
-    └── ModelMissing          the backend does not have this model
+    ├── ModelMissing          the backend does not have this model
+    └── CannotEmbed           the backend makes no vectors
 
     UnknownModel              the gateway itself has no such name
 
@@ -154,6 +155,15 @@ class ModelMissing(ModelFailure):
 
     reason = "BACKEND_MODEL_MISSING"
     advice = "Ask ListModels for what there is; load the model in the backend or switch the alias."
+
+
+class CannotEmbed(ModelFailure):
+    """The target's provider has no embeddings at all."""
+
+    reason = "BACKEND_CANNOT_EMBED"
+    advice = (
+        "Name a target whose provider embeds, such as openai_compatible or ollama, or add one as fallback."
+    )
 
 
 class UnknownModel(Exception):

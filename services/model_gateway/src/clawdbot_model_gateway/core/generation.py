@@ -13,22 +13,16 @@ from contextlib import aclosing
 from itertools import chain
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
-from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
-from clawdbot_servicekit.records import annotate
 
 from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.calls import Calls
 from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
-from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, in_order
+from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.run import Run
-from clawdbot_model_gateway.core.structs import to_struct
 from clawdbot_model_gateway.core.validation import RequestLimits, check
-
-LABELS = ("session_id", "turn_id", "flow", "state")
-"""Labels in a request's metadata that hooks are told, where the caller gave them."""
 
 
 class Generation:
@@ -51,11 +45,9 @@ class Generation:
         limits: RequestLimits,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._directory = directory
+        self._calls = Calls(directory, hooks, draw)
         self._backends = backends
-        self._hooks = hooks
         self._limits = limits
-        self._draw = draw
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
         """The whole reply.
@@ -109,25 +101,7 @@ class Generation:
 
     async def _begin(self, request: GenerateRequest) -> Run:
         check(request, self._limits)
-        targets = in_order(await self._directory.targets(request.model), self._draw)
-        await self._hooks.gate(_subject(BEFORE_GENERATE, request))
-        return Run(request, targets, self._done)
-
-    def _done(self, run: Run) -> None:
-        annotate(model=run.request.model or DEFAULT_ALIAS, target=run.target_name, outcome=run.outcome)
-        if not self._hooks.observes(GENERATION_DONE):
-            return
-        subject = _subject(GENERATION_DONE, run.request)
-        facts = {
-            "target": run.target_name,
-            "attempts": run.attempt,
-            "outcome": run.outcome,
-            "seconds": round(run.seconds, 6),
-            "input_tokens": run.usage.input_tokens,
-            "output_tokens": run.usage.output_tokens,
-        }
-        subject.facts.CopyFrom(to_struct(facts))
-        self._hooks.observe(subject)
+        return await self._calls.begin(request)
 
 
 class _Answer:
@@ -167,12 +141,3 @@ async def _nothing() -> AsyncGenerator[Event]:
     """No event."""
     return
     yield  # what makes it a generator
-
-
-def _subject(point: str, request: GenerateRequest) -> HookSubject:
-    subject = HookSubject(point=point, model=request.model or DEFAULT_ALIAS)
-    if request.metadata:
-        for label in LABELS:
-            if label in request.metadata:
-                setattr(subject, label, request.metadata[label])
-    return subject

@@ -98,3 +98,11 @@ class TokenCounter(Protocol):
 
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         """Input tokens of the request as the backend would bill them. MUST raise ModelFailure otherwise."""
+
+
+@runtime_checkable
+class TextCounter(Protocol):
+    """A provider whose backend counts the tokens of bare text."""
+
+    async def count_text(self, text: str, model: str) -> int:
+        """Tokens of the text, without any framing. MUST raise ModelFailure otherwise."""

@@ -1,6 +1,7 @@
 """A model without a network: it repeats what was said last. For trying things out, and for load.
 
-It counts its pieces as tokens, keeps to max_tokens and stop, and never calls a tool.
+It counts its pieces as tokens, keeps to max_tokens and stop, never calls a tool, and embeds texts by their
+words.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pydantic import Field
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.honoured import warnings_for
-from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.core.provider import Embedded, VendorModel
 from clawdbot_model_gateway.providers.pieces import pieces_of
+from clawdbot_model_gateway.providers.word_vectors import DIMENSIONS, vector_of
 from clawdbot_model_gateway.settings import BackendSettings
 
 MODEL: Final = "echo"
@@ -79,6 +81,17 @@ class EchoProvider:
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
         """As the port says; it takes as long as the stream would."""
         return [event async for event in self.stream(request, model)]
+
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+        """As the port says: vectors in which texts with words in common are near each other."""
+        return Embedded(
+            [vector_of(text, dimensions or DIMENSIONS) for text in texts],
+            model,
+            Usage(
+                input_tokens=sum(len(pieces_of(text)) for text in texts),
+                provenance=USAGE_PROVENANCE_REPORTED,
+            ),
+        )
 
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""

@@ -18,7 +18,9 @@ from yarl import URL
 
 from clawdbot_model_gateway.core.events import Event, merged
 from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ProtocolViolation
-from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.core.provider import Embedded, VendorModel
+from clawdbot_model_gateway.providers.chat.counts import TokenEndpoint
+from clawdbot_model_gateway.providers.chat.embeddings import read_embeddings, write_embeddings
 from clawdbot_model_gateway.providers.chat.reply import ReplyReader
 from clawdbot_model_gateway.providers.chat.request import Dialect, Encoded, RequestWriter
 from clawdbot_model_gateway.providers.chat.stream import ChatStream
@@ -27,6 +29,7 @@ from clawdbot_model_gateway.settings import BackendSettings
 
 CHAT: Final = "chat/completions"
 MODELS: Final = "models"
+EMBEDDINGS: Final = "embeddings"
 AFTER_THE_REASON: Final = 2.0
 """Seconds that usage and [DONE] may take after the finish reason; then the reply counts as whole without
 them."""
@@ -79,10 +82,18 @@ class OpenAICompatibleProvider:
         self._pool = HttpPool(
             endpoint,
             settings.http,
-            headers={**_key_header(options.key_header, key), **further},
+            headers=_headers(options, key, further),
             query={"api-version": options.api_version} if options.api_version else {},
             errors=self._errors,
         )
+        self._root = HttpPool(
+            _beside(endpoint),
+            settings.http,
+            headers=_headers(options, key, further),
+            query={},
+            errors=self._errors,
+        )
+        self._counts = TokenEndpoint(self._ask_root, there=URL(endpoint).host not in DIALECTS)
         self._writer = RequestWriter(settings.provider, _dialect(endpoint, settings, options))
 
     @property
@@ -93,15 +104,17 @@ class OpenAICompatibleProvider:
     @property
     def open_connections(self) -> int:
         """As the port says."""
-        return self._pool.open_connections
+        return self._pool.open_connections + self._root.open_connections
 
     async def start(self) -> None:
         """As the port says."""
         await self._pool.start()
+        await self._root.start()
 
     async def stop(self) -> None:
         """As the port says."""
         await self._pool.stop()
+        await self._root.stop()
 
     async def list_models(self) -> Sequence[VendorModel]:
         """As the port says."""
@@ -119,6 +132,19 @@ class OpenAICompatibleProvider:
         encoded = self._writer.write(request, model, stream=False)
         response = await self._pool.post(CHAT, encoded.body)
         return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
+
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+        """As the port says."""
+        response = await self._pool.post(EMBEDDINGS, write_embeddings(texts, model, dimensions))
+        return read_embeddings(await self._pool.read(response), texts, model)
+
+    async def count_text(self, text: str, model: str) -> int:
+        """As the port says, where the server tokenizes."""
+        return await self._counts.text(text, model)
+
+    async def count_tokens(self, request: GenerateRequest, model: str) -> int:
+        """As the port says, where the server tokenizes."""
+        return await self._counts.chat(self._writer.write(request, model, stream=False).body, model)
 
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
@@ -181,6 +207,9 @@ class OpenAICompatibleProvider:
             raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
         stream.end(found)
 
+    async def _ask_root(self, path: str, body: bytes) -> bytes:
+        return await self._root.read(await self._root.post(path, body))
+
     async def _piece(self, stream: ChatStream, response: aiohttp.ClientResponse) -> bytes:
         if not stream.only_usage_is_left:
             return await self._pool.piece(response)
@@ -189,6 +218,15 @@ class OpenAICompatibleProvider:
                 return await self._pool.piece(response)
         except TimeoutError:
             return b""
+
+
+def _beside(endpoint: str) -> str:
+    """Where a server has what is not OpenAI's: above the version."""
+    return re.sub(r"/v\d+/?$", "", endpoint)
+
+
+def _headers(options: OpenAICompatibleSettings, key: str, further: Mapping[str, str]) -> dict[str, str]:
+    return {**_key_header(options.key_header, key), **further}
 
 
 def _key_header(name: str, key: str) -> dict[str, str]:
