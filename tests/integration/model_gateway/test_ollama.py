@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_HIGH
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_gateway.core.failures import (
     BackendAuth,
     BackendFailed,
@@ -74,6 +75,13 @@ async def test_it_answers_through_the_gateway(backend, tmp_path):
         assert (reply.backend, reply.model) == ("ollama", MODEL)
         assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
         assert len(backend.connections) == 1
+
+
+async def test_it_embeds_through_the_gateway(backend, tmp_path):
+    async with gateway(tmp_path, model={"provider": "ollama", "endpoint": backend.root}) as served:
+        reply = await served.client.gateway.Embed(EmbedRequest(texts=["one", "three"]))
+    assert [list(each.values) for each in reply.embeddings] == [[3.0, 1.0, 0.0], [5.0, 1.0, 0.0]]
+    assert (reply.backend, reply.model, reply.usage.input_tokens) == ("ollama", MODEL, 5)
 
 
 @WAYS

@@ -7,6 +7,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
+    TOKEN_COUNT_SOURCE_ESTIMATE,
+    CountTokensRequest,
+)
 from clawdbot_model_gateway.core.failures import (
     BackendAuth,
     BackendOverloaded,
@@ -14,7 +18,6 @@ from clawdbot_model_gateway.core.failures import (
     BackendUnreachable,
     ModelMissing,
     ProtocolViolation,
-    RequestRefused,
 )
 from clawdbot_model_gateway.providers import identity
 from clawdbot_model_gateway.settings import GatewaySettings
@@ -286,12 +289,32 @@ async def test_a_model_that_is_missing_is_told_where_nothing_has_changed(way):
 # What only one of them can
 
 
-async def test_it_embeds_where_the_server_does():
+async def test_it_embeds_whatever_it_is():
     async with fake_ollama() as backend, self_hosted(backend.root) as provider:
         embedded = await provider.embed(["one", "three"], MODEL, None)
         assert embedded.vectors == [[3.0, 1.0, 0.0], [5.0, 1.0, 0.0]]
-        with pytest.raises(RequestRefused, match="counts no tokens"):
-            await provider.count_tokens(asks(), MODEL)
+    async with fake_openai() as backend, self_hosted(backend.url, api_key=KEY) as provider:
+        assert len((await provider.embed(["one", "three"], "fake-1", None)).vectors) == 2
+
+
+async def test_it_counts_where_the_server_does():
+    async with fake_openai() as backend, self_hosted(backend.url, api_key=KEY) as provider:
+        backend.tokenizes = "vllm"
+        assert await provider.count_text("one two three", "fake-1") == 3
+        assert await provider.count_tokens(asks("one two three"), "fake-1") >= 3
+
+
+async def test_a_count_that_is_not_to_be_had_is_the_gateways_to_give(tmp_path):
+    async with (
+        fake_ollama() as backend,
+        gateway(tmp_path, model={"type": "self_hosted", "endpoint": backend.root}) as served,
+    ):
+        before = paths(backend).count("/api/version")
+        for asked in (CountTokensRequest(text="one two"), CountTokensRequest(request=asks("one two"))):
+            counted = await served.client.gateway.CountTokens(asked)
+            assert counted.source == TOKEN_COUNT_SOURCE_ESTIMATE
+            assert counted.tokens > 0
+        assert paths(backend).count("/api/version") == before
 
 
 async def test_the_keys_of_both_reach_the_one_that_they_are_for():

@@ -22,9 +22,9 @@ from clawdbot_model_gateway.core.failures import (
     ModelFailure,
     ModelMissing,
     ProtocolViolation,
-    RequestRefused,
 )
-from clawdbot_model_gateway.core.provider import Embedded, Embedder, TokenCounter, VendorModel
+from clawdbot_model_gateway.core.provider import Embedded, TextCounter, TokenCounter, VendorModel
+from clawdbot_model_gateway.providers.chat.counts import CountsNothing
 from clawdbot_model_gateway.providers.identity import Identity, Served
 from clawdbot_model_gateway.providers.ollama import OllamaProvider, OllamaSettings, root_of
 from clawdbot_model_gateway.providers.openai_compatible import (
@@ -118,23 +118,21 @@ class SelfHostedProvider:
 
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
         """As the port says."""
-
-        async def embedded(served: Served) -> Embedded:
-            if not isinstance(served, Embedder):
-                raise RequestRefused("it makes no embeddings")
-            return await served.embed(texts, model, dimensions)
-
-        return await self._either(embedded)
+        return await self._either(lambda served: served.embed(texts, model, dimensions))
 
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
+        """As the port says. A count that the server cannot give is no reason to ask what it is."""
+        served = await self._identity.ask()
+        if not isinstance(served, TokenCounter):
+            raise CountsNothing
+        return await served.count_tokens(request, model)
+
+    async def count_text(self, text: str, model: str) -> int:
         """As the port says."""
-
-        async def counted(served: Served) -> int:
-            if not isinstance(served, TokenCounter):
-                raise RequestRefused("it counts no tokens")
-            return await served.count_tokens(request, model)
-
-        return await self._either(counted)
+        served = await self._identity.ask()
+        if not isinstance(served, TextCounter):
+            raise CountsNothing
+        return await served.count_text(text, model)
 
     async def _either(self, work: Callable[[Served], Awaitable[T]]) -> T:
         """The work done by what the server is; by what it has become, if that is why it failed."""
