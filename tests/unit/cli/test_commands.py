@@ -11,10 +11,10 @@ from clawdbot.dialogue.v1 import turn_pb2
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_HANDED_OFF
 from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.commands import COMMANDS
-from clawdbot_cli.chat.connection import remote
 from clawdbot_cli.chat.conversation import Conversation
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.turns import Turns
+from clawdbot_cli.connection import remote
 
 from tests.support.scripted_dialogue import ScriptedDialogue, reply, said, serving
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 from clawdbot_cli.addresses import address_of, reachable
-from clawdbot_cli.chat.connection import NobodyThere, remote
-from clawdbot_cli.chat.faults import is_away, passes, sentence
+from clawdbot_cli.connection import NobodyThere, remote
+from clawdbot_cli.faults import is_away, passes, sentence
 from clawdbot_servicekit.faults import RemoteFault, StartupError
 
 from tests.support.ports import free_port

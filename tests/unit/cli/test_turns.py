@@ -11,9 +11,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 import pytest
 from clawdbot_cli.chat.client import Client
-from clawdbot_cli.chat.connection import remote
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.turns import ServerLost, Turns
+from clawdbot_cli.connection import remote
 from clawdbot_servicekit.faults import RemoteFault
 
 from tests.support.ports import free_port

@@ -32,6 +32,22 @@ Config = Annotated[
 ]
 
 
+Address = Annotated[
+    str | None,
+    typer.Option("--addr", "-a", metavar="HOST:PORT", help="Where the suite, or the model gateway, is."),
+]
+KeyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File with the API key; else $CLAWDBOT_API_KEY.")
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Speak TLS with a server whose certificate this PEM file vouches for."),
+]
+
+models = typer.Typer(no_args_is_help=True, help="List models, try one, and count tokens.")
+app.add_typer(models, name="models")
+
+
 @app.command()
 def up(
     *,
@@ -108,12 +124,70 @@ def chat(
 
     Type, or pipe lines in: [bold]printf 'a table for 4 tomorrow at 7pm\n' | clawdbot chat -f book_table[/]
     """
-    from clawdbot_cli.chat.settings import quiet_transport
+    from clawdbot_cli.caller_settings import quiet_transport
 
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.chat.command import Wishes, hold_chat
 
     raise typer.Exit(hold_chat(Wishes(flow, session, addr, key_file, ca_file, config)))
+
+
+@models.command("list")
+def list_models(
+    *, addr: Address = None, key_file: KeyFile = None, ca_file: CaFile = None, config: Config = None
+) -> None:
+    """List aliases and what they mean, models, and backends."""
+    from clawdbot_cli.caller_settings import quiet_transport
+
+    quiet_transport()  # before anything imports gRPC
+    from clawdbot_cli.connection import Whereabouts
+    from clawdbot_cli.models import command
+
+    raise typer.Exit(command.list_models(Whereabouts(addr, ca_file, config), key_file))
+
+
+@models.command("test")
+def try_model(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An alias, or backend/model.")],
+    *,
+    addr: Address = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    config: Config = None,
+) -> None:
+    """Try a model: does it answer, how fast, does it call tools and keep to JSON.
+
+    Exit code 1 when it does not answer.
+    """
+    from clawdbot_cli.caller_settings import quiet_transport
+
+    quiet_transport()  # before anything imports gRPC
+    from clawdbot_cli.connection import Whereabouts
+    from clawdbot_cli.models import command
+
+    raise typer.Exit(command.try_model(Whereabouts(addr, ca_file, config), key_file, name))
+
+
+@models.command("tokens")
+def count_tokens(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of text; - for standard input.")],
+    *,
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="An alias, or backend/model.")
+    ] = "",
+    addr: Address = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    config: Config = None,
+) -> None:
+    """Say how many tokens a text has, who counted, and how wrong that may be."""
+    from clawdbot_cli.caller_settings import quiet_transport
+
+    quiet_transport()  # before anything imports gRPC
+    from clawdbot_cli.connection import Whereabouts
+    from clawdbot_cli.models import command
+
+    raise typer.Exit(command.count_tokens(Whereabouts(addr, ca_file, config), key_file, file, model))
 
 
 @app.command()

@@ -8,26 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_servicekit import ports
 from clawdbot_servicekit.faults import RemoteFault, StartupError
 
-from clawdbot_cli.addresses import address_of, reachable
+from clawdbot_cli.caller_settings import api_key
 from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.commands import COMMANDS
-from clawdbot_cli.chat.connection import (
-    Connection,
-    NobodyThere,
-    listened_on,
-    own_suite,
-    remote,
-)
 from clawdbot_cli.chat.conversation import Conversation
-from clawdbot_cli.chat.faults import sentence
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.lines import Pipe, is_person
 from clawdbot_cli.chat.screen import Screen
-from clawdbot_cli.chat.settings import api_key
 from clawdbot_cli.chat.turns import ServerLost, Turns
+from clawdbot_cli.connection import Whereabouts, reached
+from clawdbot_cli.faults import sentence
 
 DEFAULT_FLOW: Final = "chat"
 PIPE_PATIENCE: Final = 60.0
@@ -54,10 +46,12 @@ class Wishes:
             raise StartupError(
                 "--flow begins a conversation and --session goes on with one: give one of them."
             )
-        if self.config is not None and self.address is not None:
-            raise StartupError(
-                "--config is for a suite on this machine, and --addr names one: give one of them."
-            )
+        self.where.check()
+
+    @property
+    def where(self) -> Whereabouts:
+        """Where the services are."""
+        return Whereabouts(self.address, self.ca_file, self.config)
 
     def again(self) -> list[str]:
         """The options that the same server must be called with."""
@@ -91,7 +85,7 @@ async def _chat(wishes: Wishes) -> int:
     with interrupts.received():
         try:
             async with AsyncExitStack() as stack:
-                connection = await _connect(stack, wishes, screen)
+                connection = await stack.enter_async_context(reached(wishes.where, screen.note))
                 if key and connection.in_the_clear:
                     screen.note(f"The key travels unencrypted to {connection.where}.")
                 client = Client(connection.channel, key)
@@ -136,31 +130,3 @@ async def _begin(conversation: Conversation, wishes: Wishes) -> None:
             await conversation.begin(wishes.flow or DEFAULT_FLOW)
     except RemoteFault as fault:
         raise StartupError(sentence(fault, conversation.connection.where)) from None
-
-
-async def _connect(stack: AsyncExitStack, wishes: Wishes, screen: Screen) -> Connection:
-    """The services, where the person says or where `clawdbot up` has them; else a suite of our own."""
-    if wishes.address is not None:
-        try:
-            return await stack.enter_async_context(remote(address_of(wishes.address), wishes.ca_file))
-        except NobodyThere as error:
-            raise StartupError(
-                f"{error} Start it there, or leave --addr out for a suite of your own."
-            ) from None
-    # The services' settings take a moment to load, and a given address needs none of them.
-    from clawdbot_cli.settings import suite_settings
-
-    server = suite_settings(wishes.config, {}).server
-    host, port = reachable(server.host), server.port
-    address = ports.target(host, port)
-    if await listened_on(host, port):
-        try:
-            connection = await stack.enter_async_context(remote(address, wishes.ca_file))
-        except NobodyThere as error:
-            screen.note(f"{error} Starting a suite in this process instead.")
-        else:
-            screen.note(f"Talking to the suite at {address}.")
-            return connection
-    else:
-        screen.note(f"No suite runs at {address}: starting one in this process.")
-    return await stack.enter_async_context(own_suite(wishes.config, screen.note))

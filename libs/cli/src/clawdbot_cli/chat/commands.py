@@ -11,8 +11,8 @@ from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_ACCEPTED, TURN_STATUS_RUNNING
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Model, Target
 
-from clawdbot_cli.chat.plain import value_text
 from clawdbot_cli.chat.transcript import show_turn
+from clawdbot_cli.plain import value_text
 
 if TYPE_CHECKING:
     from clawdbot_cli.chat.conversation import Conversation

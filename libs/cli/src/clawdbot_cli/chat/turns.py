@@ -13,11 +13,11 @@ from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot_servicekit.faults import RemoteFault
 
 from clawdbot_cli.chat.client import Client, new_id
-from clawdbot_cli.chat.connection import Connection
-from clawdbot_cli.chat.faults import is_away, passes, sentence
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.screen import WARNING, Screen
 from clawdbot_cli.chat.turn_view import TurnView
+from clawdbot_cli.connection import Connection
+from clawdbot_cli.faults import is_away, passes, sentence
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0

@@ -1,4 +1,4 @@
-"""Where the chat finds the services: at an address, or in a suite that it starts in its own process.
+"""Where a command finds the services: at an address, or in a suite that it starts in its own process.
 
 Nothing is asked of the services here but whether they are there.
 """
@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import grpc
 import grpc.aio
-from clawdbot.dialogue.v1.dialogue_service_pb2 import DESCRIPTOR as DIALOGUE
+from clawdbot.dialogue.v1.dialogue_service_pb2 import DESCRIPTOR as DIALOGUE_FILE
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import DESCRIPTOR as GATEWAY_FILE
 from clawdbot_servicekit import ports
 from clawdbot_servicekit.faults import StartupError
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-SERVICE: Final = DIALOGUE.services_by_name["DialogueService"].full_name
+from clawdbot_cli.addresses import address_of, reachable
+
+DIALOGUE: Final = DIALOGUE_FILE.services_by_name["DialogueService"].full_name
+GATEWAY: Final = GATEWAY_FILE.services_by_name["ModelGatewayService"].full_name
+NOUNS: Final = {DIALOGUE: "dialogue service", GATEWAY: "model gateway"}
+"""Service that a command is for → how a person calls it."""
 PATIENCE: Final = 10.0
 """Seconds for a server to say that it serves."""
 KNOCK: Final = 2.0
@@ -43,7 +49,7 @@ EMBEDDED: Final = {
     "telemetry.metrics_port": None,
     "telemetry.log_level": "warning",
 }
-"""What the chat's own suite is told over the configuration: it is for one person, beside what else runs."""
+"""What a command's own suite is told over the configuration: it is for one person, beside what else runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +63,41 @@ class Connection:
     """Whether it leaves this machine without TLS."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What the command line says of where the services are. None: not given."""
+
+    address: str | None = None
+    ca_file: Path | None = None
+    config: Path | None = None
+
+    def check(self) -> None:
+        """Raises StartupError for options that contradict each other."""
+        if self.config is not None and self.address is not None:
+            raise StartupError(
+                "--config is for a suite on this machine, and --addr names one: give one of them."
+            )
+
+
 class NobodyThere(Exception):
     """No Clawdbot answers at an address; the text says what does."""
 
 
 @asynccontextmanager
-async def remote(address: str, roots: Path | None) -> AsyncIterator[Connection]:
+async def remote(address: str, roots: Path | None, service: str = DIALOGUE) -> AsyncIterator[Connection]:
     """The services at an address, SERVING.
 
     Args:
         address: as gRPC writes it.
         roots: PEM file of the authority that vouches for the server; None for no TLS.
+        service: the one that must be there.
 
     Raises:
         NobodyThere: with a sentence.
         StartupError: for a file of certificates that cannot be read.
     """
     async with _channel(address, roots) as channel:
-        await _serving(channel, address)
+        await _serving(channel, address, service)
         yield Connection(channel, address, in_the_clear=roots is None and not _on_this_machine(address))
 
 
@@ -89,6 +112,54 @@ async def listened_on(host: str, port: int) -> bool:
     with suppress(OSError):
         await writer.wait_closed()
     return True
+
+
+@asynccontextmanager
+async def reached(
+    where: Whereabouts, note: Callable[[str], None], service: str = DIALOGUE
+) -> AsyncIterator[Connection]:
+    """The services where the person says, or where `clawdbot up` has them; else a suite of our own.
+
+    Args:
+        where: what the command line says.
+        note: shows a line about it.
+        service: the one that must be there.
+
+    Raises:
+        StartupError: for what the person can mend.
+    """
+    async with AsyncExitStack() as stack:
+        yield await _reach(stack, where, note, service)
+
+
+async def _reach(
+    stack: AsyncExitStack, where: Whereabouts, note: Callable[[str], None], service: str
+) -> Connection:
+    if where.address is not None:
+        try:
+            found = remote(address_of(where.address), where.ca_file, service)
+            return await stack.enter_async_context(found)
+        except NobodyThere as error:
+            raise StartupError(
+                f"{error} Start it there, or leave --addr out for a suite of your own."
+            ) from None
+    # The services' settings take a moment to load, and a given address needs none of them.
+    from clawdbot_cli.settings import suite_settings
+
+    server = suite_settings(where.config, {}).server
+    host, port = reachable(server.host), server.port
+    address = ports.target(host, port)
+    if await listened_on(host, port):
+        try:
+            connection = await stack.enter_async_context(remote(address, where.ca_file, service))
+        except NobodyThere as error:
+            note(f"{error} Starting a suite in this process instead.")
+        else:
+            note(f"Talking to the suite at {address}.")
+            return connection
+    else:
+        note(f"No suite runs at {address}: starting one in this process.")
+    return await stack.enter_async_context(own_suite(where.config, note))
 
 
 @asynccontextmanager
@@ -138,16 +209,16 @@ def _channel(address: str, roots: Path | None) -> grpc.aio.Channel:
     return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(certificates), OPTIONS)
 
 
-async def _serving(channel: grpc.aio.Channel, address: str) -> None:
-    """Returns once the dialogue service there is SERVING."""
-    request = health_pb2.HealthCheckRequest(service=SERVICE)
+async def _serving(channel: grpc.aio.Channel, address: str, service: str) -> None:
+    """Returns once the service there is SERVING."""
+    request = health_pb2.HealthCheckRequest(service=service)
     watching = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=PATIENCE)
     try:
         async for answer in watching:
             if answer.status == health_pb2.HealthCheckResponse.SERVING:
                 return
             if answer.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
-                raise NobodyThere(f"The server at {address} has no dialogue service.")
+                raise NobodyThere(f"The server at {address} has no {NOUNS[service]}.")
     except grpc.aio.AioRpcError as error:
         raise NobodyThere(await _why(error, address)) from None
     finally:

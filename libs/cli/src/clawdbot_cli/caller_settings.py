@@ -1,4 +1,4 @@
-"""What the chat takes from the environment: the key that it shows."""
+"""What a command that calls services takes from its surroundings: the key that it shows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class ChatSettings(BaseSettings):
-    """Read once, when the chat begins."""
+class CallerSettings(BaseSettings):
+    """Read once, when the command begins."""
 
     model_config = SettingsConfigDict(env_prefix="CLAWDBOT_", frozen=True, extra="ignore")
 
@@ -20,7 +20,7 @@ class ChatSettings(BaseSettings):
 
 
 def quiet_transport() -> None:
-    """Keeps gRPC's own log off the terminal, unless somebody asked for it: the chat says what it means.
+    """Keeps gRPC's own log off the terminal, unless somebody asked for it: the command says what it means.
 
     gRPC takes this from the environment alone, once, when it is loaded.
     """
@@ -34,7 +34,7 @@ def api_key(file: Path | None) -> str | None:
         StartupError: for a file that cannot be read, or a key that no header can carry.
     """
     if file is None:
-        secret = ChatSettings().api_key
+        secret = CallerSettings().api_key
         key, origin = (secret.get_secret_value().strip() if secret else ""), "CLAWDBOT_API_KEY"
     else:
         key, origin = _read(file).strip(), f"--key-file {file}"

@@ -1,0 +1,102 @@
+"""`clawdbot models …` as commands: from the command line to an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from clawdbot_servicekit.faults import RemoteFault, StartupError
+
+from clawdbot_cli.caller_settings import api_key
+from clawdbot_cli.connection import GATEWAY, Whereabouts, reached
+from clawdbot_cli.faults import sentence
+from clawdbot_cli.models.client import ModelClient
+from clawdbot_cli.models.report import Report
+from clawdbot_cli.models.trial import Check, Trial
+
+DOES_NOT_ANSWER: Final = 1
+INTERRUPTED: Final = 130
+"""Exit codes; the latter as shells have it for SIGINT."""
+
+Work = Callable[[ModelClient, Report], Awaitable[int]]
+
+
+def list_models(where: Whereabouts, key_file: Path | None) -> int:
+    """Shows aliases, models and backends; the exit code.
+
+    Raises:
+        StartupError: for what the person can mend.
+    """
+
+    async def work(client: ModelClient, report: Report) -> int:
+        report.models(await client.models(), await client.backends())
+        return 0
+
+    return _run(where, key_file, work)
+
+
+def try_model(where: Whereabouts, key_file: Path | None, model: str) -> int:
+    """Tries a model; 1 when it does not answer. Raises as list_models, also for a model that is not there."""
+
+    async def work(client: ModelClient, report: Report) -> int:
+        trial = Trial(client, model)
+        try:
+            check, reply = await trial.answers()
+        except RemoteFault as fault:
+            if fault.reason == "MODEL_NOT_FOUND" or not fault.domain:
+                raise
+            told = f"{fault.message} ({fault.reason})"
+            report.check(Check("it answers", passed=False, told=told))
+            return DOES_NOT_ANSWER
+        report.note(f"{model} is {reply.target}.")
+        report.check(check)
+        if not check.passed:
+            return DOES_NOT_ANSWER
+        report.check(await trial.calls_a_tool())
+        report.check(await trial.keeps_to_a_schema())
+        return 0
+
+    return _run(where, key_file, work)
+
+
+def count_tokens(where: Whereabouts, key_file: Path | None, file: str, model: str) -> int:
+    """Says how long a file is for a model; raises as list_models, also for a file that is no text."""
+    text = _text(file)
+
+    async def work(client: ModelClient, report: Report) -> int:
+        report.count(await client.count(text, model), len(text))
+        return 0
+
+    return _run(where, key_file, work)
+
+
+def _run(where: Whereabouts, key_file: Path | None, work: Work) -> int:
+    where.check()
+    try:
+        return asyncio.run(_connected(where, key_file, work))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+async def _connected(where: Whereabouts, key_file: Path | None, work: Work) -> int:
+    key, report = api_key(key_file), Report.standard()
+    async with reached(where, report.note, GATEWAY) as connection:
+        if key and connection.in_the_clear:
+            report.note(f"The key travels unencrypted to {connection.where}.")
+        try:
+            return await work(ModelClient(connection.channel, key), report)
+        except RemoteFault as fault:
+            raise StartupError(sentence(fault, connection.where)) from None
+
+
+def _text(file: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
+        return content.decode()
+    except UnicodeDecodeError:
+        raise StartupError(f"{file}: this is no text in UTF-8.") from None
+    except OSError as error:
+        raise StartupError(f"{file}: cannot be read: {error.strerror}.") from None
