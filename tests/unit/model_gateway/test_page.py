@@ -25,6 +25,7 @@ SCRIPTS = [block for block in BLOCKS if block.startswith("replies")]
 @pytest.mark.parametrize("block", CONFIGURATIONS)
 def test_every_configuration_on_the_page_is_one(block, tmp_path):
     (tmp_path / "key").write_text("sk-0123456789")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
     path = tmp_path / "clawdbot.yaml"
     path.write_text(block.replace("/run/secrets/openai", "key"))
     keys = dict.fromkeys(

@@ -74,6 +74,8 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
         BackendAuth,
     ),
     (re.compile(r"credit balance is too low"), QuotaExhausted),
+    # llama.cpp, of a model without eyes or ears, with status 500.
+    (re.compile(r"(image|audio|video) input is not supported"), RequestRefused),
     (re.compile(r"server busy|maximum pending requests"), BackendOverloaded),
     (re.compile(r"^model: "), ModelMissing),
     (re.compile(r"\bmodel\b.{0,200}(does not exist|not found|not exist|is not available)"), ModelMissing),
@@ -157,14 +159,15 @@ class VendorErrors:
 
 def _kind(status: int, code: str, text: str) -> Kind:
     known = CODES.get(code.lower())
-    if known is not None:
+    if known is not None and known is not BackendFailed:
         return known
     if status in SPEAKING:
         lower = text.lower()
         for pattern, kind in PHRASES:
             if pattern.search(lower):
                 return kind
-    return STATUSES.get(status) or CLASSES.get(status // 100, ProtocolViolation)
+    # "It broke" is a code that leaves it to the sentence to say more.
+    return known or STATUSES.get(status) or CLASSES.get(status // 100, ProtocolViolation)
 
 
 def _said(payload: Any) -> tuple[str, str]:

@@ -20,6 +20,8 @@ from clawdbot_model_gateway.settings import HttpSettings
 
 LONGEST_ERROR: Final = 64 * 1024
 """Bytes of an error's body that are read."""
+KNOWN_URLS: Final = 256
+"""Paths whose URL is kept. Some vendors have the model's name in them, and callers may name any."""
 FAREWELL: Final = 1.0
 """Seconds for the end of an answer whose content is known to be whole, so that its connection can serve
 again."""
@@ -46,6 +48,7 @@ class HttpPool:
         headers: Mapping[str, str],
         query: Mapping[str, str],
         errors: VendorErrors,
+        socket: str = "",
     ) -> None:
         """A pool that is not open yet.
 
@@ -55,6 +58,7 @@ class HttpPool:
             headers: of each request; may hold secrets.
             query: of each URL.
             errors: what the backend's errors mean.
+            socket: path of a Unix socket that the endpoint is reached at, instead of its host and port.
 
         Raises:
             StartupError: for an endpoint that is no URL, a header or a ca_file that cannot be used.
@@ -67,7 +71,8 @@ class HttpPool:
         self._ssl = _trust(settings)
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._connector: aiohttp.TCPConnector | None = None
+        self._connector: aiohttp.BaseConnector | None = None
+        self._socket = socket
         self._leaving: set[asyncio.Task[None]] = set()
         self._place = ports.target(self._base.host or "", self._base.port or 0)
 
@@ -88,12 +93,7 @@ class HttpPool:
     async def start(self) -> None:
         """Opens the pool; makes no connection."""
         settings = self._settings
-        self._connector = aiohttp.TCPConnector(
-            limit=settings.pool_size,
-            ttl_dns_cache=max(1, int(settings.dns_ttl)),
-            keepalive_timeout=settings.keep_alive,
-            ssl=self._ssl,
-        )
+        self._connector = self._connecting()
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -173,23 +173,42 @@ class HttpPool:
         task = asyncio.create_task(_to_the_end(response))
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
+        # Here and not in the task, which a stop may cancel before its first step.
+        task.add_done_callback(lambda _: response.release())
+
+    def _connecting(self) -> aiohttp.BaseConnector:
+        settings = self._settings
+        size, idle = settings.pool_size, settings.keep_alive
+        if self._socket:
+            return aiohttp.UnixConnector(self._socket, limit=size, keepalive_timeout=idle)
+        ttl = max(1, int(settings.dns_ttl))
+        return aiohttp.TCPConnector(limit=size, ttl_dns_cache=ttl, keepalive_timeout=idle, ssl=self._ssl)
 
     async def _answer(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        try:
-            response = await self._request(method, url, body)
-        except (aiohttp.ClientError, OSError) as error:
-            if not _was_idle(error):
-                raise failure_of(error, self._place) from error
-            response = await self._ask_again(method, url, body)
+        response = await self._asked(method, url, body)
         if response.status == 200:
             return response
         raise await self._refused(response)
 
-    async def _ask_again(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        try:
-            return await self._request(method, url, body)
-        except (aiohttp.ClientError, OSError) as error:
-            raise failure_of(error, self._place) from error
+    async def _asked(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+        """The answer; asks again over another connection where an idle one was closed as we took it.
+
+        A server may close several at once, by age or after so many requests. Nothing goes out over a
+        connection that is known to be closed, so each of them may cost a try; what may have gone out is sent
+        once more only.
+        """
+        closed_before = self.open_connections + 1
+        sent_again = False
+        while True:
+            try:
+                return await self._request(method, url, body)
+            except (aiohttp.ClientError, OSError) as error:
+                if _unsent(error) and closed_before:
+                    closed_before -= 1
+                elif isinstance(error, aiohttp.ServerDisconnectedError) and not sent_again:
+                    sent_again = True
+                else:
+                    raise failure_of(error, self._place) from error
 
     async def _request(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -200,7 +219,9 @@ class HttpPool:
         url = self._urls.get(path)
         if url is None:
             url = self._base.joinpath(*path.split("/"))
-            self._urls[path] = url = url.update_query(self._query) if self._query else url
+            url = url.update_query(self._query) if self._query else url
+            if len(self._urls) < KNOWN_URLS:
+                self._urls[path] = url
         return url.update_query(query) if query else url
 
     async def _refused(self, response: aiohttp.ClientResponse) -> ModelFailure:
@@ -236,12 +257,11 @@ def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
     return clean
 
 
-def _was_idle(error: Exception) -> bool:
-    """Whether the backend closed an idle connection as we took it. Nothing was answered: ask once more."""
-    if isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError):
-        # aiohttp found it closed before it could write; what the system refuses has a number.
-        return error.errno is None
-    return isinstance(error, aiohttp.ServerDisconnectedError)
+def _unsent(error: Exception) -> bool:
+    """Whether aiohttp found it closed before it could write; what the system refuses has a number."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return False
+    return isinstance(error, aiohttp.ClientOSError) and error.errno is None
 
 
 async def _to_the_end(response: aiohttp.ClientResponse) -> None:
@@ -251,8 +271,6 @@ async def _to_the_end(response: aiohttp.ClientResponse) -> None:
                 pass
     except (aiohttp.ClientError, OSError):
         pass  # TimeoutError as well: the connection is closed instead of kept.
-    finally:
-        response.release()
 
 
 def _trust(settings: HttpSettings) -> ssl.SSLContext | bool:

@@ -1,0 +1,209 @@
+"""The gateway before a model server that nobody here wrote: llama.cpp's own, with a small model in it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from clawdbot.common.v1.message_pb2 import ROLE_USER, Media, Message, Part
+from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
+from clawdbot_model_gateway.core.failures import ContextTooLong, RequestRefused
+from clawdbot_model_gateway.core.provider import Embedder
+
+from tests.support.gateway_service import compatible, gateway
+from tests.support.generating import asks, check_grammar, collect, finish_of, text_of
+from tests.support.llama_server import SLOTS, llama_server
+from tests.support.providing import make, started
+from tests.support.tiny_model import REPLY, write_tiny_model
+
+ENDLESS = {"ignore_eos": True}
+"""llama.cpp's own field: it speaks until its context is full."""
+OTHER = ("Bad", "▁morning", "!")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.fixture(scope="module")
+def file(folder):
+    return write_tiny_model(folder / "tiny.gguf")
+
+
+@pytest.fixture
+async def server(file):
+    async with llama_server(file) as root:
+        yield root
+
+
+@pytest.fixture
+async def provider(server):
+    async for each in started(make(provider="openai_compatible", endpoint=f"{server}/v1")):
+        yield each
+
+
+async def fetched(url, body=None):
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request("POST" if body else "GET", url, json=body) as answer,
+    ):
+        return await answer.json()
+
+
+async def busy_slots(root):
+    return sum(each["is_processing"] for each in await fetched(f"{root}/slots"))
+
+
+def endless(**more):
+    request = asks(**more)
+    request.provider_options.update(ENDLESS)
+    return request
+
+
+def schema(properties):
+    wanted = ResponseFormat()
+    wanted.json_schema.name = "answer"
+    wanted.json_schema.schema.update(
+        {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+    )
+    return wanted
+
+
+async def test_it_lists_the_model(provider):
+    assert [each.name for each in await provider.list_models()] == ["tiny"]
+
+
+async def test_a_whole_reply_and_a_stream_say_the_same(provider):
+    streamed = await collect(provider.stream(asks(), "tiny"))
+    whole = await provider.generate(asks(), "tiny")
+    for events in (streamed, whole):
+        check_grammar(events)
+        assert (text_of(events), finish_of(events)) == (REPLY, "stop")
+        assert events[0].started.model == "tiny"
+    assert sum(each.HasField("text_delta") for each in streamed) >= sum(
+        each.HasField("text_delta") for each in whole
+    )
+
+
+async def test_its_usage_is_what_its_own_tokenizer_counts(provider, server):
+    usage = (await provider.generate(asks("Good evening"), "tiny"))[-2].usage
+    prompt = "<|user|>Good evening\n<|assistant|>"
+    body = {"content": prompt, "add_special": True}
+    counted = len((await fetched(f"{server}/tokenize", body))["tokens"])
+    assert (usage.input_tokens, usage.output_tokens) == (counted, len(("Good", " evening", ".", "</s>")))
+    again = (await provider.generate(asks("Good evening"), "tiny"))[-2].usage
+    assert 0 < again.cached_tokens < again.input_tokens
+
+
+async def test_a_limit_is_kept_and_told(provider):
+    events = await collect(provider.stream(endless(sampling={"max_tokens": 20}), "tiny"))
+    assert finish_of(events) == "length"
+    assert events[-1].finished.truncated
+    assert events[-2].usage.output_tokens == 20
+
+
+async def test_a_reply_fits_its_schema_whatever_the_model_would_say(provider):
+    request = asks(
+        response_format=schema({"open": {"type": "boolean"}, "day": {"enum": ["sat", "sun"]}}),
+        sampling={"max_tokens": 300},
+    )
+    for events in (await collect(provider.stream(request, "tiny")), await provider.generate(request, "tiny")):
+        answer = json.loads(text_of(events))
+        assert set(answer) == {"open", "day"}
+        assert isinstance(answer["open"], bool)
+        assert answer["day"] in {"sat", "sun"}
+
+
+async def test_what_does_not_fit_is_told_as_that(provider):
+    with pytest.raises(ContextTooLong, match="context size"):
+        await provider.generate(asks("long " * 2000), "tiny")
+
+
+async def test_a_picture_for_a_model_without_eyes_is_refused_and_not_taken_for_a_breakdown(provider):
+    seen = Message(role=ROLE_USER, parts=[Part(image=Media(media_type="image/png", data=b"png"))])
+    with pytest.raises(RequestRefused, match="image input is not supported"):
+        await provider.generate(asks(seen), "tiny")
+
+
+async def test_its_vectors_come_in_the_order_of_the_texts(provider):
+    if not isinstance(provider, Embedder):
+        pytest.skip("openai_compatible does not embed")
+    both = await provider.embed(["Good evening", "Bad morning"], "tiny", None)
+    alone = await provider.embed(["Bad morning"], "tiny", None)
+    assert [len(each) for each in both.vectors] == [64, 64]
+    assert both.vectors[1] == pytest.approx(alone.vectors[0], abs=1e-4)
+    assert both.vectors[0] != pytest.approx(both.vectors[1], abs=1e-2)
+    assert both.usage.input_tokens > alone.usage.input_tokens
+
+
+@pytest.mark.parametrize("by", ["the caller", "the gateway's end"])
+async def test_a_reply_that_is_cut_short_frees_its_slot_in_the_server(server, tmp_path, by):
+    async with gateway(tmp_path, model=compatible(f"{server}/v1")) as served:
+        call = served.client.stream(endless())
+        async for event in call:
+            if event.WhichOneof("event") == "text_delta":
+                break
+        assert await busy_slots(server) == 1
+        if by == "the caller":
+            call.cancel()
+        else:
+            await served.host.stop(0)
+        async with asyncio.timeout(10):
+            while await busy_slots(server):  # noqa: ASYNC110 - it tells only who asks
+                await asyncio.sleep(0.02)
+
+
+async def test_more_requests_than_slots_are_all_answered(server, tmp_path):
+    async with gateway(tmp_path, model=compatible(f"{server}/v1")) as served:
+        replies = await asyncio.gather(
+            *(served.client.events(asks(f"number {each}")) for each in range(SLOTS * 8))
+        )
+    assert {text_of(each) for each in replies} == {REPLY}
+
+
+async def test_an_alias_switched_between_two_servers_under_load_loses_no_request(folder, file, tmp_path):
+    other = write_tiny_model(folder / "other.gguf", OTHER)
+    async with llama_server(file, "one") as first, llama_server(other, "two") as second:
+        backends = {"a": compatible(f"{first}/v1"), "b": compatible(f"{second}/v1")}
+        models = {"backends": backends, "aliases": {"chat": "a/one", "draft": "b/two"}}
+        async with gateway(tmp_path, models=models) as served:
+            over, some = asyncio.Event(), asyncio.Event()
+            said = []
+
+            async def ask(alias):
+                while not over.is_set():
+                    events = await served.client.events(asks(model=alias))
+                    check_grammar(events)
+                    said.append((events[0].started.model, text_of(events), finish_of(events)))
+                    if len(said) % 4 == 0:
+                        some.set()
+
+            async def switch():
+                for _ in range(10):
+                    for alias, target in (
+                        ("chat", "b/two"),
+                        ("draft", "a/one"),
+                        ("chat", "a/one"),
+                        ("draft", "b/two"),
+                    ):
+                        reply = await served.client.switch(alias, target)
+                        assert reply.elapsed.ToNanoseconds() < 50_000_000
+                        await some.wait()
+                        some.clear()
+                over.set()
+
+            async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+                for alias in ("chat", "draft") * 4:
+                    group.create_task(ask(alias))
+                group.create_task(switch())
+            assert served.idle
+    assert len(said) >= 160
+    assert set(said) == {("one", REPLY, "stop"), ("two", "Bad morning!", "stop")}
