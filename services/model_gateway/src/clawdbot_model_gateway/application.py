@@ -22,6 +22,7 @@ from clawdbot_servicekit.hooks import Hooks
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.catalogue import Catalogue
+from clawdbot_model_gateway.core.counting import Counting
 from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Routes, Routing
 from clawdbot_model_gateway.lineup import Lineup, found
@@ -43,6 +44,7 @@ class Parts:
     routing: Routing
     directory: Directory
     catalogue: Catalogue
+    counting: Counting
     switches: FileSwitches
     hooks: Hooks
     gateway_servicer: ModelGatewayServiceServicer
@@ -121,6 +123,7 @@ class GatewayApplication:
 
     async def stop(self) -> None:
         """As the port says."""
+        self._parts.counting.close()
         await self._parts.hooks.stop()
         await asyncio.gather(*(backend.provider.stop() for backend in self._parts.backends.values()))
         self._parts.switches.close()

@@ -69,6 +69,7 @@ def build(
         routing=routing,
         directory=directory,
         catalogue=catalogue,
+        counting=counting,
         switches=switches,
         hooks=hooks,
         gateway_servicer=GatewayServicer(generation, embeddings, counting),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 ON_THE_LOOP: Final = 4096
 """Characters that are counted at once; more go to a thread, where they hold up nobody."""
+THREADS: Final = 2
+"""Long texts that are counted at once; more wait, and leave with their callers."""
 BACKEND_PATIENCE: Final = 10.0
 """Seconds that a backend has to count, at most half of what remains of the deadline."""
 FRAMING: Final = 16
@@ -80,6 +83,12 @@ class Counting:
         self._directory = directory
         self._backends = backends
         self._limits = limits
+        # Its own: long counts must not keep the loop's other threads, such as those that resolve names.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="count")
+
+    def close(self) -> None:
+        """Gives up what has not begun; counts that run end by themselves, within seconds."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def count(self, asked: CountTokensRequest) -> CountTokensResponse:
         """The count, who counted, and the bound.
@@ -96,8 +105,10 @@ class Counting:
         if found is not None:
             return found
         extent = extent_of(asked)
-        counted = _counted if extent.characters <= ON_THE_LOOP else _in_a_thread
-        return await counted(extent, backend.tokenizer)
+        if extent.characters <= ON_THE_LOOP:
+            return _count(extent, backend.tokenizer)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _count, extent, backend.tokenizer)
 
     def _check(self, asked: CountTokensRequest) -> None:
         kind = asked.WhichOneof("input")
@@ -170,14 +181,6 @@ def _media(part: Part) -> int:
     if part.WhichOneof("content") == "tool_result":
         return sum(map(_media, part.tool_result.content))
     return int(part.WhichOneof("content") in {"image", "audio", "document"})
-
-
-async def _in_a_thread(extent: Extent, tokenizer: RememberingTokenizer | None) -> CountTokensResponse:
-    return await asyncio.to_thread(_count, extent, tokenizer)
-
-
-async def _counted(extent: Extent, tokenizer: RememberingTokenizer | None) -> CountTokensResponse:
-    return _count(extent, tokenizer)
 
 
 def _count(extent: Extent, tokenizer: RememberingTokenizer | None) -> CountTokensResponse:
