@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
 from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
-from clawdbot_model_gateway.core.failures import ContextTooLong, ModelMissing, RequestRefused
+from clawdbot_model_gateway.core.failures import BackendFailed, ContextTooLong, ModelMissing, RequestRefused
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_servicekit.faults import StartupError
 
@@ -150,28 +150,39 @@ async def test_another_model_is_not_there(provider):
 # Slots and the loop
 
 
-async def test_the_loop_goes_on_while_a_large_file_is_loaded_and_speaks(tmp_path):
-    path = write_tiny_model(tmp_path / "large.gguf", width=1024, inner=8192)
-    assert path.stat().st_size > 200_000_000
-    longest, last = 0.0, time.perf_counter()
-    over = False
+async def longest_stall(path):
+    """Of the loop in seconds, while the file is loaded and speaks, and the reply."""
+    longest = 0.0
+    over = asyncio.Event()
 
     async def watch():
-        nonlocal longest, last
-        while not over:
+        nonlocal longest
+        last = time.perf_counter()
+        while not over.is_set():
             await asyncio.sleep(0.001)
             now = time.perf_counter()
             longest, last = max(longest, now - last), now
 
     async with asyncio.TaskGroup() as group:
-        last = time.perf_counter()
         group.create_task(watch())
         async for provider in started(llama(path)):
-            events = await collect(provider.stream(endless(sampling={"max_tokens": 40}), "large"))
-        over = True
+            events = await collect(provider.stream(endless(sampling={"max_tokens": 20}), "large"))
+        over.set()
+    return longest, events
+
+
+async def test_the_loop_goes_on_while_a_large_file_is_loaded_and_speaks(tmp_path):
+    """Called in a thread of ours, llama.cpp would keep the interpreter's lock for the whole of the load."""
+    path = write_tiny_model(tmp_path / "large.gguf", width=1024, inner=8192)
+    assert path.stat().st_size > 200_000_000
+    stalls = []
+    # A busy machine may stop us once by itself; a load that blocks does so each time.
+    while len(stalls) < 3 and not (stalls and stalls[-1] < STALL):
+        stall, events = await longest_stall(path)
+        assert finish_of(events) == "length"
+        stalls.append(stall)
     path.unlink()
-    assert finish_of(events) == "length"
-    assert longest < STALL
+    assert min(stalls) < STALL
 
 
 @pytest.mark.parametrize("slots", [1, 2])
@@ -233,6 +244,25 @@ async def test_stopping_while_it_is_loaded_ends_the_load(file):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert not folder_of(provider).exists()
+
+
+async def test_who_waits_for_a_load_that_is_stopped_is_told_and_not_cancelled(file):
+    provider = llama(file)
+    await provider.start()
+    waiting = asyncio.create_task(provider.generate(asks(), "tiny"))
+    await asyncio.sleep(0)
+    await provider.stop()
+    with pytest.raises(BackendFailed, match="has been stopped"):
+        await waiting
+
+
+async def test_a_request_after_the_stop_starts_no_process(file):
+    provider = llama(file)
+    await provider.start()
+    await provider.stop()
+    with pytest.raises(BackendFailed, match="has been stopped"):
+        await provider.generate(asks(), "tiny")
+    assert provider._process.pid is None
 
 
 async def test_it_can_be_started_again(file):

@@ -114,7 +114,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     async def start(self) -> None:
         """As the port says: begins to load."""
         await super().start()
-        self._process.begin()
+        self._process.start()
 
     async def stop(self) -> None:
         """As the port says. The model's memory is free afterwards."""

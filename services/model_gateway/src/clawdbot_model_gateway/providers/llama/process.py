@@ -78,6 +78,7 @@ class LlamaProcess:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        self._open = False
         self._file = Path(plan.path).name
         self._process: asyncio.subprocess.Process | None = None
         self._loading: asyncio.Task[ModelFailure | None] | None = None
@@ -95,8 +96,13 @@ class LlamaProcess:
         # Its output ends with it, and is known to have ended sooner than its exit.
         return None if listening is not None and listening.done() else process.pid
 
-    def begin(self) -> None:
-        """Loads the model without waiting for it, unless it is loaded or being loaded."""
+    def start(self) -> None:
+        """Begins to load the model, and does not wait for it."""
+        self._open = True
+        self._begin()
+
+    def _begin(self) -> None:
+        """Loads the model, unless it is loaded, being loaded, or could not be loaded just now."""
         loading = self._loading
         if loading is not None:
             if not loading.done():
@@ -113,18 +119,23 @@ class LlamaProcess:
         Raises:
             ModelFailure: it cannot be loaded.
         """
-        self.begin()
+        if self._open:
+            self._begin()
         loading = self._loading
-        if loading is None:
-            raise BackendFailed("it is being stopped")
-        # Shielded: one caller who leaves does not take the model from the others.
-        failure = await asyncio.shield(loading)
+        if loading is not None and not loading.done():
+            # Not awaited itself: one caller who leaves does not take the model from the others.
+            await asyncio.wait([loading])
+        if loading is None or loading.cancelled():
+            raise BackendFailed("it has been stopped")
+        failure = loading.result()
         if failure is not None:
             # A new one for each caller: it is told where it happened.
             raise type(failure)(failure.detail, retry_after=AGAIN)
 
     async def stop(self) -> None:
         """Ends the process and waits until it is gone. Safe without a start, and twice."""
+        # First: nobody may start another one that nobody would stop.
+        self._open = False
         loading, self._loading = self._loading, None
         if loading is not None:
             loading.cancel()
