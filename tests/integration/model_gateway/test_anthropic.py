@@ -8,6 +8,10 @@ import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_LOW
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
+    TOKEN_COUNT_SOURCE_BACKEND,
+    CountTokensRequest,
+)
 from clawdbot_model_gateway.core.fold import fold
 
 from tests.support.fake_anthropic import (
@@ -116,6 +120,23 @@ async def test_thoughts_calls_and_results_go_round_as_the_vendor_wants_them(serv
             ],
         },
     ]
+
+
+@pytest.mark.parametrize("end", ["", "/v1"])
+async def test_the_vendors_variables_are_enough(backend, tmp_path, end):
+    """As a fresh machine has them that runs the vendor's own client; it ends its URL before the version."""
+    said = {"base_url": backend.url.removesuffix("/v1") + end, "api_key": KEY}
+    async with gateway(tmp_path, gateway={"anthropic": said, "ollama": None}) as served:
+        reply = await served.client.gateway.Generate(asks())
+    assert (reply.backend, reply.model) == ("anthropic", MODEL)
+
+
+async def test_tokens_are_counted_by_the_vendor(served, backend):
+    request = asks(tools=[tool("clock.now")])
+    told = await served.client.gateway.CountTokens(CountTokensRequest(request=request))
+    assert (told.tokens, told.source) == (42, TOKEN_COUNT_SOURCE_BACKEND)
+    assert backend.asked[-1].path == "/v1/messages/count_tokens"
+    assert [each["name"] for each in backend.last["tools"]] == ["clock_now"]
 
 
 async def test_pieces_are_passed_on_as_they_come(served, backend):
