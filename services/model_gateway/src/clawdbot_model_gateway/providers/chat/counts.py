@@ -36,8 +36,8 @@ _TOKENS: Final = re.compile(rb'"tokens"\s*:\s*\[([\d,\s]*)\]')
 class CountsNothing(ProtocolViolation):
     """The server has no endpoint that counts."""
 
-    def __init__(self) -> None:
-        super().__init__("it has no endpoint that counts tokens")
+    def __init__(self, detail: str = "it has no endpoint that counts tokens") -> None:
+        super().__init__(detail)
 
 
 class TokenEndpoint:
