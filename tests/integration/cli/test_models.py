@@ -51,6 +51,15 @@ async def test_without_a_running_suite_it_starts_its_own(tmp_path):
     assert "starting one in this process" in ended.err
 
 
+async def test_a_text_that_the_server_does_not_take_comes_with_the_key_to_change(tmp_path):
+    (tmp_path / "huge").write_bytes(b"word " * 1_000_000)
+    async with gateway(tmp_path / "g") as served:
+        at = ("--addr", f"127.0.0.1:{served.host.port}")
+        ended = await clawdbot("models", "tokens", "huge", *at, state=tmp_path)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == "huge: this is more than the server takes at once; raise server.max_message.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

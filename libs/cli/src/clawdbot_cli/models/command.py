@@ -21,6 +21,9 @@ DOES_NOT_ANSWER: Final = 1
 INTERRUPTED: Final = 130
 """Exit codes; the latter as shells have it for SIGINT."""
 
+TOO_LARGE: Final = "Received message larger than max"
+"""What gRPC itself says of a message over the server's limit."""
+
 Work = Callable[[ModelClient, Report], Awaitable[int]]
 
 
@@ -67,7 +70,14 @@ def count_tokens(where: Whereabouts, key_file: Path | None, file: str, model: st
     text = _text(file)
 
     async def work(client: ModelClient, report: Report) -> int:
-        report.count(await client.count(text, model), len(text))
+        try:
+            report.count(await client.count(text, model), len(text))
+        except RemoteFault as fault:
+            if TOO_LARGE not in fault.message:
+                raise
+            raise StartupError(
+                f"{file}: this is more than the server takes at once; raise server.max_message."
+            ) from None
         return 0
 
     return _run(where, key_file, work)
