@@ -307,11 +307,12 @@ asyncio.run(main())
 
 async def test_a_gateway_that_is_killed_leaves_no_process_behind(file):
     root = Path(__file__).parents[3]
+    pipe = asyncio.subprocess.PIPE
     script = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SCRIPT, str(file), cwd=root, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", SCRIPT, str(file), cwd=root, stdout=pipe, stderr=pipe
     )
-    said, _ = await script.communicate()
-    assert script.returncode == -signal.SIGKILL
+    said, complaint = await script.communicate()
+    assert script.returncode == -signal.SIGKILL, complaint.decode()
     pid, socket = said.splitlines()[-1].split()
     process = Path(f"/proc/{int(pid)}/status")
 
