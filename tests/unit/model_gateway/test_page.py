@@ -67,7 +67,7 @@ def test_each_failure_is_on_the_page_with_its_status(kind):
 def test_each_finish_reason_that_can_come_is_on_the_page():
     can_come = {
         "STOP", "LENGTH", "CONTEXT_FULL", "TOOL_CALLS", "CONTENT_FILTER", "REFUSAL", "PAUSED", "MODEL_ERROR",
-        "TRUNCATED", "UNKNOWN",
+        "CANCELLED", "TRUNCATED", "UNKNOWN",
     }  # fmt: skip
     assert can_come == set(re.findall(r"^\| ([A-Z_]+) \| [^|]+ \|$", PAGE, re.MULTILINE))
     assert can_come <= {

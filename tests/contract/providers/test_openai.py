@@ -1,0 +1,167 @@
+"""The provider for OpenAI's Responses API, against a fake of it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import ClassVar
+
+import pytest
+from clawdbot_model_gateway.core.failures import (
+    BackendAuth,
+    BackendOverloaded,
+    ContextTooLong,
+    ProtocolViolation,
+    QuotaExhausted,
+    RateLimited,
+)
+from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
+
+from tests.contract.providers.provider_contract import BackendContract, run
+from tests.support.fake_openai import CUT, HANG, KEY, Answer, error, whole
+from tests.support.fake_responses import (
+    MODEL,
+    call,
+    created,
+    ended,
+    event,
+    fake_responses,
+    grown,
+    message,
+    response,
+    sse,
+    streamed,
+)
+from tests.support.generating import asks, collect, finish_of, text_of, tool
+from tests.support.providing import make, started
+
+BEGUN = (created(), *grown(0, message("Good"))[:3])
+BUSY = {"type": "error", "code": "server_overloaded", "message": "busy", "param": None}
+
+
+@pytest.fixture
+async def backend():
+    async with fake_responses() as fake:
+        yield fake
+
+
+@pytest.fixture
+def unstarted(backend):
+    return make(provider="openai", endpoint=backend.url, api_key=KEY)
+
+
+@pytest.fixture
+async def provider(unstarted):
+    async for each in started(unstarted):
+        yield each
+
+
+class TestOpenAI(BackendContract):
+    kind = "openai"
+
+    BEHAVIOUR: ClassVar = {
+        "tool": Answer([sse(*streamed(call("tables_reserve", '{"people": 4}')))]),
+        "cut": Answer([sse(*BEGUN), CUT]),
+        "cut_at_once": Answer([sse(created()), CUT]),
+        "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),
+        "overloaded_in_the_middle": Answer([sse(*BEGUN, BUSY)]),
+    }
+
+    @pytest.fixture
+    def model(self):
+        return MODEL
+
+    @pytest.fixture
+    def behave(self, backend):
+        def behave(word):
+            backend.will(self.BEHAVIOUR[word])
+            return asks()
+
+        return behave
+
+
+@pytest.mark.parametrize("way", ["stream", "generate"])
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"), BackendAuth),
+        (error(429, "no money", "insufficient_quota"), QuotaExhausted),
+        (error(400, "too long", "context_length_exceeded"), ContextTooLong),
+        (error(503, "later"), BackendOverloaded),
+        (Answer([b"<html><title>Sign in</title>"], 200, {}, "text/html"), ProtocolViolation),
+        (whole({"id": "chatcmpl-1", "choices": []}), ProtocolViolation),
+    ],
+)
+async def test_a_failure_is_told_by_its_kind_and_without_the_key(provider, backend, answer, kind, way):
+    backend.will(answer)
+    with pytest.raises(kind) as failed:
+        await run(provider, asks(), MODEL, way)
+    assert KEY not in str(failed.value)
+
+
+async def test_a_server_that_cannot_stream_answers_whole(provider, backend):
+    backend.will(whole(response(message("Good evening."))))
+    events = await collect(provider.stream(asks(), MODEL))
+    assert (text_of(events), finish_of(events)) == ("Good evening.", "stop")
+
+
+async def test_a_failure_before_the_first_word_is_one_that_another_backend_may_mend(provider, backend):
+    failed = {"code": "rate_limit_exceeded", "message": "slow down"}
+    backend.will(Answer([sse(created(), ended(status="failed", error=failed))]))
+    with pytest.raises(RateLimited):
+        await collect(provider.stream(asks(), MODEL))
+
+
+async def test_leaving_a_stream_reaches_the_vendors_socket(provider, backend):
+    backend.will(Answer([sse(*BEGUN), HANG]))
+    async with aclosing(provider.stream(asks(), MODEL)) as events:
+        async for each in events:
+            if each.HasField("text_delta"):
+                break
+    await asyncio.wait_for(backend.gone.wait(), 5)
+    assert backend.left == 1
+
+
+async def test_a_stream_is_over_with_its_last_event_whatever_the_connection_does(provider, backend):
+    backend.will(Answer([sse(*streamed(message("Yes."))), HANG]))
+    events = await asyncio.wait_for(collect(provider.stream(asks(), MODEL)), 5)
+    assert finish_of(events) == "stop"
+
+
+async def test_models_that_do_not_chat_are_listed_last(provider):
+    assert [each.name for each in await provider.list_models()] == [MODEL, "text-embedding-fake"]
+
+
+async def test_tokens_are_counted_of_the_request_as_it_would_be_sent(provider, backend):
+    request = asks("Good evening to you", tools=[tool("clock.now")], sampling={"max_tokens": 90})
+    assert await provider.count_tokens(request, MODEL) > 0
+    counted = backend.last
+    await provider.generate(request, MODEL)
+    assert {"input", "model", "tools"} == set(counted)
+    assert counted.items() <= backend.last.items()
+
+
+@pytest.mark.parametrize("body", [{}, [], {"input_tokens": "4"}, {"input_tokens": -1}])
+async def test_what_is_no_count_breaks_the_protocol(provider, backend, body):
+    backend.will(whole(body))
+    with pytest.raises(ProtocolViolation, match="no count"):
+        await provider.count_tokens(asks(), MODEL)
+
+
+async def test_texts_become_vectors_in_their_order(provider):
+    found = await provider.embed(["a", "bcd"], "text-embedding-fake", 2)
+    assert found.vectors == [[1.0, 1.0], [3.0, 3.0]]
+    assert found.usage.input_tokens == 5
+
+
+def test_it_is_an_embedder_and_counts_tokens(unstarted):
+    assert isinstance(unstarted, Embedder)
+    assert isinstance(unstarted, TokenCounter)
+
+
+async def test_an_event_of_a_hundred_kilobytes_is_read(provider, backend):
+    text = "x" * 100_000
+    backend.will(Answer([sse(event("queued"), *streamed(call("t", f'{{"text": "{text}"}}'), size=60_000))]))
+    events = await collect(provider.stream(asks(tools=[tool("t")]), MODEL))
+    (done,) = [each.tool_call_done.tool_call for each in events if each.HasField("tool_call_done")]
+    assert done.arguments["text"] == text

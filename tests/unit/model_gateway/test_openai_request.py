@@ -1,0 +1,268 @@
+"""What goes to the Responses API for a request of ours."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_SYSTEM,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+    Reasoning,
+    ToolCall,
+    ToolResult,
+)
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    REASONING_EFFORT_HIGH,
+    REASONING_EFFORT_NONE,
+    JsonFormat,
+    JsonSchemaFormat,
+    ResponseFormat,
+    ToolChoice,
+)
+from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.providers.openai_wire.request import Habits, RequestWriter
+from clawdbot_servicekit.faults import InvalidRequest
+
+from tests.support.fake_responses import streamed, thought
+from tests.support.generating import asks, says, tool
+from tests.support.response_streams import reply_to
+
+
+def written(request, model="gpt-6", **habits):
+    encoded = RequestWriter("openai", Habits(**habits)).write(request, model)
+    return json.loads(encoded.asked(stream=False)), [each.field for each in encoded.warnings]
+
+
+def body(request, model="gpt-6", **habits):
+    wire, warnings = written(request, model, **habits)
+    assert warnings == []
+    return wire
+
+
+def message(role, *parts, **more):
+    return asks("Hi", Message(role=role, parts=parts, **more))
+
+
+def test_a_conversation_is_sent_as_it_was_said_and_nothing_is_stored():
+    request = asks(
+        says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), says("Now.", ROLE_SYSTEM)
+    )
+    assert body(request) == {
+        "model": "gpt-6",
+        "store": False,
+        "stream": False,
+        "include": ["reasoning.encrypted_content"],
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Hi."},
+            {"role": "developer", "content": "Now."},
+        ],
+    }
+
+
+def test_instructions_alone_are_an_input():
+    assert body(asks(says("Greet.", ROLE_SYSTEM)))["input"] == [{"role": "developer", "content": "Greet."}]
+
+
+def test_thoughts_go_back_with_their_proof():
+    said = fold(reply_to(*streamed(thought("Hm.")))).message
+    assert body(asks("Hi", said))["input"][1] == {
+        "type": "reasoning",
+        "id": "rs_1",
+        "summary": [{"type": "summary_text", "text": "Hm."}],
+        "encrypted_content": "gAAA:x=",
+    }
+
+
+@pytest.mark.parametrize("signature", [b"", b"gemini:abc", b"\xff\xfe", b"openai:rs_1"])
+def test_thoughts_of_others_do_not_go_back(signature):
+    part = Part(reasoning=Reasoning(text="Hm.", signature=signature))
+    assert len(body(message(ROLE_ASSISTANT, part))["input"]) == 1
+
+
+def test_a_call_and_its_results_go_back():
+    call = ToolCall(id="c1", name="tables.reserve")
+    call.arguments.update({"people": 4})
+    data = ToolResult(call_id="c2")
+    data.structured.update({"ref": "T-1"})
+    picture = Part(image=Media(data=b"x", media_type="image/png"))
+    results = [
+        ToolResult(call_id="c1", content=[Part(text="booked")]),
+        data,
+        ToolResult(call_id="c3", is_error=True),
+        ToolResult(call_id="c4", content=[Part(text="Look"), picture]),
+    ]
+    request = asks(
+        "A table",
+        Message(role=ROLE_ASSISTANT, parts=[Part(text="One moment."), Part(tool_call=call)]),
+        Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results]),
+    )
+    items = body(request)["input"]
+    assert items[1:3] == [
+        {"role": "assistant", "content": "One moment."},
+        {"type": "function_call", "call_id": "c1", "name": "tables_reserve", "arguments": '{"people":4}'},
+    ]
+    assert [(each["type"], each["call_id"]) for each in items[3:]] == [
+        ("function_call_output", f"c{number}") for number in range(1, 5)
+    ]
+    assert [each["output"] for each in items[3:6]] == [
+        "booked",
+        '{"ref":"T-1"}',
+        "The tool failed and said nothing.",
+    ]
+    assert [each["type"] for each in items[6]["output"]] == ["input_text", "input_image"]
+
+
+def test_pictures_and_documents_are_parts():
+    request = message(
+        ROLE_USER,
+        Part(text="What is this?"),
+        Part(image=Media(data=b"\x89PNG", media_type="image/png")),
+        Part(document=Document(data=b"%PDF", media_type="application/pdf", title="a.pdf")),
+        Part(document=Document(uri="https://x/y.pdf")),
+    )
+    assert body(request)["input"][1]["content"] == [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "detail": "auto", "image_url": "data:image/png;base64,iVBORw=="},
+        {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="},
+        {"type": "input_file", "file_url": "https://x/y.pdf"},
+    ]
+
+
+def test_what_the_wire_has_no_place_for_is_told_or_refused():
+    sound = Part(audio=Media(data=b"x", media_type="audio/wav"))
+    request = message(ROLE_USER, Part(text="Listen"), sound, name="Ann")
+    wire, warnings = written(request)
+    assert wire["input"][1] == {"role": "user", "content": "Listen"}
+    assert sorted(warnings) == ["messages[1].name", "messages[1].parts[1].audio"]
+    request.strict = True
+    with pytest.raises(InvalidRequest):
+        written(request)
+
+
+# Sampling
+
+
+def test_sampling_of_a_model_that_does_not_reason():
+    request = asks(sampling={"max_tokens": 90, "temperature": 0.0, "top_p": 0.5})
+    wire = body(request, "gpt-4.1-mini")
+    assert (wire["max_output_tokens"], wire["temperature"], wire["top_p"]) == (90, 0.0, 0.5)
+    assert "include" not in wire
+
+
+def test_a_model_that_reasons_takes_no_temperature_unless_it_is_told_not_to():
+    request = asks(sampling={"temperature": 0.5, "reasoning_effort": REASONING_EFFORT_HIGH})
+    wire, warnings = written(request)
+    assert (wire["reasoning"], warnings) == ({"effort": "high"}, ["sampling.temperature"])
+    assert "temperature" not in wire
+    request.sampling.reasoning_effort = REASONING_EFFORT_NONE
+    assert body(request)["temperature"] == 0.5
+
+
+def test_effort_is_told_where_a_model_does_not_reason():
+    request = asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH})
+    wire, warnings = written(request, "gpt-4o")
+    assert "reasoning" not in wire
+    assert warnings == ["sampling.reasoning_effort"]
+    assert body(request, "gpt-4o", reasons=True)["reasoning"] == {"effort": "high"}
+
+
+def test_what_is_configured_holds_where_a_request_says_nothing_and_is_told_where_it_cannot():
+    request = asks(strict=True)
+    wire, warnings = written(request, defaults={"max_tokens": 2048, "temperature": 0.7, "stop": ["x"]})
+    assert wire["max_output_tokens"] == 2048
+    assert warnings == ["sampling.temperature", "sampling.stop"]
+
+
+def test_thoughts_are_asked_for_where_the_configuration_says_so():
+    assert body(asks(), summary="auto")["reasoning"] == {"summary": "auto"}
+    assert "reasoning" not in body(asks())
+
+
+# Tools and forms
+
+
+def test_tools_are_offered_under_names_that_are_allowed_and_not_strictly():
+    bare = tool("clock.now")
+    bare.ClearField("input_schema")
+    found = body(asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer"}), bare]))["tools"]
+    assert found == [
+        {
+            "type": "function",
+            "name": "tables_reserve",
+            "description": "Books.",
+            "parameters": {"type": "object", "properties": {"people": {"type": "integer"}}},
+            "strict": False,
+        },
+        {
+            "type": "function",
+            "name": "clock_now",
+            "description": "",
+            "parameters": {"type": "object", "properties": {}},
+            "strict": False,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "wire"),
+    [
+        (ToolChoice(), None),
+        (ToolChoice(mode=ToolChoice.MODE_AUTO), None),
+        (ToolChoice(mode=ToolChoice.MODE_NONE), "none"),
+        (ToolChoice(mode=ToolChoice.MODE_REQUIRED), "required"),
+        (ToolChoice(mode=ToolChoice.MODE_NAMED, name="clock.now"), {"type": "function", "name": "clock_now"}),
+    ],
+)
+def test_a_tool_choice_is_passed_on(choice, wire):
+    choice.disable_parallel = True
+    found = body(asks(tools=[tool("clock.now")], tool_choice=choice))
+    assert found.get("tool_choice") == wire
+    assert found["parallel_tool_calls"] is False
+
+
+def test_a_form_is_asked_for():
+    wanted = ResponseFormat(json_schema=JsonSchemaFormat(name="a table"))
+    wanted.json_schema.schema.update({"type": "object"})
+    assert body(asks(response_format=wanted))["text"]["format"] == {
+        "type": "json_schema",
+        "name": "a_table",
+        "schema": {"type": "object"},
+        "strict": True,
+    }
+    plain = ResponseFormat(json=JsonFormat())
+    assert body(asks(response_format=plain))["text"]["format"] == {"type": "json_object"}
+
+
+def test_options_of_the_vendor_come_beside_ours():
+    request = asks(tools=[tool("t")], response_format=ResponseFormat(json=JsonFormat()))
+    search = {"type": "web_search"}
+    request.provider_options.update(
+        {"tools": [search], "text": {"verbosity": "low"}, "service_tier": "flex", "store": True}
+    )
+    wire = body(request)
+    assert [each["type"] for each in wire["tools"]] == ["function", "web_search"]
+    assert wire["text"] == {"format": {"type": "json_object"}, "verbosity": "low"}
+    assert (wire["service_tier"], wire["store"]) == ("flex", True)
+
+
+@pytest.mark.parametrize("name", ["input", "instructions", "model", "stream", "background"])
+def test_options_cannot_change_what_is_asked(name):
+    request = asks()
+    request.provider_options.update({name: "x"})
+    with pytest.raises(InvalidRequest):
+        written(request)
+
+
+def test_what_the_models_refuse_is_left_out_and_told():
+    wire, warnings = written(asks(sampling={"max_tokens": 9}), unsupported=frozenset({"sampling.max_tokens"}))
+    assert "max_output_tokens" not in wire
+    assert warnings == ["sampling.max_tokens"]

@@ -1,0 +1,266 @@
+"""What the Responses API's events mean."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot_model_gateway.core.failures import (
+    BackendFailed,
+    ContextTooLong,
+    ModelFailure,
+    ProtocolViolation,
+    RateLimited,
+    RequestRefused,
+)
+from clawdbot_model_gateway.core.fold import fold
+
+from tests.support.fake_responses import (
+    call,
+    created,
+    ended,
+    event,
+    grown,
+    message,
+    response,
+    sse,
+    streamed,
+    thought,
+    usage,
+)
+from tests.support.generating import check_grammar, finish_of, kinds, text_of
+from tests.support.response_streams import read, reader, reply_to
+
+BEGUN = (created(), *grown(0, message("Good"))[:3])
+BOOK = call("tables_reserve", '{"people": 4}')
+CLOCK = call("clock_now", "{}", "call_2")
+
+
+def whole_of(answer):
+    events = reader().whole(answer)
+    check_grammar(events)
+    return events
+
+
+def calls_of(events):
+    parts = fold(events).message.parts
+    calls = [each.tool_call for each in parts if each.HasField("tool_call")]
+    return [(each.id, each.name, dict(each.arguments.items())) for each in calls]
+
+
+TWO = [("call_1", "tables.reserve", {"people": 4}), ("call_2", "clock.now", {})]
+
+
+# Why it ended
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "raw"),
+    [
+        (response(message("Yes.")), "stop", "completed"),
+        (response(BOOK), "tool_calls", "completed"),
+        (response(message(refusal="No.")), "refusal", "completed"),
+        (
+            response(message("Y"), status="incomplete", incomplete_details={"reason": "max_output_tokens"}),
+            "length",
+            "incomplete/max_output_tokens",
+        ),
+        (
+            response(message("Y"), status="incomplete", incomplete_details={"reason": "content_filter"}),
+            "content_filter",
+            "incomplete/content_filter",
+        ),
+        (
+            response(message("Y"), status="incomplete", incomplete_details={"reason": "steered"}),
+            "unknown",
+            "incomplete/steered",
+        ),
+        (response(message("Y"), status="incomplete"), "unknown", "incomplete"),
+        (
+            response(message("Y"), status="failed", error={"code": "server_error", "message": "x"}),
+            "model_error",
+            "failed/server_error",
+        ),
+        (response(message("Y"), status="cancelled"), "cancelled", "cancelled"),
+        (response(message("Y"), status="new"), "unknown", "new"),
+        (response({"type": "computer_call", "id": "cc_1"}), "unknown", "completed/computer_call"),
+        (response(call("clock_now", "[]")), "model_error", "completed"),
+        (response(call("clock_now", '{"x": 1e999}')), "model_error", "completed"),
+    ],
+)
+def test_a_reply_ends_for_the_reason_that_the_vendor_gives(answer, reason, raw):
+    events = whole_of(answer)
+    assert (finish_of(events), events[-1].finished.raw_finish_reason) == (reason, raw)
+    kind = answer["status"] if answer["status"] != "new" else "completed"
+    assert fold(reply_to(created(), event(kind, response=answer))) == fold(events)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r", "\r\n"])
+def test_a_stream_without_its_last_event_is_truncated(newline):
+    for told in (BEGUN, (*BEGUN, "[DONE]")):
+        events = reply_to(*told, newline=newline)
+        assert (finish_of(events), text_of(events)) == ("truncated", "Good")
+        assert events[-1].finished.truncated
+
+
+def test_a_call_that_broke_off_is_none():
+    events = reply_to(created(), *grown(0, BOOK)[:2])
+    assert finish_of(events) == "truncated"
+    assert calls_of(events) == []
+
+
+def test_a_call_that_met_the_limit_is_not_whole():
+    half = call("tables_reserve", '{"people"', status="incomplete")
+    end = ended(half, status="incomplete", incomplete_details={"reason": "max_output_tokens"})
+    events = reply_to(created(), *grown(0, half), end)
+    assert finish_of(events) == "length"
+    assert calls_of(events) == []
+
+
+def test_what_comes_after_the_last_event_is_passed_over():
+    events = read(sse(*streamed(message("Yes."))) + b"data: {broken\n\n")
+    assert finish_of(events) == "stop"
+
+
+# Items
+
+
+def test_a_reply_of_thoughts_words_and_calls_comes_in_its_order():
+    events = reply_to(*streamed(thought("Hm.", "So."), message("Yes."), BOOK, CLOCK))
+    parts = fold(events).message.parts
+    assert [each.WhichOneof("content") for each in parts] == ["reasoning", "text", "tool_call", "tool_call"]
+    assert parts[0].reasoning.text == "Hm.\n\nSo."
+    assert parts[0].reasoning.signature
+    assert calls_of(events) == TWO
+
+
+def test_thoughts_that_are_hidden_keep_their_proof():
+    (part,) = fold(reply_to(*streamed(thought()))).message.parts
+    assert part.reasoning.text == ""
+    assert b"gAAA:x=" in part.reasoning.signature
+
+
+def test_a_thought_without_a_proof_is_text_alone():
+    events = reply_to(*streamed(thought("Hm.", proof=None)))
+    assert fold(events).message.parts[0].reasoning.signature == b""
+
+
+def test_items_that_grow_by_turns_are_told_apart_by_their_places():
+    first, second = grown(0, BOOK), grown(1, CLOCK)
+    mixed = [each for pair in zip(first, second, strict=False) for each in pair] + first[len(second) :]
+    assert sorted(calls_of(reply_to(created(), *mixed, ended(BOOK, CLOCK)))) == TWO
+
+
+@pytest.mark.parametrize("lost", ["item_id", "output_index"])
+def test_items_are_known_by_what_is_left_of_place_and_id(lost):
+    told = [
+        {name: value for name, value in each.items() if name != lost or "item" in each}
+        for each in streamed(message("Yes."), BOOK, CLOCK)
+    ]
+    events = reply_to(*told)
+    assert text_of(events) == "Yes."
+    assert calls_of(events) == TWO
+
+
+def test_an_id_that_changes_with_every_event_is_passed_over():
+    told = [{**each, "item_id": f"x{number}"} for number, each in enumerate(streamed(message("Yes."), BOOK))]
+    events = reply_to(*told)
+    assert text_of(events) == "Yes."
+    assert calls_of(events) == TWO[:1]
+
+
+def test_what_never_came_in_pieces_is_taken_from_the_whole():
+    for told in (
+        [ended(message("Yes."), BOOK)],
+        [*grown(0, message("Yes."))[-1:], ended(message("Yes."), BOOK)],
+    ):
+        events = reply_to(created(), *told)
+        assert text_of(events) == "Yes."
+        assert calls_of(events) == TWO[:1]
+
+
+def test_a_call_without_an_id_gets_one():
+    bare = {**CLOCK, "call_id": None}
+    ((made, name, _),) = calls_of(reply_to(*streamed(bare)))
+    assert made.startswith("call_")
+    assert name == "clock.now"
+
+
+def test_events_and_items_that_are_not_known_are_passed_over():
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    told = [created(), event("web_search_call.searching", output_index=0, item_id="ws_1"), event("new.thing")]
+    output = [search, message("Yes.")]
+    events = reply_to(*told, *grown(1, output[1]), ended(*output))
+    assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
+
+
+# Usage
+
+
+def test_usage_is_told_in_full():
+    events = whole_of(response(message("Yes."), usage=usage(9, 5, cached=4, written=2, thought=3)))
+    assert events[-2].usage == Usage(
+        input_tokens=9,
+        cached_tokens=4,
+        cache_write_tokens=2,
+        output_tokens=5,
+        reasoning_tokens=3,
+        provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED,
+    )
+
+
+@pytest.mark.parametrize("nonsense", [None, "many", [], 3])
+def test_usage_that_is_none_is_not_told(nonsense):
+    assert "usage" not in kinds(whole_of(response(message("Yes."), usage=nonsense)))
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("server_error", BackendFailed),
+        ("rate_limit_exceeded", RateLimited),
+        ("context_length_exceeded", ContextTooLong),
+        ("invalid_prompt", RequestRefused),
+        ("bio_policy", RequestRefused),
+        ("image_too_large", RequestRefused),
+        ("new", BackendFailed),
+        (None, BackendFailed),
+    ],
+)
+def test_an_error_after_a_200_is_a_failure_of_its_kind(code, kind):
+    said = {"code": code, "message": "no: sk-secret-0123456789", "param": None}
+    for told in (
+        [*BEGUN, {"type": "error", **said}],
+        [*BEGUN, {"type": "error", "error": said}],
+        [created(), ended(status="failed", error=said)],
+    ):
+        with pytest.raises(kind) as failed:
+            read(sse(*told))
+        assert "sk-secret" not in str(failed.value)
+
+
+def test_a_failure_after_the_first_word_leaves_what_was_said():
+    end = ended(status="failed", error={"code": "server_error", "message": "x"})
+    events = reply_to(*BEGUN, end)
+    assert (text_of(events), finish_of(events)) == ("Good", "model_error")
+    assert events[-1].finished.raw_finish_reason == "failed/server_error"
+
+
+@pytest.mark.parametrize("broken", ["{", "[]", "nothing", '"x"'])
+def test_a_malformed_event_is_never_passed_over(broken):
+    with pytest.raises(ProtocolViolation):
+        read(sse(*BEGUN, broken, ended(message("Good"))))
+
+
+def test_a_stream_without_a_reply_is_a_failure():
+    for nothing in (b"", b": hello\n\n", sse("[DONE]"), sse(created())):
+        with pytest.raises(ModelFailure):
+            read(nothing)
+
+
+@pytest.mark.parametrize("answer", [[], {}, {"output": []}, {"status": "completed"}, {"error": "no"}])
+def test_what_is_no_response_is_a_failure(answer):
+    with pytest.raises(ModelFailure):
+        reader().whole(answer)

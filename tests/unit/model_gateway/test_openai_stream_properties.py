@@ -1,0 +1,117 @@
+"""However a response is cut, its events are the same; whatever the bytes are, only failures are raised."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.failures import ModelFailure
+from clawdbot_model_gateway.core.fold import fold
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.chat_streams import cut
+from tests.support.fake_responses import call, message, response, sse, streamed, thought
+from tests.support.generating import check_grammar
+from tests.support.response_streams import read, reader
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+ARGUMENTS = st.dictionaries(TEXTS, TEXTS | st.booleans() | st.integers(-9, 9), max_size=3)
+ITEMS = st.one_of(
+    st.builds(lambda texts: message(*texts), st.lists(TEXTS, max_size=2)),
+    st.builds(lambda text: message(refusal=text), TEXTS),
+    st.builds(lambda texts: thought(*texts), st.lists(TEXTS, max_size=2)),
+    st.builds(lambda plain: call("clock_now", json.dumps(plain, ensure_ascii=False)), ARGUMENTS),
+)
+OUTPUTS = st.lists(ITEMS, max_size=4).map(
+    lambda items: [{**each, "id": f"{each['id']}_{place}"} for place, each in enumerate(items)]
+)
+REPLIES = st.builds(
+    lambda output, size, newline: sse(*streamed(*output, size=size), newline=newline),
+    OUTPUTS,
+    st.integers(1, 5),
+    st.sampled_from(["\n", "\r", "\r\n"]),
+)
+
+
+@given(cut(REPLIES))
+def test_any_cut_of_any_reply_gives_the_same_events(pieces):
+    events = read(*pieces)
+    check_grammar(events)
+    assert events == read(b"".join(pieces))
+    assert fold(merged(list(events))) == fold(read(*pieces))
+
+
+@given(OUTPUTS, st.integers(1, 5))
+def test_a_whole_reply_is_its_stream_folded(output, size):
+    assert fold(reader().whole(response(*output))) == fold(read(sse(*streamed(*output, size=size))))
+
+
+@given(OUTPUTS, st.data())
+def test_a_reply_that_breaks_off_is_truncated_or_a_failure(output, data):
+    told = streamed(*output)
+    events = told[: data.draw(st.integers(0, len(told) - 1))]
+    with suppress(ModelFailure):
+        found = read(sse(*events))
+        check_grammar(found)
+        assert found[-1].finished.truncated
+
+
+KINDS = [
+    *("response.created", "response.output_item.added", "response.output_item.done", "response.completed"),
+    *("response.output_text.delta", "response.output_text.done", "response.refusal.delta", "error"),
+    *("response.function_call_arguments.delta", "response.function_call_arguments.done", "response.failed"),
+    *("response.reasoning_summary_text.delta", "response.reasoning_text.done", "response.incomplete"),
+    *("message", "function_call", "reasoning", "output_text", "summary_text", "refusal", "completed", "x"),
+]
+KEYS = [
+    *(
+        "type",
+        "response",
+        "item",
+        "item_id",
+        "output_index",
+        "content_index",
+        "summary_index",
+        "delta",
+        "text",
+    ),
+    *(
+        "id",
+        "name",
+        "arguments",
+        "call_id",
+        "status",
+        "output",
+        "content",
+        "summary",
+        "usage",
+        "error",
+        "code",
+    ),
+    *("refusal", "encrypted_content", "incomplete_details", "reason", "input_tokens", "model", "message"),
+]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.floats() | st.sampled_from([*KINDS, "", "{}"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=15,
+)
+EVENTS = st.builds(
+    lambda kind, rest: {**rest, "type": kind},
+    st.sampled_from(KINDS),
+    st.dictionaries(st.sampled_from(KEYS), JSON, max_size=5),
+)
+
+
+@given(st.lists(EVENTS | JSON, max_size=6), st.binary(max_size=40))
+def test_whatever_a_server_sends_only_declared_failures_are_raised(told, noise):
+    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in told) + noise
+    with suppress(ModelFailure):
+        check_grammar(read(stream))
+
+
+@given(JSON)
+def test_whatever_a_server_answers_whole_only_declared_failures_are_raised(answer):
+    with suppress(ModelFailure):
+        check_grammar(reader().whole(answer))
