@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import aiohttp
 import orjson
@@ -16,14 +16,14 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
 
-from clawdbot_model_gateway.core.events import Event, merged
-from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.providers.anthropic_wire.models import ModelFacts, read_model, read_page
 from clawdbot_model_gateway.providers.anthropic_wire.reply import MessageStream
 from clawdbot_model_gateway.providers.anthropic_wire.request import RequestWriter, Usual
 from clawdbot_model_gateway.providers.anthropic_wire.thinking import asks_of_the_model
-from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
+from clawdbot_model_gateway.providers.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
 
 MESSAGES: Final = "messages"
@@ -117,26 +117,9 @@ class AnthropicProvider:
         async with aclosing(self.stream(request, model)) as found:
             return [event async for event in found]
 
-    async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
+    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
-        encoded = self._writer.write(request, model, await self._facts(request, model))
-        stream = MessageStream(model, encoded.warnings, encoded.names, self._errors)
-        response = await self._pool.post(MESSAGES, encoded.body)
-        try:
-            while not stream.over:
-                found: list[Event] = []
-                broken = None
-                try:
-                    await self._next(stream, response, found)
-                except ModelFailure as failure:
-                    broken = failure
-                for event in merged(found):
-                    yield event
-                if broken is not None:
-                    # After what came with it: how the network cuts the stream must make no difference.
-                    raise broken
-        finally:
-            (self._pool.done if stream.over else self._pool.leave)(response)
+        return streamed(self._pool, lambda: self._ask(request, model))
 
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         """As the port says; the vendor calls it an estimate, and does not bill for it."""
@@ -150,34 +133,21 @@ class AnthropicProvider:
             raise ProtocolViolation(f"what it answers to POST {COUNT} is no count of tokens")
         return count
 
-    async def _next(
-        self, stream: MessageStream, response: aiohttp.ClientResponse, found: list[Event]
-    ) -> None:
-        """Adds the events of the next piece."""
-        if response.content_type == "application/json":
-            # A server that cannot stream answers whole.
-            stream.whole(await self._json(response), found)
-            return
-        try:
-            piece = await self._pool.piece(response)
-        except BackendFailed:
-            if not stream.begun:
-                raise
-            # It broke off in the middle: what was said stands, and the reason says that it is not whole.
-            piece = b""
-        if piece:
-            stream.feed(piece, found)
-            return
-        if not stream.begun and response.content_type != "text/event-stream":
-            raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
-        stream.end(found)
+    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
+        encoded = self._writer.write(request, model, await self._facts(request, model))
+        stream = MessageStream(model, encoded.warnings, encoded.names, self._errors)
+        response = await self._pool.post(MESSAGES, encoded.body)
+        return Answering(response, stream, whole=lambda body: self._whole(stream, body, response))
 
-    async def _json(self, response: aiohttp.ClientResponse) -> Any:
-        body = await self._pool.read(response)
+    def _whole(self, stream: MessageStream, body: bytes, response: aiohttp.ClientResponse) -> list[Event]:
+        """A reply that came at once."""
         try:
-            return orjson.loads(body)
+            message = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise self._errors.garbled(body, response.headers) from None
+        found: list[Event] = []
+        stream.whole(message, found)
+        return found
 
     async def _facts(self, request: GenerateRequest, model: str) -> ModelFacts:
         """What the model can do: from the list, or asked for where the request depends on it."""

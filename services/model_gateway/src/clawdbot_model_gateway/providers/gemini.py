@@ -5,7 +5,6 @@ The key goes in a header, never in the URL, where logs and proxies would see it.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, ClassVar, Final, Literal
@@ -15,8 +14,8 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 
-from clawdbot_model_gateway.core.events import Event, merged
-from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
 from clawdbot_model_gateway.providers.gemini_wire.counts import Embeddings, total_tokens
 from clawdbot_model_gateway.providers.gemini_wire.errors import GeminiErrors
@@ -24,7 +23,7 @@ from clawdbot_model_gateway.providers.gemini_wire.models import listed, resource
 from clawdbot_model_gateway.providers.gemini_wire.reply import ReplyReader
 from clawdbot_model_gateway.providers.gemini_wire.request import SAMPLING, Encoded, Habits, RequestWriter
 from clawdbot_model_gateway.providers.gemini_wire.stream import GeminiStream
-from clawdbot_model_gateway.providers.http import HttpPool
+from clawdbot_model_gateway.providers.http import Answering, HttpPool, streamed
 from clawdbot_model_gateway.settings import BackendSettings
 
 GEMINI: Final = "https://generativelanguage.googleapis.com"
@@ -39,8 +38,6 @@ PAGE: Final = "1000"
 """Models of one page, the most that there can be."""
 PAGES: Final = 50
 """A list that does not end by then never will."""
-AFTER_THE_REASON: Final = 2.0
-"""Seconds that the end of the connection may take after the finish reason; then the reply counts as whole."""
 
 
 class GeminiSettings(Section):
@@ -115,36 +112,18 @@ class GeminiProvider:
         response = await self._post(model, "generateContent", encoded.body)
         return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
 
-    async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
+    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
+        return streamed(self._pool, lambda: self._ask(request, model))
+
+    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
         encoded = self._writer.write(request, model)
         reader = self._reader(encoded, model)
         response = await self._post(model, "streamGenerateContent", encoded.body, EVENTS)
-        stream = GeminiStream(reader)
-        over = False
-        try:
-            if response.content_type == "application/json":
-                # A proxy that lost `alt`: the same pieces, in a list.
-                whole = self._whole(reader, await self._pool.read(response), response)
-                over = True
-                for event in whole:
-                    yield event
-                return
-            while not over:
-                found: list[Event] = []
-                broken = None
-                try:
-                    await self._next(stream, response, found)
-                except ModelFailure as failure:
-                    broken = failure
-                over = stream.over
-                for event in merged(found):
-                    yield event
-                if broken is not None:
-                    # After what came with it: how the network cuts the stream must make no difference.
-                    raise broken
-        finally:
-            (self._pool.done if over else self._pool.leave)(response)
+        # JSON comes from a proxy that lost `alt`: the same pieces, in a list.
+        return Answering(
+            response, GeminiStream(reader), whole=lambda body: self._whole(reader, body, response)
+        )
 
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
         """As the port says. More texts than fit in one call are sent in several, one after the other."""
@@ -182,31 +161,6 @@ class GeminiProvider:
         if not reader.said and not reader.word:
             raise ProtocolViolation("its answer holds no reply")
         return found + reader.end()
-
-    async def _next(self, stream: GeminiStream, response: aiohttp.ClientResponse, found: list[Event]) -> None:
-        """Adds the events of the next piece."""
-        try:
-            piece = await self._piece(stream, response)
-        except BackendFailed:
-            if not stream.begun:
-                raise
-            # It broke off in the middle: what was said stands, and the reason says that it is not whole.
-            piece = b""
-        if piece:
-            stream.feed(piece, found)
-            return
-        if not stream.begun and response.content_type != "text/event-stream":
-            raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
-        stream.end(found)
-
-    async def _piece(self, stream: GeminiStream, response: aiohttp.ClientResponse) -> bytes:
-        if not stream.only_the_end_is_left:
-            return await self._pool.piece(response)
-        try:
-            async with asyncio.timeout(AFTER_THE_REASON):
-                return await self._pool.piece(response)
-        except TimeoutError:
-            return b""
 
 
 def _versioned(endpoint: str) -> str:

@@ -16,10 +16,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
 
-from clawdbot_model_gateway.core.events import Event, merged
-from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ModelMissing
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.failures import ModelFailure, ModelMissing
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
+from clawdbot_model_gateway.providers.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.providers.ollama_wire.embeddings import read_embeddings
 from clawdbot_model_gateway.providers.ollama_wire.models import (
     Listed,
@@ -135,30 +135,9 @@ class OllamaProvider:
         async with aclosing(self.stream(request, model)) as events:
             return [event async for event in events]
 
-    async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
+    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
-        asks_for_thought = bool(request.sampling.reasoning_effort)
-        facts = await self._facts(model) if asks_for_thought else ModelFacts()
-        encoded = self._writer.write(request, model, facts)
-        stream = OllamaStream(model, encoded.warnings, encoded.names, self._errors)
-        response = await self._post(CHAT, encoded.body, model)
-        try:
-            if "html" in response.content_type:
-                raise self._errors.garbled(await self._pool.read(response), response.headers)
-            while not stream.over:
-                found: list[Event] = []
-                broken = None
-                try:
-                    await self._next(stream, response, found)
-                except ModelFailure as failure:
-                    broken = failure
-                for event in merged(found):
-                    yield event
-                if broken is not None:
-                    # After what came with it: how the network cuts the stream must make no difference.
-                    raise broken
-        finally:
-            (self._pool.done if stream.over else self._pool.leave)(response)
+        return streamed(self._pool, lambda: self._ask(request, model))
 
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
         """As the port says. A text that is too long is a failure; Ollama would cut it off."""
@@ -168,19 +147,15 @@ class OllamaProvider:
         response = await self._post(EMBED, orjson.dumps(body), model)
         return read_embeddings(await self._pool.read(response), texts, model, dimensions)
 
-    async def _next(self, stream: OllamaStream, response: aiohttp.ClientResponse, found: list[Event]) -> None:
-        """Adds the events of the next piece."""
-        try:
-            piece = await self._pool.piece(response)
-        except BackendFailed:
-            if not stream.begun:
-                raise
-            # It broke off in the middle: what was said stands, and the reason says that it is not whole.
-            piece = b""
-        if piece:
-            stream.feed(piece, found)
-        else:
-            stream.end(found)
+    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
+        asks_for_thought = bool(request.sampling.reasoning_effort)
+        facts = await self._facts(model) if asks_for_thought else ModelFacts()
+        encoded = self._writer.write(request, model, facts)
+        response = await self._post(CHAT, encoded.body, model)
+        if "html" in response.content_type:
+            raise self._errors.garbled(await self._pool.read(response), response.headers)
+        stream = OllamaStream(model, encoded.warnings, encoded.names, self._errors)
+        return Answering(response, stream, media=None)
 
     async def _post(self, path: str, body: bytes, model: str) -> aiohttp.ClientResponse:
         try:

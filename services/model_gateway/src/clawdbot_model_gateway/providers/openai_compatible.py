@@ -5,7 +5,6 @@ OpenAI, vLLM, SGLang, llama.cpp, LM Studio, DeepSeek, Mistral, Groq, OpenRouter,
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, ClassVar, Final
@@ -16,23 +15,20 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from yarl import URL
 
-from clawdbot_model_gateway.core.events import Event, merged
-from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
 from clawdbot_model_gateway.providers.chat.counts import TokenEndpoint
 from clawdbot_model_gateway.providers.chat.embeddings import read_embeddings, write_embeddings
 from clawdbot_model_gateway.providers.chat.reply import ReplyReader
 from clawdbot_model_gateway.providers.chat.request import Dialect, Encoded, RequestWriter
 from clawdbot_model_gateway.providers.chat.stream import ChatStream
-from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
+from clawdbot_model_gateway.providers.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
 
 CHAT: Final = "chat/completions"
 MODELS: Final = "models"
 EMBEDDINGS: Final = "embeddings"
-AFTER_THE_REASON: Final = 2.0
-"""Seconds that usage and [DONE] may take after the finish reason; then the reply counts as whole without
-them."""
 
 OPENAI: Final = "https://api.openai.com/v1"
 DIALECTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -146,36 +142,19 @@ class OpenAICompatibleProvider:
         """As the port says, where the server tokenizes."""
         return await self._counts.chat(self._writer.write(request, model, stream=False).body, model)
 
-    async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
+    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
+        return streamed(self._pool, lambda: self._ask(request, model))
+
+    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
         encoded = self._writer.write(request, model, stream=True)
         reader = self._reader(encoded, model)
         response = await self._pool.post(CHAT, encoded.body)
-        over = False
-        try:
-            if response.content_type == "application/json":
-                # A server that cannot stream answers whole.
-                whole = self._whole(reader, await self._pool.read(response), response)
-                over = True
-                for event in whole:
-                    yield event
-                return
-            stream = ChatStream(reader, self._errors)
-            while not over:
-                found: list[Event] = []
-                broken = None
-                try:
-                    await self._next(stream, response, found)
-                except ModelFailure as failure:
-                    broken = failure
-                over = stream.over
-                for event in merged(found):
-                    yield event
-                if broken is not None:
-                    # After what came with it: how the network cuts the stream must make no difference.
-                    raise broken
-        finally:
-            (self._pool.done if over else self._pool.leave)(response)
+        return Answering(
+            response,
+            ChatStream(reader, self._errors),
+            whole=lambda body: self._whole(reader, body, response),
+        )
 
     def _reader(self, encoded: Encoded, model: str) -> ReplyReader:
         return ReplyReader(model, encoded.warnings, encoded.names, self._errors)
@@ -191,33 +170,8 @@ class OpenAICompatibleProvider:
             raise ProtocolViolation("its answer holds no reply")
         return found + reader.end()
 
-    async def _next(self, stream: ChatStream, response: aiohttp.ClientResponse, found: list[Event]) -> None:
-        """Adds the events of the next piece."""
-        try:
-            piece = await self._piece(stream, response)
-        except BackendFailed:
-            if not stream.begun:
-                raise
-            # It broke off in the middle: what was said stands, and the reason says that it is not whole.
-            piece = b""
-        if piece:
-            stream.feed(piece, found)
-            return
-        if not stream.begun and response.content_type != "text/event-stream":
-            raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
-        stream.end(found)
-
     async def _ask_root(self, path: str, body: bytes) -> bytes:
         return await self._root.read(await self._root.post(path, body))
-
-    async def _piece(self, stream: ChatStream, response: aiohttp.ClientResponse) -> bytes:
-        if not stream.only_usage_is_left:
-            return await self._pool.piece(response)
-        try:
-            async with asyncio.timeout(AFTER_THE_REASON):
-                return await self._pool.piece(response)
-        except TimeoutError:
-            return b""
 
 
 def _beside(endpoint: str) -> str:

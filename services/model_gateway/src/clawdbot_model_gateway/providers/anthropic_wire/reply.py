@@ -48,6 +48,9 @@ LARGEST_COUNT: Final = 2**53
 class MessageStream:
     """Reads one reply. Takes pieces as the network brings them; where they are cut makes no difference."""
 
+    nearly_over: Final = False
+    """The last event is part of the protocol: without it the reply is not whole."""
+
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
     ) -> None:

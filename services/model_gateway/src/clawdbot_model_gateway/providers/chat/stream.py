@@ -31,7 +31,7 @@ class ChatStream:
         return self._reader.said or bool(self._reader.word)
 
     @property
-    def only_usage_is_left(self) -> bool:
+    def nearly_over(self) -> bool:
         """Whether the model has said why it ended, after which nothing of the reply comes."""
         return bool(self._reader.word)
 

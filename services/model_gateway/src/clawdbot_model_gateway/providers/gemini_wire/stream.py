@@ -25,7 +25,7 @@ class GeminiStream:
         return self._reader.said or bool(self._reader.word)
 
     @property
-    def only_the_end_is_left(self) -> bool:
+    def nearly_over(self) -> bool:
         """Whether the model has said why it ended."""
         return bool(self._reader.word)
 

@@ -2,5 +2,6 @@
 
 from clawdbot_model_gateway.providers.http.answers import VendorErrors
 from clawdbot_model_gateway.providers.http.pool import HttpPool
+from clawdbot_model_gateway.providers.http.streaming import Answering, streamed
 
-__all__ = ["HttpPool", "VendorErrors"]
+__all__ = ["Answering", "HttpPool", "VendorErrors", "streamed"]
