@@ -13,11 +13,11 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 
-from clawdbot_model_gateway.core.events import Event, merged
-from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
 from clawdbot_model_gateway.providers.chat.embeddings import read_embeddings, write_embeddings
-from clawdbot_model_gateway.providers.http import HttpPool, VendorErrors
+from clawdbot_model_gateway.providers.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.providers.openai_compatible import EMBEDDINGS, MODELS, OPENAI, OTHERWISE
 from clawdbot_model_gateway.providers.openai_wire.reply import ReplyReader
 from clawdbot_model_gateway.providers.openai_wire.request import Encoded, Habits, RequestWriter
@@ -93,38 +93,19 @@ class OpenAIProvider:
         """As the port says."""
         encoded = self._writer.write(request, model)
         response = await self._pool.post(RESPONSES, encoded.asked(stream=False))
-        return await self._whole(self._reader(encoded, model), response)
+        return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
 
-    async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
+    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
+        return streamed(self._pool, lambda: self._ask(request, model))
+
+    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
         encoded = self._writer.write(request, model)
         reader = self._reader(encoded, model)
         response = await self._pool.post(RESPONSES, encoded.asked(stream=True))
-        stream = ResponseStream(reader)
-        over = False
-        try:
-            if response.content_type == "application/json":
-                # A server that cannot stream answers whole.
-                whole = await self._whole(reader, response)
-                over = True
-                for event in whole:
-                    yield event
-                return
-            while not over:
-                found: list[Event] = []
-                broken = None
-                try:
-                    await self._next(stream, response, found)
-                except ModelFailure as failure:
-                    broken = failure
-                over = stream.over
-                for event in merged(found):
-                    yield event
-                if broken is not None:
-                    # After what came with it: how the network cuts the stream must make no difference.
-                    raise broken
-        finally:
-            (self._pool.done if over else self._pool.leave)(response)
+        return Answering(
+            response, ResponseStream(reader), whole=lambda body: self._whole(reader, body, response)
+        )
 
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
         """As the port says."""
@@ -145,32 +126,13 @@ class OpenAIProvider:
     def _reader(self, encoded: Encoded, model: str) -> ReplyReader:
         return ReplyReader(model, encoded.warnings, encoded.names, self._errors)
 
-    async def _whole(self, reader: ReplyReader, response: aiohttp.ClientResponse) -> list[Event]:
+    def _whole(self, reader: ReplyReader, body: bytes, response: aiohttp.ClientResponse) -> list[Event]:
         """A response that came at once."""
-        body = await self._pool.read(response)
         try:
             answer = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise self._errors.garbled(body, response.headers) from None
         return reader.whole(answer)
-
-    async def _next(
-        self, stream: ResponseStream, response: aiohttp.ClientResponse, found: list[Event]
-    ) -> None:
-        """Adds the events of the next piece."""
-        try:
-            piece = await self._pool.piece(response)
-        except BackendFailed:
-            if not stream.begun:
-                raise
-            # It broke off in the middle: what was said stands, and the reason says that it is not whole.
-            piece = b""
-        if piece:
-            stream.feed(piece, found)
-            return
-        if not stream.begun and response.content_type != "text/event-stream":
-            raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
-        stream.end(found)
 
 
 def _key_header(name: str, key: str) -> dict[str, str]:

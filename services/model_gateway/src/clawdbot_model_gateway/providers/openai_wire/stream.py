@@ -29,6 +29,11 @@ class ResponseStream:
         """Whether anything of the reply has come."""
         return self._reader.said or bool(self._reader.word)
 
+    @property
+    def nearly_over(self) -> bool:
+        """Never: the event that says why it ended is the last, and ends it."""
+        return False
+
     def feed(self, piece: bytes, found: list[Event]) -> None:
         """Adds the events that the piece completes.
 
