@@ -15,7 +15,7 @@ from clawdbot_model_gateway.core.failures import (
     RateLimited,
 )
 from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.structs import to_plain
+from clawdbot_servicekit.structs import to_plain
 
 from tests.support.anthropic_streams import read, reply_to, stream_of, whole
 from tests.support.fake_anthropic import (

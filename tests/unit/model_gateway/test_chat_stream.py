@@ -12,7 +12,7 @@ from clawdbot_model_gateway.core.failures import (
     RateLimited,
 )
 from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.structs import to_plain
+from clawdbot_servicekit.structs import to_plain
 
 from tests.support.chat_streams import call, read, reply_to, stream_of
 from tests.support.fake_openai import chunk, sse, text_chunks, usage, usage_chunk

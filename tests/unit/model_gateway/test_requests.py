@@ -28,7 +28,6 @@ from clawdbot_model_gateway.core.estimate import TokenEstimate, tokens_of
 from clawdbot_model_gateway.core.events import finish_reason, merged
 from clawdbot_model_gateway.core.fold import fold
 from clawdbot_model_gateway.core.honoured import warnings_for
-from clawdbot_model_gateway.core.structs import MAX_DEPTH, to_json, to_plain, to_struct
 from clawdbot_model_gateway.core.validation import RequestLimits, check
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given
@@ -207,47 +206,7 @@ def test_events_without_an_end_are_a_truncated_reply():
     assert reply.finish_reason == FinishReason.FINISH_REASON_TRUNCATED
 
 
-# Structs and estimates
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**53), 2**53)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=10,
-)
-
-
-@given(st.dictionaries(st.text(max_size=3), JSON, max_size=4))
-def test_json_survives_a_struct(plain):
-    assert to_plain(to_struct(plain)) == plain
-
-
-def test_whole_numbers_come_back_whole_and_huge_ones_as_json_takes_them():
-    assert to_json(to_struct({"c": 1e300, "b": 1.5, "a": 1})) == b'{"a":1,"b":1.5,"c":1e+300}'
-
-
-@given(st.dictionaries(st.text(max_size=3), JSON, min_size=2, max_size=6), st.randoms())
-def test_an_object_is_the_same_bytes_whatever_the_order_of_its_keys(plain, random):
-    shuffled = list(plain.items())
-    random.shuffle(shuffled)
-    assert to_json(to_struct(plain)) == to_json(to_struct(dict(shuffled)))
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 10**400, object(), {1: 2}.keys()])
-def test_what_json_does_not_have_is_refused(value):
-    with pytest.raises(ValueError, match=r"\w"):
-        to_struct({"a": value})
-
-
-def test_what_no_parser_would_read_again_is_refused():
-    deep: dict[str, object] = {}
-    for _ in range(MAX_DEPTH):
-        deep = {"a": deep}
-    with pytest.raises(ValueError, match="levels"):
-        to_struct(deep)
+# Estimates
 
 
 @given(st.lists(st.text(max_size=20), max_size=5))

@@ -9,9 +9,9 @@ import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.catalogue import Catalogue
 from clawdbot_model_gateway.core.failures import BackendUnreachable, UnknownModel
-from clawdbot_model_gateway.core.paging import LARGEST_PAGE
 from clawdbot_model_gateway.core.routing import Routes, Target, in_order
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.paging import LARGEST
 
 from tests.support.generating import asks
 from tests.support.scripted_provider import Bench, FakeProvider
@@ -105,7 +105,7 @@ async def test_lists_come_in_pages(catalogue):
         if not token:
             break
     assert seen == ["a/m", "a/n", "b/vendor/x", "chat", "default"]
-    assert len(catalogue.models(pb.ListModelsRequest(page_size=LARGEST_PAGE * 9)).models) == 5
+    assert len(catalogue.models(pb.ListModelsRequest(page_size=LARGEST * 9)).models) == 5
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from clawdbot_servicekit.faults import InvalidRequest
-from clawdbot_servicekit.structs import DEEPEST, canonical, finite, to_plain, to_struct
+from clawdbot_servicekit.structs import DEEPEST, canonical, finite, to_json, to_plain, to_struct
 from clawdbot_servicekit.structs import given as given_by
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
@@ -97,3 +97,7 @@ def test_different_values_differ_in_the_canonical_form():
         canonical(each) for each in ({"a": 1}, {"a": "1"}, {"a": None}, {"a": [1]}, {"b": 1}, {}, {"a": True})
     }
     assert len(texts) == 7
+
+
+def test_json_has_whole_numbers_whole_and_keys_in_order():
+    assert to_json(to_struct({"c": 1e300, "b": 1.5, "a": 1})) == b'{"a":1,"b":1.5,"c":1e+300}'

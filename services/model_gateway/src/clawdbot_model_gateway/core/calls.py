@@ -8,12 +8,12 @@ from typing import Final
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.records import annotate
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
 from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, in_order
 from clawdbot_model_gateway.core.run import Run
-from clawdbot_model_gateway.core.structs import to_struct
 
 LABELS: Final = ("session_id", "turn_id", "flow", "state")
 """Labels in a request's metadata that hooks are told, where the caller gave them."""

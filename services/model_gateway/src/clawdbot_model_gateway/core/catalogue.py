@@ -9,12 +9,12 @@ from typing import Final
 import structlog
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.paging import page_of
 from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.failures import UnknownModel
-from clawdbot_model_gateway.core.paging import page_of
 from clawdbot_model_gateway.core.routing import Routing, Target
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,8 @@ class Catalogue:
 
     def models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         """A page of aliases and targets, by name."""
-        names, following = page_of(self._routing.routes.names(), request.page_size, request.page_token)
+        known = self._routing.routes.names()
+        names, following = page_of(known, "models", request.page_size, request.page_token)
         return pb.ListModelsResponse(models=[self._model(each) for each in names], next_page_token=following)
 
     def model(self, request: pb.GetModelRequest) -> pb.GetModelResponse:
@@ -51,7 +52,8 @@ class Catalogue:
 
     def backends(self, request: pb.ListBackendsRequest) -> pb.ListBackendsResponse:
         """A page of backends, by name, with what they are doing now."""
-        names, following = page_of(sorted(self._backends), request.page_size, request.page_token)
+        known = sorted(self._backends)
+        names, following = page_of(known, "backends", request.page_size, request.page_token)
         states = [self._backends[each].state for each in names]
         return pb.ListBackendsResponse(backends=states, next_page_token=following)
 

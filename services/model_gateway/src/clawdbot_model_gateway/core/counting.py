@@ -24,6 +24,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
 )
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.directory import Directory
@@ -31,7 +32,6 @@ from clawdbot_model_gateway.core.estimate import MEDIA_TOKENS, MESSAGE_OVERHEAD,
 from clawdbot_model_gateway.core.failures import ModelFailure
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_model_gateway.core.routing import ANY_MODEL, Target
-from clawdbot_model_gateway.core.structs import to_json
 from clawdbot_model_gateway.core.tokenization import RememberingTokenizer, TextCount
 from clawdbot_model_gateway.core.validation import RequestLimits, check
 

@@ -14,13 +14,13 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings import Section
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, RequestRefused
 from clawdbot_model_gateway.core.honoured import warnings_for
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.structs import to_struct
 from clawdbot_model_gateway.providers.pieces import pieces_of
 from clawdbot_model_gateway.providers.script import FAULTS, FINISHES, Fault, ScriptedReply, ScriptedSettings
 from clawdbot_model_gateway.settings import BackendSettings

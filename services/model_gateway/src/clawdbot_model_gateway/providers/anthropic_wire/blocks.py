@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.structs import to_struct
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 
 

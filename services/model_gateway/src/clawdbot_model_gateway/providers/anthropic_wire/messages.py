@@ -22,8 +22,8 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
+from clawdbot_servicekit.structs import to_json, to_plain
 
-from clawdbot_model_gateway.core.structs import to_json, to_plain
 from clawdbot_model_gateway.providers.anthropic_wire.media import document_block, image_block
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames, wire_name
 

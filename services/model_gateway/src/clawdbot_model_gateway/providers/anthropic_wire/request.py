@@ -18,9 +18,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     Warning,  # noqa: A004 - the contract's name
 )
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.honoured import NOT_SUPPORTED, not_supported, told, warnings_for
-from clawdbot_model_gateway.core.structs import to_json, to_plain
 from clawdbot_model_gateway.providers.anthropic_wire.messages import MessageWriter
 from clawdbot_model_gateway.providers.anthropic_wire.models import ModelFacts
 from clawdbot_model_gateway.providers.anthropic_wire.schema import closed

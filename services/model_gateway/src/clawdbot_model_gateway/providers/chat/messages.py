@@ -20,8 +20,8 @@ from clawdbot.common.v1.message_pb2 import (
     Part,
     ToolResult,
 )
+from clawdbot_servicekit.structs import to_json
 
-from clawdbot_model_gateway.core.structs import to_json
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 
 Wire = dict[str, Any]

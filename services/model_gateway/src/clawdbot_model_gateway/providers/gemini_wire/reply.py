@@ -17,11 +17,11 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 )
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ProtocolViolation
-from clawdbot_model_gateway.core.structs import to_struct
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 from clawdbot_model_gateway.providers.gemini_wire import proofs
 from clawdbot_model_gateway.providers.gemini_wire.usage import usage_of

@@ -19,9 +19,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     Warning,  # noqa: A004 - the contract's name
 )
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.honoured import not_supported, told, warnings_for
-from clawdbot_model_gateway.core.structs import to_plain
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 from clawdbot_model_gateway.providers.gemini_wire.messages import ContentWriter
 from clawdbot_model_gateway.providers.gemini_wire.models import Thinking, Traits, traits_of

@@ -24,9 +24,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     Warning,  # noqa: A004 - the contract's name
 )
 from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.honoured import not_supported, told, warnings_for
-from clawdbot_model_gateway.core.structs import to_json, to_plain
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 from clawdbot_model_gateway.providers.ollama_wire.messages import MessageWriter
 from clawdbot_model_gateway.providers.ollama_wire.models import ModelFacts

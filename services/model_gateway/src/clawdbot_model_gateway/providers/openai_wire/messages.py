@@ -22,8 +22,8 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot_servicekit.structs import to_json
 
-from clawdbot_model_gateway.core.structs import to_json
 from clawdbot_model_gateway.providers.chat.tool_names import ToolNames
 from clawdbot_model_gateway.providers.openai_wire import proofs
 
