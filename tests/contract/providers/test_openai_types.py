@@ -24,7 +24,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.providers.openai_wire.request import Habits, RequestWriter
+from clawdbot_model_gateway.wires.responses.request import Habits, RequestWriter
 from openai.types.responses import (
     ResponseInputItemParam,
     ToolParam,

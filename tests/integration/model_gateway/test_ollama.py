@@ -21,8 +21,8 @@ from clawdbot_model_gateway.core.failures import (
     RequestRefused,
 )
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
-from clawdbot_model_gateway.providers import ndjson as lines
 from clawdbot_model_gateway.providers import ollama
+from clawdbot_model_gateway.wires import ndjson as lines
 from clawdbot_servicekit.faults import StartupError
 
 from tests.support.fake_ollama import MODEL, call, fake_ollama, last, line, ndjson, refusal, shown, streamed

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from clawdbot_model_gateway.core.failures import BackendUnreachable, ModelMissing, ProtocolViolation
-from clawdbot_model_gateway.providers.chat.counts import CountsNothing, TokenEndpoint, counted
+from clawdbot_model_gateway.wires.chat.counts import CountsNothing, TokenEndpoint, counted
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -17,7 +17,7 @@ from clawdbot_model_gateway.core.failures import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.providers.gemini_wire.errors import GeminiErrors
+from clawdbot_model_gateway.wires.gemini.errors import GeminiErrors
 from hypothesis import given
 from hypothesis import strategies as st
 

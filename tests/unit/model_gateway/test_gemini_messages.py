@@ -18,7 +18,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.providers.gemini_wire.request import Habits, RequestWriter
+from clawdbot_model_gateway.wires.gemini.request import Habits, RequestWriter
 
 from tests.support.fake_gemini import call, piece
 from tests.support.gemini_streams import reply_to

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from clawdbot_model_gateway.core.failures import ProtocolViolation
-from clawdbot_model_gateway.providers import ndjson
-from clawdbot_model_gateway.providers.ndjson import LineParser
+from clawdbot_model_gateway.wires import ndjson
+from clawdbot_model_gateway.wires.ndjson import LineParser
 from hypothesis import given
 from hypothesis import strategies as st
 

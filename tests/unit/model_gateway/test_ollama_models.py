@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
-from clawdbot_model_gateway.providers.ollama_wire.embeddings import read_embeddings
-from clawdbot_model_gateway.providers.ollama_wire.models import ModelFacts, read_show, read_tags, read_version
+from clawdbot_model_gateway.wires.ollama.embeddings import read_embeddings
+from clawdbot_model_gateway.wires.ollama.models import ModelFacts, read_show, read_tags, read_version
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st

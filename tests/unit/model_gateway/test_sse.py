@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_model_gateway.core.failures import ProtocolViolation
-from clawdbot_model_gateway.providers import sse
-from clawdbot_model_gateway.providers.sse import EventParser, ServerEvent
+from clawdbot_model_gateway.wires import sse
+from clawdbot_model_gateway.wires.sse import EventParser, ServerEvent
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -18,8 +18,8 @@ from clawdbot_model_gateway.core.failures import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.providers.http import VendorErrors
-from clawdbot_model_gateway.providers.http.retry_after import LONGEST, retry_after
+from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http.retry_after import LONGEST, retry_after
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,1 +1,1 @@
-"""One file for each kind of backend; the folders hold what several need: http (connections), chat (wire)."""
+"""One file for each kind of backend: what it is configured by, its connections, and how it is asked."""

@@ -24,7 +24,7 @@ from pydantic import Field
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.providers.http import HttpPool
+from clawdbot_model_gateway.http import HttpPool
 from clawdbot_model_gateway.providers.llama.process import LlamaProcess, Plan
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,

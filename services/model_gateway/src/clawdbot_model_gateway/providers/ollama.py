@@ -19,18 +19,18 @@ from pydantic import Field
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ModelFailure, ModelMissing
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.providers.http import Answering, HttpPool, VendorErrors, streamed
-from clawdbot_model_gateway.providers.ollama_wire.embeddings import read_embeddings
-from clawdbot_model_gateway.providers.ollama_wire.models import (
+from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
+from clawdbot_model_gateway.wires.ollama.embeddings import read_embeddings
+from clawdbot_model_gateway.wires.ollama.models import (
     Listed,
     ModelFacts,
     read_show,
     read_tags,
     read_version,
 )
-from clawdbot_model_gateway.providers.ollama_wire.reply import OllamaStream
-from clawdbot_model_gateway.providers.ollama_wire.request import RequestWriter, Usual
-from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
+from clawdbot_model_gateway.wires.ollama.reply import OllamaStream
+from clawdbot_model_gateway.wires.ollama.request import RequestWriter, Usual
 
 CHAT: Final = "api/chat"
 EMBED: Final = "api/embed"

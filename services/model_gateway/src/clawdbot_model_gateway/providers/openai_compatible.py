@@ -18,13 +18,13 @@ from yarl import URL
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.providers.chat.counts import TokenEndpoint
-from clawdbot_model_gateway.providers.chat.embeddings import read_embeddings, write_embeddings
-from clawdbot_model_gateway.providers.chat.reply import ReplyReader
-from clawdbot_model_gateway.providers.chat.request import Dialect, Encoded, RequestWriter
-from clawdbot_model_gateway.providers.chat.stream import ChatStream
-from clawdbot_model_gateway.providers.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
+from clawdbot_model_gateway.wires.chat.counts import TokenEndpoint
+from clawdbot_model_gateway.wires.chat.embeddings import read_embeddings, write_embeddings
+from clawdbot_model_gateway.wires.chat.reply import ReplyReader
+from clawdbot_model_gateway.wires.chat.request import Dialect, Encoded, RequestWriter
+from clawdbot_model_gateway.wires.chat.stream import ChatStream
 
 CHAT: Final = "chat/completions"
 MODELS: Final = "models"

@@ -24,7 +24,6 @@ from clawdbot_model_gateway.core.failures import (
     ProtocolViolation,
 )
 from clawdbot_model_gateway.core.provider import Embedded, TextCounter, TokenCounter, VendorModel
-from clawdbot_model_gateway.providers.chat.counts import CountsNothing
 from clawdbot_model_gateway.providers.identity import Identity, Served
 from clawdbot_model_gateway.providers.ollama import OllamaProvider, OllamaSettings, root_of
 from clawdbot_model_gateway.providers.openai_compatible import (
@@ -32,6 +31,7 @@ from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleSettings,
 )
 from clawdbot_model_gateway.settings import BackendSettings
+from clawdbot_model_gateway.wires.chat.counts import CountsNothing
 
 PORT: Final = 11434
 """Where the endpoint names no port and does not begin with https."""

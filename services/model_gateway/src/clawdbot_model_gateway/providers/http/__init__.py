@@ -1,7 +1,0 @@
-"""HTTP as the providers need it: a pool of connections for each backend, and what its failures mean."""
-
-from clawdbot_model_gateway.providers.http.answers import VendorErrors
-from clawdbot_model_gateway.providers.http.pool import HttpPool
-from clawdbot_model_gateway.providers.http.streaming import Answering, streamed
-
-__all__ = ["Answering", "HttpPool", "VendorErrors", "streamed"]

@@ -1,0 +1,1 @@
+"""How each kind of backend writes: our requests in its words, and its replies and streams as our events."""
