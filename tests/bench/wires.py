@@ -129,8 +129,36 @@ def _ollama() -> Wire:
     )
 
 
+def _responses() -> Wire:
+    opened = {"id": "r-1", "object": "response", "model": "mock", "status": "in_progress", "output": []}
+    item = {"id": "m-1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
+    place = {"output_index": 0, "item_id": "m-1", "content_index": 0}
+    text = PIECE * WORDS
+    part = {"type": "output_text", "text": text, "annotations": []}
+    whole = {**item, "status": "completed", "content": [part]}
+    usage = {"input_tokens": 20, "output_tokens": WORDS, "total_tokens": 20 + WORDS}
+    last = {**opened, "status": "completed", "output": [whole], "usage": usage}
+    return Wire(
+        base="/v1",
+        path="/responses",
+        events=[
+            {"type": "response.created", "response": opened},
+            {"type": "response.output_item.added", "output_index": 0, "item": item},
+            {"type": "response.content_part.added", **place, "part": {**part, "text": ""}},
+            *[{"type": "response.output_text.delta", **place, "delta": PIECE}] * WORDS,
+            {"type": "response.output_text.done", **place, "text": text},
+            {"type": "response.content_part.done", **place, "part": part},
+            {"type": "response.output_item.done", "output_index": 0, "item": whole},
+            {"type": "response.completed", "response": last},
+        ],
+        text=lambda event: event.get("delta", ""),
+        named=True,
+    )
+
+
 WIRES: Mapping[str, Wire] = {
     "openai_compatible": _chat(),
+    "openai": _responses(),
     "anthropic": _messages(),
     "gemini": _gemini(),
     "ollama": _ollama(),
