@@ -236,7 +236,9 @@ class BackPressure:
         writing = asyncio.ensure_future(write())
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
-        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        # A write that fails in the same moment may overtake the deadline: grpc.aio then says INTERNAL.
+        ends = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL}
+        assert caught.value.code() in ends
         async with asyncio.timeout(5):
             with pytest.raises((grpc.aio.AioRpcError, asyncio.InvalidStateError)):
                 await writing
