@@ -184,12 +184,15 @@ async def test_a_turn_is_cancelled_through_any_worker(service):
         channels = [service.connect() for _ in range(6)]
         try:
             session = await opened(channels[0])
-            running = asyncio.create_task(send(channels[0], session, "hello", "r1"))
-            await hold.reached.wait()
-            request = pb.CancelTurnRequest(session_id=session.id, request_id="r1")
             stubs = [DialogueServiceStub(channel) for channel in channels]
+            wish = pb.StreamTurnRequest(session_id=session.id, request_id="r1", text="hello")
+            events = aiter(stubs[0].StreamTurn(wish, timeout=PATIENCE))
+            # What the model has sent is not yet what the service has heard.
+            while not (await anext(events)).text_delta.text:
+                pass
+            request = pb.CancelTurnRequest(session_id=session.id, request_id="r1")
             answers = await asyncio.gather(*(stub.CancelTurn(request, timeout=PATIENCE) for stub in stubs))
-            turn = (await running).turn
+            turn = [event async for event in events][-1].turn_finished.turn
         finally:
             for channel in channels:
                 await channel.close()
