@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
 
 import grpc.aio
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
@@ -20,7 +20,8 @@ from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as models_pb
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
-from clawdbot_servicekit.errors import fault_of
+
+from clawdbot_cli.calls import faults, pages
 
 PAGE: Final = 500
 """The largest page that the services give."""
@@ -47,27 +48,23 @@ class Client:
     async def open(self, flow: str) -> pb.CreateSessionResponse:
         """A new session in the newest version of a flow, and what it says first."""
         request = pb.CreateSessionRequest(flow=flow, request_id=new_id())
-        with _faults():
+        with faults():
             return await self._dialogue.CreateSession(request, timeout=PATIENCE, metadata=self._metadata)
 
     async def session(self, session_id: str) -> Session:
         """The session as of its last committed turn."""
         request = pb.GetSessionRequest(session_id=session_id)
-        with _faults():
+        with faults():
             reply = await self._dialogue.GetSession(request, timeout=PATIENCE, metadata=self._metadata)
         return reply.session
 
     async def turns(self, session_id: str) -> AsyncIterator[Turn]:
         """The session's turns, oldest first."""
-        request = pb.ListTurnsRequest(session_id=session_id, page_size=PAGE)
-        while True:
-            with _faults():
-                page = await self._dialogue.ListTurns(request, timeout=PATIENCE, metadata=self._metadata)
+        async for page in pages(
+            self._asking(self._dialogue.ListTurns), pb.ListTurnsRequest(session_id=session_id, page_size=PAGE)
+        ):
             for turn in page.turns:
                 yield turn
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def last_turns(self, session_id: str, count: int) -> Sequence[Turn]:
         """The session's newest turns, oldest of them first."""
@@ -92,7 +89,7 @@ class Client:
             request, timeout=TURN_PATIENCE, metadata=self._metadata, wait_for_ready=wait
         )
         try:
-            with _faults():
+            with faults():
                 async for event in call:
                     yield event
         finally:
@@ -101,45 +98,34 @@ class Client:
     async def cancel(self, session_id: str, request_id: str = "", turn_id: str = "") -> Turn:
         """Ends a turn that waits or runs; the turn afterwards."""
         request = pb.CancelTurnRequest(session_id=session_id, request_id=request_id, turn_id=turn_id)
-        with _faults():
+        with faults():
             reply = await self._dialogue.CancelTurn(request, timeout=PATIENCE, metadata=self._metadata)
         return reply.turn
 
     async def flows(self) -> Sequence[Flow]:
         """The newest version of every flow, by name."""
-        request, found = ListFlowsRequest(page_size=PAGE), list[Flow]()
-        while True:
-            with _faults():
-                page = await self._flows.ListFlows(request, timeout=PATIENCE, metadata=self._metadata)
+        found = list[Flow]()
+        async for page in pages(self._asking(self._flows.ListFlows), ListFlowsRequest(page_size=PAGE)):
             found.extend(page.flows)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def models(self) -> Sequence[models_pb.Model]:
         """Aliases and targets, by name."""
-        request, found = models_pb.ListModelsRequest(page_size=PAGE), list[models_pb.Model]()
-        while True:
-            with _faults():
-                page = await self._models.ListModels(request, timeout=PATIENCE, metadata=self._metadata)
+        found = list[models_pb.Model]()
+        async for page in pages(
+            self._asking(self._models.ListModels), models_pb.ListModelsRequest(page_size=PAGE)
+        ):
             found.extend(page.models)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def switch(self, alias: str, target: str) -> models_pb.SwitchModelResponse:
         """Points an alias at another target, for everybody; what it meant before and how long it took."""
         request = models_pb.SwitchModelRequest(
             alias=alias, targets=[models_pb.Target(target=target)], request_id=new_id()
         )
-        with _faults():
+        with faults():
             return await self._models.SwitchModel(request, timeout=PATIENCE, metadata=self._metadata)
 
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    """A failed call becomes a RemoteFault."""
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise fault_of(error) from error
+    def _asking(self, method: Callable[..., Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        """A method for calls that should answer at once, with this client's key."""
+        return partial(method, timeout=PATIENCE, metadata=self._metadata)

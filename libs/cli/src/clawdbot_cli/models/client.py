@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final
 
 import grpc.aio
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
@@ -16,7 +16,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRequest, CountTokensResponse
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
-from clawdbot_servicekit.errors import fault_of
+
+from clawdbot_cli.calls import faults, pages
 
 PAGE: Final = 500
 """The largest page that the gateway gives."""
@@ -36,25 +37,21 @@ class ModelClient:
 
     async def models(self) -> Sequence[admin.Model]:
         """Aliases and targets, by name."""
-        request, found = admin.ListModelsRequest(page_size=PAGE), list[admin.Model]()
-        while True:
-            with _faults():
-                page = await self._admin.ListModels(request, timeout=PATIENCE, metadata=self._metadata)
+        found = list[admin.Model]()
+        async for page in pages(
+            self._asking(self._admin.ListModels), admin.ListModelsRequest(page_size=PAGE)
+        ):
             found.extend(page.models)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def backends(self) -> Sequence[admin.Backend]:
         """Backends, by name, with what they are doing now."""
-        request, found = admin.ListBackendsRequest(page_size=PAGE), list[admin.Backend]()
-        while True:
-            with _faults():
-                page = await self._admin.ListBackends(request, timeout=PATIENCE, metadata=self._metadata)
+        found = list[admin.Backend]()
+        async for page in pages(
+            self._asking(self._admin.ListBackends), admin.ListBackendsRequest(page_size=PAGE)
+        ):
             found.extend(page.backends)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
+        return found
 
     async def stream(
         self, request: GenerateRequest, seconds: float
@@ -63,7 +60,7 @@ class ModelClient:
         asked = StreamGenerateRequest(request=request)
         call = self._gateway.StreamGenerate(asked, timeout=seconds, metadata=self._metadata)
         try:
-            with _faults():
+            with faults():
                 async for event in call:
                     yield event
         finally:
@@ -72,14 +69,9 @@ class ModelClient:
     async def count(self, text: str, model: str) -> CountTokensResponse:
         """The tokens of a text for a model."""
         request = CountTokensRequest(text=text, model=model)
-        with _faults():
+        with faults():
             return await self._gateway.CountTokens(request, timeout=COUNT_PATIENCE, metadata=self._metadata)
 
-
-@contextmanager
-def _faults() -> Iterator[None]:
-    """A failed call becomes a RemoteFault."""
-    try:
-        yield
-    except grpc.aio.AioRpcError as error:
-        raise fault_of(error) from error
+    def _asking(self, method: Callable[..., Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        """A method for calls that should answer at once, with this client's key."""
+        return partial(method, timeout=PATIENCE, metadata=self._metadata)
