@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.machine.events import ToolReturned
+from clawdbot_dialogue.core.machine.trace import Moved, Tried
 
 from tests.support.flows import Talk, compiled
 
@@ -225,3 +226,16 @@ def test_an_argument_without_a_value_and_without_a_branch_is_a_declared_failure(
         "states:\n  a: {call: {tool: t, args: {n: '${slots.n}'}}, next: b}\n  b: {end: true}"
     ))  # fmt: skip
     assert talk.failures == ["ARGUMENT_FAILED"]
+
+
+def test_a_step_tells_what_was_tried_and_why_it_moved():
+    talk = Talk.about(flow("  a: {collect: [n], next: [{if: slots.n > 5, to: b}, {to: c}]}\n"
+                           "  b: {end: true}\n  c: {collect: [m], next: b}"))  # fmt: skip
+    talk.say("3")
+    assert talk.last.trace == (
+        Tried("f", "a", "b", "slots.n > 5", held=False),
+        Tried("f", "a", "c", "", held=True),
+        Moved("f", "a", "c", "next"),
+    )
+    talk.say("no, make it 4")
+    assert Moved("f", "c", "a", "corrected") in talk.last.trace

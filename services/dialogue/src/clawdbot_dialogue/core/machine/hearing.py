@@ -72,7 +72,7 @@ class _Hearing:
         # A conversation that rests stays at rest for "thanks", and starts over for anything with substance.
         if progress.resting and set_phrase(self._situation(), folded) is None:
             self._waking = True
-            progress.enter(progress.flow.initial)
+            progress.enter(progress.flow.initial, "woken")
             self._look_ahead()
         for command in understand(self._situation(), self._text, self._now):
             if done := _ACTIONS[command.name](self, command):
@@ -125,7 +125,7 @@ class _Hearing:
         return self._to_person
 
     def _to_person(self) -> None:
-        self._progress.enter(self._progress.flow.on_handoff)
+        self._progress.enter(self._progress.flow.on_handoff, "handed_off")
         run(self._progress, self._limit)
 
     def cancel(self, command: Command) -> Callable[[], None] | None:
@@ -156,7 +156,7 @@ class _Hearing:
         self._say_refusals()
         if self._back:
             # So that the guards there see the correction when this flow goes on.
-            progress.enter(self._back.state)
+            progress.enter(self._back.state, "corrected")
         progress.push(flow)
         self._look_ahead()
         if progress.state.kind != "generate":
@@ -211,7 +211,7 @@ class _Hearing:
         progress = self._progress
         if self._back:
             self._say_refusals()
-            progress.enter(self._back.state)
+            progress.enter(self._back.state, "corrected")
             run(progress, self._limit)
         elif self._waking or any(
             each.accepted and each.target in progress.flow.slots for each in self.commands
@@ -244,7 +244,7 @@ class _Hearing:
         reason = " ".join(self._refusals)
         if no_match and progress.misses > no_match.retries:
             progress.say(reason)
-            progress.enter(no_match.to)
+            progress.enter(no_match.to, "no_match")
             run(progress, self._limit)
             return
         own = progress.scope.text(no_match.say) if no_match and no_match.say else ""

@@ -20,6 +20,7 @@ from clawdbot_dialogue.core.machine.effects import (
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.scope import Scope
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot, SnapshotInvalid, Status
+from clawdbot_dialogue.core.machine.trace import Cause, Moved, Traced, Tried
 
 DEEPEST_STACK = 8
 """Flows within flows."""
@@ -32,6 +33,7 @@ class Progress:
         self.flows = flows
         self.effects: list[Effect] = []
         self.notes: list[Note] = []
+        self.trace: list[Traced] = []
         self.event: Mapping[str, object] = {}
         self.status: Status = snapshot.status
         self.handoff_queue = snapshot.handoff_queue
@@ -95,7 +97,7 @@ class Progress:
         """What guards and texts see now."""
         if self._scope is None:
             values = {"slots": self.slots, "result": self._result, "event": self.event, "turn": self.turn}
-            self._scope = Scope(self.flow, values, self.note)
+            self._scope = Scope(self.flow, values, self.note, self._tried)
         return self._scope
 
     @property
@@ -106,6 +108,10 @@ class Progress:
     def note(self, code: str, message: str) -> None:
         """Leaves a note for operators."""
         self.notes.append(Note(code, message, self.flow.name, self.state.name))
+
+    def _tried(self, transition: Transition, held: bool) -> None:
+        guard = transition.guard.text if transition.guard else ""
+        self.trace.append(Tried(self.flow.name, self.state.name, transition.to, guard, held))
 
     def begin_turn(self, now: datetime, event: Mapping[str, object] | None = None) -> None:
         """Something came from outside: guards see it, and the count of micro-steps starts anew."""
@@ -154,15 +160,17 @@ class Progress:
         """A call was made that is made once: no correction reaches back across it."""
         self.sealed = len(self.passed)
 
-    def take(self, transition: Transition) -> None:
+    def take(self, transition: Transition, cause: Cause = "next") -> None:
         """Goes along a transition: its words, its clearing, the state it leads to."""
         self.say(transition.say)
         for name in transition.clear:
             self.set_slot(name, None)
-        self.enter(transition.to)
+        self.enter(transition.to, "error" if transition.on_error else cause)
 
-    def enter(self, name: str) -> None:
+    def enter(self, name: str, cause: Cause) -> None:
         """Goes into a state and says what it says; what it does is the kinds' business."""
+        source = "" if cause in ("started", "interrupted") else self.state.name
+        self.trace.append(Moved(self.flow.name, source, name, cause))
         self.cancel_timer()
         if name in self.passed:
             position = self.passed.index(name)
@@ -223,7 +231,7 @@ class Progress:
         self.slots, self._result = {}, None
         self.passed, self.sealed = (), 0
         self._scope = None
-        self.enter(flow.initial)
+        self.enter(flow.initial, "interrupted")
 
     def finish(self) -> bool:
         """Ends the running flow; True where another one waits below and goes on now."""
@@ -235,5 +243,6 @@ class Progress:
             self.effects.append(Ended())
             return False
         self._unpack()
+        self.trace.append(Moved(self.flow.name, "", self.state.name, "resumed"))
         self.effects.append(StateEntered(self.flow.name, self.state.name))
         return True

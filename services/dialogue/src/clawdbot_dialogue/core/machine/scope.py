@@ -19,25 +19,35 @@ from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
 class Scope:
     """The values of one moment."""
 
-    __slots__ = ("_activation", "_flow", "_note", "_values")
+    __slots__ = ("_activation", "_flow", "_note", "_tried", "_values")
 
-    def __init__(self, flow: Flow, values: Mapping[str, object], note: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        values: Mapping[str, object],
+        note: Callable[[str, str], None],
+        tried: Callable[[Transition, bool], None],
+    ) -> None:
         """Takes a moment's values.
 
         Args:
             flow: Declares the slots and the language.
             values: What `slots`, `result`, `event` and `turn` are.
             note: Told (code, message) of what failed.
+            tried: Told of each transition that is looked at, and whether it holds.
         """
         self._flow = flow
         self._values = values
         self._note = note
+        self._tried = tried
         self._activation: Any = None
 
     def first(self, transitions: Iterable[Transition]) -> Transition | None:
         """The first transition, in document order, that has no guard or whose guard holds."""
         for transition in transitions:
-            if transition.guard is None or self._holds(transition.guard):
+            held = transition.guard is None or self._holds(transition.guard)
+            self._tried(transition, held)
+            if held:
                 return transition
         return None
 

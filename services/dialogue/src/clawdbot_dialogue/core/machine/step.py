@@ -27,6 +27,7 @@ from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot
 from clawdbot_dialogue.core.machine.states import MICRO_STEPS, failed, onward, run
+from clawdbot_dialogue.core.machine.trace import Cause, Traced
 
 __all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "Step", "begin", "step"]
 
@@ -41,6 +42,8 @@ class Step:
     snapshot: Snapshot
     effects: tuple[Effect, ...]
     notes: tuple[Note, ...] = ()
+    trace: tuple[Traced, ...] = ()
+    """Why, for whoever asks."""
 
 
 def begin(flow: Flow, slots: Mapping[str, object]) -> Snapshot:
@@ -70,7 +73,7 @@ def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int =
     why_not = _handle(progress, event, micro_steps)
     if why_not:
         return Step(snapshot, (), (Note("ignored-event", why_not, snapshot.flow, snapshot.state),))
-    return Step(progress.snapshot(), tuple(progress.effects), tuple(progress.notes))
+    return Step(progress.snapshot(), tuple(progress.effects), tuple(progress.notes), tuple(progress.trace))
 
 
 def _handle(progress: Progress, event: Event, limit: int) -> str:
@@ -86,7 +89,7 @@ def _started(progress: Progress, _: Started, limit: int) -> str:
     if progress.waiting_for is not None or progress.status != "active":
         return "the conversation has started already"
     progress.heard = False
-    progress.enter(progress.flow.initial)
+    progress.enter(progress.flow.initial, "started")
     run(progress, limit)
     return ""
 
@@ -117,7 +120,7 @@ def _event_received(progress: Progress, event: EventReceived, limit: int) -> str
     if transition is None:
         progress.turn = before
         return f"no guard for the event {event.name!r} holds"
-    return _go(progress, transition, limit)
+    return _go(progress, transition, limit, "event")
 
 
 def _return(progress: Progress, limit: int) -> str:
@@ -127,7 +130,7 @@ def _return(progress: Progress, limit: int) -> str:
         for name in tuple(progress.slots):
             progress.set_slot(name, None)
         progress.passed, progress.sealed = (), 0
-        progress.enter(progress.flow.initial)
+        progress.enter(progress.flow.initial, "woken")
         run(progress, limit)
         return ""
     return _go(progress, transition, limit)
@@ -173,14 +176,14 @@ def _timer_fired(progress: Progress, event: TimerFired, limit: int) -> str:
         return f"the timer {event.timer_id!r} is not set"
     progress.steps = 0
     progress.say(timeout.say)
-    progress.enter(timeout.to)
+    progress.enter(timeout.to, "timeout")
     run(progress, limit)
     return ""
 
 
-def _go(progress: Progress, transition: Transition | None, limit: int) -> str:
+def _go(progress: Progress, transition: Transition | None, limit: int, cause: Cause = "next") -> str:
     if transition is not None:
-        progress.take(transition)
+        progress.take(transition, cause)
         run(progress, limit)
     return ""
 
