@@ -95,7 +95,12 @@ class Talk:
 
     def ring(self) -> Talk:
         """The timer that is set fires."""
-        return self.give(TimerFired(self.snapshot.timer))
+        return self.give(TimerFired(self.timer))
+
+    @property
+    def timer(self) -> str:
+        """The id of the first timer that is set; empty for none."""
+        return next(iter(self.snapshot.timers), "")
 
     def _all(self, kind: type) -> list:
         return [each for each in self.last.effects if isinstance(each, kind)]

@@ -197,25 +197,25 @@ class TestCommands:
 
 class TestTime:
     def test_a_timer_is_set_while_a_state_with_a_timeout_waits(self, talk):
-        assert talk.snapshot.timer
+        assert talk.timer
         talk.say("4")
-        assert talk.snapshot.timer == ""
+        assert talk.timer == ""
 
     def test_silence_leads_where_the_timeout_says(self, talk):
         talk.ring()
         assert (talk.state, talk.replies) == ("parked", ["Later."])
 
     def test_a_timer_that_was_taken_back_does_nothing(self, talk):
-        old = talk.snapshot.timer
+        old = talk.timer
         talk.say("purple")
         before = talk.snapshot
         talk.give(TimerFired(old))
         assert (talk.effects, talk.snapshot) == ((), before)
 
     def test_every_message_sets_the_time_back(self, talk):
-        old = talk.snapshot.timer
+        old = talk.timer
         talk.say("purple")
-        assert talk.snapshot.timer not in ("", old)
+        assert talk.timer not in ("", old)
 
     def test_a_conversation_at_rest_starts_over_and_knows_what_it_knew(self, talk):
         talk.say("fetch").ring()

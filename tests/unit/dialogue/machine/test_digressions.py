@@ -123,11 +123,11 @@ def test_a_correction_with_an_interrupt_goes_through_the_guards_afterwards(talk)
 
 
 def test_a_timer_stops_during_an_interrupt_and_is_set_again_after_it(talk):
-    first = talk.snapshot.timer
+    first = talk.timer
     talk.say("order a cake")
-    assert talk.snapshot.timer == ""
+    assert talk.timer == ""
     talk.say("cancel")
-    assert talk.snapshot.timer not in ("", first)
+    assert talk.timer not in ("", first)
 
 
 def test_a_conversation_at_rest_can_be_interrupted_too(talk):

@@ -38,16 +38,20 @@ def damaged(talk, change):
 
 
 DAMAGE = {
-    "another format": lambda stored: stored.update(format=2),
+    "another format": lambda stored: stored.update(format=1),
     "no frames": lambda stored: stored.update(frames=[]),
     "frames that are none": lambda stored: stored.update(frames="x"),
     "a frame that is none": lambda stored: stored["frames"].append(7),
     "half a frame": lambda stored: stored["frames"][0].pop("slots"),
-    "a state that is not there": lambda stored: stored["frames"][0].update(state="gone"),
+    "a state that is not there": lambda stored: stored["frames"][0]["places"][0].update(state="gone"),
     "a slot that is not there": lambda stored: stored["frames"][0].update(slots={"gone": 1}),
-    "a question that is not there": lambda stored: stored["frames"][0].update(asked="gone"),
+    "a question that is not there": lambda stored: stored["frames"][0]["places"][0].update(asked="gone"),
     "a way that is not there": lambda stored: stored["frames"][1].update(passed=["gone"]),
     "a way that is no way": lambda stored: stored["frames"][1].update(passed=[["party"]]),
+    "a flow that is nowhere": lambda stored: stored["frames"][0].update(places=[]),
+    "a place that is none": lambda stored: stored["frames"][0].update(places=[7]),
+    "a seal on what is not there": lambda stored: stored["frames"][1].update(sealed=["gone"]),
+    "a memory of what is not there": lambda stored: stored["frames"][1].update(left={"gone": ["party"]}),
     "an unknown key": lambda stored: stored.update(mood="fine"),
     "a key of another type": lambda stored: stored.update(ids="many"),
     "a status that is none": lambda stored: stored.update(status="asleep"),

@@ -10,9 +10,9 @@ from importlib import resources
 from clawdbot_dialogue.conversations.checking import differences
 from clawdbot_dialogue.conversations.format import Conversation, StepGiven, ToolAnswer, load_conversations
 from clawdbot_dialogue.conversations.record import Record
-from clawdbot_dialogue.core.flow.compiling import seconds
 from clawdbot_dialogue.core.flow.reading import Document
 from clawdbot_dialogue.core.flow.slots import validate_slots
+from clawdbot_dialogue.core.flow.state_compiling import seconds
 from clawdbot_dialogue.core.machine.effects import CallTool, CancelTimer, Effect, Generate, SetTimer
 from clawdbot_dialogue.core.machine.events import (
     Event,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings
 from clawdbot_dialogue.core.flow.missing import missing_values
-from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.reading import Document
+from clawdbot_dialogue.core.flow.model import Flow, State
+from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.source import FlowSource
+from clawdbot_dialogue.core.flow.tree import written_at
 from clawdbot_dialogue.core.flow.ways import reachable
 
 
 def lint(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:
     """Adds what it finds to `findings`."""
     _unreachable(flow, document, findings)
-    _ways_out(flow, source, document, findings)
+    _ways_out(flow, document, findings)
     _unused(flow, source, document, findings)
     missing_values(flow, document, findings)
 
@@ -23,47 +24,44 @@ def _unreachable(flow: Flow, document: Document, findings: Findings) -> None:
     seen = reachable(flow, [flow.initial, flow.on_handoff] if flow.on_handoff else [flow.initial])
     for name in flow.states:
         if name not in seen:
-            mark = document.key_at(("states", name))
+            mark = document.key_at(written_at(flow.states, name))
             findings.warning(
                 "unreachable", f'Nothing leads to "{name}".', mark, "Add a transition to it, or remove it."
             )
 
 
-def _ways_out(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:
+def _ways_out(flow: Flow, document: Document, findings: Findings) -> None:
     for name, state in flow.states.items():
-        mark = document.key_at(("states", name))
-        if state.kind in ("collect", "call") and not state.next:
+        path = written_at(flow.states, name)
+        mark = document.key_at(path)
+        if state.kind in ("collect", "call", "subflow") and not state.next:
             hint = "Add `next`; without it the conversation rests, and starts over with the next message."
             findings.warning("dead-end", f'Nothing follows "{name}".', mark, hint)
-        elif state.next and all(way.guard for way in state.next) and state.kind != "generate":
+        elif state.next and all(way.guard for way in state.next) and state.kind not in ("generate", "end"):
             hint = "End `next` with a {to: …} that has no `if`."
-            place = document.key_at(("states", name, "next"))
+            place = document.key_at((*path, "next"))
             findings.warning("no-default", f'"{name}" is stuck where none of its guards holds.', place, hint)
         if state.kind == "call" and not any(way.on_error in ("any", "failed") for way in state.errors):
             hint = "Add {on_error: any, to: …}."
             findings.warning(
                 "no-error-branch", f'"{name}" does not say what to do when the tool fails.', mark, hint
             )
-        if state.kind == "end" and state.next:
-            place = document.key_at(("states", name, "next"))
-            findings.warning(
-                "shadowed", "A state that ends the flow goes nowhere.", place, "Remove `next` or `end`."
-            )
-        _shadowed(name, source, document, findings)
+        _shadowed(state, path, document, findings)
 
 
-def _shadowed(name: str, source: FlowSource, document: Document, findings: Findings) -> None:
+def _shadowed(state: State, path: Path, document: Document, findings: Findings) -> None:
     """Tells transitions that stand behind one that is always taken."""
-    always: set[tuple[str | None, str | None]] = set()
-    for at, way in enumerate(source.states[name].next):
+    always: set[tuple[str, str | None]] = set()
+    own = (way for way in (*state.next, *state.errors, *state.events) if way.source == state.name)
+    for way in sorted(own, key=lambda way: way.number):
         kind = (way.event, way.on_error)
-        broad = (None, "any") if way.on_error else kind
+        broad = ("", "any") if way.on_error else kind
         if kind in always or broad in always:
-            mark = document.at(("states", name, "next", at))
+            mark = document.at((*path, "next", way.number))
             findings.warning(
                 "shadowed", "An earlier transition is always taken before this one.", mark, "Move it up."
             )
-        if way.if_ is None:
+        if way.guard is None:
             always.add(kind)
 
 

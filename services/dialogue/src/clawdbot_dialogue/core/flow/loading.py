@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from clawdbot_dialogue.core.flow.compiling import KINDS, FlowCompiler, Names
+from clawdbot_dialogue.core.flow.compiling import FlowCompiler
 from clawdbot_dialogue.core.flow.diagnostics import (
     Diagnostic,
     Findings,
@@ -17,11 +17,14 @@ from clawdbot_dialogue.core.flow.diagnostics import (
     TooManyErrors,
     nearest,
 )
+from clawdbot_dialogue.core.flow.linking import Names
 from clawdbot_dialogue.core.flow.lint import lint
 from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.flow.reading import Document, Path, read
 from clawdbot_dialogue.core.flow.shape import fit
 from clawdbot_dialogue.core.flow.source import MOST_SLOTS
+from clawdbot_dialogue.core.flow.state_compiling import KINDS
+from clawdbot_dialogue.core.flow.tree import declared, written_at
 
 __all__ = ["Examination", "FlowInvalid", "check_references", "examine", "load_flow"]
 
@@ -82,12 +85,12 @@ def _compiled(source: str, file: str, findings: Findings) -> Flow | None:
 
 def _names(document: Document) -> Names:
     data: Any = document.data
-    slots, states = data.get("slots"), data.get("states")
+    slots = data.get("slots")
     return Names(
         slots=frozenset(slots if isinstance(slots, dict) else ()),
         states={
-            name: frozenset(state if isinstance(state, dict) else KINDS)
-            for name, state in (states if isinstance(states, dict) else {}).items()
+            path: frozenset(written if isinstance(written, dict) else KINDS)
+            for path, written, _ in declared(data.get("states"))
         },
     )
 
@@ -131,16 +134,16 @@ def check_references(
         if name != "cancel":
             _told_missing("flow", name, flows, document.at(("interrupts", "allow", at)), findings)
     for kind, name, path in _named(flow):
-        known = tools if kind == "tool" else models
+        known = {"flow": flows, "tool": tools, "model": models}[kind]
         if known is not None and not (kind == "model" and "/" in name):
             _told_missing(kind, name, known, document.at(path), findings)
     return findings.sorted()
 
 
 def _named(flow: Flow) -> Iterator[tuple[str, str, Path]]:
-    """The tools and models that a flow names, and where."""
+    """The flows, tools and models that a flow's states name, and where."""
     for state in flow.states.values():
-        path: Path = ("states", state.name)
+        path = written_at(flow.states, state.name)
         for place, tools, model in (
             (path, state.tools, state.model),
             ((*path, "generate"), *_uses(state)),
@@ -150,6 +153,8 @@ def _named(flow: Flow) -> Iterator[tuple[str, str, Path]]:
                 yield "model", model, (*place, "model")
         if state.call:
             yield "tool", state.call.tool, (*path, "call", "tool")
+        if state.subflow:
+            yield "flow", state.subflow.flow, (*path, "subflow", "flow")
 
 
 def _uses(state: State) -> tuple[tuple[str, ...], str]:

@@ -1,10 +1,14 @@
-"""A flow, checked and compiled: what the machine runs. Immutable; shared by every conversation in it."""
+"""A flow, checked and compiled: what the machine runs. Immutable; shared by every conversation in it.
+
+States nest, and are kept flat: each by its path, with what it inherits from those that hold it worked in, so
+that the machine looks at one state at a time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.expressions import Expression
@@ -13,9 +17,62 @@ from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.vocabulary import Vocabulary
 
-StateKind = Literal["collect", "say", "generate", "call", "handoff", "choice", "end"]
+StateKind = Literal[
+    "collect",
+    "say",
+    "generate",
+    "call",
+    "subflow",
+    "handoff",
+    "choice",
+    "end",
+    "compound",
+    "parallel",
+    "history",
+]
 ToolEffect = Literal["none", "repeatable", "once"]
-ErrorKind = Literal["any", "failed", "unknown"]
+ErrorKind = Literal["any", "failed", "unknown", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A value to be worked out: for a call, a subflow or a slot."""
+
+    build: object
+    """A dict or list of such; a Template; an Expression; or plain JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """Fills a slot."""
+
+    slot: str
+    value: Argument
+
+
+@dataclass(frozen=True, slots=True)
+class Clear:
+    """Empties a slot."""
+
+    slot: str
+
+
+@dataclass(frozen=True, slots=True)
+class Utter:
+    """Says something."""
+
+    text: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Raise:
+    """Gives the flow an event, after what is under way."""
+
+    event: str
+
+
+Action: TypeAlias = Assign | Clear | Utter | Raise
+"""What is done on the way: when a state is entered or left, or in between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +80,18 @@ class Transition:
     """A way out of a state."""
 
     to: str
+    """The path of a state; empty where the actions are all and no state is left."""
+    source: str = ""
+    """The state that it belongs to: itself, or one that holds it."""
+    domain: str = ""
+    """The innermost state that holds both ends and is not left; empty for the flow itself."""
     guard: Expression | None = None
-    say: Template | None = None
-    clear: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
     on_error: ErrorKind | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """What a call is given: JSON whose texts may be templates or expressions."""
-
-    build: object
-    """A dict or list of such; a Template; an Expression; or plain JSON."""
+    number: int = 0
+    """Its position in the `next` of its source, from 0."""
+    event: str = ""
+    """For one that an event takes: its name, of which more may follow after a dot; "*" for any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +101,17 @@ class Call:
     tool: str
     arguments: Mapping[str, Argument]
     effect: ToolEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Subflow:
+    """A call of another flow."""
+
+    flow: str
+    give: Mapping[str, Argument]
+    """Its slots and what they are filled with."""
+    take: Mapping[str, str]
+    """Slots here, and those of it that they are filled from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +143,62 @@ class Timeout:
     say: Template | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """One state."""
+    """One state. `errors`, `events`, `no_match` and `timeout` include what those that hold it have."""
 
     name: str
+    """Its path: "booking.details"."""
     kind: StateKind
+    order: int = 0
+    """Its place in the document; whoever holds it comes before it."""
+    ancestors: tuple[str, ...] = ()
+    """The states that hold it, the outermost first."""
+    regions: tuple[tuple[str, str], ...] = ()
+    """For each parallel state that holds it: that state, and the region of it."""
+    children: tuple[str, ...] = ()
+    """The states within, in document order; of a parallel state its regions, compound states themselves."""
+    initial: str = ""
+    """Where a compound state begins, somewhere within it."""
+    history: Literal["", "shallow", "deep"] = ""
+    remembers: bool = False
+    """Whether a history state beside its children wants to know which was left last."""
+    joins: str = ""
+    """For an end within a region: the parallel state, whose `next` it has; taken when all regions have
+    ended."""
+    entry: tuple[Action, ...] = ()
+    exit: tuple[Action, ...] = ()
     say: Template | None = None
     collect: tuple[str, ...] = ()
     generation: Generation | None = None
     call: Call | None = None
+    subflow: Subflow | None = None
     queue: str = ""
     """Of a hand-off."""
     wait: bool = False
     """A generate state that hears the person before it moves on."""
     next: tuple[Transition, ...] = ()
-    """Taken when the state has done its work."""
+    """Taken when the state has done its work; an end within another state has that one's."""
     errors: tuple[Transition, ...] = ()
-    """Taken when its tool or model failed."""
-    events: Mapping[str, tuple[Transition, ...]] = field(default_factory=dict)
-    """Taken when an event of that name arrives while it waits."""
+    """Taken when its tool, model or subflow failed."""
+    events: tuple[Transition, ...] = ()
+    """Taken when an event arrives while it waits."""
     no_match: NoMatch | None = None
     timeout: Timeout | None = None
     instructions: str = ""
     """For a model that helps to understand, as are model and tools."""
     model: str = ""
     tools: tuple[str, ...] = ()
+
+    @property
+    def parent(self) -> str:
+        """The state that holds it; empty at the top."""
+        return self.ancestors[-1] if self.ancestors else ""
+
+    @property
+    def final(self) -> bool:
+        """Whether it ends the flow itself."""
+        return self.kind == "end" and not self.ancestors
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +221,7 @@ class Flow:
     locale: Locale
     slots: Mapping[str, Slot]
     states: Mapping[str, State]
+    """Every state by its path, those that hold others included; in document order."""
     initial: str
     interrupts: Interrupts
     vocabulary: Vocabulary

@@ -9,20 +9,35 @@ from clawdbot_dialogue.core.flow.model import StateKind
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.source import StateSource
 
+_HOLDING: tuple[StateKind, ...] = ("compound", "parallel")
+"""What such a state has besides, those within it inherit."""
 _COLLECTING: tuple[StateKind, ...] = ("collect",)
-_FAILING: tuple[StateKind, ...] = ("call", "generate")
-_WAITING: tuple[StateKind, ...] = ("collect", "generate", "handoff", "say", "choice")
+_FAILING: tuple[StateKind, ...] = ("call", "generate", "subflow", *_HOLDING)
+_WAITING: tuple[StateKind, ...] = ("collect", "generate", "handoff", "say", "choice", *_HOLDING)
 """say and choice wait where no transition of theirs can be taken."""
+_ENTERED: tuple[StateKind, ...] = (
+    "collect", "say", "generate", "call", "subflow", "handoff", "choice", "end", *_HOLDING,
+)  # fmt: skip
 
 _STATE_KEYS: Mapping[str, tuple[StateKind, ...]] = {
     "wait": ("generate",),
-    "no_match": _COLLECTING,
+    "no_match": (*_COLLECTING, *_HOLDING),
     "instructions": _COLLECTING,
     "model": _COLLECTING,
     "tools": _COLLECTING,
     "timeout": _WAITING,
+    "initial": ("compound",),
+    "say": _ENTERED,
+    "entry": _ENTERED,
+    "exit": _ENTERED,
 }
-_TRANSITION_KEYS: Mapping[str, tuple[StateKind, ...]] = {"on_error": _FAILING, "event": _WAITING}
+_TRANSITION_KEYS: Mapping[str, tuple[StateKind, ...]] = {
+    "on_error": _FAILING,
+    "event": _WAITING,
+    "internal": ("compound",),
+}
+_TOLD: Mapping[StateKind, str] = {"compound": "states", "end": "end: true"}
+"""The key that makes the kind, where it is not the kind's name."""
 
 
 def misplaced_keys(
@@ -49,7 +64,11 @@ def misplaced_keys(
             if key in transition.model_fields_set and kind not in kinds
         ]
     for place, kinds in found:
-        what = f"a {kind} state" if kind != "end" else "a state that ends the flow"
-        hint = f"It belongs in a state with {' or '.join(each for each in kinds if each != 'choice')}."
+        what = f"a {kind} state" if kind != "end" else "a state that ends"
+        keys = " or ".join(_TOLD.get(each, each) for each in kinds if each != "choice")
+        hint = f"It belongs in a state with {keys}."
         message = f'"{place[-1]}" has no meaning in {what}.'
         findings.error("misplaced-key", message, document.key_at(place), hint)
+    if kind == "history" and len(path) == 2:
+        message = "A history state lies within another one: it stands for what was left there last."
+        findings.error("misplaced-key", message, document.key_at((*path, "history")), "Move it there.")

@@ -14,13 +14,16 @@ from pydantic_core import ErrorDetails
 from clawdbot_dialogue.core.flow.diagnostics import START, Findings, nearest
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.source import (
+    ActionSource,
     CallSource,
     FlowSource,
     GenerateSource,
     InterruptsSource,
     NoMatchSource,
+    RegionSource,
     SlotSource,
     StateSource,
+    SubflowSource,
     TimeoutSource,
     TransitionSource,
 )
@@ -38,7 +41,12 @@ _SECTIONS: Sections = (
     (("states", "*", "generate"), GenerateSource),
     (("states", "*", "no_match"), NoMatchSource),
     (("states", "*", "timeout"), TimeoutSource),
+    (("states", "*", "subflow"), SubflowSource),
+    (("states", "*", "entry", "*"), ActionSource),
+    (("states", "*", "exit", "*"), ActionSource),
+    (("states", "*", "parallel", "*"), RegionSource),
 )
+"""A state within another one has the keys of one at the top."""
 _EXPECTED: Mapping[str, str] = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -136,12 +144,23 @@ def _tell(misfit: ErrorDetails, document: Document, sections: Sections, findings
 
 
 def _section(path: Path, sections: Sections) -> type[BaseModel] | None:
+    path = _innermost(path)
     for pattern, model in sections:
         if len(pattern) == len(path) and all(
             want in ("*", have) for want, have in zip(pattern, path, strict=True)
         ):
             return model
     return None
+
+
+def _innermost(path: Path) -> Path:
+    """A place in a state that others hold, as if it stood at the top."""
+    if path[:1] == ("states",):
+        if path[2:3] == ("states",) and len(path) > len(("states", "outer", "states")):
+            return _innermost(path[2:])
+        if path[2:3] == ("parallel",) and path[4:5] == ("states",) and path[5:]:
+            return _innermost(path[4:])
+    return path
 
 
 def _sentence(misfit: ErrorDetails, path: Path) -> str:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 StateName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}$")]
+StatePath = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=1000)]
+"""A state as seen from where it is named: beside that place, else one level up, and so on; dots lead down."""
 FlowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
 Duration = Annotated[
     str,
@@ -20,6 +22,7 @@ Duration = Annotated[
 ]
 Text = Annotated[str, Field(min_length=1, max_length=10_000)]
 """Words for the person. {slot} is a gap for a slot's value, {result.key} for what a tool returned."""
+EventName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 Guard = Annotated[str, Field(min_length=1, max_length=1000)]
 MOST_SLOTS = 500
 """Slots of one flow; the message that expressions are checked against holds some thousands."""
@@ -32,6 +35,16 @@ def _values(given: Any) -> Any:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
+
+
+def _actions(given: Any) -> Any:
+    """One action alone is the only one there."""
+    return [given] if isinstance(given, dict) else given
+
+
+def _subflow(given: Any) -> Any:
+    """A flow's name alone is a call that gives and takes nothing."""
+    return {"flow": given} if isinstance(given, str) else given
 
 
 def _transitions(given: Any) -> Any:
@@ -83,16 +96,36 @@ class SlotSource(_Section):
 class TransitionSource(_Section):
     """A way out of a state."""
 
-    to: StateName = Field(description="The state to go to.")
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["to"]}, {"required": ["event"]}]},
+    )
+
+    to: StatePath | None = Field(
+        None, description="The state to go to. Only with `event` it may be left out: the state stays."
+    )
     if_: Guard | None = Field(None, alias="if", description="A CEL expression: taken only where it is true.")
     say: Text | None = Field(None, description="Said on the way.")
     clear: list[Name] = Field(default_factory=list, description="Slots to forget on the way.")
-    on_error: Literal["any", "failed", "unknown"] | None = Field(
-        None,
-        description="Taken when the tool or the model failed. unknown: a crash hid whether it was called.",
+    set_: dict[Name, Any] = Field(
+        default_factory=dict,
+        alias="set",
+        description="Slots to fill on the way: a value, ${…} for a CEL expression, {slot} for a gap.",
     )
-    event: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="Taken when an event of this name arrives while the state waits."
+    raise_: EventName | None = Field(
+        None, alias="raise", description="An event that the flow gives itself on the way."
+    )
+    on_error: Literal["any", "failed", "unknown", "cancelled"] | None = Field(
+        None,
+        description="Taken when the tool, the model or the subflow failed. unknown: a crash hid whether the "
+        "tool was called. cancelled: the person gave the subflow up.",
+    )
+    event: EventName | None = Field(
+        None,
+        description="Taken when an event of this name, or of one that begins with it and a dot, arrives "
+        'while the state waits; "*" is any.',
+    )
+    internal: bool = Field(
+        False, description="With a state that holds others, to one of those: it is not left and entered anew."
     )
 
 
@@ -118,11 +151,41 @@ class GenerateSource(_Section):
     tools: list[str] = Field(default_factory=list, description="The tools that the model may use here.")
 
 
+class ActionSource(_Section):
+    """Something done when a state is entered or left: one of these."""
+
+    set_: dict[Name, Any] | None = Field(
+        None, alias="set", description="Slots to fill: a value, ${…} for a CEL expression, {slot} for a gap."
+    )
+    clear: list[Name] | None = Field(None, description="Slots to forget.")
+    say: Text | None = Field(None, description="Words for the person.")
+    raise_: EventName | None = Field(None, alias="raise", description="An event that the flow gives itself.")
+
+
+Actions = Annotated[
+    list[ActionSource],
+    BeforeValidator(_actions, json_schema_input_type=list[ActionSource] | ActionSource),
+]
+
+
+class SubflowSource(_Section):
+    """Another flow, called: this one goes on when that one is over."""
+
+    flow: FlowName = Field(description="Its name; the newest version is called.")
+    give: dict[Name, Any] = Field(
+        default_factory=dict,
+        description="What it knows from the start, by its slots: a value, ${…} for a CEL expression, {slot}.",
+    )
+    take: dict[Name, Name] = Field(
+        default_factory=dict, description="What is learnt from it: a slot here, and its slot there."
+    )
+
+
 class NoMatchSource(_Section):
     """What happens when the person is not understood."""
 
     retries: Annotated[int, Field(ge=0, le=100)] = Field(description="How often to ask again.")
-    to: StateName = Field(description="Where to go after that.")
+    to: StatePath = Field(description="Where to go after that.")
     say: Text | None = Field(None, description="Said before asking again, for the machine's own words.")
 
 
@@ -130,12 +193,16 @@ class TimeoutSource(_Section):
     """What happens when the person is silent."""
 
     after: Duration
-    to: StateName = Field(description="Where to go then.")
+    to: StatePath = Field(description="Where to go then.")
     say: Text | None = Field(None, description="Said on the way.")
 
 
 class StateSource(_Section):
-    """One state, of the kind that its key shows: collect, generate, call, handoff, say, end, or only next."""
+    """One state, of the kind that its key shows.
+
+    collect, generate, call, subflow, handoff, say, end; states or parallel, which hold other states; history;
+    or only next.
+    """
 
     say: Text | None = Field(None, description="Said when the state is entered.")
     collect: Annotated[list[Name], Field(min_length=1)] | None = Field(
@@ -146,7 +213,34 @@ class StateSource(_Section):
     handoff: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="Hands the conversation to a person: the queue's name."
     )
-    end: Literal[True] | None = Field(None, description="The flow ends here.")
+    end: Literal[True] | None = Field(
+        None, description="The flow ends here; within other states, the one that holds this one."
+    )
+    subflow: (
+        Annotated[SubflowSource, BeforeValidator(_subflow, json_schema_input_type=SubflowSource | str)] | None
+    ) = Field(None, description="Calls another flow; what it learnt is `result` afterwards.")
+    states: Annotated[dict[StateName, StateSource], Field(min_length=1)] | None = Field(
+        None, description="The states within this one. `next` is taken when one of them ends it."
+    )
+    initial: StatePath | None = Field(
+        None, description="With states: the one to begin in; the first one unless this says else."
+    )
+    parallel: Annotated[dict[StateName, RegionSource], Field(min_length=2)] | None = Field(
+        None, description="Regions that go on side by side. `next` is taken when all of them have ended."
+    )
+    history: Literal["shallow", "deep"] | None = Field(
+        None,
+        description="Stands for the state that was left last of those beside it (shallow), or within them "
+        "(deep); `next` is for the first time.",
+    )
+    entry: Annotated[
+        list[ActionSource],
+        BeforeValidator(_actions, json_schema_input_type=list[ActionSource] | ActionSource),
+    ] = Field(default_factory=list, description="Done when the state is entered, before it says anything.")
+    exit: Annotated[
+        list[ActionSource],
+        BeforeValidator(_actions, json_schema_input_type=list[ActionSource] | ActionSource),
+    ] = Field(default_factory=list, description="Done when the state is left.")
     wait: bool = Field(False, description="With generate and next: hear the person before moving on.")
     next: Annotated[
         list[TransitionSource],
@@ -159,6 +253,25 @@ class StateSource(_Section):
     )
     model: str | None = Field(None, description="That model's alias.")
     tools: list[str] = Field(default_factory=list, description="The tools that it may use.")
+
+
+class RegionSource(_Section):
+    """One of several things that go on side by side."""
+
+    states: Annotated[dict[StateName, StateSource], Field(min_length=1)] = Field(
+        description="Its states; one that ends ends the region."
+    )
+    initial: StatePath | None = Field(
+        None, description="The one to begin in; the first unless this says else."
+    )
+    entry: Annotated[
+        list[ActionSource],
+        BeforeValidator(_actions, json_schema_input_type=list[ActionSource] | ActionSource),
+    ] = Field(default_factory=list, description="Done when the region is entered.")
+    exit: Annotated[
+        list[ActionSource],
+        BeforeValidator(_actions, json_schema_input_type=list[ActionSource] | ActionSource),
+    ] = Field(default_factory=list, description="Done when the region is left.")
 
 
 class InterruptsSource(_Section):
@@ -187,7 +300,7 @@ class FlowSource(_Section):
     slots: Annotated[dict[Name, SlotSource], Field(max_length=MOST_SLOTS)] = Field(
         default_factory=dict, description="What the flow wants to know."
     )
-    initial: StateName | None = Field(
+    initial: StatePath | None = Field(
         None, description="The state it starts in; the first one unless this says else."
     )
     states: Annotated[dict[StateName, StateSource], Field(min_length=1)] = Field(
@@ -199,6 +312,6 @@ class FlowSource(_Section):
     )
     help: Text | None = Field(None, description="Said when the person asks for help.")
     on_cancel: Text | None = Field(None, description="Said when the person cancels.")
-    on_handoff: StateName | None = Field(
+    on_handoff: StatePath | None = Field(
         None, description="Where who wants a person goes; else the first handoff."
     )

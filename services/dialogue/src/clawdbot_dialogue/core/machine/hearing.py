@@ -11,9 +11,11 @@ from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
 from clawdbot_dialogue.core.machine.effects import Understood
+from clawdbot_dialogue.core.machine.moving import Way, go, start, take
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
+from clawdbot_dialogue.core.machine.running import end, pass_through, run
 from clawdbot_dialogue.core.machine.scope import refusal, show_slot
-from clawdbot_dialogue.core.machine.states import generate, pass_through, resume, run
+from clawdbot_dialogue.core.machine.states import generate
 from clawdbot_dialogue.core.understanding.commands import Command, CommandName
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.understand import Situation, fill, set_phrase, understand
@@ -41,12 +43,13 @@ class _Reach:
     @classmethod
     def of(cls, progress: Progress, slot: str) -> _Reach:
         """The reach of a correction of the slot."""
-        if slot in progress.state.collect:
+        if any(slot in spot.state.collect for spot in progress.spots):
             return cls()
         states = progress.flow.states
         for position in range(len(progress.passed) - 1, -1, -1):
             if slot in states[progress.passed[position]].collect:
-                return cls(progress.passed[position], position, position < progress.sealed)
+                name = progress.passed[position]
+                return cls(name, position, name in progress.sealed)
         return cls()
 
 
@@ -64,15 +67,17 @@ class _Hearing:
         self._back: _Reach | None = None
         """Where the corrections go back to."""
         self._waking = False
+        self._asked = progress.here.asked
+        """The slot that the message may answer."""
 
     def run(self) -> None:
         progress = self._progress
-        progress.cancel_timer()
+        progress.cancel_timers()
         folded = fold(self._text)
         # A conversation that rests stays at rest for "thanks", and starts over for anything with substance.
         if progress.resting and set_phrase(self._situation(), folded) is None:
             self._waking = True
-            progress.enter(progress.flow.initial, "woken")
+            go(progress, progress.flow.initial, "woken")
             self._look_ahead()
         for command in understand(self._situation(), self._text, self._now):
             if done := _ACTIONS[command.name](self, command):
@@ -84,14 +89,14 @@ class _Hearing:
         """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
         progress = self._progress
         pass_through(progress, self._limit)
-        progress.asked = next((name for name in progress.state.collect if name not in progress.slots), "")
+        self._asked = next((name for name in progress.state.collect if name not in progress.slots), "")
 
     def _situation(self) -> Situation:
         progress = self._progress
         return Situation(
             progress.flow,
             progress.slots,
-            progress.asked,
+            self._asked,
             progress.state.kind != "generate",
             tuple(self._others()),
         )
@@ -125,7 +130,7 @@ class _Hearing:
         return self._to_person
 
     def _to_person(self) -> None:
-        self._progress.enter(self._progress.flow.on_handoff, "handed_off")
+        go(self._progress, self._progress.flow.on_handoff, "handed_off")
         run(self._progress, self._limit)
 
     def cancel(self, command: Command) -> Callable[[], None] | None:
@@ -141,8 +146,7 @@ class _Hearing:
     def _end_flow(self) -> None:
         progress = self._progress
         progress.say(progress.flow.on_cancel or progress.flow.locale.wording["cancelled"])
-        if progress.finish() and (transition := resume(progress)):
-            progress.take(transition)
+        if end(progress, cancelled=True):
             run(progress, self._limit)
 
     def start_flow(self, command: Command) -> Callable[[], None] | None:
@@ -156,8 +160,9 @@ class _Hearing:
         self._say_refusals()
         if self._back:
             # So that the guards there see the correction when this flow goes on.
-            progress.enter(self._back.state, "corrected")
-        progress.push(flow)
+            go(progress, self._back.state, "corrected")
+        progress.push(flow, {})
+        start(progress, "interrupted")
         self._look_ahead()
         if progress.state.kind != "generate":
             for command in fill(self._situation(), self._text, fold(self._text), self._now, free_text=False):
@@ -211,13 +216,15 @@ class _Hearing:
         progress = self._progress
         if self._back:
             self._say_refusals()
-            progress.enter(self._back.state, "corrected")
+            go(progress, self._back.state, "corrected")
             run(progress, self._limit)
         elif self._waking or any(
             each.accepted and each.target in progress.flow.slots for each in self.commands
         ):
             # Nothing was asked for when a conversation wakes, so there is nothing to apologise for.
-            progress.misses = 0
+            progress.here.misses = 0
+            for spot in progress.spots:
+                spot.asked = ""  # what is still open is asked again
             self._say_refusals()
             run(progress, self._limit)
         elif progress.state.kind == "generate" and not self._refusals:
@@ -228,10 +235,10 @@ class _Hearing:
     def _to_model(self) -> None:
         """The model answers; where it has done so and the state waited for this message, the flow goes on."""
         progress = self._progress
-        heard_out = progress.state.wait and progress.spoke
+        heard_out = progress.state.wait and progress.here.spoke
         transition = progress.scope.first(progress.state.next) if heard_out else None
         if transition:
-            progress.take(transition)
+            take(progress, Way(progress.here, transition))
             run(progress, self._limit)
         else:
             generate(progress)
@@ -239,12 +246,12 @@ class _Hearing:
     def _missed(self) -> None:
         """Nothing in the message could be used."""
         progress = self._progress
-        progress.misses += 1
+        progress.here.misses += 1
         no_match = progress.state.no_match
         reason = " ".join(self._refusals)
-        if no_match and progress.misses > no_match.retries:
+        if no_match and progress.here.misses > no_match.retries:
             progress.say(reason)
-            progress.enter(no_match.to, "no_match")
+            go(progress, no_match.to, "no_match")
             run(progress, self._limit)
             return
         own = progress.scope.text(no_match.say) if no_match and no_match.say else ""
@@ -253,10 +260,13 @@ class _Hearing:
     def _ask_again(self, words: str) -> None:
         """Says something and repeats the open question, as one reply."""
         progress = self._progress
-        if progress.asked:
-            words = f"{words} {progress.scope.text(progress.flow.slots[progress.asked].ask)}"
+        if self._asked:
+            words = f"{words} {progress.scope.text(progress.flow.slots[self._asked].ask)}"
         progress.say(words)
-        progress.wait_for_user()
+        for spot in progress.spots:
+            progress.attend(spot)
+            progress.wait_for_user()
+        progress.attend()
 
     def _say_refusals(self) -> None:
         self._progress.say(" ".join(self._refusals))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One remark. Codes: ignored-event, guard-failed, value-missing."""
+    """One remark. Codes: ignored-event, guard-failed, value-missing, not-set."""
 
     code: str
     message: str

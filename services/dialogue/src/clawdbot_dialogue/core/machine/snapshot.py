@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from clawdbot_dialogue.core.flow.model import Flow
 
-FORMAT = 1
+FORMAT = 2
 """Grows when an older snapshot can no longer be read."""
 
 Status = Literal["active", "handed_off", "ended"]
@@ -34,28 +34,54 @@ class FlowLookup(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A state that a flow is in: its only one, or that of one of several regions."""
+
+    state: str
+    """Its path; one that holds no others."""
+    asked: str = ""
+    """The slot that was asked for last, while its answer is awaited. One place at most has one."""
+    misses: int = 0
+    """Messages in a row that were not understood here."""
+    waiting_for: str = ""
+    """Empty: its work has not begun; "user"; or the id of the call, generation or subflow whose end is
+    awaited."""
+    timer: str = ""
+    """The id of the timer that is set; empty for none."""
+    resting: bool = False
+    """True where nothing more is to be done: where all rest, the next message starts over."""
+    spoke: bool = False
+    """True once the model has answered here."""
+    result: object = None
+    """What the last tool or subflow on the way here returned."""
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One flow on the stack; the last is the one that talks, those below wait for it to end."""
 
     flow: str
     version: int
-    state: str
     slots: Mapping[str, object]
     """Slots that have a value, JSON-able."""
-    asked: str = ""
-    """The slot that was asked for last, while its answer is awaited."""
-    misses: int = 0
-    """Messages in a row that were not understood in this state."""
+    places: tuple[Place, ...]
+    """Where it is, in document order; more than one within a parallel state."""
     passed: tuple[str, ...] = ()
     """Collecting states on the way here, each once, the latest last: a correction goes back to one."""
-    sealed: int = 0
-    """How many of those lie before a call with effect `once`: no correction changes what is done."""
-    resting: bool = False
-    """True in a state that has nothing more to do: the next message starts over from the initial state."""
-    spoke: bool = False
-    """True once the model has answered in this state."""
-    result: object = None
-    """What the last tool of this flow returned."""
+    sealed: tuple[str, ...] = ()
+    """Those of them that lie before a call with effect `once`: no correction changes what is done."""
+    left: Mapping[str, object] = field(default_factory=dict)
+    """What history states stand for: a state that holds others, and the paths that were left in it."""
+
+    @property
+    def talking(self) -> Place:
+        """The place whose question is open; the first where none is."""
+        return next((place for place in self.places if place.asked), self.places[0])
+
+    @property
+    def state(self) -> str:
+        """The path of the state that talks."""
+        return self.talking.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +92,6 @@ class Snapshot:
     status: Status = "active"
     handoff_queue: str = ""
     """The queue, while handed off."""
-    waiting_for: str | None = None
-    """None before Started and after the end; "user"; or the id of the call or generation whose end is
-    awaited."""
-    timer: str = ""
-    """The id of the timer that is set; empty for none."""
     ids: int = 0
     """How many ids were given out; the next is made from it."""
     steps: int = 0
@@ -82,7 +103,9 @@ class Snapshot:
     def to_json(self) -> dict[str, object]:
         """The snapshot as JSON, what stands at its default left out."""
         stored = _stored(self)
-        stored["frames"] = [_stored(frame) for frame in self.frames]
+        stored["frames"] = [
+            {**_stored(frame), "places": [_stored(place) for place in frame.places]} for frame in self.frames
+        ]
         return {"format": FORMAT, **stored}
 
     @staticmethod
@@ -105,6 +128,17 @@ class Snapshot:
         return snapshot
 
     @property
+    def waiting_for(self) -> str | None:
+        """The id of the call or generation under way, else "user"; None before Started and after the end."""
+        waits = [place.waiting_for for place in self.frames[-1].places if place.waiting_for]
+        return next((each for each in waits if each != "user"), waits[0] if waits else None)
+
+    @property
+    def timers(self) -> tuple[str, ...]:
+        """The ids of the timers that are set."""
+        return tuple(place.timer for place in self.frames[-1].places if place.timer)
+
+    @property
     def flow(self) -> str:
         """The name of the flow that talks."""
         return self.frames[-1].flow
@@ -116,8 +150,13 @@ class Snapshot:
 
     @property
     def state(self) -> str:
-        """Its state, a dotted path where states nest."""
+        """The state of it that talks, a dotted path where states nest."""
         return self.frames[-1].state
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """All states that it is in: one, or that of each region."""
+        return tuple(place.state for place in self.frames[-1].places)
 
     @property
     def slots(self) -> Mapping[str, object]:
@@ -125,7 +164,7 @@ class Snapshot:
         return self.frames[-1].slots
 
 
-def _stored(record: Frame | Snapshot) -> dict[str, object]:
+def _stored(record: Place | Frame | Snapshot) -> dict[str, object]:
     return {
         each.name: list(value) if isinstance(value, tuple) else value
         for each in fields(record)
@@ -143,14 +182,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "bool": (bool,),
     "Mapping[str, object]": (dict,),
     "tuple[str, ...]": (list,),
-    "str | None": (str,),
     "Status": (str,),
     "object": (object,),
 }
 """What JSON a field's annotation allows."""
 
 
-def _fields(kind: type[Frame | Snapshot], stored: Mapping[str, object]) -> dict[str, Any]:
+def _fields(kind: type[Place | Frame | Snapshot], stored: Mapping[str, object]) -> dict[str, Any]:
     known = {each.name: each for each in fields(kind)}
     for name, value in stored.items():
         if name not in known or not isinstance(value, _KINDS[str(known[name].type)]):
@@ -162,17 +200,40 @@ def _fields(kind: type[Frame | Snapshot], stored: Mapping[str, object]) -> dict[
 
 
 def _frame(stored: object, flows: FlowLookup) -> Frame:
-    if not isinstance(stored, Mapping) or not {"flow", "version", "state", "slots"} <= stored.keys():
+    if not isinstance(stored, Mapping) or not {"flow", "version", "slots", "places"} <= stored.keys():
         raise SnapshotInvalid("one of its frames is not whole")
-    frame = Frame(**_fields(Frame, stored))
+    places = stored["places"]
+    if not isinstance(places, list) or not places:
+        raise SnapshotInvalid("one of its frames is nowhere")
+    rest = {key: value for key, value in stored.items() if key != "places"}
+    frame = Frame(places=tuple(_place(each) for each in places), **_fields(Frame, rest))
     flow = flows(frame.flow, frame.version)
-    if frame.state not in flow.states:
-        raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {frame.state!r}")
-    passed: tuple[object, ...] = frame.passed
-    for name in passed:
-        if not isinstance(name, str) or name not in flow.states:
-            raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")
-    for slot in (*frame.slots, *([frame.asked] if frame.asked else [])):
+    _check_states(frame, flow)
+    for slot in (*frame.slots, *(place.asked for place in frame.places if place.asked)):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")
     return frame
+
+
+def _place(stored: object) -> Place:
+    if not isinstance(stored, Mapping) or "state" not in stored:
+        raise SnapshotInvalid("one of its places is not whole")
+    return Place(**_fields(Place, stored))
+
+
+def _check_states(frame: Frame, flow: Flow) -> None:
+    for place in frame.places:
+        _known(place.state, flow)
+        if flow.states[place.state].kind in ("compound", "parallel", "history") and place.waiting_for:
+            raise SnapshotInvalid(f"nobody waits in {place.state!r}, which holds other states")
+    for holder, left in frame.left.items():
+        for name in (holder, *(left if isinstance(left, list) else [left])):
+            _known(name, flow)
+    named: tuple[object, ...] = (*frame.passed, *frame.sealed)
+    for each in named:
+        _known(each, flow)
+
+
+def _known(name: object, flow: Flow) -> None:
+    if not isinstance(name, str) or name not in flow.states:
+        raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")

@@ -1,55 +1,57 @@
-"""What each kind of state does once it is entered, and the loop that goes on until one waits."""
+"""What each kind of state does while the conversation is in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
-from clawdbot_dialogue.core.flow.model import ErrorKind, Transition
+from clawdbot_dialogue.core.flow.library import FlowNotFound
+from clawdbot_dialogue.core.flow.model import ErrorKind, State, StateKind, Transition
+from clawdbot_dialogue.core.flow.slots import SlotInvalid, parse_date, validate_slots
 from clawdbot_dialogue.core.machine.effects import CallTool, Generate, HandOff
-from clawdbot_dialogue.core.machine.progress import Progress
+from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
+from clawdbot_dialogue.core.machine.spot import USER
 
-MICRO_STEPS = 100
-"""States that may be gone through without anything coming from outside."""
-
-
-def run(progress: Progress, limit: int) -> None:
-    """Lets the state do its work and goes on to the next, until one waits or the limit is reached."""
-    while True:
-        if progress.steps >= limit:
-            progress.fail("FLOW_LOOP", f"The flow went through {limit} states without waiting for anybody.")
-            progress.say(progress.flow.locale.wording["stuck"])
-            progress.rest()
-            return
-        progress.steps += 1
-        transition = _WORK[progress.state.kind](progress)
-        if transition is None:
-            return
-        progress.take(transition)
+SUBFLOW = "subflow"
+"""What the ids of calls of flows begin with."""
 
 
-def pass_through(progress: Progress, limit: int) -> None:
-    """Goes on through states that only say or choose, as far as one that does more."""
-    while progress.state.kind in ("say", "choice") and progress.steps < limit:
-        transition = progress.scope.first(progress.state.next)
-        if transition is None:
-            return
-        progress.steps += 1
-        progress.take(transition)
+def done(progress: Progress) -> bool:
+    """Whether the state that it is about has done its work, so that its `next` may be looked at."""
+    is_done = _DONE.get(progress.state.kind)
+    return is_done is not None and not progress.here.resting and is_done(progress)
 
 
-def _collect(progress: Progress) -> Transition | None:
-    for name in progress.state.collect:
-        if name not in progress.slots:
-            progress.asked = name
-            progress.say(progress.flow.slots[name].ask)
-            progress.wait_for_user()
-            return None
-    name = progress.state.name
-    progress.asked = ""
-    if name not in progress.passed:
-        progress.passed = (*progress.passed, name)
-    return onward(progress)
+def _nothing_to_do(_: Progress) -> bool:
+    return True
+
+
+def _collected(progress: Progress) -> bool:
+    here, slots = progress.here, progress.slots
+    for name in here.state.collect:
+        if name not in slots:
+            return False
+    here.asked = ""
+    if here.state.name not in progress.passed:
+        progress.passed = (*progress.passed, here.state.name)
+    return True
+
+
+def _ended(progress: Progress) -> bool:
+    parallel = progress.state.joins
+    if not parallel:
+        return True
+    within = (spot for spot in progress.spots if parallel in spot.state.ancestors)
+    return all(spot.state.joins == parallel for spot in within)
+
+
+_DONE: Mapping[StateKind, Callable[[Progress], bool]] = {
+    "say": _nothing_to_do,
+    "choice": _nothing_to_do,
+    "collect": _collected,
+    "end": _ended,
+}
+"""Kinds of state that know it themselves; of the others, what returns says it."""
 
 
 def onward(progress: Progress) -> Transition | None:
@@ -64,44 +66,14 @@ def onward(progress: Progress) -> Transition | None:
     return transition
 
 
-def _generate(progress: Progress) -> Transition | None:
-    if progress.heard:
-        generate(progress)
-    else:
-        progress.wait_for_user()
-    return None
-
-
-def generate(progress: Progress) -> None:
-    """Asks the model for words."""
-    generation = progress.state.generation
-    if generation is None:  # the kind says that there is one
-        return
-    generation_id = progress.next_id("generation")
-    progress.waiting_for = generation_id
-    instructions = progress.scope.text(generation.instructions)
-    progress.effects.append(Generate(generation_id, generation.model, instructions, generation.tools))
-
-
-def _call(progress: Progress) -> Transition | None:
-    call = progress.state.call
-    if call is None:  # the kind says that there is one
-        return None
-    try:
-        arguments = {name: progress.scope.argument(each.build) for name, each in call.arguments.items()}
-    except EvaluationFailed as failure:
-        progress.set_result(None)
-        return failed(progress, "failed", "ARGUMENT_FAILED", f"{call.tool} was not called: {failure}.")
-    call_id = progress.next_id("call")
-    progress.waiting_for = call_id
-    progress.effects.append(CallTool(call_id, call.tool, arguments, call.effect))
-    return None
+def failed_ways(state: State, kind: ErrorKind) -> tuple[Transition, ...]:
+    """The transitions of a state that a failure of some kind may take."""
+    return tuple(way for way in state.errors if way.on_error in ("any", kind))
 
 
 def failed(progress: Progress, kind: ErrorKind, reason: str, message: str) -> Transition | None:
-    """The way out of a state whose tool or model failed; without one the failure is declared."""
-    ways = (way for way in progress.state.errors if way.on_error in ("any", kind))
-    transition = progress.scope.first(ways)
+    """The way out of a state whose tool, model or subflow failed; without one the failure is declared."""
+    transition = progress.scope.first(failed_ways(progress.state, kind))
     if transition is None:
         progress.fail(reason, message)
         wording = progress.flow.locale.wording
@@ -114,47 +86,105 @@ def failed(progress: Progress, kind: ErrorKind, reason: str, message: str) -> Tr
     return transition
 
 
+def work(progress: Progress) -> Transition | None:
+    """Lets the state that it is about do what it does until something comes from outside.
+
+    Returns:
+        Where to go at once, since the work failed.
+    """
+    return _WORK[progress.state.kind](progress)
+
+
+def _ask(progress: Progress) -> Transition | None:
+    here = progress.here
+    if here.resting or here.asked:
+        return None
+    if not any(spot.asked for spot in progress.spots):
+        here.asked = next((name for name in here.state.collect if name not in progress.slots), "")
+        progress.say(progress.flow.slots[here.asked].ask if here.asked else None)
+    progress.wait_for_user()
+    return None
+
+
+def _generate(progress: Progress) -> Transition | None:
+    if not progress.here.waiting_for:
+        if progress.heard:
+            generate(progress)
+        else:
+            progress.wait_for_user()
+    return None
+
+
+def generate(progress: Progress) -> None:
+    """Asks the model for words."""
+    generation = progress.state.generation
+    if generation is None:  # the kind says that there is one
+        return
+    generation_id = progress.next_id("generation")
+    progress.here.waiting_for = generation_id
+    instructions = progress.scope.text(generation.instructions)
+    progress.effects.append(Generate(generation_id, generation.model, instructions, generation.tools))
+
+
+def _call(progress: Progress) -> Transition | None:
+    call = progress.state.call
+    if call is None or progress.here.waiting_for:  # the kind says that there is one
+        return None
+    try:
+        arguments = {name: progress.scope.argument(each.build) for name, each in call.arguments.items()}
+    except EvaluationFailed as failure:
+        progress.set_result(None)
+        return failed(progress, "failed", "ARGUMENT_FAILED", f"{call.tool} was not called: {failure}.")
+    call_id = progress.next_id("call")
+    progress.here.waiting_for = call_id
+    progress.effects.append(CallTool(call_id, call.tool, arguments, call.effect))
+    return None
+
+
+def _subflow(progress: Progress) -> Transition | None:
+    subflow = progress.state.subflow
+    if subflow is None or progress.here.waiting_for:  # the kind says that there is one
+        return None
+    try:
+        if len(progress.inside) >= DEEPEST_STACK:
+            raise EvaluationFailed(f"more than {DEEPEST_STACK} flows within one another")
+        flow = progress.flows(subflow.flow)
+        given = {name: progress.scope.argument(each.build) for name, each in subflow.give.items()}
+        slots = validate_slots(flow, given, parse_date(progress.turn.get("date")))
+    except (EvaluationFailed, FlowNotFound, SlotInvalid) as failure:
+        progress.set_result(None)
+        return failed(progress, "failed", "SUBFLOW_FAILED", f"{subflow.flow} was not started: {failure}.")
+    progress.here.waiting_for = progress.next_id(SUBFLOW)
+    progress.push(flow, slots)
+    return None
+
+
 def _hand_off(progress: Progress) -> Transition | None:
+    if progress.status == "handed_off":
+        return None
     if progress.state.say is None:
         progress.say(progress.flow.locale.wording["handed_off"])
     progress.status = "handed_off"
     progress.handoff_queue = progress.state.queue
-    progress.waiting_for = None
     progress.effects.append(HandOff(progress.state.queue))
     progress.set_timer()
     return None
 
 
-def _end(progress: Progress) -> Transition | None:
-    if progress.finish():
-        return resume(progress)
+def _rest(progress: Progress) -> Transition | None:
+    """Waits for the other regions, or has nothing to do."""
+    if progress.here.waiting_for != USER:
+        progress.wait_for_user()
     return None
 
 
-def resume(progress: Progress) -> Transition | None:
-    """Goes on with a flow that was interrupted, where it was."""
-    state = progress.state
-    if progress.resting or state.kind == "generate" or (_asked(progress) and _silent(progress)):
-        progress.wait_for_user()
-        return None
-    # Asks again; or does what a flow that was interrupted on waking up has not come to yet.
-    return _WORK[state.kind](progress)
-
-
-def _asked(progress: Progress) -> bool:
-    return progress.asked != "" and progress.asked not in progress.slots
-
-
-def _silent(progress: Progress) -> bool:
-    return progress.flow.interrupts.resume == "silent"
-
-
-_WORK: Mapping[str, Callable[[Progress], Transition | None]] = {
-    "collect": _collect,
+_WORK: Mapping[StateKind, Callable[[Progress], Transition | None]] = {
+    "collect": _ask,
     "generate": _generate,
     "call": _call,
+    "subflow": _subflow,
     "handoff": _hand_off,
-    "end": _end,
-    "say": onward,
-    "choice": onward,
+    "end": _rest,
+    "say": _rest,
+    "choice": _rest,
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clawdbot_dialogue.core.flow.model import Flow, Transition
+from clawdbot_dialogue.core.flow.model import ErrorKind, Flow, Transition
 from clawdbot_dialogue.core.machine.effects import Effect
 from clawdbot_dialogue.core.machine.events import (
     Event,
@@ -23,11 +23,14 @@ from clawdbot_dialogue.core.machine.events import (
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.hearing import hear
+from clawdbot_dialogue.core.machine.moving import Way, go, start, take, take_all
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.progress import Progress
-from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot
-from clawdbot_dialogue.core.machine.states import MICRO_STEPS, failed, onward, run
-from clawdbot_dialogue.core.machine.trace import Cause, Traced
+from clawdbot_dialogue.core.machine.running import MICRO_STEPS, run, taking
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Place, Snapshot
+from clawdbot_dialogue.core.machine.spot import Spot
+from clawdbot_dialogue.core.machine.states import failed, onward
+from clawdbot_dialogue.core.machine.trace import Traced
 
 __all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "Step", "begin", "step"]
 
@@ -53,7 +56,7 @@ def begin(flow: Flow, slots: Mapping[str, object]) -> Snapshot:
         flow: The flow that the session is pinned to.
         slots: Values known beforehand, as `validate_slots` returns them.
     """
-    return Snapshot((Frame(flow.name, flow.version, flow.initial, dict(slots)),))
+    return Snapshot((Frame(flow.name, flow.version, dict(slots), (Place(flow.initial),)),))
 
 
 def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int = MICRO_STEPS) -> Step:
@@ -80,16 +83,25 @@ def _handle(progress: Progress, event: Event, limit: int) -> str:
     """Acts on the event; or says why it is ignored, having changed nothing."""
     if progress.status == "ended":
         return "the conversation is over"
-    if progress.waiting_for is None and progress.status == "active" and not isinstance(event, Started):
+    if not _begun(progress) and not isinstance(event, Started):
         return "the conversation has not started"
     return _HANDLERS[type(event)](progress, event, limit)
 
 
+def _begun(progress: Progress) -> bool:
+    return progress.status != "active" or any(spot.waiting_for for spot in progress.spots)
+
+
+def _busy(progress: Progress) -> str:
+    """The id of the call, generation or subflow whose end is awaited; empty for none."""
+    return next((spot.waiting_for for spot in progress.spots if spot.busy), "")
+
+
 def _started(progress: Progress, _: Started, limit: int) -> str:
-    if progress.waiting_for is not None or progress.status != "active":
+    if _begun(progress):
         return "the conversation has started already"
     progress.heard = False
-    progress.enter(progress.flow.initial, "started")
+    start(progress, "started")
     run(progress, limit)
     return ""
 
@@ -97,8 +109,8 @@ def _started(progress: Progress, _: Started, limit: int) -> str:
 def _user_said(progress: Progress, event: UserSaid, limit: int) -> str:
     if progress.status == "handed_off":
         return "a person answers"
-    if progress.waiting_for != "user":
-        progress.fail("STILL_WAITING", f"The answer to {progress.waiting_for} is still awaited.")
+    if busy := _busy(progress):
+        progress.fail("STILL_WAITING", f"The answer to {busy} is still awaited.")
         return ""
     progress.begin_turn(event.now)
     hear(progress, event.text, event.now, limit)
@@ -106,85 +118,91 @@ def _user_said(progress: Progress, event: UserSaid, limit: int) -> str:
 
 
 def _event_received(progress: Progress, event: EventReceived, limit: int) -> str:
-    if progress.status == "active" and progress.waiting_for != "user":
-        return f"the answer to {progress.waiting_for} is awaited"
-    ways = progress.state.events.get(event.name, ())
+    if busy := _busy(progress):
+        return f"the answer to {busy} is awaited"
     back = progress.status == "handed_off" and event.name == HANDOFF_RETURN
-    if not ways and not back:
-        return f"the state does not know the event {event.name!r}"
     before = progress.turn
     progress.begin_turn(event.now, {"name": event.name, "data": dict(event.data)})
-    transition = progress.scope.first(ways)
-    if transition is None and back:
-        return _return(progress, limit)
-    if transition is None:
+    if ways := taking(progress, event.name):
+        take_all(progress, ways)
+    elif back:
+        _return(progress)
+    else:
         progress.turn = before
-        return f"no guard for the event {event.name!r} holds"
-    return _go(progress, transition, limit, "event")
+        return f"no state takes the event {event.name!r}"
+    run(progress, limit)
+    return ""
 
 
-def _return(progress: Progress, limit: int) -> str:
+def _return(progress: Progress) -> None:
     """A person gives the conversation back: along `next`, else to a fresh start."""
+    spot = progress.spot_where(lambda spot: spot.state.kind == "handoff")
     transition = progress.scope.first(progress.state.next)
-    if transition is None:
-        for name in tuple(progress.slots):
-            progress.set_slot(name, None)
-        progress.passed, progress.sealed = (), 0
-        progress.enter(progress.flow.initial, "woken")
-        run(progress, limit)
-        return ""
-    return _go(progress, transition, limit)
+    if spot and transition:
+        take(progress, Way(spot, transition))
+        return
+    for name in tuple(progress.slots):
+        progress.set_slot(name, None)
+    go(progress, progress.flow.initial, "woken")
+    progress.passed, progress.sealed, progress.left = (), (), {}
 
 
 def _tool_returned(progress: Progress, event: ToolReturned, limit: int) -> str:
-    if progress.waiting_for != event.call_id:
+    spot = progress.spot_where(lambda spot: spot.waiting_for == event.call_id and spot.busy)
+    if spot is None:
         return f"{event.call_id} is not awaited"
-    progress.waiting_for = None
+    spot.waiting_for = ""
     progress.set_result(event.result)
-    call = progress.state.call
+    call = spot.state.call
     wrong = event.is_error or event.unknown
     if call and call.effect == "once" and (event.unknown or not wrong):
         progress.seal()
     if wrong:
         what = "may or may not have been called" if event.unknown else "failed"
         tool = call.tool if call else "The tool"
-        kind: Any = "unknown" if event.unknown else "failed"
-        return _go(progress, failed(progress, kind, "TOOL_FAILED", f"{tool} {what}."), limit)
-    return _go(progress, onward(progress), limit)
+        kind: ErrorKind = "unknown" if event.unknown else "failed"
+        transition = failed(progress, kind, "TOOL_FAILED", f"{tool} {what}.")
+    else:
+        transition = onward(progress)
+    return _go_on(progress, spot, transition, limit)
 
 
 def _generation_finished(progress: Progress, event: GenerationFinished, limit: int) -> str:
-    if progress.waiting_for != event.generation_id:
+    spot = progress.spot_where(lambda spot: spot.waiting_for == event.generation_id and spot.busy)
+    if spot is None:
         return f"{event.generation_id} is not awaited"
-    progress.spoke = True
-    transition = None if progress.state.wait else progress.scope.first(progress.state.next)
+    spot.spoke = True
+    transition = None if spot.state.wait else progress.scope.first(spot.state.next)
     if transition is None:
         progress.wait_for_user()
-    return _go(progress, transition, limit)
+    return _go_on(progress, spot, transition, limit)
 
 
 def _generation_failed(progress: Progress, event: GenerationFailed, limit: int) -> str:
-    if progress.waiting_for != event.generation_id:
+    spot = progress.spot_where(lambda spot: spot.waiting_for == event.generation_id and spot.busy)
+    if spot is None:
         return f"{event.generation_id} is not awaited"
     message = f"{event.reason}: {event.message}"
-    return _go(progress, failed(progress, "failed", "GENERATION_FAILED", message), limit)
+    return _go_on(progress, spot, failed(progress, "failed", "GENERATION_FAILED", message), limit)
 
 
 def _timer_fired(progress: Progress, event: TimerFired, limit: int) -> str:
-    timeout = progress.state.timeout
-    if timeout is None or not progress.timer_fired(event.timer_id):
+    spot = progress.spot_where(lambda spot: spot.timer != "" and spot.timer == event.timer_id)
+    timeout = spot.state.timeout if spot else None
+    if spot is None or timeout is None:
         return f"the timer {event.timer_id!r} is not set"
+    spot.timer = ""
     progress.steps = 0
-    progress.say(timeout.say)
-    progress.enter(timeout.to, "timeout")
+    go(progress, timeout.to, "timeout", timeout.say)
     run(progress, limit)
     return ""
 
 
-def _go(progress: Progress, transition: Transition | None, limit: int, cause: Cause = "next") -> str:
+def _go_on(progress: Progress, spot: Spot, transition: Transition | None, limit: int) -> str:
+    """Takes what follows, and lets the other regions, which waited for this one, go on."""
     if transition is not None:
-        progress.take(transition, cause)
-        run(progress, limit)
+        take(progress, Way(spot, transition))
+    run(progress, limit)
     return ""
 
 

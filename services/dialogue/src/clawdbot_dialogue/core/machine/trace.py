@@ -17,6 +17,7 @@ Cause = Literal[
     "no_match",
     "corrected",
     "interrupted",
+    "called",
     "resumed",
     "handed_off",
     "woken",

@@ -1,0 +1,259 @@
+"""Goes from states to states: what is left and entered, in which order, and what is done on the way.
+
+The order is that of https://www.w3.org/TR/scxml/#AlgorithmforSCXMLInterpretation: states are left from the
+innermost outwards and the last in the document first, then the transitions' actions are done, then states are
+entered from the outermost inwards and the first first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
+from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Raise, State, Transition, Utter
+from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
+from clawdbot_dialogue.core.flow.templates import Template
+from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
+from clawdbot_dialogue.core.machine.effects import StateEntered
+from clawdbot_dialogue.core.machine.progress import Progress
+from clawdbot_dialogue.core.machine.spot import Spot
+from clawdbot_dialogue.core.machine.trace import Cause, Moved
+
+_Entering: TypeAlias = dict[State, tuple[Action, ...]]
+"""States to be entered, and what is done right after each: the actions of a history state's transition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A transition, and the spot whose state takes it."""
+
+    spot: Spot
+    transition: Transition
+    cause: Cause = "next"
+
+
+def start(progress: Progress, cause: Cause) -> None:
+    """Enters the initial state of a flow that is nowhere yet."""
+    flow = progress.flow
+    progress.trace.append(Moved(flow.name, "", flow.initial, cause))
+    progress.spots = []
+    _enter(progress, [flow.states[flow.initial]], "", None)
+
+
+def take(progress: Progress, way: Way) -> None:
+    """Goes along one way."""
+    take_all(progress, [way])
+
+
+def take_all(progress: Progress, ways: Sequence[Way]) -> None:
+    """Goes along ways that do not conflict, as one micro-step."""
+    moves = [way for way in ways if way.transition.to]
+    for way in moves:
+        cause: Cause = "error" if way.transition.on_error else way.cause
+        source = way.spot.state.name
+        progress.trace.append(Moved(progress.flow.name, source, way.transition.to, cause))
+    results = _leave(progress, [way.transition.domain for way in moves]) if moves else None
+    for way in ways:
+        _act(progress, way.transition.actions, way.spot)
+    for way in moves:
+        target = progress.flow.states[way.transition.to]
+        _enter(progress, [target], way.transition.domain, results)
+    if moves:
+        progress.status = "active"
+        progress.handoff_queue = ""
+
+
+def go(progress: Progress, to: str, cause: Cause, say: Template | None = None) -> None:
+    """Goes to a state that no transition of the flow leads to: as if the nearest spot had one."""
+    states = progress.flow.states
+    target = states[to]
+    spot = max(progress.spots, key=lambda each: len(domain(states, each.state, target)))
+    actions = (Utter(say),) if say else ()
+    holder = domain(states, spot.state, target)
+    take(progress, Way(spot, Transition(to, spot.state.name, holder, actions=actions), cause))
+
+
+def without_conflicts(progress: Progress, ways: Sequence[Way]) -> list[Way]:
+    """Those of the ways that can be taken together.
+
+    Of two that would leave the same state, the one that begins further inside is taken, else the first.
+    """
+    if len(ways) < 2:
+        return list(ways)
+    states, kept = progress.flow.states, list[Way]()
+    for way in ways:
+        if any(way.transition is other.transition for other in kept):
+            continue
+        rivals = [other for other in kept if _conflict(progress, way.transition, other.transition)]
+        inner = states[way.transition.source]
+        if all(below(inner, rival.transition.source) for rival in rivals):
+            kept = [other for other in kept if other not in rivals] + [way]
+    return kept
+
+
+def _conflict(progress: Progress, one: Transition, other: Transition) -> bool:
+    if not one.to or not other.to:
+        return False
+    return any(below(spot.state, one.domain) and below(spot.state, other.domain) for spot in progress.spots)
+
+
+def _leave(progress: Progress, domains: Sequence[str]) -> object:
+    """Leaves all that lies below the domains; returns the result that goes on with what is entered."""
+    spots = progress.spots
+    if len(spots) == 1 and not spots[0].state.ancestors:
+        # The plain case, and the most frequent: one state, which nothing holds.
+        (leaving,) = spots
+        progress.cancel_timer(leaving)
+        _act(progress, leaving.state.exit, leaving)
+        progress.spots = []
+        return leaving.result
+    going = [spot for spot in spots if any(below(spot.state, holder) for holder in domains)]
+    inside: dict[State, Spot] = {}
+    for spot in going:
+        progress.cancel_timer(spot)
+        inside[spot.state] = spot
+        for holder in domains:
+            if below(spot.state, holder):
+                for name in path_between(spot.state.ancestors, holder):
+                    inside.setdefault(progress.flow.states[name], spot)
+    for state in sorted(inside, key=lambda each: -each.order):
+        if state.remembers:
+            left = [spot.state.name for spot in going if state.name in spot.state.ancestors]
+            progress.left = {**progress.left, state.name: left}
+        _act(progress, state.exit, inside[state])
+    progress.spots = [spot for spot in spots if spot not in going]
+    return _joined(going)
+
+
+def _joined(spots: Sequence[Spot]) -> object:
+    """The result of the spot that was left; of several, each region's by its name."""
+    if len(spots) == 1:
+        return spots[0].result
+    regions = ((spot.state.regions[-1][1].rpartition(".")[2], spot.result) for spot in spots)
+    return {name: result for name, result in regions if result is not None}
+
+
+def _enter(progress: Progress, targets: Iterable[State], holder: str, result: object) -> None:
+    """Enters states, those between them and the holder, and where those begin that hold others."""
+    entering: _Entering = {}
+    for target in targets:
+        _add_inside(progress, target, entering)
+        _add_around(progress, target, holder, entering)
+    plain = len(entering) == 1 and not progress.spots
+    for state in entering if plain else sorted(entering, key=lambda each: each.order):
+        _enter_one(progress, state, result)
+        _act(progress, entering[state], progress.here)
+    if not plain:
+        progress.spots.sort(key=lambda each: each.state.order)
+
+
+def _enter_one(progress: Progress, state: State, result: object) -> None:
+    spot = Spot(state, result)
+    progress.attend(spot)
+    if state.kind not in ("compound", "parallel"):
+        _step_back(progress, state)
+        progress.spots.append(spot)
+        progress.effects.append(StateEntered(progress.flow.name, state.name))
+    _act(progress, state.entry, spot)
+    for slot in state.collect:
+        # A confirmation is asked for anew: what was confirmed may have changed.
+        if progress.flow.slots[slot].asked_only:
+            progress.set_slot(slot, None)
+    progress.say(state.say)
+
+
+def _step_back(progress: Progress, state: State) -> None:
+    """Forgets the way from a state on, where the conversation comes back to it."""
+    if state.name not in progress.passed:
+        return
+    position = progress.passed.index(state.name)
+    states = progress.flow.states
+    after = (name for name in progress.passed[position:] if apart(states[name], state))
+    progress.passed = (*progress.passed[:position], *after)
+    if state.name in progress.sealed:
+        progress.sealed = ()  # the flow itself goes back: what was called settled nothing
+    else:
+        progress.sealed = tuple(name for name in progress.sealed if name in progress.passed)
+
+
+def _add_inside(progress: Progress, state: State, entering: _Entering) -> None:
+    """Adds a state and where it begins."""
+    states = progress.flow.states
+    match state.kind:
+        case "history":
+            if state.parent not in progress.left:
+                entering[states[state.parent]] = state.next[0].actions
+            for name in _remembered(progress, state):
+                _add_inside(progress, states[name], entering)
+                _add_around(progress, states[name], state.parent, entering)
+        case "compound":
+            entering.setdefault(state, ())
+            _add_inside(progress, states[state.initial], entering)
+            _add_around(progress, states[state.initial], state.name, entering)
+        case "parallel":
+            entering.setdefault(state, ())
+            _add_regions(progress, state, entering)
+        case _:
+            entering.setdefault(state, ())
+
+
+def _add_around(progress: Progress, state: State, holder: str, entering: _Entering) -> None:
+    """Adds what holds a state, as far as a holder, with the other regions of what is parallel."""
+    if not state.ancestors:
+        return
+    for name in reversed(path_between(state.ancestors, holder)):
+        outer = progress.flow.states[name]
+        entering.setdefault(outer, ())
+        if outer.kind == "parallel":
+            _add_regions(progress, outer, entering)
+
+
+def _add_regions(progress: Progress, parallel: State, entering: _Entering) -> None:
+    for name in parallel.children:
+        region = progress.flow.states[name]
+        if region not in entering and not any(name in each.ancestors for each in entering):
+            _add_inside(progress, region, entering)
+
+
+def _remembered(progress: Progress, history: State) -> Sequence[str]:
+    """The states that a history state stands for now."""
+    left = progress.left.get(history.parent)
+    if not isinstance(left, list):
+        return [way.to for way in history.next]
+    if history.history == "deep":
+        return left
+    depth = len(history.ancestors)
+    return list(dict.fromkeys(".".join(name.split(".")[: depth + 1]) for name in left))
+
+
+def _act(progress: Progress, actions: Sequence[Action], spot: Spot) -> None:
+    """Does actions in order, as seen from a spot."""
+    if not actions:
+        return
+    if progress.here is not spot:
+        progress.attend(spot)
+    for action in actions:
+        match action:
+            case Utter(text):
+                progress.say(text)
+            case Clear(slot):
+                progress.set_slot(slot, None)
+            case Raise(event):
+                progress.raised.append(event)
+            case Assign():
+                _assign(progress, action)
+
+
+def _assign(progress: Progress, action: Assign) -> None:
+    """Fills a slot, unless the value cannot be worked out or does not fit: then it stays as it is."""
+    slot = progress.flow.slots[action.slot]
+    try:
+        value = progress.scope.argument(action.value.build)
+        if value is not None:
+            value = slot.check(value, parse_date(progress.turn.get("date")))
+    except (EvaluationFailed, SlotRefused) as failure:
+        progress.note("not-set", f"{action.slot} was not set: {failure}")
+        return
+    progress.set_slot(action.slot, value)

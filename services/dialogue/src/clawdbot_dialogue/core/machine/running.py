@@ -1,0 +1,151 @@
+"""The loop that goes on until every state waits: transitions first, then raised events, then work.
+
+One round is a micro-step, as in https://www.w3.org/TR/scxml/#AlgorithmforSCXMLInterpretation; what SCXML
+calls invoking is here the work of a state: a question, a call, a reply of the model.
+"""
+
+from __future__ import annotations
+
+from clawdbot_dialogue.core.flow.model import Transition
+from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
+from clawdbot_dialogue.core.machine.moving import Way, start, take, take_all, without_conflicts
+from clawdbot_dialogue.core.machine.progress import Progress
+from clawdbot_dialogue.core.machine.snapshot import Frame
+from clawdbot_dialogue.core.machine.spot import USER, Spot
+from clawdbot_dialogue.core.machine.states import SUBFLOW, done, failed_ways, onward, work
+
+MICRO_STEPS = 100
+"""States that may be gone through without anything coming from outside."""
+
+
+def run(progress: Progress, limit: int) -> None:
+    """Goes on until every state waits, or the limit is reached."""
+    while progress.steps < limit:
+        progress.steps += 1
+        if ways := _ready(progress):
+            take_all(progress, ways)
+        elif progress.raised:
+            name = progress.raised.popleft()
+            progress.see({"name": name, "data": {}})
+            take_all(progress, taking(progress, name))
+        elif progress.state.final:
+            if not end(progress, cancelled=False):
+                return
+        elif not _work(progress):
+            progress.attend()
+            return
+    _stop(progress, limit)
+
+
+def pass_through(progress: Progress, limit: int) -> None:
+    """Goes on through states that only say or choose, as far as those that do more."""
+    while progress.steps < limit:
+        ways = [
+            Way(spot, transition)
+            for spot in tuple(progress.spots)
+            if spot.state.kind in ("say", "choice")
+            if (transition := _first(progress, spot, spot.state.next))
+        ]
+        if not ways:
+            break
+        progress.steps += 1
+        take_all(progress, without_conflicts(progress, ways))
+    progress.attend()
+
+
+def taking(progress: Progress, event: str) -> list[Way]:
+    """The ways that an event takes."""
+    ways = []
+    for spot in progress.spots:
+        matching = tuple(way for way in spot.state.events if _matches(way.event, event))
+        if matching and (transition := _first(progress, spot, matching)):
+            ways.append(Way(spot, transition, "event"))
+    return without_conflicts(progress, ways)
+
+
+def _matches(descriptor: str, event: str) -> bool:
+    """Whether a transition is for an event; https://www.w3.org/TR/scxml/#EventDescriptors."""
+    return descriptor in ("*", event) or event.startswith(f"{descriptor}.")
+
+
+def _first(progress: Progress, spot: Spot, transitions: tuple[Transition, ...]) -> Transition | None:
+    progress.attend(spot)
+    return progress.scope.first(transitions)
+
+
+def _ready(progress: Progress) -> list[Way]:
+    """The ways out of states that have done their work."""
+    ways = []
+    for spot in progress.spots:
+        progress.attend(spot)
+        if not spot.state.final and done(progress) and (transition := onward(progress)):
+            ways.append(Way(spot, transition))
+    return without_conflicts(progress, ways)
+
+
+def _work(progress: Progress) -> bool:
+    """Lets the states do what they do, one tool, reply or subflow at a time; True where this leads on."""
+    for spot in progress.spots:
+        progress.attend(spot)
+        if transition := work(progress):
+            take(progress, Way(spot, transition))
+            return True
+        if not progress.spots:
+            start(progress, "called")
+            return True
+        if spot.busy:
+            return False
+    return False
+
+
+def end(progress: Progress, *, cancelled: bool) -> bool:
+    """Ends the running flow; True where another one goes on, which waited for it."""
+    over = progress.finish()
+    if over is None:
+        return False
+    if progress.spot_where(lambda spot: spot.waiting_for.startswith(SUBFLOW)):
+        _returned(progress, over, cancelled=cancelled)
+    else:
+        _resume(progress)
+    return True
+
+
+def _returned(progress: Progress, over: Frame, *, cancelled: bool) -> None:
+    """A subflow is over."""
+    spot = progress.here
+    spot.waiting_for = ""
+    result = {"flow": over.flow, "state": over.state, "slots": dict(over.slots), "cancelled": cancelled}
+    progress.set_result(result)
+    subflow = spot.state.subflow
+    for name, theirs in subflow.take.items() if subflow else ():
+        value = over.slots.get(theirs)
+        try:
+            day = parse_date(progress.turn.get("date"))
+            progress.set_slot(name, None if value is None else progress.flow.slots[name].check(value, day))
+        except SlotRefused as refused:
+            progress.note("not-set", f"{name} was not set: {refused}")
+    transition = progress.scope.first(failed_ways(spot.state, "cancelled")) if cancelled else None
+    transition = transition or onward(progress)
+    if transition:
+        take(progress, Way(spot, transition))
+
+
+def _resume(progress: Progress) -> None:
+    """Goes on with a flow that was interrupted, where it was: asks again, unless it is to keep silent."""
+    silent = progress.flow.interrupts.resume == "silent"
+    for spot in progress.spots:
+        if spot.waiting_for == USER:
+            progress.attend(spot)
+            if spot.asked and not (silent and spot.asked not in progress.slots):
+                spot.asked = ""
+            else:
+                progress.set_timer()
+
+
+def _stop(progress: Progress, limit: int) -> None:
+    progress.fail("FLOW_LOOP", f"The flow went through {limit} states without waiting for anybody.")
+    progress.say(progress.flow.locale.wording["stuck"])
+    progress.raised.clear()
+    for spot in progress.spots:
+        progress.attend(spot)
+        progress.rest()
