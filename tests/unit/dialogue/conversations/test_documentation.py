@@ -11,18 +11,21 @@ from clawdbot_dialogue.conversations.runner import run_conversations
 from clawdbot_dialogue.core.flow.codes import CODES
 from clawdbot_dialogue.core.flow.loading import check_references, examine
 from clawdbot_dialogue.core.flow.source import (
+    ActionSource,
     CallSource,
     FlowSource,
     GenerateSource,
     InterruptsSource,
     NoMatchSource,
+    RegionSource,
     SlotSource,
     StateSource,
+    SubflowSource,
     TimeoutSource,
     TransitionSource,
 )
 
-from tests.support.flows import library
+from tests.support.flows import Talk, library
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "flows.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
@@ -30,8 +33,8 @@ FLOWS = [block for block in BLOCKS if "\nstates:" in block]
 CONVERSATIONS = [block for block in BLOCKS if "\nconversations:" in block]
 
 
-def test_the_page_holds_five_steps_of_a_flow_and_its_conversations():
-    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (5, 1, 6)
+def test_the_page_holds_six_steps_of_a_flow_and_its_conversations():
+    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (6, 1, 7)
 
 
 @pytest.mark.parametrize("source", FLOWS)
@@ -39,11 +42,11 @@ def test_a_flow_on_the_page_has_neither_errors_nor_warnings(source):
     found = examine(source, "my_table.yaml")
     assert found.diagnostics == ()
     names = {flow.name for flow in library().list()}
-    assert check_references(found.flow, names, {"tables.reserve"}, {"chat"}) == ()
+    assert check_references(found.flow, names, {"tables.reserve", "kitchen.stock"}, {"chat"}) == ()
 
 
 def test_the_steps_are_versions_of_one_flow():
-    flows = [examine(source, "my_table.yaml").flow for source in FLOWS]
+    flows = [examine(source, "my_table.yaml").flow for source in FLOWS if "flow: my_table" in source]
     assert [(flow.name, flow.version) for flow in flows] == [
         ("my_table", number) for number in (1, 2, 3, 4, 5)
     ]
@@ -68,9 +71,22 @@ def test_the_page_names_every_code_with_its_meaning():
 
 @pytest.mark.parametrize(
     "model",
-    [FlowSource, SlotSource, StateSource, TransitionSource, CallSource, GenerateSource, NoMatchSource,
-     TimeoutSource, InterruptsSource, ConversationFile, Conversation, StepGiven, Expectation],
+    [FlowSource, SlotSource, StateSource, RegionSource, TransitionSource, ActionSource, CallSource, SubflowSource,
+     GenerateSource, NoMatchSource, TimeoutSource, InterruptsSource, ConversationFile, Conversation, StepGiven,
+     Expectation],
 )  # fmt: skip
 def test_the_page_names_every_key(model):
     keys = [field.alias or name for name, field in model.model_fields.items()]
     assert [key for key in keys if not re.search(rf"[`{{ ]{key}[`:]|^{key}:", PAGE, re.MULTILINE)] == []
+
+
+def test_the_order_on_the_page_asks_one_question_at_a_time_and_comes_back_to_where_it_was():
+    talk = Talk.about(examine(FLOWS[5], "my_order.yaml").flow)
+    assert talk.replies == ["Welcome!", "Soup, pasta or cake?"]
+    assert talk.say("pasta for 3, to ada@example.com").call.arguments == {"dish": "pasta"}
+    assert talk.returns({"left": 5}).replies == ["3 times pasta: is that right?"]
+    talk.event("kitchen.closed")
+    assert talk.generation.model == "chat"
+    talk.writes("Last orders, please.").say("fine")
+    assert talk.replies == ["3 times pasta: is that right?"]
+    assert talk.say("yes").replies[-1] == "Enjoy!"

@@ -16,7 +16,7 @@ from clawdbot_dialogue.core.flow.expressions import Expression
 from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Flow, State, Transition, Utter
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.flow.tree import domain, path_between, written_at
+from clawdbot_dialogue.core.flow.tree import below, domain, path_between, written_at
 from clawdbot_dialogue.core.flow.ways import reachable, ways
 
 _SLOT = re.compile(r"(?<![\w.])slots\.(\w+)")
@@ -36,10 +36,9 @@ def missing_values(flow: Flow, document: Document, findings: Findings) -> None:
         for text, path in _texts(state, at):
             look.at_text(text, known, path)
         look.resulted |= state.kind in _RESULTS
-        for way in (*state.next, *state.errors, *state.events):
-            if way.source == name:
-                then = known if way.event else known | frozenset(state.collect)
-                look.at_way(way, then, (*at, "next", way.number))
+        for way in _own(state):
+            then = known if way.event else known | frozenset(state.collect)
+            look.at_way(way, then, (*at, "next", way.number))
         for slot in state.collect:
             look.at_slots(_gaps(flow.slots[slot].ask), known, ("slots", slot, "ask"))
             known |= {slot}
@@ -118,9 +117,22 @@ class _Filling:
             self._enter_all(target.children, target.name, known)
         elif target.kind == "history":
             beside = (each for each in states[target.parent].children if each != target.name)
-            self._enter_all(beside, target.parent, known)
+            # What had a value when it was left still has, unless it was forgotten meanwhile.
+            self._enter_all(beside, target.parent, known | self._kept_outside(target.parent))
         else:
             self._waiting.append(target.name)
+
+    def _kept_outside(self, holder: str) -> frozenset[str]:
+        """The slots that nothing outside a state clears."""
+        outside = (state for state in self._flow.states.values() if not below(state, holder))
+        cleared = {
+            action.slot
+            for state in outside
+            for actions in (state.entry, state.exit, *(way.actions for way in _own(state)))
+            for action in actions
+            if isinstance(action, Clear)
+        }
+        return frozenset(self._flow.slots) - cleared
 
     def _enter_all(self, names: Iterable[str], holder: str, known: frozenset[str]) -> None:
         for name in names:
@@ -171,6 +183,11 @@ def _acted(actions: Sequence[Action], known: frozenset[str]) -> frozenset[str]:
         elif isinstance(action, Clear):
             known -= {action.slot}
     return known
+
+
+def _own(state: State) -> Iterator[Transition]:
+    """The transitions of a state that it does not have from one that holds it."""
+    return (way for way in (*state.next, *state.errors, *state.events) if way.source == state.name)
 
 
 def _texts(state: State, at: Path) -> Iterator[tuple[Template, Path]]:

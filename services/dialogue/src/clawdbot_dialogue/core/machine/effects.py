@@ -106,8 +106,9 @@ class Failed:
     """A declared failure inside the machine. The session stays usable and waits for the person.
 
     Reasons: FLOW_LOOP (more micro-steps in a row than allowed), NO_TRANSITION (no `next` held), TOOL_FAILED
-    (and no `on_error` took it), GENERATION_FAILED (likewise), STILL_WAITING (a message came while a tool or
-    the model was at work; it was not looked at), ARGUMENT_FAILED (a call's argument could not be computed).
+    (and no `on_error` took it), SUBFLOW_FAILED and GENERATION_FAILED (likewise), STILL_WAITING (a message
+    came while a tool or the model was at work; it was not looked at), ARGUMENT_FAILED (a call's argument
+    could not be computed).
     """
 
     reason: str
