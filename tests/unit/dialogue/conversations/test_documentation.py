@@ -71,9 +71,9 @@ def test_the_page_names_every_code_with_its_meaning():
 
 @pytest.mark.parametrize(
     "model",
-    [FlowSource, SlotSource, StateSource, RegionSource, TransitionSource, ActionSource, CallSource, SubflowSource,
-     GenerateSource, NoMatchSource, TimeoutSource, InterruptsSource, ConversationFile, Conversation, StepGiven,
-     Expectation],
+    [FlowSource, SlotSource, StateSource, RegionSource, TransitionSource, ActionSource, CallSource,
+     SubflowSource, GenerateSource, NoMatchSource, TimeoutSource, InterruptsSource,
+     ConversationFile, Conversation, StepGiven, Expectation],
 )  # fmt: skip
 def test_the_page_names_every_key(model):
     keys = [field.alias or name for name, field in model.model_fields.items()]
@@ -89,4 +89,5 @@ def test_the_order_on_the_page_asks_one_question_at_a_time_and_comes_back_to_whe
     assert talk.generation.model == "chat"
     talk.writes("Last orders, please.").say("fine")
     assert talk.replies == ["3 times pasta: is that right?"]
-    assert talk.say("yes").replies[-1] == "Enjoy!"
+    assert talk.say("yes").snapshot.flow == "faq"
+    assert talk.say("parking").replies[-1] == "Enjoy!"

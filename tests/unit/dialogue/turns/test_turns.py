@@ -165,3 +165,27 @@ async def test_a_defect_of_ours_fails_its_turn_and_not_the_session(stage, monkey
     assert finished.turn.error.reason == "INTERNAL"
     assert "a defect" not in finished.turn.error.message
     assert said((await stage.send(session, "again")).turn) == ["Echo: again"]
+
+
+async def test_a_session_in_several_regions_shows_all_its_states(stage):
+    stage.flow("""
+flow: regions
+version: 1
+slots: {n: {type: integer, ask: N?}, day: {type: date, ask: Day?}}
+states:
+  both:
+    parallel:
+      left: {states: {n: {collect: [n], next: done}, done: {end: true}}}
+      right: {states: {day: {collect: [day], next: done}, done: {end: true}}}
+    next: over
+  over: {say: Over., end: true}
+""")
+    session = await stage.begin("regions")
+    first = await stage.send(session, "3")
+    assert (first.session.state, list(first.session.states)) == (
+        "both.right.day",
+        ["both.left.done", "both.right.day"],
+    )
+    last = await stage.send(session, "tomorrow")
+    assert (last.session.state, list(last.session.states)) == ("over", [])
+    assert said(last.turn) == ["Over."]

@@ -88,6 +88,7 @@ class Session(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     HANDOFF_QUEUE_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unguessable, made by the service."""
     tenant: _builtins.str
@@ -98,7 +99,9 @@ class Session(_message.Message):
     flow_version: _builtins.int
     """The version that the session is pinned to."""
     state: _builtins.str
-    """The state it is in, "outer.inner" where states nest."""
+    """The state it is in, "outer.inner" where states nest; of several regions the
+    one that talks.
+    """
     status: Global___SessionStatus.ValueType
     revision: _builtins.int
     """Grows by one with every committed turn."""
@@ -114,6 +117,10 @@ class Session(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """All states it is in, where regions go on side by side; empty for one."""
+
     def __init__(
         self,
         *,
@@ -130,10 +137,11 @@ class Session(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         handoff_queue: _builtins.str = ...,
+        states: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "slots", b"slots", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "flow", b"flow", "flow_version", b"flow_version", "handoff_queue", b"handoff_queue", "id", b"id", "labels", b"labels", "revision", b"revision", "slots", b"slots", "state", b"state", "status", b"status", "tenant", b"tenant", "update_time", b"update_time", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "flow", b"flow", "flow_version", b"flow_version", "handoff_queue", b"handoff_queue", "id", b"id", "labels", b"labels", "revision", b"revision", "slots", b"slots", "state", b"state", "states", b"states", "status", b"status", "tenant", b"tenant", "update_time", b"update_time", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

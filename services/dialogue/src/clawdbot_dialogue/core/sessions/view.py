@@ -42,6 +42,9 @@ def stand(session: Session, snapshot: Snapshot) -> Session:
     shown = Session()
     shown.CopyFrom(session)
     shown.state = snapshot.state
+    del shown.states[:]
+    if len(snapshot.states) > 1:
+        shown.states.extend(snapshot.states)
     shown.slots.CopyFrom(to_struct(snapshot.slots))
     shown.status = STATUSES[snapshot.status]
     shown.handoff_queue = snapshot.handoff_queue
