@@ -6,4 +6,5 @@ codes.py        CODES: what each diagnostic code stands for
 library.py      FlowLibrary (add, get, list), FlowNotFound, FlowVersionExists, shipped_flows()
 slots.py        validate_slots(flow, mapping), SlotInvalid
 model.py        Flow and its parts
+tree.py         how states nest: paths, names, what lies between two of them
 """
