@@ -8,21 +8,20 @@ within a session and the same on every replay.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 from clawdbot_dialogue.core.understanding.commands import Command
 
 
-@dataclass(frozen=True, slots=True)
-class Understood:
+class Understood(Struct, frozen=True):
     """What the message was taken to mean, refused commands included. At most one a step, always first."""
 
     commands: tuple[Command, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StateEntered:
+class StateEntered(Struct, frozen=True):
     """The conversation is now in this state; also told when a digression is over and its caller goes on."""
 
     flow: str
@@ -30,8 +29,7 @@ class StateEntered:
     """Dotted path where states nest."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotChanged:
+class SlotChanged(Struct, frozen=True):
     """A slot of the flow that is running has a new value; None: it was cleared."""
 
     slot: str
@@ -39,42 +37,36 @@ class SlotChanged:
     """JSON-able: dates as "2026-12-01", times as "19:30"."""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(Struct, frozen=True):
     """A reply for the person, whole: templates are already filled in."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class HandOff:
+class HandOff(Struct, frozen=True):
     """A person takes over. The snapshot's status is "handed_off" until the event "handoff.return"."""
 
     queue: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The conversation is over; every later event is ignored."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetTimer:
+class SetTimer(Struct, frozen=True):
     """Give TimerFired(timer_id) when so many seconds have passed. At most one timer is set at a time."""
 
     timer_id: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CancelTimer:
+class CancelTimer(Struct, frozen=True):
     """The timer is no longer wanted; firing it all the same is harmless."""
 
     timer_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class CallTool:
+class CallTool(Struct, frozen=True):
     """Call a tool and answer with ToolReturned."""
 
     call_id: str
@@ -86,8 +78,7 @@ class CallTool:
     """none: reads only; repeatable: may be made again after a crash; once: never."""
 
 
-@dataclass(frozen=True, slots=True)
-class Generate:
+class Generate(Struct, frozen=True):
     """Let the model answer what was said, and give GenerationFinished or GenerationFailed.
 
     The driver sends its transcript with the instructions as the system's word, shows the text as it comes,
@@ -101,8 +92,7 @@ class Generate:
     tools: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A declared failure inside the machine. The session stays usable and waits for the person.
 
     Reasons: FLOW_LOOP (more micro-steps in a row than allowed), NO_TRANSITION (no `next` held), TOOL_FAILED

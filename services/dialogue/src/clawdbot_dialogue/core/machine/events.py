@@ -7,18 +7,17 @@ the conversation runner) makes them; nothing here reads a clock.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Started:
+
+class Started(Struct, frozen=True):
     """The first event of a session: enters the flow's initial state. Given again later it is ignored."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserSaid:
+class UserSaid(Struct, frozen=True):
     """A person's message; what it means is worked out in the step, by rules, from `text` and `now` alone."""
 
     text: str
@@ -28,8 +27,7 @@ class UserSaid:
     decides what "tomorrow" means."""
 
 
-@dataclass(frozen=True, slots=True)
-class EventReceived:
+class EventReceived(Struct, frozen=True):
     """Something that nobody said: a payment, an agent's return ("handoff.return")."""
 
     name: str
@@ -37,8 +35,7 @@ class EventReceived:
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ToolReturned:
+class ToolReturned(Struct, frozen=True):
     """The end of the call that the last CallTool began. A call_id that is not waited for is ignored."""
 
     call_id: str
@@ -50,16 +47,14 @@ class ToolReturned:
     transition."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationFinished:
+class GenerationFinished(Struct, frozen=True):
     """The model has written its reply. The driver showed it already; the machine never repeats it."""
 
     generation_id: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationFailed:
+class GenerationFailed(Struct, frozen=True):
     """The model could not write: takes the state's `on_error`, or apologises and waits."""
 
     generation_id: str
@@ -68,8 +63,7 @@ class GenerationFailed:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired:
+class TimerFired(Struct, frozen=True):
     """A timer is due. One that is not set any more is ignored, so a late one does no harm."""
 
     timer_id: str

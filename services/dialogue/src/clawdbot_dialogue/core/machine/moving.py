@@ -8,8 +8,9 @@ entered from the outermost inwards and the first first.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
 from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Raise, State, Transition, Utter
@@ -25,8 +26,7 @@ _Entering: TypeAlias = dict[State, tuple[Action, ...]]
 """States to be entered, and what is done right after each: the actions of a history state's transition."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(Struct, frozen=True):
     """A transition, and the spot whose state takes it."""
 
     spot: Spot
@@ -120,7 +120,7 @@ def _leave(progress: Progress, domains: Sequence[str]) -> object:
                     inside.setdefault(progress.flow.states[name], spot)
     for state in sorted(inside, key=lambda each: -each.order):
         if state.remembers:
-            left = [spot.state.name for spot in going if state.name in spot.state.ancestors]
+            left = tuple(spot.state.name for spot in going if state.name in spot.state.ancestors)
             progress.left = {**progress.left, state.name: left}
         _act(progress, state.exit, inside[state])
     progress.spots = [spot for spot in spots if spot not in going]
@@ -220,7 +220,7 @@ def _add_regions(progress: Progress, parallel: State, entering: _Entering) -> No
 def _remembered(progress: Progress, history: State) -> Sequence[str]:
     """The states that a history state stands for now."""
     left = progress.left.get(history.parent)
-    if not isinstance(left, list):
+    if left is None:
         return [way.to for way in history.next]
     if history.history == "deep":
         return left

@@ -7,8 +7,10 @@ whoever holds one must not change them either.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol
+
+import msgspec
+from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
 
@@ -33,8 +35,7 @@ class FlowLookup(Protocol):
         """The flow, the newest version for None. MUST raise FlowNotFound(name, version)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A state that a flow is in: its only one, or that of one of several regions."""
 
     state: str
@@ -56,8 +57,7 @@ class Place:
     """What the last tool or subflow on the way here returned."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One flow on the stack; the last is the one that talks, those below wait for it to end."""
 
     flow: str
@@ -70,7 +70,7 @@ class Frame:
     """Collecting states on the way here, each once, the latest last: a correction goes back to one."""
     sealed: tuple[str, ...] = ()
     """Those of them that lie before a call with effect `once`: no correction changes what is done."""
-    left: Mapping[str, object] = field(default_factory=dict)
+    left: Mapping[str, tuple[str, ...]] = {}
     """What history states stand for: a state that holds others, and the paths that were left in it."""
 
     @property
@@ -84,8 +84,7 @@ class Frame:
         return self.talking.state
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """The whole conversation. Made by `begin`, changed by `step` alone."""
 
     frames: tuple[Frame, ...]
@@ -97,15 +96,12 @@ class Snapshot:
     steps: int = 0
     """Micro-steps since something last came from outside: bounds a flow that runs in circles through its
     tools."""
-    turn: Mapping[str, object] = field(default_factory=dict)
+    turn: Mapping[str, object] = {}
     """What guards see as `turn`: number, date and time of the last message or event."""
 
     def to_json(self) -> dict[str, object]:
         """The snapshot as JSON, what stands at its default left out."""
-        stored = _stored(self)
-        stored["frames"] = [
-            {**_stored(frame), "places": [_stored(place) for place in frame.places]} for frame in self.frames
-        ]
+        stored: dict[str, object] = msgspec.to_builtins(self)
         return {"format": FORMAT, **stored}
 
     @staticmethod
@@ -118,13 +114,14 @@ class Snapshot:
         """
         if stored.get("format") != FORMAT:
             raise SnapshotInvalid(f"its format is {stored.get('format')!r}; {FORMAT} can be read")
-        frames = stored.get("frames")
-        if not isinstance(frames, list) or not frames:
+        try:
+            snapshot = msgspec.convert({key: stored[key] for key in stored if key != "format"}, Snapshot)
+        except msgspec.ValidationError as error:
+            raise SnapshotInvalid(str(error)) from None
+        if not snapshot.frames:
             raise SnapshotInvalid("it has no frames")
-        rest = {key: value for key, value in stored.items() if key not in ("format", "frames")}
-        snapshot = Snapshot(tuple(_frame(each, flows) for each in frames), **_fields(Snapshot, rest))
-        if snapshot.status not in get_args(Status):
-            raise SnapshotInvalid(f"its status is {snapshot.status!r}")
+        for frame in snapshot.frames:
+            _check(frame, flows(frame.flow, frame.version))
         return snapshot
 
     @property
@@ -164,76 +161,21 @@ class Snapshot:
         return self.frames[-1].slots
 
 
-def _stored(record: Place | Frame | Snapshot) -> dict[str, object]:
-    return {
-        each.name: list(value) if isinstance(value, tuple) else value
-        for each in fields(record)
-        if (value := getattr(record, each.name)) != _default(each)
-    }
-
-
-def _default(each: Field[Any]) -> object:
-    return each.default_factory() if each.default_factory is not MISSING else each.default
-
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "bool": (bool,),
-    "Mapping[str, object]": (dict,),
-    "tuple[str, ...]": (list,),
-    "Status": (str,),
-    "object": (object,),
-}
-"""What JSON a field's annotation allows."""
-
-
-def _fields(kind: type[Place | Frame | Snapshot], stored: Mapping[str, object]) -> dict[str, Any]:
-    known = {each.name: each for each in fields(kind)}
-    for name, value in stored.items():
-        if name not in known or not isinstance(value, _KINDS[str(known[name].type)]):
-            raise SnapshotInvalid(f"its {name} cannot be {value!r:.80}")
-    return {
-        name: tuple(value) if isinstance(value, list) and name != "result" else value
-        for name, value in stored.items()
-    }
-
-
-def _frame(stored: object, flows: FlowLookup) -> Frame:
-    if not isinstance(stored, Mapping) or not {"flow", "version", "slots", "places"} <= stored.keys():
-        raise SnapshotInvalid("one of its frames is not whole")
-    places = stored["places"]
-    if not isinstance(places, list) or not places:
+def _check(frame: Frame, flow: Flow) -> None:
+    if not frame.places:
         raise SnapshotInvalid("one of its frames is nowhere")
-    rest = {key: value for key, value in stored.items() if key != "places"}
-    frame = Frame(places=tuple(_place(each) for each in places), **_fields(Frame, rest))
-    flow = flows(frame.flow, frame.version)
-    _check_states(frame, flow)
+    named = [
+        *frame.passed,
+        *frame.sealed,
+        *frame.left,
+        *(name for left in frame.left.values() for name in left),
+    ]
+    for name in (*(place.state for place in frame.places), *named):
+        if name not in flow.states:
+            raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")
+    for place in frame.places:
+        if flow.states[place.state].kind in ("compound", "parallel", "history") and place.waiting_for:
+            raise SnapshotInvalid(f"nobody waits in {place.state!r}, which holds other states")
     for slot in (*frame.slots, *(place.asked for place in frame.places if place.asked)):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")
-    return frame
-
-
-def _place(stored: object) -> Place:
-    if not isinstance(stored, Mapping) or "state" not in stored:
-        raise SnapshotInvalid("one of its places is not whole")
-    return Place(**_fields(Place, stored))
-
-
-def _check_states(frame: Frame, flow: Flow) -> None:
-    for place in frame.places:
-        _known(place.state, flow)
-        if flow.states[place.state].kind in ("compound", "parallel", "history") and place.waiting_for:
-            raise SnapshotInvalid(f"nobody waits in {place.state!r}, which holds other states")
-    for holder, left in frame.left.items():
-        for name in (holder, *(left if isinstance(left, list) else [left])):
-            _known(name, flow)
-    named: tuple[object, ...] = (*frame.passed, *frame.sealed)
-    for each in named:
-        _known(each, flow)
-
-
-def _known(name: object, flow: Flow) -> None:
-    if not isinstance(name, str) or name not in flow.states:
-        raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")

@@ -7,8 +7,9 @@ defined result in every state; what does not belong there is ignored, with a not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import ErrorKind, Flow, Transition
 from clawdbot_dialogue.core.machine.effects import Effect
@@ -38,8 +39,7 @@ HANDOFF_RETURN = "handoff.return"
 """The event by which a person gives the conversation back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What an event led to."""
 
     snapshot: Snapshot

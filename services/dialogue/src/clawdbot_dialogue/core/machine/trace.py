@@ -5,8 +5,9 @@ Nothing reads it back: it is for whoever asks why, and not part of the snapshot.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
 
 Cause = Literal[
     "started",
@@ -25,8 +26,7 @@ Cause = Literal[
 """What made the conversation move: a way of the state itself, or something that holds in every state."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(Struct, frozen=True):
     """A transition was looked at; the first that holds is taken."""
 
     flow: str
@@ -37,8 +37,7 @@ class Tried:
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """The conversation went from one state to another."""
 
     flow: str

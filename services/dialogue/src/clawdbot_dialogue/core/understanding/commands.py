@@ -6,8 +6,9 @@ A command is a proposal; only the machine decides whether it holds here, and say
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 CommandName = Literal[
     "set_slot",
@@ -25,8 +26,7 @@ CommandName = Literal[
 """The names of clawdbot.dialogue.v1.Command."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One thing that a message was understood to mean, field for field the proto's Command."""
 
     name: CommandName
