@@ -11,7 +11,6 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     REASONING_EFFORT_LOW,
     REASONING_EFFORT_MEDIUM,
     REASONING_EFFORT_NONE,
-    JsonFormat,
     JsonSchemaFormat,
     ResponseFormat,
     ToolChoice,
@@ -181,12 +180,6 @@ def test_a_format_and_an_effort_go_together():
     form = schema(type="object", properties={"x": {"type": "string"}})
     wire = body(asks(response_format=form, sampling={"reasoning_effort": REASONING_EFFORT_HIGH}))
     assert wire["output_config"].keys() == {"format", "effort"}
-
-
-def test_any_json_is_asked_for_in_words_which_is_told():
-    wire, warnings = written(asks(response_format=ResponseFormat(json=JsonFormat())))
-    assert "JSON object" in wire["system"][0]["text"]
-    assert warnings == ["response_format.json"]
 
 
 # Options

@@ -42,6 +42,9 @@ PATIENCE: Final = 300.0
 WHOLE: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_LENGTH, FINISH_REASON_TOOL_CALLS})
 """Finish reasons after which what was said counts."""
 
+EMULATED: Final = "FORM_EMULATED"
+"""The warning that the gateway itself saw to the form of a reply."""
+
 ANSWER: Final = "it answers"
 TOOL_CALL: Final = "it calls a tool"
 JSON: Final = "it keeps to a JSON schema"
@@ -67,6 +70,8 @@ class Reply:
     target: str = ""
     usage: Usage = field(default_factory=Usage)
     warnings: list[str] = field(default_factory=list)
+    emulated: list[str] = field(default_factory=list)
+    """What the gateway did in the backend's place."""
     first: float | None = None
     """Seconds to the first word, thoughts included; None: nothing was said."""
     last: float = 0.0
@@ -150,7 +155,7 @@ class Trial:
         fault_found = judge(reply)
         if fault_found and reply.warnings:
             fault_found = f"{fault_found}; {'; '.join(reply.warnings)}"
-        return Check(name, passed=not fault_found, told=fault_found or "yes")
+        return Check(name, passed=not fault_found, told=fault_found or "; ".join(["yes", *reply.emulated]))
 
     async def _ask(self, request: GenerateRequest) -> Reply:
         request.model = self._model
@@ -168,7 +173,9 @@ def _take(reply: Reply, event: StreamGenerateResponse, now: float) -> None:
         reply.last = now
     if kind == "started":
         reply.target = f"{event.started.backend}/{event.started.model}"
-        reply.warnings = [f"{each.field}: {each.message}" for each in event.started.warnings]
+        for each in event.started.warnings:
+            kept = reply.emulated if each.code == EMULATED else reply.warnings
+            kept.append(each.message if each.code == EMULATED else f"{each.field}: {each.message}")
     elif kind == "text_delta":
         reply.text += event.text_delta.text
     elif kind == "tool_call_done":

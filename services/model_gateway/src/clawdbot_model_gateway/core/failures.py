@@ -11,6 +11,7 @@
     │   └── TlsFailed         no trust in its certificate, or no TLS at all
     ├── BackendTimeout        connected, and then silence
     ├── ProtocolViolation     an answer that is none
+    ├── FormMissed            an answer that has not the form that was asked for
     ├── RequestRefused        the vendor finds fault with the request
     │   └── ContextTooLong    it does not fit into the model
     ├── ModelMissing          the backend does not have this model
@@ -24,6 +25,8 @@ No text in here may hold a key: providers build `detail` from what they have cle
 from __future__ import annotations
 
 from typing import ClassVar
+
+from clawdbot.common.v1.usage_pb2 import Usage
 
 
 class ModelFailure(Exception):
@@ -42,6 +45,8 @@ class ModelFailure(Exception):
         self.detail = detail
         self.target = ""
         """Where it happened."""
+        self.spent: Usage | None = None
+        """Tokens that it cost all the same, where the backend said so."""
         self.before = ""
         """A sentence on the targets that were tried besides this one."""
         if self.passing:
@@ -132,6 +137,13 @@ class ProtocolViolation(ModelFailure):
 
     reason = "BACKEND_PROTOCOL"
     advice = "Check that the endpoint's path is right and that the provider fits the backend."
+
+
+class FormMissed(ModelFailure):
+    """The model's answer does not fit the form that was asked for, and did not when it was asked again."""
+
+    reason = "RESPONSE_FORMAT_MISSED"
+    advice = "Try a simpler schema, or a model that keeps to a JSON Schema by itself."
 
 
 class RequestRefused(ModelFailure):

@@ -20,6 +20,7 @@ from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.forms.keeper import keeping_form
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.run import Run
 from clawdbot_model_gateway.core.validation import RequestLimits, check
@@ -63,7 +64,7 @@ class Generation:
                     backend = self._backends[target.backend]
                     with backend.serving() as provider:
                         run.model = await backend.model_for(target.model)
-                        events = await provider.generate(request, run.model)
+                        events = await keeping_form(provider, request, run.model).generate(request, run.model)
                 except ModelFailure as failure:
                     run.failed(failure)
                 else:
@@ -122,7 +123,8 @@ class _Answer:
             ModelFailure: the backend has nothing to say.
         """
         run.model = await self._backend.model_for(run.target.model)
-        self.events = self._backend.provider.stream(run.request, run.model)
+        answerer = keeping_form(self._backend.provider, run.request, run.model)
+        self.events = answerer.stream(run.request, run.model)
         async for event in self.events:
             self.opening.append(event)
             if event.WhichOneof("event") != "started":

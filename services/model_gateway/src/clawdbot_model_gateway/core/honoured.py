@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateRequest,
@@ -41,6 +42,18 @@ def told(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
     if warnings and request.strict:
         raise InvalidRequest([Violation(each.field, each.message) for each in warnings])
     return warnings
+
+
+def forms_of(honoured: AbstractSet[str]) -> frozenset[str]:
+    """The forms of a reply that can be asked for by the fields honoured, as LimitedForms.forms says them."""
+    return frozenset(form for form, path in _FORMS.items() if path in honoured)
+
+
+_FORMS: Final = {
+    "json": "response_format.json",
+    "json_schema": "response_format.json_schema",
+    "tool": "tool_choice",
+}
 
 
 def _asked(request: GenerateRequest) -> Iterator[str]:

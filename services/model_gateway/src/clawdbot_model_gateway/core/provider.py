@@ -73,6 +73,20 @@ class Provider(Protocol):
         """The events as they come; arguments as for generate. Callers close what they leave early."""
 
 
+@runtime_checkable
+class LimitedForms(Protocol):
+    """A provider that has no field for some form of a reply: the gateway asks by other means, and checks.
+
+    One without this has a field for each, or says in a warning that it holds to none.
+    """
+
+    def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+        """What it can ask the model for by a field of its own, in a request as this one.
+
+        Any of "json" and "json_schema"; and "tool", where a model can be made to call a tool.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Embedded:
     """Texts as vectors."""

@@ -19,6 +19,7 @@ from clawdbot_model_gateway.core.estimate import TokenEstimate, estimated_usage
 from clawdbot_model_gateway.core.events import Event, used
 from clawdbot_model_gateway.core.failures import ModelFailure
 from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.usage import summed
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ class Run:
         self._targets = targets
         self._done = done
         self._failures: list[ModelFailure] = []
+        self._spent: list[Usage] = []
+        """What failures cost besides."""
         self._output = TokenEstimate()
         self._begun = time.monotonic()
 
@@ -126,11 +129,15 @@ class Run:
         if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
             # It ended too early for a count, and is paid for all the same.
             self.usage = estimated_usage(self.request, self._output.tokens)
+        if self._spent:
+            self.usage = summed([*self._spent, self.usage] if self.usage.provenance else self._spent)
         self._done(self)
 
     def _note(self, failure: ModelFailure) -> None:
         failure.on(self.target_name)
         self._failures.append(failure)
+        if failure.spent:
+            self._spent.append(failure.spent)
         log.warning(
             "attempt_failed",
             target=self.target_name,

@@ -117,6 +117,10 @@ class AnthropicProvider:
         async with aclosing(self.stream(request, model)) as found:
             return [event async for event in found]
 
+    def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
+        """As the port says. Not by a tool: a model that thinks first cannot be made to call one."""
+        return frozenset({"json_schema"})
+
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
         return streamed(self._pool, lambda: self._ask(request, model))

@@ -112,6 +112,10 @@ class GeminiProvider:
         response = await self._post(model, "generateContent", encoded.body)
         return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
 
+    def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+        """As the port says."""
+        return self._writer.forms(request, model)
+
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
         return streamed(self._pool, lambda: self._ask(request, model))

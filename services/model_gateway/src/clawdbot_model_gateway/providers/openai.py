@@ -95,6 +95,10 @@ class OpenAIProvider:
         response = await self._pool.post(RESPONSES, encoded.asked(stream=False))
         return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
 
+    def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
+        """As the port says."""
+        return self._writer.forms
+
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
         return streamed(self._pool, lambda: self._ask(request, model))

@@ -142,6 +142,10 @@ class OpenAICompatibleProvider:
         """As the port says, where the server tokenizes."""
         return await self._counts.chat(self._writer.write(request, model, stream=False).body, model)
 
+    def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
+        """As the port says: what the server was not said to refuse."""
+        return self._writer.forms
+
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""
         return streamed(self._pool, lambda: self._ask(request, model))

@@ -23,7 +23,13 @@ from clawdbot_model_gateway.core.failures import (
     ModelMissing,
     ProtocolViolation,
 )
-from clawdbot_model_gateway.core.provider import Embedded, TextCounter, TokenCounter, VendorModel
+from clawdbot_model_gateway.core.provider import (
+    Embedded,
+    LimitedForms,
+    TextCounter,
+    TokenCounter,
+    VendorModel,
+)
 from clawdbot_model_gateway.providers.identity import Identity, Served
 from clawdbot_model_gateway.providers.ollama import OllamaProvider, OllamaSettings, root_of
 from clawdbot_model_gateway.providers.openai_compatible import (
@@ -41,6 +47,9 @@ GONE: Final = (BackendUnreachable, BackendFailed)
 """What is seen of a server that goes away: no connection, or the end of one that was open."""
 CHANGED: Final = (ProtocolViolation, ModelMissing)
 """What a server answers that is no longer what it was: it does not know the path, or not the model."""
+
+EVERY_FORM: Final = frozenset({"json", "json_schema", "tool"})
+"""What Ollama has fields for."""
 
 T = TypeVar("T")
 
@@ -96,6 +105,11 @@ class SelfHostedProvider:
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
         """As the port says."""
         return await self._either(lambda served: served.generate(request, model))
+
+    def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+        """As the port says; where it is not known what answers, what any of them can."""
+        served = self._identity.known or self._compatible
+        return served.forms(request, model) if isinstance(served, LimitedForms) else EVERY_FORM
 
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """As the port says."""

@@ -47,8 +47,7 @@ HONOURED: Final = frozenset(
         "provider_options",
     }
 )
-"""What the wire has a field for. Not response_format.json: it is asked of the model in words, which it may
-not heed."""
+"""What the wire has a field for. Not response_format.json: the gateway asks for it in words."""
 
 USUAL_MAX_TOKENS: Final = 16_384
 """The API wants a number, which thought is part of; where nobody says one. Every model of the day can do
@@ -60,7 +59,6 @@ COUNTED: Final = frozenset(
     {"messages", "model", "output_config", "system", "thinking", "tool_choice", "tools", "cache_control"}
 )
 """Fields of a body that count_tokens takes."""
-JSON_PLEASE: Final = "Answer with one JSON object and nothing else: no words around it, no code fence."
 NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
 _CHOICES: Final = {
     ToolChoice.MODE_AUTO: "auto",
@@ -133,7 +131,7 @@ class RequestWriter:
             choice = _choice(request.tool_choice, names)
             if choice is not None:
                 body["tool_choice"] = choice
-        format_warnings = self._format(request, writer, body)
+        format_warnings = self._format(request, body)
         unsupported = [*writer.unsupported, *set_thinking(request, facts, body)]
         if writer.system:
             body["system"] = writer.system
@@ -162,11 +160,9 @@ class RequestWriter:
             if f"sampling.{name}" not in self._honoured:
                 yield not_supported(f"sampling.{name}", self._provider)
 
-    def _format(self, request: GenerateRequest, writer: MessageWriter, body: Wire) -> list[Warning]:
+    def _format(self, request: GenerateRequest, body: Wire) -> list[Warning]:
         wanted = request.response_format
         kind = wanted.WhichOneof("format")
-        if kind == "json":
-            writer.system.append({"type": "text", "text": JSON_PLEASE})
         if kind != "json_schema":
             return []
         schema, loose = closed(to_plain(wanted.json_schema.schema))

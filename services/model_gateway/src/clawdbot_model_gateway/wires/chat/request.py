@@ -26,7 +26,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
-from clawdbot_model_gateway.core.honoured import not_supported, told, warnings_for
+from clawdbot_model_gateway.core.honoured import forms_of, not_supported, told, warnings_for
 from clawdbot_model_gateway.wires.chat.messages import MessageWriter
 from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
 
@@ -91,6 +91,11 @@ class RequestWriter:
         self._dialect = dialect
         self._honoured = HONOURED - dialect.unsupported
         self._tools: dict[bytes, bytes] = {}
+
+    @property
+    def forms(self) -> frozenset[str]:
+        """The forms of a reply that the server has a field for; "tool", where a tool can be demanded."""
+        return forms_of(self._honoured)
 
     def write(self, request: GenerateRequest, model: str, *, stream: bool) -> Encoded:
         """The body.

@@ -21,7 +21,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
-from clawdbot_model_gateway.core.honoured import not_supported, told, warnings_for
+from clawdbot_model_gateway.core.honoured import forms_of, not_supported, told, warnings_for
 from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
 from clawdbot_model_gateway.wires.gemini.messages import ContentWriter
 from clawdbot_model_gateway.wires.gemini.models import Thinking, Traits, traits_of
@@ -95,6 +95,10 @@ class RequestWriter:
         self._habits = habits
         self._tools: dict[bytes, orjson.Fragment] = {}
 
+    def forms(self, request: GenerateRequest, model: str) -> frozenset[str]:
+        """The forms of a reply that there is a field for in a request as this one."""
+        return forms_of(self._honoured(request, traits_of(model, self._habits.thinking)))
+
     def write(self, request: GenerateRequest, model: str) -> Encoded:
         """The body, for whole replies and streams alike.
 
@@ -106,8 +110,7 @@ class RequestWriter:
         names = ToolNames((tool.name for tool in request.tools), letter_first=True)
         content = ContentWriter(names, modern=traits.modern)
         body = content.write(request)
-        dropped = set(self._habits.unsupported) | set(_beyond(request, traits))
-        honoured = HONOURED - dropped
+        honoured = self._honoured(request, traits)
         if request.tools:
             body["tools"] = [{"functionDeclarations": [self._tool(tool, names) for tool in request.tools]}]
             if request.tool_choice.mode in _MODES and "tool_choice" in honoured:
@@ -127,6 +130,9 @@ class RequestWriter:
         if content.unsupported:
             warnings += told(request, [not_supported(each, self._provider) for each in content.unsupported])
         return Encoded(body, names, warnings)
+
+    def _honoured(self, request: GenerateRequest, traits: Traits) -> AbstractSet[str]:
+        return HONOURED - set(self._habits.unsupported) - set(_beyond(request, traits))
 
     def _thinking(self, request: GenerateRequest, traits: Traits) -> Wire:
         """Where thinking cannot be kept from, as little of it as there can be; the warning says so."""

@@ -22,7 +22,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
-from clawdbot_model_gateway.core.honoured import not_supported, told, warnings_for
+from clawdbot_model_gateway.core.honoured import forms_of, not_supported, told, warnings_for
 from clawdbot_model_gateway.wires.chat.request import EFFORTS
 from clawdbot_model_gateway.wires.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.wires.responses.messages import InputWriter
@@ -98,6 +98,11 @@ class RequestWriter:
         """Args: provider: the name that warnings show."""
         self._provider = provider
         self._habits = habits
+
+    @property
+    def forms(self) -> frozenset[str]:
+        """The forms of a reply that there is a field for."""
+        return forms_of(HONOURED - self._habits.unsupported)
 
     def write(self, request: GenerateRequest, model: str) -> Encoded:
         """The body.

@@ -1,0 +1,6 @@
+"""Replies of a given form, from backends that have no field to ask for one.
+
+form.py     what form a reply shall have, and whether it has it
+asking.py   how it is asked for instead: by a tool, or in words; and once more
+keeper.py   the provider that does so
+"""
