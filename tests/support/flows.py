@@ -15,6 +15,7 @@ from clawdbot_dialogue.core.machine.effects import (
     Effect,
     Failed,
     Generate,
+    Interpret,
     Say,
     StateEntered,
     Understood,
@@ -24,6 +25,8 @@ from clawdbot_dialogue.core.machine.events import (
     EventReceived,
     GenerationFailed,
     GenerationFinished,
+    InterpretationFailed,
+    Interpreted,
     Started,
     TimerFired,
     ToolReturned,
@@ -32,6 +35,7 @@ from clawdbot_dialogue.core.machine.events import (
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import Step, begin, step
+from clawdbot_dialogue.core.understanding.proposals import Proposal
 
 NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's own time, whose zone nobody knows
 """A Tuesday."""
@@ -93,6 +97,17 @@ class Talk:
         """The model that is waited for has not."""
         return self.give(GenerationFailed(self.generation.generation_id, "UNAVAILABLE", "gone"))
 
+    def means(self, *proposals: tuple[str, dict[str, object]]) -> Talk:
+        """The model that is asked what a message means proposes commands."""
+        wish = self.interpret
+        made = tuple(Proposal(name, arguments) for name, arguments in proposals)
+        return self.give(Interpreted(wish.interpretation_id, made, wish.heard))
+
+    def means_nothing(self) -> Talk:
+        """The model that is asked what a message means does not know, or is not there."""
+        wish = self.interpret
+        return self.give(InterpretationFailed(wish.interpretation_id, "UNAVAILABLE", "gone", wish.heard))
+
     def ring(self) -> Talk:
         """The timer that is set fires."""
         return self.give(TimerFired(self.timer))
@@ -112,6 +127,10 @@ class Talk:
     @property
     def generation(self) -> Generate:
         return self._all(Generate)[-1]
+
+    @property
+    def interpret(self) -> Interpret:
+        return self._all(Interpret)[-1]
 
     @property
     def replies(self) -> list[str]:

@@ -23,6 +23,7 @@ from clawdbot_dialogue.core.flow.source import (
     SubflowSource,
     TimeoutSource,
     TransitionSource,
+    UnderstandingSource,
 )
 
 from tests.support.flows import Talk, library
@@ -73,6 +74,7 @@ def test_the_page_names_every_code_with_its_meaning():
     "model",
     [FlowSource, SlotSource, StateSource, RegionSource, TransitionSource, ActionSource, CallSource,
      SubflowSource, GenerateSource, NoMatchSource, TimeoutSource, InterruptsSource,
+     UnderstandingSource,
      ConversationFile, Conversation, StepGiven, Expectation],
 )  # fmt: skip
 def test_the_page_names_every_key(model):

@@ -47,6 +47,7 @@ class FlowCompiler:
             states=states,
             initial=initial or next(iter(states)),
             interrupts=self._interrupts(),
+            understanding=source.understanding.when if source.understanding else "unclear",
             vocabulary=Vocabulary(
                 slots={name: words for name, (_, words) in compiled.items()},
                 triggers=any_of(source.triggers),

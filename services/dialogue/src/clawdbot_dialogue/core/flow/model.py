@@ -188,6 +188,7 @@ class State:
     instructions: str = ""
     """For a model that helps to understand, as are model and tools."""
     model: str = ""
+    """Of a collecting state: who is asked what a message means; empty for the rules alone."""
     tools: tuple[str, ...] = ()
 
     @property
@@ -224,6 +225,8 @@ class Flow:
     """Every state by its path, those that hold others included; in document order."""
     initial: str
     interrupts: Interrupts
+    understanding: Literal["unclear", "always"]
+    """When the model of a collecting state is asked what a message means."""
     vocabulary: Vocabulary
     help: Template | None
     on_cancel: Template | None

@@ -26,6 +26,7 @@ from clawdbot_dialogue.core.flow.source import (
     SubflowSource,
     TimeoutSource,
     TransitionSource,
+    UnderstandingSource,
 )
 
 Sections: TypeAlias = tuple[tuple[tuple[str, ...], type[BaseModel]], ...]
@@ -34,6 +35,7 @@ Sections: TypeAlias = tuple[tuple[tuple[str, ...], type[BaseModel]], ...]
 _SECTIONS: Sections = (
     ((), FlowSource),
     (("interrupts",), InterruptsSource),
+    (("understanding",), UnderstandingSource),
     (("slots", "*"), SlotSource),
     (("states", "*"), StateSource),
     (("states", "*", "next", "*"), TransitionSource),

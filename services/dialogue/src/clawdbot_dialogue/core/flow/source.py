@@ -249,10 +249,14 @@ class StateSource(_Section):
     no_match: NoMatchSource | None = Field(None, description="What to do when the person is not understood.")
     timeout: TimeoutSource | None = Field(None, description="What to do when the person is silent.")
     instructions: str | None = Field(
-        None, description="For a model that helps to understand the person here."
+        None, description="With collect: what the model is told that helps to understand the person here."
     )
-    model: str | None = Field(None, description="That model's alias.")
-    tools: list[str] = Field(default_factory=list, description="The tools that it may use.")
+    model: str | None = Field(
+        None, description="With collect: that model, for the one of the flow's `understanding`."
+    )
+    tools: list[str] = Field(
+        default_factory=list, description="With collect: tools that it may use to find out what is meant."
+    )
 
 
 class RegionSource(_Section):
@@ -283,6 +287,17 @@ class InterruptsSource(_Section):
     resume: Literal["reask", "silent"] = Field("reask", description="What to do when such a flow is over.")
 
 
+class UnderstandingSource(_Section):
+    """A model that helps to understand the person, in every state that collects."""
+
+    model: str = Field("chat", description="A model's alias, or backend/model.")
+    when: Literal["unclear", "always"] = Field(
+        "unclear",
+        description="unclear: asked where the rules can make no use of a message. always: of every message "
+        "but set phrases such as cancel.",
+    )
+
+
 class FlowSource(_Section):
     """A flow: a conversation, as states and the ways between them."""
 
@@ -309,6 +324,9 @@ class FlowSource(_Section):
     interrupts: InterruptsSource = Field(
         default_factory=lambda: InterruptsSource(resume="reask"),
         description="What the person may do in the middle of the flow.",
+    )
+    understanding: UnderstandingSource | None = Field(
+        None, description="A model that helps to understand the person; without one the rules do it alone."
     )
     help: Text | None = Field(None, description="Said when the person asks for help.")
     on_cancel: Text | None = Field(None, description="Said when the person cancels.")

@@ -81,9 +81,12 @@ class StateCompiler:
         self._slots = slots
         self._cel = cel
         self._written: dict[str, _Written] = {}
+        self._helper = ""
+        """The model that helps to understand, where a state names no other."""
 
     def compile(self, source: FlowSource) -> dict[str, State]:
         """Every state by its path, in document order."""
+        self._helper = source.understanding.model if source.understanding else ""
         self._gather("", source.states, ("states",))
         states = {
             path: self._state(path, written, order)
@@ -166,7 +169,7 @@ class StateCompiler:
             no_match=self._no_match(source.no_match, outer, (*at, "no_match")),
             timeout=self._timeout(source.timeout, outer, (*at, "timeout")),
             instructions=source.instructions or "",
-            model=source.model or "",
+            model=source.model or (self._helper if kind == "collect" else ""),
             tools=tuple(source.tools),
         )
 

@@ -1,18 +1,20 @@
 """What the machine wants done, in order: its outputs.
 
-The driver carries them out one after the other. CallTool and Generate are always the last of a step: the
-machine then waits for ToolReturned, GenerationFinished or GenerationFailed with the same id. Ids are unique
+The driver carries them out one after the other. CallTool, Generate and Interpret are always the last of a
+step: the machine then waits for the event that answers it, with the same id. Ids are unique
 within a session and the same on every replay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 from clawdbot_dialogue.core.understanding.commands import Command
+from clawdbot_dialogue.core.understanding.proposals import Offer
 
 
 class Understood(Struct, frozen=True):
@@ -92,6 +94,33 @@ class Generate(Struct, frozen=True):
     tools: tuple[str, ...]
 
 
+class Heard(Struct, frozen=True):
+    """A message that waits for a model to say what it means; comes back with the answer."""
+
+    text: str
+    now: datetime
+    woke: bool
+    """Whether it woke a conversation that rested: then nothing was asked before it."""
+
+
+class Interpret(Struct, frozen=True):
+    """Let a model say what a message means, and give Interpreted or InterpretationFailed.
+
+    The driver sends its transcript, the message last, with the instructions as the system's word, and demands
+    calls: of the offers, which are commands, or of the tools, which it runs and tells the model of. It shows
+    the person nothing.
+    """
+
+    interpretation_id: str
+    model: str
+    """A gateway alias or "backend/model"."""
+    instructions: str
+    offers: tuple[Offer, ...]
+    tools: tuple[str, ...]
+    """Tools that it may call to find out what is meant."""
+    heard: Heard
+
+
 class Failed(Struct, frozen=True):
     """A declared failure inside the machine. The session stays usable and waits for the person.
 
@@ -117,5 +146,6 @@ Effect: TypeAlias = (
     | CancelTimer
     | CallTool
     | Generate
+    | Interpret
     | Failed
 )

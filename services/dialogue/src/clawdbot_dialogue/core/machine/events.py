@@ -12,6 +12,9 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from clawdbot_dialogue.core.machine.effects import Heard
+from clawdbot_dialogue.core.understanding.proposals import Proposal
+
 
 class Started(Struct, frozen=True):
     """The first event of a session: enters the flow's initial state. Given again later it is ignored."""
@@ -63,6 +66,26 @@ class GenerationFailed(Struct, frozen=True):
     message: str
 
 
+class Interpreted(Struct, frozen=True):
+    """The model has said what a message means: proposals, which the machine checks."""
+
+    interpretation_id: str
+    proposals: tuple[Proposal, ...]
+    heard: Heard
+    """As the effect had it."""
+
+
+class InterpretationFailed(Struct, frozen=True):
+    """The model could not say what a message means: what the rules understood stands."""
+
+    interpretation_id: str
+    reason: str
+    """UPPER_SNAKE, as in google.rpc.ErrorInfo."""
+    message: str
+    heard: Heard
+    """As the effect had it."""
+
+
 class TimerFired(Struct, frozen=True):
     """A timer is due. One that is not set any more is ignored, so a late one does no harm."""
 
@@ -70,5 +93,13 @@ class TimerFired(Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Started | UserSaid | EventReceived | ToolReturned | GenerationFinished | GenerationFailed | TimerFired
+    Started
+    | UserSaid
+    | EventReceived
+    | ToolReturned
+    | GenerationFinished
+    | GenerationFailed
+    | Interpreted
+    | InterpretationFailed
+    | TimerFired
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
-from clawdbot_dialogue.core.machine.effects import Understood
+from clawdbot_dialogue.core.machine.effects import Heard, Understood
+from clawdbot_dialogue.core.machine.interpreting import INTERPRETATION, ask_model, offered, wants_model
 from clawdbot_dialogue.core.machine.moving import Way, go, start, take
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.running import end, pass_through, run
@@ -20,14 +21,31 @@ from clawdbot_dialogue.core.machine.scope import refusal, show_slot
 from clawdbot_dialogue.core.machine.states import generate
 from clawdbot_dialogue.core.understanding.commands import Command, CommandName
 from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.proposals import Proposal, judged
 from clawdbot_dialogue.core.understanding.understand import Situation, fill, set_phrase, understand
 
 
 def hear(progress: Progress, text: str, now: datetime, limit: int) -> None:
-    """Understands a message where the conversation stands, and acts on it."""
+    """Understands a message where the conversation stands, and acts on it; or wants a model's help first."""
     hearing = _Hearing(progress, text, now, limit)
     before = len(progress.effects)
     hearing.run()
+    if not progress.here.waiting_for.startswith(INTERPRETATION):
+        progress.effects.insert(before, Understood(tuple(hearing.commands)))
+
+
+def heard(progress: Progress, message: Heard, proposals: Sequence[Proposal], limit: int) -> None:
+    """Acts on a message that a model has looked at; on what the rules understood where it proposed nothing.
+
+    Args:
+        progress: Turned to where the message was heard.
+        message: The message.
+        proposals: What the model makes of it.
+        limit: Micro-steps.
+    """
+    hearing = _Hearing(progress, message.text, message.now, limit)
+    before = len(progress.effects)
+    hearing.go_on_with(proposals, waking=message.woke)
     progress.effects.insert(before, Understood(tuple(hearing.commands)))
 
 
@@ -81,7 +99,28 @@ class _Hearing:
             self._waking = True
             go(progress, progress.flow.initial, "woken")
             self._look_ahead()
-        for command in understand(self._situation(), self._text, self._now):
+        commands = understand(self._situation(), self._text, self._now)
+        if wants_model(progress, commands):
+            message = Heard(self._text, self._now, self._waking)
+            ask_model(progress, message, self._asked, tuple(self._others()))
+        else:
+            self._act(commands)
+
+    def go_on_with(self, proposals: Sequence[Proposal], *, waking: bool) -> None:
+        """Acts on what a model proposed, where some of it is allowed here; else on what the rules say."""
+        progress = self._progress
+        self._waking = waking
+        self._asked = self._asked or self._first_missing()
+        offers = offered(progress, self._asked, tuple(self._others()))
+        proposed = judged(proposals, offers, progress.slots)
+        self.commands += [command for command in proposed if not command.accepted]
+        self._act(
+            [command for command in proposed if command.accepted]
+            or understand(self._situation(), self._text, self._now)
+        )
+
+    def _act(self, commands: Sequence[Command]) -> None:
+        for command in commands:
             if done := _ACTIONS[command.name](self, command):
                 done()
                 return
@@ -91,7 +130,11 @@ class _Hearing:
         """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
         progress = self._progress
         pass_through(progress, self._limit)
-        self._asked = next((name for name in progress.state.collect if name not in progress.slots), "")
+        self._asked = self._first_missing()
+
+    def _first_missing(self) -> str:
+        progress = self._progress
+        return next((name for name in progress.state.collect if name not in progress.slots), "")
 
     def _situation(self) -> Situation:
         progress = self._progress
@@ -193,8 +236,14 @@ class _Hearing:
 
     def clarify(self, command: Command) -> None:
         """The person named two values for one slot."""
-        flow = self._progress.flow
-        first, second = (show_slot(flow, command.target, each) for each in _pair(command.value))
+        progress = self._progress
+        flow, day = progress.flow, parse_date(progress.turn.get("date"))
+        try:
+            values = [flow.slots[command.target].check(each, day) for each in _pair(command.value)]
+        except SlotRefused as refused:
+            self._refuse(command, refusal(flow, command.target, refused))
+            return
+        first, second = (show_slot(flow, command.target, each) for each in values)
         self._refuse(command, flow.locale.wording["either"].format(first=first, second=second))
 
     def help(self, command: Command) -> Callable[[], None]:
@@ -209,7 +258,7 @@ class _Hearing:
     def small_talk(self, command: Command) -> Callable[[], None]:
         """The person is being polite."""
         self.accept(command)
-        words = self._progress.flow.locale.wording[str(command.value)]
+        words = self._progress.flow.locale.wording.get(str(command.value), "")
         return lambda: self._ask_again(words)
 
     # How the conversation goes on.
@@ -263,7 +312,7 @@ class _Hearing:
         """Says something and repeats the open question, as one reply."""
         progress = self._progress
         if self._asked:
-            words = f"{words} {progress.scope.text(progress.flow.slots[self._asked].ask)}"
+            words = f"{words} {progress.scope.text(progress.flow.slots[self._asked].ask)}".strip()
         progress.say(words)
         for spot in progress.spots:
             progress.attend(spot)

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Note(Struct, frozen=True):
-    """One remark. Codes: ignored-event, guard-failed, value-missing, not-set."""
+    """One remark. Codes: ignored-event, guard-failed, value-missing, not-set, not-interpreted."""
 
     code: str
     message: str

@@ -18,18 +18,20 @@ from clawdbot_dialogue.core.machine.events import (
     EventReceived,
     GenerationFailed,
     GenerationFinished,
+    InterpretationFailed,
+    Interpreted,
     Started,
     TimerFired,
     ToolReturned,
     UserSaid,
 )
-from clawdbot_dialogue.core.machine.hearing import hear
+from clawdbot_dialogue.core.machine.hearing import hear, heard
 from clawdbot_dialogue.core.machine.moving import Way, go, start, take, take_all
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.machine.running import MICRO_STEPS, run, taking
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Place, Snapshot
-from clawdbot_dialogue.core.machine.spot import Spot
+from clawdbot_dialogue.core.machine.spot import USER, Spot
 from clawdbot_dialogue.core.machine.states import failed, onward
 from clawdbot_dialogue.core.machine.trace import Traced
 
@@ -186,6 +188,25 @@ def _generation_failed(progress: Progress, event: GenerationFailed, limit: int) 
     return _go_on(progress, spot, failed(progress, "failed", "GENERATION_FAILED", message), limit)
 
 
+def _interpreted(progress: Progress, event: Interpreted, limit: int) -> str:
+    spot = progress.spot_where(lambda spot: spot.waiting_for == event.interpretation_id and spot.busy)
+    if spot is None:
+        return f"{event.interpretation_id} is not awaited"
+    spot.waiting_for = USER
+    heard(progress, event.heard, event.proposals, limit)
+    return ""
+
+
+def _interpretation_failed(progress: Progress, event: InterpretationFailed, limit: int) -> str:
+    spot = progress.spot_where(lambda spot: spot.waiting_for == event.interpretation_id and spot.busy)
+    if spot is None:
+        return f"{event.interpretation_id} is not awaited"
+    spot.waiting_for = USER
+    progress.note("not-interpreted", f"{event.reason}: {event.message}")
+    heard(progress, event.heard, (), limit)
+    return ""
+
+
 def _timer_fired(progress: Progress, event: TimerFired, limit: int) -> str:
     spot = progress.spot_where(lambda spot: spot.timer != "" and spot.timer == event.timer_id)
     timeout = spot.state.timeout if spot else None
@@ -213,5 +234,7 @@ _HANDLERS: Mapping[type, Callable[[Progress, Any, int], str]] = {
     ToolReturned: _tool_returned,
     GenerationFinished: _generation_finished,
     GenerationFailed: _generation_failed,
+    Interpreted: _interpreted,
+    InterpretationFailed: _interpretation_failed,
     TimerFired: _timer_fired,
 }

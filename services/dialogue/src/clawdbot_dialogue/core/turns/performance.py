@@ -18,6 +18,7 @@ from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.sessions.records import Work
 from clawdbot_dialogue.core.turns.calls import Calls, TurnJournal, Wanted
 from clawdbot_dialogue.core.turns.generation import Generation, Means
+from clawdbot_dialogue.core.turns.interpretation import Interpretation
 from clawdbot_dialogue.core.turns.ports import ToolRefused
 from clawdbot_dialogue.core.turns.record import TurnRecord
 
@@ -96,6 +97,9 @@ class Performance:
         if isinstance(effect, effects.Generate):
             generation = Generation(self._means, effect, self._record, self.journal, self._calls(snapshot))
             return await generation.run()
+        if isinstance(effect, effects.Interpret):
+            calls = self._calls(snapshot)
+            return await Interpretation(self._means, effect, self._record, self.journal, calls).run()
         if isinstance(effect, effects.Failed):
             self.failure = TurnError(reason=effect.reason, message=effect.message)
         return None
