@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import (
@@ -10,7 +11,9 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TURN_STATUS_DONE,
 )
 from clawdbot_dialogue.core.failures import (
+    SessionNotFound,
     StaleClaim,
+    TurnNotFound,
 )
 from clawdbot_dialogue.core.sessions.records import (
     Bid,
@@ -50,6 +53,22 @@ class Claims:
         accepted = await store.accept_turn(new_turn(session), BID, 100.0)
         assert accepted.work.snapshot == '{"state": "later"}'
         assert accepted.work.session == session
+
+    async def test_a_turns_explanation_is_kept_with_it_and_erased_with_its_session(self, store):
+        work = await working(store)
+        session_id = work.claim.session_id
+        with pytest.raises(TurnNotFound):
+            await store.explanation(TENANT, session_id, 1)
+        ending = commit(work)
+        await store.commit(replace(ending, finished=replace(ending.finished, explanation=b"because")))
+        assert await store.explanation(TENANT, session_id, 1) == b"because"
+        with pytest.raises(SessionNotFound):
+            await store.explanation("another", session_id, 1)
+        with pytest.raises(TurnNotFound):
+            await store.explanation(TENANT, session_id, 2)
+        await store.delete_session(TENANT, session_id, "", 100.0)
+        with pytest.raises(SessionNotFound):
+            await store.explanation(TENANT, session_id, 1)
 
     async def test_a_commit_without_a_snapshot_leaves_the_old_one(self, store):
         work = await working(store)

@@ -294,3 +294,12 @@ async def test_what_comes_later_says_so(served):
         await stream_refusal(served.dialogue.Converse(iter(()))),
     ):
         assert (answer.code, answer.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")
+
+
+async def test_a_turn_is_explained_by_its_id_or_by_the_callers_name(served):
+    session = (await served.dialogue.CreateSession(pb.CreateSessionRequest(flow="order"))).session
+    turn = (await served.send(session, "3", request_id="r1")).turn
+    by_id = await served.dialogue.ExplainTurn(pb.ExplainTurnRequest(session_id=session.id, turn_id=turn.id))
+    by_name = await served.dialogue.ExplainTurn(pb.ExplainTurnRequest(session_id=session.id, request_id="r1"))
+    assert by_id == by_name
+    assert by_id.explanation.steps[0].understood.commands[0].name == "set_slot"

@@ -38,7 +38,7 @@ async def test_a_turn_is_shown_as_it_comes(paper):
         after = await turns.take("s-1", "hello")
     assert paper.conversation == "Hello!\n[talk]\n"
     assert after is not None
-    assert after.state == "talk"
+    assert after.session.state == "talk"
 
 
 async def test_a_broken_stream_is_joined_again_under_the_same_name(paper):

@@ -119,6 +119,9 @@ def chat(
         ),
     ] = None,
     config: Config = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", "-e", help="After each turn say why it went that way.")
+    ] = False,
 ) -> None:
     r"""Talk to a running suite, or to one of its own when none runs here.
 
@@ -129,7 +132,7 @@ def chat(
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.chat.command import Wishes, hold_chat
 
-    raise typer.Exit(hold_chat(Wishes(flow, session, addr, key_file, ca_file, config)))
+    raise typer.Exit(hold_chat(Wishes(flow, session, addr, key_file, ca_file, config, explain)))
 
 
 @models.command("list")

@@ -103,6 +103,14 @@ class DialogueServicer(DialogueServiceServicer):
         page = await self._sessions.turns(_tenant(), session_id, size, after)
         return wire.ListTurnsResponse(turns=page.items, next_page_token=token("turns", page.next))
 
+    async def ExplainTurn(self, request: wire.ExplainTurnRequest, context: Any) -> wire.ExplainTurnResponse:
+        """As the contract says."""
+        number, request_id = self._intake.turn_name(request)
+        if request_id:
+            number = await self._engine.number_of(_tenant(), request.session_id, request_id)
+        explanation = await self._sessions.explanation(_tenant(), request.session_id, number)
+        return wire.ExplainTurnResponse(explanation=explanation)
+
     async def WatchSession(
         self, request: wire.WatchSessionRequest, context: Any
     ) -> AsyncIterator[wire.WatchSessionResponse]:

@@ -92,8 +92,8 @@ class Intake:
             cancel_on_disconnect=CANCELS[request.on_disconnect],
         )
 
-    def turn_name(self, request: wire.CancelTurnRequest) -> tuple[int, str]:
-        """Number or request_id of the turn to cancel: one of them is there.
+    def turn_name(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> tuple[int, str]:
+        """Number or request_id of the turn that is meant: one of them is there.
 
         Raises:
             TurnNotFound: the id is not one of the session's.

@@ -14,6 +14,7 @@ from typing import Any, Final
 import grpc.aio
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
+from clawdbot.dialogue.v1.explanation_pb2 import Explanation
 from clawdbot.dialogue.v1.flow_service_pb2 import Flow, ListFlowsRequest
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
 from clawdbot.dialogue.v1.session_pb2 import Session
@@ -101,6 +102,13 @@ class Client:
         with faults():
             reply = await self._dialogue.CancelTurn(request, timeout=PATIENCE, metadata=self._metadata)
         return reply.turn
+
+    async def explain(self, session_id: str, turn_id: str) -> Explanation:
+        """Why a finished turn went the way it went."""
+        request = pb.ExplainTurnRequest(session_id=session_id, turn_id=turn_id)
+        with faults():
+            reply = await self._dialogue.ExplainTurn(request, timeout=PATIENCE, metadata=self._metadata)
+        return reply.explanation
 
     async def flows(self) -> Sequence[Flow]:
         """The newest version of every flow, by name."""

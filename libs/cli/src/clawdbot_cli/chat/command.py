@@ -39,6 +39,7 @@ class Wishes:
     key_file: Path | None = None
     ca_file: Path | None = None
     config: Path | None = None
+    explain: bool = False
 
     def check(self) -> None:
         """Raises StartupError for options that contradict each other."""
@@ -91,7 +92,14 @@ async def _chat(wishes: Wishes) -> int:
                 client = Client(connection.channel, key)
                 patience = None if person else PIPE_PATIENCE
                 turns = Turns(client, connection, screen, interrupts, patience)
-                conversation = Conversation(client, connection, screen, turns, options=wishes.again())
+                conversation = Conversation(
+                    client,
+                    connection,
+                    screen,
+                    turns,
+                    options=wishes.again(),
+                    explains=wishes.explain,
+                )
                 if person:
                     screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
                 await _begin(conversation, wishes)

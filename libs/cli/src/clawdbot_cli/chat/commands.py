@@ -11,6 +11,7 @@ from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_ACCEPTED, TURN_STATUS_RUNNING
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Model, Target
 
+from clawdbot_cli.chat.explanation import show_explanation
 from clawdbot_cli.chat.transcript import show_turn
 from clawdbot_cli.plain import value_text
 
@@ -79,6 +80,15 @@ async def show_history(conversation: Conversation, _: str) -> None:
         show_turn(conversation.screen, turn)
     if not turns:
         conversation.screen.note("Nothing has been said yet.")
+
+
+async def explain(conversation: Conversation, _: str) -> None:
+    """What /explain does."""
+    if not conversation.turn_id:
+        conversation.screen.note("Nothing has been said yet.")
+        return
+    explanation = await conversation.client.explain(conversation.session.id, conversation.turn_id)
+    show_explanation(conversation.screen, explanation, whole=True)
 
 
 async def cancel(conversation: Conversation, _: str) -> None:
@@ -156,6 +166,7 @@ def _count(number: int, noun: str) -> str:
 COMMANDS: Final[Mapping[str, Command]] = {
     "state": Command("", "where the conversation is, and its slots", show_state),
     "history": Command("", f"the last {SHOWN} turns", show_history),
+    "explain": Command("", "why the last turn went the way it went, in full", explain),
     "cancel": Command("", "stop a turn that runs or waits in this conversation", cancel),
     "switch": Command("[MODEL]", "have another model answer; alone, list the models", switch),
     "flows": Command("", "the conversations that can be held", show_flows),

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_servicekit.faults import RemoteFault
 
 from clawdbot_cli.chat import commands
 from clawdbot_cli.chat.client import Client
+from clawdbot_cli.chat.explanation import show_explanation
 from clawdbot_cli.chat.lines import Lines
 from clawdbot_cli.chat.screen import ASIDE, Screen
 from clawdbot_cli.chat.transcript import show_turn
@@ -37,15 +39,28 @@ class Conversation:
         turns: Turns,
         *,
         options: Sequence[str] = (),
+        explains: bool = False,
     ) -> None:
-        """Args: options: what the command line must say, besides --session, to come back here."""
+        """Takes what it works with.
+
+        Args:
+            client: The services.
+            connection: How they are reached.
+            screen: Where it shows.
+            turns: Has turns done.
+            options: What the command line must say, besides --session, to come back here.
+            explains: Whether each turn is followed by why it went that way.
+        """
         self.client = client
         self.connection = connection
         self.screen = screen
         self.session = Session()
         self.over = False
         """Set by /quit."""
+        self.turn_id = ""
+        """The turn that was shown last; empty for none."""
         self._turns = turns
+        self._explains = explains
         self._options = tuple(options)
 
     async def begin(self, flow: str) -> None:
@@ -56,6 +71,7 @@ class Conversation:
         self.screen.command(self.resume_line())
         if opened.HasField("opening"):
             show_turn(self.screen, opened.opening, asked=False)
+            await self._shown(opened.opening)
             self.screen.line(state_text(self.session), ASIDE)
             show_status(self.screen, self.session)
 
@@ -66,6 +82,7 @@ class Conversation:
         self.screen.note(f"{self._title()}, resumed.")
         for turn in turns:
             show_turn(self.screen, turn)
+            self.turn_id = turn.id
         self.screen.line(state_text(self.session), ASIDE)
         show_status(self.screen, self.session)
 
@@ -94,4 +111,11 @@ class Conversation:
         elif line.strip():
             after = await self._turns.take(self.session.id, line.strip())
             if after is not None:
-                self.session = after
+                self.session = after.session
+                await self._shown(after.turn)
+
+    async def _shown(self, turn: Turn) -> None:
+        self.turn_id = turn.id
+        if self._explains:
+            explanation = await self.client.explain(self.session.id, turn.id)
+            show_explanation(self.screen, explanation, whole=False)

@@ -9,7 +9,7 @@ import asyncio
 from contextlib import aclosing
 from typing import Final
 
-from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import TurnFinished
 from clawdbot_servicekit.faults import RemoteFault
 
 from clawdbot_cli.chat.client import Client, new_id
@@ -52,8 +52,8 @@ class Turns:
         self._interrupts = interrupts
         self._patience = patience
 
-    async def take(self, session_id: str, text: str) -> Session | None:
-        """Has one turn done and shows it; the session after it, None where its end was not seen.
+    async def take(self, session_id: str, text: str) -> TurnFinished | None:
+        """Has one turn done and shows it; its end, None where that was not seen.
 
         Raises:
             RemoteFault: what the service says about it.
@@ -85,7 +85,7 @@ class Turns:
         for each in ended:
             if isinstance(each, Exception):
                 raise each
-        return view.finished.session if view.finished is not None else None
+        return view.finished
 
     async def _follow(self, view: TurnView, session_id: str, request_id: str, text: str) -> None:
         """Shows the turn's events, joining it again whenever the connection breaks."""

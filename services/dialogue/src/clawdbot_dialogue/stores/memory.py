@@ -188,6 +188,14 @@ class MemorySessionStore:
             running=found.turn.number == row.running,
         )
 
+    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+        """See SessionStore."""
+        row = self._row(tenant, session_id)
+        found = row.turns[number - 1] if 0 < number <= len(row.turns) else None
+        if found is None or found.finished is None:
+            raise TurnNotFound(session_id, str(number))
+        return found.finished.explanation
+
     async def list_turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
         """See SessionStore."""
         row = self._row(tenant, session_id)

@@ -159,6 +159,10 @@ class SqliteSessionStore:
         turn = shaping.running(inbox.turn) if at_work else inbox.turn
         return FoundTurn(turn, None, inbox, running=at_work)
 
+    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+        """See SessionStore."""
+        return await self._read(lambda db: sqlite_turns.explanation(db, tenant, session_id, number))
+
     async def list_turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
         """See SessionStore."""
         rows, at_work = await self._read(
@@ -273,6 +277,7 @@ def _opening(opening: Finished | NewTurn | None) -> OpeningRow | None:
         opening.session.SerializeToString(),
         pack(opening.transcript),
         pack(opening.events),
+        opening.explanation,
     )
 
 
@@ -302,6 +307,7 @@ def _commit_row(commit: Commit) -> CommitRow:
         finished.turn.SerializeToString(),
         pack(finished.events),
         pack(finished.transcript),
+        finished.explanation,
         tuple(commit.set_timers.items()),
         commit.clear_timers,
         commit.forget,

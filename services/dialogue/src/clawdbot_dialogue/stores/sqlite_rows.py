@@ -85,6 +85,7 @@ class CommitRow(NamedTuple):
     turn: bytes
     events: bytes
     transcript: bytes
+    explanation: bytes
     set_timers: Sequence[tuple[str, float]]
     clear_timers: Sequence[str] | Literal["all"]
     forget: Sequence[str] | Literal["all"]

@@ -90,6 +90,9 @@ MIGRATIONS: Final = (
     ) WITHOUT ROWID;
     CREATE INDEX erasures_by_time ON erasures (erase_time);
     """,
+    """
+    ALTER TABLE turns ADD COLUMN explanation BLOB;
+    """,
 )
 """What turns version n into n + 1. Only ever appended to.
 

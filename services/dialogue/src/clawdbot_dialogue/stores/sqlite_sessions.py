@@ -53,6 +53,7 @@ class OpeningRow(NamedTuple):
     view: bytes | None = None
     transcript: bytes | None = None
     events: bytes | None = None
+    explanation: bytes | None = None
 
 
 def create(
@@ -93,8 +94,9 @@ def create(
     if opening is None:
         return None, None
     db.execute(
-        "INSERT INTO turns (key, session, digest, finished, attempts, turn, view, transcript, events)"
-        " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)",
+        "INSERT INTO turns"
+        " (key, session, digest, finished, attempts, turn, view, transcript, events, explanation)"
+        " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
         (
             turn_key(seq, 1),
             seq,
@@ -104,6 +106,7 @@ def create(
             opening.view,
             opening.transcript,
             opening.events,
+            opening.explanation,
         ),
     )
     if not pending:

@@ -168,8 +168,9 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
     session, waiting = found
     key = turn_key(session, end.number)
     db.execute(
-        "UPDATE turns SET finished = 1, turn = ?, view = ?, transcript = ?, events = ? WHERE key = ?",
-        (end.turn, end.view, end.transcript, end.events, key),
+        "UPDATE turns SET finished = 1, turn = ?, view = ?, transcript = ?, events = ?, explanation = ?"
+        " WHERE key = ?",
+        (end.turn, end.view, end.transcript, end.events, end.explanation, key),
     )
     if end.forget == "all":
         db.execute("DELETE FROM journal WHERE turn = ?", (key,))
@@ -243,6 +244,21 @@ def find(
         raise TurnNotFound(session_id, request_id or str(number))
     at_work = bool(session[1]) and session[2] == turn.number and not turn.finished
     return turn, finished_row(db, turn) if turn.finished else None, at_work
+
+
+def explanation(db: sqlite3.Connection, tenant: str, session_id: str, number: int) -> bytes:
+    """SessionStore.explanation."""
+    session = db.execute(
+        "SELECT seq FROM sessions WHERE id = ? AND tenant = ?", (session_id, tenant)
+    ).fetchone()
+    if session is None:
+        raise SessionNotFound(session_id)
+    row = db.execute(
+        "SELECT explanation FROM turns WHERE key = ? AND finished = 1", (turn_key(session[0], number),)
+    ).fetchone()
+    if row is None:
+        raise TurnNotFound(session_id, str(number))
+    return row[0] or b""
 
 
 def list_turns(

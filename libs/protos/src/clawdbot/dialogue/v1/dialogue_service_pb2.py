@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from clawdbot.common.v1 import message_pb2 as clawdbot_dot_common_dot_v1_dot_message__pb2
+from clawdbot.dialogue.v1 import explanation_pb2 as clawdbot_dot_dialogue_dot_v1_dot_explanation__pb2
 from clawdbot.dialogue.v1 import session_pb2 as clawdbot_dot_dialogue_dot_v1_dot_session__pb2
 from clawdbot.dialogue.v1 import turn_pb2 as clawdbot_dot_dialogue_dot_v1_dot_turn__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+clawdbot/dialogue/v1/dialogue_service.proto\x12\x14\x63lawdbot.dialogue.v1\x1a clawdbot/common/v1/message.proto\x1a\"clawdbot/dialogue/v1/session.proto\x1a\x1f\x63lawdbot/dialogue/v1/turn.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xfb\x01\n\x14\x43reateSessionRequest\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x02 \x01(\x05\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x46\n\x06labels\x18\x04 \x03(\x0b\x32\x36.clawdbot.dialogue.v1.CreateSessionRequest.LabelsEntry\x12&\n\x05slots\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x15\x43reateSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12+\n\x07opening\x18\x02 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"D\n\x12GetSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\x8d\x01\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\x33\n\x06status\x18\x05 \x01(\x0e\x32#.clawdbot.dialogue.v1.SessionStatus\"`\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x15\x44\x65leteSessionResponse\x12\r\n\x05turns\x18\x01 \x01(\x03\x12\x12\n\ntool_calls\x18\x02 \x01(\x03\"\xad\x02\n\x0fSendTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"l\n\x10SendTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\xaf\x02\n\x11StreamTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"\xdb\x04\n\x12StreamTurnResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x39\n\x0cturn_started\x18\x02 \x01(\x0b\x32!.clawdbot.dialogue.v1.TurnStartedH\x00\x12;\n\rstate_entered\x18\x03 \x01(\x0b\x32\".clawdbot.dialogue.v1.StateEnteredH\x00\x12\x31\n\x08slot_set\x18\x04 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.SlotSetH\x00\x12\x39\n\ntext_delta\x18\x05 \x01(\x0b\x32#.clawdbot.dialogue.v1.TurnTextDeltaH\x00\x12\x43\n\x0freasoning_delta\x18\x06 \x01(\x0b\x32(.clawdbot.dialogue.v1.TurnReasoningDeltaH\x00\x12\x46\n\x11tool_call_started\x18\x07 \x01(\x0b\x32).clawdbot.dialogue.v1.TurnToolCallStartedH\x00\x12H\n\x12tool_call_finished\x18\x08 \x01(\x0b\x32*.clawdbot.dialogue.v1.TurnToolCallFinishedH\x00\x12\x30\n\x07handoff\x18\t \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.HandoffH\x00\x12;\n\rturn_finished\x18\n \x01(\x0b\x32\".clawdbot.dialogue.v1.TurnFinishedH\x00\x42\x07\n\x05\x65vent\"\x90\x01\n\x0f\x43onverseRequest\x12\x37\n\x04turn\x18\x01 \x01(\x0b\x32\'.clawdbot.dialogue.v1.StreamTurnRequestH\x00\x12\x39\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\'.clawdbot.dialogue.v1.CancelTurnRequestH\x00\x42\t\n\x07request\"\\\n\x10\x43onverseResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"L\n\x11\x43\x61ncelTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"n\n\x12\x43\x61ncelTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"M\n\x10ListTurnsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"`\n\x14WatchSessionResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"M\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x13\x46orkSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"%\n\x15\x45xportSessionResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xb9\x01\n\x11\x43oncurrencyPolicy\x12\"\n\x1e\x43ONCURRENCY_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONCURRENCY_POLICY_ENQUEUE\x10\x01\x12\x1d\n\x19\x43ONCURRENCY_POLICY_REJECT\x10\x02\x12 \n\x1c\x43ONCURRENCY_POLICY_INTERRUPT\x10\x03\x12\x1f\n\x1b\x43ONCURRENCY_POLICY_ROLLBACK\x10\x04*s\n\x10\x44isconnectPolicy\x12!\n\x1d\x44ISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44ISCONNECT_POLICY_CONTINUE\x10\x01\x12\x1c\n\x18\x44ISCONNECT_POLICY_CANCEL\x10\x02\x32\xc2\t\n\x0f\x44ialogueService\x12h\n\rCreateSession\x12*.clawdbot.dialogue.v1.CreateSessionRequest\x1a+.clawdbot.dialogue.v1.CreateSessionResponse\x12_\n\nGetSession\x12\'.clawdbot.dialogue.v1.GetSessionRequest\x1a(.clawdbot.dialogue.v1.GetSessionResponse\x12\x65\n\x0cListSessions\x12).clawdbot.dialogue.v1.ListSessionsRequest\x1a*.clawdbot.dialogue.v1.ListSessionsResponse\x12h\n\rDeleteSession\x12*.clawdbot.dialogue.v1.DeleteSessionRequest\x1a+.clawdbot.dialogue.v1.DeleteSessionResponse\x12Y\n\x08SendTurn\x12%.clawdbot.dialogue.v1.SendTurnRequest\x1a&.clawdbot.dialogue.v1.SendTurnResponse\x12\x61\n\nStreamTurn\x12\'.clawdbot.dialogue.v1.StreamTurnRequest\x1a(.clawdbot.dialogue.v1.StreamTurnResponse0\x01\x12]\n\x08\x43onverse\x12%.clawdbot.dialogue.v1.ConverseRequest\x1a&.clawdbot.dialogue.v1.ConverseResponse(\x01\x30\x01\x12_\n\nCancelTurn\x12\'.clawdbot.dialogue.v1.CancelTurnRequest\x1a(.clawdbot.dialogue.v1.CancelTurnResponse\x12\\\n\tListTurns\x12&.clawdbot.dialogue.v1.ListTurnsRequest\x1a\'.clawdbot.dialogue.v1.ListTurnsResponse\x12g\n\x0cWatchSession\x12).clawdbot.dialogue.v1.WatchSessionRequest\x1a*.clawdbot.dialogue.v1.WatchSessionResponse0\x01\x12\x62\n\x0b\x46orkSession\x12(.clawdbot.dialogue.v1.ForkSessionRequest\x1a).clawdbot.dialogue.v1.ForkSessionResponse\x12j\n\rExportSession\x12*.clawdbot.dialogue.v1.ExportSessionRequest\x1a+.clawdbot.dialogue.v1.ExportSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+clawdbot/dialogue/v1/dialogue_service.proto\x12\x14\x63lawdbot.dialogue.v1\x1a clawdbot/common/v1/message.proto\x1a&clawdbot/dialogue/v1/explanation.proto\x1a\"clawdbot/dialogue/v1/session.proto\x1a\x1f\x63lawdbot/dialogue/v1/turn.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xfb\x01\n\x14\x43reateSessionRequest\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x02 \x01(\x05\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x46\n\x06labels\x18\x04 \x03(\x0b\x32\x36.clawdbot.dialogue.v1.CreateSessionRequest.LabelsEntry\x12&\n\x05slots\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x15\x43reateSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12+\n\x07opening\x18\x02 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"D\n\x12GetSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\x8d\x01\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\x33\n\x06status\x18\x05 \x01(\x0e\x32#.clawdbot.dialogue.v1.SessionStatus\"`\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x15\x44\x65leteSessionResponse\x12\r\n\x05turns\x18\x01 \x01(\x03\x12\x12\n\ntool_calls\x18\x02 \x01(\x03\"\xad\x02\n\x0fSendTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"l\n\x10SendTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\xaf\x02\n\x11StreamTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"\xdb\x04\n\x12StreamTurnResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x39\n\x0cturn_started\x18\x02 \x01(\x0b\x32!.clawdbot.dialogue.v1.TurnStartedH\x00\x12;\n\rstate_entered\x18\x03 \x01(\x0b\x32\".clawdbot.dialogue.v1.StateEnteredH\x00\x12\x31\n\x08slot_set\x18\x04 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.SlotSetH\x00\x12\x39\n\ntext_delta\x18\x05 \x01(\x0b\x32#.clawdbot.dialogue.v1.TurnTextDeltaH\x00\x12\x43\n\x0freasoning_delta\x18\x06 \x01(\x0b\x32(.clawdbot.dialogue.v1.TurnReasoningDeltaH\x00\x12\x46\n\x11tool_call_started\x18\x07 \x01(\x0b\x32).clawdbot.dialogue.v1.TurnToolCallStartedH\x00\x12H\n\x12tool_call_finished\x18\x08 \x01(\x0b\x32*.clawdbot.dialogue.v1.TurnToolCallFinishedH\x00\x12\x30\n\x07handoff\x18\t \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.HandoffH\x00\x12;\n\rturn_finished\x18\n \x01(\x0b\x32\".clawdbot.dialogue.v1.TurnFinishedH\x00\x42\x07\n\x05\x65vent\"\x90\x01\n\x0f\x43onverseRequest\x12\x37\n\x04turn\x18\x01 \x01(\x0b\x32\'.clawdbot.dialogue.v1.StreamTurnRequestH\x00\x12\x39\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\'.clawdbot.dialogue.v1.CancelTurnRequestH\x00\x42\t\n\x07request\"\\\n\x10\x43onverseResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"L\n\x11\x43\x61ncelTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"n\n\x12\x43\x61ncelTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"M\n\x10ListTurnsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x12\x45xplainTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"M\n\x13\x45xplainTurnResponse\x12\x36\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32!.clawdbot.dialogue.v1.Explanation\")\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"`\n\x14WatchSessionResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"M\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x13\x46orkSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"%\n\x15\x45xportSessionResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xb9\x01\n\x11\x43oncurrencyPolicy\x12\"\n\x1e\x43ONCURRENCY_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONCURRENCY_POLICY_ENQUEUE\x10\x01\x12\x1d\n\x19\x43ONCURRENCY_POLICY_REJECT\x10\x02\x12 \n\x1c\x43ONCURRENCY_POLICY_INTERRUPT\x10\x03\x12\x1f\n\x1b\x43ONCURRENCY_POLICY_ROLLBACK\x10\x04*s\n\x10\x44isconnectPolicy\x12!\n\x1d\x44ISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44ISCONNECT_POLICY_CONTINUE\x10\x01\x12\x1c\n\x18\x44ISCONNECT_POLICY_CANCEL\x10\x02\x32\xa6\n\n\x0f\x44ialogueService\x12h\n\rCreateSession\x12*.clawdbot.dialogue.v1.CreateSessionRequest\x1a+.clawdbot.dialogue.v1.CreateSessionResponse\x12_\n\nGetSession\x12\'.clawdbot.dialogue.v1.GetSessionRequest\x1a(.clawdbot.dialogue.v1.GetSessionResponse\x12\x65\n\x0cListSessions\x12).clawdbot.dialogue.v1.ListSessionsRequest\x1a*.clawdbot.dialogue.v1.ListSessionsResponse\x12h\n\rDeleteSession\x12*.clawdbot.dialogue.v1.DeleteSessionRequest\x1a+.clawdbot.dialogue.v1.DeleteSessionResponse\x12Y\n\x08SendTurn\x12%.clawdbot.dialogue.v1.SendTurnRequest\x1a&.clawdbot.dialogue.v1.SendTurnResponse\x12\x61\n\nStreamTurn\x12\'.clawdbot.dialogue.v1.StreamTurnRequest\x1a(.clawdbot.dialogue.v1.StreamTurnResponse0\x01\x12]\n\x08\x43onverse\x12%.clawdbot.dialogue.v1.ConverseRequest\x1a&.clawdbot.dialogue.v1.ConverseResponse(\x01\x30\x01\x12_\n\nCancelTurn\x12\'.clawdbot.dialogue.v1.CancelTurnRequest\x1a(.clawdbot.dialogue.v1.CancelTurnResponse\x12\\\n\tListTurns\x12&.clawdbot.dialogue.v1.ListTurnsRequest\x1a\'.clawdbot.dialogue.v1.ListTurnsResponse\x12\x62\n\x0b\x45xplainTurn\x12(.clawdbot.dialogue.v1.ExplainTurnRequest\x1a).clawdbot.dialogue.v1.ExplainTurnResponse\x12g\n\x0cWatchSession\x12).clawdbot.dialogue.v1.WatchSessionRequest\x1a*.clawdbot.dialogue.v1.WatchSessionResponse0\x01\x12\x62\n\x0b\x46orkSession\x12(.clawdbot.dialogue.v1.ForkSessionRequest\x1a).clawdbot.dialogue.v1.ForkSessionResponse\x12j\n\rExportSession\x12*.clawdbot.dialogue.v1.ExportSessionRequest\x1a+.clawdbot.dialogue.v1.ExportSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,60 +38,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CONCURRENCYPOLICY']._serialized_start=3351
-  _globals['_CONCURRENCYPOLICY']._serialized_end=3536
-  _globals['_DISCONNECTPOLICY']._serialized_start=3538
-  _globals['_DISCONNECTPOLICY']._serialized_end=3653
-  _globals['_CREATESESSIONREQUEST']._serialized_start=203
-  _globals['_CREATESESSIONREQUEST']._serialized_end=454
-  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_start=409
-  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_end=454
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=456
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=572
-  _globals['_GETSESSIONREQUEST']._serialized_start=574
-  _globals['_GETSESSIONREQUEST']._serialized_end=613
-  _globals['_GETSESSIONRESPONSE']._serialized_start=615
-  _globals['_GETSESSIONRESPONSE']._serialized_end=683
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=686
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=827
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=829
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=925
-  _globals['_DELETESESSIONREQUEST']._serialized_start=927
-  _globals['_DELETESESSIONREQUEST']._serialized_end=989
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=991
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=1049
-  _globals['_SENDTURNREQUEST']._serialized_start=1052
-  _globals['_SENDTURNREQUEST']._serialized_end=1353
-  _globals['_SENDTURNRESPONSE']._serialized_start=1355
-  _globals['_SENDTURNRESPONSE']._serialized_end=1463
-  _globals['_STREAMTURNREQUEST']._serialized_start=1466
-  _globals['_STREAMTURNREQUEST']._serialized_end=1769
-  _globals['_STREAMTURNRESPONSE']._serialized_start=1772
-  _globals['_STREAMTURNRESPONSE']._serialized_end=2375
-  _globals['_CONVERSEREQUEST']._serialized_start=2378
-  _globals['_CONVERSEREQUEST']._serialized_end=2522
-  _globals['_CONVERSERESPONSE']._serialized_start=2524
-  _globals['_CONVERSERESPONSE']._serialized_end=2616
-  _globals['_CANCELTURNREQUEST']._serialized_start=2618
-  _globals['_CANCELTURNREQUEST']._serialized_end=2694
-  _globals['_CANCELTURNRESPONSE']._serialized_start=2696
-  _globals['_CANCELTURNRESPONSE']._serialized_end=2806
-  _globals['_LISTTURNSREQUEST']._serialized_start=2808
-  _globals['_LISTTURNSREQUEST']._serialized_end=2885
-  _globals['_LISTTURNSRESPONSE']._serialized_start=2887
-  _globals['_LISTTURNSRESPONSE']._serialized_end=2974
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=2976
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=3017
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=3019
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=3115
-  _globals['_FORKSESSIONREQUEST']._serialized_start=3117
-  _globals['_FORKSESSIONREQUEST']._serialized_end=3194
-  _globals['_FORKSESSIONRESPONSE']._serialized_start=3196
-  _globals['_FORKSESSIONRESPONSE']._serialized_end=3265
-  _globals['_EXPORTSESSIONREQUEST']._serialized_start=3267
-  _globals['_EXPORTSESSIONREQUEST']._serialized_end=3309
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=3311
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=3348
-  _globals['_DIALOGUESERVICE']._serialized_start=3656
-  _globals['_DIALOGUESERVICE']._serialized_end=4874
+  _globals['_CONCURRENCYPOLICY']._serialized_start=3549
+  _globals['_CONCURRENCYPOLICY']._serialized_end=3734
+  _globals['_DISCONNECTPOLICY']._serialized_start=3736
+  _globals['_DISCONNECTPOLICY']._serialized_end=3851
+  _globals['_CREATESESSIONREQUEST']._serialized_start=243
+  _globals['_CREATESESSIONREQUEST']._serialized_end=494
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_start=449
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_end=494
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=496
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=612
+  _globals['_GETSESSIONREQUEST']._serialized_start=614
+  _globals['_GETSESSIONREQUEST']._serialized_end=653
+  _globals['_GETSESSIONRESPONSE']._serialized_start=655
+  _globals['_GETSESSIONRESPONSE']._serialized_end=723
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=726
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=867
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=869
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=965
+  _globals['_DELETESESSIONREQUEST']._serialized_start=967
+  _globals['_DELETESESSIONREQUEST']._serialized_end=1029
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=1031
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1089
+  _globals['_SENDTURNREQUEST']._serialized_start=1092
+  _globals['_SENDTURNREQUEST']._serialized_end=1393
+  _globals['_SENDTURNRESPONSE']._serialized_start=1395
+  _globals['_SENDTURNRESPONSE']._serialized_end=1503
+  _globals['_STREAMTURNREQUEST']._serialized_start=1506
+  _globals['_STREAMTURNREQUEST']._serialized_end=1809
+  _globals['_STREAMTURNRESPONSE']._serialized_start=1812
+  _globals['_STREAMTURNRESPONSE']._serialized_end=2415
+  _globals['_CONVERSEREQUEST']._serialized_start=2418
+  _globals['_CONVERSEREQUEST']._serialized_end=2562
+  _globals['_CONVERSERESPONSE']._serialized_start=2564
+  _globals['_CONVERSERESPONSE']._serialized_end=2656
+  _globals['_CANCELTURNREQUEST']._serialized_start=2658
+  _globals['_CANCELTURNREQUEST']._serialized_end=2734
+  _globals['_CANCELTURNRESPONSE']._serialized_start=2736
+  _globals['_CANCELTURNRESPONSE']._serialized_end=2846
+  _globals['_LISTTURNSREQUEST']._serialized_start=2848
+  _globals['_LISTTURNSREQUEST']._serialized_end=2925
+  _globals['_LISTTURNSRESPONSE']._serialized_start=2927
+  _globals['_LISTTURNSRESPONSE']._serialized_end=3014
+  _globals['_EXPLAINTURNREQUEST']._serialized_start=3016
+  _globals['_EXPLAINTURNREQUEST']._serialized_end=3093
+  _globals['_EXPLAINTURNRESPONSE']._serialized_start=3095
+  _globals['_EXPLAINTURNRESPONSE']._serialized_end=3172
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=3174
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=3215
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=3217
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=3313
+  _globals['_FORKSESSIONREQUEST']._serialized_start=3315
+  _globals['_FORKSESSIONREQUEST']._serialized_end=3392
+  _globals['_FORKSESSIONRESPONSE']._serialized_start=3394
+  _globals['_FORKSESSIONRESPONSE']._serialized_end=3463
+  _globals['_EXPORTSESSIONREQUEST']._serialized_start=3465
+  _globals['_EXPORTSESSIONREQUEST']._serialized_end=3507
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=3509
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=3546
+  _globals['_DIALOGUESERVICE']._serialized_start=3854
+  _globals['_DIALOGUESERVICE']._serialized_end=5172
 # @@protoc_insertion_point(module_scope)

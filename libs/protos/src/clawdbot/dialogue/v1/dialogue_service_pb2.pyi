@@ -4,6 +4,7 @@ isort:skip_file
 Conversations: durable sessions and the turns that move them."""
 
 from clawdbot.common.v1 import message_pb2 as _message_pb2
+from clawdbot.dialogue.v1 import explanation_pb2 as _explanation_pb2
 from clawdbot.dialogue.v1 import session_pb2 as _session_pb2
 from clawdbot.dialogue.v1 import turn_pb2 as _turn_pb2
 from collections import abc as _abc
@@ -653,6 +654,55 @@ class ListTurnsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTurnsResponse: _TypeAlias = ListTurnsResponse  # noqa: Y015
+
+@_typing.final
+class ExplainTurnRequest(_message.Message):
+    """ExplainTurnRequest names a turn, by its id or by the caller's request_id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    turn_id: _builtins.str
+    request_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        turn_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "session_id", b"session_id", "turn_id", b"turn_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTurnRequest: _TypeAlias = ExplainTurnRequest  # noqa: Y015
+
+@_typing.final
+class ExplainTurnResponse(_message.Message):
+    """ExplainTurnResponse is why it went that way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def explanation(self) -> _explanation_pb2.Explanation: ...
+    def __init__(
+        self,
+        *,
+        explanation: _explanation_pb2.Explanation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainTurnResponse: _TypeAlias = ExplainTurnResponse  # noqa: Y015
 
 @_typing.final
 class WatchSessionRequest(_message.Message):

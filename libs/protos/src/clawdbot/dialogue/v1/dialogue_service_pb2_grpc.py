@@ -80,6 +80,11 @@ class DialogueServiceStub:
                 request_serializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ListTurnsRequest.SerializeToString,
                 response_deserializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ListTurnsResponse.FromString,
                 _registered_method=True)
+        self.ExplainTurn = channel.unary_unary(
+                '/clawdbot.dialogue.v1.DialogueService/ExplainTurn',
+                request_serializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ExplainTurnRequest.SerializeToString,
+                response_deserializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ExplainTurnResponse.FromString,
+                _registered_method=True)
         self.WatchSession = channel.unary_stream(
                 '/clawdbot.dialogue.v1.DialogueService/WatchSession',
                 request_serializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.WatchSessionRequest.SerializeToString,
@@ -191,6 +196,16 @@ class DialogueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainTurn(self, request, context):
+        """ExplainTurn tells why a finished turn went the way it went: what was
+        understood by what, which guards held, what models saw. Errors: NOT_FOUND
+        (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
+        Safe to retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchSession(self, request, context):
         """WatchSession sends the events of a session's turns as they happen, from any
         replica, until the caller cancels. Errors: NOT_FOUND (SESSION_NOT_FOUND).
@@ -264,6 +279,11 @@ def add_DialogueServiceServicer_to_server(servicer, server):
                     servicer.ListTurns,
                     request_deserializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ListTurnsRequest.FromString,
                     response_serializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ListTurnsResponse.SerializeToString,
+            ),
+            'ExplainTurn': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainTurn,
+                    request_deserializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ExplainTurnRequest.FromString,
+                    response_serializer=clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ExplainTurnResponse.SerializeToString,
             ),
             'WatchSession': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchSession,
@@ -525,6 +545,33 @@ class DialogueService:
             '/clawdbot.dialogue.v1.DialogueService/ListTurns',
             clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ListTurnsRequest.SerializeToString,
             clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ListTurnsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainTurn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/clawdbot.dialogue.v1.DialogueService/ExplainTurn',
+            clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ExplainTurnRequest.SerializeToString,
+            clawdbot_dot_dialogue_dot_v1_dot_dialogue__service__pb2.ExplainTurnResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -87,6 +87,12 @@ class DialogueServiceStub:
     default page is 50 and the largest 500. Errors: NOT_FOUND
     (SESSION_NOT_FOUND). Safe to retry.
     """
+    ExplainTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ExplainTurnRequest, _dialogue_service_pb2.ExplainTurnResponse]
+    """ExplainTurn tells why a finished turn went the way it went: what was
+    understood by what, which guards held, what models saw. Errors: NOT_FOUND
+    (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
+    Safe to retry.
+    """
     WatchSession: _grpc.UnaryStreamMultiCallable[_dialogue_service_pb2.WatchSessionRequest, _dialogue_service_pb2.WatchSessionResponse]
     """WatchSession sends the events of a session's turns as they happen, from any
     replica, until the caller cancels. Errors: NOT_FOUND (SESSION_NOT_FOUND).
@@ -160,6 +166,12 @@ class DialogueServiceAsyncStub(DialogueServiceStub):
     """ListTurns lists a session's turns, oldest first, a page at a time. The
     default page is 50 and the largest 500. Errors: NOT_FOUND
     (SESSION_NOT_FOUND). Safe to retry.
+    """
+    ExplainTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ExplainTurnRequest, _dialogue_service_pb2.ExplainTurnResponse]  # type: ignore[assignment]
+    """ExplainTurn tells why a finished turn went the way it went: what was
+    understood by what, which guards held, what models saw. Errors: NOT_FOUND
+    (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
+    Safe to retry.
     """
     WatchSession: _aio.UnaryStreamMultiCallable[_dialogue_service_pb2.WatchSessionRequest, _dialogue_service_pb2.WatchSessionResponse]  # type: ignore[assignment]
     """WatchSession sends the events of a session's turns as they happen, from any
@@ -285,6 +297,18 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListTurns lists a session's turns, oldest first, a page at a time. The
         default page is 50 and the largest 500. Errors: NOT_FOUND
         (SESSION_NOT_FOUND). Safe to retry.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainTurn(
+        self,
+        request: _dialogue_service_pb2.ExplainTurnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dialogue_service_pb2.ExplainTurnResponse, _abc.Awaitable[_dialogue_service_pb2.ExplainTurnResponse]]:
+        """ExplainTurn tells why a finished turn went the way it went: what was
+        understood by what, which guards held, what models saw. Errors: NOT_FOUND
+        (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
+        Safe to retry.
         """
 
     @_abc_1.abstractmethod

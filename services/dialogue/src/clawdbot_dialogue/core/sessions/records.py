@@ -61,6 +61,8 @@ class Finished:
     """All but the last, turn_finished, which is made of `turn` and `session`."""
     transcript: tuple[Message, ...] = ()
     """What the turn adds to what a model is shown later. Empty when read back by find_turn."""
+    explanation: bytes = b""
+    """Why it went that way: a serialised Explanation. Empty when read back by find_turn."""
 
 
 @dataclass(frozen=True, slots=True)

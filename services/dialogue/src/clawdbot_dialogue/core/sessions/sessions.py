@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
+from clawdbot.dialogue.v1.explanation_pb2 import Explanation
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_servicekit.faults import InvalidRequest
@@ -104,6 +105,14 @@ class Sessions:
     async def turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
         """A page of a session's turns, oldest first. SessionNotFound where there is no session."""
         return await self._store.list_turns(tenant, session_id, size, after)
+
+    async def explanation(self, tenant: str, session_id: str, number: int) -> Explanation:
+        """Why a finished turn went the way it went.
+
+        Raises:
+            SessionNotFound, TurnNotFound: there is none, or it has not finished.
+        """
+        return Explanation.FromString(await self._store.explanation(tenant, session_id, number))
 
     async def delete(self, tenant: str, session_id: str, request_id: str) -> Erased:
         """Erases a session, whatever it is at. SessionNotFound where there is none."""

@@ -124,6 +124,13 @@ class SessionStore(Protocol):
             SessionNotFound, TurnNotFound: there is none.
         """
 
+    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+        """What `Finished.explanation` of a turn was.
+
+        Raises:
+            SessionNotFound, TurnNotFound: there is none, or it has not finished.
+        """
+
     async def list_turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
         """At most `size` turns, oldest first, from a page's `next` on; unfinished ones as they are.
 

@@ -7,28 +7,25 @@ crash goes on from the calls instead of asking the model for others.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from clawdbot.common.v1.finish_reason_pb2 import (
-    FINISH_REASON_CANCELLED,
-    FINISH_REASON_CONTENT_FILTER,
-    FINISH_REASON_MODEL_ERROR,
-    FINISH_REASON_TRUNCATED,
-    FinishReason,
-)
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
-from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    PRIORITY_INTERACTIVE,
+    GenerateRequest,
+    StreamGenerateResponse,
+    ToolChoice,
+)
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE, Tool
 
 from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.turns.asking import ask
 from clawdbot_dialogue.core.turns.calls import Calls, TurnJournal, Wanted
-from clawdbot_dialogue.core.turns.folding import Fold
 from clawdbot_dialogue.core.turns.history import fitting
 from clawdbot_dialogue.core.turns.ports import (
     GenerationRefused,
@@ -38,14 +35,6 @@ from clawdbot_dialogue.core.turns.ports import (
     TurnLimits,
 )
 from clawdbot_dialogue.core.turns.record import TurnRecord, failed_result
-
-UNUSABLE: Final[Mapping[FinishReason.ValueType, str]] = {
-    FINISH_REASON_MODEL_ERROR: "The model produced nothing that can be used.",
-    FINISH_REASON_CANCELLED: "The generation was cancelled.",
-    FINISH_REASON_TRUNCATED: "The connection to the model broke before its reply was whole.",
-    FINISH_REASON_CONTENT_FILTER: "The model's provider withheld the reply.",
-}
-"""Ends that make a reply worthless, with a sentence for the person."""
 
 HARMLESS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
 """Effects that allow a second call. A tool that does not say counts as `once`."""
@@ -118,24 +107,18 @@ class Generation:
 
     async def _ask(self, number: int, tools: Mapping[str, Tool]) -> Message:
         """One round of the model, shown as it comes."""
-        fold = Fold()
         request = self._request(number, tools)
-        async with aclosing(self._means.gateway.stream(request)) as events:
-            async for event in events:
-                fold.take(event)
-                kind = event.WhichOneof("event")
-                if kind == "text_delta":
-                    self._record.delta(event.text_delta.text)
-                elif kind == "reasoning_delta":
-                    self._record.thought(event.reasoning_delta.text)
-        self._record.used(fold.usage)
-        if fold.finish_reason in UNUSABLE:
-            reason = FinishReason.Name(fold.finish_reason).removeprefix("FINISH_REASON_")
-            raise GenerationRefused(f"GENERATION_{reason}", UNUSABLE[fold.finish_reason])
-        message = fold.message()
+        message = await ask(self._means.gateway, request, self._record, show=self._show)
         self._name_calls(number, message)
         self._record.spoken(message)
         return message
+
+    def _show(self, event: StreamGenerateResponse) -> None:
+        kind = event.WhichOneof("event")
+        if kind == "text_delta":
+            self._record.delta(event.text_delta.text)
+        elif kind == "reasoning_delta":
+            self._record.thought(event.reasoning_delta.text)
 
     def _name_calls(self, number: int, message: Message) -> None:
         """Gives each call an id of its own: some backends send none, or the same one each time."""

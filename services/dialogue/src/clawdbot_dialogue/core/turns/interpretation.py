@@ -7,9 +7,7 @@ understands what it understood.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 
-from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
@@ -19,13 +17,13 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
+from clawdbot_dialogue.core.turns.asking import ask
 from clawdbot_dialogue.core.turns.calls import Calls, TurnJournal, Wanted
-from clawdbot_dialogue.core.turns.folding import Fold
-from clawdbot_dialogue.core.turns.generation import HARMLESS, UNUSABLE, Means
+from clawdbot_dialogue.core.turns.generation import HARMLESS, Means
 from clawdbot_dialogue.core.turns.history import fitting
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolRefused
 from clawdbot_dialogue.core.turns.record import TurnRecord
-from clawdbot_dialogue.core.understanding.proposals import Proposal
+from clawdbot_dialogue.core.understanding.proposals import Offer, Proposal
 
 
 class Interpretation:
@@ -39,7 +37,7 @@ class Interpretation:
         self._record = record
         self._journal = journal
         self._calls = calls
-        self._offered = {offer.name for offer in effect.offers}
+        self._offered = {offer.name: _spec(offer) for offer in effect.offers}
 
     async def run(self) -> Interpreted | InterpretationFailed:
         """Rounds of tool calls, until the model calls commands or nothing.
@@ -75,15 +73,8 @@ class Interpretation:
         return Message.FromString(entry.record) if entry is not None and entry.done else None
 
     async def _ask(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> Message:
-        fold = Fold()
-        async with aclosing(self._means.gateway.stream(self._request(number, tools, history))) as events:
-            async for event in events:
-                fold.take(event)
-        self._record.used(fold.usage)
-        if fold.finish_reason in UNUSABLE:
-            reason = FinishReason.Name(fold.finish_reason).removeprefix("FINISH_REASON_")
-            raise GenerationRefused(f"GENERATION_{reason}", UNUSABLE[fold.finish_reason])
-        message = fold.message()
+        request = self._request(number, tools, history)
+        message = await ask(self._means.gateway, request, self._record, offers=self._offered)
         key = f"{self._effect.interpretation_id}/{number}"
         turn = self._record.turn.number
         self._journal.later(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
@@ -96,12 +87,8 @@ class Interpretation:
             priority=PRIORITY_INTERACTIVE,
             request_id=f"{turn.id}/{self._effect.interpretation_id}/{number}",
             metadata={"session_id": turn.session_id, "turn_id": turn.id},
-            tools=[tool.spec for tool in tools.values()],
+            tools=[*(tool.spec for tool in tools.values()), *self._offered.values()],
         )
-        for offer in self._effect.offers:
-            spec = ToolSpec(name=offer.name, description=offer.description)
-            spec.input_schema.CopyFrom(to_struct(offer.parameters))
-            request.tools.append(spec)
         request.tool_choice.mode = ToolChoice.MODE_REQUIRED
         request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
         request.messages.extend(history)
@@ -131,6 +118,12 @@ class Interpretation:
         for each in wanted:
             self._record.asked(each.call)
         await self._calls.make(wanted)
+
+
+def _spec(offer: Offer) -> ToolSpec:
+    spec = ToolSpec(name=offer.name, description=offer.description)
+    spec.input_schema.CopyFrom(to_struct(offer.parameters))
+    return spec
 
 
 def _calls(message: Message) -> list[ToolCall]:

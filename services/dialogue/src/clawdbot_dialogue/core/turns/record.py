@@ -32,6 +32,7 @@ from clawdbot_servicekit.structs import to_value
 from clawdbot_dialogue.core.machine import effects
 from clawdbot_dialogue.core.sessions.records import Finished
 from clawdbot_dialogue.core.sessions.view import stamp
+from clawdbot_dialogue.core.turns.story import Story, command
 from clawdbot_dialogue.core.turns.usage import add_usage
 
 CUT_SHORT: Final = "The turn was ended before this call was over."
@@ -58,23 +59,15 @@ class TurnRecord:
         self._calls: dict[str, ToolCallRecord] = {}
         """By call id, in the order in which they were announced; without a result while they are open."""
         self._usage = Usage()
+        self.story = Story()
+        """Why it goes the way it goes."""
         self._emit(StreamTurnResponse(turn_started=TurnStarted(turn_id=turn.id, session_id=turn.session_id)))
 
     # What the machine says
 
     def understood(self, effect: effects.Understood) -> None:
         """What the input was taken to mean."""
-        for each in effect.commands:
-            command = Command(
-                name=each.name,
-                target=each.target,
-                source=each.source,
-                accepted=each.accepted,
-                reason=each.reason,
-            )
-            if each.value is not None:
-                command.value.CopyFrom(to_value(each.value))
-            self._commands.append(command)
+        self._commands.extend(map(command, effect.commands))
 
     def entered(self, effect: effects.StateEntered) -> None:
         """The flow moved."""
@@ -211,7 +204,7 @@ class TurnRecord:
         if error is not None:
             done.error.CopyFrom(error)
         done.finish_time.CopyFrom(stamp(now))
-        return Finished(done, session, tuple(self.events), self.transcript())
+        return Finished(done, session, tuple(self.events), self.transcript(), self.story.encoded())
 
     def _emit(self, event: StreamTurnResponse) -> None:
         event.sequence = len(self.events) + 1

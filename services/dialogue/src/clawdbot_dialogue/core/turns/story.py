@@ -1,0 +1,92 @@
+"""The story of a turn, for whoever asks why: what was understood, tried, gone and asked, in order.
+
+Kept with the turn and read back by nobody but people, so it is bounded: what is beyond is left out, and said
+to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from clawdbot.dialogue.v1.explanation_pb2 import (
+    CommandsUnderstood,
+    Explained,
+    Explanation,
+    ModelAsked,
+    Remark,
+    StateMoved,
+    TransitionTried,
+)
+from clawdbot.dialogue.v1.turn_pb2 import Command
+from clawdbot_servicekit.structs import to_value
+
+from clawdbot_dialogue.core.machine.effects import Understood
+from clawdbot_dialogue.core.machine.step import Step
+from clawdbot_dialogue.core.machine.trace import Moved, Traced, Tried
+from clawdbot_dialogue.core.understanding.commands import Command as Understanding
+
+MOST: Final = 500
+"""Things of one turn that are kept."""
+MOST_BYTES: Final = 128 * 1024
+"""Of one request to a model: instructions of an author's, and an answer, may be long."""
+
+
+class Story:
+    """Grows with the turn."""
+
+    def __init__(self) -> None:
+        self._told = Explanation()
+
+    def step(self, taken: Step) -> None:
+        """The machine took a step."""
+        for effect in taken.effects:
+            if isinstance(effect, Understood):
+                told = CommandsUnderstood(commands=map(command, effect.commands))
+                self._add(Explained(understood=told))
+        for each in taken.trace:
+            self._add(_TRACED[type(each)](each))
+        for note in taken.notes:
+            remark = Remark(code=note.code, message=note.message, flow=note.flow, state=note.state)
+            self._add(Explained(remark=remark))
+
+    def asked(self, asked: ModelAsked) -> None:
+        """A model was asked, and answered or failed."""
+        if asked.ByteSize() > MOST_BYTES:
+            asked.ClearField("answer")
+            asked.instructions = asked.instructions[: MOST_BYTES // 8]
+            del asked.offers[:]
+            self._told.truncated = True
+        self._add(Explained(asked=asked))
+
+    def encoded(self) -> bytes:
+        """The Explanation, serialised; empty where nothing happened."""
+        return self._told.SerializeToString()
+
+    def _add(self, told: Explained) -> None:
+        if len(self._told.steps) < MOST:
+            self._told.steps.append(told)
+        else:
+            self._told.truncated = True
+
+
+def _tried(each: Tried) -> Explained:
+    tried = TransitionTried(flow=each.flow, state=each.state, to=each.to, guard=each.guard, held=each.held)
+    return Explained(tried=tried)
+
+
+def _moved(each: Moved) -> Explained:
+    return Explained(moved=StateMoved(flow=each.flow, source=each.source, to=each.to, cause=each.cause))
+
+
+_TRACED: Mapping[type[Traced], Callable[[Any], Explained]] = {Tried: _tried, Moved: _moved}
+
+
+def command(each: Understanding) -> Command:
+    """A command as the wire has it."""
+    told = Command(
+        name=each.name, target=each.target, source=each.source, accepted=each.accepted, reason=each.reason
+    )
+    if each.value is not None:
+        told.value.CopyFrom(to_value(each.value))
+    return told
