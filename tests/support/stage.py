@@ -15,6 +15,7 @@ from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Event, Turn
 from clawdbot_dialogue.core.flow.library import FlowLibrary
 from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.records import Double, Finished
 from clawdbot_dialogue.core.sessions.sessions import Sessions, SessionWish
 from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnWish
@@ -45,6 +46,7 @@ class Actor:
     def __init__(self, stage: Stage, store: StallingStore) -> None:
         self.store = store
         self.owners = stage.register.enter()
+        deployments = Deployments(store, stage.flows, stage.clock)
         self.engine = TurnEngine(
             store=store,
             flows=stage.flows.get,
@@ -54,9 +56,15 @@ class Actor:
             owners=self.owners,
             limits=stage.limits,
             clock=stage.clock,
+            refresh=deployments.refresh,
         )
         self.sessions = Sessions(
-            store=store, flows=stage.flows, engine=self.engine, clock=stage.clock, zone=None
+            store=store,
+            flows=stage.flows,
+            engine=self.engine,
+            clock=stage.clock,
+            zone=None,
+            deployments=deployments,
         )
 
     async def send(self, session: Session, given: str | Message | Event, **options: Any) -> Finished:

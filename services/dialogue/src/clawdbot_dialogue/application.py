@@ -18,6 +18,7 @@ from clawdbot_servicekit.hooks import Hooks
 
 from clawdbot_dialogue.core.failures import StoreUnavailable
 from clawdbot_dialogue.core.flow.library import FlowLibrary
+from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import Owners
@@ -42,6 +43,7 @@ class Parts:
     store: SessionStore
     owners: LivingOwners
     flows: FlowLibrary
+    deployments: Deployments
     hooks: Hooks
     engine: TurnEngine
     dialogue_servicer: DialogueServiceServicer
@@ -86,6 +88,7 @@ class DialogueApplication:
     async def start(self) -> None:
         """As the port says. Turns that a dead process left are taken up at once."""
         await self._parts.store.open()
+        await self._parts.deployments.start()
         self._parts.owners.open()
         await self._parts.hooks.start()
         await self._parts.engine.start()

@@ -8,6 +8,7 @@ from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.sessions.view import stamp
 
 SEVERITIES: Final = {
     "error": wire.Diagnostic.SEVERITY_ERROR,
@@ -15,14 +16,15 @@ SEVERITIES: Final = {
 }
 
 
-def flow_to_wire(flow: Flow) -> wire.Flow:
-    """A flow as callers see it."""
+def flow_to_wire(flow: Flow, deploy_time: float | None = None) -> wire.Flow:
+    """A flow as callers see it; the time in epoch seconds, None for one that was not deployed."""
     return wire.Flow(
         name=flow.name,
         version=flow.version,
         description=flow.description,
         states=flow.states,
         slots=flow.slots,
+        deploy_time=None if deploy_time is None else stamp(deploy_time),
     )
 
 

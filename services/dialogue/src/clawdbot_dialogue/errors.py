@@ -7,6 +7,7 @@ from clawdbot_servicekit.hooks import HOOK_RULES
 from grpc import StatusCode
 
 from clawdbot_dialogue.core import failures
+from clawdbot_dialogue.graphviz import RendererBroken, RendererMissing
 
 
 def error_table() -> ErrorTable:
@@ -22,6 +23,26 @@ def error_table() -> ErrorTable:
             ),
             failures.FlowUnknown: ErrorRule(
                 StatusCode.NOT_FOUND, "FLOW_NOT_FOUND", "There is no flow {flow}.{hint}", metadata=("flow",)
+            ),
+            failures.FlowRejected: ErrorRule(
+                StatusCode.INVALID_ARGUMENT, "FLOW_INVALID", "The source is no usable flow. {first}"
+            ),
+            failures.FlowExists: ErrorRule(
+                StatusCode.ALREADY_EXISTS,
+                "FLOW_VERSION_EXISTS",
+                "Version {version} of the flow {flow} is there with another source; "
+                "give this one another version.",
+                metadata=("flow", "version"),
+            ),
+            RendererMissing: ErrorRule(
+                StatusCode.FAILED_PRECONDITION,
+                "RENDERER_MISSING",
+                "The server has no Graphviz: install the package graphviz there, or ask for Mermaid.",
+            ),
+            RendererBroken: ErrorRule(
+                StatusCode.INTERNAL,
+                "RENDERER_FAILED",
+                "Graphviz did not draw the picture: {explanation}. Ask for Mermaid.",
             ),
             failures.SessionEnded: ErrorRule(
                 StatusCode.FAILED_PRECONDITION,

@@ -3,38 +3,58 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final, Literal
 
 from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer
-from clawdbot_servicekit.faults import InvalidRequest, NotYet
+from clawdbot_servicekit.caller import current_caller
+from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.paging import page_of
 
 from clawdbot_dialogue.convert import diagnostic_to_wire, flow_to_wire
 from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.flow.drawing.draw import draw
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.sessions.sessions import Sessions
+from clawdbot_dialogue.graphviz import Renderer
 from clawdbot_dialogue.intake import Intake
+
+MEDIA_TYPES: Final[Mapping[wire.DiagramFormat.ValueType, str]] = {
+    wire.DIAGRAM_FORMAT_UNSPECIFIED: "text/vnd.mermaid",
+    wire.DIAGRAM_FORMAT_MERMAID: "text/vnd.mermaid",
+    wire.DIAGRAM_FORMAT_SVG: "image/svg+xml",
+    wire.DIAGRAM_FORMAT_PNG: "image/png",
+}
+PICTURES: Final[Mapping[wire.DiagramFormat.ValueType, Literal["svg", "png"]]] = {
+    wire.DIAGRAM_FORMAT_SVG: "svg",
+    wire.DIAGRAM_FORMAT_PNG: "png",
+}
+"""The forms that Graphviz draws."""
 
 
 class FlowServicer(FlowServiceServicer):
-    """Shows flows and checks sources; changing them comes later."""
+    """Shows, draws, checks and deploys flows."""
 
-    def __init__(self, flows: FlowCatalogue, intake: Intake) -> None:
+    def __init__(self, flows: FlowCatalogue, sessions: Sessions, intake: Intake, renderer: Renderer) -> None:
         self._flows = flows
+        self._sessions = sessions
         self._intake = intake
+        self._renderer = renderer
 
     async def ListFlows(self, request: wire.ListFlowsRequest, context: Any) -> wire.ListFlowsResponse:
         """As the contract says."""
-        known = self._flows.newest()
+        known = await self._flows.newest()
         names, token = page_of(list(known), "flows", request.page_size, request.page_token)
-        flows = [flow_to_wire(known[name]) for name in names]
+        flows = [self._shown(known[name]) for name in names]
         return wire.ListFlowsResponse(flows=flows, next_page_token=token)
 
     async def GetFlow(self, request: wire.GetFlowRequest, context: Any) -> wire.GetFlowResponse:
         """As the contract says."""
         if request.version < 0:
             raise InvalidRequest.of("version", "must not be negative.")
-        flow = self._flows.get(request.name, request.version)
-        return wire.GetFlowResponse(flow=flow_to_wire(flow), source=flow.source)
+        flow = await self._flows.get(request.name, request.version)
+        return wire.GetFlowResponse(flow=self._shown(flow), source=flow.source)
 
     async def ValidateFlow(
         self, request: wire.ValidateFlowRequest, context: Any
@@ -48,9 +68,44 @@ class FlowServicer(FlowServiceServicer):
         )
 
     async def DeployFlow(self, request: wire.DeployFlowRequest, context: Any) -> wire.DeployFlowResponse:
-        """Later."""
-        raise NotYet("DeployFlow")
+        """As the contract says."""
+        # The version and its source tell a retry; the id is only looked at.
+        self._intake.request_id(request.request_id)
+        found = await self._flows.deploy(self._intake.source(request.source))
+        return wire.DeployFlowResponse(
+            flow=self._shown(found.flow) if found.flow else None,
+            diagnostics=map(diagnostic_to_wire, found.diagnostics),
+        )
 
     async def RenderFlow(self, request: wire.RenderFlowRequest, context: Any) -> wire.RenderFlowResponse:
-        """Later."""
-        raise NotYet("RenderFlow")
+        """As the contract says."""
+        if request.format not in MEDIA_TYPES:
+            raise InvalidRequest.of("format", f"{request.format} is not one of the contract's values.")
+        flow, states = await self._drawn(request)
+        form = PICTURES.get(request.format)
+        if form is None:
+            data = draw(flow, "mermaid", states).encode()
+        else:
+            data = await self._renderer.render(draw(flow, "dot", states), form)
+        return wire.RenderFlowResponse(data=data, media_type=MEDIA_TYPES[request.format])
+
+    async def _drawn(self, request: wire.RenderFlowRequest) -> tuple[Flow, frozenset[str]]:
+        """The flow to draw, and the states to highlight: of a session its own version."""
+        if request.version < 0:
+            raise InvalidRequest.of("version", "must not be negative.")
+        if not request.session_id:
+            return await self._flows.get(request.name, request.version), frozenset()
+        session = await self._sessions.get(
+            current_caller().tenant, self._intake.session_id(request.session_id)
+        )
+        if request.name not in ("", session.flow):
+            raise InvalidRequest.of("name", f"must be the session's flow, {session.flow}, or be left out.")
+        if request.version not in (0, session.flow_version):
+            raise InvalidRequest.of(
+                "version", f"must be the session's, {session.flow_version}, or be left out."
+            )
+        flow = await self._flows.get(session.flow, session.flow_version)
+        return flow, frozenset(session.states or [session.state])
+
+    def _shown(self, flow: Flow) -> wire.Flow:
+        return flow_to_wire(flow, self._flows.time_of(flow))

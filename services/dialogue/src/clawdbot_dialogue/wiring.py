@@ -17,6 +17,7 @@ from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Par
 from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.tools import ToolsClient
 from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.sessions import Sessions
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
@@ -24,6 +25,7 @@ from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.dialogue_servicer import DialogueServicer
 from clawdbot_dialogue.errors import error_table
 from clawdbot_dialogue.flow_servicer import FlowServicer
+from clawdbot_dialogue.graphviz import Renderer
 from clawdbot_dialogue.intake import Intake
 from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
 from clawdbot_dialogue.sources import load_flows
@@ -51,6 +53,7 @@ def build(
     limits = turn_limits(settings.dialogue)
     flows = load_flows(settings.flows)
     store, owners = _store(settings, clock)
+    deployments = Deployments(store, flows, clock)
     tools = ToolsClient(peers.channel("plugins"))
     hooks = Hooks(peers.channel("plugins"))
     engine = TurnEngine(
@@ -62,17 +65,21 @@ def build(
         owners=owners,
         limits=limits,
         clock=clock,
+        refresh=deployments.refresh,
     )
-    sessions = Sessions(store=store, flows=flows, engine=engine, clock=clock, zone=limits.zone)
+    sessions = Sessions(
+        store=store, flows=flows, engine=engine, clock=clock, zone=limits.zone, deployments=deployments
+    )
     intake = Intake(settings.dialogue)
     parts = Parts(
         store=store,
         owners=owners,
         flows=flows,
+        deployments=deployments,
         hooks=hooks,
         engine=engine,
         dialogue_servicer=DialogueServicer(sessions, engine, intake),
-        flow_servicer=FlowServicer(FlowCatalogue(flows, tools), intake),
+        flow_servicer=FlowServicer(FlowCatalogue(flows, tools, deployments), sessions, intake, Renderer()),
     )
     return DialogueApplication(parts, error_table())
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from clawdbot_servicekit.faults import Violation
+
+from clawdbot_dialogue.core.failures import FlowRejected
+from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.loading import Examination, check_references, examine
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.sessions import flow_unknown
 from clawdbot_dialogue.core.turns.ports import ToolBox, ToolRefused
 
@@ -15,16 +20,19 @@ from clawdbot_dialogue.core.turns.ports import ToolBox, ToolRefused
 class FlowCatalogue:
     """What callers may know of flows."""
 
-    def __init__(self, flows: FlowLibrary, tools: ToolBox) -> None:
+    def __init__(self, flows: FlowLibrary, tools: ToolBox, deployments: Deployments) -> None:
         self._flows = flows
         self._tools = tools
+        self._deployments = deployments
 
-    def newest(self) -> Mapping[str, Flow]:
+    async def newest(self) -> Mapping[str, Flow]:
         """The newest version of every flow, in the order of names."""
+        await self._deployments.refresh()
         return {flow.name: flow for flow in self._flows.list()}
 
-    def get(self, name: str, version: int) -> Flow:
+    async def get(self, name: str, version: int) -> Flow:
         """A flow, the newest version for 0. FlowUnknown where there is none."""
+        await self._deployments.refresh()
         try:
             return self._flows.get(name, version or None)
         except FlowNotFound as missing:
@@ -36,11 +44,30 @@ class FlowCatalogue:
         found = await asyncio.to_thread(examine, source, file)
         if found.flow is None:
             return found
+        await self._deployments.refresh()
         known = await self._known(sorted(tools_of(found.flow)))
         flows = {*(flow.name for flow in self._flows.list()), found.flow.name}
         missing = check_references(found.flow, flows, known)
         told = sorted({*found.diagnostics, *missing}, key=lambda each: (each.line, each.column, each.code))
         return Examination(found.flow, tuple(told))
+
+    def time_of(self, flow: Flow) -> float | None:
+        """When a flow was deployed, in epoch seconds; None for one from a file."""
+        return self._deployments.time_of(flow)
+
+    async def deploy(self, source: str) -> Examination:
+        """Makes a flow live for new sessions; returns it with its warnings.
+
+        Raises:
+            FlowRejected: the source is no usable flow.
+            FlowExists: the version is there with another source.
+            StoreUnavailable: nothing was deployed.
+        """
+        found = await self.examine(source, "source")
+        if found.flow is None:
+            raise FlowRejected([_violation(each) for each in found.diagnostics if each.severity == "error"])
+        await self._deployments.deploy(found.flow)
+        return found
 
     async def _known(self, names: Sequence[str]) -> set[str] | None:
         """Those of the tools that there are; None where that cannot be learnt."""
@@ -48,6 +75,11 @@ class FlowCatalogue:
             return set(await self._tools.tools(names)) if names else set()
         except ToolRefused:
             return None
+
+
+def _violation(found: Diagnostic) -> Violation:
+    said = f"{found.line}:{found.column}: {found.message} {found.hint}".rstrip()
+    return Violation("source", f"{said} [{found.code}]")
 
 
 def tools_of(flow: Flow) -> set[str]:

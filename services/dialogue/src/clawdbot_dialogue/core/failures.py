@@ -4,6 +4,8 @@ DialogueFault
 ├── SessionNotFound         no such session, or another tenant's
 ├── TurnNotFound            no such turn in this session
 ├── FlowUnknown             no such flow, or not in that version
+├── FlowRejected            a source that is no usable flow
+├── FlowExists              that version of the flow is there with another source
 ├── SessionEnded            the flow has reached its end
 ├── SessionBusy             a turn runs and the caller did not want to wait
 ├── SessionQuarantined      what is stored of this session cannot be read
@@ -15,6 +17,10 @@ DialogueFault
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clawdbot_servicekit.faults import Violation
 
 
 class DialogueFault(Exception):
@@ -47,6 +53,24 @@ class FlowUnknown(DialogueFault):
         self.hint = hint
         """Empty, or a space and a sentence."""
         super().__init__(flow)
+
+
+class FlowRejected(DialogueFault):
+    """A source that is no usable flow; nothing was deployed."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        self.first = self.violations[0].description if self.violations else ""
+        super().__init__(self.first)
+
+
+class FlowExists(DialogueFault):
+    """That version of the flow is there with another source; nothing was deployed."""
+
+    def __init__(self, flow: str, version: int) -> None:
+        self.flow = flow
+        self.version = version
+        super().__init__(f"{flow} in version {version}")
 
 
 class SessionEnded(DialogueFault):

@@ -9,6 +9,7 @@ from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATU
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 
 from clawdbot_dialogue.core.failures import (
+    FlowExists,
     InboxFull,
     RequestIdReused,
     SessionBusy,
@@ -24,6 +25,7 @@ from clawdbot_dialogue.core.sessions.records import (
     Claim,
     Commit,
     Created,
+    DeployedFlow,
     Double,
     DueTimer,
     Erased,
@@ -54,6 +56,7 @@ class MemorySessionStore:
         self._created: dict[tuple[str, str], str] = {}
         self._erased: dict[tuple[str, str, str], tuple[Erased, float]] = {}
         self._position = 0
+        self._flows: dict[tuple[str, int], DeployedFlow] = {}
 
     @property
     def description(self) -> str:
@@ -68,6 +71,18 @@ class MemorySessionStore:
 
     async def check(self) -> None:
         """Always there."""
+
+    async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
+        """See SessionStore."""
+        new = DeployedFlow(len(self._flows) + 1, name, version, source, now)
+        kept = self._flows.setdefault((name, version), new)
+        if kept.source != source:
+            raise FlowExists(name, version)
+        return kept
+
+    async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
+        """See SessionStore."""
+        return tuple(flow for flow in self._flows.values() if flow.number > after)
 
     async def create_session(self, new: NewSession, bid: Bid) -> Created:
         """See SessionStore."""

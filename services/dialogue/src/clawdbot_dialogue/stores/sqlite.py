@@ -23,6 +23,7 @@ from clawdbot_dialogue.core.sessions.records import (
     Claim,
     Commit,
     Created,
+    DeployedFlow,
     DueTimer,
     Erased,
     Finished,
@@ -40,6 +41,7 @@ from clawdbot_dialogue.core.sessions.records import (
 from clawdbot_dialogue.stores import (
     shaping,
     sqlite_decoding,
+    sqlite_flows,
     sqlite_schema,
     sqlite_sessions,
     sqlite_timers,
@@ -84,6 +86,14 @@ class SqliteSessionStore:
     async def check(self) -> None:
         """See SessionStore."""
         await self._read(lambda db: db.execute("SELECT 1").fetchone())
+
+    async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
+        """See SessionStore."""
+        return await self._write(lambda db: sqlite_flows.deploy(db, name, version, source, now))
+
+    async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
+        """See SessionStore."""
+        return await self._read(lambda db: sqlite_flows.deployed(db, after))
 
     async def create_session(self, new: NewSession, bid: Bid) -> Created:
         """See SessionStore."""

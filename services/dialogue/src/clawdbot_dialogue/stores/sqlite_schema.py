@@ -93,6 +93,16 @@ MIGRATIONS: Final = (
     """
     ALTER TABLE turns ADD COLUMN explanation BLOB;
     """,
+    """
+    CREATE TABLE flows (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        deploy_time REAL NOT NULL,
+        UNIQUE (name, version)
+    );
+    """,
 )
 """What turns version n into n + 1. Only ever appended to.
 

@@ -204,6 +204,19 @@ class Stranded:
 
 
 @dataclass(frozen=True, slots=True)
+class DeployedFlow:
+    """A version of a flow that was deployed."""
+
+    number: int
+    """Grows with every version that a store keeps."""
+    name: str
+    version: int
+    source: str
+    deploy_time: float
+    """Epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class DueTimer:
     """A timer whose time has come."""
 

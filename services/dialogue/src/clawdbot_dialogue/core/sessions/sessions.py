@@ -19,6 +19,7 @@ from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
+from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
 from clawdbot_dialogue.core.sessions.opening import Beginning, opened
 from clawdbot_dialogue.core.sessions.records import Erased, Finished, Page, SessionFilter
@@ -55,12 +56,14 @@ class Sessions:
         engine: TurnEngine,
         clock: Callable[[], float],
         zone: tzinfo | None,
+        deployments: Deployments,
     ) -> None:
         self._store = store
         self._flows = flows
         self._engine = engine
         self._clock = clock
         self._zone = zone
+        self._deployments = deployments
 
     async def create(self, wish: SessionWish) -> tuple[Session, Turn | None]:
         """Opens a session; returns it with what its flow did before anybody spoke.
@@ -71,6 +74,7 @@ class Sessions:
             RequestIdReused: the request_id opened another session.
             StoreUnavailable: nothing was opened.
         """
+        await self._deployments.refresh()
         flow, now = self._flow(wish), self._clock()
         session = Session(
             id=new_session_id(),

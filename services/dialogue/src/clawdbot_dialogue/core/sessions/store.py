@@ -15,6 +15,7 @@ from clawdbot_dialogue.core.sessions.records import (
     Claim,
     Commit,
     Created,
+    DeployedFlow,
     DueTimer,
     Erased,
     Finished,
@@ -52,6 +53,22 @@ class SessionStore(Protocol):
 
     async def check(self) -> None:
         """Returns when the store answers."""
+
+    # Flows
+
+    async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
+        """Keeps a version of a flow for good; the same source again MUST return what is kept.
+
+        Raises:
+            FlowExists: the version is kept with another source.
+        """
+
+    async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
+        """The flows with a number beyond `after`, in its order.
+
+        What any process deployed MUST be there once its deploy_flow returned, and a flow MUST NOT come
+        after one with a higher number was seen.
+        """
 
     # Sessions
 

@@ -6,7 +6,7 @@ A turn is the engine's, not its caller's: it goes on when the caller's time is u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -77,6 +77,7 @@ class TurnEngine:
         owners: Owners,
         limits: TurnLimits,
         clock: Callable[[], float],
+        refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._hooks = hooks
@@ -86,7 +87,7 @@ class TurnEngine:
         self._live = LiveTurns()
         self._runs: dict[str, Run] = {}
         self._runner = SessionRunner(
-            Means(store, gateway, tools, limits), flows, self._live, clock, self._committed
+            Means(store, gateway, tools, limits), flows, self._live, clock, self._committed, refresh
         )
         self._caretaker = Caretaker(self, store, owners, clock, limits.claim)
         self._tasks = Tasks()

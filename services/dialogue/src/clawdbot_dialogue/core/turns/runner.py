@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -56,6 +56,7 @@ class SessionRunner:
         live: LiveTurns,
         clock: Callable[[], float],
         committed: Callable[[Commit, float], None],
+        refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._means = means
         self._flows = flows
@@ -63,6 +64,8 @@ class SessionRunner:
         self._clock = clock
         self._committed = committed
         """Told of each commit and of the seconds that its turn took."""
+        self._refresh = refresh
+        """Takes in flows that other processes deployed: a session may be pinned to one."""
 
     async def run(self, work: Work, run: Run) -> None:
         """Does the claimed turn and those that wait behind it."""
@@ -125,6 +128,7 @@ class SessionRunner:
             explanation = f"its snapshot is no JSON: {error}"
             await self._means.store.quarantine(work.claim.session_id, explanation, self._clock())
             raise SessionQuarantined(work.claim.session_id, explanation) from error
+        await self._refresh()
         try:
             return Snapshot.from_json(stored, self._flows)
         except (FlowNotFound, SnapshotInvalid) as error:
