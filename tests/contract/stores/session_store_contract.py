@@ -32,6 +32,7 @@ from clawdbot_dialogue.core.sessions.records import (
 )
 
 from tests.contract.stores.claim_contract import Claims, Journal, Timers, Transcripts
+from tests.contract.stores.flow_contract import Flows
 from tests.support.dialogue_records import (
     BID,
     TENANT,
@@ -337,5 +338,5 @@ class Inbox:
         assert [each.number for each in accepted if each.work] == [1]
 
 
-class SessionStoreContract(Sessions, Inbox, Claims, Journal, Transcripts, Timers):
+class SessionStoreContract(Sessions, Inbox, Claims, Journal, Transcripts, Timers, Flows):
     """Everything. Derive `Test…` classes from this one."""

@@ -87,7 +87,7 @@ class TurnEngine:
         self._live = LiveTurns()
         self._runs: dict[str, Run] = {}
         self._runner = SessionRunner(
-            Means(store, gateway, tools, limits), flows, self._live, clock, self._committed, refresh
+            Means(store, gateway, tools, limits), flows, self._live, clock, self._committed, refresh=refresh
         )
         self._caretaker = Caretaker(self, store, owners, clock, limits.claim)
         self._tasks = Tasks()

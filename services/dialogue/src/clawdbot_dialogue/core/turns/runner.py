@@ -56,6 +56,7 @@ class SessionRunner:
         live: LiveTurns,
         clock: Callable[[], float],
         committed: Callable[[Commit, float], None],
+        *,
         refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._means = means

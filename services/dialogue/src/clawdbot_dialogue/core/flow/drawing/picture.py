@@ -1,4 +1,4 @@
-"""What a drawing of a flow shows, before any language: its states, one within another, and the ways between."""
+"""What a drawing of a flow shows, before any language: its states within one another, the ways between."""
 
 from __future__ import annotations
 

@@ -1,0 +1,39 @@
+"""What SessionStore promises about deployed flows; part of SessionStoreContract."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from clawdbot_dialogue.core.failures import FlowExists
+
+
+class Flows:
+    async def test_a_deployed_flow_is_kept_with_its_time(self, store):
+        kept = await store.deploy_flow("greet", 1, "source", 5.0)
+        assert (kept.name, kept.version, kept.source, kept.deploy_time) == ("greet", 1, "source", 5.0)
+        assert await store.deployed_flows(0) == (kept,)
+
+    async def test_the_same_source_again_is_what_is_kept(self, store):
+        kept = await store.deploy_flow("greet", 1, "source", 5.0)
+        assert await store.deploy_flow("greet", 1, "source", 9.0) == kept
+        assert await store.deployed_flows(0) == (kept,)
+
+    async def test_another_source_in_the_same_version_is_refused(self, store):
+        kept = await store.deploy_flow("greet", 1, "source", 5.0)
+        with pytest.raises(FlowExists):
+            await store.deploy_flow("greet", 1, "other", 6.0)
+        assert await store.deployed_flows(0) == (kept,)
+
+    async def test_only_what_came_after_a_number_is_read(self, store):
+        first = await store.deploy_flow("greet", 2, "source", 5.0)
+        second = await store.deploy_flow("greet", 1, "older", 6.0)
+        assert await store.deployed_flows(first.number) == (second,)
+        assert await store.deployed_flows(second.number) == ()
+
+    async def test_of_two_rivals_for_a_version_one_wins(self, store):
+        ends = await asyncio.gather(
+            *(store.deploy_flow("greet", 1, f"source {n}", 5.0) for n in range(8)), return_exceptions=True
+        )
+        (kept,) = await store.deployed_flows(0)
+        assert [end for end in ends if not isinstance(end, FlowExists)] == [kept]

@@ -1,0 +1,170 @@
+"""What is drawn is read by the real tools: Mermaid's parser under Node.js, and Graphviz's dot."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from clawdbot_dialogue.core.flow.drawing.draw import draw
+from clawdbot_dialogue.core.flow.drawing.picture import Edge, Picture, picture
+from clawdbot_dialogue.core.flow.drawing import dot, mermaid
+from clawdbot_dialogue.core.flow.library import shipped_flows
+from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.graphviz import Renderer, RendererBroken, RendererMissing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.dialogue.flow.test_drawing import FLOW, NESTED
+
+pytestmark = pytest.mark.integration
+
+FLOWS = [load_flow(source, file) for file, source in [*shipped_flows(), ("o", FLOW), ("n", NESTED)]]
+AWKWARD = [
+    "end",
+    "state",
+    "note",
+    "style: #x;",
+    'a"b',
+    "a\\",
+    "%%{init}%%",
+    "<b>&amp;</b>",
+    "--",
+    "[*]",
+    "名",
+    ":::",
+    "",
+]
+needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
+
+
+def modules() -> str:
+    """The folder with mermaid and jsdom: of NODE_PATH, or what npm installs globally into."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        return ""
+    places = os.environ.get("NODE_PATH", "").split(os.pathsep)
+    places.append(
+        subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=True).stdout.strip()
+    )
+    return next(
+        (each for each in places if each and all((Path(each) / n).is_dir() for n in ("mermaid", "jsdom"))), ""
+    )
+
+
+def renamed(drawn: Picture, names: list[str]) -> Picture:
+    """The picture with other words on everything."""
+    given = iter(names * 100)
+    nodes = tuple(dataclasses.replace(node, label=next(given)) for node in drawn.nodes)
+    edges = tuple(Edge(each.source, each.target, next(given), each.line) for each in drawn.edges)
+    return dataclasses.replace(drawn, title=next(given), nodes=nodes, edges=edges)
+
+
+def test_mermaid_reads_every_flow_and_any_name():
+    folder = modules()
+    if not folder:
+        pytest.skip("Node.js with the packages mermaid and jsdom (NODE_PATH, or npm install -g) is not here")
+    texts = [draw(flow, "mermaid", frozenset({flow.initial})) for flow in FLOWS]
+    texts += [mermaid.write(renamed(picture(FLOWS[-2], frozenset()), [name])) for name in AWKWARD]
+    made: list[list[str]] = []
+
+    @settings(max_examples=60, deadline=None, database=None)
+    @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6))
+    def collect(names):
+        made.append(names)
+
+    collect()
+    texts += [mermaid.write(renamed(picture(FLOWS[-2], frozenset()), names)) for names in made]
+    script = Path(__file__).parents[2] / "support" / "parse_mermaid.mjs"
+    ran = subprocess.run(
+        ["node", str(script), folder],
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    faults = json.loads(ran.stdout)
+    assert len(faults) == len(texts)
+    assert [(text, fault) for text, fault in zip(texts, faults, strict=True) if fault] == []
+
+
+@needs_dot
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+def test_graphviz_reads_every_flow_without_a_warning(flow):
+    text = draw(flow, "dot", frozenset({flow.initial}))
+    ran = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=True, timeout=30)
+    assert ran.stderr == ""
+    for state in flow.states.values():
+        if not state.history:
+            assert state.name.rpartition(".")[2] in ran.stdout
+
+
+@needs_dot
+@settings(max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.text(max_size=12) | st.sampled_from(AWKWARD), min_size=1, max_size=6))
+def test_graphviz_reads_any_name(names):
+    text = dot.write(renamed(picture(FLOWS[-2], frozenset()), names))
+    ran = subprocess.run(["dot", "-Tcanon"], input=text.encode(), capture_output=True, check=True, timeout=30)
+    assert b"syntax error" not in ran.stderr
+
+
+@needs_dot
+async def test_a_picture_is_drawn_in_either_form():
+    text = draw(FLOWS[0], "dot")
+    renderer = Renderer()
+    assert b"<svg" in await renderer.render(text, "svg")
+    assert (await renderer.render(text, "png")).startswith(b"\x89PNG")
+
+
+@needs_dot
+async def test_a_picture_beyond_the_limit_is_none():
+    with pytest.raises(RendererBroken, match="more than 10 bytes"):
+        await Renderer(largest=10).render(draw(FLOWS[0], "dot"), "svg")
+
+
+async def test_without_graphviz_it_is_said_what_to_install(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RendererMissing, match="install the package graphviz"):
+        await Renderer().render("digraph {}", "svg")
+
+
+def standing(folder: Path, monkeypatch) -> Path:
+    """A `dot` that never ends, and tells its process id in a fifo."""
+    told = folder / "pid"
+    os.mkfifo(told)
+    program = folder / "dot"
+    program.write_text(f"#!/bin/sh\necho $$ > {told}\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return told
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_cancelling_kills_the_child_and_leaves_no_zombie(monkeypatch, tmp_path):
+    told = standing(tmp_path, monkeypatch)
+    task = asyncio.create_task(Renderer().render("digraph {}", "svg"))
+    pid = int(await asyncio.to_thread(told.read_text))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert gone(pid)
+
+
+async def test_a_child_that_takes_too_long_is_killed(monkeypatch, tmp_path):
+    told = standing(tmp_path, monkeypatch)
+    reading = asyncio.create_task(asyncio.to_thread(told.read_text))
+    with pytest.raises(RendererBroken, match="more than 1 seconds"):
+        await Renderer(time=1.0).render("digraph {}", "svg")
+    assert gone(int(await reading))
