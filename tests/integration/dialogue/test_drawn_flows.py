@@ -11,9 +11,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from clawdbot_dialogue.core.flow.drawing import dot, mermaid
 from clawdbot_dialogue.core.flow.drawing.draw import draw
 from clawdbot_dialogue.core.flow.drawing.picture import Edge, Picture, picture
-from clawdbot_dialogue.core.flow.drawing import dot, mermaid
 from clawdbot_dialogue.core.flow.library import shipped_flows
 from clawdbot_dialogue.core.flow.loading import load_flow
 from clawdbot_dialogue.graphviz import Renderer, RendererBroken, RendererMissing
@@ -38,7 +38,6 @@ AWKWARD = [
     "[*]",
     "名",
     ":::",
-    "",
 ]
 needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 

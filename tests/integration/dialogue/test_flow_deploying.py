@@ -123,7 +123,10 @@ async def test_a_broken_source_is_refused_with_every_fault_in_its_place(served):
 
 
 async def test_what_is_missing_is_warned_of(served):
-    calls = "flow: c\nversion: 1\nstates:\n  a: {call: {tool: nowhere, effect: none}, next: b}\n  b: {say: B., end: true}\n"
+    calls = (
+        "flow: c\nversion: 1\nstates:\n"
+        "  a: {call: {tool: nowhere, effect: none}, next: b}\n  b: {say: B., end: true}\n"
+    )
     answer = await deploy(served, calls)
     assert "unknown-tool" in {each.code for each in answer.diagnostics}
 

@@ -61,7 +61,7 @@ def test_a_way_says_why_it_is_taken(flow):
 
 def test_what_is_not_the_ordinary_course_is_dashed(flow):
     told = {(edge.label, edge.line) for edge in picture(flow, frozenset()).edges}
-    assert {("timeout 10m", "dashed"), ("not understood ×3", "dashed"), ("error: any", "dashed")} <= told  # noqa: RUF001
+    assert {("timeout 10m", "dashed"), ("not understood ×3", "dashed"), ("error: any", "dashed")} <= told
 
 
 def test_a_long_guard_is_cut(flow):

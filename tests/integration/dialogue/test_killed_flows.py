@@ -1,0 +1,58 @@
+"""Real processes: a deployed flow outlives a kill, and every worker has it as soon as it was deployed."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
+from clawdbot.dialogue.v1 import flow_service_pb2
+from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
+from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
+
+from tests.integration.dialogue.test_flow_deploying import source
+from tests.integration.dialogue.test_killed_processes import PATIENCE, Service, send
+from tests.support.dialogue_service import scripted_peers
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def service(tmp_path):
+    async with scripted_peers() as (peers, address):
+        yield Service(tmp_path, peers, address)
+
+
+async def deploy(channel, version):
+    request = flow_service_pb2.DeployFlowRequest(source=source(version, f"v{version}."))
+    await FlowServiceStub(channel).DeployFlow(request, timeout=PATIENCE, wait_for_ready=True)
+
+
+async def opened(channel):
+    request = pb.CreateSessionRequest(flow="greet")
+    return (
+        await DialogueServiceStub(channel).CreateSession(request, timeout=PATIENCE, wait_for_ready=True)
+    ).session
+
+
+async def test_a_deployed_flow_outlives_a_kill(service):
+    async with service.run() as running:
+        async with service.connect() as channel:
+            await deploy(channel, 1)
+            session = await opened(channel)
+        await running.kill()
+    async with service.run(), service.connect() as channel:
+        assert (await opened(channel)).flow_version == 1
+        assert "v1. bye." in str((await send(channel, session, "Ann")).turn.replies)
+
+
+async def test_every_worker_has_a_flow_as_soon_as_it_was_deployed(service):
+    async with service.run(workers=4):
+        for version in range(1, 4):
+            async with service.connect() as channel:
+                await deploy(channel, version)
+            for _ in range(8):
+                async with service.connect() as channel:
+                    session = await opened(channel)
+                async with service.connect() as channel:
+                    said = str((await send(channel, session, "Ann")).turn.replies)
+                assert session.flow_version == version
+                assert f"v{version}. bye." in said
