@@ -51,7 +51,7 @@ def test_a_broken_flow_stops_the_start_with_its_place_and_a_caret(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"\xff\xfe", "UTF-8"), (b"", "cannot be used"), (b"x" * 3_000_000, "larger than")],
+    [(b"\xff\xfe", "UTF-8"), (b"", "cannot be used"), (b"x" * 17_000_000, "larger than")],
 )
 def test_a_file_that_is_no_flow_stops_the_start_with_a_sentence(tmp_path, content, sentence):
     path = tmp_path / "greet.yaml"

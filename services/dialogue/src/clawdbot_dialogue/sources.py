@@ -10,10 +10,11 @@ import structlog
 from clawdbot_servicekit.faults import StartupError
 
 from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowVersionExists, shipped_flows
+from clawdbot_dialogue.core.flow.linting.interrupts import check_interrupts
 from clawdbot_dialogue.core.flow.loading import check_references, examine
 
 KINDS: Final = (".yaml", ".yml")
-LARGEST: Final = 2 * 1024 * 1024
+LARGEST: Final = 16 * 1024 * 1024
 """Bytes of one file: what is larger is no flow."""
 
 _log = structlog.get_logger(__name__)
@@ -31,9 +32,9 @@ def load_flows(places: Sequence[Path]) -> FlowLibrary:
     for place in places:
         for path in _files(place):
             _add(library, _read(path), str(path))
-    names = [flow.name for flow in library.list()]
-    for flow in library.list():
-        for found in (*flow.warnings, *check_references(flow, names)):
+    flows = {flow.name: flow for flow in library.list()}
+    for flow in flows.values():
+        for found in (*flow.warnings, *check_references(flow, flows), *check_interrupts(flow, flows)):
             _log.warning("flow_warning", flow=flow.name, code=found.code, at=f"{found.file}:{found.line}")
     return library
 
@@ -55,11 +56,16 @@ def _add(library: FlowLibrary, source: str, file: str) -> None:
 
 def _files(place: Path) -> Iterator[Path]:
     if place.is_dir():
-        yield from sorted(path for path in place.iterdir() if path.suffix in KINDS and path.is_file())
+        yield from sorted(path for path in place.iterdir() if _is_flow(path) and path.is_file())
     elif place.is_file():
         yield place
     else:
         raise StartupError(f"flows: there is no file or folder {place}.")
+
+
+def _is_flow(path: Path) -> bool:
+    # Conversations that test a flow lie beside it: table.test.yaml.
+    return path.suffix in KINDS and Path(path.stem).suffix != ".test"
 
 
 def _read(path: Path) -> str:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
-from clawdbot_dialogue.core.flow.expressions import EvaluationFailed, ExpressionCompiler, activation
+from clawdbot_dialogue.core.flow.expressions import (
+    EvaluationFailed,
+    ExpressionCompiler,
+    ExpressionFault,
+    _running,
+    activation,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 KINDS = {"n": "int", "x": "double", "ok": "bool", "day": "string"}
 
@@ -77,3 +87,35 @@ def test_what_json_has_not_does_not_leave_an_expression():
 def test_a_slot_is_typed_at_compile_time_and_anything_goes_for_results():
     assert ExpressionCompiler(KINDS).argument("slots.n + 1").returns == "int"
     assert ExpressionCompiler(KINDS).argument("result.n").returns == "dyn"
+
+
+def test_what_only_the_check_knows_cannot_be_written():
+    """The check sees the slots as a message; when a guard runs they are a map."""
+    with pytest.raises(ExpressionFault):
+        ExpressionCompiler(KINDS).guard("flow.slots{n: 1}.n == 1")
+
+
+ATOMS = st.sampled_from(
+    ["slots", "slots.n", "slots.x", "slots.ok", "slots.day", "result", "result.a", "event", "turn", "1",
+     "1.5", "'a'", "true", "null", "[1]", "[slots.n]", "has(slots.n)", "size(slots.day)", "dyn(slots)"]
+)  # fmt: skip
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: (
+        st.builds("({} {} {})".format, inner, st.sampled_from(["==", "<", "&&", "||", "+", "in"]), inner)
+        | st.builds("!{}".format, inner)
+        | st.builds("({} ? {} : {})".format, inner, inner, inner)
+        | st.builds("type({})".format, inner)
+        | st.builds("[{}].exists(y, y == {})".format, inner, inner)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300)
+@given(EXPRESSIONS)
+def test_what_passes_the_check_can_run(text):
+    """It is compiled for running only when it runs, so that no fault may be left for then."""
+    with suppress(ExpressionFault):
+        expression = ExpressionCompiler(KINDS).argument(text)
+        _running().compile(expression.text)

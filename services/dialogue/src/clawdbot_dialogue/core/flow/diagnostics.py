@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,8 +47,12 @@ class Diagnostic:
 
     def render(self, source: str) -> str:
         """The finding for a person: place, sentence, the line of `source` with a caret, the hint."""
+        return self.beside(source.splitlines())
+
+    def beside(self, source: Sequence[str]) -> str:
+        """The same, of a source that is cut into lines already: there may be many findings on one."""
         lines = [f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message} [{self.code}]"]
-        text = source.splitlines()[self.line - 1] if self.line <= len(source.splitlines()) else ""
+        text = source[self.line - 1] if self.line <= len(source) else ""
         if text.strip():
             shown, caret = _excerpt(text, self.column)
             lines += [f"{self.line:>5} | {shown}", f"      | {caret}^"]

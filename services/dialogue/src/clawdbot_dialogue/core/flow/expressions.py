@@ -123,6 +123,22 @@ class Expression:
         return value
 
 
+class _Deferred:
+    """A program that is compiled when it runs first."""
+
+    __slots__ = ("_compiled", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._compiled: Any = None
+
+    def eval(self, activation: Any) -> Any:
+        """What the program evaluates to."""
+        if self._compiled is None:
+            self._compiled = _running().compile(self._text)
+        return self._compiled.eval(activation)
+
+
 def activation(scope: Mapping[str, object]) -> Any:
     """The scope in the form that expressions take; worth keeping while the scope does not change."""
     return _running().Activation(scope)
@@ -135,6 +151,8 @@ class ExpressionCompiler:
         """Takes the declared slots and their CEL types: int, double, bool, string, or dyn for any."""
         self._slots = slots
         self._checking = _checking(slots)
+        self._compiled: dict[str, Expression] = {}
+        """By text: many states of a large flow ask the same."""
 
     def guard(self, text: str) -> Expression:
         """Compiles what must be true or false.
@@ -155,19 +173,24 @@ class ExpressionCompiler:
         Raises:
             ExpressionFault: as for a guard.
         """
+        if text in self._compiled:
+            return self._compiled[text]
         if len(text) > LONGEST_EXPRESSION:
             message = f"The expression has {len(text):,} characters; {LONGEST_EXPRESSION:,} are allowed."
             raise ExpressionFault("guard-syntax", message)
         try:
             returns = self._checking.compile(text).return_type()
-            program = _running().compile(text)
+            # What builds a message, which only the check knows, is found out now. All else that passes it can
+            # run, and is compiled for that when it does: who only checks a flow needs half the time.
+            program = _running().compile(text) if "{" in text else _Deferred(text)
         except RuntimeError as error:
             raise _fault(text, str(error), self._slots) from None
         name = str(returns.name()).lower()
         if name in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
             raise ExpressionFault("guard-type", f"A {name} cannot leave an expression.", hint)
-        return Expression(text, name, program)
+        self._compiled[text] = Expression(text, name, program)
+        return self._compiled[text]
 
 
 @functools.cache

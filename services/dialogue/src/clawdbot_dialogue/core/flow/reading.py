@@ -9,22 +9,37 @@ stack.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 
 from clawdbot_dialogue.core.flow.diagnostics import START, Findings, Mark
 
-LARGEST_SOURCE = 1024 * 1024
-"""Characters of a source."""
-MOST_NODES = 200_000
-"""Keys and values, each alias counted as what it stands for: about 10,000 states."""
+LARGEST_SOURCE = 4 * 1024 * 1024
+"""Characters of a source: 400 for each of 10,000 states."""
+MOST_NODES = 300_000
+"""Keys and values, each alias counted as what it stands for: 30 for each of 10,000 states."""
 DEEPEST = 32
 """Levels of lists and mappings; a flow needs about 6."""
 
 Path: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """A value of a source, and where it stands."""
+
+    place: Any
+    """The parser's mark, which counts lines and columns from 0; None where there is no text."""
+    content: object
+    """A scalar's value; a list of nodes; a dict of key → (the key's place, node)."""
+    quoted: bool = False
+    size: int = 1
+    """Nodes in it, itself included."""
+    height: int = 0
+    """Levels below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,70 +48,61 @@ class Document:
 
     data: object
     """Nested dict, list, str, int, float, bool, None."""
-    values: Mapping[Path, Mark]
-    """Where each value begins."""
-    keys: Mapping[Path, Mark]
-    """Where each key of a mapping begins."""
-    quoted: frozenset[Path]
-    """Values that stand in quotes."""
+    root: Node
 
     def at(self, path: Path) -> Mark:
         """Where the value begins; where it has none, its nearest ancestor."""
-        while path not in self.values and path:
-            path = path[:-1]
-        return self.values.get(path, START)
+        return _mark(self._node(path)[0].place)
+
+    def has(self, path: Path) -> bool:
+        """Whether there is a value."""
+        return self._node(path)[1]
 
     def key_at(self, path: Path) -> Mark:
         """Where the key begins; for what has no key, where the value does."""
-        return self.keys.get(path) or self.at(path)
-
-    def without(self, cuts: Collection[Path]) -> Document:
-        """The document without some of its values; the rest keeps its places."""
-        origins: dict[Path, Path] = {}
-        data = _kept(self.data, (), (), cuts, origins)
-        return Document(
-            data,
-            {path: self.values[origin] for path, origin in origins.items() if origin in self.values},
-            {path: self.keys[origin] for path, origin in origins.items() if origin in self.keys},
-            frozenset(path for path, origin in origins.items() if origin in self.quoted),
-        )
+        node, found = self._node(path[:-1])
+        entry = node.content.get(path[-1]) if path and found and isinstance(node.content, dict) else None
+        return _mark(entry[0]) if entry else self.at(path)
 
     def inside(self, path: Path, offset: int) -> Mark:
         """Where a character of a text begins; exact for one-line text, which expressions are."""
-        mark = self.at(path)
-        return Mark(mark.line, mark.column + offset + (path in self.quoted))
+        node, found = self._node(path)
+        mark = _mark(node.place)
+        return Mark(mark.line, mark.column + offset + (found and node.quoted))
+
+    def without(self, cuts: Collection[Path]) -> Document:
+        """The document without some of its values; the rest keeps its places."""
+        root = _kept(self.root, (), cuts)
+        return Document(_data(root), root)
+
+    def _node(self, path: Path) -> tuple[Node, bool]:
+        """The node at a path and True, or its nearest ancestor and False."""
+        node = self.root
+        for key in path:
+            content = node.content
+            if isinstance(content, dict) and key in content:
+                node = content[key][1]
+            elif isinstance(content, list) and isinstance(key, int) and key < len(content):
+                node = content[key]
+            else:
+                return node, False
+        return node, True
 
 
-def _kept(
-    data: object, path: Path, origin: Path, cuts: Collection[Path], origins: dict[Path, Path]
-) -> object:
-    """Copies what is not cut, noting where each value came from: cutting moves the rest of a list up."""
-    origins[path] = origin
-    if isinstance(data, dict):
-        return {
-            key: _kept(value, (*path, key), (*origin, key), cuts, origins)
-            for key, value in data.items()
-            if (*origin, key) not in cuts
+def _kept(node: Node, path: Path, cuts: Collection[Path]) -> Node:
+    content = node.content
+    if isinstance(content, dict):
+        left = {
+            key: (place, _kept(child, (*path, key), cuts))
+            for key, (place, child) in content.items()
+            if (*path, key) not in cuts
         }
-    if isinstance(data, list):
-        left = [(index, value) for index, value in enumerate(data) if (*origin, index) not in cuts]
-        return [
-            _kept(value, (*path, at), (*origin, index), cuts, origins)
-            for at, (index, value) in enumerate(left)
-        ]
-    return data
-
-
-@dataclass(slots=True)
-class _Node:
-    mark: Mark
-    content: object
-    """A scalar's value; a list of nodes; a dict of key → (key's mark, node)."""
-    quoted: bool = False
-    size: int = 1
-    """Nodes in it, itself included."""
-    height: int = 0
-    """Levels below it."""
+        return Node(node.place, left)
+    if isinstance(content, list):
+        # Cutting moves the rest of a list up.
+        kept = [(index, child) for index, child in enumerate(content) if (*path, index) not in cuts]
+        return Node(node.place, [_kept(child, (*path, index), cuts) for index, child in kept])
+    return node
 
 
 class _Refused(Exception):
@@ -129,11 +135,7 @@ def read(source: str, findings: Findings) -> Document | None:
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         findings.error("syntax", *_syntax(error, source))
         return None
-    values: dict[Path, Mark] = {}
-    keys: dict[Path, Mark] = {}
-    quoted: set[Path] = set()
-    data = _data(root, (), values, keys, quoted)
-    return Document(data, values, keys, frozenset(quoted))
+    return Document(_data(root), root)
 
 
 def _syntax(error: Exception, source: str) -> tuple[str, Mark, str]:
@@ -158,112 +160,134 @@ def _syntax(error: Exception, source: str) -> tuple[str, Mark, str]:
     return f"This is not YAML: {problem}{context}.", place, hint
 
 
-def _compose(source: str, findings: Findings) -> _Node:
-    loader = getattr(
-        yaml, "CSafeLoader", yaml.SafeLoader
-    )  # the same reader in Python where libyaml is missing
-    return _Composer(yaml.parse(source, Loader=loader), findings).document()
+def _compose(source: str, findings: Findings) -> Node:
+    # The same reader in Python where libyaml is missing.
+    parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(source)
+    try:
+        return _Composer(parser.get_event, findings).document()
+    finally:
+        parser.dispose()
 
 
 class _Composer:
-    """Builds nodes from parser events."""
+    """Builds nodes from parser events. A large flow has hundreds of thousands: every line here counts."""
 
-    def __init__(self, events: Iterator[yaml.Event], findings: Findings) -> None:
-        self._events = events
+    def __init__(self, event: Callable[[], Any], findings: Findings) -> None:
+        self._event = event
         self._findings = findings
-        self._anchors: dict[str, _Node] = {}
+        self._anchors: dict[str, Node] = {}
+        self._count = 0
 
-    def document(self) -> _Node:
-        root: _Node | None = None
-        for event in self._events:
-            if isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
+    def document(self) -> Node:
+        root: Node | None = None
+        while not isinstance(event := self._event(), yaml.StreamEndEvent):
+            if isinstance(event, yaml.StreamStartEvent | yaml.DocumentEndEvent):
                 continue
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
-                    raise _Refused("several-documents", "A file holds one document.", _mark(event))
+                    raise _refused("several-documents", "A file holds one document.", event)
                 continue
             root = self._node(event, 0)
-        return root or _Node(START, None)
+        return root or Node(None, None)
 
-    def _node(self, event: yaml.Event, depth: int) -> _Node:
-        mark = _mark(event)
-        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
-        if isinstance(event, yaml.AliasEvent):
-            if anchor not in self._anchors:
-                raise _Refused("syntax", f"There is no anchor &{anchor} before this.", mark)
-            return self._checked(self._anchors[anchor], mark, depth)
-        if tag not in (None, "!"):
-            raise _Refused("tag", f"The tag {tag} is not understood.", mark, "Remove it.")
+    def _node(self, event: Any, depth: int) -> Node:
+        kind = type(event)
+        if kind is yaml.AliasEvent:
+            if event.anchor not in self._anchors:
+                raise _refused("syntax", f"There is no anchor &{event.anchor} before this.", event)
+            return self._checked(self._anchors[event.anchor], event, depth)
+        if event.tag is not None and event.tag != "!":
+            raise _refused("tag", f"The tag {event.tag} is not understood.", event, "Remove it.")
         if depth > DEEPEST:
-            raise _Refused("too-deep", f"More than {DEEPEST} levels of lists and mappings.", mark)
-        if isinstance(event, yaml.ScalarEvent):
-            node = _scalar(event, mark)
-        elif isinstance(event, yaml.SequenceStartEvent):
-            node = self._sequence(mark, depth)
+            raise _refused("too-deep", f"More than {DEEPEST} levels of lists and mappings.", event)
+        self._count += 1
+        if self._count > 2 * MOST_NODES:  # keys are no nodes of the tree
+            raise _refused("too-large", f"More than {MOST_NODES:,} values.", event)
+        if kind is yaml.ScalarEvent:
+            node = _scalar(event)
+        elif kind is yaml.SequenceStartEvent:
+            node = self._checked(self._sequence(event.start_mark, depth), event, depth)
         else:
-            node = self._mapping(mark, depth)
-        if anchor:
-            self._anchors[anchor] = node
-        return self._checked(node, mark, depth)
-
-    @staticmethod
-    def _checked(node: _Node, mark: Mark, depth: int) -> _Node:
-        if node.size > MOST_NODES:
-            raise _Refused("too-large", f"More than {MOST_NODES:,} values, aliases counted in full.", mark)
-        if depth + node.height > DEEPEST:
-            raise _Refused("too-deep", f"More than {DEEPEST} levels of lists and mappings.", mark)
+            node = self._checked(self._mapping(event.start_mark, depth), event, depth)
+        if event.anchor:
+            self._anchors[event.anchor] = node
         return node
 
-    def _sequence(self, mark: Mark, depth: int) -> _Node:
-        items: list[_Node] = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
-            items.append(self._node(event, depth + 1))
-        return _parent(mark, items, items)
+    @staticmethod
+    def _checked(node: Node, event: Any, depth: int) -> Node:
+        if node.size > MOST_NODES:
+            raise _refused("too-large", f"More than {MOST_NODES:,} values, aliases counted in full.", event)
+        if depth + node.height > DEEPEST:
+            raise _refused("too-deep", f"More than {DEEPEST} levels of lists and mappings.", event)
+        return node
 
-    def _mapping(self, mark: Mark, depth: int) -> _Node:
-        entries: dict[str, tuple[Mark, _Node]] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
-            key, key_mark = self._node(event, depth + 1), _mark(event)
-            value = self._node(next(self._events), depth + 1)
-            if not isinstance(key.content, str):
-                self._findings.error("wrong-type", "A key is text.", key_mark, "Put it in quotes.")
-            elif key.content in entries:
-                first = entries[key.content][0]
-                message = f'"{key.content}" is there twice; the first is on line {first.line}.'
-                self._findings.error("duplicate-key", message, key_mark, "Remove or rename one of them.")
+    def _sequence(self, place: Any, depth: int) -> Node:
+        items: list[Node] = []
+        size, height = 1, 0
+        while type(event := self._event()) is not yaml.SequenceEndEvent:
+            node = self._node(event, depth + 1)
+            items.append(node)
+            size += node.size
+            height = max(height, node.height)
+        return Node(place, items, size=size, height=height + 1)
+
+    def _mapping(self, place: Any, depth: int) -> Node:
+        entries: dict[str, tuple[Any, Node]] = {}
+        size, height = 1, 0
+        while type(event := self._event()) is not yaml.MappingEndEvent:
+            key = event.value if _is_plain_key(event) else self._node(event, depth + 1).content
+            node = self._node(self._event(), depth + 1)
+            if not isinstance(key, str):
+                mark = _mark(event.start_mark)
+                self._findings.error("wrong-type", "A key is text.", mark, "Put it in quotes.")
+            elif key in entries:
+                message = f'"{key}" is there twice; the first is on line {_mark(entries[key][0]).line}.'
+                mark = _mark(event.start_mark)
+                self._findings.error("duplicate-key", message, mark, "Remove or rename one of them.")
             else:
-                entries[key.content] = (key_mark, value)
-        return _parent(mark, entries, [node for _, node in entries.values()])
+                entries[key] = (event.start_mark, node)
+                size += node.size
+                height = max(height, node.height)
+        return Node(place, entries, size=size, height=height + 1)
 
 
-def _parent(mark: Mark, content: object, children: list[_Node]) -> _Node:
-    size = 1 + sum(child.size for child in children)
-    return _Node(mark, content, size=size, height=1 + max((child.height for child in children), default=0))
+def _refused(code: str, message: str, event: Any, hint: str = "") -> _Refused:
+    return _Refused(code, message, _mark(event.start_mark), hint)
 
 
-def _mark(event: yaml.Event) -> Mark:
-    mark = event.start_mark
-    return Mark(mark.line + 1, mark.column + 1) if mark else START
+def _mark(place: Any) -> Mark:
+    return Mark(place.line + 1, place.column + 1) if place else START
 
 
-def _scalar(event: yaml.ScalarEvent, mark: Mark) -> _Node:
+_TEXTUAL = frozenset("abcdeghijklmopqrsuvwxyzABCDEGHIJKLMOPQRSUVWXYZ$_")
+"""First characters with which a plain scalar is text for certain."""
+
+
+def _is_plain_key(event: Any) -> bool:
+    """Whether a key is text and no more, as nearly all are."""
+    return (
+        type(event) is yaml.ScalarEvent
+        and event.value[:1] in _TEXTUAL
+        and event.tag is None
+        and event.anchor is None
+    )
+
+
+def _scalar(event: Any) -> Node:
+    text: str = event.value
     if event.style in ("", None):
-        for pattern, convert in _PLAIN:
-            if pattern.match(event.value):
-                return _Node(mark, convert(event.value))
-    return _Node(mark, event.value, quoted=event.style in ("'", '"'))
+        if text[:1] not in _TEXTUAL:
+            for pattern, convert in _PLAIN:
+                if pattern.match(text):
+                    return Node(event.start_mark, convert(text))
+        return Node(event.start_mark, text)
+    return Node(event.start_mark, text, quoted=event.style in ("'", '"'))
 
 
-def _data(
-    node: _Node, path: Path, values: dict[Path, Mark], keys: dict[Path, Mark], quoted: set[Path]
-) -> object:
-    values[path] = node.mark
-    if node.quoted:
-        quoted.add(path)
+def _data(node: Node) -> object:
     content = node.content
-    if isinstance(content, list):
-        return [_data(child, (*path, index), values, keys, quoted) for index, child in enumerate(content)]
     if isinstance(content, dict):
-        keys.update({(*path, key): mark for key, (mark, _) in content.items()})
-        return {key: _data(child, (*path, key), values, keys, quoted) for key, (_, child) in content.items()}
+        return {key: _data(child) for key, (_, child) in content.items()}
+    if isinstance(content, list):
+        return [_data(child) for child in content]
     return content

@@ -113,6 +113,8 @@ def _inside(loc: tuple[str | int, ...], data: Any) -> Path:
     """
     path: Path = ()
     for key in loc:
+        if isinstance(key, int) and not isinstance(data, list):
+            continue  # a single value may stand for a list of it
         in_mapping = isinstance(data, dict) and key in data
         if not in_mapping and not (isinstance(data, list) and isinstance(key, int) and key < len(data)):
             break
@@ -138,9 +140,8 @@ def _tell(misfit: ErrorDetails, document: Document, sections: Sections, findings
         findings.error("bad-name", message, document.key_at((*path[: len(loc) - 2], loc[-2])), hint)
     else:
         code = "wrong-type" if kind.endswith("_type") else "bad-value"
-        # A location that ends in a type's name is one branch of a union, and only bounds are unions. One that
-        # ends in a position is within a single value that stands for a list.
-        union = len(path) < len(loc) and isinstance(loc[-1], str)
+        # A location that ends in a type's name is one branch of a union, and only bounds are unions.
+        union = bool(loc) and isinstance(loc[-1], str) and path[-1:] != loc[-1:]
         message = f'"{path[-1]}" should be a number or text.' if union else _sentence(misfit, path)
         findings.error(code, message, document.at(path), _hint(misfit))
 

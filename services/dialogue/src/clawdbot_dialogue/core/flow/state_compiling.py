@@ -255,7 +255,7 @@ class StateCompiler:
     def _actions(self, given: list[ActionSource], at: Path) -> Iterator[Action]:
         for number, each in enumerate(given):
             # One action alone may stand without a list.
-            place = (*at, number) if (*at, number) in self._link.document.values else at
+            place = (*at, number) if self._link.document.has((*at, number)) else at
             if len(each.model_fields_set) != 1:
                 mark = self._link.document.at(place)
                 message = "An action is one of set, clear, say and raise."
