@@ -58,7 +58,7 @@ def mistakes(severity: str) -> list[Mistake]:
 
 ERRORS = [
     *mistakes("errors"),
-    Mistake("too-large", "⟦" + "a: b\n" * 300_000, "1,048,576 are allowed", "Split it"),
+    Mistake("too-large", "⟦" + "a: b\n" * 900_000, "4,194,304 are allowed", "Split it"),
     Mistake("guard-syntax", state("{call: {tool: t, args: {n: '${⟦" + "1+" * 600 + "1}'}}}"), "1,000 are"),
 ]
 WARNINGS = mistakes("warnings")
@@ -140,7 +140,7 @@ def test_a_hundred_errors_are_told_and_that_there_are_more():
 
 
 def test_every_code_has_a_case_here():
-    elsewhere = {"not-utf8", "unknown-tool", "unknown-model", "too-many"}
+    elsewhere = {"not-utf8", "unknown-tool", "unknown-model", "too-many", "tool-argument"}
     assert {each.code for each in (*ERRORS, *WARNINGS)} | elsewhere == set(CODES)
 
 
@@ -148,7 +148,7 @@ def test_every_code_is_spelt_out_in_the_code_that_finds_it():
     folder = Path(codes.__file__).parent
     spelt = {
         node.value
-        for path in folder.glob("*.py")
+        for path in folder.rglob("*.py")
         if path.name != "codes.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)

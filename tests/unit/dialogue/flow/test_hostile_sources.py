@@ -39,6 +39,7 @@ HOSTILE = {
     "a hundred thousand braces": ("{a: " * 100_000, "too-deep"),
     "a thousand levels of indentation": ("\n".join(" " * at + "a:" for at in range(1000)), "too-deep"),
     "ten megabytes": ("a: b\n" * 2_000_000, "too-large"),
+    "a million values": ("a: [" + "x," * 1_000_000 + "x]", "too-large"),
     "a key many times": ("a: 1\n" * 100_000, "duplicate-key"),
     "unknown keys": (HEAD + "".join(f"key{at}: 1\n" for at in range(50_000)), "unknown-key"),
     "misspelt states": (states(5000, "{next: stote_%d}"), "unknown-state"),
@@ -66,8 +67,8 @@ def test_a_hostile_source_is_refused_soon_and_in_few_words(source, code):
     assert max(len(each.message) for each in found.diagnostics) < 1000
 
 
-def test_a_flow_with_thousands_of_states_is_compiled_soon():
-    source = states(4000, "{say: hi, next: state_0, timeout: {after: %ds, to: state_0}}")
+def test_a_flow_with_ten_thousand_states_is_compiled_soon():
+    source = states(10_000, "{handoff: q, next: [{if: turn.number > %d, to: state_0}, {to: state_1}]}")
     before = time.perf_counter()
     assert examine(source, "f.yaml").flow is not None
     assert time.perf_counter() - before < LONG
@@ -79,6 +80,42 @@ def test_a_dense_graph_of_guards_and_slots_is_checked_soon():
     source = states(100, "{collect: [s%d], next: [" + ways + ", {to: state_0}]}")
     before = time.perf_counter()
     assert examine(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
+    assert time.perf_counter() - before < LONG
+
+
+LONG_OR = " || ".join(f"slots.n == {at}" for at in range(50))
+LONG_AND = " && ".join(f"slots.n != {at}" for at in range(50))
+DECLARED = "slots: {{n: {{type: integer, ask: q}}, t: {{type: enum, values: [{}], ask: q}}}}\n".format(
+    ", ".join(f"value_{at}" for at in range(300))
+)
+LOOKED_AT = {
+    "guards of many alternatives": "["
+    + ", ".join(f"{{if: {LONG_OR} || slots.n > {at}, to: b}}, {{if: {LONG_AND}, to: b}}" for at in range(200))
+    + "]",
+    "many different guards": "[" + ", ".join(f"{{if: slots.n > {-at}, to: b}}" for at in range(5000)) + "]",
+    "many values that are none": "["
+    + ", ".join(f"{{if: \"slots.t == 'valve_{at}'\", to: b}}" for at in range(5000))
+    + "]",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ways", LOOKED_AT.values(), ids=LOOKED_AT)
+def test_what_lint_compares_is_bounded(ways):
+    source = f"{HEAD}{DECLARED}states: {{a: {{collect: [n, t], next: {ways}}}, b: {{end: true}}}}"
+    before = time.perf_counter()
+    assert examine(source, "f.yaml").flow is not None
+    assert time.perf_counter() - before < LONG
+
+
+def test_states_that_lead_to_one_another_are_looked_through_soon():
+    ways = "{{next: [{{if: turn.number > 1, to: s{0}}}, {{to: s{1}}}]}}"
+    source = HEAD + "states:\n" + "".join(
+        f"  s{at}: {ways.format((at + 1) % 5000, (at * 7) % 5000)}\n" for at in range(5000)
+    )  # fmt: skip
+    before = time.perf_counter()
+    assert "loop" in {each.code for each in examine(source, "f.yaml").diagnostics}
+    ring = HEAD + "states:\n" + "".join(f"  s{at}: {{next: s{(at + 1) % 5000}}}\n" for at in range(5000))
+    assert "loop" in {each.code for each in examine(ring, "f.yaml").diagnostics}
     assert time.perf_counter() - before < LONG
 
 

@@ -44,7 +44,7 @@ states:
     next: [{if: result.again, to: work}, {on_error: failed, to: desk}, {to: talk}]
   talk: {generate: {instructions: "For {who}."}, wait: true, next: [{event: ping, to: work}, {to: start}]}
   spin: {next: spun}
-  spun: {next: spin}
+  spun: {next: [{if: 1 < 2, to: spin}]}
   rest: {say: Later., next: [{event: ping, to: ask}]}
   desk: {handoff: desk, timeout: {after: 1m, to: rest}, next: [{if: slots.n > 5, to: done}]}
   done: {end: true}

@@ -86,7 +86,8 @@ def test_a_flow_with_no_way_on_says_so_and_waits():
 
 
 def test_a_flow_that_runs_in_circles_is_stopped_after_a_hundred_states():
-    talk = Talk.about(flow("  a: {collect: [n], next: b}\n  b: {say: b, next: c}\n  c: {next: b}"))
+    circle = "  b: {say: b, next: c}\n  c: {next: [{if: 1 < 2, to: b}]}"
+    talk = Talk.about(flow(f"  a: {{collect: [n], next: b}}\n{circle}"))
     talk.say("3")
     assert talk.failures == ["FLOW_LOOP"]
     assert len(talk.path) == 100
@@ -96,7 +97,10 @@ def test_a_flow_that_runs_in_circles_is_stopped_after_a_hundred_states():
 
 def test_a_circle_through_tools_is_stopped_too():
     talk = Talk.about(
-        compiled("states:\n  a: {call: {tool: t, effect: none}, next: [{on_error: any, to: a}, {to: a}]}")
+        compiled(
+            "states:\n"
+            "  a: {call: {tool: t, effect: none}, next: [{on_error: any, to: a}, {if: 1 < 2, to: a}]}"
+        )
     )
     for _ in range(300):
         if talk.snapshot.waiting_for == "user":
@@ -233,8 +237,8 @@ def test_a_step_tells_what_was_tried_and_why_it_moved():
                            "  b: {end: true}\n  c: {collect: [m], next: b}"))  # fmt: skip
     talk.say("3")
     assert talk.last.trace == (
-        Tried("f", "a", "b", "slots.n > 5", held=False),
-        Tried("f", "a", "c", "", held=True),
+        Tried("f", "a", "b", "slots.n > 5", held=False, source="a", number=0),
+        Tried("f", "a", "c", "", held=True, source="a", number=1),
         Moved("f", "a", "c", "next"),
     )
     talk.say("no, make it 4")

@@ -93,7 +93,7 @@ version: 1
 description: Runs in circles
 states:
   a: {say: a, next: [{to: b}]}
-  b: {say: b, next: [{to: a}]}
+  b: {say: b, next: [{if: 1 < 2, to: a}]}
 """)
     _, opening = await stage.main.sessions.create(asked("stuck"))
     assert (opening.status, opening.error.reason) == (TURN_STATUS_FAILED, "FLOW_LOOP")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from clawdbot_servicekit.faults import Violation
+from google.protobuf.json_format import MessageToDict
 
 from clawdbot_dialogue.core.failures import FlowRejected
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
+from clawdbot_dialogue.core.flow.linting.arguments import check_arguments
+from clawdbot_dialogue.core.flow.linting.interrupts import check_interrupts
 from clawdbot_dialogue.core.flow.loading import Examination, check_references, examine
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.deployments import Deployments
@@ -44,11 +48,14 @@ class FlowCatalogue:
         found = await asyncio.to_thread(examine, source, file)
         if found.flow is None:
             return found
-        await self._deployments.refresh()
-        known = await self._known(sorted(tools_of(found.flow)))
-        flows = {*(flow.name for flow in self._flows.list()), found.flow.name}
-        missing = check_references(found.flow, flows, known)
-        told = sorted({*found.diagnostics, *missing}, key=lambda each: (each.line, each.column, each.code))
+        schemas = await self._known(sorted(tools_of(found.flow)))
+        flows = {**await self.newest(), found.flow.name: found.flow}
+        more = (
+            *check_references(found.flow, flows, schemas),
+            *check_interrupts(found.flow, flows),
+            *check_arguments(found.flow, schemas or {}),
+        )
+        told = sorted({*found.diagnostics, *more}, key=lambda each: (each.line, each.column, each.code))
         return Examination(found.flow, tuple(told))
 
     def time_of(self, flow: Flow) -> float | None:
@@ -69,12 +76,13 @@ class FlowCatalogue:
         await self._deployments.deploy(found.flow)
         return found
 
-    async def _known(self, names: Sequence[str]) -> set[str] | None:
-        """Those of the tools that there are; None where that cannot be learnt."""
+    async def _known(self, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]] | None:
+        """Those of the tools that there are, with their schemas; None where that cannot be learnt."""
         try:
-            return set(await self._tools.tools(names)) if names else set()
+            found = await self._tools.tools(names) if names else {}
         except ToolRefused:
             return None
+        return {name: MessageToDict(tool.spec.input_schema) for name, tool in found.items()}
 
 
 def _violation(found: Diagnostic) -> Violation:

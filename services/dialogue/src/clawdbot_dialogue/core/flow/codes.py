@@ -45,5 +45,10 @@ CODES: Mapping[str, str] = {
     "no-error-branch": "a call that does not say what to do when the tool fails",
     "shadowed": "a transition that is never taken",
     "no-question": "a slot that is asked for without words of its own",
+    "unused-slot": "a slot that nothing asks for or uses",
+    "not-a-value": "a comparison of a slot with what it cannot be",
+    "loop": "states that lead round without waiting for the person; an error where no guard could end it",
+    "cannot-resume": "an interrupt after which the flow does not go on as it says",
+    "tool-argument": "an argument that a tool does not take, or lacks",
 }
 """Code → what is wrong, as part of a sentence. Codes are stable: tools and people look for them."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings
+from clawdbot_dialogue.core.flow.linting.interrupts import nothing_to_ask
+from clawdbot_dialogue.core.flow.linting.loops import loops
+from clawdbot_dialogue.core.flow.linting.shadows import shadowed
+from clawdbot_dialogue.core.flow.linting.unused import unused_slots
+from clawdbot_dialogue.core.flow.linting.values import impossible_values
 from clawdbot_dialogue.core.flow.missing import missing_values
-from clawdbot_dialogue.core.flow.model import Flow, State
-from clawdbot_dialogue.core.flow.reading import Document, Path
+from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.reading import Document
 from clawdbot_dialogue.core.flow.source import FlowSource
 from clawdbot_dialogue.core.flow.tree import written_at
 from clawdbot_dialogue.core.flow.ways import reachable
@@ -17,6 +22,10 @@ def lint(flow: Flow, source: FlowSource, document: Document, findings: Findings)
     _ways_out(flow, document, findings)
     _unused(flow, source, document, findings)
     missing_values(flow, document, findings)
+    unused_slots(flow, document, findings)
+    impossible_values(flow, document, findings)
+    loops(flow, document, findings)
+    nothing_to_ask(flow, document, findings)
 
 
 def _unreachable(flow: Flow, document: Document, findings: Findings) -> None:
@@ -33,36 +42,18 @@ def _unreachable(flow: Flow, document: Document, findings: Findings) -> None:
 def _ways_out(flow: Flow, document: Document, findings: Findings) -> None:
     for name, state in flow.states.items():
         path = written_at(flow.states, name)
-        mark = document.key_at(path)
         if state.kind in ("collect", "call", "subflow") and not state.next:
             hint = "Add `next`; without it the conversation rests, and starts over with the next message."
-            findings.warning("dead-end", f'Nothing follows "{name}".', mark, hint)
+            findings.warning("dead-end", f'Nothing follows "{name}".', document.key_at(path), hint)
         elif state.next and all(way.guard for way in state.next) and state.kind not in ("generate", "end"):
             hint = "End `next` with a {to: …} that has no `if`."
             place = document.key_at((*path, "next"))
             findings.warning("no-default", f'"{name}" is stuck where none of its guards holds.', place, hint)
         if state.kind == "call" and not any(way.on_error in ("any", "failed") for way in state.errors):
             hint = "Add {on_error: any, to: …}."
-            findings.warning(
-                "no-error-branch", f'"{name}" does not say what to do when the tool fails.', mark, hint
-            )
-        _shadowed(state, path, document, findings)
-
-
-def _shadowed(state: State, path: Path, document: Document, findings: Findings) -> None:
-    """Tells transitions that stand behind one that is always taken."""
-    always: set[tuple[str, str | None]] = set()
-    own = (way for way in (*state.next, *state.errors, *state.events) if way.source == state.name)
-    for way in sorted(own, key=lambda way: way.number):
-        kind = (way.event, way.on_error)
-        broad = ("", "any") if way.on_error else kind
-        if kind in always or broad in always:
-            mark = document.at((*path, "next", way.number))
-            findings.warning(
-                "shadowed", "An earlier transition is always taken before this one.", mark, "Move it up."
-            )
-        if way.guard is None:
-            always.add(kind)
+            message = f'"{name}" does not say what to do when the tool fails.'
+            findings.warning("no-error-branch", message, document.key_at(path), hint)
+        shadowed(state, path, document, findings)
 
 
 def _unused(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from clawdbot_dialogue.core.flow.compiling import FlowCompiler
 from clawdbot_dialogue.core.flow.diagnostics import (
+    MOST_FINDINGS,
     Diagnostic,
     Findings,
     FlowInvalid,
@@ -125,18 +126,24 @@ def check_references(
         tools: The names of all tools, where they are known.
         models: The aliases of all models, where they are known; "backend/model" is left to the gateway.
     """
+    known: Mapping[str, Collection[str] | None] = {"flow": flows, "tool": tools, "model": models}
+    missing = [
+        (kind, name, path)
+        for kind, name, path in _named(flow)
+        if (there := known[kind]) is not None and name not in there and not (kind == "model" and "/" in name)
+    ]
     findings = Findings(flow.file)
-    document = read(flow.source, findings)
-    if document is None:  # cannot be: the flow was made from it
+    # Most flows name nothing that is missing, and need not be read again for its place.
+    read_again = bool(missing) or not {*flow.interrupts.flows} <= {*flows}
+    document = read(flow.source, findings) if read_again else None
+    if document is None:
         return findings.sorted()
     allow: Any = document.data
     for at, name in enumerate(allow.get("interrupts", {}).get("allow", [])):
         if name != "cancel":
             _told_missing("flow", name, flows, document.at(("interrupts", "allow", at)), findings)
-    for kind, name, path in _named(flow):
-        known = {"flow": flows, "tool": tools, "model": models}[kind]
-        if known is not None and not (kind == "model" and "/" in name):
-            _told_missing(kind, name, known, document.at(path), findings)
+    for kind, name, path in missing[: MOST_FINDINGS + 1]:
+        _told_missing(kind, name, known[kind] or (), document.at(path), findings)
     return findings.sorted()
 
 

@@ -1,0 +1,51 @@
+"""What is told of a flow that is sent to be checked depends on the tools and flows that there are."""
+
+from __future__ import annotations
+
+from clawdbot.common.v1.tool_pb2 import ToolSpec
+from clawdbot.plugins.v1.tool_service_pb2 import Tool
+from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.turns.ports import ToolRefused
+
+from tests.support.flows import compiled, library
+
+SOURCE = """flow: f
+version: 1
+states:
+  a: {call: {tool: t, args: {n: many}}, next: [{on_error: any, to: b}, {to: b}]}
+  b: {end: true}
+"""
+
+
+class Tools:
+    """One tool, or nobody who knows."""
+
+    def __init__(self, known: bool) -> None:
+        self._known = known
+
+    async def tools(self, names):
+        if not self._known:
+            raise ToolRefused("UNAVAILABLE", "gone")
+        spec = ToolSpec(name="t")
+        spec.input_schema.update({"properties": {"n": {"type": "integer"}}, "required": ["n"]})
+        return {"t": Tool(spec=spec)} if "t" in names else {}
+
+
+async def told(source, *flows, known=True):
+    examined = await FlowCatalogue(library(*flows), Tools(known)).examine(source, "f.yaml")
+    return [(each.code, each.line) for each in examined.diagnostics]
+
+
+async def test_arguments_are_held_to_the_schema_of_the_tool_that_is_there():
+    assert await told(SOURCE) == [("tool-argument", 4)]
+    assert await told(SOURCE.replace("many", "3")) == []
+
+
+async def test_where_nobody_knows_the_tools_nothing_is_said_of_them():
+    assert await told(SOURCE, known=False) == []
+
+
+async def test_an_interrupt_by_a_flow_without_an_end_is_told():
+    endless = compiled("states: {a: {say: x}}", "endless")
+    source = SOURCE.replace("many", "3") + "interrupts: {allow: [endless]}\n"
+    assert await told(source, endless) == [("cannot-resume", 6)]
