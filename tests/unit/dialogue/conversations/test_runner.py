@@ -7,6 +7,7 @@ from textwrap import dedent, indent
 import pytest
 from clawdbot_dialogue.conversations.format import ConversationInvalid
 from clawdbot_dialogue.conversations.runner import run_conversations
+from clawdbot_dialogue.conversations.stubs import within
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.slots import SlotInvalid
 
@@ -149,18 +150,108 @@ def test_a_failure_of_the_machine_that_was_not_expected_is_told():
     assert "GENERATION_FAILED" in told
 
 
+def test_a_tool_answers_by_the_arguments_of_the_call():
+    assert failures("""
+        tools:
+          t:
+            - {when: {n: 5}, error: on fire}
+            - {when: {n: 4}, result: {ok: true}}
+        model: [Hi.]
+        steps: [{say: "4", expect: {state: c}}]
+    """) == [(4, "t was to be called 1 more times")]  # fmt: skip
+
+
+def test_an_answer_that_is_always_given_serves_any_number_of_calls_none_included():
+    talk = """
+        tools: {{t: [{{when: {{n: 3}}, error: on fire}}, {{always: true, result: {{ok: {ok}}}}}]}}
+        steps: [{{say: "{n}", expect: {{reply: {reply}, status: ended}}}}]
+    """
+    assert failures(talk.format(n=3, ok="true", reply="[Broken., Bye.]")) == []
+    assert failures("tools: {t: {always: true, result: 1}}\nsteps: [{say: purple}]") == []
+    again = "tools: {t: {always: true, result: {ok: false}}}\nsteps: [{say: '3', expect: {status: ended}}]"
+    assert failures(again) == []
+
+
+def test_a_call_that_no_answer_fits_is_told_with_its_arguments():
+    ((_, told),) = failures('tools: {t: [{when: {n: 5}, result: 1}]}\nsteps: [{say: "4"}]')
+    assert told == "t is called, and the file has no (more) answer for it that fits {'n': 4}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "fits"),
+    [
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 2}, "d": 3}, True),
+        ({"a": {"b": 1}}, {"a": {"c": 1}}, False),
+        ({}, {"a": 1}, True),
+        ([1, {"a": 2}], [1, {"a": 2}], True),
+        ([1], [1, 2], False),
+        (True, 1, False),
+        (1, 1.0, True),
+        (None, None, True),
+    ],
+)
+def test_a_value_is_as_wanted_where_mappings_may_hold_more(wanted, given, fits):
+    assert within(wanted, given) is fits
+
+
+def test_the_clock_is_set_forward_and_what_is_due_by_then_happens():
+    assert failures("""
+        steps:
+          - at: 2026-11-24T10:59
+            expect: {state: a, silent: true}
+          - at: 2026-11-24T11:00
+            expect: {state: late}
+    """) == []  # fmt: skip
+
+
+def test_the_clock_does_not_go_back():
+    ((line, told),) = failures("steps:\n  - at: 2026-11-24T09:00\n")
+    assert (line, told) == (6, "the clock cannot go from 2026-11-24T10:00:00 to 2026-11-24T09:00:00")
+    ((_, told),) = failures("steps: [{at: '2026-11-24T12:00+01:00'}]")
+    assert "cannot go" in told
+
+
+@pytest.mark.parametrize(
+    ("expect", "passes"),
+    [
+        ("{reply: many}", True),
+        ("{reply: /^How .*$/}", True),
+        ("{reply: {exactly: How many?}}", True),
+        ("{reply: {exactly: How many}}", False),
+        ("{reply: {matches: 'm.ny'}}", True),
+        ("{reply: {holds: How}}", True),
+        ("{not_reply: few}", True),
+        ("{not_reply: [few, many]}", False),
+        ("{not_reply: /m.ny/}", False),
+        ("{not_reply: {exactly: How}}", True),
+        ("{reply: How, not_reply: {exactly: How many?}}", False),
+    ],
+)
+def test_a_reply_is_expected_in_part_as_a_pattern_as_a_whole_or_not_at_all(expect, passes):
+    assert (failures(f"steps: [{{expect: {expect}}}]") == []) is passes
+
+
+def test_conversations_may_be_chosen_by_their_names():
+    source = HEAD + "    steps: [{say: x}]\n  - name: two\n    steps: [{say: x}]\n"
+    assert [each.name for each in run_conversations(source, "c.yaml", LIBRARY.get, "tw")] == ["two"]
+
+
 MISTAKES = [
     ("flow: f\nnow: 2026-11-24T10:00\n", "missing-key", "conversations"),
     (HEAD + "    steps: []\n", "bad-value", "at least 1"),
     (HEAD + "    steps: [{sya: x}]\n", "unknown-key", "sya"),
-    (HEAD + "    steps: [{say: x, wait: 5m}]\n", "bad-value", "one of say, event, wait"),
+    (HEAD + "    steps: [{say: x, wait: 5m}]\n", "bad-value", "one of say, event, wait, at"),
     (HEAD + "    steps: [{wait: long}]\n", "bad-value", "long"),
     (HEAD + "    steps: [{say: x, expect: {staet: a}}]\n", "unknown-key", "staet"),
     (HEAD.replace("2026-11-24T10:00", "soon") + "    steps: [{say: x}]\n", "wrong-type", "now"),
     (HEAD + "    steps: [{expect: {reply: /(/}}]\n", "bad-value", "no regular expression"),
+    (HEAD + "    steps: [{expect: {not_reply: {matches: '['}}}]\n", "bad-value", "no regular expression"),
+    (HEAD + "    steps: [{expect: {reply: {exact: x}}}]\n", "unknown-key", "exact"),
+    (HEAD + "    steps: [{expect: {reply: {holds: x, exactly: x}}}]\n", "bad-value", "one of holds"),
+    (HEAD + "    tools: {t: [{result: 1, error: x}]}\n    steps: [{say: x}]\n", "bad-value", "one of result"),
     ("- 1\n", "wrong-type", "the file"),
     ("flow: [", "syntax", "YAML"),
-    ("a: b\n" * 300_000, "too-large", "characters"),
+    ("a: b\n" * 900_000, "too-large", "characters"),
     ("".join(f"k{at}: 1\n" for at in range(500)), "too-many", "more errors"),
 ]
 

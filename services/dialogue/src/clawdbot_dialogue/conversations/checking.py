@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from clawdbot_dialogue.conversations.format import Expectation, is_pattern
+from clawdbot_dialogue.conversations.format import Expectation
 from clawdbot_dialogue.conversations.record import Record
+from clawdbot_dialogue.conversations.stubs import within
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
 
 
@@ -48,19 +48,16 @@ def _replies(expected: Expectation, replies: Sequence[str]) -> Iterator[str]:
     said = "\n".join(replies)
     if expected.silent and replies:
         yield f"expected silence, the reply is {said!r}"
+    for unwanted in expected.not_reply:
+        if found := unwanted.pattern.search(said):
+            yield f"expected no reply {unwanted}, {found[0]!r} is in {said!r}"
     position = 0
     for wanted in expected.reply:
-        found = _pattern(wanted).search(said, position)
+        found = wanted.pattern.search(said, position)
         if found is None:
-            yield f"expected the reply {wanted!r}, it is {said!r}"
+            yield f"expected the reply {wanted}, it is {said!r}"
             return
         position = found.end()
-
-
-def _pattern(wanted: str) -> re.Pattern[str]:
-    if is_pattern(wanted):
-        return re.compile(wanted[1:-1])
-    return re.compile(re.escape(wanted))
 
 
 def _calls(expected: Expectation, record: Record) -> Iterator[str]:
@@ -73,7 +70,7 @@ def _calls(expected: Expectation, record: Record) -> Iterator[str]:
         return
     for call, (tool, arguments) in zip(expected.tool_calls, record.tool_calls, strict=True):
         for name, value in call.args.items():
-            if arguments.get(name) != value:
+            if not within(value, arguments.get(name)):
                 yield f"expected {tool} with {name} {_value(value)}, it got {_value(arguments.get(name))}"
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -47,18 +46,12 @@ def _text(given: Any) -> Any:
     return {"text": given} if isinstance(given, str) else given
 
 
-def is_pattern(wanted: str) -> bool:
-    """Whether the text of a reply is written as a regular expression."""
-    return len(wanted) > 1 and wanted.startswith("/") and wanted.endswith("/")
-
-
-def _readable(wanted: str) -> str:
-    if is_pattern(wanted):
-        try:
-            re.compile(wanted[1:-1])
-        except re.error as error:
-            raise ValueError(f"{wanted} is no regular expression: {error}") from None
-    return wanted
+def _reply(given: Any) -> Any:
+    """A text alone, for what a reply holds: as it is, or between slashes as a regular expression."""
+    if not isinstance(given, str):
+        return given
+    slashed = len(given) > 1 and given.startswith("/") and given.endswith("/")
+    return {"matches": given[1:-1]} if slashed else {"holds": given}
 
 
 class _Section(BaseModel):
@@ -66,11 +59,21 @@ class _Section(BaseModel):
 
 
 class ToolAnswer(_Section):
-    """What a stubbed tool answers to one call."""
+    """What a stubbed tool answers to one call, or to any number of them."""
 
+    when: dict[str, Any] = Field(default_factory=dict)
+    """Only for a call that has these among its arguments."""
+    always: bool = False
+    """For every call that fits, however many there are; none is no failure."""
     result: Any = None
     error: str | None = None
     unknown: bool = False
+
+    @model_validator(mode="after")
+    def _one_answer(self) -> ToolAnswer:
+        if ("result" in self.model_fields_set) + (self.error is not None) + self.unknown > 1:
+            raise ValueError("an answer is one of result, error, unknown")
+        return self
 
 
 class ModelAnswer(_Section):
@@ -85,6 +88,43 @@ class EventGiven(_Section):
 
     name: str
     data: dict[str, Any] = Field(default_factory=dict)
+
+
+class ReplyExpected(_Section):
+    """What a reply must be, in one of three ways."""
+
+    holds: str | None = None
+    matches: str | None = None
+    """A regular expression, to be found somewhere in it."""
+    exactly: str | None = None
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """What to look for in the replies, one on a line."""
+        if self.exactly is not None:
+            return re.compile(rf"(?:\A|(?<=\n)){re.escape(self.exactly)}(?=\n|\Z)")
+        return re.compile(re.escape(self.holds or "") if self.matches is None else self.matches)
+
+    def __str__(self) -> str:
+        if self.exactly is not None:
+            return f"{self.exactly!r} and no more"
+        return repr(self.holds if self.matches is None else f"/{self.matches}/")
+
+    @model_validator(mode="after")
+    def _readable(self) -> ReplyExpected:
+        if sum(each is not None for each in (self.holds, self.matches, self.exactly)) != 1:
+            raise ValueError("a reply is one of holds, matches, exactly")
+        try:
+            re.compile(self.matches or "")
+        except re.error as error:
+            raise ValueError(f"/{self.matches}/ is no regular expression: {error}") from None
+        return self
+
+
+Replies: TypeAlias = Annotated[
+    list[Annotated[ReplyExpected, BeforeValidator(_reply)]], BeforeValidator(_listed)
+]
+"""Texts, or mappings that say more."""
 
 
 class ToolCallExpected(_Section):
@@ -104,10 +144,10 @@ class Expectation(_Section):
     queue: str | None = None
     slots: dict[str, Any] = Field(default_factory=dict)
     """Slots and their values; null: without value."""
-    reply: Annotated[list[Annotated[str, AfterValidator(_readable)]], BeforeValidator(_listed)] = Field(
-        default_factory=list
-    )
-    """Texts that the replies must hold, in this order; /…/ is a regular expression."""
+    reply: Replies = Field(default_factory=list)
+    """What the replies must hold, in this order."""
+    not_reply: Replies = Field(default_factory=list)
+    """What none of the replies may hold."""
     silent: bool = False
     """Nothing may be said."""
     tool_calls: list[ToolCallExpected] | None = None
@@ -120,7 +160,7 @@ class Expectation(_Section):
     """The reason of the failure that the machine declares."""
 
 
-_DOINGS = ("say", "event", "wait")
+_DOINGS = ("say", "event", "wait", "at")
 
 
 class StepGiven(_Section):
@@ -130,6 +170,8 @@ class StepGiven(_Section):
     event: EventGiven | None = None
     wait: Duration | None = None
     """Nothing happens for so long; a timer that is due in that time fires."""
+    at: Annotated[datetime, BeforeValidator(_moment)] | None = None
+    """The same, until then."""
     expect: Expectation = Field(default_factory=Expectation)
 
     @property
@@ -151,8 +193,8 @@ class Conversation(_Section):
     flow: str | None = None
     now: Annotated[datetime, BeforeValidator(_moment)] | None = None
     slots: dict[str, Any] = Field(default_factory=dict)
-    tools: dict[str, list[ToolAnswer]] = Field(default_factory=dict)
-    """For each tool its answers, one a call."""
+    tools: dict[str, Annotated[list[ToolAnswer], BeforeValidator(_listed)]] = Field(default_factory=dict)
+    """For each tool its answers; a call gets the first that fits and is left."""
     model: list[Annotated[ModelAnswer, BeforeValidator(_text)]] = Field(default_factory=list)
     """The model's answers, one a request."""
     steps: Annotated[list[StepGiven], Field(min_length=1)]
@@ -169,12 +211,17 @@ class ConversationFile(_Section):
 _SECTIONS: Sections = (
     ((), ConversationFile),
     (("conversations", "*"), Conversation),
+    (("conversations", "*", "tools", "*"), ToolAnswer),
     (("conversations", "*", "tools", "*", "*"), ToolAnswer),
     (("conversations", "*", "model", "*"), ModelAnswer),
     (("conversations", "*", "steps", "*"), StepGiven),
     (("conversations", "*", "steps", "*", "event"), EventGiven),
     (("conversations", "*", "steps", "*", "expect"), Expectation),
     (("conversations", "*", "steps", "*", "expect", "tool_calls", "*"), ToolCallExpected),
+    *(
+        (("conversations", "*", "steps", "*", "expect", *path), ReplyExpected)
+        for path in (("reply",), ("reply", "*"), ("not_reply",), ("not_reply", "*"))
+    ),
 )
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import resources
 
 from clawdbot_dialogue.conversations.checking import differences
-from clawdbot_dialogue.conversations.format import Conversation, StepGiven, ToolAnswer, load_conversations
+from clawdbot_dialogue.conversations.format import Conversation, StepGiven, load_conversations
 from clawdbot_dialogue.conversations.record import Record
+from clawdbot_dialogue.conversations.stubs import NoAnswer, Stubs
+from clawdbot_dialogue.conversations.taken import Way, ways_taken
 from clawdbot_dialogue.core.flow.reading import Document
 from clawdbot_dialogue.core.flow.slots import validate_slots
 from clawdbot_dialogue.core.flow.state_compiling import seconds
@@ -21,7 +24,6 @@ from clawdbot_dialogue.core.machine.events import (
     GenerationFinished,
     Started,
     TimerFired,
-    ToolReturned,
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
@@ -45,8 +47,14 @@ class Outcome:
     file: str
     line: int
     failures: tuple[Failure, ...]
+    flow: str = ""
+    """The one that it is about."""
     entered: frozenset[tuple[str, str]] = frozenset()
     """(flow, state) of every state that was entered: what the conversation covers."""
+    taken: frozenset[Way] = frozenset()
+    """And every way between states that was gone."""
+    seconds: float = 0.0
+    """How long it took."""
 
     def render(self) -> str:
         """For a person: one line where it passed, else a line for each failure."""
@@ -57,16 +65,17 @@ class Outcome:
 
 
 class _ScriptEnded(Exception):
-    """The conversation wants an answer that its file does not hold."""
+    """The conversation cannot go on as its file has it; the text is a sentence."""
 
 
-def run_conversations(source: str, file: str, flows: FlowLookup) -> list[Outcome]:
+def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "") -> list[Outcome]:
     """Holds every conversation of a file.
 
     Args:
         source: The file's YAML.
         file: The name to show in failures.
         flows: Finds the flows that they are about.
+        only: Those whose names contain this.
 
     Raises:
         ConversationInvalid: the file cannot be read.
@@ -76,12 +85,17 @@ def run_conversations(source: str, file: str, flows: FlowLookup) -> list[Outcome
     parsed, document = load_conversations(source, file)
     outcomes = []
     for at, conversation in enumerate(parsed.conversations):
+        if only not in conversation.name:
+            continue
         flow = conversation.flow or parsed.flow
         now = conversation.now or parsed.now
+        begun = time.perf_counter()
         runner = _Runner(conversation, flows, flow, now)
         failures = tuple(_failures(runner, conversation, document, at))
         line = document.at(("conversations", at)).line
-        outcomes.append(Outcome(conversation.name, file, line, failures, frozenset(runner.entered)))
+        entered, taken = frozenset(runner.entered), frozenset(runner.taken)
+        lasted = time.perf_counter() - begun
+        outcomes.append(Outcome(conversation.name, file, line, failures, flow, entered, taken, lasted))
     return outcomes
 
 
@@ -103,7 +117,7 @@ def _failures(runner: _Runner, conversation: Conversation, document: Document, a
                 record = runner.open()
             if given.happens:
                 record = runner.take(given)
-        except _ScriptEnded as ended:
+        except (NoAnswer, _ScriptEnded) as ended:
             yield Failure(line, str(ended))
             return
         for difference in differences(given.expect, record, runner.snapshot):
@@ -122,14 +136,15 @@ class _Runner:
     now: datetime
     snapshot: Snapshot = field(init=False)
     entered: set[tuple[str, str]] = field(default_factory=set)
-    _timer: tuple[str, datetime] | None = None
-    _tools: dict[str, list[ToolAnswer]] = field(init=False)
+    taken: set[Way] = field(default_factory=set)
+    _timers: dict[str, datetime] = field(default_factory=dict)
+    _tools: Stubs = field(init=False)
     _model: int = 0
 
     def __post_init__(self) -> None:
         flow = self.flows(self.flow)
         self.snapshot = begin(flow, validate_slots(flow, self.conversation.slots, self.now.date()))
-        self._tools = {tool: list(answers) for tool, answers in self.conversation.tools.items()}
+        self._tools = Stubs(self.conversation.tools)
 
     def open(self) -> Record:
         """Starts the conversation."""
@@ -141,22 +156,28 @@ class _Runner:
             return self._deliver(UserSaid(given.say, self.now))
         if given.event is not None:
             return self._deliver(EventReceived(given.event.name, given.event.data, self.now))
-        return self._wait(seconds(given.wait)) if given.wait else Record()
+        if given.at is not None:
+            return self._wait(self._until(given.at))
+        return self._wait(self.now + timedelta(seconds=seconds(given.wait))) if given.wait else Record()
 
     def unused(self) -> Iterable[str]:
         """Answers that nothing asked for."""
-        for tool, answers in self._tools.items():
-            if answers:
-                yield f"{tool} was to be called {len(answers)} more times"
+        yield from self._tools.unused()
         if left := len(self.conversation.model) - self._model:
             yield f"the model was to be asked {left} more times"
 
-    def _wait(self, duration: float) -> Record:
-        until = self.now + timedelta(seconds=duration)
+    def _until(self, moment: datetime) -> datetime:
+        # One that names no zone is in the conversation's.
+        until = moment if moment.tzinfo else moment.replace(tzinfo=self.now.tzinfo)
+        if (until.tzinfo is None) != (self.now.tzinfo is None) or until < self.now:
+            raise _ScriptEnded(f"the clock cannot go from {self.now.isoformat()} to {until.isoformat()}")
+        return until
+
+    def _wait(self, until: datetime) -> Record:
         record = Record()
-        while self._timer and self._timer[1] <= until:
-            timer_id, self.now = self._timer
-            self._timer = None
+        while due := [each for each, moment in self._timers.items() if moment <= until]:
+            timer_id = min(due, key=self._timers.__getitem__)
+            self.now = self._timers.pop(timer_id)
             record.join(self._deliver(TimerFired(timer_id)))
         self.now = until
         return record
@@ -166,6 +187,7 @@ class _Runner:
         following: Event | None = event
         while following is not None:
             taken = step(self.flows, self.snapshot, following)
+            self.taken.update(ways_taken(self.flows, taken.trace))
             self.snapshot = taken.snapshot
             record.add(taken.effects, taken.notes)
             self._keep_time(taken.effects)
@@ -176,26 +198,17 @@ class _Runner:
     def _keep_time(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             if isinstance(effect, SetTimer):
-                self._timer = (effect.timer_id, self.now + timedelta(seconds=effect.seconds))
+                self._timers[effect.timer_id] = self.now + timedelta(seconds=effect.seconds)
             elif isinstance(effect, CancelTimer):
-                self._timer = None
+                self._timers.pop(effect.timer_id, None)
 
     def _answer(self, effect: Effect, record: Record) -> Event | None:
         """What the world gives back for the last effect of a step."""
         if isinstance(effect, CallTool):
-            return self._tool_answer(effect)
+            return self._tools.answer(effect)
         if isinstance(effect, Generate):
             return self._model_answer(effect, record)
         return None
-
-    def _tool_answer(self, call: CallTool) -> Event:
-        answers = self._tools.get(call.tool)
-        if not answers:
-            raise _ScriptEnded(f"{call.tool} is called, and the file has no (more) answer for it")
-        answer = answers.pop(0)
-        wrong = answer.error is not None
-        result = {"error": answer.error} if wrong else answer.result
-        return ToolReturned(call.call_id, result, wrong, answer.unknown)
 
     def _model_answer(self, request: Generate, record: Record) -> Event:
         if self._model >= len(self.conversation.model):

@@ -135,7 +135,8 @@ class Progress:
 
     def _tried(self, transition: Transition, held: bool) -> None:
         guard = transition.guard.text if transition.guard else ""
-        self.trace.append(Tried(self.flow.name, self.state.name, transition.to, guard, held))
+        way = (transition.source, transition.number)
+        self.trace.append(Tried(self.flow.name, self.state.name, transition.to, guard, held, *way))
 
     def say(self, text: str | Template | None) -> None:
         """Says something, unless there is nothing to say."""

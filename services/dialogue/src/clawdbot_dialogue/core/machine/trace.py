@@ -35,6 +35,10 @@ class Tried(Struct, frozen=True):
     guard: str
     """The expression as written; empty where the transition has none."""
     held: bool
+    source: str = ""
+    """The state whose transition it is: the one that was looked at, or one that holds it."""
+    number: int = 0
+    """Its position in the `next` of that state, from 0."""
 
 
 class Moved(Struct, frozen=True):
