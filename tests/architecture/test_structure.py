@@ -88,7 +88,10 @@ def test_every_member_declares_what_it_imports():
                 "platformdirs",
             )
         },
-        **{name: name for name in ("pydantic", "rich", "simpleeval", "structlog", "typer", "uvloop")},
+        **{
+            name: name
+            for name in ("pydantic", "rich", "simpleeval", "structlog", "typer", "uvloop", "watchfiles")
+        },
         **{
             f"clawdbot_{name}": f"clawdbot-{name.replace('_', '-')}"
             for name in ("dialogue", "model_gateway", "plugin_sdk", "plugins", "servicekit")

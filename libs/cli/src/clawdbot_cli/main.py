@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 from clawdbot_servicekit.faults import StartupError
 
+from clawdbot_cli.flow.app import flow
+
 OPERATOR_ERROR = 2
 """Exit code for what the person at the terminal can mend; as servicekit.process has it."""
 
@@ -46,6 +48,7 @@ CaFile = Annotated[
 
 models = typer.Typer(no_args_is_help=True, help="List models, try one, and count tokens.")
 app.add_typer(models, name="models")
+app.add_typer(flow, name="flow")
 
 
 @app.command()
