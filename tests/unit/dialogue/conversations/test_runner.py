@@ -231,6 +231,35 @@ def test_a_reply_is_expected_in_part_as_a_pattern_as_a_whole_or_not_at_all(expec
     assert (failures(f"steps: [{{expect: {expect}}}]") == []) is passes
 
 
+HELPED = library(
+    compiled("""
+understanding: {model: small, when: unclear}
+slots: {n: {type: integer, ask: How many?}}
+states: {a: {collect: [n], next: b}, b: {end: true}}
+""")
+)
+
+
+def helped(steps):
+    (outcome,) = run_conversations(f"{HEAD}    steps: {steps}\n", "c.yaml", HELPED.get)
+    return [each.message for each in outcome.failures]
+
+
+def test_a_model_that_helps_to_understand_is_scripted_in_the_step():
+    usual = "{say: the usual lot, commands: [{set_slot: {slot: n, value: 6}}]"
+    assert helped(f"[{usual}, expect: {{commands: [set_slot], slots: {{n: 6}}, status: ended}}}}]") == []
+    assert helped("[{say: ehm, commands: [clarify, {drop: {}}], expect: {state: a}}]") == []
+
+
+def test_a_model_that_is_asked_without_a_script_proposes_nothing():
+    assert helped("[{say: the usual lot, expect: {state: a, reply: Sorry}}, {say: '6'}]") == []
+
+
+def test_commands_that_nothing_asked_for_are_told():
+    told = helped("[{say: '6', commands: [{set_slot: {slot: n, value: 7}}], expect: {slots: {n: 6}}}]")
+    assert told == ["the model was to say what this means, and was not asked"]
+
+
 def test_conversations_may_be_chosen_by_their_names():
     source = HEAD + "    steps: [{say: x}]\n  - name: two\n    steps: [{say: x}]\n"
     assert [each.name for each in run_conversations(source, "c.yaml", LIBRARY.get, "tw")] == ["two"]
@@ -242,6 +271,7 @@ MISTAKES = [
     (HEAD + "    steps: [{sya: x}]\n", "unknown-key", "sya"),
     (HEAD + "    steps: [{say: x, wait: 5m}]\n", "bad-value", "one of say, event, wait, at"),
     (HEAD + "    steps: [{wait: long}]\n", "bad-value", "long"),
+    (HEAD + "    steps: [{wait: 5m, commands: [help]}]\n", "bad-value", "they need `say`"),
     (HEAD + "    steps: [{say: x, expect: {staet: a}}]\n", "unknown-key", "staet"),
     (HEAD.replace("2026-11-24T10:00", "soon") + "    steps: [{say: x}]\n", "wrong-type", "now"),
     (HEAD + "    steps: [{expect: {reply: /(/}}]\n", "bad-value", "no regular expression"),

@@ -54,6 +54,11 @@ def _reply(given: Any) -> Any:
     return {"matches": given[1:-1]} if slashed else {"holds": given}
 
 
+def _command(given: Any) -> Any:
+    """The name of a command alone, for one without arguments."""
+    return {given: {}} if isinstance(given, str) else given
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -172,6 +177,10 @@ class StepGiven(_Section):
     """Nothing happens for so long; a timer that is due in that time fires."""
     at: Annotated[datetime, BeforeValidator(_moment)] | None = None
     """The same, until then."""
+    commands: list[Annotated[dict[str, dict[str, Any]], BeforeValidator(_command), Field(max_length=1)]] = (
+        Field(default_factory=list)
+    )
+    """With `say`: what the model that helps to understand proposes, each as {name: arguments}."""
     expect: Expectation = Field(default_factory=Expectation)
 
     @property
@@ -183,6 +192,8 @@ class StepGiven(_Section):
     def _one_thing(self) -> StepGiven:
         if sum(getattr(self, doing) is not None for doing in _DOINGS) > 1:
             raise ValueError(f"a step is one of {', '.join(_DOINGS)}")
+        if self.commands and self.say is None:
+            raise ValueError("commands are what a model makes of what is said: they need `say`")
         return self
 
 

@@ -16,18 +16,27 @@ from clawdbot_dialogue.conversations.taken import Way, ways_taken
 from clawdbot_dialogue.core.flow.reading import Document
 from clawdbot_dialogue.core.flow.slots import validate_slots
 from clawdbot_dialogue.core.flow.state_compiling import seconds
-from clawdbot_dialogue.core.machine.effects import CallTool, CancelTimer, Effect, Generate, SetTimer
+from clawdbot_dialogue.core.machine.effects import (
+    CallTool,
+    CancelTimer,
+    Effect,
+    Generate,
+    Interpret,
+    SetTimer,
+)
 from clawdbot_dialogue.core.machine.events import (
     Event,
     EventReceived,
     GenerationFailed,
     GenerationFinished,
+    Interpreted,
     Started,
     TimerFired,
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import begin, step
+from clawdbot_dialogue.core.understanding.proposals import Proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +129,8 @@ def _failures(runner: _Runner, conversation: Conversation, document: Document, a
         except (NoAnswer, _ScriptEnded) as ended:
             yield Failure(line, str(ended))
             return
+        if runner.proposals:
+            yield Failure(line, "the model was to say what this means, and was not asked")
         for difference in differences(given.expect, record, runner.snapshot):
             yield Failure(line, difference)
     for unused in runner.unused():
@@ -137,6 +148,8 @@ class _Runner:
     snapshot: Snapshot = field(init=False)
     entered: set[tuple[str, str]] = field(default_factory=set)
     taken: set[Way] = field(default_factory=set)
+    proposals: tuple[Proposal, ...] = ()
+    """What the model is yet to make of what was said."""
     _timers: dict[str, datetime] = field(default_factory=dict)
     _tools: Stubs = field(init=False)
     _model: int = 0
@@ -152,6 +165,7 @@ class _Runner:
 
     def take(self, given: StepGiven) -> Record:
         """Lets the step happen."""
+        self.proposals = tuple(Proposal(*each) for command in given.commands for each in command.items())
         if given.say is not None:
             return self._deliver(UserSaid(given.say, self.now))
         if given.event is not None:
@@ -208,6 +222,10 @@ class _Runner:
             return self._tools.answer(effect)
         if isinstance(effect, Generate):
             return self._model_answer(effect, record)
+        if isinstance(effect, Interpret):
+            # Where the file has no commands, the model calls none, and what the rules understood stands.
+            proposals, self.proposals = self.proposals, ()
+            return Interpreted(effect.interpretation_id, proposals, effect.heard)
         return None
 
     def _model_answer(self, request: Generate, record: Record) -> Event:
