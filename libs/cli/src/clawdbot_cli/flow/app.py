@@ -12,7 +12,7 @@ import typer
 FOUND: Final = 1
 """Exit code: errors were found, a conversation went another way, or too little is covered."""
 
-flow = typer.Typer(no_args_is_help=True, help="Write, check and test conversations, without a server.")
+flow = typer.Typer(no_args_is_help=True, help="Write, check, draw and test conversations, without a server.")
 
 Places = Annotated[
     list[str], typer.Argument(metavar="PATH…", help="Files, folders, or - for standard input.")
@@ -35,6 +35,15 @@ class TrialFormat(StrEnum):
 
     text = "text"
     json = "json"
+
+
+class GraphFormat(StrEnum):
+    """How a flow is drawn."""
+
+    mermaid = "mermaid"
+    dot = "dot"
+    svg = "svg"
+    png = "png"
 
 
 @flow.command()
@@ -128,6 +137,24 @@ def hold_conversations(
 
         _write(junit, as_junit(trial))
     raise typer.Exit(trial.exit_code(least or 0.0))
+
+
+@flow.command()
+def graph(
+    what: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A file, -, or a flow that ships.")],
+    *,
+    form: Annotated[
+        GraphFormat, typer.Option("--format", help="svg and png need Graphviz.")
+    ] = GraphFormat.mermaid,
+    output: Output = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", metavar="STATE", help="Stress this state; repeatable.")
+    ] = None,
+) -> None:
+    """Draw a flow."""
+    from clawdbot_cli.flow.drawing import drawn
+
+    _write(output, drawn(what, form.value, state or ()))
 
 
 @flow.command()
