@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.turns.ports import ToolRefused
+from clawdbot_dialogue.stores.memory import MemorySessionStore
 
 from tests.support.flows import compiled, library
 
@@ -32,7 +36,9 @@ class Tools:
 
 
 async def told(source, *flows, known=True):
-    examined = await FlowCatalogue(library(*flows), Tools(known)).examine(source, "f.yaml")
+    there = library(*flows)
+    deployments = Deployments(MemorySessionStore(), there, time.time)
+    examined = await FlowCatalogue(there, Tools(known), deployments).examine(source, "f.yaml")
     return [(each.code, each.line) for each in examined.diagnostics]
 
 

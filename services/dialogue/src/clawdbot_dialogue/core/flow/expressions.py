@@ -123,6 +123,9 @@ class Expression:
         return value
 
 
+_OTHERWISE = re.compile(r"\{|\bslots\b(?!\s*\.\s*\w)")
+
+
 class _Deferred:
     """A program that is compiled when it runs first."""
 
@@ -180,9 +183,10 @@ class ExpressionCompiler:
             raise ExpressionFault("guard-syntax", message)
         try:
             returns = self._checking.compile(text).return_type()
-            # What builds a message, which only the check knows, is found out now. All else that passes it can
-            # run, and is compiled for that when it does: who only checks a flow needs half the time.
-            program = _running().compile(text) if "{" in text else _Deferred(text)
+            # What builds a message or takes all slots as one value, which the check sees otherwise, is found
+            # out now. All else that passes it can run, and is compiled for that when it does: who only checks
+            # a flow needs half the time.
+            program = _running().compile(text) if _OTHERWISE.search(text) else _Deferred(text)
         except RuntimeError as error:
             raise _fault(text, str(error), self._slots) from None
         name = str(returns.name()).lower()
