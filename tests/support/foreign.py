@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote: grpcurl, and Node with @grpc/grpc-js.
+"""Programs that nobody here wrote: grpcurl, Node with @grpc/grpc-js, Mermaid's parser.
 
 Where one is missing its tests are skipped, and say what to install.
 """
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-NODE_CLIENT = Path(__file__).resolve().parents[1] / "integration" / "node_client"
+INTEGRATION = Path(__file__).resolve().parents[1] / "integration"
+NODE_CLIENT = INTEGRATION / "node_client"
+MERMAID_PARSER = INTEGRATION / "mermaid_parser"
 
 
 def tool(name: str, found_in: str) -> str:
@@ -25,12 +27,16 @@ def tool(name: str, found_in: str) -> str:
     return path
 
 
-async def run(*command: str, cwd: Path | None = None) -> tuple[int, str, str]:
-    """Runs a program to its end: exit code, output, errors."""
+async def run(*command: str, cwd: Path | None = None, given: str = "") -> tuple[int, str, str]:
+    """Runs a program to its end, on what it is given to read: exit code, output, errors."""
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command,
+        cwd=cwd,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate()
+    output, errors = await process.communicate(given.encode())
     return process.returncode or 0, output.decode(), errors.decode()
 
 
@@ -61,11 +67,25 @@ class Grpcurl:
 
 async def node_conversation(address: str, flow: str, *lines: str) -> list[dict[str, object]]:
     """The events that the Node client sees while it says the lines in a new session of the flow."""
+    output = await _node(NODE_CLIENT, "@grpc/grpc-js", "converse.mjs", address, flow, *lines)
+    return [json.loads(line) for line in output.splitlines()]
+
+
+async def mermaid_faults(diagrams: list[str]) -> list[str]:
+    """What Mermaid's parser has against each diagram; empty for nothing."""
+    faults: list[str] = json.loads(
+        await _node(MERMAID_PARSER, "mermaid", "parse.mjs", given=json.dumps(diagrams))
+    )
+    return faults
+
+
+async def _node(folder: Path, needs: str, *command: str, given: str = "") -> str:
+    """What a script of the folder prints; its packages are installed where they are not yet."""
     node = tool("node", "the distribution's nodejs")
     npm = tool("npm", "the distribution's npm")
-    if not (NODE_CLIENT / "node_modules" / "@grpc" / "grpc-js").is_dir():
-        code, _, errors = await run(npm, "ci", "--silent", cwd=NODE_CLIENT)
+    if not (folder / "node_modules" / needs).is_dir():
+        code, _, errors = await run(npm, "ci", "--silent", cwd=folder)
         assert code == 0, errors
-    code, output, errors = await run(node, "converse.mjs", address, flow, *lines, cwd=NODE_CLIENT)
+    code, output, errors = await run(node, *command, cwd=folder, given=given)
     assert code == 0, errors
-    return [json.loads(line) for line in output.splitlines()]
+    return output

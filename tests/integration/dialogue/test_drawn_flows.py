@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from clawdbot_dialogue.graphviz import Renderer, RendererBroken, RendererMissing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.foreign import mermaid_faults
 from tests.unit.dialogue.flow.test_drawing import FLOW, NESTED
 
 pytestmark = pytest.mark.integration
@@ -42,19 +42,6 @@ AWKWARD = [
 needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 
 
-def modules() -> str:
-    """The folder with mermaid and jsdom: of NODE_PATH, or what npm installs globally into."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        return ""
-    places = os.environ.get("NODE_PATH", "").split(os.pathsep)
-    places.append(
-        subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=True).stdout.strip()
-    )
-    return next(
-        (each for each in places if each and all((Path(each) / n).is_dir() for n in ("mermaid", "jsdom"))), ""
-    )
-
-
 def renamed(drawn: Picture, names: list[str]) -> Picture:
     """The picture with other words on everything."""
     given = iter(names * 100)
@@ -63,10 +50,7 @@ def renamed(drawn: Picture, names: list[str]) -> Picture:
     return dataclasses.replace(drawn, title=next(given), nodes=nodes, edges=edges)
 
 
-def test_mermaid_reads_every_flow_and_any_name():
-    folder = modules()
-    if not folder:
-        pytest.skip("Node.js with the packages mermaid and jsdom (NODE_PATH, or npm install -g) is not here")
+async def test_mermaid_reads_every_flow_and_any_name():
     texts = [draw(flow, "mermaid", frozenset({flow.initial})) for flow in FLOWS]
     texts += [mermaid.write(renamed(picture(FLOWS[-2], frozenset()), [name])) for name in AWKWARD]
     made: list[list[str]] = []
@@ -78,16 +62,7 @@ def test_mermaid_reads_every_flow_and_any_name():
 
     collect()
     texts += [mermaid.write(renamed(picture(FLOWS[-2], frozenset()), names)) for names in made]
-    script = Path(__file__).parents[2] / "support" / "parse_mermaid.mjs"
-    ran = subprocess.run(
-        ["node", str(script), folder],
-        input=json.dumps(texts),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    faults = json.loads(ran.stdout)
+    faults = await mermaid_faults(texts)
     assert len(faults) == len(texts)
     assert [(text, fault) for text, fault in zip(texts, faults, strict=True) if fault] == []
 
