@@ -108,9 +108,9 @@ class Talk:
         wish = self.interpret
         return self.give(InterpretationFailed(wish.interpretation_id, "UNAVAILABLE", "gone", wish.heard))
 
-    def ring(self) -> Talk:
+    def ring(self, now: datetime = NOW) -> Talk:
         """The timer that is set fires."""
-        return self.give(TimerFired(self.timer))
+        return self.give(TimerFired(self.timer, now))
 
     @property
     def timer(self) -> str:

@@ -132,6 +132,8 @@ class ScriptedTools:
             self.running -= 1
         if isinstance(does, Exception):
             raise does
+        if isinstance(does, ToolOutcome):
+            return does
         failed = bool(does.get("failed"))
         return ToolOutcome(content=[Part(text=str(does))], structured=to_struct(does), is_error=failed)
 

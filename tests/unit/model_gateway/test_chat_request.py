@@ -218,6 +218,20 @@ def test_a_result_without_words_is_its_data_or_says_that_there_is_nothing():
 # Media
 
 
+def test_a_picture_that_a_tool_returned_is_shown_after_all_results_as_a_users():
+    picture = Part(image=Media(data=b"\x89PNG", media_type="image/png"))
+    seen = ToolResult(call_id="c1", name="maps.show", content=[picture])
+    read = ToolResult(call_id="c2", content=[Part(text="noted")])
+    results = (Message(role=ROLE_TOOL, parts=[Part(tool_result=each)]) for each in (seen, read))
+    wire = body(asks("Show me", *results))["messages"]
+    assert [each["role"] for each in wire] == ["user", "tool", "tool", "user"]
+    assert [each["content"] for each in wire[1:3]] == ["(shown below)", "noted"]
+    assert wire[3]["content"] == [
+        {"type": "text", "text": "Returned by maps.show (call c1):"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}},
+    ]
+
+
 def test_pictures_sounds_and_documents_are_parts():
     request = message(
         ROLE_USER,

@@ -233,6 +233,14 @@ def test_pictures_are_sent_as_data_beside_the_text():
     assert wire == [{"role": "user", "content": "What is it?", "images": [encoded, encoded]}]
 
 
+def test_a_picture_that_a_tool_returned_is_shown_after_its_results_as_a_users():
+    picture = Part(image=Media(data=PNG, media_type="image/png"))
+    result = message(ROLE_TOOL, Part(tool_result=ToolResult(call_id="c1", content=[picture])))
+    wire = messages(result, message(ROLE_USER, Part(text="What is on it?")))
+    assert [each["role"] for each in wire] == ["tool", "user", "user"]
+    assert wire[1]["images"] == [base64.b64encode(PNG).decode()]
+
+
 def test_a_document_of_text_is_written_out():
     document = Document(data="Prix: 5 €".encode(), media_type="text/plain", title="menu.txt")
     (wire,) = messages(message(ROLE_USER, Part(document=document), Part(text="How much?")))
@@ -263,7 +271,7 @@ def test_what_has_no_place_is_left_out_and_told_or_refused(part, kind):
 
 def test_names_and_media_of_results_are_told():
     result = ToolResult(
-        call_id="c", name="now", content=[Part(image=Media(data=PNG, media_type="image/png"))]
+        call_id="c", name="now", content=[Part(audio=Media(data=b"x", media_type="audio/wav"))]
     )
     _, warnings = written(
         asks(

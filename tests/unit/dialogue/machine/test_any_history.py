@@ -98,7 +98,7 @@ def event_of(snapshot, happening):
         case "model":
             return GenerationFinished(waiting, what)
         case "timer":
-            return TimerFired(next(iter(snapshot.timers), "") if number else "timer-0")
+            return TimerFired(next(iter(snapshot.timers), "") if number else "timer-0", NOW)
     return Started()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from clawdbot_dialogue.core.machine.events import TimerFired
 
@@ -205,11 +207,21 @@ class TestTime:
         talk.ring()
         assert (talk.state, talk.replies) == ("parked", ["Later."])
 
+    def test_guards_and_texts_see_when_the_time_was_over(self):
+        flow = """
+slots: {n: {type: integer, ask: N?}}
+states:
+  a: {collect: [n], timeout: {after: 1h, to: b}, next: b}
+  b: {say: "It is {turn.date}, {turn.time}."}
+"""
+        talk = Talk.about(compiled(flow)).ring(NOW + timedelta(hours=1))
+        assert talk.replies == ["It is 2026-11-24, 11:00."]
+
     def test_a_timer_that_was_taken_back_does_nothing(self, talk):
         old = talk.timer
         talk.say("purple")
         before = talk.snapshot
-        talk.give(TimerFired(old))
+        talk.give(TimerFired(old, NOW))
         assert (talk.effects, talk.snapshot) == ((), before)
 
     def test_every_message_sets_the_time_back(self, talk):

@@ -192,7 +192,7 @@ class _Runner:
         while due := [each for each, moment in self._timers.items() if moment <= until]:
             timer_id = min(due, key=self._timers.__getitem__)
             self.now = self._timers.pop(timer_id)
-            record.join(self._deliver(TimerFired(timer_id)))
+            record.join(self._deliver(TimerFired(timer_id, self.now)))
         self.now = until
         return record
 

@@ -56,7 +56,7 @@ class Ended(Struct, frozen=True):
 
 
 class SetTimer(Struct, frozen=True):
-    """Give TimerFired(timer_id) when so many seconds have passed. At most one timer is set at a time."""
+    """Give TimerFired with its id when so many seconds have passed. A state that waits has one at most."""
 
     timer_id: str
     seconds: float

@@ -90,6 +90,7 @@ class TimerFired(Struct, frozen=True):
     """A timer is due. One that is not set any more is ignored, so a late one does no harm."""
 
     timer_id: str
+    now: datetime
 
 
 Event: TypeAlias = (

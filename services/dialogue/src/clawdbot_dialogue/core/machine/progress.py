@@ -153,13 +153,18 @@ class Progress:
     def begin_turn(self, now: datetime, event: Mapping[str, object] | None = None) -> None:
         """Something came from outside: guards see it, and the count of micro-steps starts anew."""
         number = self.turn.get("number", 0)
+        self.tell_time(now, number + 1 if isinstance(number, int) else 1)
+        self.see(event or {})
+
+    def tell_time(self, now: datetime, number: int | None = None) -> None:
+        """Something happened now; it counts as a turn where it has a number."""
         self.turn = {
-            "number": number + 1 if isinstance(number, int) else 1,
+            "number": self.turn.get("number", 0) if number is None else number,
             "date": now.date().isoformat(),
             "time": now.time().isoformat("minutes"),
         }
         self.steps = 0
-        self.see(event or {})
+        self._scope = None
 
     def see(self, event: Mapping[str, object]) -> None:
         """Guards and texts see an event."""

@@ -213,7 +213,7 @@ def _timer_fired(progress: Progress, event: TimerFired, limit: int) -> str:
     if spot is None or timeout is None:
         return f"the timer {event.timer_id!r} is not set"
     spot.timer = ""
-    progress.steps = 0
+    progress.tell_time(event.now)
     go(progress, timeout.to, "timeout", timeout.say)
     run(progress, limit)
     return ""

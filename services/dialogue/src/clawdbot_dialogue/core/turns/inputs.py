@@ -30,7 +30,7 @@ def event_of(turn: Turn, zone: tzinfo | None) -> events.Event:
     if given.name == STARTED:
         return events.Started()
     if given.name == TIMER:
-        return events.TimerFired(str(data.get("timer_id", "")))
+        return events.TimerFired(str(data.get("timer_id", "")), now)
     return events.EventReceived(given.name, data, now)
 
 

@@ -47,11 +47,16 @@ class MessageWriter:
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
+        self._returned: list[Wire] = []
+        """Pictures and documents that tools returned: the wire takes them from a user only, and no message
+        may stand between the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of parts that were left out."""
 
     def write(self, place: int, message: Message) -> Iterator[Wire]:
         """One message as one or, where it holds several tool results, several."""
+        if self._returned and message.role != ROLE_TOOL:
+            yield from self.rest()
         parts = message.parts
         if len(parts) == 1 and parts[0].WhichOneof("content") == "text":
             # Nearly every message.
@@ -68,6 +73,12 @@ class MessageWriter:
         if calls:
             wire["tool_calls"] = calls
         yield self._with_name(wire, message)
+
+    def rest(self) -> Iterator[Wire]:
+        """What comes after the last message: what its tools returned besides text."""
+        if self._returned:
+            yield {"role": "user", "content": self._returned}
+            self._returned = []
 
     def _content(self, path: str, message: Message) -> str | list[Wire]:
         """Text where it is text alone, as that is what every server takes; else a list of parts."""
@@ -93,15 +104,22 @@ class MessageWriter:
         return {"id": call.id, "type": "function", "function": function}
 
     def _tool_result(self, path: str, result: ToolResult) -> Wire:
-        texts = []
+        texts, before = [], len(self._returned)
         for index, part in enumerate(result.content):
-            if part.WhichOneof("content") == "text":
+            kind = part.WhichOneof("content") or ""
+            media = _MEDIA[kind](part) if kind in _MEDIA else None
+            if kind == "text":
                 texts.append(part.text)
+            elif media is not None:
+                said = RETURNED.format(name=result.name or "a tool", call=result.call_id)
+                self._returned += [{"type": "text", "text": said}, media]
             else:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
         text = "\n".join(texts)
         if not text and result.HasField("structured"):
             text = to_json(result.structured).decode()
+        if not text and len(self._returned) > before:
+            text = SHOWN_BELOW
         return {"role": "tool", "tool_call_id": result.call_id, "content": text or _NOTHING[result.is_error]}
 
     @staticmethod
@@ -111,6 +129,9 @@ class MessageWriter:
         return wire
 
 
+RETURNED: Final = "Returned by {name} (call {call}):"
+"""Stands before a picture or document that a tool returned."""
+SHOWN_BELOW: Final = "(shown below)"
 _NOTHING: Final = {False: "(no output)", True: "The tool failed and said nothing."}
 """Some servers refuse an empty tool message."""
 

@@ -110,6 +110,7 @@ class RequestWriter:
         body["messages"] = [
             each for place, message in enumerate(request.messages) for each in writer.write(place, message)
         ]
+        body["messages"] += writer.rest()
         if request.HasField("sampling"):
             self._sampling(request, body)
         if request.tools:

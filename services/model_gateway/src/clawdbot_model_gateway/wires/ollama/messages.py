@@ -50,11 +50,15 @@ class MessageWriter:
             for part in message.parts
             if part.WhichOneof("content") == "tool_call"
         }
+        self._returned: list[str] = []
+        """Pictures that tools returned: shown as a user's, after the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
 
     def write(self, place: int, message: Message) -> Iterator[Wire]:
         """One message as one or, where it holds several tool results, several."""
+        if self._returned and message.role != ROLE_TOOL:
+            yield from self.rest()
         path = f"messages[{place}]"
         if message.name:
             self.unsupported.append(f"{path}.name")
@@ -72,6 +76,12 @@ class MessageWriter:
                 self.unsupported.append(f"{path}.parts[{index}].{kind}")
         if texts or rest:
             yield {"role": ROLES[message.role], "content": "\n".join(texts), **rest}
+
+    def rest(self) -> Iterator[Wire]:
+        """What comes after the last message: the pictures that its tools returned."""
+        if self._returned:
+            yield {"role": "user", "content": RETURNED, "images": self._returned}
+            self._returned = []
 
     def image(self, message: Message, part: Part, wire: Wire) -> bool:
         """Adds a picture; False where it cannot."""
@@ -102,15 +112,21 @@ class MessageWriter:
         return True
 
     def _tool_result(self, path: str, result: ToolResult) -> Wire:
-        texts = []
+        texts, before = [], len(self._returned)
         for index, part in enumerate(result.content):
-            if part.WhichOneof("content") == "text":
+            kind = part.WhichOneof("content")
+            picture = _picture(part.image) if kind == "image" else None
+            if kind == "text":
                 texts.append(part.text)
+            elif picture is not None:
+                self._returned.append(picture)
             else:
                 self.unsupported.append(f"{path}.content[{index}]")
         text = "\n".join(texts)
         if not text and result.HasField("structured"):
             text = to_json(result.structured).decode()
+        if not text and len(self._returned) > before:
+            text = SHOWN_BELOW
         wire: Wire = {
             "role": "tool",
             "content": text or _NOTHING[result.is_error],
@@ -122,6 +138,8 @@ class MessageWriter:
         return wire
 
 
+RETURNED: Final = "What the tools returned, in order:"
+SHOWN_BELOW: Final = "(shown below)"
 _NOTHING: Final = {False: "(no output)", True: "The tool failed and said nothing."}
 """An empty answer reads to a model as if the tool had not run."""
 

@@ -111,6 +111,7 @@ class RequestWriter:
         body["messages"] = [
             each for place, message in enumerate(request.messages) for each in writer.write(place, message)
         ]
+        body["messages"] += writer.rest()
         options = {**self._usual.options, **dict(_options(request))}
         honoured = set(HONOURED)
         if request.tools:

@@ -1,0 +1,98 @@
+"""Pictures and documents in a conversation: what of them reaches the model, and when they are only named."""
+
+from __future__ import annotations
+
+from clawdbot.common.v1.message_pb2 import (
+    ROLE_ASSISTANT,
+    ROLE_TOOL,
+    ROLE_USER,
+    Document,
+    Media,
+    Message,
+    Part,
+    ToolResult,
+)
+from clawdbot.plugins.v1.tool_service_pb2 import ToolOutcome
+from clawdbot_dialogue.core.turns.history import fitting
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.scripted_peers import call
+from tests.support.stage import said
+
+PNG = b"\x89PNG" + bytes(2000)
+PICTURE = Part(image=Media(data=PNG, media_type="image/png"))
+PAPER = Part(document=Document(data=b"%PDF" + bytes(2000), media_type="application/pdf", title="menu.pdf"))
+
+
+def shows(*parts, role=ROLE_USER):
+    return Message(role=role, parts=[Part(text=each) if isinstance(each, str) else each for each in parts])
+
+
+async def test_a_picture_reaches_the_model_and_stays_in_the_conversation(stage):
+    session = await stage.begin()
+    await stage.send(session, shows("What is this?", PICTURE, PAPER))
+    (asked,) = stage.gateway.requests
+    assert [part.WhichOneof("content") for part in asked.messages[-1].parts] == ["text", "image", "document"]
+    assert asked.messages[-1].parts[1].image.data == PNG
+    await stage.send(session, "and the left half of it?")
+    assert stage.gateway.requests[1].messages[1].parts[1].image.data == PNG
+    assert (await stage.turns(session))[0].input.parts[1] == PICTURE
+
+
+async def test_a_picture_without_words_is_answered(stage):
+    session = await stage.begin()
+    turn = (await stage.send(session, shows(PICTURE))).turn
+    assert said(turn)
+    assert stage.gateway.requests[0].messages[-1].parts[0].image.data == PNG
+
+
+async def test_a_caption_fills_a_slot_and_a_bare_picture_is_no_answer(stage):
+    session = await stage.begin("order")
+    bare = (await stage.send(session, shows(PICTURE))).turn
+    assert said(bare) == ["Sorry, I did not understand that. How many?"]
+    assert said((await stage.send(session, shows("3 of these", PICTURE))).turn) == ["Thank you."]
+
+
+async def test_a_picture_that_a_tool_returns_goes_back_to_the_model(stage):
+    outcome = ToolOutcome(content=[Part(text="A map."), PICTURE])
+    stage.tools.add("clock.now", lambda _: outcome, "none")
+    session = await stage.begin()
+    stage.gateway.scripts.append([call("clock.now", "a")])
+    turn = (await stage.send(session, "show me a map")).turn
+    result = stage.gateway.requests[1].messages[-1].parts[0].tool_result
+    assert [part.WhichOneof("content") for part in result.content] == ["text", "image"]
+    assert turn.tool_calls[0].result.content[1].image.data == PNG
+
+
+def test_media_give_way_before_words_do_the_oldest_first():
+    messages = [
+        shows("first", PICTURE),
+        shows("one", role=ROLE_ASSISTANT),
+        shows("second", PAPER),
+        shows(Part(tool_result=ToolResult(call_id="c", content=[PICTURE])), role=ROLE_TOOL),
+        shows("two", role=ROLE_ASSISTANT),
+    ]
+    light = fitting(messages, 4500)
+    assert [part.text for part in light[0].parts] == ["first", "[image, shown earlier]"]
+    assert light[2:] == messages[2:]
+    lightest = fitting(messages, 300)
+    assert len(lightest) == 5
+    assert lightest[2].parts[1].text == "[document menu.pdf, shown earlier]"
+    assert lightest[3].parts[0].tool_result.content[0].text == "[image, shown earlier]"
+    assert messages[0].parts[1] == PICTURE
+
+
+@given(
+    sizes=st.lists(st.tuples(st.sampled_from([ROLE_USER, ROLE_ASSISTANT]), st.integers(0, 300)), max_size=12),
+    limit=st.integers(0, 2000),
+)
+def test_what_fits_stays_as_it_is(sizes, limit):
+    picture = Part(image=Media(data=b"x" * 50, media_type="image/png"))
+    messages = [shows("w" * size, *([picture] if size % 2 else []), role=role) for role, size in sizes]
+    shown = fitting(messages, limit)
+    if sum(message.ByteSize() for message in messages) <= limit:
+        assert list(shown) == messages
+    assert [message.role for message in shown] == [message.role for message in messages][
+        len(messages) - len(shown) :
+    ]
