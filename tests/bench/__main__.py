@@ -8,7 +8,16 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import gateway_stream, gateway_ttft, gateway_unary, idle_memory, inprocess_channel, start
+from tests.bench import (
+    flow_core,
+    gateway_stream,
+    gateway_ttft,
+    gateway_unary,
+    idle_memory,
+    inprocess_channel,
+    start,
+    turn_memory,
+)
 from tests.bench.harness import Figure
 from tests.bench.wires import WIRES
 
@@ -19,6 +28,8 @@ BENCHES = {
     "gateway_unary": gateway_unary.measure,
     **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in WIRES},
     "gateway_ttft": gateway_ttft.measure,
+    "flow_core": flow_core.measure,
+    "turn_memory": turn_memory.measure,
 }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+import msgspec
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, Turn
 
@@ -63,4 +63,4 @@ def opened(flows: FlowLookup, beginning: Beginning) -> NewSession:
 
 def packed(snapshot: Snapshot) -> str:
     """The snapshot as stores keep it."""
-    return json.dumps(snapshot.to_json(), separators=(",", ":"), ensure_ascii=False)
+    return msgspec.json.encode(snapshot.to_json()).decode()

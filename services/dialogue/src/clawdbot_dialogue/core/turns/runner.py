@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
+import msgspec
 import structlog
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
 from clawdbot.dialogue.v1.turn_pb2 import (
@@ -26,6 +26,7 @@ from clawdbot_dialogue.core.failures import (
 )
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, SnapshotInvalid
+from clawdbot_dialogue.core.sessions.opening import packed
 from clawdbot_dialogue.core.sessions.records import Claim, Commit, InboxTurn, Stop, Work
 from clawdbot_dialogue.core.sessions.view import revised, stand
 from clawdbot_dialogue.core.turns.generation import Means
@@ -124,7 +125,7 @@ class SessionRunner:
             SessionQuarantined: it cannot be read.
         """
         try:
-            stored = json.loads(work.snapshot)
+            stored = msgspec.json.decode(work.snapshot)
         except ValueError as error:
             explanation = f"its snapshot is no JSON: {error}"
             await self._means.store.quarantine(work.claim.session_id, explanation, self._clock())
@@ -203,7 +204,7 @@ class SessionRunner:
             claim=work.claim,
             revision=work.session.revision,
             finished=record.end(TURN_STATUS_DONE, session, now),
-            snapshot=json.dumps(after.to_json(), separators=(",", ":"), ensure_ascii=False),
+            snapshot=packed(after),
             set_timers={} if ended else {name: now + after for name, after in record.set_timers.items()},
             clear_timers="all" if ended else record.clear_timers,
             forget="all" if performance.journal.touched else (),

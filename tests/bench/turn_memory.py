@@ -1,0 +1,129 @@
+"""Turns of one booking on the memory store, held against LangGraph on its in-memory checkpointer.
+
+Ours is the turn engine in this process: inbox, claim, journal, machine with rules that understand, events,
+transcript, explanation, commit. The peer is a graph with the same questions and a parser of three regular
+expressions, in a process of its own on the same CPU. Neither has a network, a model or a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from clawdbot_dialogue.core.flow.library import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.sessions.deployments import Deployments
+from clawdbot_dialogue.core.sessions.sessions import Sessions, SessionWish
+from clawdbot_dialogue.core.turns.engine import TurnEngine
+from clawdbot_dialogue.core.turns.ports import TurnLimits
+from clawdbot_dialogue.stores.memory import MemorySessionStore
+from clawdbot_servicekit import logs
+from clawdbot_servicekit.redaction import Redactor
+from clawdbot_servicekit.settings.shared import TelemetrySettings
+
+from tests.bench.harness import SERVER_CPU, Figure, Stopwatch, conditions, interleave
+from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools
+from tests.support.stage import TENANT, said, wish
+
+GOAL = 10.0
+CONVERSATIONS = 150
+SAID = ("4", "tomorrow", "7pm", "yes")
+PEER = "langgraph==1.2.24"
+ENVIRONMENT = Path("build") / "peers" / "langgraph"
+SCRIPT = Path(__file__).parent / "peers" / "langgraph_booking.py"
+
+
+async def measure() -> Figure:
+    """Whole conversations by turns."""
+    logs.configure(TelemetrySettings(log_level="warning"), Redactor())
+    os.sched_setaffinity(0, {SERVER_CPU})
+    with _peer() as peer:
+        async with _engine() as (sessions, engine):
+            ours, against = await interleave(lambda: _ours(sessions, engine), lambda: _theirs(peer))
+    return Figure(
+        name="turn_memory",
+        ours=ours,
+        against=against,
+        unit="turns/s",
+        ratio=ours / against,
+        goal=f">= {GOAL:g}",
+        holds=ours / against >= GOAL,
+        conditions=conditions(against=PEER, said=SAID),
+    )
+
+
+@asynccontextmanager
+async def _engine() -> AsyncIterator[tuple[Sessions, TurnEngine]]:
+    """The engine on the memory store, with the shipped flows and a tool that books at once."""
+    store, flows, tools = MemorySessionStore(), FlowLibrary(), ScriptedTools()
+    for file, source in shipped_flows():
+        flows.add(load_flow(source, file))
+    tools.add("tables.reserve", {"ok": True, "ref": "T-1"}, "once")
+    deployments = Deployments(store, flows, time.time)
+    engine = TurnEngine(
+        store=store,
+        flows=flows.get,
+        gateway=ScriptedGateway(),
+        tools=tools,
+        hooks=ScriptedHooks(),
+        owners=Register().enter(),
+        limits=TurnLimits(),
+        clock=time.time,
+        refresh=deployments.refresh,
+    )
+    await engine.start()
+    try:
+        yield (
+            Sessions(
+                store=store, flows=flows, engine=engine, clock=time.time, zone=None, deployments=deployments
+            ),
+            engine,
+        )
+    finally:
+        await engine.stop()
+
+
+async def _ours(sessions: Sessions, engine: TurnEngine) -> float:
+    watch = Stopwatch()
+    for _ in range(CONVERSATIONS):
+        session, _opening = await sessions.create(SessionWish(TENANT, "book_table"))
+        for text in SAID:
+            finished = await engine.send(wish(session, text))
+        if said(finished.turn) != ["Booked. Reference T-1."]:
+            raise AssertionError(f"the booking did not end: {said(finished.turn)}")
+    return CONVERSATIONS * (len(SAID) + 1) / watch.seconds()
+
+
+def _peer() -> subprocess.Popen[str]:
+    """The peer, ready; installed on the first run."""
+    python = ENVIRONMENT / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", str(ENVIRONMENT)], check=True)
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), PEER]
+        subprocess.run(install, check=True)
+    process = subprocess.Popen(
+        [str(python), str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    _line(process)
+    return process
+
+
+async def _theirs(process: subprocess.Popen[str]) -> float:
+    if process.stdin is None:
+        raise AssertionError("the peer has no input")
+    process.stdin.write(f"{CONVERSATIONS}\n")
+    process.stdin.flush()
+    return float(await asyncio.to_thread(_line, process))
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise AssertionError(f"the peer ended with {process.wait()}")
+    return line
