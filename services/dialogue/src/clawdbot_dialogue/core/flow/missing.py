@@ -16,7 +16,7 @@ from clawdbot_dialogue.core.flow.expressions import Expression
 from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Flow, State, Transition, Utter
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.flow.tree import below, domain, path_between, written_at
+from clawdbot_dialogue.core.flow.tree import below, path_between, written_at
 from clawdbot_dialogue.core.flow.ways import reachable, ways
 
 _SLOT = re.compile(r"(?<![\w.])slots\.(\w+)")
@@ -160,8 +160,7 @@ class _Filling:
             yield way, before
         for aside in (state.no_match, state.timeout):
             if aside and aside.to:
-                holder = domain(self._flow.states, state, self._flow.states[aside.to])
-                yield Transition(aside.to, state.name, holder), before
+                yield Transition(aside.to, aside.source, aside.domain), before
 
     def _joined(self, parallel: str) -> frozenset[str]:
         """What the regions of a parallel state have filled once all have ended."""

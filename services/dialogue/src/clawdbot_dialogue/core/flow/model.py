@@ -131,6 +131,9 @@ class NoMatch:
     to: str
     """Empty: ask again, however often."""
     say: Template | None
+    source: str
+    """The state that it belongs to, and the innermost that holds both ends, as a transition has them."""
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,9 @@ class Timeout:
     """Seconds."""
     to: str
     say: Template | None
+    source: str
+    """The state that it belongs to, and the innermost that holds both ends, as a transition has them."""
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.linking import Linker
 from clawdbot_dialogue.core.flow.model import (
@@ -54,6 +55,8 @@ KINDS: Mapping[str, StateKind] = {
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SAME_TYPE = {"int": {"int"}, "double": {"double", "int"}, "string": {"string"}, "bool": {"bool"}}
 """CEL types of slots, and those of expressions that fill them."""
+
+_Aside = TypeVar("_Aside", NoMatch | None, Timeout | None)
 
 
 @dataclass(slots=True)
@@ -138,7 +141,6 @@ class StateCompiler:
             link.findings.warning(
                 "shadowed", "A state that ends goes nowhere.", link.document.key_at((*at, "next")), hint
             )
-        outer = parent(path)
         holders = ancestors(path)
         return State(
             name=path,
@@ -166,8 +168,8 @@ class StateCompiler:
             next=tuple(way for way in ways if not way.event and not way.on_error),
             errors=tuple(way for way in ways if way.on_error and not way.event),
             events=tuple(way for way in ways if way.event),
-            no_match=self._no_match(source.no_match, outer, (*at, "no_match")),
-            timeout=self._timeout(source.timeout, outer, (*at, "timeout")),
+            no_match=self._no_match(source.no_match, path, (*at, "no_match")),
+            timeout=self._timeout(source.timeout, path, (*at, "timeout")),
             instructions=source.instructions or "",
             model=source.model or (self._helper if kind == "collect" else ""),
             tools=tuple(source.tools),
@@ -191,17 +193,17 @@ class StateCompiler:
             self._link.slot(name, self._link.document.key_at((*at, "take", name)))
         return Subflow(given.flow, self._link.arguments(given.give, (*at, "give")), given.take)
 
-    def _no_match(self, given: NoMatchSource | None, holder: str, at: Path) -> NoMatch | None:
+    def _no_match(self, given: NoMatchSource | None, path: str, at: Path) -> NoMatch | None:
         if given is None:
             return None
-        to = self._link.state(given.to, holder, (*at, "to"))
-        return NoMatch(given.retries, to, self._link.optional(given.say, (*at, "say")))
+        to = self._link.state(given.to, parent(path), (*at, "to"))
+        return NoMatch(given.retries, to, self._link.optional(given.say, (*at, "say")), path)
 
-    def _timeout(self, given: TimeoutSource | None, holder: str, at: Path) -> Timeout | None:
+    def _timeout(self, given: TimeoutSource | None, path: str, at: Path) -> Timeout | None:
         if given is None:
             return None
-        to = self._link.state(given.to, holder, (*at, "to"))
-        return Timeout(seconds(given.after), to, self._link.optional(given.say, (*at, "say")))
+        to = self._link.state(given.to, parent(path), (*at, "to"))
+        return Timeout(seconds(given.after), to, self._link.optional(given.say, (*at, "say")), path)
 
     def _initial(self, path: str, written: _Written) -> str:
         if written.kind != "compound":
@@ -291,8 +293,18 @@ class StateCompiler:
         def placed(ways: tuple[Transition, ...]) -> tuple[Transition, ...]:
             return tuple(self._placed(way, states) for way in ways)
 
+        def aside(way: _Aside) -> _Aside:
+            if way is None or way.to not in states:  # it was told that there is no such state
+                return way
+            return replace(way, domain=domain(states, state, states[way.to]))
+
         return replace(
-            state, next=placed(state.next), errors=placed(state.errors), events=placed(state.events)
+            state,
+            next=placed(state.next),
+            errors=placed(state.errors),
+            events=placed(state.events),
+            no_match=aside(state.no_match),
+            timeout=aside(state.timeout),
         )
 
     def _placed(self, way: Transition, states: Mapping[str, State]) -> Transition:
@@ -337,6 +349,10 @@ class StateCompiler:
                 self._link.findings.error("bad-value", message, document.key_at(at), hint)
             elif first.to in states and not below(states[first.to], state.parent):
                 self._outside(first.to, state.parent or "the flow", (*at, "next"))
+            elif first.to in states and states[first.to].kind == "history":
+                message = f'"{first.to}" stands for others itself, and may have none yet.'
+                mark = document.key_at((*at, "next"))
+                self._link.findings.error("bad-value", message, mark, "Name a state that can be entered.")
 
 
 def _state_of(region: RegionSource) -> StateSource:

@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
 from clawdbot_dialogue.core.machine.effects import Heard, Understood
 from clawdbot_dialogue.core.machine.interpreting import INTERPRETATION, ask_model, offered, wants_model
-from clawdbot_dialogue.core.machine.moving import Way, go, start, take
+from clawdbot_dialogue.core.machine.moving import Way, go, restart, start, take, turn_aside
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.running import end, pass_through, run
 from clawdbot_dialogue.core.machine.scope import refusal, show_slot
@@ -97,7 +97,7 @@ class _Hearing:
         # A conversation that rests stays at rest for "thanks", and starts over for anything with substance.
         if progress.resting and set_phrase(self._situation(), folded) is None:
             self._waking = True
-            go(progress, progress.flow.initial, "woken")
+            restart(progress)
             self._look_ahead()
         commands = understand(self._situation(), self._text, self._now)
         if wants_model(progress, commands):
@@ -302,7 +302,7 @@ class _Hearing:
         reason = " ".join(self._refusals)
         if no_match and progress.here.misses > no_match.retries:
             progress.say(reason)
-            go(progress, no_match.to, "no_match")
+            turn_aside(progress, no_match, "no_match")
             run(progress, self._limit)
             return
         own = progress.scope.text(no_match.say) if no_match and no_match.say else ""

@@ -7,23 +7,44 @@ entered from the outermost inwards and the first first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
-from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Raise, State, Transition, Utter
+from clawdbot_dialogue.core.flow.model import (
+    Action,
+    Assign,
+    Clear,
+    NoMatch,
+    Raise,
+    State,
+    StateKind,
+    Timeout,
+    Transition,
+    Utter,
+)
 from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
-from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
 from clawdbot_dialogue.core.machine.effects import StateEntered
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.machine.spot import Spot
 from clawdbot_dialogue.core.machine.trace import Cause, Moved
 
-_Entering: TypeAlias = dict[State, tuple[Action, ...]]
-"""States to be entered, and what is done right after each: the actions of a history state's transition."""
+HOLDING: tuple[StateKind, ...] = ("compound", "parallel")
+"""Kinds of state that hold others; a flow is never in them alone."""
+_NEVER_ALONE: tuple[StateKind, ...] = (*HOLDING, "history")
+
+
+@dataclass(slots=True)
+class _Entering:
+    """What is about to be entered."""
+
+    states: dict[State, None]
+    defaults: dict[State, tuple[Action, ...]]
+    """The actions of a history state's transition, by the state that holds it: done right after its entry."""
 
 
 class Way(Struct, frozen=True):
@@ -39,12 +60,12 @@ def start(progress: Progress, cause: Cause) -> None:
     flow = progress.flow
     progress.trace.append(Moved(flow.name, "", flow.initial, cause))
     progress.spots = []
-    _enter(progress, [flow.states[flow.initial]], "", None)
+    _enter(progress, flow.states[flow.initial], "", None)
 
 
 def take(progress: Progress, way: Way) -> None:
     """Goes along one way."""
-    take_all(progress, [way])
+    take_all(progress, (way,))
 
 
 def take_all(progress: Progress, ways: Sequence[Way]) -> None:
@@ -54,25 +75,34 @@ def take_all(progress: Progress, ways: Sequence[Way]) -> None:
         cause: Cause = "error" if way.transition.on_error else way.cause
         source = way.spot.state.name
         progress.trace.append(Moved(progress.flow.name, source, way.transition.to, cause))
-    results = _leave(progress, [way.transition.domain for way in moves]) if moves else None
+    results = _leave(progress, [way.transition.domain for way in moves]) if moves else ()
     for way in ways:
         _act(progress, way.transition.actions, way.spot)
-    for way in moves:
-        target = progress.flow.states[way.transition.to]
-        _enter(progress, [target], way.transition.domain, results)
-    if moves:
+    if moves and not any(spot.state.kind == "handoff" for spot in progress.spots):
         progress.status = "active"
         progress.handoff_queue = ""
+    for way, result in zip(moves, results, strict=True):
+        _enter(progress, progress.flow.states[way.transition.to], way.transition.domain, result)
 
 
-def go(progress: Progress, to: str, cause: Cause, say: Template | None = None) -> None:
+def go(progress: Progress, to: str, cause: Cause) -> None:
     """Goes to a state that no transition of the flow leads to: as if the nearest spot had one."""
     states = progress.flow.states
     target = states[to]
     spot = max(progress.spots, key=lambda each: len(domain(states, each.state, target)))
-    actions = (Utter(say),) if say else ()
-    holder = domain(states, spot.state, target)
-    take(progress, Way(spot, Transition(to, spot.state.name, holder, actions=actions), cause))
+    take(progress, Way(spot, Transition(to, spot.state.name, domain(states, spot.state, target)), cause))
+
+
+def turn_aside(progress: Progress, aside: NoMatch | Timeout, cause: Cause) -> None:
+    """Goes where a state leads that was not understood, or not answered in time."""
+    actions = (Utter(aside.say),) if isinstance(aside, Timeout) and aside.say else ()
+    way = Transition(aside.to, aside.source, aside.domain, actions=actions)
+    take(progress, Way(progress.here, way, cause))
+
+
+def restart(progress: Progress, actions: tuple[Action, ...] = ()) -> None:
+    """Leaves all that it is in, does the actions, and begins the flow anew."""
+    take(progress, Way(progress.here, Transition(progress.flow.initial, actions=actions), "woken"))
 
 
 def without_conflicts(progress: Progress, ways: Sequence[Way]) -> list[Way]:
@@ -99,8 +129,8 @@ def _conflict(progress: Progress, one: Transition, other: Transition) -> bool:
     return any(below(spot.state, one.domain) and below(spot.state, other.domain) for spot in progress.spots)
 
 
-def _leave(progress: Progress, domains: Sequence[str]) -> object:
-    """Leaves all that lies below the domains; returns the result that goes on with what is entered."""
+def _leave(progress: Progress, domains: Sequence[str]) -> Sequence[object]:
+    """Leaves all that lies below the domains; returns the results that go on with what is entered in each."""
     spots = progress.spots
     if len(spots) == 1 and not spots[0].state.ancestors:
         # The plain case, and the most frequent: one state, which nothing holds.
@@ -108,51 +138,77 @@ def _leave(progress: Progress, domains: Sequence[str]) -> object:
         progress.cancel_timer(leaving)
         _act(progress, leaving.state.exit, leaving)
         progress.spots = []
-        return leaving.result
-    going = [spot for spot in spots if any(below(spot.state, holder) for holder in domains)]
-    inside: dict[State, Spot] = {}
+        return (leaving.result,)
+    _exit(progress, domains)
+    going = [[spot for spot in spots if below(spot.state, holder)] for holder in domains]
+    progress.spots = [spot for spot in spots if not any(spot in group for group in going)]
+    states = progress.flow.states
+    return [
+        joined(group, len(states[holder].regions) if holder else 0)
+        for group, holder in zip(going, domains, strict=True)
+    ]
+
+
+def leave_all(progress: Progress) -> None:
+    """Does what is to be done when states are left, for the flow is over. It is known where it was."""
+    _exit(progress, ("",))
+
+
+def _exit(progress: Progress, domains: Sequence[str]) -> None:
+    """Does the exit actions of all that lies below the domains, innermost and last first."""
+    states, inside = progress.flow.states, dict[State, Spot]()
+    going = [spot for spot in progress.spots if any(below(spot.state, holder) for holder in domains)]
     for spot in going:
         progress.cancel_timer(spot)
         inside[spot.state] = spot
         for holder in domains:
             if below(spot.state, holder):
                 for name in path_between(spot.state.ancestors, holder):
-                    inside.setdefault(progress.flow.states[name], spot)
+                    inside.setdefault(states[name], spot)
     for state in sorted(inside, key=lambda each: -each.order):
         if state.remembers:
             left = tuple(spot.state.name for spot in going if state.name in spot.state.ancestors)
             progress.left = {**progress.left, state.name: left}
         _act(progress, state.exit, inside[state])
-    progress.spots = [spot for spot in spots if spot not in going]
-    return _joined(going)
 
 
-def _joined(spots: Sequence[Spot]) -> object:
-    """The result of the spot that was left; of several, each region's by its name."""
+def joined(spots: Sequence[Spot], depth: int) -> object:
+    """The result of spots: that of the only one; of several, each region's by its name.
+
+    Args:
+        spots: All that lie in one state that holds others.
+        depth: How many regions lie around that state.
+    """
     if len(spots) == 1:
         return spots[0].result
-    regions = ((spot.state.regions[-1][1].rpartition(".")[2], spot.result) for spot in spots)
-    return {name: result for name, result in regions if result is not None}
+    regions: dict[str, list[Spot]] = {}
+    for spot in spots:
+        regions.setdefault(spot.state.regions[depth][1].rpartition(".")[2], []).append(spot)
+    results = {name: joined(within, depth + 1) for name, within in regions.items()}
+    return {name: result for name, result in results.items() if result is not None}
 
 
-def _enter(progress: Progress, targets: Iterable[State], holder: str, result: object) -> None:
-    """Enters states, those between them and the holder, and where those begin that hold others."""
-    entering: _Entering = {}
-    for target in targets:
-        _add_inside(progress, target, entering)
-        _add_around(progress, target, holder, entering)
-    plain = len(entering) == 1 and not progress.spots
-    for state in entering if plain else sorted(entering, key=lambda each: each.order):
+def _enter(progress: Progress, target: State, holder: str, result: object) -> None:
+    """Enters a state, those between it and the holder, and where those begin that hold others."""
+    if not target.ancestors and target.kind not in _NEVER_ALONE:
+        _enter_one(progress, target, result)
+        return
+    entering = _Entering({}, {})
+    _add_inside(progress, target, entering)
+    _add_around(progress, target, holder, entering)
+    for parent, actions in entering.defaults.items():
+        if parent not in entering.states:  # it was not left
+            _act(progress, actions, progress.here)
+    for state in sorted(entering.states, key=lambda each: each.order):
         _enter_one(progress, state, result)
-        _act(progress, entering[state], progress.here)
-    if not plain:
-        progress.spots.sort(key=lambda each: each.state.order)
+        _act(progress, entering.defaults.get(state, ()), progress.here)
+    progress.spots.sort(key=lambda each: each.state.order)
 
 
 def _enter_one(progress: Progress, state: State, result: object) -> None:
     spot = Spot(state, result)
     progress.attend(spot)
-    if state.kind not in ("compound", "parallel"):
+    if state.kind not in HOLDING:
         _step_back(progress, state)
         progress.spots.append(spot)
         progress.effects.append(StateEntered(progress.flow.name, state.name))
@@ -184,19 +240,22 @@ def _add_inside(progress: Progress, state: State, entering: _Entering) -> None:
     match state.kind:
         case "history":
             if state.parent not in progress.left:
-                entering[states[state.parent]] = state.next[0].actions
-            for name in _remembered(progress, state):
-                _add_inside(progress, states[name], entering)
-                _add_around(progress, states[name], state.parent, entering)
+                entering.defaults[states[state.parent]] = state.next[0].actions
+            remembered = [states[name] for name in _remembered(progress, state)]
+            for each in remembered:
+                _add_inside(progress, each, entering)
+            # Only then: else regions would begin anew that are still to be added.
+            for each in remembered:
+                _add_around(progress, each, state.parent, entering)
         case "compound":
-            entering.setdefault(state, ())
+            entering.states[state] = None
             _add_inside(progress, states[state.initial], entering)
             _add_around(progress, states[state.initial], state.name, entering)
         case "parallel":
-            entering.setdefault(state, ())
+            entering.states[state] = None
             _add_regions(progress, state, entering)
         case _:
-            entering.setdefault(state, ())
+            entering.states[state] = None
 
 
 def _add_around(progress: Progress, state: State, holder: str, entering: _Entering) -> None:
@@ -205,7 +264,7 @@ def _add_around(progress: Progress, state: State, holder: str, entering: _Enteri
         return
     for name in reversed(path_between(state.ancestors, holder)):
         outer = progress.flow.states[name]
-        entering.setdefault(outer, ())
+        entering.states[outer] = None
         if outer.kind == "parallel":
             _add_regions(progress, outer, entering)
 
@@ -213,7 +272,7 @@ def _add_around(progress: Progress, state: State, holder: str, entering: _Enteri
 def _add_regions(progress: Progress, parallel: State, entering: _Entering) -> None:
     for name in parallel.children:
         region = progress.flow.states[name]
-        if region not in entering and not any(name in each.ancestors for each in entering):
+        if region not in entering.states and not any(name in each.ancestors for each in entering.states):
             _add_inside(progress, region, entering)
 
 

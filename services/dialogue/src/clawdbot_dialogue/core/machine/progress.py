@@ -241,6 +241,7 @@ class Progress:
     def push(self, flow: Flow, slots: Mapping[str, object]) -> None:
         """Another flow begins; this one waits below. Its initial state is not entered yet."""
         self.cancel_timers()
+        self._drop_raised()
         self._below.append(self._pack())
         self.flow = flow
         self.slots = slots
@@ -250,7 +251,7 @@ class Progress:
 
     def finish(self) -> Frame | None:
         """Ends the running flow; returns what it was where another one waits below and goes on now."""
-        self.cancel_timers()
+        self._drop_raised()
         for spot in self.spots:
             spot.asked, spot.waiting_for = "", ""
         over = self._pack()
@@ -262,3 +263,8 @@ class Progress:
         self.trace.append(Moved(self.flow.name, "", self.state.name, "resumed"))
         self.effects.append(StateEntered(self.flow.name, self.state.name))
         return over
+
+    def _drop_raised(self) -> None:
+        """What a flow raises is for that flow alone."""
+        while self.raised:
+            self.note("ignored-event", f"{self.raised.popleft()!r} was raised, and the flow goes no further")

@@ -6,13 +6,23 @@ calls invoking is here the work of a state: a question, a call, a reply of the m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from clawdbot_dialogue.core.flow.model import Transition
 from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
-from clawdbot_dialogue.core.machine.moving import Way, start, take, take_all, without_conflicts
+from clawdbot_dialogue.core.machine.moving import (
+    Way,
+    joined,
+    leave_all,
+    start,
+    take,
+    take_all,
+    without_conflicts,
+)
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.machine.snapshot import Frame
 from clawdbot_dialogue.core.machine.spot import USER, Spot
-from clawdbot_dialogue.core.machine.states import SUBFLOW, done, failed_ways, onward, work
+from clawdbot_dialogue.core.machine.states import SUBFLOW, done, failed_ways, onward, stuck, work
 
 MICRO_STEPS = 100
 """States that may be gone through without anything coming from outside."""
@@ -27,11 +37,15 @@ def run(progress: Progress, limit: int) -> None:
         elif progress.raised:
             name = progress.raised.popleft()
             progress.see({"name": name, "data": {}})
-            take_all(progress, taking(progress, name))
+            taken = taking(progress, name)
+            if not taken:
+                progress.note("ignored-event", f"no state takes the event {name!r}")
+            take_all(progress, taken)
         elif progress.state.final:
             if not end(progress, cancelled=False):
                 return
         elif not _work(progress):
+            _set_timers(progress)
             progress.attend()
             return
     _stop(progress, limit)
@@ -74,17 +88,47 @@ def _first(progress: Progress, spot: Spot, transitions: tuple[Transition, ...]) 
 
 
 def _ready(progress: Progress) -> list[Way]:
-    """The ways out of states that have done their work."""
-    ways = []
+    """The ways out of states that have done their work; where none is, those that are stuck rest."""
+    ways, nowhere = list[Way](), list[Spot]()
+    for spot in _finished(progress):
+        if transition := _first(progress, spot, spot.state.next):
+            ways.append(Way(spot, transition))
+        else:
+            nowhere.append(spot)
+    if not ways:
+        for spot in nowhere:
+            progress.attend(spot)
+            stuck(progress)
+            for each in _joining(progress, spot.state.joins):
+                progress.attend(each)
+                progress.rest()
+    return without_conflicts(progress, ways)
+
+
+def _finished(progress: Progress) -> Iterator[Spot]:
+    """The spots whose states have done their work; for a parallel state one that stands for its regions."""
+    seen = set[str]()
     for spot in progress.spots:
         progress.attend(spot)
-        if not spot.state.final and done(progress) and (transition := onward(progress)):
-            ways.append(Way(spot, transition))
-    return without_conflicts(progress, ways)
+        parallel = spot.state.joins
+        if spot.state.final or parallel in seen or not done(progress):
+            continue
+        if parallel:
+            seen.add(parallel)
+            depth = len(progress.flow.states[parallel].regions)
+            yield Spot(spot.state, joined(_joining(progress, parallel), depth))
+        else:
+            yield spot
+
+
+def _joining(progress: Progress, parallel: str) -> list[Spot]:
+    return [spot for spot in progress.spots if parallel and spot.state.joins == parallel]
 
 
 def _work(progress: Progress) -> bool:
     """Lets the states do what they do, one tool, reply or subflow at a time; True where this leads on."""
+    if any(spot.busy for spot in progress.spots):
+        return False
     for spot in progress.spots:
         progress.attend(spot)
         if transition := work(progress):
@@ -98,15 +142,24 @@ def _work(progress: Progress) -> bool:
     return False
 
 
+def _set_timers(progress: Progress) -> None:
+    """Sets the timers of all that waits, unless a tool or the model is at work: then once it is done."""
+    if not any(spot.busy for spot in progress.spots):
+        for spot in progress.spots:
+            if spot.waiting_for == USER and spot.state.timeout:
+                progress.attend(spot)
+                progress.set_timer()
+
+
 def end(progress: Progress, *, cancelled: bool) -> bool:
     """Ends the running flow; True where another one goes on, which waited for it."""
+    leave_all(progress)
     over = progress.finish()
     if over is None:
         return False
+    _resume(progress)
     if progress.spot_where(lambda spot: spot.waiting_for.startswith(SUBFLOW)):
         _returned(progress, over, cancelled=cancelled)
-    else:
-        _resume(progress)
     return True
 
 
@@ -131,7 +184,7 @@ def _returned(progress: Progress, over: Frame, *, cancelled: bool) -> None:
 
 
 def _resume(progress: Progress) -> None:
-    """Goes on with a flow that was interrupted, where it was: asks again, unless it is to keep silent."""
+    """Goes on with a flow that waited, where it was: asks again, unless it is to keep silent."""
     silent = progress.flow.interrupts.resume == "silent"
     for spot in progress.spots:
         if spot.waiting_for == USER:

@@ -56,14 +56,18 @@ _DONE: Mapping[StateKind, Callable[[Progress], bool]] = {
 
 def onward(progress: Progress) -> Transition | None:
     """The first transition that holds; rests where there is none."""
-    ways = progress.state.next
-    transition = progress.scope.first(ways)
+    transition = progress.scope.first(progress.state.next)
     if transition is None:
-        if ways:
-            progress.fail("NO_TRANSITION", f"None of the guards of {progress.state.name} holds.")
-            progress.say(progress.flow.locale.wording["stuck"])
-        progress.rest()
+        stuck(progress)
     return transition
+
+
+def stuck(progress: Progress) -> None:
+    """Nothing leads on from here: declared where something was meant to."""
+    if progress.state.next:
+        progress.fail("NO_TRANSITION", f"None of the guards of {progress.state.name} holds.")
+        progress.say(progress.flow.locale.wording["stuck"])
+    progress.rest()
 
 
 def failed_ways(state: State, kind: ErrorKind) -> tuple[Transition, ...]:

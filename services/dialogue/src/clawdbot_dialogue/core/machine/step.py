@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from clawdbot_dialogue.core.flow.model import ErrorKind, Flow, Transition
+from clawdbot_dialogue.core.flow.model import Clear, ErrorKind, Flow, Transition
 from clawdbot_dialogue.core.machine.effects import Effect
 from clawdbot_dialogue.core.machine.events import (
     Event,
@@ -26,7 +26,7 @@ from clawdbot_dialogue.core.machine.events import (
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.hearing import hear, heard
-from clawdbot_dialogue.core.machine.moving import Way, go, start, take, take_all
+from clawdbot_dialogue.core.machine.moving import Way, restart, start, take, take_all, turn_aside
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.machine.running import MICRO_STEPS, run, taking
@@ -143,9 +143,7 @@ def _return(progress: Progress) -> None:
     if spot and transition:
         take(progress, Way(spot, transition))
         return
-    for name in tuple(progress.slots):
-        progress.set_slot(name, None)
-    go(progress, progress.flow.initial, "woken")
+    restart(progress, tuple(Clear(slot) for slot in progress.flow.slots))
     progress.passed, progress.sealed, progress.left = (), (), {}
 
 
@@ -214,7 +212,7 @@ def _timer_fired(progress: Progress, event: TimerFired, limit: int) -> str:
         return f"the timer {event.timer_id!r} is not set"
     spot.timer = ""
     progress.tell_time(event.now)
-    go(progress, timeout.to, "timeout", timeout.say)
+    turn_aside(progress, timeout, "timeout")
     run(progress, limit)
     return ""
 
