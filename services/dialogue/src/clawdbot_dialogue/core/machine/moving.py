@@ -199,8 +199,10 @@ def _enter(progress: Progress, target: State, holder: str, result: object) -> No
     for parent, actions in entering.defaults.items():
         if parent not in entering.states:  # it was not left
             _act(progress, actions, progress.here)
+    depth = len(progress.flow.states[holder].regions) if holder else 0
     for state in sorted(entering.states, key=lambda each: each.order):
-        _enter_one(progress, state, result)
+        # Regions begin with no result, else each would hand on what all of them began with, over and over.
+        _enter_one(progress, state, result if len(state.regions) == depth else None)
         _act(progress, entering.defaults.get(state, ()), progress.here)
     progress.spots.sort(key=lambda each: each.state.order)
 
