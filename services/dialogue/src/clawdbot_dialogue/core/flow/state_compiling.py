@@ -125,7 +125,9 @@ class StateCompiler:
             return KINDS[given[0]]
         if state.say is not None:
             return "say"
-        if not state.next and self._link.names.states[path].isdisjoint({*KINDS, "say", "next"}):
+        if not state.next and self._link.names.states[path].isdisjoint(
+            {*KINDS, "say", "next", "entry", "exit"}
+        ):
             hint = f"Give it one of say, next, {', '.join(KINDS)}."
             findings.error("no-kind", f'"{at[-1]}" does nothing.', document.key_at(at), hint)
         return "choice"

@@ -77,7 +77,8 @@ def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int =
     progress = Progress(flows, snapshot)
     why_not = _handle(progress, event, micro_steps)
     if why_not:
-        return Step(snapshot, (), (Note("ignored-event", why_not, snapshot.flow, snapshot.state),))
+        ignored = Note("ignored-event", why_not, snapshot.flow, snapshot.state)
+        return Step(snapshot, (), (*progress.notes, ignored), tuple(progress.trace))
     return Step(progress.snapshot(), tuple(progress.effects), tuple(progress.notes), tuple(progress.trace))
 
 
