@@ -1,16 +1,13 @@
-"""The machine in flows that nobody wrote, under any history: where it is is always somewhere that one can be."""
+"""The machine in flows that nobody wrote, under any history: it is always somewhere that one can be."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from datetime import timedelta
 from typing import get_args
 
 from clawdbot_dialogue.core.flow.library import FlowLibrary
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.tree import ancestors
 from clawdbot_dialogue.core.machine.effects import (
     CallTool,
     CancelTimer,
@@ -22,91 +19,14 @@ from clawdbot_dialogue.core.machine.effects import (
     Understood,
 )
 from clawdbot_dialogue.core.machine.events import (
-    Event,
-    EventReceived,
-    GenerationFailed,
-    GenerationFinished,
-    Started,
     TimerFired,
-    ToolReturned,
-    UserSaid,
 )
 from clawdbot_dialogue.core.machine.snapshot import Frame, Snapshot
-from clawdbot_dialogue.core.machine.step import Step, begin, step
+from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.machine.trace import Moved
-from hypothesis import HealthCheck, Phase, assume, given, note, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
-from tests.support.flows import NOW
-from tests.support.random_flows import EVENTS, OTHER, documents, loaded
-
-MOST_STEPS = 12
-"""Micro-steps allowed: fewer than usual, since many of these flows run in circles."""
-RESULTS = [{"ok": True}, {"ok": False}, None, 7]
-PHRASES = [
-    "4", "12 people", "99", "red", "blue", "yes", "no", "Ada", "my name is Bob", "no, make it 6", "actually blue",
-    "change the name", "start other", "cancel", "help", "hello", "a human please", "purple", "", "red, 5 people",
-]  # fmt: skip
-HAPPENINGS = st.one_of(
-    st.tuples(st.just("go on"), st.sampled_from(PHRASES), st.integers(0, 9)),
-    st.tuples(st.just("say"), st.sampled_from(PHRASES), st.just(0)),
-    st.tuples(st.just("event"), st.sampled_from([*EVENTS, "handoff.return"]), st.just(0)),
-    st.tuples(st.just("timer"), st.just(""), st.integers(0, 3)),
-    st.tuples(st.just("stale"), st.just(""), st.just(0)),
-)
-HISTORIES = st.lists(HAPPENINGS, min_size=6, max_size=25)
-PROFILE = settings(
-    deadline=None,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
-)
-
-
-def event_of(snapshot: Snapshot, kind: str, what: str, number: int) -> Event:
-    """The event, about what the conversation waits for where it says "go on"."""
-    waits = snapshot.waiting_for or ""
-    match kind:
-        case "event":
-            return EventReceived(what, {}, NOW)
-        case "timer":
-            return TimerFired([*snapshot.timers, "timer-0"][min(number, len(snapshot.timers))])
-        case "stale":
-            return ToolReturned("call-0", None, False)
-        case "go on" if waits.startswith("call"):
-            return ToolReturned(waits, RESULTS[number % 4], number % 3 == 0, number % 5 == 0)
-        case "go on" if waits.startswith("generation"):
-            failed = GenerationFailed(waits, "UNAVAILABLE", "gone")
-            return failed if number % 4 == 0 else GenerationFinished(waits, "Hm.")
-        case "go on" if snapshot.status == "handed_off":
-            return EventReceived("handoff.return", {}, NOW)
-    return UserSaid(what, NOW + timedelta(days=number))
-
-
-@st.composite
-def libraries(draw: st.DrawFn) -> FlowLibrary:
-    """Two flows, of which one calls the other and may be interrupted by it."""
-    library = FlowLibrary()
-    for name in ("main", OTHER):
-        flow = loaded(draw(documents(name)))
-        assume(flow is not None)
-        assert flow is not None
-        note(flow.source)
-        library.add(flow)
-    return library
-
-
-def play(library: FlowLibrary, history: list[tuple[str, str, int]]) -> Iterator[tuple[Snapshot, Event, Step]]:
-    snapshot = begin(library.get("main"), {})
-    event: Event = Started()
-    for happening in (*history, ("stale", "", 0)):
-        taken = step(library.get, snapshot, event, MOST_STEPS)
-        yield snapshot, event, taken
-        snapshot = taken.snapshot
-        event = event_of(snapshot, *happening)
-
-
-def active(frame: Frame) -> set[str]:
-    return {name for place in frame.places for name in (place.state, *ancestors(place.state))}
+from tests.support.random_histories import HISTORIES, MOST_STEPS, PROFILE, active, libraries, play
 
 
 def check_configuration(flow: Flow, frame: Frame) -> None:

@@ -30,6 +30,7 @@ def reachable(flow: Flow, starts: Iterable[str]) -> set[str]:
     """The states that can follow some states, those included."""
     waiting = list(starts)
     seen: set[str] = set()
+    around: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in seen:
@@ -42,5 +43,5 @@ def reachable(flow: Flow, starts: Iterable[str]) -> set[str]:
             if flow.states[holder].kind == "parallel":
                 waiting.append(holder)
             else:
-                seen.add(holder)
-    return seen
+                around.add(holder)  # which does not say that it is entered where it begins
+    return seen | around
