@@ -55,7 +55,7 @@ def event_of(snapshot: Snapshot, kind: str, what: str, number: int) -> Event:
         case "event":
             return EventReceived(what, {}, NOW)
         case "timer":
-            return TimerFired([*snapshot.timers, "timer-0"][min(number, len(snapshot.timers))])
+            return TimerFired([*snapshot.timers, "timer-0"][min(number, len(snapshot.timers))], NOW)
         case "stale":
             return ToolReturned("call-0", None, False)
         case "go on" if waits.startswith("call"):

@@ -15,7 +15,7 @@ from clawdbot_dialogue.core.flow.loading import examine
 from clawdbot_dialogue.core.machine.effects import CallTool
 from clawdbot_dialogue.core.machine.events import TimerFired, ToolReturned
 
-from tests.support.flows import Talk, compiled
+from tests.support.flows import NOW, Talk, compiled
 
 MANDATORY = {
     144, 147, 148, 149, 150, 151, 152, 153, 155, 156, 158, 159, 172, 173, 174, 175, 176, 178, 179, 183,
@@ -46,7 +46,7 @@ def happen(talk: Talk, turn: dict[str, Any]) -> None:
     elif "returns" in turn:
         talk.give(ToolReturned(turn.get("id", talk.snapshot.waiting_for), turn["returns"], False))
     elif "ring" in turn:
-        talk.give(TimerFired(talk.timer if turn["ring"] is True else turn["ring"]))
+        talk.give(TimerFired(talk.timer if turn["ring"] is True else turn["ring"], NOW))
 
 
 def seen(talk: Talk) -> dict[str, Any]:

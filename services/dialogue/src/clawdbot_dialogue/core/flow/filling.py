@@ -39,6 +39,8 @@ class _Filling:
         self._flow = flow
         self._all = frozenset(flow.slots)
         self._filled: dict[str, _Slots] = {}
+        self._found: list[str] = []
+        """The states in the order in which they were come to."""
         self._ways: dict[tuple[str, int], _Slots] = {}
         self._changed = False
         self._beside = {name: self._emptied_beside(state) for name, state in flow.states.items()}
@@ -54,7 +56,7 @@ class _Filling:
                 person = states[self._flow.on_handoff]
                 self._enter(person, "", frozenset())
                 self._enter(person, person.parent, frozenset())
-            for name in tuple(self._filled):
+            for name in self._found:  # grows meanwhile, so that most flows take two rounds
                 if states[name].kind not in (*_HOLDING, "history"):
                     self._go_on(states[name])
             changed = self._changed
@@ -121,6 +123,8 @@ class _Filling:
         before = self._filled.get(name)
         less = known if before is None else before & known
         self._filled[name] = less
+        if before is None:
+            self._found.append(name)
         self._changed |= less != before
         return less != before
 
