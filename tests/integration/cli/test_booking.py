@@ -49,6 +49,19 @@ async def test_a_table_is_booked_without_a_running_suite(tmp_path):
     assert "Booked. Reference" in ended.out
 
 
+async def test_a_table_is_booked_in_chinese(tmp_path):
+    environment = {"CLAWDBOT_SERVER__PORT": str(free_port())}
+    ended = await clawdbot(
+        *("chat", "--flow", "book_table", "--locale", "zh-CN"),
+        state=tmp_path,
+        lines="明晚七点四位\n好的，留名李雷\n",
+        environment=environment,
+    )
+    assert ended.code == 0, ended.err
+    assert "请问几位？" in ended.out
+    assert "订好了，编号" in ended.out
+
+
 async def test_a_conversation_is_taken_up_where_it_was_left(tmp_path):
     """By its id, in another process on the same state."""
     environment = {"CLAWDBOT_SERVER__PORT": str(free_port())}

@@ -39,6 +39,8 @@ SESSIONS = [
     ({"flow": "x" * 300}, "flow"),
     ({"flow": "chat", "flow_version": -1}, "flow_version"),
     ({"flow": "chat", "user": "x" * 300}, "user"),
+    ({"flow": "chat", "locale": "中文"}, "locale"),
+    ({"flow": "chat", "locale": "zh-" + "x" * 300}, "locale"),
     ({"flow": "chat", "request_id": "x" * 300}, "request_id"),
     ({"flow": "chat", "labels": {str(n): "" for n in range(4)}}, "labels"),
     ({"flow": "chat", "labels": {"": "x"}}, "labels"),

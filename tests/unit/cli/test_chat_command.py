@@ -12,7 +12,11 @@ from clawdbot_servicekit.faults import StartupError
 
 @pytest.mark.parametrize(
     "wishes",
-    [Wishes(flow="chat", session="s-1"), Wishes(config=Path("a.yaml"), address="localhost")],
+    [
+        Wishes(flow="chat", session="s-1"),
+        Wishes(locale="zh", session="s-1"),
+        Wishes(config=Path("a.yaml"), address="localhost"),
+    ],
 )
 def test_options_that_contradict_each_other_are_refused(wishes):
     with pytest.raises(StartupError, match="give one of them"):

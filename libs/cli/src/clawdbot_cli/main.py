@@ -121,6 +121,15 @@ def chat(
             metavar="FILE", help="Speak TLS with a server whose certificate this PEM file vouches for."
         ),
     ] = None,
+    locale: Annotated[
+        str | None,
+        typer.Option(
+            "--locale",
+            "-l",
+            metavar="TAG",
+            help="The language to begin in, such as zh-CN; else the flow's.",
+        ),
+    ] = None,
     config: Config = None,
     explain: Annotated[
         bool, typer.Option("--explain", "-e", help="After each turn say why it went that way.")
@@ -135,7 +144,9 @@ def chat(
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.chat.command import Wishes, hold_chat
 
-    raise typer.Exit(hold_chat(Wishes(flow, session, addr, key_file, ca_file, config, explain)))
+    raise typer.Exit(
+        hold_chat(Wishes(flow, session, addr, key_file, ca_file, config, explain=explain, locale=locale))
+    )
 
 
 @models.command("list")

@@ -6,6 +6,7 @@ Knows the wire and the limits; what is right in form and still cannot be done is
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -48,6 +49,8 @@ CANCELS: Final = {
 SPOKEN: Final = ("text", "image", "audio", "document")
 """What a person's message may be made of."""
 
+LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,8}")
+
 MISSING: Final = "is missing."
 
 
@@ -70,6 +73,7 @@ class Intake:
             user=request.user,
             labels=dict(request.labels),
             slots=to_plain(request.slots),
+            locale=request.locale,
             request_id=request.request_id,
             digest=hashlib.sha256(unnamed.SerializeToString(deterministic=True)).digest(),
         )
@@ -129,6 +133,8 @@ class Intake:
             yield Violation("flow_version", "must not be negative.")
         yield from _short("user", request.user, LONGEST_USER)
         yield from _short("request_id", request.request_id, LONGEST_ID)
+        if request.locale and not LANGUAGE_TAG.fullmatch(request.locale):
+            yield Violation("locale", "is no BCP 47 language tag, such as zh-CN.")
         yield from _small("slots", request.slots.ByteSize(), self.limits.max_slots)
         if not finite(request.slots):
             yield Violation("slots", "holds a number that JSON does not have.")

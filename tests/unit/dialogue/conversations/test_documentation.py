@@ -34,8 +34,8 @@ FLOWS = [block for block in BLOCKS if "\nstates:" in block]
 CONVERSATIONS = [block for block in BLOCKS if "\nconversations:" in block]
 
 
-def test_the_page_holds_six_steps_of_a_flow_and_its_conversations():
-    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (6, 1, 7)
+def test_the_page_holds_seven_steps_of_a_flow_and_its_conversations():
+    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (7, 1, 8)
 
 
 @pytest.mark.parametrize("source", FLOWS)
@@ -93,3 +93,14 @@ def test_the_order_on_the_page_asks_one_question_at_a_time_and_comes_back_to_whe
     assert talk.replies == ["3 times pasta: is that right?"]
     assert talk.say("yes").snapshot.flow == "faq"
     assert talk.say("parking").replies[-1] == "Enjoy!"
+
+
+def test_the_counter_on_the_page_speaks_both_its_languages():
+    talk = Talk.about(examine(FLOWS[6], "my_counter.yaml").flow)
+    assert talk.replies == ["For how many people?"]
+    assert talk.say("二十一个人").replies == ["人数不能超过20。请问几位？"]
+    assert talk.say("21").replies == ["人数不能超过20。请问几位？"]
+    assert talk.say("21 people then").replies == [
+        "The number of guests must be at most 20. For how many people?"
+    ]
+    assert talk.say("两位").replies == ["好的，2位。"]

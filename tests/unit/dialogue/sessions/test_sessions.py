@@ -30,10 +30,23 @@ states:
 """
 
 
+GREETING = """
+flow: greeting
+version: 1
+locales: [en, zh]
+slots:
+  n: {type: integer, max: 9, called: {en: number, zh: 数目}, ask: {en: How many?, zh: 多少？}}
+  again: {type: integer, ask: {en: And then?, zh: 然后呢？}}
+states:
+  ask: {collect: [n, again], next: end}
+  end: {say: {en: Bye., zh: 再见。}, end: true}
+"""
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 async def stage(request, tmp_path):
     async with staged(request.param, tmp_path) as stage:
-        for flow in (CHAT, ORDER, ASKING):
+        for flow in (CHAT, ORDER, ASKING, GREETING):
             stage.flow(flow)
         stage.tools.add("clock.now", {"time": "12:00"})
         stage.tools.add("shop.buy", {"ok": True}, "once")
@@ -193,3 +206,31 @@ async def test_a_state_that_was_renamed_under_a_live_session_is_told(stage):
     failed = (await stage.send(session, "3")).turn
     assert failed.error.reason == "FLOW_VERSION_GONE"
     assert "ask" in failed.error.message
+
+
+@pytest.mark.parametrize(
+    ("locale", "speaks", "says"),
+    [
+        ("", "en", "How many?"),
+        ("zh-Hant-TW", "zh", "多少？"),
+        ("en-GB", "en", "How many?"),
+        ("fr", "en", "How many?"),
+    ],
+)
+async def test_a_session_begins_in_its_persons_language(stage, locale, speaks, says):
+    session, opening = await stage.main.sessions.create(asked("greeting", locale=locale))
+    assert (session.locale, said(opening)) == (speaks, [says])
+
+
+async def test_a_session_follows_its_person_into_another_language_and_stays_there(stage):
+    session = await stage.begin("greeting")
+    changed = await stage.send(session, "三个")
+    assert (changed.session.locale, said(changed.turn)) == ("zh", ["然后呢？"])
+    await stage.crash()
+    assert (await stage.session(session)).locale == "zh"
+    assert said((await stage.send(session, "4")).turn) == ["再见。"]
+
+
+async def test_what_does_not_fit_is_told_in_the_callers_language(stage):
+    with pytest.raises(InvalidRequest, match="数目不能超过9。"):
+        await stage.main.sessions.create(asked("greeting", locale="zh", slots={"n": 10}))

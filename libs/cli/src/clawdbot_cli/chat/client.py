@@ -46,9 +46,14 @@ class Client:
         self._models = ModelAdminServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
 
-    async def open(self, flow: str) -> pb.CreateSessionResponse:
-        """A new session in the newest version of a flow, and what it says first."""
-        request = pb.CreateSessionRequest(flow=flow, request_id=new_id())
+    async def open(self, flow: str, locale: str = "") -> pb.CreateSessionResponse:
+        """A new session in the newest version of a flow, and what it says first.
+
+        Args:
+            flow: its name.
+            locale: the person's language, as a BCP 47 tag; empty for the flow's default.
+        """
+        request = pb.CreateSessionRequest(flow=flow, locale=locale, request_id=new_id())
         with faults():
             return await self._dialogue.CreateSession(request, timeout=PATIENCE, metadata=self._metadata)
 

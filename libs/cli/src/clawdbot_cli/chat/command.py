@@ -40,12 +40,17 @@ class Wishes:
     ca_file: Path | None = None
     config: Path | None = None
     explain: bool = False
+    locale: str | None = None
 
     def check(self) -> None:
         """Raises StartupError for options that contradict each other."""
         if self.flow is not None and self.session is not None:
             raise StartupError(
                 "--flow begins a conversation and --session goes on with one: give one of them."
+            )
+        if self.locale is not None and self.session is not None:
+            raise StartupError(
+                "--locale begins a conversation and --session goes on with one: give one of them."
             )
         self.where.check()
 
@@ -135,6 +140,6 @@ async def _begin(conversation: Conversation, wishes: Wishes) -> None:
         if wishes.session is not None:
             await conversation.resume(wishes.session)
         else:
-            await conversation.begin(wishes.flow or DEFAULT_FLOW)
+            await conversation.begin(wishes.flow or DEFAULT_FLOW, wishes.locale or "")
     except RemoteFault as fault:
         raise StartupError(sentence(fault, conversation.connection.where)) from None

@@ -63,9 +63,9 @@ class Conversation:
         self._explains = explains
         self._options = tuple(options)
 
-    async def begin(self, flow: str) -> None:
+    async def begin(self, flow: str, locale: str = "") -> None:
         """Opens a session in a flow and shows what it says first. RemoteFault where it cannot be opened."""
-        opened = await self.client.open(flow)
+        opened = await self.client.open(flow, locale)
         self.session = opened.session
         self.screen.note(f"{self._title()}. To resume it:")
         self.screen.command(self.resume_line())

@@ -32,6 +32,7 @@ def _place(expected: Expectation, snapshot: Snapshot) -> Iterator[str]:
         ("state", expected.state, snapshot.state),
         ("status", expected.status, snapshot.status),
         ("queue", expected.queue, snapshot.handoff_queue),
+        ("locale", expected.locale, snapshot.locale),
     )
     for name, wanted, is_now in places:
         if wanted is not None and wanted != is_now:

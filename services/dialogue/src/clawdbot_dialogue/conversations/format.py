@@ -146,6 +146,7 @@ class Expectation(_Section):
     flow: str | None = None
     state: str | None = None
     status: Literal["active", "handed_off", "ended"] | None = None
+    locale: str | None = None
     queue: str | None = None
     slots: dict[str, Any] = Field(default_factory=dict)
     """Slots and their values; null: without value."""
@@ -202,6 +203,7 @@ class Conversation(_Section):
 
     name: str
     flow: str | None = None
+    locale: str | None = None
     now: Annotated[datetime, BeforeValidator(_moment)] | None = None
     slots: dict[str, Any] = Field(default_factory=dict)
     tools: dict[str, Annotated[list[ToolAnswer], BeforeValidator(_listed)]] = Field(default_factory=dict)
@@ -215,6 +217,8 @@ class ConversationFile(_Section):
     """Conversations about one flow."""
 
     flow: str
+    locale: str = ""
+    """The person's language, as a BCP 47 tag; empty for the flow's default."""
     now: Annotated[datetime, BeforeValidator(_moment)]
     conversations: Annotated[list[Conversation], Field(min_length=1)]
 

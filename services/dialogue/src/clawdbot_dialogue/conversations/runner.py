@@ -99,7 +99,7 @@ def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "")
         flow = conversation.flow or parsed.flow
         now = conversation.now or parsed.now
         begun = time.perf_counter()
-        runner = _Runner(conversation, flows, flow, now)
+        runner = _Runner(conversation, flows, flow, now, conversation.locale or parsed.locale)
         failures = tuple(_failures(runner, conversation, document, at))
         line = document.at(("conversations", at)).line
         entered, taken = frozenset(runner.entered), frozenset(runner.taken)
@@ -145,6 +145,7 @@ class _Runner:
     flows: FlowLookup
     flow: str
     now: datetime
+    locale: str
     snapshot: Snapshot = field(init=False)
     entered: set[tuple[str, str]] = field(default_factory=set)
     taken: set[Way] = field(default_factory=set)
@@ -156,7 +157,8 @@ class _Runner:
 
     def __post_init__(self) -> None:
         flow = self.flows(self.flow)
-        self.snapshot = begin(flow, validate_slots(flow, self.conversation.slots, self.now.date()))
+        slots = validate_slots(flow, self.conversation.slots, self.now.date())
+        self.snapshot = begin(flow, slots, self.locale)
         self._tools = Stubs(self.conversation.tools)
 
     def open(self) -> Record:

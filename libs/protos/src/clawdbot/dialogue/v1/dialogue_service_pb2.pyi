@@ -112,6 +112,7 @@ class CreateSessionRequest(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     SLOTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LOCALE_FIELD_NUMBER: _builtins.int
     flow: _builtins.str
     """The flow's name. Required."""
     flow_version: _builtins.int
@@ -120,6 +121,10 @@ class CreateSessionRequest(_message.Message):
     """Whom the conversation is with. Optional."""
     request_id: _builtins.str
     """The caller's name for the session. Empty: the call is not repeatable."""
+    locale: _builtins.str
+    """The person's language as a BCP 47 tag ("zh-CN"). Empty, or one that the
+    flow does not speak: the flow's default.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -135,10 +140,11 @@ class CreateSessionRequest(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         slots: _struct_pb2.Struct | None = ...,
         request_id: _builtins.str = ...,
+        locale: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["slots", b"slots"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "flow_version", b"flow_version", "labels", b"labels", "request_id", b"request_id", "slots", b"slots", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "flow_version", b"flow_version", "labels", b"labels", "locale", b"locale", "request_id", b"request_id", "slots", b"slots", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -89,6 +89,7 @@ class Session(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     HANDOFF_QUEUE_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    LOCALE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unguessable, made by the service."""
     tenant: _builtins.str
@@ -107,6 +108,10 @@ class Session(_message.Message):
     """Grows by one with every committed turn."""
     handoff_queue: _builtins.str
     """For HANDED_OFF: the queue that the conversation was handed to."""
+    locale: _builtins.str
+    """The language that it is held in, as a BCP 47 tag: one that the flow speaks.
+    It follows the person, who may change it with any message.
+    """
     @_builtins.property
     def slots(self) -> _struct_pb2.Struct:
         """Slots that have a value."""
@@ -138,10 +143,11 @@ class Session(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         handoff_queue: _builtins.str = ...,
         states: _abc.Iterable[_builtins.str] | None = ...,
+        locale: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "slots", b"slots", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "flow", b"flow", "flow_version", b"flow_version", "handoff_queue", b"handoff_queue", "id", b"id", "labels", b"labels", "revision", b"revision", "slots", b"slots", "state", b"state", "states", b"states", "status", b"status", "tenant", b"tenant", "update_time", b"update_time", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "flow", b"flow", "flow_version", b"flow_version", "handoff_queue", b"handoff_queue", "id", b"id", "labels", b"labels", "locale", b"locale", "revision", b"revision", "slots", b"slots", "state", b"state", "states", b"states", "status", b"status", "tenant", b"tenant", "update_time", b"update_time", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,8 @@ CODES: Mapping[str, str] = {
     "misplaced-key": "a key that has no meaning in a state of this kind",
     # What refers to something else.
     "unknown-state": "a transition to a state that is not there",
-    "unknown-locale": "a language that the rules do not know",
+    "unknown-locale": "a language that the rules do not know, or that the flow does not speak",
+    "missing-variant": "a text that is not there in all the languages of the flow",
     "unknown-flow": "an interrupt by a flow that is not there, or by itself",
     "unknown-tool": "a tool that nothing provides",
     "unknown-model": "a model alias that is not configured",

@@ -7,6 +7,7 @@ place does not keep the rest from being checked.
 from __future__ import annotations
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
+from clawdbot_dialogue.core.flow.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.linking import Linker, Names
 from clawdbot_dialogue.core.flow.model import Flow, Interrupts
 from clawdbot_dialogue.core.flow.reading import Document
@@ -21,13 +22,22 @@ from clawdbot_dialogue.core.understanding.vocabulary import Vocabulary, any_of
 class FlowCompiler:
     """Compiles one flow."""
 
-    def __init__(self, source: FlowSource, document: Document, names: Names, findings: Findings) -> None:
+    def __init__(
+        self,
+        source: FlowSource,
+        document: Document,
+        names: Names,
+        findings: Findings,
+        expressions: ExpressionCompiler | None = None,
+    ) -> None:
+        """Takes a flow in one language, and what compiled its expressions when it was in another."""
         self._source = source
         self._document = document
         self._findings = findings
         types = {name: slot.type for name, slot in source.slots.items()}
         self._cel = {name: SLOT_TYPES[types[name]].cel if name in types else "dyn" for name in names.slots}
-        self._link = Linker(document, findings, names, self._cel)
+        self._link = Linker(document, findings, names, self._cel, expressions)
+        self.expressions = self._link.expressions
 
     def compile(self, text: str, file: str) -> Flow:
         """The flow, as far as it can be made; of use only where no error was found."""

@@ -27,7 +27,12 @@ class Linker:
     """Knows the names of one flow."""
 
     def __init__(
-        self, document: Document, findings: Findings, names: Names, types: Mapping[str, str]
+        self,
+        document: Document,
+        findings: Findings,
+        names: Names,
+        types: Mapping[str, str],
+        expressions: ExpressionCompiler | None = None,
     ) -> None:
         """Takes the flow's document and names.
 
@@ -36,13 +41,13 @@ class Linker:
             findings: Takes the faults.
             names: What is declared.
             types: The slots' CEL types.
+            expressions: That of the same flow in another language, which has compiled them.
         """
         self.document = document
         self.findings = findings
         self.names = names
-        self._expressions = ExpressionCompiler(
-            {name: kind for name, kind in types.items() if _is_field(name)}
-        )
+        fields = {name: kind for name, kind in types.items() if _is_field(name)}
+        self.expressions = expressions or ExpressionCompiler(fields)
 
     def template(self, text: str, path: Path) -> Template:
         """Compiles a text that stands at a path."""
@@ -64,7 +69,7 @@ class Linker:
 
     def _expression(self, text: str, path: Path, *, guard: bool, offset: int = 0) -> Expression | None:
         try:
-            return self._expressions.guard(text) if guard else self._expressions.argument(text)
+            return self.expressions.guard(text) if guard else self.expressions.argument(text)
         except ExpressionFault as fault:
             mark = self.document.inside(path, offset + fault.offset)
             self.findings.error(fault.code, fault.message, mark, fault.hint)

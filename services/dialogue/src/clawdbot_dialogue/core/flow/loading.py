@@ -18,14 +18,16 @@ from clawdbot_dialogue.core.flow.diagnostics import (
     TooManyErrors,
     nearest,
 )
+from clawdbot_dialogue.core.flow.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.linking import Names
 from clawdbot_dialogue.core.flow.lint import lint
 from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.flow.reading import Document, Path, read
 from clawdbot_dialogue.core.flow.shape import fit
-from clawdbot_dialogue.core.flow.source import MOST_SLOTS
+from clawdbot_dialogue.core.flow.source import MOST_SLOTS, FlowSource
 from clawdbot_dialogue.core.flow.state_compiling import KINDS
 from clawdbot_dialogue.core.flow.tree import declared, written_at
+from clawdbot_dialogue.core.flow.variants import documents
 
 __all__ = ["Examination", "FlowInvalid", "check_references", "examine", "load_flow"]
 
@@ -71,17 +73,28 @@ def _decoded(source: bytes, findings: Findings) -> str | None:
 
 def _compiled(source: str, file: str, findings: Findings) -> Flow | None:
     document = read(source, findings)
-    fitted = fit(document, findings) if document else None
-    if document is None or fitted is None:
-        return None
-    names = _names(document)
-    if len(names.slots) > MOST_SLOTS:  # told by the shape
-        return None
-    flow = FlowCompiler(*fitted, names, findings).compile(source, file)
+    expressions: ExpressionCompiler | None = None
+    compiled: list[tuple[Flow, FlowSource, Document]] = []
+    for language, variant in documents(document, findings) if document else ():
+        fitted = fit(variant, findings)
+        if fitted is None:
+            return None
+        shape, spoken = fitted
+        if shape.locales:
+            shape = shape.model_copy(update={"locale": language})
+        names = _names(variant)
+        if len(names.slots) > MOST_SLOTS:  # told by the shape
+            return None
+        compiler = FlowCompiler(shape, spoken, names, findings, expressions)
+        expressions = compiler.expressions
+        compiled.append((compiler.compile(source, file), shape, spoken))
     # With faulty parts left out, the rest would look unreachable or unfinished.
-    if not findings.failed:
-        lint(flow, fitted[0], document, findings)
-    return flow
+    for flow, shape, spoken in compiled if not findings.failed else ():
+        lint(flow, shape, spoken, findings)
+    if not compiled:
+        return None
+    first, *others = (flow for flow, _, _ in compiled)
+    return dataclasses.replace(first, variants={flow.locale.name: flow for flow in others})
 
 
 def _names(document: Document) -> Names:

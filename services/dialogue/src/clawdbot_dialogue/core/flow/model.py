@@ -7,7 +7,7 @@ that the machine looks at one state at a time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
@@ -242,3 +242,19 @@ class Flow:
     """The YAML it was read from."""
     file: str
     warnings: tuple[Diagnostic, ...]
+    variants: Mapping[str, Flow] = field(default_factory=dict)
+    """The same flow in the other languages that it speaks, by locale."""
+
+    @property
+    def locales(self) -> tuple[str, ...]:
+        """The languages that it speaks, the default first."""
+        return (self.locale.name, *self.variants)
+
+    def spoken(self, locale: str) -> Flow:
+        """The flow in a language; in its default where it does not speak it."""
+        return self.variants.get(locale, self)
+
+    def language(self, tag: str) -> str:
+        """The language of its own that a BCP 47 tag means ("zh-Hans-CN" → "zh"), else its default."""
+        primary = tag.replace("_", "-").split("-")[0].lower()
+        return primary if primary in self.locales else self.locale.name

@@ -9,7 +9,7 @@ stack.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -64,6 +64,11 @@ class Document:
         entry = node.content.get(path[-1]) if path and found and isinstance(node.content, dict) else None
         return _mark(entry[0]) if entry else self.at(path)
 
+    def choosing(self, chosen: Mapping[Path, str]) -> Document:
+        """The document with some mappings replaced by one of their values, by its key; places stay."""
+        root = _choosing(self.root, (), chosen)
+        return Document(_data(root), root)
+
     def inside(self, path: Path, offset: int) -> Mark:
         """Where a character of a text begins; exact for one-line text, which expressions are."""
         node, found = self._node(path)
@@ -87,6 +92,20 @@ class Document:
             else:
                 return node, False
         return node, True
+
+
+def _choosing(node: Node, path: Path, chosen: Mapping[Path, str]) -> Node:
+    """Copies a node, taking one value of each mapping that stands where something is to be chosen."""
+    if path in chosen and isinstance(node.content, dict):
+        node = node.content[chosen[path]][1]
+    content = node.content
+    if isinstance(content, dict):
+        content = {
+            key: (place, _choosing(child, (*path, key), chosen)) for key, (place, child) in content.items()
+        }
+    elif isinstance(content, list):
+        content = [_choosing(child, (*path, at), chosen) for at, child in enumerate(content)]
+    return Node(node.place, content, node.quoted)
 
 
 def _kept(node: Node, path: Path, cuts: Collection[Path]) -> Node:

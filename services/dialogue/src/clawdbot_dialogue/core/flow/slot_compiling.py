@@ -61,7 +61,7 @@ class SlotCompiler:
     def _slot(self, name: str, source: SlotSource) -> tuple[Slot, Words]:
         path: Path = ("slots", name)
         self._check(name, source, path)
-        spoken = self._language.spoken(name)
+        spoken = source.called or self._language.spoken(name)
         ask = source.ask or self._language.wording["ask"].format(name=spoken)
         slot = Slot(
             name=name,

@@ -70,6 +70,11 @@ class Slot:
     region: str = ""
     """For a phone: the country whose numbers need no country code, as in ISO 3166: "GB"."""
 
+    @property
+    def names_person(self) -> bool:
+        """Whether it asks for somebody's name, by the word "name" in its own: "my name is Ada" fills it."""
+        return "name" in self.name.lower().split("_")
+
     def check(self, value: object, today: date | None) -> object:
         """The value as it is kept.
 

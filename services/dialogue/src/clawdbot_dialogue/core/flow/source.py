@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from clawdbot_dialogue.core.flow.per_locale import PerLocale
+from clawdbot_dialogue.core.understanding.locale import LOCALES
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 StateName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}$")]
 StatePath = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=1000)]
@@ -20,8 +23,12 @@ Duration = Annotated[
     str,
     Field(pattern=r"^\d{1,6}(\.\d{1,3})?(s|m|h|d)$", description="As in 30s, 10m, 2h, 1d.", examples=["10m"]),
 ]
-Text = Annotated[str, Field(min_length=1, max_length=10_000)]
+Text = Annotated[str, Field(min_length=1, max_length=10_000), PerLocale()]
 """Words for the person. {slot} is a gap for a slot's value, {result.key} for what a tool returned."""
+Instructions = Annotated[str, Field(min_length=1, max_length=10_000), PerLocale(needed=False)]
+"""Words for a model, which reads any language."""
+Phrases = Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000)]], PerLocale()]
+"""What a person says."""
 EventName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 Guard = Annotated[str, Field(min_length=1, max_length=1000)]
 MOST_SLOTS = 500
@@ -62,6 +69,9 @@ class SlotSource(_Section):
     type: Literal["string", "integer", "number", "boolean", "date", "time", "enum", "email", "phone"] = Field(
         description="What kind of value it is."
     )
+    called: Text | None = Field(
+        None, description="What it is called in sentences; its name, unless this says else."
+    )
     ask: Text | None = Field(None, description="How the person is asked for it.")
     fill: Literal["any", "asked_only"] = Field(
         "any",
@@ -82,10 +92,10 @@ class SlotSource(_Section):
         None, description="A regular expression (RE2) that the whole text matches."
     )
     values: Annotated[
-        dict[str, list[str]],
-        BeforeValidator(_values, json_schema_input_type=dict[str, list[str]] | list[str]),
+        dict[str, Phrases],
+        BeforeValidator(_values, json_schema_input_type=dict[str, Phrases] | list[str]),
     ] = Field(default_factory=dict, description="For an enum: its values, each with other words for it.")
-    hints: list[str] = Field(
+    hints: Phrases = Field(
         default_factory=list, description="Words that point to this slot: people, guests (beside a number)."
     )
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
@@ -146,7 +156,7 @@ class CallSource(_Section):
 class GenerateSource(_Section):
     """Words from the model."""
 
-    instructions: Text = Field(description="What the model is told, besides the conversation so far.")
+    instructions: Instructions = Field(description="What the model is told, besides the conversation so far.")
     model: str = Field("chat", description="A model's alias, or backend/model.")
     tools: list[str] = Field(default_factory=list, description="The tools that the model may use here.")
 
@@ -248,7 +258,7 @@ class StateSource(_Section):
     ] = Field(default_factory=list, description="Where to go; the first that fits, in order.")
     no_match: NoMatchSource | None = Field(None, description="What to do when the person is not understood.")
     timeout: TimeoutSource | None = Field(None, description="What to do when the person is silent.")
-    instructions: str | None = Field(
+    instructions: Instructions | None = Field(
         None, description="With collect: what the model is told that helps to understand the person here."
     )
     model: str | None = Field(
@@ -305,11 +315,16 @@ class FlowSource(_Section):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(
         description="Grows with each change; conversations keep theirs."
     )
-    description: Annotated[str, Field(max_length=1000)] = Field(
+    description: Annotated[str, Field(max_length=1000), PerLocale()] = Field(
         "", description="What it is for, in a few words."
     )
-    locale: str = Field("en", description="The language it speaks.")
-    triggers: list[Text] = Field(
+    locale: str = Field("en", description="The language it speaks, where it is one.")
+    locales: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="The languages that it speaks, the default first. Each text is then a mapping of them.",
+        json_schema_extra={"items": {"enum": [*LOCALES]}},
+    )
+    triggers: Phrases = Field(
         default_factory=list, description="What a person says to start it, in other flows."
     )
     slots: Annotated[dict[Name, SlotSource], Field(max_length=MOST_SLOTS)] = Field(

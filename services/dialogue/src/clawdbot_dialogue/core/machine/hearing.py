@@ -27,6 +27,7 @@ from clawdbot_dialogue.core.understanding.understand import Situation, fill, set
 
 def hear(progress: Progress, text: str, now: datetime, limit: int) -> None:
     """Understands a message where the conversation stands, and acts on it; or wants a model's help first."""
+    progress.follow(text)
     hearing = _Hearing(progress, text, now, limit)
     before = len(progress.effects)
     hearing.run()
@@ -299,7 +300,7 @@ class _Hearing:
         progress = self._progress
         progress.here.misses += 1
         no_match = progress.state.no_match
-        reason = " ".join(self._refusals)
+        reason = progress.flow.locale.joint.join(self._refusals)
         if no_match and progress.here.misses > no_match.retries:
             progress.say(reason)
             turn_aside(progress, no_match, "no_match")
@@ -312,7 +313,8 @@ class _Hearing:
         """Says something and repeats the open question, as one reply."""
         progress = self._progress
         if self._asked:
-            words = f"{words} {progress.scope.text(progress.flow.slots[self._asked].ask)}".strip()
+            question = progress.scope.text(progress.flow.slots[self._asked].ask)
+            words = f"{words}{progress.flow.locale.joint}{question}" if words else question
         progress.say(words)
         for spot in progress.spots:
             progress.attend(spot)
@@ -320,7 +322,7 @@ class _Hearing:
         progress.attend()
 
     def _say_refusals(self) -> None:
-        self._progress.say(" ".join(self._refusals))
+        self._progress.say(self._progress.flow.locale.joint.join(self._refusals))
         self._refusals.clear()
 
 

@@ -24,6 +24,7 @@ from clawdbot_dialogue.core.machine.scope import Scope
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot, SnapshotInvalid, Status
 from clawdbot_dialogue.core.machine.spot import USER, Spot
 from clawdbot_dialogue.core.machine.trace import Moved, Traced, Tried
+from clawdbot_dialogue.core.understanding.language import heard_in
 
 DEEPEST_STACK = 8
 """Flows within flows."""
@@ -33,7 +34,8 @@ class Progress:
     """The working copy of a snapshot: the running frame unpacked into attributes."""
 
     def __init__(self, flows: FlowLookup, snapshot: Snapshot) -> None:
-        self.flows = flows
+        self._flows = flows
+        self.locale = snapshot.locale
         self.effects: list[Effect] = []
         self.notes: list[Note] = []
         self.trace: list[Traced] = []
@@ -88,7 +90,26 @@ class Progress:
             self._ids,
             self.steps,
             self.turn,
+            self.locale,
         )
+
+    # Which language it is in.
+
+    def flows(self, name: str, version: int | None = None) -> Flow:
+        """Finds a flow, in the conversation's language where it speaks it."""
+        return self._flows(name, version).spoken(self.locale)
+
+    def follow(self, text: str) -> None:
+        """Goes on in the language of a message that is clearly in another."""
+        flow = self._flows(self.flow.name, self.flow.version)
+        asked = self.flow.slots.get(self.here.asked)
+        locale = heard_in(flow, self.locale or flow.locale.name, text, asked)
+        if locale != (self.locale or flow.locale.name):
+            self.locale = locale
+            self.flow = flow.spoken(locale)
+            for spot in self.spots:
+                spot.state = self.flow.states[spot.state.name]
+            self._scope = None
 
     # Which place it is about.
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.understanding.locale import LOCALES
 
 FORMAT = 2
 """Grows when an older snapshot can no longer be read."""
@@ -98,6 +99,8 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     tools."""
     turn: Mapping[str, object] = {}
     """What guards see as `turn`: number, date and time of the last message or event."""
+    locale: str = ""
+    """The language that the person speaks; a flow that does not uses its default. Empty: that too."""
 
     def to_json(self) -> dict[str, object]:
         """The snapshot as JSON, what stands at its default left out."""
@@ -120,6 +123,8 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
             raise SnapshotInvalid(str(error)) from None
         if not snapshot.frames:
             raise SnapshotInvalid("it has no frames")
+        if snapshot.locale and snapshot.locale not in LOCALES:
+            raise SnapshotInvalid(f"its locale is {snapshot.locale!r}")
         for frame in snapshot.frames:
             _check(frame, flows(frame.flow, frame.version))
         return snapshot

@@ -51,14 +51,16 @@ class Step(Struct, frozen=True):
     """Why, for whoever asks."""
 
 
-def begin(flow: Flow, slots: Mapping[str, object]) -> Snapshot:
+def begin(flow: Flow, slots: Mapping[str, object], locale: str = "") -> Snapshot:
     """A conversation about to start: give `step` the event Started next.
 
     Args:
         flow: The flow that the session is pinned to.
         slots: Values known beforehand, as `validate_slots` returns them.
+        locale: The person's language as a BCP 47 tag, "zh-CN"; the flow's default where it does not speak it.
     """
-    return Snapshot((Frame(flow.name, flow.version, dict(slots), (Place(flow.initial),)),))
+    frame = Frame(flow.name, flow.version, dict(slots), (Place(flow.initial),))
+    return Snapshot((frame,), locale=flow.language(locale))
 
 
 def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int = MICRO_STEPS) -> Step:

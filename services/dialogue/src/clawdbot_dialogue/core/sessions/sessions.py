@@ -40,6 +40,8 @@ class SessionWish:
     user: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     slots: Mapping[str, object] = field(default_factory=dict)
+    locale: str = ""
+    """BCP 47; empty for the flow's default."""
     request_id: str = ""
     digest: bytes = b""
     """Of the whole wish: tells a retry from another one under the same request_id."""
@@ -87,7 +89,7 @@ class Sessions:
             update_time=stamp(now),
         )
         beginning = Beginning(
-            session, begin(flow, self._slots(flow, wish)), wish.request_id, wish.digest, now
+            session, begin(flow, self._slots(flow, wish), wish.locale), wish.request_id, wish.digest, now
         )
         new = opened(self._flows.get, beginning)
         created = await self._store.create_session(new, self._engine.bid())
@@ -143,7 +145,8 @@ class Sessions:
     def _slots(self, flow: Flow, wish: SessionWish) -> dict[str, object]:
         today = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._zone).date()
         try:
-            return validate_slots(flow, wish.slots, today)
+            spoken = flow.spoken(flow.language(wish.locale))
+            return validate_slots(spoken, wish.slots, today)
         except SlotInvalid as invalid:
             raise InvalidRequest(invalid.violations) from None
 

@@ -47,6 +47,7 @@ def stand(session: Session, snapshot: Snapshot) -> Session:
         shown.states.extend(snapshot.states)
     shown.slots.CopyFrom(to_struct(snapshot.slots))
     shown.status = STATUSES[snapshot.status]
+    shown.locale = snapshot.locale
     shown.handoff_queue = snapshot.handoff_queue
     return shown
 

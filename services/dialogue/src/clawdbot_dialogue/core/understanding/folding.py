@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from clawdbot_dialogue.core.understanding.han import SIMPLER
+
 LONGEST_READ = 2000
 """Characters of a message that the rules look at; whoever writes more is not answering a question in set
 phrases."""
@@ -12,12 +14,22 @@ phrases."""
 _ALIKE = str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-"}
 )
+_ALIKE |= SIMPLER
 _SPACES = re.compile(r"\s+")
 
 
 def fold(text: str) -> str:
-    """The text in lower case, with plain quotes and single spaces; cut to LONGEST_READ."""
+    """The text in lower case, plain quotes, simplified characters, single spaces; cut to LONGEST_READ."""
     text = text[:LONGEST_READ]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
     return _SPACES.sub(" ", text.lower()).strip()
+
+
+_HAN = re.compile(r"[\u3400-\u9fff]")
+
+
+def words(text: str) -> int:
+    """How many words a folded text has, roughly: Chinese, which parts none, makes one of two characters."""
+    han = len(_HAN.findall(text))
+    return han // 2 + len(_HAN.sub(" ", text).split())

@@ -15,7 +15,10 @@ from typing import Generic, Literal, TypeVar
 
 Value_co = TypeVar("Value_co", covariant=True)
 
-LOCALES: Mapping[str, str] = {"en": "clawdbot_dialogue.core.understanding.locales.en"}
+LOCALES: Mapping[str, str] = {
+    "en": "clawdbot_dialogue.core.understanding.locales.en",
+    "zh": "clawdbot_dialogue.core.understanding.locales.zh",
+}
 """Locale name → the module whose `LOCALE` it is."""
 
 
@@ -42,6 +45,10 @@ class Locale:
     """One language. Texts given to its functions are folded: NFKC, lower case, single spaces."""
 
     name: str
+    script: Literal["latin", "han"]
+    """The letters that it is written in: by them a person is heard to change the language."""
+    joint: str
+    """What stands between two sentences: a space, or nothing."""
     wording: Mapping[str, str]
     """What the machine itself says: str.format templates by purpose; WORDINGS lists them."""
     set_phrase: Callable[[str], Spoken | None]
@@ -61,6 +68,11 @@ class Locale:
     times: Callable[[str, bool], list[Found[tuple[str, ...]]]]
     """The times of day, each with its readings ("at 7": 19:00, 07:00), likeliest first; True when a time was
     asked for and needs no word such as "at"."""
+    durations: Callable[[str], list[Found[float]]]
+    """The lengths of time that a text with digits names, in seconds."""
+    amounts: Callable[[str], list[Found[tuple[float, str]]]]
+    """The sums of money that a text with digits names: the value and its ISO 4217 currency, empty where none
+    is said."""
     numbers: Callable[[str], list[Found[float]]]
     """The numbers that are left."""
     counted: Callable[[str, str], bool]

@@ -13,7 +13,7 @@ from datetime import datetime
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import Slot
 from clawdbot_dialogue.core.understanding.commands import Command
-from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.folding import fold, words
 from clawdbot_dialogue.core.understanding.values import Values, find_values
 
 _SHORT = 3
@@ -87,7 +87,7 @@ def _marked(slot: Slot, asked: bool) -> bool:
     """Whether something in a message can mark a value as this slot's."""
     if slot.type == "boolean" or (slot.asked_only and not asked):
         return False
-    return slot.type != "string" or ("name" in slot.spoken.split() and not asked)
+    return slot.type != "string" or (slot.names_person and not asked)
 
 
 def _adds(commands: Iterable[Command]) -> bool:
@@ -153,8 +153,8 @@ def _answer(situation: Situation, text: str, folded: str) -> Iterator[Command]:
     yes = language.yes_no(folded)
     if slot.type == "boolean" and yes is not None:
         yield Command("set_slot", slot.name, yes)
-    elif slot.type == "string" and (yes is None or folded.count(" ") >= _SHORT):
-        answer = language.bare_name(text) if "name" in slot.spoken.split() else ""
+    elif slot.type == "string" and (yes is None or words(folded) > _SHORT):
+        answer = language.bare_name(text) if slot.names_person else ""
         yield Command("set_slot", slot.name, answer or text.strip())
 
 

@@ -19,8 +19,11 @@ from clawdbot_dialogue.core.flow.slots import Slot, SlotRefused
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Found
 
-_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"]{1,64}@[^\s@<>()\[\],;:\"]{1,190}\.[^\s@<>()\[\],;:\".!?]{2,24}")
-_PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)")
+# Chinese text touches an address that stands in it, so its characters are no part of one.
+_CJK = "\u2e80-\u9fff\uff00-\uffef"
+_PART = rf"[^\s@<>()\[\],;:\"{_CJK}]"
+_EMAIL = re.compile(rf"{_PART}{{1,64}}@{_PART}{{1,190}}\.[^\s@<>()\[\],;:\".!?{_CJK}]{{2,24}}")
+_PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)", re.ASCII)
 _FIGURES = frozenset(("integer", "number", "date", "time"))
 
 _T = TypeVar("_T")
@@ -73,7 +76,7 @@ class _Search:
             if value := self._words[slot.name].value_in(text):
                 self.found.by_slot[slot.name] = value.value
         for slot in self._slots.get("string", ()):
-            if "name" in slot.spoken.split() and (name := self._language.named(raw)):
+            if slot.names_person and (name := self._language.named(raw)):
                 self.found.by_slot[slot.name] = name
         if "@" in text:
             for slot, address in zip(self._slots.get("email", ()), _EMAIL.findall(raw), strict=False):

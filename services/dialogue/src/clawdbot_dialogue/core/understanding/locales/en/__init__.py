@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from clawdbot_dialogue.core.understanding.locale import Locale
-from clawdbot_dialogue.core.understanding.locales.en import dates, numbers, speech, times
+from clawdbot_dialogue.core.understanding.locales.en import amounts, dates, numbers, speech, times
 from clawdbot_dialogue.core.understanding.locales.en.wording import WORDING
 
 LOCALE = Locale(
     name="en",
+    script="latin",
+    joint=" ",
     wording=WORDING,
     set_phrase=speech.set_phrase,
     yes_no=speech.yes_no,
@@ -17,6 +19,8 @@ LOCALE = Locale(
     digits=numbers.digits,
     dates=dates.dates,
     times=times.times,
+    durations=amounts.durations,
+    amounts=amounts.amounts,
     numbers=numbers.numbers,
     counted=numbers.counted,
     either=numbers.either,

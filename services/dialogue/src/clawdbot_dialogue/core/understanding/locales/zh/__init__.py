@@ -1,0 +1,32 @@
+"""Chinese, as it is written on the mainland; traditional characters are understood too."""
+
+from __future__ import annotations
+
+from clawdbot_dialogue.core.understanding.locale import Locale
+from clawdbot_dialogue.core.understanding.locales.zh import amounts, dates, names, numbers, speech, times
+from clawdbot_dialogue.core.understanding.locales.zh.wording import WORDING
+
+LOCALE = Locale(
+    name="zh",
+    script="han",
+    joint="",
+    wording=WORDING,
+    set_phrase=speech.set_phrase,
+    yes_no=speech.yes_no,
+    corrects=speech.corrects,
+    asks=speech.asks,
+    changed_slot=speech.changed_slot,
+    digits=numbers.digits,
+    dates=dates.dates,
+    times=times.times,
+    durations=amounts.durations,
+    amounts=amounts.amounts,
+    numbers=numbers.numbers,
+    counted=numbers.counted,
+    either=numbers.either,
+    bare_name=names.bare_name,
+    named=names.named,
+    spoken=names.spoken,
+    show_date=dates.show_date,
+)
+"""The locale."""

@@ -1,0 +1,136 @@
+"""Chinese days: 明天, 大后天, 下周五, 12月1日, 下个月3号, 两周后, 2026-12-01.
+
+A day without a year or month is the next one from today on. A weekday alone is the next after today; 这周五
+may be today; 下周五 is the one in the week after this, weeks beginning on Monday. 周末 is the Saturday.
+
+Own rules: the one library that is kept (dateparser) reads 下周五 as a week from today and
+12月1日 as a day long past, and needs a tenth of a second to load.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+
+from clawdbot_dialogue.core.understanding.locale import Found
+
+_NAMED: Mapping[str, int] = {
+    "大前天": -3, "前天": -2, "昨天": -1, "昨晚": -1, "昨日": -1,
+    "今天": 0, "今日": 0, "今儿": 0, "今晚": 0, "今早": 0, "今夜": 0, "当天": 0,
+    "明天": 1, "明日": 1, "明儿": 1, "明晚": 1, "明早": 1, "明午": 1, "后天": 2, "后日": 2, "大后天": 3,
+}  # fmt: skip
+_WEEKDAYS: Mapping[str, int] = dict(zip("一二三四五六日", range(7), strict=True)) | {"天": 6, "末": 5}
+_WEEKS: Mapping[str, int] = {"上": -1, "下": 1, "下下": 2}
+_MONTHS: Mapping[str, int] = {"这": 0, "本": 0, "下": 1, "下下": 2}
+_FARTHEST = 3660
+"""Days ahead that N天后 may reach: ten years."""
+_WEEK = "(?:周|星期|礼拜)"
+_YEAR = r"(?P<year>今年|明年)?(?<!\d)"
+_TAIL = rf"(?:[ ,(]*{_WEEK}[一二三四五六日天]\)?)?"
+_LATER = "(?:之后|以后|过后|后)"
+
+
+def _figures(found: re.Match[str], _: date) -> date | None:
+    return _day(int(found["y"]), int(found["m"]), int(found["d"]))
+
+
+def _month_day(found: re.Match[str], today: date) -> date | None:
+    month, day = int(found["m"]), int(found["d"])
+    if found["year"]:
+        return _day(today.year + (found["year"] == "明年"), month, day)
+    years = (_day(year, month, day) for year in range(today.year, today.year + 9))
+    return next((each for each in years if each and each >= today), None)
+
+
+def _in_month(found: re.Match[str], today: date) -> date | None:
+    years, month = divmod(today.month - 1 + _MONTHS[found["which"]], 12)
+    return _day(today.year + years, month + 1, int(found["d"]))
+
+
+def _nth(found: re.Match[str], today: date) -> date | None:
+    months = (divmod(today.month - 1 + ahead, 12) for ahead in range(13))
+    days = (_day(today.year + years, month + 1, int(found["d"])) for years, month in months)
+    return next((each for each in days if each and each >= today), None)
+
+
+def _named(found: re.Match[str], today: date) -> date | None:
+    return today + timedelta(days=_NAMED[found["name"]])
+
+
+def _ahead(found: re.Match[str], today: date) -> date | None:
+    days = int(found["count"]) * (1 if found["unit"] in "天日" else 7)
+    return today + timedelta(days=days) if days <= _FARTHEST else None
+
+
+def _months_ahead(found: re.Match[str], today: date) -> date | None:
+    if found["count"] == "半":
+        return today + timedelta(days=15)
+    years, month = divmod(today.month - 1 + int(found["count"]), 12)
+    # 一个月后 on 31 January is the last of February.
+    days = (_day(today.year + years, month + 1, day) for day in range(today.day, 27, -1))
+    exact = _day(today.year + years, month + 1, today.day)
+    return exact or next((each for each in days if each), None)
+
+
+def _weekday(found: re.Match[str], today: date) -> date | None:
+    wanted, which = _WEEKDAYS[found["weekday"]], found["which"] or ""
+    if weeks := _WEEKS.get(which):
+        return today + timedelta(days=7 * weeks + wanted - today.weekday())
+    if found["weekday"] == "末" and today.weekday() == 6:
+        return today
+    ahead = (wanted - today.weekday()) % 7
+    if ahead == 0 and not which and found["weekday"] != "末":
+        ahead = 7
+    return today + timedelta(days=ahead)
+
+
+def _day(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+_Reading = Callable[[re.Match[str], date], date | None]
+_RULES: tuple[tuple[re.Pattern[str], _Reading], ...] = tuple(
+    (re.compile(pattern), reading)
+    for pattern, reading in (
+        (rf"(?<!\d)(?P<y>20\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _figures),
+        (r"(?<!\d)(?P<y>20\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)", _figures),
+        (rf"{_YEAR}(?P<m>\d{{1,2}})月(?:份的?)?(?P<d>\d{{1,2}})[日号]?(?!\d){_TAIL}", _month_day),
+        (r"(?P<year>)(?<![\d/])(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])", _month_day),
+        (rf"(?P<which>下下|下|这|本)个?月的?(?P<d>\d{{1,2}})[日号]{_TAIL}", _in_month),
+        (rf"(?<!\d)(?P<count>\d{{1,4}})个?(?P<unit>天|日|周|星期|礼拜){_LATER}", _ahead),
+        (rf"过(?P<count>\d{{1,4}})个?(?P<unit>天|周|星期|礼拜)(?!{_LATER})", _ahead),
+        (rf"(?<!\d)(?P<count>\d{{1,3}}|半)个月{_LATER}", _months_ahead),
+        (rf"(?P<name>{'|'.join(sorted(_NAMED, key=len, reverse=True))})", _named),
+        (rf"(?P<which>下下|下|上|这|本)?(?:1个|个)?{_WEEK}(?P<weekday>[一二三四五六日天末])", _weekday),
+        (rf"(?<![\d月年.])(?P<d>\d{{1,2}})(?:号(?![楼桌线码店房门院厅包])|日(?![元圆本币])){_TAIL}", _nth),
+    )
+)  # fmt: skip
+"""In order: what an earlier rule takes, a later one does not see."""
+_HINT = re.compile(r"\d|[今明后昨前当]|周|星期|礼拜|半个月")
+_NOT = re.compile(r"(?:不是|不要|不在|别)$")
+
+
+def dates(text: str, today: date) -> list[Found[date]]:
+    """The days that the text names; days that do not exist (11月31日) are not found."""
+    if not _HINT.search(text):
+        return []
+    found: list[Found[date]] = []
+    for pattern, reading in _RULES:
+        for match in pattern.finditer(text):
+            try:
+                day = reading(match, today)
+            except OverflowError:  # beyond the year 9999
+                continue
+            if day is not None and not _NOT.search(text[max(0, match.start() - 2) : match.start()]):
+                found.append(Found(match.start(), match.end(), day))
+                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
+    return sorted(found, key=lambda each: each.start)
+
+
+def show_date(day: date) -> str:
+    """The day as in 2026年12月1日星期二."""
+    return f"{day.year}年{day.month}月{day.day}日星期{'一二三四五六日'[day.weekday()]}"

@@ -1,0 +1,111 @@
+"""A flow in several languages becomes one flow for each, alike but for its words."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+from clawdbot_dialogue.core.flow.library import shipped_flows
+from clawdbot_dialogue.core.flow.loading import examine, load_flow
+from clawdbot_dialogue.core.flow.schema import flow_schema
+
+from tests.support.flows import compiled
+
+FLOW = compiled("""
+locales: [en, zh]
+description: {en: Ask, zh: 询问}
+triggers: {en: [ask me], zh: [问我]}
+slots:
+  n: {type: integer, called: {en: count, zh: 数目}, hints: [x], ask: {en: How many?, zh: 多少？}}
+  kind: {type: enum, ask: {en: Which?, zh: 哪种？}, values: {a: {en: [apple], zh: [苹果]}, b: [both]}}
+states:
+  one:
+    collect: [n, kind]
+    entry: {say: {en: In., zh: 进。}}
+    no_match: {retries: 1, to: two, say: {en: Eh?, zh: 嗯？}}
+    timeout: {after: 1m, to: two, say: {en: Late., zh: 晚了。}}
+    next: [{if: slots.n > 3, say: {en: Many., zh: 很多。}, to: two}, {to: two}]
+  two:
+    states:
+      inner: {say: {en: Within., zh: 里面。}, next: out}
+      out: {generate: {instructions: Be brief.}, next: done}
+      done: {end: true}
+    next: three
+  three: {say: "{n}: 4", end: true}
+help: {en: Help., zh: 帮助。}
+""")
+ZH = FLOW.spoken("zh")
+
+
+def words(template):
+    return "".join(map(str, template.parts))
+
+
+def test_every_text_is_there_in_each_language_wherever_it_stands():
+    for flow, texts in (
+        (FLOW, ["Ask", "count", "How many?", "In.", "Eh?", "Late.", "Many.", "Within.", "Help."]),
+        (ZH, ["询问", "数目", "多少？", "进。", "嗯？", "晚了。", "很多。", "里面。", "帮助。"]),
+    ):
+        one, inner = flow.states["one"], flow.states["two.inner"]
+        assert [
+            flow.description,
+            flow.slots["n"].spoken,
+            *map(words, [flow.slots["n"].ask, one.entry[0].text, one.no_match.say, one.timeout.say]),
+            *map(words, [one.next[0].actions[0].text, inner.say, flow.help]),
+        ] == texts
+
+
+def test_phrases_are_each_languages_own_and_plain_ones_are_shared():
+    assert [flow.vocabulary.triggered_by("ask me") for flow in (FLOW, ZH)] == [6, 0]
+    assert [flow.vocabulary.triggered_by("问我") for flow in (FLOW, ZH)] == [0, 2]
+    assert [flow.slots["n"].hints for flow in (FLOW, ZH)] == [("x",), ("x",)]
+    assert ZH.slots["kind"].values == {"a": ("苹果",), "b": ("both",)}
+
+
+def test_guards_are_compiled_once_for_all_languages():
+    assert FLOW.states["one"].next[0].guard is ZH.states["one"].next[0].guard
+
+
+def test_a_model_reads_any_language_and_a_text_without_letters_needs_none():
+    assert words(FLOW.states["two.out"].generation.instructions) == "Be brief."
+    assert FLOW.states["three"].say == ZH.states["three"].say
+
+
+def test_the_languages_are_known_by_their_tags_and_another_is_the_default():
+    assert FLOW.locales == ("en", "zh")
+    tags = ["", "en", "zh", "zh-CN", "zh_TW", "ZH-Hans-CN", "en-GB", "fr"]
+    assert [FLOW.language(tag) for tag in tags] == ["en", "en", "zh", "zh", "zh", "zh", "en", "en"]
+    assert FLOW.spoken("fr") is FLOW
+
+
+def test_the_first_language_is_the_default():
+    flow = load_flow(
+        "flow: f\nversion: 1\nlocales: [zh, en]\nstates: {a: {say: {en: Hi, zh: 你好}, end: true}}", "f"
+    )
+    assert (flow.locale.name, words(flow.states["a"].say), flow.language("")) == ("zh", "你好", "zh")
+
+
+def test_one_language_may_be_given_as_a_mapping_too():
+    flow = compiled("locale: zh\nstates: {a: {say: {zh: 你好}, end: true}}")
+    assert (words(flow.states["a"].say), flow.locales) == ("你好", ("zh",))
+
+
+def test_a_fault_in_all_languages_is_told_once():
+    states = "{a: {next: [{if: '1 +', to: b}, {to: b}]}, b: {end: true}}"
+    source = f"flow: f\nversion: 1\nlocales: [en, zh]\nstates: {states}"
+    assert [each.code for each in examine(source, "f.yaml").diagnostics] == ["guard-syntax"]
+
+
+@pytest.mark.parametrize(
+    "text", [{"fr": "Salut"}, {"en": 4}, {"en": "x", "zh": ["x"]}, {}, {"english": "x"}, {"en": ""}]
+)
+def test_the_schema_refuses_what_the_compiler_refuses(text):
+    flow = {"flow": "f", "version": 1, "locales": ["en", "zh"], "states": {"a": {"say": text, "end": True}}}
+    assert not jsonschema.Draft202012Validator(json.loads(flow_schema())).is_valid(flow)
+    assert examine(json.dumps(flow), "f.yaml").flow is None
+
+
+@pytest.mark.parametrize("file", dict(shipped_flows()))
+def test_a_shipped_flow_speaks_english_and_chinese(file):
+    assert load_flow(dict(shipped_flows())[file], file).locales == ("en", "zh")

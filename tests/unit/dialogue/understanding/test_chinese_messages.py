@@ -1,0 +1,164 @@
+"""What a Chinese message means where it falls: slots filled and corrected, commands, free text."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from clawdbot_dialogue.core.understanding.understand import Situation, understand
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.flows import NOW, compiled
+
+FLOW = compiled("""
+locale: zh
+slots:
+  party_size: {type: integer, called: 人数, hints: [位, 个人, 人]}
+  date: {type: date, called: 日期}
+  time: {type: time, called: 时间, min: "11:00", max: "22:00"}
+  seat: {type: enum, values: {inside: [室内, 里面], terrace: [露台, 外面]}}
+  name: {type: string, called: 姓名}
+  email: {type: email}
+  phone: {type: phone, region: CN}
+  note: {type: string, min_length: 3}
+  budget: {type: number, called: 预算, hints: [元, 块]}
+  confirmed: {type: boolean, fill: asked_only}
+states: {a: {end: true}}
+""")
+OTHER = compiled("locale: zh\ntriggers: [营业时间, 几点开门]\nstates: {a: {end: true}}", "hours")
+UNITS = [
+    "好", "好的", "嗯", "那就", "谢谢", "的", "吧", "我", "我想", "取消", "算了", "不", "不对，", "改成",
+    "换个", "一", "一十", "万", "两三", "七点", "七点半", "差五分", "明晚", "下周", "周", "三天",
+    "个半小时", "元", "¥1", "1,", "1.", "，", "。", "、", "？", "以", "用a", "的名义", "我叫", "我叫李",
+    "姓", "留名", "转", "找", "跟", "怎么", "你好", "再见", "不是", "还是", "1月", "二〇", "x@",
+    "邮箱a@b.c", "号", "晚上", "請", "帮我", "太好了", "可以", "时间不对", " ", "\n", "1 ",
+]  # fmt: skip
+"""Pieces of which messages are made that are awkward, and long ones that are slow to read."""
+
+
+def hear(text, *, asked="", slots=None, others=()):
+    situation = Situation(FLOW, slots or {}, asked, True, others)
+    return [(each.name, each.target, each.value) for each in understand(situation, text, NOW)]
+
+
+def sets(**slots):
+    return sorted(("set_slot", name, value) for name, value in slots.items())
+
+
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("明晚七点四位", {"date": "2026-11-25", "time": "19:00", "party_size": 4}),
+        ("四位，明晚七点", {"date": "2026-11-25", "time": "19:00", "party_size": 4}),
+        ("下周五七点四位", {"date": "2026-12-04", "time": "19:00", "party_size": 4}),
+        ("我想订下周五晚上七点半的位子，两个人", {"date": "2026-12-04", "time": "19:30", "party_size": 2}),
+        ("後天中午十二點半，三位", {"date": "2026-11-26", "time": "12:30", "party_size": 3}),
+        ("１２月１日１９：３０，６人", {"date": "2026-12-01", "time": "19:30", "party_size": 6}),
+        (
+            "今晚八点，我们俩，坐外面",
+            {"date": "2026-11-24", "time": "20:00", "party_size": 2, "seat": "terrace"},
+        ),
+        ("以李雷的名义，明天", {"name": "李雷", "date": "2026-11-25"}),
+        ("邮箱是ada@example.com，谢谢", {"email": "ada@example.com"}),
+        ("电话13800138000，三位", {"phone": "13800138000", "party_size": 3}),
+        ("预算五百元，两个人", {"budget": 500, "party_size": 2}),
+        ("四大名著", {}),
+        ("一些建议", {}),
+    ],
+)
+def test_slots_are_filled_from_one_sentence(text, slots):
+    assert sorted(hear(text)) == (sets(**slots) if slots else [("none", "", None)])
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "value"),
+    [
+        ("party_size", "四", 4),
+        ("party_size", "一共十二个", 12),
+        ("party_size", "就我一个人", 1),
+        ("budget", "九十九块五", 99.5),
+        ("time", "七", "19:00"),
+        ("time", "七点左右吧", "19:00"),
+        ("date", "三号", "2026-12-03"),
+        ("seat", "室内吧", "inside"),
+        ("confirmed", "好的", True),
+        ("confirmed", "不用了", False),
+        ("name", "我叫李雷。", "李雷"),
+        ("name", "陳小明", "陳小明"),
+        ("note", "有一位客人七点到", "有一位客人七点到"),
+        ("note", "不是很好，汤是凉的", "不是很好，汤是凉的"),
+    ],
+)
+def test_an_answer_goes_to_what_was_asked_for(asked, text, value):
+    assert ("set_slot", asked, value) in hear(text, asked=asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        ("不对，改成六位", [("correct_slot", "party_size", 6)]),
+        ("不是四位是六位", [("correct_slot", "party_size", 6)]),
+        ("换到周六", [("correct_slot", "date", "2026-11-28")]),
+        ("还是八点吧", [("correct_slot", "time", "20:00")]),
+        ("换个日期", [("correct_slot", "date", None)]),
+        ("改一下時間", [("correct_slot", "time", None)]),
+        ("人数不对", [("correct_slot", "party_size", None)]),
+        ("四位", [("none", "", None)]),
+    ],
+)
+def test_what_has_a_value_is_corrected(text, commands):
+    assert hear(text, slots={"party_size": 4, "date": "2026-11-25", "time": "19:00"}) == commands
+
+
+def test_a_correction_at_a_confirmation_is_no_no():
+    known = {"party_size": 4, "date": "2026-11-25"}
+    assert hear("不是四位是六位", asked="confirmed", slots=known) == [("correct_slot", "party_size", 6)]
+    assert hear("好的，留名李雷", asked="confirmed", slots=known) == [
+        ("set_slot", "name", "李雷"), ("set_slot", "confirmed", True),
+    ]  # fmt: skip
+
+
+def test_two_values_for_one_slot_are_left_to_the_person():
+    assert hear("四位还是五位") == [("clarify", "party_size", [4, 5])]
+    assert hear("周五或者周六") == [("clarify", "date", ["2026-11-27", "2026-11-28"])]
+
+
+def test_yes_is_no_answer_to_an_open_question():
+    assert hear("好的", asked="note") == [("affirm", "", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("取消", "cancel_flow"), ("帮助", "help"), ("转人工", "handoff"), ("你好", "chitchat")],
+)
+def test_set_phrases_are_commands_whatever_was_asked_for(text, name):
+    for asked in ("", "party_size", "confirmed", "seat", "email"):
+        assert hear(text, asked=asked)[0][0] == name
+
+
+def test_another_flow_is_started_by_its_trigger_and_slots_are_filled_beside():
+    assert hear("四位。你们几点开门？", others=(OTHER,)) == [
+        ("set_slot", "party_size", 4), ("start_flow", "hours", None),
+    ]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(max_size=80) | st.lists(st.sampled_from(UNITS), max_size=15).map("".join),
+    st.sampled_from(["", *FLOW.slots]),
+)
+def test_any_message_is_understood_as_something_and_always_as_the_same(text, asked):
+    commands = hear(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
+    assert commands
+    assert commands == hear(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_message_made_to_take_long_does_not(unit):
+    """Each takes milliseconds; a regular expression that backtracks takes seconds, minutes, for ever."""
+    before = time.perf_counter()
+    for start in ("", "我叫", "不对，", "算了"):
+        for asked in ("", "name", "time"):
+            hear(start + unit * (2_000 // len(unit)) + "\0x", asked=asked)
+    assert time.perf_counter() - before < 5
