@@ -20,6 +20,7 @@ from clawdbot_dialogue.core.flow.slots import (
     LONGEST_TEXT,
     SLOT_TYPES,
     Slot,
+    duration_bound,
     is_date_bound,
     parse_date,
     parse_time,
@@ -30,11 +31,13 @@ from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.vocabulary import Words, slot_words
 
-_OPTIONS = ("min", "max", "min_length", "max_length", "pattern", "values", "region")
+_OPTIONS = ("currencies", "min", "max", "min_length", "max_length", "pattern", "values", "region")
 _BOUND_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "integer": (lambda bound: isinstance(bound, int), "a whole number"),
     "number": (lambda bound: isinstance(bound, int | float), "a number"),
     "date": (is_date_bound, 'a day: "2026-12-01", "today" or "today+30d"'),
+    "duration": (lambda bound: duration_bound(bound) is not None, 'a length of time: "30m", "2h", "1d"'),
+    "money": (lambda bound: isinstance(bound, int | float), "a number"),
     "time": (lambda bound: parse_time(bound) is not None, 'a time in quotes: "11:00"'),
 }
 
@@ -76,6 +79,7 @@ class SlotCompiler:
             pattern=self._pattern(source.pattern, (*path, "pattern")) if source.pattern else None,
             values={value: tuple(words) for value, words in source.values.items()},
             hints=tuple(source.hints),
+            currencies=tuple(source.currencies),
             region=source.region or "",
         )
         return slot, slot_words(spoken, slot.hints, slot.values)
@@ -149,4 +153,6 @@ def _bound(kind: str, bound: object) -> object:
 def _comparable(kind: str, bound: object) -> object:
     if kind == "date":
         return parse_date(bound)
+    if kind == "duration":
+        return duration_bound(bound)
     return _bound(kind, bound)

@@ -67,6 +67,9 @@ class Slot:
     """For an enum: each value and how else it is said."""
     hints: tuple[str, ...] = ()
     """Words beside a number, or for a person's wish to change it, that point to this slot: people, guests."""
+    currencies: tuple[str, ...] = ()
+    """For a sum of money: the ISO 4217 codes that it may be in, the one first that is meant where none is
+    said; empty for any that is said."""
     region: str = ""
     """For a phone: the country whose numbers need no country code, as in ISO 3166: "GB"."""
 
@@ -173,6 +176,33 @@ def _enum(slot: Slot, value: object, _: date | None) -> object:
     return value
 
 
+def _duration(slot: Slot, value: object, _: date | None) -> object:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LARGEST_INTEGER:
+        raise SlotRefused("not_duration")
+    length = round(value)
+    least, most = duration_bound(slot.minimum), duration_bound(slot.maximum)
+    if least is not None and length < least:
+        raise SlotRefused("too_small", slot.minimum)
+    if most is not None and length > most:
+        raise SlotRefused("too_large", slot.maximum)
+    return length
+
+
+def _money(slot: Slot, value: object, _: date | None) -> object:
+    given = value if isinstance(value, Mapping) else {"amount": value}
+    amount, currency = given.get("amount"), given.get("currency") or next(iter(slot.currencies), "")
+    if not isinstance(amount, int | float) or isinstance(amount, bool) or not abs(amount) < LARGEST_INTEGER:
+        raise SlotRefused("not_money")
+    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency) or given.keys() - _MONEY:
+        raise SlotRefused("not_money")
+    if slot.currencies and currency not in slot.currencies:
+        raise SlotRefused("not_currency", ", ".join(slot.currencies))
+    # Four digits are more than any currency has, and a float tells them exactly up to billions.
+    return {"amount": _bounded(slot, round(float(amount), 4)), "currency": currency}
+
+
+_MONEY = frozenset(("amount", "currency"))
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _LONGEST_ADDRESS = 320
 """Characters of an e-mail address or phone number that is looked at; RFC 5321 allows 64 + 1 + 255."""
 
@@ -212,6 +242,8 @@ SLOT_TYPES: Mapping[str, SlotType] = {
     "boolean": SlotType("bool", frozenset(), _boolean),
     "date": SlotType("string", _BOUNDS, _date),
     "time": SlotType("string", _BOUNDS, _time),
+    "duration": SlotType("int", _BOUNDS, _duration),
+    "money": SlotType("dyn", _BOUNDS | {"currencies"}, _money),
     "enum": SlotType("string", frozenset({"values"}), _enum),
     "email": SlotType("string", frozenset(), _email),
     "phone": SlotType("string", frozenset({"region"}), _phone),
@@ -255,6 +287,16 @@ def date_bound(bound: object, today: date | None) -> date | None:
     return today + timedelta(days=days)
 
 
+_LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def duration_bound(bound: object) -> float | None:
+    """The seconds that a bound names: "30m", "1.5h", "2d"; None where it names none."""
+    found = _LENGTH.fullmatch(bound) if isinstance(bound, str) else None
+    return float(found[1]) * _SECONDS[found[2]] if found else None
+
+
 def is_date_bound(bound: object) -> bool:
     """Whether a date slot may have this bound."""
     return parse_date(bound) is not None or (isinstance(bound, str) and bool(_RELATIVE.fullmatch(bound)))
@@ -293,6 +335,8 @@ def show_limit(flow: Flow, slot: Slot, limit: object) -> str:
     """A bound as a person reads it."""
     if isinstance(limit, date):
         return flow.locale.show_date(limit)
-    if slot.type == "number" and isinstance(limit, float) and limit.is_integer():
+    if slot.type == "duration":
+        return flow.locale.show_duration(duration_bound(limit) or 0.0)
+    if slot.type in ("number", "money") and isinstance(limit, float) and limit.is_integer():
         return str(int(limit))
     return str(limit)

@@ -66,9 +66,19 @@ class _Section(BaseModel):
 class SlotSource(_Section):
     """Something the flow wants to know."""
 
-    type: Literal["string", "integer", "number", "boolean", "date", "time", "enum", "email", "phone"] = Field(
-        description="What kind of value it is."
-    )
+    type: Literal[
+        "string",
+        "integer",
+        "number",
+        "boolean",
+        "date",
+        "time",
+        "duration",
+        "money",
+        "enum",
+        "email",
+        "phone",
+    ] = Field(description="What kind of value it is.")
     called: Text | None = Field(
         None, description="What it is called in sentences; its name, unless this says else."
     )
@@ -79,10 +89,10 @@ class SlotSource(_Section):
         "and asked anew whenever its state is entered, as a confirmation is.",
     )
     min: int | float | str | None = Field(
-        None, description='The least value; for a date also "today", "today+1d".'
+        None, description='The least value; for a date also "today", "today+1d"; for a duration "30m".'
     )
     max: int | float | str | None = Field(
-        None, description='The greatest value; for a date also "today+90d".'
+        None, description='The greatest value; for a date also "today+90d"; for a duration "2h".'
     )
     min_length: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="Least number of characters."
@@ -97,6 +107,10 @@ class SlotSource(_Section):
     ] = Field(default_factory=dict, description="For an enum: its values, each with other words for it.")
     hints: Phrases = Field(
         default_factory=list, description="Words that point to this slot: people, guests (beside a number)."
+    )
+    currencies: list[Annotated[str, Field(pattern=r"^[A-Z]{3}$")]] = Field(
+        default_factory=list,
+        description="For money: the ISO 4217 codes that it may be in; the first is meant where none is said.",
     )
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
         None, description="For a phone: the country whose numbers need no country code, such as GB."

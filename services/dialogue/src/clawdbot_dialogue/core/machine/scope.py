@@ -99,6 +99,10 @@ def show_slot(flow: Flow, name: str, value: object) -> str:
         return _yes_no(flow, value)
     if flow.slots[name].type == "date" and isinstance(value, str):
         return flow.locale.show_date(date.fromisoformat(value))
+    if flow.slots[name].type == "duration" and isinstance(value, int):
+        return flow.locale.show_duration(value)
+    if flow.slots[name].type == "money" and isinstance(value, Mapping):
+        return flow.locale.show_amount(value["amount"], value["currency"])
     return show_json(value)
 
 

@@ -86,6 +86,10 @@ class Locale:
     spoken: Callable[[str], str]
     """An identifier as said: "party_size" → "party size"."""
     show_date: Callable[[date], str]
+    show_duration: Callable[[float], str]
+    """Seconds, as a person says them: "2 hours 30 minutes"."""
+    show_amount: Callable[[float, str], str]
+    """A sum of money and its ISO 4217 currency: "30.50 EUR"."""
 
 
 WORDINGS = frozenset(
@@ -123,6 +127,9 @@ WORDINGS = frozenset(
         "not_boolean",
         "not_date",
         "not_time",
+        "not_duration",
+        "not_money",
+        "not_currency",
         "not_email",
         "not_phone",
     }

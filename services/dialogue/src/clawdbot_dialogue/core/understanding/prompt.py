@@ -171,6 +171,8 @@ _SHAPES: Mapping[str, str] = {
     "boolean": "true for yes, false for no",
     "date": "a day as YYYY-MM-DD",
     "time": "a time of day as HH:MM, 24 hours",
+    "duration": "a length of time in whole seconds",
+    "money": 'a sum as {"amount": number, "currency": ISO 4217 code}',
     "enum": "one of these values",
     "email": "an e-mail address",
     "phone": "a phone number, international",

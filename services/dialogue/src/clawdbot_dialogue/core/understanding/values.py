@@ -24,7 +24,7 @@ _CJK = "\u2e80-\u9fff\uff00-\uffef"
 _PART = rf"[^\s@<>()\[\],;:\"{_CJK}]"
 _EMAIL = re.compile(rf"{_PART}{{1,64}}@{_PART}{{1,190}}\.[^\s@<>()\[\],;:\".!?{_CJK}]{{2,24}}")
 _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)", re.ASCII)
-_FIGURES = frozenset(("integer", "number", "date", "time"))
+_FIGURES = frozenset(("integer", "number", "date", "time", "duration", "money"))
 
 _T = TypeVar("_T")
 
@@ -98,6 +98,7 @@ class _Search:
         return text
 
     def _figures(self, text: str) -> None:
+        text = self._money(text) if "money" in self._slots else text
         days = self._language.dates(text, self._today)
         self._deal("date", [Found(day.start, day.end, day.value.isoformat()) for day in days], text)
         # Words for a part of the day stay: "tonight" is a day, and says that 8 is 20:00.
@@ -105,12 +106,25 @@ class _Search:
         for day in days:
             if any(map(str.isdigit, text[day.start : day.end])):
                 rest = _blank(rest, day.start, day.end)
+        if "duration" in self._slots:
+            said = self._language.durations(rest)
+            lengths = [Found(each.start, each.end, round(each.value)) for each in said]
+            self._deal("duration", lengths, text)
+            rest = _without(rest, lengths)
         clocks = self._language.times(rest, self._asked_is("time") and not self._counts(rest))
         self._deal("time", [Found(each.start, each.end, self._reading(each.value)) for each in clocks], text)
-        for clock in clocks:
-            rest = _blank(rest, clock.start, clock.end)
+        rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _money(self, text: str) -> str:
+        """Deals sums of money out. A bare number is one only for whom was asked for a sum."""
+        said = self._language.amounts(text)
+        if not self._asked_is("money") or any(each.value[1] for each in said):
+            said = [each for each in said if each.value[1]]
+        sums = [Found(each.start, each.end, _sum(*each.value)) for each in said]
+        self._deal("money", sums, text)
+        return _without(text, sums)
 
     def _asked_is(self, kind: str) -> bool:
         return any(slot.name == self._asked for slot in self._slots.get(kind, ()))
@@ -173,12 +187,22 @@ class _Search:
         return self._language.either(text[one.end : other.start])
 
 
+def _sum(amount: float, currency: str) -> dict[str, object]:
+    return {"amount": amount, "currency": currency} if currency else {"amount": amount}
+
+
 def _fits(slot: Slot, value: object, today: date) -> bool:
     try:
         slot.check(value, today)
     except SlotRefused:
         return False
     return True
+
+
+def _without(text: str, found: Iterable[Found[_T]]) -> str:
+    for each in found:
+        text = _blank(text, each.start, each.end)
+    return text
 
 
 def _blank(text: str, start: int, end: int) -> str:

@@ -28,5 +28,7 @@ LOCALE = Locale(
     named=speech.named,
     spoken=speech.spoken,
     show_date=dates.show_date,
+    show_duration=amounts.show_duration,
+    show_amount=amounts.show_amount,
 )
 """The locale."""

@@ -55,3 +55,18 @@ def amounts(text: str) -> list[Found[tuple[float, str]]]:
         )
         for found in _SUM.finditer(text)
     ]
+
+
+def show_duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    parts, left = [], round(seconds)
+    for name in ("day", "hour", "minute", "second"):
+        count, left = divmod(left, _SECONDS[name])
+        if count:
+            parts.append(f"{count} {name}{'' if count == 1 else 's'}")
+    return " ".join(parts) or "0 seconds"
+
+
+def show_amount(value: float, currency: str) -> str:
+    """A sum of money as a person reads it."""
+    return f"{value:,.0f} {currency}" if value.is_integer() else f"{value:,.2f} {currency}"

@@ -40,6 +40,9 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_boolean": "The {name} must be yes or no.",
         "not_date": 'The {name} must be a day, such as "2026-12-01".',
         "not_time": 'The {name} must be a time of day, such as "19:30".',
+        "not_duration": 'The {name} must be a length of time, such as "2 hours".',
+        "not_money": 'The {name} must be a sum of money with its currency, such as "30 euros".',
+        "not_currency": "The {name} must be in {limit}.",
         "not_email": "That does not look like a valid e-mail address.",
         "not_phone": "That does not look like a valid phone number.",
     }

@@ -75,3 +75,25 @@ def amounts(text: str) -> list[Found[tuple[float, str]]]:
         value = float(match["figures"].replace(",", ""))
         found.append(Found(match.start(), match.end(), (value, currency)))
     return found
+
+
+_SHOWN = (("天", 86_400), ("小时", 3600), ("分钟", 60), ("秒", 1))
+_CURRENCIES: Mapping[str, str] = {
+    "CNY": "元", "USD": "美元", "EUR": "欧元", "GBP": "英镑", "JPY": "日元", "HKD": "港元", "TWD": "新台币",
+}  # fmt: skip
+
+
+def show_duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    parts, left = [], round(seconds)
+    for name, length in _SHOWN:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count}{name}")
+    return "".join(parts) or "0秒"
+
+
+def show_amount(value: float, currency: str) -> str:
+    """A sum of money as a person reads it."""
+    figures = f"{value:,.0f}" if value.is_integer() else f"{value:,.2f}"
+    return f"{figures}{_CURRENCIES.get(currency, f' {currency}')}"

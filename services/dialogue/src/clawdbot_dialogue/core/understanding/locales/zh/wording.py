@@ -40,6 +40,9 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_boolean": "{name}应该是“是”或“否”。",
         "not_date": "{name}应该是日期，例如“2026-12-01”。",
         "not_time": "{name}应该是时间，例如“19:30”。",
+        "not_duration": "{name}应为一段时间，例如“两小时”。",
+        "not_money": "{name}应为带币种的金额，例如“30元”。",
+        "not_currency": "{name}的币种应为{limit}。",
         "not_email": "这不像是有效的邮箱地址。",
         "not_phone": "这不像是有效的电话号码。",
     }
