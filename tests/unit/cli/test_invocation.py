@@ -57,3 +57,7 @@ def test_arguments_are_quoted_for_the_shell(monkeypatch):
     assert (
         command_line("chat", "--config", "my file.yaml") == "/opt/bin/clawdbot chat --config 'my file.yaml'"
     )
+
+
+def test_the_working_directory_itself_is_a_dot():
+    assert shown(Path("/a/b"), Path("/a/b")) == "."

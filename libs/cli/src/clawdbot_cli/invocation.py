@@ -39,4 +39,4 @@ def shown(path: Path, here: Path) -> str:
         return str(absolute)
     relative = absolute.relative_to(here)
     # A bare name would be looked for on the path.
-    return str(relative) if len(relative.parts) > 1 else f"./{relative}"
+    return f"./{relative}" if len(relative.parts) == 1 else str(relative)
