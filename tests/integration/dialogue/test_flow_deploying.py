@@ -191,6 +191,18 @@ async def test_what_cannot_be_drawn_is_told(served, fields, reason):
     assert (await refusal(served.flows.RenderFlow(pb.RenderFlowRequest(**fields)))).reason == reason
 
 
+async def test_of_a_session_that_was_interrupted_each_flow_is_drawn_where_it_stands(served):
+    session = await served.open("support")
+    await served.send(session, "My coat was stolen")
+    answer = await served.send(session, "book a table for 4 tomorrow at 7pm")
+    assert [each.flow for each in answer.session.stack] == ["support", "book_table"]
+    for name in ("support", "book_table"):
+        drawn = await served.flows.RenderFlow(pb.RenderFlowRequest(name=name, session_id=session.id))
+        assert b"highlighted" in drawn.data
+    drawn = await served.flows.RenderFlow(pb.RenderFlowRequest(session_id=session.id))
+    assert b'"urgency"' in drawn.data
+
+
 async def test_a_session_of_another_flow_is_refused(served):
     session = await served.open("chat")
     fault = await refusal(served.flows.RenderFlow(pb.RenderFlowRequest(name="faq", session_id=session.id)))

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer
+from clawdbot.dialogue.v1.session_pb2 import FlowPlace, Session
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.paging import page_of
@@ -98,14 +99,22 @@ class FlowServicer(FlowServiceServicer):
         session = await self._sessions.get(
             current_caller().tenant, self._intake.session_id(request.session_id)
         )
-        if request.name not in ("", session.flow):
+        place = _place(session, request.name or session.flow)
+        if place is None:
             raise InvalidRequest.of("name", f"must be the session's flow, {session.flow}, or be left out.")
-        if request.version not in (0, session.flow_version):
+        if request.version not in (0, place.flow_version):
             raise InvalidRequest.of(
-                "version", f"must be the session's, {session.flow_version}, or be left out."
+                "version", f"must be the session's, {place.flow_version}, or be left out."
             )
-        flow = await self._flows.get(session.flow, session.flow_version)
-        return flow, frozenset(session.states or [session.state])
+        return await self._flows.get(place.flow, place.flow_version), frozenset(place.states)
 
     def _shown(self, flow: Flow) -> wire.Flow:
         return flow_to_wire(flow, self._flows.time_of(flow))
+
+
+def _place(session: Session, flow: str) -> FlowPlace | None:
+    """Where in a flow a session is: in its own, or in one that was started or called from there."""
+    alone = FlowPlace(
+        flow=session.flow, flow_version=session.flow_version, states=session.states or [session.state]
+    )
+    return next((each for each in reversed(session.stack or [alone]) if each.flow == flow), None)

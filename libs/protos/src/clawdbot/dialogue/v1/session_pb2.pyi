@@ -50,6 +50,36 @@ SESSION_STATUS_QUARANTINED: SessionStatus.ValueType  # 4
 Global___SessionStatus: _TypeAlias = SessionStatus  # noqa: Y015
 
 @_typing.final
+class FlowPlace(_message.Message):
+    """FlowPlace is a flow that a conversation is in, and where in it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_FIELD_NUMBER: _builtins.int
+    FLOW_VERSION_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    flow: _builtins.str
+    flow_version: _builtins.int
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """More than one where regions go on side by side."""
+
+    def __init__(
+        self,
+        *,
+        flow: _builtins.str = ...,
+        flow_version: _builtins.int = ...,
+        states: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "flow_version", b"flow_version", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowPlace: _TypeAlias = FlowPlace  # noqa: Y015
+
+@_typing.final
 class Session(_message.Message):
     """Session is one conversation."""
 
@@ -90,6 +120,7 @@ class Session(_message.Message):
     HANDOFF_QUEUE_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     LOCALE_FIELD_NUMBER: _builtins.int
+    STACK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unguessable, made by the service."""
     tenant: _builtins.str
@@ -126,6 +157,12 @@ class Session(_message.Message):
     def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """All states it is in, where regions go on side by side; empty for one."""
 
+    @_builtins.property
+    def stack(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowPlace]:
+        """The flows within one another, the one that talks last, where another one
+        has been started or called from the session's own; empty otherwise.
+        """
+
     def __init__(
         self,
         *,
@@ -144,10 +181,11 @@ class Session(_message.Message):
         handoff_queue: _builtins.str = ...,
         states: _abc.Iterable[_builtins.str] | None = ...,
         locale: _builtins.str = ...,
+        stack: _abc.Iterable[Global___FlowPlace] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "slots", b"slots", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "flow", b"flow", "flow_version", b"flow_version", "handoff_queue", b"handoff_queue", "id", b"id", "labels", b"labels", "locale", b"locale", "revision", b"revision", "slots", b"slots", "state", b"state", "states", b"states", "status", b"status", "tenant", b"tenant", "update_time", b"update_time", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "flow", b"flow", "flow_version", b"flow_version", "handoff_queue", b"handoff_queue", "id", b"id", "labels", b"labels", "locale", b"locale", "revision", b"revision", "slots", b"slots", "stack", b"stack", "state", b"state", "states", b"states", "status", b"status", "tenant", b"tenant", "update_time", b"update_time", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

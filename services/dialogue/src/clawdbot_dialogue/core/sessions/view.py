@@ -45,6 +45,10 @@ def stand(session: Session, snapshot: Snapshot) -> Session:
     del shown.states[:]
     if len(snapshot.states) > 1:
         shown.states.extend(snapshot.states)
+    del shown.stack[:]
+    for frame in snapshot.frames if len(snapshot.frames) > 1 else ():
+        states = (place.state for place in frame.places)
+        shown.stack.add(flow=frame.flow, flow_version=frame.version, states=states)
     shown.slots.CopyFrom(to_struct(snapshot.slots))
     shown.status = STATUSES[snapshot.status]
     shown.locale = snapshot.locale

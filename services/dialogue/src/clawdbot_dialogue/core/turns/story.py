@@ -29,7 +29,10 @@ from clawdbot_dialogue.core.understanding.commands import Command as Understandi
 MOST: Final = 500
 """Things of one turn that are kept."""
 MOST_BYTES: Final = 128 * 1024
-"""Of one request to a model: instructions of an author's, and an answer, may be long."""
+"""Of all requests to models in one turn: instructions of an author's, and answers, may be long."""
+
+SHORTENED: Final = 500
+"""Characters of instructions that are kept where there is no room for more."""
 
 
 class Story:
@@ -37,6 +40,7 @@ class Story:
 
     def __init__(self) -> None:
         self._told = Explanation()
+        self._room = MOST_BYTES
 
     def step(self, taken: Step) -> None:
         """The machine took a step."""
@@ -52,11 +56,13 @@ class Story:
 
     def asked(self, asked: ModelAsked) -> None:
         """A model was asked, and answered or failed."""
-        if asked.ByteSize() > MOST_BYTES:
-            asked.ClearField("answer")
-            asked.instructions = asked.instructions[: MOST_BYTES // 8]
-            del asked.offers[:]
-            self._told.truncated = True
+        self._room -= asked.ByteSize()
+        if self._room < 0:
+            short = ModelAsked(purpose=asked.purpose, model=asked.model, messages=asked.messages)
+            short.failure, short.instructions = asked.failure, asked.instructions[:SHORTENED]
+            short.usage.CopyFrom(asked.usage)
+            short.elapsed.CopyFrom(asked.elapsed)
+            asked, self._told.truncated = short, True
         self._add(Explained(asked=asked))
 
     def encoded(self) -> bytes:
