@@ -296,6 +296,13 @@ def test_json_can_be_asked_for():
     }
 
 
+def test_a_schemas_name_is_one_that_the_wire_takes():
+    schema = JsonSchemaFormat(name="order form: 订单")
+    schema.schema.update({"type": "object"})
+    written = body(asks(response_format=ResponseFormat(json_schema=schema)))["response_format"]
+    assert written["json_schema"]["name"] == "order_form____"
+
+
 def test_a_vendors_own_options_are_passed_on():
     request = asks()
     request.provider_options.update({"min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}})

@@ -2,97 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
+import re
 
 import pytest
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, ToolCall
-from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import (
     JsonFormat,
-    JsonSchemaFormat,
     ResponseFormat,
     ToolChoice,
 )
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.failures import BackendFailed, FormMissed
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.forms.form import Form, json_in
-from clawdbot_model_gateway.core.routing import Target
-from clawdbot_servicekit.faults import InvalidRequest
-from hypothesis import given
-from hypothesis import strategies as st
+from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
 
+from tests.support.forming import (
+    BAD,
+    GOOD,
+    WAYS,
+    answer,
+    bench,
+    called,
+    wanted,
+    words,
+)
 from tests.support.generating import asks, check_grammar, collect, kinds, says, tool
-from tests.support.scripted_provider import STOP, WAIT, Bench, FakeProvider
-
-PERSON = {
-    "type": "object",
-    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
-    "required": ["name", "age"],
-}
-GOOD = '{"name": "Ada", "age": 36}'
-BAD = '{"name": "Ada", "age": "old"}'
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
-REPORTED = UsageProvenance.USAGE_PROVENANCE_REPORTED
-
-
-class LimitedProvider(FakeProvider):
-    """A provider that has fields for these forms only, and keeps what it was asked."""
-
-    def __init__(self, *scripts, forms=()):
-        super().__init__(*scripts)
-        self._forms = frozenset(forms)
-        self.requests = []
-
-    def forms(self, _request, _model, /):
-        return self._forms
-
-    async def stream(self, request, model):
-        self.requests.append(request)
-        async for event in super().stream(request, model):
-            yield event
-
-
-def wanted(schema=PERSON, name=""):
-    form = JsonSchemaFormat(name=name)
-    form.schema.update(schema)
-    return ResponseFormat(json_schema=form)
-
-
-def words(*pieces, finish=STOP, usage=None):
-    cost = [events.used(usage)] if usage else []
-    return [events.started("m"), *map(events.text, pieces), *cost, events.finished(finish, "stop")]
-
-
-def called(arguments, name="answer"):
-    whole = ToolCall(id="c1", name=name)
-    whole.arguments.update(json.loads(arguments))
-    return [
-        events.started("m"),
-        events.tool_started(0, "c1", name),
-        events.tool_delta(0, arguments[:5]),
-        events.tool_delta(0, arguments[5:]),
-        events.tool_done(0, whole),
-        events.finished(FinishReason.FINISH_REASON_TOOL_CALLS, "tool_calls"),
-    ]
-
-
-def bench(*scripts, forms=(), **others):
-    provider = LimitedProvider(*scripts, forms=forms)
-    targets = (Target("a", "m"), *(Target(name, "m", fallback=True) for name in others))
-    return Bench({"default": targets}, a=provider, **others), provider
-
-
-async def answer(place, request=None, way="stream"):
-    request = request or asks("Who?", response_format=wanted())
-    if way == "generate":
-        return await place.generation.generate(request)
-    seen = await collect(place.generation.stream(request))
-    check_grammar(seen)
-    return fold(seen)
+from tests.support.scripted_provider import STOP, FakeProvider
 
 
 @WAYS
@@ -153,10 +87,75 @@ async def test_in_words_where_a_tool_would_not_do(request_):
     assert provider.requests[0].tool_choice.mode == ToolChoice.MODE_UNSPECIFIED
 
 
+@WAYS
+async def test_a_call_of_the_callers_own_tool_goes_through_untouched(way):
+    calls = called('{"people": 4}', name="tables.reserve")
+    place, provider = bench(calls, forms={"tool"})
+    reply = await answer(place, asks(response_format=wanted(), tools=[tool("tables.reserve")]), way)
+    assert reply.finish_reason == FinishReason.FINISH_REASON_TOOL_CALLS
+    (part,) = reply.message.parts
+    assert (part.tool_call.id, part.tool_call.name) == ("c1", "tables.reserve")
+    assert dict(part.tool_call.arguments.items()) == {"people": 4}
+    assert len(provider.requests) == 1
+
+
+async def test_its_events_are_those_of_the_backend():
+    calls = [*called('{"people": 4}', name="t")[:-1], events.finished(FinishReason.FINISH_REASON_MODEL_ERROR)]
+    calls.insert(1, events.text("Let me see."))
+    place, _ = bench(calls)
+    seen = await collect(place.generation.stream(asks(response_format=wanted(), tools=[tool("t")])))
+    check_grammar(seen)
+    assert kinds(seen) == ["started", *kinds(calls)[1:-1], "usage", "finished"]
+    assert list(seen[0].started.warnings) == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "forms"),
+    [
+        (asks(response_format=wanted()), {"tool"}),
+        (asks(response_format=wanted()), ()),
+    ],
+    ids=["by a tool", "in words"],
+)
+async def test_a_call_of_a_tool_that_nobody_gave_is_no_answer(request_, forms):
+    place, provider = bench(called(GOOD, name="made_up"), words(GOOD), forms=forms)
+    reply = await answer(place, request_)
+    assert reply.message.parts[0].text == GOOD
+    assert len(provider.requests) == 2
+
+
+async def test_the_answer_is_found_beside_another_call():
+    other = [events.tool_started(0, "c0", "made_up"), events.tool_delta(0, "{}")]
+    other.append(events.tool_done(0, ToolCall(id="c0", name="made_up")))
+    ours = called(GOOD)
+    for each in ours[1:-1]:
+        getattr(each, each.WhichOneof("event")).index = 1
+    place, _ = bench([ours[0], *other, *ours[1:]], forms={"tool"})
+    assert (await answer(place)).message.parts[0].text == GOOD
+
+
+@WAYS
+async def test_a_demanded_tool_that_is_not_called_leaves_the_words_to_be_judged(way):
+    place, provider = bench(words("It is Ada."), words(GOOD), forms={"tool"})
+    assert (await answer(place, way=way)).message.parts[0].text == GOOD
+    assert "not JSON" in provider.requests[1].messages[-1].parts[0].text
+
+
 async def test_what_can_be_had_of_a_field_for_any_json_is_taken():
     place, provider = bench(words(GOOD), forms={"json"})
     await answer(place)
     assert provider.requests[0].response_format.WhichOneof("format") == "json"
+
+
+@pytest.mark.parametrize("name", ["order form", "a.b.c", "x" * 100, "订单", "9 lives", ".", "🙂"])
+@pytest.mark.parametrize("letter_first", [True, False])
+async def test_whatever_a_schema_is_called_its_tool_has_a_name_that_wires_take(name, letter_first):
+    names = ToolNames([name], letter_first=letter_first)
+    wire = names.wire(name)
+    assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}" if letter_first else r"[A-Za-z0-9_-]{1,64}", wire)
+    place, _ = bench(called(GOOD, name=names.full(wire)), forms={"tool"})
+    reply = await answer(place, asks(response_format=wanted(name=name)))
+    assert reply.message.parts[0].text == GOOD
 
 
 async def test_any_json_object_is_checked_to_be_one():
@@ -165,36 +164,12 @@ async def test_any_json_object_is_checked_to_be_one():
     assert reply.message.parts[0].text == '{"a": 1}'
 
 
-@WAYS
-async def test_an_answer_that_does_not_fit_is_sent_back_once(way):
-    cost = Usage(input_tokens=10, output_tokens=5, provenance=REPORTED)
-    place, provider = bench(words(BAD, usage=cost), words(GOOD, usage=cost))
-    reply = await answer(place, way=way)
-    assert reply.message.parts[0].text == GOOD
-    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (20, 10)
-    assert reply.usage.provenance == REPORTED
-    again = provider.requests[1].messages
-    assert again[-2].parts[0].text == BAD
-    assert "age" in again[-1].parts[0].text
-
-
 async def test_a_call_that_does_not_fit_is_answered_with_what_is_wrong():
     place, provider = bench(called(BAD), called(GOOD), forms={"tool"})
     assert (await answer(place)).message.parts[0].text == GOOD
     call, result = (each.parts[0] for each in provider.requests[1].messages[-2:])
     assert call.tool_call.id == result.tool_result.call_id == "c1"
     assert result.tool_result.is_error
-
-
-@WAYS
-async def test_an_answer_that_fits_neither_time_is_a_failure_and_paid_for(way):
-    cost = Usage(input_tokens=10, output_tokens=5, provenance=REPORTED)
-    place, provider = bench(words(BAD, usage=cost))
-    with pytest.raises(FormMissed, match="age"):
-        await answer(place, way=way)
-    assert len(provider.requests) == 2
-    assert (place.done["outcome"], place.done["output_tokens"]) == ("RESPONSE_FORMAT_MISSED", 10)
-    assert place.idle
 
 
 async def test_the_next_target_is_tried_then():
@@ -216,81 +191,3 @@ async def test_nothing_is_shown_before_it_fits_but_thoughts_stay():
     place, _ = bench([events.started("m"), events.reasoning("hm"), events.text(GOOD), events.finished(STOP)])
     seen = await collect(place.generation.stream(asks(response_format=wanted())))
     assert kinds(seen) == ["started", "reasoning_delta", "text_delta", "usage", "finished"]
-
-
-@WAYS
-async def test_a_failure_in_the_second_round_is_that_failure(way):
-    place, _ = bench(words(BAD), [events.started("m"), BackendFailed("gone")])
-    with pytest.raises(BackendFailed):
-        await answer(place, way=way)
-
-
-async def test_leaving_in_the_second_round_ends_the_request():
-    place, provider = bench(words(BAD), [events.started("m"), WAIT])
-    task = asyncio.create_task(answer(place))
-    await provider.waiting.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert provider.open == 0
-    assert place.idle
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"type": "object", "properties": {"a": {"pattern": "(?=x)"}}},
-        {"type": 7},
-        {"$ref": "http://127.0.0.1:1/schema.json"},
-        {"$ref": "file:///etc/passwd"},
-    ],
-)
-async def test_a_schema_that_cannot_be_checked_is_the_callers_mistake(schema):
-    place, provider = bench(words(GOOD))
-    with pytest.raises(InvalidRequest) as refused:
-        await answer(place, asks(response_format=wanted(schema)))
-    assert refused.value.violations[0].field == "response_format.json_schema.schema"
-    assert provider.requests == []
-
-
-async def test_a_pattern_takes_no_more_time_than_its_text_is_long():
-    hostile = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
-    place, _ = bench(words(json.dumps({"a": "a" * 50_000 + "!"})))
-    begun = time.process_time()
-    with pytest.raises(FormMissed):
-        await answer(place, asks(response_format=wanted(hostile)))
-    assert time.process_time() - begun < 5
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        (GOOD, GOOD),
-        (f"  {GOOD}\n", GOOD),
-        (f"Here it is:\n```json\n{GOOD}\n```\nAnything else?", GOOD),
-        (f"As {{asked}}: {GOOD} - there.", GOOD),
-        ("[1, 2] then", "[1, 2]"),
-        ("no JSON here", "no JSON here"),
-        ("{" * 5000, "{" * 5000),
-    ],
-)
-def test_json_is_found_among_words(text, found):
-    assert json_in(text) == found
-
-
-@given(
-    value=st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-        max_leaves=8,
-    ).filter(lambda value: isinstance(value, list | dict)),
-    before=st.text(alphabet="abc .,:\n", max_size=20),
-    after=st.text(alphabet="abc .,:\n", max_size=20),
-)
-def test_json_is_found_whatever_words_are_around_it(value, before, after):
-    assert json.loads(json_in(f"{before}{json.dumps(value)}{after}")) == value
-
-
-@given(text=st.text(max_size=200))
-def test_any_text_is_judged(text):
-    assert isinstance(Form(wanted()).fault(json_in(text)), str)

@@ -26,8 +26,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from clawdbot.common.v1.usage_pb2 import Usage
-
 
 class ModelFailure(Exception):
     """One backend could not answer one request."""
@@ -45,8 +43,6 @@ class ModelFailure(Exception):
         self.detail = detail
         self.target = ""
         """Where it happened."""
-        self.spent: Usage | None = None
-        """Tokens that it cost all the same, where the backend said so."""
         self.before = ""
         """A sentence on the targets that were tried besides this one."""
         if self.passing:

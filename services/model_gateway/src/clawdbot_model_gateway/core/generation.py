@@ -64,7 +64,8 @@ class Generation:
                     backend = self._backends[target.backend]
                     with backend.serving() as provider:
                         run.model = await backend.model_for(target.model)
-                        events = await keeping_form(provider, request, run.model).generate(request, run.model)
+                        answerer = keeping_form(provider, request, run.model, run.paid)
+                        events = await answerer.generate(request, run.model)
                 except ModelFailure as failure:
                     run.failed(failure)
                 else:
@@ -123,7 +124,7 @@ class _Answer:
             ModelFailure: the backend has nothing to say.
         """
         run.model = await self._backend.model_for(run.target.model)
-        answerer = keeping_form(self._backend.provider, run.request, run.model)
+        answerer = keeping_form(self._backend.provider, run.request, run.model, run.paid)
         self.events = answerer.stream(run.request, run.model)
         async for event in self.events:
             self.opening.append(event)

@@ -50,6 +50,8 @@ class Run:
         self._failures: list[ModelFailure] = []
         self._spent: list[Usage] = []
         """What failures cost besides."""
+        self._unshown: list[Usage] = []
+        """What this attempt has cost so far for what is not shown."""
         self._output = TokenEstimate()
         self._begun = time.monotonic()
 
@@ -82,6 +84,10 @@ class Run:
         """Notes a failure after the first event; the caller raises it: what was sent cannot be unsaid."""
         self._note(failure)
 
+    def paid(self, usage: Usage) -> None:
+        """Notes what an answer cost that is not shown; the usage of one that is has it in it."""
+        self._unshown.append(usage)
+
     def passing(self, event: Event) -> Iterable[Event]:
         """What to send for a provider's event: the event, completed, and an estimate if nobody counted."""
         kind = event.WhichOneof("event")
@@ -93,6 +99,7 @@ class Run:
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
             self.usage = event.usage
+            self._unshown.clear()
         elif kind == "started":
             started = event.started
             started.backend, started.attempt = self.target.backend, self.attempt
@@ -129,6 +136,7 @@ class Run:
         if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
             # It ended too early for a count, and is paid for all the same.
             self.usage = estimated_usage(self.request, self._output.tokens)
+        self._spent += self._unshown
         if self._spent:
             self.usage = summed([*self._spent, self.usage] if self.usage.provenance else self._spent)
         self._done(self)
@@ -136,8 +144,8 @@ class Run:
     def _note(self, failure: ModelFailure) -> None:
         failure.on(self.target_name)
         self._failures.append(failure)
-        if failure.spent:
-            self._spent.append(failure.spent)
+        self._spent += self._unshown
+        self._unshown.clear()
         log.warning(
             "attempt_failed",
             target=self.target_name,

@@ -2,5 +2,6 @@
 
 form.py     what form a reply shall have, and whether it has it
 asking.py   how it is asked for instead: by a tool, or in words; and once more
+reply.py    where in a reply the answer is, and what it cost
 keeper.py   the provider that does so
 """

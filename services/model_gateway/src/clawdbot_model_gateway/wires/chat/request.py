@@ -28,7 +28,7 @@ from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.honoured import forms_of, not_supported, told, warnings_for
 from clawdbot_model_gateway.wires.chat.messages import MessageWriter
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
+from clawdbot_model_gateway.wires.chat.tool_names import ToolNames, wire_name
 
 Wire = dict[str, Any]
 
@@ -182,7 +182,7 @@ def _schema(wanted: ResponseFormat) -> Wire:
     given = wanted.json_schema
     # Strict, since the contract promises JSON that matches and not JSON that may.
     schema = orjson.Fragment(to_json(given.schema))
-    named = {"name": given.name or "reply", "schema": schema, "strict": True}
+    named = {"name": wire_name(given.name or "reply"), "schema": schema, "strict": True}
     return {"type": "json_schema", "json_schema": named}
 
 
