@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
 import pytest
 from clawdbot_model_gateway.core.failures import FormMissed
+from clawdbot_model_gateway.core.forms import checking as checking_module
+from clawdbot_model_gateway.core.forms.checking import Checking, Judges
 from clawdbot_model_gateway.core.forms.form import Form, json_in
+from clawdbot_model_gateway.core.forms.judge import fault_of
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -77,6 +81,100 @@ def test_json_is_found_whatever_words_are_around_it(value, before, after):
     assert json.loads(json_in(f"{before}{json.dumps(value)}{after}")) == value
 
 
+NOTHING = Form(wanted())
+
+
 @given(text=st.text(max_size=200))
 def test_any_text_is_judged(text):
-    assert isinstance(Form(wanted()).fault(json_in(text)), str)
+    assert isinstance(fault_of(NOTHING.schema, json_in(text)), str)
+
+
+def nested(depth):
+    return '{"a":' * depth + "1" + "}" * depth
+
+
+LINKED = {"type": "object", "properties": {"a": {"$ref": "#"}}}
+MUTUAL = {
+    "type": "object",
+    "properties": {"a": {"$ref": "#/$defs/b"}},
+    "$defs": {
+        "b": {"type": "object", "properties": {"a": {"$ref": "#/$defs/c"}}},
+        "c": {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}},
+    },
+}
+DOUBLING = {"type": "object", "properties": {"a": {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}}}
+WIDE = {
+    "type": "object",
+    "$ref": "#/$defs/d0",
+    "$defs": {
+        **{f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)},
+        "d40": {"type": "object"},
+    },
+}
+ENDLESS = {"$ref": "#"}
+
+
+@pytest.mark.parametrize("schema", [LINKED, MUTUAL], ids=["itself", "one another"])
+@pytest.mark.parametrize("depth", [3, 900, 100_000])
+async def test_a_schema_may_refer_to_itself_and_an_answer_be_deep(schema, depth):
+    checking = Checking(schema, Judges())
+    await checking.begin()
+    assert await checking.fault(nested(depth))
+    assert not await checking.fault(nested(3).replace("1", "{}"))
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"), [(DOUBLING, nested(60)), (WIDE, "{}")], ids=["answer's depth", "references"]
+)
+async def test_a_check_that_would_take_for_ever_is_ended_and_blocks_nobody(schema, text, monkeypatch):
+    monkeypatch.setattr(checking_module, "PATIENCE", 1.0)
+    checking = Checking(schema, Judges())
+    await checking.begin()
+    task = asyncio.create_task(checking.fault(text))
+    begun, turns = time.monotonic(), 0
+    while not task.done():
+        await asyncio.wait([task], timeout=0.01)
+        turns += 1
+    assert "could not be checked" in await task
+    assert turns > 10
+    assert time.monotonic() - begun < 30
+
+
+async def test_a_schema_that_leads_only_to_itself_ends():
+    checking = Checking(ENDLESS, Judges())
+    await checking.begin()
+    assert await checking.fault("no JSON")
+    assert not await checking.fault("{}")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "object", "description": "x" * 1_000_000},
+        {"type": "object", **{f"x{n}": n for n in range(100_000)}},
+    ],
+    ids=["1 MB", "100,000 keywords"],
+)
+async def test_a_schema_that_is_too_large_is_the_callers_mistake(schema):
+    place, provider = bench(words(GOOD))
+    with pytest.raises(InvalidRequest, match="at most 262144"):
+        await answer(place, asks(response_format=wanted(schema)))
+    assert provider.requests == []
+
+
+async def test_an_answer_that_is_too_large_is_told_so():
+    assert "at most" in await Checking({"type": "array"}, Judges()).fault(f"[{'1,' * 600_000}1]")
+
+
+@pytest.mark.parametrize("schema", [LINKED, {"type": "object"}], ids=["elsewhere", "here"])
+async def test_what_does_not_fit_is_told_alike_wherever_it_is_checked(schema):
+    checking = Checking(schema, Judges())
+    assert await checking.fault("[1]") == 'the value: [1] is not of type "object".'
+    assert "not JSON" in await checking.fault("{a: 1}")
+
+
+def test_fences_without_end_take_no_more_time_than_the_text_is_long():
+    text = "```json\n" * 100_000
+    begun = time.process_time()
+    assert json_in(text) == text.strip()
+    assert time.process_time() - begun < 5

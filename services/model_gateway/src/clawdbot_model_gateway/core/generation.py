@@ -20,6 +20,7 @@ from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.forms.checking import Judges
 from clawdbot_model_gateway.core.forms.keeper import keeping_form
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.run import Run
@@ -49,6 +50,7 @@ class Generation:
         self._calls = Calls(directory, hooks, draw)
         self._backends = backends
         self._limits = limits
+        self._judges = Judges()
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
         """The whole reply.
@@ -64,7 +66,9 @@ class Generation:
                     backend = self._backends[target.backend]
                     with backend.serving() as provider:
                         run.model = await backend.model_for(target.model)
-                        answerer = keeping_form(provider, request, run.model, run.paid)
+                        answerer = await keeping_form(
+                            provider, request, run.model, judges=self._judges, pay=run.paid
+                        )
                         events = await answerer.generate(request, run.model)
                 except ModelFailure as failure:
                     run.failed(failure)
@@ -89,7 +93,7 @@ class Generation:
     async def _answer(self, run: Run) -> _Answer:
         """The first target's answer that holds something; the caller closes it."""
         for target in run.attempts():
-            answer = _Answer(self._backends[target.backend])
+            answer = _Answer(self._backends[target.backend], self._judges)
             try:
                 await answer.open(run)
             except BaseException as error:
@@ -109,8 +113,9 @@ class Generation:
 class _Answer:
     """A stream of one backend's, from the request until somebody closes it."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, judges: Judges) -> None:
         self._backend = backend
+        self._judges = judges
         backend.in_flight += 1
         self.opening: list[Event] = []
         """The events up to the first that holds something of the reply."""
@@ -124,7 +129,9 @@ class _Answer:
             ModelFailure: the backend has nothing to say.
         """
         run.model = await self._backend.model_for(run.target.model)
-        answerer = keeping_form(self._backend.provider, run.request, run.model, run.paid)
+        answerer = await keeping_form(
+            self._backend.provider, run.request, run.model, judges=self._judges, pay=run.paid
+        )
         self.events = answerer.stream(run.request, run.model)
         async for event in self.events:
             self.opening.append(event)

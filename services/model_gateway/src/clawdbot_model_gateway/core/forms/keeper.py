@@ -20,6 +20,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.failures import FormMissed
 from clawdbot_model_gateway.core.forms.asking import Way, first_request, second_request, way_for
+from clawdbot_model_gateway.core.forms.checking import Checking, Judges
 from clawdbot_model_gateway.core.forms.form import Form
 from clawdbot_model_gateway.core.forms.reply import Reply, cost_of
 from clawdbot_model_gateway.core.provider import LimitedForms, Provider
@@ -30,7 +31,7 @@ MEANS: Final = {"tool": "by a tool", "words": "in words"}
 
 Ask = Callable[[GenerateRequest], Awaitable[Sequence[Event]]]
 Pay = Callable[[Usage], None]
-"""Is told at once what was spent on an answer that is not shown, whatever becomes of the request then."""
+"""Is told at once what an answer cost. The usage of a reply that is shown then has it in it."""
 
 
 class Answerer(Protocol):
@@ -43,26 +44,43 @@ class Answerer(Protocol):
         """As the provider port says."""
 
 
-def keeping_form(provider: Provider, request: GenerateRequest, model: str, pay: Pay) -> Answerer:
+async def keeping_form(
+    provider: Provider, request: GenerateRequest, model: str, *, judges: Judges, pay: Pay
+) -> Answerer:
     """What answers the request in the form that it asks for.
 
     Raises:
-        InvalidRequest: its schema is none.
+        InvalidRequest: its schema is none, or cannot be checked.
     """
     kind = request.response_format.WhichOneof("format")
     if kind in (None, "text") or not isinstance(provider, LimitedForms):
         return provider
     forms = provider.forms(request, model)
-    return provider if kind in forms else FormKeeper(provider, request, forms, pay)
+    if kind in forms:
+        return provider
+    form = Form(request.response_format)
+    checking = Checking(form.schema, judges)
+    await checking.begin()
+    return FormKeeper(provider, form, checking, way=way_for(form, request, forms), forms=forms, pay=pay)
 
 
 class FormKeeper:
     """Answers one request."""
 
-    def __init__(self, provider: Provider, request: GenerateRequest, forms: frozenset[str], pay: Pay) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        form: Form,
+        checking: Checking,
+        *,
+        way: Way,
+        forms: frozenset[str],
+        pay: Pay,
+    ) -> None:
         self._provider = provider
-        self._form = Form(request.response_format)
-        self._way: Way = way_for(self._form, request, forms)
+        self._form = form
+        self._checking = checking
+        self._way = way
         self._forms = forms
         self._pay = pay
 
@@ -93,22 +111,22 @@ class FormKeeper:
 
     async def _answer(self, request: GenerateRequest, ask: Ask) -> Sequence[Event]:
         asked = first_request(request, self._form, self._way, self._forms)
-        reply = Reply(await ask(asked), asked, self._way)
-        fault = self._fault(reply)
+        reply, fault = await self._round(asked, ask)
         if fault:
-            self._pay(reply.usage)
-            asked = second_request(asked, reply.text, reply.call, fault)
-            again = Reply(await ask(asked), asked, self._way)
-            again_fault = self._fault(again)
-            if again_fault:
-                self._pay(again.usage)
-                raise FormMissed(again_fault.splitlines()[0].removesuffix("."))
-            again.add_cost_of(reply)
-            reply = again
+            first = reply
+            asked = second_request(asked, first.text, first.call, fault)
+            reply, fault = await self._round(asked, ask)
+            reply.add_cost_of(first)
+        if fault:
+            raise FormMissed(fault.splitlines()[0].removesuffix("."))
         return reply.whole_events() if reply.calls else reply.told(self._warning())
 
-    def _fault(self, reply: Reply) -> str:
-        return self._form.fault(reply.text) if reply.ended and not reply.calls else ""
+    async def _round(self, asked: GenerateRequest, ask: Ask) -> tuple[Reply, str]:
+        """A reply, and what does not fit in it."""
+        reply = Reply(await ask(asked), asked, self._way)
+        self._pay(reply.usage)
+        judged = reply.ended and not reply.calls
+        return reply, await self._checking.fault(reply.text) if judged else ""
 
     def _warning(self) -> Warning:
         return Warning(
