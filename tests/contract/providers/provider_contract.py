@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 
 import pytest
-from clawdbot_model_gateway.core.failures import BackendFailed, BackendOverloaded, RateLimited
+from clawdbot.common.v1.usage_pb2 import Usage
+from clawdbot_model_gateway.core.failures import BackendFailed, BackendOverloaded, FormMissed, RateLimited
 from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.forms.checking import Judges
+from clawdbot_model_gateway.core.forms.keeper import keeping_form
+from clawdbot_model_gateway.core.provider import LimitedForms
 from clawdbot_servicekit.faults import InvalidRequest
 
 from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool
 
+AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 UNHEARD_OF = {"logprobs": 3}
 """Sampling that no provider can honour: the reply has no place for it."""
 
@@ -130,6 +136,26 @@ class BackendContract(ProviderContract):
         with pytest.raises(RateLimited):
             await run(provider, behave("rate_limited"), model, way)
         assert text_of(await run(provider, asks(), model, way))
+
+    async def test_json_of_a_schema_validates(self, provider, model, behave):
+        request = behave("json")
+        request.response_format.json_schema.schema.update(AGE)
+        reply = fold(await run(await self.kept(provider, request, model), request, model, "stream"))
+        assert json.loads(reply.message.parts[-1].text) == {"age": 36}
+
+    async def test_json_that_is_not_asked_for_by_a_field_is_checked(self, provider, model, behave):
+        request = behave("json")
+        request.response_format.json_schema.schema.update({**AGE, "required": ["age", "name"]})
+        limited = isinstance(provider, LimitedForms)
+        if limited and "json_schema" not in provider.forms(request, model):
+            with pytest.raises(FormMissed):
+                await run(await self.kept(provider, request, model), request, model, "stream")
+        else:
+            assert await self.kept(provider, request, model) is provider
+
+    async def kept(self, provider, request, model):
+        """What the gateway asks in the provider's place."""
+        return await keeping_form(provider, request, model, judges=Judges(), pay=list[Usage]().append)
 
 
 async def run(provider, request, model, way):

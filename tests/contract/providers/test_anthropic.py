@@ -16,6 +16,7 @@ from tests.support.fake_anthropic import (
     error,
     failed,
     fake_anthropic,
+    reply,
     says,
     sse,
 )
@@ -25,6 +26,7 @@ from tests.support.providing import make, started
 
 BEHAVIOUR = {
     "tool": Answer([sse(begin(), *calls("tables_reserve", '{"people"', ": 4}"), *end("tool_use"))]),
+    "json": Answer([sse(*reply('{"age": 36}'))]),
     "cut": Answer([sse(begin(), *says("Good")), CUT]),
     "cut_at_once": Answer([sse(begin()), CUT]),
     "rate_limited": error(429, "rate_limit_error", "slow down", **{"Retry-After": "7"}),

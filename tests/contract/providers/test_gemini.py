@@ -26,6 +26,7 @@ from tests.support.fake_gemini import (
     retry,
     sse,
     status,
+    text_pieces,
 )
 from tests.support.fake_openai import CUT, whole
 from tests.support.generating import asks, tool
@@ -54,6 +55,7 @@ class TestGemini(BackendContract):
 
     BEHAVIOUR: ClassVar = {
         "tool": Answer([sse(piece(call("tables_reserve", {"people": 4}), finish="STOP", usage=counts()))]),
+        "json": Answer([sse(*text_pieces('{"age": 36}'))]),
         "cut": Answer([sse(piece({"text": "Good"}, usage=counts(output=None))), CUT]),
         "cut_at_once": Answer([sse(piece(usage=counts(output=None))), CUT]),
         "rate_limited": error(429, "slow down", None, retry("7s")),

@@ -14,6 +14,7 @@ from tests.support.providing import make, started
 
 BEHAVIOUR = {
     "tool": streamed(ndjson(line(call("tables_reserve", {"people": 4})), last("stop"))),
+    "json": streamed(ndjson(line({"content": '{"age": 36}'}), last("stop"))),
     "cut": streamed(ndjson(line({"content": "Good"})), CUT),
     "cut_at_once": streamed(ndjson(line()), CUT),
     "rate_limited": refusal(429, "you have reached your hourly usage limit", **{"Retry-After": "7"}),

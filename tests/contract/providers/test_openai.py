@@ -61,6 +61,7 @@ class TestOpenAI(BackendContract):
 
     BEHAVIOUR: ClassVar = {
         "tool": Answer([sse(*streamed(call("tables_reserve", '{"people": 4}')))]),
+        "json": Answer([sse(*streamed(message('{"age": 36}')))]),
         "cut": Answer([sse(*BEGUN), CUT]),
         "cut_at_once": Answer([sse(created()), CUT]),
         "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),

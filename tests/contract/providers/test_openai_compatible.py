@@ -31,6 +31,7 @@ class TestOpenAICompatible(BackendContract):
     }
     BEHAVIOUR: ClassVar = {
         "tool": Answer([sse(chunk({"tool_calls": [CALL]}), chunk({}, "tool_calls"))]),
+        "json": Answer([sse(*text_chunks('{"age": 36}'))]),
         "cut": Answer([sse(*text_chunks("Good", finish=None), done=False), CUT]),
         "cut_at_once": Answer([sse(chunk({"role": "assistant"}), done=False), CUT]),
         "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),
@@ -70,3 +71,12 @@ class TestOpenAICompatible(BackendContract):
             return asks()
 
         return behave
+
+
+class TestWithoutJson(TestOpenAICompatible):
+    """A server that has no field for JSON: the gateway sees to it."""
+
+    @pytest.fixture
+    def unstarted(self, backend):
+        lacking = ["response_format.json", "response_format.json_schema"]
+        return make(provider="openai_compatible", endpoint=backend.url, api_key=KEY, unsupported=lacking)

@@ -14,6 +14,7 @@ class TestScripted(BackendContract):
 
     REPLIES = (
         {"when": "tool", "tool_calls": [{"name": "tables.reserve", "arguments": {"people": 4}}]},
+        {"when": "json", "text": '{"age": 36}'},
         {"when": "cut_at_once", "text": "Good evening.", "fault": "cut"},
         {"when": "cut", "text": "Good evening.", "fault": {"kind": "cut", "after": 1}},
         {"when": "rate_limited", "times": 1, "fault": {"kind": "rate_limited", "retry_after": 7}},

@@ -9,7 +9,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import JsonFormat, ResponseFormat
 
 from tests.support.fake_anthropic import KEY as ANTHROPIC_KEY
 from tests.support.fake_anthropic import fake_anthropic
-from tests.support.fake_openai import KEY, completion, fake_openai, whole
+from tests.support.fake_openai import HANG, KEY, Answer, completion, fake_openai, whole
 from tests.support.gateway_service import gateway
 from tests.support.generating import asks, check_grammar, text_of
 
@@ -83,3 +83,14 @@ async def test_any_json_from_anthropic_is_asked_for_in_words(tmp_path):
             fault = await each.client.fault(asks(response_format=ResponseFormat(json=JsonFormat())))
     # The fake says good evening whatever it is asked: that is no JSON, twice.
     assert fault.reason == "RESPONSE_FORMAT_MISSED"
+
+
+@pytest.mark.parametrize("way", ["generate", "stream"])
+async def test_a_deadline_in_the_second_round_ends_it_and_frees_everything(backend, tmp_path, way):
+    async with served(backend, tmp_path, "json_schema") as each:
+        backend.will(says("I think 36."), Answer([HANG]))
+        fault = await each.client.fault(person(), way, seconds=1.5)
+        assert fault.code == "DEADLINE_EXCEEDED"
+        backend.will(says('{"age": 36}'))
+        events = await each.client.events(person())
+    assert text_of(events) == '{"age": 36}'

@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import aiohttp
+import grpc.aio
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_USER, Media, Message, Part
 from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
@@ -207,3 +208,19 @@ async def test_an_alias_switched_between_two_servers_under_load_loses_no_request
             assert served.idle
     assert len(said) >= 160
     assert set(said) == {("one", REPLY, "stop"), ("two", "Bad morning!", "stop")}
+
+
+async def test_json_without_a_field_for_it_is_valid_or_the_named_failure(server, tmp_path):
+    model = compatible(
+        f"{server}/v1", name="tiny", unsupported=["response_format.json_schema", "response_format.json"]
+    )
+    form = schema({"open": {"type": "boolean"}})
+    async with gateway(tmp_path, model=model) as each:
+        request = asks(response_format=form, sampling={"max_tokens": 200})
+        try:
+            reply = await each.client.run(request, "generate")
+        except grpc.aio.AioRpcError:
+            assert (await each.client.fault(request)).reason == "RESPONSE_FORMAT_MISSED"
+        else:
+            assert isinstance(json.loads(reply.message.parts[0].text)["open"], bool)
+            assert [w.code for w in reply.warnings] == ["FORM_EMULATED"]
