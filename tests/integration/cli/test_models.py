@@ -18,8 +18,11 @@ async def test_a_gateway_elsewhere_is_listed_tried_and_counted_with(tmp_path):
             at = ("--addr", f"127.0.0.1:{served.host.port}")
             listed = await clawdbot("models", "list", *at, state=tmp_path)
             tried = await clawdbot("models", "test", "chat", *at, state=tmp_path)
+            strictly = await clawdbot("models", "test", "--strict", "chat", *at, state=tmp_path)
             counted = await clawdbot("models", "tokens", "-", *at, state=tmp_path, lines="one two three")
     assert (listed.code, tried.code, counted.code) == (0, 0, 0)
+    assert strictly.code == 1
+    assert strictly.out.splitlines()[1] == tried.out.splitlines()[1]
     assert "openai_compatible/fake-1" in listed.out
     assert backend.url in listed.out
     assert "8,192" in listed.out

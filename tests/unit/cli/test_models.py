@@ -13,13 +13,17 @@ from clawdbot_cli.models.trial import JSON, TOOL_CALL, Check, Reply, Trial
 from clawdbot_servicekit.faults import RemoteFault
 from rich.console import Console
 
-from tests.support.gateway_service import gateway
+from tests.support.fake_openai import KEY, Answer, fake_openai, sse, text_chunks
+from tests.support.gateway_service import compatible, gateway
 
 CAPABLE = [
     {"when": "weather", "tool_calls": [{"name": "weather", "arguments": {"city": "Lisbon"}}]},
     {"when": "Ada", "text": '{"name": "Ada", "age": 36}'},
     {"text": "Hello. One, two, three.", "pace": "2ms", "usage": {"input": 9, "output": 6}},
 ]
+
+
+whole_stream = Answer([sse(*text_chunks('{"name": "Ada", "age": 36}'))])
 
 
 def scripted(*replies):
@@ -41,6 +45,25 @@ async def test_a_model_that_can_do_everything_passes_everything(tmp_path):
     assert "tokens/s" in answer.told
     assert reply.target == "scripted/m"
     assert (call.name, shape.name) == (TOOL_CALL, JSON)
+
+
+@pytest.mark.parametrize(
+    ("unsupported", "how"),
+    [
+        ((), "yes; asked for by the backend's own field"),
+        (("json_schema",), "it was asked for by a tool"),
+        (("json_schema", "json"), "it was asked for by a tool"),
+    ],
+)
+async def test_it_is_told_how_json_was_got(tmp_path, unsupported, how):
+    async with fake_openai() as backend:
+        backend.will(whole_stream)
+        model = compatible(backend.url, name="fake-1", api_key=KEY)
+        model["unsupported"] = [f"response_format.{each}" for each in unsupported]
+        async with gateway(tmp_path, model=model) as served:
+            shape = await Trial(ModelClient(served.host.channel()), "chat").keeps_to_a_schema()
+    assert shape.passed
+    assert how in shape.told
 
 
 async def test_what_a_model_cannot_do_is_told_with_what_came_instead(tmp_path):

@@ -167,6 +167,9 @@ def list_models(
 def try_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An alias, or backend/model.")],
     *,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 also when it calls no tool or misses the JSON.")
+    ] = False,
     addr: Address = None,
     key_file: KeyFile = None,
     ca_file: CaFile = None,
@@ -182,7 +185,7 @@ def try_model(
     from clawdbot_cli.connection import Whereabouts
     from clawdbot_cli.models import command
 
-    raise typer.Exit(command.try_model(Whereabouts(addr, ca_file, config), key_file, name))
+    raise typer.Exit(command.try_model(Whereabouts(addr, ca_file, config), key_file, name, strict=strict))
 
 
 @models.command("tokens")

@@ -17,7 +17,7 @@ from clawdbot_cli.models.client import ModelClient
 from clawdbot_cli.models.report import Report
 from clawdbot_cli.models.trial import Check, Trial
 
-DOES_NOT_ANSWER: Final = 1
+FAILED: Final = 1
 INTERRUPTED: Final = 130
 """Exit codes; the latter as shells have it for SIGINT."""
 
@@ -41,8 +41,18 @@ def list_models(where: Whereabouts, key_file: Path | None) -> int:
     return _run(where, key_file, work)
 
 
-def try_model(where: Whereabouts, key_file: Path | None, model: str) -> int:
-    """Tries a model; 1 when it does not answer. Raises as list_models, also for a model that is not there."""
+def try_model(where: Whereabouts, key_file: Path | None, model: str, *, strict: bool = False) -> int:
+    """Tries a model; raises as list_models, also for a model that is not there.
+
+    Args:
+        where: where the gateway is.
+        key_file: the caller's key.
+        model: alias or target.
+        strict: whether a model that cannot call tools or keep to JSON fails, as one that does not answer.
+
+    Returns:
+        FAILED for a model that fails, else 0.
+    """
 
     async def work(client: ModelClient, report: Report) -> int:
         trial = Trial(client, model)
@@ -53,14 +63,17 @@ def try_model(where: Whereabouts, key_file: Path | None, model: str) -> int:
                 raise
             told = f"{fault.message} ({fault.reason})"
             report.check(Check("it answers", passed=False, told=told))
-            return DOES_NOT_ANSWER
+            return FAILED
         report.note(f"{model} is {reply.target}.")
         report.check(check)
         if not check.passed:
-            return DOES_NOT_ANSWER
-        report.check(await trial.calls_a_tool())
-        report.check(await trial.keeps_to_a_schema())
-        return 0
+            return FAILED
+        passed = True
+        for able in (trial.calls_a_tool, trial.keeps_to_a_schema):
+            found = await able()
+            report.check(found)
+            passed = passed and found.passed
+        return FAILED if strict and not passed else 0
 
     return _run(where, key_file, work)
 

@@ -45,6 +45,9 @@ WHOLE: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_LENGTH, FINISH_REASO
 EMULATED: Final = "FORM_EMULATED"
 """The warning that the gateway itself saw to the form of a reply."""
 
+NATIVE: Final = "asked for by the backend's own field"
+"""How JSON was got where the gateway did not see to it."""
+
 ANSWER: Final = "it answers"
 TOOL_CALL: Final = "it calls a tool"
 JSON: Final = "it keeps to a JSON schema"
@@ -145,17 +148,20 @@ class Trial:
             }
         )
         request.response_format.CopyFrom(ResponseFormat(json_schema=shape))
-        return await self._check(JSON, request, _judge_json)
+        return await self._check(JSON, request, _judge_json, NATIVE)
 
-    async def _check(self, name: str, request: GenerateRequest, judge: Callable[[Reply], str]) -> Check:
+    async def _check(
+        self, name: str, request: GenerateRequest, judge: Callable[[Reply], str], *plain: str
+    ) -> Check:
         try:
             reply = await self._ask(request)
         except RemoteFault as fault:
             return Check(name, passed=False, told=f"{fault.message} ({fault.reason or fault.code})")
         fault_found = judge(reply)
+        yes = "; ".join(["yes", *(reply.emulated or plain)])
         if fault_found and reply.warnings:
             fault_found = f"{fault_found}; {'; '.join(reply.warnings)}"
-        return Check(name, passed=not fault_found, told=fault_found or "; ".join(["yes", *reply.emulated]))
+        return Check(name, passed=not fault_found, told=fault_found or yes)
 
     async def _ask(self, request: GenerateRequest) -> Reply:
         request.model = self._model
