@@ -80,9 +80,10 @@ class ScriptedDialogue(
 
     async def ListTurns(self, request, context):
         start = int(request.page_token or 0)
-        page = self.turns[start : start + 2]
+        turns = self.turns[::-1] if request.newest_first else self.turns
+        page = turns[start : start + (request.page_size if request.newest_first else 2)]
         end = start + len(page)
-        return pb.ListTurnsResponse(turns=page, next_page_token=str(end) if end < len(self.turns) else "")
+        return pb.ListTurnsResponse(turns=page, next_page_token=str(end) if end < len(turns) else "")
 
     async def StreamTurn(self, request, context):
         self.told[request.request_id] += 1

@@ -323,6 +323,20 @@ class Inbox:
         assert [(turn.number, turn.status) for turn in rest.items] == [(3, TURN_STATUS_ACCEPTED)]
         assert rest.next is None
 
+    async def test_turns_are_listed_newest_first_page_by_page(self, store):
+        work = await working(store, "one")
+        other = await working(store, "of another session")
+        for text in ("two", "three", "four"):
+            await store.accept_turn(new_turn(work.session, text), BID, 100.0)
+        await store.accept_turn(new_turn(other.session, "another"), BID, 100.0)
+        first = await store.list_turns(TENANT, work.claim.session_id, 3, None, newest_first=True)
+        assert [turn.number for turn in first.items] == [4, 3, 2]
+        await store.accept_turn(new_turn(work.session, "five"), BID, 100.0)
+        rest = await store.list_turns(TENANT, work.claim.session_id, 3, first.next, newest_first=True)
+        assert [turn.number for turn in rest.items] == [1]
+        assert rest.items[0].input.parts[0].text == "one"
+        assert rest.next is None
+
     async def test_a_turn_that_is_not_there_is_not_found(self, store):
         work = await working(store, request_id="r1")
         for wanted in ({"number": 2}, {"number": 0}, {"request_id": "r2"}):

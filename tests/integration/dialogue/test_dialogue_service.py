@@ -178,6 +178,15 @@ async def test_pages_of_sessions_and_turns_hold_everything_once(served):
     turns.page_token = first.next_page_token
     second = await served.dialogue.ListTurns(turns)
     assert [turn.number for turn in (*first.turns, *second.turns)] == [1, 2, 3, 4]
+    back = pb.ListTurnsRequest(session_id=made[0].id, page_size=4, newest_first=True)
+    last = await served.dialogue.ListTurns(back)
+    back.page_token = last.next_page_token
+    earliest = await served.dialogue.ListTurns(back)
+    numbers = [turn.number for turn in (*last.turns, *earliest.turns)]
+    assert numbers == list(range(numbers[0], 0, -1))
+    back.newest_first = False
+    refused = await refusal(served.dialogue.ListTurns(back))
+    assert refused.violations[0].field == "page_token"
 
 
 async def test_a_session_is_erased(served):

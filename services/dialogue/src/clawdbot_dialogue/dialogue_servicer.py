@@ -99,9 +99,11 @@ class DialogueServicer(DialogueServiceServicer):
     async def ListTurns(self, request: wire.ListTurnsRequest, context: Any) -> wire.ListTurnsResponse:
         """As the contract says."""
         session_id = self._intake.session_id(request.session_id)
-        size, after = size_of(request.page_size), number_place("turns", request.page_token)
-        page = await self._sessions.turns(_tenant(), session_id, size, after)
-        return wire.ListTurnsResponse(turns=page.items, next_page_token=token("turns", page.next))
+        newest_first = request.newest_first
+        listing = "turns, newest first" if newest_first else "turns"
+        size, after = size_of(request.page_size), number_place(listing, request.page_token)
+        page = await self._sessions.turns(_tenant(), session_id, size, after, newest_first=newest_first)
+        return wire.ListTurnsResponse(turns=page.items, next_page_token=token(listing, page.next))
 
     async def ExplainTurn(self, request: wire.ExplainTurnRequest, context: Any) -> wire.ExplainTurnResponse:
         """As the contract says."""

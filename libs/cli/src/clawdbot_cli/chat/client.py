@@ -6,8 +6,7 @@ Every failed call leaves as a RemoteFault, whose message is a sentence for the p
 from __future__ import annotations
 
 import secrets
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -64,20 +63,12 @@ class Client:
             reply = await self._dialogue.GetSession(request, timeout=PATIENCE, metadata=self._metadata)
         return reply.session
 
-    async def turns(self, session_id: str) -> AsyncIterator[Turn]:
-        """The session's turns, oldest first."""
-        async for page in pages(
-            self._asking(self._dialogue.ListTurns), pb.ListTurnsRequest(session_id=session_id, page_size=PAGE)
-        ):
-            for turn in page.turns:
-                yield turn
-
     async def last_turns(self, session_id: str, count: int) -> Sequence[Turn]:
         """The session's newest turns, oldest of them first."""
-        kept: deque[Turn] = deque(maxlen=count)
-        async for turn in self.turns(session_id):
-            kept.append(turn)
-        return kept
+        request = pb.ListTurnsRequest(session_id=session_id, page_size=count, newest_first=True)
+        with faults():
+            reply = await self._dialogue.ListTurns(request, timeout=PATIENCE, metadata=self._metadata)
+        return reply.turns[::-1]
 
     async def turn(
         self, session_id: str, request_id: str, text: str, *, wait: bool = False

@@ -211,12 +211,17 @@ class MemorySessionStore:
             raise TurnNotFound(session_id, str(number))
         return found.finished.explanation
 
-    async def list_turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
+    async def list_turns(
+        self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
+    ) -> Page[Turn]:
         """See SessionStore."""
         row = self._row(tenant, session_id)
-        first = after or 0
-        shown = tuple(row.shown(turn) for turn in row.turns[first : first + size])
-        return Page(shown, first + size if len(row.turns) > first + size else None)
+        if newest_first:
+            rest = row.turns[: len(row.turns) if after is None else after - 1][::-1]
+        else:
+            rest = row.turns[after or 0 :]
+        more = rest[size - 1].turn.number if len(rest) > size else None
+        return Page(tuple(row.shown(turn) for turn in rest[:size]), more)
 
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
         """See SessionStore."""

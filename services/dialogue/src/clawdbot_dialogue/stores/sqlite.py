@@ -173,10 +173,15 @@ class SqliteSessionStore:
         """See SessionStore."""
         return await self._read(lambda db: sqlite_turns.explanation(db, tenant, session_id, number))
 
-    async def list_turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
+    async def list_turns(
+        self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
+    ) -> Page[Turn]:
         """See SessionStore."""
+        query = sqlite_turns.NEWEST_FIRST if newest_first else sqlite_turns.OLDEST_FIRST
         rows, at_work = await self._read(
-            lambda db: sqlite_turns.list_turns(db, tenant, session_id, size + 1, after or 0)
+            lambda db: sqlite_turns.list_turns(
+                db, tenant, session_id, query=query, size=size + 1, after=after
+            )
         )
         turns = (_shown(session_id, row, at_work) for row in rows[:size])
         return Page(tuple(turns), rows[size - 1].number if len(rows) > size else None)

@@ -261,21 +261,28 @@ def explanation(db: sqlite3.Connection, tenant: str, session_id: str, number: in
     return row[0] or b""
 
 
+_LISTED: Final = (
+    "SELECT key, finished, attempts, stop, cancel_on_disconnect, turn FROM turns WHERE key > ? AND key < ?"
+)
+OLDEST_FIRST: Final = f"{_LISTED} ORDER BY key LIMIT ?"
+NEWEST_FIRST: Final = f"{_LISTED} ORDER BY key DESC LIMIT ?"
+
+
 def list_turns(
-    db: sqlite3.Connection, tenant: str, session_id: str, size: int, after: int
+    db: sqlite3.Connection, tenant: str, session_id: str, *, query: str, size: int, after: int | None
 ) -> tuple[list[TurnRow], int]:
-    """SessionStore.list_turns: at most `size` turns, and the number of the one at work (0 for none)."""
+    """SessionStore.list_turns by a query of the above, and the number of the turn at work (0 for none)."""
     session = db.execute(
         "SELECT seq, CASE WHEN owner = '' THEN 0 ELSE reached END FROM sessions WHERE id = ? AND tenant = ?",
         (session_id, tenant),
     ).fetchone()
     if session is None:
         raise SessionNotFound(session_id)
-    rows = db.execute(
-        "SELECT key, finished, attempts, stop, cancel_on_disconnect, turn FROM turns"
-        " WHERE key > ? AND key < ? ORDER BY key LIMIT ?",
-        (turn_key(session[0], after), turn_key(session[0] + 1, 0), size),
-    ).fetchall()
+    low, high = turn_key(session[0], 0), turn_key(session[0] + 1, 0)
+    if after is not None:
+        edge = turn_key(session[0], after)
+        low, high = (low, edge) if query == NEWEST_FIRST else (edge, high)
+    rows = db.execute(query, (low, high, size)).fetchall()
     return [TurnRow._make(row) for row in rows], session[1]
 
 

@@ -188,9 +188,10 @@ class DialogueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListTurns(self, request, context):
-        """ListTurns lists a session's turns, oldest first, a page at a time. The
-        default page is 50 and the largest 500. Errors: NOT_FOUND
-        (SESSION_NOT_FOUND). Safe to retry.
+        """ListTurns lists a session's turns, oldest first unless newest_first is set,
+        a page at a time. The default page is 50 and the largest 500. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
+        the other order. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -83,9 +83,10 @@ class DialogueServiceStub:
     returned as it is. Safe to retry.
     """
     ListTurns: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ListTurnsRequest, _dialogue_service_pb2.ListTurnsResponse]
-    """ListTurns lists a session's turns, oldest first, a page at a time. The
-    default page is 50 and the largest 500. Errors: NOT_FOUND
-    (SESSION_NOT_FOUND). Safe to retry.
+    """ListTurns lists a session's turns, oldest first unless newest_first is set,
+    a page at a time. The default page is 50 and the largest 500. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
+    the other order. Safe to retry.
     """
     ExplainTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ExplainTurnRequest, _dialogue_service_pb2.ExplainTurnResponse]
     """ExplainTurn tells why a finished turn went the way it went: what was
@@ -163,9 +164,10 @@ class DialogueServiceAsyncStub(DialogueServiceStub):
     returned as it is. Safe to retry.
     """
     ListTurns: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ListTurnsRequest, _dialogue_service_pb2.ListTurnsResponse]  # type: ignore[assignment]
-    """ListTurns lists a session's turns, oldest first, a page at a time. The
-    default page is 50 and the largest 500. Errors: NOT_FOUND
-    (SESSION_NOT_FOUND). Safe to retry.
+    """ListTurns lists a session's turns, oldest first unless newest_first is set,
+    a page at a time. The default page is 50 and the largest 500. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
+    the other order. Safe to retry.
     """
     ExplainTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ExplainTurnRequest, _dialogue_service_pb2.ExplainTurnResponse]  # type: ignore[assignment]
     """ExplainTurn tells why a finished turn went the way it went: what was
@@ -294,9 +296,10 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.ListTurnsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.ListTurnsResponse, _abc.Awaitable[_dialogue_service_pb2.ListTurnsResponse]]:
-        """ListTurns lists a session's turns, oldest first, a page at a time. The
-        default page is 50 and the largest 500. Errors: NOT_FOUND
-        (SESSION_NOT_FOUND). Safe to retry.
+        """ListTurns lists a session's turns, oldest first unless newest_first is set,
+        a page at a time. The default page is 50 and the largest 500. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
+        the other order. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -108,9 +108,11 @@ class Sessions:
         """A page of the tenant's sessions, newest first."""
         return await self._store.list_sessions(tenant, wanted, size, before)
 
-    async def turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
-        """A page of a session's turns, oldest first. SessionNotFound where there is no session."""
-        return await self._store.list_turns(tenant, session_id, size, after)
+    async def turns(
+        self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool
+    ) -> Page[Turn]:
+        """A page of a session's turns. SessionNotFound where there is no session."""
+        return await self._store.list_turns(tenant, session_id, size, after, newest_first=newest_first)
 
     async def explanation(self, tenant: str, session_id: str, number: int) -> Explanation:
         """Why a finished turn went the way it went.

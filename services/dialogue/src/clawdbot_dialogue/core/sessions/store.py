@@ -148,8 +148,12 @@ class SessionStore(Protocol):
             SessionNotFound, TurnNotFound: there is none, or it has not finished.
         """
 
-    async def list_turns(self, tenant: str, session_id: str, size: int, after: int | None) -> Page[Turn]:
-        """At most `size` turns, oldest first, from a page's `next` on; unfinished ones as they are.
+    async def list_turns(
+        self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
+    ) -> Page[Turn]:
+        """At most `size` turns, oldest or newest first, from a page's `next` on; unfinished ones as they are.
+
+        A page's `next` is for the order that it came in.
 
         Raises:
             SessionNotFound: there is none.
