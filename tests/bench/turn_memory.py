@@ -2,12 +2,14 @@
 
 Ours is the turn engine in this process: inbox, claim, journal, machine with rules that understand, events,
 transcript, explanation, commit. The peer is a graph with the same questions and a parser of three regular
-expressions, in a process of its own on the same CPU. Neither has a network, a model or a disk.
+expressions, in a process of its own on the same CPU. Neither has a network, a model or a disk, and both have
+their garbage collected as the services do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -24,6 +26,7 @@ from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.stores.memory import MemorySessionStore
 from clawdbot_servicekit import logs
+from clawdbot_servicekit.process import YOUNG_OBJECTS
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
@@ -45,6 +48,9 @@ async def measure() -> Figure:
     os.sched_setaffinity(0, {SERVER_CPU})
     with _peer() as peer:
         async with _engine() as (sessions, engine):
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(YOUNG_OBJECTS, 20, 20)
             ours, against = await interleave(lambda: _ours(sessions, engine), lambda: _theirs(peer))
     return Figure(
         name="turn_memory",
@@ -108,7 +114,10 @@ def _peer() -> subprocess.Popen[str]:
         install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", str(python), PEER]
         subprocess.run(install, check=True)
     process = subprocess.Popen(
-        [str(python), str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [str(python), str(SCRIPT), str(YOUNG_OBJECTS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     _line(process)
     return process

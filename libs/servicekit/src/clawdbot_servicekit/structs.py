@@ -50,8 +50,9 @@ def to_struct(values: Mapping[str, Any], deepest: int = DEEPEST) -> Struct:
         ValueError: for what JSON does not have, a number that no double holds, or more levels than `deepest`.
     """
     made = Struct()
+    fields = made.fields
     for key, each in values.items():
-        _fill(made.fields[_key(key)], each, deepest)
+        _fill(fields[_key(key)], each, deepest)
     return made
 
 

@@ -40,6 +40,7 @@ def numbers(text):
         ("in a week", "12-01"),
         ("in two weeks", "12-08"),
         ("a week from today", "12-01"),
+        ("a day from now", "11-25"),
         ("friday", "11-27"),
         ("on Friday", "11-27"),
         ("this Friday", "11-27"),

@@ -27,9 +27,8 @@ STATUSES: Final[Mapping[str, SessionStatus.ValueType]] = {
 
 def stamp(now: float) -> Timestamp:
     """Epoch seconds as the wire has them."""
-    made = Timestamp()
-    made.FromNanoseconds(int(now * 1_000_000) * 1000)
-    return made
+    seconds, micros = divmod(int(now * 1_000_000), 1_000_000)
+    return Timestamp(seconds=seconds, nanos=micros * 1000)
 
 
 def moment(stamped: Timestamp) -> datetime:
@@ -37,8 +36,14 @@ def moment(stamped: Timestamp) -> datetime:
     return datetime.fromtimestamp(stamped.seconds + stamped.nanos / 1e9, UTC)
 
 
-def stand(session: Session, snapshot: Snapshot) -> Session:
-    """The session with what the snapshot says of it; the given one is left alone."""
+def stand(session: Session, snapshot: Snapshot, now: float | None = None) -> Session:
+    """The session with what the snapshot says of it; the given one is left alone.
+
+    Args:
+        session: as it was.
+        snapshot: where the machine stands.
+        now: epoch seconds of the commit that this is for; None where it is for none.
+    """
     shown = Session()
     shown.CopyFrom(session)
     shown.state = snapshot.state
@@ -53,6 +58,8 @@ def stand(session: Session, snapshot: Snapshot) -> Session:
     shown.status = STATUSES[snapshot.status]
     shown.locale = snapshot.locale
     shown.handoff_queue = snapshot.handoff_queue
+    if now is not None:
+        _revise(shown, now)
     return shown
 
 
@@ -60,6 +67,10 @@ def revised(session: Session, now: float) -> Session:
     """The session one commit later."""
     shown = Session()
     shown.CopyFrom(session)
-    shown.revision += 1
-    shown.update_time.CopyFrom(stamp(now))
+    _revise(shown, now)
     return shown
+
+
+def _revise(session: Session, now: float) -> None:
+    session.revision += 1
+    session.update_time.CopyFrom(stamp(now))

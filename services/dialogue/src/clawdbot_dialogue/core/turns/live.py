@@ -96,7 +96,7 @@ class LiveTurn:
         """The turn is committed."""
         self.finished = finished
         # A turn that was ended while it waited was never told about.
-        self._events = [*finished.events, last_event(finished)]
+        self._events = list(finished.events)
         self._news.set()
 
     def fail(self, fault: Exception) -> None:
@@ -130,6 +130,7 @@ class LiveTurn:
                 yield self._events[told]
                 told += 1
             if self.finished is not None:
+                yield last_event(self.finished)
                 return
             if self._fault is not None:
                 raise self._fault

@@ -14,18 +14,10 @@ from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import (
     Command,
-    Handoff,
-    SlotSet,
-    StateEntered,
     ToolCallRecord,
     Turn,
     TurnError,
-    TurnReasoningDelta,
-    TurnStarted,
     TurnStatus,
-    TurnTextDelta,
-    TurnToolCallFinished,
-    TurnToolCallStarted,
 )
 from clawdbot_servicekit.structs import to_value
 
@@ -61,7 +53,10 @@ class TurnRecord:
         self._usage = Usage()
         self.story = Story()
         """Why it goes the way it goes."""
-        self._emit(StreamTurnResponse(turn_started=TurnStarted(turn_id=turn.id, session_id=turn.session_id)))
+        event = self._event()
+        event.turn_started.turn_id = turn.id
+        event.turn_started.session_id = turn.session_id
+        self._emit(event)
 
     # What the machine says
 
@@ -72,14 +67,18 @@ class TurnRecord:
     def entered(self, effect: effects.StateEntered) -> None:
         """The flow moved."""
         self._path.append(effect.state)
-        self._emit(StreamTurnResponse(state_entered=StateEntered(state=effect.state, flow=effect.flow)))
+        event = self._event()
+        event.state_entered.state = effect.state
+        event.state_entered.flow = effect.flow
+        self._emit(event)
 
     def slot_changed(self, effect: effects.SlotChanged) -> None:
         """A slot was filled or cleared."""
-        news = SlotSet(slot=effect.slot)
+        event = self._event()
+        event.slot_set.slot = effect.slot
         if effect.value is not None:
-            news.value.CopyFrom(to_value(effect.value))
-        self._emit(StreamTurnResponse(slot_set=news))
+            event.slot_set.value.CopyFrom(to_value(effect.value))
+        self._emit(event)
 
     def say(self, effect: effects.Say) -> None:
         """A whole reply."""
@@ -88,7 +87,9 @@ class TurnRecord:
 
     def handed_off(self, effect: effects.HandOff) -> None:
         """A person takes over."""
-        self._emit(StreamTurnResponse(handoff=Handoff(queue=effect.queue)))
+        event = self._event()
+        event.handoff.queue = effect.queue
+        self._emit(event)
 
     def timer_set(self, effect: effects.SetTimer) -> None:
         """A timer is wanted."""
@@ -106,14 +107,17 @@ class TurnRecord:
         if text:
             self.said_anything = True
             self._saying.append(text)
-            self._emit(
-                StreamTurnResponse(text_delta=TurnTextDelta(text=text, reply_index=len(self._replies)))
-            )
+            event = self._event()
+            event.text_delta.text = text
+            event.text_delta.reply_index = len(self._replies)
+            self._emit(event)
 
     def thought(self, text: str) -> None:
         """The next piece of the model's reasoning."""
         if text:
-            self._emit(StreamTurnResponse(reasoning_delta=TurnReasoningDelta(text=text)))
+            event = self._event()
+            event.reasoning_delta.text = text
+            self._emit(event)
 
     def spoken(self, message: Message) -> None:
         """A reply is whole: its text is shown already, its tool calls are about to be made."""
@@ -145,7 +149,9 @@ class TurnRecord:
         """A call is announced."""
         self._open[call.id] = (call, False)
         self._calls[call.id] = ToolCallRecord(call=call)
-        self._emit(StreamTurnResponse(tool_call_started=TurnToolCallStarted(call=call)))
+        event = self._event()
+        event.tool_call_started.call.CopyFrom(call)
+        self._emit(event)
 
     def call_made(self, call: ToolCall, *, once: bool) -> None:
         """From now on it may have taken place."""
@@ -155,7 +161,9 @@ class TurnRecord:
         """A call has its result."""
         self._open.pop(record.call.id, None)
         self._calls[record.call.id] = record
-        self._emit(StreamTurnResponse(tool_call_finished=TurnToolCallFinished(record=record)))
+        event = self._event()
+        event.tool_call_finished.record.CopyFrom(record)
+        self._emit(event)
 
     def transcript(self) -> tuple[Message, ...]:
         """The turn so far as a model reads it: after each message with calls, their results."""
@@ -206,8 +214,11 @@ class TurnRecord:
         done.finish_time.CopyFrom(stamp(now))
         return Finished(done, session, tuple(self.events), self.transcript(), self.story.encoded())
 
+    def _event(self) -> StreamTurnResponse:
+        """The next event, to be filled in place: building its content apart would copy it."""
+        return StreamTurnResponse(sequence=len(self.events) + 1)
+
     def _emit(self, event: StreamTurnResponse) -> None:
-        event.sequence = len(self.events) + 1
         self.events.append(event)
         self._tell(event)
 

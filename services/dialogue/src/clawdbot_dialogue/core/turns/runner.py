@@ -198,7 +198,7 @@ class SessionRunner:
 
     def _done(self, work: Work, record: TurnRecord, performance: Performance, after: Snapshot) -> Commit:
         now = self._clock()
-        session = revised(stand(work.session, after), now)
+        session = stand(work.session, after, now)
         ended = session.status == SESSION_STATUS_ENDED
         return Commit(
             claim=work.claim,

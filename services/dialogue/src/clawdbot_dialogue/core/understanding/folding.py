@@ -15,7 +15,6 @@ _ALIKE = str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-"}
 )
 _ALIKE |= SIMPLER
-_SPACES = re.compile(r"\s+")
 
 
 def fold(text: str) -> str:
@@ -23,7 +22,7 @@ def fold(text: str) -> str:
     text = text[:LONGEST_READ]
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
-    return _SPACES.sub(" ", text.lower()).strip()
+    return " ".join(text.lower().split())
 
 
 _HAN = re.compile(r"[\u3400-\u9fff]")

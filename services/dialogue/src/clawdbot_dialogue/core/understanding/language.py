@@ -37,6 +37,9 @@ def heard_in(flow: Flow, current: str, text: str, asked: Slot | None) -> str:
         text: The message as written.
         asked: The slot that was asked for, if one was.
     """
+    speaks = flow.spoken(current).locale
+    if speaks.script == "latin" and text.isascii():
+        return current  # nothing in it is of another script
     folded = fold(text)
     words = _NO_WORDS.sub(" ", folded)
     counts = {script: len(letters.findall(words)) for script, letters in _LETTERS.items()}
@@ -44,7 +47,6 @@ def heard_in(flow: Flow, current: str, text: str, asked: Slot | None) -> str:
     others = sum(counts.values()) - counts[script]
     if counts[script] < max(1, _CLEARLY * others):
         return current
-    speaks = flow.spoken(current).locale
     if speaks.script == script:
         return current
     to = next((name for name in flow.locales if flow.spoken(name).locale.script == script), current)

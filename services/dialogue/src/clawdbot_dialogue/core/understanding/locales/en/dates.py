@@ -124,7 +124,10 @@ _RULES: tuple[tuple[re.Pattern[str], _Reading], ...] = tuple(
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
-_HINT = re.compile(rf"\d|\b(?:to[md]|tonight|tmr|this |in a|a week|{'|'.join(sorted(_DAYS))})")
+_HINT = re.compile(
+    r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week)"
+    rf"|\b(?:to[md]|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
+)
 """What every day named in English contains some of: most messages need no more than this look."""
 
 

@@ -29,11 +29,17 @@ _AFTER = re.compile(
 )
 
 
+_GROUP_HINT = re.compile(r"dozen|couple|\b(?:me|myself|both|pair)\b")
+"""What each of the groups contains some of."""
+
+
 def digits(text: str) -> str:
     """The text with figures for words: "for twenty-one" → "for 21", "the third" → "the 3rd"."""
-    text = _NOT_COUNTING.sub(r"\1 thing", text)
-    for pattern, replacement in _GROUPS:
-        text = pattern.sub(replacement, text)
+    if " one" in text:
+        text = _NOT_COUNTING.sub(r"\1 thing", text)
+    if _GROUP_HINT.search(text):
+        for pattern, replacement in _GROUPS:
+            text = pattern.sub(replacement, text)
     return str(alpha2digit(text, "en", threshold=0))
 
 

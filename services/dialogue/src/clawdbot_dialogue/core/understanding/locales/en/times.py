@@ -101,6 +101,10 @@ _SURE = _rules(
 )  # fmt: skip
 _ASKED = _rules((rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
 _HINT = re.compile(r"\d|noon|midday|midnight")
+_SURE_HINT = re.compile(
+    r"\d[:h]\d|[ap]\.?m|clock|past|after|to|before|in the|\bat|\bby|@|noon|midday|midnight"
+)
+"""What every time contains some of but a mere number."""
 
 
 def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
@@ -114,7 +118,7 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     if not _HINT.search(text):
         return []
     day_half, found = _day_half(text), list[Found[tuple[str, ...]]]()
-    for pattern, reading in _SURE:
+    for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
         for match in pattern.finditer(text):
             negated = text[: match.start()].endswith(("not ", "not at "))
             if not negated and (readings := reading(match, day_half)):
