@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Media, Message, Part, ToolCall
+from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Document, Media, Message, Part, ToolCall
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1 import turn_pb2
 from clawdbot.dialogue.v1.flow_service_pb2 import GetFlowRequest, ListFlowsRequest
@@ -69,6 +69,15 @@ TURNS = [
     ({"message": Message(parts=[Part(tool_call=ToolCall(name="shop.buy"))])}, "message.parts[0]"),
     ({"message": Message(parts=[Part(image=Media())])}, "message.parts[0].image"),
     ({"message": Message(parts=[Part(image=Media(data=b"x"))])}, "message.parts[0].image.media_type"),
+    (
+        {"message": Message(parts=[Part(text="see"), Part(image=Media(data=b"x", media_type="text/html"))])},
+        "message.parts[1].image.media_type",
+    ),
+    (
+        {"message": Message(parts=[Part(document=Document(data=b"x", media_type="a pdf"))])},
+        "message.parts[0].document.media_type",
+    ),
+    ({"message": Message(parts=[Part(text="x")] * 101)}, "message.parts"),
     ({"message": Message(parts=[Part(image=Media(data=b"x" * 6000, media_type="image/png"))])}, "message"),
     ({"event": turn_pb2.Event()}, "event.name"),
     ({"event": turn_pb2.Event(name="timer.fired")}, "event.name"),

@@ -33,6 +33,8 @@ LONGEST_USER: Final = 256
 LONGEST_LABEL: Final = 63
 """Characters of a label's name, as in Kubernetes."""
 LONGEST_LABEL_VALUE: Final = 256
+MOST_PARTS: Final = 100
+"""Parts of one message: each becomes an object of a request to a model."""
 
 DOUBLES: Final = {
     wire.CONCURRENCY_POLICY_UNSPECIFIED: Double.ENQUEUE,
@@ -176,6 +178,9 @@ class Intake:
         yield from _short("message.name", message.name, LONGEST_LABEL)
         if not message.parts:
             yield Violation("message.parts", "is empty.")
+        if len(message.parts) > MOST_PARTS:
+            yield Violation("message.parts", f"has {len(message.parts)} parts; {MOST_PARTS} may be.")
+            return
         texts = [part.text for part in message.parts if part.WhichOneof("content") == "text"]
         yield from _small("message.parts", sum(len(text.encode()) for text in texts), self.limits.max_text)
         if len(texts) == len(message.parts) and texts and not any(text.strip() for text in texts):
@@ -225,6 +230,17 @@ def _part(field: str, part: Part) -> Iterator[Violation]:
             yield Violation(f"{field}.{kind}", "has neither data nor uri.")
         elif source == "data" and not media.media_type:
             yield Violation(f"{field}.{kind}.media_type", MISSING)
+        elif media.media_type and not _MEDIA_TYPES[kind].fullmatch(media.media_type):
+            yield Violation(f"{field}.{kind}.media_type", f"must be one of {kind}, such as {_SUCH_AS[kind]}.")
+
+
+_NAME_OF_TYPE = r"[A-Za-z0-9][\w!#$&^.+-]{0,126}"
+"""As in https://www.rfc-editor.org/rfc/rfc6838#section-4.2."""
+_MEDIA_TYPES: Final = {
+    kind: re.compile(rf"{top}/{_NAME_OF_TYPE}(?: *;[^\r\n]{{0,200}})?", re.ASCII | re.IGNORECASE)
+    for kind, top in (("image", "image"), ("audio", "audio"), ("document", _NAME_OF_TYPE))
+}
+_SUCH_AS: Final = {"image": "image/png", "audio": "audio/wav", "document": "application/pdf"}
 
 
 def _input(request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Message | Event:
