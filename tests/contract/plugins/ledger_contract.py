@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from clawdbot_plugin_sdk import Attachment
 from clawdbot_plugins.core.ledger import CallId, Claim
 from clawdbot_plugins.core.runs import Outcome
 
@@ -27,17 +29,20 @@ class LedgerContract:
             assert outcome == Outcome(DONE.text, DONE.structured, replayed=True)
 
     @pytest.mark.parametrize(
-        "outcome", [Outcome("the till is on fire", None, is_error=True), Outcome("", None), Outcome("x", {})]
+        "outcome",
+        [
+            Outcome("the till is on fire", None, is_error=True),
+            Outcome("", None),
+            Outcome("x", {}),
+            Outcome("", None, attachments=(Attachment(bytes(range(256)), "image/png"),)),
+            Outcome("x", {}, attachments=(Attachment(b"%PDF", "application/pdf", "menü"),) * 2),
+        ],
     )
     async def test_every_kind_of_outcome_is_kept_as_it_was(self, ledger, outcome):
         await ledger.claim(CALL, SAME, again=False)
         await ledger.settle(CALL, outcome)
         again = await ledger.claim(CALL, SAME, again=False)
-        assert (again.text, again.structured, again.is_error) == (
-            outcome.text,
-            outcome.structured,
-            outcome.is_error,
-        )
+        assert again == replace(outcome, replayed=True)
 
     async def test_other_arguments_under_the_same_id_are_told_apart_whatever_came_of_the_first(self, ledger):
         await ledger.claim(CALL, SAME, again=False)

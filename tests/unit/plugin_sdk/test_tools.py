@@ -7,7 +7,7 @@ import enum
 from typing import Annotated, Literal
 
 import pytest
-from clawdbot_plugin_sdk import ArgumentsDoNotFit, Context, Plugin, ResultDoesNotFit, ToolError
+from clawdbot_plugin_sdk import ArgumentsDoNotFit, Attachment, Context, Plugin, ResultDoesNotFit, ToolError
 from pydantic import BaseModel, Field
 
 
@@ -227,3 +227,27 @@ def test_two_tools_of_one_plugin_cannot_bear_one_name(plugin):
     plugin.tool()(twice)
     with pytest.raises(TypeError, match="two tools called twice"):
         plugin.tool()(twice)
+
+
+async def test_what_a_run_attaches_goes_with_its_result_alone(plugin):
+    async def draw(ctx: Context, paper: bool = False) -> str:
+        """Draw a map."""
+        ctx.attach(b"png", "image/png")
+        if paper:
+            ctx.attach(b"pdf", "application/pdf; version=2", title="Map")
+        return "here"
+
+    tool, context = defined(plugin, draw), Context()
+    both = await tool.invoke({"paper": True}, context)
+    assert both.attachments == (
+        Attachment(b"png", "image/png"),
+        Attachment(b"pdf", "application/pdf; version=2", "Map"),
+    )
+    assert (await tool.invoke({}, context)).attachments == both.attachments[:1]
+    assert context.attached == []
+
+
+@pytest.mark.parametrize(("data", "media_type"), [(b"", "image/png"), (b"x", "png"), (b"x", "image/p\nng")])
+def test_what_no_model_can_be_shown_cannot_be_attached(data, media_type):
+    with pytest.raises(ValueError, match=r"needs data|is no media type"):
+        Context().attach(data, media_type)

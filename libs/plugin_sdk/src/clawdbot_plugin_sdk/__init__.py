@@ -11,7 +11,7 @@
 It knows no gRPC and starts nothing: the plugin service runs what is defined here.
 """
 
-from clawdbot_plugin_sdk.context import Context, Launch, Partial, Progress
+from clawdbot_plugin_sdk.context import Attachment, Context, Launch, Partial, Progress
 from clawdbot_plugin_sdk.failures import ArgumentsDoNotFit, ResultDoesNotFit, ToolError
 from clawdbot_plugin_sdk.hooks import POINTS, HookDefinition, HookKind, Refusal, Subject
 from clawdbot_plugin_sdk.plugin import Plugin
@@ -20,6 +20,7 @@ from clawdbot_plugin_sdk.tools import Effect, ToolDefinition, ToolReturn
 __all__ = [
     "POINTS",
     "ArgumentsDoNotFit",
+    "Attachment",
     "Context",
     "Effect",
     "HookDefinition",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 import zoneinfo
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
 
@@ -32,6 +33,28 @@ class Partial:
     """A piece of a tool's result, before it is whole."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A picture, a sound or a document that goes with a tool's result."""
+
+    data: bytes
+    media_type: str
+    """IANA media type, such as image/png: it says which of them it is."""
+    title: str = ""
+    """Of a document."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no model could be shown."""
+        if not self.data:
+            raise ValueError("an attachment needs data")
+        if not _MEDIA_TYPE.fullmatch(self.media_type):
+            raise ValueError(f"{self.media_type!r} is no media type, such as image/png")
+
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*(?: *;[^\r\n]*)?", re.ASCII)
+"""As in https://www.rfc-editor.org/rfc/rfc6838#section-4.2, and parameters."""
 
 
 async def _nobody_listens(_news: Progress | Partial) -> None:
@@ -64,6 +87,8 @@ class Context(Generic[State]):
     """For an observe hook: events that it was not told since the last one, because it could not keep up."""
     emit: Callable[[Progress | Partial], Awaitable[None]] = _nobody_listens
     """Where progress and partial output go."""
+    attached: list[Attachment] = field(default_factory=list)
+    """What the running tool has attached so far; each run begins with none."""
 
     def now(self) -> dt.datetime:
         """The time, in the caller's time zone."""
@@ -83,6 +108,18 @@ class Context(Generic[State]):
     async def partial(self, text: str) -> None:
         """Sends a piece of the result ahead. ToolError once all of them are larger than a result may be."""
         await self.emit(Partial(text))
+
+    def attach(self, data: bytes, media_type: str, title: str = "") -> None:
+        """Has the model shown a picture, a sound or a document beside what the tool returns.
+
+        It counts to the size that a result may have, and is dropped where the tool fails.
+
+        Args:
+            data: the file.
+            media_type: IANA media type, such as image/png. ValueError for what is none.
+            title: of a document.
+        """
+        self.attached.append(Attachment(data, media_type, title))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,11 @@ import inspect
 import json
 import typing
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from clawdbot_plugin_sdk import checks
-from clawdbot_plugin_sdk.context import Context
+from clawdbot_plugin_sdk.context import Attachment, Context
 from clawdbot_plugin_sdk.schemas import RESULT, Arguments, Result
 
 Effect = Literal["none", "repeatable", "once"]
@@ -30,6 +30,7 @@ class ToolReturn:
     """What a model reads: the text itself where the tool returns text, else JSON."""
     structured: Mapping[str, Any] | None
     """The same as an object that fits the output schema; None where the tool returns nothing."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,17 @@ class ToolDefinition:
             ResultDoesNotFit: when it returned something else than its type says.
         """
         taken = self.arguments.read(arguments)
+        context = replace(context, attached=[])
         if self.arguments.context is not None:
             taken[self.arguments.context] = context
         value = await self.function(**taken)
         if self.result is None:
-            return ToolReturn("", None)
+            return ToolReturn("", None, tuple(context.attached))
         written = self.result.write(value)
         loaded = json.loads(written)
         structured = {RESULT: loaded} if self.result.wrapped else loaded
-        return ToolReturn(loaded if self.result.is_text else written.decode(), structured)
+        text = loaded if self.result.is_text else written.decode()
+        return ToolReturn(text, structured, tuple(context.attached))
 
 
 def define(

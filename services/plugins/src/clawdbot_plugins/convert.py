@@ -6,12 +6,12 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from clawdbot.common.v1.message_pb2 import Part
+from clawdbot.common.v1.message_pb2 import Document, Media, Part
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.plugins.v1 import hook_service_pb2 as hook_wire
 from clawdbot.plugins.v1 import plugin_service_pb2 as plugin_wire
 from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
-from clawdbot_plugin_sdk import Context, Partial, Progress, Subject
+from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.faults import InvalidRequest, Violation
 from clawdbot_servicekit.hooks import KEY_ID
@@ -116,7 +116,10 @@ def news_to_wire(news: News) -> tool_wire.InvokeToolResponse:
     if isinstance(news, Outcome):
         return tool_wire.InvokeToolResponse(
             result=tool_wire.ToolOutcome(
-                content=[Part(text=news.text)] if news.text else [],
+                content=[
+                    *([Part(text=news.text)] if news.text else ()),
+                    *map(_attached, news.attachments),
+                ],
                 structured=None if news.structured is None else to_struct(news.structured),
                 is_error=news.is_error,
             )
@@ -124,6 +127,14 @@ def news_to_wire(news: News) -> tool_wire.InvokeToolResponse:
     if isinstance(news, Partial):
         return tool_wire.InvokeToolResponse(partial=Part(text=news.text))
     return tool_wire.InvokeToolResponse(progress=_progress(news))
+
+
+def _attached(each: Attachment) -> Part:
+    kind = each.media_type.partition("/")[0].lower()
+    if kind in ("image", "audio"):
+        media = Media(data=each.data, media_type=each.media_type)
+        return Part(image=media) if kind == "image" else Part(audio=media)
+    return Part(document=Document(data=each.data, media_type=each.media_type, title=each.title))
 
 
 def subject_from_wire(subject: hook_wire.HookSubject) -> Subject:

@@ -168,6 +168,7 @@ class Invoker:
         """The result, checked as if a stranger had sent it: for other runtimes that is what happened."""
         structured = returned.structured
         size = len(returned.text.encode()) + (len(json.dumps(structured)) if structured else 0)
+        size += sum(len(each.data) for each in returned.attachments)
         if size > self._max_result:
             self._log.warning("tool_result_too_large", tool=tool.name, bytes=size)
             return _failure(f"The result of {tool.name} is too large: {size} bytes of {self._max_result}.")
@@ -176,7 +177,7 @@ class Invoker:
         if tool.output is not None and (found := tool.output.violations(structured, "result")):
             self._log.error("tool_result_does_not_fit", tool=tool.name, field=found[0].field)
             return _failure(f"The tool {tool.name} returned something else than it promises.")
-        return Outcome(returned.text, structured)
+        return Outcome(returned.text, structured, attachments=returned.attachments)
 
 
 def _bounded(emit: Emit, limit: int) -> Emit:

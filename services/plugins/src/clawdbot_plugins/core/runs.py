@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from clawdbot_plugin_sdk import Partial, Progress
+from clawdbot_plugin_sdk import Attachment, Partial, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Outcome:
     is_error: bool = False
     replayed: bool = False
     """True for the outcome of an earlier call with the same request id."""
+    attachments: tuple[Attachment, ...] = ()
 
 
 News = Progress | Partial | Outcome

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from clawdbot_plugin_sdk import Attachment
 from clawdbot_servicekit.owners import Owners
 
 from clawdbot_plugins.core.ledger import CallId, Claim, LedgerUnavailable
@@ -88,7 +90,10 @@ class SqliteLedger:
 
     async def settle(self, call: CallId, outcome: Outcome) -> None:
         """As the port says."""
-        written = json.dumps([outcome.text, outcome.structured, outcome.is_error])
+        attached = [
+            (b64encode(each.data).decode(), each.media_type, each.title) for each in outcome.attachments
+        ]
+        written = json.dumps([outcome.text, outcome.structured, outcome.is_error, attached])
         await self._execute(SETTLE, written, *_key(call))
 
     async def release(self, call: CallId) -> None:
@@ -139,8 +144,10 @@ class SqliteLedger:
         if known != digest:
             return Claim.OTHER_ARGUMENTS
         if outcome is not None:
-            text, structured, is_error = json.loads(outcome)
-            return Outcome(text, structured, is_error=is_error, replayed=True)
+            # Calls settled by an older version have nothing attached.
+            text, structured, is_error, *rest = json.loads(outcome)
+            attached = tuple(Attachment(b64decode(data), *more) for data, *more in (rest[0] if rest else ()))
+            return Outcome(text, structured, is_error=is_error, replayed=True, attachments=attached)
         # Whoever asks has made sure that this process is not running the call, whatever the row says.
         if owner is not None and owner != self._owners.me and not self._owners.gone(owner):
             return Claim.ELSEWHERE
