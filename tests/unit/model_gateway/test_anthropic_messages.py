@@ -180,6 +180,13 @@ def test_calls_and_their_results_go_back_in_one_turn_each():
     }
 
 
+def test_a_picture_that_a_tool_returned_stays_in_its_result():
+    picture = Part(image=Media(data=b"png", media_type="image/png"))
+    (block,) = blocks(result("t1", Part(text="A map"), picture), role=ROLE_TOOL)
+    source = {"type": "base64", "media_type": "image/png", "data": "cG5n"}
+    assert block["content"] == [{"type": "text", "text": "A map"}, {"type": "image", "source": source}]
+
+
 def test_results_come_before_what_else_a_user_says():
     parts = [Part(text="And?"), result("t1", Part(text="Booked"))]
     assert [each["type"] for each in blocks(*parts)] == ["tool_result", "text"]
