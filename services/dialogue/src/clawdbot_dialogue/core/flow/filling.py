@@ -39,6 +39,8 @@ class _Filling:
         self._flow = flow
         self._all = frozenset(flow.slots)
         self._filled: dict[str, _Slots] = {}
+        self._begun: dict[str, _Slots] = {}
+        """What was filled where a state that holds others was entered for itself."""
         self._found: list[str] = []
         """The states in the order in which they were come to."""
         self._ways: dict[tuple[str, int], _Slots] = {}
@@ -78,19 +80,28 @@ class _Filling:
         states = self._flow.states
         for outer in path_between(target.ancestors, holder):
             known = _acted(states[outer].entry, known)
-            if self._meet(outer, known) and states[outer].kind == "parallel":
+            self._meet(outer, known)
+            if states[outer].kind == "parallel":
                 beside = (each for each in states[outer].children if each != target.name)
                 self._enter_all((each for each in beside if each not in target.ancestors), outer, known)
         if target.kind == "history":
             self._remember(target, known)
             return
         known = _acted(target.entry, known) - self._asked_anew(target)
-        if not self._meet(target.name, known):
+        self._meet(target.name, known)
+        if not self._begins(target, known):
             return
         if target.kind == "compound":
             self._enter(states[target.initial], target.name, known)
         elif target.kind == "parallel":
             self._enter_all(target.children, target.name, known)
+
+    def _begins(self, target: State, known: _Slots) -> bool:
+        """Whether it is news that what a state holds begins so; it may have been come to without that."""
+        before = self._begun.get(target.name)
+        less = known if before is None else before & known
+        self._begun[target.name] = less
+        return less != before
 
     def _enter_all(self, names: Iterable[str], holder: str, known: _Slots) -> None:
         for name in names:
