@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.matching import lengths
 
 _SECONDS: Mapping[str, int] = {
     "second": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86_400, "night": 86_400, "week": 604_800,
@@ -28,18 +29,13 @@ _SUM = re.compile(
 
 def durations(text: str) -> list[Found[float]]:
     """The lengths of time that a text with digits names, in seconds."""
-    found: list[Found[float]] = []
+    found = []
     for match in _LENGTH.finditer(text):
         figures = match["count"]
         count = float(figures) if figures[0].isdigit() else 0.5 if figures.startswith("half") else 1.0
         seconds = (count + 0.5 * bool(match["more"] or match["after"])) * _SECONDS[match["unit"]]
-        before = found[-1] if found else None
-        # "1 hour 30 minutes" is one length; its parts grow smaller.
-        if before and before.value > seconds and _JOINED.match(text[before.end : match.start()]):
-            found[-1] = Found(before.start, match.end(), before.value + seconds)
-        else:
-            found.append(Found(match.start(), match.end(), seconds))
-    return found
+        found.append(Found(match.start(), match.end(), seconds))
+    return lengths(text, found, _JOINED)
 
 
 def amounts(text: str) -> list[Found[tuple[float, str]]]:

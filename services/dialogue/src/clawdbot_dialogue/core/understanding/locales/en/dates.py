@@ -9,10 +9,10 @@ April in another.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import date, timedelta
 
 from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.matching import DayRule, day_of, days
 
 _MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June",
@@ -51,19 +51,19 @@ _NOT_THE_NTH = r"(?! (?:thing|time|option|choice|person|floor|place|one))"
 def _month_day(found: re.Match[str], today: date) -> date | None:
     month, day = _MONTHS[found["month"]], int(found["day"])
     if found["year"]:
-        return _day(int(found["year"]), month, day)
-    years = (_day(year, month, day) for year in range(today.year, today.year + 9))
+        return day_of(int(found["year"]), month, day)
+    years = (day_of(year, month, day) for year in range(today.year, today.year + 9))
     return next((each for each in years if each and each >= today), None)
 
 
 def _nth(found: re.Match[str], today: date) -> date | None:
     months = (divmod(today.month - 1 + ahead, 12) for ahead in range(13))
-    days = (_day(today.year + years, month + 1, int(found["day"])) for years, month in months)
+    days = (day_of(today.year + years, month + 1, int(found["day"])) for years, month in months)
     return next((each for each in days if each and each >= today), None)
 
 
 def _figures(found: re.Match[str], _: date) -> date | None:
-    return _day(int(found["y"]), int(found["m"]), int(found["d"]))
+    return day_of(int(found["y"]), int(found["m"]), int(found["d"]))
 
 
 def _slashes(found: re.Match[str], today: date) -> date | None:
@@ -72,8 +72,8 @@ def _slashes(found: re.Match[str], today: date) -> date | None:
         return None
     month, day = (second, first) if first > 12 else (first, second)
     if year:
-        return _day(int(year) + (2000 if len(year) == 2 else 0), month, day)
-    years = (_day(each, month, day) for each in (today.year, today.year + 1))
+        return day_of(int(year) + (2000 if len(year) == 2 else 0), month, day)
+    years = (day_of(each, month, day) for each in (today.year, today.year + 1))
     return next((each for each in years if each and each >= today), None)
 
 
@@ -99,15 +99,7 @@ def _weekday(found: re.Match[str], today: date) -> date | None:
     return today + timedelta(days=ahead)
 
 
-def _day(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-_Reading = Callable[[re.Match[str], date], date | None]
-_RULES: tuple[tuple[re.Pattern[str], _Reading], ...] = tuple(
+_RULES: tuple[DayRule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
         (r"\b(?:on )?(?P<y>20\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
@@ -135,14 +127,7 @@ def dates(text: str, today: date) -> list[Found[date]]:
     """The days that the text names; days that do not exist (31 November) are not found."""
     if not _HINT.search(text):
         return []
-    found: list[Found[date]] = []
-    for pattern, reading in _RULES:
-        for match in pattern.finditer(text):
-            day = reading(match, today)
-            if day is not None and not text[: match.start()].endswith(("not ", "not on ")):
-                found.append(Found(match.start(), match.end(), day))
-                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
-    return sorted(found, key=lambda each: each.start)
+    return days(text, today, _RULES, lambda before: before.endswith(("not ", "not on ")))
 
 
 def show_date(day: date) -> str:

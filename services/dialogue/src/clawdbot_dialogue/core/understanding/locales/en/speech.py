@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from clawdbot_dialogue.core.understanding.locale import Spoken
+from clawdbot_dialogue.core.understanding.matching import SetPhrases
 
 
 def _alternatives(*phrases: str) -> str:
@@ -105,18 +105,7 @@ _SMALL_TALK = (
 )  # fmt: skip
 
 
-def set_phrase(text: str) -> Spoken | None:
-    """The command or small talk that the whole message is; a wish for a person counts anywhere in it."""
-    if _HAND_OFF.search(text):
-        return Spoken("handoff")
-    if _CANCEL.match(text):
-        return Spoken("cancel_flow")
-    if _HELP.match(text):
-        return Spoken("help")
-    for kind, pattern in _SMALL_TALK:
-        if pattern.match(text):
-            return Spoken("chitchat", kind)
-    return None
+set_phrase = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
 
 
 _CORRECTS = re.compile(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.matching import lengths
 
 _SECONDS: Mapping[str, int] = {
     "秒": 1, "秒钟": 1, "分": 60, "分钟": 60, "刻钟": 900, "小时": 3600, "钟头": 3600,
@@ -22,19 +23,14 @@ _JOINED = re.compile(r"^(?:零|又|,)? ?$")
 
 def durations(text: str) -> list[Found[float]]:
     """The lengths of time that a text with digits names, in seconds."""
-    found: list[Found[float]] = []
+    found = []
     for match in _ONE.finditer(text):
         count = 0.5 if match["count"] == "半" else float(match["count"])
         if match["half"] == "个半" or match["more"]:
             count += 0.5
         seconds = count * _SECONDS[match["unit"]]
-        before = found[-1] if found else None
-        # 1小时30分钟 is one length; its parts grow smaller.
-        if before and before.value > seconds and _JOINED.match(text[before.end : match.start()]):
-            found[-1] = Found(before.start, match.end(), before.value + seconds)
-        else:
-            found.append(Found(match.start(), match.end(), seconds))
-    return found
+        found.append(Found(match.start(), match.end(), seconds))
+    return lengths(text, found, _JOINED)
 
 
 _SIGNS: Mapping[str, str] = {

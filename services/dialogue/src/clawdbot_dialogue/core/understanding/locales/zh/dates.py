@@ -10,10 +10,11 @@ Own rules: the one library that is kept (dateparser) reads 下周五 as a week f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.matching import DayRule, day_of, days
 
 _NAMED: Mapping[str, int] = {
     "大前天": -3, "前天": -2, "昨天": -1, "昨晚": -1, "昨日": -1,
@@ -32,25 +33,25 @@ _LATER = "(?:之后|以后|过后|后)"
 
 
 def _figures(found: re.Match[str], _: date) -> date | None:
-    return _day(int(found["y"]), int(found["m"]), int(found["d"]))
+    return day_of(int(found["y"]), int(found["m"]), int(found["d"]))
 
 
 def _month_day(found: re.Match[str], today: date) -> date | None:
     month, day = int(found["m"]), int(found["d"])
     if found["year"]:
-        return _day(today.year + (found["year"] == "明年"), month, day)
-    years = (_day(year, month, day) for year in range(today.year, today.year + 9))
+        return day_of(today.year + (found["year"] == "明年"), month, day)
+    years = (day_of(year, month, day) for year in range(today.year, today.year + 9))
     return next((each for each in years if each and each >= today), None)
 
 
 def _in_month(found: re.Match[str], today: date) -> date | None:
     years, month = divmod(today.month - 1 + _MONTHS[found["which"]], 12)
-    return _day(today.year + years, month + 1, int(found["d"]))
+    return day_of(today.year + years, month + 1, int(found["d"]))
 
 
 def _nth(found: re.Match[str], today: date) -> date | None:
     months = (divmod(today.month - 1 + ahead, 12) for ahead in range(13))
-    days = (_day(today.year + years, month + 1, int(found["d"])) for years, month in months)
+    days = (day_of(today.year + years, month + 1, int(found["d"])) for years, month in months)
     return next((each for each in days if each and each >= today), None)
 
 
@@ -68,8 +69,8 @@ def _months_ahead(found: re.Match[str], today: date) -> date | None:
         return today + timedelta(days=15)
     years, month = divmod(today.month - 1 + int(found["count"]), 12)
     # 一个月后 on 31 January is the last of February.
-    days = (_day(today.year + years, month + 1, day) for day in range(today.day, 27, -1))
-    exact = _day(today.year + years, month + 1, today.day)
+    days = (day_of(today.year + years, month + 1, day) for day in range(today.day, 27, -1))
+    exact = day_of(today.year + years, month + 1, today.day)
     return exact or next((each for each in days if each), None)
 
 
@@ -85,15 +86,7 @@ def _weekday(found: re.Match[str], today: date) -> date | None:
     return today + timedelta(days=ahead)
 
 
-def _day(year: int, month: int, day: int) -> date | None:
-    try:
-        return date(year, month, day)
-    except ValueError:
-        return None
-
-
-_Reading = Callable[[re.Match[str], date], date | None]
-_RULES: tuple[tuple[re.Pattern[str], _Reading], ...] = tuple(
+_RULES: tuple[DayRule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
         (rf"(?<!\d)(?P<y>20\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _figures),
@@ -118,17 +111,7 @@ def dates(text: str, today: date) -> list[Found[date]]:
     """The days that the text names; days that do not exist (11月31日) are not found."""
     if not _HINT.search(text):
         return []
-    found: list[Found[date]] = []
-    for pattern, reading in _RULES:
-        for match in pattern.finditer(text):
-            try:
-                day = reading(match, today)
-            except OverflowError:  # beyond the year 9999
-                continue
-            if day is not None and not _NOT.search(text[max(0, match.start() - 2) : match.start()]):
-                found.append(Found(match.start(), match.end(), day))
-                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
-    return sorted(found, key=lambda each: each.start)
+    return days(text, today, _RULES, lambda before: bool(_NOT.search(before[-2:])))
 
 
 def show_date(day: date) -> str:

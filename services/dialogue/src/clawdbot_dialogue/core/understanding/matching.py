@@ -1,0 +1,85 @@
+"""What the languages' rules have in common: how tables of patterns are gone through."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeAlias
+
+from clawdbot_dialogue.core.understanding.locale import Found, Spoken
+
+DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], date], date | None]]
+"""A pattern for a day, and what it means today; None for a day that does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPhrases:
+    """How one language says what is a whole message. A wish for a person counts anywhere in one."""
+
+    hand_off: re.Pattern[str]
+    cancel: re.Pattern[str]
+    help: re.Pattern[str]
+    small_talk: Sequence[tuple[str, re.Pattern[str]]]
+
+    def meant(self, text: str) -> Spoken | None:
+        """The command or small talk that the whole message is."""
+        if self.hand_off.search(text):
+            return Spoken("handoff")
+        if self.cancel.match(text):
+            return Spoken("cancel_flow")
+        if self.help.match(text):
+            return Spoken("help")
+        kind = next((kind for kind, pattern in self.small_talk if pattern.match(text)), "")
+        return Spoken("chitchat", kind) if kind else None
+
+
+def days(
+    text: str, today: date, rules: Iterable[DayRule], denied: Callable[[str], bool]
+) -> list[Found[date]]:
+    """The days that a text names, in order. What an earlier rule takes, a later one does not see.
+
+    Args:
+        text: Folded, with digits.
+        today: What they are counted from.
+        rules: In the order of certainty.
+        denied: Whether the text before a day takes it back: "not".
+    """
+    found: list[Found[date]] = []
+    for pattern, reading in rules:
+        for match in pattern.finditer(text):
+            try:
+                day = reading(match, today)
+            except OverflowError:  # beyond the year 9999
+                continue
+            if day is not None and not denied(text[: match.start()]):
+                found.append(Found(match.start(), match.end(), day))
+                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
+    return sorted(found, key=lambda each: each.start)
+
+
+def day_of(year: int, month: int, day: int) -> date | None:
+    """The day; None for one that does not exist."""
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None
+
+
+def lengths(text: str, found: Iterable[Found[float]], joined: re.Pattern[str]) -> list[Found[float]]:
+    """Lengths of time, those that belong together made one: "1 hour 30 minutes", whose parts grow smaller.
+
+    Args:
+        text: What they stand in.
+        found: In order.
+        joined: What may stand between two parts.
+    """
+    whole: list[Found[float]] = []
+    for each in found:
+        before = whole[-1] if whole else None
+        if before and before.value > each.value and joined.match(text[before.end : each.start]):
+            whole[-1] = Found(before.start, each.end, before.value + each.value)
+        else:
+            whole.append(each)
+    return whole
