@@ -14,7 +14,11 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
 from clawdbot.dialogue.v1.session_pb2 import Session
-from clawdbot.model_gateway.v1 import model_gateway_service_pb2_grpc
+from clawdbot.model_gateway.v1 import (
+    model_admin_service_pb2,
+    model_admin_service_pb2_grpc,
+    model_gateway_service_pb2_grpc,
+)
 from clawdbot.plugins.v1 import (
     hook_service_pb2,
     hook_service_pb2_grpc,
@@ -37,6 +41,7 @@ from tests.support.scripted_peers import ScriptedGateway, ScriptedTools
 
 class ScriptedPeers(
     model_gateway_service_pb2_grpc.ModelGatewayServiceServicer,
+    model_admin_service_pb2_grpc.ModelAdminServiceServicer,
     tool_service_pb2_grpc.ToolServiceServicer,
     plugin_service_pb2_grpc.PluginServiceServicer,
     hook_service_pb2_grpc.HookServiceServicer,
@@ -52,6 +57,8 @@ class ScriptedPeers(
         self.breaks = 0
         """How many of the next tool calls end with a broken connection, before the tool is run."""
         self.tenants: list[str] = []
+        self.models = ["chat"]
+        """Aliases, which ListModels gives one a page."""
 
     async def StreamGenerate(self, request, context):
         self.tenants += [v for k, v in context.invocation_metadata() if k == "x-clawdbot-tenant"]
@@ -60,6 +67,12 @@ class ScriptedPeers(
                 yield event
         except PeerFailure as failure:
             await _refuse(context, grpc.StatusCode.NOT_FOUND, failure)
+
+    async def ListModels(self, request, context):
+        at = int(request.page_token or 0)
+        models = [model_admin_service_pb2.Model(name=name) for name in self.models[at : at + 1]]
+        following = str(at + 1) if at + 1 < len(self.models) else ""
+        return model_admin_service_pb2.ListModelsResponse(models=models, next_page_token=following)
 
     async def ListTools(self, request, context):
         return tool_service_pb2.ListToolsResponse(tools=self.tools._tools.values())
@@ -157,6 +170,7 @@ async def scripted_peers() -> AsyncIterator[tuple[ScriptedPeers, str]]:
     """The peers, and where they listen."""
     peers, server = ScriptedPeers(), grpc.aio.server()
     model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(peers, server)
+    model_admin_service_pb2_grpc.add_ModelAdminServiceServicer_to_server(peers, server)
     tool_service_pb2_grpc.add_ToolServiceServicer_to_server(peers, server)
     plugin_service_pb2_grpc.add_PluginServiceServicer_to_server(peers, server)
     hook_service_pb2_grpc.add_HookServiceServicer_to_server(peers, server)

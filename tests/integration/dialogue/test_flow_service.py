@@ -100,6 +100,22 @@ async def test_tools_that_are_not_there_are_warned_of(served):
     assert unknown[0].severity == pb.Diagnostic.SEVERITY_WARNING
 
 
+async def test_models_that_are_not_there_are_warned_of(served):
+    served.peers.models = ["chat", "small"]
+    source = (
+        "flow: f\nversion: 1\nstates:\n"
+        "  a: {generate: {instructions: i, model: small}, next: b}\n"
+        "  b: {generate: {instructions: i, model: smal}, next: c}\n"
+        "  c: {generate: {instructions: i, model: vendor/model}, next: d}\n"
+        "  d: {end: true}\n"
+    )
+    answer = await served.flows.ValidateFlow(pb.ValidateFlowRequest(source=source))
+    (unknown,) = [each for each in answer.diagnostics if each.code == "unknown-model"]
+    assert (unknown.line, unknown.hint) == (5, 'Did you mean "small"?')
+    deployed = await served.flows.DeployFlow(pb.DeployFlowRequest(source=source))
+    assert "unknown-model" in {each.code for each in deployed.diagnostics}
+
+
 async def test_a_source_beyond_the_limit_is_refused(served):
     fault = await refusal(served.flows.ValidateFlow(pb.ValidateFlowRequest(source="x" * 20_001)))
     assert (fault.code, fault.violations[0].field) == ("INVALID_ARGUMENT", "source")

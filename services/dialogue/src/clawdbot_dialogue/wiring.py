@@ -54,12 +54,13 @@ def build(
     flows = load_flows(settings.flows)
     store, owners = _store(settings, clock)
     deployments = Deployments(store, flows, clock)
+    gateway = GatewayClient(peers.channel("model_gateway"))
     tools = ToolsClient(peers.channel("plugins"))
     hooks = Hooks(peers.channel("plugins"))
     engine = TurnEngine(
         store=store,
         flows=flows.get,
-        gateway=GatewayClient(peers.channel("model_gateway")),
+        gateway=gateway,
         tools=tools,
         hooks=hooks,
         owners=owners,
@@ -79,7 +80,9 @@ def build(
         hooks=hooks,
         engine=engine,
         dialogue_servicer=DialogueServicer(sessions, engine, intake),
-        flow_servicer=FlowServicer(FlowCatalogue(flows, tools, deployments), sessions, intake, Renderer()),
+        flow_servicer=FlowServicer(
+            FlowCatalogue(flows, tools, gateway, deployments), sessions, intake, Renderer()
+        ),
     )
     return DialogueApplication(parts, error_table())
 

@@ -8,7 +8,7 @@ from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_dialogue.core.catalogue import FlowCatalogue
 from clawdbot_dialogue.core.sessions.deployments import Deployments
-from clawdbot_dialogue.core.turns.ports import ToolRefused
+from clawdbot_dialogue.core.turns.ports import ModelsUnknown, ToolRefused
 from clawdbot_dialogue.stores.memory import MemorySessionStore
 
 from tests.support.flows import compiled, library
@@ -35,10 +35,22 @@ class Tools:
         return {"t": Tool(spec=spec)} if "t" in names else {}
 
 
+class Models:
+    """One model, or nobody who knows."""
+
+    def __init__(self, known: bool) -> None:
+        self._known = known
+
+    async def models(self):
+        if not self._known:
+            raise ModelsUnknown("UNAVAILABLE", "gone")
+        return ["chat"]
+
+
 async def told(source, *flows, known=True):
     there = library(*flows)
     deployments = Deployments(MemorySessionStore(), there, time.time)
-    examined = await FlowCatalogue(there, Tools(known), deployments).examine(source, "f.yaml")
+    examined = await FlowCatalogue(there, Tools(known), Models(known), deployments).examine(source, "f.yaml")
     return [(each.code, each.line) for each in examined.diagnostics]
 
 
@@ -49,6 +61,14 @@ async def test_arguments_are_held_to_the_schema_of_the_tool_that_is_there():
 
 async def test_where_nobody_knows_the_tools_nothing_is_said_of_them():
     assert await told(SOURCE, known=False) == []
+
+
+async def test_a_model_that_is_not_there_is_told_where_somebody_knows_the_models():
+    states = "  a: {generate: {instructions: i, model: big}, next: b}\n  b: {end: true}\n"
+    source = f"flow: f\nversion: 1\nstates:\n{states}"
+    assert await told(source) == [("unknown-model", 4)]
+    assert await told(source, known=False) == []
+    assert await told(source.replace("big", "chat")) == []
 
 
 async def test_an_interrupt_by_a_flow_without_an_end_is_told():

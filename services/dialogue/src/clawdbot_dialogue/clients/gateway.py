@@ -1,8 +1,8 @@
-"""The model gateway as the engine's ModelGateway."""
+"""The model gateway as the engine's ModelGateway, and as the flows' ModelDirectory."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from typing import Final
 
 import grpc.aio
@@ -11,25 +11,48 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     StreamGenerateRequest,
     StreamGenerateResponse,
 )
+from clawdbot.model_gateway.v1.model_admin_service_pb2 import ListModelsRequest
+from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.details import DOMAIN
 from clawdbot_servicekit.errors import fault_of
 
-from clawdbot_dialogue.core.turns.ports import GenerationRefused
+from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelsUnknown
 
 SENTENCES: Final = {
     "UNAVAILABLE": "The model gateway does not answer.",
     "DEADLINE_EXCEEDED": "The model did not answer in time.",
 }
 """What is said of a status that bears no reason of ours."""
+PAGE: Final = 500
+LOOK_UP: Final = 5.0
+"""Seconds that a page of the models may take."""
 
 
 class GatewayClient:
-    """Streams replies from the gateway."""
+    """Streams replies from the gateway, and asks it which models there are."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ModelGatewayServiceStub(channel)
+        self._admin = ModelAdminServiceStub(channel)
+
+    async def models(self) -> Collection[str]:
+        """See ModelDirectory."""
+        found = set[str]()
+        request = ListModelsRequest(page_size=PAGE)
+        try:
+            while True:
+                page = await self._admin.ListModels(request, timeout=deadline.outgoing(LOOK_UP))
+                found.update(model.name for model in page.models)
+                if not page.next_page_token:
+                    return found
+                request.page_token = page.next_page_token
+        except grpc.aio.AioRpcError as error:
+            code = fault_of(error).code
+            raise ModelsUnknown(
+                "MODELS_UNAVAILABLE", f"The model gateway cannot be asked for its models ({code})."
+            ) from error
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
         """See ModelGateway."""

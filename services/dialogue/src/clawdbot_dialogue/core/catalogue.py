@@ -1,9 +1,9 @@
-"""Flows for callers: listed, shown, and checked against the flows and tools that there are."""
+"""Flows for callers: listed, shown, and checked against the flows, tools and models that there are."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from clawdbot_servicekit.faults import Violation
@@ -18,15 +18,18 @@ from clawdbot_dialogue.core.flow.loading import Examination, check_references, e
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.sessions import flow_unknown
-from clawdbot_dialogue.core.turns.ports import ToolBox, ToolRefused
+from clawdbot_dialogue.core.turns.ports import ModelDirectory, ModelsUnknown, ToolBox, ToolRefused
 
 
 class FlowCatalogue:
     """What callers may know of flows."""
 
-    def __init__(self, flows: FlowLibrary, tools: ToolBox, deployments: Deployments) -> None:
+    def __init__(
+        self, flows: FlowLibrary, tools: ToolBox, models: ModelDirectory, deployments: Deployments
+    ) -> None:
         self._flows = flows
         self._tools = tools
+        self._models = models
         self._deployments = deployments
 
     async def newest(self) -> Mapping[str, Flow]:
@@ -48,10 +51,12 @@ class FlowCatalogue:
         found = await asyncio.to_thread(examine, source, file)
         if found.flow is None:
             return found
-        schemas = await self._known(sorted(tools_of(found.flow)))
+        schemas, models = await asyncio.gather(
+            self._schemas(sorted(tools_of(found.flow))), self._aliases(models_of(found.flow))
+        )
         flows = {**await self.newest(), found.flow.name: found.flow}
         more = (
-            *check_references(found.flow, flows, schemas),
+            *check_references(found.flow, flows, schemas, models),
             *check_interrupts(found.flow, flows),
             *check_arguments(found.flow, schemas or {}),
         )
@@ -76,13 +81,20 @@ class FlowCatalogue:
         await self._deployments.deploy(found.flow)
         return found
 
-    async def _known(self, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]] | None:
+    async def _schemas(self, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]] | None:
         """Those of the tools that there are, with their schemas; None where that cannot be learnt."""
         try:
             found = await self._tools.tools(names) if names else {}
         except ToolRefused:
             return None
         return {name: MessageToDict(tool.spec.input_schema) for name, tool in found.items()}
+
+    async def _aliases(self, names: Collection[str]) -> Collection[str] | None:
+        """The models that there are; None where that cannot be learnt, or nobody wants to know."""
+        try:
+            return await self._models.models() if names else None
+        except ModelsUnknown:
+            return None
 
 
 def _violation(found: Diagnostic) -> Violation:
@@ -99,3 +111,10 @@ def tools_of(flow: Flow) -> set[str]:
         if state.call is not None:
             named.add(state.call.tool)
     return named
+
+
+def models_of(flow: Flow) -> set[str]:
+    """Every model that a flow names."""
+    named = {state.model for state in flow.states.values()}
+    named |= {state.generation.model for state in flow.states.values() if state.generation is not None}
+    return named - {""}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from typing import Protocol
@@ -27,6 +27,10 @@ class GenerationRefused(PeerFailure):
     """The model did not write, or not to the end."""
 
 
+class ModelsUnknown(PeerFailure):
+    """Which models there are cannot be learnt."""
+
+
 class ToolRefused(PeerFailure):
     """The tool was certainly not run."""
 
@@ -44,6 +48,13 @@ class ModelGateway(Protocol):
         MUST raise GenerationRefused where it ends otherwise. Closing it early MUST end the generation. The
         deadline of the running task holds.
         """
+
+
+class ModelDirectory(Protocol):
+    """Knows the models."""
+
+    async def models(self) -> Collection[str]:
+        """The aliases and targets that there are. MUST raise ModelsUnknown where that cannot be learnt."""
 
 
 class ToolBox(Protocol):
