@@ -150,8 +150,8 @@ class FakeOpenAI:
 
     @property
     def last(self) -> Any:
-        """The body of the last request."""
-        return self.asked[-1].body
+        """The body of the last request that had one: which models there are may be asked for at any time."""
+        return next(asked.body for asked in reversed(self.asked) if asked.body is not None)
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
         await self._note(request)
