@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from clawdbot_dialogue.core.flow.expressions import (
+    Activation,
     EvaluationFailed,
     ExpressionCompiler,
     ExpressionFault,
     _running,
-    activation,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ KINDS = {"n": "int", "x": "double", "ok": "bool", "day": "string"}
 
 
 def scope(slots=None, result=None):
-    return activation(
+    return Activation(
         {"slots": slots or {}, "result": result, "event": {}, "turn": {"date": "2026-11-24", "number": 3}}
     )
 
@@ -46,6 +47,34 @@ def value(text, slots=None, result=None):
 )
 def test_a_guard_is_true_or_false(guard, slots, holds):
     assert ExpressionCompiler(KINDS).guard(guard).holds(scope(slots)) is holds
+
+
+def outcome(expression, scope):
+    """What an expression comes to as a guard and as an argument, types and failures included."""
+    for work in (expression.holds, expression.value):
+        try:
+            found = work(scope)
+            yield type(found), repr(found)
+        except EvaluationFailed as failure:
+            yield EvaluationFailed, str(failure)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(text=st.sampled_from(["result.a", "result.a.b", "slots.n", "slots.day", "event.a"]), found=JSON)
+def test_a_plain_path_that_is_read_gives_what_cel_gives(text, found):
+    plain = ExpressionCompiler(KINDS).argument(text)
+    assert plain.path
+    values = {"slots": {"n": found}, "result": found, "event": {"a": found}, "turn": {}}
+    assert list(outcome(plain, Activation(values))) == list(
+        outcome(replace(plain, path=()), Activation(values))
+    )
 
 
 @pytest.mark.parametrize(

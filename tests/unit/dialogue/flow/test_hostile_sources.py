@@ -6,10 +6,10 @@ import time
 
 import pytest
 from clawdbot_dialogue.core.flow.expressions import (
+    Activation,
     EvaluationFailed,
     ExpressionCompiler,
     ExpressionFault,
-    activation,
 )
 from clawdbot_dialogue.core.flow.loading import examine
 from clawdbot_dialogue.core.flow.slots import SlotRefused
@@ -176,7 +176,7 @@ def test_a_hostile_expression_is_refused_or_over_soon(text):
     before = time.perf_counter()
     try:
         guard = ExpressionCompiler({"t": "string"}).guard(text)
-        guard.holds(activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
+        guard.holds(Activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
     except (ExpressionFault, EvaluationFailed):
         pass
     assert time.perf_counter() - before < LONG

@@ -9,11 +9,11 @@ from typing import Any
 from clawdbot_dialogue.core.flow.diagnostics import Findings
 from clawdbot_dialogue.core.flow.expressions import (
     RESERVED,
+    Activation,
     EvaluationFailed,
     Expression,
     ExpressionCompiler,
     ExpressionFault,
-    activation,
 )
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.slots import (
@@ -137,7 +137,7 @@ class SlotCompiler:
             for whole in (pattern, f"^(?:{pattern})$"):
                 quoted = json.dumps(whole, ensure_ascii=False)
                 compiled = compiler.argument(f"slots.value.matches({quoted})")
-                compiled.holds(activation({"slots": {"value": ""}}))
+                compiled.holds(Activation({"slots": {"value": ""}}))
         except (ExpressionFault, EvaluationFailed):
             hint = "It is an RE2 regular expression: no look-around, no back-references."
             self._findings.error("bad-slot", "The pattern cannot be read.", self._document.at(path), hint)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from clawdbot_servicekit.faults import Violation
 
-from clawdbot_dialogue.core.flow.expressions import Expression, activation
+from clawdbot_dialogue.core.flow.expressions import Activation, Expression
 from clawdbot_dialogue.core.flow.templates import Template
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _string(slot: Slot, value: object, _: date | None) -> object:
         raise SlotRefused("too_short", max(slot.min_length, 1))
     if len(text) > slot.max_length:
         raise SlotRefused("too_long", slot.max_length)
-    if slot.pattern and not slot.pattern.holds(activation({"slots": {"value": text}})):
+    if slot.pattern and not slot.pattern.holds(Activation({"slots": {"value": text}})):
         raise SlotRefused("no_match")
     return text
 

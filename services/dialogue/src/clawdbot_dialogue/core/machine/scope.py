@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
-from typing import Any
 
-from clawdbot_dialogue.core.flow.expressions import EvaluationFailed, Expression, activation
+from clawdbot_dialogue.core.flow.expressions import Activation, EvaluationFailed, Expression
 from clawdbot_dialogue.core.flow.model import Flow, Transition
 from clawdbot_dialogue.core.flow.slots import SlotRefused, show_limit
 from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
@@ -40,7 +39,7 @@ class Scope:
         self._values = values
         self._note = note
         self._tried = tried
-        self._activation: Any = None
+        self._activation = Activation(values)
 
     def first(self, transitions: Iterable[Transition]) -> Transition | None:
         """The first transition, in document order, that has no guard or whose guard holds."""
@@ -62,7 +61,7 @@ class Scope:
             EvaluationFailed: an expression in it has no value.
         """
         if isinstance(build, Expression):
-            return build.value(self._active())
+            return build.value(self._activation)
         if isinstance(build, Template):
             return self.text(build)
         if isinstance(build, dict):
@@ -73,15 +72,10 @@ class Scope:
 
     def _holds(self, guard: Expression) -> bool:
         try:
-            return guard.holds(self._active())
+            return guard.holds(self._activation)
         except EvaluationFailed as failure:
             self._note("guard-failed", str(failure))
             return False
-
-    def _active(self) -> Any:
-        if self._activation is None:
-            self._activation = activation(self._values)
-        return self._activation
 
     def _show(self, gap: Gap, value: object) -> str:
         if gap.scope == "slots" and len(gap.path) == 1:
