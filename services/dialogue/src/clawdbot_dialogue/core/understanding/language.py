@@ -28,6 +28,11 @@ _NAME = 4
 """Characters or words of an answer that may be nothing but a name."""
 
 
+def plain(flow: Flow, text: str) -> bool:
+    """Whether nothing in a message can be of another script than the flow's own language."""
+    return flow.locale.script == "latin" and text.isascii()
+
+
 def heard_in(flow: Flow, current: str, text: str, asked: Slot | None) -> str:
     """The language that the conversation goes on in.
 
@@ -38,8 +43,6 @@ def heard_in(flow: Flow, current: str, text: str, asked: Slot | None) -> str:
         asked: The slot that was asked for, if one was.
     """
     speaks = flow.spoken(current).locale
-    if speaks.script == "latin" and text.isascii():
-        return current  # nothing in it is of another script
     folded = fold(text)
     words = _NO_WORDS.sub(" ", folded)
     counts = {script: len(letters.findall(words)) for script, letters in _LETTERS.items()}

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Generic, Literal, TypeVar
 
+from msgspec import Struct
+
 Value_co = TypeVar("Value_co", covariant=True)
 
 LOCALES: Mapping[str, str] = {
@@ -22,8 +24,7 @@ LOCALES: Mapping[str, str] = {
 """Locale name → the module whose `LOCALE` it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found(Generic[Value_co]):
+class Found(Struct, Generic[Value_co], frozen=True):
     """A value and where in the text it stands."""
 
     start: int

@@ -31,8 +31,10 @@ class SetPhrases:
             return Spoken("cancel_flow")
         if self.help.match(text):
             return Spoken("help")
-        kind = next((kind for kind, pattern in self.small_talk if pattern.match(text)), "")
-        return Spoken("chitchat", kind) if kind else None
+        for kind, pattern in self.small_talk:
+            if pattern.match(text):
+                return Spoken("chitchat", kind)
+        return None
 
 
 def days(

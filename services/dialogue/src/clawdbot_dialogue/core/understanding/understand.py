@@ -7,21 +7,21 @@ slots, and a free text only where one was asked for. What is proposed here is ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
+
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import Slot
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
+from clawdbot_dialogue.core.understanding.sought import sought
 from clawdbot_dialogue.core.understanding.values import Values, find_values
 
 _SHORT = 3
 """Words: "no thank you" is an answer to a yes-no question; a longer text that begins so is a text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """Where a message falls."""
 
     flow: Flow
@@ -47,17 +47,13 @@ def understand(situation: Situation, text: str, now: datetime) -> tuple[Command,
     if phrase := set_phrase(situation, folded):
         return (phrase,)
     start = _start(situation, folded)
-    commands = list(
-        fill(situation, text, folded, now, free_text=start is None) if situation.collecting else ()
-    )
+    commands = fill(situation, text, folded, now, free_text=start is None) if situation.collecting else []
     if start:
         commands.append(start)
     return tuple(commands) or (_yes_or_no(situation, folded),)
 
 
-def fill(
-    situation: Situation, text: str, folded: str, now: datetime, *, free_text: bool
-) -> Iterator[Command]:
+def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_text: bool) -> list[Command]:
     """The slots that a message fills or corrects.
 
     Args:
@@ -68,26 +64,18 @@ def fill(
         free_text: Whether the message as a whole may be the answer to a question.
     """
     flow, asked = situation.flow, situation.asked
-    kind = flow.slots[asked].type if asked else ""
-    names = [name for name, slot in flow.slots.items() if _marked(slot, name == asked)]
+    wanted = sought(flow, asked)
     # In a free text a day or a number is part of the text, unless the text is a correction.
-    apart = kind != "string" or not free_text or flow.locale.corrects(folded)
-    values = find_values(flow, names, asked, raw=text, folded=folded, today=now.date()) if apart else Values()
+    apart = wanted.kind != "string" or not free_text or flow.locale.corrects(folded)
+    values = find_values(flow, wanted, raw=text, folded=folded, today=now.date()) if apart else Values()
     commands = [*_from_values(situation, values)]
     if not commands and apart:
         commands += _to_say_anew(situation, folded)
     if free_text and not commands:
         commands += _answer(situation, text, folded)
-    elif kind == "boolean" and _adds(commands) and flow.locale.yes_no(folded):
+    elif wanted.kind == "boolean" and _adds(commands) and flow.locale.yes_no(folded):
         commands.append(Command("set_slot", asked, True))
-    yield from commands
-
-
-def _marked(slot: Slot, asked: bool) -> bool:
-    """Whether something in a message can mark a value as this slot's."""
-    if slot.type == "boolean" or (slot.asked_only and not asked):
-        return False
-    return slot.type != "string" or (slot.names_person and not asked)
+    return commands
 
 
 def _adds(commands: Iterable[Command]) -> bool:

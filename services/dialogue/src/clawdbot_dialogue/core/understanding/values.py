@@ -18,13 +18,13 @@ from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots import Slot, SlotRefused
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.sought import Sought
 
 # Chinese text touches an address that stands in it, so its characters are no part of one.
 _CJK = "\u2e80-\u9fff\uff00-\uffef"
 _PART = rf"[^\s@<>()\[\],;:\"{_CJK}]"
 _EMAIL = re.compile(rf"{_PART}{{1,64}}@{_PART}{{1,190}}\.[^\s@<>()\[\],;:\".!?{_CJK}]{{2,24}}")
 _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)", re.ASCII)
-_FIGURES = frozenset(("integer", "number", "date", "time", "duration", "money"))
 
 _T = TypeVar("_T")
 
@@ -39,44 +39,38 @@ class Values:
     """Slots that two values were given for: "4 or 5"."""
 
 
-def find_values(
-    flow: Flow, names: Iterable[str], asked: str, *, raw: str, folded: str, today: date
-) -> Values:
+def find_values(flow: Flow, wanted: Sought, *, raw: str, folded: str, today: date) -> Values:
     """The values that a message gives.
 
     Args:
         flow: Declares the slots.
-        names: The slots that may be filled or corrected, the one that was asked for included.
-        asked: The slot that was asked for; empty where none.
+        wanted: Those that may be filled or corrected.
         raw: The message as written.
         folded: The message folded.
         today: Decides what "tomorrow" means.
     """
-    search = _Search(flow, [flow.slots[name] for name in names], asked, today)
+    search = _Search(flow, wanted, today)
     search.run(raw[:LONGEST_READ], folded)
     return search.found
 
 
 class _Search:
-    def __init__(self, flow: Flow, slots: list[Slot], asked: str, today: date) -> None:
+    def __init__(self, flow: Flow, wanted: Sought, today: date) -> None:
         self.found = Values()
         self._words = flow.vocabulary.slots
         self._language = flow.locale
-        self._asked = asked
+        self._wanted = wanted
+        self._asked = wanted.asked
+        self._slots = wanted.slots
+        self._counting = wanted.counting
         self._today = today
-        self._slots: dict[str, list[Slot]] = {}
-        for slot in slots:
-            same = self._slots.setdefault(slot.type, [])
-            same.insert(0 if slot.name == asked else len(same), slot)
-        counting = self._slots.get("integer", []) + self._slots.get("number", [])
-        self._counting = sorted(counting, key=lambda slot: slot.name != asked)
 
     def run(self, raw: str, text: str) -> None:
         for slot in self._slots.get("enum", ()):
             if value := self._words[slot.name].value_in(text):
                 self.found.by_slot[slot.name] = value.value
         for slot in self._slots.get("string", ()):
-            if slot.names_person and (name := self._language.named(raw)):
+            if name := self._language.named(raw):
                 self.found.by_slot[slot.name] = name
         if "@" in text:
             for slot, address in zip(self._slots.get("email", ()), _EMAIL.findall(raw), strict=False):
@@ -84,7 +78,7 @@ class _Search:
             text = _EMAIL.sub(" ", text)
         if "phone" in self._slots:
             text = self._phones(text)
-        if not self._slots.keys().isdisjoint(_FIGURES):
+        if self._wanted.figures:
             self._figures(self._language.digits(text))
 
     def _phones(self, text: str) -> str:
@@ -100,7 +94,8 @@ class _Search:
     def _figures(self, text: str) -> None:
         text = self._money(text) if "money" in self._slots else text
         days = self._language.dates(text, self._today)
-        self._deal("date", [Found(day.start, day.end, day.value.isoformat()) for day in days], text)
+        if days:
+            self._deal("date", [Found(day.start, day.end, day.value.isoformat()) for day in days], text)
         # Words for a part of the day stay: "tonight" is a day, and says that 8 is 20:00.
         rest = text
         for day in days:
@@ -111,23 +106,22 @@ class _Search:
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
-        clocks = self._language.times(rest, self._asked_is("time") and not self._counts(rest))
-        self._deal("time", [Found(each.start, each.end, self._reading(each.value)) for each in clocks], text)
-        rest = _without(rest, clocks)
+        clocks = self._language.times(rest, self._wanted.kind == "time" and not self._counts(rest))
+        if clocks:
+            read = [Found(each.start, each.end, self._reading(each.value)) for each in clocks]
+            self._deal("time", read, text)
+            rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
 
     def _money(self, text: str) -> str:
         """Deals sums of money out. A bare number is one only for whom was asked for a sum."""
         said = self._language.amounts(text)
-        if not self._asked_is("money") or any(each.value[1] for each in said):
+        if self._wanted.kind != "money" or any(each.value[1] for each in said):
             said = [each for each in said if each.value[1]]
         sums = [Found(each.start, each.end, _sum(*each.value)) for each in said]
         self._deal("money", sums, text)
         return _without(text, sums)
-
-    def _asked_is(self, kind: str) -> bool:
-        return any(slot.name == self._asked for slot in self._slots.get(kind, ()))
 
     def _reading(self, readings: Sequence[str]) -> str:
         """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
@@ -147,7 +141,7 @@ class _Search:
 
     def _numbers(self, text: str) -> None:
         left = self._language.numbers(text)
-        for slot in self._counting:
+        for slot in self._counting if left else ():
             hinted = [each for each in left if self._hinted(slot, text, each)]
             # "4 or 5 people" are both about people.
             for one, other in pairwise(left):

@@ -41,7 +41,7 @@ class Vocabulary:
 
     def triggered_by(self, text: str) -> int:
         """How many characters of a folded text are one of the triggers; 0 for none."""
-        if self.triggers is None:
+        if self.triggers is None or not self.triggers.search(text):
             return 0
         return max((len(found[0]) for found in self.triggers.finditer(text)), default=0)
 

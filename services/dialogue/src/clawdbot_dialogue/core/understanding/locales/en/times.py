@@ -117,7 +117,8 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     """
     if not _HINT.search(text):
         return []
-    day_half, found = _day_half(text), list[Found[tuple[str, ...]]]()
+    day_half = _day_half(text)
+    found: list[Found[_Readings]] = []
     for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
         for match in pattern.finditer(text):
             negated = text[: match.start()].endswith(("not ", "not at "))

@@ -117,7 +117,7 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     """
     if not _HINT.search(text):
         return []
-    found = list[Found[tuple[str, ...]]]()
+    found: list[Found[tuple[str, ...]]] = []
     for rules in (_SURE, _NAMES, _ASKED if asked else ()):
         if not found:
             found, text = _found(rules, text)
@@ -125,7 +125,7 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
 
 
 def _found(rules: tuple[_Rule, ...], text: str) -> tuple[list[Found[tuple[str, ...]]], str]:
-    found = list[Found[tuple[str, ...]]]()
+    found: list[Found[tuple[str, ...]]] = []
     for pattern, reading in rules:
         for match in pattern.finditer(text):
             start, end = match.span()
