@@ -36,6 +36,7 @@ class FlowLibrary:
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Flow]] = {}
+        """By name and version; as version 0 the newest again."""
 
     def add(self, flow: Flow) -> None:
         """Adds a version; adding the same source again changes nothing.
@@ -47,6 +48,7 @@ class FlowLibrary:
         if flow.version in versions and versions[flow.version].source != flow.source:
             raise FlowVersionExists(flow.name, flow.version)
         versions.setdefault(flow.version, flow)
+        versions[0] = versions[max(versions)]
 
     def get(self, name: str, version: int | None = None, /) -> Flow:
         """A flow, the newest version for None or 0.
@@ -55,7 +57,7 @@ class FlowLibrary:
             FlowNotFound: there is none.
         """
         versions = self._versions.get(name)
-        found = versions.get(version or max(versions)) if versions else None
+        found = versions.get(version or 0) if versions else None
         if found is None:
             raise FlowNotFound(name, version or None)
         return found

@@ -45,6 +45,8 @@ class Template:
     """A text with gaps."""
 
     parts: tuple[str | Gap, ...]
+    plain: str = ""
+    """The whole text where it has no gaps."""
 
     def fill(
         self, scope: Mapping[str, object], show: Callable[[Gap, object], str], missing: Callable[[Gap], str]
@@ -56,11 +58,8 @@ class Template:
             show: Gives a value's words.
             missing: Gives the words for a gap that has no value.
         """
-        parts = self.parts
-        if len(parts) == 1 and isinstance(parts[0], str):
-            return parts[0]
         words: list[str] = []
-        for part in parts:
+        for part in self.parts:
             if isinstance(part, str):
                 words.append(part)
             else:
@@ -116,7 +115,12 @@ def parse_template(text: str, slots: Mapping[str, object]) -> Template:
         parts += [plain, _gap(token[1].strip(), slots, token.start() + 1)]
         plain = ""
     parts.append(plain + text[last:])
-    return Template(tuple(part for part in parts if part != "") or ("",))
+    whole = tuple(part for part in parts if part != "")
+    match whole:
+        case (str(plain),):
+            return Template(whole, plain)
+        case _:
+            return Template(whole)
 
 
 def _gap(text: str, slots: Mapping[str, object], offset: int) -> Gap:

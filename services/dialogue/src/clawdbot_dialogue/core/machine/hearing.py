@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +10,7 @@ from msgspec.structs import replace
 
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
+from clawdbot_dialogue.core.flow.slots import SlotRefused
 from clawdbot_dialogue.core.machine.effects import Heard, Understood
 from clawdbot_dialogue.core.machine.interpreting import INTERPRETATION, ask_model, offered, wants_model
 from clawdbot_dialogue.core.machine.moving import Way, go, restart, start, take, turn_aside
@@ -74,6 +73,9 @@ class _Reach:
         return cls()
 
 
+_HERE = _Reach()
+
+
 class _Hearing:
     """One message on its way through the machine."""
 
@@ -85,6 +87,8 @@ class _Hearing:
         self._now = now
         self._limit = limit
         self._refusals: list[str] = []
+        self._filled = False
+        """Whether a slot was filled, corrected or taken back."""
         self._back: _Reach | None = None
         """Where the corrections go back to."""
         self._waking = False
@@ -94,16 +98,15 @@ class _Hearing:
     def run(self) -> None:
         progress = self._progress
         progress.cancel_timers()
-        folded = fold(self._text)
         # A conversation that rests stays at rest for "thanks", and starts over for anything with substance.
-        if progress.resting and set_phrase(self._situation(), folded) is None:
+        if progress.resting and set_phrase(self._situation(), fold(self._text)) is None:
             self._waking = True
             restart(progress)
             self._look_ahead()
         commands = understand(self._situation(), self._text, self._now)
         if wants_model(progress, commands):
             message = Heard(self._text, self._now, self._waking)
-            ask_model(progress, message, self._asked, tuple(self._others()))
+            ask_model(progress, message, self._asked, self._others())
         else:
             self._act(commands)
 
@@ -111,8 +114,8 @@ class _Hearing:
         """Acts on what a model proposed, where some of it is allowed here; else on what the rules say."""
         progress = self._progress
         self._waking = waking
-        self._asked = self._asked or self._first_missing()
-        offers = offered(progress, self._asked, tuple(self._others()))
+        self._asked = self._asked or progress.missing
+        offers = offered(progress, self._asked, self._others())
         proposed = judged(proposals, offers, progress.slots)
         self.commands += [command for command in proposed if not command.accepted]
         self._act(
@@ -129,13 +132,8 @@ class _Hearing:
 
     def _look_ahead(self) -> None:
         """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
-        progress = self._progress
-        pass_through(progress, self._limit)
-        self._asked = self._first_missing()
-
-    def _first_missing(self) -> str:
-        progress = self._progress
-        return next((name for name in progress.state.collect if name not in progress.slots), "")
+        pass_through(self._progress, self._limit)
+        self._asked = self._progress.missing
 
     def _situation(self) -> Situation:
         progress = self._progress
@@ -144,17 +142,20 @@ class _Hearing:
             progress.slots,
             self._asked,
             progress.state.kind != "generate",
-            tuple(self._others()),
+            self._others(),
         )
 
-    def _others(self) -> Iterator[Flow]:
+    def _others(self) -> tuple[Flow, ...]:
         """The flows that may interrupt here; `check_references` told of those that are not there."""
         progress = self._progress
-        inside = progress.inside
+        inside, others = progress.inside, []
         for name in progress.flow.interrupts.flows if len(inside) < DEEPEST_STACK else ():
             if name not in inside:
-                with suppress(FlowNotFound):
-                    yield progress.flows(name)
+                try:
+                    others.append(progress.flows(name))
+                except FlowNotFound:
+                    continue
+        return tuple(others)
 
     # What each command does. An action returns what is to happen instead of going on, or None.
 
@@ -220,25 +221,26 @@ class _Hearing:
         """The person fills, corrects or takes back a slot."""
         progress = self._progress
         name, value = command.target, command.value
-        reach = _Reach.of(progress, name) if command.name == "correct_slot" else _Reach()
+        reach = _Reach.of(progress, name) if command.name == "correct_slot" else _HERE
         if reach.too_late:
             self._refuse(command, progress.flow.locale.wording["too_late"])
             return
         if value is not None:
             try:
-                value = progress.flow.slots[name].check(value, parse_date(progress.turn.get("date")))
+                value = progress.flow.slots[name].check(value, progress.today)
             except SlotRefused as refused:
                 self._refuse(command, refusal(progress.flow, name, refused))
                 return
         self.accept(command if value is command.value else replace(command, value=value))
         progress.set_slot(name, value)
+        self._filled = True
         if reach.state and (self._back is None or reach.position < self._back.position):
             self._back = reach
 
     def clarify(self, command: Command) -> None:
         """The person named two values for one slot."""
         progress = self._progress
-        flow, day = progress.flow, parse_date(progress.turn.get("date"))
+        flow, day = progress.flow, progress.today
         try:
             values = [flow.slots[command.target].check(each, day) for each in _pair(command.value)]
         except SlotRefused as refused:
@@ -270,9 +272,7 @@ class _Hearing:
             self._say_refusals()
             go(progress, self._back.state, "corrected")
             run(progress, self._limit)
-        elif self._waking or any(
-            each.accepted and each.target in progress.flow.slots for each in self.commands
-        ):
+        elif self._waking or self._filled:
             # Nothing was asked for when a conversation wakes, so there is nothing to apologise for.
             progress.here.misses = 0
             for spot in progress.spots:
@@ -322,8 +322,9 @@ class _Hearing:
         progress.attend()
 
     def _say_refusals(self) -> None:
-        self._progress.say(self._progress.flow.locale.joint.join(self._refusals))
-        self._refusals.clear()
+        if self._refusals:
+            self._progress.say(self._progress.flow.locale.joint.join(self._refusals))
+            self._refusals.clear()
 
 
 def _pair(value: object) -> Iterable[object]:

@@ -25,7 +25,7 @@ from clawdbot_dialogue.core.flow.model import (
     Transition,
     Utter,
 )
-from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
+from clawdbot_dialogue.core.flow.slots import SlotRefused
 from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
 from clawdbot_dialogue.core.machine.effects import StateEntered
 from clawdbot_dialogue.core.machine.progress import Progress
@@ -77,7 +77,8 @@ def take_all(progress: Progress, ways: Sequence[Way]) -> None:
     results = _leave(progress, [way.transition.domain for way in moves]) if moves else ()
     for way in ways:
         _act(progress, way.transition.actions, way.spot)
-    if moves and not any(spot.state.kind == "handoff" for spot in progress.spots):
+    handed_off = progress.status != "active"
+    if moves and handed_off and not any(spot.state.kind == "handoff" for spot in progress.spots):
         progress.status = "active"
         progress.handoff_queue = ""
     for way, result in zip(moves, results, strict=True):
@@ -104,13 +105,13 @@ def restart(progress: Progress, actions: tuple[Action, ...] = ()) -> None:
     take(progress, Way(progress.here, Transition(progress.flow.initial, actions=actions), "woken"))
 
 
-def without_conflicts(progress: Progress, ways: Sequence[Way]) -> list[Way]:
+def without_conflicts(progress: Progress, ways: Sequence[Way]) -> Sequence[Way]:
     """Those of the ways that can be taken together.
 
     Of two that would leave the same state, the one that begins further inside is taken, else the first.
     """
     if len(ways) < 2:
-        return list(ways)
+        return ways
     states, kept = progress.flow.states, list[Way]()
     for way in ways:
         if any(way.transition is other.transition for other in kept):
@@ -210,7 +211,8 @@ def _enter_one(progress: Progress, state: State, result: object) -> None:
     spot = Spot(state, result)
     progress.attend(spot)
     if state.kind not in HOLDING:
-        _step_back(progress, state)
+        if state.name in progress.passed:
+            _step_back(progress, state)
         progress.spots.append(spot)
         progress.effects.append(StateEntered(progress.flow.name, state.name))
     _act(progress, state.entry, spot)
@@ -222,9 +224,7 @@ def _enter_one(progress: Progress, state: State, result: object) -> None:
 
 
 def _step_back(progress: Progress, state: State) -> None:
-    """Forgets the way from a state on, where the conversation comes back to it."""
-    if state.name not in progress.passed:
-        return
+    """Forgets the way from a state on, for the conversation comes back to it."""
     position = progress.passed.index(state.name)
     states = progress.flow.states
     after = (name for name in progress.passed[position:] if apart(states[name], state))
@@ -312,7 +312,7 @@ def _assign(progress: Progress, action: Assign) -> None:
     try:
         value = progress.scope.argument(action.value.build)
         if value is not None:
-            value = slot.check(value, parse_date(progress.turn.get("date")))
+            value = slot.check(value, progress.today)
     except (EvaluationFailed, SlotRefused) as failure:
         progress.note("not-set", f"{action.slot} was not set: {failure}")
         return

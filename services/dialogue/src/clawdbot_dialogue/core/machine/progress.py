@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 from clawdbot_dialogue.core.flow.model import Flow, State, Transition
+from clawdbot_dialogue.core.flow.slots import parse_date
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import apart
 from clawdbot_dialogue.core.machine.effects import (
@@ -24,7 +25,7 @@ from clawdbot_dialogue.core.machine.scope import Scope
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot, SnapshotInvalid, Status
 from clawdbot_dialogue.core.machine.spot import USER, Spot
 from clawdbot_dialogue.core.machine.trace import Moved, Traced, Tried
-from clawdbot_dialogue.core.understanding.language import heard_in
+from clawdbot_dialogue.core.understanding.language import heard_in, plain
 
 DEEPEST_STACK = 8
 """Flows within flows."""
@@ -46,6 +47,7 @@ class Progress:
         self.handoff_queue = snapshot.handoff_queue
         self.steps = snapshot.steps
         self.turn = snapshot.turn
+        self._today: date | None = None
         self.heard = True
         """False only while the conversation opens: nobody has said anything that a model could answer."""
         self._ids = snapshot.ids
@@ -101,6 +103,8 @@ class Progress:
 
     def follow(self, text: str) -> None:
         """Goes on in the language of a message that is clearly in another."""
+        if plain(self.flow, text):
+            return
         flow = self._flows(self.flow.name, self.flow.version)
         asked = self.flow.slots.get(self.here.asked)
         locale = heard_in(flow, self.locale or flow.locale.name, text, asked)
@@ -130,10 +134,49 @@ class Progress:
         """The state of the spot that it is about."""
         return self.here.state
 
+    # These are asked at every step, mostly of one spot: loops, since a generator takes longer than its work.
+
+    @property
+    def begun(self) -> bool:
+        """Whether the conversation has started."""
+        if self.status != "active":
+            return True
+        for spot in self.spots:  # noqa: SIM110
+            if spot.waiting_for:
+                return True
+        return False
+
+    @property
+    def busy(self) -> str:
+        """The id of the call, generation or subflow whose end is awaited; empty for none."""
+        for spot in self.spots:
+            if spot.busy:
+                return spot.waiting_for
+        return ""
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question is open anywhere."""
+        for spot in self.spots:  # noqa: SIM110
+            if spot.asked:
+                return True
+        return False
+
     @property
     def resting(self) -> bool:
         """Whether nothing is left to do anywhere: the next message starts over."""
-        return all(spot.resting or spot.state.kind == "end" for spot in self.spots)
+        for spot in self.spots:  # noqa: SIM110
+            if not spot.resting and spot.state.kind != "end":
+                return False
+        return True
+
+    @property
+    def missing(self) -> str:
+        """The first slot that the state collects and that has no value; empty for none."""
+        for name in self.here.state.collect:
+            if name not in self.slots:
+                return name
+        return ""
 
     @property
     def scope(self) -> Scope:
@@ -146,7 +189,7 @@ class Progress:
     @property
     def inside(self) -> tuple[str, ...]:
         """The flows on the stack, the running one last."""
-        return (*(frame.flow for frame in self._below), self.flow.name)
+        return (*[frame.flow for frame in self._below], self.flow.name)
 
     # What is told.
 
@@ -156,12 +199,21 @@ class Progress:
 
     def _tried(self, transition: Transition, held: bool) -> None:
         guard = transition.guard.text if transition.guard else ""
-        way = (transition.source, transition.number)
-        self.trace.append(Tried(self.flow.name, self.state.name, transition.to, guard, held, *way))
+        self.trace.append(
+            Tried(
+                self.flow.name,
+                self.here.state.name,
+                transition.to,
+                guard,
+                held,
+                transition.source,
+                transition.number,
+            )
+        )
 
     def say(self, text: str | Template | None) -> None:
         """Says something, unless there is nothing to say."""
-        words = self.scope.text(text) if isinstance(text, Template) else text
+        words = (text.plain or self.scope.text(text)) if isinstance(text, Template) else text
         if words:
             self.effects.append(Say(words))
 
@@ -179,13 +231,20 @@ class Progress:
 
     def tell_time(self, now: datetime, number: int | None = None) -> None:
         """Something happened now; it counts as a turn where it has a number."""
+        written = now.isoformat("T", "minutes")
         self.turn = {
             "number": self.turn.get("number", 0) if number is None else number,
-            "date": now.date().isoformat(),
-            "time": now.time().isoformat("minutes"),
+            "date": written[:10],
+            "time": written[11:16],
         }
+        self._today = now.date()
         self.steps = 0
         self._scope = None
+
+    @property
+    def today(self) -> date | None:
+        """The day of the turn, as `turn` has it."""
+        return self._today or parse_date(self.turn.get("date"))
 
     def see(self, event: Mapping[str, object]) -> None:
         """Guards and texts see an event."""

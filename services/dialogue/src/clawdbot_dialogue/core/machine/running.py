@@ -6,10 +6,10 @@ calls invoking is here the work of a state: a question, a call, a reply of the m
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Transition
-from clawdbot_dialogue.core.flow.slots import SlotRefused, parse_date
+from clawdbot_dialogue.core.flow.slots import SlotRefused
 from clawdbot_dialogue.core.machine.moving import (
     Way,
     joined,
@@ -67,7 +67,7 @@ def pass_through(progress: Progress, limit: int) -> None:
     progress.attend()
 
 
-def taking(progress: Progress, event: str) -> list[Way]:
+def taking(progress: Progress, event: str) -> Sequence[Way]:
     """The ways that an event takes."""
     ways = []
     for spot in progress.spots:
@@ -87,9 +87,10 @@ def _first(progress: Progress, spot: Spot, transitions: tuple[Transition, ...]) 
     return progress.scope.first(transitions)
 
 
-def _ready(progress: Progress) -> list[Way]:
+def _ready(progress: Progress) -> Sequence[Way]:
     """The ways out of states that have done their work; where none is, those that are stuck rest."""
-    ways, nowhere = list[Way](), list[Spot]()
+    ways: list[Way] = []
+    nowhere: list[Spot] = []
     for spot in _finished(progress):
         if transition := _first(progress, spot, spot.state.next):
             ways.append(Way(spot, transition))
@@ -105,20 +106,22 @@ def _ready(progress: Progress) -> list[Way]:
     return without_conflicts(progress, ways)
 
 
-def _finished(progress: Progress) -> Iterator[Spot]:
+def _finished(progress: Progress) -> list[Spot]:
     """The spots whose states have done their work; for a parallel state one that stands for its regions."""
-    seen = set[str]()
+    finished: list[Spot] = []
+    seen: set[str] = set()
     for spot in progress.spots:
         progress.attend(spot)
         parallel = spot.state.joins
-        if spot.state.final or parallel in seen or not done(progress):
+        if parallel in seen or not done(progress):
             continue
         if parallel:
             seen.add(parallel)
             depth = len(progress.flow.states[parallel].regions)
-            yield Spot(spot.state, joined(_joining(progress, parallel), depth))
+            finished.append(Spot(spot.state, joined(_joining(progress, parallel), depth)))
         else:
-            yield spot
+            finished.append(spot)
+    return finished
 
 
 def _joining(progress: Progress, parallel: str) -> list[Spot]:
@@ -127,7 +130,7 @@ def _joining(progress: Progress, parallel: str) -> list[Spot]:
 
 def _work(progress: Progress) -> bool:
     """Lets the states do what they do, one tool, reply or subflow at a time; True where this leads on."""
-    if any(spot.busy for spot in progress.spots):
+    if progress.busy:
         return False
     for spot in progress.spots:
         progress.attend(spot)
@@ -144,9 +147,9 @@ def _work(progress: Progress) -> bool:
 
 def _set_timers(progress: Progress) -> None:
     """Sets the timers of all that waits, unless a tool or the model is at work: then once it is done."""
-    if not any(spot.busy for spot in progress.spots):
+    if not progress.busy:
         for spot in progress.spots:
-            if spot.waiting_for == USER and spot.state.timeout:
+            if spot.waiting_for == USER and spot.state.timeout and not spot.timer:
                 progress.attend(spot)
                 progress.set_timer()
 
@@ -173,8 +176,8 @@ def _returned(progress: Progress, over: Frame, *, cancelled: bool) -> None:
     for name, theirs in subflow.take.items() if subflow else ():
         value = over.slots.get(theirs)
         try:
-            day = parse_date(progress.turn.get("date"))
-            progress.set_slot(name, None if value is None else progress.flow.slots[name].check(value, day))
+            fitting = None if value is None else progress.flow.slots[name].check(value, progress.today)
+            progress.set_slot(name, fitting)
         except SlotRefused as refused:
             progress.note("not-set", f"{name} was not set: {refused}")
     transition = progress.scope.first(failed_ways(spot.state, "cancelled")) if cancelled else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from clawdbot_dialogue.core.flow.model import State
 from clawdbot_dialogue.core.machine.snapshot import Place
 
@@ -9,32 +11,34 @@ USER = "user"
 """What a spot waits for that waits for the person."""
 
 
-class Spot:
+_NOT_BUSY = frozenset(("", USER))
+
+
+class Spot(Struct, eq=False):
     """The working copy of a Place; its fields are described there."""
 
-    __slots__ = ("asked", "misses", "resting", "result", "spoke", "state", "timer", "waiting_for")
-
-    def __init__(self, state: State, result: object = None) -> None:
-        self.state = state
-        self.result = result
-        self.asked = ""
-        self.misses = 0
-        self.waiting_for = ""
-        self.timer = ""
-        self.resting = False
-        self.spoke = False
+    state: State
+    result: object = None
+    asked: str = ""
+    misses: int = 0
+    waiting_for: str = ""
+    timer: str = ""
+    resting: bool = False
+    spoke: bool = False
 
     @classmethod
     def of(cls, place: Place, state: State) -> Spot:
         """The place, in its state."""
-        spot = cls(state, place.result)
-        spot.asked = place.asked
-        spot.misses = place.misses
-        spot.waiting_for = place.waiting_for
-        spot.timer = place.timer
-        spot.resting = place.resting
-        spot.spoke = place.spoke
-        return spot
+        return cls(
+            state,
+            place.result,
+            place.asked,
+            place.misses,
+            place.waiting_for,
+            place.timer,
+            place.resting,
+            place.spoke,
+        )
 
     def place(self) -> Place:
         """What is kept of it."""
@@ -52,4 +56,4 @@ class Spot:
     @property
     def busy(self) -> bool:
         """Whether a tool, the model or a subflow is at work for it."""
-        return self.waiting_for not in ("", USER)
+        return self.waiting_for not in _NOT_BUSY

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import ErrorKind, State, StateKind, Transition
-from clawdbot_dialogue.core.flow.slots import SlotInvalid, parse_date, validate_slots
+from clawdbot_dialogue.core.flow.slots import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.effects import CallTool, Generate, HandOff
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.spot import USER
@@ -27,10 +27,9 @@ def _nothing_to_do(_: Progress) -> bool:
 
 
 def _collected(progress: Progress) -> bool:
-    here, slots = progress.here, progress.slots
-    for name in here.state.collect:
-        if name not in slots:
-            return False
+    if progress.missing:
+        return False
+    here = progress.here
     here.asked = ""
     if here.state.name not in progress.passed:
         progress.passed = (*progress.passed, here.state.name)
@@ -40,7 +39,7 @@ def _collected(progress: Progress) -> bool:
 def _ended(progress: Progress) -> bool:
     parallel = progress.state.joins
     if not parallel:
-        return True
+        return not progress.state.final
     within = (spot for spot in progress.spots if parallel in spot.state.ancestors)
     return all(spot.state.joins == parallel for spot in within)
 
@@ -103,8 +102,8 @@ def _ask(progress: Progress) -> Transition | None:
     here = progress.here
     if here.resting or here.asked:
         return None
-    if not any(spot.asked for spot in progress.spots):
-        here.asked = next((name for name in here.state.collect if name not in progress.slots), "")
+    if not progress.asking:
+        here.asked = progress.missing
         progress.say(progress.flow.slots[here.asked].ask if here.asked else None)
     progress.wait_for_user()
     return None
@@ -154,7 +153,7 @@ def _subflow(progress: Progress) -> Transition | None:
             raise EvaluationFailed(f"more than {DEEPEST_STACK} flows within one another")
         flow = progress.flows(subflow.flow)
         given = {name: progress.scope.argument(each.build) for name, each in subflow.give.items()}
-        slots = validate_slots(flow, given, parse_date(progress.turn.get("date")))
+        slots = validate_slots(flow, given, progress.today)
     except (EvaluationFailed, FlowNotFound, SlotInvalid) as failure:
         progress.set_result(None)
         return failed(progress, "failed", "SUBFLOW_FAILED", f"{subflow.flow} was not started: {failure}.")

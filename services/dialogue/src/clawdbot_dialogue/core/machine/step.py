@@ -88,22 +88,13 @@ def _handle(progress: Progress, event: Event, limit: int) -> str:
     """Acts on the event; or says why it is ignored, having changed nothing."""
     if progress.status == "ended":
         return "the conversation is over"
-    if not _begun(progress) and not isinstance(event, Started):
+    if not isinstance(event, Started) and not progress.begun:
         return "the conversation has not started"
     return _HANDLERS[type(event)](progress, event, limit)
 
 
-def _begun(progress: Progress) -> bool:
-    return progress.status != "active" or any(spot.waiting_for for spot in progress.spots)
-
-
-def _busy(progress: Progress) -> str:
-    """The id of the call, generation or subflow whose end is awaited; empty for none."""
-    return next((spot.waiting_for for spot in progress.spots if spot.busy), "")
-
-
 def _started(progress: Progress, _: Started, limit: int) -> str:
-    if _begun(progress):
+    if progress.begun:
         return "the conversation has started already"
     progress.heard = False
     start(progress, "started")
@@ -114,7 +105,7 @@ def _started(progress: Progress, _: Started, limit: int) -> str:
 def _user_said(progress: Progress, event: UserSaid, limit: int) -> str:
     if progress.status == "handed_off":
         return "a person answers"
-    if busy := _busy(progress):
+    if busy := progress.busy:
         progress.fail("STILL_WAITING", f"The answer to {busy} is still awaited.")
         return ""
     progress.begin_turn(event.now)
@@ -123,7 +114,7 @@ def _user_said(progress: Progress, event: UserSaid, limit: int) -> str:
 
 
 def _event_received(progress: Progress, event: EventReceived, limit: int) -> str:
-    if busy := _busy(progress):
+    if busy := progress.busy:
         return f"the answer to {busy} is awaited"
     back = progress.status == "handed_off" and event.name == HANDOFF_RETURN
     before = progress.turn
