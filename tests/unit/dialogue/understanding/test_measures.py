@@ -34,7 +34,11 @@ FLOW = compiled(HIRE)
         ("half an hour for 30 euros", 1800, {"amount": 30.0, "currency": "EUR"}),
         ("two days, €20.50", 172_800, {"amount": 20.5, "currency": "EUR"}),
         ("2 hours, 100 yuan, 4 people", 7200, {"amount": 100.0, "currency": "CNY"}),
+        ("three quarters of an hour", 2700, None),
+        ("2 hours for 20 euros and 50 cents", 7200, {"amount": 20.5, "currency": "EUR"}),
+        ("€0.2k, an hour and three quarters", 6300, {"amount": 200.0, "currency": "EUR"}),
         ("两个半小时", 9000, None),
+        ("一小时三刻，二十块五", 6300, {"amount": 20.5, "currency": "CNY"}),
         ("30分钟，30元", 1800, {"amount": 30.0, "currency": "CNY"}),
         ("in 3 days", None, None),
         ("25", None, None),
@@ -49,6 +53,11 @@ def test_a_bare_number_is_a_sum_for_whom_was_asked_for_one():
     talk = Talk.about(FLOW).say("1 hour").say("25")
     assert talk.slots["price"] == {"amount": 25.0, "currency": "EUR"}
     assert talk.replies == ["1 hour for 25 EUR."]
+
+
+@pytest.mark.parametrize(("said", "counted"), [("2 million people", 2_000_000), ("一百二十万位", 1_200_000)])
+def test_a_large_number_is_heard_as_one(said, counted):
+    assert Talk.about(FLOW, slots={"stay": 3600}).say(said).slots["n"] == counted
 
 
 def test_guards_compare_them():

@@ -15,14 +15,25 @@ _ALIKE = str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-"}
 )
 _ALIKE |= SIMPLER
+_VULGAR = re.compile(r"(?:(\d{1,9}) ?)?([¼-¾⅐-⅞])")
+"""Before NFKC, which makes 11⁄2 of 1½."""
 
 
 def fold(text: str) -> str:
-    """The text in lower case, plain quotes, simplified characters, single spaces; cut to LONGEST_READ."""
+    """The text in lower case, with plain quotes, ½ as 0.5, simplified characters and single spaces.
+
+    It is cut to LONGEST_READ.
+    """
     text = text[:LONGEST_READ]
     if not text.isascii():
+        text = _VULGAR.sub(_decimal, text)
         text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
     return " ".join(text.lower().split())
+
+
+def _decimal(found: re.Match[str]) -> str:
+    value = int(found[1] or 0) + unicodedata.numeric(found[2])
+    return f"{value:.3f}".rstrip("0")
 
 
 _HAN = re.compile(r"[\u3400-\u9fff]")

@@ -85,3 +85,56 @@ def lengths(text: str, found: Iterable[Found[float]], joined: re.Pattern[str]) -
         else:
             whole.append(each)
     return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What was said of a sum of money, or of its smaller part: "20 dollars", "50 cents"."""
+
+    start: int
+    end: int
+    value: float
+    """In the currency itself: 0.5 for 50 cents."""
+    currency: str
+    """As in ISO 4217; empty where none is said."""
+    minor: bool = False
+    """Whether it is in a currency's smaller unit, so that it may belong to what stands before it."""
+
+
+def sums(
+    text: str, found: Iterable[Sum], joined: re.Pattern[str], said: Iterable[Found[float]]
+) -> list[Found[tuple[float, str]]]:
+    """Sums of money, the smaller part made one with what it belongs to: "20 dollars and 50 cents".
+
+    Args:
+        text: What they stand in.
+        found: In any order; of two in the same place, the smaller unit is meant.
+        joined: What may stand between the two.
+        said: The lengths of time in the text: the 2 of "2 hours" is no sum.
+    """
+    spans = [(each.start, each.end) for each in said]
+    whole: list[Sum] = []
+    for each in sorted(found, key=lambda each: (each.start, not each.minor)):
+        before = whole[-1] if whole else None
+        if (before and each.start < before.end) or (not each.currency and _part(each, spans)):
+            continue
+        if before and _belongs(each, before) and joined.match(text[before.end : each.start]):
+            # Added as decimals are, so that 20 and 0.1 are 20.1.
+            value = round(before.value + each.value, 4)
+            whole[-1] = Sum(before.start, each.end, value, before.currency, minor=True)
+        else:
+            whole.append(each)
+    return [Found(each.start, each.end, (each.value, each.currency)) for each in whole]
+
+
+def _part(each: Sum, spans: Iterable[tuple[int, int]]) -> bool:
+    """Whether it is a part of one of the spans; as a whole it may be either, as 5m is."""
+    return any(
+        start <= each.start and each.end <= end and (start, end) != (each.start, each.end)
+        for start, end in spans
+    )
+
+
+def _belongs(minor: Sum, before: Sum) -> bool:
+    fits = minor.currency in ("", before.currency) and bool(before.currency)
+    return fits and minor.minor and not before.minor and minor.value < 1 and before.value.is_integer()

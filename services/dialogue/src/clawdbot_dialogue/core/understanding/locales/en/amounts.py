@@ -1,66 +1,68 @@
-"""English lengths of time and sums of money: "an hour and a half", "30 minutes"; "$30", "5 euros"."""
+"""English sums of money: "$30", "5 euros", "20 dollars and 50 cents", "$3m", "two grand"."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from clawdbot_dialogue.core.understanding.locale import Found
-from clawdbot_dialogue.core.understanding.matching import lengths
+from clawdbot_dialogue.core.understanding.locales.en.durations import durations
+from clawdbot_dialogue.core.understanding.matching import Sum, sums
 
-_SECONDS: Mapping[str, int] = {
-    "second": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86_400, "night": 86_400, "week": 604_800,
-}  # fmt: skip
-_LENGTH = re.compile(
-    r"(?<![\w.,:/])(?P<count>\d{1,6}(?:\.\d{1,3})?|an?|half an?)(?P<more> and a half)? "
-    rf"(?P<unit>{'|'.join(_SECONDS)})s?(?P<after> and a half)?\b"
-)
-_JOINED = re.compile(r"^,?(?: and)? ?$")
 _SIGNS: Mapping[str, str] = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY"}
 _NAMES: Mapping[str, str] = {
     "dollar": "USD", "buck": "USD", "euro": "EUR", "pound": "GBP", "quid": "GBP", "yuan": "CNY", "yen": "JPY",
     "usd": "USD", "eur": "EUR", "gbp": "GBP", "cny": "CNY", "rmb": "CNY", "jpy": "JPY", "chf": "CHF",
 }  # fmt: skip
+_MINOR_NAMES: Mapping[str, str] = {
+    "cent": "", "c": "", "¢": "", "pence": "GBP", "penny": "GBP", "p": "GBP",
+    "euro cent": "EUR", "us cent": "USD",
+}  # fmt: skip
+"""The hundredth of a currency; empty where several call it so."""
+_SCALES: Mapping[str, int] = {"m": 10**6, "grand": 1000}
+"""Only of money; all else that multiplies is figures by now."""
+
+
+def _any(words: Mapping[str, object]) -> str:
+    return "|".join(re.escape(each) for each in sorted(words, key=len, reverse=True))
+
+
+_FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,15}(?:\.\d{1,4})?"
+_BARE = r"(?<![a-z\d.,:/-])"
 _SUM = re.compile(
-    rf"(?P<sign>[{''.join(_SIGNS)}] ?)?(?<![\d.,:/-])(?P<figures>\d{{1,3}}(?:,\d{{3}})+(?:\.\d{{1,2}})?"
-    rf"|\d{{1,12}}(?:\.\d{{1,4}})?)(?: ?(?P<name>{'|'.join(_NAMES)})s?\b)?(?![\d:/%])"
+    rf"(?:(?P<sign>{_any(_SIGNS)}) ?|{_BARE})"
+    rf"(?P<figures>{_FIGURES}|an?(?= (?:dollar|buck|euro|pound|quid)\b(?! of\b)))"
+    rf"(?: ?(?P<scale>{_any(_SCALES)})(?![a-z]))?"
+    rf"(?: ?(?P<name>{_any(_NAMES)})s?(?![a-z])(?: (?P<left>\d\d)(?= ?(?:$|[,.!?;])))?)?"
+    r"(?![a-z\d:/%]|[.,-]\d)"
 )
-
-
-def durations(text: str) -> list[Found[float]]:
-    """The lengths of time that a text with digits names, in seconds."""
-    found = []
-    for match in _LENGTH.finditer(text):
-        figures = match["count"]
-        count = float(figures) if figures[0].isdigit() else 0.5 if figures.startswith("half") else 1.0
-        seconds = (count + 0.5 * bool(match["more"] or match["after"])) * _SECONDS[match["unit"]]
-        found.append(Found(match.start(), match.end(), seconds))
-    return lengths(text, found, _JOINED)
+""" "20 pounds fifty" goes no further: what comes then would be counted."""
+_MINOR = re.compile(rf"{_BARE}(?P<figures>\d{{1,2}}(?:\.\d)?) ?(?P<name>{_any(_MINOR_NAMES)})s?(?![a-z])")
+_JOINED = re.compile(r"^,?(?: and)? ?$")
+_COUNTS = re.compile(r" ?(?:people|persons?|guests?|adults?|seats?|of us|o'?clock|[ap]\.?m)\b")
 
 
 def amounts(text: str) -> list[Found[tuple[float, str]]]:
     """The sums of money that a text with digits names: value and ISO 4217 currency, empty for none said."""
-    return [
-        Found(
-            found.start(),
-            found.end(),
-            (
-                float(found["figures"].replace(",", "")),
-                _SIGNS.get((found["sign"] or "").strip()) or _NAMES.get(found["name"] or "", ""),
-            ),
+    minors = [
+        Sum(
+            match.start(), match.end(), float(match["figures"]) / 100, _MINOR_NAMES[match["name"]], minor=True
         )
-        for found in _SUM.finditer(text)
+        for match in _MINOR.finditer(text)
     ]
+    majors = [each for each in _majors(text) if each.currency or not _COUNTS.match(text, each.end)]
+    return sums(text, (*minors, *majors), _JOINED, durations(text))
 
 
-def show_duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    parts, left = [], round(seconds)
-    for name in ("day", "hour", "minute", "second"):
-        count, left = divmod(left, _SECONDS[name])
-        if count:
-            parts.append(f"{count} {name}{'' if count == 1 else 's'}")
-    return " ".join(parts) or "0 seconds"
+def _majors(text: str) -> Iterator[Sum]:
+    for match in _SUM.finditer(text):
+        figures = match["figures"].replace(",", "")
+        value = (float(figures) if figures[0].isdigit() else 1.0) * _SCALES.get(match["scale"] or "", 1)
+        # What is written out says more than a sign: $30 CAD.
+        currency = _NAMES.get(match["name"] or "") or _SIGNS.get(match["sign"] or "", "")
+        if match["left"] and value.is_integer():
+            value += int(match["left"]) / 100
+        yield Sum(match.start(), match.end(), value, currency)
 
 
 def show_amount(value: float, currency: str) -> str:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from clawdbot_dialogue.core.understanding.locale import Locale
-from clawdbot_dialogue.core.understanding.locales.zh import amounts, dates, names, numbers, speech, times
+from clawdbot_dialogue.core.understanding.locales.zh import (
+    amounts,
+    dates,
+    durations,
+    figures,
+    names,
+    numbers,
+    speech,
+    times,
+)
 from clawdbot_dialogue.core.understanding.locales.zh.wording import WORDING
 
 LOCALE = Locale(
@@ -16,10 +25,10 @@ LOCALE = Locale(
     corrects=speech.corrects,
     asks=speech.asks,
     changed_slot=speech.changed_slot,
-    digits=numbers.digits,
+    digits=figures.digits,
     dates=dates.dates,
     times=times.times,
-    durations=amounts.durations,
+    durations=durations.durations,
     amounts=amounts.amounts,
     numbers=numbers.numbers,
     counted=numbers.counted,
@@ -28,7 +37,7 @@ LOCALE = Locale(
     named=names.named,
     spoken=names.spoken,
     show_date=dates.show_date,
-    show_duration=amounts.show_duration,
+    show_duration=durations.show_duration,
     show_amount=amounts.show_amount,
 )
 """The locale."""
