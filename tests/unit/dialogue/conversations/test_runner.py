@@ -9,7 +9,7 @@ from clawdbot_dialogue.conversations.format import ConversationInvalid
 from clawdbot_dialogue.conversations.runner import run_conversations
 from clawdbot_dialogue.conversations.stubs import within
 from clawdbot_dialogue.core.flow.library import FlowNotFound
-from clawdbot_dialogue.core.flow.slots import SlotInvalid
+from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid
 
 from tests.support.flows import compiled, library
 

@@ -12,7 +12,7 @@ from clawdbot_dialogue.core.flow.expressions import (
     ExpressionFault,
 )
 from clawdbot_dialogue.core.flow.loading import examine
-from clawdbot_dialogue.core.flow.slots import SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
 from clawdbot_dialogue.core.flow.source import FlowSource, SlotSource, StateSource
 from hypothesis import given, settings
 from hypothesis import strategies as st

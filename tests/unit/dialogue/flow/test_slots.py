@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, datetime
 
 import pytest
-from clawdbot_dialogue.core.flow.slots import SlotInvalid, SlotRefused, validate_slots
+from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
+from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
 
 from tests.support.flows import compiled
 
-TODAY = date(2026, 11, 24)
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 
 
 def flow_with(slot):
@@ -76,7 +77,7 @@ MISFITS = [
 
 @pytest.mark.parametrize(("slot", "value", "kept"), FITTING)
 def test_a_value_that_fits_is_kept_in_one_form(slot, value, kept):
-    found = flow_with(slot).slots["x"].check(value, TODAY)
+    found = flow_with(slot).slots["x"].check(value, NOW)
     assert found == kept
     assert type(found) is type(kept)
 
@@ -84,7 +85,7 @@ def test_a_value_that_fits_is_kept_in_one_form(slot, value, kept):
 @pytest.mark.parametrize(("slot", "value", "why"), MISFITS)
 def test_a_value_that_does_not_fit_is_refused_with_its_reason(slot, value, why):
     with pytest.raises(SlotRefused) as refused:
-        flow_with(slot).slots["x"].check(value, TODAY)
+        flow_with(slot).slots["x"].check(value, NOW)
     assert refused.value.purpose == why
 
 
@@ -92,10 +93,10 @@ def test_a_value_that_does_not_fit_is_refused_with_its_reason(slot, value, why):
 def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, value, why):
     flow = flow_with(slot)
     if value is None:
-        assert validate_slots(flow, {"x": None}, TODAY) == {}
+        assert validate_slots(flow, {"x": None}, NOW) == {}
         return
     with pytest.raises(SlotInvalid) as refused:
-        validate_slots(flow, {"x": value, "y": 1}, TODAY)
+        validate_slots(flow, {"x": value, "y": 1}, NOW)
     first, second = refused.value.violations
     assert first.field == "slots.x"
     assert first.description.endswith((".", '".'))
@@ -105,8 +106,8 @@ def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, val
 
 def test_every_value_that_is_kept_fits_again():
     for slot, value, _ in FITTING:
-        checked = flow_with(slot).slots["x"].check(value, TODAY)
-        assert flow_with(slot).slots["x"].check(checked, TODAY) == checked
+        checked = flow_with(slot).slots["x"].check(value, NOW)
+        assert flow_with(slot).slots["x"].check(checked, NOW) == checked
 
 
 def test_bounds_that_count_from_today_are_left_out_when_nobody_knows_what_day_it_is():

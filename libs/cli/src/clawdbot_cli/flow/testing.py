@@ -11,7 +11,7 @@ from clawdbot_dialogue.conversations.format import ConversationInvalid
 from clawdbot_dialogue.conversations.runner import Outcome, run_conversations
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import SlotInvalid
+from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid
 from clawdbot_servicekit.faults import StartupError
 
 from clawdbot_cli.flow.neighbours import Flows, Neighbours

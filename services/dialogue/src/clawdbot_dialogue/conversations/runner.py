@@ -14,7 +14,7 @@ from clawdbot_dialogue.conversations.record import Record
 from clawdbot_dialogue.conversations.stubs import NoAnswer, Stubs
 from clawdbot_dialogue.conversations.taken import Way, ways_taken
 from clawdbot_dialogue.core.flow.reading import Document
-from clawdbot_dialogue.core.flow.slots import validate_slots
+from clawdbot_dialogue.core.flow.slots.validating import validate_slots
 from clawdbot_dialogue.core.flow.state_compiling import seconds
 from clawdbot_dialogue.core.machine.effects import (
     CallTool,
@@ -157,7 +157,7 @@ class _Runner:
 
     def __post_init__(self) -> None:
         flow = self.flows(self.flow)
-        slots = validate_slots(flow, self.conversation.slots, self.now.date())
+        slots = validate_slots(flow, self.conversation.slots, self.now)
         self.snapshot = begin(flow, slots, self.locale)
         self._tools = Stubs(self.conversation.tools)
 

@@ -11,8 +11,8 @@ from clawdbot_dialogue.core.flow.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.linking import Linker, Names
 from clawdbot_dialogue.core.flow.model import Flow, Interrupts
 from clawdbot_dialogue.core.flow.reading import Document
-from clawdbot_dialogue.core.flow.slot_compiling import SlotCompiler
-from clawdbot_dialogue.core.flow.slots import SLOT_TYPES
+from clawdbot_dialogue.core.flow.slots.compiling import SlotCompiler
+from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
 from clawdbot_dialogue.core.flow.source import FlowSource
 from clawdbot_dialogue.core.flow.state_compiling import StateCompiler
 from clawdbot_dialogue.core.understanding.locale import LOCALES, Locale, locale

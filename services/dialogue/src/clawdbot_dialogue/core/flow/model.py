@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.expressions import Expression
-from clawdbot_dialogue.core.flow.slots import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.vocabulary import Vocabulary

@@ -25,7 +25,7 @@ from clawdbot_dialogue.core.flow.model import (
 )
 from clawdbot_dialogue.core.flow.placing import misplaced_keys
 from clawdbot_dialogue.core.flow.reading import Path
-from clawdbot_dialogue.core.flow.slots import Slot, SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
 from clawdbot_dialogue.core.flow.source import (
     ActionSource,
     CallSource,

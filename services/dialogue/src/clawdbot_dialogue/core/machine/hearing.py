@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
+from clawdbot_dialogue.core.flow.slots.validating import refusal
 from clawdbot_dialogue.core.machine.effects import Heard, Understood
 from clawdbot_dialogue.core.machine.interpreting import INTERPRETATION, ask_model, offered, wants_model
 from clawdbot_dialogue.core.machine.moving import Way, go, restart, start, take, turn_aside
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.running import end, pass_through, run
-from clawdbot_dialogue.core.machine.scope import refusal, show_slot
 from clawdbot_dialogue.core.machine.states import generate
 from clawdbot_dialogue.core.understanding.commands import Command, CommandName
 from clawdbot_dialogue.core.understanding.folding import fold
@@ -220,16 +220,16 @@ class _Hearing:
     def set_slot(self, command: Command) -> None:
         """The person fills, corrects or takes back a slot."""
         progress = self._progress
-        name, value = command.target, command.value
+        flow, name, value = progress.flow, command.target, command.value
         reach = _Reach.of(progress, name) if command.name == "correct_slot" else _HERE
         if reach.too_late:
-            self._refuse(command, progress.flow.locale.wording["too_late"])
+            self._refuse(command, flow.locale.wording["too_late"])
             return
         if value is not None:
             try:
-                value = progress.flow.slots[name].check(value, progress.today)
+                value = flow.slots[name].check(value, progress.now)
             except SlotRefused as refused:
-                self._refuse(command, refusal(progress.flow, name, refused))
+                self._refuse(command, refusal(flow.slots[name], refused, flow.locale))
                 return
         self.accept(command if value is command.value else replace(command, value=value))
         progress.set_slot(name, value)
@@ -239,15 +239,15 @@ class _Hearing:
 
     def clarify(self, command: Command) -> None:
         """The person named two values for one slot."""
-        progress = self._progress
-        flow, day = progress.flow, progress.today
+        now, locale = self._progress.now, self._progress.flow.locale
+        slot = self._progress.flow.slots[command.target]
         try:
-            values = [flow.slots[command.target].check(each, day) for each in _pair(command.value)]
+            values = [slot.check(each, now) for each in _pair(command.value)]
         except SlotRefused as refused:
-            self._refuse(command, refusal(flow, command.target, refused))
+            self._refuse(command, refusal(slot, refused, locale))
             return
-        first, second = (show_slot(flow, command.target, each) for each in values)
-        self._refuse(command, flow.locale.wording["either"].format(first=first, second=second))
+        first, second = (slot.show(each, locale) for each in values)
+        self._refuse(command, locale.wording["either"].format(first=first, second=second))
 
     def help(self, command: Command) -> Callable[[], None]:
         """The person wants to know what is possible."""

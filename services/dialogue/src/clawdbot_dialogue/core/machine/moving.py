@@ -25,7 +25,7 @@ from clawdbot_dialogue.core.flow.model import (
     Transition,
     Utter,
 )
-from clawdbot_dialogue.core.flow.slots import SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
 from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
 from clawdbot_dialogue.core.machine.effects import StateEntered
 from clawdbot_dialogue.core.machine.progress import Progress
@@ -312,7 +312,7 @@ def _assign(progress: Progress, action: Assign) -> None:
     try:
         value = progress.scope.argument(action.value.build)
         if value is not None:
-            value = slot.check(value, progress.today)
+            value = slot.check(value, progress.now)
     except (EvaluationFailed, SlotRefused) as failure:
         progress.note("not-set", f"{action.slot} was not set: {failure}")
         return

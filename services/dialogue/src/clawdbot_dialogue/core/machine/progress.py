@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 
 from clawdbot_dialogue.core.flow.model import Flow, State, Transition
-from clawdbot_dialogue.core.flow.slots import parse_date
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import apart
 from clawdbot_dialogue.core.machine.effects import (
@@ -47,7 +46,7 @@ class Progress:
         self.handoff_queue = snapshot.handoff_queue
         self.steps = snapshot.steps
         self.turn = snapshot.turn
-        self._today: date | None = None
+        self._now: datetime | None = None
         self.heard = True
         """False only while the conversation opens: nobody has said anything that a model could answer."""
         self._ids = snapshot.ids
@@ -237,14 +236,16 @@ class Progress:
             "date": written[:10],
             "time": written[11:16],
         }
-        self._today = now.date()
+        self._now = now
         self.steps = 0
         self._scope = None
 
     @property
-    def today(self) -> date | None:
-        """The day of the turn, as `turn` has it."""
-        return self._today or parse_date(self.turn.get("date"))
+    def now(self) -> datetime | None:
+        """When something last came from outside, as clocks show it; None before that."""
+        if self._now is None and self.turn:
+            self._now = datetime.fromisoformat(f"{self.turn['date']}T{self.turn['time']}")
+        return self._now
 
     def see(self, event: Mapping[str, object]) -> None:
         """Guards and texts see an event."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Transition
-from clawdbot_dialogue.core.flow.slots import SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
 from clawdbot_dialogue.core.machine.moving import (
     Way,
     joined,
@@ -176,8 +176,8 @@ def _returned(progress: Progress, over: Frame, *, cancelled: bool) -> None:
     for name, theirs in subflow.take.items() if subflow else ():
         value = over.slots.get(theirs)
         try:
-            fitting = None if value is None else progress.flow.slots[name].check(value, progress.today)
-            progress.set_slot(name, fitting)
+            slot = progress.flow.slots[name]
+            progress.set_slot(name, None if value is None else slot.check(value, progress.now))
         except SlotRefused as refused:
             progress.note("not-set", f"{name} was not set: {refused}")
     transition = progress.scope.first(failed_ways(spot.state, "cancelled")) if cancelled else None

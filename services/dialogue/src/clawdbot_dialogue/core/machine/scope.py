@@ -7,11 +7,10 @@ note.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
 
 from clawdbot_dialogue.core.flow.expressions import Activation, EvaluationFailed, Expression
 from clawdbot_dialogue.core.flow.model import Flow, Transition
-from clawdbot_dialogue.core.flow.slots import SlotRefused, show_limit
+from clawdbot_dialogue.core.flow.slots.plain import yes_or_no
 from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
 
 
@@ -79,34 +78,9 @@ class Scope:
 
     def _show(self, gap: Gap, value: object) -> str:
         if gap.scope == "slots" and len(gap.path) == 1:
-            return show_slot(self._flow, gap.path[0], value)
-        return _yes_no(self._flow, value) if isinstance(value, bool) else show_json(value)
+            return self._flow.slots[gap.path[0]].show(value, self._flow.locale)
+        return yes_or_no(value, self._flow.locale) if isinstance(value, bool) else show_json(value)
 
     def _missing(self, gap: Gap) -> str:
         self._note("value-missing", f"{{{gap.text}}} has no value")
         return self._flow.locale.wording["unknown"]
-
-
-def show_slot(flow: Flow, name: str, value: object) -> str:
-    """A slot's value in the flow's language: "Tuesday, 1 December 2026"."""
-    if isinstance(value, bool):
-        return _yes_no(flow, value)
-    if flow.slots[name].type == "date" and isinstance(value, str):
-        return flow.locale.show_date(date.fromisoformat(value))
-    if flow.slots[name].type == "duration" and isinstance(value, int):
-        return flow.locale.show_duration(value)
-    if flow.slots[name].type == "money" and isinstance(value, Mapping):
-        return flow.locale.show_amount(value["amount"], value["currency"])
-    return show_json(value)
-
-
-def refusal(flow: Flow, name: str, refused: SlotRefused) -> str:
-    """Why a value does not fit, in the flow's language."""
-    slot = flow.slots[name]
-    return flow.locale.wording[refused.purpose].format(
-        name=slot.spoken, limit=show_limit(flow, slot, refused.limit)
-    )
-
-
-def _yes_no(flow: Flow, value: bool) -> str:
-    return flow.locale.wording["yes" if value else "no"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import ErrorKind, State, StateKind, Transition
-from clawdbot_dialogue.core.flow.slots import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.effects import CallTool, Generate, HandOff
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.spot import USER
@@ -153,7 +153,7 @@ def _subflow(progress: Progress) -> Transition | None:
             raise EvaluationFailed(f"more than {DEEPEST_STACK} flows within one another")
         flow = progress.flows(subflow.flow)
         given = {name: progress.scope.argument(each.build) for name, each in subflow.give.items()}
-        slots = validate_slots(flow, given, progress.today)
+        slots = validate_slots(flow, given, progress.now)
     except (EvaluationFailed, FlowNotFound, SlotInvalid) as failure:
         progress.set_result(None)
         return failed(progress, "failed", "SUBFLOW_FAILED", f"{subflow.flow} was not started: {failure}.")

@@ -17,7 +17,7 @@ from clawdbot_dialogue.core.failures import FlowUnknown, TurnNotFound
 from clawdbot_dialogue.core.flow.diagnostics import nearest
 from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
@@ -145,10 +145,10 @@ class Sessions:
             raise flow_unknown(missing, self._flows) from None
 
     def _slots(self, flow: Flow, wish: SessionWish) -> dict[str, object]:
-        today = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._zone).date()
+        now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._zone)
         try:
             spoken = flow.spoken(flow.language(wish.locale))
-            return validate_slots(spoken, wish.slots, today)
+            return validate_slots(spoken, wish.slots, now)
         except SlotInvalid as invalid:
             raise InvalidRequest(invalid.violations) from None
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.understanding.folding import fold
 
 _NO_WORDS = re.compile(r"\S+@\S+|https?://\S+|\b[a-z]*\d\w*|\b(?:am|pm|vip)\b", re.ASCII)

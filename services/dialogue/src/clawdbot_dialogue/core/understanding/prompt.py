@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow, State
-from clawdbot_dialogue.core.flow.slots import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import show_json
 from clawdbot_dialogue.core.understanding.proposals import Offer
 

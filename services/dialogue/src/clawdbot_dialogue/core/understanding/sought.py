@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 
 _FIGURES = frozenset(("integer", "number", "date", "time", "duration", "money"))
 

@@ -67,7 +67,7 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     wanted = sought(flow, asked)
     # In a free text a day or a number is part of the text, unless the text is a correction.
     apart = wanted.kind != "string" or not free_text or flow.locale.corrects(folded)
-    values = find_values(flow, wanted, raw=text, folded=folded, today=now.date()) if apart else Values()
+    values = find_values(flow, wanted, raw=text, folded=folded, now=now) if apart else Values()
     commands = [*_from_values(situation, values)]
     if not commands and apart:
         commands += _to_say_anew(situation, folded)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots import Slot, SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.sought import Sought
@@ -39,7 +39,7 @@ class Values:
     """Slots that two values were given for: "4 or 5"."""
 
 
-def find_values(flow: Flow, wanted: Sought, *, raw: str, folded: str, today: date) -> Values:
+def find_values(flow: Flow, wanted: Sought, *, raw: str, folded: str, now: datetime) -> Values:
     """The values that a message gives.
 
     Args:
@@ -47,15 +47,15 @@ def find_values(flow: Flow, wanted: Sought, *, raw: str, folded: str, today: dat
         wanted: Those that may be filled or corrected.
         raw: The message as written.
         folded: The message folded.
-        today: Decides what "tomorrow" means.
+        now: Decides what "tomorrow" means.
     """
-    search = _Search(flow, wanted, today)
+    search = _Search(flow, wanted, now)
     search.run(raw[:LONGEST_READ], folded)
     return search.found
 
 
 class _Search:
-    def __init__(self, flow: Flow, wanted: Sought, today: date) -> None:
+    def __init__(self, flow: Flow, wanted: Sought, now: datetime) -> None:
         self.found = Values()
         self._words = flow.vocabulary.slots
         self._language = flow.locale
@@ -63,7 +63,7 @@ class _Search:
         self._asked = wanted.asked
         self._slots = wanted.slots
         self._counting = wanted.counting
-        self._today = today
+        self._now = now
 
     def run(self, raw: str, text: str) -> None:
         for slot in self._slots.get("enum", ()):
@@ -85,7 +85,7 @@ class _Search:
         for slot in self._slots["phone"]:
             for match in _PHONE.finditer(text):
                 # Whoever was asked for a number gives one, be it wrong; unasked, it must be a valid one.
-                if slot.name == self._asked or _fits(slot, match[0], self._today):
+                if slot.name == self._asked or _fits(slot, match[0], self._now):
                     self.found.by_slot[slot.name] = match[0]
                     text = _blank(text, match.start(), match.end())
                     break
@@ -93,7 +93,7 @@ class _Search:
 
     def _figures(self, text: str) -> None:
         text = self._money(text) if "money" in self._slots else text
-        days = self._language.dates(text, self._today)
+        days = self._language.dates(text, self._now.date())
         if days:
             self._deal("date", [Found(day.start, day.end, day.value.isoformat()) for day in days], text)
         # Words for a part of the day stay: "tonight" is a day, and says that 8 is 20:00.
@@ -127,7 +127,7 @@ class _Search:
         """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
         slots = self._slots.get("time", ())[:1]
         return next(
-            (each for slot in slots for each in readings if _fits(slot, each, self._today)), readings[0]
+            (each for slot in slots for each in readings if _fits(slot, each, self._now)), readings[0]
         )
 
     def _counts(self, text: str) -> bool:
@@ -185,9 +185,9 @@ def _sum(amount: float, currency: str) -> dict[str, object]:
     return {"amount": amount, "currency": currency} if currency else {"amount": amount}
 
 
-def _fits(slot: Slot, value: object, today: date) -> bool:
+def _fits(slot: Slot, value: object, now: datetime) -> bool:
     try:
-        slot.check(value, today)
+        slot.check(value, now)
     except SlotRefused:
         return False
     return True

@@ -9,7 +9,8 @@ from itertools import islice
 from clawdbot_dialogue.core.flow.diagnostics import MOST_FINDINGS, Findings, nearest
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.reading import Document, Path
-from clawdbot_dialogue.core.flow.slots import Slot, parse_date, parse_time
+from clawdbot_dialogue.core.flow.slots.moments import parse_date, parse_time
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 
 _TEXT = r"""(?:'[^'\\]*'|"[^"\\]*")"""
 _AFTER = re.compile(rf"\bslots\.(\w+)\s*(?:[=!]=|[<>]=?)\s*({_TEXT})")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings
 from clawdbot_dialogue.core.flow.expressions import (
@@ -16,15 +15,8 @@ from clawdbot_dialogue.core.flow.expressions import (
     ExpressionFault,
 )
 from clawdbot_dialogue.core.flow.reading import Document, Path
-from clawdbot_dialogue.core.flow.slots import (
-    LONGEST_TEXT,
-    SLOT_TYPES,
-    Slot,
-    duration_bound,
-    is_date_bound,
-    parse_date,
-    parse_time,
-)
+from clawdbot_dialogue.core.flow.slots.slot import LONGEST_TEXT, Bounds, Slot
+from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
 from clawdbot_dialogue.core.flow.source import SlotSource
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.understanding.folding import fold
@@ -32,14 +24,7 @@ from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.vocabulary import Words, slot_words
 
 _OPTIONS = ("currencies", "min", "max", "min_length", "max_length", "pattern", "values", "region")
-_BOUND_KINDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
-    "integer": (lambda bound: isinstance(bound, int), "a whole number"),
-    "number": (lambda bound: isinstance(bound, int | float), "a number"),
-    "date": (is_date_bound, 'a day: "2026-12-01", "today" or "today+30d"'),
-    "duration": (lambda bound: duration_bound(bound) is not None, 'a length of time: "30m", "2h", "1d"'),
-    "money": (lambda bound: isinstance(bound, int | float), "a number"),
-    "time": (lambda bound: parse_time(bound) is not None, 'a time in quotes: "11:00"'),
-}
+_BOUNDS = frozenset({"min", "max"})
 
 
 class SlotCompiler:
@@ -68,12 +53,12 @@ class SlotCompiler:
         ask = source.ask or self._language.wording["ask"].format(name=spoken)
         slot = Slot(
             name=name,
-            type=source.type,
+            kind=SLOT_TYPES[source.type],
             spoken=spoken,
             ask=self._template(ask, (*path, "ask")),
             asked_only=source.fill == "asked_only",
-            minimum=_bound(source.type, source.min),
-            maximum=_bound(source.type, source.max),
+            minimum=source.min,
+            maximum=source.max,
             min_length=source.min_length or 0,
             max_length=source.max_length or LONGEST_TEXT,
             pattern=self._pattern(source.pattern, (*path, "pattern")) if source.pattern else None,
@@ -89,30 +74,32 @@ class SlotCompiler:
         if name in RESERVED:
             hint = f"Call it {name}_ or the like."
             error("bad-name", f'"{name}" is a word of the expression language.', at(path), hint)
-        allowed = SLOT_TYPES[source.type].options
+        kind = SLOT_TYPES[source.type]
+        allowed = kind.options | (_BOUNDS if kind.bounds else set())
         for option in _OPTIONS:
             if option in source.model_fields_set and option not in allowed:
                 hint = f"It may have {', '.join(sorted(allowed)) or 'none of these'}."
                 message = f"A slot of type {source.type} has no {option}."
                 error("bad-slot", message, at((*path, option)), hint)
-        self._check_bounds(source, path)
+        if kind.bounds:
+            self._check_bounds(source, kind.bounds, path)
+        if (source.min_length or 0) > (source.max_length or LONGEST_TEXT):
+            error(
+                "bad-slot",
+                "The min_length is greater than the max_length.",
+                self._document.at((*path, "min_length")),
+            )
         self._check_values(source, path)
 
-    def _check_bounds(self, source: SlotSource, path: Path) -> None:
+    def _check_bounds(self, source: SlotSource, bounds: Bounds, path: Path) -> None:
         error, at = self._findings.error, self._document.at
-        sound = True
-        for option, bound in (("min", source.min), ("max", source.max)):
-            if bound is not None and source.type in _BOUND_KINDS:
-                fits, kind = _BOUND_KINDS[source.type]
-                if not fits(bound):
-                    sound = False
-                    error("bad-slot", f"The {option} of a {source.type} is {kind}.", at((*path, option)))
-        least: Any = _comparable(source.type, source.min)
-        greatest: Any = _comparable(source.type, source.max)
-        if sound and least is not None and greatest is not None and least > greatest:
+        given = {"min": source.min, "max": source.max}
+        wrong = [option for option, bound in given.items() if bound is not None and not bounds.fits(bound)]
+        for option in wrong:
+            error("bad-slot", f"The {option} of a {source.type} is {bounds.words}.", at((*path, option)))
+        least, greatest = (None if bound is None else bounds.order(bound) for bound in given.values())
+        if not wrong and least is not None and greatest is not None and least > greatest:
             error("bad-slot", "The min is greater than the max: nothing fits.", at((*path, "min")))
-        if (source.min_length or 0) > (source.max_length or LONGEST_TEXT):
-            error("bad-slot", "The min_length is greater than the max_length.", at((*path, "min_length")))
 
     def _check_values(self, source: SlotSource, path: Path) -> None:
         error = self._findings.error
@@ -143,16 +130,3 @@ class SlotCompiler:
             self._findings.error("bad-slot", "The pattern cannot be read.", self._document.at(path), hint)
             return None
         return compiled
-
-
-def _bound(kind: str, bound: object) -> object:
-    """A time as two digits each, so that times order as text."""
-    return (parse_time(bound) or bound) if kind == "time" else bound
-
-
-def _comparable(kind: str, bound: object) -> object:
-    if kind == "date":
-        return parse_date(bound)
-    if kind == "duration":
-        return duration_bound(bound)
-    return _bound(kind, bound)
