@@ -60,6 +60,24 @@ def test_a_large_number_is_heard_as_one(said, counted):
     assert Talk.about(FLOW, slots={"stay": 3600}).say(said).slots["n"] == counted
 
 
+EITHER = compiled("""
+    slots: {stay: {type: duration, ask: How long?}, at: {type: time, ask: When?}}
+    states: {ask: {collect: [stay, at], next: done}, done: {say: "{stay} at {at}.", end: true}}
+    """)
+
+
+@pytest.mark.parametrize(
+    ("known", "said", "slots"),
+    [
+        ({}, "1h30", {"stay": 5400}),
+        ({"stay": 60}, "19h30", {"stay": 60, "at": "19:30"}),
+        ({"stay": 60}, "no, 1h30m", {"stay": 5400}),
+    ],
+)
+def test_hours_and_minutes_that_may_be_either_are_what_was_asked_for(known, said, slots):
+    assert Talk.about(EITHER, slots=known).say(said).slots == slots
+
+
 def test_guards_compare_them():
     assert Talk.about(FLOW).say("3 hours").say("200 euros").replies == ["3 hours for 200 EUR, much."]
     assert Talk.about(FLOW).say("三小时").say("200元").replies == ["3小时200元，多。"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from clawdbot_dialogue.core.understanding.currencies import CODES
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.locale import locale
 from hypothesis import given
@@ -128,6 +129,28 @@ def test_figures_before_a_scale_are_multiplied(count, scale):
         ("25 for 4 people", [(25, "")]),
         ("25 for 2 hours", [(25, "")]),
         ("30 at 7pm", [(30, "")]),
+        ("30€", [(30, "EUR")]),
+        ("30 €", [(30, "EUR")]),
+        ("30€50", [(30.5, "EUR")]),
+        ("EUR 30", [(30, "EUR")]),
+        ("30 EUR", [(30, "EUR")]),
+        ("40 CAD", [(40, "CAD")]),
+        ("CAD 40", [(40, "CAD")]),
+        ("C$40", [(40, "CAD")]),
+        ("$40 CAD", [(40, "CAD")]),
+        ("20 Canadian dollars", [(20, "CAD")]),
+        ("US$1.2m", [(1_200_000, "USD")]),
+        ("10 francs", [(10, "CHF")]),
+        ("1000 yen", [(1000, "JPY")]),
+        ("¥1000", [(1000, "JPY")]),
+        ("Rs. 500", [(500, "INR")]),
+        ("five hundred rupees", [(500, "INR")]),
+        ("20 yuan", [(20, "CNY")]),
+        ("20 zł", [(20, "PLN")]),
+        ("ten pounds sterling", [(10, "GBP")]),
+        ("200 Swedish kronor", [(200, "SEK")]),
+        ("all 30", [(30, "")]),
+        ("30 all together", [(30, "")]),
         ("a pound of apples", []),
         ("room101", []),
         ("90min", []),
@@ -161,6 +184,18 @@ def test_a_sum_in_english(text, means):
         ("五欧元二十欧分", [(5.2, "EUR")]),
         ("二十美元五十", [(20.5, "USD")]),
         ("五十美分", [(0.5, "USD")]),
+        ("30€", [(30, "EUR")]),
+        ("EUR 30", [(30, "EUR")]),
+        ("40 CAD", [(40, "CAD")]),
+        ("加币40", [(40, "CAD")]),
+        ("五十加元", [(50, "CAD")]),
+        ("人民币30", [(30, "CNY")]),
+        ("¥1000", [(1000, "CNY")]),
+        ("一千日元", [(1000, "JPY")]),
+        ("五百卢比", [(500, "INR")]),
+        ("五百盧比", [(500, "INR")]),
+        ("十瑞士法郎", [(10, "CHF")]),
+        ("30元，港币20", [(30, "CNY"), (20, "HKD")]),
         ("十二块五个人", [(12, "CNY")]),
         ("三十块四位", [(30, "CNY")]),
         ("两小时三十", []),
@@ -195,6 +230,19 @@ def test_a_sum_in_chinese(text, means):
         ("1 hour 45 minutes", 6300),
         ("a day and half an hour", 88_200),
         ("a week and a half", 907_200),
+        ("1h30", 5400),
+        ("1h30m", 5400),
+        ("1h 30min", 5400),
+        ("1h30m20s", 5420),
+        ("2h", 7200),
+        ("2 hrs", 7200),
+        ("half an hr", 1800),
+        ("90min", 5400),
+        ("45s", 45),
+        ("1d 2h", 93_600),
+        ("a fortnight", 1_209_600),
+        ("two fortnights", 2_419_200),
+        ("5 m", None),
         ("on the 3rd day", None),
         ("a quarter to 8", None),
     ],
@@ -220,6 +268,9 @@ def test_a_length_of_time_in_english(text, seconds):
         ("一个小时零五分", 3900),
         ("四分之三小时", 2700),
         ("四分之一个小时", 900),
+        ("1h30", 5400),
+        ("2h", 7200),
+        ("90min", 5400),
         ("三分之一", None),
         ("五分钱", None),
         ("30日元", None),
@@ -229,6 +280,12 @@ def test_a_length_of_time_in_english(text, seconds):
 )
 def test_a_length_of_time_in_chinese(text, seconds):
     assert lengths(ZH, text) == ([] if seconds is None else [seconds])
+
+
+def test_every_code_that_is_known_is_heard_on_either_side():
+    for code in set(CODES.values()):
+        for language in (EN, ZH):
+            assert sums(language, f"{code} 30") == sums(language, f"30 {code}") == [(30, code)]
 
 
 @given(

@@ -14,6 +14,11 @@ DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], date], date
 """A pattern for a day, and what it means today; None for a day that does not exist."""
 
 
+def any_of(words: Iterable[str]) -> str:
+    """A pattern for one of some words, the longest that fits."""
+    return "|".join(re.escape(each) for each in sorted(words, key=len, reverse=True))
+
+
 @dataclass(frozen=True, slots=True)
 class SetPhrases:
     """How one language says what is a whole message. A wish for a person counts anywhere in one."""

@@ -103,6 +103,9 @@ class _Search:
                 rest = _blank(rest, day.start, day.end)
         if "duration" in self._slots:
             said = self._language.durations(rest)
+            if "time" in self._slots and self._wanted.kind != "duration":
+                # 19h30 is either.
+                said = [each for each in said if not self._language.times(rest[each.start : each.end], False)]
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)

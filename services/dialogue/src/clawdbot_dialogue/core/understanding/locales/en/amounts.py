@@ -1,19 +1,33 @@
-"""English sums of money: "$30", "5 euros", "20 dollars and 50 cents", "$3m", "two grand"."""
+"""English sums of money: "$30", "30 EUR", "5 euros", "20 dollars and 50 cents", "$3m", "two grand"."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 
+from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS
 from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.locales.en.durations import durations
-from clawdbot_dialogue.core.understanding.matching import Sum, sums
+from clawdbot_dialogue.core.understanding.matching import Sum, any_of, sums
 
-_SIGNS: Mapping[str, str] = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY"}
+_SHORT: Mapping[str, str] = {**SIGNS, **CODES, "¥": "JPY"}
 _NAMES: Mapping[str, str] = {
-    "dollar": "USD", "buck": "USD", "euro": "EUR", "pound": "GBP", "quid": "GBP", "yuan": "CNY", "yen": "JPY",
-    "usd": "USD", "eur": "EUR", "gbp": "GBP", "cny": "CNY", "rmb": "CNY", "jpy": "JPY", "chf": "CHF",
+    "dollar": "USD", "buck": "USD", "us dollar": "USD", "american dollar": "USD", "canadian dollar": "CAD",
+    "australian dollar": "AUD", "aussie dollar": "AUD", "new zealand dollar": "NZD", "kiwi dollar": "NZD",
+    "hong kong dollar": "HKD", "singapore dollar": "SGD", "taiwan dollar": "TWD", "new taiwan dollar": "TWD",
+    "euro": "EUR", "pound": "GBP", "quid": "GBP", "pound sterling": "GBP", "pounds sterling": "GBP",
+    "sterling": "GBP", "british pound": "GBP", "egyptian pound": "EGP", "franc": "CHF", "swiss franc": "CHF",
+    "yuan": "CNY", "renminbi": "CNY", "kuai": "CNY", "yen": "JPY", "won": "KRW", "rupee": "INR",
+    "indian rupee": "INR", "pakistani rupee": "PKR", "rupiah": "IDR", "baht": "THB", "dong": "VND",
+    "ringgit": "MYR", "philippine peso": "PHP", "peso": "MXN", "mexican peso": "MXN",
+    "argentine peso": "ARS", "chilean peso": "CLP", "colombian peso": "COP", "reais": "BRL",
+    "brazilian real": "BRL", "rouble": "RUB", "ruble": "RUB", "hryvnia": "UAH", "zloty": "PLN",
+    "złoty": "PLN", "koruna": "CZK", "forint": "HUF", "lira": "TRY", "shekel": "ILS", "rand": "ZAR",
+    "naira": "NGN", "dirham": "AED", "saudi riyal": "SAR", "kuwaiti dinar": "KWD", "swedish krona": "SEK",
+    "swedish kronor": "SEK", "norwegian krone": "NOK", "norwegian kroner": "NOK", "danish krone": "DKK",
+    "danish kroner": "DKK",
 }  # fmt: skip
+"""Where several countries call theirs so, the one that is meant most; a crown or dinar alone is left open."""
 _MINOR_NAMES: Mapping[str, str] = {
     "cent": "", "c": "", "¢": "", "pence": "GBP", "penny": "GBP", "p": "GBP",
     "euro cent": "EUR", "us cent": "USD",
@@ -22,22 +36,18 @@ _MINOR_NAMES: Mapping[str, str] = {
 _SCALES: Mapping[str, int] = {"m": 10**6, "grand": 1000}
 """Only of money; all else that multiplies is figures by now."""
 
-
-def _any(words: Mapping[str, object]) -> str:
-    return "|".join(re.escape(each) for each in sorted(words, key=len, reverse=True))
-
-
 _FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,15}(?:\.\d{1,4})?"
 _BARE = r"(?<![a-z\d.,:/-])"
 _SUM = re.compile(
-    rf"(?:(?P<sign>{_any(_SIGNS)}) ?|{_BARE})"
+    rf"(?:(?P<sign>(?<![a-z])(?:{any_of(_SHORT)})) ?|{_BARE})"
     rf"(?P<figures>{_FIGURES}|an?(?= (?:dollar|buck|euro|pound|quid)\b(?! of\b)))"
-    rf"(?: ?(?P<scale>{_any(_SCALES)})(?![a-z]))?"
-    rf"(?: ?(?P<name>{_any(_NAMES)})s?(?![a-z])(?: (?P<left>\d\d)(?= ?(?:$|[,.!?;])))?)?"
-    r"(?![a-z\d:/%]|[.,-]\d)"
+    rf"(?: ?(?P<scale>{any_of(_SCALES)})(?![a-z]))?"
+    rf"(?: ?(?:(?P<name>{any_of(_NAMES)})s?|(?P<code>{any_of(_SHORT)}))(?![a-z])"
+    r"(?:(?:(?<=[a-z]) |(?<=[^a-z ]))(?P<left>\d\d)(?= ?(?:$|[,.!?;])))?)?"
+    r"(?![a-z\d:/%]|[.,]\d)"
 )
-""" "20 pounds fifty" goes no further: what comes then would be counted."""
-_MINOR = re.compile(rf"{_BARE}(?P<figures>\d{{1,2}}(?:\.\d)?) ?(?P<name>{_any(_MINOR_NAMES)})s?(?![a-z])")
+"""Also 30€50. "20 pounds fifty" goes no further: what comes then would be counted."""
+_MINOR = re.compile(rf"{_BARE}(?P<figures>\d{{1,2}}(?:\.\d)?) ?(?P<name>{any_of(_MINOR_NAMES)})s?(?![a-z])")
 _JOINED = re.compile(r"^,?(?: and)? ?$")
 _COUNTS = re.compile(r" ?(?:people|persons?|guests?|adults?|seats?|of us|o'?clock|[ap]\.?m)\b")
 
@@ -59,7 +69,7 @@ def _majors(text: str) -> Iterator[Sum]:
         figures = match["figures"].replace(",", "")
         value = (float(figures) if figures[0].isdigit() else 1.0) * _SCALES.get(match["scale"] or "", 1)
         # What is written out says more than a sign: $30 CAD.
-        currency = _NAMES.get(match["name"] or "") or _SIGNS.get(match["sign"] or "", "")
+        currency = _NAMES.get(match["name"] or "") or _SHORT.get(match["code"] or match["sign"] or "", "")
         if match["left"] and value.is_integer():
             value += int(match["left"]) / 100
         yield Sum(match.start(), match.end(), value, currency)

@@ -1,4 +1,4 @@
-"""English lengths of time: "an hour and a half", "three quarters of an hour", "2 hours 30"."""
+"""English lengths of time: "an hour and a half", "3/4 of an hour", "2 hours 30", "1h30", "90min"."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.matching import lengths
 
 _SECONDS: Mapping[str, int] = {
-    "second": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86_400, "night": 86_400, "week": 604_800,
+    "second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "hr": 3600, "day": 86_400, "night": 86_400,
+    "week": 604_800, "wk": 604_800, "fortnight": 1_209_600,
 }  # fmt: skip
+_LETTERS: Mapping[str, int] = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+"""Only touching their figures."""
 _PARTS: Mapping[str, int] = {"half": 2, "halve": 2, "quarter": 4}
 """Each by what it divides into."""
 _PART = rf"(?:an? |\d )?(?:{'|'.join(_PARTS)})s?|\d/[2-9]"
@@ -19,11 +22,12 @@ _READ_PART = re.compile(
     rf"(?:(?P<parts>an?|\d) )?(?P<part>{'|'.join(_PARTS)}|\d{{1,2}}(?=rd|th))|(?P<over>\d)/(?P<under>\d+)"
 )
 _LENGTH = re.compile(
-    rf"(?<![\w.,:/])(?:(?P<count>\d{{1,6}}(?:\.\d{{1,3}})?|an?)(?: (?P<more>\d/[2-9]))?"
+    rf"(?:(?<![\w.,:/])|(?<=\d[dhmw]))(?:(?P<count>\d{{1,6}}(?:\.\d{{1,3}})?|an?)(?: (?P<more>\d/[2-9]))?"
     rf"|(?P<part>{_PART}|{_NTH})(?: of)?(?: an?)?)"
-    rf" (?P<unit>{'|'.join(_SECONDS)})s?\b"
+    rf"(?: ?(?P<unit>{'|'.join(_SECONDS)})s?|(?<=\d)(?P<letter>[{''.join(_LETTERS)}]))(?![a-z])"
     rf"(?: and (?P<after>{_PART})(?! of\b| an?\b| to\b| past\b))?"
-    r"(?:(?:(?<=hour)|(?<=hours)) (?P<minutes>[0-5]\d)(?= ?(?:$|[,.!?;])))?"
+    r"(?:(?<=\dh)(?P<glued>[0-5]\d)(?![\w:])"
+    r"|(?:(?<=hour)|(?<=hours)|(?<=hr)|(?<=hrs)|(?<=\dh)) (?P<minutes>[0-5]\d)(?= ?(?:$|[,.!?;])))?"
 )
 """ "1 hour 45" goes no further, so that "2 hours 30 guests" says what it says."""
 _JOINED = re.compile(r"^,?(?: and)? ?$")
@@ -36,7 +40,9 @@ def durations(text: str) -> list[Found[float]]:
         figures = match["count"] or "0"
         count = float(figures) if figures[0].isdigit() else 1.0
         count += sum(_part(match[each]) for each in ("part", "more", "after") if match[each])
-        seconds = count * _SECONDS[match["unit"]] + 60 * int(match["minutes"] or 0)
+        minutes = int(match["glued"] or match["minutes"] or 0)
+        unit = _LETTERS[match["letter"]] if match["letter"] else _SECONDS[match["unit"]]
+        seconds = count * unit + 60 * minutes
         found.append(Found(match.start(), match.end(), seconds))
     return lengths(text, found, _JOINED)
 

@@ -38,6 +38,8 @@ _PART = "|".join(sorted(_PARTS, key=len, reverse=True))
 _FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,6})?|\d{1,15}(?:\.\d{1,6})?"
 _ALONE = r"(?<![\w.,:/-])"
 
+_SCALE_HINT = re.compile(r"\d(?:k|[mbt]n)\b|hundred|thousand|illion")
+"""What every number with a scale contains some of."""
 _LETTERED = re.compile(rf"(?<![\w.,:/])({_FIGURES})({'|'.join(_LETTERS)})\b")
 _HYPHENS = re.compile(r"\b[- ]and[- ]a[- ](half|quarter)\b")
 _UNMULTIPLIED = re.compile(
@@ -64,13 +66,15 @@ def digits(text: str) -> str:
     if _GROUP_HINT.search(text):
         for pattern, replacement in _GROUPS:
             text = pattern.sub(replacement, text)
-    text = _LETTERED.sub(lambda found: _shown(_read(found[1]) * _LETTERS[found[2]]), text)
-    parted = "half" in text or "quarter" in text
+    parted = "and" in text and ("half" in text or "quarter" in text)
     if parted:
         text = _HYPHENS.sub(r" and a \1", text)
-    text, kept = _UNMULTIPLIED.subn(_keep, text)
+    scaled = _SCALE_HINT.search(text)
+    if scaled:
+        text = _LETTERED.sub(lambda found: _shown(_read(found[1]) * _LETTERS[found[2]]), text)
+        text = _UNMULTIPLIED.sub(_keep, text)
     text = str(alpha2digit(text, "en", threshold=0))
-    if kept:
+    if scaled:
         text = _LEFT.sub(lambda found: str(_SCALES[found[1]]), _multiply(text))
     return _MIXED.sub(_mix, text) if parted else text
 

@@ -92,7 +92,7 @@ def _rules(*rules: tuple[str, Callable[[re.Match[str], str], _Readings]]) -> tup
 
 _SURE = _rules(
     (rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_CLOCK}{_HALF}", _past),
-    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:])(?: ?hours)?{_HALF}", _clock),
+    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>){_PART}\b", _clock),

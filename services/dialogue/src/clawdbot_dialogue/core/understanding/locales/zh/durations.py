@@ -1,4 +1,4 @@
-"""Chinese lengths of time: 两个半小时, 一小时三刻, 四分之三小时, 三天, 30分钟."""
+"""Chinese lengths of time: 两个半小时, 一小时三刻, 四分之三小时, 三天, 30分钟, 1h30."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import re
 from collections.abc import Mapping
 
 from clawdbot_dialogue.core.understanding.locale import Found
-from clawdbot_dialogue.core.understanding.matching import lengths
+from clawdbot_dialogue.core.understanding.matching import any_of, lengths
 
 _SECONDS: Mapping[str, int] = {
     "秒": 1, "秒钟": 1, "分": 60, "分钟": 60, "刻钟": 900, "小时": 3600, "钟头": 3600,
     "天": 86_400, "日": 86_400,
     "晚": 86_400, "周": 604_800, "星期": 604_800, "礼拜": 604_800,
+    "h": 3600, "hr": 3600, "hrs": 3600, "min": 60, "mins": 60, "m": 60,
 }  # fmt: skip
-_UNIT = "|".join(sorted(_SECONDS, key=len, reverse=True))
 _COUNT = (
     r"(?<![\d:/月年点])(?<!\d[.,])(?<!分之)"
     r"(?:(?P<under>[2-9])分之(?P<over>\d|一)|(?P<count>\d{1,6}(?:\.\d{1,3})?|半))"
 )
 _REST = (
-    r"(?:(?:(?<=小时)|(?<=钟头))(?:零|又|过)?"
+    r"(?:(?:(?<=小时)|(?<=钟头)|(?<=\dh))(?:零|又|过)?"
     r"(?:(?P<quarters>[1-3])刻钟?|(?P<minutes>[0-5]\d)(?=$|[\s,.!?;。]|左右)))?"
 )
 """A quarter without its 钟, and minutes without their 分, only beside hours: 七点三刻 is a time of day."""
 _ONE = re.compile(
-    rf"{_COUNT} ?(?P<half>个半|个)? ?(?P<unit>{_UNIT})(?P<more>半)?{_REST}"
-    r"(?!\d*[号日]|之?后|以后|[一二三四五六末]|之[\d一]|[钱元圆])"
+    rf"{_COUNT} ?(?P<half>个半|个)? ?(?P<unit>{any_of(_SECONDS)})(?P<more>半)?{_REST}"
+    r"(?![a-z]|\d*[号日]|之?后|以后|[一二三四五六末]|之[\d一]|[钱元圆])"
 )
 _JOINED = re.compile(r"^(?:零|又|,)? ?$")
 
