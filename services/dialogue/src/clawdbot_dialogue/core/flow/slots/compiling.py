@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 
-from clawdbot_dialogue.core.flow.diagnostics import Findings
+from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
 from clawdbot_dialogue.core.flow.expressions import (
     RESERVED,
     Activation,
@@ -19,6 +19,7 @@ from clawdbot_dialogue.core.flow.slots.slot import LONGEST_TEXT, Bounds, Slot
 from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
 from clawdbot_dialogue.core.flow.source import SlotSource
 from clawdbot_dialogue.core.flow.templates import Template
+from clawdbot_dialogue.core.understanding.currencies import CODES, decimals
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.vocabulary import Words, slot_words
@@ -90,6 +91,7 @@ class SlotCompiler:
                 self._document.at((*path, "min_length")),
             )
         self._check_values(source, path)
+        self._check_currencies(source, path)
 
     def _check_bounds(self, source: SlotSource, bounds: Bounds, path: Path) -> None:
         error, at = self._findings.error, self._document.at
@@ -114,6 +116,16 @@ class SlotCompiler:
                     error(
                         "bad-slot", f'"{word}" stands for {other} and for {value}.', mark, "Keep one of them."
                     )
+
+    def _check_currencies(self, source: SlotSource, path: Path) -> None:
+        for at, code in enumerate(source.currencies):
+            if code not in decimals():
+                mark = self._document.at((*path, "currencies", at))
+                message = f'ISO 4217 has no currency "{code}".'
+                # Of three letters, any two codes are alike: the common ones are likelier meant.
+                self._findings.error(
+                    "bad-slot", message, mark, nearest(CODES.get(code.lower(), code), CODES.values())
+                )
 
     def _pattern(self, pattern: str, path: Path) -> Expression | None:
         # Through CEL's `matches` the expression is RE2, so that none can take more than linear time.

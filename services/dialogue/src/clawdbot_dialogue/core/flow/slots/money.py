@@ -5,27 +5,42 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.plain import NUMBERS, bounded
 from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Slot, SlotRefused, SlotType
+from clawdbot_dialogue.core.understanding.currencies import decimals
 from clawdbot_dialogue.core.understanding.locale import Locale
 
 _PARTS = frozenset(("amount", "currency"))
-_CURRENCY = re.compile(r"[A-Z]{3}")
+_DECIMAL = re.compile(r"-?\d{1,16}(?:\.\d{1,8})?", re.ASCII)
 
 
 def _money(slot: Slot, value: object, _: datetime | None) -> object:
     given = value if isinstance(value, Mapping) else {"amount": value}
-    amount, currency = given.get("amount"), given.get("currency") or next(iter(slot.currencies), "")
-    if not isinstance(amount, int | float) or isinstance(amount, bool) or not abs(amount) < LARGEST_INTEGER:
-        raise SlotRefused("not_money")
-    if not isinstance(currency, str) or not _CURRENCY.fullmatch(currency) or given.keys() - _PARTS:
+    amount, currency = _amount(given.get("amount")), given.get("currency") or next(iter(slot.currencies), "")
+    if not isinstance(currency, str) or currency not in decimals() or given.keys() - _PARTS:
         raise SlotRefused("not_money")
     if slot.currencies and currency not in slot.currencies:
         raise SlotRefused("not_currency", ", ".join(slot.currencies))
-    # Four digits are more than any currency has, and a float tells them exactly up to billions.
-    return {"amount": bounded(slot, round(float(amount), 4)), "currency": currency}
+    smallest = Decimal(1).scaleb(-decimals()[currency])
+    rounded = float(amount.quantize(smallest, ROUND_HALF_UP)) or 0.0  # never -0.0
+    return {"amount": bounded(slot, rounded), "currency": currency}
+
+
+def _amount(given: object) -> Decimal:
+    """A number, or a text such as "30.50", which callers write who keep clear of binary fractions."""
+    if isinstance(given, str) and _DECIMAL.fullmatch(given):
+        amount = Decimal(given)
+    elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < LARGEST_INTEGER:
+        # By its shortest digits: 2.675 is what was meant, not 2.67499999…
+        amount = Decimal(str(given))
+    else:
+        raise SlotRefused("not_money")
+    if abs(amount) >= LARGEST_INTEGER:
+        raise SlotRefused("not_money")
+    return amount
 
 
 def _show(value: Mapping[str, Any], locale: Locale) -> str:

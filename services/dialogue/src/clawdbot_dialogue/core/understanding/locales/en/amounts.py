@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS
+from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS, show_figures
 from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.locales.en.durations import durations
 from clawdbot_dialogue.core.understanding.matching import Sum, any_of, sums
@@ -36,7 +36,7 @@ _MINOR_NAMES: Mapping[str, str] = {
 _SCALES: Mapping[str, int] = {"m": 10**6, "grand": 1000}
 """Only of money; all else that multiplies is figures by now."""
 
-_FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,2})?|\d{1,15}(?:\.\d{1,4})?"
+_FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,4})?|\d{1,15}(?:\.\d{1,4})?"
 _BARE = r"(?<![a-z\d.,:/-])"
 _SUM = re.compile(
     rf"(?:(?P<sign>(?<![a-z])(?:{any_of(_SHORT)})) ?|{_BARE})"
@@ -77,4 +77,4 @@ def _majors(text: str) -> Iterator[Sum]:
 
 def show_amount(value: float, currency: str) -> str:
     """A sum of money as a person reads it."""
-    return f"{value:,.0f} {currency}" if value.is_integer() else f"{value:,.2f} {currency}"
+    return f"{show_figures(value, currency)} {currency}"

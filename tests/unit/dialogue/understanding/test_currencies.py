@@ -1,0 +1,120 @@
+"""Currencies are those of ISO 4217, and sums have the digits of theirs."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS, decimals
+from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.locale import LOCALES, locale
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.flows import Talk, compiled
+
+ANY = compiled("""
+locales: [en, zh]
+slots: {price: {type: money, ask: {en: How much?, zh: 多少钱？}}}
+states:
+  ask: {collect: [price], next: done}
+  done: {say: {en: "That is {price}.", zh: "{price}。"}, end: true}
+""")
+
+
+def kept(price):
+    return validate_slots(ANY, {"price": price})["price"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "is_kept"),
+    [
+        (30.5, "EUR", 30.5),
+        (30.555, "EUR", 30.56),
+        (2.675, "EUR", 2.68),
+        (0.1 + 0.2, "USD", 0.3),
+        (1000.4, "JPY", 1000.0),
+        (1000.5, "JPY", 1001.0),
+        (1.2345, "KWD", 1.235),
+        (1.2345, "CLF", 1.2345),
+        (-0.001, "EUR", 0.0),
+        ("30.50", "EUR", 30.5),
+        ("-12", "EUR", -12.0),
+    ],
+)
+def test_a_sum_is_rounded_to_the_digits_of_its_currency(amount, currency, is_kept):
+    assert kept({"amount": amount, "currency": currency}) == {"amount": is_kept, "currency": currency}
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        {"amount": 5, "currency": "ZZZ"},
+        {"amount": 5, "currency": "XAU"},
+        {"amount": 5, "currency": "XXX"},
+        {"amount": 5, "currency": "eur"},
+        {"amount": 5, "currency": 978},
+        {"amount": 5},
+        {"amount": "5 EUR", "currency": "EUR"},
+        {"amount": "5,50", "currency": "EUR"},
+        {"amount": "nan", "currency": "EUR"},
+        {"amount": "1e3", "currency": "EUR"},
+        {"amount": "٣", "currency": "EUR"},
+        {"amount": "9999999999999999", "currency": "EUR"},
+        {"amount": "", "currency": "EUR"},
+        "30.50",
+    ],
+)
+def test_what_is_no_sum_in_a_currency_is_refused(price):
+    with pytest.raises(SlotInvalid):
+        kept(price)
+
+
+@pytest.mark.parametrize(
+    ("said", "reply"),
+    [
+        ("30.5 euros", "That is 30.50 EUR."),
+        ("30 euros", "That is 30 EUR."),
+        ("1500.4 yen", "That is 1,500 JPY."),
+        ("1.25 KWD", "That is 1.250 KWD."),
+        ("三十块五", "30.50元。"),
+        ("1.25科威特第纳尔", "1.250科威特第纳尔。"),
+        ("一千五百日元", "1,500日元。"),
+    ],
+)
+def test_a_sum_is_shown_with_the_digits_of_its_currency(said, reply):
+    assert Talk.about(ANY).say(said).replies == [reply]
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [("ZZZ", "There are: AED, ARS, "), ("EUX", 'Did you mean "EUR"?'), ("RMB", 'Did you mean "CNY"?')],
+)
+def test_a_currency_that_is_none_is_told_where_it_stands(code, hint):
+    source = (
+        "flow: f\nversion: 1\n"
+        f"slots: {{price: {{type: money, currencies: [GBP, {code}]}}}}\n"
+        "states: {a: {collect: [price]}}\n"
+    )
+    examined = examine(source, "f.yaml")
+    (fault,) = [each for each in examined.diagnostics if each.code == "bad-slot"]
+    assert examined.flow is None
+    assert (fault.line, fault.column) == (3, source.split("\n")[2].index(code) + 1)
+    assert code in fault.message
+    assert fault.hint.startswith(hint)
+
+
+def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
+    known = {*CODES.values(), *SIGNS.values()}
+    assert known <= decimals().keys()
+
+
+@given(
+    name=st.sampled_from(sorted(LOCALES)),
+    code=st.sampled_from(sorted(set(CODES.values()))),
+    units=st.integers(0, 10**11),
+)
+def test_a_sum_as_it_is_shown_is_understood_again(name, code, units):
+    language, value = locale(name), units / 10 ** decimals()[code]
+    said = language.digits(fold(language.show_amount(value, code)))
+    assert [found.value for found in language.amounts(said)] == [(value, code)]
