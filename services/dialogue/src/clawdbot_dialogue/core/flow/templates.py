@@ -143,6 +143,8 @@ def show_json(value: object) -> str:
     """A value's words where no type says better: text as it is, a list with commas, a mapping as JSON."""
     if isinstance(value, str):
         return value
+    if type(value) is int:
+        return str(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, list):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -40,7 +39,7 @@ class Progress:
         self.notes: list[Note] = []
         self.trace: list[Traced] = []
         self.event: Mapping[str, object] = {}
-        self.raised: deque[str] = deque()
+        self.raised: list[str] = []
         """Events that the flow gave itself; taken once no transition can be taken without."""
         self.status: Status = snapshot.status
         self.handoff_queue = snapshot.handoff_queue
@@ -348,4 +347,4 @@ class Progress:
     def _drop_raised(self) -> None:
         """What a flow raises is for that flow alone."""
         while self.raised:
-            self.note("ignored-event", f"{self.raised.popleft()!r} was raised, and the flow goes no further")
+            self.note("ignored-event", f"{self.raised.pop(0)!r} was raised, and the flow goes no further")

@@ -35,7 +35,7 @@ def run(progress: Progress, limit: int) -> None:
         if ways := _ready(progress):
             take_all(progress, ways)
         elif progress.raised:
-            name = progress.raised.popleft()
+            name = progress.raised.pop(0)
             progress.see({"name": name, "data": {}})
             taken = taking(progress, name)
             if not taken:

@@ -14,32 +14,38 @@ DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], date], date
 """A pattern for a day, and what it means today; None for a day that does not exist."""
 
 
+_HAND_OFF = Spoken("handoff")
+
+
 def any_of(words: Iterable[str]) -> str:
     """A pattern for one of some words, the longest that fits."""
     return "|".join(re.escape(each) for each in sorted(words, key=len, reverse=True))
 
 
-@dataclass(frozen=True, slots=True)
 class SetPhrases:
     """How one language says what is a whole message. A wish for a person counts anywhere in one."""
 
-    hand_off: re.Pattern[str]
-    cancel: re.Pattern[str]
-    help: re.Pattern[str]
-    small_talk: Sequence[tuple[str, re.Pattern[str]]]
+    def __init__(
+        self,
+        hand_off: re.Pattern[str],
+        cancel: re.Pattern[str],
+        help: re.Pattern[str],  # noqa: A002 - as the command is called
+        small_talk: Sequence[tuple[str, re.Pattern[str]]],
+    ) -> None:
+        """Takes the patterns: of what stands anywhere, then of what is the message from its beginning on."""
+        self._hand_off = hand_off
+        whole = [(Spoken("cancel_flow"), cancel), (Spoken("help"), help)]
+        whole += [(Spoken("chitchat", kind), pattern) for kind, pattern in small_talk]
+        # One pattern of all, since most messages are none of these: the first that fits still is the one.
+        self._whole = re.compile("|".join(f"(?P<n{n}>{each.pattern})" for n, (_, each) in enumerate(whole)))
+        self._means = {f"n{number}": spoken for number, (spoken, _) in enumerate(whole)}
 
     def meant(self, text: str) -> Spoken | None:
         """The command or small talk that the whole message is."""
-        if self.hand_off.search(text):
-            return Spoken("handoff")
-        if self.cancel.match(text):
-            return Spoken("cancel_flow")
-        if self.help.match(text):
-            return Spoken("help")
-        for kind, pattern in self.small_talk:
-            if pattern.match(text):
-                return Spoken("chitchat", kind)
-        return None
+        if self._hand_off.search(text):
+            return _HAND_OFF
+        found = self._whole.match(text)
+        return self._means[found.lastgroup or ""] if found else None
 
 
 def days(
