@@ -139,7 +139,7 @@ class Expression:
         """
         value = activation.read(self.path)
         if value is None:
-            value = self._value(activation).value()
+            value = self._value(activation)
         if value is True or value is False:
             return bool(value)
         raise EvaluationFailed(f"`{self.text}` is neither true nor false")
@@ -151,15 +151,17 @@ class Expression:
             EvaluationFailed: it has no value, or one that JSON has not.
         """
         value = activation.read(self.path)
-        return _json(self._value(activation).plain_value(), self.text) if value is None else value
+        return _json(self._value(activation), self.text) if value is None else value
 
-    def _value(self, activation: Activation) -> Any:
+    def _value(self, activation: Activation) -> object:
         try:
-            value = self.program.eval(activation.made)
+            found = self.program.eval(activation.made)
         except (RuntimeError, TypeError, ValueError) as error:
             raise EvaluationFailed(f"`{self.text}`: {_first_line(error)}") from None
-        if value.type() == cel.Type.ERROR:
-            raise EvaluationFailed(f"`{self.text}`: {_without_code(str(value.value()))}")
+        value = found.plain_value()
+        # An error's value is its words.
+        if isinstance(value, str) and found.type() == cel.Type.ERROR:
+            raise EvaluationFailed(f"`{self.text}`: {_without_code(value)}")
         return value
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Bounds, Slot, SlotRefused, SlotType
 from clawdbot_dialogue.core.flow.templates import show_json
 from clawdbot_dialogue.core.understanding.locale import Locale
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_CLOCK = re.compile(r"\d{1,2}:\d{2}", re.ASCII)
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _RELATIVE = re.compile(r"today(?:([+-])(\d{1,4})d)?")
 _LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -28,13 +28,8 @@ def parse_date(value: object) -> date | None:
 
 def parse_time(value: object) -> str | None:
     """A time of day with two digits each, "07:05", also for "7:05"; None for anything else."""
-    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
-        return None
-    hour, minute = (int(part) for part in value.split(":"))
-    try:
-        return time(hour, minute).isoformat("minutes")
-    except ValueError:
-        return None
+    found = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+    return f"{found[1]:0>2}:{found[2]}" if found else None
 
 
 def date_bound(bound: object, now: datetime | None) -> date | None:
