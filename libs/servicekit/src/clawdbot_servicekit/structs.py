@@ -50,17 +50,21 @@ def to_struct(values: Mapping[str, Any], deepest: int = DEEPEST) -> Struct:
         ValueError: for what JSON does not have, a number that no double holds, or more levels than `deepest`.
     """
     made = Struct()
-    fields = made.fields
+    fill_struct(made, values, deepest)
+    return made
+
+
+def fill_struct(into: Struct, values: Mapping[str, Any], deepest: int = DEEPEST) -> None:
+    """Adds an object to a Struct where that stands, which saves a copy. ValueError as for to_struct."""
+    into.SetInParent()
+    fields = into.fields
     for key, each in values.items():
         _fill(fields[_key(key)], each, deepest)
-    return made
 
 
-def to_value(plain: Any) -> Value:
-    """One value. ValueError as for to_struct."""
-    made = Value()
-    _fill(made, plain, DEEPEST)
-    return made
+def fill_value(into: Value, plain: Any) -> None:
+    """Makes a Value one, where it stands. ValueError as for to_struct."""
+    _fill(into, plain, DEEPEST)
 
 
 def given(struct: Struct, root: str) -> dict[str, Any]:
@@ -134,18 +138,17 @@ def _fill(into: Value, plain: Any, deepest: int) -> None:
     elif isinstance(plain, int | float):
         into.number_value = _number(plain)
     elif isinstance(plain, Mapping):
-        into.struct_value.CopyFrom(to_struct(plain, deepest - 1))
+        fill_struct(into.struct_value, plain, deepest - 1)
     elif isinstance(plain, list | tuple):
-        into.list_value.CopyFrom(_list(plain, deepest - 1))
+        _fill_list(into.list_value, plain, deepest - 1)
     else:
         raise ValueError(f"JSON has no {type(plain).__name__}")
 
 
-def _list(values: list[Any] | tuple[Any, ...], deepest: int) -> ListValue:
-    made = ListValue()
+def _fill_list(into: ListValue, values: list[Any] | tuple[Any, ...], deepest: int) -> None:
+    into.SetInParent()
     for each in values:
-        _fill(made.values.add(), each, deepest)
-    return made
+        _fill(into.values.add(), each, deepest)
 
 
 def _number(plain: float) -> float:

@@ -13,7 +13,7 @@ from clawdbot.dialogue.v1.session_pb2 import (
     Session,
     SessionStatus,
 )
-from clawdbot_servicekit.structs import to_struct
+from clawdbot_servicekit.structs import fill_struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
@@ -54,7 +54,8 @@ def stand(session: Session, snapshot: Snapshot, now: float | None = None) -> Ses
     for frame in snapshot.frames if len(snapshot.frames) > 1 else ():
         states = (place.state for place in frame.places)
         shown.stack.add(flow=frame.flow, flow_version=frame.version, states=states)
-    shown.slots.CopyFrom(to_struct(snapshot.slots))
+    shown.slots.Clear()
+    fill_struct(shown.slots, snapshot.slots)
     shown.status = STATUSES[snapshot.status]
     shown.locale = snapshot.locale
     shown.handoff_queue = snapshot.handoff_queue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TurnStatus
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
-from clawdbot_servicekit.structs import to_struct
+from clawdbot_servicekit.structs import fill_struct
 
 from clawdbot_dialogue.core.sessions.records import Finished
 
@@ -27,8 +27,8 @@ def notices(finished: Finished, seconds: float) -> list[HookSubject]:
         turn_id=turn.id,
         flow=session.flow,
         state=session.state,
-        facts=to_struct(facts),
     )
+    fill_struct(done.facts, facts)
     if session.status != SESSION_STATUS_ENDED or turn.status != TURN_STATUS_DONE:
         return [done]
     over = HookSubject(point="session_ended", session_id=session.id, turn_id=turn.id, flow=session.flow)

@@ -12,20 +12,15 @@ from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, P
 from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.session_pb2 import Session
-from clawdbot.dialogue.v1.turn_pb2 import (
-    Command,
-    ToolCallRecord,
-    Turn,
-    TurnError,
-    TurnStatus,
-)
-from clawdbot_servicekit.structs import to_value
+from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, Turn, TurnError, TurnStatus
+from clawdbot_servicekit.structs import fill_value
 
 from clawdbot_dialogue.core.machine import effects
 from clawdbot_dialogue.core.sessions.records import Finished
 from clawdbot_dialogue.core.sessions.view import stamp
-from clawdbot_dialogue.core.turns.story import Story, command
+from clawdbot_dialogue.core.turns.story import Story, fill_command
 from clawdbot_dialogue.core.turns.usage import add_usage
+from clawdbot_dialogue.core.understanding.commands import Command
 
 CUT_SHORT: Final = "The turn was ended before this call was over."
 UNKNOWN: Final = "It is not known whether this took place. Do not do it again without asking."
@@ -62,7 +57,7 @@ class TurnRecord:
 
     def understood(self, effect: effects.Understood) -> None:
         """What the input was taken to mean."""
-        self._commands.extend(map(command, effect.commands))
+        self._commands.extend(effect.commands)
 
     def entered(self, effect: effects.StateEntered) -> None:
         """The flow moved."""
@@ -77,13 +72,13 @@ class TurnRecord:
         event = self._event()
         event.slot_set.slot = effect.slot
         if effect.value is not None:
-            event.slot_set.value.CopyFrom(to_value(effect.value))
+            fill_value(event.slot_set.value, effect.value)
         self._emit(event)
 
     def say(self, effect: effects.Say) -> None:
         """A whole reply."""
         self.delta(effect.text)
-        self.spoken(Message(role=ROLE_ASSISTANT, parts=[Part(text=effect.text)]))
+        self.spoken(words(effect.text))
 
     def handed_off(self, effect: effects.HandOff) -> None:
         """A person takes over."""
@@ -126,14 +121,14 @@ class TurnRecord:
             self._messages.append(message)
         texts = [part for part in message.parts if part.WhichOneof("content") == "text"]
         if texts:
-            reply = Message(role=ROLE_ASSISTANT, parts=texts)
-            self._replies.append(reply)
+            whole = len(texts) == len(message.parts)
+            self._replies.append(message if whole else Message(role=ROLE_ASSISTANT, parts=texts))
 
     def cut_short(self) -> None:
         """A reply ends where it is."""
         text = "".join(self._saying)
         if text:
-            self.spoken(Message(role=ROLE_ASSISTANT, parts=[Part(text=text)]))
+            self.spoken(words(text))
 
     def used(self, usage: Usage) -> None:
         """What a generation cost."""
@@ -204,7 +199,8 @@ class TurnRecord:
         done.replies.extend(self._replies)
         done.state = session.state
         done.slots.CopyFrom(session.slots)
-        done.commands.extend(self._commands)
+        for each in self._commands:
+            fill_command(done.commands.add(), each)
         done.tool_calls.extend(self._calls.values())
         done.path.extend(self._path)
         if self._usage.ByteSize():
@@ -221,6 +217,13 @@ class TurnRecord:
     def _emit(self, event: StreamTurnResponse) -> None:
         self.events.append(event)
         self._tell(event)
+
+
+def words(text: str) -> Message:
+    """A reply of words alone."""
+    message = Message(role=ROLE_ASSISTANT)
+    message.parts.add().text = text
+    return message
 
 
 def failed_result(call: ToolCall, explanation: str) -> ToolResult:

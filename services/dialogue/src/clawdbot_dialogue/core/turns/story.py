@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from clawdbot.dialogue.v1.explanation_pb2 import (
-    CommandsUnderstood,
     Explained,
     Explanation,
     ModelAsked,
     Remark,
 )
 from clawdbot.dialogue.v1.turn_pb2 import Command
-from clawdbot_servicekit.structs import to_value
+from clawdbot_servicekit.structs import fill_value
 
 from clawdbot_dialogue.core.machine.effects import Understood
 from clawdbot_dialogue.core.machine.step import Step
@@ -42,14 +41,16 @@ class Story:
 
     def step(self, taken: Step) -> None:
         """The machine took a step."""
+        steps = self._told.steps
         for effect in taken.effects:
             if isinstance(effect, Understood):
-                told = CommandsUnderstood(commands=map(command, effect.commands))
-                self._add(Explained(understood=told))
-        steps = self._told.steps
-        for each in taken.trace:
+                told = Explained()
+                for each in effect.commands:
+                    fill_command(told.understood.commands.add(), each)
+                self._add(told)
+        for traced in taken.trace:
             if len(steps) < MOST:
-                _TRACED[type(each)](steps.add(), each)
+                _TRACED[type(traced)](steps.add(), traced)
             else:
                 self._told.truncated = True
         for note in taken.notes:
@@ -101,11 +102,12 @@ def _moved(told: Explained, each: Moved) -> None:
 _TRACED: Mapping[type[Traced], Callable[[Explained, Any], None]] = {Tried: _tried, Moved: _moved}
 
 
-def command(each: Understanding) -> Command:
+def fill_command(told: Command, each: Understanding) -> None:
     """A command as the wire has it."""
-    told = Command(
-        name=each.name, target=each.target, source=each.source, accepted=each.accepted, reason=each.reason
-    )
+    told.name = each.name
+    told.target = each.target
+    told.source = each.source
+    told.accepted = each.accepted
+    told.reason = each.reason
     if each.value is not None:
-        told.value.CopyFrom(to_value(each.value))
-    return told
+        fill_value(told.value, each.value)
