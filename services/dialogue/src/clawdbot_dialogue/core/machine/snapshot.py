@@ -77,7 +77,10 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     @property
     def talking(self) -> Place:
         """The place whose question is open; the first where none is."""
-        return next((place for place in self.places if place.asked), self.places[0])
+        for place in self.places:
+            if place.asked:
+                return place
+        return self.places[0]
 
     @property
     def state(self) -> str:
@@ -85,7 +88,9 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
         return self.talking.state
 
 
-class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Snapshot(
+    Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="format", tag=FORMAT
+):
     """The whole conversation. Made by `begin`, changed by `step` alone."""
 
     frames: tuple[Frame, ...]
@@ -105,7 +110,7 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     def to_json(self) -> dict[str, object]:
         """The snapshot as JSON, what stands at its default left out."""
         stored: dict[str, object] = msgspec.to_builtins(self)
-        return {"format": FORMAT, **stored}
+        return stored
 
     @staticmethod
     def from_json(stored: Mapping[str, object], flows: FlowLookup) -> Snapshot:
@@ -118,7 +123,7 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
         if stored.get("format") != FORMAT:
             raise SnapshotInvalid(f"its format is {stored.get('format')!r}; {FORMAT} can be read")
         try:
-            snapshot = msgspec.convert({key: stored[key] for key in stored if key != "format"}, Snapshot)
+            snapshot = msgspec.convert(stored, Snapshot)
         except msgspec.ValidationError as error:
             raise SnapshotInvalid(str(error)) from None
         if not snapshot.frames:
@@ -133,12 +138,15 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     def waiting_for(self) -> str | None:
         """The id of the call or generation under way, else "user"; None before Started and after the end."""
         waits = [place.waiting_for for place in self.frames[-1].places if place.waiting_for]
-        return next((each for each in waits if each != "user"), waits[0] if waits else None)
+        for each in waits:
+            if each != "user":
+                return each
+        return waits[0] if waits else None
 
     @property
     def timers(self) -> tuple[str, ...]:
         """The ids of the timers that are set."""
-        return tuple(place.timer for place in self.frames[-1].places if place.timer)
+        return tuple([place.timer for place in self.frames[-1].places if place.timer])
 
     @property
     def flow(self) -> str:
@@ -158,7 +166,7 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
     @property
     def states(self) -> tuple[str, ...]:
         """All states that it is in: one, or that of each region."""
-        return tuple(place.state for place in self.frames[-1].places)
+        return tuple([place.state for place in self.frames[-1].places])
 
     @property
     def slots(self) -> Mapping[str, object]:
@@ -169,18 +177,14 @@ class Snapshot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=Tr
 def _check(frame: Frame, flow: Flow) -> None:
     if not frame.places:
         raise SnapshotInvalid("one of its frames is nowhere")
-    named = [
-        *frame.passed,
-        *frame.sealed,
-        *frame.left,
-        *(name for left in frame.left.values() for name in left),
-    ]
-    for name in (*(place.state for place in frame.places), *named):
+    states = [*[place.state for place in frame.places], *frame.passed, *frame.sealed, *frame.left]
+    states += [name for left in frame.left.values() for name in left]
+    for name in states:
         if name not in flow.states:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")
     for place in frame.places:
-        if flow.states[place.state].kind in ("compound", "parallel", "history") and place.waiting_for:
+        if place.waiting_for and flow.states[place.state].kind in ("compound", "parallel", "history"):
             raise SnapshotInvalid(f"nobody waits in {place.state!r}, which holds other states")
-    for slot in (*frame.slots, *(place.asked for place in frame.places if place.asked)):
+    for slot in (*frame.slots, *[place.asked for place in frame.places if place.asked]):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")

@@ -63,4 +63,4 @@ def opened(flows: FlowLookup, beginning: Beginning) -> NewSession:
 
 def packed(snapshot: Snapshot) -> str:
     """The snapshot as stores keep it."""
-    return msgspec.json.encode(snapshot.to_json()).decode()
+    return msgspec.json.encode(snapshot).decode()

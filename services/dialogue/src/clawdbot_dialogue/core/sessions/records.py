@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Generic, Literal, TypeVar
 
@@ -11,6 +10,7 @@ from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
+from msgspec import Struct
 
 T = TypeVar("T")
 
@@ -34,24 +34,21 @@ class Double(IntEnum):
     ROLLBACK = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Bid:
+class Bid(Struct, frozen=True):
     """Who wants a session, and until when in epoch seconds."""
 
     owner: str
     expires: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The right to write one session. A later claim has a larger token, and this one is worth nothing."""
 
     session_id: str
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """A turn that is over, and everything that was told about it."""
 
     turn: Turn
@@ -65,8 +62,7 @@ class Finished:
     """Why it went that way: a serialised Explanation. Empty when read back by find_turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewTurn:
+class NewTurn(Struct, frozen=True):
     """An input on its way into a session's inbox."""
 
     tenant: str
@@ -74,15 +70,14 @@ class NewTurn:
     turn: Turn
     """Input or input_event, request_id and create_time; the store adds id, session_id, number and status."""
     digest: bytes
-    """Of the input: tells a retry from another input under the same request_id."""
+    """Of the input: tells a retry from another input under the same request_id; empty where it has none."""
     double: Double = Double.ENQUEUE
     cancel_on_disconnect: bool = False
     limit: int | None = None
     """The most turns that may be unfinished, this one counted; None for no limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class InboxTurn:
+class InboxTurn(Struct, frozen=True):
     """A turn that is accepted and not finished."""
 
     turn: Turn
@@ -93,8 +88,7 @@ class InboxTurn:
     cancel_on_disconnect: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """A claimed session with the turn to do next."""
 
     claim: Claim
@@ -104,8 +98,7 @@ class Work:
     next: InboxTurn
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """What became of an input."""
 
     number: int
@@ -121,8 +114,7 @@ class Accepted:
     """Number of the turn that was asked to stop for this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewSession:
+class NewSession(Struct, frozen=True):
     """A session about to be."""
 
     session: Session
@@ -132,11 +124,10 @@ class NewSession:
     digest: bytes
     opening: Finished | NewTurn | None = None
     """What the flow does of its own accord: done already, to be done as a turn, or nothing."""
-    timers: Mapping[str, float] = field(default_factory=dict)
+    timers: Mapping[str, float] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """A session that is."""
 
     session: Session
@@ -146,8 +137,7 @@ class Created:
     """The opening turn, to be done at once by the bidder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(Struct, frozen=True):
     """Everything that a turn changes, at once."""
 
     claim: Claim
@@ -156,7 +146,7 @@ class Commit:
     finished: Finished
     snapshot: str | None
     """None leaves it as it is."""
-    set_timers: Mapping[str, float] = field(default_factory=dict)
+    set_timers: Mapping[str, float] = {}
     """Timer id → when it is due, in epoch seconds."""
     clear_timers: Sequence[str] | Literal["all"] = ()
     forget: Sequence[str] | Literal["all"] = ()
@@ -165,8 +155,7 @@ class Commit:
     """When the claim runs out that is kept for the next turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(Struct, frozen=True):
     """One thing that a turn did outside and must not do again when it is run again."""
 
     number: int
@@ -182,8 +171,7 @@ class JournalEntry:
     """Whether the outcome is in the record. A call begun and not done may or may not have taken place."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundTurn:
+class FoundTurn(Struct, frozen=True):
     """A turn as stored."""
 
     turn: Turn
@@ -193,8 +181,7 @@ class FoundTurn:
     """True when somebody's claim covers it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stranded:
+class Stranded(Struct, frozen=True):
     """A session with turns to do, and who is meant to do them."""
 
     session_id: str
@@ -203,8 +190,7 @@ class Stranded:
     expires: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeployedFlow:
+class DeployedFlow(Struct, frozen=True):
     """A version of a flow that was deployed."""
 
     number: int
@@ -216,8 +202,7 @@ class DeployedFlow:
     """Epoch seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class DueTimer:
+class DueTimer(Struct, frozen=True):
     """A timer whose time has come."""
 
     session_id: str
@@ -226,16 +211,14 @@ class DueTimer:
     due: float
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
+class Erased(Struct, frozen=True):
     """How much a deletion took away."""
 
     turns: int
     tool_calls: int
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFilter:
+class SessionFilter(Struct, frozen=True):
     """Which of a tenant's sessions to list; empty fields take all."""
 
     user: str = ""
@@ -243,8 +226,7 @@ class SessionFilter:
     status: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
+class Page(Struct, Generic[T], frozen=True):
     """A piece of a list."""
 
     items: tuple[T, ...]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
 from clawdbot.plugins.v1.tool_service_pb2 import InvocationContext, InvokeToolRequest
+from msgspec.structs import replace
 
 from clawdbot_dialogue.core.sessions.records import Claim, JournalEntry
 from clawdbot_dialogue.core.sessions.store import SessionStore

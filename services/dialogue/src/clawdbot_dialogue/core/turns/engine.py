@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
 
 import structlog
 from clawdbot.common.v1.message_pb2 import Message
@@ -17,6 +16,8 @@ from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, Event, Turn
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.faults import NotReady, ShuttingDown
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clawdbot_dialogue.core.failures import DialogueFault, SessionNotFound, StoreUnavailable, TurnNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
@@ -51,8 +52,7 @@ _log = structlog.get_logger(__name__)
 STOPS = {Double.INTERRUPT: Stop.CANCEL, Double.ROLLBACK: Stop.ROLLBACK}
 
 
-@dataclass(frozen=True, slots=True)
-class TurnWish:
+class TurnWish(Struct, frozen=True):
     """An input that a caller has for a session."""
 
     tenant: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Final
 
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from msgspec import Struct
 
 from clawdbot_dialogue.core.failures import TurnMoved
 from clawdbot_dialogue.core.sessions.ids import turn_id
@@ -21,8 +21,7 @@ LONGEST_PAUSE: Final = 0.25
 """Seconds between two looks at a turn that another process does."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnName:
+class TurnName(Struct, frozen=True):
     """Which turn."""
 
     tenant: str

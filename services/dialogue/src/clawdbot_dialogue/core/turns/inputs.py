@@ -36,7 +36,7 @@ def event_of(turn: Turn, zone: tzinfo | None) -> events.Event:
 
 def words(message: Message) -> str:
     """The text of a message."""
-    return "\n".join(part.text for part in message.parts if part.WhichOneof("content") == "text")
+    return "\n".join([part.text for part in message.parts if part.WhichOneof("content") == "text"])
 
 
 def started() -> WireEvent:
@@ -50,7 +50,9 @@ def timer_fired(timer_id: str) -> WireEvent:
 
 
 def digest_of(turn: Turn) -> bytes:
-    """Tells a retry from another input under the same request_id."""
+    """Tells a retry from another input under the same request_id; empty where there is none."""
+    if not turn.request_id:
+        return b""
     given = turn.input if turn.HasField("input") else turn.input_event
     kind = given.DESCRIPTOR.name.encode()
     return hashlib.sha256(kind + b"\0" + given.SerializeToString(deterministic=True)).digest()

@@ -80,7 +80,8 @@ class LiveTurn:
         self.finished: Finished | None = None
         self._events: list[StreamTurnResponse] = []
         self._fault: Exception | None = None
-        self._news = asyncio.Event()
+        self._news: asyncio.Event | None = None
+        """What followers wait for, once there are any that do."""
 
     @property
     def over(self) -> bool:
@@ -90,25 +91,34 @@ class LiveTurn:
     def emit(self, event: StreamTurnResponse) -> None:
         """Tells everybody who follows, now or later."""
         self._events.append(event)
-        self._news.set()
+        self._tell()
 
     def finish(self, finished: Finished) -> None:
         """The turn is committed."""
         self.finished = finished
         # A turn that was ended while it waited was never told about.
         self._events = list(finished.events)
-        self._news.set()
+        self._tell()
 
     def fail(self, fault: Exception) -> None:
         """This process can say no more about the turn; followers get the fault."""
         self._fault = fault
-        self._news.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
+
+    async def _more(self) -> None:
+        if self._news is None:
+            self._news = asyncio.Event()
+        self._news.clear()
+        await self._news.wait()
 
     async def settled(self) -> None:
         """Returns when there is nothing more to wait for."""
         while not self.over:
-            self._news.clear()
-            await self._news.wait()
+            await self._more()
 
     async def result(self) -> Finished:
         """The end of the turn.
@@ -134,8 +144,7 @@ class LiveTurn:
                 return
             if self._fault is not None:
                 raise self._fault
-            self._news.clear()
-            await self._news.wait()
+            await self._more()
 
 
 class LiveTurns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -10,6 +11,7 @@ import structlog
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
+from clawdbot_servicekit import deadline
 from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
@@ -70,11 +72,13 @@ class Performance:
         """The snapshot after the turn.
 
         Raises:
+            TimeoutError: the task's deadline is over.
             StaleClaim: another writer has the session.
             FlowNotFound, SnapshotInvalid: the flow, or the session's state in it, is not there any more.
         """
         if self._work.next.attempts > 1:
-            await self.journal.read()
+            async with asyncio.timeout(deadline.remaining()):
+                await self.journal.read()
         todo: deque[events.Event] = deque([event])
         if snapshot.waiting_for is None and snapshot.status == "active":
             todo.appendleft(events.Started())
@@ -85,14 +89,16 @@ class Performance:
             for note in taken.notes:
                 _log.info("machine_note", code=note.code, flow=note.flow, state=note.state)
             for effect in taken.effects:
-                outcome = await self._carry_out(effect, snapshot)
+                if noted(self._record, effect):
+                    continue
+                # What is written down takes no time; a turn that does no more needs no watch set.
+                async with asyncio.timeout(deadline.remaining()):
+                    outcome = await self._carry_out(effect, snapshot)
                 if outcome is not None:
                     todo.appendleft(outcome)
         return snapshot
 
     async def _carry_out(self, effect: effects.Effect, snapshot: Snapshot) -> events.Event | None:
-        if noted(self._record, effect):
-            return None
         if isinstance(effect, effects.CallTool):
             return await self._call(effect, snapshot)
         if isinstance(effect, effects.Generate):

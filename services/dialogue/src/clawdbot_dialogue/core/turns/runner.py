@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -16,6 +16,7 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TurnError,
 )
 from clawdbot_servicekit import deadline
+from msgspec.structs import replace
 
 from clawdbot_dialogue.core.failures import (
     DialogueFault,
@@ -177,8 +178,7 @@ class SessionRunner:
         after = None
         try:
             with live.sign:
-                async with asyncio.timeout(limit):
-                    after = await performance.run(snapshot, event_of(work.next.turn, self._means.limits.zone))
+                after = await performance.run(snapshot, event_of(work.next.turn, self._means.limits.zone))
         except TimeoutError:
             return None, TurnError(
                 reason="TURN_TIMEOUT", message=f"The turn took more than {limit:g} seconds."
