@@ -7,7 +7,7 @@ from clawdbot_dialogue.core.flow.templates import LONGEST_SHOWN, TemplateFault, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-SLOTS = {"name": 1, "event": 1}
+SLOTS = {"name": "dyn", "event": "dyn"}
 
 
 def filled(text, **scope):

@@ -32,7 +32,7 @@ CODES: Mapping[str, str] = {
     "unknown-flow": "an interrupt by a flow that is not there, or by itself",
     "unknown-tool": "a tool that nothing provides",
     "unknown-model": "a model alias that is not configured",
-    "undeclared-slot": "a slot that is not declared",
+    "undeclared-slot": "a slot that is not declared, or a part that a slot has not",
     # Expressions and texts.
     "guard-syntax": "an expression that CEL cannot read",
     "guard-type": "an expression whose types do not fit",

@@ -6,6 +6,7 @@ place does not keep the rest from being checked.
 
 from __future__ import annotations
 
+from clawdbot_dialogue.core.flow.cel_types import CelType
 from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
 from clawdbot_dialogue.core.flow.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.linking import Linker, Names
@@ -34,8 +35,8 @@ class FlowCompiler:
         self._source = source
         self._document = document
         self._findings = findings
-        types = {name: slot.type for name, slot in source.slots.items()}
-        self._cel = {name: SLOT_TYPES[types[name]].cel if name in types else "dyn" for name in names.slots}
+        self._cel: dict[str, CelType] = dict.fromkeys(names.slots, "dyn")
+        self._cel |= {name: SLOT_TYPES[slot.type].seen(slot) for name, slot in source.slots.items()}
         self._link = Linker(document, findings, names, self._cel, expressions)
         self.expressions = self._link.expressions
 

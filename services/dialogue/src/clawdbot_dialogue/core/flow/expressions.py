@@ -16,14 +16,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
-from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2
 
-from clawdbot_dialogue.core.flow.diagnostics import nearest
+from clawdbot_dialogue.core.flow.cel_types import CelType, Messages, Structure
+from clawdbot_dialogue.core.flow.expression_faults import (
+    SCOPES,
+    ExpressionFault,
+    fault,
+    first_line,
+    in_words,
+    without_code,
+)
 
 LONGEST_EXPRESSION = 1000
 """Characters."""
-SCOPES = ("slots", "result", "event", "turn")
-"""The names that expressions and templates see."""
 RESERVED = frozenset(
     [
         "as",
@@ -50,35 +55,6 @@ RESERVED = frozenset(
     ]
 )
 """Words that CEL keeps for itself; https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax."""
-
-_FIELD = descriptor_pb2.FieldDescriptorProto
-_FIELD_TYPES: Mapping[str, Any] = {
-    "int": _FIELD.TYPE_INT64,
-    "double": _FIELD.TYPE_DOUBLE,
-    "bool": _FIELD.TYPE_BOOL,
-    "string": _FIELD.TYPE_STRING,
-    "dyn": _FIELD.TYPE_MESSAGE,
-}
-_PLAIN_WORDS: Mapping[str, str] = {
-    "int": "a whole number",
-    "double": "a number",
-    "bool": "true or false",
-    "string": "text",
-    "null": "nothing",
-    "null_type": "nothing",
-    "dyn": "anything",
-}
-
-
-class ExpressionFault(ValueError):
-    """An expression that cannot be compiled; `offset` counts its characters from 0."""
-
-    def __init__(self, code: str, message: str, hint: str = "", offset: int = 0) -> None:
-        self.code = code
-        self.message = message
-        self.hint = hint
-        self.offset = offset
-        super().__init__(message)
 
 
 class EvaluationFailed(ValueError):
@@ -125,7 +101,8 @@ class Expression:
 
     text: str
     returns: str
-    """CEL's name of the type: "bool", "int", "double", "string", "dyn", "list(dyn)", …"""
+    """CEL's name of the type: "bool", "int", "double", "string", "dyn", "list<dyn>", …; for a structure, that
+    of its message: "flow.s1"."""
     program: Any
     path: tuple[str, ...] = ()
     """The keys of one that only walks through the scope, such as slots.date. Many do no more, and to read
@@ -157,16 +134,16 @@ class Expression:
         try:
             found = self.program.eval(activation.made)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise EvaluationFailed(f"`{self.text}`: {_first_line(error)}") from None
+            raise EvaluationFailed(f"`{self.text}`: {first_line(error)}") from None
         value = found.plain_value()
         # An error's value is its words.
         if isinstance(value, str) and found.type() == cel.Type.ERROR:
-            raise EvaluationFailed(f"`{self.text}`: {_without_code(value)}")
+            raise EvaluationFailed(f"`{self.text}`: {without_code(value)}")
         return value
 
 
 _PATH = re.compile(rf"(?:{'|'.join(SCOPES)})(?:\.[A-Za-z_]\w*)+", re.ASCII)
-_OTHERWISE = re.compile(r"\{|\bslots\b(?!\s*\.\s*\w)")
+_OTHERWISE = re.compile(r"\{|\bslots\b(?!\s*\.\s*\w)|\bflow\b")
 
 
 class _Deferred:
@@ -188,10 +165,12 @@ class _Deferred:
 class ExpressionCompiler:
     """Compiles the expressions of one flow."""
 
-    def __init__(self, slots: Mapping[str, str]) -> None:
-        """Takes the declared slots and their CEL types: int, double, bool, string, or dyn for any."""
-        self._slots = slots
-        self._checking = _checking(slots)
+    def __init__(self, slots: Mapping[str, CelType]) -> None:
+        """Takes the declared slots and their types."""
+        messages = Messages(Structure(slots, "the slots"))
+        self._root = messages.root
+        self._structures = messages.structures
+        self._checking = _checking(messages)
         self._compiled: dict[str, Expression] = {}
         """By text: many states of a large flow ask the same."""
 
@@ -203,7 +182,7 @@ class ExpressionCompiler:
         """
         expression = self.argument(text)
         if expression.returns not in ("bool", "dyn"):
-            what = _PLAIN_WORDS.get(expression.returns, expression.returns)
+            what = in_words(expression.returns, self._structures)
             hint = "Compare it, as in `slots.party_size > 8`; has(slots.x) asks whether x has a value."
             raise ExpressionFault("guard-type", f"A guard is true or false; this is {what}.", hint)
         return expression
@@ -221,12 +200,12 @@ class ExpressionCompiler:
             raise ExpressionFault("guard-syntax", message)
         try:
             returns = self._checking.compile(text).return_type()
-            # What builds a message or takes all slots as one value, which the check sees otherwise, is found
-            # out now. All else that passes it can run, and is compiled for that when it does: who only checks
-            # a flow needs half the time.
+            # What builds or names a message or takes all slots as one value, which the check sees otherwise,
+            # is found out now. All else that passes it can run, and is compiled for that when it does: who
+            # only checks a flow needs half the time.
             program = _running().compile(text) if _OTHERWISE.search(text) else _Deferred(text)
         except RuntimeError as error:
-            raise _fault(text, str(error), self._slots) from None
+            raise fault(text, str(error), self._structures, self._root) from None
         name = str(returns.name()).lower()
         if name in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
@@ -243,90 +222,10 @@ def _running() -> Any:
     return cel.NewEnv(variables={"slots": some, "result": cel.Type.DYN, "event": some, "turn": some})
 
 
-def _checking(slots: Mapping[str, str]) -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="slots.proto", package="flow", syntax="proto3")
-    file.dependency.append(struct_pb2.DESCRIPTOR.name)
-    message = file.message_type.add(name="slots")
-    for number, (name, kind) in enumerate(slots.items(), 1):
-        field = message.field.add(
-            name=name, number=number, type=_FIELD_TYPES[kind], label=_FIELD.LABEL_OPTIONAL
-        )
-        if kind == "dyn":
-            field.type_name = ".google.protobuf.Value"  # which CEL takes for anything
-            continue
-        # has() on a scalar field needs explicit presence, which proto3 spells as a oneof of one.
-        field.proto3_optional = True
-        field.oneof_index = len(message.oneof_decl)
-        message.oneof_decl.add(name=f"_{name}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(struct_pb2.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
+def _checking(messages: Messages) -> Any:
     some = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-    types = {"slots": cel.Type("flow.slots"), "result": cel.Type.DYN, "event": some, "turn": some}
-    return cel.NewEnv(pool, variables=types)
-
-
-_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
-_OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
-_FIELD_FAULT = re.compile(r"undefined field '(.*)' not found in struct 'flow\.slots'")
-_NAME_FAULT = re.compile(r"undeclared reference to '([^']*)'")
-
-
-def _fault(text: str, report: str, slots: Mapping[str, str]) -> ExpressionFault:
-    """CEL's report in this language's words."""
-    found = _ERROR.search(report)
-    if not found:
-        return ExpressionFault("guard-syntax", f"The expression cannot be read: {_without_code(report)}.")
-    lines = text.split("\n")
-    # Both are -1 for a fault of the whole, such as too much nesting.
-    line, column = max(1, min(int(found[1]), len(lines))), max(1, int(found[2]))
-    offset = min(sum(len(each) + 1 for each in lines[: line - 1]) + column - 1, len(text))
-    problem = found[3]
-    if overload := _OVERLOAD.match(problem):
-        return _type_fault(overload[1], overload[2], offset)
-    if field := _FIELD_FAULT.match(problem):
-        place = text.find(field[1], offset)
-        hint = nearest(field[1], slots)
-        return ExpressionFault("undeclared-slot", f'There is no slot "{field[1]}".', hint, max(place, offset))
-    if name := _NAME_FAULT.match(problem):
-        place = text.rfind(name[1], 0, offset + len(name[1]))
-        hint = f"Write slots.{name[1]}." if name[1] in slots else f"An expression sees {', '.join(SCOPES)}."
-        message = f'"{name[1]}" means nothing here.'
-        return ExpressionFault("guard-type", message, hint, place if place >= 0 else offset)
-    problem = problem.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "its end")
-    return ExpressionFault(
-        "guard-syntax", f"The expression cannot be read: {problem}.", _syntax_hint(text), offset
-    )
-
-
-def _syntax_hint(text: str) -> str:
-    for wrong, right in ((" and ", "&&"), (" or ", "||"), ("not ", "!")):
-        if wrong in f" {text} ":
-            return f"Write {right} for `{wrong.strip()}`."
-    if re.search(r"[^=!<>]=[^=]", text):
-        return "Write == to compare."
-    return ""
-
-
-def _type_fault(operator: str, operands: str, offset: int) -> ExpressionFault:
-    kinds = operands.split(", ")
-    words = [_PLAIN_WORDS.get(kind, "the slots" if kind == "flow.slots" else kind) for kind in kinds]
-    shown = operator.strip("_").replace("_", " ") if "_" in operator else operator
-    message = f"`{shown}` does not fit {' and '.join(words)}."
-    hint = "Compare a number slot with 3.0 rather than 3." if set(kinds) == {"double", "int"} else ""
-    if operator == "_?_:_":
-        hint = "Both values are of one type; dyn(…) around one of them lifts that."
-    return ExpressionFault("guard-type", message, hint, offset)
-
-
-def _without_code(report: str) -> str:
-    """Takes the status codes off a report: "NOT_FOUND: Key not found in map"."""
-    first = _first_line(report)
-    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", first)
-
-
-def _first_line(error: object) -> str:
-    return str(error).split("\n", 1)[0]
+    types = {"slots": cel.Type(messages.root), "result": cel.Type.DYN, "event": some, "turn": some}
+    return cel.NewEnv(messages.pool, variables=types)
 
 
 def _json(value: object, text: str) -> object:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from clawdbot_dialogue.core.flow.cel_types import CelType
 from clawdbot_dialogue.core.flow.diagnostics import Findings, Mark, nearest
-from clawdbot_dialogue.core.flow.expressions import Expression, ExpressionCompiler, ExpressionFault
+from clawdbot_dialogue.core.flow.expression_faults import ExpressionFault
+from clawdbot_dialogue.core.flow.expressions import Expression, ExpressionCompiler
 from clawdbot_dialogue.core.flow.model import Argument
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.templates import Template, TemplateFault, parse_template
@@ -31,7 +33,7 @@ class Linker:
         document: Document,
         findings: Findings,
         names: Names,
-        types: Mapping[str, str],
+        types: Mapping[str, CelType],
         expressions: ExpressionCompiler | None = None,
     ) -> None:
         """Takes the flow's document and names.
@@ -40,19 +42,20 @@ class Linker:
             document: Tells places.
             findings: Takes the faults.
             names: What is declared.
-            types: The slots' CEL types.
+            types: The slots' types.
             expressions: That of the same flow in another language, which has compiled them.
         """
         self.document = document
         self.findings = findings
         self.names = names
+        self._types = types
         fields = {name: kind for name, kind in types.items() if _is_field(name)}
         self.expressions = expressions or ExpressionCompiler(fields)
 
     def template(self, text: str, path: Path) -> Template:
         """Compiles a text that stands at a path."""
         try:
-            return parse_template(text, dict.fromkeys(self.names.slots))
+            return parse_template(text, self._types)
         except TemplateFault as fault:
             self.findings.error(
                 fault.code, fault.message, self.document.inside(path, fault.offset), fault.hint

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
+from clawdbot_dialogue.core.flow.cel_types import CelType
 from clawdbot_dialogue.core.flow.linking import Linker
 from clawdbot_dialogue.core.flow.model import (
     Action,
@@ -53,7 +54,12 @@ KINDS: Mapping[str, StateKind] = {
 }
 """The keys that make a state what it is; without any of them it says or chooses."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SAME_TYPE = {"int": {"int"}, "double": {"double", "int"}, "string": {"string"}, "bool": {"bool"}}
+_SAME_TYPE: Mapping[CelType, set[str]] = {
+    "int": {"int"},
+    "double": {"double", "int"},
+    "string": {"string"},
+    "bool": {"bool"},
+}
 """CEL types of slots, and those of expressions that fill them."""
 
 _Aside = TypeVar("_Aside", NoMatch | None, Timeout | None)
@@ -72,13 +78,13 @@ class _Written:
 class StateCompiler:
     """Compiles the states of one flow."""
 
-    def __init__(self, linker: Linker, slots: Mapping[str, Slot], cel: Mapping[str, str]) -> None:
+    def __init__(self, linker: Linker, slots: Mapping[str, Slot], cel: Mapping[str, CelType]) -> None:
         """Takes what the states refer to.
 
         Args:
             linker: Resolves names.
             slots: The compiled slots.
-            cel: Their CEL types.
+            cel: Their types, as expressions see them.
         """
         self._link = linker
         self._slots = slots

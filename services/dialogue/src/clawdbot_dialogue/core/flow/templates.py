@@ -11,8 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from clawdbot_dialogue.core.flow.cel_types import CelType, Structure, part_of
 from clawdbot_dialogue.core.flow.diagnostics import nearest
-from clawdbot_dialogue.core.flow.expressions import SCOPES
+from clawdbot_dialogue.core.flow.expression_faults import SCOPES
 
 LONGEST_SHOWN = 2000
 """Characters that a value from a tool may bring into a text."""
@@ -88,12 +89,12 @@ _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _GAP = re.compile(r"\w+(?:\.\w+)*")
 
 
-def parse_template(text: str, slots: Mapping[str, object]) -> Template:
+def parse_template(text: str, slots: Mapping[str, CelType]) -> Template:
     """Compiles a text.
 
     Args:
         text: `{slot}` and `{result.key.0}` are gaps; `{{` and `}}` stand for braces.
-        slots: The declared slots, by name.
+        slots: The declared slots and their types.
 
     Raises:
         TemplateFault: with code template-syntax or undeclared-slot.
@@ -112,7 +113,8 @@ def parse_template(text: str, slots: Mapping[str, object]) -> Template:
             raise TemplateFault(
                 "template-syntax", message, f"Write {token[0] * 2} for a brace.", token.start()
             )
-        parts += [plain, _gap(token[1].strip(), slots, token.start() + 1)]
+        within = token[1].strip()
+        parts += [plain, _gap(within, slots, token.start(1) + token[1].find(within))]
         plain = ""
     parts.append(plain + text[last:])
     whole = tuple(part for part in parts if part != "")
@@ -123,7 +125,7 @@ def parse_template(text: str, slots: Mapping[str, object]) -> Template:
             return Template(whole)
 
 
-def _gap(text: str, slots: Mapping[str, object], offset: int) -> Gap:
+def _gap(text: str, slots: Mapping[str, CelType], offset: int) -> Gap:
     if not _GAP.fullmatch(text):
         hint = "A gap holds a slot's name, or a path such as result.ref; {{ and }} stand for braces."
         raise TemplateFault("template-syntax", f'"{text}" does not name a value.', hint, offset)
@@ -136,7 +138,22 @@ def _gap(text: str, slots: Mapping[str, object], offset: int) -> Gap:
         raise TemplateFault(
             "undeclared-slot", f'There is no slot "{path[0]}".', nearest(path[0], slots), offset
         )
+    if scope == "slots":
+        _check_parts(path, slots, offset + len(text) - len(".".join(path)))
     return Gap(scope, path, text)
+
+
+def _check_parts(path: tuple[str, ...], slots: Mapping[str, CelType], offset: int) -> None:
+    """Follows a path into a slot, whose first key stands at the offset."""
+    kind = slots[path[0]]
+    for at, key in enumerate(path[1:], 1):
+        inner = part_of(kind, key)
+        if inner is None:
+            whole = ".".join(path[:at])
+            hint = nearest(key, kind.parts) if isinstance(kind, Structure) else ""
+            message = f'"{whole}" has no part "{key}".'
+            raise TemplateFault("undeclared-slot", message, hint, offset + len(whole) + 1)
+        kind = inner
 
 
 def show_json(value: object) -> str:

@@ -16,6 +16,8 @@ from clawdbot_dialogue.core.flow.tree import written_at
 
 _OF_CEL: Mapping[str, str] = {"int": "integer", "double": "number", "bool": "boolean", "string": "string"}
 """CEL's types that are one of JSON Schema's for certain."""
+_MADE_IN_CEL: Mapping[str, str] = {"list<": "array", "map<": "object", "flow.": "object"}
+"""The same by how a name begins; that of a structure is the name of its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def _fits(given: str, kinds: frozenset[str]) -> bool:
 def _kind(build: object) -> str:
     """The JSON type that a value will have; empty where it is not known yet."""
     if isinstance(build, Expression):
-        return _OF_CEL.get(build.returns, "array" if build.returns.startswith("list") else "")
+        made = (name for start, name in _MADE_IN_CEL.items() if build.returns.startswith(start))
+        return _OF_CEL.get(build.returns) or next(made, "")
     if isinstance(build, bool):
         return "boolean"
     names: tuple[tuple[type, str], ...] = (

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
+from clawdbot_dialogue.core.flow.expression_faults import ExpressionFault
 from clawdbot_dialogue.core.flow.expressions import (
     RESERVED,
     Activation,
     EvaluationFailed,
     Expression,
     ExpressionCompiler,
-    ExpressionFault,
 )
 from clawdbot_dialogue.core.flow.reading import Document, Path
 from clawdbot_dialogue.core.flow.slots.slot import LONGEST_TEXT, Bounds, Slot

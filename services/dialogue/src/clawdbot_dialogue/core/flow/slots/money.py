@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from clawdbot_dialogue.core.flow.cel_types import Structure
 from clawdbot_dialogue.core.flow.slots.plain import NUMBERS, bounded
 from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Slot, SlotRefused, SlotType
 from clawdbot_dialogue.core.understanding.currencies import decimals
@@ -47,4 +48,5 @@ def _show(value: Mapping[str, Any], locale: Locale) -> str:
     return locale.show_amount(value["amount"], value["currency"])
 
 
-TYPES = (SlotType("money", "dyn", _money, NUMBERS, options=frozenset({"currencies"}), show=_show),)
+_SUM = Structure({"amount": "double", "currency": "string"}, "a sum of money")
+TYPES = (SlotType("money", _SUM, _money, NUMBERS, options=frozenset({"currencies"}), show=_show),)

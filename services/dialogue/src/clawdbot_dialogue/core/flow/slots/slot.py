@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from clawdbot_dialogue.core.flow.cel_types import CelType
 from clawdbot_dialogue.core.flow.expressions import Expression
+from clawdbot_dialogue.core.flow.source import SlotSource
 from clawdbot_dialogue.core.flow.templates import Template, show_json
 from clawdbot_dialogue.core.understanding.locale import Locale
 
@@ -109,8 +111,8 @@ class SlotType:
     """One type of slot."""
 
     name: str
-    cel: str
-    """How expressions see it."""
+    cel: CelType | Callable[[SlotSource], CelType]
+    """How expressions and texts see it: a type, or what tells it from how the slot is declared."""
     check: Callable[[Slot, Any, datetime | None], object]
     """As Slot.check."""
     bounds: Bounds | None = None
@@ -118,3 +120,7 @@ class SlotType:
     """The options that make sense for it, besides min and max, ask, fill, hints and type."""
     show: Callable[[Any, Locale], str] = _plainly
     show_limit: Callable[[Any, Locale], str] = _plainly
+
+    def seen(self, source: SlotSource) -> CelType:
+        """How expressions and texts see a slot that is declared so."""
+        return self.cel(source) if callable(self.cel) else self.cel

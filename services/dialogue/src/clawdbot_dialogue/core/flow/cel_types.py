@@ -1,0 +1,101 @@
+"""The types of slots as expressions and texts see them, and the protobuf messages by which CEL checks them.
+
+A type is a plain one, by CEL's name, or made of others. Only the check knows of it: when an expression runs,
+a structure is a plain map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2
+
+Plain: TypeAlias = Literal["int", "double", "bool", "string", "dyn"]
+"""CEL's name of a type; dyn is any."""
+CelType: TypeAlias = "Plain | Structure | ListOf"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Structure:
+    """Parts by name, each with its type."""
+
+    parts: Mapping[str, CelType]
+    called: str
+    """For an author: "a sum of money"."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ListOf:
+    """Any number of items of one type."""
+
+    item: CelType
+
+
+def part_of(kind: CelType, key: str) -> CelType | None:
+    """The type of a part, or of a list's item by its position; None where there is no such part."""
+    if isinstance(kind, Structure):
+        return kind.parts.get(key)
+    if isinstance(kind, ListOf):
+        return kind.item if key.isdecimal() else None
+    return "dyn" if kind == "dyn" else None
+
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_PLAIN_FIELDS: Mapping[str, Any] = {
+    "int": _FIELD.TYPE_INT64,
+    "double": _FIELD.TYPE_DOUBLE,
+    "bool": _FIELD.TYPE_BOOL,
+    "string": _FIELD.TYPE_STRING,
+}
+_ANYTHING, _ANY_LIST = ".google.protobuf.Value", ".google.protobuf.ListValue"
+"""What CEL takes for dyn and list(dyn)."""
+
+
+class Messages:
+    """One protobuf message for each structure."""
+
+    def __init__(self, root: Structure) -> None:
+        """Takes the structure that holds all others."""
+        self._file = descriptor_pb2.FileDescriptorProto(name="flow.proto", package="flow", syntax="proto3")
+        self._file.dependency.append(struct_pb2.DESCRIPTOR.name)
+        self._names: dict[Structure, str] = {}
+        self.root = self._message(root)
+        """The name of its message."""
+        self.pool = descriptor_pool.DescriptorPool()
+        self.pool.AddSerializedFile(struct_pb2.DESCRIPTOR.serialized_pb)
+        self.pool.AddSerializedFile(self._file.SerializeToString())
+
+    @property
+    def structures(self) -> Mapping[str, Structure]:
+        """The structures by the names of their messages, as CEL's reports have them: "flow.s1"."""
+        return {name: structure for structure, name in self._names.items()}
+
+    def _message(self, structure: Structure) -> str:
+        if structure not in self._names:
+            # Numbered, so that no name of a slot is in the way of another's.
+            short = f"s{len(self._names)}"
+            self._names[structure] = f"flow.{short}"
+            message = self._file.message_type.add(name=short)
+            for number, (name, kind) in enumerate(structure.parts.items(), 1):
+                self._field(message, message.field.add(name=name, number=number), kind)
+        return self._names[structure]
+
+    def _field(self, message: Any, field: Any, kind: CelType) -> None:
+        field.label = _FIELD.LABEL_OPTIONAL
+        if isinstance(kind, ListOf) and not (isinstance(kind.item, ListOf) or kind.item == "dyn"):
+            field.label, kind = _FIELD.LABEL_REPEATED, kind.item
+        if isinstance(kind, str) and kind != "dyn":
+            field.type = _PLAIN_FIELDS[kind]
+            if field.label == _FIELD.LABEL_OPTIONAL:
+                # has() on a scalar field needs explicit presence, which proto3 spells as a oneof of one.
+                field.proto3_optional = True
+                field.oneof_index = len(message.oneof_decl)
+                message.oneof_decl.add(name=f"_{field.name}")
+            return
+        field.type = _FIELD.TYPE_MESSAGE
+        if isinstance(kind, Structure):
+            field.type_name = f".{self._message(kind)}"
+        else:  # a list of lists, which protobuf has not, or of anything
+            field.type_name = _ANY_LIST if isinstance(kind, ListOf) else _ANYTHING
