@@ -44,6 +44,8 @@ _TOKENS = re.compile(
     rf"|(?P<figures>{_MIXED})"
     rf"|(?P<whole>(?=[一-鿿]){_WHOLE})|(?P<zero>零)(?=[点度])"
 )
+_DECIMAL = re.compile(rf"({_D}|[零十])点([一二三四五六七八九][零〇一二三四五六七八九]*)(?=[。.!]?$)")
+"""As a whole message: a time of day would be 三点零五分 or 三点十五."""
 _SCALES: Mapping[str, int] = {
     "": 1, "十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 10**8, "k": 1000, "w": 10_000,
 }  # fmt: skip
@@ -63,6 +65,8 @@ def digits(text: str) -> str:
     """The text with figures for numerals: 明晚七点四位 → 明晚7点4位; two that meet are kept apart."""
     if text.isascii() and not _LETTERED.search(text):
         return text
+    if decimal := _DECIMAL.match(text):
+        return _point(decimal[1], decimal[2]) + text[decimal.end() :]
     parts: list[str] = []
     last = 0
     for found in _TOKENS.finditer(text):
@@ -94,14 +98,17 @@ def _written(found: re.Match[str]) -> str:
         low, high, scale = _DIGITS[found["low"]], _DIGITS[found["high"]], _SCALES[found["unit"]]
         return f"{low * scale}或{high * scale}" if high > low else f"{low}{high}{found['unit']}"
     if found["point"]:
-        whole = 10 if found["point"] == "十" else _DIGITS[found["point"]]
-        value = float(f"{whole}.{''.join(str(_DIGITS[each]) for each in found['fraction'])}")
+        value = float(_point(found["point"], found["fraction"]))
         return _shown(value * _SCALES[found["size"] or ""])
     if found["string"]:
         return "".join(str(_DIGITS[each]) for each in found[0])
     if found["figures"]:
         return _shown(_mixed(found[0]))
     return "0" if kind == "zero" else str(_value(found[0]))
+
+
+def _point(whole: str, fraction: str) -> str:
+    return f"{10 if whole == '十' else _DIGITS[whole]}.{''.join(str(_DIGITS[each]) for each in fraction)}"
 
 
 def _tenths(found: re.Match[str]) -> str:
