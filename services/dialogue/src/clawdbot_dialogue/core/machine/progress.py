@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from clawdbot_dialogue.core.flow.model import Flow, State, Transition
+from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import apart
 from clawdbot_dialogue.core.machine.effects import (
@@ -22,7 +22,7 @@ from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.scope import Scope
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot, SnapshotInvalid, Status
 from clawdbot_dialogue.core.machine.spot import USER, Spot
-from clawdbot_dialogue.core.machine.trace import Moved, Traced, Tried
+from clawdbot_dialogue.core.machine.trace import Moved, Traced
 from clawdbot_dialogue.core.understanding.language import heard_in, plain
 
 DEEPEST_STACK = 8
@@ -181,7 +181,7 @@ class Progress:
         """What guards and texts see now."""
         if self._scope is None:
             values = {"slots": self.slots, "result": self.here.result, "event": self.event, "turn": self.turn}
-            self._scope = Scope(self.flow, values, self.note, self._tried)
+            self._scope = Scope(self.flow, self.here.state.name, values, self.notes, self.trace)
         return self._scope
 
     @property
@@ -194,20 +194,6 @@ class Progress:
     def note(self, code: str, message: str) -> None:
         """Leaves a note for operators."""
         self.notes.append(Note(code, message, self.flow.name, self.state.name))
-
-    def _tried(self, transition: Transition, held: bool) -> None:
-        guard = transition.guard.text if transition.guard else ""
-        self.trace.append(
-            Tried(
-                self.flow.name,
-                self.here.state.name,
-                transition.to,
-                guard,
-                held,
-                transition.source,
-                transition.number,
-            )
-        )
 
     def say(self, text: str | Template | None) -> None:
         """Says something, unless there is nothing to say."""

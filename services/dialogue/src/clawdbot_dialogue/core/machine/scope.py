@@ -6,45 +6,48 @@ note.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from clawdbot_dialogue.core.flow.expressions import Activation, EvaluationFailed, Expression
 from clawdbot_dialogue.core.flow.model import Flow, Transition
 from clawdbot_dialogue.core.flow.slots.plain import yes_or_no
 from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
+from clawdbot_dialogue.core.machine.notes import Note
+from clawdbot_dialogue.core.machine.trace import Traced, Tried
 
 
 class Scope:
     """The values of one moment."""
 
-    __slots__ = ("_activation", "_flow", "_note", "_tried", "_values")
+    __slots__ = ("_activation", "_flow", "_notes", "_state", "_trace", "_values")
 
     def __init__(
-        self,
-        flow: Flow,
-        values: Mapping[str, object],
-        note: Callable[[str, str], None],
-        tried: Callable[[Transition, bool], None],
+        self, flow: Flow, state: str, values: Mapping[str, object], notes: list[Note], trace: list[Traced]
     ) -> None:
         """Takes a moment's values.
 
         Args:
             flow: Declares the slots and the language.
+            state: The path of the state whose moment it is.
             values: What `slots`, `result`, `event` and `turn` are.
-            note: Told (code, message) of what failed.
-            tried: Told of each transition that is looked at, and whether it holds.
+            notes: Takes what failed.
+            trace: Takes each transition that is looked at, and whether it holds.
         """
         self._flow = flow
+        self._state = state
         self._values = values
-        self._note = note
-        self._tried = tried
+        self._notes = notes
+        self._trace = trace
         self._activation = Activation(values)
 
     def first(self, transitions: Iterable[Transition]) -> Transition | None:
         """The first transition, in document order, that has no guard or whose guard holds."""
         for transition in transitions:
-            held = transition.guard is None or self._holds(transition.guard)
-            self._tried(transition, held)
+            guard = transition.guard
+            held = guard is None or self._holds(guard)
+            written = guard.text if guard else ""
+            to, source, number = transition.to, transition.source, transition.number
+            self._trace.append(Tried(self._flow.name, self._state, to, written, held, source, number))
             if held:
                 return transition
         return None
@@ -80,6 +83,9 @@ class Scope:
         if gap.scope == "slots" and len(gap.path) == 1:
             return self._flow.slots[gap.path[0]].show(value, self._flow.locale)
         return yes_or_no(value, self._flow.locale) if isinstance(value, bool) else show_json(value)
+
+    def _note(self, code: str, message: str) -> None:
+        self._notes.append(Note(code, message, self._flow.name, self._state))
 
     def _missing(self, gap: Gap) -> str:
         self._note("value-missing", f"{{{gap.text}}} has no value")
