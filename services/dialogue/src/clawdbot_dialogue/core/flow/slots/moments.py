@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import date, datetime, timedelta
 
@@ -30,6 +31,10 @@ def parse_time(value: object) -> str | None:
     """A time of day with two digits each, "07:05", also for "7:05"; None for anything else."""
     found = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     return f"{found[1]:0>2}:{found[2]}" if found else None
+
+
+_time_bound = functools.lru_cache(maxsize=1024)(parse_time)
+"""A bound of a time: flows have a few, and every time that is said is held against them."""
 
 
 def date_bound(bound: object, now: datetime | None) -> date | None:
@@ -71,7 +76,7 @@ def _time(slot: Slot, value: object, _: datetime | None) -> object:
     if clock is None:
         raise SlotRefused("not_time")
     # Two-digit clock times order as text.
-    first, last = parse_time(slot.minimum), parse_time(slot.maximum)
+    first, last = _time_bound(slot.minimum), _time_bound(slot.maximum)
     if first and clock < first:
         raise SlotRefused("too_early", first)
     if last and clock > last:

@@ -116,6 +116,9 @@ _RULES: tuple[DayRule, ...] = tuple(
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
+_WORDED = tuple(rule for rule in _RULES if rule[1] not in {_figures, _month_day, _slashes, _nth})
+"""Those that a text without figures may fit."""
+_FIGURE = re.compile(r"\d")
 _HINT = re.compile(
     r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week)"
     rf"|\b(?:to[md]|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
@@ -127,7 +130,8 @@ def dates(text: str, today: date) -> list[Found[date]]:
     """The days that the text names; days that do not exist (31 November) are not found."""
     if not _HINT.search(text):
         return []
-    return days(text, today, _RULES, lambda before: before.endswith(("not ", "not on ")))
+    rules = _RULES if _FIGURE.search(text) else _WORDED
+    return days(text, today, rules, lambda before: before.endswith(("not ", "not on ")))
 
 
 def show_date(day: date) -> str:
