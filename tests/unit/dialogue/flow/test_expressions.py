@@ -13,6 +13,7 @@ from clawdbot_dialogue.core.flow.expressions import (
     ExpressionFault,
     _running,
 )
+from clawdbot_dialogue.core.flow.shortcuts import nothing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,21 +61,44 @@ def outcome(expression, scope):
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**65), 2**65) | st.floats() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
     max_leaves=5,
 )
 
 
-@settings(deadline=None)
-@given(text=st.sampled_from(["result.a", "result.a.b", "slots.n", "slots.day", "event.a"]), found=JSON)
-def test_a_plain_path_that_is_read_gives_what_cel_gives(text, found):
-    plain = ExpressionCompiler(KINDS).argument(text)
-    assert plain.path
-    values = {"slots": {"n": found}, "result": found, "event": {"a": found}, "turn": {}}
-    assert list(outcome(plain, Activation(values))) == list(
-        outcome(replace(plain, path=()), Activation(values))
-    )
+PLAIN = st.recursive(
+    st.sampled_from(["slots.n", "slots.x", "slots.day", "result.a", "result.a.b", "event.a", "turn.number"])
+    | st.builds(
+        "{} {} {}".format,
+        st.sampled_from(["slots.n", "slots.day", "result.a", "event.a"]),
+        st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+        st.sampled_from(["0", "-3", "1.5", "true", "'a'", '"b"', "slots.n", "result.a", "event.a"]),
+    ),
+    lambda part: st.builds("{} && {}".format, part, part),
+    max_leaves=3,
+)
+
+
+@settings(deadline=None, max_examples=500)
+@given(text=PLAIN, one=JSON, other=JSON)
+def test_what_is_read_from_the_scope_is_what_cel_makes_of_it(text, one, other):
+    try:
+        plain = ExpressionCompiler(dict.fromkeys(KINDS, "dyn")).argument(text)
+    except ExpressionFault:
+        return
+    assert plain.read is not nothing
+    scope = {"slots": {"n": one, "day": other}, "result": one, "event": {"a": other}, "turn": {"number": 3}}
+    evaluated = replace(plain, read=nothing)
+    assert list(outcome(plain, Activation(scope))) == list(outcome(evaluated, Activation(scope)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["slots.n + 1", "!slots.ok", "slots.n > 1 || slots.ok", "has(slots.n)", "slots.day == 'a\\n'", "3 > 1"],
+)
+def test_what_says_more_is_left_to_cel(text):
+    assert ExpressionCompiler(KINDS).argument(text).read is nothing
 
 
 @pytest.mark.parametrize(

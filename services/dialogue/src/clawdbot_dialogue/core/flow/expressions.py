@@ -19,13 +19,13 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, bu
 
 from clawdbot_dialogue.core.flow.cel_types import CelType, Messages, Structure
 from clawdbot_dialogue.core.flow.expression_faults import (
-    SCOPES,
     ExpressionFault,
     fault,
     first_line,
     in_words,
     without_code,
 )
+from clawdbot_dialogue.core.flow.shortcuts import Reading, nothing, reading
 
 LONGEST_EXPRESSION = 1000
 """Characters."""
@@ -64,35 +64,18 @@ class EvaluationFailed(ValueError):
 class Activation:
     """A scope that expressions are evaluated in; worth keeping while the scope does not change."""
 
-    __slots__ = ("_made", "_scope")
+    __slots__ = ("_made", "scope")
 
     def __init__(self, scope: Mapping[str, object]) -> None:
-        self._scope = scope
+        self.scope = scope
         self._made: Any = None
 
     @property
     def made(self) -> Any:
         """The scope in the form that CEL takes."""
         if self._made is None:
-            self._made = _running().Activation(self._scope)
+            self._made = _running().Activation(self.scope)
         return self._made
-
-    def read(self, path: tuple[str, ...]) -> object:
-        """What a path leads to, where CEL has it as Python has it: text, a number, true or false; else None.
-
-        Args:
-            path: Keys from the scope on; empty leads to nothing.
-        """
-        value: object = self._scope if path else None
-        for key in path:
-            if type(value) is not dict:
-                return None
-            value = value.get(key)
-        return value if type(value) in _ALIKE and (type(value) is not int or -_INT <= value < _INT) else None
-
-
-_ALIKE = frozenset((str, bool, int, float))
-_INT = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +87,8 @@ class Expression:
     """CEL's name of the type: "bool", "int", "double", "string", "dyn", "list<dyn>", …; for a structure, that
     of its message: "flow.s1"."""
     program: Any
-    path: tuple[str, ...] = ()
-    """The keys of one that only walks through the scope, such as slots.date. Many do no more, and to read
-    what is there takes a twentieth of an evaluation, which tells what is wrong where it is not."""
+    read: Reading = nothing
+    """Gives the value without the program, where that can be done."""
 
     def holds(self, activation: Activation) -> bool:
         """Whether a guard is true.
@@ -114,7 +96,7 @@ class Expression:
         Raises:
             EvaluationFailed: it is neither true nor false.
         """
-        value = activation.read(self.path)
+        value = self.read(activation.scope)
         if value is None:
             value = self._value(activation)
         if value is True or value is False:
@@ -127,7 +109,7 @@ class Expression:
         Raises:
             EvaluationFailed: it has no value, or one that JSON has not.
         """
-        value = activation.read(self.path)
+        value = self.read(activation.scope)
         return _json(self._value(activation), self.text) if value is None else value
 
     def _value(self, activation: Activation) -> object:
@@ -142,7 +124,6 @@ class Expression:
         return value
 
 
-_PATH = re.compile(rf"(?:{'|'.join(SCOPES)})(?:\.[A-Za-z_]\w*)+", re.ASCII)
 _OTHERWISE = re.compile(r"\{|\bslots\b(?!\s*\.\s*\w)|\bflow\b")
 
 
@@ -210,8 +191,7 @@ class ExpressionCompiler:
         if name in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
             raise ExpressionFault("guard-type", f"A {name} cannot leave an expression.", hint)
-        path = tuple(text.split(".")) if _PATH.fullmatch(text) else ()
-        self._compiled[text] = Expression(text, name, program, path)
+        self._compiled[text] = Expression(text, name, program, reading(text))
         return self._compiled[text]
 
 
