@@ -21,8 +21,34 @@ SLOTS = {
     "colour": {"type": "enum", "values": ["red", "blue"], "ask": "Red or blue?"},
     "fine": {"type": "boolean", "fill": "asked_only", "ask": "Is {size} fine?"},
     "count": {"type": "integer", "max": 6},
+    "when": {"type": "datetime", "min": "now", "max": "now+9d", "ask": "When?"},
+    "home": {
+        "type": "object",
+        "fields": {
+            "town": {"type": "string", "ask": "Which town?"},
+            "since": {"type": "datetime", "required": False, "ask": "Since when?"},
+        },
+    },
+    "guests": {
+        "type": "list",
+        "items": {"type": "string"},
+        "more": "Who else?",
+        "max_items": 3,
+        "ask": "Who?",
+    },
+    "rows": {
+        "type": "list",
+        "more": "Another row?",
+        "items": {
+            "type": "object",
+            "fields": {
+                "shade": {"type": "enum", "values": ["light", "dark"], "ask": "Light or dark?"},
+                "length": {"type": "integer", "max": 30, "ask": "How long?"},
+            },
+        },
+    },
 }
-ASKED = ["size", "name", "colour", "fine"]
+ASKED = ["size", "name", "colour", "fine", "when", "home", "guests", "rows"]
 GUARDS = [
     "slots.size > 3",
     "has(slots.name)",
@@ -32,6 +58,9 @@ GUARDS = [
     "result.ok",
     "event.name == 'e1'",
     "turn.number > 3",
+    "size(slots.guests) > 1",
+    "slots.rows[0].length > 4",
+    "slots.home.town == 'Rome' && slots.when > '2026-11-26'",
 ]
 EVENTS = ["e1", "e2", "e1.more", "r1"]
 LEAVES = ["collect", "collect", "say", "choice", "call", "generate", "subflow", "handoff", "end", "end"]
@@ -106,6 +135,8 @@ class _Writer:
                 {"set": {"size": "${slots.count}"}},
                 {"set": {"colour": "red", "name": "{colour}"}},
                 {"clear": ["size"]},
+                {"clear": ["when", "home", "guests", "rows"]},
+                {"set": {"guests": ["Eve"], "home": {"town": "{name}"}}},
                 {"clear": ["name", "colour", "count"]},
                 {"say": "{name} {event.name}"},
                 {"raise": "r1"},

@@ -34,8 +34,8 @@ FLOWS = [block for block in BLOCKS if "\nstates:" in block]
 CONVERSATIONS = [block for block in BLOCKS if "\nconversations:" in block]
 
 
-def test_the_page_holds_seven_steps_of_a_flow_and_its_conversations():
-    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (7, 1, 8)
+def test_the_page_holds_eight_steps_of_a_flow_and_its_conversations():
+    assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (8, 1, 9)
 
 
 @pytest.mark.parametrize("source", FLOWS)
@@ -104,3 +104,20 @@ def test_the_counter_on_the_page_speaks_both_its_languages():
         "The number of guests must be at most 20. For how many people?"
     ]
     assert talk.say("两位").replies == ["好的，2位。"]
+
+
+def test_the_delivery_on_the_page_puts_its_values_together():
+    talk = Talk.about(examine(FLOWS[7], "my_delivery.yaml").flow)
+    assert talk.replies == ["Let us begin with the first pizza. Margherita or funghi?"]
+    assert talk.say("a large margherita, 2 times").replies == ["Another one?"]
+    assert talk.say("a small one").replies == ["Margherita or funghi?"]
+    assert talk.say("funghi").replies == ["Another one?"]
+    assert talk.say("no, that's all").replies == ["Who is coming?"]
+    assert talk.say("Ann, Bob and Carol").replies == ["Which street and number?"]
+    assert talk.say("12 Main Street").say("Springfield").replies == ["When shall we come?"]
+    assert talk.say("tomorrow").replies == ["At what time?"]
+    talk.say("seven in the evening").say("at eight instead")
+    talk.say("without Bob")
+    pizzas, when = "margherita, large, 2 and funghi, small", "Wednesday, 25 November 2026 at 20:00"
+    assert talk.replies == [f"{pizzas}, for Ann and Carol, to 12 Main Street on {when}. Right?"]
+    assert talk.say("yes").replies == ["See you then!"]

@@ -31,10 +31,31 @@ FITTING = [
     ("{type: date, min: today-1d}", "2026-11-23", "2026-11-23"),
     ("{type: time}", "7:05", "07:05"),
     ('{type: time, min: "9:00"}', "09:00", "09:00"),
+    ("{type: datetime}", "2026-12-01 7:05", "2026-12-01T07:05"),
+    ("{type: datetime}", "2026-12-01T19:30:00", "2026-12-01T19:30"),
+    ("{type: datetime, min: now, max: now+2h}", "2026-11-24T15:00", "2026-11-24T15:00"),
+    ("{type: datetime, min: now-10m, max: now+1d}", "2026-11-25T15:00", "2026-11-25T15:00"),
     ("{type: enum, values: [small, large]}", "large", "large"),
     ("{type: email}", "Ada@EXAMPLE.com", "Ada@example.com"),
     ("{type: phone}", "+44 20 7946 0958", "+442079460958"),
     ("{type: phone, region: GB}", "020 7946 0958", "+442079460958"),
+    (
+        "{type: object, fields: {a: {type: integer}, b: {type: string, required: false}}}",
+        {"a": 4.0},
+        {"a": 4},
+    ),
+    (
+        "{type: object, fields: {at: {type: datetime}}}",
+        {"at": "2026-12-01 19:30"},
+        {"at": "2026-12-01T19:30"},
+    ),
+    ("{type: list, items: {type: date}}", ["2026-12-01"], ["2026-12-01"]),
+    ("{type: list, items: {type: string}, min_items: 0}", [], []),
+    (
+        "{type: list, items: {type: object, fields: {a: {type: string}}}}",
+        [{"a": " x "}, {"a": "y"}],
+        [{"a": "x"}, {"a": "y"}],
+    ),
 ]
 MISFITS = [
     ("{type: string}", "   ", "too_short"),
@@ -64,6 +85,25 @@ MISFITS = [
     ("{type: time}", "24:00", "not_time"),
     ('{type: time, min: "11:00"}', "10:59", "too_early"),
     ('{type: time, max: "22:00"}', "22:01", "too_late_value"),
+    ("{type: datetime}", "2026-12-01", "not_datetime"),
+    ("{type: datetime}", "2026-02-30T10:00", "not_datetime"),
+    ("{type: datetime}", "2026-12-01T24:00", "not_datetime"),
+    ("{type: datetime}", "2026-12-01T19:30:15", "not_datetime"),
+    ("{type: datetime}", 20261201, "not_datetime"),
+    ("{type: datetime, min: now}", "2026-11-24T14:59", "too_early"),
+    ("{type: datetime, max: now+2h}", "2026-11-24T17:01", "too_late_value"),
+    ('{type: datetime, min: "2026-12-01 09:00"}', "2026-12-01T08:59", "too_early"),
+    ("{type: object, fields: {a: {type: integer}}}", {}, "part_missing"),
+    ("{type: object, fields: {a: {type: integer}}}", {"a": None}, "part_missing"),
+    ("{type: object, fields: {a: {type: integer}}}", {"a": "x"}, "not_integer"),
+    ("{type: object, fields: {a: {type: integer}}}", {"a": 1, "b": 2}, "not_object"),
+    ("{type: object, fields: {a: {type: integer}}}", [1], "not_object"),
+    ("{type: list, items: {type: integer}}", 4, "not_list"),
+    ("{type: list, items: {type: integer}}", [], "too_few"),
+    ("{type: list, items: {type: integer}, min_items: 2}", [1], "too_few"),
+    ("{type: list, items: {type: integer}, max_items: 2}", [1, 2, 3], "too_many"),
+    ("{type: list, items: {type: integer}}", list(range(101)), "too_many"),
+    ("{type: list, items: {type: integer, max: 4}}", [5], "too_large"),
     ("{type: enum, values: [a]}", "b", "not_a_value"),
     ("{type: enum, values: [a]}", ["a"], "not_a_value"),
     ("{type: email}", "ada@example", "not_email"),
@@ -98,10 +138,18 @@ def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, val
     with pytest.raises(SlotInvalid) as refused:
         validate_slots(flow, {"x": value, "y": 1}, NOW)
     first, second = refused.value.violations
-    assert first.field == "slots.x"
+    assert first.field in ("slots.x", "slots.x.a")
     assert first.description.endswith((".", '".'))
     assert "{" not in first.description
     assert (second.field, second.description) == ("slots.y", "The flow f has no slot y.")
+
+
+def test_the_field_of_an_object_that_does_not_fit_is_named():
+    flow = flow_with("{type: object, fields: {a: {type: integer, max: 4, called: age}}}")
+    with pytest.raises(SlotInvalid) as refused:
+        validate_slots(flow, {"x": {"a": 5}}, NOW)
+    (violation,) = refused.value.violations
+    assert (violation.field, violation.description) == ("slots.x.a", "The age must be at most 4.")
 
 
 def test_every_value_that_is_kept_fits_again():

@@ -50,12 +50,14 @@ def check_configuration(flow: Flow, frame: Frame) -> None:
 def check_waiting(library: FlowLibrary, after: Snapshot) -> None:
     assert sum(bool(place.asked) for frame in after.frames for place in frame.places[:]) <= len(after.frames)
     for frame in after.frames:
+        assert frame.drafts.keys().isdisjoint(frame.slots)
         states = library.get(frame.flow).states
         assert sum(bool(place.asked) for place in frame.places) <= 1
         for place in frame.places:
-            assert not place.asked or place.asked in states[place.state].collect
-            if states[place.state].kind == "collect" and place.asked and not place.resting:
-                assert place.asked not in frame.slots or frame is not after.frames[-1]
+            slot = place.asked.partition(".")[0]
+            assert not slot or slot in states[place.state].collect
+            if states[place.state].kind == "collect" and slot and not place.resting:
+                assert slot not in frame.slots or frame is not after.frames[-1]
     for frame in after.frames[:-1]:
         assert not any(place.timer for place in frame.places)
     if after.status == "active":

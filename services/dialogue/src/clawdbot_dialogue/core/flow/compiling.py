@@ -13,11 +13,12 @@ from clawdbot_dialogue.core.flow.linking import Linker, Names
 from clawdbot_dialogue.core.flow.model import Flow, Interrupts
 from clawdbot_dialogue.core.flow.reading import Document
 from clawdbot_dialogue.core.flow.slots.compiling import SlotCompiler
-from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
+from clawdbot_dialogue.core.flow.slots.slot import Slot
+from clawdbot_dialogue.core.flow.slots.types import seen
 from clawdbot_dialogue.core.flow.source import FlowSource
 from clawdbot_dialogue.core.flow.state_compiling import StateCompiler
 from clawdbot_dialogue.core.understanding.locale import LOCALES, Locale, locale
-from clawdbot_dialogue.core.understanding.vocabulary import Vocabulary, any_of
+from clawdbot_dialogue.core.understanding.vocabulary import Vocabulary, Words, any_of, slot_words
 
 
 class FlowCompiler:
@@ -36,7 +37,7 @@ class FlowCompiler:
         self._document = document
         self._findings = findings
         self._cel: dict[str, CelType] = dict.fromkeys(names.slots, "dyn")
-        self._cel |= {name: SLOT_TYPES[slot.type].seen(slot) for name, slot in source.slots.items()}
+        self._cel |= {name: seen(slot) for name, slot in source.slots.items()}
         self._link = Linker(document, findings, names, self._cel, expressions)
         self.expressions = self._link.expressions
 
@@ -44,8 +45,8 @@ class FlowCompiler:
         """The flow, as far as it can be made; of use only where no error was found."""
         source, link = self._source, self._link
         language = self._locale()
-        compiled = SlotCompiler(self._document, self._findings, language, link.template).compile(source.slots)
-        slots = {name: slot for name, (slot, _) in compiled.items()}
+        slots = SlotCompiler(self._document, self._findings, language, link.template).compile(source.slots)
+        askable = {each.name: each for slot in slots.values() for each in slot.within()}
         states = StateCompiler(link, slots, self._cel).compile(source)
         initial = source.initial and link.state(source.initial, "", ("initial",))
         on_handoff = source.on_handoff and link.state(source.on_handoff, "", ("on_handoff",))
@@ -55,14 +56,15 @@ class FlowCompiler:
             description=source.description,
             locale=language,
             slots=slots,
+            askable=askable,
+            composed=tuple(slot for slot in slots.values() if slot.composed),
             states=states,
             initial=initial or next(iter(states)),
             interrupts=self._interrupts(),
             understanding=source.understanding.when if source.understanding else "unclear",
             vocabulary=Vocabulary(
-                slots={name: words for name, (_, words) in compiled.items()},
+                slots={name: _words(slot) for name, slot in askable.items()},
                 triggers=any_of(source.triggers),
-                types=frozenset(slot.type for slot in slots.values()),
             ),
             help=link.optional(source.help, ("help",)),
             on_cancel=link.optional(source.on_cancel, ("on_cancel",)),
@@ -90,3 +92,9 @@ class FlowCompiler:
             mark = self._document.at(("interrupts", "allow", allow.index(self._source.flow)))
             self._findings.error("unknown-flow", "A flow cannot interrupt itself.", mark, "Remove it.")
         return Interrupts(flows, "cancel" in allow, self._source.interrupts.resume)
+
+
+def _words(slot: Slot) -> Words:
+    """A list is spoken of as what its items are."""
+    item = slot.item or slot
+    return slot_words(slot.spoken, tuple(dict.fromkeys((*slot.hints, *item.hints))), item.values)

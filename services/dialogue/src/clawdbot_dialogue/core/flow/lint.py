@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from clawdbot_dialogue.core.flow.diagnostics import Findings
 from clawdbot_dialogue.core.flow.linting.interrupts import nothing_to_ask
 from clawdbot_dialogue.core.flow.linting.loops import loops
@@ -10,8 +12,8 @@ from clawdbot_dialogue.core.flow.linting.unused import unused_slots
 from clawdbot_dialogue.core.flow.linting.values import impossible_values
 from clawdbot_dialogue.core.flow.missing import missing_values
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.reading import Document
-from clawdbot_dialogue.core.flow.source import FlowSource
+from clawdbot_dialogue.core.flow.reading import Document, Path
+from clawdbot_dialogue.core.flow.source import FlowSource, SlotSource
 from clawdbot_dialogue.core.flow.tree import written_at
 from clawdbot_dialogue.core.flow.ways import reachable
 
@@ -58,9 +60,19 @@ def _ways_out(flow: Flow, document: Document, findings: Findings) -> None:
 
 def _unused(flow: Flow, source: FlowSource, document: Document, findings: Findings) -> None:
     asked = {slot for state in flow.states.values() for slot in state.collect}
-    for name, slot in source.slots.items():
-        if name in asked and slot.ask is None:
-            mark = document.key_at(("slots", name))
-            findings.warning(
-                "no-question", f'"{name}" is asked for without words of its own.', mark, "Add `ask`."
-            )
+    for name in source.slots.keys() & asked:
+        for path in _without_words(source.slots[name], ("slots", name)):
+            message = f'"{path[-1]}" is asked for without words of its own.'
+            findings.warning("no-question", message, document.key_at(path), "Add `ask`.")
+
+
+def _without_words(slot: SlotSource, path: Path) -> Iterator[Path]:
+    """What has no question though it is asked for: the slot, or fields of it."""
+    if slot.items and slot.items.fields:
+        yield from _without_words(slot.items, (*path, "items"))
+    elif slot.fields:
+        for name, field in slot.fields.items():
+            if field.required is not False:
+                yield from _without_words(field, (*path, "fields", name))
+    elif slot.ask is None:
+        yield path

@@ -11,6 +11,7 @@ from clawdbot_dialogue.core.flow.expressions import Expression
 from clawdbot_dialogue.core.flow.filling import own_ways, surely_filled
 from clawdbot_dialogue.core.flow.model import Flow, State, Transition, Utter
 from clawdbot_dialogue.core.flow.reading import Document, Path
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import written_at
 from clawdbot_dialogue.core.flow.ways import reachable, ways
@@ -37,7 +38,8 @@ def missing_values(flow: Flow, document: Document, findings: Findings) -> None:
             then = filled.ways.get((name, way.number), known | frozenset(state.collect))
             look.at_way(way, then, (*at, "next", way.number))
         for slot in state.collect:
-            look.at_slots(_gaps(flow.slots[slot].ask), known, ("slots", slot, "ask"))
+            for part in flow.slots[slot].within():
+                look.at_slots(_gaps(part.ask), known, (*_written(flow.slots[slot], part), "ask"))
             known |= {slot}
 
 
@@ -79,6 +81,14 @@ def _texts(state: State, at: Path) -> Iterator[tuple[Template, Path]]:
         yield state.say, (*at, "say")
     if state.generation:
         yield state.generation.instructions, (*at, "generate", "instructions")
+
+
+def _written(slot: Slot, part: Slot) -> Path:
+    """Where a part of a slot stands in the document."""
+    root, *fields = part.name.split(".")
+    items = ("items",) if slot.item and fields else ()
+    fields = fields[1:] if items else fields
+    return ("slots", root, *items, *(key for field in fields for key in ("fields", field)))
 
 
 def _gaps(text: Template) -> Iterator[str]:

@@ -41,6 +41,19 @@ class Argument:
     build: object
     """A dict or list of such; a Template; an Expression; or plain JSON."""
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is plain JSON, so that nothing is to be worked out."""
+        return _is_plain(self.build)
+
+
+def _is_plain(build: object) -> bool:
+    if isinstance(build, dict):
+        return all(map(_is_plain, build.values()))
+    if isinstance(build, list):
+        return all(map(_is_plain, build))
+    return not isinstance(build, Expression | Template)
+
 
 @dataclass(frozen=True, slots=True)
 class Assign:
@@ -227,6 +240,10 @@ class Flow:
     description: str
     locale: Locale
     slots: Mapping[str, Slot]
+    askable: Mapping[str, Slot]
+    """Whatever the person can be asked for, by its path: the slots, and the parts of those that have any."""
+    composed: tuple[Slot, ...]
+    """The slots that have parts or items."""
     states: Mapping[str, State]
     """Every state by its path, those that hold others included; in document order."""
     initial: str

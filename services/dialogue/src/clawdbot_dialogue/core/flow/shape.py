@@ -157,12 +157,17 @@ def _section(path: Path, sections: Sections) -> type[BaseModel] | None:
 
 
 def _innermost(path: Path) -> Path:
-    """A place in a state that others hold, as if it stood at the top."""
+    """A place in a state that others hold, or in a part of a slot, as if it stood at the top."""
     if path[:1] == ("states",):
         if path[2:3] == ("states",) and len(path) > len(("states", "outer", "states")):
             return _innermost(path[2:])
         if path[2:3] == ("parallel",) and path[4:5] == ("states",) and path[5:]:
             return _innermost(path[4:])
+    if path[:1] == ("slots",):
+        if path[2:3] == ("fields",) and path[3:]:
+            return _innermost(("slots", *path[3:]))
+        if path[2:3] == ("items",):
+            return _innermost(("slots", *path[2:]))
     return path
 
 

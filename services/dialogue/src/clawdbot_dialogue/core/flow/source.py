@@ -73,11 +73,14 @@ class SlotSource(_Section):
         "boolean",
         "date",
         "time",
+        "datetime",
         "duration",
         "money",
         "enum",
         "email",
         "phone",
+        "object",
+        "list",
     ] = Field(description="What kind of value it is.")
     called: Text | None = Field(
         None, description="What it is called in sentences; its name, unless this says else."
@@ -89,10 +92,14 @@ class SlotSource(_Section):
         "and asked anew whenever its state is entered, as a confirmation is.",
     )
     min: int | float | str | None = Field(
-        None, description='The least value; for a date also "today", "today+1d"; for a duration "30m".'
+        None,
+        description='The least value; for a date also "today", "today+1d"; for a datetime "now+2h"; for a '
+        'duration "30m".',
     )
     max: int | float | str | None = Field(
-        None, description='The greatest value; for a date also "today+90d"; for a duration "2h".'
+        None,
+        description='The greatest value; for a date also "today+90d"; for a datetime "now+14d"; for a '
+        'duration "2h".',
     )
     min_length: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         None, description="Least number of characters."
@@ -114,6 +121,28 @@ class SlotSource(_Section):
     )
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
         None, description="For a phone: the country whose numbers need no country code, such as GB."
+    )
+    fields: dict[Name, SlotSource] = Field(
+        default_factory=dict,
+        description="For an object: its fields, each written as a slot is, asked for one after the other.",
+    )
+    required: bool | None = Field(
+        None,
+        description="For a field: false where the object is whole without it. It is then never asked for.",
+    )
+    items: SlotSource | None = Field(
+        None, description="For a list: what its items are, written as a slot is."
+    )
+    more: Text | None = Field(
+        None,
+        description="For a list: asked after each answer, until the person says no. Without it the first "
+        "answer that names enough is the list.",
+    )
+    min_items: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        None, description="For a list: least number of items; 1, unless this says else."
+    )
+    max_items: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="For a list: most items; 100, unless this says else."
     )
 
 

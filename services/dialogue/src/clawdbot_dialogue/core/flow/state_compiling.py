@@ -287,7 +287,7 @@ class StateCompiler:
             if wanted and returns in {"int", "double", "string", "bool"} - wanted:
                 message = f'The slot "{name}" cannot be filled with this: it is of another type.'
                 self._link.findings.error("guard-type", message, mark)
-            if isinstance(argument.build, str | int | float | bool) and name in self._slots:
+            if name in self._slots and argument.build is not None and argument.plain:
                 try:
                     self._slots[name].check(argument.build, None)
                 except SlotRefused:

@@ -12,6 +12,7 @@ from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
 from clawdbot_dialogue.core.flow.slots.validating import refusal
+from clawdbot_dialogue.core.machine import gathering
 from clawdbot_dialogue.core.machine.effects import Heard, Understood
 from clawdbot_dialogue.core.machine.interpreting import INTERPRETATION, ask_model, offered, wants_model
 from clawdbot_dialogue.core.machine.moving import Way, go, restart, start, take, turn_aside
@@ -114,7 +115,7 @@ class _Hearing:
         """Acts on what a model proposed, where some of it is allowed here; else on what the rules say."""
         progress = self._progress
         self._waking = waking
-        self._asked = self._asked or progress.missing
+        self._asked = self._asked or gathering.missing(progress)
         offers = offered(progress, self._asked, self._others())
         proposed = judged(proposals, offers, progress.slots)
         self.commands += [command for command in proposed if not command.accepted]
@@ -133,13 +134,13 @@ class _Hearing:
     def _look_ahead(self) -> None:
         """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
         pass_through(self._progress, self._limit)
-        self._asked = self._progress.missing
+        self._asked = gathering.missing(self._progress)
 
     def _situation(self) -> Situation:
         progress = self._progress
         return Situation(
             progress.flow,
-            progress.slots,
+            gathering.known(progress),
             self._asked,
             progress.state.kind != "generate",
             self._others(),
@@ -220,31 +221,43 @@ class _Hearing:
     def set_slot(self, command: Command) -> None:
         """The person fills, corrects or takes back a slot."""
         progress = self._progress
-        flow, name, value = progress.flow, command.target, command.value
-        reach = _Reach.of(progress, name) if command.name == "correct_slot" else _HERE
+        flow, path, value = progress.flow, command.target, command.value
+        corrects = command.name == "correct_slot"
+        reach = _Reach.of(progress, path.partition(".")[0]) if corrects else _HERE
         if reach.too_late:
             self._refuse(command, flow.locale.wording["too_late"])
             return
-        if value is not None:
-            try:
-                value = flow.slots[name].check(value, progress.now)
-            except SlotRefused as refused:
-                self._refuse(command, refusal(flow.slots[name], refused, flow.locale))
-                return
+        try:
+            value = gathering.fill(progress, path, value)
+        except SlotRefused as refused:
+            self._refuse(command, refusal(refused, flow.askable[path], flow.locale))
+            return
         self.accept(command if value is command.value else replace(command, value=value))
-        progress.set_slot(name, value)
         self._filled = True
         if reach.state and (self._back is None or reach.position < self._back.position):
             self._back = reach
 
+    def yes_or_no(self, command: Command) -> None:
+        """The person says yes or no; of a list, whether there is more to it."""
+        if command.target:
+            progress = self._progress
+            try:
+                gathering.go_on_listing(progress, command.target, more=command.name == "affirm")
+            except SlotRefused as refused:
+                locale = progress.flow.locale
+                self._refuse(command, refusal(refused, progress.flow.slots[command.target], locale))
+                return
+            self._filled = True
+        self.accept(command)
+
     def clarify(self, command: Command) -> None:
         """The person named two values for one slot."""
         now, locale = self._progress.now, self._progress.flow.locale
-        slot = self._progress.flow.slots[command.target]
+        slot = self._progress.flow.askable[command.target]
         try:
             values = [slot.check(each, now) for each in _pair(command.value)]
         except SlotRefused as refused:
-            self._refuse(command, refusal(slot, refused, locale))
+            self._refuse(command, refusal(refused, slot, locale))
             return
         first, second = (slot.show(each, locale) for each in values)
         self._refuse(command, locale.wording["either"].format(first=first, second=second))
@@ -313,7 +326,9 @@ class _Hearing:
         """Says something and repeats the open question, as one reply."""
         progress = self._progress
         if self._asked:
-            question = progress.scope.text(progress.flow.slots[self._asked].ask)
+            asked = gathering.still(progress, self._asked)
+            progress.here.asked = progress.here.asked and asked
+            question = gathering.question(progress, asked)
             words = f"{words}{progress.flow.locale.joint}{question}" if words else question
         progress.say(words)
         for spot in progress.spots:
@@ -334,8 +349,8 @@ def _pair(value: object) -> Iterable[object]:
 _ACTIONS: Mapping[CommandName, Callable[[_Hearing, Command], Callable[[], None] | None]] = {
     "set_slot": _Hearing.set_slot,
     "correct_slot": _Hearing.set_slot,
-    "affirm": _Hearing.accept,
-    "deny": _Hearing.accept,
+    "affirm": _Hearing.yes_or_no,
+    "deny": _Hearing.yes_or_no,
     "none": _Hearing.accept,
     "start_flow": _Hearing.start_flow,
     "cancel_flow": _Hearing.cancel,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.machine.effects import Heard, Interpret
+from clawdbot_dialogue.core.machine.gathering import known, question
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.prompt import Standing, instructions, offers
@@ -31,7 +32,7 @@ def wants_model(progress: Progress, commands: Sequence[Command]) -> bool:
         return False
     if progress.flow.understanding == "always":
         return commands[0].name not in _PLAIN
-    return all(command.name in _UNCLEAR for command in commands)
+    return all(command.name in _UNCLEAR and not command.target for command in commands)
 
 
 def ask_model(progress: Progress, heard: Heard, asked: str, others: tuple[Flow, ...]) -> None:
@@ -53,5 +54,5 @@ def offered(progress: Progress, asked: str, others: tuple[Flow, ...]) -> tuple[O
 
 
 def _standing(progress: Progress, asked: str, others: tuple[Flow, ...]) -> Standing:
-    question = progress.scope.text(progress.flow.slots[asked].ask) if asked else ""
-    return Standing(progress.flow, progress.state, progress.slots, asked, question, others, progress.turn)
+    held, words = known(progress), question(progress, asked)
+    return Standing(progress.flow, progress.state, held, asked, words, others, progress.turn)

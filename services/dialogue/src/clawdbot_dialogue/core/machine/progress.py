@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.model import Flow, State
+from clawdbot_dialogue.core.flow.slots.drafts import Draft
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import apart
 from clawdbot_dialogue.core.machine.effects import (
@@ -67,6 +68,7 @@ class Progress:
         self.passed = frame.passed
         self.sealed = frame.sealed
         self.left = frame.left
+        self.drafts = frame.drafts
         self.here = self.spots[0]
         self.attend()
 
@@ -79,6 +81,7 @@ class Progress:
             self.passed,
             self.sealed,
             self.left,
+            self.drafts,
         )
 
     def snapshot(self) -> Snapshot:
@@ -104,7 +107,7 @@ class Progress:
         if plain(self.flow, text):
             return
         flow = self._flows(self.flow.name, self.flow.version)
-        asked = self.flow.slots.get(self.here.asked)
+        asked = self.flow.askable.get(self.here.asked)
         locale = heard_in(flow, self.locale or flow.locale.name, text, asked)
         if locale != (self.locale or flow.locale.name):
             self.locale = locale
@@ -167,14 +170,6 @@ class Progress:
             if not spot.resting and spot.state.kind != "end":
                 return False
         return True
-
-    @property
-    def missing(self) -> str:
-        """The first slot that the state collects and that has no value; empty for none."""
-        for name in self.here.state.collect:
-            if name not in self.slots:
-                return name
-        return ""
 
     @property
     def scope(self) -> Scope:
@@ -244,6 +239,7 @@ class Progress:
 
     def set_slot(self, name: str, value: object) -> None:
         """Gives a slot a value; None empties it."""
+        self.set_draft(name, {})
         if self.slots.get(name) == value:
             return
         if value is None:
@@ -252,6 +248,12 @@ class Progress:
             self.slots = {**self.slots, name: value}
         self._scope = None
         self.effects.append(SlotChanged(name, value))
+
+    def set_draft(self, name: str, draft: Draft) -> None:
+        """Keeps what is known of a slot that has no value yet; forgets it where that is nothing."""
+        if draft or name in self.drafts:
+            rest = {each: old for each, old in self.drafts.items() if each != name}
+            self.drafts = {**rest, name: draft} if draft else rest
 
     def set_result(self, result: object) -> None:
         """Keeps what a tool returned."""
@@ -312,7 +314,7 @@ class Progress:
         self.flow = flow
         self.slots = slots
         self.spots = []
-        self.passed, self.sealed, self.left = (), (), {}
+        self.passed, self.sealed, self.left, self.drafts = (), (), {}, {}
         self._scope = None
 
     def finish(self) -> Frame | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from clawdbot_dialogue.core.flow.expressions import Activation, EvaluationFailed, Expression
 from clawdbot_dialogue.core.flow.model import Flow, Transition
 from clawdbot_dialogue.core.flow.slots.plain import yes_or_no
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.trace import Traced, Tried
@@ -80,8 +81,12 @@ class Scope:
             return False
 
     def _show(self, gap: Gap, value: object) -> str:
-        if gap.scope == "slots" and len(gap.path) == 1:
-            return self._flow.slots[gap.path[0]].show(value, self._flow.locale)
+        if gap.scope == "slots":
+            slot: Slot | None = self._flow.slots[gap.path[0]]
+            for key in gap.path[1:]:
+                slot = slot and slot.part(key)
+            if slot:
+                return slot.show(value, self._flow.locale)
         return yes_or_no(value, self._flow.locale) if isinstance(value, bool) else show_json(value)
 
     def _note(self, code: str, message: str) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots.drafts import Draft
 from clawdbot_dialogue.core.understanding.locale import LOCALES
 
 FORMAT = 2
@@ -42,7 +43,8 @@ class Place(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     state: str
     """Its path; one that holds no others."""
     asked: str = ""
-    """The slot that was asked for last, while its answer is awaited. One place at most has one."""
+    """The slot, or the path of a part of one, that was asked for last, while its answer is awaited. One place
+    at most has one."""
     misses: int = 0
     """Messages in a row that were not understood here."""
     waiting_for: str = ""
@@ -73,6 +75,8 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     """Those of them that lie before a call with effect `once`: no correction changes what is done."""
     left: Mapping[str, tuple[str, ...]] = {}
     """What history states stand for: a state that holds others, and the paths that were left in it."""
+    drafts: Mapping[str, Draft] = {}
+    """What is known of slots that have no value yet, by slot; flow/slots/drafts.py says how."""
 
     @property
     def talking(self) -> Place:
@@ -185,6 +189,8 @@ def _check(frame: Frame, flow: Flow) -> None:
     for place in frame.places:
         if place.waiting_for and flow.states[place.state].kind in ("compound", "parallel", "history"):
             raise SnapshotInvalid(f"nobody waits in {place.state!r}, which holds other states")
-    for slot in (*frame.slots, *[place.asked for place in frame.places if place.asked]):
+        if place.asked and place.asked not in flow.askable:
+            raise SnapshotInvalid(f"{flow.name} {flow.version} cannot ask for {place.asked!r}")
+    for slot in (*frame.slots, *frame.drafts):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")

@@ -9,6 +9,7 @@ from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import ErrorKind, State, StateKind, Transition
 from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.effects import CallTool, Generate, HandOff
+from clawdbot_dialogue.core.machine.gathering import missing, question
 from clawdbot_dialogue.core.machine.progress import DEEPEST_STACK, Progress
 from clawdbot_dialogue.core.machine.spot import USER
 
@@ -27,7 +28,7 @@ def _nothing_to_do(_: Progress) -> bool:
 
 
 def _collected(progress: Progress) -> bool:
-    if progress.missing:
+    if missing(progress):
         return False
     here = progress.here
     here.asked = ""
@@ -103,8 +104,8 @@ def _ask(progress: Progress) -> Transition | None:
     if here.resting or here.asked:
         return None
     if not progress.asking:
-        here.asked = progress.missing
-        progress.say(progress.flow.slots[here.asked].ask if here.asked else None)
+        here.asked = missing(progress)
+        progress.say(question(progress, here.asked))
     progress.wait_for_user()
     return None
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
@@ -82,11 +82,24 @@ class Locale:
     """Whether the text between two values leaves open which is meant: "or"."""
     bare_name: Callable[[str], str]
     """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
+    from_now: Callable[[str], list[Found[float]]]
+    """The lengths of time that a text with digits counts from now, in seconds: "in two hours"."""
+    items: Callable[[str], list[str]]
+    """What a text lists: "Ann, Bob and Carol". Takes the text as written."""
+    adds: Callable[[str], bool]
+    """Whether the message adds to a list: "also Dave"."""
+    drops: Callable[[str], bool]
+    """Whether the message takes something off a list: "without Bob"."""
+    enough: Callable[[str], bool]
+    """Whether the message says that nothing more is to be listed: "that's all"."""
     named: Callable[[str], str]
     """The name that a text gives in so many words, unasked: "…, under the name of Ada"; empty for none."""
     spoken: Callable[[str], str]
     """An identifier as said: "party_size" → "party size"."""
+    listed: Callable[[Sequence[str]], str]
+    """A list as a person says it: "Ann, Bob and Carol"."""
     show_date: Callable[[date], str]
+    show_datetime: Callable[[datetime], str]
     show_duration: Callable[[float], str]
     """Seconds, as a person says them: "2 hours 30 minutes"."""
     show_amount: Callable[[float, str], str]
@@ -96,6 +109,10 @@ class Locale:
 WORDINGS = frozenset(
     {
         "ask",
+        "ask_date",
+        "ask_time",
+        "the_date",
+        "the_time",
         "not_understood",
         "cancelled",
         "cannot_cancel",
@@ -128,11 +145,17 @@ WORDINGS = frozenset(
         "not_boolean",
         "not_date",
         "not_time",
+        "not_datetime",
         "not_duration",
         "not_money",
         "not_currency",
         "not_email",
         "not_phone",
+        "not_object",
+        "not_list",
+        "part_missing",
+        "too_few",
+        "too_many",
     }
 )
 """Every purpose that a locale has words for."""

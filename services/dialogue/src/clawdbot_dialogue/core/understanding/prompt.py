@@ -82,7 +82,7 @@ def _correct_slot(standing: Standing) -> Iterator[Offer]:
 
 def _settable(standing: Standing) -> Iterator[Slot]:
     for name, slot in standing.flow.slots.items():
-        if not slot.asked_only or name == standing.asked:
+        if not slot.asked_only or name == standing.asked.partition(".")[0]:
             yield slot
 
 
@@ -159,6 +159,11 @@ def described_slot(slot: Slot) -> str:
     if slot.values:
         said = [f"{value} ({', '.join(words)})" if words else value for value, words in slot.values.items()]
         shape = f"{shape}: {', '.join(said)}"
+    if slot.item:
+        shape = f"{shape} {described_slot(slot.item)}"
+    elif slot.type == "object":
+        fields = "; ".join(f"{name}: {described_slot(part)}" for name, part in slot.parts.items())
+        shape = f"{shape} ({fields})"
     if slot.hints:
         bounds.append(f"also called {', '.join(slot.hints)}")
     return ", ".join([shape, *bounds])
@@ -171,10 +176,13 @@ _SHAPES: Mapping[str, str] = {
     "boolean": "true for yes, false for no",
     "date": "a day as YYYY-MM-DD",
     "time": "a time of day as HH:MM, 24 hours",
+    "datetime": "a day and a time as YYYY-MM-DDTHH:MM; only a date or only a time as an object with that",
     "duration": "a length of time in whole seconds",
     "money": 'a sum as {"amount": number, "currency": ISO 4217 code}',
     "enum": "one of these values",
     "email": "an e-mail address",
     "phone": "a phone number, international",
+    "object": "an object with as many of these fields as are known",
+    "list": "a list of all items that the person has named so far, each",
 }
 """How a value of each type of slot is written."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow
@@ -17,11 +17,15 @@ class Sought:
     """The slots that a message may fill or correct by what stands in it."""
 
     asked: str
-    """The slot that was asked for; empty where none."""
+    """The slot, or part of one, that was asked for; empty where none."""
     kind: str
-    """Its type; empty where none."""
+    """Its type, of a list its items'; empty where none."""
     slots: Mapping[str, Sequence[Slot]]
-    """By type, the one that was asked for before the others."""
+    """By type, what was asked for before the others; parts instead of the slots that they make up."""
+    records: Sequence[Slot]
+    """What has parts: slots, and items that are being put together."""
+    moments: Sequence[Slot]
+    """The datetimes among those and their parts."""
     counting: Sequence[Slot]
     """Those that a bare number may be for."""
     figures: bool
@@ -32,22 +36,43 @@ class Sought:
 def sought(flow: Flow, asked: str) -> Sought:
     """What is looked for while a slot is asked for; empty where none is."""
     slots: dict[str, list[Slot]] = {}
-    for name, slot in flow.slots.items():
-        if _marked(slot, name == asked):
-            same = slots.setdefault(slot.type, [])
-            same.insert(0 if name == asked else len(same), slot)
+    records: list[Slot] = []
+    for root in flow.slots.values():
+        reached = _within(asked, root.name)
+        # One item of a list after the other is put together from parts, while it is asked for.
+        if reached or not (root.asked_only or (root.item and root.item.parts)):
+            record = root.item or root
+            if record.parts:
+                records.append(record)
+            for slot in _simple(record):
+                if _marked(slot, asked=_within(slot.name, asked)):
+                    same = slots.setdefault(slot.type, [])
+                    same.insert(0 if _within(slot.name, asked) else len(same), slot)
+    question = flow.askable.get(asked)
     counting = slots.get("integer", []) + slots.get("number", [])
     return Sought(
         asked=asked,
-        kind=flow.slots[asked].type if asked else "",
+        kind=(question.item or question).type if question else "",
         slots=slots,
-        counting=sorted(counting, key=lambda slot: slot.name != asked),
+        records=records,
+        moments=[each for record in records for each in record.within() if each.type == "datetime"],
+        counting=sorted(counting, key=lambda slot: not _within(slot.name, asked)),
         figures=not slots.keys().isdisjoint(_FIGURES),
     )
 
 
-def _marked(slot: Slot, asked: bool) -> bool:
+def _within(name: str, whole: str) -> bool:
+    """Whether a name is that of a slot, or of a part of it."""
+    return bool(whole) and (name == whole or name.startswith(f"{whole}."))
+
+
+def _simple(slot: Slot) -> Iterator[Slot]:
+    """What a slot is made up of in the end."""
+    return (each for each in slot.within() if not each.parts)
+
+
+def _marked(slot: Slot, *, asked: bool) -> bool:
     """Whether something in a message can mark a value as this slot's."""
-    if slot.type == "boolean" or (slot.asked_only and not asked):
+    if slot.type == "boolean":
         return False
     return slot.type != "string" or (slot.names_person and not asked)

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
-from clawdbot_dialogue.core.understanding.sought import sought
+from clawdbot_dialogue.core.understanding.sought import Sought, sought
 from clawdbot_dialogue.core.understanding.values import Values, find_values
+from clawdbot_dialogue.core.understanding.vocabulary import any_of
 
 _SHORT = 3
 """Words: "no thank you" is an answer to a yes-no question; a longer text that begins so is a text."""
@@ -26,9 +29,9 @@ class Situation(Struct, frozen=True):
 
     flow: Flow
     slots: Mapping[str, object]
-    """The slots that have a value."""
+    """The slots that have a value, and the parts of slots that have one, by their paths."""
     asked: str = ""
-    """The slot that was asked for; empty where none."""
+    """The slot, or part of one, that was asked for; empty where none."""
     collecting: bool = True
     """False where a model answers: small talk and cries for help are then its business."""
     others: tuple[Flow, ...] = ()
@@ -67,8 +70,10 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     wanted = sought(flow, asked)
     # In a free text a day or a number is part of the text, unless the text is a correction.
     apart = wanted.kind != "string" or not free_text or flow.locale.corrects(folded)
-    values = find_values(flow, wanted, raw=text, folded=folded, now=now) if apart else Values()
-    commands = [*_from_values(situation, values)]
+    known = situation.slots
+    values = find_values(flow, wanted, known, raw=text, folded=folded, now=now) if apart else Values()
+    commands = [*_from_values(situation, wanted, values, folded)]
+    commands = commands or _taken_off(situation, folded)
     if not commands and apart:
         commands += _to_say_anew(situation, folded)
     if free_text and not commands:
@@ -89,8 +94,8 @@ def set_phrase(situation: Situation, folded: str) -> Command | None:
     phrase = flow.locale.set_phrase(folded)
     if phrase is None or (not situation.collecting and phrase.name in ("chitchat", "help")):
         return None
-    kind = flow.slots[asked].type if asked else ""
-    if kind == "enum" and flow.vocabulary.slots[asked].value_in(folded):
+    kind = sought(flow, asked).kind
+    if kind == "enum" and flow.vocabulary.slots[asked].values_in(folded):
         return None
     if kind == "boolean" and phrase.name == "chitchat" and flow.locale.yes_no(folded) is not None:
         return None
@@ -106,27 +111,73 @@ def _start(situation: Situation, folded: str) -> Command | None:
             best, name = length, other.name
     if not name:
         return None
-    asked = situation.flow.slots.get(situation.asked)
     # Within the answer to an open question a trigger is likely just mentioned.
-    mentioned = asked is not None and asked.type == "string" and 2 * best < len(folded)
+    mentioned = sought(situation.flow, situation.asked).kind == "string" and 2 * best < len(folded)
     return None if mentioned and not situation.flow.locale.asks(folded) else Command("start_flow", name)
 
 
-def _from_values(situation: Situation, values: Values) -> Iterator[Command]:
-    for name, value in values.by_slot.items():
-        if name not in situation.slots:
-            yield Command("set_slot", name, value)
-        elif situation.slots[name] != value:
-            yield Command("correct_slot", name, value)
+def _from_values(situation: Situation, wanted: Sought, values: Values, folded: str) -> Iterator[Command]:
+    known = situation.slots
+    new: dict[str, object] = {}
+    for name, found in values.by_slot.items():
+        value = _list(situation, name, found, folded) if isinstance(found, list) else found
+        if name not in known or known[name] != value:
+            new[name] = value
+    for name, value in (_together(new, wanted.records) if wanted.records else new).items():
+        corrects = name in known or (
+            isinstance(value, dict) and any(f"{name}.{each}" in known for each in value)
+        )
+        yield Command("correct_slot" if corrects else "set_slot", name, value)
     for name, (first, second) in values.either.items():
         yield Command("clarify", name, [first, second])
+
+
+def _together(found: Mapping[str, object], records: Iterable[Slot]) -> dict[str, object]:
+    """What was found, parts of one value together: with the last of them an item of a list is whole."""
+    grouped = dict(found)
+    for record in records:
+        paths = [each for each in found if each.startswith(f"{record.name}.")]
+        if len(paths) > 1:
+            whole: dict[str, Any] = {}
+            for path in paths:
+                *holders, last = path.removeprefix(f"{record.name}.").split(".")
+                within = whole
+                for holder in holders:
+                    within = within.setdefault(holder, {})
+                within[last] = grouped.pop(path)
+            grouped[record.name] = whole
+    return grouped
+
+
+def _list(situation: Situation, name: str, named: list[object], folded: str) -> list[object] | None:
+    """The list that a message makes of the one that there is, by naming some items; None for an empty one."""
+    language, held = situation.flow.locale, situation.slots.get(name)
+    before = held if isinstance(held, list) else []
+    if language.drops(folded):
+        return [each for each in before if each not in named] or None
+    if language.corrects(folded) and not language.adds(folded):
+        return named
+    counts = situation.flow.askable[name].repeats
+    return [*before, *(each for each in named if counts or each not in before)]
+
+
+def _taken_off(situation: Situation, folded: str) -> list[Command]:
+    """Items in a person's own words are known again only where they are held: "without Bob"."""
+    lists = (slot for slot in situation.flow.composed if slot.item and slot.item.type == "string")
+    for slot in lists if situation.flow.locale.drops(folded) else ():
+        held = situation.slots.get(slot.name)
+        if isinstance(held, list) and (said := any_of(held)):
+            off = {each[0] for each in said.finditer(folded)}
+            if left := [each for each in held if fold(each) not in off]:
+                return [Command("correct_slot", slot.name, left)] if left != held else []
+    return []
 
 
 def _to_say_anew(situation: Situation, folded: str) -> Iterator[Command]:
     """A correction that does not say the new value: "change the date"."""
     wanted = situation.flow.locale.changed_slot(folded)
     for name in situation.slots if wanted else ():
-        slot = situation.flow.slots[name]
+        slot = situation.flow.askable[name]
         if not slot.asked_only and situation.flow.vocabulary.slots[name].name.search(wanted):
             yield Command("correct_slot", name, None)
             return
@@ -136,12 +187,27 @@ def _answer(situation: Situation, text: str, folded: str) -> Iterator[Command]:
     """The message as the answer to a question that nothing but its place marks as one."""
     if not situation.asked or not folded:
         return
-    slot = situation.flow.slots[situation.asked]
+    slot = situation.flow.askable[situation.asked]
     language = situation.flow.locale
-    yes = language.yes_no(folded)
-    if slot.type == "boolean" and yes is not None:
+    yes, short = language.yes_no(folded), words(folded) <= _SHORT
+    kind = (slot.item or slot).type
+    if slot.item and ((yes is not None and short) or language.enough(folded)):
+        # Whether there are more items: the one answer to a question that is not for a value.
+        yield Command("affirm" if yes else "deny", slot.name)
+    elif kind == "boolean" and yes is not None:
         yield Command("set_slot", slot.name, yes)
-    elif slot.type == "string" and (yes is None or words(folded) > _SHORT):
+    elif kind == "string" and (yes is None or not short):
+        yield from _in_words(situation, slot, text, folded)
+
+
+def _in_words(situation: Situation, slot: Slot, text: str, folded: str) -> Iterator[Command]:
+    """An answer in the person's own words."""
+    language = situation.flow.locale
+    if slot.item:
+        named = [language.bare_name(each) if slot.names_person else each for each in language.items(text)]
+        value = _list(situation, slot.name, [each for each in named if each], folded)
+        yield Command("correct_slot" if slot.name in situation.slots else "set_slot", slot.name, value)
+    else:
         answer = language.bare_name(text) if slot.names_person else ""
         yield Command("set_slot", slot.name, answer or text.strip())
 

@@ -8,9 +8,9 @@ that was asked for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TypeVar
 
@@ -38,24 +38,42 @@ class Values:
     either: dict[str, tuple[object, object]] = field(default_factory=dict)
     """Slots that two values were given for: "4 or 5"."""
 
+    def listed(self, slot: Slot) -> Sequence[object]:
+        """What was found for a list so far."""
+        values = self.by_slot.get(slot.name)
+        return values if isinstance(values, list) else ()
 
-def find_values(flow: Flow, wanted: Sought, *, raw: str, folded: str, now: datetime) -> Values:
+    def join(self, slot: Slot) -> None:
+        """Makes one value of the parts of a slot, where all were found."""
+        parts = {name: self.by_slot.get(part.name) for name, part in slot.parts.items()}
+        if None not in parts.values():
+            for part in slot.parts.values():
+                del self.by_slot[part.name]
+            self.by_slot[slot.name] = slot.kind.join(parts)
+
+
+def find_values(
+    flow: Flow, wanted: Sought, known: Mapping[str, object], *, raw: str, folded: str, now: datetime
+) -> Values:
     """The values that a message gives.
 
     Args:
         flow: Declares the slots.
         wanted: Those that may be filled or corrected.
+        known: The values that there are.
         raw: The message as written.
         folded: The message folded.
         now: Decides what "tomorrow" means.
     """
-    search = _Search(flow, wanted, now)
+    search = _Search(flow, wanted, known, now)
     search.run(raw[:LONGEST_READ], folded)
+    for moment in wanted.moments:
+        search.found.join(moment)
     return search.found
 
 
 class _Search:
-    def __init__(self, flow: Flow, wanted: Sought, now: datetime) -> None:
+    def __init__(self, flow: Flow, wanted: Sought, known: Mapping[str, object], now: datetime) -> None:
         self.found = Values()
         self._words = flow.vocabulary.slots
         self._language = flow.locale
@@ -63,18 +81,19 @@ class _Search:
         self._asked = wanted.asked
         self._slots = wanted.slots
         self._counting = wanted.counting
+        self._known = known
         self._now = now
 
     def run(self, raw: str, text: str) -> None:
         for slot in self._slots.get("enum", ()):
-            if value := self._words[slot.name].value_in(text):
-                self.found.by_slot[slot.name] = value.value
+            if values := self._words[slot.name].values_in(text):
+                self._fill(slot, values)
         for slot in self._slots.get("string", ()):
             if name := self._language.named(raw):
-                self.found.by_slot[slot.name] = name
+                self._fill(slot, [name])
         if "@" in text:
-            for slot, address in zip(self._slots.get("email", ()), _EMAIL.findall(raw), strict=False):
-                self.found.by_slot[slot.name] = address
+            found = [Found(*each.span(), each[0]) for each in _EMAIL.finditer(raw)]
+            self._deal("email", found, raw)
             text = _EMAIL.sub(" ", text)
         if "phone" in self._slots:
             text = self._phones(text)
@@ -86,9 +105,10 @@ class _Search:
             for match in _PHONE.finditer(text):
                 # Whoever was asked for a number gives one, be it wrong; unasked, it must be a valid one.
                 if slot.name == self._asked or _fits(slot, match[0], self._now):
-                    self.found.by_slot[slot.name] = match[0]
+                    self._fill(slot, [*self.found.listed(slot), match[0]])
                     text = _blank(text, match.start(), match.end())
-                    break
+                    if not slot.listed:
+                        break
         return text
 
     def _figures(self, text: str) -> None:
@@ -101,6 +121,8 @@ class _Search:
         for day in days:
             if any(map(str.isdigit, text[day.start : day.end])):
                 rest = _blank(rest, day.start, day.end)
+        if self._wanted.moments:
+            rest = self._from_now(rest)
         if "duration" in self._slots:
             said = self._language.durations(rest)
             if "time" in self._slots and self._wanted.kind != "duration":
@@ -109,13 +131,24 @@ class _Search:
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
-        clocks = self._language.times(rest, self._wanted.kind == "time" and not self._counts(rest))
+        bare = self._wanted.kind in ("time", "datetime") and not self._counts(rest)
+        clocks = self._language.times(rest, bare)
         if clocks:
             read = [Found(each.start, each.end, self._reading(each.value)) for each in clocks]
             self._deal("time", read, text)
             rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _from_now(self, text: str) -> str:
+        """Gives the first datetime the moment that the text counts from now: "in two hours"."""
+        lengths = self._language.from_now(text)
+        for each in lengths[:1]:
+            when = self._now + timedelta(seconds=each.value)
+            name = self._wanted.moments[0].name
+            self.found.by_slot[f"{name}.date"] = when.date().isoformat()
+            self.found.by_slot[f"{name}.time"] = when.time().isoformat("minutes")
+        return _without(text, lengths)
 
     def _money(self, text: str) -> str:
         """Deals sums of money out. A bare number is one only for whom was asked for a sum."""
@@ -128,10 +161,21 @@ class _Search:
 
     def _reading(self, readings: Sequence[str]) -> str:
         """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
-        slots = self._slots.get("time", ())[:1]
-        return next(
-            (each for slot in slots for each in readings if _fits(slot, each, self._now)), readings[0]
-        )
+        for slot in self._slots.get("time", ())[:1]:
+            likely = [each for each in readings if self._takes(slot, each)] or readings
+            held = self._known.get(slot.name)
+            # Who moves seven in the evening to eight means the evening.
+            return min(likely, key=lambda each: _minutes(each, held)) if isinstance(held, str) else likely[0]
+        return readings[0]
+
+    def _takes(self, slot: Slot, clock: str) -> bool:
+        """Whether a time fits its slot; of a datetime, on the day that was said."""
+        for moment in self._wanted.moments:
+            if moment.parts["time"] is slot:
+                name = moment.parts["date"].name
+                day = self.found.by_slot.get(name, self._known.get(name))
+                return not day or _fits(moment, f"{day}T{clock}", self._now)
+        return _fits(slot, clock, self._now)
 
     def _counts(self, text: str) -> bool:
         """Whether a number in the text counts what another slot is about: "6 people" is no time of day."""
@@ -165,23 +209,33 @@ class _Search:
     def _deal(self, kind: str, found: list[Found[_T]], text: str) -> None:
         """Gives the values of a type to its slots: all to the only one, else one to each in turn."""
         slots = self._slots.get(kind, [])
-        if len(slots) == 1:
+        if len(slots) == 1 or (slots and slots[0].listed):
             self._give(slots[0], found, text)
         else:
             for slot, value in zip(slots, found, strict=False):
-                self.found.by_slot[slot.name] = value.value
+                self._fill(slot, [value.value])
 
     def _give(self, slot: Slot, found: list[Found[_T]], text: str) -> None:
         """Gives a slot the last of some values, since people correct themselves, or notes both: "4 or 5"."""
-        for one, other in pairwise(found):
+        for one, other in pairwise(found if not slot.listed else ()):
             if one.value != other.value and self._either(one, other, text):
                 self.found.either[slot.name] = (one.value, other.value)
                 return
         if found:
-            self.found.by_slot[slot.name] = found[-1].value
+            self._fill(slot, [each.value for each in found])
+
+    def _fill(self, slot: Slot, values: Sequence[object]) -> None:
+        """A list takes all values, anything else the last."""
+        self.found.by_slot[slot.name] = list(values) if slot.listed else values[-1]
 
     def _either(self, one: Found[_T], other: Found[_T], text: str) -> bool:
         return self._language.either(text[one.end : other.start])
+
+
+def _minutes(clock: str, other: str) -> int:
+    """How far apart two times of day are."""
+    hour, minute = (int(one) - int(two) for one, two in zip(clock.split(":"), other.split(":"), strict=True))
+    return abs(60 * hour + minute)
 
 
 def _sum(amount: float, currency: str) -> dict[str, object]:

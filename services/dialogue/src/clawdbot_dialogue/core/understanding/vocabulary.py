@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.understanding.folding import fold
-from clawdbot_dialogue.core.understanding.locale import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +22,9 @@ class Words:
     counted: re.Pattern[str] | None
     """Whether the text after a number says that it counts this slot's things: "people"."""
 
-    def value_in(self, text: str) -> Found[str] | None:
-        """The enum's value that the text names last, if it names one."""
-        found = list(self.values.finditer(text)) if self.values else []
-        return Found(found[-1].start(), found[-1].end(), self.meaning[found[-1][0]]) if found else None
+    def values_in(self, text: str) -> list[str]:
+        """The enum's values that the text names, in order."""
+        return [self.meaning[found[0]] for found in self.values.finditer(text)] if self.values else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,9 @@ class Vocabulary:
     """The words of one flow."""
 
     slots: Mapping[str, Words]
+    """By what can be asked for: slots, and parts of slots."""
     triggers: re.Pattern[str] | None
     """What a person says to start the flow."""
-    types: frozenset[str]
-    """The types of the slots that may be filled."""
 
     def triggered_by(self, text: str) -> int:
         """How many characters of a folded text are one of the triggers; 0 for none."""

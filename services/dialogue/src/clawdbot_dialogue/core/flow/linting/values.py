@@ -9,19 +9,25 @@ from itertools import islice
 from clawdbot_dialogue.core.flow.diagnostics import MOST_FINDINGS, Findings, nearest
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.reading import Document, Path
-from clawdbot_dialogue.core.flow.slots.moments import parse_date, parse_time
+from clawdbot_dialogue.core.flow.slots.moments import parse_date, parse_datetime, parse_time
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 
 _TEXT = r"""(?:'[^'\\]*'|"[^"\\]*")"""
 _AFTER = re.compile(rf"\bslots\.(\w+)\s*(?:[=!]=|[<>]=?)\s*({_TEXT})")
 _BEFORE = re.compile(rf"({_TEXT})\s*(?:[=!]=|[<>]=?)\s*slots\.(\w+)")
 _AMONG = re.compile(rf"\bslots\.(\w+)\s+in\s*\[\s*({_TEXT}(?:\s*,\s*{_TEXT})*)\s*,?\s*\]")
-_EXAMPLES = {"date": '"2026-12-01"', "time": '"19:30", two digits each'}
+_EXAMPLES = {
+    "date": '"2026-12-01"',
+    "time": '"19:30", two digits each',
+    "datetime": '"2026-12-01T19:30"',
+}
 
 
 def impossible_values(flow: Flow, document: Document, findings: Findings) -> None:
     """Adds a warning for each value in a guard or an argument."""
-    checked = {name: slot for name, slot in flow.slots.items() if slot.type in ("enum", "date", "time")}
+    checked = {
+        name: slot for name, slot in flow.slots.items() if slot.type == "enum" or slot.type in _EXAMPLES
+    }
     if not checked:
         return
     found = (
@@ -70,6 +76,8 @@ def _can_be(slot: Slot, value: str) -> bool:
     # An empty text asks whether there is any.
     if slot.type == "date":
         return value == "" or parse_date(value) is not None
+    if slot.type == "datetime":  # a day orders before all moments of it
+        return value in ("", parse_datetime(value)) or parse_date(value) is not None
     return value in ("", parse_time(value))
 
 

@@ -1,9 +1,10 @@
-"""From a slot's source to the slot: its options checked against its type, its words compiled."""
+"""From a slot's source to the slot, part by part: its options checked against its type."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
 from clawdbot_dialogue.core.flow.expression_faults import ExpressionFault
@@ -15,17 +16,28 @@ from clawdbot_dialogue.core.flow.expressions import (
     ExpressionCompiler,
 )
 from clawdbot_dialogue.core.flow.reading import Document, Path
-from clawdbot_dialogue.core.flow.slots.slot import LONGEST_TEXT, Bounds, Slot
+from clawdbot_dialogue.core.flow.slots.drafts import NEXT
+from clawdbot_dialogue.core.flow.slots.slot import LONGEST_TEXT, MOST_ITEMS, Bounds, Slot
 from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
 from clawdbot_dialogue.core.flow.source import SlotSource
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.understanding.currencies import CODES, decimals
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.locale import Locale
-from clawdbot_dialogue.core.understanding.vocabulary import Words, slot_words
 
-_OPTIONS = ("currencies", "min", "max", "min_length", "max_length", "pattern", "values", "region")
+_OPTIONS = (
+    "currencies", "min", "max", "min_length", "max_length", "pattern", "values", "region",
+    "fields", "items", "more", "min_items", "max_items",
+)  # fmt: skip
 _BOUNDS = frozenset({"min", "max"})
+_WITH_ARTICLE = {"enum": "an enum", "object": "an object", "list": "a list"}
+_NEEDS = {
+    "enum": ("values", "Add values: [a, b]."),
+    "object": ("fields", "Add fields: {city: {type: string}}."),
+    "list": ("items", "Add items: {type: string}."),
+}
+"""The option that a type cannot do without, and a hint."""
+_FLATTEN = "Give its fields to the slot itself, or make it a slot of its own."
 
 
 class SlotCompiler:
@@ -43,18 +55,24 @@ class SlotCompiler:
         self._language = language
         self._template = template
 
-    def compile(self, sources: Mapping[str, SlotSource]) -> dict[str, tuple[Slot, Words]]:
-        """Each slot, with its words."""
-        return {name: self._slot(name, source) for name, source in sources.items()}
+    def compile(self, sources: Mapping[str, SlotSource]) -> dict[str, Slot]:
+        """The slots, by name."""
+        for name, source in sources.items():
+            self._refuse(source, ("required",), ("slots", name), "Only a field of an object")
+        return {name: self._slot(name, source, ("slots", name)) for name, source in sources.items()}
 
-    def _slot(self, name: str, source: SlotSource) -> tuple[Slot, Words]:
-        path: Path = ("slots", name)
+    def _slot(self, name: str, source: SlotSource, path: Path) -> Slot:
+        """A slot, or a part of one; `path` leads to it in the document, its name does so in a value."""
         self._check(name, source, path)
-        spoken = source.called or self._language.spoken(name)
-        ask = source.ask or self._language.wording["ask"].format(name=spoken)
-        slot = Slot(
+        last = name.rpartition(".")[2]
+        spoken = source.called or self._language.spoken(last)
+        kind = SLOT_TYPES[source.type]
+        # Words for the whole come before the question for its first field, and are not needed.
+        fields = source.fields or (source.items and source.items.fields)
+        ask = source.ask or ("" if fields else self._language.wording["ask"].format(name=spoken))
+        return Slot(
             name=name,
-            kind=SLOT_TYPES[source.type],
+            kind=kind,
             spoken=spoken,
             ask=self._template(ask, (*path, "ask")),
             asked_only=source.fill == "asked_only",
@@ -67,14 +85,57 @@ class SlotCompiler:
             hints=tuple(source.hints),
             currencies=tuple(source.currencies),
             region=source.region or "",
+            parts=self._parts(name, source, path),
+            required=source.required is not False,
+            item=self._item(name, spoken, source, path),
+            more=self._template(source.more, (*path, "more")) if source.more else None,
+            min_items=1 if source.min_items is None else source.min_items,
+            max_items=source.max_items or MOST_ITEMS,
         )
-        return slot, slot_words(spoken, slot.hints, slot.values)
+
+    def _parts(self, name: str, source: SlotSource, path: Path) -> dict[str, Slot]:
+        if source.type == "datetime":
+            return {part: self._moment(f"{name}.{part}", part) for part in ("date", "time")}
+        for field, each in source.fields.items():
+            at: Path = (*path, "fields", field)
+            self._refuse(each, ("fill",), at, "A field has no such option: only a slot")
+            if each.type in ("object", "list"):
+                message = f"A field cannot be {_WITH_ARTICLE[each.type]}."
+                self._findings.error("bad-slot", message, self._document.at((*at, "type")), _FLATTEN)
+        return {
+            field: self._slot(f"{name}.{field}", each, (*path, "fields", field))
+            for field, each in source.fields.items()
+        }
+
+    def _moment(self, name: str, part: str) -> Slot:
+        wording = self._language.wording
+        ask = Template((wording[f"ask_{part}"],))
+        return Slot(name=name, kind=SLOT_TYPES[part], spoken=wording[f"the_{part}"], ask=ask)
+
+    def _item(self, name: str, spoken: str, source: SlotSource, path: Path) -> Slot | None:
+        if source.items is None:
+            return None
+        at: Path = (*path, "items")
+        self._refuse(source.items, ("ask", "fill", "required"), at, "The list itself")
+        if source.items.type == "list":
+            message = "The items of a list cannot be lists."
+            self._findings.error("bad-slot", message, self._document.at((*at, "type")), _FLATTEN)
+        parted = source.items.type in ("object", "datetime")
+        item = self._slot(f"{name}.{NEXT}" if parted else name, source.items, at)
+        return replace(item, spoken=source.items.called or spoken, listed=True)
+
+    def _refuse(self, source: SlotSource, options: Iterable[str], path: Path, who: str) -> None:
+        """Tells options that a slot has, but a part of one has not, or the other way round."""
+        for option in options:
+            if option in source.model_fields_set:
+                mark = self._document.key_at((*path, option))
+                self._findings.error("bad-slot", f'"{option}" does not belong here.', mark, f"{who} has it.")
 
     def _check(self, name: str, source: SlotSource, path: Path) -> None:
         error, at = self._findings.error, self._document.key_at
-        if name in RESERVED:
-            hint = f"Call it {name}_ or the like."
-            error("bad-name", f'"{name}" is a word of the expression language.', at(path), hint)
+        if name.rpartition(".")[2] in RESERVED:
+            hint = f"Call it {path[-1]}_ or the like."
+            error("bad-name", f'"{path[-1]}" is a word of the expression language.', at(path), hint)
         kind = SLOT_TYPES[source.type]
         allowed = kind.options | (_BOUNDS if kind.bounds else set())
         for option in _OPTIONS:
@@ -84,12 +145,14 @@ class SlotCompiler:
                 error("bad-slot", message, at((*path, option)), hint)
         if kind.bounds:
             self._check_bounds(source, kind.bounds, path)
-        if (source.min_length or 0) > (source.max_length or LONGEST_TEXT):
-            error(
-                "bad-slot",
-                "The min_length is greater than the max_length.",
-                self._document.at((*path, "min_length")),
-            )
+        for what, most in (("length", LONGEST_TEXT), ("items", MOST_ITEMS)):
+            least, greatest = getattr(source, f"min_{what}") or 0, getattr(source, f"max_{what}") or most
+            if least > greatest:
+                message = f"The min_{what} is greater than the max_{what}."
+                error("bad-slot", message, self._document.at((*path, f"min_{what}")))
+        if source.type in _NEEDS and not getattr(source, _NEEDS[source.type][0]):
+            needed, hint = _NEEDS[source.type]
+            error("bad-slot", f"{_WITH_ARTICLE[source.type].capitalize()} needs {needed}.", at(path), hint)
         self._check_values(source, path)
         self._check_currencies(source, path)
 
@@ -105,8 +168,6 @@ class SlotCompiler:
 
     def _check_values(self, source: SlotSource, path: Path) -> None:
         error = self._findings.error
-        if source.type == "enum" and not source.values:
-            error("bad-slot", "An enum needs values.", self._document.key_at(path), "Add values: [a, b].")
         taken: dict[str, str] = {}
         for value, words in source.values.items():
             for word in (value, *words):

@@ -1,9 +1,10 @@
-"""Days, times of day and lengths of time."""
+"""Days, times of day, both together, and lengths of time."""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Bounds, Slot, SlotRefused, SlotType
@@ -13,6 +14,7 @@ from clawdbot_dialogue.core.understanding.locale import Locale
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _RELATIVE = re.compile(r"today(?:([+-])(\d{1,4})d)?")
+_NOW = re.compile(r"now(?:([+-])(\d{1,5})([mhd]))?")
 _LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -46,6 +48,36 @@ def date_bound(bound: object, now: datetime | None) -> date | None:
         return None
     days = int(found[2] or 0) * (-1 if found[1] == "-" else 1)
     return now.date() + timedelta(days=days)
+
+
+def parse_datetime(value: object) -> str | None:
+    """A day and a time, "2026-12-01T19:30", also with a space for the T; None for anything else.
+
+    Seconds are left out. There is no zone: it is what clocks show where the conversation takes place.
+    """
+    if not isinstance(value, str) or value[10:11] not in ("T", " "):
+        return None
+    day, clock = (
+        parse_date(value[:10]),
+        parse_time(value[11:].removesuffix(":00") if value.count(":") > 1 else value[11:]),
+    )
+    return f"{day}T{clock}" if day and clock else None
+
+
+def datetime_bound(bound: object, now: datetime | None) -> str | None:
+    """The moment that a bound names: "2026-12-01T11:00", "now+2h"; None for none, or where now is needed."""
+    found = _NOW.fullmatch(bound) if isinstance(bound, str) else None
+    if not found:
+        return parse_datetime(bound)
+    if now is None:
+        return None
+    apart = timedelta(seconds=int(found[2] or 0) * _SECONDS[found[3] or "m"])
+    return moment(now - apart if found[1] == "-" else now + apart)
+
+
+def moment(when: datetime) -> str:
+    """A moment as a datetime slot holds it."""
+    return when.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
 def duration_bound(bound: object) -> float | None:
@@ -84,6 +116,27 @@ def _time(slot: Slot, value: object, _: datetime | None) -> object:
     return clock
 
 
+def _datetime(slot: Slot, value: object, now: datetime | None) -> object:
+    when = parse_datetime(value)
+    if when is None:
+        raise SlotRefused("not_datetime")
+    # With all digits there, moments order as text.
+    first, last = datetime_bound(slot.minimum, now), datetime_bound(slot.maximum, now)
+    if first and when < first:
+        raise SlotRefused("too_early", first)
+    if last and when > last:
+        raise SlotRefused("too_late_value", last)
+    return when
+
+
+def _joined(parts: Mapping[str, str]) -> str:
+    return f"{parts['date']}T{parts['time']}"
+
+
+def _split(when: str) -> Mapping[str, str]:
+    return {"date": when[:10], "time": when[11:]}
+
+
 def _duration(slot: Slot, value: object, _: datetime | None) -> object:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= LARGEST_INTEGER:
         raise SlotRefused("not_duration")
@@ -96,15 +149,23 @@ def _duration(slot: Slot, value: object, _: datetime | None) -> object:
     return length
 
 
-def _show_date(value: str, locale: Locale) -> str:
+def _show_date(_: Slot, value: str, locale: Locale) -> str:
     return locale.show_date(date.fromisoformat(value))
+
+
+def _show_datetime(_: Slot, value: str, locale: Locale) -> str:
+    return _show_moment(value, locale)
+
+
+def _show_moment(limit: str, locale: Locale) -> str:
+    return locale.show_datetime(datetime.fromisoformat(limit)) if limit else ""
 
 
 def _show_day(limit: object, locale: Locale) -> str:
     return locale.show_date(limit) if isinstance(limit, date) else show_json(limit)
 
 
-def _show_duration(value: int, locale: Locale) -> str:
+def _show_duration(_: Slot, value: int, locale: Locale) -> str:
     return locale.show_duration(value)
 
 
@@ -114,11 +175,29 @@ def _show_length(limit: object, locale: Locale) -> str:
 
 _DAYS = Bounds('a day: "2026-12-01", "today" or "today+30d"', is_date_bound, parse_date)
 _CLOCKS = Bounds('a time in quotes: "11:00"', lambda bound: parse_time(bound) is not None, parse_time)
+_MOMENTS = Bounds(
+    'a day and a time: "2026-12-01T19:30", "now" or "now+2h"',
+    lambda bound: parse_datetime(bound) is not None or bool(_NOW.fullmatch(str(bound))),
+    parse_datetime,
+)
 _LENGTHS = Bounds(
     'a length of time: "30m", "2h", "1d"', lambda bound: duration_bound(bound) is not None, duration_bound
 )
 TYPES = (
     SlotType("date", "string", _date, _DAYS, show=_show_date, show_limit=_show_day),
     SlotType("time", "string", _time, _CLOCKS),
-    SlotType("duration", "int", _duration, _LENGTHS, show=_show_duration, show_limit=_show_length),
+    SlotType(
+        "datetime",
+        "string",
+        _datetime,
+        _MOMENTS,
+        show=_show_datetime,
+        show_limit=_show_moment,
+        together=True,
+        join=_joined,
+        split=_split,
+    ),
+    SlotType(
+        "duration", "int", _duration, _LENGTHS, show=_show_duration, show_limit=_show_length, counts=True
+    ),
 )

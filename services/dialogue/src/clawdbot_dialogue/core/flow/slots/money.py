@@ -44,9 +44,11 @@ def _amount(given: object) -> Decimal:
     return amount
 
 
-def _show(value: Mapping[str, Any], locale: Locale) -> str:
+def _show(_: Slot, value: Mapping[str, Any], locale: Locale) -> str:
     return locale.show_amount(value["amount"], value["currency"])
 
 
 _SUM = Structure({"amount": "double", "currency": "string"}, "a sum of money")
-TYPES = (SlotType("money", _SUM, _money, NUMBERS, options=frozenset({"currencies"}), show=_show),)
+TYPES = (
+    SlotType("money", _SUM, _money, NUMBERS, options=frozenset({"currencies"}), show=_show, counts=True),
+)

@@ -70,6 +70,10 @@ def yes_or_no(value: bool, locale: Locale) -> str:
     return locale.wording["yes" if value else "no"]
 
 
+def _show_boolean(_: Slot, value: bool, locale: Locale) -> str:
+    return yes_or_no(value, locale)
+
+
 def is_number(value: object) -> bool:
     """Whether it is a number that may bound others."""
     return isinstance(value, int | float)
@@ -83,9 +87,13 @@ NUMBERS = Bounds("a number", is_number, _itself)
 TYPES = (
     SlotType("string", "string", _string, options=frozenset({"min_length", "max_length", "pattern"})),
     SlotType(
-        "integer", "int", _integer, Bounds("a whole number", lambda bound: isinstance(bound, int), _itself)
+        "integer",
+        "int",
+        _integer,
+        Bounds("a whole number", lambda bound: isinstance(bound, int), _itself),
+        counts=True,
     ),
-    SlotType("number", "double", _number, NUMBERS),
-    SlotType("boolean", "bool", _boolean, show=yes_or_no),
+    SlotType("number", "double", _number, NUMBERS, counts=True),
+    SlotType("boolean", "bool", _boolean, show=_show_boolean),
     SlotType("enum", "string", _enum, options=frozenset({"values"})),
 )

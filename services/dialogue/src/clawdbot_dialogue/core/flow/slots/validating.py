@@ -44,13 +44,16 @@ def validate_slots(
             try:
                 checked[name] = slot.check(value, now)
             except SlotRefused as refused:
-                violations.append(Violation(f"slots.{name}", refusal(slot, refused, flow.locale)))
+                at_fault = refused.slot or slot
+                reason = refusal(refused, slot, flow.locale)
+                violations.append(Violation(f"slots.{at_fault.name}", reason))
     if violations:
         raise SlotInvalid(tuple(violations))
     return checked
 
 
-def refusal(slot: Slot, refused: SlotRefused, locale: Locale) -> str:
-    """Why a value does not fit, in a sentence for a person."""
-    limit = slot.show_limit(refused.limit, locale)
-    return locale.wording[refused.purpose].format(name=slot.spoken, limit=limit)
+def refusal(refused: SlotRefused, slot: Slot, locale: Locale) -> str:
+    """Why a value does not fit a slot, in a sentence for a person; about the part of it that is at fault."""
+    at_fault = refused.slot or slot
+    limit = at_fault.show_limit(refused.limit, locale)
+    return locale.wording[refused.purpose].format(name=at_fault.spoken, limit=limit)

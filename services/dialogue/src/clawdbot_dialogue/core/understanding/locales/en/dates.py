@@ -9,7 +9,7 @@ April in another.
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.matching import DayRule, day_of, days
@@ -137,3 +137,8 @@ def dates(text: str, today: date) -> list[Found[date]]:
 def show_date(day: date) -> str:
     """The day as in "Tuesday, 1 December 2026"."""
     return f"{_DAY_NAMES[day.weekday()]}, {day.day} {_MONTH_NAMES[day.month - 1]} {day.year}"
+
+
+def show_datetime(when: datetime) -> str:
+    """The moment as in "Tuesday, 1 December 2026 at 19:30"."""
+    return f"{show_date(when.date())} at {when:%H:%M}"

@@ -30,6 +30,11 @@ _LENGTH = re.compile(
     r"|(?:(?<=hour)|(?<=hours)|(?<=hr)|(?<=hrs)|(?<=\dh)) (?P<minutes>[0-5]\d)(?= ?(?:$|[,.!?;])))?"
 )
 """ "1 hour 45" goes no further, so that "2 hours 30 guests" says what it says."""
+_AT_ONCE = re.compile(
+    r"^(?:right now|now|right away|immediately|at once|straight away|as soon as possible|asap)"
+    r"(?:[ ,]+please)?[ .!]*$"
+)
+_IN = re.compile(r"\bin (?:about |around )?$")
 _JOINED = re.compile(r"^,?(?: and)? ?$")
 
 
@@ -56,6 +61,17 @@ def _part(words: str) -> float:
         return int(found["over"]) / int(found["under"])
     parts = found["parts"] or "1"
     return (int(parts) if parts.isdigit() else 1) / (_PARTS.get(found["part"]) or int(found["part"]))
+
+
+def from_now(text: str) -> list[Found[float]]:
+    """The lengths of time that a text counts from now: "in 2 hours", "2 hours from now", "right away"."""
+    if _AT_ONCE.match(text):
+        return [Found(0, len(text), 0.0)]
+    return [
+        each
+        for each in durations(text)
+        if _IN.search(text[: each.start]) or text[each.end :].startswith(" from now")
+    ]
 
 
 def show_duration(seconds: float) -> str:

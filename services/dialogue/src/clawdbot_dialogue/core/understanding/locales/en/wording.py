@@ -8,6 +8,10 @@ from types import MappingProxyType
 WORDING: Mapping[str, str] = MappingProxyType(
     {
         "ask": "What is the {name}?",
+        "ask_date": "On which day?",
+        "ask_time": "At what time?",
+        "the_date": "date",
+        "the_time": "time",
         "not_understood": "Sorry, I did not understand that.",
         "cancelled": "All right, I have stopped here.",
         "cannot_cancel": "This cannot be cancelled just now.",
@@ -40,10 +44,16 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_boolean": "The {name} must be yes or no.",
         "not_date": 'The {name} must be a day, such as "2026-12-01".',
         "not_time": 'The {name} must be a time of day, such as "19:30".',
+        "not_datetime": 'The {name} must be a day and a time, such as "2026-12-01 19:30".',
         "not_duration": 'The {name} must be a length of time, such as "2 hours".',
         "not_money": 'The {name} must be a sum of money with its currency, such as "30 euros".',
         "not_currency": "The {name} must be in {limit}.",
         "not_email": "That does not look like a valid e-mail address.",
         "not_phone": "That does not look like a valid phone number.",
+        "not_object": "The {name} is made of: {limit}.",
+        "not_list": "The {name} must be a list.",
+        "part_missing": "The {name} needs: {limit}.",
+        "too_few": "At least {limit} are needed here.",
+        "too_many": "No more than {limit} are possible here.",
     }
 )

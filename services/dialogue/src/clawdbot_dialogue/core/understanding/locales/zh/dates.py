@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.matching import DayRule, day_of, days
@@ -117,3 +117,8 @@ def dates(text: str, today: date) -> list[Found[date]]:
 def show_date(day: date) -> str:
     """The day as in 2026年12月1日星期二."""
     return f"{day.year}年{day.month}月{day.day}日星期{'一二三四五六日'[day.weekday()]}"
+
+
+def show_datetime(when: datetime) -> str:
+    """The moment as in 2026年12月1日星期二19:30."""
+    return f"{show_date(when.date())}{when:%H:%M}"

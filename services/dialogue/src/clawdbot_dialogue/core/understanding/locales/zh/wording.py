@@ -8,6 +8,10 @@ from types import MappingProxyType
 WORDING: Mapping[str, str] = MappingProxyType(
     {
         "ask": "请告诉我{name}。",
+        "ask_date": "哪一天呢？",
+        "ask_time": "几点呢？",
+        "the_date": "日期",
+        "the_time": "时间",
         "not_understood": "抱歉，我没听懂。",
         "cancelled": "好的，就到这里。",
         "cannot_cancel": "现在还不能取消。",
@@ -40,10 +44,16 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_boolean": "{name}应该是“是”或“否”。",
         "not_date": "{name}应该是日期，例如“2026-12-01”。",
         "not_time": "{name}应该是时间，例如“19:30”。",
+        "not_datetime": "{name}应该是日期和时间，例如“2026-12-01 19:30”。",
         "not_duration": "{name}应为一段时间，例如“两小时”。",
         "not_money": "{name}应为带币种的金额，例如“30元”。",
         "not_currency": "{name}的币种应为{limit}。",
         "not_email": "这不像是有效的邮箱地址。",
         "not_phone": "这不像是有效的电话号码。",
+        "not_object": "{name}由这些组成：{limit}。",
+        "not_list": "{name}应该是一个列表。",
+        "part_missing": "{name}还缺：{limit}。",
+        "too_few": "这里至少需要{limit}个。",
+        "too_many": "这里最多{limit}个。",
     }
 )

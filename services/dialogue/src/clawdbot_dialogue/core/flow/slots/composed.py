@@ -1,0 +1,68 @@
+"""Objects, which have fields, and lists, which have items."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from clawdbot_dialogue.core.flow.cel_types import CelType, ListOf, Structure
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused, SlotType
+from clawdbot_dialogue.core.flow.source import SlotSource
+from clawdbot_dialogue.core.understanding.locale import Locale
+
+
+def _object(slot: Slot, value: object, now: datetime | None) -> object:
+    if not isinstance(value, Mapping):
+        raise SlotRefused("not_object", _names(slot))
+    if value.keys() - slot.parts.keys():
+        raise SlotRefused("not_object", _names(slot))
+    kept: dict[str, object] = {}
+    for name, part in slot.parts.items():
+        if value.get(name) is not None:
+            kept[name] = part.check(value[name], now)
+        elif part.required:
+            raise SlotRefused("part_missing", part.spoken)
+    return kept
+
+
+def _names(slot: Slot) -> str:
+    return ", ".join(slot.parts)
+
+
+def _list(slot: Slot, value: object, now: datetime | None) -> object:
+    if not isinstance(value, list) or slot.item is None:
+        raise SlotRefused("not_list")
+    if len(value) < slot.min_items:
+        raise SlotRefused("too_few", slot.min_items)
+    if len(value) > slot.max_items:
+        raise SlotRefused("too_many", slot.max_items)
+    return [slot.item.check(each, now) for each in value]
+
+
+def _structure(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelType:
+    return Structure({name: seen(field) for name, field in source.fields.items()}, "an object")
+
+
+def _list_of(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelType:
+    return ListOf(seen(source.items) if source.items else "dyn")
+
+
+def _show_object(slot: Slot, value: Mapping[str, object], locale: Locale) -> str:
+    shown = (part.show(value[name], locale) for name, part in slot.parts.items() if name in value)
+    return ", ".join(shown)
+
+
+def _show_list(slot: Slot, value: list[object], locale: Locale) -> str:
+    return locale.listed([slot.item.show(each, locale) if slot.item else "" for each in value])
+
+
+TYPES = (
+    SlotType("object", _structure, _object, options=frozenset({"fields"}), show=_show_object),
+    SlotType(
+        "list",
+        _list_of,
+        _list,
+        options=frozenset({"items", "more", "min_items", "max_items"}),
+        show=_show_list,
+    ),
+)

@@ -1,0 +1,113 @@
+"""How values come together: what is asked for next, in what words, and what an answer fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from clawdbot_dialogue.core.flow.slots import drafts
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
+from clawdbot_dialogue.core.machine.progress import Progress
+
+
+def missing(progress: Progress) -> str:
+    """What the state asks for next: a slot that it collects, or a part of one; empty for nothing."""
+    for name in progress.here.state.collect:
+        if name not in progress.slots:
+            slot = progress.flow.slots[name]
+            return (slot.composed and _open(progress, slot)) or name
+    return ""
+
+
+def still(progress: Progress, asked: str) -> str:
+    """What is to be asked for again after `asked` was, and the answer was of no use."""
+    slot = progress.flow.slots[_root(asked)]
+    return (slot.composed and slot.name not in progress.slots and _open(progress, slot)) or asked
+
+
+def _open(progress: Progress, slot: Slot) -> str:
+    wanted = drafts.missing(slot, progress.drafts.get(slot.name))
+    return wanted.name if wanted else ""
+
+
+def known(progress: Progress) -> Mapping[str, object]:
+    """The slots that have a value, and the parts of slots that have one, by their paths."""
+    if not progress.flow.composed:
+        return progress.slots
+    parts = {
+        path: value
+        for slot in progress.flow.composed
+        for path, value in drafts.known(slot, _draft(progress, slot))
+    }
+    return {**parts, **progress.slots}
+
+
+def question(progress: Progress, asked: str) -> str:
+    """The words that ask for a slot or a part of one; empty for nothing."""
+    if not asked:
+        return ""
+    slot = progress.flow.slots[_root(asked)]
+    if not slot.composed:
+        return progress.scope.text(slot.ask)
+    texts = map(progress.scope.text, drafts.question(slot, _draft(progress, slot), asked))
+    return progress.flow.locale.joint.join(filter(None, texts))
+
+
+def fill(progress: Progress, path: str, value: object) -> object:
+    """Fills a slot or a part of one, or empties it.
+
+    Args:
+        progress: Keeps it.
+        path: Of what is filled.
+        value: JSON-able; None empties.
+
+    Returns:
+        The value as it is kept.
+
+    Raises:
+        SlotRefused: it does not fit. Where the parts do not go together, all of them are forgotten.
+    """
+    filled = progress.flow.askable[path]
+    if value is not None and not filled.composed:
+        value = filled.check(value, progress.now)
+    slot = progress.flow.slots[_root(path)]
+    if slot.composed:
+        inner = path.split(".")[1:]
+        _keep(progress, slot, drafts.put(slot, _draft(progress, slot), inner, value, progress.now))
+    else:
+        progress.set_slot(path, value)
+    return value
+
+
+def go_on_listing(progress: Progress, name: str, *, more: bool) -> None:
+    """The person has more items to name for a list, or has named all.
+
+    Raises:
+        SlotRefused: there are too few.
+    """
+    slot = progress.flow.slots[name]
+    draft = _draft(progress, slot)
+    _keep(progress, slot, drafts.another(draft) if more else drafts.closed(slot, draft))
+
+
+def _keep(progress: Progress, slot: Slot, draft: drafts.Draft) -> None:
+    value = drafts.whole(slot, draft)
+    if value is None:
+        progress.set_slot(slot.name, None)
+        progress.set_draft(slot.name, draft)
+        return
+    try:
+        progress.set_slot(slot.name, slot.check(value, progress.now))
+    except SlotRefused:
+        progress.set_draft(slot.name, drafts.EMPTY)
+        raise
+
+
+def _draft(progress: Progress, slot: Slot) -> Any:
+    if slot.name in progress.slots:
+        return drafts.drafted(slot, progress.slots[slot.name])
+    return progress.drafts.get(slot.name, drafts.EMPTY)
+
+
+def _root(path: str) -> str:
+    return path.partition(".")[0]

@@ -1,0 +1,61 @@
+"""How English lists things: "Ann, Bob and Carol", "also Dave", "without Bob", "that's all"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
+
+_MARK = r"[ ,.!]+"
+_LEAD = re.compile(
+    rf"^(?:(?:yes|yeah|ok|okay|well|sure|no|actually|please|just|only|also|and|plus|add|with|without|remove"
+    rf"|drop|delete|take off|take out|not|there(?:'s| is| are| will be)|it(?:'s| is| will be)|they are"
+    rf"|make it|i'd like|i would like|we'd like|i want|we want|we have|i have){_MARK})+",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(
+    rf"(?:(?<![ ,.!]){_MARK}(?:please|thanks|thank you|too|as well|that's all|that's it))+$", re.IGNORECASE
+)
+_BETWEEN = re.compile(r"[,;\n]\s*(?:(?:and|or|plus)\b|&)?|\band\b|\bplus\b|&", re.IGNORECASE)
+_BEGUN = rf"^(?:(?:yes|yeah|no|oh|ok|okay|wait|sorry|actually|please){_MARK})*"
+_ADDS = re.compile(rf"{_BEGUN}(?:also|and|plus|add|another|with)\b|\b(?:too|as well|in addition)[ .!]*$")
+_DROPS = re.compile(
+    rf"{_BEGUN}(?:without|remove|drop|delete|take (?:off|out)|leave (?:off|out)|not|no)(?: the| my)?"
+    r" (?!thanks|thank you|more|one else|that)"
+)
+_ENOUGH = re.compile(
+    r"^(?:(?:no|nope|ok|okay|well|thanks)[ ,.!]+)*"
+    r"(?:that(?:'s| is| will be|'ll be) (?:all|it|everything|enough|us)|nothing(?: else| more)?"
+    r"|no(?:body| one)(?: else| more)?|no more|none|done|i'm done|i am done|all done"
+    r"|just (?:that|those|these|me|us))(?:[ ,]+(?:thanks|thank you|for now|please))*[ .!]*$"
+)
+
+
+def items(text: str) -> list[str]:
+    """What a text lists, as written."""
+    body = text.strip(" \t\n,.!")
+    if len(body) <= LONGEST_READ:
+        body = _TAIL.sub("", _LEAD.sub("", body))
+    return [each for each in (part.strip(" \t.!") for part in _BETWEEN.split(body)) if each]
+
+
+def adds(text: str) -> bool:
+    """Whether the message adds to a list."""
+    return bool(_ADDS.search(text))
+
+
+def drops(text: str) -> bool:
+    """Whether the message takes something off a list."""
+    return bool(_DROPS.match(text))
+
+
+def enough(text: str) -> bool:
+    """Whether the message says that nothing more is to be listed."""
+    return bool(_ENOUGH.match(text))
+
+
+def listed(shown: Sequence[str]) -> str:
+    """The list as a person says it."""
+    *before, last = shown or ("",)
+    return f"{', '.join(before)} and {last}" if before else last

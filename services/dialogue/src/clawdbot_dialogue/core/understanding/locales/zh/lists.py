@@ -1,0 +1,65 @@
+"""How Chinese lists things: 李雷、韩梅梅和小王, 再加一个小李, 不要小王, 就这些."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
+from clawdbot_dialogue.core.understanding.han import SIMPLER
+
+_MARKS = r"\s,，.。!！、"
+_LEAD = re.compile(
+    rf"^(?:是的|好的?|嗯|不|还有|另外|再?加上?|加|再要|再来|增加|添加|去掉|删掉|删除|去除|减去|不要|除了|有|是|要"
+    rf"|我想要|我要|我们有|一共有|分别是|请|麻烦|把|一个|一位|[{_MARKS}])+"
+)
+_TAIL = re.compile(
+    rf"(?<![{_MARKS}])(?:也?(?:要|来|去)|去掉|删掉|删除|不要了|不来了|不去了|吧|了|谢谢|就这些|就这样|[{_MARKS}])+$"
+)
+_BETWEEN = re.compile(r"[,，、;；\n]\s*(?:和|跟|还有|以及|与|及)?|和|跟|还有|以及|与|\band\b|&")
+_ADDS = re.compile(
+    r"^(?:是的|好的?|嗯|对|哦|请|麻烦|那|就|我|[\s,.。])*(?:还有|还要|另外|再加|加|再要|再来|增加|添加|也要)"
+    r"|也(?:要|来|去)"
+)
+_DROPS = re.compile(
+    r"^(?:不对|哦|啊|请|麻烦|那|就|我|把|[\s,.。])*(?:去掉|删掉|删除|去除|减去|除了|不要(?!了)\S)"
+    r"|^\S{1,20}?(?:去掉|删掉|删除|不要了|不来了|不去了)"
+)
+_ENOUGH = re.compile(
+    r"^(?:好的?|嗯|不用|不|是的|[\s,.。!])*"
+    r"(?:就这些|就这样|就这么多|就他们|就我们|就这几[个位]|没有?了|没有?(?:别的|其他的?)|够了|不用了|不需要了"
+    r"|都?齐了|完了|没有)(?:[了吧啊的]|谢谢|[\s,.。!])*$"
+)
+
+
+def items(text: str) -> list[str]:
+    """What a text lists, as written."""
+    body = text.strip()
+    if len(body) <= LONGEST_READ:
+        # Simplifying keeps every position, so what is found in one text is cut from the other.
+        lead = _LEAD.match(body.translate(SIMPLER))
+        body = body[lead.end() :] if lead else body
+        tail = _TAIL.search(body.translate(SIMPLER))
+        body = body[: tail.start()] if tail else body
+    return [each for each in (part.strip(" \t.。!！“”「」") for part in _BETWEEN.split(body)) if each]
+
+
+def adds(text: str) -> bool:
+    """Whether the message adds to a list."""
+    return bool(_ADDS.search(text))
+
+
+def drops(text: str) -> bool:
+    """Whether the message takes something off a list."""
+    return bool(_DROPS.match(text))
+
+
+def enough(text: str) -> bool:
+    """Whether the message says that nothing more is to be listed."""
+    return bool(_ENOUGH.match(text))
+
+
+def listed(shown: Sequence[str]) -> str:
+    """The list as a person says it."""
+    *before, last = shown or ("",)
+    return f"{'、'.join(before)}和{last}" if before else last

@@ -1,0 +1,109 @@
+"""How lists are told: what they hold, what is added or taken off, and that nothing more comes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.locale import locale
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "items"),
+    [
+        ("en", "Ann, Bob and Carol", ["Ann", "Bob", "Carol"]),
+        ("en", "Ann, Bob, and Carol please.", ["Ann", "Bob", "Carol"]),
+        ("en", "Ada Lovelace & Alan Turing", ["Ada Lovelace", "Alan Turing"]),
+        ("en", "also Dave and his brother", ["Dave", "his brother"]),
+        ("en", "there are Ann; Bob\nCarol", ["Ann", "Bob", "Carol"]),
+        ("en", "Andy and Sandy", ["Andy", "Sandy"]),
+        ("en", "just Ann, that's all", ["Ann"]),
+        ("en", ", and", []),
+        ("zh", "李雷、韩梅梅和小王", ["李雷", "韩梅梅", "小王"]),
+        ("zh", "还有小李和Ada Lovelace", ["小李", "Ada Lovelace"]),
+        ("zh", "再加一个小李吧，谢谢", ["小李"]),
+        ("zh", "有李雷，韩梅梅，就这些。", ["李雷", "韩梅梅"]),
+        ("zh", "李雷跟韓梅梅", ["李雷", "韓梅梅"]),
+    ],
+)
+def test_what_a_text_lists(language, text, items):
+    assert locale(language).items(text) == items
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "adds", "drops", "enough"),
+    [
+        ("en", "also Dave", True, False, False),
+        ("en", "yes, and Dave", True, False, False),
+        ("en", "Dave too", True, False, False),
+        ("en", "without Bob", False, True, False),
+        ("en", "no, remove the cake", False, True, False),
+        ("en", "Bob", False, False, False),
+        ("en", "no thanks", False, False, False),
+        ("en", "no, that's all", False, False, True),
+        ("en", "nothing else, thanks", False, False, True),
+        ("en", "nobody", False, False, True),
+        ("en", "that's all I know of him", False, False, False),
+        ("zh", "还有小李", True, False, False),
+        ("zh", "小李也来", True, False, False),
+        ("zh", "不要小王", False, True, False),
+        ("zh", "把小王去掉", False, True, False),
+        ("zh", "小王不来了", False, True, False),
+        ("zh", "小王", False, False, False),
+        ("zh", "就这些", False, False, True),
+        ("zh", "没有了，谢谢", False, False, True),
+        ("zh", "不用了", False, False, True),
+    ],
+)
+def test_what_a_text_does_to_a_list(language, text, adds, drops, enough):
+    language, folded = locale(language), fold(text)
+    heard = (language.adds(folded), language.drops(folded), language.enough(folded))
+    assert heard == (adds, drops, enough)
+
+
+@pytest.mark.parametrize(
+    ("language", "items", "shown"),
+    [
+        ("en", ["Ann"], "Ann"),
+        ("en", ["Ann", "Bob", "Carol"], "Ann, Bob and Carol"),
+        ("en", [], ""),
+        ("zh", ["李雷", "小王"], "李雷和小王"),
+        ("zh", ["甲", "乙", "丙"], "甲、乙和丙"),
+    ],
+)
+def test_how_a_list_is_shown(language, items, shown):
+    assert locale(language).listed(items) == shown
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        " ",
+        ",",
+        "a ",
+        "and ",
+        "no, ",
+        "thanks ",
+        "please, ",
+        "a,",
+        ". ",
+        "without ",
+        "不要",
+        "谢谢",
+        "就这些",
+        "、",
+        "小王",
+    ],
+)
+def test_a_list_made_to_take_long_does_not(language, unit):
+    """Each takes milliseconds; a regular expression that backtracks takes seconds, minutes, for ever."""
+    table = locale(language)
+    before = time.perf_counter()
+    for end in ("", "\0x"):
+        text = "x" + unit * (20_000 // len(unit)) + end
+        table.items(text)
+        for heard in (table.adds, table.drops, table.enough):
+            heard(fold(text))
+    assert time.perf_counter() - before < 5
