@@ -96,7 +96,7 @@ def finished(
 
 def commit(work: Work, turn: InboxTurn | None = None, **changes) -> Commit:
     """The end of a turn; keyword arguments for `finished` and for Commit."""
-    mine = {key: changes.pop(key) for key in list(changes) if key in Commit.__dataclass_fields__}
+    mine = {key: changes.pop(key) for key in list(changes) if key in Commit.__struct_fields__}
     done = finished((turn or work.next).turn, work.session, **changes)
     defaults = {"revision": work.session.revision, "snapshot": '{"state": "later"}', "forget": "all"}
     return Commit(claim=work.claim, finished=done, **{**defaults, **mine})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import (
@@ -23,6 +22,7 @@ from clawdbot_dialogue.core.sessions.records import (
     Stop,
     Stranded,
 )
+from msgspec.structs import replace
 
 from tests.support.dialogue_records import (
     BID,
