@@ -48,8 +48,8 @@ def question(progress: Progress, asked: str) -> str:
         return ""
     slot = progress.flow.slots[_root(asked)]
     if not slot.composed:
-        return progress.scope.text(slot.ask)
-    texts = map(progress.scope.text, drafts.question(slot, _draft(progress, slot), asked))
+        return progress.text(slot.ask)
+    texts = map(progress.text, drafts.question(slot, _draft(progress, slot), asked))
     return progress.flow.locale.joint.join(filter(None, texts))
 
 

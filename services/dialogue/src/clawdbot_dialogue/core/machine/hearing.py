@@ -268,7 +268,7 @@ class _Hearing:
         progress = self._progress
         flow = progress.flow
         words = flow.locale.wording["help"].format(description=flow.description.rstrip(".") or flow.name)
-        text = progress.scope.text(flow.help) if flow.help else words
+        text = progress.text(flow.help) if flow.help else words
         return lambda: self._ask_again(text)
 
     def small_talk(self, command: Command) -> Callable[[], None]:
@@ -319,7 +319,7 @@ class _Hearing:
             turn_aside(progress, no_match, "no_match")
             run(progress, self._limit)
             return
-        own = progress.scope.text(no_match.say) if no_match and no_match.say else ""
+        own = progress.text(no_match.say) if no_match and no_match.say else ""
         self._ask_again(reason or own or progress.flow.locale.wording["not_understood"])
 
     def _ask_again(self, words: str) -> None:

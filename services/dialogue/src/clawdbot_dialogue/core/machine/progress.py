@@ -179,6 +179,10 @@ class Progress:
             self._scope = Scope(self.flow, self.here.state.name, values, self.notes, self.trace)
         return self._scope
 
+    def text(self, template: Template) -> str:
+        """A text with its gaps filled."""
+        return template.plain or self.scope.text(template)
+
     @property
     def inside(self) -> tuple[str, ...]:
         """The flows on the stack, the running one last."""
@@ -192,7 +196,7 @@ class Progress:
 
     def say(self, text: str | Template | None) -> None:
         """Says something, unless there is nothing to say."""
-        words = (text.plain or self.scope.text(text)) if isinstance(text, Template) else text
+        words = self.text(text) if isinstance(text, Template) else text
         if words:
             self.effects.append(Say(words))
 
@@ -263,7 +267,7 @@ class Progress:
     def seal(self) -> None:
         """A call was made that is made once: no correction reaches back across it, but in other regions."""
         states = self.flow.states
-        self.sealed = tuple(name for name in self.passed if not apart(states[name], self.state))
+        self.sealed = tuple([name for name in self.passed if not apart(states[name], self.state)])
 
     # Waiting.
 

@@ -41,7 +41,7 @@ def run(progress: Progress, limit: int) -> None:
             if not taken:
                 progress.note("ignored-event", f"no state takes the event {name!r}")
             take_all(progress, taken)
-        elif progress.state.final:
+        elif progress.here.state.final:
             if not end(progress, cancelled=False):
                 return
         elif not _work(progress):

@@ -19,8 +19,9 @@ SUBFLOW = "subflow"
 
 def done(progress: Progress) -> bool:
     """Whether the state that it is about has done its work, so that its `next` may be looked at."""
-    is_done = _DONE.get(progress.state.kind)
-    return is_done is not None and not progress.here.resting and is_done(progress)
+    here = progress.here
+    is_done = _DONE.get(here.state.kind)
+    return is_done is not None and not here.resting and is_done(progress)
 
 
 def _nothing_to_do(_: Progress) -> bool:
@@ -96,7 +97,7 @@ def work(progress: Progress) -> Transition | None:
     Returns:
         Where to go at once, since the work failed.
     """
-    return _WORK[progress.state.kind](progress)
+    return _WORK[progress.here.state.kind](progress)
 
 
 def _ask(progress: Progress) -> Transition | None:
@@ -126,7 +127,7 @@ def generate(progress: Progress) -> None:
         return
     generation_id = progress.next_id("generation")
     progress.here.waiting_for = generation_id
-    instructions = progress.scope.text(generation.instructions)
+    instructions = progress.text(generation.instructions)
     progress.effects.append(Generate(generation_id, generation.model, instructions, generation.tools))
 
 

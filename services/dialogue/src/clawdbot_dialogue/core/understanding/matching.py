@@ -66,9 +66,10 @@ def days(
                 day = reading(match, today)
             except OverflowError:  # beyond the year 9999
                 continue
-            if day is not None and not denied(text[: match.start()]):
-                found.append(Found(match.start(), match.end(), day))
-                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
+            start, end = match.span()
+            if day is not None and not denied(text[:start]):
+                found.append(Found(start, end, day))
+                text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
     return sorted(found, key=lambda each: each.start)
 
 

@@ -188,7 +188,9 @@ class _Search:
 
     def _numbers(self, text: str) -> None:
         left = self._language.numbers(text)
-        for slot in self._counting if left else ():
+        if not left:
+            return
+        for slot in self._counting:
             hinted = [each for each in left if self._hinted(slot, text, each)]
             # "4 or 5 people" are both about people.
             for one, other in pairwise(left):

@@ -121,10 +121,11 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     found: list[Found[_Readings]] = []
     for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
         for match in pattern.finditer(text):
-            negated = text[: match.start()].endswith(("not ", "not at "))
+            start, end = match.span()
+            negated = text[:start].endswith(("not ", "not at "))
             if not negated and (readings := reading(match, day_half)):
-                found.append(Found(match.start(), match.end(), readings))
-                text = f"{text[: match.start()]}{'_' * (match.end() - match.start())}{text[match.end() :]}"
+                found.append(Found(start, end, readings))
+                text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
     if asked and not found:
         for pattern, reading in _ASKED:
             bare = ((match, reading(match, day_half)) for match in pattern.finditer(text))
