@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 from clawdbot_dialogue.core.flow.loading import examine
 from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
-from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS, decimals
+from clawdbot_dialogue.core.understanding.currencies import (
+    CODES,
+    DOLLARS,
+    FRANCS,
+    PESOS,
+    POUNDS,
+    RUPEES,
+    SIGNS,
+    decimals,
+)
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.locale import LOCALES, locale
 from hypothesis import given
@@ -105,7 +114,7 @@ def test_a_currency_that_is_none_is_told_where_it_stands(code, hint):
 
 
 def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
-    known = {*CODES.values(), *SIGNS.values()}
+    known = {*CODES.values(), *SIGNS.values(), *DOLLARS, *POUNDS, *PESOS, *RUPEES, *FRANCS}
     assert known <= decimals().keys()
 
 
@@ -117,4 +126,5 @@ def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
 def test_a_sum_as_it_is_shown_is_understood_again(name, code, units):
     language, value = locale(name), units / 10 ** decimals()[code]
     said = language.digits(fold(language.show_amount(value, code)))
-    assert [found.value for found in language.amounts(said)] == [(value, code)]
+    (found,) = language.amounts(said)
+    assert (found.value[0], found.value[1][0]) == (value, code)

@@ -98,6 +98,31 @@ def test_what_is_out_of_bounds_is_refused_with_the_bound(said, refusal):
 
 
 @pytest.mark.parametrize(
+    ("currencies", "said", "price"),
+    [
+        ("[CAD]", "20 dollars", {"amount": 20.0, "currency": "CAD"}),
+        ("[EUR, AUD]", "20 dollars and 50 cents", {"amount": 20.5, "currency": "AUD"}),
+        ("[CAD, USD]", "$20", {"amount": 20.0, "currency": "USD"}),
+        ("[]", "20 dollars", {"amount": 20.0, "currency": "USD"}),
+        ("[PHP]", "1,000 pesos", {"amount": 1000.0, "currency": "PHP"}),
+        ("[EGP]", "20 pounds", {"amount": 20.0, "currency": "EGP"}),
+        ("[TWD]", "三百元", {"amount": 300.0, "currency": "TWD"}),
+        ("[JPY]", "¥300", {"amount": 300.0, "currency": "JPY"}),
+        ("[CAD]", "20 us dollars", None),
+    ],
+)
+def test_a_name_that_several_currencies_have_is_that_which_the_slot_takes(currencies, said, price):
+    flow = compiled(
+        f"""
+        locales: [en, zh]
+        slots: {{price: {{type: money, currencies: {currencies}, ask: {{en: How much?, zh: 多少？}}}}}}
+        states: {{a: {{collect: [price], next: b}}, b: {{end: true}}}}
+        """
+    )
+    assert Talk.about(flow).say(said).slots.get("price") == price
+
+
+@pytest.mark.parametrize(
     ("given_", "kept"),
     [
         ({"stay": 5400.0}, {"stay": 5400}),

@@ -17,7 +17,8 @@ def numbers(language, text):
 
 
 def sums(language, text):
-    return [found.value for found in language.amounts(language.digits(fold(text)))]
+    found = (each.value for each in language.amounts(language.digits(fold(text))))
+    return [(amount, currencies[0] if currencies else "") for amount, currencies in found]
 
 
 def lengths(language, text):

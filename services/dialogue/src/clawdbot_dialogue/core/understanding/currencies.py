@@ -35,6 +35,13 @@ SIGNS: Mapping[str, str] = {
 """In lower case, as folded texts are; before a figure or behind it. ¥ is left to the language: it is yen here
 and yuan there."""
 
+DOLLARS = ("USD", "CAD", "AUD", "NZD", "HKD", "SGD", "TWD", "JMD", "BSD", "BBD", "TTD", "FJD", "NAD")
+POUNDS = ("GBP", "EGP", "SHP", "GIP", "FKP", "SDG", "SYP", "LBP")
+PESOS = ("MXN", "ARS", "CLP", "COP", "PHP", "UYU", "DOP", "CUP")
+RUPEES = ("INR", "PKR", "LKR", "NPR", "MUR", "SCR")
+FRANCS = ("CHF", "XOF", "XAF", "XPF", "RWF", "BIF", "GNF", "CDF", "DJF", "KMF")
+"""Currencies that are called the same, the one first that is meant most: a slot may be in another of them."""
+
 CODES: Mapping[str, str] = {
     code.lower(): code
     for code in (

@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -30,6 +30,11 @@ class Found(Struct, Generic[Value_co], frozen=True):
     start: int
     end: int
     value: Value_co
+
+
+Currencies: TypeAlias = tuple[str, ...]
+"""Those of ISO 4217 that a sum may be in, the likeliest first: all that are called dollars; none where none
+is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,8 @@ class Locale:
     asked for and needs no word such as "at"."""
     durations: Callable[[str], list[Found[float]]]
     """The lengths of time that a text with digits names, in seconds."""
-    amounts: Callable[[str], list[Found[tuple[float, str]]]]
-    """The sums of money that a text with digits names: the value and its ISO 4217 currency, empty where none
-    is said."""
+    amounts: Callable[[str], list[Found[tuple[float, Currencies]]]]
+    """The sums of money that a text with digits names, each with what it may be in."""
     numbers: Callable[[str], list[Found[float]]]
     """The numbers that are left."""
     counted: Callable[[str, str], bool]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TypeAlias
 
-from clawdbot_dialogue.core.understanding.locale import Found, Spoken
+from clawdbot_dialogue.core.understanding.locale import Currencies, Found, Spoken
 
 DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], date], date | None]]
 """A pattern for a day, and what it means today; None for a day that does not exist."""
@@ -107,15 +107,14 @@ class Sum:
     end: int
     value: float
     """In the currency itself: 0.5 for 50 cents."""
-    currency: str
-    """As in ISO 4217; empty where none is said."""
+    currencies: Currencies
     minor: bool = False
     """Whether it is in a currency's smaller unit, so that it may belong to what stands before it."""
 
 
 def sums(
     text: str, found: Iterable[Sum], joined: re.Pattern[str], said: Iterable[Found[float]]
-) -> list[Found[tuple[float, str]]]:
+) -> list[Found[tuple[float, Currencies]]]:
     """Sums of money, the smaller part made one with what it belongs to: "20 dollars and 50 cents".
 
     Args:
@@ -128,15 +127,15 @@ def sums(
     whole: list[Sum] = []
     for each in sorted(found, key=lambda each: (each.start, not each.minor)):
         before = whole[-1] if whole else None
-        if (before and each.start < before.end) or (not each.currency and _part(each, spans)):
+        if (before and each.start < before.end) or (not each.currencies and _part(each, spans)):
             continue
         if before and _belongs(each, before) and joined.match(text[before.end : each.start]):
             # Added as decimals are, so that 20 and 0.1 are 20.1.
             value = round(before.value + each.value, 4)
-            whole[-1] = Sum(before.start, each.end, value, before.currency, minor=True)
+            whole[-1] = Sum(before.start, each.end, value, _common(before, each), minor=True)
         else:
             whole.append(each)
-    return [Found(each.start, each.end, (each.value, each.currency)) for each in whole]
+    return [Found(each.start, each.end, (each.value, each.currencies)) for each in whole]
 
 
 def _part(each: Sum, spans: Iterable[tuple[int, int]]) -> bool:
@@ -147,6 +146,11 @@ def _part(each: Sum, spans: Iterable[tuple[int, int]]) -> bool:
     )
 
 
+def _common(before: Sum, minor: Sum) -> Currencies:
+    """What both parts of a sum may be in; cents are of any currency that was said."""
+    return tuple(each for each in before.currencies if not minor.currencies or each in minor.currencies)
+
+
 def _belongs(minor: Sum, before: Sum) -> bool:
-    fits = minor.currency in ("", before.currency) and bool(before.currency)
+    fits = bool(_common(before, minor))
     return fits and minor.minor and not before.minor and minor.value < 1 and before.value.is_integer()

@@ -155,9 +155,8 @@ class _Search:
         said = self._language.amounts(text)
         if self._wanted.kind != "money" or any(each.value[1] for each in said):
             said = [each for each in said if each.value[1]]
-        sums = [Found(each.start, each.end, _sum(*each.value)) for each in said]
-        self._deal("money", sums, text)
-        return _without(text, sums)
+        self._deal("money", said, text)
+        return _without(text, said)
 
     def _reading(self, readings: Sequence[str]) -> str:
         """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
@@ -221,14 +220,15 @@ class _Search:
         """Gives a slot the last of some values, since people correct themselves, or notes both: "4 or 5"."""
         for one, other in pairwise(found if not slot.listed else ()):
             if one.value != other.value and self._either(one, other, text):
-                self.found.either[slot.name] = (one.value, other.value)
+                self.found.either[slot.name] = (_kept(slot, one.value), _kept(slot, other.value))
                 return
         if found:
             self._fill(slot, [each.value for each in found])
 
     def _fill(self, slot: Slot, values: Sequence[object]) -> None:
         """A list takes all values, anything else the last."""
-        self.found.by_slot[slot.name] = list(values) if slot.listed else values[-1]
+        kept = [_kept(slot, each) for each in values]
+        self.found.by_slot[slot.name] = kept if slot.listed else kept[-1]
 
     def _either(self, one: Found[_T], other: Found[_T], text: str) -> bool:
         return self._language.either(text[one.end : other.start])
@@ -240,8 +240,13 @@ def _minutes(clock: str, other: str) -> int:
     return abs(60 * hour + minute)
 
 
-def _sum(amount: float, currency: str) -> dict[str, object]:
-    return {"amount": amount, "currency": currency} if currency else {"amount": amount}
+def _kept(slot: Slot, value: object) -> object:
+    """A value as its slot has it; a sum in the currency that the slot takes: "20 dollars" may be Canadian."""
+    if slot.type != "money" or not isinstance(value, tuple):
+        return value
+    amount, currencies = value
+    taken = (each for each in currencies if each in slot.currencies)
+    return {"amount": amount, "currency": next(taken, currencies[0])} if currencies else {"amount": amount}
 
 
 def _fits(slot: Slot, value: object, now: datetime) -> bool:

@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS, show_figures
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.currencies import (
+    CODES,
+    DOLLARS,
+    FRANCS,
+    PESOS,
+    POUNDS,
+    RUPEES,
+    SIGNS,
+    show_figures,
+)
+from clawdbot_dialogue.core.understanding.locale import Currencies, Found
 from clawdbot_dialogue.core.understanding.locales.en.durations import durations
 from clawdbot_dialogue.core.understanding.matching import Sum, any_of, sums
 
@@ -28,11 +37,18 @@ _NAMES: Mapping[str, str] = {
     "danish kroner": "DKK",
 }  # fmt: skip
 """Where several countries call theirs so, the one that is meant most; a crown or dinar alone is left open."""
+_SHARED: Mapping[str, Currencies] = {
+    "$": DOLLARS, "dollar": DOLLARS, "buck": DOLLARS, "£": POUNDS, "pound": POUNDS, "peso": PESOS,
+    "rs": RUPEES, "rs.": RUPEES, "rupee": RUPEES, "fr.": FRANCS, "franc": FRANCS, "¥": ("JPY", "CNY"),
+    "p": POUNDS, "penny": POUNDS, "pence": POUNDS,
+}  # fmt: skip
+"""Signs and names that several currencies have."""
 _MINOR_NAMES: Mapping[str, str] = {
     "cent": "", "c": "", "¢": "", "pence": "GBP", "penny": "GBP", "p": "GBP",
     "euro cent": "EUR", "us cent": "USD",
 }  # fmt: skip
 """The hundredth of a currency; empty where several call it so."""
+_CODES: Mapping[str, str] = {**_SHORT, **_MINOR_NAMES, **_NAMES}
 _SCALES: Mapping[str, int] = {"m": 10**6, "grand": 1000}
 """Only of money; all else that multiplies is figures by now."""
 
@@ -52,16 +68,19 @@ _JOINED = re.compile(r"^,?(?: and)? ?$")
 _COUNTS = re.compile(r" ?(?:people|persons?|guests?|adults?|seats?|of us|o'?clock|[ap]\.?m)\b")
 
 
-def amounts(text: str) -> list[Found[tuple[float, str]]]:
-    """The sums of money that a text with digits names: value and ISO 4217 currency, empty for none said."""
+def amounts(text: str) -> list[Found[tuple[float, Currencies]]]:
+    """The sums of money that a text with digits names, each with what it may be in."""
     minors = [
-        Sum(
-            match.start(), match.end(), float(match["figures"]) / 100, _MINOR_NAMES[match["name"]], minor=True
-        )
+        Sum(match.start(), match.end(), float(match["figures"]) / 100, _meant(match["name"]), minor=True)
         for match in _MINOR.finditer(text)
     ]
-    majors = [each for each in _majors(text) if each.currency or not _COUNTS.match(text, each.end)]
+    majors = [each for each in _majors(text) if each.currencies or not _COUNTS.match(text, each.end)]
     return sums(text, (*minors, *majors), _JOINED, durations(text))
+
+
+def _meant(word: str) -> Currencies:
+    code = _CODES.get(word, "")
+    return _SHARED.get(word) or ((code,) if code else ())
 
 
 def _majors(text: str) -> Iterator[Sum]:
@@ -69,10 +88,10 @@ def _majors(text: str) -> Iterator[Sum]:
         figures = match["figures"].replace(",", "")
         value = (float(figures) if figures[0].isdigit() else 1.0) * _SCALES.get(match["scale"] or "", 1)
         # What is written out says more than a sign: $30 CAD.
-        currency = _NAMES.get(match["name"] or "") or _SHORT.get(match["code"] or match["sign"] or "", "")
+        currencies = _meant(match["name"] or match["code"] or match["sign"] or "")
         if match["left"] and value.is_integer():
             value += int(match["left"]) / 100
-        yield Sum(match.start(), match.end(), value, currency)
+        yield Sum(match.start(), match.end(), value, currencies)
 
 
 def show_amount(value: float, currency: str) -> str:

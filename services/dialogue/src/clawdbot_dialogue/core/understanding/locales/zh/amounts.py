@@ -5,8 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from clawdbot_dialogue.core.understanding.currencies import CODES, SIGNS, show_figures
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.currencies import (
+    CODES,
+    DOLLARS,
+    FRANCS,
+    PESOS,
+    POUNDS,
+    RUPEES,
+    SIGNS,
+    show_figures,
+)
+from clawdbot_dialogue.core.understanding.locale import Currencies, Found
 from clawdbot_dialogue.core.understanding.locales.zh.durations import durations
 from clawdbot_dialogue.core.understanding.matching import Sum, any_of, sums
 
@@ -27,7 +36,14 @@ _NAMES: Mapping[str, str] = {called: code for code, called in _CALLED.items()} |
     "新币": "SGD", "纽元": "NZD", "瑞郎": "CHF", "法郎": "CHF", "卢比": "INR", "马币": "MYR", "比索": "MXN",
 }  # fmt: skip
 """Where several countries call theirs so, the one that is meant most; 克朗 or 第纳尔 alone is left open."""
+_YUAN = ("CNY", "TWD", "HKD", "SGD", "MOP")
+"""What who lives there calls 元 or 块."""
 _MEANT: Mapping[str, str] = {**_SHORT, **_NAMES}
+_SHARED: Mapping[str, Currencies] = {
+    "$": DOLLARS, "刀": DOLLARS, "£": POUNDS, "镑": POUNDS, "比索": PESOS, "卢比": RUPEES, "法郎": FRANCS,
+    "¥": ("CNY", "JPY"), "元": _YUAN, "圆": _YUAN, "块": _YUAN, "块钱": _YUAN,
+}  # fmt: skip
+"""Signs and names that several currencies have."""
 _MINOR_NAMES: Mapping[str, str] = {"美分": "USD", "欧分": "EUR", "便士": "GBP", "港仙": "HKD"}
 """The hundredth of a currency; of yuan it is figures by now."""
 _BEFORE = [each for each in _NAMES if len(each) > 1]
@@ -44,18 +60,25 @@ _JOINED = re.compile(r"^(?:零|又|,)? ?$")
 _COUNTS = re.compile(r" ?(?:位|个|人|名|点|号|日|月|年|天|分|刻|秒|钟|小时|周|岁|%|:|/)")
 
 
-def amounts(text: str) -> list[Found[tuple[float, str]]]:
-    """The sums of money that a text with digits names: value and ISO 4217 currency, empty for none said."""
+def amounts(text: str) -> list[Found[tuple[float, Currencies]]]:
+    """The sums of money that a text with digits names, each with what it may be in."""
     found = [
-        Sum(match.start(), match.end(), int(match["figures"]) / 100, _MINOR_NAMES[match["name"]], minor=True)
+        Sum(
+            match.start(),
+            match.end(),
+            int(match["figures"]) / 100,
+            (_MINOR_NAMES[match["name"]],),
+            minor=True,
+        )
         for match in _MINOR.finditer(text)
     ]
     for match in _MONEY.finditer(text):
         # What is written out says more than a sign.
-        currency = _MEANT.get(match["name"] or match["sign"] or "", "")
-        if currency or not _COUNTS.match(text, match.end()):
+        word = match["name"] or match["sign"] or ""
+        currencies = _SHARED.get(word) or ((_MEANT[word],) if word else ())
+        if currencies or not _COUNTS.match(text, match.end()):
             value = float(match["figures"].replace(",", "")) + int(match["left"] or 0) / 100
-            found.append(Sum(match.start(), match.end(), value, currency))
+            found.append(Sum(match.start(), match.end(), value, currencies))
     return sums(text, found, _JOINED, durations(text))
 
 
