@@ -25,8 +25,8 @@ SLOTS = {
     "home": {
         "type": "object",
         "fields": {
+            "since": {"type": "datetime", "required": False, "min": "now-9d", "ask": "Since when?"},
             "town": {"type": "string", "ask": "Which town?"},
-            "since": {"type": "datetime", "required": False, "ask": "Since when?"},
         },
     },
     "guests": {
@@ -36,6 +36,7 @@ SLOTS = {
         "max_items": 3,
         "ask": "Who?",
     },
+    "visits": {"type": "list", "items": {"type": "datetime", "min": "now"}, "more": "Else?", "ask": "When?"},
     "rows": {
         "type": "list",
         "more": "Another row?",
@@ -48,7 +49,7 @@ SLOTS = {
         },
     },
 }
-ASKED = ["size", "name", "colour", "fine", "when", "home", "guests", "rows"]
+ASKED = ["size", "name", "colour", "fine", "when", "home", "guests", "visits", "rows"]
 GUARDS = [
     "slots.size > 3",
     "has(slots.name)",
@@ -135,7 +136,7 @@ class _Writer:
                 {"set": {"size": "${slots.count}"}},
                 {"set": {"colour": "red", "name": "{colour}"}},
                 {"clear": ["size"]},
-                {"clear": ["when", "home", "guests", "rows"]},
+                {"clear": ["when", "home", "guests", "visits", "rows"]},
                 {"set": {"guests": ["Eve"], "home": {"town": "{name}"}}},
                 {"clear": ["name", "colour", "count"]},
                 {"say": "{name} {event.name}"},

@@ -118,6 +118,6 @@ def test_the_delivery_on_the_page_puts_its_values_together():
     assert talk.say("tomorrow").replies == ["At what time?"]
     talk.say("seven in the evening").say("at eight instead")
     talk.say("without Bob")
-    pizzas, when = "margherita, large, 2 and funghi, small", "Wednesday, 25 November 2026 at 20:00"
+    pizzas, when = "margherita, large, 2; funghi, small", "Wednesday, 25 November 2026 at 20:00"
     assert talk.replies == [f"{pizzas}, for Ann and Carol, to 12 Main Street on {when}. Right?"]
     assert talk.say("yes").replies == ["See you then!"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from textwrap import dedent
+from unittest.mock import ANY
 
 import pytest
 from clawdbot_dialogue.core.machine.snapshot import Snapshot, SnapshotInvalid
@@ -152,6 +154,29 @@ class TestDatetimes:
             Snapshot.from_json(stored, library(compiled(VISIT)).get)
 
 
+@pytest.mark.parametrize(
+    ("body", "slots", "stored"),
+    [
+        (ADDRESS, {}, {"address": {"since": 5}}),
+        (ADDRESS, {}, {"address": 5}),
+        (ADDRESS, {}, {"address": {"zone": 1}}),
+        (ADDRESS, {"address": 5}, {}),
+        (VISIT, {}, {"when": {"time": "abc"}}),
+        (VISIT, {"when": 5}, {}),
+        (GUESTS, {}, {"guests": {"items": [5]}}),
+        (GUESTS, {}, {"guests": {"items": None}}),
+        (GUESTS, {}, {"guests": ["Ann"]}),
+        (ORDER, {}, {"order": {"next": 5}}),
+        (ORDER, {}, {"order": {"items": [{"dish": "soup"}]}}),
+    ],
+)
+def test_a_stored_value_that_is_damaged_is_refused(body, slots, stored):
+    snapshot = json.loads(json.dumps(Talk.about(compiled(body)).snapshot.to_json()))
+    snapshot["frames"][0] |= {"slots": slots, "drafts": stored}
+    with pytest.raises(SnapshotInvalid, match=r"what is known of|drafts"):
+        Snapshot.from_json(snapshot, library(compiled(body)).get)
+
+
 class TestObjects:
     @pytest.fixture
     def talk(self):
@@ -208,14 +233,16 @@ class TestLists:
 
     def test_too_few_items_are_asked_on(self, talk):
         assert talk.say("Ann").replies == ["Who comes?"]
-        assert talk.say("no").replies == ["At least 2 are needed here. Who comes?"]
+        assert talk.say("no").replies == ["The list of guests needs at least 2. Who comes?"]
         assert talk.say("Bob").replies == ["Who else?"]
 
     def test_as_many_as_there_may_be_are_the_list(self, talk):
         assert talk.say("Ann, Bob, Carol, Dave").replies == ["Ann, Bob, Carol and Dave?"]
 
     def test_more_than_there_may_be_are_refused(self, talk):
-        assert talk.say("A, B, C, D and E").replies == ["No more than 4 are possible here. Who comes?"]
+        assert talk.say("A, B, C, D and E").replies == [
+            "The list of guests cannot have more than 4. Who comes?"
+        ]
 
     def test_an_item_is_taken_off_while_it_grows_and_later(self, talk):
         talk.say("Ann, Bob, Carol").say("without Bob")
@@ -264,6 +291,211 @@ class TestListsOfObjects:
         assert drafts(talk) == {}
 
 
+def spoken(body, *lines, slots=None):
+    """The conversation after some lines."""
+    talk = Talk.about(compiled(body), slots=slots)
+    for line in lines:
+        talk.say(line)
+    return talk
+
+
+class TestWhatIsMeant:
+    """Of several things that a message may be about, the one that people mean."""
+
+    TRIP = """
+    slots:
+      pickup: {type: datetime, called: pick-up, ask: Pick-up when?}
+      back: {type: datetime, called: return, min: now+1d, ask: Return when?}
+      sure: {type: boolean, fill: asked_only, ask: Sure?}
+    states:
+      ask: {collect: [pickup, back], next: check}
+      check: {collect: [sure], next: [{if: slots.sure, to: done}, {to: ask}]}
+      done: {end: true}
+    """
+    PARTY = """
+    slots:
+      ages: {type: list, items: {type: integer, max: 17}, ask: Ages?}
+      tops: {type: list, items: {type: enum, values: [ham, olives, corn]}, min_items: 0, ask: Toppings?}
+      guests: {type: list, items: {type: string}, ask: Who?, more: Else?}
+      at: {type: datetime, ask: When?}
+      note: {type: string, ask: A note?}
+      sure: {type: boolean, fill: asked_only, ask: Sure?}
+    states:
+      ask: {collect: [ages, tops, guests, at, note], next: check}
+      check: {collect: [sure], next: [{if: slots.sure, to: done}, {to: ask}]}
+      done: {end: true}
+    """
+    BEFORE = ("5, 7 and 9", "ham and olives", "Ann and Bob", "no", "tomorrow at 7pm", "none")
+
+    @pytest.mark.parametrize("text", ["change the return to sunday", "the return on sunday, please"])
+    def test_a_correction_is_for_the_slot_that_it_names(self, text):
+        talk = spoken(self.TRIP, "tomorrow at 9am", "friday at 6pm", text)
+        assert talk.slots["pickup"] == "2026-11-25T09:00"
+        assert talk.slots["back"] == "2026-11-29T18:00"
+
+    def test_values_go_to_the_slots_beside_them(self):
+        talk = spoken(self.TRIP, "return on sunday at 5pm, pick-up tomorrow at 9am")
+        assert dict(talk.slots) == {"pickup": "2026-11-25T09:00", "back": "2026-11-29T17:00"}
+
+    def test_an_answer_that_does_not_fit_is_for_nothing_else(self):
+        talk = spoken(self.TRIP, "tomorrow at 9am", "in 90 minutes")
+        assert talk.slots["pickup"] == "2026-11-25T09:00"
+        assert talk.replies[0].startswith("The return must not be before")
+
+    def test_a_bare_correction_is_for_the_time_and_not_for_a_list_of_numbers(self):
+        talk = spoken(self.PARTY, *self.BEFORE, "make it 8 instead")
+        assert (talk.slots["at"], talk.slots["ages"]) == ("2026-11-25T20:00", [5, 7, 9])
+
+    @pytest.mark.parametrize(
+        ("text", "guests", "tops"),
+        [
+            ("also Dave", ["Ann", "Bob", "Dave"], ["ham", "olives"]),
+            ("without bob", ["Ann"], ["ham", "olives"]),
+            ("drop the olives", ["Ann", "Bob"], ["ham"]),
+            ("also corn", ["Ann", "Bob"], ["ham", "olives", "corn"]),
+            ("without ham and olives", ["Ann", "Bob"], []),
+            ("Carol Olives", ["Ann", "Bob"], ["ham", "olives"]),
+        ],
+    )
+    def test_a_list_is_edited_later(self, text, guests, tops):
+        talk = spoken(self.PARTY, *self.BEFORE, text)
+        assert (talk.slots["guests"], talk.slots["tops"]) == (guests, tops)
+
+    def test_the_last_item_that_is_needed_is_asked_for_anew(self):
+        talk = spoken(self.PARTY, *self.BEFORE, "without Ann and Bob")
+        assert talk.replies == ["Who?"]
+
+    def test_a_free_text_edits_no_list(self):
+        talk = spoken(self.PARTY, *self.BEFORE[:-1], "No nuts for Ann")
+        assert (talk.slots["guests"], talk.slots["note"]) == (["Ann", "Bob"], "No nuts for Ann")
+
+    @pytest.mark.parametrize(
+        ("text", "guests"),
+        [
+            ("yes, Dave", ["Ann", "Dave"]),
+            ("ok, Bob", ["Ann", "Bob"]),
+            ("Great Aunt May", ["Ann", "Great Aunt May"]),
+            ("Na Li", ["Ann", "Na Li"]),
+            ("no, add Carol", ["Ann", "Carol"]),
+        ],
+    )
+    def test_an_item_may_begin_as_yes_or_no_do(self, text, guests):
+        talk = spoken(self.PARTY, "5", "none", "Ann", text)
+        assert drafts(talk)["guests"]["items"] == guests
+
+    @pytest.mark.parametrize("text", ["that's it", "no thanks", "that's everyone", "nobody else", "done"])
+    def test_a_list_is_over(self, text):
+        assert spoken(self.PARTY, "5", "none", "Ann", text).slots["guests"] == ["Ann"]
+
+    @pytest.mark.parametrize("text", ["...", "not sure yet", "hm?"])
+    def test_what_names_nothing_is_not_understood(self, text):
+        talk = spoken(GUESTS.replace("{type: string}", "{type: email}"), text)
+        assert talk.replies[0].startswith("Sorry, I did not understand that.")
+
+    def test_a_text_is_changed_to_what_is_said(self):
+        talk = spoken(ADDRESS, "Main Street", "12", "change the street to High Street, please")
+        assert talk.slots["address"] == {"street": "High Street", "number": 12}
+
+    def test_a_call_that_is_made_once_is_not_corrected_by_a_new_part(self):
+        body = ADDRESS.replace("collect: [address, pets], next: done", "collect: [address], next: work")
+        body = body.replace(
+            "  done:",
+            "  work: {call: {tool: t, args: {}, effect: once}, next: [{to: more}]}\n"
+            "  more: {collect: [pets], next: done}\n  done:",
+        )
+        talk = spoken(body, "Main Street", "12").returns({})
+        talk.say("upper floor")
+        assert talk.commands == [("set_slot", "address.floor", "upper", False)]
+        assert "floor" not in talk.slots["address"]
+
+    def test_half_of_a_part_that_is_not_needed_takes_no_value_away(self):
+        talk = spoken(ADDRESS, "Main Street", "12", "at 7pm")
+        assert talk.slots["address"] == {"street": "Main Street", "number": 12}
+
+
+class TestItemsWithParts:
+    VISITS = """
+    slots:
+      visits: {type: list, items: {type: datetime, min: now}, ask: When?, more: When else?, min_items: 2}
+      ok: {type: boolean, fill: asked_only, ask: Ok?}
+    states: {a: {collect: [visits], next: b}, b: {collect: [ok], next: c}, c: {end: true}}
+    """
+    LINES = """
+    slots:
+      lines:
+        type: list
+        min_items: 0
+        more: More?
+        items:
+          type: object
+          fields:
+            what: {type: enum, values: [taxi, hotel, lunch], ask: For what?}
+            price: {type: money, currencies: [EUR], max: 500, ask: How much?}
+            day: {type: datetime, max: now, required: false}
+      ok: {type: boolean, fill: asked_only, ask: "{lines}. Ok?"}
+    states: {a: {collect: [lines], next: b}, b: {collect: [ok], next: c}, c: {end: true}}
+    """
+
+    def test_moments_are_asked_for_until_there_are_enough(self):
+        talk = spoken(self.VISITS, "monday at 5pm")
+        assert talk.replies == ["When?"]
+        assert talk.say("tuesday").replies == ["At what time?"]
+        assert talk.say("6pm").replies == ["When else?"]
+        assert talk.say("yes").replies == ["When?"]
+        assert talk.say("no").slots["visits"] == ["2026-11-30T17:00", "2026-12-01T18:00"]
+
+    @pytest.mark.parametrize("text", ["monday at 5pm and tuesday at 6pm", "周一下午五点和周二下午六点"])
+    def test_one_message_names_several_moments(self, text):
+        talk = spoken(
+            f"locales: [en, zh]\n{dedent(self.VISITS)}".replace("ask: When?", "ask: {en: W, zh: 哪}")
+            .replace("more: When else?", "more: {en: E, zh: 还}")
+            .replace("ask: Ok?", "ask: {en: O, zh: 好}"),
+            text,
+        )
+        assert drafts(talk)["visits"]["items"] == ["2026-11-30T17:00", "2026-12-01T18:00"]
+
+    def test_two_days_for_one_item_are_asked_back(self):
+        assert spoken(self.VISITS, "monday and tuesday at 5pm").replies[0].startswith("Is it Monday")
+
+    def test_one_message_names_several_items(self):
+        talk = spoken(self.LINES, "20 euros for lunch and 100 euros for the hotel").say("no")
+        assert [(each["what"], each["price"]["amount"]) for each in talk.slots["lines"]] == [
+            ("lunch", 20.0),
+            ("hotel", 100.0),
+        ]
+        assert talk.replies == ["lunch, 20 EUR; hotel, 100 EUR. Ok?"]
+
+    def test_items_that_cannot_be_told_apart_are_asked_back(self):
+        assert spoken(self.LINES, "lunch and hotel").replies == ["Is it lunch or hotel? For what?"]
+
+    def test_what_fits_of_an_item_is_kept(self):
+        talk = spoken(self.LINES, "a taxi for 9000 euros")
+        assert talk.replies == ["The price must be at most 500. How much?"]
+        assert drafts(talk) == {"lines": {"next": {"what": "taxi"}}}
+
+    def test_a_part_that_does_not_fit_as_a_whole_is_forgotten_alone(self):
+        talk = spoken(self.LINES, "20 euros lunch", "tomorrow at 9am, taxi")
+        assert talk.replies[0].startswith("The day must not be after")
+        assert drafts(talk) == {"lines": {"items": ANY, "next": {"what": "taxi"}}}
+
+    @pytest.mark.parametrize("text", ["none", "nothing", "no"])
+    def test_a_list_that_may_be_empty_is(self, text):
+        assert spoken(self.LINES, text).slots["lines"] == []
+
+    def test_one_who_wanted_another_may_think_again(self):
+        talk = spoken(self.LINES, "20 euros lunch", "yes", "that's all")
+        assert len(talk.slots["lines"]) == 1
+
+    @pytest.mark.parametrize("before", [(), ("no",)])
+    def test_an_item_is_taken_off_by_its_parts(self, before):
+        lines = ("20 euros lunch", "100 euros hotel", *before, "without the hotel", *("no",) * (not before))
+        assert [each["what"] for each in spoken(self.LINES, *lines).slots["lines"]] == ["lunch"]
+
+    def test_an_item_is_added_later(self):
+        talk = spoken(self.LINES, "20 euros lunch", "no", "also a taxi for 5 euros")
+        assert [each["what"] for each in talk.slots["lines"]] == ["lunch", "taxi"]
+
+
 class TestAModel:
     BODY = ORDER.replace("collect: [order", "model: chat, collect: [order")
 
@@ -287,6 +519,39 @@ class TestAModel:
     def test_an_item_that_lacks_something_is_refused(self, talk):
         talk.say("the usual").means(("set_slot", {"slot": "order", "value": [{"dish": "soup"}]}))
         assert talk.replies == ["The order needs: count. Soup or cake?"]
+
+    def test_it_goes_on_with_a_list_that_grows(self, talk):
+        talk.say("soup").say("2").say("the usual as well")
+        assert "set_slot" in {each.name for each in talk.interpret.offers}
+        items = [{"dish": "soup", "count": 2}, {"dish": "cake", "count": 1}]
+        talk.means(("set_slot", {"slot": "order", "value": items}))
+        assert talk.say("no").slots["order"] == items
+
+    def test_a_whole_list_leaves_nothing_of_an_item_that_was_begun(self, talk):
+        talk.say("soup").say("the usual, please")
+        talk.means(("set_slot", {"slot": "order", "value": [{"dish": "soup", "count": 1}]}))
+        assert talk.say("no").slots["order"] == [{"dish": "soup", "count": 1}]
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            {"date": "2026-12-01", "time": "19:00", "timezone": "CET"}, {"zone": 1}, {"date": 5}, [], 10**400,
+            "soon", {"date": {"date": "2026-12-01"}}, {},
+        ],
+    )  # fmt: skip
+    def test_what_is_no_datetime_is_refused(self, value):
+        body = VISIT.replace("ask: {collect", "ask: {model: chat, collect")
+        talk = Talk.about(compiled(body)).say("hm")
+        talk.means(("set_slot", {"slot": "when", "value": value}))
+        assert dict(talk.slots) == {}
+        assert talk.replies[-1].endswith("When?")
+
+    def test_a_part_that_is_not_needed_may_be_null(self):
+        body = ADDRESS.replace("ask: {collect", "ask: {model: chat, collect")
+        talk = Talk.about(compiled(f"{body}understanding: {{when: always}}")).say("hm")
+        given = {"street": "Main Street", "number": 12, "since": None, "floor": None}
+        talk.means(("set_slot", {"slot": "address", "value": given}))
+        assert talk.slots["address"] == {"street": "Main Street", "number": 12}
 
     def test_it_gives_some_fields_of_an_object(self):
         body = ADDRESS.replace("ask: {collect", "ask: {model: chat, collect")

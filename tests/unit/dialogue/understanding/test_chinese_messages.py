@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from clawdbot_dialogue.core.understanding.understand import Situation, understand
+from clawdbot_dialogue.core.understanding.situation import Situation
+from clawdbot_dialogue.core.understanding.understand import understand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -30,16 +30,13 @@ def _open(progress: Progress, slot: Slot) -> str:
     return wanted.name if wanted else ""
 
 
-def known(progress: Progress) -> Mapping[str, object]:
-    """The slots that have a value, and the parts of slots that have one, by their paths."""
-    if not progress.flow.composed:
-        return progress.slots
-    parts = {
+def parts(progress: Progress) -> Mapping[str, object]:
+    """The parts that are known of what has any, by their paths; of a list that grows, its items so far."""
+    return {
         path: value
         for slot in progress.flow.composed
         for path, value in drafts.known(slot, _draft(progress, slot))
     }
-    return {**parts, **progress.slots}
 
 
 def question(progress: Progress, asked: str) -> str:
@@ -62,21 +59,26 @@ def fill(progress: Progress, path: str, value: object) -> object:
         value: JSON-able; None empties.
 
     Returns:
-        The value as it is kept.
+        The value as it is kept; of an object what was given.
 
     Raises:
-        SlotRefused: it does not fit. Where the parts do not go together, all of them are forgotten.
+        SlotRefused: it does not fit. What does is kept, unless the slot has a value: that stays as it was.
     """
-    filled = progress.flow.askable[path]
-    if value is not None and not filled.composed:
-        value = filled.check(value, progress.now)
     slot = progress.flow.slots[_root(path)]
-    if slot.composed:
-        inner = path.split(".")[1:]
-        _keep(progress, slot, drafts.put(slot, _draft(progress, slot), inner, value, progress.now))
-    else:
-        progress.set_slot(path, value)
-    return value
+    if not slot.composed:
+        kept = None if value is None else slot.check(value, progress.now)
+        progress.set_slot(path, kept)
+        return kept
+    had = slot.name in progress.slots
+    draft, refused = drafts.put(slot, _draft(progress, slot), path.split(".")[1:], value, progress.now)
+    lacks = drafts.missing(slot, draft) if had and value is not None else None
+    if lacks:  # half of an optional part
+        refused = refused or SlotRefused.of(slot, "part_missing", lacks.spoken)
+    if not (had and refused):
+        _keep(progress, slot, draft)
+    if refused:
+        raise refused
+    return value if isinstance(value, Mapping) else progress.slots.get(path, value)
 
 
 def go_on_listing(progress: Progress, name: str, *, more: bool) -> None:
@@ -91,6 +93,7 @@ def go_on_listing(progress: Progress, name: str, *, more: bool) -> None:
 
 
 def _keep(progress: Progress, slot: Slot, draft: drafts.Draft) -> None:
+    """Keeps a draft, or the value that it makes; forgets all where that does not fit, but not a value."""
     value = drafts.whole(slot, draft)
     if value is None:
         progress.set_slot(slot.name, None)

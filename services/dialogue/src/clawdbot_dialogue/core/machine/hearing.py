@@ -22,7 +22,8 @@ from clawdbot_dialogue.core.machine.states import generate
 from clawdbot_dialogue.core.understanding.commands import Command, CommandName
 from clawdbot_dialogue.core.understanding.folding import fold
 from clawdbot_dialogue.core.understanding.proposals import Proposal, judged
-from clawdbot_dialogue.core.understanding.understand import Situation, fill, set_phrase, understand
+from clawdbot_dialogue.core.understanding.situation import Situation
+from clawdbot_dialogue.core.understanding.understand import fill, set_phrase, understand
 
 
 def hear(progress: Progress, text: str, now: datetime, limit: int) -> None:
@@ -140,10 +141,11 @@ class _Hearing:
         progress = self._progress
         return Situation(
             progress.flow,
-            gathering.known(progress),
+            progress.slots,
             self._asked,
             progress.state.kind != "generate",
             self._others(),
+            gathering.parts(progress),
         )
 
     def _others(self) -> tuple[Flow, ...]:
@@ -222,8 +224,9 @@ class _Hearing:
         """The person fills, corrects or takes back a slot."""
         progress = self._progress
         flow, path, value = progress.flow, command.target, command.value
-        corrects = command.name == "correct_slot"
-        reach = _Reach.of(progress, path.partition(".")[0]) if corrects else _HERE
+        root = path.partition(".")[0]
+        # A part may be new, and what it is a part of have its value.
+        reach = _Reach.of(progress, root) if root in progress.slots else _HERE
         if reach.too_late:
             self._refuse(command, flow.locale.wording["too_late"])
             return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.machine.effects import Heard, Interpret
-from clawdbot_dialogue.core.machine.gathering import known, question
+from clawdbot_dialogue.core.machine.gathering import parts, question
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.prompt import Standing, instructions, offers
@@ -54,5 +54,5 @@ def offered(progress: Progress, asked: str, others: tuple[Flow, ...]) -> tuple[O
 
 
 def _standing(progress: Progress, asked: str, others: tuple[Flow, ...]) -> Standing:
-    held, words = known(progress), question(progress, asked)
-    return Standing(progress.flow, progress.state, held, asked, words, others, progress.turn)
+    slots, inner, words = progress.slots, parts(progress), question(progress, asked)
+    return Standing(progress.flow, progress.state, slots, asked, words, others, progress.turn, inner)

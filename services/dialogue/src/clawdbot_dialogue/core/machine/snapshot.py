@@ -13,7 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.drafts import Draft
+from clawdbot_dialogue.core.flow.slots.drafts import Draft, fits, is_draft
+from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.understanding.locale import LOCALES
 
 FORMAT = 2
@@ -194,3 +195,12 @@ def _check(frame: Frame, flow: Flow) -> None:
     for slot in (*frame.slots, *frame.drafts):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")
+    for composed in flow.composed:
+        _check_composed(composed, frame)
+
+
+def _check_composed(slot: Slot, frame: Frame) -> None:
+    """What is corrected is taken apart, so it has to be what it should be."""
+    value, draft = frame.slots.get(slot.name), frame.drafts.get(slot.name, {})
+    if (value is not None and not fits(slot, value)) or not is_draft(slot, draft):
+        raise SnapshotInvalid(f"what is known of {slot.name!r} is no {slot.type}")

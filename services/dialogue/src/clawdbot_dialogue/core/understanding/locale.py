@@ -61,12 +61,16 @@ class Locale:
     """A command that the whole message is."""
     yes_no: Callable[[str], bool | None]
     """Whether the message says yes or no."""
+    only_yes_no: Callable[[str], bool | None]
+    """Whether the message says yes or no, and nothing else."""
     corrects: Callable[[str], bool]
     """Whether the message begins like a correction: "actually", "no, make it"."""
     asks: Callable[[str], bool]
     """Whether the message is a question."""
     changed_slot: Callable[[str], str]
     """What the person wants to say anew: "change the date" → "the date"; empty where nothing."""
+    changed_to: Callable[[str], str]
+    """What the person wants it to be: "change the city to Paris" → "Paris". Takes the text as written."""
     digits: Callable[[str], str]
     """The text with its number words as digits."""
     dates: Callable[[str, date], list[Found[date]]]
@@ -131,6 +135,8 @@ WORDINGS = frozenset(
         "model_failed",
         "stuck",
         "unknown",
+        "between_fields",
+        "between_items",
         "yes",
         "no",
         "either",

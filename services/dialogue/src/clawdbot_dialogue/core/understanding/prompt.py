@@ -33,6 +33,8 @@ class Standing:
     """The flows that may be started from here."""
     turn: Mapping[str, object]
     """number, date and time of the message."""
+    parts: Mapping[str, object]
+    """What is known of slots that have parts or items, by path."""
 
 
 def instructions(standing: Standing) -> str:
@@ -55,7 +57,10 @@ def _lines(standing: Standing) -> Iterator[str]:
     yield f"Today is {day.get('date', 'unknown')}, the time is {day.get('time', 'unknown')}."
     if standing.question:
         yield f"The person was just asked for {standing.asked}: {standing.question}"
-    known = [f"{name} = {show_json(value)}" for name, value in standing.slots.items()]
+    begun = {
+        path: value for path, value in standing.parts.items() if path.partition(".")[0] not in standing.slots
+    }
+    known = [f"{name} = {show_json(value)}" for name, value in {**begun, **standing.slots}.items()]
     yield f"Known so far: {'; '.join(known) or 'nothing'}."
     missing = [name for name in standing.state.collect if name not in standing.slots]
     if missing:

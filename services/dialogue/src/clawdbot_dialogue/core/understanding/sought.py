@@ -38,31 +38,32 @@ def sought(flow: Flow, asked: str) -> Sought:
     slots: dict[str, list[Slot]] = {}
     records: list[Slot] = []
     for root in flow.slots.values():
-        reached = _within(asked, root.name)
+        reached = within(asked, root.name)
         # One item of a list after the other is put together from parts, while it is asked for.
         if reached or not (root.asked_only or (root.item and root.item.parts)):
             record = root.item or root
             if record.parts:
                 records.append(record)
             for slot in _simple(record):
-                if _marked(slot, asked=_within(slot.name, asked)):
+                if _marked(slot, asked=within(slot.name, asked)):
                     same = slots.setdefault(slot.type, [])
-                    same.insert(0 if _within(slot.name, asked) else len(same), slot)
+                    same.insert(0 if within(slot.name, asked) else len(same), slot)
     question = flow.askable.get(asked)
+    moments = [each for record in records for each in record.within() if each.type == "datetime"]
     counting = slots.get("integer", []) + slots.get("number", [])
     return Sought(
         asked=asked,
         kind=(question.item or question).type if question else "",
         slots=slots,
         records=records,
-        moments=[each for record in records for each in record.within() if each.type == "datetime"],
-        counting=sorted(counting, key=lambda slot: not _within(slot.name, asked)),
+        moments=sorted(moments, key=lambda each: not within(asked, each.name)),
+        counting=sorted(counting, key=lambda slot: not within(slot.name, asked)),
         figures=not slots.keys().isdisjoint(_FIGURES),
     )
 
 
-def _within(name: str, whole: str) -> bool:
-    """Whether a name is that of a slot, or of a part of it."""
+def within(name: str, whole: str) -> bool:
+    """Whether a name is that of a slot, or of a part of it; of none where there is none."""
     return bool(whole) and (name == whole or name.startswith(f"{whole}."))
 
 

@@ -10,32 +10,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from msgspec import Struct
-
-from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
-from clawdbot_dialogue.core.understanding.sought import Sought, sought
+from clawdbot_dialogue.core.understanding.listing import (
+    dropped,
+    edited,
+    held_in,
+    listed,
+    named_in,
+    no_more,
+    several,
+)
+from clawdbot_dialogue.core.understanding.situation import Situation
+from clawdbot_dialogue.core.understanding.sought import Sought, sought, within
 from clawdbot_dialogue.core.understanding.values import Values, find_values
-from clawdbot_dialogue.core.understanding.vocabulary import any_of
 
 _SHORT = 3
 """Words: "no thank you" is an answer to a yes-no question; a longer text that begins so is a text."""
-
-
-class Situation(Struct, frozen=True):
-    """Where a message falls."""
-
-    flow: Flow
-    slots: Mapping[str, object]
-    """The slots that have a value, and the parts of slots that have one, by their paths."""
-    asked: str = ""
-    """The slot, or part of one, that was asked for; empty where none."""
-    collecting: bool = True
-    """False where a model answers: small talk and cries for help are then its business."""
-    others: tuple[Flow, ...] = ()
-    """The flows that may be started from here."""
 
 
 def understand(situation: Situation, text: str, now: datetime) -> tuple[Command, ...]:
@@ -69,13 +62,16 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     flow, asked = situation.flow, situation.asked
     wanted = sought(flow, asked)
     # In a free text a day or a number is part of the text, unless the text is a correction.
-    apart = wanted.kind != "string" or not free_text or flow.locale.corrects(folded)
-    known = situation.slots
+    in_words = wanted.kind == "string" and free_text
+    apart = not in_words or flow.locale.corrects(folded)
+    if apart and wanted.records and (commands := [*several(situation, wanted, text, now)]):
+        return commands
+    known = situation.known
     values = find_values(flow, wanted, known, raw=text, folded=folded, now=now) if apart else Values()
     commands = [*_from_values(situation, wanted, values, folded)]
-    commands = commands or _taken_off(situation, folded)
     if not commands and apart:
-        commands += _to_say_anew(situation, folded)
+        edits = edited(situation, text, folded, now) if flow.composed and not in_words else ()
+        commands = [*edits] or [*_to_say_anew(situation, text, folded)]
     if free_text and not commands:
         commands += _answer(situation, text, folded)
     elif wanted.kind == "boolean" and _adds(commands) and flow.locale.yes_no(folded):
@@ -94,6 +90,8 @@ def set_phrase(situation: Situation, folded: str) -> Command | None:
     phrase = flow.locale.set_phrase(folded)
     if phrase is None or (not situation.collecting and phrase.name in ("chitchat", "help")):
         return None
+    if phrase.name == "cancel_flow" and any(held_in(situation, slot, folded) for slot in flow.composed):
+        return None  # "drop the olives"
     kind = sought(flow, asked).kind
     if kind == "enum" and flow.vocabulary.slots[asked].values_in(folded):
         return None
@@ -117,19 +115,41 @@ def _start(situation: Situation, folded: str) -> Command | None:
 
 
 def _from_values(situation: Situation, wanted: Sought, values: Values, folded: str) -> Iterator[Command]:
-    known = situation.slots
+    flow, known = situation.flow, situation.known
     new: dict[str, object] = {}
-    for name, found in values.by_slot.items():
-        value = _list(situation, name, found, folded) if isinstance(found, list) else found
-        if name not in known or known[name] != value:
+    for name, value in values.by_slot.items():
+        if isinstance(value, list):
+            yield from listed(situation, flow.askable[name], value, folded)
+        elif (name not in known or known[name] != value) and not _half(situation, name, values):
             new[name] = value
-    for name, value in (_together(new, wanted.records) if wanted.records else new).items():
-        corrects = name in known or (
-            isinstance(value, dict) and any(f"{name}.{each}" in known for each in value)
-        )
-        yield Command("correct_slot" if corrects else "set_slot", name, value)
     for name, (first, second) in values.either.items():
         yield Command("clarify", name, [first, second])
+        # Whose the other parts are is as open.
+        item = name.rpartition(".")[0] if f".{NEXT}." in name else ""
+        new = {path: value for path, value in new.items() if not (item and within(path, item))}
+    for name, value in (_together(new, wanted.records) if wanted.records else new).items():
+        yield _filled(situation, name, value, folded)
+
+
+def _filled(situation: Situation, name: str, value: object, folded: str) -> Command:
+    known = situation.known
+    parts = value if isinstance(value, dict) else {}
+    root, _, path = name.partition(".")
+    if path.partition(".")[0] == NEXT and situation.flow.locale.drops(folded):
+        named = parts or {path.partition(".")[2]: value}
+        return next(dropped(situation, situation.flow.slots[root], named), Command("none"))
+    corrects = name in known or any(f"{name}.{each}" in known for each in parts)
+    return Command("correct_slot" if corrects else "set_slot", name, value)
+
+
+def _half(situation: Situation, name: str, values: Values) -> bool:
+    """Whether a day or time is but half of a part without which its slot has a value: it is not meant."""
+    moment, _, part = name.rpartition(".")
+    root, _, inner = moment.partition(".")
+    if root not in situation.slots or not inner or situation.flow.askable[moment].type != "datetime":
+        return False
+    other = f"{moment}.{'time' if part == 'date' else 'date'}"
+    return other not in situation.known and other not in values.by_slot
 
 
 def _together(found: Mapping[str, object], records: Iterable[Slot]) -> dict[str, object]:
@@ -149,37 +169,16 @@ def _together(found: Mapping[str, object], records: Iterable[Slot]) -> dict[str,
     return grouped
 
 
-def _list(situation: Situation, name: str, named: list[object], folded: str) -> list[object] | None:
-    """The list that a message makes of the one that there is, by naming some items; None for an empty one."""
-    language, held = situation.flow.locale, situation.slots.get(name)
-    before = held if isinstance(held, list) else []
-    if language.drops(folded):
-        return [each for each in before if each not in named] or None
-    if language.corrects(folded) and not language.adds(folded):
-        return named
-    counts = situation.flow.askable[name].repeats
-    return [*before, *(each for each in named if counts or each not in before)]
-
-
-def _taken_off(situation: Situation, folded: str) -> list[Command]:
-    """Items in a person's own words are known again only where they are held: "without Bob"."""
-    lists = (slot for slot in situation.flow.composed if slot.item and slot.item.type == "string")
-    for slot in lists if situation.flow.locale.drops(folded) else ():
-        held = situation.slots.get(slot.name)
-        if isinstance(held, list) and (said := any_of(held)):
-            off = {each[0] for each in said.finditer(folded)}
-            if left := [each for each in held if fold(each) not in off]:
-                return [Command("correct_slot", slot.name, left)] if left != held else []
-    return []
-
-
-def _to_say_anew(situation: Situation, folded: str) -> Iterator[Command]:
-    """A correction that does not say the new value: "change the date"."""
-    wanted = situation.flow.locale.changed_slot(folded)
-    for name in situation.slots if wanted else ():
+def _to_say_anew(situation: Situation, text: str, folded: str) -> Iterator[Command]:
+    """A correction that names the slot: "change the date"; of a text also the value: "the city to Paris"."""
+    language = situation.flow.locale
+    wanted = language.changed_slot(folded)
+    known = dict.fromkeys((*situation.known, *(path.partition(".")[0] for path in situation.parts)))
+    for name in known if wanted else ():
         slot = situation.flow.askable[name]
         if not slot.asked_only and situation.flow.vocabulary.slots[name].name.search(wanted):
-            yield Command("correct_slot", name, None)
+            value = language.changed_to(text) if slot.type == "string" else ""
+            yield Command("correct_slot", name, value or None)
             return
 
 
@@ -187,28 +186,26 @@ def _answer(situation: Situation, text: str, folded: str) -> Iterator[Command]:
     """The message as the answer to a question that nothing but its place marks as one."""
     if not situation.asked or not folded:
         return
+    if answer := no_more(situation, folded):
+        yield answer
+        return
     slot = situation.flow.askable[situation.asked]
     language = situation.flow.locale
-    yes, short = language.yes_no(folded), words(folded) <= _SHORT
     kind = (slot.item or slot).type
-    if slot.item and ((yes is not None and short) or language.enough(folded)):
-        # Whether there are more items: the one answer to a question that is not for a value.
-        yield Command("affirm" if yes else "deny", slot.name)
-    elif kind == "boolean" and yes is not None:
+    yes = (language.only_yes_no if slot.item else language.yes_no)(folded)
+    if kind == "boolean" and yes is not None:
         yield Command("set_slot", slot.name, yes)
-    elif kind == "string" and (yes is None or not short):
+    elif kind == "string" and (yes is None or words(folded) > _SHORT):
         yield from _in_words(situation, slot, text, folded)
 
 
 def _in_words(situation: Situation, slot: Slot, text: str, folded: str) -> Iterator[Command]:
     """An answer in the person's own words."""
-    language = situation.flow.locale
     if slot.item:
-        named = [language.bare_name(each) if slot.names_person else each for each in language.items(text)]
-        value = _list(situation, slot.name, [each for each in named if each], folded)
-        yield Command("correct_slot" if slot.name in situation.slots else "set_slot", slot.name, value)
+        if named := named_in(situation, slot, text, folded):
+            yield from listed(situation, slot, named, folded)
     else:
-        answer = language.bare_name(text) if slot.names_person else ""
+        answer = situation.flow.locale.bare_name(text) if slot.names_person else ""
         yield Command("set_slot", slot.name, answer or text.strip())
 
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Found
@@ -25,6 +26,8 @@ _CJK = "\u2e80-\u9fff\uff00-\uffef"
 _PART = rf"[^\s@<>()\[\],;:\"{_CJK}]"
 _EMAIL = re.compile(rf"{_PART}{{1,64}}@{_PART}{{1,190}}\.[^\s@<>()\[\],;:\".!?{_CJK}]{{2,24}}")
 _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)", re.ASCII)
+
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)t(?=\d)", re.ASCII)
 
 _T = TypeVar("_T")
 
@@ -75,6 +78,7 @@ def find_values(
 class _Search:
     def __init__(self, flow: Flow, wanted: Sought, known: Mapping[str, object], now: datetime) -> None:
         self.found = Values()
+        self._flow = flow
         self._words = flow.vocabulary.slots
         self._language = flow.locale
         self._wanted = wanted
@@ -87,7 +91,7 @@ class _Search:
     def run(self, raw: str, text: str) -> None:
         for slot in self._slots.get("enum", ()):
             if values := self._words[slot.name].values_in(text):
-                self._fill(slot, values)
+                self._give(slot, values, text)
         for slot in self._slots.get("string", ()):
             if name := self._language.named(raw):
                 self._fill(slot, [name])
@@ -112,6 +116,7 @@ class _Search:
         return text
 
     def _figures(self, text: str) -> None:
+        text = _ISO.sub(r"\1 ", text) if self._wanted.moments else text
         text = self._money(text) if "money" in self._slots else text
         days = self._language.dates(text, self._now.date())
         if days:
@@ -131,14 +136,24 @@ class _Search:
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
-        bare = self._wanted.kind in ("time", "datetime") and not self._counts(rest)
-        clocks = self._language.times(rest, bare)
+        clocks = self._language.times(rest, self._may_be_bare(rest))
         if clocks:
             read = [Found(each.start, each.end, self._reading(each.value)) for each in clocks]
             self._deal("time", read, text)
             rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _may_be_bare(self, text: str) -> bool:
+        """Whether a number may be a time of day without a word that says so.
+
+        It may where a time was asked for, or one is corrected and nothing else that counts has a value.
+        """
+        if self._wanted.kind in ("time", "datetime"):
+            return not self._counts(text)
+        times = any(slot.name in self._known for slot in self._slots.get("time", ()))
+        others = any(slot.name in self._known for slot in self._counting if not slot.listed)
+        return times and not others and self._language.corrects(text) and not self._counts(text)
 
     def _from_now(self, text: str) -> str:
         """Gives the first datetime the moment that the text counts from now: "in two hours"."""
@@ -208,18 +223,36 @@ class _Search:
             self._give(first, alone, text)
 
     def _deal(self, kind: str, found: list[Found[_T]], text: str) -> None:
-        """Gives the values of a type to its slots: all to the only one, else one to each in turn."""
+        """Gives the values of a type to its slots: the only one gets all, each that is named its own."""
         slots = self._slots.get(kind, [])
         if len(slots) == 1 or (slots and slots[0].listed):
             self._give(slots[0], found, text)
-        else:
-            for slot, value in zip(slots, found, strict=False):
-                self._fill(slot, [value.value])
+            return
+        left, named = list(found), self._named(slots, text)
+        # "Return on sunday" or "sunday for the return": as it begins, so it goes on.
+        before = bool(named and found and next(iter(named.values())) < found[0].start)
+        for name, at in named.items():
+            on_that_side = [each for each in left if (each.start > at) == before] or left
+            for nearest in sorted(on_that_side, key=lambda each: abs(each.start - at))[:1]:
+                left.remove(nearest)
+                self._fill(self._flow.askable[name], [nearest.value])
+        for slot, value in zip((each for each in slots if each.name not in named), left, strict=False):
+            self._fill(slot, [value.value])
+
+    def _named(self, slots: Iterable[Slot], text: str) -> dict[str, int]:
+        """Where the text names some of the slots, or what they are parts of, in that order."""
+        names = ((slot.name, self._words[slot.name.partition(".")[0]].name.search(text)) for slot in slots)
+        found = {name: said.start() for name, said in names if said}
+        return dict(sorted(found.items(), key=lambda each: each[1]))
 
     def _give(self, slot: Slot, found: list[Found[_T]], text: str) -> None:
-        """Gives a slot the last of some values, since people correct themselves, or notes both: "4 or 5"."""
+        """Gives a slot the last of some values, since people correct themselves, or notes both: "4 or 5".
+
+        Of an item that is put together two values are noted too: they are likely two items.
+        """
+        in_item = slot.name.partition(".")[2].startswith(f"{NEXT}.")
         for one, other in pairwise(found if not slot.listed else ()):
-            if one.value != other.value and self._either(one, other, text):
+            if one.value != other.value and (in_item or self._either(one, other, text)):
                 self.found.either[slot.name] = (_kept(slot, one.value), _kept(slot, other.value))
                 return
         if found:

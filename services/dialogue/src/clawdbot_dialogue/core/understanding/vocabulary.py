@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.understanding.folding import fold
+from clawdbot_dialogue.core.understanding.locale import Found
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,10 @@ class Words:
     counted: re.Pattern[str] | None
     """Whether the text after a number says that it counts this slot's things: "people"."""
 
-    def values_in(self, text: str) -> list[str]:
+    def values_in(self, text: str) -> list[Found[str]]:
         """The enum's values that the text names, in order."""
-        return [self.meaning[found[0]] for found in self.values.finditer(text)] if self.values else []
+        found = self.values.finditer(text) if self.values else ()
+        return [Found(*each.span(), self.meaning[each[0]]) for each in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ _OPTIONS = (
 )  # fmt: skip
 _BOUNDS = frozenset({"min", "max"})
 _WITH_ARTICLE = {"enum": "an enum", "object": "an object", "list": "a list"}
+_NO_ITEMS = {"list": "lists", "boolean": "yes or no"}
 _NEEDS = {
     "enum": ("values", "Add values: [a, b]."),
     "object": ("fields", "Add fields: {city: {type: string}}."),
@@ -96,6 +97,10 @@ class SlotCompiler:
     def _parts(self, name: str, source: SlotSource, path: Path) -> dict[str, Slot]:
         if source.type == "datetime":
             return {part: self._moment(f"{name}.{part}", part) for part in ("date", "time")}
+        if source.fields and all(each.required is False for each in source.fields.values()):
+            message = "An object needs a field that is required."
+            mark = self._document.key_at((*path, "fields"))
+            self._findings.error("bad-slot", message, mark, "Remove one `required: false`.")
         for field, each in source.fields.items():
             at: Path = (*path, "fields", field)
             self._refuse(each, ("fill",), at, "A field has no such option: only a slot")
@@ -117,8 +122,8 @@ class SlotCompiler:
             return None
         at: Path = (*path, "items")
         self._refuse(source.items, ("ask", "fill", "required"), at, "The list itself")
-        if source.items.type == "list":
-            message = "The items of a list cannot be lists."
+        if source.items.type in _NO_ITEMS:
+            message = f"The items of a list cannot be {_NO_ITEMS[source.items.type]}."
             self._findings.error("bad-slot", message, self._document.at((*at, "type")), _FLATTEN)
         parted = source.items.type in ("object", "datetime")
         item = self._slot(f"{name}.{NEXT}" if parted else name, source.items, at)

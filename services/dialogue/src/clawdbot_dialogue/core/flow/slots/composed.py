@@ -49,11 +49,14 @@ def _list_of(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelTy
 
 def _show_object(slot: Slot, value: Mapping[str, object], locale: Locale) -> str:
     shown = (part.show(value[name], locale) for name, part in slot.parts.items() if name in value)
-    return ", ".join(shown)
+    return locale.wording["between_fields"].join(shown)
 
 
 def _show_list(slot: Slot, value: list[object], locale: Locale) -> str:
-    return locale.listed([slot.item.show(each, locale) if slot.item else "" for each in value])
+    shown = [slot.item.show(each, locale) if slot.item else "" for each in value]
+    # Where an item has commas of its own, they cannot part items too.
+    parted = slot.item and slot.item.parts
+    return locale.wording["between_items"].join(shown) if parted else locale.listed(shown)
 
 
 TYPES = (

@@ -1,8 +1,9 @@
 """Values that come together over several messages: what is known, what is asked for next, when one is whole.
 
-A draft is what is known of a value that has parts. For a slot with parts it maps their names to values, or to
-drafts where a part has parts itself. For a list it holds `items`, those that are whole; `next`, the draft of
-one more, once that is under way; and `closed` once the person has named all.
+A draft is what is known of a value that has parts; nothing in it is empty. For a slot with parts it maps
+their names to values, or to drafts where a part has parts itself. For a list it holds `items`, those that are
+whole; `next`, the draft of one more, once something of that is known; `more`, true where the person wants to
+name one more; and `closed`, true once they have named all.
 """
 
 from __future__ import annotations
@@ -16,34 +17,61 @@ from clawdbot_dialogue.core.flow.templates import Template
 
 Draft: TypeAlias = Mapping[str, Any]
 """JSON-able."""
+Outcome: TypeAlias = tuple[Draft, SlotRefused | None]
+"""A draft, and the first thing that did not fit and is not in it."""
 EMPTY: Draft = {}
 NEXT = "next"
 """The key, and the part of a path, of a list's item that is being put together."""
+_ITEMS, _MORE, _CLOSED = "items", "more", "closed"
 
 
 def drafted(slot: Slot, value: Any) -> Any:
     """A whole value, as a draft that lacks nothing: parts of it can then be changed."""
     if slot.item:
-        return {"items": value, "closed": True}
+        return {_ITEMS: value, _CLOSED: True}
     if slot.parts:
         parts = slot.kind.split(value)
         return {name: drafted(part, parts[name]) for name, part in slot.parts.items() if name in parts}
     return value
 
 
+def is_draft(slot: Slot, draft: object) -> bool:
+    """Whether something that was stored is a draft of a slot."""
+    if slot.item:
+        known = isinstance(draft, Mapping) and draft.keys() <= {_ITEMS, NEXT, _MORE, _CLOSED}
+        if not known or not isinstance(draft, Mapping) or not isinstance(draft.get(_ITEMS, []), list):
+            return False
+        items = all(fits(slot.item, each) for each in draft.get(_ITEMS, ()))
+        return items and (NEXT not in draft or is_draft(slot.item, draft[NEXT]))
+    if not slot.parts:
+        return fits(slot, draft)
+    if not isinstance(draft, Mapping) or not draft.keys() <= slot.parts.keys():
+        return False
+    return all(is_draft(slot.parts[name], each) for name, each in draft.items())
+
+
+def fits(slot: Slot, value: object) -> bool:
+    """Whether something that was stored is a value of a slot; what depends on the day is left out."""
+    try:
+        slot.check(value, None)
+    except SlotRefused:
+        return False
+    return True
+
+
 def known(slot: Slot, draft: Draft) -> Iterator[tuple[str, object]]:
     """The path and value of each part of a draft that is known and that a message can change."""
     if slot.item:
-        if draft.get("items"):
-            yield slot.name, draft["items"]
-        yield from known(slot.item, draft.get(NEXT) or EMPTY)
+        if draft.get(_ITEMS):
+            yield slot.name, draft[_ITEMS]
+        yield from known(slot.item, draft.get(NEXT, EMPTY))
         return
     for name, part in slot.parts.items():
         if name in draft:
             yield from known(part, draft[name]) if part.composed else ((part.name, draft[name]),)
 
 
-def put(slot: Slot, draft: Draft, path: Sequence[str], value: object, now: datetime | None) -> Draft:
+def put(slot: Slot, draft: Draft, path: Sequence[str], value: object, now: datetime | None) -> Outcome:
     """A draft with something filled in, or taken out.
 
     Args:
@@ -52,46 +80,68 @@ def put(slot: Slot, draft: Draft, path: Sequence[str], value: object, now: datet
         path: The names of the parts that lead to what is filled, NEXT for an item; none for the slot itself.
         value: JSON-able, of an object also some of its fields; None takes out.
         now: As for Slot.check.
-
-    Raises:
-        SlotRefused: it does not fit.
     """
     if not path:
-        return EMPTY if value is None else _merged(slot, draft, value, now)
+        return (EMPTY, None) if value is None else _merged(slot, draft, value, now)
     if slot.item:
-        begun = put(slot.item, draft.get(NEXT) or EMPTY, path[1:], value, now)
-        return _settled(slot, {**draft, NEXT: begun})
-    part = slot.parts[path[0]]
-    rest = {name: each for name, each in draft.items() if name != path[0]}
-    if part.composed:
-        return {**rest, path[0]: put(part, draft.get(path[0]) or EMPTY, path[1:], value, now)}
-    return rest if value is None else {**rest, path[0]: part.check(value, now)}
+        begun, refused = put(slot.item, draft.get(NEXT, EMPTY), path[1:], value, now)
+        settled, misfit = _settled(slot.item, _with(draft, NEXT, begun), now)
+        return settled, refused or misfit
+    name, *inner = path
+    part = slot.parts[name]
+    if part.parts:
+        begun, refused = put(part, draft.get(name, EMPTY), inner, value, now)
+        fitting, misfit = _fitting(part, begun, now)
+        return _with(draft, name, fitting), refused or misfit
+    try:
+        return _with(draft, name, None if value is None else part.check(value, now)), None
+    except SlotRefused as refused:
+        return draft, refused
 
 
-def _merged(slot: Slot, draft: Draft, value: object, now: datetime | None) -> Draft:
-    if slot.item:
-        if not isinstance(value, list):
-            value = [value]
-        items = [slot.item.check(each, now) for each in value]
-        if len(items) > slot.max_items:
-            raise SlotRefused.of(slot, "too_many", slot.max_items)
-        return {**draft, "items": items}
-    if not isinstance(value, Mapping):
-        whole: Draft = drafted(slot, slot.check(value, now))
-        return whole
+def _with(draft: Draft, name: str, value: object) -> Draft:
+    rest = {each: old for each, old in draft.items() if each != name}
+    return rest if value is None or value == EMPTY else {**rest, name: value}
+
+
+def _merged(slot: Slot, draft: Draft, value: object, now: datetime | None) -> Outcome:
+    """A draft with what is said of the slot as a whole."""
+    try:
+        if slot.item:
+            items = [slot.item.check(each, now) for each in (value if isinstance(value, list) else [value])]
+            if len(items) > slot.max_items:
+                raise SlotRefused.of(slot, "too_many", slot.max_items)
+            return _with({_CLOSED: True} if draft.get(_CLOSED) else EMPTY, _ITEMS, items or None), None
+        if not isinstance(value, Mapping) or value.keys() - slot.parts.keys():
+            return drafted(slot, slot.check(value, now)), None
+    except SlotRefused as refused:
+        return draft, refused
+    first: SlotRefused | None = None
     for name, each in value.items():
-        if name not in slot.parts:
-            raise SlotRefused.of(slot, "not_object", ", ".join(slot.parts))
-        draft = put(slot, draft, (name,), each, now)
-    return draft
+        draft, refused_part = put(slot, draft, (name,), each, now)
+        first = first or refused_part
+    return draft, first
 
 
-def _settled(slot: Slot, draft: Draft) -> Draft:
+def _fitting(slot: Slot, draft: Draft, now: datetime | None) -> Outcome:
+    """The draft, unless it is whole and does not fit: then there is nothing of it."""
+    value = whole(slot, draft) if draft else None
+    try:
+        if value is not None:
+            slot.check(value, now)
+    except SlotRefused as refused:
+        return EMPTY, refused
+    return draft, None
+
+
+def _settled(item: Slot, draft: Draft, now: datetime | None) -> Outcome:
     """A list whose next item has joined the others, if that is whole."""
-    item = whole(slot.item, draft[NEXT]) if slot.item else None
-    if item is None:
-        return draft
-    return {"items": [*draft.get("items", ()), item]}
+    begun, misfit = _fitting(item, draft.get(NEXT, EMPTY), now)
+    made = whole(item, begun) if begun else None
+    if made is None:
+        return _with(draft, NEXT, begun), misfit
+    rest = {_CLOSED: True} if draft.get(_CLOSED) else EMPTY
+    return {**rest, _ITEMS: [*draft.get(_ITEMS, ()), made]}, None
 
 
 def missing(slot: Slot, draft: Any) -> Slot | None:
@@ -102,21 +152,25 @@ def missing(slot: Slot, draft: Any) -> Slot | None:
         return slot if draft is None else None
     if not draft and slot.kind.together:
         return slot
-    wanted = (
-        missing(part, (draft or EMPTY).get(name))
-        for name, part in slot.parts.items()
-        if part.required or name in draft
-    )
-    return next((each for each in wanted if each), None)
+    for name, part in slot.parts.items():
+        held = (draft or EMPTY).get(name)
+        if (part.required or held is not None) and (wanted := missing(part, held)):
+            return wanted
+    return None
 
 
 def _missing_item(slot: Slot, item: Slot, draft: Draft) -> Slot | None:
-    count = len(draft.get("items", ()))
-    if draft.get("closed") or count >= slot.max_items:
+    if begun := draft.get(NEXT):
+        return missing(item, begun)
+    if draft.get(_CLOSED) or len(draft.get(_ITEMS, ())) >= slot.max_items:
         return None
-    if NEXT not in draft and count >= max(slot.min_items, 1):
-        return slot if slot.more else None
-    return missing(item, draft.get(NEXT) or EMPTY) if item.parts else slot
+    if _MORE in draft or not _has_enough(slot, draft):
+        return missing(item, None) if item.parts else slot
+    return slot if slot.more else None
+
+
+def _has_enough(slot: Slot, draft: Draft) -> bool:
+    return len(draft.get(_ITEMS, ())) >= max(slot.min_items, 1)
 
 
 def whole(slot: Slot, draft: Any) -> object | None:
@@ -126,17 +180,16 @@ def whole(slot: Slot, draft: Any) -> object | None:
 
 def _built(slot: Slot, draft: Any) -> object:
     if slot.item:
-        return list(draft.get("items", ()))
+        return list(draft.get(_ITEMS, ()))
     if slot.parts:
-        return slot.kind.join(
-            {name: _built(slot.parts[name], draft[name]) for name in slot.parts if name in draft}
-        )
+        parts = ((name, part) for name, part in slot.parts.items() if name in draft)
+        return slot.kind.join({name: _built(part, draft[name]) for name, part in parts})
     return draft
 
 
 def another(draft: Draft) -> Draft:
     """A list of which the person wants to name one more item."""
-    return {**draft, NEXT: {}}
+    return {**draft, _MORE: True}
 
 
 def closed(slot: Slot, draft: Draft) -> Draft:
@@ -145,10 +198,10 @@ def closed(slot: Slot, draft: Draft) -> Draft:
     Raises:
         SlotRefused: these are too few.
     """
-    items = draft.get("items", [])
+    items = draft.get(_ITEMS, [])
     if len(items) < slot.min_items:
         raise SlotRefused.of(slot, "too_few", slot.min_items)
-    return {"items": items, "closed": True}
+    return {_ITEMS: items, _CLOSED: True}
 
 
 def question(slot: Slot, draft: Draft, asked: str) -> Iterator[Template]:
@@ -160,16 +213,14 @@ def question(slot: Slot, draft: Draft, asked: str) -> Iterator[Template]:
         asked: The name of what is asked for, itself or a part.
     """
     if slot.item:
-        counted = len(draft.get("items", ())) >= max(slot.min_items, 1)
-        if slot.more and counted and NEXT not in draft:
+        if slot.more and asked == slot.name and _MORE not in draft and _has_enough(slot, draft):
             yield slot.more
-        elif asked == slot.name or not draft:
-            yield slot.ask
-        slot, draft = slot.item, draft.get(NEXT) or EMPTY
-        if asked == slot.name:
             return
+        if asked in (slot.name, slot.item.name) or not draft:
+            yield slot.ask
+        slot, draft = slot.item, draft.get(NEXT, EMPTY)
     elif asked == slot.name or not draft:
         yield slot.ask
     for name, part in slot.parts.items():
         if asked == part.name or asked.startswith(f"{part.name}."):
-            yield from question(part, draft.get(name) or EMPTY, asked) if part.composed else (part.ask,)
+            yield from question(part, draft.get(name, EMPTY), asked) if part.composed else (part.ask,)

@@ -53,7 +53,8 @@ def date_bound(bound: object, now: datetime | None) -> date | None:
 def parse_datetime(value: object) -> str | None:
     """A day and a time, "2026-12-01T19:30", also with a space for the T; None for anything else.
 
-    Seconds are left out. There is no zone: it is what clocks show where the conversation takes place.
+    Seconds may be there where they are none, `:00`. There is no zone: it is what clocks show where the
+    conversation takes place.
     """
     if not isinstance(value, str) or value[10:11] not in ("T", " "):
         return None

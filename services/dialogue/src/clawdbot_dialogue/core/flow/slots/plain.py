@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.expressions import Activation
@@ -34,7 +35,7 @@ def _integer(slot: Slot, value: object, _: datetime | None) -> object:
 
 
 def _number(slot: Slot, value: object, _: datetime | None) -> object:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < math.inf:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
         raise SlotRefused("not_number")
     # Always a float, so that an expression sees one type whatever the person wrote.
     return bounded(slot, float(value))

@@ -28,7 +28,8 @@ _ENOUGH = re.compile(
     r"^(?:(?:no|nope|ok|okay|well|thanks)[ ,.!]+)*"
     r"(?:that(?:'s| is| will be|'ll be) (?:all|it|everything|enough|us)|nothing(?: else| more)?"
     r"|no(?:body| one)(?: else| more)?|no more|none|done|i'm done|i am done|all done"
-    r"|just (?:that|those|these|me|us))(?:[ ,]+(?:thanks|thank you|for now|please))*[ .!]*$"
+    r"|just (?:that|those|these)|that(?:'s| is) (?:everyone|everybody|the lot))"
+    r"(?:[ ,]+(?:thanks|thank you|for now|please))*[ .!]*$"
 )
 
 

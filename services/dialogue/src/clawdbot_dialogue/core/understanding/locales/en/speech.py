@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.matching import SetPhrases
 
 
@@ -57,6 +58,14 @@ def yes_no(text: str) -> bool | None:
     if says_yes:
         return not _THEN_NOT.match(text[says_yes.end() :])
     return None
+
+
+_NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")
+
+
+def only_yes_no(text: str) -> bool | None:
+    """Whether the message says yes or no, and nothing else."""
+    return yes_no(text) if _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
 
 
 _WISH = (
@@ -141,6 +150,19 @@ def changed_slot(text: str) -> str:
     """What the person wants to say anew; empty where nothing."""
     found = _CHANGED.search(text)
     return (found["after"] or found["before"]) if found else ""
+
+
+_CHANGED_TO = re.compile(
+    r"\b(?:change|correct|set|update|make|edit|modify)\b[^,.;:]{1,60}? (?:to|into) (?P<value>.+?)"
+    r"(?:[ ,]+(?:please|instead|thanks))*[ .!]*$",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def changed_to(text: str) -> str:
+    """What the person wants it to be; empty where they do not say."""
+    found = _CHANGED_TO.search(text.strip()[:LONGEST_READ])
+    return found["value"] if found else ""
 
 
 _NAME_LEAD = re.compile(

@@ -26,6 +26,8 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "model_failed": "Sorry, I cannot answer just now.",
         "stuck": "Sorry, I do not know how to go on.",
         "unknown": "(unknown)",
+        "between_fields": ", ",
+        "between_items": "; ",
         "yes": "yes",
         "no": "no",
         "either": "Is it {first} or {second}?",
@@ -53,7 +55,7 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_object": "The {name} is made of: {limit}.",
         "not_list": "The {name} must be a list.",
         "part_missing": "The {name} needs: {limit}.",
-        "too_few": "At least {limit} are needed here.",
-        "too_many": "No more than {limit} are possible here.",
+        "too_few": "The list of {name} needs at least {limit}.",
+        "too_many": "The list of {name} cannot have more than {limit}.",
     }
 )

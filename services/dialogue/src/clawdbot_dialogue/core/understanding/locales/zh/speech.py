@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 
+from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.matching import SetPhrases
 
 
@@ -66,6 +67,16 @@ def yes_no(text: str) -> bool | None:
     if says_yes:
         return not _THEN_NOT.match(text, says_yes.end())
     return None
+
+
+_NOTHING_ELSE = re.compile(
+    rf"^(?:{_YES_LONG}|{_NO_LONG}|{_YES_SHORT}|{_NO_SHORT}|{_PARTICLE}|{_STOP}|谢谢[你您]?)+$"
+)
+
+
+def only_yes_no(text: str) -> bool | None:
+    """Whether the message says yes or no, and nothing else."""
+    return yes_no(text) if _NOTHING_ELSE.match(text) else None
 
 
 _POLITE = (
@@ -145,6 +156,18 @@ _WRONG = re.compile(
     rf"(?:这个|那个|我的)?(?P<slot>{_NOUN})(?:不对|错了|有误|不合适|填错|写错|说错|要改|想改|得改|改一下"
     rf"|换一下|不是这个)"
 )
+
+
+_CHANGED_TO = re.compile(
+    rf"(?:改成|改为|改到|换成|换为|换到|更正为|应该是)(?P<value>.+?)(?:吧|谢谢|可以吗|好吗|{_STOP})*$",
+    re.DOTALL,
+)
+
+
+def changed_to(text: str) -> str:
+    """What the person wants it to be; empty where they do not say."""
+    found = _CHANGED_TO.search(text.strip()[:LONGEST_READ])
+    return found["value"] if found else ""
 
 
 def corrects(text: str) -> bool:

@@ -26,6 +26,8 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "model_failed": "抱歉，我现在无法回答。",
         "stuck": "抱歉，我不知道该怎么继续。",
         "unknown": "（未知）",
+        "between_fields": "，",
+        "between_items": "；",
         "yes": "是",
         "no": "否",
         "either": "是{first}还是{second}？",
@@ -53,7 +55,7 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_object": "{name}由这些组成：{limit}。",
         "not_list": "{name}应该是一个列表。",
         "part_missing": "{name}还缺：{limit}。",
-        "too_few": "这里至少需要{limit}个。",
-        "too_many": "这里最多{limit}个。",
+        "too_few": "{name}至少需要{limit}个。",
+        "too_many": "{name}最多{limit}个。",
     }
 )

@@ -1,0 +1,169 @@
+"""What a message does to a list: it names items, adds some, takes some off, or says that these are all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from clawdbot_dialogue.core.flow.slots.drafts import NEXT
+from clawdbot_dialogue.core.flow.slots.slot import Slot
+from clawdbot_dialogue.core.understanding.commands import Command
+from clawdbot_dialogue.core.understanding.folding import fold, words
+from clawdbot_dialogue.core.understanding.situation import Situation
+from clawdbot_dialogue.core.understanding.sought import Sought, sought, within
+from clawdbot_dialogue.core.understanding.values import find_values
+from clawdbot_dialogue.core.understanding.vocabulary import any_of
+
+_LONGEST_ITEM = 4
+"""Words of an item that nobody asked for: "also Dave"."""
+
+
+def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: str) -> Iterator[Command]:
+    """The list with the items that a message names.
+
+    Args:
+        situation: Where the message falls.
+        slot: The list.
+        named: The items, at least one.
+        folded: The message folded.
+    """
+    language, held = situation.flow.locale, situation.known.get(slot.name)
+    before = held if isinstance(held, list) else []
+    adds, drops = language.adds(folded), language.drops(folded)
+    if slot.name in situation.slots and not (adds or drops or _speaks_of(situation, slot, folded)):
+        return  # who names an item while something else is talked of means something else
+    if drops:
+        after = [each for each in before if not _is_among(each, named)]
+    elif language.corrects(folded) and not adds:
+        after = [*named]
+    else:
+        after = [*before, *(each for each in named if slot.repeats or not _is_among(each, before))]
+    yield from _changed(slot, before, after)
+
+
+def _changed(slot: Slot, before: list[object], after: list[object]) -> Iterator[Command]:
+    if after != before:
+        value = after if after or not slot.min_items else None
+        yield Command("correct_slot" if before else "set_slot", slot.name, value)
+
+
+def _is_among(item: object, others: Sequence[object]) -> bool:
+    """Whether an item is one of some others, however it is written."""
+    return any(item == each or (isinstance(item, str) and fold(item) == fold(str(each))) for each in others)
+
+
+def _speaks_of(situation: Situation, slot: Slot, folded: str) -> bool:
+    return within(situation.asked, slot.name) or bool(
+        situation.flow.vocabulary.slots[slot.name].name.search(folded)
+    )
+
+
+def named_in(situation: Situation, slot: Slot, text: str, folded: str) -> list[object]:
+    """The items of a list of texts that a message names: those that are there, where it takes some off."""
+    language = situation.flow.locale
+    if language.drops(folded):
+        return held_in(situation, slot, folded)
+    named = (language.bare_name(each) if slot.names_person else each for each in language.items(text))
+    return [each for each in named if each]
+
+
+def held_in(situation: Situation, slot: Slot, folded: str) -> list[object]:
+    """The items of a list of texts or choices that a folded message names and that are there."""
+    held = situation.known.get(slot.name)
+    if not isinstance(held, list) or slot.item is None or slot.item.type not in ("string", "enum"):
+        return []
+    if slot.item.type == "enum":
+        named = [each.value for each in situation.flow.vocabulary.slots[slot.name].values_in(folded)]
+        return [each for each in held if each in named]
+    said = any_of(map(str, held))
+    found = {each[0] for each in said.finditer(folded)} if said else set[str]()
+    return [each for each in held if fold(str(each)) in found]
+
+
+def edited(situation: Situation, text: str, folded: str, now: datetime) -> Iterator[Command]:
+    """What a message that nobody asked for adds to a list, or takes off one."""
+    language = situation.flow.locale
+    adds, drops = language.adds(folded), language.drops(folded)
+    lists = [slot for slot in situation.flow.composed if slot.item] if adds or drops else []
+    texts = [
+        slot for slot in lists if slot.item and slot.item.type == "string" and slot.name in situation.known
+    ]
+    for slot in lists:
+        if slot.item and slot.item.parts and slot.name in situation.slots:
+            yield from _item_edited(situation, slot, text, now, drops=drops)
+    for slot in texts if drops else texts[:1] if len(texts) == 1 else ():
+        named = named_in(situation, slot, text, folded)
+        if named and (drops or all(words(fold(str(each))) <= _LONGEST_ITEM for each in named)):
+            yield from listed(situation, slot, named, folded)
+
+
+def _item_edited(
+    situation: Situation, slot: Slot, text: str, now: datetime, *, drops: bool
+) -> Iterator[Command]:
+    """An item with parts: known again by those that are named, or begun."""
+    item = _items(situation, sought(situation.flow, slot.name), slot, [text], now)[0]
+    if item and drops:
+        yield from dropped(situation, slot, item)
+    elif item:
+        yield Command("correct_slot", f"{slot.name}.{NEXT}", item)
+
+
+def dropped(situation: Situation, slot: Slot, parts: Mapping[str, object]) -> Iterator[Command]:
+    """The list without the items that have these parts."""
+    held = situation.known.get(slot.name)
+    before = held if isinstance(held, list) else []
+    after = [
+        each
+        for each in before
+        if not all(isinstance(each, Mapping) and each.get(name) == value for name, value in parts.items())
+    ]
+    yield from _changed(slot, before, after)
+
+
+def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> Iterator[Command]:
+    """Items with parts that one message names one after the other: "2 soups and 3 cakes"."""
+    language = situation.flow.locale
+    for slot in situation.flow.composed:
+        if slot.item and slot.item.parts and within(situation.asked, slot.name):
+            segments = language.items(text)
+            items = _items(situation, wanted, slot, segments, now) if len(segments) > 1 else []
+            needed = {name for name, part in slot.item.parts.items() if part.required}
+            if len(items) > 1 and all(needed <= each.keys() for each in items):
+                made = [slot.item.kind.join(each) for each in items]
+                held = situation.known.get(slot.name)
+                before = held if isinstance(held, list) else []
+                yield Command("correct_slot" if before else "set_slot", slot.name, [*before, *made])
+                return
+
+
+def _items(
+    situation: Situation, wanted: Sought, slot: Slot, segments: Sequence[str], now: datetime
+) -> list[dict[str, Any]]:
+    """What each of some texts says of an item of a list, by the names of its parts."""
+    made = []
+    for segment in segments:
+        values = find_values(situation.flow, wanted, {}, raw=segment, folded=fold(segment), now=now)
+        made.append(parts_of(slot, values.by_slot))
+    return made
+
+
+def parts_of(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:
+    """The parts of a list's next item among what was found, by name."""
+    whole = found.get(f"{slot.name}.{NEXT}")
+    if isinstance(whole, str) and slot.item:
+        return dict(slot.item.kind.split(whole))
+    start = f"{slot.name}.{NEXT}."
+    return {path.removeprefix(start): value for path, value in found.items() if path.startswith(start)}
+
+
+def no_more(situation: Situation, folded: str) -> Command | None:
+    """The answer to whether there are more items, which is the one that is not for a value; None for none."""
+    slot = situation.flow.slots[situation.asked.partition(".")[0]]
+    if slot.item is None or any(path.startswith(f"{slot.name}.{NEXT}.") for path in situation.parts):
+        return None
+    language = situation.flow.locale
+    says = False if language.enough(folded) else language.only_yes_no(folded)
+    if says is False and situation.flow.askable[situation.asked].type != "boolean":
+        return Command("deny", slot.name)
+    return Command("affirm", slot.name) if says and situation.asked == slot.name else None
