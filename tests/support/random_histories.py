@@ -32,7 +32,8 @@ PHRASES = [
     "4", "12 people", "99", "red", "blue", "yes", "no", "Ada", "my name is Bob", "no, make it 6",
     "actually blue", "change the name", "start other", "cancel", "help", "hello", "a human please", "purple",
     "", "red, 5 people", "tomorrow at 7pm", "tomorrow", "at 9am", "Ann, Bob and Carol", "without Bob",
-    "light, 4", "dark", "light 4 and dark 5", "also Dave", "monday at 5pm and tuesday", "that's all", "change the town", "in two hours",
+    "light, 4", "dark", "light 4 and dark 5", "also Dave", "monday at 5pm and tuesday",
+    "that's all", "change the town", "in two hours",
 ]  # fmt: skip
 HAPPENINGS = st.one_of(
     st.tuples(st.just("go on"), st.sampled_from(PHRASES), st.integers(0, 9)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings
@@ -16,8 +16,8 @@ from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.flow.tree import written_at
 from clawdbot_dialogue.core.flow.ways import reachable, ways
 
-_SLOT = re.compile(r"(?<![\w.])slots\.(\w+)")
-_ASKED_FOR = re.compile(r"\bhas\(\s*slots\.(\w+)\s*\)")
+_SLOT = re.compile(r"(?<![\w.])slots\.(\w+(?:\.\w+)*)")
+_ASKED_FOR = re.compile(r"\bhas\(\s*slots\.(\w+(?:\.\w+)*)\s*\)")
 _RESULTS = ("call", "subflow")
 """Kinds of state after which there is a result."""
 
@@ -29,7 +29,7 @@ def missing_values(flow: Flow, document: Document, findings: Findings) -> None:
     filled = surely_filled(flow)
     for name, known in filled.states.items():
         state = flow.states[name]
-        look = _Look(document, findings, resulted=name in after_call)
+        look = _Look(flow.slots, document, findings, resulted=name in after_call)
         at = written_at(flow.states, name)
         for text, path in _texts(state, at):
             look.at_text(text, known, path)
@@ -47,6 +47,7 @@ def missing_values(flow: Flow, document: Document, findings: Findings) -> None:
 class _Look:
     """Looks at the texts and guards of one state."""
 
+    slots: Mapping[str, Slot]
     document: Document
     findings: Findings
     resulted: bool
@@ -66,13 +67,25 @@ class _Look:
                 self.findings.error("missing-value", message, self.document.at(path), hint)
         self.at_slots(_gaps(text), known, path)
 
-    def at_slots(self, names: Iterable[str], known: frozenset[str], path: Path) -> None:
-        for name in names:
-            if name not in known:
-                tested = "Collect it before, or test it with has(slots.…)."
-                hint = tested if path[-1] == "if" else "Collect it before."
-                message = f'"{name}" may have no value here.'
+    def at_slots(self, used: Iterable[str], known: frozenset[str], path: Path) -> None:
+        for each in used:
+            name = each.partition(".")[0]
+            missing = name if name not in known else self._optional(each)
+            if missing:
+                can = "Collect it before" if missing == name else "Do not say `required: false`"
+                hint = f"{can}, or test it with has(slots.…)." if path[-1] == "if" else f"{can}."
+                message = f'"{missing}" may have no value here.'
                 self.findings.warning("maybe-missing", message, self.document.at(path), hint)
+
+    def _optional(self, used: str) -> str:
+        """The part on a path into a slot without which the slot has a value; empty for none."""
+        name, *keys = used.split(".")
+        slot: Slot | None = self.slots.get(name)
+        for at, key in enumerate(keys, 1):
+            slot = slot and slot.part(key)
+            if slot and not slot.required:
+                return ".".join((name, *keys[:at]))
+        return ""
 
 
 def _texts(state: State, at: Path) -> Iterator[tuple[Template, Path]]:
@@ -92,7 +105,7 @@ def _written(slot: Slot, part: Slot) -> Path:
 
 
 def _gaps(text: Template) -> Iterator[str]:
-    return (gap.path[0] for gap in text.gaps if gap.scope == "slots")
+    return (".".join(gap.path) for gap in text.gaps if gap.scope == "slots")
 
 
 def _used(guard: Expression | None) -> Iterator[str]:
