@@ -365,6 +365,26 @@ class TestWhatIsMeant:
         talk = spoken(self.PARTY, *self.BEFORE, "without Ann and Bob")
         assert talk.replies == ["Who?"]
 
+    @pytest.mark.parametrize(
+        ("text", "day", "at"),
+        [
+            ("monday", "2026-11-23", None),
+            ("20 November", "2026-11-20", None),
+            ("12 May 1990", "1990-05-12", None),
+            ("last friday", "2026-11-20", "two hours ago"),
+        ],
+    )
+    def test_a_slot_that_takes_no_later_day_is_for_the_past(self, text, day, at):
+        body = """
+        slots:
+          day: {type: date, max: today, ask: Which day?}
+          at: {type: datetime, max: now, ask: And when?}
+        states: {a: {collect: [day, at], next: b}, b: {end: true}}
+        """
+        talk = spoken(body, text, at or "")
+        assert talk.slots["day"] == day
+        assert talk.slots.get("at") == (at and "2026-11-24T08:00")
+
     def test_a_free_text_edits_no_list(self):
         talk = spoken(self.PARTY, *self.BEFORE[:-1], "No nuts for Ann")
         assert (talk.slots["guests"], talk.slots["note"]) == (["Ann", "Bob"], "No nuts for Ann")

@@ -73,8 +73,9 @@ class Locale:
     """What the person wants it to be: "change the city to Paris" → "Paris". Takes the text as written."""
     digits: Callable[[str], str]
     """The text with its number words as digits."""
-    dates: Callable[[str, date], list[Found[date]]]
-    """The days that a text with digits names, given today; in order, never overlapping."""
+    dates: Callable[[str, date, bool], list[Found[date]]]
+    """The days that a text with digits names, given today; in order, never overlapping. True where a day
+    without its year or week is the last one rather than the next."""
     times: Callable[[str, bool], list[Found[tuple[str, ...]]]]
     """The times of day, each with its readings ("at 7": 19:00, 07:00), likeliest first; True when a time was
     asked for and needs no word such as "at"."""

@@ -5,12 +5,46 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import MAXYEAR, MINYEAR, date, timedelta
 from typing import TypeAlias
 
 from clawdbot_dialogue.core.understanding.locale import Currencies, Found, Spoken
 
-DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], date], date | None]]
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What days are counted from."""
+
+    day: date
+    past: bool
+    """Whether a day that is told without its year, month or week is the last one before, not the next one."""
+
+    def nearest(self, days: Iterable[date | None]) -> date | None:
+        """Of days in the order in which they are looked at, the first that is on this side of today."""
+        return next(
+            (each for each in days if each and (each <= self.day if self.past else each >= self.day)), None
+        )
+
+    def years(self) -> Iterable[int]:
+        """The years that such a day may be in, this one first; 29 February may be eight years off."""
+        step = -1 if self.past else 1
+        return range(self.day.year, max(MINYEAR, min(self.day.year + 9 * step, MAXYEAR)), step)
+
+    def months(self) -> Iterable[tuple[int, int]]:
+        """The years and months that such a day may be in, this one first."""
+        this = 12 * self.day.year + self.day.month - 1
+        for months in range(13):
+            year, month = divmod(this + (-months if self.past else months), 12)
+            yield year, month + 1
+
+    def weekday(self, wanted: int, *, or_today: bool) -> date:
+        """The nearest day of the week, Monday being 0; today itself only where that may be meant."""
+        away = (self.day.weekday() - wanted if self.past else wanted - self.day.weekday()) % 7
+        away = 7 if away == 0 and not or_today else away
+        return self.day + timedelta(days=-away if self.past else away)
+
+
+DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], Today], date | None]]
 """A pattern for a day, and what it means today; None for a day that does not exist."""
 
 
@@ -49,7 +83,7 @@ class SetPhrases:
 
 
 def days(
-    text: str, today: date, rules: Iterable[DayRule], denied: Callable[[str], bool]
+    text: str, today: Today, rules: Iterable[DayRule], denied: Callable[[str], bool]
 ) -> list[Found[date]]:
     """The days that a text names, in order. What an earlier rule takes, a later one does not see.
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.drafts import NEXT
+from clawdbot_dialogue.core.flow.slots.moments import latest_day
 from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Found
@@ -118,7 +119,7 @@ class _Search:
     def _figures(self, text: str) -> None:
         text = _ISO.sub(r"\1 ", text) if self._wanted.moments else text
         text = self._money(text) if "money" in self._slots else text
-        days = self._language.dates(text, self._now.date())
+        days = self._language.dates(text, self._now.date(), self._means_past())
         if days:
             self._deal("date", [Found(day.start, day.end, day.value.isoformat()) for day in days], text)
         # Words for a part of the day stay: "tonight" is a day, and says that 8 is 20:00.
@@ -143,6 +144,14 @@ class _Search:
             rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _means_past(self) -> bool:
+        """Whether what takes a day takes none after today: a birthday, the day of an expense."""
+        for slot in self._slots.get("date", ())[:1]:
+            whole = next((each for each in self._wanted.moments if each.parts["date"] is slot), slot)
+            latest = latest_day(whole, self._now)
+            return latest is not None and latest <= self._now.date()
+        return False
 
     def _may_be_bare(self, text: str) -> bool:
         """Whether a number may be a time of day without a word that says so.

@@ -81,6 +81,14 @@ def moment(when: datetime) -> str:
     return when.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
+def latest_day(slot: Slot, now: datetime) -> date | None:
+    """The last day that a date or datetime slot takes; None where it takes any."""
+    if slot.type != "datetime":
+        return date_bound(slot.maximum, now)
+    last = datetime_bound(slot.maximum, now)
+    return parse_date(last[:10]) if last else None
+
+
 def duration_bound(bound: object) -> float | None:
     """The seconds that a bound names: "30m", "1.5h", "2d"; None where it names none."""
     found = _LENGTH.fullmatch(bound) if isinstance(bound, str) else None

@@ -1,9 +1,9 @@
 """English days: "tomorrow", "next Friday", "on the 3rd", "5 December", "2026-12-01".
 
-A day without a year or month is the next one from today on. A weekday alone is the next after today; "this
-Friday" may be today; "next Friday" is the one in the week after this, weeks beginning on Monday. All-figures
-dates with slashes are read only where they can be read in one way, since 3/4 is March in one country and
-April in another.
+A day without a year or month is the next one from today on, or the last one up to it where only the past can
+be meant. A weekday alone is the next after today; "this Friday" may be today; "next Friday" is the one in the
+week after this, weeks beginning on Monday. All-figures dates with slashes are read only where they can be
+read in one way, since 3/4 is March in one country and April in another.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.locale import Found
-from clawdbot_dialogue.core.understanding.matching import DayRule, day_of, days
+from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days
 
 _MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June",
@@ -29,6 +29,7 @@ _DAYS = {
 }  # fmt: skip
 _NAMED = {
     "today": 0, "tonight": 0, "this morning": 0, "this afternoon": 0, "this evening": 0,
+    "yesterday": -1, "last night": -1, "day before yesterday": -2, "the day before yesterday": -2,
     "tomorrow": 1, "tmrw": 1, "tmr": 1, "day after tomorrow": 2, "the day after tomorrow": 2,
 }  # fmt: skip
 _FARTHEST = 3660
@@ -41,78 +42,80 @@ def _any(words: dict[str, int]) -> str:
 
 _MONTH = rf"(?P<month>{_any(_MONTHS)})\.?"
 _WEEKDAY = rf"(?:(?<!the )(?<!we )(?<!i )(?P<weekday>{_any(_DAYS)}))"
+_WHICH = "this|next|coming|last"
 _LEAD = rf"(?:(?:on )?(?:{_any(_DAYS)}),? )?(?:on )?(?:the )?"
 _TH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_YEAR = r"(?:,? (?P<year>20\d\d))?"
+_YEAR = r"(?:,? (?P<year>(?:19|20)\d\d))?"
 _NOT_A_COUNT = r"(?! (?:people|persons?|guests?|adults?|seats?|of us))"
 _NOT_THE_NTH = r"(?! (?:thing|time|option|choice|person|floor|place|one))"
 
 
-def _month_day(found: re.Match[str], today: date) -> date | None:
+def _month_day(found: re.Match[str], today: Today) -> date | None:
     month, day = _MONTHS[found["month"]], int(found["day"])
     if found["year"]:
         return day_of(int(found["year"]), month, day)
-    years = (day_of(year, month, day) for year in range(today.year, today.year + 9))
-    return next((each for each in years if each and each >= today), None)
+    return today.nearest(day_of(year, month, day) for year in today.years())
 
 
-def _nth(found: re.Match[str], today: date) -> date | None:
-    months = (divmod(today.month - 1 + ahead, 12) for ahead in range(13))
-    days = (day_of(today.year + years, month + 1, int(found["day"])) for years, month in months)
-    return next((each for each in days if each and each >= today), None)
+def _nth(found: re.Match[str], today: Today) -> date | None:
+    return today.nearest(day_of(year, month, int(found["day"])) for year, month in today.months())
 
 
-def _figures(found: re.Match[str], _: date) -> date | None:
+def _figures(found: re.Match[str], _: Today) -> date | None:
     return day_of(int(found["y"]), int(found["m"]), int(found["d"]))
 
 
-def _slashes(found: re.Match[str], today: date) -> date | None:
+def _slashes(found: re.Match[str], today: Today) -> date | None:
     first, second, year = int(found["first"]), int(found["second"]), found["y"]
     if (first > 12) == (second > 12) and first != second:
         return None
     month, day = (second, first) if first > 12 else (first, second)
     if year:
         return day_of(int(year) + (2000 if len(year) == 2 else 0), month, day)
-    years = (day_of(each, month, day) for each in (today.year, today.year + 1))
-    return next((each for each in years if each and each >= today), None)
+    return today.nearest(day_of(each, month, day) for each in today.years())
 
 
-def _named(found: re.Match[str], today: date) -> date | None:
-    return today + timedelta(days=_NAMED[found["name"]])
+def _named(found: re.Match[str], today: Today) -> date | None:
+    return today.day + timedelta(days=_NAMED[found["name"]])
 
 
-def _ahead(found: re.Match[str], today: date) -> date | None:
+def _ahead(found: re.Match[str], today: Today) -> date | None:
     count = 1 if found["count"] in ("a", "the") else int(found["count"])
     days = count * (7 if found["unit"].startswith("week") else 1)
-    return today + timedelta(days=days) if days <= _FARTHEST else None
+    return today.day + timedelta(days=days) if days <= _FARTHEST else None
 
 
-def _weekday(found: re.Match[str], today: date) -> date | None:
+def _ago(found: re.Match[str], today: Today) -> date | None:
+    ahead = _ahead(found, today)
+    return ahead and today.day - (ahead - today.day)
+
+
+def _weekday(found: re.Match[str], today: Today) -> date | None:
     wanted = _DAYS[found["weekday"]]
     which = found["which"] or ""
-    monday = today - timedelta(days=today.weekday())
     if which == "next" or found["after"]:
+        monday = today.day - timedelta(days=today.day.weekday())
         return monday + timedelta(days=7 + wanted)
-    ahead = (wanted - today.weekday()) % 7
-    if ahead == 0 and which != "this":
-        ahead = 7
-    return today + timedelta(days=ahead)
+    if which == "last":
+        return Today(today.day, past=True).weekday(wanted, or_today=False)
+    return today.weekday(wanted, or_today=which == "this")
 
 
 _RULES: tuple[DayRule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
-        (r"\b(?:on )?(?P<y>20\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
-        (r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>20\d\d)\b", _figures),
+        (r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
+        (r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _figures),
         (rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
         (rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
         (r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
         (r"\bin (?P<count>\d{1,4}|a) (?P<unit>days?|weeks?)\b", _ahead),
         (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) from (?:now|today)\b", _ahead),
+        (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) ago\b", _ago),
         (rf"\b(?P<name>{_any(_NAMED)})\b", _named),
         (rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
         (rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
-        (rf"\b(?:on )?(?:(?P<which>this|next|coming) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
+        (rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
@@ -121,17 +124,17 @@ _WORDED = tuple(rule for rule in _RULES if rule[1] not in {_figures, _month_day,
 _FIGURE = re.compile(r"\d")
 _HINT = re.compile(
     r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week)"
-    rf"|\b(?:to[md]|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
+    rf"|\b(?:to[md]|yest|last night|day before|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
 )
 """What every day named in English contains some of: most messages need no more than this look."""
 
 
-def dates(text: str, today: date) -> list[Found[date]]:
+def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     """The days that the text names; days that do not exist (31 November) are not found."""
     if not _HINT.search(text):
         return []
     rules = _RULES if _FIGURE.search(text) else _WORDED
-    return days(text, today, rules, lambda before: before.endswith(("not ", "not on ")))
+    return days(text, Today(today, past), rules, lambda before: before.endswith(("not ", "not on ")))
 
 
 def show_date(day: date) -> str:

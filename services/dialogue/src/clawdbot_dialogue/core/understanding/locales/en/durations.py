@@ -64,14 +64,15 @@ def _part(words: str) -> float:
 
 
 def from_now(text: str) -> list[Found[float]]:
-    """The lengths of time that a text counts from now: "in 2 hours", "2 hours from now", "right away"."""
+    """The lengths of time that a text counts from now: "in 2 hours", "2 hours ago", "right away"."""
     if _AT_ONCE.match(text):
         return [Found(0, len(text), 0.0)]
-    return [
-        each
-        for each in durations(text)
-        if _IN.search(text[: each.start]) or text[each.end :].startswith(" from now")
+    said = durations(text)
+    ago = [Found(each.start, each.end, -each.value) for each in said if text.startswith(" ago", each.end)]
+    ahead = [
+        each for each in said if _IN.search(text[: each.start]) or text.startswith(" from now", each.end)
     ]
+    return [*ahead, *ago]
 
 
 def show_duration(seconds: float) -> str:

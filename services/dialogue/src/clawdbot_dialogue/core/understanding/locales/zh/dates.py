@@ -1,7 +1,8 @@
 """Chinese days: 明天, 大后天, 下周五, 12月1日, 下个月3号, 两周后, 2026-12-01.
 
-A day without a year or month is the next one from today on. A weekday alone is the next after today; 这周五
-may be today; 下周五 is the one in the week after this, weeks beginning on Monday. 周末 is the Saturday.
+A day without a year or month is the next one from today on, or the last one up to it where only the past can
+be meant. A weekday alone is the next after today; 这周五 may be today; 下周五 is the one in the week after
+this, weeks beginning on Monday. 周末 is the Saturday.
 
 Own rules: the one library that is kept (dateparser) reads 下周五 as a week from today and
 12月1日 as a day long past, and needs a tenth of a second to load.
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.locale import Found
-from clawdbot_dialogue.core.understanding.matching import DayRule, day_of, days
+from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days
 
 _NAMED: Mapping[str, int] = {
     "大前天": -3, "前天": -2, "昨天": -1, "昨晚": -1, "昨日": -1,
@@ -23,78 +24,80 @@ _NAMED: Mapping[str, int] = {
 }  # fmt: skip
 _WEEKDAYS: Mapping[str, int] = dict(zip("一二三四五六日", range(7), strict=True)) | {"天": 6, "末": 5}
 _WEEKS: Mapping[str, int] = {"上": -1, "下": 1, "下下": 2}
-_MONTHS: Mapping[str, int] = {"这": 0, "本": 0, "下": 1, "下下": 2}
+_MONTHS: Mapping[str, int] = {"上": -1, "这": 0, "本": 0, "下": 1, "下下": 2}
 _FARTHEST = 3660
 """Days ahead that N天后 may reach: ten years."""
 _WEEK = "(?:周|星期|礼拜)"
-_YEAR = r"(?P<year>今年|明年)?(?<!\d)"
+_YEARS: Mapping[str, int] = {"前年": -2, "去年": -1, "今年": 0, "明年": 1}
+_YEAR = rf"(?P<year>{'|'.join(_YEARS)})?(?<!\d)"
 _TAIL = rf"(?:[ ,(]*{_WEEK}[一二三四五六日天]\)?)?"
 _LATER = "(?:之后|以后|过后|后)"
 
 
-def _figures(found: re.Match[str], _: date) -> date | None:
+def _figures(found: re.Match[str], _: Today) -> date | None:
     return day_of(int(found["y"]), int(found["m"]), int(found["d"]))
 
 
-def _month_day(found: re.Match[str], today: date) -> date | None:
+def _month_day(found: re.Match[str], today: Today) -> date | None:
     month, day = int(found["m"]), int(found["d"])
     if found["year"]:
-        return day_of(today.year + (found["year"] == "明年"), month, day)
-    years = (day_of(year, month, day) for year in range(today.year, today.year + 9))
-    return next((each for each in years if each and each >= today), None)
+        return day_of(today.day.year + _YEARS[found["year"]], month, day)
+    return today.nearest(day_of(year, month, day) for year in today.years())
 
 
-def _in_month(found: re.Match[str], today: date) -> date | None:
-    years, month = divmod(today.month - 1 + _MONTHS[found["which"]], 12)
-    return day_of(today.year + years, month + 1, int(found["d"]))
+def _in_month(found: re.Match[str], today: Today) -> date | None:
+    years, month = divmod(today.day.month - 1 + _MONTHS[found["which"]], 12)
+    return day_of(today.day.year + years, month + 1, int(found["d"]))
 
 
-def _nth(found: re.Match[str], today: date) -> date | None:
-    months = (divmod(today.month - 1 + ahead, 12) for ahead in range(13))
-    days = (day_of(today.year + years, month + 1, int(found["d"])) for years, month in months)
-    return next((each for each in days if each and each >= today), None)
+def _nth(found: re.Match[str], today: Today) -> date | None:
+    return today.nearest(day_of(year, month, int(found["d"])) for year, month in today.months())
 
 
-def _named(found: re.Match[str], today: date) -> date | None:
-    return today + timedelta(days=_NAMED[found["name"]])
+def _named(found: re.Match[str], today: Today) -> date | None:
+    return today.day + timedelta(days=_NAMED[found["name"]])
 
 
-def _ahead(found: re.Match[str], today: date) -> date | None:
+def _ahead(found: re.Match[str], today: Today) -> date | None:
     days = int(found["count"]) * (1 if found["unit"] in "天日" else 7)
-    return today + timedelta(days=days) if days <= _FARTHEST else None
+    return today.day + timedelta(days=days) if days <= _FARTHEST else None
 
 
-def _months_ahead(found: re.Match[str], today: date) -> date | None:
+def _ago(found: re.Match[str], today: Today) -> date | None:
+    ahead = _ahead(found, today)
+    return ahead and today.day - (ahead - today.day)
+
+
+def _months_ahead(found: re.Match[str], today: Today) -> date | None:
     if found["count"] == "半":
-        return today + timedelta(days=15)
-    years, month = divmod(today.month - 1 + int(found["count"]), 12)
+        return today.day + timedelta(days=15)
+    years, month = divmod(today.day.month - 1 + int(found["count"]), 12)
     # 一个月后 on 31 January is the last of February.
-    days = (day_of(today.year + years, month + 1, day) for day in range(today.day, 27, -1))
-    exact = day_of(today.year + years, month + 1, today.day)
+    days = (day_of(today.day.year + years, month + 1, day) for day in range(today.day.day, 27, -1))
+    exact = day_of(today.day.year + years, month + 1, today.day.day)
     return exact or next((each for each in days if each), None)
 
 
-def _weekday(found: re.Match[str], today: date) -> date | None:
+def _weekday(found: re.Match[str], today: Today) -> date | None:
     wanted, which = _WEEKDAYS[found["weekday"]], found["which"] or ""
     if weeks := _WEEKS.get(which):
-        return today + timedelta(days=7 * weeks + wanted - today.weekday())
-    if found["weekday"] == "末" and today.weekday() == 6:
-        return today
-    ahead = (wanted - today.weekday()) % 7
-    if ahead == 0 and not which and found["weekday"] != "末":
-        ahead = 7
-    return today + timedelta(days=ahead)
+        return today.day + timedelta(days=7 * weeks + wanted - today.day.weekday())
+    weekend = found["weekday"] == "末"
+    if weekend and today.day.weekday() == 6:
+        return today.day
+    return today.weekday(wanted, or_today=bool(which) or weekend)
 
 
 _RULES: tuple[DayRule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
-        (rf"(?<!\d)(?P<y>20\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _figures),
-        (r"(?<!\d)(?P<y>20\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)", _figures),
+        (rf"(?<!\d)(?P<y>(?:19|20)\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _figures),
+        (r"(?<!\d)(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)", _figures),
         (rf"{_YEAR}(?P<m>\d{{1,2}})月(?:份的?)?(?P<d>\d{{1,2}})[日号]?(?!\d){_TAIL}", _month_day),
         (r"(?P<year>)(?<![\d/])(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])", _month_day),
-        (rf"(?P<which>下下|下|这|本)个?月的?(?P<d>\d{{1,2}})[日号]{_TAIL}", _in_month),
+        (rf"(?P<which>下下|下|上|这|本)个?月的?(?P<d>\d{{1,2}})[日号]{_TAIL}", _in_month),
         (rf"(?<!\d)(?P<count>\d{{1,4}})个?(?P<unit>天|日|周|星期|礼拜){_LATER}", _ahead),
+        (r"(?<!\d)(?P<count>\d{1,4})个?(?P<unit>天|日|周|星期|礼拜)(?:之前|以前|前)", _ago),
         (rf"过(?P<count>\d{{1,4}})个?(?P<unit>天|周|星期|礼拜)(?!{_LATER})", _ahead),
         (rf"(?<!\d)(?P<count>\d{{1,3}}|半)个月{_LATER}", _months_ahead),
         (rf"(?P<name>{'|'.join(sorted(_NAMED, key=len, reverse=True))})", _named),
@@ -103,15 +106,15 @@ _RULES: tuple[DayRule, ...] = tuple(
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
-_HINT = re.compile(r"\d|[今明后昨前当]|周|星期|礼拜|半个月")
+_HINT = re.compile(r"\d|[今明后昨前当去]|周|星期|礼拜|半个月")
 _NOT = re.compile(r"(?:不是|不要|不在|别)$")
 
 
-def dates(text: str, today: date) -> list[Found[date]]:
+def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     """The days that the text names; days that do not exist (11月31日) are not found."""
     if not _HINT.search(text):
         return []
-    return days(text, today, _RULES, lambda before: bool(_NOT.search(before[-2:])))
+    return days(text, Today(today, past), _RULES, lambda before: bool(_NOT.search(before[-2:])))
 
 
 def show_date(day: date) -> str:

@@ -28,7 +28,7 @@ _ONE = re.compile(
     r"(?![a-z]|\d*[号日]|之?后|以后|[一二三四五六末]|之[\d一]|[钱元圆])"
 )
 _AT_ONCE = re.compile(r"^(?:就)?(?:现在|马上|立刻|立即|尽快)(?:就?[要吧送来])?[\s,.。!]*$")
-_AFTER = re.compile(r"之后|以后|后")
+_AFTER = re.compile(r"(?:之|以)?(?P<sign>后|前)")
 _JOINED = re.compile(r"^(?:零|又|,)? ?$")
 
 
@@ -50,12 +50,13 @@ _SHOWN = (("天", 86_400), ("小时", 3600), ("分钟", 60), ("秒", 1))
 
 
 def from_now(text: str) -> list[Found[float]]:
-    """The lengths of time that a text counts from now: 两小时后, 马上."""
+    """The lengths of time that a text counts from now: 两小时后, 一小时前, 马上."""
     found = [Found(0, len(text), 0.0)] if _AT_ONCE.match(text) else []
     for after in _AFTER.finditer(text):
         # Up to there, since what is counted from now is no length otherwise.
         whole = [each for each in durations(text[: after.start()]) if each.end == after.start()]
-        found += [Found(each.start, after.end(), each.value) for each in whole]
+        sign = 1 if after["sign"] == "后" else -1
+        found += [Found(each.start, after.end(), sign * each.value) for each in whole]
     return found
 
 
