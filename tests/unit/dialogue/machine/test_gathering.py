@@ -141,6 +141,10 @@ class TestDatetimes:
         assert talk.replies[0] == "Is it Monday, 30 November 2026 or Tuesday, 1 December 2026?"
         assert drafts(talk) == {"when": {"time": "17:00"}}
 
+    def test_two_times_are_asked_back(self, talk):
+        assert talk.say("monday at 5 or 6").replies[0] == "Is it 17:00 or 18:00?"
+        assert drafts(talk) == {"when": {"date": "2026-11-30"}}
+
     def test_a_draft_outlives_a_digression_and_a_restart(self, talk):
         talk.say("tomorrow").say("what are your opening hours?")
         stored = json.loads(json.dumps(talk.snapshot.to_json()))

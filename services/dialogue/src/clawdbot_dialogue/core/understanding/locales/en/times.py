@@ -98,6 +98,7 @@ _SURE = _rules(
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>){_PART}\b", _clock),
     (rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
     (rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+    (rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
 )  # fmt: skip
 _ASKED = _rules((rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
 _HINT = re.compile(r"\d|noon|midday|midnight")
