@@ -28,7 +28,7 @@ from clawdbot_dialogue.core.understanding.locale import locale
     ],
 )
 def test_what_a_text_lists(language, text, items):
-    assert locale(language).items(text) == items
+    assert locale(language).lists.items(text) == items
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_what_a_text_lists(language, text, items):
     ],
 )
 def test_what_a_text_does_to_a_list(language, text, adds, drops, enough):
-    language, folded = locale(language), fold(text)
-    heard = (language.adds(folded), language.drops(folded), language.enough(folded))
+    lists, folded = locale(language).lists, fold(text)
+    heard = (lists.adds(folded), lists.drops(folded), lists.enough(folded))
     assert heard == (adds, drops, enough)
 
 
@@ -73,7 +73,7 @@ def test_what_a_text_does_to_a_list(language, text, adds, drops, enough):
     ],
 )
 def test_how_a_list_is_shown(language, items, shown):
-    assert locale(language).listed(items) == shown
+    assert locale(language).lists.listed(items) == shown
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -99,7 +99,7 @@ def test_how_a_list_is_shown(language, items, shown):
 )
 def test_a_list_made_to_take_long_does_not(language, unit):
     """Each takes milliseconds; a regular expression that backtracks takes seconds, minutes, for ever."""
-    table = locale(language)
+    table = locale(language).lists
     before = time.perf_counter()
     for end in ("", "\0x"):
         text = "x" + unit * (20_000 // len(unit)) + end

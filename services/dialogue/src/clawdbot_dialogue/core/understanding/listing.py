@@ -30,7 +30,7 @@ def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: st
     """
     language, held = situation.flow.locale, situation.known.get(slot.name)
     before = held if isinstance(held, list) else []
-    adds, drops = language.adds(folded), language.drops(folded)
+    adds, drops = language.lists.adds(folded), language.lists.drops(folded)
     if slot.name in situation.slots and not (adds or drops or _speaks_of(situation, slot, folded)):
         return  # who names an item while something else is talked of means something else
     if drops:
@@ -62,9 +62,9 @@ def _speaks_of(situation: Situation, slot: Slot, folded: str) -> bool:
 def named_in(situation: Situation, slot: Slot, text: str, folded: str) -> list[object]:
     """The items of a list of texts that a message names: those that are there, where it takes some off."""
     language = situation.flow.locale
-    if language.drops(folded):
+    if language.lists.drops(folded):
         return held_in(situation, slot, folded)
-    named = (language.bare_name(each) if slot.names_person else each for each in language.items(text))
+    named = (language.bare_name(each) if slot.names_person else each for each in language.lists.items(text))
     return [each for each in named if each]
 
 
@@ -84,7 +84,7 @@ def held_in(situation: Situation, slot: Slot, folded: str) -> list[object]:
 def edited(situation: Situation, text: str, folded: str, now: datetime) -> Iterator[Command]:
     """What a message that nobody asked for adds to a list, or takes off one."""
     language = situation.flow.locale
-    adds, drops = language.adds(folded), language.drops(folded)
+    adds, drops = language.lists.adds(folded), language.lists.drops(folded)
     lists = [slot for slot in situation.flow.composed if slot.item] if adds or drops else []
     texts = [
         slot for slot in lists if slot.item and slot.item.type == "string" and slot.name in situation.known
@@ -126,7 +126,7 @@ def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> I
     language = situation.flow.locale
     for slot in situation.flow.composed:
         if slot.item and slot.item.parts and within(situation.asked, slot.name):
-            segments = language.items(text)
+            segments = language.lists.items(text)
             items = _items(situation, wanted, slot, segments, now) if len(segments) > 1 else []
             needed = {name for name, part in slot.item.parts.items() if part.required}
             if len(items) > 1 and all(needed <= each.keys() for each in items):
@@ -163,7 +163,7 @@ def no_more(situation: Situation, folded: str) -> Command | None:
     if slot.item is None or any(path.startswith(f"{slot.name}.{NEXT}.") for path in situation.parts):
         return None
     language = situation.flow.locale
-    says = False if language.enough(folded) else language.only_yes_no(folded)
+    says = False if language.lists.enough(folded) else language.only_yes_no(folded)
     if says is False and situation.flow.askable[situation.asked].type != "boolean":
         return Command("deny", slot.name)
     return Command("affirm", slot.name) if says and situation.asked == slot.name else None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
+
+from clawdbot_dialogue.core.understanding.lists import Lists
 
 Value_co = TypeVar("Value_co", covariant=True)
 
@@ -93,20 +95,11 @@ class Locale:
     """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
     from_now: Callable[[str], list[Found[float]]]
     """The lengths of time that a text with digits counts from now, in seconds: "in two hours"."""
-    items: Callable[[str], list[str]]
-    """What a text lists: "Ann, Bob and Carol". Takes the text as written."""
-    adds: Callable[[str], bool]
-    """Whether the message adds to a list: "also Dave"."""
-    drops: Callable[[str], bool]
-    """Whether the message takes something off a list: "without Bob"."""
-    enough: Callable[[str], bool]
-    """Whether the message says that nothing more is to be listed: "that's all"."""
+    lists: Lists
     named: Callable[[str], str]
     """The name that a text gives in so many words, unasked: "…, under the name of Ada"; empty for none."""
     spoken: Callable[[str], str]
     """An identifier as said: "party_size" → "party size"."""
-    listed: Callable[[Sequence[str]], str]
-    """A list as a person says it: "Ann, Bob and Carol"."""
     show_date: Callable[[date], str]
     show_datetime: Callable[[datetime], str]
     show_duration: Callable[[float], str]

@@ -135,7 +135,7 @@ def _filled(situation: Situation, name: str, value: object, folded: str) -> Comm
     known = situation.known
     parts = value if isinstance(value, dict) else {}
     root, _, path = name.partition(".")
-    if path.partition(".")[0] == NEXT and situation.flow.locale.drops(folded):
+    if path.partition(".")[0] == NEXT and situation.flow.locale.lists.drops(folded):
         named = parts or {path.partition(".")[2]: value}
         return next(dropped(situation, situation.flow.slots[root], named), Command("none"))
     corrects = name in known or any(f"{name}.{each}" in known for each in parts)

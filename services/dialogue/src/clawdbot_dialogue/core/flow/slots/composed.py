@@ -56,7 +56,7 @@ def _show_list(slot: Slot, value: list[object], locale: Locale) -> str:
     shown = [slot.item.show(each, locale) if slot.item else "" for each in value]
     # Where an item has commas of its own, they cannot part items too.
     parted = slot.item and slot.item.parts
-    return locale.wording["between_items"].join(shown) if parted else locale.listed(shown)
+    return locale.wording["between_items"].join(shown) if parted else locale.lists.listed(shown)
 
 
 TYPES = (

@@ -8,11 +8,11 @@ from clawdbot_dialogue.core.understanding.locales.en import (
     dates,
     durations,
     figures,
-    lists,
     numbers,
     speech,
     times,
 )
+from clawdbot_dialogue.core.understanding.locales.en.lists import LISTS
 from clawdbot_dialogue.core.understanding.locales.en.wording import WORDING
 
 LOCALE = Locale(
@@ -39,11 +39,7 @@ LOCALE = Locale(
     named=speech.named,
     spoken=speech.spoken,
     from_now=durations.from_now,
-    items=lists.items,
-    adds=lists.adds,
-    drops=lists.drops,
-    enough=lists.enough,
-    listed=lists.listed,
+    lists=LISTS,
     show_date=dates.show_date,
     show_datetime=dates.show_datetime,
     show_duration=durations.show_duration,

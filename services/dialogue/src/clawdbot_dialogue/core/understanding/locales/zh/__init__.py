@@ -8,12 +8,12 @@ from clawdbot_dialogue.core.understanding.locales.zh import (
     dates,
     durations,
     figures,
-    lists,
     names,
     numbers,
     speech,
     times,
 )
+from clawdbot_dialogue.core.understanding.locales.zh.lists import LISTS
 from clawdbot_dialogue.core.understanding.locales.zh.wording import WORDING
 
 LOCALE = Locale(
@@ -40,11 +40,7 @@ LOCALE = Locale(
     named=names.named,
     spoken=names.spoken,
     from_now=durations.from_now,
-    items=lists.items,
-    adds=lists.adds,
-    drops=lists.drops,
-    enough=lists.enough,
-    listed=lists.listed,
+    lists=LISTS,
     show_date=dates.show_date,
     show_datetime=dates.show_datetime,
     show_duration=durations.show_duration,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
-from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
-from clawdbot_dialogue.core.understanding.han import SIMPLER
+from clawdbot_dialogue.core.understanding.lists import Lists
 
 _MARKS = r"\s,，.。!！、"
 _LEAD = re.compile(
@@ -32,34 +30,7 @@ _ENOUGH = re.compile(
 )
 
 
-def items(text: str) -> list[str]:
-    """What a text lists, as written."""
-    body = text.strip()
-    if len(body) <= LONGEST_READ:
-        # Simplifying keeps every position, so what is found in one text is cut from the other.
-        lead = _LEAD.match(body.translate(SIMPLER))
-        body = body[lead.end() :] if lead else body
-        tail = _TAIL.search(body.translate(SIMPLER))
-        body = body[: tail.start()] if tail else body
-    return [each for each in (part.strip(" \t.。!！“”「」") for part in _BETWEEN.split(body)) if each]
-
-
-def adds(text: str) -> bool:
-    """Whether the message adds to a list."""
-    return bool(_ADDS.search(text))
-
-
-def drops(text: str) -> bool:
-    """Whether the message takes something off a list."""
-    return bool(_DROPS.match(text))
-
-
-def enough(text: str) -> bool:
-    """Whether the message says that nothing more is to be listed."""
-    return bool(_ENOUGH.match(text))
-
-
-def listed(shown: Sequence[str]) -> str:
-    """The list as a person says it."""
-    *before, last = shown or ("",)
-    return f"{'、'.join(before)}和{last}" if before else last
+LISTS = Lists(
+    lead=_LEAD, tail=_TAIL, between=_BETWEEN, added=_ADDS, dropped=_DROPS, no_more=_ENOUGH,
+    comma="、", last="和",
+)  # fmt: skip
