@@ -1,0 +1,170 @@
+"""Lists: items that are named, added and taken off, and those that are put together from parts."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from unittest.mock import ANY
+
+import pytest
+
+from tests.support.flows import Talk, compiled
+from tests.support.parted_flows import GUESTS, ORDER, drafts, spoken
+
+
+class TestLists:
+    @pytest.fixture
+    def talk(self):
+        return Talk.about(compiled(GUESTS))
+
+    def test_it_grows_until_the_person_says_no(self, talk):
+        assert talk.say("Ann and Bob").replies == ["Who else?"]
+        assert dict(talk.slots) == {}
+        assert talk.say("also Carol").replies == ["Who else?"]
+        assert talk.say("that's all").replies == ["Ann, Bob and Carol?"]
+        assert dict(talk.slots) == {"guests": ["Ann", "Bob", "Carol"]}
+
+    def test_yes_asks_the_first_question_again(self, talk):
+        assert talk.say("Ann, Bob").say("yes").replies == ["Who comes?"]
+        assert talk.say("Carol").say("no").slots["guests"] == ["Ann", "Bob", "Carol"]
+
+    def test_too_few_items_are_asked_on(self, talk):
+        assert talk.say("Ann").replies == ["Who comes?"]
+        assert talk.say("no").replies == ["The list of guests needs at least 2. Who comes?"]
+        assert talk.say("Bob").replies == ["Who else?"]
+
+    def test_as_many_as_there_may_be_are_the_list(self, talk):
+        assert talk.say("Ann, Bob, Carol, Dave").replies == ["Ann, Bob, Carol and Dave?"]
+
+    def test_more_than_there_may_be_are_refused(self, talk):
+        assert talk.say("A, B, C, D and E").replies == [
+            "The list of guests cannot have more than 4. Who comes?"
+        ]
+
+    def test_an_item_is_taken_off_while_it_grows_and_later(self, talk):
+        talk.say("Ann, Bob, Carol").say("without Bob")
+        assert drafts(talk) == {"guests": {"items": ["Ann", "Carol"]}}
+        talk.say("Dave").say("no").say("remove Ann, please")
+        assert talk.commands == [("correct_slot", "guests", ["Carol", "Dave"], True)]
+        assert talk.replies == ["Carol and Dave?"]
+
+    def test_an_item_said_twice_is_there_once(self, talk):
+        talk.say("Ann, Bob").say("and Ann")
+        assert drafts(talk) == {"guests": {"items": ["Ann", "Bob"]}}
+
+    def test_it_is_told_in_chinese_too(self, talk):
+        assert talk.say("李雷和小王").replies == ["还有谁？"]
+        assert talk.say("再加小李").say("不要小王").replies == ["还有谁？"]
+        assert talk.say("就这些").replies == ["李雷和小李？"]
+
+    def test_what_is_forgotten_is_forgotten_with_its_draft(self, talk):
+        talk.say("Ann, Bob").say("no").say("no")
+        assert talk.replies == ["Who comes?"]
+        assert (dict(talk.slots).get("guests"), drafts(talk)) == (None, {})
+
+
+class TestListsOfObjects:
+    @pytest.fixture
+    def talk(self):
+        return Talk.about(compiled(ORDER))
+
+    def test_items_are_put_together_one_at_a_time(self, talk):
+        assert talk.replies == ["Soup or cake?"]
+        assert talk.say("soup").replies == ["How many?"]
+        assert talk.say("2").replies == ["Anything else?"]
+        assert talk.say("yes").replies == ["Soup or cake?"]
+        assert talk.say("3 times cake").replies == ["How many?"]
+        assert talk.say("3").say("no").replies == ["How old are the children?"]
+        assert talk.slots["order"] == [{"dish": "soup", "count": 2}, {"dish": "cake", "count": 3}]
+
+    def test_numbers_that_are_said_twice_are_two(self, talk):
+        talk.say("soup").say("2").say("no").say("7 and 7")
+        assert talk.slots["ages"] == [7, 7]
+        assert talk.replies == ["soup, 2; 7 and 7"]
+
+    def test_once_it_is_whole_nothing_else_that_is_said_begins_an_item(self, talk):
+        talk.say("soup").say("2").say("no").say("the cake is 7")
+        assert talk.slots["order"] == [{"dish": "soup", "count": 2}]
+        assert drafts(talk) == {}
+
+
+class TestItemsWithParts:
+    VISITS = """
+    slots:
+      visits: {type: list, items: {type: datetime, min: now}, ask: When?, more: When else?, min_items: 2}
+      ok: {type: boolean, fill: asked_only, ask: Ok?}
+    states: {a: {collect: [visits], next: b}, b: {collect: [ok], next: c}, c: {end: true}}
+    """
+    LINES = """
+    slots:
+      lines:
+        type: list
+        min_items: 0
+        more: More?
+        items:
+          type: object
+          fields:
+            what: {type: enum, values: [taxi, hotel, lunch], ask: For what?}
+            price: {type: money, currencies: [EUR], max: 500, ask: How much?}
+            day: {type: datetime, max: now, required: false}
+      ok: {type: boolean, fill: asked_only, ask: "{lines}. Ok?"}
+    states: {a: {collect: [lines], next: b}, b: {collect: [ok], next: c}, c: {end: true}}
+    """
+
+    def test_moments_are_asked_for_until_there_are_enough(self):
+        talk = spoken(self.VISITS, "monday at 5pm")
+        assert talk.replies == ["When?"]
+        assert talk.say("tuesday").replies == ["At what time?"]
+        assert talk.say("6pm").replies == ["When else?"]
+        assert talk.say("yes").replies == ["When?"]
+        assert talk.say("no").slots["visits"] == ["2026-11-30T17:00", "2026-12-01T18:00"]
+
+    @pytest.mark.parametrize("text", ["monday at 5pm and tuesday at 6pm", "周一下午五点和周二下午六点"])
+    def test_one_message_names_several_moments(self, text):
+        talk = spoken(
+            f"locales: [en, zh]\n{dedent(self.VISITS)}".replace("ask: When?", "ask: {en: W, zh: 哪}")
+            .replace("more: When else?", "more: {en: E, zh: 还}")
+            .replace("ask: Ok?", "ask: {en: O, zh: 好}"),
+            text,
+        )
+        assert drafts(talk)["visits"]["items"] == ["2026-11-30T17:00", "2026-12-01T18:00"]
+
+    def test_two_days_for_one_item_are_asked_back(self):
+        assert spoken(self.VISITS, "monday and tuesday at 5pm").replies[0].startswith("Is it Monday")
+
+    def test_one_message_names_several_items(self):
+        talk = spoken(self.LINES, "20 euros for lunch and 100 euros for the hotel").say("no")
+        assert [(each["what"], each["price"]["amount"]) for each in talk.slots["lines"]] == [
+            ("lunch", 20.0),
+            ("hotel", 100.0),
+        ]
+        assert talk.replies == ["lunch, 20 EUR; hotel, 100 EUR. Ok?"]
+
+    def test_items_that_cannot_be_told_apart_are_asked_back(self):
+        assert spoken(self.LINES, "lunch and hotel").replies == ["Is it lunch or hotel? For what?"]
+
+    def test_what_fits_of_an_item_is_kept(self):
+        talk = spoken(self.LINES, "a taxi for 9000 euros")
+        assert talk.replies == ["The price must be at most 500. How much?"]
+        assert drafts(talk) == {"lines": {"next": {"what": "taxi"}}}
+
+    def test_a_part_that_does_not_fit_as_a_whole_is_forgotten_alone(self):
+        talk = spoken(self.LINES, "20 euros lunch", "tomorrow at 9am, taxi")
+        assert talk.replies[0].startswith("The day must not be after")
+        assert drafts(talk) == {"lines": {"items": ANY, "next": {"what": "taxi"}}}
+
+    @pytest.mark.parametrize("text", ["none", "nothing", "no"])
+    def test_a_list_that_may_be_empty_is(self, text):
+        assert spoken(self.LINES, text).slots["lines"] == []
+
+    def test_one_who_wanted_another_may_think_again(self):
+        talk = spoken(self.LINES, "20 euros lunch", "yes", "that's all")
+        assert len(talk.slots["lines"]) == 1
+
+    @pytest.mark.parametrize("before", [(), ("no",)])
+    def test_an_item_is_taken_off_by_its_parts(self, before):
+        lines = ("20 euros lunch", "100 euros hotel", *before, "without the hotel", *("no",) * (not before))
+        assert [each["what"] for each in spoken(self.LINES, *lines).slots["lines"]] == ["lunch"]
+
+    def test_an_item_is_added_later(self):
+        talk = spoken(self.LINES, "20 euros lunch", "no", "also a taxi for 5 euros")
+        assert [each["what"] for each in talk.slots["lines"]] == ["lunch", "taxi"]
