@@ -92,7 +92,7 @@ def edited(situation: Situation, text: str, folded: str, now: datetime) -> Itera
     for slot in lists:
         if slot.item and slot.item.parts and slot.name in situation.slots:
             yield from _item_edited(situation, slot, text, now, drops=drops)
-    for slot in texts if drops else texts[:1] if len(texts) == 1 else ():
+    for slot in texts if drops or len(texts) == 1 else ():
         named = named_in(situation, slot, text, folded)
         if named and (drops or all(words(fold(str(each))) <= _LONGEST_ITEM for each in named)):
             yield from listed(situation, slot, named, folded)
