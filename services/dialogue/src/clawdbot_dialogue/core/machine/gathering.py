@@ -32,6 +32,8 @@ def _open(progress: Progress, slot: Slot) -> str:
 
 def parts(progress: Progress) -> Mapping[str, object]:
     """The parts that are known of what has any, by their paths; of a list that grows, its items so far."""
+    if not progress.flow.composed:
+        return drafts.EMPTY
     return {
         path: value
         for slot in progress.flow.composed

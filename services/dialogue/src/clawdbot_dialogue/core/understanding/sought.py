@@ -26,6 +26,8 @@ class Sought:
     """What has parts: slots, and items that are being put together."""
     moments: Sequence[Slot]
     """The datetimes among those and their parts."""
+    dated: Slot | None
+    """What a day is for first, where it takes none after some day."""
     counting: Sequence[Slot]
     """Those that a bare number may be for."""
     figures: bool
@@ -57,6 +59,7 @@ def sought(flow: Flow, asked: str) -> Sought:
         slots=slots,
         records=records,
         moments=sorted(moments, key=lambda each: not within(asked, each.name)),
+        dated=next((_dated(slot, moments) for slot in slots.get("date", ())), None),
         counting=sorted(counting, key=lambda slot: not within(slot.name, asked)),
         figures=not slots.keys().isdisjoint(_FIGURES),
     )
@@ -65,6 +68,11 @@ def sought(flow: Flow, asked: str) -> Sought:
 def within(name: str, whole: str) -> bool:
     """Whether a name is that of a slot, or of a part of it; of none where there is none."""
     return bool(whole) and (name == whole or name.startswith(f"{whole}."))
+
+
+def _dated(slot: Slot, moments: Sequence[Slot]) -> Slot | None:
+    whole = next((each for each in moments if each.parts["date"] is slot), slot)
+    return whole if whole.maximum else None
 
 
 def _simple(slot: Slot) -> Iterator[Slot]:

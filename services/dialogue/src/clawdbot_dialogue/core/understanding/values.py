@@ -147,11 +147,8 @@ class _Search:
 
     def _means_past(self) -> bool:
         """Whether what takes a day takes none after today: a birthday, the day of an expense."""
-        for slot in self._slots.get("date", ())[:1]:
-            whole = next((each for each in self._wanted.moments if each.parts["date"] is slot), slot)
-            latest = latest_day(whole, self._now)
-            return latest is not None and latest <= self._now.date()
-        return False
+        latest = latest_day(self._wanted.dated, self._now) if self._wanted.dated else None
+        return latest is not None and latest <= self._now.date()
 
     def _may_be_bare(self, text: str) -> bool:
         """Whether a number may be a time of day without a word that says so.
