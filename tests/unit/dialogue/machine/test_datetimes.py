@@ -43,6 +43,19 @@ class TestDatetimes:
         assert dict(talk.slots) == {"when": "2026-11-25T19:00"}
         assert drafts(talk) == {}
 
+    @pytest.mark.parametrize(
+        ("day", "clock", "when"),
+        [
+            ("tomorrow evening", "8", "2026-11-25T20:00"),
+            ("tomorrow morning", "at 8", "2026-11-25T08:00"),
+            ("tomorrow evening", "8am", "2026-11-25T08:00"),
+            ("明天晚上", "八点", "2026-11-25T20:00"),
+            ("明天上午", "八点", "2026-11-25T08:00"),
+        ],
+    )
+    def test_the_part_of_the_day_is_kept_until_the_time_comes(self, talk, day, clock, when):
+        assert talk.say(day).say(clock).slots["when"] == when
+
     def test_the_halves_may_come_in_any_order_and_in_chinese(self, talk):
         assert talk.say("晚上七点").replies == ["哪一天呢？"]
         assert talk.say("后天").replies == ["为什么？"]

@@ -81,6 +81,8 @@ class Locale:
     times: Callable[[str, bool], list[Found[tuple[str, ...]]]]
     """The times of day, each with its readings ("at 7": 19:00, 07:00), likeliest first; True when a time was
     asked for and needs no word such as "at"."""
+    day_half: Callable[[str], str]
+    """The half of the day that a text speaks of, "am" or "pm": "tomorrow evening"; empty for none."""
     durations: Callable[[str], list[Found[float]]]
     """The lengths of time that a text with digits names, in seconds."""
     amounts: Callable[[str], list[Found[tuple[float, Currencies]]]]

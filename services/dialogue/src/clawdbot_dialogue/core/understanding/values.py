@@ -49,10 +49,10 @@ class Values:
 
     def join(self, slot: Slot) -> None:
         """Makes one value of the parts of a slot, where all were found."""
-        parts = {name: self.by_slot.get(part.name) for name, part in slot.parts.items()}
+        parts = {name: self.by_slot.get(part.name) for name, part in slot.parts.items() if part.required}
         if None not in parts.values():
             for part in slot.parts.values():
-                del self.by_slot[part.name]
+                self.by_slot.pop(part.name, None)
             self.by_slot[slot.name] = slot.kind.join(parts)
 
 
@@ -138,12 +138,21 @@ class _Search:
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
         clocks = self._language.times(rest, self._may_be_bare(rest))
+        if self._wanted.moments and days and not clocks:
+            self._halve(text)
         if clocks:
             read = [Found(each.start, each.end, self._reading(each.value)) for each in clocks]
             self._deal("time", read, text)
             rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _halve(self, text: str) -> None:
+        """Notes the half of the day for a datetime of which only the day is said: "tomorrow evening"."""
+        half = self._language.day_half(text)
+        for moment in self._wanted.moments if half else ():
+            if moment.parts["date"].name in self.found.by_slot:
+                self.found.by_slot[moment.parts["half"].name] = half
 
     def _means_past(self) -> bool:
         """Whether what takes a day takes none after today: a birthday, the day of an expense."""
@@ -183,6 +192,8 @@ class _Search:
         """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
         for slot in self._slots.get("time", ())[:1]:
             likely = [each for each in readings if self._takes(slot, each)] or readings
+            if half := self._known.get(f"{slot.name.rpartition('.')[0]}.half"):
+                likely = [each for each in likely if (each >= "12:00") == (half == "pm")] or likely
             held = self._known.get(slot.name)
             # Who moves seven in the evening to eight means the evening.
             return min(likely, key=lambda each: _minutes(each, held)) if isinstance(held, str) else likely[0]

@@ -96,7 +96,8 @@ class SlotCompiler:
 
     def _parts(self, name: str, source: SlotSource, path: Path) -> dict[str, Slot]:
         if source.type == "datetime":
-            return {part: self._moment(f"{name}.{part}", part) for part in ("date", "time")}
+            half = Slot(f"{name}.half", SLOT_TYPES["string"], "half", Template(("",)), required=False)
+            return {part: self._moment(f"{name}.{part}", part) for part in ("date", "time")} | {"half": half}
         if source.fields and all(each.required is False for each in source.fields.values()):
             message = "An object needs a field that is required."
             mark = self._document.key_at((*path, "fields"))

@@ -73,7 +73,8 @@ class Slot:
     region: str = ""
     """For a phone: the country whose numbers need no country code, as in ISO 3166: "GB"."""
     parts: Mapping[str, Slot] = field(default_factory=dict)
-    """What the value is put together from, by name: an object's fields, a datetime's date and time."""
+    """What the value is put together from, by name: an object's fields; a datetime's date and time, and the
+    half of the day, "am" or "pm", by which a time that is yet to come is read."""
     required: bool = True
     """For a part: whether there is no value without it. One that is not is never asked for."""
     item: Slot | None = None

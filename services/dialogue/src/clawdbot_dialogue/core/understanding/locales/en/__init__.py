@@ -30,6 +30,7 @@ LOCALE = Locale(
     digits=figures.digits,
     dates=dates.dates,
     times=times.times,
+    day_half=times.day_half,
     durations=durations.durations,
     amounts=amounts.amounts,
     numbers=numbers.numbers,

@@ -50,7 +50,7 @@ def _half(groups: dict[str, str | None], hour: int, day_half: str) -> str | None
     return (None if day_half == "pm" and hour == 12 else day_half) or None
 
 
-def _day_half(text: str) -> str:
+def day_half(text: str) -> str:
     """Which half of the day the text as a whole speaks of: "a table for tonight … at 8"."""
     if _LATER.search(text):
         return "pm"
@@ -118,17 +118,17 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     """
     if not _HINT.search(text):
         return []
-    day_half = _day_half(text)
+    half = day_half(text)
     found: list[Found[_Readings]] = []
     for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
         for match in pattern.finditer(text):
             start, end = match.span()
             negated = text[:start].endswith(("not ", "not at "))
-            if not negated and (readings := reading(match, day_half)):
+            if not negated and (readings := reading(match, half)):
                 found.append(Found(start, end, readings))
                 text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
     if asked and not found:
         for pattern, reading in _ASKED:
-            bare = ((match, reading(match, day_half)) for match in pattern.finditer(text))
+            bare = ((match, reading(match, half)) for match in pattern.finditer(text))
             found = [Found(match.start(), match.end(), readings) for match, readings in bare if readings]
     return sorted(found, key=lambda each: each.start)

@@ -34,6 +34,12 @@ def _part(text: str, start: int) -> str:
     return str(after.lastgroup) if after else ""
 
 
+def day_half(text: str) -> str:
+    """Which half of the day the text speaks of last."""
+    parts = [str(found.lastgroup) for found in _PART.finditer(text)]
+    return ("am" if parts[-1] in ("dawn", "morning") else "pm") if parts else ""
+
+
 def _readings(hour: int, minute: int, part: str, *, exact: bool = False) -> _Readings:
     if hour > 24 or minute > 59 or (hour == 24 and minute):
         return ()
