@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
 from clawdbot_dialogue.core.flow.expression_faults import ExpressionFault
@@ -165,11 +166,10 @@ class SlotCompiler:
     def _check_bounds(self, source: SlotSource, bounds: Bounds, path: Path) -> None:
         error, at = self._findings.error, self._document.at
         given = {"min": source.min, "max": source.max}
-        wrong = [option for option, bound in given.items() if bound is not None and not bounds.fits(bound)]
-        for option in wrong:
-            error("bad-slot", f"The {option} of a {source.type} is {bounds.words}.", at((*path, option)))
-        least, greatest = (None if bound is None else bounds.order(bound) for bound in given.values())
-        if not wrong and least is not None and greatest is not None and least > greatest:
+        for option, bound in given.items():
+            if bound is not None and bounds.order(bound) is None:
+                error("bad-slot", f"The {option} of a {source.type} is {bounds.words}.", at((*path, option)))
+        if _is_greater(bounds.order(source.min), bounds.order(source.max)):
             error("bad-slot", "The min is greater than the max: nothing fits.", at((*path, "min")))
 
     def _check_values(self, source: SlotSource, path: Path) -> None:
@@ -209,3 +209,11 @@ class SlotCompiler:
             self._findings.error("bad-slot", "The pattern cannot be read.", self._document.at(path), hint)
             return None
         return compiled
+
+
+def _is_greater(least: Any, greatest: Any) -> bool:
+    """Whether one bound is greater than the other, as far as both are there and can be compared."""
+    try:
+        return bool(least > greatest)
+    except TypeError:
+        return False

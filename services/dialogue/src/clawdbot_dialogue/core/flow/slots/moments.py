@@ -13,7 +13,7 @@ from clawdbot_dialogue.core.understanding.locale import Locale
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
-_RELATIVE = re.compile(r"today(?:([+-])(\d{1,4})d)?")
+_TODAY = re.compile(r"today(?:([+-])(\d{1,4})(d))?")
 _NOW = re.compile(r"now(?:([+-])(\d{1,5})([mhd]))?")
 _LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -41,13 +41,19 @@ _time_bound = functools.lru_cache(maxsize=1024)(parse_time)
 
 def date_bound(bound: object, now: datetime | None) -> date | None:
     """The day that a bound names: "2026-12-01", "today+30d"; None where it names none, or today is needed."""
-    found = _RELATIVE.fullmatch(bound) if isinstance(bound, str) else None
-    if not found:
+    away = _away(_TODAY, bound)
+    if away is None:
         return parse_date(bound)
-    if now is None:
+    return now.date() + away if now else None
+
+
+def _away(pattern: re.Pattern[str], bound: object) -> timedelta | None:
+    """How far from now a bound is; None where it does not count from there."""
+    found = pattern.fullmatch(bound) if isinstance(bound, str) else None
+    if not found:
         return None
-    days = int(found[2] or 0) * (-1 if found[1] == "-" else 1)
-    return now.date() + timedelta(days=days)
+    seconds = int(found[2] or 0) * _SECONDS[found[3] or "d"]
+    return timedelta(seconds=-seconds if found[1] == "-" else seconds)
 
 
 def parse_datetime(value: object) -> str | None:
@@ -67,13 +73,10 @@ def parse_datetime(value: object) -> str | None:
 
 def datetime_bound(bound: object, now: datetime | None) -> str | None:
     """The moment that a bound names: "2026-12-01T11:00", "now+2h"; None for none, or where now is needed."""
-    found = _NOW.fullmatch(bound) if isinstance(bound, str) else None
-    if not found:
+    away = _away(_NOW, bound)
+    if away is None:
         return parse_datetime(bound)
-    if now is None:
-        return None
-    apart = timedelta(seconds=int(found[2] or 0) * _SECONDS[found[3] or "m"])
-    return moment(now - apart if found[1] == "-" else now + apart)
+    return moment(now + away) if now else None
 
 
 def moment(when: datetime) -> str:
@@ -93,11 +96,6 @@ def duration_bound(bound: object) -> float | None:
     """The seconds that a bound names: "30m", "1.5h", "2d"; None where it names none."""
     found = _LENGTH.fullmatch(bound) if isinstance(bound, str) else None
     return float(found[1]) * _SECONDS[found[2]] if found else None
-
-
-def is_date_bound(bound: object) -> bool:
-    """Whether a date slot may have this bound."""
-    return parse_date(bound) is not None or (isinstance(bound, str) and bool(_RELATIVE.fullmatch(bound)))
 
 
 def _date(slot: Slot, value: object, now: datetime | None) -> object:
@@ -182,16 +180,20 @@ def _show_length(limit: object, locale: Locale) -> str:
     return locale.show_duration(duration_bound(limit) or 0.0)
 
 
-_DAYS = Bounds('a day: "2026-12-01", "today" or "today+30d"', is_date_bound, parse_date)
-_CLOCKS = Bounds('a time in quotes: "11:00"', lambda bound: parse_time(bound) is not None, parse_time)
-_MOMENTS = Bounds(
-    'a day and a time: "2026-12-01T19:30", "now" or "now+2h"',
-    lambda bound: parse_datetime(bound) is not None or bool(_NOW.fullmatch(str(bound))),
-    parse_datetime,
-)
-_LENGTHS = Bounds(
-    'a length of time: "30m", "2h", "1d"', lambda bound: duration_bound(bound) is not None, duration_bound
-)
+def _day_order(bound: object) -> date | timedelta | None:
+    away = _away(_TODAY, bound)
+    return parse_date(bound) if away is None else away
+
+
+def _moment_order(bound: object) -> str | timedelta | None:
+    away = _away(_NOW, bound)
+    return parse_datetime(bound) if away is None else away
+
+
+_DAYS = Bounds('a day: "2026-12-01", "today" or "today+30d"', _day_order)
+_CLOCKS = Bounds('a time in quotes: "11:00"', parse_time)
+_MOMENTS = Bounds('a day and a time: "2026-12-01T19:30", "now" or "now+2h"', _moment_order)
+_LENGTHS = Bounds('a length of time: "30m", "2h", "1d"', duration_bound)
 TYPES = (
     SlotType("date", "string", _date, _DAYS, show=_show_date, show_limit=_show_day),
     SlotType("time", "string", _time, _CLOCKS),

@@ -75,23 +75,22 @@ def _show_boolean(_: Slot, value: bool, locale: Locale) -> str:
     return yes_or_no(value, locale)
 
 
-def is_number(value: object) -> bool:
-    """Whether it is a number that may bound others."""
-    return isinstance(value, int | float)
+def _whole_number(bound: object) -> object:
+    return bound if isinstance(bound, int) else None
 
 
-def _itself(bound: object) -> object:
-    return bound
+def _any_number(bound: object) -> object:
+    return bound if isinstance(bound, int | float) else None
 
 
-NUMBERS = Bounds("a number", is_number, _itself)
+NUMBERS = Bounds("a number", _any_number)
 TYPES = (
     SlotType("string", "string", _string, options=frozenset({"min_length", "max_length", "pattern"})),
     SlotType(
         "integer",
         "int",
         _integer,
-        Bounds("a whole number", lambda bound: isinstance(bound, int), _itself),
+        Bounds("a whole number", _whole_number),
         counts=True,
     ),
     SlotType("number", "double", _number, NUMBERS, counts=True),

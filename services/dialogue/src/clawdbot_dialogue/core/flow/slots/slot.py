@@ -150,10 +150,9 @@ class Bounds:
 
     words: str
     """For an author: "a whole number"."""
-    fits: Callable[[object], bool]
-    """Whether something is one."""
     order: Callable[[Any], Any]
-    """One in the form that compares; None where that depends on the day."""
+    """One in the form that compares with those of its type, what counts from now with no other; None for
+    what is no bound."""
 
 
 def _plainly(_: Slot, value: object, __: Locale) -> str:
