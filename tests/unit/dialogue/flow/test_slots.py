@@ -96,7 +96,7 @@ MISFITS = [
     ("{type: object, fields: {a: {type: integer}}}", {}, "part_missing"),
     ("{type: object, fields: {a: {type: integer}}}", {"a": None}, "part_missing"),
     ("{type: object, fields: {a: {type: integer}}}", {"a": "x"}, "not_integer"),
-    ("{type: object, fields: {a: {type: integer}}}", {"a": 1, "b": 2}, "not_object"),
+    ("{type: object, fields: {a: {type: integer}}}", {"a": 1, "b": 2}, "no_part"),
     ("{type: object, fields: {a: {type: integer}}}", [1], "not_object"),
     ("{type: list, items: {type: integer}}", 4, "not_list"),
     ("{type: list, items: {type: integer}}", [], "too_few"),
@@ -138,7 +138,7 @@ def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, val
     with pytest.raises(SlotInvalid) as refused:
         validate_slots(flow, {"x": value, "y": 1}, NOW)
     first, second = refused.value.violations
-    assert first.field in ("slots.x", "slots.x.a")
+    assert first.field in ("slots.x", "slots.x.a", "slots.x[0]")
     assert first.description.endswith((".", '".'))
     assert "{" not in first.description
     assert (second.field, second.description) == ("slots.y", "The flow f has no slot y.")
@@ -150,6 +150,25 @@ def test_the_field_of_an_object_that_does_not_fit_is_named():
         validate_slots(flow, {"x": {"a": 5}}, NOW)
     (violation,) = refused.value.violations
     assert (violation.field, violation.description) == ("slots.x.a", "The age must be at most 4.")
+
+
+@pytest.mark.parametrize(
+    ("items", "value", "field"),
+    [
+        ("{type: integer, max: 4}", [1, 5], "slots.x[1]"),
+        (
+            "{type: object, fields: {a: {type: integer, max: 4}}}",
+            [{"a": 1}, {"a": 2}, {"a": 5}],
+            "slots.x[2].a",
+        ),
+        ("{type: object, fields: {a: {type: integer}}}", [{"b": 1}], "slots.x[0]"),
+    ],
+)
+def test_the_item_of_a_list_that_does_not_fit_is_named(items, value, field):
+    flow = flow_with(f"{{type: list, items: {items}}}")
+    with pytest.raises(SlotInvalid) as refused:
+        validate_slots(flow, {"x": value}, NOW)
+    assert [each.field for each in refused.value.violations] == [field]
 
 
 def test_every_value_that_is_kept_fits_again():

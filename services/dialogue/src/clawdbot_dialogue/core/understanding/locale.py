@@ -159,6 +159,7 @@ WORDINGS = frozenset(
         "not_phone",
         "not_object",
         "not_list",
+        "no_part",
         "part_missing",
         "too_few",
         "too_many",

@@ -14,8 +14,8 @@ from clawdbot_dialogue.core.understanding.locale import Locale
 def _object(slot: Slot, value: object, now: datetime | None) -> object:
     if not isinstance(value, Mapping):
         raise SlotRefused("not_object", _names(slot))
-    if value.keys() - slot.parts.keys():
-        raise SlotRefused("not_object", _names(slot))
+    for name in value.keys() - slot.parts.keys():
+        raise SlotRefused("no_part", name)
     kept: dict[str, object] = {}
     for name, part in slot.parts.items():
         if value.get(name) is not None:
@@ -36,7 +36,15 @@ def _list(slot: Slot, value: object, now: datetime | None) -> object:
         raise SlotRefused("too_few", slot.min_items)
     if len(value) > slot.max_items:
         raise SlotRefused("too_many", slot.max_items)
-    return [slot.item.check(each, now) for each in value]
+    return [_item(slot.item, position, each, now) for position, each in enumerate(value)]
+
+
+def _item(item: Slot, position: int, value: object, now: datetime | None) -> object:
+    try:
+        return item.check(value, now)
+    except SlotRefused as refused:
+        refused.position = position
+        raise
 
 
 def _structure(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelType:

@@ -34,6 +34,8 @@ class SlotRefused(ValueError):
         self.limit = limit
         self.slot: Slot | None = None
         """What it does not fit: a slot, or a part of one. Set by Slot.check."""
+        self.position: int | None = None
+        """Of the item in its list, from 0, where it is one."""
         super().__init__(f"{purpose} {limit}".strip())
 
     @classmethod

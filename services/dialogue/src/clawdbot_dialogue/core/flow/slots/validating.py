@@ -44,12 +44,18 @@ def validate_slots(
             try:
                 checked[name] = slot.check(value, now)
             except SlotRefused as refused:
-                at_fault = refused.slot or slot
-                reason = refusal(refused, slot, flow.locale)
-                violations.append(Violation(f"slots.{at_fault.name}", reason))
+                violations.append(Violation(_field(slot, refused), refusal(refused, slot, flow.locale)))
     if violations:
         raise SlotInvalid(tuple(violations))
     return checked
+
+
+def _field(slot: Slot, refused: SlotRefused) -> str:
+    """Where a caller finds what does not fit: "slots.address.city", "slots.lines[2].price"."""
+    name = (refused.slot or slot).name
+    if slot.item and refused.position is not None:
+        name = f"{slot.name}[{refused.position}]{name.removeprefix(slot.item.name)}"
+    return f"slots.{name}"
 
 
 def refusal(refused: SlotRefused, slot: Slot, locale: Locale) -> str:

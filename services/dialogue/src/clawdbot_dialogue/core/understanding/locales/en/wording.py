@@ -54,6 +54,7 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_phone": "That does not look like a valid phone number.",
         "not_object": "The {name} is made of: {limit}.",
         "not_list": "The {name} must be a list.",
+        "no_part": 'The {name} has no part "{limit}".',
         "part_missing": "The {name} needs: {limit}.",
         "too_few": "The list of {name} needs at least {limit}.",
         "too_many": "The list of {name} cannot have more than {limit}.",

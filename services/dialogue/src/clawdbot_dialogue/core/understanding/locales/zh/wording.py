@@ -54,6 +54,7 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "not_phone": "这不像是有效的电话号码。",
         "not_object": "{name}由这些组成：{limit}。",
         "not_list": "{name}应该是一个列表。",
+        "no_part": "{name}没有“{limit}”这一项。",
         "part_missing": "{name}还缺：{limit}。",
         "too_few": "{name}至少需要{limit}个。",
         "too_many": "{name}最多{limit}个。",
