@@ -139,6 +139,16 @@ class TestItemsWithParts:
         ]
         assert talk.replies == ["lunch, 20 EUR; hotel, 100 EUR. Ok?"]
 
+    def test_what_else_the_message_says_is_heard_too(self):
+        body = self.LINES.replace("      ok:", "      trip: {type: date, ask: Trip when?}\n      ok:")
+        talk = spoken(body, "20 euros for lunch and 100 euros for the hotel, the trip is on 2026-12-01")
+        assert talk.slots["trip"] == "2026-12-01"
+        assert len(drafts(talk)["lines"]["items"]) == 2
+
+    def test_half_of_what_an_item_does_not_need_takes_no_item_away(self):
+        talk = spoken(self.LINES, "20 euros for lunch on 2026-11-20 and 100 euros for the hotel", "no")
+        assert [each["what"] for each in talk.slots["lines"]] == ["lunch", "hotel"]
+
     def test_items_that_cannot_be_told_apart_are_asked_back(self):
         assert spoken(self.LINES, "lunch and hotel").replies == ["Is it lunch or hotel? For what?"]
 

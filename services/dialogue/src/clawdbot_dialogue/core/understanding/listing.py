@@ -121,20 +121,21 @@ def dropped(situation: Situation, slot: Slot, parts: Mapping[str, object]) -> It
     yield from _changed(slot, before, after)
 
 
-def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> Iterator[Command]:
-    """Items with parts that one message names one after the other: "2 soups and 3 cakes"."""
+def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> Command | None:
+    """A list of the items with parts that one message names one after the other: "2 soups and 3 cakes"."""
     language = situation.flow.locale
     for slot in situation.flow.composed:
         if slot.item and slot.item.parts and within(situation.asked, slot.name):
             segments = language.lists.items(text)
-            items = _items(situation, wanted, slot, segments, now) if len(segments) > 1 else []
+            said = _items(situation, wanted, slot, segments, now) if len(segments) > 1 else []
+            items = [each for each in said if each]
             needed = {name for name, part in slot.item.parts.items() if part.required}
             if len(items) > 1 and all(needed <= each.keys() for each in items):
                 made = [slot.item.kind.join(each) for each in items]
                 held = situation.known.get(slot.name)
                 before = held if isinstance(held, list) else []
-                yield Command("correct_slot" if before else "set_slot", slot.name, [*before, *made])
-                return
+                return Command("correct_slot" if before else "set_slot", slot.name, [*before, *made])
+    return None
 
 
 def _items(
@@ -149,12 +150,13 @@ def _items(
 
 
 def parts_of(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:
-    """The parts of a list's next item among what was found, by name."""
+    """The parts of a list's next item among what was found, by name; not halves of a datetime within it."""
     whole = found.get(f"{slot.name}.{NEXT}")
     if isinstance(whole, str) and slot.item:
         return dict(slot.item.kind.split(whole))
     start = f"{slot.name}.{NEXT}."
-    return {path.removeprefix(start): value for path, value in found.items() if path.startswith(start)}
+    parts = {path.removeprefix(start): value for path, value in found.items() if path.startswith(start)}
+    return {name: value for name, value in parts.items() if "." not in name}
 
 
 def no_more(situation: Situation, folded: str) -> Command | None:

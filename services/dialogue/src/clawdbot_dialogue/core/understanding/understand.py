@@ -64,11 +64,12 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     # In a free text a day or a number is part of the text, unless the text is a correction.
     in_words = wanted.kind == "string" and free_text
     apart = not in_words or flow.locale.corrects(folded)
-    if apart and wanted.records and (commands := [*several(situation, wanted, text, now)]):
-        return commands
     known = situation.known
     values = find_values(flow, wanted, known, raw=text, folded=folded, now=now) if apart else Values()
     commands = [*_from_values(situation, wanted, values, folded)]
+    if apart and wanted.records and (made := several(situation, wanted, text, now)):
+        item = f"{made.target}.{NEXT}"
+        commands = [made, *(each for each in commands if not within(each.target, item))]
     if not commands and apart:
         edits = edited(situation, text, folded, now) if flow.composed and not in_words else ()
         commands = [*edits] or [*_to_say_anew(situation, text, folded)]
