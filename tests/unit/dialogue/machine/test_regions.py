@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from clawdbot_dialogue.core.machine.effects import SetTimer
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
 
 from tests.support.flows import Talk, compiled, library
@@ -126,3 +127,22 @@ def test_a_conversation_in_several_regions_survives_json(talk):
     talk.say("3").returns({"left": 7})
     flows = library(compiled(ORDER)).get
     assert Snapshot.from_json(talk.snapshot.to_json(), flows) == talk.snapshot
+
+
+def test_regions_that_lead_nowhere_set_one_timer_each():
+    flow = compiled(
+        """
+        states:
+          both:
+            timeout: {after: 1m, to: both}
+            next: [{event: go, to: done}]
+            parallel:
+              one: {states: {a: {end: true}}}
+              two: {states: {b: {end: true}}}
+          done: {end: true}
+        """
+    )
+    talk = Talk.about(flow)
+    told = [each.timer_id for each in talk.last.effects if isinstance(each, SetTimer)]
+    assert told == list(talk.snapshot.timers)
+    assert len(told) == 2

@@ -100,7 +100,8 @@ def _ready(progress: Progress) -> Sequence[Way]:
         for spot in nowhere:
             progress.attend(spot)
             stuck(progress)
-            for each in _joining(progress, spot.state.joins):
+            # What stands for regions is no place of its own: they rest, and it sets no timer.
+            for each in _joining(progress, spot.state.joins) or [spot]:
                 progress.attend(each)
                 progress.rest()
     return without_conflicts(progress, ways)

@@ -60,6 +60,7 @@ def onward(progress: Progress) -> Transition | None:
     transition = progress.scope.first(progress.state.next)
     if transition is None:
         stuck(progress)
+        progress.rest()
     return transition
 
 
@@ -68,7 +69,6 @@ def stuck(progress: Progress) -> None:
     if progress.state.next:
         progress.fail("NO_TRANSITION", f"None of the guards of {progress.state.name} holds.")
         progress.say(progress.flow.locale.wording["stuck"])
-    progress.rest()
 
 
 def failed_ways(state: State, kind: ErrorKind) -> tuple[Transition, ...]:
