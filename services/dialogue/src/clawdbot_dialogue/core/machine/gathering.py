@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clawdbot_dialogue.core.flow.slots import drafts
-from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused, root_of
 from clawdbot_dialogue.core.machine.progress import Progress
 
 
@@ -21,7 +21,7 @@ def missing(progress: Progress) -> str:
 
 def still(progress: Progress, asked: str) -> str:
     """What is to be asked for again after `asked` was, and the answer was of no use."""
-    slot = progress.flow.slots[_root(asked)]
+    slot = progress.flow.slots[root_of(asked)]
     return (slot.composed and slot.name not in progress.slots and _open(progress, slot)) or asked
 
 
@@ -45,7 +45,7 @@ def question(progress: Progress, asked: str) -> str:
     """The words that ask for a slot or a part of one; empty for nothing."""
     if not asked:
         return ""
-    slot = progress.flow.slots[_root(asked)]
+    slot = progress.flow.slots[root_of(asked)]
     if not slot.composed:
         return progress.text(slot.ask)
     texts = map(progress.text, drafts.question(slot, _draft(progress, slot), asked))
@@ -66,7 +66,7 @@ def fill(progress: Progress, path: str, value: object) -> object:
     Raises:
         SlotRefused: it does not fit. What does is kept, unless the slot has a value: that stays as it was.
     """
-    slot = progress.flow.slots[_root(path)]
+    slot = progress.flow.slots[root_of(path)]
     if not slot.composed:
         kept = None if value is None else slot.check(value, progress.now)
         progress.set_slot(path, kept)
@@ -112,7 +112,3 @@ def _draft(progress: Progress, slot: Slot) -> Any:
     if slot.name in progress.slots:
         return drafts.drafted(slot, progress.slots[slot.name])
     return progress.drafts.get(slot.name, drafts.EMPTY)
-
-
-def _root(path: str) -> str:
-    return path.partition(".")[0]

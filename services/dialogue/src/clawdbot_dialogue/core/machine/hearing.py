@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from clawdbot_dialogue.core.flow.library import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import SlotRefused, root_of
 from clawdbot_dialogue.core.flow.slots.validating import refusal
 from clawdbot_dialogue.core.machine import gathering
 from clawdbot_dialogue.core.machine.effects import Heard, Understood
@@ -224,7 +224,7 @@ class _Hearing:
         """The person fills, corrects or takes back a slot."""
         progress = self._progress
         flow, path, value = progress.flow, command.target, command.value
-        root = path.partition(".")[0]
+        root = root_of(path)
         # A part may be new, and what it is a part of have its value.
         reach = _Reach.of(progress, root) if root in progress.slots else _HERE
         if reach.too_late:

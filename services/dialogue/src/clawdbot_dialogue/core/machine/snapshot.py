@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.drafts import Draft, fits, is_draft
+from clawdbot_dialogue.core.flow.slots.drafts import Draft, is_draft
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.understanding.locale import LOCALES
 
@@ -202,5 +202,5 @@ def _check(frame: Frame, flow: Flow) -> None:
 def _check_composed(slot: Slot, frame: Frame) -> None:
     """What is corrected is taken apart, so it has to be what it should be."""
     value, draft = frame.slots.get(slot.name), frame.drafts.get(slot.name, {})
-    if (value is not None and not fits(slot, value)) or not is_draft(slot, draft):
+    if (value is not None and not slot.takes(value, None)) or not is_draft(slot, draft):
         raise SnapshotInvalid(f"what is known of {slot.name!r} is no {slot.type}")

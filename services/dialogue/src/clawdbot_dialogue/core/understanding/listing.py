@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.drafts import NEXT
-from clawdbot_dialogue.core.flow.slots.slot import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
 from clawdbot_dialogue.core.understanding.situation import Situation
@@ -28,8 +28,7 @@ def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: st
         named: The items, at least one.
         folded: The message folded.
     """
-    language, held = situation.flow.locale, situation.known.get(slot.name)
-    before = held if isinstance(held, list) else []
+    language, before = situation.flow.locale, _held(situation, slot)
     adds, drops = language.lists.adds(folded), language.lists.drops(folded)
     if slot.name in situation.slots and not (adds or drops or _speaks_of(situation, slot, folded)):
         return  # who names an item while something else is talked of means something else
@@ -40,6 +39,12 @@ def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: st
     else:
         after = [*before, *(each for each in named if slot.repeats or not _is_among(each, before))]
     yield from _changed(slot, before, after)
+
+
+def _held(situation: Situation, slot: Slot) -> list[object]:
+    """The items that the list has; none for what is no list."""
+    held = situation.known.get(slot.name)
+    return held if isinstance(held, list) else []
 
 
 def _changed(slot: Slot, before: list[object], after: list[object]) -> Iterator[Command]:
@@ -70,8 +75,8 @@ def named_in(situation: Situation, slot: Slot, text: str, folded: str) -> list[o
 
 def held_in(situation: Situation, slot: Slot, folded: str) -> list[object]:
     """The items of a list of texts or choices that a folded message names and that are there."""
-    held = situation.known.get(slot.name)
-    if not isinstance(held, list) or slot.item is None or slot.item.type not in ("string", "enum"):
+    held = _held(situation, slot)
+    if slot.item is None or slot.item.type not in ("string", "enum"):
         return []
     if slot.item.type == "enum":
         named = [each.value for each in situation.flow.vocabulary.slots[slot.name].values_in(folded)]
@@ -111,8 +116,7 @@ def _item_edited(
 
 def dropped(situation: Situation, slot: Slot, parts: Mapping[str, object]) -> Iterator[Command]:
     """The list without the items that have these parts."""
-    held = situation.known.get(slot.name)
-    before = held if isinstance(held, list) else []
+    before = _held(situation, slot)
     after = [
         each
         for each in before
@@ -132,8 +136,7 @@ def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> C
             needed = {name for name, part in slot.item.parts.items() if part.required}
             if len(items) > 1 and all(needed <= each.keys() for each in items):
                 made = [slot.item.kind.join(each) for each in items]
-                held = situation.known.get(slot.name)
-                before = held if isinstance(held, list) else []
+                before = _held(situation, slot)
                 return Command("correct_slot" if before else "set_slot", slot.name, [*before, *made])
     return None
 
@@ -161,7 +164,7 @@ def parts_of(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:
 
 def no_more(situation: Situation, folded: str) -> Command | None:
     """The answer to whether there are more items, which is the one that is not for a value; None for none."""
-    slot = situation.flow.slots[situation.asked.partition(".")[0]]
+    slot = situation.flow.slots[root_of(situation.asked)]
     if slot.item is None or any(path.startswith(f"{slot.name}.{NEXT}.") for path in situation.parts):
         return None
     language = situation.flow.locale

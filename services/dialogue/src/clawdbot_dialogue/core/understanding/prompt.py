@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow, State
-from clawdbot_dialogue.core.flow.slots.slot import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.flow.templates import show_json
 from clawdbot_dialogue.core.understanding.proposals import Offer
 
@@ -57,9 +57,7 @@ def _lines(standing: Standing) -> Iterator[str]:
     yield f"Today is {day.get('date', 'unknown')}, the time is {day.get('time', 'unknown')}."
     if standing.question:
         yield f"The person was just asked for {standing.asked}: {standing.question}"
-    begun = {
-        path: value for path, value in standing.parts.items() if path.partition(".")[0] not in standing.slots
-    }
+    begun = {path: value for path, value in standing.parts.items() if root_of(path) not in standing.slots}
     known = [f"{name} = {show_json(value)}" for name, value in {**begun, **standing.slots}.items()]
     yield f"Known so far: {'; '.join(known) or 'nothing'}."
     missing = [name for name in standing.state.collect if name not in standing.slots]
@@ -87,7 +85,7 @@ def _correct_slot(standing: Standing) -> Iterator[Offer]:
 
 def _settable(standing: Standing) -> Iterator[Slot]:
     for name, slot in standing.flow.slots.items():
-        if not slot.asked_only or name == standing.asked.partition(".")[0]:
+        if not slot.asked_only or name == root_of(standing.asked):
             yield slot
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.drafts import NEXT
-from clawdbot_dialogue.core.flow.slots.slot import Slot
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
 from clawdbot_dialogue.core.understanding.listing import (
@@ -174,7 +174,7 @@ def _to_say_anew(situation: Situation, text: str, folded: str) -> Iterator[Comma
     """A correction that names the slot: "change the date"; of a text also the value: "the city to Paris"."""
     language = situation.flow.locale
     wanted = language.changed_slot(folded)
-    known = dict.fromkeys((*situation.known, *(path.partition(".")[0] for path in situation.parts)))
+    known = dict.fromkeys((*situation.known, *map(root_of, situation.parts)))
     for name in known if wanted else ():
         slot = situation.flow.askable[name]
         if not slot.asked_only and situation.flow.vocabulary.slots[name].name.search(wanted):

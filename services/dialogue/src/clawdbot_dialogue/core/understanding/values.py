@@ -17,7 +17,7 @@ from typing import TypeVar
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.moments import latest_day
-from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Found
 from clawdbot_dialogue.core.understanding.sought import Sought
@@ -109,7 +109,7 @@ class _Search:
         for slot in self._slots["phone"]:
             for match in _PHONE.finditer(text):
                 # Whoever was asked for a number gives one, be it wrong; unasked, it must be a valid one.
-                if slot.name == self._asked or _fits(slot, match[0], self._now):
+                if slot.name == self._asked or slot.takes(match[0], self._now):
                     self._fill(slot, [*self.found.listed(slot), match[0]])
                     text = _blank(text, match.start(), match.end())
                     if not slot.listed:
@@ -205,8 +205,8 @@ class _Search:
             if moment.parts["time"] is slot:
                 name = moment.parts["date"].name
                 day = self.found.by_slot.get(name, self._known.get(name))
-                return not day or _fits(moment, f"{day}T{clock}", self._now)
-        return _fits(slot, clock, self._now)
+                return not day or moment.takes(f"{day}T{clock}", self._now)
+        return slot.takes(clock, self._now)
 
     def _counts(self, text: str) -> bool:
         """Whether a number in the text counts what another slot is about: "6 people" is no time of day."""
@@ -258,7 +258,7 @@ class _Search:
 
     def _named(self, slots: Iterable[Slot], text: str) -> dict[str, int]:
         """Where the text names some of the slots, or what they are parts of, in that order."""
-        names = ((slot.name, self._words[slot.name.partition(".")[0]].name.search(text)) for slot in slots)
+        names = ((slot.name, self._words[root_of(slot.name)].name.search(text)) for slot in slots)
         found = {name: said.start() for name, said in names if said}
         return dict(sorted(found.items(), key=lambda each: each[1]))
 
@@ -297,14 +297,6 @@ def _kept(slot: Slot, value: object) -> object:
     amount, currencies = value
     taken = (each for each in currencies if each in slot.currencies)
     return {"amount": amount, "currency": next(taken, currencies[0])} if currencies else {"amount": amount}
-
-
-def _fits(slot: Slot, value: object, now: datetime) -> bool:
-    try:
-        slot.check(value, now)
-    except SlotRefused:
-        return False
-    return True
 
 
 def _without(text: str, found: Iterable[Found[_T]]) -> str:

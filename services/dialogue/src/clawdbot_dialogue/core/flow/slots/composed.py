@@ -13,7 +13,7 @@ from clawdbot_dialogue.core.understanding.locale import Locale
 
 def _object(slot: Slot, value: object, now: datetime | None) -> object:
     if not isinstance(value, Mapping):
-        raise SlotRefused("not_object", _names(slot))
+        raise SlotRefused("not_object", ", ".join(slot.parts))
     for name in value.keys() - slot.parts.keys():
         raise SlotRefused("no_part", name)
     kept: dict[str, object] = {}
@@ -23,10 +23,6 @@ def _object(slot: Slot, value: object, now: datetime | None) -> object:
         elif part.required:
             raise SlotRefused("part_missing", part.spoken)
     return kept
-
-
-def _names(slot: Slot) -> str:
-    return ", ".join(slot.parts)
 
 
 def _list(slot: Slot, value: object, now: datetime | None) -> object:

@@ -36,27 +36,18 @@ def drafted(slot: Slot, value: Any) -> Any:
 
 
 def is_draft(slot: Slot, draft: object) -> bool:
-    """Whether something that was stored is a draft of a slot."""
+    """Whether something that was stored is a draft of a slot; bounds that depend on the day are left out."""
     if slot.item:
         known = isinstance(draft, Mapping) and draft.keys() <= {_ITEMS, NEXT, _MORE, _CLOSED}
         if not known or not isinstance(draft, Mapping) or not isinstance(draft.get(_ITEMS, []), list):
             return False
-        items = all(fits(slot.item, each) for each in draft.get(_ITEMS, ()))
+        items = all(slot.item.takes(each, None) for each in draft.get(_ITEMS, ()))
         return items and (NEXT not in draft or is_draft(slot.item, draft[NEXT]))
     if not slot.parts:
-        return fits(slot, draft)
+        return slot.takes(draft, None)
     if not isinstance(draft, Mapping) or not draft.keys() <= slot.parts.keys():
         return False
     return all(is_draft(slot.parts[name], each) for name, each in draft.items())
-
-
-def fits(slot: Slot, value: object) -> bool:
-    """Whether something that was stored is a value of a slot; what depends on the day is left out."""
-    try:
-        slot.check(value, None)
-    except SlotRefused:
-        return False
-    return True
 
 
 def known(slot: Slot, draft: Draft) -> Iterator[tuple[str, object]]:

@@ -6,11 +6,13 @@ import functools
 import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Bounds, Slot, SlotRefused, SlotType
 from clawdbot_dialogue.core.flow.templates import show_json
 from clawdbot_dialogue.core.understanding.locale import Locale
 
+_Ordered = TypeVar("_Ordered", date, str)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 _TODAY = re.compile(r"today(?:([+-])(\d{1,4})(d))?")
@@ -98,15 +100,19 @@ def duration_bound(bound: object) -> float | None:
     return float(found[1]) * _SECONDS[found[2]] if found else None
 
 
+def _check_between(value: _Ordered, first: _Ordered | None, last: _Ordered | None) -> None:
+    if first and value < first:
+        raise SlotRefused("too_early", first)
+    if last and value > last:
+        raise SlotRefused("too_late_value", last)
+
+
 def _date(slot: Slot, value: object, now: datetime | None) -> object:
     day = parse_date(value)
     if day is None:
         raise SlotRefused("not_date")
     first, last = date_bound(slot.minimum, now), date_bound(slot.maximum, now)
-    if first and day < first:
-        raise SlotRefused("too_early", first)
-    if last and day > last:
-        raise SlotRefused("too_late_value", last)
+    _check_between(day, first, last)
     return day.isoformat()
 
 
@@ -116,10 +122,7 @@ def _time(slot: Slot, value: object, _: datetime | None) -> object:
         raise SlotRefused("not_time")
     # Two-digit clock times order as text.
     first, last = _time_bound(slot.minimum), _time_bound(slot.maximum)
-    if first and clock < first:
-        raise SlotRefused("too_early", first)
-    if last and clock > last:
-        raise SlotRefused("too_late_value", last)
+    _check_between(clock, first, last)
     return clock
 
 
@@ -129,10 +132,7 @@ def _datetime(slot: Slot, value: object, now: datetime | None) -> object:
         raise SlotRefused("not_datetime")
     # With all digits there, moments order as text.
     first, last = datetime_bound(slot.minimum, now), datetime_bound(slot.maximum, now)
-    if first and when < first:
-        raise SlotRefused("too_early", first)
-    if last and when > last:
-        raise SlotRefused("too_late_value", last)
+    _check_between(when, first, last)
     return when
 
 

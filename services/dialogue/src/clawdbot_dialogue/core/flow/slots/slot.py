@@ -46,6 +46,11 @@ class SlotRefused(ValueError):
         return refused
 
 
+def root_of(path: str) -> str:
+    """The slot that a path leads into: "address.city" → "address"; a slot's name leads to itself."""
+    return path.partition(".")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """One declared slot."""
@@ -136,6 +141,14 @@ class Slot:
         except SlotRefused as refused:
             refused.slot = refused.slot or self
             raise
+
+    def takes(self, value: object, now: datetime | None) -> bool:
+        """Whether a value fits, as `check` has it."""
+        try:
+            self.check(value, now)
+        except SlotRefused:
+            return False
+        return True
 
     def show(self, value: object, locale: Locale) -> str:
         """A value that it holds, as a person reads it: "Tuesday, 1 December 2026"."""
