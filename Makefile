@@ -6,14 +6,19 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 RUNS := .venv/.runs
 READY := .venv/.ready
+COMPILED_READY := build/compiled/.ready
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(patsubst %/pyproject.toml,%,$(member)))
 NOT_OURS := $(foreach name,cli dialogue model-gateway plugin-sdk plugins protos servicekit,--no-emit-package clawdbot-$(name))
+# COMPILED=1 has a target use the environment of `make compiled` in place of .venv.
+IN := $(if $(COMPILED),build/compiled,.venv)
+IN_RUNS := $(if $(COMPILED),$(COMPILED_READY),$(RUNS))
+IN_READY := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate $(NOT_OURS)
 BUF := npx --yes @bufbuild/buf@1.75.0
 
-.PHONY: help setup run chat test test-integration lint fix types protos protos-check protos-lint bench check lock clean
+.PHONY: help setup compiled run chat test test-integration lint fix types protos protos-check protos-lint bench check lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -37,17 +42,30 @@ $(READY): requirements-dev.txt $(RUNS)
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
-run: $(RUNS)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
-	@exec $(BIN)/clawdbot up $(ARGS)
+compiled: $(COMPILED_READY)  ## Make build/compiled, where the dialogue's core is machine code (needs a C compiler)
 
-chat: $(RUNS)  ## Talk to the suite (ARGS="--flow book_table …")
-	@$(BIN)/clawdbot chat $(ARGS)
+# The same packages as .venv. The dialogue's sources do not show through as they do there: they are compiled anew.
+$(COMPILED_READY): $(READY) tools/compile_core.py $(shell find services/dialogue/src -name '*.py')
+	@rm -rf build/compiled build/mypyc && mkdir -p build/mypyc
+	@$(BIN)/uv venv --quiet --python $(BIN)/python build/compiled
+	@$(BIN)/uv pip sync --quiet --require-hashes --python build/compiled/bin/python requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --no-deps --python build/compiled/bin/python \
+		--refresh-package clawdbot-dialogue $(subst -e ./services/dialogue,./services/dialogue,$(EDITABLE))
+	@$(BIN)/python tools/compile_core.py build/compiled/lib/python*/site-packages build/mypyc
+	@build/compiled/bin/clawdbot version | grep 'core compiled'
+	@touch $@
 
-test: $(READY)  ## Run the tests (ARGS="-k name …")
-	@$(BIN)/python -m pytest -m "not integration" $(ARGS)
+run: $(IN_RUNS)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
+	@exec $(IN)/bin/clawdbot up $(ARGS)
 
-test-integration: $(READY)  ## Run the tests with foreign tools and killed processes
-	@$(BIN)/python -m pytest -m integration $(ARGS)
+chat: $(IN_RUNS)  ## Talk to the suite (ARGS="--flow book_table …")
+	@$(IN)/bin/clawdbot chat $(ARGS)
+
+test: $(IN_READY)  ## Run the tests (ARGS="-k name …")
+	@$(IN)/bin/python -m pytest -m "not integration" $(ARGS)
+
+test-integration: $(IN_READY)  ## Run the tests with foreign tools and killed processes
+	@$(IN)/bin/python -m pytest -m integration $(ARGS)
 
 lint: $(READY)  ## Check style and the architecture's import rules
 	@$(BIN)/ruff check --quiet .
@@ -70,8 +88,8 @@ protos-check: $(READY)  ## Fail when the generated code is stale
 protos-lint:  ## Check the contracts' style with buf
 	@if command -v npx >/dev/null; then cd protos && $(BUF) lint; else echo "SKIPPED protos-lint: buf needs node and npm, and npx was not found" >&2; fi
 
-bench: $(READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
-	@$(BIN)/python -m tests.bench $(ONLY)
+bench: $(IN_READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
+	@$(IN)/bin/python -m tests.bench $(ONLY)
 
 check: lint types protos-check protos-lint test test-integration  ## All that CI runs
 

@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from clawdbot_dialogue.build import core_is_compiled
+
 OUTPUT = Path("build") / "bench"
 ROUNDS = 5
 """Rounds of each side; the median is reported."""
@@ -55,6 +57,7 @@ def conditions(**extra: object) -> dict[str, object]:
         "machine": platform.machine(),
         "python": platform.python_version(),
         "grpcio": version("grpcio"),
+        "dialogue_core_compiled": core_is_compiled(),
         "rounds": ROUNDS,
         **extra,
     }

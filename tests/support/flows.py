@@ -33,8 +33,9 @@ from clawdbot_dialogue.core.machine.events import (
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.notes import Note
+from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
-from clawdbot_dialogue.core.machine.step import Step, begin, step
+from clawdbot_dialogue.core.machine.step import begin, step
 from clawdbot_dialogue.core.understanding.proposals import Proposal
 
 NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's own time, whose zone nobody knows

@@ -17,8 +17,9 @@ from clawdbot_dialogue.core.machine.events import (
     ToolReturned,
     UserSaid,
 )
+from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.snapshot import Frame, Snapshot
-from clawdbot_dialogue.core.machine.step import Step, begin, step
+from clawdbot_dialogue.core.machine.step import begin, step
 from hypothesis import HealthCheck, Phase, assume, note, settings
 from hypothesis import strategies as st
 

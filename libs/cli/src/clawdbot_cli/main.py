@@ -212,11 +212,17 @@ def count_tokens(
 
 @app.command()
 def version() -> None:
-    """Say which version this is."""
+    """Say which version this is, and whether its dialogue core is compiled."""
     from importlib.metadata import version as version_of
 
+    from clawdbot_dialogue.build import core_is_compiled
+
     python = ".".join(map(str, sys.version_info[:3]))
-    typer.echo(f"clawdbot {version_of('clawdbot-cli')} (Python {python}, grpcio {version_of('grpcio')})")
+    core = "compiled" if core_is_compiled() else "interpreted"
+    typer.echo(
+        f"clawdbot {version_of('clawdbot-cli')} (Python {python}, grpcio {version_of('grpcio')}, "
+        f"dialogue core {core})"
+    )
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from clawdbot_dialogue.core.flow.filling import surely_filled
 from clawdbot_dialogue.core.flow.ways import reachable
 from clawdbot_dialogue.core.machine.effects import SlotChanged, Understood
-from clawdbot_dialogue.core.machine.step import Step
+from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.trace import Moved
 from hypothesis import given, settings
 

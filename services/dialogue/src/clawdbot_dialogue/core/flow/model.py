@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.expressions import Expression
@@ -38,7 +38,7 @@ ErrorKind = Literal["any", "failed", "unknown", "cancelled"]
 class Argument:
     """A value to be worked out: for a call, a subflow or a slot."""
 
-    build: object
+    build: Any
     """A dict or list of such; a Template; an Expression; or plain JSON."""
 
     @property

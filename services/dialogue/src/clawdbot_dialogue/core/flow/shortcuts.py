@@ -91,4 +91,6 @@ def _value(literal: str) -> object:
         return literal == "true"
     if literal[0] in "'\"":
         return literal[1:-1]
-    return float(literal) if "." in literal else int(literal)
+    if "." in literal:
+        return float(literal)
+    return int(literal)

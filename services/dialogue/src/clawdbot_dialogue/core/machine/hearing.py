@@ -262,7 +262,7 @@ class _Hearing:
         except SlotRefused as refused:
             self._refuse(command, refusal(refused, slot, locale))
             return
-        first, second = (slot.show(each, locale) for each in values)
+        first, second = [slot.show(each, locale) for each in values]
         self._refuse(command, locale.wording["either"].format(first=first, second=second))
 
     def help(self, command: Command) -> Callable[[], None]:

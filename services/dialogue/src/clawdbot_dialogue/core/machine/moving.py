@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from msgspec import Struct
+from typing import NamedTuple
 
 from clawdbot_dialogue.core.flow.expressions import EvaluationFailed
 from clawdbot_dialogue.core.flow.model import (
@@ -46,7 +45,7 @@ class _Entering:
     """The actions of a history state's transition, by the state that holds it: done right after its entry."""
 
 
-class Way(Struct, frozen=True):
+class Way(NamedTuple):
     """A transition, and the spot whose state takes it."""
 
     spot: Spot
@@ -208,7 +207,7 @@ def _enter(progress: Progress, target: State, holder: str, result: object) -> No
 
 
 def _enter_one(progress: Progress, state: State, result: object) -> None:
-    spot = Spot(state, result)
+    spot = Spot.new(state, result)
     progress.attend(spot)
     if state.kind not in HOLDING:
         if state.name in progress.passed:
@@ -227,7 +226,7 @@ def _step_back(progress: Progress, state: State) -> None:
     """Forgets the way from a state on, for the conversation comes back to it."""
     position = progress.passed.index(state.name)
     states = progress.flow.states
-    after = (name for name in progress.passed[position:] if apart(states[name], state))
+    after = [name for name in progress.passed[position:] if apart(states[name], state)]
     progress.passed = (*progress.passed[:position], *after)
     if state.name in progress.sealed:
         progress.sealed = ()  # the flow itself goes back: what was called settled nothing
@@ -285,7 +284,7 @@ def _remembered(progress: Progress, history: State) -> Sequence[str]:
     if history.history == "deep":
         return left
     depth = len(history.ancestors)
-    return list(dict.fromkeys(".".join(name.split(".")[: depth + 1]) for name in left))
+    return list(dict.fromkeys([".".join(name.split(".")[: depth + 1]) for name in left]))
 
 
 def _act(progress: Progress, actions: Sequence[Action], spot: Spot) -> None:

@@ -61,7 +61,7 @@ class Progress:
         self.flow: Flow = self.flows(frame.flow, frame.version)
         states = self.flow.states
         try:
-            self.spots = [Spot.of(place, states[place.state]) for place in frame.places]
+            self.spots = [Spot(states[place.state], place) for place in frame.places]
         except KeyError as missing:
             raise SnapshotInvalid(f"{frame.flow} {frame.version} has no state {missing}") from None
         self.slots = frame.slots
@@ -125,8 +125,9 @@ class Progress:
         if spot is None:
             spot = self.spots[0]
             if len(self.spots) > 1:
-                waits = (each for each in self.spots if each.waiting_for == USER and not each.resting)
-                spot = next((each for each in self.spots if each.asked), next(waits, spot))
+                asked = [each for each in self.spots if each.asked]
+                waits = [each for each in self.spots if each.waiting_for == USER and not each.resting]
+                spot = [*asked, *waits, spot][0]
         self.here = spot
         self._scope = None
 

@@ -119,7 +119,7 @@ def _finished(progress: Progress) -> list[Spot]:
         if parallel:
             seen.add(parallel)
             depth = len(progress.flow.states[parallel].regions)
-            finished.append(Spot(spot.state, joined(_joining(progress, parallel), depth)))
+            finished.append(Spot.new(spot.state, joined(_joining(progress, parallel), depth)))
         else:
             finished.append(spot)
     return finished

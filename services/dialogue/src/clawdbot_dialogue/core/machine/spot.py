@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from clawdbot_dialogue.core.flow.model import State
 from clawdbot_dialogue.core.machine.snapshot import Place
 
@@ -14,31 +12,26 @@ USER = "user"
 _NOT_BUSY = frozenset(("", USER))
 
 
-class Spot(Struct, eq=False):
+class Spot:
     """The working copy of a Place; its fields are described there."""
 
-    state: State
-    result: object = None
-    asked: str = ""
-    misses: int = 0
-    waiting_for: str = ""
-    timer: str = ""
-    resting: bool = False
-    spoke: bool = False
+    __slots__ = ("asked", "misses", "resting", "result", "spoke", "state", "timer", "waiting_for")
+
+    def __init__(self, state: State, place: Place) -> None:
+        """Begins as the place is, in its state."""
+        self.state = state
+        self.result = place.result
+        self.asked = place.asked
+        self.misses = place.misses
+        self.waiting_for = place.waiting_for
+        self.timer = place.timer
+        self.resting = place.resting
+        self.spoke = place.spoke
 
     @classmethod
-    def of(cls, place: Place, state: State) -> Spot:
-        """The place, in its state."""
-        return cls(
-            state,
-            place.result,
-            place.asked,
-            place.misses,
-            place.waiting_for,
-            place.timer,
-            place.resting,
-            place.spoke,
-        )
+    def new(cls, state: State, result: object) -> Spot:
+        """A state just come to, with the result that goes on with it."""
+        return cls(state, Place(state.name, result=result))
 
     def place(self) -> Place:
         """What is kept of it."""

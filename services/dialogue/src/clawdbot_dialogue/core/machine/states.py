@@ -42,7 +42,7 @@ def _ended(progress: Progress) -> bool:
     parallel = progress.state.joins
     if not parallel:
         return not progress.state.final
-    within = (spot for spot in progress.spots if parallel in spot.state.ancestors)
+    within = [spot for spot in progress.spots if parallel in spot.state.ancestors]
     return all(spot.state.joins == parallel for spot in within)
 
 

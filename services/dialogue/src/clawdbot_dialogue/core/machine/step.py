@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from clawdbot_dialogue.core.flow.model import Clear, ErrorKind, Flow, Transition
-from clawdbot_dialogue.core.machine.effects import Effect
 from clawdbot_dialogue.core.machine.events import (
     Event,
     EventReceived,
@@ -28,27 +25,17 @@ from clawdbot_dialogue.core.machine.events import (
 from clawdbot_dialogue.core.machine.hearing import hear, heard
 from clawdbot_dialogue.core.machine.moving import Way, restart, start, take, take_all, turn_aside
 from clawdbot_dialogue.core.machine.notes import Note
+from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.progress import Progress
 from clawdbot_dialogue.core.machine.running import MICRO_STEPS, run, taking
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Place, Snapshot
 from clawdbot_dialogue.core.machine.spot import USER, Spot
 from clawdbot_dialogue.core.machine.states import failed, onward
-from clawdbot_dialogue.core.machine.trace import Traced
 
 __all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "Step", "begin", "step"]
 
 HANDOFF_RETURN = "handoff.return"
 """The event by which a person gives the conversation back."""
-
-
-class Step(Struct, frozen=True):
-    """What an event led to."""
-
-    snapshot: Snapshot
-    effects: tuple[Effect, ...]
-    notes: tuple[Note, ...] = ()
-    trace: tuple[Traced, ...] = ()
-    """Why, for whoever asks."""
 
 
 def begin(flow: Flow, slots: Mapping[str, object], locale: str = "") -> Snapshot:

@@ -19,7 +19,7 @@ from clawdbot.dialogue.v1.turn_pb2 import Command
 from clawdbot_servicekit.structs import fill_value
 
 from clawdbot_dialogue.core.machine.effects import Understood
-from clawdbot_dialogue.core.machine.step import Step
+from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.trace import Moved, Traced, Tried
 from clawdbot_dialogue.core.understanding.commands import Command as Understanding
 

@@ -37,7 +37,7 @@ def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: st
     elif language.corrects(folded) and not adds:
         after = [*named]
     else:
-        after = [*before, *(each for each in named if slot.repeats or not _is_among(each, before))]
+        after = [*before, *[each for each in named if slot.repeats or not _is_among(each, before)]]
     yield from _changed(slot, before, after)
 
 
@@ -69,7 +69,7 @@ def named_in(situation: Situation, slot: Slot, text: str, folded: str) -> list[o
     language = situation.flow.locale
     if language.lists.drops(folded):
         return held_in(situation, slot, folded)
-    named = (language.bare_name(each) if slot.names_person else each for each in language.lists.items(text))
+    named = [language.bare_name(each) if slot.names_person else each for each in language.lists.items(text)]
     return [each for each in named if each]
 
 

@@ -34,7 +34,7 @@ class Lists:
             body = body[lead.end() :] if lead else body
             tail = self.tail.search(body.translate(SIMPLER))
             body = body[: tail.start()] if tail else body
-        return [each for each in (part.strip(_MARKS) for part in self.between.split(body)) if each]
+        return [each for each in [part.strip(_MARKS) for part in self.between.split(body)] if each]
 
     def adds(self, text: str) -> bool:
         """Whether the message adds to a list: "also Dave"."""

@@ -11,27 +11,16 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Literal, TypeAlias
 
-from msgspec import Struct
-
+from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.lists import Lists
-
-Value_co = TypeVar("Value_co", covariant=True)
 
 LOCALES: Mapping[str, str] = {
     "en": "clawdbot_dialogue.core.understanding.locales.en",
     "zh": "clawdbot_dialogue.core.understanding.locales.zh",
 }
 """Locale name → the module whose `LOCALE` it is."""
-
-
-class Found(Struct, Generic[Value_co], frozen=True):
-    """A value and where in the text it stands."""
-
-    start: int
-    end: int
-    value: Value_co
 
 
 Currencies: TypeAlias = tuple[str, ...]
@@ -87,7 +76,7 @@ class Locale:
     """The lengths of time that a text with digits names, in seconds."""
     amounts: Callable[[str], list[Found[tuple[float, Currencies]]]]
     """The sums of money that a text with digits names, each with what it may be in."""
-    numbers: Callable[[str], list[Found[float]]]
+    numbers: Callable[[str], list[Found[int | float]]]
     """The numbers that are left."""
     counted: Callable[[str, str], bool]
     """Whether the texts before and after a number leave it standing for itself: "make it 6, please"."""

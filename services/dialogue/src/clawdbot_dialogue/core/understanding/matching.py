@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, date, timedelta
 from typing import TypeAlias
 
-from clawdbot_dialogue.core.understanding.locale import Currencies, Found, Spoken
+from clawdbot_dialogue.core.understanding.found import Found
+from clawdbot_dialogue.core.understanding.locale import Currencies, Spoken
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,23 +20,25 @@ class Today:
     past: bool
     """Whether a day that is told without its year, month or week is the last one before, not the next one."""
 
-    def nearest(self, days: Iterable[date | None]) -> date | None:
-        """Of days in the order in which they are looked at, the first that is on this side of today."""
-        return next(
-            (each for each in days if each and (each <= self.day if self.past else each >= self.day)), None
-        )
-
-    def years(self) -> Iterable[int]:
-        """The years that such a day may be in, this one first; 29 February may be eight years off."""
+    def of_year(self, month: int, day: int) -> date | None:
+        """The nearest such day of a year; 29 February may be eight years off."""
         step = -1 if self.past else 1
-        return range(self.day.year, max(MINYEAR, min(self.day.year + 9 * step, MAXYEAR)), step)
+        years = range(self.day.year, max(MINYEAR, min(self.day.year + 9 * step, MAXYEAR)), step)
+        return self._nearest([(year, month) for year in years], day)
 
-    def months(self) -> Iterable[tuple[int, int]]:
-        """The years and months that such a day may be in, this one first."""
+    def of_month(self, day: int) -> date | None:
+        """The nearest such day of a month."""
         this = 12 * self.day.year + self.day.month - 1
-        for months in range(13):
-            year, month = divmod(this + (-months if self.past else months), 12)
-            yield year, month + 1
+        months = range(this, this + (-13 if self.past else 13), -1 if self.past else 1)
+        return self._nearest([(month // 12, month % 12 + 1) for month in months], day)
+
+    def _nearest(self, months: Iterable[tuple[int, int]], day: int) -> date | None:
+        """The day of the first of some years and months in which it is on this side of today."""
+        for year, month in months:
+            found = day_of(year, month, day)
+            if found and (found <= self.day if self.past else found >= self.day):
+                return found
+        return None
 
     def weekday(self, wanted: int, *, or_today: bool) -> date:
         """The nearest day of the week, Monday being 0; today itself only where that may be meant."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow
@@ -75,9 +75,9 @@ def _dated(slot: Slot, moments: Sequence[Slot]) -> Slot | None:
     return whole if whole.maximum else None
 
 
-def _simple(slot: Slot) -> Iterator[Slot]:
+def _simple(slot: Slot) -> list[Slot]:
     """What a slot is made up of in the end."""
-    return (each for each in slot.within() if not each.parts)
+    return [each for each in slot.within() if not each.parts]
 
 
 def _marked(slot: Slot, *, asked: bool) -> bool:

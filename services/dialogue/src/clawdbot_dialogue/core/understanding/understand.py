@@ -69,7 +69,7 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     commands = [*_from_values(situation, wanted, values, folded)]
     if apart and wanted.records and (made := several(situation, wanted, text, now)):
         item = f"{made.target}.{NEXT}"
-        commands = [made, *(each for each in commands if not within(each.target, item))]
+        commands = [made, *[each for each in commands if not within(each.target, item)]]
     if not commands and apart:
         edits = edited(situation, text, folded, now) if flow.composed and not in_words else ()
         commands = [*edits] or [*_to_say_anew(situation, text, folded)]

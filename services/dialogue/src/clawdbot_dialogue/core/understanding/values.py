@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.moments import latest_day
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.sought import Sought
 
 # Chinese text touches an address that stands in it, so its characters are no part of one.
@@ -213,7 +213,7 @@ class _Search:
         found = self._language.numbers(text)
         return any(self._hinted(slot, text, each) for slot in self._counting for each in found)
 
-    def _hinted(self, slot: Slot, text: str, number: Found[float]) -> bool:
+    def _hinted(self, slot: Slot, text: str, number: Found[int | float]) -> bool:
         counted = self._words[slot.name].counted
         return bool(counted and counted.search(text[number.end :]))
 
@@ -253,12 +253,12 @@ class _Search:
             for nearest in sorted(on_that_side, key=lambda each: abs(each.start - at))[:1]:
                 left.remove(nearest)
                 self._fill(self._flow.askable[name], [nearest.value])
-        for slot, value in zip((each for each in slots if each.name not in named), left, strict=False):
+        for slot, value in zip([each for each in slots if each.name not in named], left, strict=False):
             self._fill(slot, [value.value])
 
     def _named(self, slots: Iterable[Slot], text: str) -> dict[str, int]:
         """Where the text names some of the slots, or what they are parts of, in that order."""
-        names = ((slot.name, self._words[root_of(slot.name)].name.search(text)) for slot in slots)
+        names = [(slot.name, self._words[root_of(slot.name)].name.search(text)) for slot in slots]
         found = {name: said.start() for name, said in names if said}
         return dict(sorted(found.items(), key=lambda each: each[1]))
 
@@ -286,7 +286,7 @@ class _Search:
 
 def _minutes(clock: str, other: str) -> int:
     """How far apart two times of day are."""
-    hour, minute = (int(one) - int(two) for one, two in zip(clock.split(":"), other.split(":"), strict=True))
+    hour, minute = [int(one) - int(two) for one, two in zip(clock.split(":"), other.split(":"), strict=True)]
     return abs(60 * hour + minute)
 
 
@@ -295,8 +295,10 @@ def _kept(slot: Slot, value: object) -> object:
     if slot.type != "money" or not isinstance(value, tuple):
         return value
     amount, currencies = value
-    taken = (each for each in currencies if each in slot.currencies)
-    return {"amount": amount, "currency": next(taken, currencies[0])} if currencies else {"amount": amount}
+    if not currencies:
+        return {"amount": amount}
+    taken = [each for each in currencies if each in slot.currencies]
+    return {"amount": amount, "currency": [*taken, *currencies][0]}
 
 
 def _without(text: str, found: Iterable[Found[_T]]) -> str:

@@ -38,7 +38,7 @@ def _phone(slot: Slot, value: object, __: datetime | None) -> object:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
-TYPES = (
+TYPES: tuple[SlotType, ...] = (
     SlotType("email", "string", _email),
     SlotType("phone", "string", _phone, options=frozenset({"region"})),
 )

@@ -52,7 +52,7 @@ def _list_of(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelTy
 
 
 def _show_object(slot: Slot, value: Mapping[str, object], locale: Locale) -> str:
-    shown = (part.show(value[name], locale) for name, part in slot.parts.items() if name in value)
+    shown = [part.show(value[name], locale) for name, part in slot.parts.items() if name in value]
     return locale.wording["between_fields"].join(shown)
 
 
@@ -63,7 +63,7 @@ def _show_list(slot: Slot, value: list[object], locale: Locale) -> str:
     return locale.wording["between_items"].join(shown) if parted else locale.lists.listed(shown)
 
 
-TYPES = (
+TYPES: tuple[SlotType, ...] = (
     SlotType("object", _structure, _object, options=frozenset({"fields"}), show=_show_object),
     SlotType(
         "list",

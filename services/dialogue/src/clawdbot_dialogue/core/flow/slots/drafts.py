@@ -173,7 +173,7 @@ def _built(slot: Slot, draft: Any) -> object:
     if slot.item:
         return list(draft.get(_ITEMS, ()))
     if slot.parts:
-        parts = ((name, part) for name, part in slot.parts.items() if name in draft)
+        parts = [(name, part) for name, part in slot.parts.items() if name in draft]
         return slot.kind.join({name: _built(part, draft[name]) for name, part in parts})
     return draft
 

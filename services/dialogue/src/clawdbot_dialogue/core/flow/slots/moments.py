@@ -194,7 +194,7 @@ _DAYS = Bounds('a day: "2026-12-01", "today" or "today+30d"', _day_order)
 _CLOCKS = Bounds('a time in quotes: "11:00"', parse_time)
 _MOMENTS = Bounds('a day and a time: "2026-12-01T19:30", "now" or "now+2h"', _moment_order)
 _LENGTHS = Bounds('a length of time: "30m", "2h", "1d"', duration_bound)
-TYPES = (
+TYPES: tuple[SlotType, ...] = (
     SlotType("date", "string", _date, _DAYS, show=_show_date, show_limit=_show_day),
     SlotType("time", "string", _time, _CLOCKS),
     SlotType(

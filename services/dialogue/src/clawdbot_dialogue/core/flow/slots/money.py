@@ -49,6 +49,6 @@ def _show(_: Slot, value: Mapping[str, Any], locale: Locale) -> str:
 
 
 _SUM = Structure({"amount": "double", "currency": "string"}, "a sum of money")
-TYPES = (
+TYPES: tuple[SlotType, ...] = (
     SlotType("money", _SUM, _money, NUMBERS, options=frozenset({"currencies"}), show=_show, counts=True),
 )

@@ -41,7 +41,7 @@ def _number(slot: Slot, value: object, _: datetime | None) -> object:
     return bounded(slot, float(value))
 
 
-def bounded(slot: Slot, value: float) -> float:
+def bounded(slot: Slot, value: int | float) -> int | float:
     """The number, where it is neither too small nor too large.
 
     Raises:
@@ -84,7 +84,7 @@ def _any_number(bound: object) -> object:
 
 
 NUMBERS = Bounds("a number", _any_number)
-TYPES = (
+TYPES: tuple[SlotType, ...] = (
     SlotType("string", "string", _string, options=frozenset({"min_length", "max_length", "pattern"})),
     SlotType(
         "integer",

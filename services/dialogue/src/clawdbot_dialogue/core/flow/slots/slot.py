@@ -63,9 +63,9 @@ class Slot:
     ask: Template
     asked_only: bool = False
     """Filled only while it is asked for, and asked anew whenever its state is entered: a confirmation."""
-    minimum: object = None
+    minimum: Any = None
     """A number; a day or time as text; for a date also "today+30d", for a datetime "now+2h"."""
-    maximum: object = None
+    maximum: Any = None
     min_length: int = 0
     max_length: int = LONGEST_TEXT
     pattern: Expression | None = None

@@ -15,7 +15,8 @@ from clawdbot_dialogue.core.understanding.currencies import (
     SIGNS,
     show_figures,
 )
-from clawdbot_dialogue.core.understanding.locale import Currencies, Found
+from clawdbot_dialogue.core.understanding.found import Found
+from clawdbot_dialogue.core.understanding.locale import Currencies
 from clawdbot_dialogue.core.understanding.locales.en.durations import durations
 from clawdbot_dialogue.core.understanding.matching import Sum, any_of, sums
 

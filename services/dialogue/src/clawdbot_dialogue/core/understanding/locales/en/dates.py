@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta
 
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days
 
 _MONTH_NAMES = (
@@ -54,11 +54,11 @@ def _month_day(found: re.Match[str], today: Today) -> date | None:
     month, day = _MONTHS[found["month"]], int(found["day"])
     if found["year"]:
         return day_of(int(found["year"]), month, day)
-    return today.nearest(day_of(year, month, day) for year in today.years())
+    return today.of_year(month, day)
 
 
 def _nth(found: re.Match[str], today: Today) -> date | None:
-    return today.nearest(day_of(year, month, int(found["day"])) for year, month in today.months())
+    return today.of_month(int(found["day"]))
 
 
 def _figures(found: re.Match[str], _: Today) -> date | None:
@@ -72,7 +72,7 @@ def _slashes(found: re.Match[str], today: Today) -> date | None:
     month, day = (second, first) if first > 12 else (first, second)
     if year:
         return day_of(int(year) + (2000 if len(year) == 2 else 0), month, day)
-    return today.nearest(day_of(each, month, day) for each in today.years())
+    return today.of_year(month, day)
 
 
 def _named(found: re.Match[str], today: Today) -> date | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.matching import lengths
 
 _SECONDS: Mapping[str, int] = {

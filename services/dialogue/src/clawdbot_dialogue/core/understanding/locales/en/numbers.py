@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 
 _NUMBER = re.compile(
     r"(?<![\w.,:/@-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?"
@@ -19,7 +19,7 @@ _AFTER = re.compile(
 )
 
 
-def numbers(text: str) -> list[Found[float]]:
+def numbers(text: str) -> list[Found[int | float]]:
     """The numbers in a text with digits; times, dates, ordinals and percentages are none."""
     return [
         Found(found.start(), found.end(), _value(found[0].replace(",", "")))
@@ -28,7 +28,7 @@ def numbers(text: str) -> list[Found[float]]:
     ]
 
 
-def _value(figures: str) -> float:
+def _value(figures: str) -> int | float:
     return float(figures) if "." in figures else int(figures)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
+from clawdbot_dialogue.core.understanding.locale import Spoken
 from clawdbot_dialogue.core.understanding.matching import SetPhrases
 
 
@@ -114,7 +116,7 @@ _SMALL_TALK = (
 )  # fmt: skip
 
 
-set_phrase = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
+set_phrase: Callable[[str], Spoken | None] = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
 
 
 _CORRECTS = re.compile(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 
 _PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
 _HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
@@ -129,6 +129,6 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
                 text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
     if asked and not found:
         for pattern, reading in _ASKED:
-            bare = ((match, reading(match, half)) for match in pattern.finditer(text))
+            bare = [(match, reading(match, half)) for match in pattern.finditer(text)]
             found = [Found(match.start(), match.end(), readings) for match, readings in bare if readings]
     return sorted(found, key=lambda each: each.start)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days
 
 _NAMED: Mapping[str, int] = {
@@ -42,7 +42,7 @@ def _month_day(found: re.Match[str], today: Today) -> date | None:
     month, day = int(found["m"]), int(found["d"])
     if found["year"]:
         return day_of(today.day.year + _YEARS[found["year"]], month, day)
-    return today.nearest(day_of(year, month, day) for year in today.years())
+    return today.of_year(month, day)
 
 
 def _in_month(found: re.Match[str], today: Today) -> date | None:
@@ -51,7 +51,7 @@ def _in_month(found: re.Match[str], today: Today) -> date | None:
 
 
 def _nth(found: re.Match[str], today: Today) -> date | None:
-    return today.nearest(day_of(year, month, int(found["d"])) for year, month in today.months())
+    return today.of_month(int(found["d"]))
 
 
 def _named(found: re.Match[str], today: Today) -> date | None:
@@ -73,7 +73,7 @@ def _months_ahead(found: re.Match[str], today: Today) -> date | None:
         return today.day + timedelta(days=15)
     years, month = divmod(today.day.month - 1 + int(found["count"]), 12)
     # 一个月后 on 31 January is the last of February.
-    days = (day_of(today.day.year + years, month + 1, day) for day in range(today.day.day, 27, -1))
+    days = [day_of(today.day.year + years, month + 1, day) for day in range(today.day.day, 27, -1)]
     exact = day_of(today.day.year + years, month + 1, today.day.day)
     return exact or next((each for each in days if each), None)
 

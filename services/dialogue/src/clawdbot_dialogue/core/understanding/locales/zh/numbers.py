@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from clawdbot_dialogue.core.understanding.locale import Found
+from clawdbot_dialogue.core.understanding.found import Found
 
 _NUMBER = re.compile(
     r"(?<![a-z\d_:/@#-])(?<!\d[.,])(?<!第)(?<!分之)[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?"
@@ -21,7 +21,7 @@ _EITHER = frozenset(
 )
 
 
-def numbers(text: str) -> list[Found[float]]:
+def numbers(text: str) -> list[Found[int | float]]:
     """The numbers in a text with digits; times, dates, ordinals and percentages are none."""
     return [
         Found(found.start(), found.end(), _read(found[0].replace(",", "")))
@@ -30,7 +30,7 @@ def numbers(text: str) -> list[Found[float]]:
     ]
 
 
-def _read(figures: str) -> float:
+def _read(figures: str) -> int | float:
     return float(figures) if "." in figures else int(figures)
 
 

@@ -10,8 +10,10 @@ Within (…)* no alternative may be made of others: each would double the time t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
+from clawdbot_dialogue.core.understanding.locale import Spoken
 from clawdbot_dialogue.core.understanding.matching import SetPhrases
 
 
@@ -131,7 +133,7 @@ _SMALL_TALK = (
 )  # fmt: skip
 
 
-set_phrase = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
+set_phrase: Callable[[str], Spoken | None] = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
 
 
 _CORRECTS = re.compile(

@@ -1,0 +1,15 @@
+"""The command says what is installed."""
+
+from __future__ import annotations
+
+from clawdbot_cli.main import app
+from clawdbot_dialogue.core.machine import step
+from typer.testing import CliRunner
+
+
+def test_the_version_tells_whether_the_core_is_compiled():
+    said = CliRunner().invoke(app, ["version"]).output
+    assert said.startswith("clawdbot ")
+    is_source = str(step.__file__).endswith(".py")
+    assert ("dialogue core interpreted" in said) is is_source
+    assert ("dialogue core compiled" in said) is not is_source
