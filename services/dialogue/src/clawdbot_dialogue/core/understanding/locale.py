@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, TypeAlias
@@ -78,10 +78,16 @@ class Locale:
     """The sums of money that a text with digits names, each with what it may be in."""
     numbers: Callable[[str], list[Found[int | float]]]
     """The numbers that are left."""
+    parties: Callable[[str], Iterable[Found[int]]]
+    """How many people the text counts up, and where: "2 adults and a child"."""
+    people: tuple[str, ...]
+    """What a slot counts that counts people."""
     counted: Callable[[str, str], bool]
     """Whether the texts before and after a number leave it standing for itself: "make it 6, please"."""
-    either: Callable[[str], bool]
-    """Whether the text between two values leaves open which is meant: "or"."""
+    either: Callable[[str, str], bool]
+    """Whether the texts before and between two values leave open which is meant: "or", "between … and"."""
+    denied: Callable[[str, str], bool]
+    """Whether the texts before and after a value take it back: "not Friday", "Friday doesn't work"."""
     bare_name: Callable[[str], str]
     """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
     from_now: Callable[[str], list[Found[float]]]

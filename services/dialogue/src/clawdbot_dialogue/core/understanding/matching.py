@@ -85,16 +85,13 @@ class SetPhrases:
         return self._means[found.lastgroup or ""] if found else None
 
 
-def days(
-    text: str, today: Today, rules: Iterable[DayRule], denied: Callable[[str], bool]
-) -> list[Found[date]]:
+def days(text: str, today: Today, rules: Iterable[DayRule]) -> list[Found[date]]:
     """The days that a text names, in order. What an earlier rule takes, a later one does not see.
 
     Args:
         text: Folded, with digits.
         today: What they are counted from.
         rules: In the order of certainty.
-        denied: Whether the text before a day takes it back: "not".
     """
     found: list[Found[date]] = []
     for pattern, reading in rules:
@@ -104,10 +101,15 @@ def days(
             except OverflowError:  # beyond the year 9999
                 continue
             start, end = match.span()
-            if day is not None and not denied(text[:start]):
+            if day is not None:
                 found.append(Found(start, end, day))
-                text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
+                text = taken(text, start, end)
     return sorted(found, key=lambda each: each.start)
+
+
+def taken(text: str, start: int, end: int) -> str:
+    """The text without a piece that is understood, all else in its place; the gap is a word to patterns."""
+    return f"{text[:start]}{'_' * (end - start)}{text[end:]}"
 
 
 def day_of(year: int, month: int, day: int) -> date | None:

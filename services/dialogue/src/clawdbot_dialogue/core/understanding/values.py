@@ -218,6 +218,7 @@ class _Search:
         return bool(counted and counted.search(text[number.end :]))
 
     def _numbers(self, text: str) -> None:
+        text = self._parties(text)
         left = self._language.numbers(text)
         if not left:
             return
@@ -239,13 +240,26 @@ class _Search:
             alone = [each for each in left if self._language.counted(text[: each.start], text[each.end :])]
             self._give(first, alone, text)
 
+    def _parties(self, text: str) -> str:
+        """Gives the only slot that counts the people that are counted up, if people is what it counts."""
+        slot = self._counting[0]
+        if len(self._counting) > 1 or slot.listed or not (slot.name == self._asked or self._is_people(slot)):
+            return text
+        found = [*self._language.parties(text)]
+        self._give(slot, found[:1], text)
+        return _without(text, found)
+
+    def _is_people(self, slot: Slot) -> bool:
+        counted = self._words[slot.name].counted
+        return bool(counted and any(counted.search(each) for each in self._language.people))
+
     def _deal(self, kind: str, found: list[Found[_T]], text: str) -> None:
         """Gives the values of a type to its slots: the only one gets all, each that is named its own."""
         slots = self._slots.get(kind, [])
         if len(slots) == 1 or (slots and slots[0].listed):
             self._give(slots[0], found, text)
             return
-        left, named = list(found), self._named(slots, text)
+        left, named = self._meant(slots[0], found, text) if slots else [], self._named(slots, text)
         # "Return on sunday" or "sunday for the return": as it begins, so it goes on.
         before = bool(named and found and next(iter(named.values())) < found[0].start)
         for name, at in named.items():
@@ -267,6 +281,7 @@ class _Search:
 
         Of an item that is put together two values are noted too: they are likely two items.
         """
+        found = self._meant(slot, found, text)
         in_item = slot.name.partition(".")[2].startswith(f"{NEXT}.")
         for one, other in pairwise(found if not slot.listed else ()):
             if one.value != other.value and (in_item or self._either(one, other, text)):
@@ -281,7 +296,14 @@ class _Search:
         self.found.by_slot[slot.name] = kept if slot.listed else kept[-1]
 
     def _either(self, one: Found[_T], other: Found[_T], text: str) -> bool:
-        return self._language.either(text[one.end : other.start])
+        return self._language.either(text[: one.start], text[one.end : other.start])
+
+    def _meant(self, slot: Slot, found: list[Found[_T]], text: str) -> list[Found[_T]]:
+        """Those that the text does not take back; what it takes off a list, `listing` has to know."""
+        if slot.listed or NEXT in slot.name.split("."):
+            return found
+        denied = self._language.denied
+        return [each for each in found if not denied(text[: each.start], text[each.end :])]
 
 
 def _minutes(clock: str, other: str) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.locales.en import (
     amounts,
+    choices,
     dates,
     durations,
     figures,
     numbers,
+    parties,
     speech,
     times,
 )
@@ -34,8 +36,11 @@ LOCALE = Locale(
     durations=durations.durations,
     amounts=amounts.amounts,
     numbers=numbers.numbers,
+    parties=parties.parties,
+    people=parties.PEOPLE,
     counted=numbers.counted,
-    either=numbers.either,
+    either=choices.either,
+    denied=choices.denied,
     bare_name=speech.bare_name,
     named=speech.named,
     spoken=speech.spoken,

@@ -9,10 +9,11 @@ read in one way, since 3/4 is March in one country and April in another.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.found import Found
-from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days
+from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days, taken
 
 _MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June",
@@ -112,6 +113,7 @@ _RULES: tuple[DayRule, ...] = tuple(
         (r"\bin (?P<count>\d{1,4}|a) (?P<unit>days?|weeks?)\b", _ahead),
         (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) from (?:now|today)\b", _ahead),
         (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) ago\b", _ago),
+        (r"(?<=tomorrow or )the day after\b(?! tomorrow)", lambda _, today: today.day + timedelta(days=2)),
         (rf"\b(?P<name>{_any(_NAMED)})\b", _named),
         (rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
         (rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
@@ -119,6 +121,16 @@ _RULES: tuple[DayRule, ...] = tuple(
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
+_TO = r"(?P<to> ?[-–] ?| to | till | until | through | or )(?:the )?"
+_NTH = r"(?:st|nd|rd|th)?"
+_SPANS = (
+    re.compile(
+        rf"\b{_MONTH} (?:the )?(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH}\b"
+        rf"(?! ?(?:[ap]\.?m\b|:\d|{_any(_MONTHS)})){_NOT_A_COUNT}"
+    ),
+    re.compile(rf"(?<![\d.:/-])(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH} (?:of )?{_MONTH}\b"),
+)
+"""What lies within one month: "December 3-5", "from the 3rd to the 5th of December"."""
 _WORDED = tuple(rule for rule in _RULES if rule[1] not in {_figures, _month_day, _slashes, _nth})
 """Those that a text without figures may fit."""
 _FIGURE = re.compile(r"\d")
@@ -133,8 +145,25 @@ def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     """The days that the text names; days that do not exist (31 November) are not found."""
     if not _HINT.search(text):
         return []
-    rules = _RULES if _FIGURE.search(text) else _WORDED
-    return days(text, Today(today, past), rules, lambda before: before.endswith(("not ", "not on ")))
+    from_day = Today(today, past)
+    if not _FIGURE.search(text):
+        return days(text, from_day, _WORDED)
+    spans = [*_spans(text, from_day)]
+    for each in spans:
+        text = taken(text, each.start, each.end)
+    return sorted([*spans, *days(text, from_day, _RULES)], key=lambda each: each.start)
+
+
+def _spans(text: str, today: Today) -> Iterator[Found[date]]:
+    """Both ends of what lies within one month."""
+    for pattern in _SPANS:
+        for match in pattern.finditer(text):
+            month = _MONTHS[match["month"]]
+            first = today.of_year(month, int(match["first"]))
+            last = first and day_of(first.year, month, int(match["last"]))
+            if first and last and first < last:
+                yield Found(match.start(), match.start("to"), first)
+                yield Found(match.start("last"), match.end(), last)
 
 
 def show_date(day: date) -> str:

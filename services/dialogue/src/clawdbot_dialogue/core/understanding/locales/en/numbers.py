@@ -6,9 +6,11 @@ import re
 
 from clawdbot_dialogue.core.understanding.found import Found
 
+_RANGED = r"(?:(?<=^\d-)|(?<=^\d\d-)|(?<= \d-)|(?<= \d\d-))"
+"""Behind the first number of "4-6"."""
 _NUMBER = re.compile(
-    r"(?<![\w.,:/@-])[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?"
-    r"(?![\w:/@%]|[.,-]\d| quarters?\b)"
+    rf"(?:(?<![\w.,:/@-])|{_RANGED})[-+]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,15}})(?:\.\d{{1,6}})?"
+    r"(?![\w:/@%]|[.,]\d|-(?!\d{1,2}(?![\w.:/-]))\d| quarters?\b)"
 )
 _BEFORE = re.compile(
     r"(?:^|\b(?:for|make (?:it|that)|it's|it is|be|are|to|say|about|around|just|only|no)[ ,]+|[,.!] *)$"
@@ -24,7 +26,6 @@ def numbers(text: str) -> list[Found[int | float]]:
     return [
         Found(found.start(), found.end(), _value(found[0].replace(",", "")))
         for found in _NUMBER.finditer(text)
-        if not text[: found.start()].endswith("not ")
     ]
 
 
@@ -35,8 +36,3 @@ def _value(figures: str) -> int | float:
 def counted(before: str, after: str) -> bool:
     """Whether the texts around a number leave it standing for itself; "for 3 nights" does not."""
     return bool(_BEFORE.search(before) and _AFTER.search(after))
-
-
-def either(between: str) -> bool:
-    """Whether the text between two values leaves open which is meant."""
-    return between.strip() in ("or", "or maybe", "or perhaps", ", or", "to", "-", "or even")

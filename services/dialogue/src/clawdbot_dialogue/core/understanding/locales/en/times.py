@@ -7,26 +7,31 @@ first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from clawdbot_dialogue.core.understanding.found import Found
+from clawdbot_dialogue.core.understanding.matching import taken
 
 _PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
 _HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
 _MINUTES = r"(?P<minutes>half|(?:a )?quarter|\d{1,2})(?: minutes?)?"
 _WAY = r"(?P<way>past|after|to|before)"
 _CLOCK = r"(?: ?o'?clock)?"
-_NOT_A_COUNT = r"(?! ?(?:people|persons?|guests?|adults?|seats?|of us|%|\d|[:/.,-]\d|st\b|nd\b|rd\b|th\b))"
+_NOT_A_COUNT = (
+    r"(?! ?(?:people|persons?|guests?|adults?|children|kids|seats?|of us|nights?|days?|weeks?|hours?"
+    r"|%|\d|[:/.,-]\d|st\b|nd\b|rd\b|th\b))"
+)
 _MORNING = re.compile(r"\b(?:this )?morning\b|\bbreakfast\b")
 _LATER = re.compile(r"\b(?:tonight|evening|afternoon|night|dinner|supper)\b")
 
 _Readings = tuple[str, ...]
 
 
-def _readings(hour: int, minute: int, exact: bool, found: re.Match[str], day_half: str) -> _Readings:
+def _readings(
+    hour: int, minute: int, exact: bool, groups: Mapping[str, str | None], day_half: str
+) -> _Readings:
     if hour > 23 or minute > 59:
         return ()
-    groups = found.groupdict()
     half = _half(groups, hour, day_half)
     if half is None and (exact or hour > 12 or hour == 0):
         return (_show(hour, minute),)
@@ -39,7 +44,7 @@ def _readings(hour: int, minute: int, exact: bool, found: re.Match[str], day_hal
     return (later, morning) if hour < 7 or hour == 12 else (morning, later)
 
 
-def _half(groups: dict[str, str | None], hour: int, day_half: str) -> str | None:
+def _half(groups: Mapping[str, str | None], hour: int, day_half: str) -> str | None:
     if half := groups.get("half"):
         return half[0] + "m"
     if part := groups.get("part"):
@@ -63,17 +68,19 @@ def _show(hour: int, minute: int) -> str:
 
 def _clock(found: re.Match[str], day_half: str) -> _Readings:
     exact = found["hour"].startswith("0") and len(found["hour"]) == 2
-    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found, day_half)
+    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found.groupdict(), day_half)
 
 
 def _past(found: re.Match[str], day_half: str) -> _Readings:
     minutes = {"half": 30, "quarter": 15, "a quarter": 15}.get(found["minutes"]) or int(found["minutes"])
     hour = int(found["hour"])
-    if not 0 < minutes < 60 or hour > 23:
+    # "4 to 6" is no time of day, "5 to 6" one unless it is "from 5 to 6".
+    is_range = (minutes % 5 and "minute" not in found[0]) or found[0].startswith("from")
+    if not 0 < minutes < 60 or hour > 23 or (found["way"] == "to" and is_range):
         return ()
     if found["way"] in ("to", "before"):
         hour, minutes = (hour - 1) % 24 or (12 if hour <= 12 else 24), 60 - minutes
-    return _readings(hour % 24, minutes, False, found, day_half)
+    return _readings(hour % 24, minutes, False, found.groupdict(), day_half)
 
 
 def _named(found: re.Match[str], _: str) -> _Readings:
@@ -91,7 +98,7 @@ def _rules(*rules: tuple[str, Callable[[re.Match[str], str], _Readings]]) -> tup
 
 
 _SURE = _rules(
-    (rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_CLOCK}{_HALF}", _past),
+    (rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
@@ -101,11 +108,40 @@ _SURE = _rules(
     (rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
 )  # fmt: skip
 _ASKED = _rules((rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
+_TIME = r"\d{1,2}(?::[0-5]\d)?"
+_AM_PM = r"(?: ?(?P<{}>[ap])\.?m\b\.?)?"
+_RANGE = re.compile(
+    rf"(?:\b(?P<lead>between|from) )?(?<![\d.,:/-])(?P<first>{_TIME}){_AM_PM.format('first_half')}"
+    rf"(?P<to> ?[-–] ?| to | till | until | and )(?P<last>{_TIME}){_AM_PM.format('half')}(?!\w){_NOT_A_COUNT}"
+)
 _HINT = re.compile(r"\d|noon|midday|midnight")
 _SURE_HINT = re.compile(
     r"\d[:h]\d|[ap]\.?m|clock|past|after|to|before|in the|\bat|\bby|@|noon|midday|midnight"
 )
 """What every time contains some of but a mere number."""
+
+
+def _ranges(text: str, day_half: str, asked: bool) -> Iterator[Found[_Readings]]:
+    """Both ends of what lies between two times. Am or pm of the last is the first's too: "5-6pm"."""
+    for match in _RANGE.finditer(text):
+        lead, half, first_half = match["lead"], match["half"], match["first_half"]
+        if match["to"] == " and " and lead != "between":
+            continue
+        if not (half or (lead and (asked or first_half or ":" in match[0]))):
+            continue
+        (hour, minute), (last, last_minute) = _figures(match["first"]), _figures(match["last"])
+        if hour % 12 <= last % 12:
+            first_half = first_half or half
+        first = _readings(hour, minute, False, {"half": first_half}, day_half)
+        second = _readings(last, last_minute, False, {"half": half or first_half}, day_half)
+        if first and second:
+            yield Found(match.start("first"), match.start("to"), first)
+            yield Found(match.start("last"), match.end(), second)
+
+
+def _figures(clock: str) -> tuple[int, int]:
+    hour, _, minute = clock.partition(":")
+    return int(hour), int(minute or 0)
 
 
 def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
@@ -119,14 +155,15 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
     if not _HINT.search(text):
         return []
     half = day_half(text)
-    found: list[Found[_Readings]] = []
+    found = [*_ranges(text, half, asked)]
+    for each in found:
+        text = taken(text, each.start, each.end)
     for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
         for match in pattern.finditer(text):
             start, end = match.span()
-            negated = text[:start].endswith(("not ", "not at "))
-            if not negated and (readings := reading(match, half)):
+            if readings := reading(match, half):
                 found.append(Found(start, end, readings))
-                text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
+                text = taken(text, start, end)
     if asked and not found:
         for pattern, reading in _ASKED:
             bare = [(match, reading(match, half)) for match in pattern.finditer(text)]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from clawdbot_dialogue.core.understanding.locale import Locale
 from clawdbot_dialogue.core.understanding.locales.zh import (
     amounts,
+    choices,
     dates,
     durations,
     figures,
     names,
     numbers,
+    parties,
     speech,
     times,
 )
@@ -35,8 +37,11 @@ LOCALE = Locale(
     durations=durations.durations,
     amounts=amounts.amounts,
     numbers=numbers.numbers,
+    parties=parties.parties,
+    people=parties.PEOPLE,
     counted=numbers.counted,
-    either=numbers.either,
+    either=choices.either,
+    denied=choices.denied,
     bare_name=names.bare_name,
     named=names.named,
     spoken=names.spoken,

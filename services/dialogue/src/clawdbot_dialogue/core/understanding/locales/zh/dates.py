@@ -107,14 +107,13 @@ _RULES: tuple[DayRule, ...] = tuple(
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
 _HINT = re.compile(r"\d|[今明后昨前当去]|周|星期|礼拜|半个月")
-_NOT = re.compile(r"(?:不是|不要|不在|别)$")
 
 
 def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     """The days that the text names; days that do not exist (11月31日) are not found."""
     if not _HINT.search(text):
         return []
-    return days(text, Today(today, past), _RULES, lambda before: bool(_NOT.search(before[-2:])))
+    return days(text, Today(today, past), _RULES)
 
 
 def show_date(day: date) -> str:

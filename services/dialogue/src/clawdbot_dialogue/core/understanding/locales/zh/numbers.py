@@ -10,15 +10,11 @@ _NUMBER = re.compile(
     r"(?<![a-z\d_:/@#-])(?<!\d[.,])(?<!第)(?<!分之)[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?"
     r"(?![a-z\d_:/@%]|[.-]\d|,\d{3}(?!\d)|[点号月年刻楼折路]|分之)"
 )
-_NOT = re.compile(r"(?:不是|不要|别|不)$")
 _BEFORE = re.compile(
     r"(?:^|[\s,.!?。;:、]|我们|咱们|一共|总共|共|就|只|是|有|大概|大约|差不多|左右|改成|改为|改到|换成"
     r"|变成|要|订|定|给|来|到|约)$"
 )
 _AFTER = re.compile(r"^(?: *(?:$|[,.!?;。、~])|\s|位|个人|人|名|口|个$|吧|呢|就|了|左右|用餐|吃饭|的|在)")
-_EITHER = frozenset(
-    ("或", "或者", "或是", "还是", "要么", "到", "至", "-", "~", "、", ",或者", "or", "也可能是")
-)
 
 
 def numbers(text: str) -> list[Found[int | float]]:
@@ -26,7 +22,6 @@ def numbers(text: str) -> list[Found[int | float]]:
     return [
         Found(found.start(), found.end(), _read(found[0].replace(",", "")))
         for found in _NUMBER.finditer(text)
-        if not _NOT.search(text[max(0, found.start() - 3) : found.start()])
     ]
 
 
@@ -37,8 +32,3 @@ def _read(figures: str) -> int | float:
 def counted(before: str, after: str) -> bool:
     """Whether the texts around a number leave it standing for itself; 住3晚 does not."""
     return bool(_BEFORE.search(before[-6:]) and _AFTER.search(after))
-
-
-def either(between: str) -> bool:
-    """Whether the text between two values leaves open which is meant: 4位还是5位."""
-    return between.strip(" 位个人名点钟块元") in _EITHER

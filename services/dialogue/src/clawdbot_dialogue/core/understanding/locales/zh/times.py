@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.found import Found
+from clawdbot_dialogue.core.understanding.matching import taken
 
 _PARTS = (
     ("dawn", r"凌晨"),
@@ -110,7 +111,6 @@ _NAMES = _rules((r"(?P<name>中午(?!好)|正午|午夜)(?!\d)", _named))
 """Only where no hour stands: 中午一点 is one o'clock."""
 _ASKED = _rules((rf"{_HOUR}(?:[:.]?(?P<minute>[0-5]\d))?{_NOT_A_COUNT}(?!号|月|年)", _clock))
 _HINT = re.compile(r"\d|中午|正午|午夜")
-_NOT = re.compile(r"(?:不是|不要|别)(?:晚上|下午|上午|早上|中午)?$")
 
 
 def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
@@ -136,7 +136,7 @@ def _found(rules: tuple[_Rule, ...], text: str) -> tuple[list[Found[tuple[str, .
         for match in pattern.finditer(text):
             start, end = match.span()
             readings = reading(match, _part(text, start))
-            if readings and not _NOT.search(text[max(0, start - 5) : start]):
+            if readings:
                 found.append(Found(start, end, readings))
-                text = f"{text[:start]}{'_' * (end - start)}{text[end:]}"
+                text = taken(text, start, end)
     return found, text

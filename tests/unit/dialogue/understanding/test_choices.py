@@ -1,0 +1,143 @@
+"""What a message leaves open is asked about, what it takes back is not meant, and people are counted up."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.core.understanding.situation import Situation
+from clawdbot_dialogue.core.understanding.understand import understand
+
+from tests.support.flows import NOW, compiled
+
+SLOTS = """
+slots:
+  party_size: {type: integer, hints: [people, guests, of us, 位]}
+  date: {type: date}
+  time: {type: time, min: "11:00", max: "22:00"}
+  seat: {type: enum, values: {inside: [indoors, 室内], terrace: [outside, 露台]}}
+states: {a: {end: true}}
+"""
+FLOWS = {"en": compiled(SLOTS), "zh": compiled(f"locale: zh\n{SLOTS}", "zh")}
+TRIP = compiled("""
+slots: {arrival: {type: date}, departure: {type: date}}
+states: {a: {end: true}}
+""")
+
+
+def hear(language, asked, text, flow=None):
+    situation = Situation(flow or FLOWS[language], {}, asked, True, ())
+    return {each.target: each.value for each in understand(situation, text, NOW) if each.target}
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "text", "choice"),
+    [
+        ("en", "time", "5 or 6", ["17:00", "18:00"]),
+        ("en", "time", "between 5 and 6", ["17:00", "18:00"]),
+        ("en", "time", "from 5 to 6", ["17:00", "18:00"]),
+        ("en", "time", "5-6pm", ["17:00", "18:00"]),
+        ("en", "time", "5 to 6pm", ["17:00", "18:00"]),
+        ("en", "time", "from 11 to 2pm", ["11:00", "14:00"]),
+        ("en", "time", "11am to 2pm", ["11:00", "14:00"]),
+        ("en", "time", "between 5:30 and 6:30", ["17:30", "18:30"]),
+        ("en", "", "between 5 and 6pm", None),
+        ("en", "party_size", "4 to 6", [4, 6]),
+        ("en", "party_size", "4-6 people", [4, 6]),
+        ("en", "party_size", "between 4 and 6 people", [4, 6]),
+        ("en", "date", "tomorrow or the day after", ["2026-11-25", "2026-11-26"]),
+        ("en", "date", "between monday and wednesday", ["2026-11-30", "2026-11-25"]),
+        ("en", "date", "december 3 or 5", ["2026-12-03", "2026-12-05"]),
+        ("en", "seat", "inside or outside", ["inside", "terrace"]),
+        ("zh", "time", "五点到六点之间", ["17:00", "18:00"]),
+        ("zh", "date", "明天或者后天", ["2026-11-25", "2026-11-26"]),
+        ("zh", "party_size", "四五位", [4, 5]),
+    ],
+)  # fmt: skip
+def test_what_is_left_open_is_asked_about(language, asked, text, choice):
+    heard = hear(language, asked, text)
+    assert heard == {asked or "time": choice or ["17:00", "18:00"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("5 to 6", "17:55"), ("10 to 6", "17:50"), ("quarter to 6", "17:45"), ("7 minutes to 6", "17:53"),
+     ("from 7", "19:00"), ("not before 7", "19:00")],
+)  # fmt: skip
+def test_a_time_that_is_no_range(text, value):
+    assert hear("en", "time", text) == {"time": value}
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "text", "value"),
+    [
+        ("en", "date", "not friday, saturday", "2026-11-28"),
+        ("en", "date", "friday doesn't work, saturday", "2026-11-28"),
+        ("en", "date", "why not friday", "2026-11-27"),
+        ("en", "date", "any day but friday", None),
+        ("en", "date", "i can't do friday", None),
+        ("en", "date", "friday is no good", None),
+        ("en", "time", "not at 7, at 8", "20:00"),
+        ("en", "party_size", "not 4 but 5", 5),
+        ("en", "seat", "not inside", None),
+        ("en", "seat", "anywhere but the terrace", None),
+        ("en", "seat", "outside, not inside", "terrace"),
+        ("zh", "date", "不是周五，是周六", "2026-11-28"),
+        ("zh", "date", "周五不行，周六吧", "2026-11-28"),
+        ("zh", "date", "周五不行吗？", "2026-11-27"),
+        ("zh", "date", "要不周五", "2026-11-27"),
+        ("zh", "time", "不是七点，是八点", "20:00"),
+        ("zh", "time", "不要晚上七点，八点", "20:00"),
+        ("zh", "party_size", "不是四位是六位", 6),
+        ("zh", "seat", "不要室内", None),
+        ("zh", "seat", "要不要室内的", "inside"),
+    ],
+)  # fmt: skip
+def test_what_is_taken_back_is_not_meant(language, asked, text, value):
+    assert hear(language, asked, text) == ({asked: value} if value else {})
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "people"),
+    [
+        ("en", "2 adults and 3 children", 5),
+        ("en", "two adults, one kid", 3),
+        ("en", "4 plus a baby", 5),
+        ("en", "3 of us plus a baby", 4),
+        ("en", "me and 3 friends", 4),
+        ("en", "me and my wife", 2),
+        ("en", "my husband and I", 2),
+        ("en", "two couples", 4),
+        ("en", "4 including 2 kids", 4),
+        ("en", "6 of us, 2 of them kids", 6),
+        ("en", "4 adults", 4),
+        ("zh", "两大一小", 3),
+        ("zh", "两个大人带一个小孩", 3),
+        ("zh", "我和三个朋友", 4),
+        ("zh", "我跟我老婆", 2),
+        ("zh", "我和爸妈", 3),
+        ("zh", "四大两小共六位", 6),
+        ("zh", "两大份", 2),
+    ],
+)  # fmt: skip
+def test_people_are_counted_up(language, text, people):
+    assert hear(language, "party_size", text) == {"party_size": people}
+
+
+def test_people_are_not_counted_up_where_each_kind_has_its_slot():
+    flow = compiled("""
+    slots: {adults: {type: integer, hints: [adults]}, children: {type: integer, hints: [children, kids]}}
+    states: {a: {end: true}}
+    """)
+    assert hear("en", "adults", "2 adults and 3 kids", flow) == {"adults": 2, "children": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "arrival", "departure"),
+    [
+        ("december 3-5", "2026-12-03", "2026-12-05"),
+        ("from the 3rd to the 5th of december", "2026-12-03", "2026-12-05"),
+        ("march 3rd to the 5th", "2027-03-03", "2027-03-05"),
+        ("dec 30 to jan 2", "2026-12-30", "2027-01-02"),
+    ],
+)
+def test_the_ends_of_a_span_of_days(text, arrival, departure):
+    assert hear("en", "arrival", text, TRIP) == {"arrival": arrival, "departure": departure}
