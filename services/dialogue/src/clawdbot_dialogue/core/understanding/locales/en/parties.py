@@ -33,10 +33,7 @@ _TWO = re.compile(rf"\bmy (?:{_CLOSE}) and (?:i|me|myself)\b|{_I}(?: and|,? plus
 _WHOLE = re.compile(rf"({_FIGURE})[^.!?\d]{{0,20}}?\b(?:including|incl\.?|counting) (?:{_COUNT})\b")
 _COUPLES = re.compile(rf"({_FIGURE}) couples\b")
 _TERM = re.compile(r"\d+|\b(?:an?|another|me|myself|i)\b")
-_HINT = re.compile(
-    r"adult|grown|kid|child|bab|infant|toddler|teen|senior|\bm[ae]n\b|wom|lad|guys|boy|girl|friend"
-    rf"|colleague|other|more|incl|counting|couples|people|guest|of us|\b(?:{_CLOSE})\b"
-)
+_HINT = re.compile(r"[,+&]|\b(?:and|plus|with|incl|counting|couples)")
 """What each of these contains some of."""
 
 
