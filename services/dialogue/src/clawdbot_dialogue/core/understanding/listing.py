@@ -1,18 +1,20 @@
-"""What a message does to a list: it names items, adds some, takes some off, or says that these are all."""
+"""What a message does to a list: it names items, adds some, takes some off, or says that these are all.
+
+What is particular to items with parts is in `items`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
+from clawdbot_dialogue.core.understanding.items import becomes, held, item_edited
 from clawdbot_dialogue.core.understanding.situation import Situation
-from clawdbot_dialogue.core.understanding.sought import Sought, sought, within
-from clawdbot_dialogue.core.understanding.values import find_values
+from clawdbot_dialogue.core.understanding.sought import within
 from clawdbot_dialogue.core.understanding.vocabulary import any_of
 
 _LONGEST_ITEM = 4
@@ -28,7 +30,7 @@ def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: st
         named: The items, at least one.
         folded: The message folded.
     """
-    language, before = situation.flow.locale, _held(situation, slot)
+    language, before = situation.flow.locale, held(situation, slot)
     adds, drops = language.lists.adds(folded), language.lists.drops(folded)
     if slot.name in situation.slots and not (adds or drops or _speaks_of(situation, slot, folded)):
         return  # who names an item while something else is talked of means something else
@@ -38,19 +40,7 @@ def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: st
         after = [*named]
     else:
         after = [*before, *[each for each in named if slot.repeats or not _is_among(each, before)]]
-    yield from _changed(slot, before, after)
-
-
-def _held(situation: Situation, slot: Slot) -> list[object]:
-    """The items that the list has; none for what is no list."""
-    held = situation.known.get(slot.name)
-    return held if isinstance(held, list) else []
-
-
-def _changed(slot: Slot, before: list[object], after: list[object]) -> Iterator[Command]:
-    if after != before:
-        value = after if after or not slot.min_items else None
-        yield Command("correct_slot" if before else "set_slot", slot.name, value)
+    yield from becomes(slot, before, after)
 
 
 def _is_among(item: object, others: Sequence[object]) -> bool:
@@ -75,15 +65,15 @@ def named_in(situation: Situation, slot: Slot, text: str, folded: str) -> list[o
 
 def held_in(situation: Situation, slot: Slot, folded: str) -> list[object]:
     """The items of a list of texts or choices that a folded message names and that are there."""
-    held = _held(situation, slot)
+    items = held(situation, slot)
     if slot.item is None or slot.item.type not in ("string", "enum"):
         return []
     if slot.item.type == "enum":
         named = [each.value for each in situation.flow.vocabulary.slots[slot.name].values_in(folded)]
-        return [each for each in held if each in named]
-    said = any_of(map(str, held))
+        return [each for each in items if each in named]
+    said = any_of(map(str, items))
     found = {each[0] for each in said.finditer(folded)} if said else set[str]()
-    return [each for each in held if fold(str(each)) in found]
+    return [each for each in items if fold(str(each)) in found]
 
 
 def edited(situation: Situation, text: str, folded: str, now: datetime) -> Iterator[Command]:
@@ -96,70 +86,11 @@ def edited(situation: Situation, text: str, folded: str, now: datetime) -> Itera
     ]
     for slot in lists:
         if slot.item and slot.item.parts and slot.name in situation.slots:
-            yield from _item_edited(situation, slot, text, now, drops=drops)
+            yield from item_edited(situation, slot, text, now, drops=drops)
     for slot in texts if drops or len(texts) == 1 else ():
         named = named_in(situation, slot, text, folded)
         if named and (drops or all(words(fold(str(each))) <= _LONGEST_ITEM for each in named)):
             yield from listed(situation, slot, named, folded)
-
-
-def _item_edited(
-    situation: Situation, slot: Slot, text: str, now: datetime, *, drops: bool
-) -> Iterator[Command]:
-    """An item with parts: known again by those that are named, or begun."""
-    item = _items(situation, sought(situation.flow, slot.name), slot, [text], now)[0]
-    if item and drops:
-        yield from dropped(situation, slot, item)
-    elif item:
-        yield Command("correct_slot", f"{slot.name}.{NEXT}", item)
-
-
-def dropped(situation: Situation, slot: Slot, parts: Mapping[str, object]) -> Iterator[Command]:
-    """The list without the items that have these parts."""
-    before = _held(situation, slot)
-    after = [
-        each
-        for each in before
-        if not all(isinstance(each, Mapping) and each.get(name) == value for name, value in parts.items())
-    ]
-    yield from _changed(slot, before, after)
-
-
-def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> Command | None:
-    """A list of the items with parts that one message names one after the other: "2 soups and 3 cakes"."""
-    language = situation.flow.locale
-    for slot in situation.flow.composed:
-        if slot.item and slot.item.parts and within(situation.asked, slot.name):
-            segments = language.lists.items(text)
-            said = _items(situation, wanted, slot, segments, now) if len(segments) > 1 else []
-            items = [each for each in said if each]
-            needed = {name for name, part in slot.item.parts.items() if part.required}
-            if len(items) > 1 and all(needed <= each.keys() for each in items):
-                made = [slot.item.kind.join(each) for each in items]
-                before = _held(situation, slot)
-                return Command("correct_slot" if before else "set_slot", slot.name, [*before, *made])
-    return None
-
-
-def _items(
-    situation: Situation, wanted: Sought, slot: Slot, segments: Sequence[str], now: datetime
-) -> list[dict[str, Any]]:
-    """What each of some texts says of an item of a list, by the names of its parts."""
-    made = []
-    for segment in segments:
-        values = find_values(situation.flow, wanted, {}, raw=segment, folded=fold(segment), now=now)
-        made.append(parts_of(slot, values.by_slot))
-    return made
-
-
-def parts_of(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:
-    """The parts of a list's next item among what was found, by name; not halves of a datetime within it."""
-    whole = found.get(f"{slot.name}.{NEXT}")
-    if isinstance(whole, str) and slot.item:
-        return dict(slot.item.kind.split(whole))
-    start = f"{slot.name}.{NEXT}."
-    parts = {path.removeprefix(start): value for path, value in found.items() if path.startswith(start)}
-    return {name: value for name, value in parts.items() if "." not in name}
 
 
 def no_more(situation: Situation, folded: str) -> Command | None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.han import SIMPLER
 
+_LONGEST_CHANGE = 12
+"""Words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lists:
@@ -22,6 +25,11 @@ class Lists:
     added: re.Pattern[str]
     dropped: re.Pattern[str]
     no_more: re.Pattern[str]
+    changed: re.Pattern[str]
+    """A wish to change an item: `which` and `into`, or `both` where nothing stands between the two."""
+    last_item: re.Pattern[str]
+    """As a whole `which`: the item that was named last."""
+    all_items: re.Pattern[str]
     comma: str
     last: str
 
@@ -43,6 +51,16 @@ class Lists:
     def drops(self, text: str) -> bool:
         """Whether the message takes something off a list: "without Bob"."""
         return bool(self.dropped.match(text))
+
+    def changes(self, text: str) -> list[tuple[str, str]]:
+        """What item the message changes, and into what: each way to read it, likeliest first."""
+        found = self.changed.match(text)
+        if found is None:
+            return []
+        if found["which"]:
+            return [(found["which"], found["into"])]
+        words = found["both"].split(" ")[:_LONGEST_CHANGE]
+        return [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
 
     def enough(self, text: str) -> bool:
         """Whether the message says that nothing more is to be listed: "that's all"."""

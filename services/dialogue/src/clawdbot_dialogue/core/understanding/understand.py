@@ -14,15 +14,8 @@ from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
-from clawdbot_dialogue.core.understanding.listing import (
-    dropped,
-    edited,
-    held_in,
-    listed,
-    named_in,
-    no_more,
-    several,
-)
+from clawdbot_dialogue.core.understanding.items import changed, dropped, several
+from clawdbot_dialogue.core.understanding.listing import edited, held_in, listed, named_in, no_more
 from clawdbot_dialogue.core.understanding.situation import Situation
 from clawdbot_dialogue.core.understanding.sought import Sought, sought, within
 from clawdbot_dialogue.core.understanding.values import Values, find_values
@@ -67,7 +60,9 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     known = situation.known
     values = find_values(flow, wanted, known, raw=text, folded=folded, now=now) if apart else Values()
     commands = [*_from_values(situation, wanted, values, folded)]
-    if apart and wanted.records and (made := several(situation, wanted, text, now)):
+    if apart and flow.composed and (change := changed(situation, folded, now)):
+        commands = [change, *[each for each in commands if not within(each.target, change.target)]]
+    elif apart and wanted.records and (made := several(situation, wanted, text, now)):
         item = f"{made.target}.{NEXT}"
         commands = [made, *[each for each in commands if not within(each.target, item)]]
     if not commands and apart:

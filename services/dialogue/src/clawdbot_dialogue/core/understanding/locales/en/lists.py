@@ -31,8 +31,16 @@ _ENOUGH = re.compile(
     r"(?:[ ,]+(?:thanks|thank you|for now|please))*[ .!]*$"
 )
 
+_CHANGED = re.compile(
+    rf"{_BEGUN}(?:i(?:'d| would) like to |can (?:you|i) |could (?:you|i) )?"
+    r"(?:(?:make|change|switch|swap|replace|turn) (?P<both>.+)"
+    r"|(?P<which>(?:the|my|both|all) .{1,60}?) (?:should|needs? to|has to|must|ought to) be (?P<into>.+))"
+)
+
 
 LISTS = Lists(
-    lead=_LEAD, tail=_TAIL, between=_BETWEEN, added=_ADDS, dropped=_DROPS, no_more=_ENOUGH,
+    lead=_LEAD, tail=_TAIL, between=_BETWEEN, added=_ADDS, dropped=_DROPS, no_more=_ENOUGH, changed=_CHANGED,
+    last_item=re.compile(r"(?:it|that(?: one)?|this(?: one)?|the last(?: one)?|mine)$"),
+    all_items=re.compile(r"(?:both|all|them|all of them|both of them|everything)$"),
     comma=", ", last=" and ",
 )  # fmt: skip

@@ -29,8 +29,15 @@ _ENOUGH = re.compile(
     r"|都?齐了|完了|没有)(?:[了吧啊的]|谢谢|[\s,.。!])*$"
 )
 
+_CHANGED = re.compile(
+    r"^(?:不对|不|哦|啊|等等|请|麻烦|帮我|那(?![个份杯])|就|我|想|要|[\s,.。])*"
+    r"(?:把|将)?(?P<both>(?!))?(?P<which>.{1,40}?)(?:改成|改为|改|换成|换|变成|做成|要|应该是)(?P<into>.+)"
+)
+
 
 LISTS = Lists(
-    lead=_LEAD, tail=_TAIL, between=_BETWEEN, added=_ADDS, dropped=_DROPS, no_more=_ENOUGH,
+    lead=_LEAD, tail=_TAIL, between=_BETWEEN, added=_ADDS, dropped=_DROPS, no_more=_ENOUGH, changed=_CHANGED,
+    last_item=re.compile(r"(?:它|这个|那个|这份|那份|最后[一个份杯]+)$"),
+    all_items=re.compile(r"(?:都|全部|全都|两[个份杯]都|所有的?)$"),
     comma="、", last="和",
 )  # fmt: skip
