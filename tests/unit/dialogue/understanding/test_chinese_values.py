@@ -21,7 +21,7 @@ def days(text, today=TODAY):
 
 
 def times(text, asked=False):
-    return [found.value for found in ZH.times(ZH.digits(fold(text)), asked)]
+    return [found.value for found in ZH.times(ZH.digits(fold(text)), asked, False)]
 
 
 def numbers(text):
@@ -366,6 +366,6 @@ def test_any_text_is_read_without_fault(text):
     folded = fold(text)
     digits = ZH.digits(folded)
     for asked in (True, False):
-        ZH.times(digits, asked)
+        ZH.times(digits, asked, False)
     for found in (*ZH.dates(digits, TODAY), *ZH.numbers(digits), *ZH.durations(digits), *ZH.amounts(digits)):
         assert 0 <= found.start < found.end <= len(digits)

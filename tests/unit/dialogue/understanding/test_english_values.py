@@ -20,7 +20,7 @@ def days(text, today=TODAY):
 
 
 def times(text, asked=False):
-    return [found.value for found in EN.times(EN.digits(fold(text)), asked)]
+    return [found.value for found in EN.times(EN.digits(fold(text)), asked, False)]
 
 
 def numbers(text):

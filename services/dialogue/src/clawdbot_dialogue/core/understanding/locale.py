@@ -67,9 +67,9 @@ class Locale:
     dates: Callable[[str, date, bool], list[Found[date]]]
     """The days that a text with digits names, given today; in order, never overlapping. True where a day
     without its year or week is the last one rather than the next."""
-    times: Callable[[str, bool], list[Found[tuple[str, ...]]]]
+    times: Callable[[str, bool, bool], list[Found[tuple[str, ...]]]]
     """The times of day, each with its readings ("at 7": 19:00, 07:00), likeliest first; True when a time was
-    asked for and needs no word such as "at"."""
+    asked for and needs no word such as "at"; True when a number was, so that "around 7" may be one."""
     day_half: Callable[[str], str]
     """The half of the day that a text speaks of, "am" or "pm": "tomorrow evening"; empty for none."""
     durations: Callable[[str], list[Found[float]]]

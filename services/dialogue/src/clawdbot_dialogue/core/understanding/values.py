@@ -133,11 +133,11 @@ class _Search:
             said = self._language.durations(rest)
             if "time" in self._slots and self._wanted.kind != "duration":
                 # 19h30 is either.
-                said = [each for each in said if not self._language.times(rest[each.start : each.end], False)]
+                said = [each for each in said if not self._clocks(rest[each.start : each.end], asked=False)]
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
-        clocks = self._language.times(rest, self._may_be_bare(rest))
+        clocks = self._clocks(rest, asked=self._may_be_bare(rest))
         if self._wanted.moments and days and not clocks:
             self._halve(text)
         if clocks:
@@ -146,6 +146,10 @@ class _Search:
             rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _clocks(self, text: str, *, asked: bool) -> list[Found[tuple[str, ...]]]:
+        counting = any(slot.name == self._asked for slot in self._counting)
+        return self._language.times(text, asked, counting)
 
     def _halve(self, text: str) -> None:
         """Notes the half of the day for a datetime of which only the day is said: "tomorrow evening"."""

@@ -33,6 +33,16 @@ _NAMED = {
     "yesterday": -1, "last night": -1, "day before yesterday": -2, "the day before yesterday": -2,
     "tomorrow": 1, "tmrw": 1, "tmr": 1, "day after tomorrow": 2, "the day after tomorrow": 2,
 }  # fmt: skip
+_HOLIDAYS = {
+    "new years": (1, 1), "valentines": (2, 14), "halloween": (10, 31), "christmas eve": (12, 24),
+    "christmas": (12, 25), "boxing": (12, 26), "new years eve": (12, 31),
+}  # fmt: skip
+"""Those that have the same date each year everywhere; their names without apostrophes and "day"."""
+_HOLIDAY = (
+    r"(?:new year'?s|christmas) eve|(?:new year'?s|christmas|valentine'?s)(?: day)?|boxing day|halloween"
+)
+_UNITS = {"day": 1, "week": 7, "fortnight": 14}
+_UNIT = r"days?|weeks?|fortnight"
 _FARTHEST = 3660
 """Days ahead that "in N days" may reach: ten years."""
 
@@ -82,8 +92,21 @@ def _named(found: re.Match[str], today: Today) -> date | None:
 
 def _ahead(found: re.Match[str], today: Today) -> date | None:
     count = 1 if found["count"] in ("a", "the") else int(found["count"])
-    days = count * (7 if found["unit"].startswith("week") else 1)
+    days = count * next(days for unit, days in _UNITS.items() if found["unit"].startswith(unit))
     return today.day + timedelta(days=days) if days <= _FARTHEST else None
+
+
+def _weeks_after(found: re.Match[str], today: Today) -> date | None:
+    weeks = int(found["count"]) if found["count"].isdigit() else 1
+    return today.weekday(_DAYS[found["weekday"]], or_today=False) + timedelta(days=7 * weeks)
+
+
+def _holiday(found: re.Match[str], today: Today) -> date | None:
+    return today.of_year(*_HOLIDAYS[found["holiday"].replace("'", "").removesuffix(" day")])
+
+
+def _day_month(found: re.Match[str], today: Today) -> date | None:
+    return today.of_year(int(found["m"]), int(found["d"]))
 
 
 def _ago(found: re.Match[str], today: Today) -> date | None:
@@ -110,9 +133,13 @@ _RULES: tuple[DayRule, ...] = tuple(
         (rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
         (rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
         (r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
-        (r"\bin (?P<count>\d{1,4}|a) (?P<unit>days?|weeks?)\b", _ahead),
-        (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) from (?:now|today)\b", _ahead),
-        (r"\b(?P<count>\d{1,4}|a) (?P<unit>days?|weeks?) ago\b", _ago),
+        (r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?!\d)", _day_month),
+        (rf"\bin (?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT})\b", _ahead),
+        (rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) from (?:now|today)\b", _ahead),
+        (rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) ago\b", _ago),
+        (rf"\b(?P<count>\d{{1,2}}|a) weeks? (?:from|on|after) {_WEEKDAY}\b", _weeks_after),
+        (rf"\b{_WEEKDAY}(?P<count>) week\b", _weeks_after),
+        (rf"\b(?:on )?(?P<holiday>{_HOLIDAY})\b", _holiday),
         (r"(?<=tomorrow or )the day after\b(?! tomorrow)", lambda _, today: today.day + timedelta(days=2)),
         (rf"\b(?P<name>{_any(_NAMED)})\b", _named),
         (rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
@@ -135,7 +162,7 @@ _WORDED = tuple(rule for rule in _RULES if rule[1] not in {_figures, _month_day,
 """Those that a text without figures may fit."""
 _FIGURE = re.compile(r"\d")
 _HINT = re.compile(
-    r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week)"
+    r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week|fort)|christm|year'?s|valent|hallow|boxing"
     rf"|\b(?:to[md]|yest|last night|day before|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
 )
 """What every day named in English contains some of: most messages need no more than this look."""

@@ -22,6 +22,7 @@ _GROUPS = (
     (re.compile(r"\b(?:just|only) (?:me|myself)\b|\bby myself\b|\bjust for me\b"), "1 person"),
     (re.compile(r"\bthe (?:both|pair) of us\b|\bboth of us\b"), "2 of us"),
 )
+_ISH = re.compile(r"(?<=\d)((?: ?[ap]m)?) ?ish\b")
 _GROUP_HINT = re.compile(r"dozen|couple|\b(?:me|myself|both|pair)\b")
 """What each of the groups contains some of."""
 
@@ -63,6 +64,7 @@ def digits(text: str) -> str:
     """The text with figures for words: "for twenty-one" → "for 21", "the third" → "the 3rd"."""
     if " one" in text:
         text = _NOT_COUNTING.sub(r"\1 thing", text)
+    text = text.replace("ppl", "people").replace("-ish", " ish")
     if _GROUP_HINT.search(text):
         for pattern, replacement in _GROUPS:
             text = pattern.sub(replacement, text)
@@ -76,6 +78,8 @@ def digits(text: str) -> str:
     text = str(alpha2digit(text, "en", threshold=0))
     if scaled:
         text = _LEFT.sub(lambda found: str(_SCALES[found[1]]), _multiply(text))
+    if "ish" in text:
+        text = _ISH.sub(r"\1", text)
     return _MIXED.sub(_mix, text) if parted else text
 
 

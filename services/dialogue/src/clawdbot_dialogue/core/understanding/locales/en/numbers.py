@@ -15,6 +15,7 @@ _NUMBER = re.compile(
 _BEFORE = re.compile(
     r"(?:^|\b(?:for|make (?:it|that)|it's|it is|be|are|to|say|about|around|just|only|no)[ ,]+|[,.!] *)$"
 )
+_GROUP_OF = re.compile(r"\b(?:party|group|table|family|team|total) of $")
 _AFTER = re.compile(
     r"^ *(?:$|[,.!?;]|of us\b|(?:people|persons?|guests?|adults?|please|on|at|in|the|this|next|and"
     r"|instead|not|then)\b)"
@@ -35,4 +36,4 @@ def _value(figures: str) -> int | float:
 
 def counted(before: str, after: str) -> bool:
     """Whether the texts around a number leave it standing for itself; "for 3 nights" does not."""
-    return bool(_BEFORE.search(before) and _AFTER.search(after))
+    return bool((_BEFORE.search(before) and _AFTER.search(after)) or _GROUP_OF.search(before))

@@ -7,7 +7,7 @@ first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.matching import taken
@@ -83,6 +83,10 @@ def _past(found: re.Match[str], day_half: str) -> _Readings:
     return _readings(hour % 24, minutes, False, found.groupdict(), day_half)
 
 
+def _half_past(found: re.Match[str], day_half: str) -> _Readings:
+    return _readings(int(found["hour"]), 30, False, found.groupdict(), day_half)
+
+
 def _named(found: re.Match[str], _: str) -> _Readings:
     return ("00:00",) if found["name"] == "midnight" else ("12:00",)
 
@@ -105,7 +109,10 @@ _SURE = _rules(
     (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>){_PART}\b", _clock),
     (rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
     (rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+    (rf"\bhalf {_HOUR}\b{_NOT_A_COUNT}{_HALF}", _half_past),
+    (r"(?<![\d.,:/-])(?P<hour>1[3-9]|2[0-3])(?P<minute>) ?h(?:rs|ours)?\b", _clock),
     (rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+    (rf"(?<![\w.,:/-]){_HOUR}(?P<minute>)(?= or _)", _clock),
 )  # fmt: skip
 _ASKED = _rules((rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
 _TIME = r"\d{1,2}(?::[0-5]\d)?"
@@ -114,9 +121,15 @@ _RANGE = re.compile(
     rf"(?:\b(?P<lead>between|from) )?(?<![\d.,:/-])(?P<first>{_TIME}){_AM_PM.format('first_half')}"
     rf"(?P<to> ?[-–] ?| to | till | until | and )(?P<last>{_TIME}){_AM_PM.format('half')}(?!\w){_NOT_A_COUNT}"
 )
+_COUNTED = re.compile(
+    r"\b(?:for|of|we're|we are|be) \d{1,3}\b|\b\d{1,3} (?:people|persons?|guests?|adults?|of us)\b"
+)
+_AROUND = _rules(
+    (rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock)
+)
 _HINT = re.compile(r"\d|noon|midday|midnight")
 _SURE_HINT = re.compile(
-    r"\d[:h]\d|[ap]\.?m|clock|past|after|to|before|in the|\bat|\bby|@|noon|midday|midnight"
+    r"\d ?[:h]|[ap]\.?m|clock|half|past|after|to|before|in the|\bat|\bby|@|noon|midday|midnight"
 )
 """What every time contains some of but a mere number."""
 
@@ -144,13 +157,21 @@ def _figures(clock: str) -> tuple[int, int]:
     return int(hour), int(minute or 0)
 
 
-def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
+def _read(rules: Iterable[_Rule], text: str, half: str) -> Iterator[Found[_Readings]]:
+    for pattern, reading in rules:
+        for match in pattern.finditer(text):
+            if readings := reading(match, half):
+                yield Found(*match.span(), readings)
+
+
+def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]]:
     """The times of day that the text names, each with its readings.
 
     Args:
         text: Folded, with digits; days that were found before are blanked out, all but the words that tell
             the part of the day.
         asked: True when a time was asked for, so that a mere number is one.
+        counting: True when a number was asked for, so that "around 8" may be one.
     """
     if not _HINT.search(text):
         return []
@@ -164,8 +185,9 @@ def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
             if readings := reading(match, half):
                 found.append(Found(start, end, readings))
                 text = taken(text, start, end)
-    if asked and not found:
-        for pattern, reading in _ASKED:
-            bare = [(match, reading(match, half)) for match in pattern.finditer(text)]
-            found = [Found(match.start(), match.end(), readings) for match, readings in bare if readings]
+    if not found and asked:
+        found = [*_read(_ASKED, text, half)]
+    elif not asked and (not counting or _COUNTED.search(text)):
+        # "For 2 around 8": the number that says how many is another.
+        found += _read(_AROUND, text, half)
     return sorted(found, key=lambda each: each.start)

@@ -113,7 +113,7 @@ _ASKED = _rules((rf"{_HOUR}(?:[:.]?(?P<minute>[0-5]\d))?{_NOT_A_COUNT}(?!号|月
 _HINT = re.compile(r"\d|中午|正午|午夜")
 
 
-def times(text: str, asked: bool) -> list[Found[tuple[str, ...]]]:
+def times(text: str, asked: bool, _counting: bool) -> list[Found[tuple[str, ...]]]:
     """The times of day that the text names, each with its readings.
 
     Args:

@@ -1,0 +1,56 @@
+"""English as people write it: days, times and numbers that are told loosely."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.dialogue.understanding.test_choices import hear
+
+
+@pytest.mark.parametrize(
+    ("text", "slots"),
+    [
+        ("a table for two this Saturday around 8", {"date": "2026-11-28", "time": "20:00", "party_size": 2}),
+        ("can I get a table around 8?", {"time": "20:00"}),
+        ("a table for around 8 people", {"party_size": 8}),
+        ("3 people, half seven", {"party_size": 3, "time": "19:30"}),
+        ("for 2 at 19h", {"party_size": 2, "time": "19:00"}),
+        ("party of six saturday 6pm", {"party_size": 6, "date": "2026-11-28", "time": "18:00"}),
+        ("2 ppl at 7ish", {"party_size": 2, "time": "19:00"}),
+    ],
+)
+def test_a_first_message(text, slots):
+    assert hear("en", "", text) == slots
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [("8ish", "20:00"), ("eight-ish", "20:00"), ("8pm-ish", "20:00"), ("half 7", "19:30"), ("19 h", "19:00"),
+     ("8 or 8:30", ["20:00", "20:30"]), ("7:30 or 8", ["19:30", "20:00"])],
+)  # fmt: skip
+def test_a_time(text, time):
+    assert hear("en", "time", text) == {"time": time}
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("friday week", "2026-12-04"),
+        ("a week from friday", "2026-12-04"),
+        ("two weeks from monday", "2026-12-14"),
+        ("in a fortnight", "2026-12-08"),
+        ("25.12.", "2026-12-25"),
+        ("christmas", "2026-12-25"),
+        ("Christmas Eve", "2026-12-24"),
+        ("new years day", "2027-01-01"),
+        ("New Year's Eve", "2026-12-31"),
+        ("valentine's", "2027-02-14"),
+    ],
+)
+def test_a_day(text, day):
+    assert hear("en", "date", text) == {"date": day}
+
+
+@pytest.mark.parametrize("text", ["5ish", "about 5", "around 5", "5 or so"])
+def test_a_number_that_was_asked_for(text):
+    assert hear("en", "party_size", text) == {"party_size": 5}
