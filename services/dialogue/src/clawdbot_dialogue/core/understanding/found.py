@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -15,3 +15,17 @@ class Found(Struct, Generic[Value_co], frozen=True):
     start: int
     end: int
     value: Value_co
+
+
+class Shift(Struct, frozen=True):
+    """By how much a known value is moved."""
+
+    kind: Literal["number", "time", "date"]
+    amount: int
+    """Of a time minutes, of a date days."""
+
+    @classmethod
+    def by(cls, seconds: int) -> Shift:
+        """A length of time: of whole days it moves a date, of any other a time."""
+        days, rest = divmod(seconds, 86_400)
+        return cls("time", seconds // 60) if rest else cls("date", days)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
-from clawdbot_dialogue.core.understanding.found import Found
+from clawdbot_dialogue.core.understanding.found import Found, Shift
 from clawdbot_dialogue.core.understanding.lists import Lists
 
 LOCALES: Mapping[str, str] = {
@@ -82,6 +82,8 @@ class Locale:
     """How many people the text counts up, and where: "2 adults and a child"."""
     people: tuple[str, ...]
     """What a slot counts that counts people."""
+    of_people: Callable[[str], bool]
+    """Whether the text after a number makes it one of people, or says nothing of what it counts."""
     counted: Callable[[str, str], bool]
     """Whether the texts before and after a number leave it standing for itself: "make it 6, please"."""
     either: Callable[[str, str], bool]
@@ -92,6 +94,8 @@ class Locale:
     """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
     from_now: Callable[[str], list[Found[float]]]
     """The lengths of time that a text with digits counts from now, in seconds: "in two hours"."""
+    shifts: Callable[[str], Iterable[Found[Shift]]]
+    """By how much a text with digits moves what is known: "one more person", "an hour later"."""
     lists: Lists
     named: Callable[[str], str]
     """The name that a text gives in so many words, unasked: "…, under the name of Ada"; empty for none."""

@@ -18,6 +18,7 @@ from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.moments import latest_day
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
+from clawdbot_dialogue.core.understanding import shifting
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.sought import Sought
@@ -118,6 +119,7 @@ class _Search:
 
     def _figures(self, text: str) -> None:
         text = _ISO.sub(r"\1 ", text) if self._wanted.moments else text
+        text = self._shifts(text) if self._known else text
         text = self._money(text) if "money" in self._slots else text
         days = self._language.dates(text, self._now.date(), self._means_past())
         if days:
@@ -146,6 +148,12 @@ class _Search:
             rest = _without(rest, clocks)
         if self._counting:
             self._numbers(rest)
+
+    def _shifts(self, text: str) -> str:
+        shifted = [*shifting.shifted(self._flow, self._wanted, self._known, text)]
+        for slot, found in shifted:
+            self._fill(slot, [found.value])
+        return _without(text, [found for _, found in shifted])
 
     def _clocks(self, text: str, *, asked: bool) -> list[Found[tuple[str, ...]]]:
         counting = any(slot.name == self._asked for slot in self._counting)
@@ -218,8 +226,7 @@ class _Search:
         return any(self._hinted(slot, text, each) for slot in self._counting for each in found)
 
     def _hinted(self, slot: Slot, text: str, number: Found[int | float]) -> bool:
-        counted = self._words[slot.name].counted
-        return bool(counted and counted.search(text[number.end :]))
+        return self._words[slot.name].counts(text[number.end :])
 
     def _numbers(self, text: str) -> None:
         text = self._parties(text)
@@ -254,8 +261,7 @@ class _Search:
         return _without(text, found)
 
     def _is_people(self, slot: Slot) -> bool:
-        counted = self._words[slot.name].counted
-        return bool(counted and any(counted.search(each) for each in self._language.people))
+        return any(self._words[slot.name].counts(each) for each in self._language.people)
 
     def _deal(self, kind: str, found: list[Found[_T]], text: str) -> None:
         """Gives the values of a type to its slots: the only one gets all, each that is named its own."""

@@ -23,6 +23,10 @@ class Words:
     counted: re.Pattern[str] | None
     """Whether the text after a number says that it counts this slot's things: "people"."""
 
+    def counts(self, after: str) -> bool:
+        """Whether the text after a number says that it counts this slot's things."""
+        return bool(self.counted and self.counted.search(after))
+
     def values_in(self, text: str) -> list[Found[str]]:
         """The enum's values that the text names, in order."""
         found = self.values.finditer(text) if self.values else ()

@@ -11,6 +11,7 @@ from clawdbot_dialogue.core.understanding.locales.en import (
     figures,
     numbers,
     parties,
+    shifts,
     speech,
     times,
 )
@@ -38,6 +39,7 @@ LOCALE = Locale(
     numbers=numbers.numbers,
     parties=parties.parties,
     people=parties.PEOPLE,
+    of_people=parties.of_people,
     counted=numbers.counted,
     either=choices.either,
     denied=choices.denied,
@@ -45,6 +47,7 @@ LOCALE = Locale(
     named=speech.named,
     spoken=speech.spoken,
     from_now=durations.from_now,
+    shifts=shifts.shifts,
     lists=LISTS,
     show_date=dates.show_date,
     show_datetime=dates.show_datetime,

@@ -33,6 +33,7 @@ _TWO = re.compile(rf"\bmy (?:{_CLOSE}) and (?:i|me|myself)\b|{_I}(?: and|,? plus
 _WHOLE = re.compile(rf"({_FIGURE})[^.!?\d]{{0,20}}?\b(?:including|incl\.?|counting) (?:{_COUNT})\b")
 _COUPLES = re.compile(rf"({_FIGURE}) couples\b")
 _TERM = re.compile(r"\d+|\b(?:an?|another|me|myself|i)\b")
+_OF_PEOPLE = re.compile(rf"^ (?:{_ANYBODY})\b|^[ ,.!]*(?:$|(?:please|thanks|then|at|on|for)\b)")
 _HINT = re.compile(r"[,+&]|\b(?:and|plus|with|incl|counting|couples)")
 """What each of these contains some of."""
 
@@ -50,3 +51,8 @@ def parties(text: str) -> Iterator[Found[int]]:
     for found in _SUM.finditer(text):
         terms = _TERM.findall(found[0])
         yield Found(*found.span(), sum(int(each) if each.isdigit() else 1 for each in terms))
+
+
+def of_people(after: str) -> bool:
+    """Whether the text after a number makes it one of people, or says nothing of what it counts."""
+    return bool(_OF_PEOPLE.match(after))

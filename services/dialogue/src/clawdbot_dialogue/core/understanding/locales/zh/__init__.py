@@ -12,6 +12,7 @@ from clawdbot_dialogue.core.understanding.locales.zh import (
     names,
     numbers,
     parties,
+    shifts,
     speech,
     times,
 )
@@ -39,6 +40,7 @@ LOCALE = Locale(
     numbers=numbers.numbers,
     parties=parties.parties,
     people=parties.PEOPLE,
+    of_people=parties.of_people,
     counted=numbers.counted,
     either=choices.either,
     denied=choices.denied,
@@ -46,6 +48,7 @@ LOCALE = Locale(
     named=names.named,
     spoken=names.spoken,
     from_now=durations.from_now,
+    shifts=shifts.shifts,
     lists=LISTS,
     show_date=dates.show_date,
     show_datetime=dates.show_datetime,

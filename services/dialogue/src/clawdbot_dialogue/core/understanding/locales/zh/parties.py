@@ -22,6 +22,7 @@ _CLOSE = (
 _SUM = re.compile(rf"{_COUNT}{_GROWN}{_AND}{_COUNT}{_SMALL}")
 _AND_I = re.compile(rf"我{_WITH}(?:我的?)?{_COUNT}(?:朋友|同事|同学|家人|客人|人|{_SMALL})")
 _TWO = re.compile(rf"我{_WITH}(?:我的?)?(?P<parents>爸妈|父母|爸爸?妈妈?)?(?(parents)|{_CLOSE})")
+_OF_PEOPLE = re.compile(r"^ ?(?:位|个?人|名)")
 _HINT = re.compile(r"大|成|我")
 
 
@@ -35,3 +36,8 @@ def parties(text: str) -> Iterator[Found[int]]:
         yield Found(*found.span(), int(found[1]) + 1)
     for found in _SUM.finditer(text):
         yield Found(*found.span(), int(found[1]) + int(found[2]))
+
+
+def of_people(after: str) -> bool:
+    """Whether the text after a number makes it one of people."""
+    return bool(_OF_PEOPLE.match(after))

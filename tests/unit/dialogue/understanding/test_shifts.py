@@ -1,0 +1,65 @@
+"""What is known is moved: one more person, half an hour later, a day earlier."""
+
+from __future__ import annotations
+
+import pytest
+from clawdbot_dialogue.core.understanding.situation import Situation
+from clawdbot_dialogue.core.understanding.understand import understand
+
+from tests.support.flows import NOW, compiled
+from tests.unit.dialogue.understanding.test_choices import FLOWS
+
+KNOWN = {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
+
+
+def hear(flow, text, known):
+    return {each.target: each.value for each in understand(Situation(flow, known), text, NOW) if each.target}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "moved"),
+    [
+        ("en", "one more person", {"party_size": 5}),
+        ("en", "we'll be two more", {"party_size": 6}),
+        ("en", "one person less", {"party_size": 3}),
+        ("en", "make it half an hour later", {"time": "19:30"}),
+        ("en", "an hour and a half earlier", {"time": "17:30"}),
+        ("en", "a day later", {"date": "2026-11-28"}),
+        ("en", "a week earlier", {"date": "2026-11-20"}),
+        ("en", "an hour later and one more person", {"time": "20:00", "party_size": 5}),
+        ("en", "6 hours later", {}),
+        ("en", "one more thing", {}),
+        ("en", "a bit later", {}),
+        ("zh", "多一位", {"party_size": 5}),
+        ("zh", "再来两位朋友", {"party_size": 6}),
+        ("zh", "少一个人", {"party_size": 3}),
+        ("zh", "晚半小时", {"time": "19:30"}),
+        ("zh", "提前一小时", {"time": "18:00"}),
+        ("zh", "推迟一天", {"date": "2026-11-28"}),
+        ("zh", "晚一点", {}),
+    ],
+)
+def test_what_is_known_is_moved(language, text, moved):
+    assert hear(FLOWS[language], text, KNOWN) == moved
+
+
+def test_what_is_not_known_is_not_moved():
+    assert hear(FLOWS["en"], "half an hour later", {"party_size": 4}) == {}
+
+
+def test_the_time_of_a_moment_is_moved_within_its_day():
+    flow = compiled("slots: {when: {type: datetime}}\nstates: {a: {end: true}}")
+    situation = Situation(
+        flow, {"when": "2026-11-27T19:00"}, parts={"when.date": "2026-11-27", "when.time": "19:00"}
+    )
+    (command,) = understand(situation, "an hour later", NOW)
+    assert (command.target, command.value) == ("when.time", "20:00")
+
+
+def test_a_number_is_moved_by_its_own_things():
+    flow = compiled("""
+    slots: {nights: {type: integer, hints: [nights, night]}, rooms: {type: integer, hints: [rooms, room]}}
+    states: {a: {end: true}}
+    """)
+    assert hear(flow, "one more night", {"nights": 2, "rooms": 1}) == {"nights": 3}
+    assert hear(flow, "one more", {"nights": 2, "rooms": 1}) == {}
