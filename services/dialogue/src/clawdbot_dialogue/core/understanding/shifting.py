@@ -39,7 +39,7 @@ def _movable(flow: Flow, wanted: Sought, known: Mapping[str, object], kind: str,
         return held
     words = flow.vocabulary.slots
     named = [slot for slot in held if words[slot.name].counts(after)]
-    people = [slot for slot in held if any(words[slot.name].counts(each) for each in flow.locale.people)]
+    people = [slot for slot in held if words[slot.name].counts_any(flow.locale.people)]
     return named or (people if flow.locale.of_people(after) else [])
 
 

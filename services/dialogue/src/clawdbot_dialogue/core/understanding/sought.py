@@ -30,6 +30,8 @@ class Sought:
     """What a day is for first, where it takes none after some day."""
     counting: Sequence[Slot]
     """Those that a bare number may be for."""
+    people: Slot | None
+    """The only one of those, if it may count people."""
     figures: bool
     """Whether figures can fill any of them."""
 
@@ -61,8 +63,16 @@ def sought(flow: Flow, asked: str) -> Sought:
         moments=sorted(moments, key=lambda each: not within(asked, each.name)),
         dated=next((_dated(slot, moments) for slot in slots.get("date", ())), None),
         counting=sorted(counting, key=lambda slot: not within(slot.name, asked)),
+        people=_people(flow, asked, counting),
         figures=not slots.keys().isdisjoint(_FIGURES),
     )
+
+
+def _people(flow: Flow, asked: str, counting: Sequence[Slot]) -> Slot | None:
+    if len(counting) != 1 or counting[0].listed:
+        return None
+    slot, words = counting[0], flow.vocabulary.slots[counting[0].name]
+    return slot if slot.name == asked or words.counts_any(flow.locale.people) else None
 
 
 def within(name: str, whole: str) -> bool:

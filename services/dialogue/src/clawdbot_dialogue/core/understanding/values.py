@@ -229,7 +229,7 @@ class _Search:
         return self._words[slot.name].counts(text[number.end :])
 
     def _numbers(self, text: str) -> None:
-        text = self._parties(text)
+        text = self._parties(self._wanted.people, text) if self._wanted.people else text
         left = self._language.numbers(text)
         if not left:
             return
@@ -251,17 +251,12 @@ class _Search:
             alone = [each for each in left if self._language.counted(text[: each.start], text[each.end :])]
             self._give(first, alone, text)
 
-    def _parties(self, text: str) -> str:
-        """Gives the only slot that counts the people that are counted up, if people is what it counts."""
-        slot = self._counting[0]
-        if len(self._counting) > 1 or slot.listed or not (slot.name == self._asked or self._is_people(slot)):
-            return text
-        found = [*self._language.parties(text)]
-        self._give(slot, found[:1], text)
-        return _without(text, found)
-
-    def _is_people(self, slot: Slot) -> bool:
-        return any(self._words[slot.name].counts(each) for each in self._language.people)
+    def _parties(self, slot: Slot, text: str) -> str:
+        """Gives what counts people those that are counted up."""
+        if found := [*self._language.parties(text)]:
+            self._give(slot, found[:1], text)
+            text = _without(text, found)
+        return text
 
     def _deal(self, kind: str, found: list[Found[_T]], text: str) -> None:
         """Gives the values of a type to its slots: the only one gets all, each that is named its own."""
@@ -291,6 +286,8 @@ class _Search:
 
         Of an item that is put together two values are noted too: they are likely two items.
         """
+        if not found:
+            return
         found = self._meant(slot, found, text)
         in_item = slot.name.partition(".")[2].startswith(f"{NEXT}.")
         for one, other in pairwise(found if not slot.listed else ()):

@@ -27,6 +27,10 @@ class Words:
         """Whether the text after a number says that it counts this slot's things."""
         return bool(self.counted and self.counted.search(after))
 
+    def counts_any(self, things: Iterable[str]) -> bool:
+        """Whether some of these are what it counts."""
+        return any(self.counts(each) for each in things)
+
     def values_in(self, text: str) -> list[Found[str]]:
         """The enum's values that the text names, in order."""
         found = self.values.finditer(text) if self.values else ()

@@ -121,9 +121,11 @@ _RANGE = re.compile(
     rf"(?:\b(?P<lead>between|from) )?(?<![\d.,:/-])(?P<first>{_TIME}){_AM_PM.format('first_half')}"
     rf"(?P<to> ?[-–] ?| to | till | until | and )(?P<last>{_TIME}){_AM_PM.format('half')}(?!\w){_NOT_A_COUNT}"
 )
+_RANGE_HINT = re.compile(r" (?:to|till|until|and) \d|[-–]")
 _COUNTED = re.compile(
     r"\b(?:for|of|we're|we are|be) \d{1,3}\b|\b\d{1,3} (?:people|persons?|guests?|adults?|of us)\b"
 )
+_ROUGHLY = re.compile(r"\b(?:around|about) \d")
 _AROUND = _rules(
     (rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock)
 )
@@ -176,7 +178,7 @@ def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]
     if not _HINT.search(text):
         return []
     half = day_half(text)
-    found = [*_ranges(text, half, asked)]
+    found = [*_ranges(text, half, asked)] if _RANGE_HINT.search(text) else []
     for each in found:
         text = taken(text, each.start, each.end)
     for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
@@ -187,7 +189,7 @@ def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]
                 text = taken(text, start, end)
     if not found and asked:
         found = [*_read(_ASKED, text, half)]
-    elif not asked and (not counting or _COUNTED.search(text)):
+    elif not asked and _ROUGHLY.search(text) and (not counting or _COUNTED.search(text)):
         # "For 2 around 8": the number that says how many is another.
         found += _read(_AROUND, text, half)
     return sorted(found, key=lambda each: each.start)
