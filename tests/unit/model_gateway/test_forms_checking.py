@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 from clawdbot_model_gateway.core.failures import FormMissed
 from clawdbot_model_gateway.core.forms import checking as checking_module
-from clawdbot_model_gateway.core.forms.checking import Checking, Judges
+from clawdbot_model_gateway.core.forms.checking import JUDGE, Checking, Judges
 from clawdbot_model_gateway.core.forms.form import Form, json_in
 from clawdbot_model_gateway.core.forms.judge import fault_of
 from clawdbot_servicekit.faults import InvalidRequest
@@ -138,6 +140,15 @@ async def test_a_check_that_would_take_for_ever_is_ended_and_blocks_nobody(schem
     assert "could not be checked" in await task
     assert turns > 10
     assert time.monotonic() - begun < 30
+
+
+@pytest.mark.integration
+def test_a_check_ends_by_itself_when_whoever_began_it_is_gone():
+    task = json.dumps({"schema": DOUBLING, "text": nested(60)}).encode()
+    command = [sys.executable, "-P", "-m", JUDGE]
+    judge = subprocess.run(command, check=False, input=task, capture_output=True, timeout=40)
+    assert judge.returncode < 0
+    assert judge.stdout == b""
 
 
 async def test_a_schema_that_leads_only_to_itself_ends():

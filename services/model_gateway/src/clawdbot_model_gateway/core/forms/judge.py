@@ -18,6 +18,8 @@ MOST_TOLD: Final = 5
 """What does not fit, told at once."""
 LONGEST_TOLD: Final = 300
 """Characters of each: a value that is repeated in it may be huge."""
+MOST_CPU: Final = 6
+"""Seconds of a processor. Whoever began it ends it before, unless that is gone."""
 MOST_MEMORY: Final = 1024**3
 """Bytes of addresses that the process may use: the same fault may be found a million times."""
 
@@ -63,6 +65,7 @@ def _cut(text: str) -> str:
 def main() -> None:
     """Judges once."""
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU, MOST_CPU))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     task: dict[str, Any] = orjson.loads(sys.stdin.buffer.read())
     try:
