@@ -1,4 +1,4 @@
-"""English as people write it: days, times and numbers that are told loosely."""
+"""What people write when they are not being exact: days, times and numbers that are told loosely."""
 
 from __future__ import annotations
 
@@ -54,3 +54,22 @@ def test_a_day(text, day):
 @pytest.mark.parametrize("text", ["5ish", "about 5", "around 5", "5 or so"])
 def test_a_number_that_was_asked_for(text):
     assert hear("en", "party_size", text) == {"party_size": 5}
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "slots"),
+    [
+        ("time", "七八点", {"time": ["19:00", "20:00"]}),
+        ("time", "三四点吧", {"time": ["15:00", "16:00"]}),
+        ("date", "两周后的周五", {"date": "2026-12-11"}),
+        ("date", "五一", {"date": "2027-05-01"}),
+        ("date", "国庆节", {"date": "2027-10-01"}),
+        ("date", "元旦", {"date": "2027-01-01"}),
+        ("", "平安夜两位", {"date": "2026-12-24", "party_size": 2}),
+        ("date", "国庆路", {}),
+        ("party_size", "十几个人", {}),
+        ("party_size", "十来个", {"party_size": 10}),
+    ],
+)
+def test_in_chinese(asked, text, slots):
+    assert hear("zh", asked, text) == slots

@@ -25,9 +25,15 @@ _NAMED: Mapping[str, int] = {
 _WEEKDAYS: Mapping[str, int] = dict(zip("一二三四五六日", range(7), strict=True)) | {"天": 6, "末": 5}
 _WEEKS: Mapping[str, int] = {"上": -1, "下": 1, "下下": 2}
 _MONTHS: Mapping[str, int] = {"上": -1, "这": 0, "本": 0, "下": 1, "下下": 2}
+_HOLIDAYS: Mapping[str, tuple[int, int]] = {
+    "元旦": (1, 1), "情人节": (2, 14), "劳动节": (5, 1), "五一": (5, 1), "国庆": (10, 1),
+    "平安夜": (12, 24), "圣诞": (12, 25), "跨年": (12, 31),
+}  # fmt: skip
+"""Those that have the same date each year."""
 _FARTHEST = 3660
 """Days ahead that N天后 may reach: ten years."""
 _WEEK = "(?:周|星期|礼拜)"
+_WEEKDAY = rf"{_WEEK}(?P<weekday>[一二三四五六日天])"
 _YEARS: Mapping[str, int] = {"前年": -2, "去年": -1, "今年": 0, "明年": 1}
 _YEAR = rf"(?P<year>{'|'.join(_YEARS)})?(?<!\d)"
 _TAIL = rf"(?:[ ,(]*{_WEEK}[一二三四五六日天]\)?)?"
@@ -88,6 +94,15 @@ def _weekday(found: re.Match[str], today: Today) -> date | None:
     return today.weekday(wanted, or_today=bool(which) or weekend)
 
 
+def _in_week(found: re.Match[str], today: Today) -> date | None:
+    days = 7 * int(found["count"]) + _WEEKDAYS[found["weekday"]] - today.day.weekday()
+    return today.day + timedelta(days=days)
+
+
+def _holiday(found: re.Match[str], today: Today) -> date | None:
+    return today.of_year(*_HOLIDAYS[found["holiday"]])
+
+
 _RULES: tuple[DayRule, ...] = tuple(
     (re.compile(pattern), reading)
     for pattern, reading in (
@@ -96,17 +111,19 @@ _RULES: tuple[DayRule, ...] = tuple(
         (rf"{_YEAR}(?P<m>\d{{1,2}})月(?:份的?)?(?P<d>\d{{1,2}})[日号]?(?!\d){_TAIL}", _month_day),
         (r"(?P<year>)(?<![\d/])(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])", _month_day),
         (rf"(?P<which>下下|下|上|这|本)个?月的?(?P<d>\d{{1,2}})[日号]{_TAIL}", _in_month),
+        (rf"(?<!\d)(?P<count>\d{{1,2}})个?{_WEEK}{_LATER}的?{_WEEKDAY}", _in_week),
         (rf"(?<!\d)(?P<count>\d{{1,4}})个?(?P<unit>天|日|周|星期|礼拜){_LATER}", _ahead),
         (r"(?<!\d)(?P<count>\d{1,4})个?(?P<unit>天|日|周|星期|礼拜)(?:之前|以前|前)", _ago),
         (rf"过(?P<count>\d{{1,4}})个?(?P<unit>天|周|星期|礼拜)(?!{_LATER})", _ahead),
         (rf"(?<!\d)(?P<count>\d{{1,3}}|半)个月{_LATER}", _months_ahead),
+        (rf"(?P<holiday>{'|'.join(_HOLIDAYS)})(?![路街区])", _holiday),
         (rf"(?P<name>{'|'.join(sorted(_NAMED, key=len, reverse=True))})", _named),
         (rf"(?P<which>下下|下|上|这|本)?(?:1个|个)?{_WEEK}(?P<weekday>[一二三四五六日天末])", _weekday),
         (rf"(?<![\d月年.])(?P<d>\d{{1,2}})(?:号(?![楼桌线码店房门院厅包])|日(?![元圆本币])){_TAIL}", _nth),
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
-_HINT = re.compile(r"\d|[今明后昨前当去]|周|星期|礼拜|半个月")
+_HINT = re.compile(r"\d|[今明后昨前当去节]|五一|周|星期|礼拜|半个月|元旦|国庆|平安夜|圣诞|跨年")
 
 
 def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:

@@ -106,6 +106,7 @@ _SURE = _rules(
     (rf"{_HOUR} ?(?P<half>[ap])\.?m\b\.?", _clock),
     (rf"{_HOUR}{_OCLOCK}(?:过|零|0(?=\d分?))? ?{_MINUTE}", _clock),
     (rf"{_HOUR}{_OCLOCK}", _clock),
+    (rf"{_HOUR}(?=[或到至、~-]_)", _clock),
 )
 _NAMES = _rules((r"(?P<name>中午(?!好)|正午|午夜)(?!\d)", _named))
 """Only where no hour stands: 中午一点 is one o'clock."""
