@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.understanding.locale import Locale
 
 _Ordered = TypeVar("_Ordered", date, str)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::00)?", re.ASCII)
 _TODAY = re.compile(r"today(?:([+-])(\d{1,4})(d))?")
 _NOW = re.compile(r"now(?:([+-])(\d{1,5})([mhd]))?")
 _LENGTH = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
@@ -32,7 +32,7 @@ def parse_date(value: object) -> date | None:
 
 
 def parse_time(value: object) -> str | None:
-    """A time of day with two digits each, "07:05", also for "7:05"; None for anything else."""
+    """A time of day with two digits each, "07:05", also for "7:05" and "07:05:00"; None for anything else."""
     found = _CLOCK.fullmatch(value) if isinstance(value, str) else None
     return f"{found[1]:0>2}:{found[2]}" if found else None
 
@@ -61,15 +61,11 @@ def _away(pattern: re.Pattern[str], bound: object) -> timedelta | None:
 def parse_datetime(value: object) -> str | None:
     """A day and a time, "2026-12-01T19:30", also with a space for the T; None for anything else.
 
-    Seconds may be there where they are none, `:00`. There is no zone: it is what clocks show where the
-    conversation takes place.
+    There is no zone: it is what clocks show where the conversation takes place.
     """
     if not isinstance(value, str) or value[10:11] not in ("T", " "):
         return None
-    day, clock = (
-        parse_date(value[:10]),
-        parse_time(value[11:].removesuffix(":00") if value.count(":") > 1 else value[11:]),
-    )
+    day, clock = parse_date(value[:10]), parse_time(value[11:])
     return f"{day}T{clock}" if day and clock else None
 
 
