@@ -34,6 +34,8 @@ UNITS = [
     "个半小时", "元", "¥1", "1,", "1.", "，", "。", "、", "？", "以", "用a", "的名义", "我叫", "我叫李",
     "姓", "留名", "转", "找", "跟", "怎么", "你好", "再见", "不是", "还是", "1月", "二〇", "x@",
     "邮箱a@b.c", "号", "晚上", "請", "帮我", "太好了", "可以", "时间不对", " ", "\n", "1 ",
+    "七八点", "1或", "两大一小", "我和", "我跟老婆", "多一位", "少两个人", "晚半小时",
+    "提前", "不行", "除了", "要不", "五一", "平安夜", "两周后的周", "2大",
 ]  # fmt: skip
 """Pieces of which messages are made that are awkward, and long ones that are slow to read."""
 
@@ -161,5 +163,6 @@ def test_a_message_made_to_take_long_does_not(unit):
     before = time.perf_counter()
     for start in ("", "我叫", "不对，", "算了"):
         for asked in ("", "name", "time"):
-            hear(start + unit * (2_000 // len(unit)) + "\0x", asked=asked)
+            known = {} if asked else {"party_size": 4, "time": "19:00"}
+            hear(start + unit * (2_000 // len(unit)) + "\0x", asked=asked, slots=known)
     assert time.perf_counter() - before < 5

@@ -95,6 +95,9 @@ def test_how_a_list_is_shown(language, items, shown):
         "就这些",
         "、",
         "小王",
+        "make the ",
+        "把",
+        "改成",
     ],
 )
 def test_a_list_made_to_take_long_does_not(language, unit):
@@ -104,6 +107,6 @@ def test_a_list_made_to_take_long_does_not(language, unit):
     for end in ("", "\0x"):
         text = "x" + unit * (20_000 // len(unit)) + end
         table.items(text)
-        for heard in (table.adds, table.drops, table.enough):
+        for heard in (table.adds, table.drops, table.enough, table.changes):
             heard(fold(text))
     assert time.perf_counter() - before < 5
