@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support.flows import compiled
 from tests.unit.dialogue.understanding.test_choices import hear
 
 
@@ -73,3 +74,22 @@ def test_a_number_that_was_asked_for(text):
 )
 def test_in_chinese(asked, text, slots):
     assert hear("zh", asked, text) == slots
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "slots"),
+    [
+        ("", "it's about 20 minutes away", {}),
+        ("", "one of us is vegan", {}),
+        ("time", "it won't work at 7, 8?", {"time": "20:00"}),
+        ("", "圣诞老人", {}),
+    ],
+)
+def test_what_only_looks_like_a_value(asked, text, slots):
+    assert hear("zh" if "圣" in text else "en", asked, text) == slots
+
+
+def test_a_name_is_no_day():
+    flow = compiled("slots: {name: {type: string}, date: {type: date}}\nstates: {a: {end: true}}")
+    assert hear("en", "", "my name is Noel Christmas", flow) == {"name": "Noel Christmas"}
+    assert hear("en", "", "my name is A, on christmas", flow) == {"name": "A", "date": "2026-12-25"}

@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.moments import latest_day
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding import shifting
-from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
+from clawdbot_dialogue.core.understanding.folding import LONGEST_READ, fold
 from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.sought import Sought
 
@@ -97,6 +97,8 @@ class _Search:
         for slot in self._slots.get("string", ()):
             if name := self._language.named(raw):
                 self._fill(slot, [name])
+                # Whoever is called Sunday names no day.
+                text = re.sub(rf"(?<![a-z]){re.escape(fold(name))}(?![a-z])", " ", text, count=1)
         if "@" in text:
             found = [Found(*each.span(), each[0]) for each in _EMAIL.finditer(raw)]
             self._deal("email", found, raw)
@@ -157,7 +159,11 @@ class _Search:
 
     def _clocks(self, text: str, *, asked: bool) -> list[Found[tuple[str, ...]]]:
         counting = any(slot.name == self._asked for slot in self._counting)
-        return self._language.times(text, asked, counting)
+        found = self._language.times(text, asked, counting)
+        if asked and found and not self._meant(self._slots["time"][0], found, text):
+            # "Not at 7, 8": what is said instead needs no "at" either.
+            found = [*found, *self._language.times(_without(text, found), True, counting)]
+        return found
 
     def _halve(self, text: str) -> None:
         """Notes the half of the day for a datetime of which only the day is said: "tomorrow evening"."""
@@ -253,7 +259,11 @@ class _Search:
 
     def _parties(self, slot: Slot, text: str) -> str:
         """Gives what counts people those that are counted up."""
-        if found := [*self._language.parties(text)]:
+        found = [*self._language.parties(text)]
+        if slot.name in self._known and slot.name != self._asked:
+            # "My wife and I have allergies" says nothing new.
+            found = [each for each in found if any(map(str.isdigit, text[each.start : each.end]))]
+        if found:
             self._give(slot, found[:1], text)
             text = _without(text, found)
         return text

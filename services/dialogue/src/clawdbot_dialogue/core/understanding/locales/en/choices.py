@@ -11,7 +11,8 @@ _NOT = (
     r"(?<!why )(?<!whether or )not|never|except(?: for)?|instead of|rather than|other than"
     r"|any(?:thing|where|one|time| day| time)?(?: else)? but|every(?:thing|where| day) but"
     r"|(?:ca|wo|do|did|does)n't(?: (?:do|make|want|like|need|mean|say|work|be))*"
-    r"|cannot(?: (?:do|make))?|(?:do|did) not (?:want|like|need|mean|say)"
+    r"|cannot(?: (?:do|make))?"
+    r"|(?:(?:do|did|would|could|can) not|(?:would|could)n't) (?:want|like|need|mean|say|do|make)"
 )
 _DENIED = re.compile(rf"\b(?:{_NOT})(?: (?:it|on|at|in|for|by|the|an?|this|next|too|sit|be|really))* $")
 _THEN_DENIED = re.compile(

@@ -10,7 +10,8 @@ _RANGED = r"(?:(?<=^\d-)|(?<=^\d\d-)|(?<= \d-)|(?<= \d\d-))"
 """Behind the first number of "4-6"."""
 _NUMBER = re.compile(
     rf"(?:(?<![\w.,:/@-])|{_RANGED})[-+]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,15}})(?:\.\d{{1,6}})?"
-    r"(?![\w:/@%]|[.,]\d|-(?!\d{1,2}(?![\w.:/-]))\d| quarters?\b)"
+    r"(?![\w:/@%]|[.,]\d|-(?!\d{1,2}(?![\w.:/-]))\d| quarters?\b"
+    r"| of us (?:is|are|has|have|can|will|want|need|do)\b)"
 )
 _BEFORE = re.compile(
     r"(?:^|\b(?:for|make (?:it|that)|it's|it is|be|are|to|say|about|around|just|only|no)[ ,]+|[,.!] *)$"

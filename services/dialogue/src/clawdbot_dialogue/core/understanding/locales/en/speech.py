@@ -24,6 +24,7 @@ _YES = _alternatives(
     "looks great|looks right|that works|works for me|that's right|that is right|that's correct",
     "that is correct|that's fine|that is fine|that's it|that's good|that's perfect|it is|it's right",
     "i do|i am|i would|i will|we do|we are|we would|you bet|by all means|why not|no problem|all good",
+    "no more changes|no changes|nothing to change|no corrections",
     "all right|alright|with pleasure|gladly|very well|true|positive|please|👍|✅",
 )
 _NO = _alternatives(
@@ -36,7 +37,7 @@ _NO = _alternatives(
 )
 _NEITHER = re.compile(
     r"\b(?:not (?:so |too |really |quite )?sure|don't know|do not know|dunno|no idea|maybe|perhaps"
-    r"|possibly|depends"
+    r"|possibly|depends|(?:don't|do not) (?:forget|worry|mind|care)"
     r"|what if|hang on|hold on|wait|unsure)\b"
 )
 _SAYS_YES = re.compile(rf"^{_YES}(?!\w)")

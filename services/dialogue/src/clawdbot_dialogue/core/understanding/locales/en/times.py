@@ -125,9 +125,13 @@ _RANGE_HINT = re.compile(r" (?:to|till|until|and) \d|[-–]")
 _COUNTED = re.compile(
     r"\b(?:for|of|we're|we are|be) \d{1,3}\b|\b\d{1,3} (?:people|persons?|guests?|adults?|of us)\b"
 )
+_AND_THEN = (
+    r"(?= *(?:$|[,.!?;)]|(?:on|for|and|or|please|today|tomorrow|tonight|this|next|if|with|would|is|outside"
+    r"|inside|in)\b))"
+)
 _ROUGHLY = re.compile(r"\b(?:around|about) \d")
 _AROUND = _rules(
-    (rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock)
+    (rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?{_AND_THEN}", _clock)
 )
 _HINT = re.compile(r"\d|noon|midday|midnight")
 _SURE_HINT = re.compile(

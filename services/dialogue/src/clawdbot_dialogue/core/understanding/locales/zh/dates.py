@@ -116,7 +116,7 @@ _RULES: tuple[DayRule, ...] = tuple(
         (r"(?<!\d)(?P<count>\d{1,4})个?(?P<unit>天|日|周|星期|礼拜)(?:之前|以前|前)", _ago),
         (rf"过(?P<count>\d{{1,4}})个?(?P<unit>天|周|星期|礼拜)(?!{_LATER})", _ahead),
         (rf"(?<!\d)(?P<count>\d{{1,3}}|半)个月{_LATER}", _months_ahead),
-        (rf"(?P<holiday>{'|'.join(_HOLIDAYS)})(?![路街区])", _holiday),
+        (rf"(?P<holiday>{'|'.join(_HOLIDAYS)})(?![路街区树卡]|老人|快乐|礼物)", _holiday),
         (rf"(?P<name>{'|'.join(sorted(_NAMED, key=len, reverse=True))})", _named),
         (rf"(?P<which>下下|下|上|这|本)?(?:1个|个)?{_WEEK}(?P<weekday>[一二三四五六日天末])", _weekday),
         (rf"(?<![\d月年.])(?P<d>\d{{1,2}})(?:号(?![楼桌线码店房门院厅包])|日(?![元圆本币])){_TAIL}", _nth),
