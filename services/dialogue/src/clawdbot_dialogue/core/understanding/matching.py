@@ -47,8 +47,8 @@ class Today:
         return self.day + timedelta(days=-away if self.past else away)
 
 
-DayRule: TypeAlias = tuple[re.Pattern[str], Callable[[re.Match[str], Today], date | None]]
-"""A pattern for a day, and what it means today; None for a day that does not exist."""
+DayRule: TypeAlias = tuple[str, re.Pattern[str], Callable[[re.Match[str], Today], date | None]]
+"""What a text has to contain, a pattern for a day, and what it means today; None for no day that exists."""
 
 
 _HAND_OFF = Spoken("handoff")
@@ -94,8 +94,8 @@ def days(text: str, today: Today, rules: Iterable[DayRule]) -> list[Found[date]]
         rules: In the order of certainty.
     """
     found: list[Found[date]] = []
-    for pattern, reading in rules:
-        for match in pattern.finditer(text):
+    for hint, pattern, reading in rules:
+        for match in pattern.finditer(text) if hint in text else ():
             try:
                 day = reading(match, today)
             except OverflowError:  # beyond the year 9999

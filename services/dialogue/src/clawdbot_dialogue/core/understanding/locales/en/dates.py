@@ -90,6 +90,10 @@ def _named(found: re.Match[str], today: Today) -> date | None:
     return today.day + timedelta(days=_NAMED[found["name"]])
 
 
+def _day_after(_: re.Match[str], today: Today) -> date | None:
+    return today.day + timedelta(days=2)
+
+
 def _ahead(found: re.Match[str], today: Today) -> date | None:
     count = 1 if found["count"] in ("a", "the") else int(found["count"])
     days = count * next(days for unit, days in _UNITS.items() if found["unit"].startswith(unit))
@@ -126,25 +130,25 @@ def _weekday(found: re.Match[str], today: Today) -> date | None:
 
 
 _RULES: tuple[DayRule, ...] = tuple(
-    (re.compile(pattern), reading)
-    for pattern, reading in (
-        (r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
-        (r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _figures),
-        (rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
-        (rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
-        (r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
-        (r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?!\d)", _day_month),
-        (rf"\bin (?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT})\b", _ahead),
-        (rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) from (?:now|today)\b", _ahead),
-        (rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) ago\b", _ago),
-        (rf"\b(?P<count>\d{{1,2}}|a) weeks? (?:from|on|after) {_WEEKDAY}\b", _weeks_after),
-        (rf"\b{_WEEKDAY}(?P<count>) week\b", _weeks_after),
-        (rf"\b(?:on )?(?P<holiday>{_HOLIDAY})\b", _holiday),
-        (r"(?<=tomorrow or )the day after\b(?! tomorrow)", lambda _, today: today.day + timedelta(days=2)),
-        (rf"\b(?P<name>{_any(_NAMED)})\b", _named),
-        (rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
-        (rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
-        (rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
+    (hint, re.compile(pattern), reading)
+    for hint, pattern, reading in (
+        ("", r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
+        (".", r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _figures),
+        ("", rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
+        ("", rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
+        ("/", r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
+        (".", r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?!\d)", _day_month),
+        ("in ", rf"\bin (?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT})\b", _ahead),
+        (" from ", rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) from (?:now|today)\b", _ahead),
+        (" ago", rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) ago\b", _ago),
+        (" week", rf"\b(?P<count>\d{{1,2}}|a) weeks? (?:from|on|after) {_WEEKDAY}\b", _weeks_after),
+        (" week", rf"\b{_WEEKDAY}(?P<count>) week\b", _weeks_after),
+        ("", rf"\b(?:on )?(?P<holiday>{_HOLIDAY})\b", _holiday),
+        ("day after", r"(?<=tomorrow or )the day after\b(?! tomorrow)", _day_after),
+        ("", rf"\b(?P<name>{_any(_NAMED)})\b", _named),
+        ("next week", rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
+        ("", rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
+        ("", rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
@@ -158,7 +162,7 @@ _SPANS = (
     re.compile(rf"(?<![\d.:/-])(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH} (?:of )?{_MONTH}\b"),
 )
 """What lies within one month: "December 3-5", "from the 3rd to the 5th of December"."""
-_WORDED = tuple(rule for rule in _RULES if rule[1] not in {_figures, _month_day, _slashes, _nth})
+_WORDED = tuple(rule for rule in _RULES if rule[2] not in {_figures, _month_day, _slashes, _nth})
 """Those that a text without figures may fit."""
 _FIGURE = re.compile(r"\d")
 _HINT = re.compile(

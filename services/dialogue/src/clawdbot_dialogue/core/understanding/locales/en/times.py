@@ -94,27 +94,29 @@ def _named(found: re.Match[str], _: str) -> _Readings:
 _HOUR = r"(?P<hour>[01]?\d|2[0-3])"
 _AT = r"\b(?:at|by|@) ?"
 _NEAR = r"\b(?:(?:at|by|around|about|from|for|say|make it) ?)?"
-_Rule = tuple[re.Pattern[str], Callable[[re.Match[str], str], _Readings]]
+_FREE = r"(?<![\d.,:/-])"
+_Rule = tuple[str, re.Pattern[str], Callable[[re.Match[str], str], _Readings]]
+"""What a text has to contain, a pattern for a time, and how it may be read."""
 
 
-def _rules(*rules: tuple[str, Callable[[re.Match[str], str], _Readings]]) -> tuple[_Rule, ...]:
-    return tuple((re.compile(pattern), reading) for pattern, reading in rules)
+def _rules(*rules: tuple[str, str, Callable[[re.Match[str], str], _Readings]]) -> tuple[_Rule, ...]:
+    return tuple((hint, re.compile(pattern), reading) for hint, pattern, reading in rules)
 
 
 _SURE = _rules(
-    (rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
-    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
-    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
-    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
-    (rf"{_NEAR}(?<![\d.,:/-]){_HOUR}(?P<minute>){_PART}\b", _clock),
-    (rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
-    (rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
-    (rf"\bhalf {_HOUR}\b{_NOT_A_COUNT}{_HALF}", _half_past),
-    (r"(?<![\d.,:/-])(?P<hour>1[3-9]|2[0-3])(?P<minute>) ?h(?:rs|ours)?\b", _clock),
-    (rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
-    (rf"(?<![\w.,:/-]){_HOUR}(?P<minute>)(?= or _)", _clock),
+    (" ", rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
+    ("", rf"{_NEAR}{_FREE}{_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
+    ("m", rf"{_NEAR}{_FREE}{_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
+    ("clock", rf"{_NEAR}{_FREE}{_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),
+    (" ", rf"{_NEAR}{_FREE}{_HOUR}(?P<minute>){_PART}\b", _clock),
+    ("", rf"{_NEAR}\b(?P<name>noon|midday|midnight)\b", _named),
+    ("", rf"{_AT}{_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+    ("half", rf"\bhalf {_HOUR}\b{_NOT_A_COUNT}{_HALF}", _half_past),
+    ("h", r"(?<![\d.,:/-])(?P<hour>1[3-9]|2[0-3])(?P<minute>) ?h(?:rs|ours)?\b", _clock),
+    (" or ", rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
+    (" or ", rf"(?<![\w.,:/-]){_HOUR}(?P<minute>)(?= or _)", _clock),
 )  # fmt: skip
-_ASKED = _rules((rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
+_ASKED = _rules(("", rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
 _TIME = r"\d{1,2}(?::[0-5]\d)?"
 _AM_PM = r"(?: ?(?P<{}>[ap])\.?m\b\.?)?"
 _RANGE = re.compile(
@@ -131,7 +133,7 @@ _AND_THEN = (
 )
 _ROUGHLY = re.compile(r"\b(?:around|about) \d")
 _AROUND = _rules(
-    (rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?{_AND_THEN}", _clock)
+    ("", rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?{_AND_THEN}", _clock)
 )
 _HINT = re.compile(r"\d|noon|midday|midnight")
 _SURE_HINT = re.compile(
@@ -164,7 +166,7 @@ def _figures(clock: str) -> tuple[int, int]:
 
 
 def _read(rules: Iterable[_Rule], text: str, half: str) -> Iterator[Found[_Readings]]:
-    for pattern, reading in rules:
+    for _, pattern, reading in rules:
         for match in pattern.finditer(text):
             if readings := reading(match, half):
                 yield Found(*match.span(), readings)
@@ -185,8 +187,8 @@ def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]
     found = [*_ranges(text, half, asked)] if _RANGE_HINT.search(text) else []
     for each in found:
         text = taken(text, each.start, each.end)
-    for pattern, reading in _SURE if _SURE_HINT.search(text) else ():
-        for match in pattern.finditer(text):
+    for hint, pattern, reading in _SURE if _SURE_HINT.search(text) else ():
+        for match in pattern.finditer(text) if hint in text else ():
             start, end = match.span()
             if readings := reading(match, half):
                 found.append(Found(start, end, readings))

@@ -37,6 +37,7 @@ _WEEKDAY = rf"{_WEEK}(?P<weekday>[一二三四五六日天])"
 _YEARS: Mapping[str, int] = {"前年": -2, "去年": -1, "今年": 0, "明年": 1}
 _YEAR = rf"(?P<year>{'|'.join(_YEARS)})?(?<!\d)"
 _TAIL = rf"(?:[ ,(]*{_WEEK}[一二三四五六日天]\)?)?"
+_NUMBER = "号(?![楼桌线码店房门院厅包])"
 _LATER = "(?:之后|以后|过后|后)"
 
 
@@ -104,22 +105,22 @@ def _holiday(found: re.Match[str], today: Today) -> date | None:
 
 
 _RULES: tuple[DayRule, ...] = tuple(
-    (re.compile(pattern), reading)
-    for pattern, reading in (
-        (rf"(?<!\d)(?P<y>(?:19|20)\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _figures),
-        (r"(?<!\d)(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)", _figures),
-        (rf"{_YEAR}(?P<m>\d{{1,2}})月(?:份的?)?(?P<d>\d{{1,2}})[日号]?(?!\d){_TAIL}", _month_day),
-        (r"(?P<year>)(?<![\d/])(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])", _month_day),
-        (rf"(?P<which>下下|下|上|这|本)个?月的?(?P<d>\d{{1,2}})[日号]{_TAIL}", _in_month),
-        (rf"(?<!\d)(?P<count>\d{{1,2}})个?{_WEEK}{_LATER}的?{_WEEKDAY}", _in_week),
-        (rf"(?<!\d)(?P<count>\d{{1,4}})个?(?P<unit>天|日|周|星期|礼拜){_LATER}", _ahead),
-        (r"(?<!\d)(?P<count>\d{1,4})个?(?P<unit>天|日|周|星期|礼拜)(?:之前|以前|前)", _ago),
-        (rf"过(?P<count>\d{{1,4}})个?(?P<unit>天|周|星期|礼拜)(?!{_LATER})", _ahead),
-        (rf"(?<!\d)(?P<count>\d{{1,3}}|半)个月{_LATER}", _months_ahead),
-        (rf"(?P<holiday>{'|'.join(_HOLIDAYS)})(?![路街区树卡]|老人|快乐|礼物)", _holiday),
-        (rf"(?P<name>{'|'.join(sorted(_NAMED, key=len, reverse=True))})", _named),
-        (rf"(?P<which>下下|下|上|这|本)?(?:1个|个)?{_WEEK}(?P<weekday>[一二三四五六日天末])", _weekday),
-        (rf"(?<![\d月年.])(?P<d>\d{{1,2}})(?:号(?![楼桌线码店房门院厅包])|日(?![元圆本币])){_TAIL}", _nth),
+    (hint, re.compile(pattern), reading)
+    for hint, pattern, reading in (
+        ("年", rf"(?<!\d)(?P<y>(?:19|20)\d\d)年(?P<m>\d{{1,2}})月(?P<d>\d{{1,2}})[日号]?{_TAIL}", _figures),
+        ("", r"(?<!\d)(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})(?!\d)", _figures),
+        ("月", rf"{_YEAR}(?P<m>\d{{1,2}})月(?:份的?)?(?P<d>\d{{1,2}})[日号]?(?!\d){_TAIL}", _month_day),
+        ("/", r"(?P<year>)(?<![\d/])(?P<m>\d{1,2})/(?P<d>\d{1,2})(?![\d/])", _month_day),
+        ("月", rf"(?P<which>下下|下|上|这|本)个?月的?(?P<d>\d{{1,2}})[日号]{_TAIL}", _in_month),
+        ("后", rf"(?<!\d)(?P<count>\d{{1,2}})个?{_WEEK}{_LATER}的?{_WEEKDAY}", _in_week),
+        ("后", rf"(?<!\d)(?P<count>\d{{1,4}})个?(?P<unit>天|日|周|星期|礼拜){_LATER}", _ahead),
+        ("前", r"(?<!\d)(?P<count>\d{1,4})个?(?P<unit>天|日|周|星期|礼拜)(?:之前|以前|前)", _ago),
+        ("过", rf"过(?P<count>\d{{1,4}})个?(?P<unit>天|周|星期|礼拜)(?!{_LATER})", _ahead),
+        ("月", rf"(?<!\d)(?P<count>\d{{1,3}}|半)个月{_LATER}", _months_ahead),
+        ("", rf"(?P<holiday>{'|'.join(_HOLIDAYS)})(?![路街区树卡]|老人|快乐|礼物)", _holiday),
+        ("", rf"(?P<name>{'|'.join(sorted(_NAMED, key=len, reverse=True))})", _named),
+        ("", rf"(?P<which>下下|下|上|这|本)?(?:1个|个)?{_WEEK}(?P<weekday>[一二三四五六日天末])", _weekday),
+        ("", rf"(?<![\d月年.])(?P<d>\d{{1,2}})(?:{_NUMBER}|日(?![元圆本币])){_TAIL}", _nth),
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
