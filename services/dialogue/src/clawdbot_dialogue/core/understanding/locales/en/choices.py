@@ -10,7 +10,7 @@ _BETWEEN = re.compile(r"\bbetween(?: (?:the|about|around))* ?$")
 _NOT = (
     r"(?<!why )(?<!whether or )not|never|except(?: for)?|instead of|rather than|other than"
     r"|any(?:thing|where|one|time| day| time)?(?: else)? but|every(?:thing|where| day) but"
-    r"|(?:ca|wo|do|did|does)n't(?: (?:do|make|want|like|need|mean|say|work|be))*"
+    r"|(?:ca|wo|do|did|does|is|was|are|were)n't(?: (?:do|make|want|like|need|mean|say|work|be))*"
     r"|cannot(?: (?:do|make))?"
     r"|(?:(?:do|did|would|could|can) not|(?:would|could)n't) (?:want|like|need|mean|say|do|make)"
 )

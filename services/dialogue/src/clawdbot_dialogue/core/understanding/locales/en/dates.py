@@ -58,7 +58,7 @@ _LEAD = rf"(?:(?:on )?(?:{_any(_DAYS)}),? )?(?:on )?(?:the )?"
 _TH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?:,? (?P<year>(?:19|20)\d\d))?"
 _NOT_A_COUNT = r"(?! (?:people|persons?|guests?|adults?|seats?|of us))"
-_NOT_THE_NTH = r"(?! (?:thing|time|option|choice|person|floor|place|one))"
+_NOT_THE_NTH = r"(?! (?:anniversary|birthday|visit|wedding|course|item|pizza|thing|time|option|choice|person|floor|place|one))"
 
 
 def _month_day(found: re.Match[str], today: Today) -> date | None:
@@ -106,7 +106,8 @@ def _weeks_after(found: re.Match[str], today: Today) -> date | None:
 
 
 def _holiday(found: re.Match[str], today: Today) -> date | None:
-    return today.of_year(*_HOLIDAYS[found["holiday"].replace("'", "").removesuffix(" day")])
+    month, day = _HOLIDAYS[found["holiday"].replace("'", "").removesuffix(" day")]
+    return day_of(int(found["year"]), month, day) if found["year"] else today.of_year(month, day)
 
 
 def _day_month(found: re.Match[str], today: Today) -> date | None:
@@ -143,7 +144,7 @@ _RULES: tuple[DayRule, ...] = tuple(
         (" ago", rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) ago\b", _ago),
         (" week", rf"\b(?P<count>\d{{1,2}}|a) weeks? (?:from|on|after) {_WEEKDAY}\b", _weeks_after),
         (" week", rf"\b{_WEEKDAY}(?P<count>) week\b", _weeks_after),
-        ("", rf"\b(?:on )?(?P<holiday>{_HOLIDAY})\b", _holiday),
+        ("", rf"(?<!before )(?<!after )(?<!until )\b(?:on )?(?P<holiday>{_HOLIDAY})\b{_YEAR}", _holiday),
         ("day after", r"(?<=tomorrow or )the day after\b(?! tomorrow)", _day_after),
         ("", rf"\b(?P<name>{_any(_NAMED)})\b", _named),
         ("next week", rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),

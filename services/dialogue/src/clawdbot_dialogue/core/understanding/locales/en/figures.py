@@ -22,6 +22,8 @@ _GROUPS = (
     (re.compile(r"\b(?:just|only) (?:me|myself)\b|\bby myself\b|\bjust for me\b"), "1 person"),
     (re.compile(r"\bthe (?:both|pair) of us\b|\bboth of us\b"), "2 of us"),
 )
+_SPACED = re.compile(r"(?<![\d.,:/+-])(?<!\d )[1-9]\d{0,2}(?:[ ']000)+(?![\d.,]\d|\d)")
+"""Thousands as many write them, 200 000; only round ones, which are no two numbers."""
 _ISH = re.compile(r"(?<=\d)((?: ?[ap]m)?) ?ish\b")
 _GROUP_HINT = re.compile(r"dozen|couple|\b(?:me|myself|both|pair)\b")
 """What each of the groups contains some of."""
@@ -64,6 +66,7 @@ def digits(text: str) -> str:
     """The text with figures for words: "for twenty-one" → "for 21", "the third" → "the 3rd"."""
     if " one" in text:
         text = _NOT_COUNTING.sub(r"\1 thing", text)
+    text = _SPACED.sub(lambda found: re.sub("[ ']", "", found[0]), text)
     text = text.replace("ppl", "people").replace("-ish", " ish")
     if _GROUP_HINT.search(text):
         for pattern, replacement in _GROUPS:

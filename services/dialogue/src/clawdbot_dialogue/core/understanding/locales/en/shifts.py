@@ -11,7 +11,8 @@ from clawdbot_dialogue.core.understanding.locales.en.durations import durations
 _MORE = re.compile(
     r"\b(?P<count>\d{1,3}|an?|another) (?:(?P<more>more|extra|additional)|(?P<less>less|fewer))\b(?! than)"
     r"|\b(?P<another>another)(?= (?:person|guest|adult|child|kid|friend)\b)"
-    r"|\b(?P<fewer>\d{1,3}|an?)(?: (?:people|persons?|guests?)) (?:less|fewer)\b(?! than)"
+    r"|\b(?P<noun>\d{1,3}|an?) (?:people|persons?|guests?|adults?|kids|child(?:ren)?)"
+    r" (?:(?P<noun_more>more)|less|fewer)\b(?! than)"
 )
 _LATER = re.compile(r"^ (?:(?P<later>later)|earlier|sooner)\b")
 _HINT = re.compile(r"more|extra|addit|less|fewer|another|later|earlier|sooner")
@@ -22,8 +23,8 @@ def shifts(text: str) -> Iterator[Found[Shift]]:
     if not _HINT.search(text):
         return
     for found in _MORE.finditer(text):
-        count = found["count"] or found["fewer"] or "1"
-        sign = 1 if found["more"] or found["another"] else -1
+        count = found["count"] or found["noun"] or "1"
+        sign = 1 if found["more"] or found["noun_more"] or found["another"] else -1
         yield Found(*found.span(), Shift("number", sign * (int(count) if count.isdigit() else 1)))
     for length in durations(text):
         if way := _LATER.match(text[length.end :]):

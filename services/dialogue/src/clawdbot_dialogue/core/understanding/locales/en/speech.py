@@ -24,7 +24,7 @@ _YES = _alternatives(
     "looks great|looks right|that works|works for me|that's right|that is right|that's correct",
     "that is correct|that's fine|that is fine|that's it|that's good|that's perfect|it is|it's right",
     "i do|i am|i would|i will|we do|we are|we would|you bet|by all means|why not|no problem|all good",
-    "no more changes|no changes|nothing to change|no corrections",
+    "fine by me|fine with me|good for me|no more changes|no changes|nothing to change|no corrections",
     "all right|alright|with pleasure|gladly|very well|true|positive|please|👍|✅",
 )
 _NO = _alternatives(
@@ -40,9 +40,25 @@ _NEITHER = re.compile(
     r"|possibly|depends|(?:don't|do not) (?:forget|worry|mind|care)"
     r"|what if|hang on|hold on|wait|unsure)\b"
 )
+_WEAK = frozenset(
+    ["please", "good", "right", "fine", "great", "perfect", "lovely", "excellent", "correct", "true", "positive", "it is", "i do", "i am", "i would", "i will", "we do", "we are", "we would", "k", "y", "ya"]
+)
+"""A yes only where no sentence goes on from it: "good question", "I would like to change something"."""
+_STOPS = re.compile(rf"^ *(?:$|[,.!]|(?:please|thanks?|then|and|{_YES})(?!\w))")
 _SAYS_YES = re.compile(rf"^{_YES}(?!\w)")
 _SAYS_NO = re.compile(rf"^{_NO}(?!\w)")
 _THEN_NOT = re.compile(r"^[ ,.!]*(?:but (?:no|not)|on second thou?ghts?|actually (?:no|not|don't))\b")
+_UNLESS = re.compile(
+    r"^[ ,.!]*(?:please[ ,]+)?(?:but|if|unless|though|although|however|except|only|as long as|provided|cancel"
+    r"|forget|let me|how|what|when|where|who|which|why|could|can|is|are|do you|does|would it)\b|\?[ .!]*$"
+)
+"""What makes no yes of one: a condition, a wish, a question."""
+_ALL_WELL = re.compile(
+    r"^no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? )?(?:all )?"
+    r"(?:fine|right|good|ok|okay|correct|perfect|great)\b"
+    r"|^(?:no[ ,.!]+)?(?:don't|do not) change (?:anything|a thing)\b"
+)
+_PLEASE_NO = re.compile(r"^please[ ,]+(?=no\b|don't|do not)")
 _POLITE_END = (
     r"(?:[ ,]+(?:please|thanks|thank you|now|then|sorry|for now|everything|it all|all of it))*[ .!]*$"
 )
@@ -50,17 +66,21 @@ _POLITE_END = (
 
 def yes_no(text: str) -> bool | None:
     """Whether the message begins by saying yes or no; the longer phrase wins ("no problem" is a yes)."""
-    text = _FILLERS.sub("", text)
+    text = _PLEASE_NO.sub("", _FILLERS.sub("", text))
     if _NEITHER.search(text):
         return None
+    if _ALL_WELL.match(text):
+        return True
     says_yes, says_no = _SAYS_YES.match(text), _SAYS_NO.match(text)
-    if says_yes and says_no:
-        return says_yes.end() > says_no.end()
-    if says_no:
+    if says_no and not (says_yes and says_yes.end() > says_no.end()):
         return False
-    if says_yes:
-        return not _THEN_NOT.match(text[says_yes.end() :])
-    return None
+    if says_yes is None:
+        return None
+    rest = text[says_yes.end() :]
+    if _THEN_NOT.match(rest):
+        return False
+    goes_on = says_yes[0] in _WEAK and not _STOPS.match(rest)
+    return None if goes_on or _UNLESS.search(rest) else True
 
 
 _NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")
@@ -77,8 +97,10 @@ _WISH = (
     r"|sorry,? |actually,? )*"
 )
 _CANCEL = re.compile(
-    rf"^{_WISH}(?:cancel|stop|quit|abort|exit|leave|drop|end|never ?mind|forget)"
+    rf"^{_WISH}(?:(?:cancel|stop|quit|abort|exit|never ?mind|forget)"
     r"(?: (?:it|that|this|about it|about that|all|everything|(?:the|my|this|that) [\w-]+(?: [\w-]+)?))?"
+    r"|(?:leave|drop|end)(?: (?:it|that|this|all|everything|(?:the|my|this) (?:whole )?"
+    r"(?:booking|reservation|order|appointment|request|process|chat|conversation|thing|matter)))?)"
     rf"{_POLITE_END}|^i(?:'ve| have)? changed my mind{_POLITE_END}"
     rf"|^i don't want (?:this|that|to) any ?more{_POLITE_END}"
 )
@@ -192,7 +214,7 @@ def bare_name(text: str) -> str:
 _NAMED = re.compile(
     r"\b(?:my name(?: is|'s)|(?:in|under|on|for) the name(?: of)?|the name(?: is|'s)"
     r"|(?:book|put) (?:it )?under)\s+"
-    r"(?P<name>(?-i:[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,4})|[\w'’-]+)",
+    r"(?!(?:wrong|incorrect|not)\b)(?P<name>(?-i:[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,4})|[\w'’-]+)",
     re.IGNORECASE,
 )
 

@@ -142,13 +142,13 @@ _SURE_HINT = re.compile(
 """What every time contains some of but a mere number."""
 
 
-def _ranges(text: str, day_half: str, asked: bool) -> Iterator[Found[_Readings]]:
+def _ranges(text: str, day_half: str, *, bare: bool) -> Iterator[Found[_Readings]]:
     """Both ends of what lies between two times. Am or pm of the last is the first's too: "5-6pm"."""
     for match in _RANGE.finditer(text):
         lead, half, first_half = match["lead"], match["half"], match["first_half"]
         if match["to"] == " and " and lead != "between":
             continue
-        if not (half or (lead and (asked or first_half or ":" in match[0]))):
+        if not (half or (lead and (bare or first_half or ":" in match[0]))):
             continue
         (hour, minute), (last, last_minute) = _figures(match["first"]), _figures(match["last"])
         if hour % 12 <= last % 12:
@@ -184,7 +184,7 @@ def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]
     if not _HINT.search(text):
         return []
     half = day_half(text)
-    found = [*_ranges(text, half, asked)] if _RANGE_HINT.search(text) else []
+    found = [*_ranges(text, half, bare=asked or not counting)] if _RANGE_HINT.search(text) else []
     for each in found:
         text = taken(text, each.start, each.end)
     for hint, pattern, reading in _SURE if _SURE_HINT.search(text) else ():
