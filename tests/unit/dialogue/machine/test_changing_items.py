@@ -78,3 +78,19 @@ def test_what_else_is_said_is_heard():
     talk = Talk.about(FLOWS["en"]).say(ORDERS["en"]).say("make the green tea large, at 7pm")
     assert order(talk) == ["large milk", "large green"]
     assert talk.snapshot.slots["when"] == "19:00"
+
+
+@pytest.mark.parametrize("text", ["cancel the green tea", "drop the small one"])
+def test_an_item_is_taken_off_and_the_order_goes_on(text):
+    talk = Talk.about(FLOWS["en"]).say(ORDERS["en"]).say(text)
+    assert talk.snapshot.status == "active"
+    assert order(talk) == ["large milk"]
+
+
+def test_what_another_slot_counts_is_no_sum():
+    flow = compiled("""
+    slots: {amount: {type: money, currencies: [USD], ask: How much?}, years: {type: integer, hints: [years]}}
+    states: {a: {collect: [amount, years], next: [{to: b}]}, b: {end: true}}
+    """)
+    talk = Talk.about(flow).say("200k over 20 years")
+    assert talk.snapshot.slots == {"amount": {"amount": 200_000.0, "currency": "USD"}, "years": 20}

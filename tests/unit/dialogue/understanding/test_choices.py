@@ -17,6 +17,7 @@ slots:
 states: {a: {end: true}}
 """
 FLOWS = {"en": compiled(SLOTS), "zh": compiled(f"locale: zh\n{SLOTS}", "zh")}
+ARRIVAL = {"arrival": "2026-11-27"}
 TRIP = compiled("""
 slots: {arrival: {type: date}, departure: {type: date}}
 states: {a: {end: true}}
@@ -141,3 +142,35 @@ def test_people_are_not_counted_up_where_each_kind_has_its_slot():
 )
 def test_the_ends_of_a_span_of_days(text, arrival, departure):
     assert hear("en", "arrival", text, TRIP) == {"arrival": arrival, "departure": departure}
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "known", "heard"),
+    [
+        ("arrival", "friday to sunday", {}, {"arrival": "2026-11-27", "departure": "2026-11-29"}),
+        ("arrival", "3 or 5 december", {}, {"arrival": ["2026-12-03", "2026-12-05"]}),
+        (
+            "departure",
+            "Sunday or Monday",
+            {"arrival": "2026-11-27"},
+            {"departure": ["2026-11-29", "2026-11-30"]},
+        ),
+        ("departure", "Monday, no Tuesday", ARRIVAL, {"departure": "2026-12-01"}),
+        ("departure", "two days later", ARRIVAL, {"departure": "2026-11-29"}),
+    ],
+)
+def test_of_two_days_what_is_known_stays(asked, text, known, heard):
+    commands = understand(Situation(TRIP, known, asked), text, NOW)
+    assert {each.target: each.value for each in commands if each.target} == heard
+
+
+def test_a_day_and_its_time_are_left_open_together():
+    flow = compiled("""
+    slots: {when: {type: datetime}, birthday: {type: date, max: today}}
+    states: {a: {end: true}}
+    """)
+    heard = hear("en", "when.date", "Friday at 9 or Saturday at 10", flow)
+    assert heard["when.date"] == ["2026-11-27", "2026-11-28"]
+    assert hear("en", "when.date", "Wednesday at 10, no, Thursday at 11", flow) == {
+        "when": "2026-11-26T11:00"
+    }

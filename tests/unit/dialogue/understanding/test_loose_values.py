@@ -46,6 +46,7 @@ def test_a_time(text, time):
         ("new years day", "2027-01-01"),
         ("New Year's Eve", "2026-12-31"),
         ("valentine's", "2027-02-14"),
+        ("born on christmas 1990", "1990-12-25"),
     ],
 )
 def test_a_day(text, day):
@@ -82,6 +83,9 @@ def test_in_chinese(asked, text, slots):
         ("", "it's about 20 minutes away", {}),
         ("", "one of us is vegan", {}),
         ("time", "it won't work at 7, 8?", {"time": "20:00"}),
+        ("date", "before christmas", {}),
+        ("", "it's for our 10th anniversary", {}),
+        ("seat", "it wasn't inside", {}),
         ("", "圣诞老人", {}),
     ],
 )

@@ -66,6 +66,18 @@ def _has(item: object, parts: Mapping[str, object]) -> bool:
     return isinstance(item, Mapping) and all(item.get(name) == value for name, value in parts.items())
 
 
+def is_named(situation: Situation, slot: Slot, folded: str) -> bool:
+    """Whether a message names an item with parts that the list has, by one of its choices."""
+    words = situation.flow.vocabulary.slots
+    return any(
+        _has(item, {name: found.value})
+        for name, part in (slot.item.parts if slot.item else {}).items()
+        if part.type == "enum"
+        for found in words[part.name].values_in(folded)
+        for item in held(situation, slot)
+    )
+
+
 def changed(situation: Situation, folded: str, now: datetime) -> Command | None:
     """The list with an item changed, known again by its parts: "make the margherita large"."""
     splits = situation.flow.locale.lists.changes(folded)

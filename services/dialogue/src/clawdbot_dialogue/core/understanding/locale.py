@@ -88,6 +88,8 @@ class Locale:
     """Whether the texts before and after a number leave it standing for itself: "make it 6, please"."""
     either: Callable[[str, str], bool]
     """Whether the texts before and between two values leave open which is meant: "or", "between … and"."""
+    spans: Callable[[str], bool]
+    """Whether the text between two values makes them the ends of a span: "to"."""
     denied: Callable[[str, str], bool]
     """Whether the texts before and after a value take it back: "not Friday", "Friday doesn't work"."""
     bare_name: Callable[[str], str]

@@ -28,7 +28,13 @@ def shifted(
         slots = _movable(flow, wanted, known, each.value.kind, text[each.end :])
         value = _moved(known[slots[0].name], each.value) if len(slots) == 1 else None
         if value is not None:
-            yield slots[0], Found(each.start, each.end, value)
+            yield _asked(wanted, known, each.value.kind) or slots[0], Found(each.start, each.end, value)
+
+
+def _asked(wanted: Sought, known: Mapping[str, object], kind: str) -> Slot | None:
+    """The slot that was asked for, where it is of that kind: "two days later" is when they leave."""
+    slots = wanted.slots.get(kind, ()) if kind != "number" and wanted.asked not in known else ()
+    return next((slot for slot in slots if slot.name == wanted.asked), None)
 
 
 def _movable(flow: Flow, wanted: Sought, known: Mapping[str, object], kind: str, after: str) -> list[Slot]:

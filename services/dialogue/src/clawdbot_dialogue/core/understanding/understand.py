@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.flow.slots.drafts import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.folding import fold, words
-from clawdbot_dialogue.core.understanding.items import changed, dropped, several
+from clawdbot_dialogue.core.understanding.items import changed, dropped, is_named, several
 from clawdbot_dialogue.core.understanding.listing import edited, held_in, listed, named_in, no_more
 from clawdbot_dialogue.core.understanding.situation import Situation
 from clawdbot_dialogue.core.understanding.sought import Sought, sought, within
@@ -53,7 +53,10 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
         free_text: Whether the message as a whole may be the answer to a question.
     """
     flow, asked = situation.flow, situation.asked
-    wanted = sought(flow, asked)
+    # "Change the time to 8": a number is then what that slot takes.
+    anew = _said_anew(situation, folded)
+    aim = anew if anew and flow.askable[anew].type != "string" else asked
+    wanted = sought(flow, aim)
     # In a free text a day or a number is part of the text, unless the text is a correction.
     in_words = wanted.kind == "string" and free_text
     apart = not in_words or flow.locale.corrects(folded)
@@ -68,11 +71,22 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
     if not commands and apart:
         edits = edited(situation, text, folded, now) if flow.composed and not in_words else ()
         commands = [*edits] or [*_to_say_anew(situation, text, folded)]
+    if not commands and _is_unread(situation, values, folded):
+        return commands
     if free_text and not commands:
         commands += _answer(situation, text, folded)
     elif wanted.kind == "boolean" and _adds(commands) and flow.locale.yes_no(folded):
         commands.append(Command("set_slot", asked, True))
     return commands
+
+
+def _is_unread(situation: Situation, values: Values, folded: str) -> bool:
+    """Whether a yes or no comes with a number that nobody could make anything of: "yes 5"."""
+    flow, asked = situation.flow, situation.asked
+    if values.by_slot or not asked or flow.askable[asked].type != "boolean" or "%" in folded:
+        return False
+    figures = any(map(str.isdigit, flow.locale.digits(folded)))
+    return figures and flow.locale.only_yes_no(folded) is None
 
 
 def _adds(commands: Iterable[Command]) -> bool:
@@ -86,8 +100,12 @@ def set_phrase(situation: Situation, folded: str) -> Command | None:
     phrase = flow.locale.set_phrase(folded)
     if phrase is None or (not situation.collecting and phrase.name in ("chitchat", "help")):
         return None
-    if phrase.name == "cancel_flow" and any(held_in(situation, slot, folded) for slot in flow.composed):
-        return None  # "drop the olives"
+    if phrase.name == "cancel_flow" and any(
+        held_in(situation, slot, folded) or is_named(situation, slot, folded) for slot in flow.composed
+    ):
+        return None  # "cancel the olives"
+    if phrase.name == "cancel_flow" and asked and no_more(situation, folded):
+        return None  # 不要了, asked whether there is more
     kind = sought(flow, asked).kind
     if kind == "enum" and flow.vocabulary.slots[asked].values_in(folded):
         return None
@@ -167,15 +185,21 @@ def _together(found: Mapping[str, object], records: Iterable[Slot]) -> dict[str,
 
 def _to_say_anew(situation: Situation, text: str, folded: str) -> Iterator[Command]:
     """A correction that names the slot: "change the date"; of a text also the value: "the city to Paris"."""
-    language = situation.flow.locale
-    wanted = language.changed_slot(folded)
-    known = dict.fromkeys((*situation.known, *map(root_of, situation.parts)))
-    for name in known if wanted else ():
-        slot = situation.flow.askable[name]
-        if not slot.asked_only and situation.flow.vocabulary.slots[name].name.search(wanted):
-            value = language.changed_to(text) if slot.type == "string" else ""
-            yield Command("correct_slot", name, value or None)
-            return
+    if name := _said_anew(situation, folded):
+        is_text = situation.flow.askable[name].type == "string"
+        value = situation.flow.locale.changed_to(text) if is_text else ""
+        yield Command("correct_slot", name, value or None)
+
+
+def _said_anew(situation: Situation, folded: str) -> str:
+    """The slot that a message names as one to be changed; empty where none."""
+    wanted = situation.flow.locale.changed_slot(folded)
+    known = dict.fromkeys((*situation.known, *map(root_of, situation.parts))) if wanted else {}
+    for name in known:
+        is_named = situation.flow.vocabulary.slots[name].name.search(wanted)
+        if is_named and not situation.flow.askable[name].asked_only:
+            return name
+    return ""
 
 
 def _answer(situation: Situation, text: str, folded: str) -> Iterator[Command]:

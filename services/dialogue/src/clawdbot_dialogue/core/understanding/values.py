@@ -31,6 +31,8 @@ _PHONE = re.compile(r"(?<![\w.])\+?\(?\d[\d ()./-]{4,24}\d(?!\w)", re.ASCII)
 
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)t(?=\d)", re.ASCII)
 
+_FIGURES = re.compile(r"\d+")
+
 _T = TypeVar("_T")
 
 
@@ -203,8 +205,13 @@ class _Search:
         said = self._language.amounts(text)
         if self._wanted.kind != "money" or any(each.value[1] for each in said):
             said = [each for each in said if each.value[1]]
+        # The 20 of "200k over 20 years" is no sum where another slot counts years.
+        said = [each for each in said if each.value[1] or not self._counted(text[each.end :])]
         self._deal("money", said, text)
         return _without(text, said)
+
+    def _counted(self, after: str) -> bool:
+        return any(self._words[slot.name].counts(after) for slot in self._counting)
 
     def _reading(self, readings: Sequence[str]) -> str:
         """The first reading that a time slot can take: "at 7" is 19:00 where the day begins at 11:00."""
@@ -253,9 +260,15 @@ class _Search:
         first = open_slots[0]
         if first.name == self._asked:
             self._give(first, left, text)
-        elif len(self._counting) == 1:
+        elif len(self._counting) == 1 and not self._is_aside(first, text):
             alone = [each for each in left if self._language.counted(text[: each.start], text[each.end :])]
             self._give(first, alone, text)
+
+    def _is_aside(self, slot: Slot, text: str) -> bool:
+        """Whether a bare number is for another question than the one that the slot has answered."""
+        if self._wanted.kind in ("", "boolean") or slot.name not in self._known:
+            return False
+        return self._asked in self._known or not self._language.corrects(text)
 
     def _parties(self, slot: Slot, text: str) -> str:
         """Gives what counts people those that are counted up."""
@@ -282,8 +295,24 @@ class _Search:
             for nearest in sorted(on_that_side, key=lambda each: abs(each.start - at))[:1]:
                 left.remove(nearest)
                 self._fill(self._flow.askable[name], [nearest.value])
-        for slot, value in zip([each for each in slots if each.name not in named], left, strict=False):
+        rest = [each for each in slots if each.name not in named]
+        unknown = [each for each in rest if each.name == self._asked or each.name not in self._known]
+        if unknown and (len(unknown) == 1 or self._is_one(left, text)):
+            self._give(unknown[0], left, text)
+            return
+        for slot, value in zip(unknown or rest, left, strict=False):
             self._fill(slot, [value.value])
+
+    def _is_one(self, found: list[Found[_T]], text: str) -> bool:
+        """Whether several values are for one slot: alternatives, or corrections of one another."""
+        for one, other in pairwise(found):
+            between = _tail(text[one.end : other.start])
+            again = f"{between}{text[other.start :]}".lstrip(" ,.;")
+            if self._language.corrects(again):
+                return True
+            if self._either(one, other, text) and not self._language.spans(between):
+                return True
+        return False
 
     def _named(self, slots: Iterable[Slot], text: str) -> dict[str, int]:
         """Where the text names some of the slots, or what they are parts of, in that order."""
@@ -313,7 +342,7 @@ class _Search:
         self.found.by_slot[slot.name] = kept if slot.listed else kept[-1]
 
     def _either(self, one: Found[_T], other: Found[_T], text: str) -> bool:
-        return self._language.either(text[: one.start], text[one.end : other.start])
+        return self._language.either(text[: one.start], _tail(text[one.end : other.start]))
 
     def _meant(self, slot: Slot, found: list[Found[_T]], text: str) -> list[Found[_T]]:
         """Those that the text does not take back; what it takes off a list, `listing` has to know."""
@@ -321,6 +350,11 @@ class _Search:
             return found
         denied = self._language.denied
         return [each for each in found if not denied(text[: each.start], text[each.end :])]
+
+
+def _tail(between: str) -> str:
+    """What stands before a value, without the time of the day before it: "Monday at 9 or Tuesday"."""
+    return _FIGURES.split(between)[-1]
 
 
 def _minutes(clock: str, other: str) -> int:

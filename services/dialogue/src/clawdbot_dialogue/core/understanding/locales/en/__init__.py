@@ -42,6 +42,7 @@ LOCALE = Locale(
     of_people=parties.of_people,
     counted=numbers.counted,
     either=choices.either,
+    spans=choices.spans,
     denied=choices.denied,
     bare_name=speech.bare_name,
     named=speech.named,

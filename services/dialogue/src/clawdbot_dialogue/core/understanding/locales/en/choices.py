@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 _OR = re.compile(r"^[ ,]*(?:(?:and )?or(?: (?:maybe|perhaps|even|possibly|else|at|on|in|the))*|to|-|–)[ ,]*$")
+_TO = re.compile(r"^[ ,]*(?:(?:and )?(?:to|till|until|through)(?: (?:at|on|the))*|-|–)[ ,]*$")
 _AND = re.compile(r"^ and(?: (?:at|on|the))* $")
 _BETWEEN = re.compile(r"\bbetween(?: (?:the|about|around))* ?$")
 _NOT = (
@@ -30,3 +31,8 @@ def either(before: str, between: str) -> bool:
 def denied(before: str, after: str) -> bool:
     """Whether the texts before and after a value take it back."""
     return bool(_DENIED.search(before) or _THEN_DENIED.match(after))
+
+
+def spans(between: str) -> bool:
+    """Whether the text between two values makes them the ends of a span."""
+    return bool(_TO.match(between))

@@ -58,7 +58,10 @@ _LEAD = rf"(?:(?:on )?(?:{_any(_DAYS)}),? )?(?:on )?(?:the )?"
 _TH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 _YEAR = r"(?:,? (?P<year>(?:19|20)\d\d))?"
 _NOT_A_COUNT = r"(?! (?:people|persons?|guests?|adults?|seats?|of us))"
-_NOT_THE_NTH = r"(?! (?:anniversary|birthday|visit|wedding|course|item|pizza|thing|time|option|choice|person|floor|place|one))"
+_NOT_THE_NTH = (
+    r"(?! (?:anniversary|birthday|visit|wedding|course|item|pizza|thing|time|option|choice|person|floor"
+    r"|place|one))"
+)
 
 
 def _month_day(found: re.Match[str], today: Today) -> date | None:

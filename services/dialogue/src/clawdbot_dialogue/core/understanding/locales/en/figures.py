@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from text_to_num import alpha2digit  # type: ignore[import-untyped]  # compiled, without stubs
 
 _NOT_COUNTING = re.compile(
-    r"\b(no|this|that|the|which|another|any|other|first|second|third|fourth|fifth|last|every) one\b"
+    r"\b(no|this|that|the|which|another|any|other|first|second|third|fourth|fifth|last|every"
+    r"|(?:the|an?) [a-z]+) one\b"
 )
 """ "That one" is not 1."""
 _GROUPS = (

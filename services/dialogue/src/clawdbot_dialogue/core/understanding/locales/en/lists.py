@@ -20,7 +20,7 @@ _BETWEEN = re.compile(r"[,;\n]\s*(?:(?:and|or|plus)\b|&)?|\band\b|\bplus\b|&", r
 _BEGUN = rf"^(?:(?:yes|yeah|no|oh|ok|okay|wait|sorry|actually|please){_MARK})*"
 _ADDS = re.compile(rf"{_BEGUN}(?:also|and|plus|add|another|with)\b|\b(?:too|as well|in addition)[ .!]*$")
 _DROPS = re.compile(
-    rf"{_BEGUN}(?:without|remove|drop|delete|take (?:off|out)|leave (?:off|out)|not|no)(?: the| my)?"
+    rf"{_BEGUN}(?:without|remove|drop|delete|cancel|take (?:off|out)|leave (?:off|out)|not|no)(?: the| my)?"
     r" (?!thanks|thank you|more|one else|that)"
 )
 _ENOUGH = re.compile(

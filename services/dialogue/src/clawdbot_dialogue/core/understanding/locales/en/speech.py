@@ -41,7 +41,30 @@ _NEITHER = re.compile(
     r"|what if|hang on|hold on|wait|unsure)\b"
 )
 _WEAK = frozenset(
-    ["please", "good", "right", "fine", "great", "perfect", "lovely", "excellent", "correct", "true", "positive", "it is", "i do", "i am", "i would", "i will", "we do", "we are", "we would", "k", "y", "ya"]
+    [
+        "please",
+        "good",
+        "right",
+        "fine",
+        "great",
+        "perfect",
+        "lovely",
+        "excellent",
+        "correct",
+        "true",
+        "positive",
+        "it is",
+        "i do",
+        "i am",
+        "i would",
+        "i will",
+        "we do",
+        "we are",
+        "we would",
+        "k",
+        "y",
+        "ya",
+    ]
 )
 """A yes only where no sentence goes on from it: "good question", "I would like to change something"."""
 _STOPS = re.compile(rf"^ *(?:$|[,.!]|(?:please|thanks?|then|and|{_YES})(?!\w))")

@@ -43,6 +43,7 @@ LOCALE = Locale(
     of_people=parties.of_people,
     counted=numbers.counted,
     either=choices.either,
+    spans=choices.spans,
     denied=choices.denied,
     bare_name=names.bare_name,
     named=names.named,

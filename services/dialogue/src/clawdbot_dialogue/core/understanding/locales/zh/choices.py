@@ -7,6 +7,7 @@ import re
 _EITHER = frozenset(
     ("或", "或者", "或是", "还是", "要么", "到", "至", "-", "~", "、", ",或者", "or", "也可能是")
 )
+_TO = frozenset(("到", "至", "-", "~", "—"))
 _PART = "晚上|下午|上午|早上|中午"
 _DENIED = re.compile(
     rf"(?:(?<!是)不是|(?<!要)不要|不想要?|不喜欢|(?<!在)不在|不选|不坐|除了|别|(?<![要是可能行])不)(?:在|选|坐|要|订|定|约)?(?:{_PART})?$"
@@ -25,3 +26,8 @@ def either(_: str, between: str) -> bool:
 def denied(before: str, after: str) -> bool:
     """Whether the texts before and after a value take it back."""
     return bool(_DENIED.search(before[-8:]) or _THEN_DENIED.match(after[:16]))
+
+
+def spans(between: str) -> bool:
+    """Whether the text between two values makes them the ends of a span."""
+    return between.strip() in _TO

@@ -35,7 +35,7 @@ _TOKENS = re.compile(
     r"|高兴|着急|紧急|想)"
     r"|(?<![今明后昨当])[早晚]一点|(?:快|慢|多|少|大|小|好|近|远|便宜|安静|有|差)一点|一点(?:儿|也|都)"
     r"|三明治|四川|千万(?=别|不|要)|五一(?=$|[\s,.。假节长的那去晚中早上下]))"
-    rf"|(?P<half>(?P<dozens>{_SMALL}|\d+)?(?P<group>半打|打(?![电算扰折开扫包的个]))"
+    rf"|(?P<half>(?P<dozens>{_SMALL}|\d+)?(?P<group>半打|(?<=[一二两俩三四五六七八九十百\d])打(?![电算扰折开扫包的个]))"
     r"|[就只](?:有)?我(?:自己|一个人?|一人)?(?=[,.。!?;\s]|$)|我们?俩|我们仨|俩人?|仨人?)"
     rf"|(?P<either>(?P<low>{_D})(?P<high>{_D})(?P<unit>[十百千万]?)(?=[位个人名口天晚份张间块元点十百千万]))"
     rf"|(?P<point>{_D}|[零十])点(?P<fraction>[零〇一二三四五六七八九]+)(?:(?P<size>[万亿])|(?=[元块%]"
@@ -75,7 +75,8 @@ def digits(text: str) -> str:
         written = _written(found)
         touching = text[last : found.start()] or (parts[-1] if parts else "")
         parts.append(text[last : found.start()])
-        if touching[-1:].isdecimal() and written[:1].isdecimal():
+        # A comma between two numerals is none of thousands.
+        if (touching[-1:].isdecimal() or touching[-1:] == ",") and written[:1].isdecimal():
             parts.append(" ")
         parts.append(written)
         last = found.end()
