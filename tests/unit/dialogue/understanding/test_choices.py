@@ -18,10 +18,12 @@ states: {a: {end: true}}
 """
 FLOWS = {"en": compiled(SLOTS), "zh": compiled(f"locale: zh\n{SLOTS}", "zh")}
 ARRIVAL = {"arrival": "2026-11-27"}
-TRIP = compiled("""
+DAYS = """
 slots: {arrival: {type: date}, departure: {type: date}}
 states: {a: {end: true}}
-""")
+"""
+TRIP = compiled(DAYS)
+TRIPS = {"en": TRIP, "zh": compiled(f"locale: zh\n{DAYS}", "zh")}
 
 
 def hear(language, asked, text, flow=None):
@@ -132,16 +134,20 @@ def test_people_are_not_counted_up_where_each_kind_has_its_slot():
 
 
 @pytest.mark.parametrize(
-    ("text", "arrival", "departure"),
+    ("trip", "text", "arrival", "departure"),
     [
-        ("december 3-5", "2026-12-03", "2026-12-05"),
-        ("from the 3rd to the 5th of december", "2026-12-03", "2026-12-05"),
-        ("march 3rd to the 5th", "2027-03-03", "2027-03-05"),
-        ("dec 30 to jan 2", "2026-12-30", "2027-01-02"),
+        ("en", "december 3-5", "2026-12-03", "2026-12-05"),
+        ("en", "from the 3rd to the 5th of december", "2026-12-03", "2026-12-05"),
+        ("en", "march 3rd to the 5th", "2027-03-03", "2027-03-05"),
+        ("en", "dec 30 to jan 2", "2026-12-30", "2027-01-02"),
+        ("zh", "27到29号", "2026-11-27", "2026-11-29"),
+        ("zh", "12月24日到26日", "2026-12-24", "2026-12-26"),
+        ("zh", "下周一到周三", "2026-11-30", "2026-12-02"),
+        ("zh", "28号到2号", "2026-11-28", "2026-12-02"),
     ],
 )
-def test_the_ends_of_a_span_of_days(text, arrival, departure):
-    assert hear("en", "arrival", text, TRIP) == {"arrival": arrival, "departure": departure}
+def test_the_ends_of_a_span_of_days(trip, text, arrival, departure):
+    assert hear("", "arrival", text, TRIPS[trip]) == {"arrival": arrival, "departure": departure}
 
 
 @pytest.mark.parametrize(

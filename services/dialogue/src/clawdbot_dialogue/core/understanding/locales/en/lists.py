@@ -8,7 +8,7 @@ from clawdbot_dialogue.core.understanding.lists import Lists
 
 _MARK = r"[ ,.!]+"
 _LEAD = re.compile(
-    rf"^(?:(?:yes|yeah|ok|okay|well|sure|no|actually|please|just|only|also|and|plus|add|with|without|remove"
+    rf"^(?:(?:yes|yeah|ok|okay|well|sure|no|oh|but|wait|sorry|actually|please|just|only|also|and|plus|add|with|without|remove"
     rf"|drop|delete|take off|take out|not|there(?:'s| is| are| will be)|it(?:'s| is| will be)|they are"
     rf"|make it|i'd like|i would like|we'd like|i want|we want|we have|i have){_MARK})+",
     re.IGNORECASE,
@@ -17,7 +17,7 @@ _TAIL = re.compile(
     rf"(?:(?<![ ,.!]){_MARK}(?:please|thanks|thank you|too|as well|that's all|that's it))+$", re.IGNORECASE
 )
 _BETWEEN = re.compile(r"[,;\n]\s*(?:(?:and|or|plus)\b|&)?|\band\b|\bplus\b|&", re.IGNORECASE)
-_BEGUN = rf"^(?:(?:yes|yeah|no|oh|ok|okay|wait|sorry|actually|please){_MARK})*"
+_BEGUN = rf"^(?:(?:yes|yeah|no|oh|ok|okay|wait|sorry|actually|please|but){_MARK})*"
 _ADDS = re.compile(rf"{_BEGUN}(?:also|and|plus|add|another|with)\b|\b(?:too|as well|in addition)[ .!]*$")
 _DROPS = re.compile(
     rf"{_BEGUN}(?:without|remove|drop|delete|cancel|take (?:off|out)|leave (?:off|out)|not|no)(?: the| my)?"

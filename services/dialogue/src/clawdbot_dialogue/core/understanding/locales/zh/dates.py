@@ -11,11 +11,11 @@ Own rules: the one library that is kept (dateparser) reads 下周五 as a week f
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.found import Found
-from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days
+from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days, taken
 
 _NAMED: Mapping[str, int] = {
     "大前天": -3, "前天": -2, "昨天": -1, "昨晚": -1, "昨日": -1,
@@ -124,6 +124,14 @@ _RULES: tuple[DayRule, ...] = tuple(
     )
 )  # fmt: skip
 """In order: what an earlier rule takes, a later one does not see."""
+_TO = "(?P<to>到|至|[-~—])"
+_SPANS = (
+    re.compile(
+        rf"(?:(?P<m>\d{{1,2}})月)?(?<![\d.:/-])(?P<first>\d{{1,2}})[日号]?{_TO}(?P<last>\d{{1,2}})(?:{_NUMBER}|日)"
+    ),
+    re.compile(rf"(?P<which>下下|下|这|本)?{_WEEKDAY}{_TO}{_WEEK}?(?P<until>[一二三四五六日天])"),
+)
+"""Both ends of what lies within one month, or follows within a week: 27到29号, 下周一到周三."""
 _HINT = re.compile(r"\d|[今明后昨前当去节]|五一|周|星期|礼拜|半个月|元旦|国庆|平安夜|圣诞|跨年")
 
 
@@ -131,7 +139,27 @@ def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     """The days that the text names; days that do not exist (11月31日) are not found."""
     if not _HINT.search(text):
         return []
-    return days(text, Today(today, past), _RULES)
+    from_day = Today(today, past)
+    spans = [*_spans(text, from_day)]
+    for each in spans:
+        text = taken(text, each.start, each.end)
+    return sorted([*spans, *days(text, from_day, _RULES)], key=lambda each: each.start)
+
+
+def _spans(text: str, today: Today) -> Iterator[Found[date]]:
+    within_month, within_week = _SPANS
+    for match in within_month.finditer(text):
+        day, until = int(match["first"]), int(match["last"])
+        first = today.of_year(int(match["m"]), day) if match["m"] else today.of_month(day)
+        last = first and day_of(first.year, first.month, until)
+        if first and last and first < last:
+            yield Found(match.start(), match.start("to"), first)
+            yield Found(match.start("last"), match.end(), last)
+    for match in within_week.finditer(text):
+        if first := _weekday(match, today):
+            away = (_WEEKDAYS[match["until"]] - first.weekday()) % 7
+            yield Found(match.start(), match.start("to"), first)
+            yield Found(match.end("to"), match.end(), first + timedelta(days=away))
 
 
 def show_date(day: date) -> str:
