@@ -97,3 +97,35 @@ def test_a_name_is_no_day():
     flow = compiled("slots: {name: {type: string}, date: {type: date}}\nstates: {a: {end: true}}")
     assert hear("en", "", "my name is Noel Christmas", flow) == {"name": "Noel Christmas"}
     assert hear("en", "", "my name is A, on christmas", flow) == {"name": "A", "date": "2026-12-25"}
+
+
+THINGS = """
+slots:
+  drink: {type: enum, values: {cola: [coke], water: [], lunch_box: [lunch]}}
+  born: {type: date, max: today}
+  weight: {type: number}
+  long: {type: duration}
+states: {a: {end: true}}
+"""
+FLOWS = {"en": compiled(THINGS), "zh": compiled(f"locale: zh\n{THINGS}", "zh")}
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "text", "value"),
+    [
+        ("en", "drink", "two colas", "cola"),
+        ("en", "drink", "lunches", "lunch_box"),
+        ("en", "born", "12 May '90", "1990-05-12"),
+        ("en", "born", "may 5th, '04", "2004-05-05"),
+        ("zh", "weight", "四十九点五", 49.5),
+        ("zh", "weight", "十二点五", 12.5),
+        ("zh", "long", "俩小时", 7200),
+    ],
+)
+def test_a_thing(language, asked, text, value):
+    assert hear(language, asked, text, FLOWS[language])[asked] == value
+
+
+def test_a_number_that_counts_is_no_time_and_bars_none():
+    assert hear("en", "time", "4 people friday 7") == {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
+    assert hear("en", "party_size", "4, maybe 5") == {"party_size": [4, 5]}

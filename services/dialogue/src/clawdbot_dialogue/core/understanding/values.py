@@ -143,7 +143,8 @@ class _Search:
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
-        clocks = self._clocks(rest, asked=self._may_be_bare(rest))
+        counted = [each for each in self._language.numbers(rest) if self._counted(rest[each.end :])]
+        clocks = self._clocks(_without(rest, counted), asked=self._may_be_bare(rest, counted))
         if self._wanted.moments and days and not clocks:
             self._halve(text)
         if clocks:
@@ -179,16 +180,16 @@ class _Search:
         latest = latest_day(self._wanted.dated, self._now) if self._wanted.dated else None
         return latest is not None and latest <= self._now.date()
 
-    def _may_be_bare(self, text: str) -> bool:
-        """Whether a number may be a time of day without a word that says so.
+    def _may_be_bare(self, text: str, counted: Sequence[object]) -> bool:
+        """Whether a number may be a time of day without a word that says so, if it counts nothing.
 
         It may where a time was asked for, or one is corrected and nothing else that counts has a value.
         """
         if self._wanted.kind in ("time", "datetime"):
-            return not self._counts(text)
+            return True
         times = any(slot.name in self._known for slot in self._slots.get("time", ()))
         others = any(slot.name in self._known for slot in self._counting if not slot.listed)
-        return times and not others and self._language.corrects(text) and not self._counts(text)
+        return times and not others and self._language.corrects(text) and not counted
 
     def _from_now(self, text: str) -> str:
         """Gives the first datetime the moment that the text counts from now: "in two hours"."""
@@ -211,6 +212,7 @@ class _Search:
         return _without(text, said)
 
     def _counted(self, after: str) -> bool:
+        """Whether the text after a number says that it counts what a slot is about: "6 people" is no time."""
         return any(self._words[slot.name].counts(after) for slot in self._counting)
 
     def _reading(self, readings: Sequence[str]) -> str:
@@ -232,11 +234,6 @@ class _Search:
                 day = self.found.by_slot.get(name, self._known.get(name))
                 return not day or moment.takes(f"{day}T{clock}", self._now)
         return slot.takes(clock, self._now)
-
-    def _counts(self, text: str) -> bool:
-        """Whether a number in the text counts what another slot is about: "6 people" is no time of day."""
-        found = self._language.numbers(text)
-        return any(self._hinted(slot, text, each) for slot in self._counting for each in found)
 
     def _hinted(self, slot: Slot, text: str, number: Found[int | float]) -> bool:
         return self._words[slot.name].counts(text[number.end :])

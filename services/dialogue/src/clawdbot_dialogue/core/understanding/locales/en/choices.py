@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_OR = re.compile(r"^[ ,]*(?:(?:and )?or(?: (?:maybe|perhaps|even|possibly|else|at|on|in|the))*|to|-|–)[ ,]*$")
+_OR = re.compile(
+    r"^[ ,]*(?:(?:(?:and |but )?(?:or|maybe|perhaps|possibly))"
+    r"(?: (?:maybe|perhaps|even|possibly|else|at|on|in|the))*|to|-|–)[ ,]*$"
+)
 _TO = re.compile(r"^[ ,]*(?:(?:and )?(?:to|till|until|through)(?: (?:at|on|the))*|-|–)[ ,]*$")
 _AND = re.compile(r"^ and(?: (?:at|on|the))* $")
 _BETWEEN = re.compile(r"\bbetween(?: (?:the|about|around))* ?$")

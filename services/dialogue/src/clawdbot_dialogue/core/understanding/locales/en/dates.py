@@ -56,7 +56,7 @@ _WEEKDAY = rf"(?:(?<!the )(?<!we )(?<!i )(?P<weekday>{_any(_DAYS)}))"
 _WHICH = "this|next|coming|last"
 _LEAD = rf"(?:(?:on )?(?:{_any(_DAYS)}),? )?(?:on )?(?:the )?"
 _TH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
-_YEAR = r"(?:,? (?P<year>(?:19|20)\d\d))?"
+_YEAR = r"(?:,? (?P<year>(?:19|20)\d\d|'\d\d))?"
 _NOT_A_COUNT = r"(?! (?:people|persons?|guests?|adults?|seats?|of us))"
 _NOT_THE_NTH = (
     r"(?! (?:anniversary|birthday|visit|wedding|course|item|pizza|thing|time|option|choice|person|floor"
@@ -67,8 +67,16 @@ _NOT_THE_NTH = (
 def _month_day(found: re.Match[str], today: Today) -> date | None:
     month, day = _MONTHS[found["month"]], int(found["day"])
     if found["year"]:
-        return day_of(int(found["year"]), month, day)
+        return day_of(_year(found["year"], today), month, day)
     return today.of_year(month, day)
+
+
+def _year(figures: str, today: Today) -> int:
+    """A year in four figures, or in two behind an apostrophe: then none that is far ahead."""
+    if len(figures) == 4:
+        return int(figures)
+    year = 2000 + int(figures[1:])
+    return year if year <= today.day.year + (0 if today.past else 10) else year - 100
 
 
 def _nth(found: re.Match[str], today: Today) -> date | None:
@@ -110,7 +118,7 @@ def _weeks_after(found: re.Match[str], today: Today) -> date | None:
 
 def _holiday(found: re.Match[str], today: Today) -> date | None:
     month, day = _HOLIDAYS[found["holiday"].replace("'", "").removesuffix(" day")]
-    return day_of(int(found["year"]), month, day) if found["year"] else today.of_year(month, day)
+    return day_of(_year(found["year"], today), month, day) if found["year"] else today.of_year(month, day)
 
 
 def _day_month(found: re.Match[str], today: Today) -> date | None:

@@ -36,7 +36,8 @@ _TOKENS = re.compile(
     r"|(?<![今明后昨当])[早晚]一点|(?:快|慢|多|少|大|小|好|近|远|便宜|安静|有|差)一点|一点(?:儿|也|都)"
     r"|三明治|四川|千万(?=别|不|要)|五一(?=$|[\s,.。假节长的那去晚中早上下]))"
     rf"|(?P<half>(?P<dozens>{_SMALL}|\d+)?(?P<group>半打|(?<=[一二两俩三四五六七八九十百\d])打(?![电算扰折开扫包的个]))"
-    r"|[就只](?:有)?我(?:自己|一个人?|一人)?(?=[,.。!?;\s]|$)|我们?俩|我们仨|俩人?|仨人?)"
+    r"|[就只](?:有)?我(?:自己|一个人?|一人)?(?=[,.。!?;\s]|$)|我们?俩|我们仨|[俩仨](?![小钟箱间份杯张件瓶碗盘包本月星])人?)"
+    r"|(?P<pair>[俩仨])"
     rf"|(?P<either>(?P<low>{_D})(?P<high>{_D})(?P<unit>[十百千万]?)(?=[位个人名口天晚份张间块元点十百千万]))"
     rf"|(?P<point>{_D}|[零十])点(?P<fraction>[零〇一二三四五六七八九]+)(?:(?P<size>[万亿])|(?=[元块%]"
     r"|公里|公斤|个?小时|个?钟头))"
@@ -44,7 +45,7 @@ _TOKENS = re.compile(
     rf"|(?P<figures>{_MIXED})"
     rf"|(?P<whole>(?=[一-鿿]){_WHOLE})|(?P<zero>零)(?=[点度])"
 )
-_DECIMAL = re.compile(rf"({_D}|[零十])点([一二三四五六七八九][零〇一二三四五六七八九]*)(?=[。.!]?$)")
+_DECIMAL = re.compile(rf"({_SMALL}|零)点([一二三四五六七八九][零〇一二三四五六七八九]*)(?=[。.!]?$)")
 """As a whole message: a time of day would be 三点零五分 or 三点十五."""
 _SCALES: Mapping[str, int] = {
     "": 1, "十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 10**8, "k": 1000, "w": 10_000,
@@ -98,6 +99,8 @@ def _written(found: re.Match[str]) -> str:
     if found["either"]:
         low, high, scale = _DIGITS[found["low"]], _DIGITS[found["high"]], _SCALES[found["unit"]]
         return f"{low * scale}或{high * scale}" if high > low else f"{low}{high}{found['unit']}"
+    if found["pair"]:
+        return "2" if found["pair"] == "俩" else "3"
     if found["point"]:
         value = float(_point(found["point"], found["fraction"]))
         return _shown(value * _SCALES[found["size"] or ""])
@@ -109,7 +112,7 @@ def _written(found: re.Match[str]) -> str:
 
 
 def _point(whole: str, fraction: str) -> str:
-    return f"{10 if whole == '十' else _DIGITS[whole]}.{''.join(str(_DIGITS[each]) for each in fraction)}"
+    return f"{_small(whole)}.{''.join(str(_DIGITS[each]) for each in fraction)}"
 
 
 def _tenths(found: re.Match[str]) -> str:
