@@ -143,8 +143,8 @@ class _Search:
             lengths = [Found(each.start, each.end, round(each.value)) for each in said]
             self._deal("duration", lengths, text)
             rest = _without(rest, lengths)
-        counted = [each for each in self._language.numbers(rest) if self._counted(rest[each.end :])]
-        clocks = self._clocks(_without(rest, counted), asked=self._may_be_bare(rest, counted))
+        bare = self._may_be_bare(rest)
+        clocks = self._clocks(_without(rest, self._counted_in(rest)) if bare else rest, asked=bare)
         if self._wanted.moments and days and not clocks:
             self._halve(text)
         if clocks:
@@ -180,7 +180,7 @@ class _Search:
         latest = latest_day(self._wanted.dated, self._now) if self._wanted.dated else None
         return latest is not None and latest <= self._now.date()
 
-    def _may_be_bare(self, text: str, counted: Sequence[object]) -> bool:
+    def _may_be_bare(self, text: str) -> bool:
         """Whether a number may be a time of day without a word that says so, if it counts nothing.
 
         It may where a time was asked for, or one is corrected and nothing else that counts has a value.
@@ -189,7 +189,7 @@ class _Search:
             return True
         times = any(slot.name in self._known for slot in self._slots.get("time", ()))
         others = any(slot.name in self._known for slot in self._counting if not slot.listed)
-        return times and not others and self._language.corrects(text) and not counted
+        return times and not others and self._language.corrects(text) and not self._counted_in(text)
 
     def _from_now(self, text: str) -> str:
         """Gives the first datetime the moment that the text counts from now: "in two hours"."""
@@ -210,6 +210,9 @@ class _Search:
         said = [each for each in said if each.value[1] or not self._counted(text[each.end :])]
         self._deal("money", said, text)
         return _without(text, said)
+
+    def _counted_in(self, text: str) -> list[Found[int | float]]:
+        return [each for each in self._language.numbers(text) if self._counted(text[each.end :])]
 
     def _counted(self, after: str) -> bool:
         """Whether the text after a number says that it counts what a slot is about: "6 people" is no time."""
@@ -235,16 +238,13 @@ class _Search:
                 return not day or moment.takes(f"{day}T{clock}", self._now)
         return slot.takes(clock, self._now)
 
-    def _hinted(self, slot: Slot, text: str, number: Found[int | float]) -> bool:
-        return self._words[slot.name].counts(text[number.end :])
-
     def _numbers(self, text: str) -> None:
         text = self._parties(self._wanted.people, text) if self._wanted.people else text
         left = self._language.numbers(text)
         if not left:
             return
         for slot in self._counting:
-            hinted = [each for each in left if self._hinted(slot, text, each)]
+            hinted = [each for each in left if self._words[slot.name].counts(text[each.end :])]
             # "4 or 5 people" are both about people.
             for one, other in pairwise(left):
                 if other in hinted and one not in hinted and self._either(one, other, text):
