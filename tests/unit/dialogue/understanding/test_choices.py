@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.understanding.situation import Situation
-from clawdbot_dialogue.core.understanding.understand import understand
 
-from tests.support.flows import NOW, compiled
+from tests.support.flows import compiled
+from tests.support.hearing import TABLES, heard, in_both
 
-SLOTS = """
-slots:
-  party_size: {type: integer, hints: [people, guests, of us, 位]}
-  date: {type: date}
-  time: {type: time, min: "11:00", max: "22:00"}
-  seat: {type: enum, values: {inside: [indoors, 室内], terrace: [outside, 露台]}}
-states: {a: {end: true}}
-"""
-FLOWS = {"en": compiled(SLOTS), "zh": compiled(f"locale: zh\n{SLOTS}", "zh")}
 ARRIVAL = {"arrival": "2026-11-27"}
-DAYS = """
+TRIPS = in_both("""
 slots: {arrival: {type: date}, departure: {type: date}}
 states: {a: {end: true}}
-"""
-TRIP = compiled(DAYS)
-TRIPS = {"en": TRIP, "zh": compiled(f"locale: zh\n{DAYS}", "zh")}
-
-
-def hear(language, asked, text, flow=None):
-    situation = Situation(flow or FLOWS[language], {}, asked, True, ())
-    return {each.target: each.value for each in understand(situation, text, NOW) if each.target}
+""")
 
 
 @pytest.mark.parametrize(
@@ -56,8 +39,8 @@ def hear(language, asked, text, flow=None):
     ],
 )  # fmt: skip
 def test_what_is_left_open_is_asked_about(language, asked, text, choice):
-    heard = hear(language, asked, text)
-    assert heard == {asked or "time": choice or ["17:00", "18:00"]}
+    meant = heard(TABLES[language], text, asked)
+    assert meant == {asked or "time": choice or ["17:00", "18:00"]}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +49,7 @@ def test_what_is_left_open_is_asked_about(language, asked, text, choice):
      ("from 7", "19:00"), ("not before 7", "19:00")],
 )  # fmt: skip
 def test_a_time_that_is_no_range(text, value):
-    assert hear("en", "time", text) == {"time": value}
+    assert heard(TABLES["en"], text, "time") == {"time": value}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +78,7 @@ def test_a_time_that_is_no_range(text, value):
     ],
 )  # fmt: skip
 def test_what_is_taken_back_is_not_meant(language, asked, text, value):
-    assert hear(language, asked, text) == ({asked: value} if value else {})
+    assert heard(TABLES[language], text, asked) == ({asked: value} if value else {})
 
 
 @pytest.mark.parametrize(
@@ -122,7 +105,7 @@ def test_what_is_taken_back_is_not_meant(language, asked, text, value):
     ],
 )  # fmt: skip
 def test_people_are_counted_up(language, text, people):
-    assert hear(language, "party_size", text) == {"party_size": people}
+    assert heard(TABLES[language], text, "party_size") == {"party_size": people}
 
 
 def test_people_are_not_counted_up_where_each_kind_has_its_slot():
@@ -130,7 +113,7 @@ def test_people_are_not_counted_up_where_each_kind_has_its_slot():
     slots: {adults: {type: integer, hints: [adults]}, children: {type: integer, hints: [children, kids]}}
     states: {a: {end: true}}
     """)
-    assert hear("en", "adults", "2 adults and 3 kids", flow) == {"adults": 2, "children": 3}
+    assert heard(flow, "2 adults and 3 kids", "adults") == {"adults": 2, "children": 3}
 
 
 @pytest.mark.parametrize(
@@ -147,11 +130,11 @@ def test_people_are_not_counted_up_where_each_kind_has_its_slot():
     ],
 )
 def test_the_ends_of_a_span_of_days(trip, text, arrival, departure):
-    assert hear("", "arrival", text, TRIPS[trip]) == {"arrival": arrival, "departure": departure}
+    assert heard(TRIPS[trip], text, "arrival") == {"arrival": arrival, "departure": departure}
 
 
 @pytest.mark.parametrize(
-    ("asked", "text", "known", "heard"),
+    ("asked", "text", "known", "meant"),
     [
         ("arrival", "friday to sunday", {}, {"arrival": "2026-11-27", "departure": "2026-11-29"}),
         ("arrival", "3 or 5 december", {}, {"arrival": ["2026-12-03", "2026-12-05"]}),
@@ -165,9 +148,8 @@ def test_the_ends_of_a_span_of_days(trip, text, arrival, departure):
         ("departure", "two days later", ARRIVAL, {"departure": "2026-11-29"}),
     ],
 )
-def test_of_two_days_what_is_known_stays(asked, text, known, heard):
-    commands = understand(Situation(TRIP, known, asked), text, NOW)
-    assert {each.target: each.value for each in commands if each.target} == heard
+def test_of_two_days_what_is_known_stays(asked, text, known, meant):
+    assert heard(TRIPS["en"], text, asked, known) == meant
 
 
 def test_a_day_and_its_time_are_left_open_together():
@@ -175,8 +157,6 @@ def test_a_day_and_its_time_are_left_open_together():
     slots: {when: {type: datetime}, birthday: {type: date, max: today}}
     states: {a: {end: true}}
     """)
-    heard = hear("en", "when.date", "Friday at 9 or Saturday at 10", flow)
-    assert heard["when.date"] == ["2026-11-27", "2026-11-28"]
-    assert hear("en", "when.date", "Wednesday at 10, no, Thursday at 11", flow) == {
-        "when": "2026-11-26T11:00"
-    }
+    meant = heard(flow, "Friday at 9 or Saturday at 10", "when.date")
+    assert meant["when.date"] == ["2026-11-27", "2026-11-28"]
+    assert heard(flow, "Wednesday at 10, no, Thursday at 11", "when.date") == {"when": "2026-11-26T11:00"}

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.understanding.situation import Situation
-from clawdbot_dialogue.core.understanding.understand import understand
 
-from tests.support.flows import NOW, compiled
+from tests.support.hearing import TABLES, heard
 
-SLOTS = """
-slots:
-  party_size: {type: integer, hints: [people, of us, 位, 个人]}
-  date: {type: date}
-  time: {type: time, min: "11:00", max: "22:00"}
-  name: {type: string}
-  confirmed: {type: boolean, fill: asked_only}
-states: {a: {end: true}}
-"""
-FLOWS = {"en": compiled(SLOTS), "zh": compiled(f"locale: zh\n{SLOTS}", "zh")}
 KNOWN = {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
 
 
 def hear(language, text, known=KNOWN, asked="confirmed"):
-    commands = understand(Situation(FLOWS[language], known, asked), text, NOW)
-    return {each.target: each.value for each in commands if each.target}
+    return heard(TABLES[language], text, asked, known)
 
 
 @pytest.mark.parametrize(

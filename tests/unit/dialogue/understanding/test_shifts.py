@@ -7,13 +7,9 @@ from clawdbot_dialogue.core.understanding.situation import Situation
 from clawdbot_dialogue.core.understanding.understand import understand
 
 from tests.support.flows import NOW, compiled
-from tests.unit.dialogue.understanding.test_choices import FLOWS
+from tests.support.hearing import TABLES, heard
 
 KNOWN = {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
-
-
-def hear(flow, text, known):
-    return {each.target: each.value for each in understand(Situation(flow, known), text, NOW) if each.target}
 
 
 @pytest.mark.parametrize(
@@ -40,11 +36,11 @@ def hear(flow, text, known):
     ],
 )
 def test_what_is_known_is_moved(language, text, moved):
-    assert hear(FLOWS[language], text, KNOWN) == moved
+    assert heard(TABLES[language], text, known=KNOWN) == moved
 
 
 def test_what_is_not_known_is_not_moved():
-    assert hear(FLOWS["en"], "half an hour later", {"party_size": 4}) == {}
+    assert heard(TABLES["en"], "half an hour later", known={"party_size": 4}) == {}
 
 
 def test_the_time_of_a_moment_is_moved_within_its_day():
@@ -61,5 +57,6 @@ def test_a_number_is_moved_by_its_own_things():
     slots: {nights: {type: integer, hints: [nights, night]}, rooms: {type: integer, hints: [rooms, room]}}
     states: {a: {end: true}}
     """)
-    assert hear(flow, "one more night", {"nights": 2, "rooms": 1}) == {"nights": 3}
-    assert hear(flow, "one more", {"nights": 2, "rooms": 1}) == {}
+    known = {"nights": 2, "rooms": 1}
+    assert heard(flow, "one more night", known=known) == {"nights": 3}
+    assert heard(flow, "one more", known=known) == {}

@@ -17,8 +17,8 @@ from clawdbot_dialogue.core.understanding.values import Values, find_values
 
 def held(situation: Situation, slot: Slot) -> list[object]:
     """The items that the list has; none for what is no list."""
-    held = situation.known.get(slot.name)
-    return held if isinstance(held, list) else []
+    items = situation.known.get(slot.name)
+    return items if isinstance(items, list) else []
 
 
 def becomes(slot: Slot, before: list[object], after: list[object]) -> Iterator[Command]:

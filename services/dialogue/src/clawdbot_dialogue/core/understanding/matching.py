@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, date, timedelta
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from clawdbot_dialogue.core.understanding.found import Found
 from clawdbot_dialogue.core.understanding.locale import Currencies, Spoken
+
+_Context = TypeVar("_Context")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,9 @@ class Today:
         return self.day + timedelta(days=-away if self.past else away)
 
 
-DayRule: TypeAlias = tuple[str, re.Pattern[str], Callable[[re.Match[str], Today], date | None]]
-"""What a text has to contain, a pattern for a day, and what it means today; None for no day that exists."""
+Rule: TypeAlias = tuple[str, re.Pattern[str], Callable[[re.Match[str], _Context], _Value | None]]
+"""What a text has to contain, a pattern, and what a match of it means in its context; nothing for none."""
+DayRule: TypeAlias = Rule[Today, date]
 
 
 _HAND_OFF = Spoken("handoff")
@@ -85,26 +89,83 @@ class SetPhrases:
         return self._means[found.lastgroup or ""] if found else None
 
 
-def days(text: str, today: Today, rules: Iterable[DayRule]) -> list[Found[date]]:
-    """The days that a text names, in order. What an earlier rule takes, a later one does not see.
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How one language begins a message with a yes or no; the longer phrase wins: "no problem" is a yes."""
+
+    yes: re.Pattern[str]
+    no: re.Pattern[str]
+    then_not: re.Pattern[str]
+    """What, behind a yes, makes a no of it."""
+    unless: re.Pattern[str]
+    """What, behind a yes, makes none of it: a condition, a wish, a question."""
+    weak: frozenset[str]
+    """A yes only where no sentence goes on from it: "good question"."""
+    stops: re.Pattern[str]
+    """How what is behind a yes begins where no sentence goes on."""
+
+    def begun(self, text: str) -> bool | None:
+        """Whether a message begins by saying yes or no."""
+        yes, no = self.yes.match(text), self.no.match(text)
+        if no and not (yes and yes.end() > no.end()):
+            return False
+        if yes is None:
+            return None
+        rest = text[yes.end() :]
+        if self.then_not.match(rest):
+            return False
+        goes_on = yes[0] in self.weak and not self.stops.match(rest)
+        return None if goes_on or self.unless.search(rest) else True
+
+
+def look(
+    text: str, rules: Iterable[Rule[_Context, _Value]], context: Callable[[str, int], _Context]
+) -> tuple[list[Found[_Value]], str]:
+    """What a table of patterns finds in a text, and the text without it: a later rule does not see it.
+
+    Args:
+        text: Folded, with digits.
+        rules: In the order of certainty.
+        context: Of the text that is left, and where a match begins.
+    """
+    found: list[Found[_Value]] = []
+    for hint, pattern, reading in rules:
+        for match in pattern.finditer(text) if hint in text else ():
+            start, end = match.span()
+            try:
+                value = reading(match, context(text, start))
+            except OverflowError:  # a day beyond the year 9999
+                continue
+            if value:
+                found.append(Found(start, end, value))
+                text = taken(text, start, end)
+    return found, text
+
+
+def days(
+    text: str, today: Today, rules: Iterable[DayRule], spans: Iterable[Found[date]] = ()
+) -> list[Found[date]]:
+    """The days that a text names, in order.
 
     Args:
         text: Folded, with digits.
         today: What they are counted from.
         rules: In the order of certainty.
+        spans: The ends of spans, found before.
     """
-    found: list[Found[date]] = []
-    for hint, pattern, reading in rules:
-        for match in pattern.finditer(text) if hint in text else ():
-            try:
-                day = reading(match, today)
-            except OverflowError:  # beyond the year 9999
-                continue
-            start, end = match.span()
-            if day is not None:
-                found.append(Found(start, end, day))
-                text = taken(text, start, end)
-    return sorted(found, key=lambda each: each.start)
+    ends = list(spans)
+    for each in ends:
+        text = taken(text, each.start, each.end)
+    found, _ = look(text, rules, lambda *_: today)
+    return sorted([*ends, *found], key=lambda each: each.start)
+
+
+def span_within_month(match: re.Match[str], first: date | None) -> Iterator[Found[date]]:
+    """Both ends of a span of days, `to` between them, whose `last` is a later day of the first's month."""
+    last = first and day_of(first.year, first.month, int(match["last"]))
+    if first and last and first < last:
+        yield Found(match.start(), match.start("to"), first)
+        yield Found(match.start("last"), match.end(), last)
 
 
 def taken(text: str, start: int, end: int) -> str:

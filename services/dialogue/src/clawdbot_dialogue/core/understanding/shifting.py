@@ -45,8 +45,9 @@ def _movable(flow: Flow, wanted: Sought, known: Mapping[str, object], kind: str,
         return held
     words = flow.vocabulary.slots
     named = [slot for slot in held if words[slot.name].counts(after)]
-    people = [slot for slot in held if words[slot.name].counts_any(flow.locale.people)]
-    return named or (people if flow.locale.of_people(after) else [])
+    if named or not flow.locale.of_people(after):
+        return named
+    return [slot for slot in held if words[slot.name].counts_any(flow.locale.people)]
 
 
 def _moved(value: object, shift: Shift) -> object:

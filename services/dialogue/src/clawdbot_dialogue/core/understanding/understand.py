@@ -70,7 +70,7 @@ def fill(situation: Situation, text: str, folded: str, now: datetime, *, free_te
         commands = [made, *[each for each in commands if not within(each.target, item)]]
     if not commands and apart:
         edits = edited(situation, text, folded, now) if flow.composed and not in_words else ()
-        commands = [*edits] or [*_to_say_anew(situation, text, folded)]
+        commands = [*edits] or [*_to_say_anew(situation, anew, text)]
     if not commands and _is_unread(situation, values, folded):
         return commands
     if free_text and not commands:
@@ -183,9 +183,9 @@ def _together(found: Mapping[str, object], records: Iterable[Slot]) -> dict[str,
     return grouped
 
 
-def _to_say_anew(situation: Situation, text: str, folded: str) -> Iterator[Command]:
+def _to_say_anew(situation: Situation, name: str, text: str) -> Iterator[Command]:
     """A correction that names the slot: "change the date"; of a text also the value: "the city to Paris"."""
-    if name := _said_anew(situation, folded):
+    if name:
         is_text = situation.flow.askable[name].type == "string"
         value = situation.flow.locale.changed_to(text) if is_text else ""
         yield Command("correct_slot", name, value or None)

@@ -19,7 +19,7 @@ class Words:
     values: re.Pattern[str] | None
     """For an enum: whatever stands for one of its values."""
     meaning: Mapping[str, str]
-    """For an enum: folded words → value."""
+    """For an enum: folded words → value; "colas" as well as "cola"."""
     counted: re.Pattern[str] | None
     """Whether the text after a number says that it counts this slot's things: "people"."""
 
@@ -34,12 +34,7 @@ class Words:
     def values_in(self, text: str) -> list[Found[str]]:
         """The enum's values that the text names, in order."""
         found = self.values.finditer(text) if self.values else ()
-        return [Found(*each.span(), self._meant(each[0])) for each in found]
-
-    def _meant(self, word: str) -> str:
-        """What a word for a value means, or several of them: "2 colas"."""
-        singular = word if word in self.meaning else word.removesuffix("s")
-        return self.meaning[singular if singular in self.meaning else singular.removesuffix("e")]
+        return [Found(*each.span(), self.meaning[each[0]]) for each in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +53,12 @@ class Vocabulary:
         return max((len(found[0]) for found in self.triggers.finditer(text)), default=0)
 
 
-def any_of(phrases: Iterable[str], *, plural: bool = False) -> re.Pattern[str] | None:
-    """Matches each of the phrases as whole words, the longest first; None for no phrase.
-
-    Args:
-        phrases: As written.
-        plural: Whether several of each are matched too: "colas", "lunches".
-    """
+def any_of(phrases: Iterable[str]) -> re.Pattern[str] | None:
+    """Matches each of the phrases as whole words, the longest first; None for no phrase."""
     words = sorted({fold(each) for each in phrases} - {""}, key=len, reverse=True)
     if not words:
         return None
-    ends = {
-        each: "(?:e?s)?" if plural and each[-1:].isascii() and each[-1:].isalpha() else "" for each in words
-    }
-    return re.compile(
-        "|".join(f"{_edge(each, 0)}{re.escape(each)}{end}{_edge(each, -1)}" for each, end in ends.items())
-    )
+    return re.compile("|".join(f"{_edge(each, 0)}{re.escape(each)}{_edge(each, -1)}" for each in words))
 
 
 def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]) -> Words:
@@ -91,10 +76,17 @@ def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[s
         for value, words in values.items()
         for word in (*words, value.replace("_", " "), value)
     }
+    plurals = {
+        f"{word}{end}": value
+        for word, value in meaning.items()
+        for end in ("s", "es")
+        if word[-1:].isascii() and word[-1:].isalpha()
+    }
+    meaning = {**plurals, **meaning}
     counted = any_of(hints)
     return Words(
         name=name or re.compile(r"(?!)"),
-        values=any_of(meaning, plural=True),
+        values=any_of(meaning),
         meaning=meaning,
         counted=re.compile(rf"^\s*(?:of )?(?:{counted.pattern})") if counted else None,
     )

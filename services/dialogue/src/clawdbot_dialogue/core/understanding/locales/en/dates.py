@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.found import Found
-from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days, taken
+from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days, span_within_month
 
 _MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June",
@@ -191,22 +191,14 @@ def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     from_day = Today(today, past)
     if not _FIGURE.search(text):
         return days(text, from_day, _WORDED)
-    spans = [*_spans(text, from_day)]
-    for each in spans:
-        text = taken(text, each.start, each.end)
-    return sorted([*spans, *days(text, from_day, _RULES)], key=lambda each: each.start)
+    return days(text, from_day, _RULES, _spans(text, from_day))
 
 
 def _spans(text: str, today: Today) -> Iterator[Found[date]]:
-    """Both ends of what lies within one month."""
     for pattern in _SPANS:
         for match in pattern.finditer(text):
-            month = _MONTHS[match["month"]]
-            first = today.of_year(month, int(match["first"]))
-            last = first and day_of(first.year, month, int(match["last"]))
-            if first and last and first < last:
-                yield Found(match.start(), match.start("to"), first)
-                yield Found(match.start("last"), match.end(), last)
+            first = today.of_year(_MONTHS[match["month"]], int(match["first"]))
+            yield from span_within_month(match, first)
 
 
 def show_date(day: date) -> str:

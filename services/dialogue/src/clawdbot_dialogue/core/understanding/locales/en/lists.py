@@ -8,9 +8,9 @@ from clawdbot_dialogue.core.understanding.lists import Lists
 
 _MARK = r"[ ,.!]+"
 _LEAD = re.compile(
-    rf"^(?:(?:yes|yeah|ok|okay|well|sure|no|oh|but|wait|sorry|actually|please|just|only|also|and|plus|add|with|without|remove"
-    rf"|drop|delete|take off|take out|not|there(?:'s| is| are| will be)|it(?:'s| is| will be)|they are"
-    rf"|make it|i'd like|i would like|we'd like|i want|we want|we have|i have){_MARK})+",
+    rf"^(?:(?:yes|yeah|ok|okay|well|sure|no|oh|but|wait|sorry|actually|please|just|only|also|and|plus|add|with"
+    rf"|without|remove|drop|delete|take off|take out|not|there(?:'s| is| are| will be)|it(?:'s| is| will be)"
+    rf"|they are|make it|i'd like|i would like|we'd like|i want|we want|we have|i have){_MARK})+",
     re.IGNORECASE,
 )
 _TAIL = re.compile(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Spoken
-from clawdbot_dialogue.core.understanding.matching import SetPhrases
+from clawdbot_dialogue.core.understanding.matching import Answers, SetPhrases
 
 
 def _alternatives(*phrases: str) -> str:
@@ -40,33 +40,10 @@ _NEITHER = re.compile(
     r"|possibly|depends|(?:don't|do not) (?:forget|worry|mind|care)"
     r"|what if|hang on|hold on|wait|unsure)\b"
 )
-_WEAK = frozenset(
-    [
-        "please",
-        "good",
-        "right",
-        "fine",
-        "great",
-        "perfect",
-        "lovely",
-        "excellent",
-        "correct",
-        "true",
-        "positive",
-        "it is",
-        "i do",
-        "i am",
-        "i would",
-        "i will",
-        "we do",
-        "we are",
-        "we would",
-        "k",
-        "y",
-        "ya",
-    ]
-)
-"""A yes only where no sentence goes on from it: "good question", "I would like to change something"."""
+_WEAK = frozenset((
+    "please", "good", "right", "fine", "great", "perfect", "lovely", "excellent", "correct", "true",
+    "positive", "it is", "i do", "i am", "i would", "i will", "we do", "we are", "we would", "k", "y", "ya",
+))  # fmt: skip
 _STOPS = re.compile(rf"^ *(?:$|[,.!]|(?:please|thanks?|then|and|{_YES})(?!\w))")
 _SAYS_YES = re.compile(rf"^{_YES}(?!\w)")
 _SAYS_NO = re.compile(rf"^{_NO}(?!\w)")
@@ -75,7 +52,6 @@ _UNLESS = re.compile(
     r"^[ ,.!]*(?:please[ ,]+)?(?:but|if|unless|though|although|however|except|only|as long as|provided|cancel"
     r"|forget|let me|how|what|when|where|who|which|why|could|can|is|are|do you|does|would it)\b|\?[ .!]*$"
 )
-"""What makes no yes of one: a condition, a wish, a question."""
 _ALL_WELL = re.compile(
     r"^no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? )?(?:all )?"
     r"(?:fine|right|good|ok|okay|correct|perfect|great)\b"
@@ -87,23 +63,17 @@ _POLITE_END = (
 )
 
 
+_ANSWERS = Answers(yes=_SAYS_YES, no=_SAYS_NO, then_not=_THEN_NOT, unless=_UNLESS, weak=_WEAK, stops=_STOPS)
+
+
 def yes_no(text: str) -> bool | None:
-    """Whether the message begins by saying yes or no; the longer phrase wins ("no problem" is a yes)."""
+    """Whether the message begins by saying yes or no."""
     text = _PLEASE_NO.sub("", _FILLERS.sub("", text))
     if _NEITHER.search(text):
         return None
     if _ALL_WELL.match(text):
         return True
-    says_yes, says_no = _SAYS_YES.match(text), _SAYS_NO.match(text)
-    if says_no and not (says_yes and says_yes.end() > says_no.end()):
-        return False
-    if says_yes is None:
-        return None
-    rest = text[says_yes.end() :]
-    if _THEN_NOT.match(rest):
-        return False
-    goes_on = says_yes[0] in _WEAK and not _STOPS.match(rest)
-    return None if goes_on or _UNLESS.search(rest) else True
+    return _ANSWERS.begun(text)
 
 
 _NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")

@@ -7,10 +7,10 @@ first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from clawdbot_dialogue.core.understanding.found import Found
-from clawdbot_dialogue.core.understanding.matching import taken
+from clawdbot_dialogue.core.understanding.matching import Rule, look, taken
 
 _PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
 _HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
@@ -95,11 +95,11 @@ _HOUR = r"(?P<hour>[01]?\d|2[0-3])"
 _AT = r"\b(?:at|by|@) ?"
 _NEAR = r"\b(?:(?:at|by|around|about|from|for|say|make it) ?)?"
 _FREE = r"(?<![\d.,:/-])"
-_Rule = tuple[str, re.Pattern[str], Callable[[re.Match[str], str], _Readings]]
-"""What a text has to contain, a pattern for a time, and how it may be read."""
 
 
-def _rules(*rules: tuple[str, str, Callable[[re.Match[str], str], _Readings]]) -> tuple[_Rule, ...]:
+def _rules(
+    *rules: tuple[str, str, Callable[[re.Match[str], str], _Readings]],
+) -> tuple[Rule[str, _Readings], ...]:
     return tuple((hint, re.compile(pattern), reading) for hint, pattern, reading in rules)
 
 
@@ -165,13 +165,6 @@ def _figures(clock: str) -> tuple[int, int]:
     return int(hour), int(minute or 0)
 
 
-def _read(rules: Iterable[_Rule], text: str, half: str) -> Iterator[Found[_Readings]]:
-    for _, pattern, reading in rules:
-        for match in pattern.finditer(text):
-            if readings := reading(match, half):
-                yield Found(*match.span(), readings)
-
-
 def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]]:
     """The times of day that the text names, each with its readings.
 
@@ -187,15 +180,12 @@ def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]
     found = [*_ranges(text, half, bare=asked or not counting)] if _RANGE_HINT.search(text) else []
     for each in found:
         text = taken(text, each.start, each.end)
-    for hint, pattern, reading in _SURE if _SURE_HINT.search(text) else ():
-        for match in pattern.finditer(text) if hint in text else ():
-            start, end = match.span()
-            if readings := reading(match, half):
-                found.append(Found(start, end, readings))
-                text = taken(text, start, end)
+    if _SURE_HINT.search(text):
+        sure, text = look(text, _SURE, lambda *_: half)
+        found += sure
     if not found and asked:
-        found = [*_read(_ASKED, text, half)]
+        found, _ = look(text, _ASKED, lambda *_: half)
     elif not asked and _ROUGHLY.search(text) and (not counting or _COUNTED.search(text)):
         # "For 2 around 8": the number that says how many is another.
-        found += _read(_AROUND, text, half)
+        found += look(text, _AROUND, lambda *_: half)[0]
     return sorted(found, key=lambda each: each.start)

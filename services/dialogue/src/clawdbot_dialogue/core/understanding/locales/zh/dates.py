@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 
 from clawdbot_dialogue.core.understanding.found import Found
-from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days, taken
+from clawdbot_dialogue.core.understanding.matching import DayRule, Today, day_of, days, span_within_month
 
 _NAMED: Mapping[str, int] = {
     "大前天": -3, "前天": -2, "昨天": -1, "昨晚": -1, "昨日": -1,
@@ -127,7 +127,8 @@ _RULES: tuple[DayRule, ...] = tuple(
 _TO = "(?P<to>到|至|[-~—])"
 _SPANS = (
     re.compile(
-        rf"(?:(?P<m>\d{{1,2}})月)?(?<![\d.:/-])(?P<first>\d{{1,2}})[日号]?{_TO}(?P<last>\d{{1,2}})(?:{_NUMBER}|日)"
+        r"(?:(?P<m>\d{1,2})月)?(?<![\d.:/-])(?P<first>\d{1,2})[日号]?"
+        rf"{_TO}(?P<last>\d{{1,2}})(?:{_NUMBER}|日)"
     ),
     re.compile(rf"(?P<which>下下|下|这|本)?{_WEEKDAY}{_TO}{_WEEK}?(?P<until>[一二三四五六日天])"),
 )
@@ -140,21 +141,15 @@ def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
     if not _HINT.search(text):
         return []
     from_day = Today(today, past)
-    spans = [*_spans(text, from_day)]
-    for each in spans:
-        text = taken(text, each.start, each.end)
-    return sorted([*spans, *days(text, from_day, _RULES)], key=lambda each: each.start)
+    return days(text, from_day, _RULES, _spans(text, from_day))
 
 
 def _spans(text: str, today: Today) -> Iterator[Found[date]]:
     within_month, within_week = _SPANS
     for match in within_month.finditer(text):
-        day, until = int(match["first"]), int(match["last"])
+        day = int(match["first"])
         first = today.of_year(int(match["m"]), day) if match["m"] else today.of_month(day)
-        last = first and day_of(first.year, first.month, until)
-        if first and last and first < last:
-            yield Found(match.start(), match.start("to"), first)
-            yield Found(match.start("last"), match.end(), last)
+        yield from span_within_month(match, first)
     for match in within_week.finditer(text):
         if first := _weekday(match, today):
             away = (_WEEKDAYS[match["until"]] - first.weekday()) % 7

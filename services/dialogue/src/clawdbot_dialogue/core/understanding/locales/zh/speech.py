@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.folding import LONGEST_READ
 from clawdbot_dialogue.core.understanding.locale import Spoken
-from clawdbot_dialogue.core.understanding.matching import SetPhrases
+from clawdbot_dialogue.core.understanding.matching import Answers, SetPhrases
 
 
 def _any(*phrases: str) -> str:
@@ -35,7 +35,8 @@ _YES_LONG = _any(
     "|行啊|行吧|当然|当然可以",
     "确认|确定|同意|正确|就这样|就这么定|就这么办|那就这样|定了|就订这个|订吧|没关系|没事|挺好|很好"
     "|太好了|非常好|完美|请订|请帮我订",
-    "不用改|不用改了|不用改动|不需要改|没有要改的|没什么要改的|不要紧|就是这样|愿意|需要|要的|要啊|有的|必须的|ok的|没有问题|好得很|好好|对对|是是|行行|嗯嗯|👍|✅|👌",
+    "不用改|不用改了|不用改动|不需要改|没有要改的|没什么要改的|不要紧",
+    "就是这样|愿意|需要|要的|要啊|有的|必须的|ok的|没有问题|好得很|好好|对对|是是|行行|嗯嗯|👍|✅|👌",
 )
 _YES_SHORT = _any("好|行|对|是|嗯|恩|要|中|成|有|哦了|妥|ok|okay|yes|yeah|yep|y|sure|1")
 _NO_LONG = _any(
@@ -54,14 +55,15 @@ _NEITHER = re.compile(
     r"|\b(?:maybe|not sure)\b"
 )
 _UNLESS = re.compile(
-    r"^话|但|不过|可是|就是(?!这)|只是|只要|除非|的话|便宜|(?<!不)(?<!不用)改|换|加|减|晚(?![上餐饭])|早[点些一]|提前|推迟|延|不要|别|先|还没"
-    r"|等|再说|(?<!没)(?<!没有)问题|取消|多少|几|怎么|什么|哪|谁|不$"
+    r"^话|但|不过|可是|就是(?!这)|只是|只要|除非|的话|便宜|(?<!不)(?<!不用)改|换|加|减|晚(?![上餐饭])|早[点些一]"
+    r"|提前|推迟|延|不要|别|先|还没|等|再说|(?<!没)(?<!没有)问题|取消|多少|几|怎么|什么|哪|谁|不$"
 )
-"""What makes no yes of one where it follows: a condition, a wish, a question."""
 _WEAK = frozenset(("可以", "需要", "没问题", "要", "有"))
-"""A yes only where no sentence goes on from it: 可以便宜点不, 需要儿童座椅."""
 _STOPS = re.compile(rf"^{_PARTICLE}*(?:{_STOP}|$)")
 _THEN_NOT = re.compile(r"[ ,.!。]*(?:但是?不|不过不|可是不|还是(?:不|算)|算了|哦不|啊不|不[,对不])")
+
+
+_ANSWERS = Answers(yes=_SAYS_YES, no=_SAYS_NO, then_not=_THEN_NOT, unless=_UNLESS, weak=_WEAK, stops=_STOPS)
 
 
 def yes_no(text: str) -> bool | None:
@@ -69,16 +71,7 @@ def yes_no(text: str) -> bool | None:
     text = _FILLERS.sub("", text)
     if _NEITHER.search(text):
         return None
-    says_yes, says_no = _SAYS_YES.match(text), _SAYS_NO.match(text)
-    if says_no and not (says_yes and says_yes.end() > says_no.end()):
-        return False
-    if says_yes is None:
-        return None
-    rest = text[says_yes.end() :]
-    if _THEN_NOT.match(rest):
-        return False
-    goes_on = says_yes[0] in _WEAK and not _STOPS.match(rest)
-    return None if goes_on or _UNLESS.search(rest) else True
+    return _ANSWERS.begun(text)
 
 
 _NOTHING_ELSE = re.compile(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 
 from clawdbot_dialogue.core.understanding.found import Found
-from clawdbot_dialogue.core.understanding.matching import taken
+from clawdbot_dialogue.core.understanding.matching import Rule, look
 
 _PARTS = (
     ("dawn", r"凌晨"),
@@ -91,11 +91,12 @@ _HOUR = r"(?<![\d:/-])(?<!\d[.,])(?P<hour>[01]?\d|2[0-4])"
 _OCLOCK = r"(?:点|时(?![候间]))(?![心菜餐单赞击评])(?:钟|整)?"
 _NOT_A_COUNT = r"(?! ?(?:位|个|人|名|口|桌|份|块|元|天|%)|[:/.-]?\d)"
 _MINUTE = rf"(?P<minute>半|[13]刻|0\d(?!\d)分?|[1-5]\d(?!\d)(?:分|{_NOT_A_COUNT})|\d分)"
-_Rule = tuple[re.Pattern[str], Callable[[re.Match[str], str], _Readings]]
 
 
-def _rules(*rules: tuple[str, Callable[[re.Match[str], str], _Readings]]) -> tuple[_Rule, ...]:
-    return tuple((re.compile(pattern), reading) for pattern, reading in rules)
+def _rules(
+    *rules: tuple[str, Callable[[re.Match[str], str], _Readings]],
+) -> tuple[Rule[str, _Readings], ...]:
+    return tuple(("", re.compile(pattern), reading) for pattern, reading in rules)
 
 
 _BEFORE = r"(?P<before>1刻|[1-5]?\d(?=分))(?:分钟?|钟)?"
@@ -127,17 +128,5 @@ def times(text: str, asked: bool, _counting: bool) -> list[Found[tuple[str, ...]
     found: list[Found[tuple[str, ...]]] = []
     for rules in (_SURE, _NAMES, _ASKED if asked else ()):
         if not found:
-            found, text = _found(rules, text)
+            found, text = look(text, rules, _part)
     return sorted(found, key=lambda each: each.start)
-
-
-def _found(rules: tuple[_Rule, ...], text: str) -> tuple[list[Found[tuple[str, ...]]], str]:
-    found: list[Found[tuple[str, ...]]] = []
-    for pattern, reading in rules:
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            readings = reading(match, _part(text, start))
-            if readings:
-                found.append(Found(start, end, readings))
-                text = taken(text, start, end)
-    return found, text
