@@ -19,9 +19,9 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "services" / "dialogue" / "src" / "clawdbot_dialogue" / "core"
-ROOMS = ("machine", "understanding", "understanding/locales/*", "flow/slots")
+ROOMS = ("language", "language/*", "machine", "understanding", "flow/slots")
 """Folders of the core that are compiled, but for their records."""
-FLOW = ("expressions", "library", "model", "shortcuts", "templates", "tree")
+FLOW = ("cel/expressions", "cel/fast_path", "flow_registry", "model", "templates", "tree")
 """What the machine uses of `flow`; the rest works once, when a flow is loaded."""
 RECORD = "(Struct"
 """What a module has that holds records."""

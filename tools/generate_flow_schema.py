@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clawdbot_dialogue.core.flow.schema import SCHEMA_FILE, flow_schema
+from clawdbot_dialogue.core.flow.parse.json_schema import SCHEMA_FILE, flow_schema
 
 FLOWS = (
     Path(__file__).resolve().parent.parent / "services" / "dialogue" / "src" / "clawdbot_dialogue" / "flows"

@@ -8,8 +8,8 @@ from __future__ import annotations
 import statistics
 from datetime import datetime
 
-from clawdbot_dialogue.core.flow.library import FlowLibrary, shipped_flows
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.machine.effects import CallTool
 from clawdbot_dialogue.core.machine.events import Event, Started, ToolReturned, UserSaid
 from clawdbot_dialogue.core.machine.step import begin, step

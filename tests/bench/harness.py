@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
-from clawdbot_dialogue.build import core_is_compiled
+from clawdbot_dialogue.build_info import core_is_compiled
 
 OUTPUT = Path("build") / "bench"
 ROUNDS = 5

@@ -18,13 +18,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from clawdbot_dialogue.core.flow.library import FlowLibrary, shipped_flows
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.loader import load_flow
+from clawdbot_dialogue.core.session_admin import Sessions, SessionWish
 from clawdbot_dialogue.core.sessions.deployments import Deployments
-from clawdbot_dialogue.core.sessions.sessions import Sessions, SessionWish
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
-from clawdbot_dialogue.stores.memory import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
 from clawdbot_servicekit import logs
 from clawdbot_servicekit.process import YOUNG_OBJECTS
 from clawdbot_servicekit.redaction import Redactor

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from textwrap import dedent
 
-from clawdbot_dialogue.core.flow.library import FlowLibrary, shipped_flows
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.machine.effects import (
     CallTool,
@@ -36,7 +36,7 @@ from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import begin, step
-from clawdbot_dialogue.core.understanding.proposals import Proposal
+from clawdbot_dialogue.core.understanding.llm_commands import Proposal
 
 NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's own time, whose zone nobody knows
 """A Tuesday."""

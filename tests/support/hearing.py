@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.understanding.situation import Situation
-from clawdbot_dialogue.core.understanding.understand import understand
+from clawdbot_dialogue.core.understanding.context import Situation
+from clawdbot_dialogue.core.understanding.rule_commands import understand
 
 from tests.support.flows import NOW, compiled
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.model import Flow
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from clawdbot_dialogue.core.flow.library import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.flow.tree import ancestors
 from clawdbot_dialogue.core.machine.events import (
     Event,

@@ -13,15 +13,15 @@ from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Event, Turn
-from clawdbot_dialogue.core.flow.library import FlowLibrary
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.loader import load_flow
+from clawdbot_dialogue.core.session_admin import Sessions, SessionWish
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.records import Double, Finished
-from clawdbot_dialogue.core.sessions.sessions import Sessions, SessionWish
 from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnWish
 from clawdbot_dialogue.core.turns.ports import TurnLimits
-from clawdbot_dialogue.stores.memory import MemorySessionStore
-from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 from clawdbot_servicekit.structs import to_struct
 
 from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools

@@ -9,7 +9,7 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TURN_STATUS_ACCEPTED,
     TURN_STATUS_DONE,
 )
-from clawdbot_dialogue.core.failures import (
+from clawdbot_dialogue.core.errors import (
     SessionNotFound,
     StaleClaim,
     TurnNotFound,

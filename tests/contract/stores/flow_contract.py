@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from clawdbot_dialogue.core.failures import FlowExists
+from clawdbot_dialogue.core.errors import FlowExists
 
 
 class Flows:

@@ -13,7 +13,7 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TURN_STATUS_FAILED,
     TURN_STATUS_RUNNING,
 )
-from clawdbot_dialogue.core.failures import (
+from clawdbot_dialogue.core.errors import (
     InboxFull,
     RequestIdReused,
     SessionBusy,

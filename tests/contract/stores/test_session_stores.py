@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.stores.memory import MemorySessionStore
-from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
 from tests.contract.stores.session_store_contract import SessionStoreContract
 

@@ -10,12 +10,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from clawdbot_dialogue.core.flow.drawing import dot, mermaid
-from clawdbot_dialogue.core.flow.drawing.draw import draw
-from clawdbot_dialogue.core.flow.drawing.picture import Edge, Picture, picture
-from clawdbot_dialogue.core.flow.library import shipped_flows
-from clawdbot_dialogue.core.flow.loading import load_flow
-from clawdbot_dialogue.graphviz import Renderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.clients.graphviz import Renderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.core.flow.diagrams import dot, mermaid
+from clawdbot_dialogue.core.flow.diagrams.diagram import Edge, Picture, picture
+from clawdbot_dialogue.core.flow.diagrams.formats import draw
+from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
+from clawdbot_dialogue.core.flow.loader import load_flow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.integration
 PROGRAM = """
 import json, sys, time
 before = time.perf_counter()
-from clawdbot_dialogue.core.flow.library import shipped_flows
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
+from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.machine import step
 for file, source in shipped_flows():
     load_flow(source, file)

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from clawdbot_dialogue.core import failures
-from clawdbot_dialogue.errors import error_table
+from clawdbot_dialogue.api.error_table import error_table
+from clawdbot_dialogue.core import errors
 from clawdbot_dialogue.settings import DialogueSection
 from clawdbot_servicekit.settings.values import seconds, size
 
@@ -30,10 +30,10 @@ def test_every_failure_of_the_service_is_explained():
     table = error_table()
     kinds = [
         kind
-        for kind in vars(failures).values()
+        for kind in vars(errors).values()
         if isinstance(kind, type)
-        and issubclass(kind, failures.DialogueFault)
-        and kind is not failures.DialogueFault
+        and issubclass(kind, errors.DialogueFault)
+        and kind is not errors.DialogueFault
     ]
     assert kinds
     for kind in kinds:
@@ -43,7 +43,7 @@ def test_every_failure_of_the_service_is_explained():
 
 
 def test_every_reason_of_a_failed_turn_is_explained():
-    source = Path(failures.__file__).parent
+    source = Path(errors.__file__).parent
     told = {
         reason
         for path in source.rglob("*.py")

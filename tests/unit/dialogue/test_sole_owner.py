@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawdbot_dialogue.stores.sole_owner import SoleOwner
+from clawdbot_dialogue.stores.in_memory.owner import SoleOwner
 
 
 def test_a_store_in_memory_has_one_owner():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSettings
-from clawdbot_dialogue.sources import load_flows
 from clawdbot_dialogue.wiring import build
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.peers import NetworkPeers

@@ -215,7 +215,7 @@ def version() -> None:
     """Say which version this is, and whether its dialogue core is compiled."""
     from importlib.metadata import version as version_of
 
-    from clawdbot_dialogue.build import core_is_compiled
+    from clawdbot_dialogue.build_info import core_is_compiled
 
     python = ".".join(map(str, sys.version_info[:3]))
     core = "compiled" if core_is_compiled() else "interpreted"

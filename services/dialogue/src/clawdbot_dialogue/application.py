@@ -16,8 +16,8 @@ from clawdbot_servicekit.errors import ErrorTable
 from clawdbot_servicekit.faults import NotReady
 from clawdbot_servicekit.hooks import Hooks
 
-from clawdbot_dialogue.core.failures import StoreUnavailable
-from clawdbot_dialogue.core.flow.library import FlowLibrary
+from clawdbot_dialogue.core.errors import StoreUnavailable
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine

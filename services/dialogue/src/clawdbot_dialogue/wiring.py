@@ -13,25 +13,25 @@ from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.hooks import Hooks
 from clawdbot_servicekit.owners import Owners
 
+from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
+from clawdbot_dialogue.api.error_table import error_table
+from clawdbot_dialogue.api.flow_servicer import FlowServicer
+from clawdbot_dialogue.api.request_validation import Intake
 from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Parts
 from clawdbot_dialogue.clients.gateway import GatewayClient
+from clawdbot_dialogue.clients.graphviz import Renderer
 from clawdbot_dialogue.clients.tools import ToolsClient
-from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.flow_admin import FlowCatalogue
+from clawdbot_dialogue.core.session_admin import Sessions
 from clawdbot_dialogue.core.sessions.deployments import Deployments
-from clawdbot_dialogue.core.sessions.sessions import Sessions
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
-from clawdbot_dialogue.dialogue_servicer import DialogueServicer
-from clawdbot_dialogue.errors import error_table
-from clawdbot_dialogue.flow_servicer import FlowServicer
-from clawdbot_dialogue.graphviz import Renderer
-from clawdbot_dialogue.intake import Intake
+from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
-from clawdbot_dialogue.sources import load_flows
-from clawdbot_dialogue.stores.memory import MemorySessionStore
-from clawdbot_dialogue.stores.sole_owner import SoleOwner
-from clawdbot_dialogue.stores.sqlite import SqliteSessionStore
+from clawdbot_dialogue.stores.in_memory.owner import SoleOwner
+from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
 FILE: Final = Path("dialogue") / "sessions.db"
 """Under state_dir."""

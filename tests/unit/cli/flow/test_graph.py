@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-pytest.importorskip("clawdbot_dialogue.graphviz", reason="the drawing of flows is not there yet")
+pytest.importorskip("clawdbot_dialogue.clients.graphviz", reason="the drawing of flows is not there yet")
 
 FLOW = "flow: f\nversion: 1\nstates: {a: {say: Hello., next: b}, b: {end: true}}\n"
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 from clawdbot_cli.flow.creating import locales
-from clawdbot_dialogue.core.flow.schema import published_schema
-from clawdbot_dialogue.core.understanding.locale import LOCALES
-from clawdbot_dialogue.sources import load_flows
+from clawdbot_dialogue.core.flow.parse.json_schema import published_schema
+from clawdbot_dialogue.core.language.language_pack import LOCALES
+from clawdbot_dialogue.flow_files import load_flows
 
 
 @pytest.mark.parametrize("locale", locales())

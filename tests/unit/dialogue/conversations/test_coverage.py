@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textwrap import dedent, indent
 
-from clawdbot_dialogue.conversations.coverage import coverage
-from clawdbot_dialogue.conversations.runner import run_conversations
+from clawdbot_dialogue.flow_testing.coverage import coverage
+from clawdbot_dialogue.flow_testing.runner import run_conversations
 
 from tests.support.flows import compiled, library
 

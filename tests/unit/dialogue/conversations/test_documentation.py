@@ -6,11 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from clawdbot_dialogue.conversations.format import Conversation, ConversationFile, Expectation, StepGiven
-from clawdbot_dialogue.conversations.runner import run_conversations
-from clawdbot_dialogue.core.flow.codes import CODES
-from clawdbot_dialogue.core.flow.loading import check_references, examine
-from clawdbot_dialogue.core.flow.source import (
+from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
+from clawdbot_dialogue.core.flow.loader import check_references, examine
+from clawdbot_dialogue.core.flow.parse.source_model import (
     ActionSource,
     CallSource,
     FlowSource,
@@ -25,6 +23,8 @@ from clawdbot_dialogue.core.flow.source import (
     TransitionSource,
     UnderstandingSource,
 )
+from clawdbot_dialogue.flow_testing.runner import run_conversations
+from clawdbot_dialogue.flow_testing.test_file import Conversation, ConversationFile, Expectation, StepGiven
 
 from tests.support.flows import Talk, library
 

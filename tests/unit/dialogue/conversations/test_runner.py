@@ -5,11 +5,11 @@ from __future__ import annotations
 from textwrap import dedent, indent
 
 import pytest
-from clawdbot_dialogue.conversations.format import ConversationInvalid
-from clawdbot_dialogue.conversations.runner import run_conversations
-from clawdbot_dialogue.conversations.stubs import within
-from clawdbot_dialogue.core.flow.library import FlowNotFound
-from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid
+from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
+from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid
+from clawdbot_dialogue.flow_testing.runner import run_conversations
+from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid
+from clawdbot_dialogue.flow_testing.tool_stubs import within
 
 from tests.support.flows import compiled, library
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.conversations.runner import run_conversations, shipped_conversations
-from clawdbot_dialogue.core.flow.library import shipped_flows
+from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
+from clawdbot_dialogue.flow_testing.runner import run_conversations, shipped_conversations
 
 from tests.support.flows import library
 

@@ -6,10 +6,10 @@ import time
 
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
-from clawdbot_dialogue.core.catalogue import FlowCatalogue
+from clawdbot_dialogue.core.flow_admin import FlowCatalogue
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.turns.ports import ModelsUnknown, ToolRefused
-from clawdbot_dialogue.stores.memory import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
 
 from tests.support.flows import compiled, library
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.cel_types import ListOf, Structure
-from clawdbot_dialogue.core.flow.expression_faults import ExpressionFault
-from clawdbot_dialogue.core.flow.expressions import Activation, EvaluationFailed, ExpressionCompiler
-from clawdbot_dialogue.core.flow.linting.arguments import check_arguments
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.cel.errors import ExpressionFault
+from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationFailed, ExpressionCompiler
+from clawdbot_dialogue.core.flow.cel.types import ListOf, Structure
+from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
+from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.flow.templates import TemplateFault, parse_template, show_json
 
 from tests.support.flows import Talk, compiled

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clawdbot_dialogue.core.flow import codes
-from clawdbot_dialogue.core.flow.codes import CODES
+from clawdbot_dialogue.core.flow import diagnostic_codes
+from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
 from clawdbot_dialogue.core.flow.diagnostics import MOST_FINDINGS, Findings, Mark
-from clawdbot_dialogue.core.flow.loading import FlowInvalid, check_references, examine, load_flow
+from clawdbot_dialogue.core.flow.loader import FlowInvalid, check_references, examine, load_flow
 
 HEAD = "flow: f\nversion: 1\n"
 PARTS = HEAD + "slots:\n  size: {type: integer, ask: How many?}\n  day: {type: date, ask: When?}\nstates:\n"
@@ -145,7 +145,7 @@ def test_every_code_has_a_case_here():
 
 
 def test_every_code_is_spelt_out_in_the_code_that_finds_it():
-    folder = Path(codes.__file__).parent
+    folder = Path(diagnostic_codes.__file__).parent
     spelt = {
         node.value
         for path in folder.rglob("*.py")

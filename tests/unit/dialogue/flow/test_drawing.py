@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.drawing.draw import draw
-from clawdbot_dialogue.core.flow.drawing.picture import picture
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.diagrams.diagram import picture
+from clawdbot_dialogue.core.flow.diagrams.formats import draw
+from clawdbot_dialogue.core.flow.loader import load_flow
 
 FLOW = """
 flow: order

@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from clawdbot_dialogue.core.flow.expressions import (
+from clawdbot_dialogue.core.flow.cel.expressions import (
     Activation,
     EvaluationFailed,
     ExpressionCompiler,
     ExpressionFault,
     _running,
 )
-from clawdbot_dialogue.core.flow.shortcuts import nothing
+from clawdbot_dialogue.core.flow.cel.fast_path import nothing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

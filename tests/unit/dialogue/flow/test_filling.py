@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from clawdbot_dialogue.core.flow.filling import surely_filled
-from clawdbot_dialogue.core.flow.ways import reachable
+from clawdbot_dialogue.core.flow.lint.control_flow import reachable
+from clawdbot_dialogue.core.flow.lint.definite_assignment import surely_filled
 from clawdbot_dialogue.core.machine.effects import SlotChanged, Understood
 from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.trace import Moved

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
-from clawdbot_dialogue.core.flow.expressions import (
+from clawdbot_dialogue.core.flow.cel.expressions import (
     Activation,
     EvaluationFailed,
     ExpressionCompiler,
     ExpressionFault,
 )
-from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.flow.loader import examine
+from clawdbot_dialogue.core.flow.parse.source_model import FlowSource, SlotSource, StateSource
 from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
-from clawdbot_dialogue.core.flow.source import FlowSource, SlotSource, StateSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.library import shipped_flows
-from clawdbot_dialogue.core.flow.linting.arguments import check_arguments
-from clawdbot_dialogue.core.flow.linting.circles import circle_from, circles
-from clawdbot_dialogue.core.flow.linting.guards import alternatives, implies
-from clawdbot_dialogue.core.flow.linting.interrupts import check_interrupts
-from clawdbot_dialogue.core.flow.loading import examine, load_flow
+from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
+from clawdbot_dialogue.core.flow.lint.cycles import circle_from, circles
+from clawdbot_dialogue.core.flow.lint.guards import alternatives, implies
+from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
+from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
+from clawdbot_dialogue.core.flow.loader import examine, load_flow
 from hypothesis import given
 from hypothesis import strategies as st
 

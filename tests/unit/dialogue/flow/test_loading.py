@@ -8,10 +8,15 @@ from importlib import resources
 import jsonschema
 import pytest
 from clawdbot_dialogue.core.flow.diagnostics import Findings
-from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound, FlowVersionExists, shipped_flows
-from clawdbot_dialogue.core.flow.loading import check_references, examine, load_flow
-from clawdbot_dialogue.core.flow.reading import read
-from clawdbot_dialogue.core.flow.schema import flow_schema, published_schema
+from clawdbot_dialogue.core.flow.flow_registry import (
+    FlowLibrary,
+    FlowNotFound,
+    FlowVersionExists,
+    shipped_flows,
+)
+from clawdbot_dialogue.core.flow.loader import check_references, examine, load_flow
+from clawdbot_dialogue.core.flow.parse.json_schema import flow_schema, published_schema
+from clawdbot_dialogue.core.flow.parse.yaml_parser import read
 
 from tests.support.flows import Talk, compiled, library
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.flow.diagnostics import Findings
-from clawdbot_dialogue.core.flow.reading import read
+from clawdbot_dialogue.core.flow.parse.yaml_parser import read
 
 
 def value(text):

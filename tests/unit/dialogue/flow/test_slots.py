@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
-from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
 
 from tests.support.flows import compiled
 

@@ -6,9 +6,9 @@ import json
 
 import jsonschema
 import pytest
-from clawdbot_dialogue.core.flow.library import shipped_flows
-from clawdbot_dialogue.core.flow.loading import examine, load_flow
-from clawdbot_dialogue.core.flow.schema import flow_schema
+from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
+from clawdbot_dialogue.core.flow.loader import examine, load_flow
+from clawdbot_dialogue.core.flow.parse.json_schema import flow_schema
 
 from tests.support.flows import compiled
 

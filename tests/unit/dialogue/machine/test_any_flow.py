@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import get_args
 
-from clawdbot_dialogue.core.flow.library import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.machine.effects import (
     CallTool,

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import get_args
 
 import pytest
-from clawdbot_dialogue.core.flow.loading import load_flow
+from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.machine.effects import CallTool, Effect, Ended, Generate, StateEntered, Understood
 from clawdbot_dialogue.core.machine.events import (
     EventReceived,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.machine.effects import CallTool
 from clawdbot_dialogue.core.machine.events import TimerFired, ToolReturned
 

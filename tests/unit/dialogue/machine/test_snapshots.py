@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot_dialogue.core.flow.library import FlowNotFound
+from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import Snapshot, SnapshotInvalid
 
 from tests.support.flows import Talk, library

@@ -8,9 +8,9 @@ import json
 import pytest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
-from clawdbot_dialogue.core.failures import FlowUnknown, RequestIdReused, SessionNotFound
-from clawdbot_dialogue.core.flow.library import FlowLibrary
-from clawdbot_dialogue.core.sessions.sessions import SessionWish
+from clawdbot_dialogue.core.errors import FlowUnknown, RequestIdReused, SessionNotFound
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.session_admin import SessionWish
 from clawdbot_servicekit.faults import InvalidRequest
 
 from tests.support.stage import TENANT, kinds, said, staged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.turns import caretaker
+from clawdbot_dialogue.core.turns import maintenance
 
 from tests.support.stage import staged
 
@@ -47,7 +47,7 @@ states:
 async def stage(request, tmp_path, monkeypatch):
     """An engine with the flows chat and order, and its background duties quick."""
     for name in ("WISHES", "TAKE_OVER", "TIMERS"):
-        monkeypatch.setattr(caretaker, name, 0.02)
+        monkeypatch.setattr(maintenance, name, 0.02)
     async with staged(request.param, tmp_path) as stage:
         stage.flow(CHAT)
         stage.flow(ORDER)

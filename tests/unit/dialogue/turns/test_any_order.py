@@ -7,9 +7,9 @@ import random
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_FAILED
-from clawdbot_dialogue.core.failures import DialogueFault
+from clawdbot_dialogue.core.errors import DialogueFault
 from clawdbot_dialogue.core.sessions.records import Double
-from clawdbot_dialogue.core.turns.following import TurnName
+from clawdbot_dialogue.core.turns.subscription import TurnName
 from clawdbot_servicekit.faults import ShuttingDown
 
 from tests.support.scripted_peers import call

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_RUNNING
-from clawdbot_dialogue.core.failures import InboxFull, SessionBusy, SessionNotFound, TurnNotFound
+from clawdbot_dialogue.core.errors import InboxFull, SessionBusy, SessionNotFound, TurnNotFound
 from clawdbot_dialogue.core.sessions.records import Double
-from clawdbot_dialogue.core.turns.following import TurnName
+from clawdbot_dialogue.core.turns.subscription import TurnName
 
 from tests.support.scripted_peers import Hold, call
 from tests.support.stage import TENANT, said, wish

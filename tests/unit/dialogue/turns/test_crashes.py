@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_FAILED
-from clawdbot_dialogue.core.failures import TurnNotFound
+from clawdbot_dialogue.core.errors import TurnNotFound
 
 from tests.support.scripted_peers import Hold, call
 from tests.support.stage import TENANT, kinds, said, wish

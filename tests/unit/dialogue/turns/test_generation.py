@@ -8,7 +8,7 @@ import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER, Message, Part
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
-from clawdbot_dialogue.core.turns.history import fitting
+from clawdbot_dialogue.core.turns.context_window import fitting
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolLost, ToolRefused
 from hypothesis import given
 from hypothesis import strategies as st

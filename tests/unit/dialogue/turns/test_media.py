@@ -13,7 +13,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.plugins.v1.tool_service_pb2 import ToolOutcome
-from clawdbot_dialogue.core.turns.history import fitting
+from clawdbot_dialogue.core.turns.context_window import fitting
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
-from clawdbot_dialogue.core.failures import RequestIdReused
+from clawdbot_dialogue.core.errors import RequestIdReused
 
 from tests.support.scripted_peers import Hold
 from tests.support.stage import kinds, said, wish

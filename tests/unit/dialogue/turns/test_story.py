@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clawdbot.dialogue.v1.explanation_pb2 import ModelAsked
-from clawdbot_dialogue.core.failures import TurnNotFound
-from clawdbot_dialogue.core.turns import story
+from clawdbot_dialogue.core.errors import TurnNotFound
+from clawdbot_dialogue.core.turns import explanation as story
 from clawdbot_dialogue.core.turns.ports import GenerationRefused
 
 from tests.support.scripted_peers import call

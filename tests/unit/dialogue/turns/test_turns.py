@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATUS_HANDED_OFF
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
-from clawdbot_dialogue.core.failures import SessionEnded, SessionNotFound
-from clawdbot_dialogue.core.sessions.sessions import SessionWish
+from clawdbot_dialogue.core.errors import SessionEnded, SessionNotFound
+from clawdbot_dialogue.core.session_admin import SessionWish
 
 from tests.support.scripted_peers import Hold
 from tests.support.stage import TENANT, event, kinds, said, text_of, wish

@@ -6,8 +6,8 @@ import re
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.understanding.folding import fold
-from clawdbot_dialogue.core.understanding.locale import locale
+from clawdbot_dialogue.core.language.language_pack import locale
+from clawdbot_dialogue.core.language.normalization import fold
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.loading import examine
-from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
-from clawdbot_dialogue.core.understanding.currencies import (
+from clawdbot_dialogue.core.flow.loader import examine
+from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.language.currencies import (
     CODES,
     DOLLARS,
     FRANCS,
@@ -15,8 +15,8 @@ from clawdbot_dialogue.core.understanding.currencies import (
     SIGNS,
     decimals,
 )
-from clawdbot_dialogue.core.understanding.folding import fold
-from clawdbot_dialogue.core.understanding.locale import LOCALES, locale
+from clawdbot_dialogue.core.language.language_pack import LOCALES, locale
+from clawdbot_dialogue.core.language.normalization import fold
 from hypothesis import given
 from hypothesis import strategies as st
 

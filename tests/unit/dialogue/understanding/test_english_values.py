@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.understanding.folding import fold
-from clawdbot_dialogue.core.understanding.locale import LOCALES, WORDINGS, locale
+from clawdbot_dialogue.core.language.language_pack import LOCALES, WORDINGS, locale
+from clawdbot_dialogue.core.language.normalization import fold
 from hypothesis import given
 from hypothesis import strategies as st
 

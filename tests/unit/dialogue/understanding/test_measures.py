@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.loading import examine
-from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.loader import examine
+from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from clawdbot_dialogue.core.understanding.folding import fold
-from clawdbot_dialogue.core.understanding.locale import locale
+from clawdbot_dialogue.core.language.language_pack import locale
+from clawdbot_dialogue.core.language.normalization import fold
 
 EN, ZH = locale("en"), locale("zh")
 TODAY = date(2026, 11, 24)

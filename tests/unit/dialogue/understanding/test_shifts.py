@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.understanding.situation import Situation
-from clawdbot_dialogue.core.understanding.understand import understand
+from clawdbot_dialogue.core.understanding.context import Situation
+from clawdbot_dialogue.core.understanding.rule_commands import understand
 
 from tests.support.flows import NOW, compiled
 from tests.support.hearing import TABLES, heard

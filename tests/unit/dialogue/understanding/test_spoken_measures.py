@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.understanding.currencies import CODES
-from clawdbot_dialogue.core.understanding.folding import fold
-from clawdbot_dialogue.core.understanding.locale import locale
+from clawdbot_dialogue.core.language.currencies import CODES
+from clawdbot_dialogue.core.language.language_pack import locale
+from clawdbot_dialogue.core.language.normalization import fold
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from clawdbot_dialogue.core.understanding.situation import Situation
-from clawdbot_dialogue.core.understanding.understand import understand
+from clawdbot_dialogue.core.understanding.context import Situation
+from clawdbot_dialogue.core.understanding.rule_commands import understand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

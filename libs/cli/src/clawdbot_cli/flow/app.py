@@ -160,7 +160,7 @@ def graph(
 @flow.command()
 def schema(*, output: Output = None) -> None:
     """Print the JSON Schema of flow files, with which editors complete and check them."""
-    from clawdbot_dialogue.core.flow.schema import published_schema
+    from clawdbot_dialogue.core.flow.parse.json_schema import published_schema
 
     _write(output, published_schema().encode())
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from clawdbot_dialogue.core.flow.drawing.draw import draw
-from clawdbot_dialogue.core.flow.library import FlowNotFound, shipped_flows
-from clawdbot_dialogue.core.flow.loading import FlowInvalid, load_flow
+from clawdbot_dialogue.clients.graphviz import Renderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.core.flow.diagrams.formats import draw
+from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound, shipped_flows
+from clawdbot_dialogue.core.flow.loader import FlowInvalid, load_flow
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.graphviz import Renderer, RendererBroken, RendererMissing
 from clawdbot_servicekit.faults import StartupError
 
 from clawdbot_cli.flow.places import Source, read, sources

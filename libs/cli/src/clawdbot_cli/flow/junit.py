@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET  # written, never read
 
-from clawdbot_dialogue.conversations.runner import Outcome
+from clawdbot_dialogue.flow_testing.runner import Outcome
 
 from clawdbot_cli.flow.testing import Held, Trial
 

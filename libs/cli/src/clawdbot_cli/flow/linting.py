@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clawdbot_dialogue.conversations.format import ConversationInvalid, load_conversations
-from clawdbot_dialogue.conversations.references import check_conversations
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
-from clawdbot_dialogue.core.flow.linting.arguments import check_arguments
-from clawdbot_dialogue.core.flow.linting.interrupts import check_interrupts
-from clawdbot_dialogue.core.flow.loading import check_references, examine
+from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
+from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
+from clawdbot_dialogue.core.flow.loader import check_references, examine
 from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.flow_testing.references import check_conversations
+from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid, load_conversations
 
 from clawdbot_cli.flow.known import Known
 from clawdbot_cli.flow.neighbours import Flows, Neighbours

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound, FlowVersionExists, shipped_flows
-from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.flow.flow_registry import (
+    FlowLibrary,
+    FlowNotFound,
+    FlowVersionExists,
+    shipped_flows,
+)
+from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_servicekit.faults import StartupError
 

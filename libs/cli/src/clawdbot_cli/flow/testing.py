@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clawdbot_dialogue.conversations.coverage import Coverage, coverage
-from clawdbot_dialogue.conversations.format import ConversationInvalid
-from clawdbot_dialogue.conversations.runner import Outcome, run_conversations
-from clawdbot_dialogue.core.flow.library import FlowNotFound
+from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.validating import SlotInvalid
+from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid
+from clawdbot_dialogue.flow_testing.coverage import Coverage, coverage
+from clawdbot_dialogue.flow_testing.runner import Outcome, run_conversations
+from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid
 from clawdbot_servicekit.faults import StartupError
 
 from clawdbot_cli.flow.neighbours import Flows, Neighbours

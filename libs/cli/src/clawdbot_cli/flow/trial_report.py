@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from clawdbot_dialogue.conversations.coverage import Coverage, Missing
-from clawdbot_dialogue.conversations.runner import Outcome
+from clawdbot_dialogue.flow_testing.coverage import Coverage, Missing
+from clawdbot_dialogue.flow_testing.runner import Outcome
 
 from clawdbot_cli.flow.testing import Held, Trial
 from clawdbot_cli.plain import harmless

@@ -10,7 +10,7 @@ from typing import Any
 from clawdbot_servicekit.faults import StartupError
 
 from clawdbot_cli.flow.known import Known
-from clawdbot_cli.flow.lint_report import text as lint_text
+from clawdbot_cli.flow.lint_report import text
 from clawdbot_cli.flow.linting import lint
 from clawdbot_cli.flow.places import KINDS, sources
 from clawdbot_cli.flow.testing import hold
@@ -52,7 +52,7 @@ def round_of(places: Sequence[str], changed: Iterable[str]) -> str:
     head = f"── {datetime.now().astimezone():%H:%M:%S} {', '.join(names)}".rstrip()
     try:
         found = list(sources(places))
-        told = [head, lint_text(lint(found, Known()))]
+        told = [head, text(lint(found, Known()))]
         if any(source.kind == "conversations" for source in found):
             told.append(test_text(hold(found), covered=False))
     except StartupError as error:

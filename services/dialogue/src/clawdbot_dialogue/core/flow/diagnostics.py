@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clawdbot_dialogue.core.flow.codes import CODES
+from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
 
 Severity = Literal["error", "warning"]
 

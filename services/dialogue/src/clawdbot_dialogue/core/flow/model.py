@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
-from clawdbot_dialogue.core.flow.expressions import Expression
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.understanding.locale import Locale
-from clawdbot_dialogue.core.understanding.vocabulary import Vocabulary
+from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.language.vocabulary import Vocabulary
 
 StateKind = Literal[
     "collect",

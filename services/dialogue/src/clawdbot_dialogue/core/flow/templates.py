@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from clawdbot_dialogue.core.flow.cel_types import CelType, Structure, part_of
+from clawdbot_dialogue.core.flow.cel.errors import SCOPES
+from clawdbot_dialogue.core.flow.cel.types import CelType, Structure, part_of
 from clawdbot_dialogue.core.flow.diagnostics import nearest
-from clawdbot_dialogue.core.flow.expression_faults import SCOPES
 
 LONGEST_SHOWN = 2000
 """Characters that a value from a tool may bring into a text."""

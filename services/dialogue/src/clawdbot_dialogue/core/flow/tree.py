@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from clawdbot_dialogue.core.flow.model import State
-from clawdbot_dialogue.core.flow.reading import Path
+from clawdbot_dialogue.core.flow.parse.yaml_parser import Path
 
 HOLDING = ("states", "parallel")
 """The keys under which a state holds others."""

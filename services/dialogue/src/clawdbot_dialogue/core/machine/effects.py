@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from clawdbot_dialogue.core.understanding.commands import Command
-from clawdbot_dialogue.core.understanding.proposals import Offer
+from clawdbot_dialogue.core.understanding.llm_commands import Offer
 
 
 class Understood(Struct, frozen=True):

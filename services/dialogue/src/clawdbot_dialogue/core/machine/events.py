@@ -13,7 +13,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from clawdbot_dialogue.core.machine.effects import Heard
-from clawdbot_dialogue.core.understanding.proposals import Proposal
+from clawdbot_dialogue.core.understanding.llm_commands import Proposal
 
 
 class Started(Struct, frozen=True):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from clawdbot_dialogue.core.flow.expressions import Activation, EvaluationFailed, Expression
+from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationFailed, Expression
 from clawdbot_dialogue.core.flow.model import Flow, Transition
-from clawdbot_dialogue.core.flow.slots.plain import yes_or_no
+from clawdbot_dialogue.core.flow.slots.scalars import yes_or_no
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
 from clawdbot_dialogue.core.machine.notes import Note

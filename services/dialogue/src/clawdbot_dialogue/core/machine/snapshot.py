@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.drafts import Draft, is_draft
+from clawdbot_dialogue.core.flow.slots.partial_values import Draft, is_draft
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.understanding.locale import LOCALES
+from clawdbot_dialogue.core.language.language_pack import LOCALES
 
 FORMAT = 2
 """Grows when an older snapshot can no longer be read."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clawdbot_dialogue.core.flow.model import Clear, ErrorKind, Flow, Transition
+from clawdbot_dialogue.core.machine.active_state import USER, Spot
+from clawdbot_dialogue.core.machine.command_processor import hear, heard
 from clawdbot_dialogue.core.machine.events import (
     Event,
     EventReceived,
@@ -22,15 +24,13 @@ from clawdbot_dialogue.core.machine.events import (
     ToolReturned,
     UserSaid,
 )
-from clawdbot_dialogue.core.machine.hearing import hear, heard
-from clawdbot_dialogue.core.machine.moving import Way, restart, start, take, take_all, turn_aside
+from clawdbot_dialogue.core.machine.interpreter import MICRO_STEPS, run, taking
 from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.outcome import Step
-from clawdbot_dialogue.core.machine.progress import Progress
-from clawdbot_dialogue.core.machine.running import MICRO_STEPS, run, taking
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Place, Snapshot
-from clawdbot_dialogue.core.machine.spot import USER, Spot
-from clawdbot_dialogue.core.machine.states import failed, onward
+from clawdbot_dialogue.core.machine.state_behaviors import failed, onward
+from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.transitions import Way, restart, start, take, take_all, turn_aside
 
 __all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "Step", "begin", "step"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import structlog
 from clawdbot_servicekit.faults import StartupError
 
-from clawdbot_dialogue.core.failures import FlowExists
-from clawdbot_dialogue.core.flow.library import FlowLibrary, FlowNotFound, FlowVersionExists
-from clawdbot_dialogue.core.flow.loading import examine
+from clawdbot_dialogue.core.errors import FlowExists
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound, FlowVersionExists
+from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.records import DeployedFlow
 from clawdbot_dialogue.core.sessions.store import SessionStore

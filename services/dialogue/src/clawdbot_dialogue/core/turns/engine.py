@@ -19,7 +19,7 @@ from clawdbot_servicekit.faults import NotReady, ShuttingDown
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clawdbot_dialogue.core.failures import DialogueFault, SessionNotFound, StoreUnavailable, TurnNotFound
+from clawdbot_dialogue.core.errors import DialogueFault, SessionNotFound, StoreUnavailable, TurnNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
 from clawdbot_dialogue.core.sessions.records import (
     Bid,
@@ -36,16 +36,16 @@ from clawdbot_dialogue.core.sessions.records import (
 )
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.sessions.view import stamp
-from clawdbot_dialogue.core.turns.caretaker import Caretaker
-from clawdbot_dialogue.core.turns.following import Following, TurnName
+from clawdbot_dialogue.core.turns.active_turns import LiveTurns
 from clawdbot_dialogue.core.turns.generation import Means
+from clawdbot_dialogue.core.turns.hook_events import notices
 from clawdbot_dialogue.core.turns.inputs import digest_of, timer_fired
-from clawdbot_dialogue.core.turns.live import LiveTurns
-from clawdbot_dialogue.core.turns.notices import notices
+from clawdbot_dialogue.core.turns.maintenance import Caretaker
 from clawdbot_dialogue.core.turns.ports import ModelGateway, Owners, ToolBox, TurnHooks, TurnLimits
-from clawdbot_dialogue.core.turns.record import TurnRecord
-from clawdbot_dialogue.core.turns.runner import Run, SessionRunner
-from clawdbot_dialogue.core.turns.tasks import Tasks
+from clawdbot_dialogue.core.turns.session_runner import Run, SessionRunner
+from clawdbot_dialogue.core.turns.subscription import Following, TurnName
+from clawdbot_dialogue.core.turns.task_supervisor import Tasks
+from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 _log = structlog.get_logger(__name__)
 

@@ -24,9 +24,8 @@ from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.asking import ask
-from clawdbot_dialogue.core.turns.calls import Calls, TurnJournal, Wanted
-from clawdbot_dialogue.core.turns.history import fitting
+from clawdbot_dialogue.core.turns.context_window import fitting
+from clawdbot_dialogue.core.turns.model_call import ask
 from clawdbot_dialogue.core.turns.ports import (
     GenerationRefused,
     ModelGateway,
@@ -34,7 +33,8 @@ from clawdbot_dialogue.core.turns.ports import (
     ToolRefused,
     TurnLimits,
 )
-from clawdbot_dialogue.core.turns.record import TurnRecord, failed_result
+from clawdbot_dialogue.core.turns.tool_calls import Calls, TurnJournal, Wanted
+from clawdbot_dialogue.core.turns.turn_record import TurnRecord, failed_result
 
 HARMLESS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
 """Effects that allow a second call. A tool that does not say counts as `once`."""

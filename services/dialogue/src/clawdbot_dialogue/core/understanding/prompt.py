@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
 from clawdbot_dialogue.core.flow.templates import show_json
-from clawdbot_dialogue.core.understanding.proposals import Offer
+from clawdbot_dialogue.core.understanding.llm_commands import Offer
 
 SMALL_TALK = ("greeting", "thanks", "how_are_you", "farewell", "other")
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from clawdbot_dialogue.core.flow.cel_types import Structure
-from clawdbot_dialogue.core.flow.slots.plain import NUMBERS, bounded
+from clawdbot_dialogue.core.flow.cel.types import Structure
+from clawdbot_dialogue.core.flow.slots.scalars import NUMBERS, bounded
 from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Slot, SlotRefused, SlotType
-from clawdbot_dialogue.core.understanding.currencies import decimals
-from clawdbot_dialogue.core.understanding.locale import Locale
+from clawdbot_dialogue.core.language.currencies import decimals
+from clawdbot_dialogue.core.language.language_pack import Locale
 
 _PARTS = frozenset(("amount", "currency"))
 _DECIMAL = re.compile(r"-?\d{1,16}(?:\.\d{1,8})?", re.ASCII)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from clawdbot_dialogue.core.flow.cel_types import CelType
-from clawdbot_dialogue.core.flow.expressions import Expression
-from clawdbot_dialogue.core.flow.source import SlotSource
+from clawdbot_dialogue.core.flow.cel.expressions import Expression
+from clawdbot_dialogue.core.flow.cel.types import CelType
+from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
 from clawdbot_dialogue.core.flow.templates import Template, show_json
-from clawdbot_dialogue.core.understanding.locale import Locale
+from clawdbot_dialogue.core.language.language_pack import Locale
 
 LARGEST_INTEGER = 2**53
 """Beyond it a google.protobuf.Struct, which carries slots to callers, is not exact."""

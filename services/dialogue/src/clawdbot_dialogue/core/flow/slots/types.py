@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clawdbot_dialogue.core.flow.cel_types import CelType
-from clawdbot_dialogue.core.flow.slots import addresses, composed, moments, money, plain
+from clawdbot_dialogue.core.flow.cel.types import CelType
+from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
+from clawdbot_dialogue.core.flow.slots import composites, contacts, datetimes, money, scalars
 from clawdbot_dialogue.core.flow.slots.slot import SlotType
-from clawdbot_dialogue.core.flow.source import SlotSource
 
 SLOT_TYPES: Mapping[str, SlotType] = {
     each.name: each
-    for each in (*plain.TYPES, *moments.TYPES, *money.TYPES, *addresses.TYPES, *composed.TYPES)
+    for each in (*scalars.TYPES, *datetimes.TYPES, *money.TYPES, *contacts.TYPES, *composites.TYPES)
 }
 """By name."""
 

@@ -1,0 +1,1 @@
+"""CEL expressions: compiled once, checked against the declared slots, evaluated in a step."""

@@ -1,0 +1,99 @@
+"""Text, numbers, yes and no, and choices."""
+
+from __future__ import annotations
+
+import math
+import sys
+from datetime import datetime
+
+from clawdbot_dialogue.core.flow.cel.expressions import Activation
+from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Bounds, Slot, SlotRefused, SlotType
+from clawdbot_dialogue.core.language.language_pack import Locale
+
+
+def _string(slot: Slot, value: object, _: datetime | None) -> object:
+    if not isinstance(value, str):
+        raise SlotRefused("not_text")
+    text = value.strip()
+    if len(text) < max(slot.min_length, 1):
+        raise SlotRefused("too_short", max(slot.min_length, 1))
+    if len(text) > slot.max_length:
+        raise SlotRefused("too_long", slot.max_length)
+    if slot.pattern and not slot.pattern.holds(Activation({"slots": {"value": text}})):
+        raise SlotRefused("no_match")
+    return text
+
+
+def _integer(slot: Slot, value: object, _: datetime | None) -> object:
+    # Callers' values come through google.protobuf.Struct, where 4 is 4.0.
+    number = (
+        int(value) if isinstance(value, float) and math.isfinite(value) and value == int(value) else value
+    )
+    if not isinstance(number, int) or isinstance(number, bool) or abs(number) > LARGEST_INTEGER:
+        raise SlotRefused("not_integer")
+    return bounded(slot, number)
+
+
+def _number(slot: Slot, value: object, _: datetime | None) -> object:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
+        raise SlotRefused("not_number")
+    # Always a float, so that an expression sees one type whatever the person wrote.
+    return bounded(slot, float(value))
+
+
+def bounded(slot: Slot, value: int | float) -> int | float:
+    """The number, where it is neither too small nor too large.
+
+    Raises:
+        SlotRefused: it is.
+    """
+    if isinstance(slot.minimum, int | float) and value < slot.minimum:
+        raise SlotRefused("too_small", slot.minimum)
+    if isinstance(slot.maximum, int | float) and value > slot.maximum:
+        raise SlotRefused("too_large", slot.maximum)
+    return value
+
+
+def _boolean(_: Slot, value: object, __: datetime | None) -> object:
+    if not isinstance(value, bool):
+        raise SlotRefused("not_boolean")
+    return value
+
+
+def _enum(slot: Slot, value: object, _: datetime | None) -> object:
+    if not isinstance(value, str) or value not in slot.values:
+        raise SlotRefused("not_a_value", ", ".join(slot.values))
+    return value
+
+
+def yes_or_no(value: bool, locale: Locale) -> str:
+    """A truth value as a person reads it."""
+    return locale.wording["yes" if value else "no"]
+
+
+def _show_boolean(_: Slot, value: bool, locale: Locale) -> str:
+    return yes_or_no(value, locale)
+
+
+def _whole_number(bound: object) -> object:
+    return bound if isinstance(bound, int) else None
+
+
+def _any_number(bound: object) -> object:
+    return bound if isinstance(bound, int | float) else None
+
+
+NUMBERS = Bounds("a number", _any_number)
+TYPES: tuple[SlotType, ...] = (
+    SlotType("string", "string", _string, options=frozenset({"min_length", "max_length", "pattern"})),
+    SlotType(
+        "integer",
+        "int",
+        _integer,
+        Bounds("a whole number", _whole_number),
+        counts=True,
+    ),
+    SlotType("number", "double", _number, NUMBERS, counts=True),
+    SlotType("boolean", "bool", _boolean, show=_show_boolean),
+    SlotType("enum", "string", _enum, options=frozenset({"values"})),
+)

@@ -1,0 +1,211 @@
+"""English days: "tomorrow", "next Friday", "on the 3rd", "5 December", "2026-12-01".
+
+A day without a year or month is the next one from today on, or the last one up to it where only the past can
+be meant. A weekday alone is the next after today; "this Friday" may be today; "next Friday" is the one in the
+week after this, weeks beginning on Monday. All-figures dates with slashes are read only where they can be
+read in one way, since 3/4 is March in one country and April in another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from clawdbot_dialogue.core.language.pattern_rules import DayRule, Today, day_of, days, span_within_month
+from clawdbot_dialogue.core.language.span import Found
+
+_MONTH_NAMES = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_MONTHS = {
+    short: number for number, name in enumerate(_MONTH_NAMES, 1) for short in (name.lower(), name[:3].lower())
+} | {"sept": 9}
+_DAYS = {
+    short: number for number, name in enumerate(_DAY_NAMES) for short in (name.lower(), name[:3].lower())
+} | {
+    "tues": 1, "thur": 3, "thurs": 3,
+}  # fmt: skip
+_NAMED = {
+    "today": 0, "tonight": 0, "this morning": 0, "this afternoon": 0, "this evening": 0,
+    "yesterday": -1, "last night": -1, "day before yesterday": -2, "the day before yesterday": -2,
+    "tomorrow": 1, "tmrw": 1, "tmr": 1, "day after tomorrow": 2, "the day after tomorrow": 2,
+}  # fmt: skip
+_HOLIDAYS = {
+    "new years": (1, 1), "valentines": (2, 14), "halloween": (10, 31), "christmas eve": (12, 24),
+    "christmas": (12, 25), "boxing": (12, 26), "new years eve": (12, 31),
+}  # fmt: skip
+"""Those that have the same date each year everywhere; their names without apostrophes and "day"."""
+_HOLIDAY = (
+    r"(?:new year'?s|christmas) eve|(?:new year'?s|christmas|valentine'?s)(?: day)?|boxing day|halloween"
+)
+_UNITS = {"day": 1, "week": 7, "fortnight": 14}
+_UNIT = r"days?|weeks?|fortnight"
+_FARTHEST = 3660
+"""Days ahead that "in N days" may reach: ten years."""
+
+
+def _any(words: dict[str, int]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_MONTH = rf"(?P<month>{_any(_MONTHS)})\.?"
+_WEEKDAY = rf"(?:(?<!the )(?<!we )(?<!i )(?P<weekday>{_any(_DAYS)}))"
+_WHICH = "this|next|coming|last"
+_LEAD = rf"(?:(?:on )?(?:{_any(_DAYS)}),? )?(?:on )?(?:the )?"
+_TH = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_YEAR = r"(?:,? (?P<year>(?:19|20)\d\d|'\d\d))?"
+_NOT_A_COUNT = r"(?! (?:people|persons?|guests?|adults?|seats?|of us))"
+_NOT_THE_NTH = (
+    r"(?! (?:anniversary|birthday|visit|wedding|course|item|pizza|thing|time|option|choice|person|floor"
+    r"|place|one))"
+)
+
+
+def _month_day(found: re.Match[str], today: Today) -> date | None:
+    month, day = _MONTHS[found["month"]], int(found["day"])
+    if found["year"]:
+        return day_of(_year(found["year"], today), month, day)
+    return today.of_year(month, day)
+
+
+def _year(figures: str, today: Today) -> int:
+    """A year in four figures, or in two behind an apostrophe: then none that is far ahead."""
+    if len(figures) == 4:
+        return int(figures)
+    year = 2000 + int(figures[1:])
+    return year if year <= today.day.year + (0 if today.past else 10) else year - 100
+
+
+def _nth(found: re.Match[str], today: Today) -> date | None:
+    return today.of_month(int(found["day"]))
+
+
+def _figures(found: re.Match[str], _: Today) -> date | None:
+    return day_of(int(found["y"]), int(found["m"]), int(found["d"]))
+
+
+def _slashes(found: re.Match[str], today: Today) -> date | None:
+    first, second, year = int(found["first"]), int(found["second"]), found["y"]
+    if (first > 12) == (second > 12) and first != second:
+        return None
+    month, day = (second, first) if first > 12 else (first, second)
+    if year:
+        return day_of(int(year) + (2000 if len(year) == 2 else 0), month, day)
+    return today.of_year(month, day)
+
+
+def _named(found: re.Match[str], today: Today) -> date | None:
+    return today.day + timedelta(days=_NAMED[found["name"]])
+
+
+def _day_after(_: re.Match[str], today: Today) -> date | None:
+    return today.day + timedelta(days=2)
+
+
+def _ahead(found: re.Match[str], today: Today) -> date | None:
+    count = 1 if found["count"] in ("a", "the") else int(found["count"])
+    days = count * next(days for unit, days in _UNITS.items() if found["unit"].startswith(unit))
+    return today.day + timedelta(days=days) if days <= _FARTHEST else None
+
+
+def _weeks_after(found: re.Match[str], today: Today) -> date | None:
+    weeks = int(found["count"]) if found["count"].isdigit() else 1
+    return today.weekday(_DAYS[found["weekday"]], or_today=False) + timedelta(days=7 * weeks)
+
+
+def _holiday(found: re.Match[str], today: Today) -> date | None:
+    month, day = _HOLIDAYS[found["holiday"].replace("'", "").removesuffix(" day")]
+    return day_of(_year(found["year"], today), month, day) if found["year"] else today.of_year(month, day)
+
+
+def _day_month(found: re.Match[str], today: Today) -> date | None:
+    return today.of_year(int(found["m"]), int(found["d"]))
+
+
+def _ago(found: re.Match[str], today: Today) -> date | None:
+    ahead = _ahead(found, today)
+    return ahead and today.day - (ahead - today.day)
+
+
+def _weekday(found: re.Match[str], today: Today) -> date | None:
+    wanted = _DAYS[found["weekday"]]
+    which = found["which"] or ""
+    if which == "next" or found["after"]:
+        monday = today.day - timedelta(days=today.day.weekday())
+        return monday + timedelta(days=7 + wanted)
+    if which == "last":
+        return Today(today.day, past=True).weekday(wanted, or_today=False)
+    return today.weekday(wanted, or_today=which == "this")
+
+
+_RULES: tuple[DayRule, ...] = tuple(
+    (hint, re.compile(pattern), reading)
+    for hint, pattern, reading in (
+        ("", r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
+        (".", r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _figures),
+        ("", rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
+        ("", rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
+        ("/", r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
+        (".", r"\b(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?!\d)", _day_month),
+        ("in ", rf"\bin (?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT})\b", _ahead),
+        (" from ", rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) from (?:now|today)\b", _ahead),
+        (" ago", rf"\b(?P<count>\d{{1,4}}|a) (?P<unit>{_UNIT}) ago\b", _ago),
+        (" week", rf"\b(?P<count>\d{{1,2}}|a) weeks? (?:from|on|after) {_WEEKDAY}\b", _weeks_after),
+        (" week", rf"\b{_WEEKDAY}(?P<count>) week\b", _weeks_after),
+        ("", rf"(?<!before )(?<!after )(?<!until )\b(?:on )?(?P<holiday>{_HOLIDAY})\b{_YEAR}", _holiday),
+        ("day after", r"(?<=tomorrow or )the day after\b(?! tomorrow)", _day_after),
+        ("", rf"\b(?P<name>{_any(_NAMED)})\b", _named),
+        ("next week", rf"\b(?:on )?(?P<after>next week,? (?:on )?){_WEEKDAY}(?P<which>)\b", _weekday),
+        ("", rf"\b{_LEAD}(?P<day>\d{{1,2}})(?:st|nd|rd|th)\b{_NOT_THE_NTH}", _nth),
+        ("", rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
+    )
+)  # fmt: skip
+"""In order: what an earlier rule takes, a later one does not see."""
+_TO = r"(?P<to> ?[-–] ?| to | till | until | through | or )(?:the )?"
+_NTH = r"(?:st|nd|rd|th)?"
+_SPANS = (
+    re.compile(
+        rf"\b{_MONTH} (?:the )?(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH}\b"
+        rf"(?! ?(?:[ap]\.?m\b|:\d|{_any(_MONTHS)})){_NOT_A_COUNT}"
+    ),
+    re.compile(rf"(?<![\d.:/-])(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH} (?:of )?{_MONTH}\b"),
+)
+"""What lies within one month: "December 3-5", "from the 3rd to the 5th of December"."""
+_WORDED = tuple(rule for rule in _RULES if rule[2] not in {_figures, _month_day, _slashes, _nth})
+"""Those that a text without figures may fit."""
+_FIGURE = re.compile(r"\d")
+_HINT = re.compile(
+    r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week|fort)|christm|year'?s|valent|hallow|boxing"
+    rf"|\b(?:to[md]|yest|last night|day before|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
+)
+"""What every day named in English contains some of: most messages need no more than this look."""
+
+
+def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
+    """The days that the text names; days that do not exist (31 November) are not found."""
+    if not _HINT.search(text):
+        return []
+    from_day = Today(today, past)
+    if not _FIGURE.search(text):
+        return days(text, from_day, _WORDED)
+    return days(text, from_day, _RULES, _spans(text, from_day))
+
+
+def _spans(text: str, today: Today) -> Iterator[Found[date]]:
+    for pattern in _SPANS:
+        for match in pattern.finditer(text):
+            first = today.of_year(_MONTHS[match["month"]], int(match["first"]))
+            yield from span_within_month(match, first)
+
+
+def show_date(day: date) -> str:
+    """The day as in "Tuesday, 1 December 2026"."""
+    return f"{_DAY_NAMES[day.weekday()]}, {day.day} {_MONTH_NAMES[day.month - 1]} {day.year}"
+
+
+def show_datetime(when: datetime) -> str:
+    """The moment as in "Tuesday, 1 December 2026 at 19:30"."""
+    return f"{show_date(when.date())} at {when:%H:%M}"

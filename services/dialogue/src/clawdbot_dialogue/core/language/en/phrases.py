@@ -1,0 +1,223 @@
+"""English set phrases: yes and no, commands, small talk, and how a correction begins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from clawdbot_dialogue.core.language.language_pack import Spoken
+from clawdbot_dialogue.core.language.normalization import LONGEST_READ
+from clawdbot_dialogue.core.language.pattern_rules import Answers, SetPhrases
+
+
+def _alternatives(*phrases: str) -> str:
+    words = [each for phrase in phrases for each in phrase.split("|")]
+    return "(?:" + "|".join(sorted(words, key=len, reverse=True)) + ")"
+
+
+_FILLERS = re.compile(r"^(?:(?:um+|uh+|er+|hm+|well|oh|ah|so|and|then|hi|hello|hey|okay so)[ ,.!]+)+")
+_YES = _alternatives(
+    "yes|yeah|yea|yep|yup|ya|y|aye|sure|ok|okay|k|fine|great|perfect|good|lovely|excellent|brilliant",
+    "wonderful|right|correct|exactly|precisely|indeed|absolutely|definitely|certainly|of course",
+    "affirmative|agreed|confirm|confirmed|i confirm|please do|do it|do that|go ahead|go for it",
+    "let's do it|let's do that|let's go|book it|sounds good|sounds great|sounds perfect|looks good",
+    "looks great|looks right|that works|works for me|that's right|that is right|that's correct",
+    "that is correct|that's fine|that is fine|that's it|that's good|that's perfect|it is|it's right",
+    "i do|i am|i would|i will|we do|we are|we would|you bet|by all means|why not|no problem|all good",
+    "fine by me|fine with me|good for me|no more changes|no changes|nothing to change|no corrections",
+    "all right|alright|with pleasure|gladly|very well|true|positive|please|👍|✅",
+)
+_NO = _alternatives(
+    "no|nope|nah|na|n|no thanks|no thank you|not really|not at all|not quite|not yet|not now|no way",
+    "never|negative|don't|do not|please don't|rather not|i'd rather not|i would rather not|i don't",
+    "i do not|i'm not|i am not|we don't|we're not|wrong|that's wrong|that is wrong|it's wrong|incorrect",
+    "that's incorrect|not correct|not right|that's not right|that is not right|that's not correct",
+    "that's not it|i don't think so|i think not|i wouldn't|it isn't|it's not|it is not|false",
+    "absolutely not|certainly not|definitely not|of course not|👎|❌",
+)
+_NEITHER = re.compile(
+    r"\b(?:not (?:so |too |really |quite )?sure|don't know|do not know|dunno|no idea|maybe|perhaps"
+    r"|possibly|depends|(?:don't|do not) (?:forget|worry|mind|care)"
+    r"|what if|hang on|hold on|wait|unsure)\b"
+)
+_WEAK = frozenset((
+    "please", "good", "right", "fine", "great", "perfect", "lovely", "excellent", "correct", "true",
+    "positive", "it is", "i do", "i am", "i would", "i will", "we do", "we are", "we would", "k", "y", "ya",
+))  # fmt: skip
+_STOPS = re.compile(rf"^ *(?:$|[,.!]|(?:please|thanks?|then|and|{_YES})(?!\w))")
+_SAYS_YES = re.compile(rf"^{_YES}(?!\w)")
+_SAYS_NO = re.compile(rf"^{_NO}(?!\w)")
+_THEN_NOT = re.compile(r"^[ ,.!]*(?:but (?:no|not)|on second thou?ghts?|actually (?:no|not|don't))\b")
+_UNLESS = re.compile(
+    r"^[ ,.!]*(?:please[ ,]+)?(?:but|if|unless|though|although|however|except|only|as long as|provided|cancel"
+    r"|forget|let me|how|what|when|where|who|which|why|could|can|is|are|do you|does|would it)\b|\?[ .!]*$"
+)
+_ALL_WELL = re.compile(
+    r"^no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? )?(?:all )?"
+    r"(?:fine|right|good|ok|okay|correct|perfect|great)\b"
+    r"|^(?:no[ ,.!]+)?(?:don't|do not) change (?:anything|a thing)\b"
+)
+_PLEASE_NO = re.compile(r"^please[ ,]+(?=no\b|don't|do not)")
+_POLITE_END = (
+    r"(?:[ ,]+(?:please|thanks|thank you|now|then|sorry|for now|everything|it all|all of it))*[ .!]*$"
+)
+
+
+_ANSWERS = Answers(yes=_SAYS_YES, no=_SAYS_NO, then_not=_THEN_NOT, unless=_UNLESS, weak=_WEAK, stops=_STOPS)
+
+
+def yes_no(text: str) -> bool | None:
+    """Whether the message begins by saying yes or no."""
+    text = _PLEASE_NO.sub("", _FILLERS.sub("", text))
+    if _NEITHER.search(text):
+        return None
+    if _ALL_WELL.match(text):
+        return True
+    return _ANSWERS.begun(text)
+
+
+_NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")
+
+
+def only_yes_no(text: str) -> bool | None:
+    """Whether the message says yes or no, and nothing else."""
+    return yes_no(text) if _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
+
+
+_WISH = (
+    r"(?:please |can you |could you |can we |could we |can i |could i |may i |i want to |i wanna "
+    r"|i'd like to |i would like to |let's |just |i need to |i'd rather |i have to |no,? |okay,? |ok,? "
+    r"|sorry,? |actually,? )*"
+)
+_CANCEL = re.compile(
+    rf"^{_WISH}(?:(?:cancel|stop|quit|abort|exit|never ?mind|forget)"
+    r"(?: (?:it|that|this|about it|about that|all|everything|(?:the|my|this|that) [\w-]+(?: [\w-]+)?))?"
+    r"|(?:leave|drop|end)(?: (?:it|that|this|all|everything|(?:the|my|this) (?:whole )?"
+    r"(?:booking|reservation|order|appointment|request|process|chat|conversation|thing|matter)))?)"
+    rf"{_POLITE_END}|^i(?:'ve| have)? changed my mind{_POLITE_END}"
+    rf"|^i don't want (?:this|that|to) any ?more{_POLITE_END}"
+)
+_PERSON = (
+    r"(?:(?:a|an|the|some|your|real|actual|live|human|another|any) )*"
+    r"(?:human(?: being)?|person|agent|someone|somebody|operator|representative|rep|staff|manager|supervisor"
+    r"|colleague|employee|support(?: team| agent)?|customer (?:service|support)|assistant|advisor"
+    r"|adviser|waiter"
+    r"|member of staff)"
+)
+_HAND_OFF = re.compile(
+    r"\b(?:talk|speak|chat|connect|transfer|pass|put|get|hand|switch|forward|refer)(?: me| us| this)?"
+    rf"(?: over| on| through)?(?: to| with)? {_PERSON}\b"
+    rf"|^(?:no,? |please |i (?:want|need) |i'd like |give me |get me )*{_PERSON}{_POLITE_END}"
+)
+_HELP = re.compile(
+    r"^(?:please )?(?:help(?: me)?|i need (?:some )?help|can you help(?: me)?|what can (?:you do"
+    r"|i (?:say|do|ask))"
+    r"|what (?:are|were) my (?:options|choices)|how does (?:this|it) work|what now|what do i do|options|\?+)"
+    r"(?:[ ,]+(?:please|now|here))*[ ?.!]*$"
+)
+_SMALL_TALK = (
+    ("greeting", re.compile(
+        r"^(?:hi+|hello|hey+|hiya|howdy|greetings|good (?:morning|afternoon|evening|day))"
+        r"(?: there| everyone| all| again| bot)?[ ,.!]*$")),
+    ("thanks", re.compile(
+        r"^(?:many |ok |okay |great |perfect )?,? ?(?:thanks|thank you|thx|cheers|ta|much appreciated)"
+        r"(?: (?:a lot|so much|very much|for (?:your|the) help|again|anyway|you))*[ .!]*$")),
+    ("how_are_you", re.compile(
+        r"^(?:hi |hello |hey )?,? ?(?:how are you(?: doing)?(?: today)?|how's it going"
+        r"|how do you do|what's up)[ ?.!]*$")),
+    ("farewell", re.compile(
+        r"^(?:ok |okay |thanks,? )?(?:bye+|goodbye|bye bye|see (?:you|ya)(?: later| soon| then)?"
+        r"|good night|take care"
+        r"|have a (?:nice|good|great) (?:day|evening|one))[ .!]*$")),
+)  # fmt: skip
+
+
+set_phrase: Callable[[str], Spoken | None] = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
+
+
+_CORRECTS = re.compile(
+    r"^(?:(?:oh|no|nope|wait|sorry|oops|hmm|well|hang on|hold on|please|yes but|but)[ ,.!]+)*"
+    r"(?:actually|i meant|i mean|i said|make (?:it|that)|change|correction|rather|instead"
+    r"|let's make|can we make"
+    r"|could we make|can you make|could you make|better)\b|^(?:no|wait|sorry|oops|hang on|hold on)[ ,.!]+\S"
+)
+_QUESTION = re.compile(
+    r"\?\s*$|^(?:(?:hi|hello|hey|ok|okay|and|but|also|by the way|btw|quick question|one question)[ ,:]+)*"
+    r"(?:what|when|where|which|who|how|do you|does|is there|are there|are you|can (?:i|we|you)"
+    r"|could|may i|tell me"
+    r"|i want to|i'd like to|i would like to)\b"
+)
+_CHANGED = re.compile(
+    r"\b(?:change|correct|fix|alter|modify|update|edit|wrong|different|another|other|not the right)"
+    r"(?: the| my| our| that| a)? (?P<after>[\w' -]{2,60})"
+    r"|\b(?:the |my |our )?(?P<before>[\w' -]{2,40}?) (?:is|was|are) (?:wrong|incorrect|not right)"
+)
+
+
+def corrects(text: str) -> bool:
+    """Whether the message begins like a correction."""
+    return bool(_CORRECTS.match(text))
+
+
+def asks(text: str) -> bool:
+    """Whether the message asks or wishes for something rather than answers."""
+    return bool(_QUESTION.search(text))
+
+
+def changed_slot(text: str) -> str:
+    """What the person wants to say anew; empty where nothing."""
+    found = _CHANGED.search(text)
+    return (found["after"] or found["before"]) if found else ""
+
+
+_CHANGED_TO = re.compile(
+    r"\b(?:change|correct|set|update|make|edit|modify)\b[^,.;:]{1,60}? (?:to|into) (?P<value>.+?)"
+    r"(?:[ ,]+(?:please|instead|thanks))*[ .!]*$",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def changed_to(text: str) -> str:
+    """What the person wants it to be; empty where they do not say."""
+    found = _CHANGED_TO.search(text.strip()[:LONGEST_READ])
+    return found["value"] if found else ""
+
+
+_NAME_LEAD = re.compile(
+    r"^(?:(?:hi|hello|hey|yes|ok|okay|sure|well)[ ,.!]+)*"
+    r"(?:(?:my|the|our|her|his|their) (?:full )?name(?: is|'s| would be)|it'?s|it is|i'?m|i am"
+    r"|this is|call me|name'?s"
+    r"|(?:put it |book it )?(?:under|in|on|for)(?: the)?(?: name)?(?: of)?|make (?:it|that))\s+",
+    re.IGNORECASE,
+)
+_NAME_END = re.compile(r"(?:^|[\s,])(?:please|thanks|thank you)$", re.IGNORECASE)
+_LONGEST_NAMING = 200
+"""Characters of a sentence that gives a name; a longer text is not one."""
+
+
+def bare_name(text: str) -> str:
+    """The name in "My name is Ada Lovelace, please."."""
+    text = text.strip()
+    if len(text) > _LONGEST_NAMING:
+        return text
+    name = _NAME_LEAD.sub("", text).rstrip(" \t\n,.!")
+    return _NAME_END.sub("", name).rstrip(" \t\n,.!")
+
+
+_NAMED = re.compile(
+    r"\b(?:my name(?: is|'s)|(?:in|under|on|for) the name(?: of)?|the name(?: is|'s)"
+    r"|(?:book|put) (?:it )?under)\s+"
+    r"(?!(?:wrong|incorrect|not)\b)(?P<name>(?-i:[^\W\d_a-z][\w'’.-]*(?:\s+[^\W\d_a-z][\w'’.-]*){0,4})|[\w'’-]+)",
+    re.IGNORECASE,
+)
+
+
+def named(text: str) -> str:
+    """The name in "a table for 4 under the name of Ada Lovelace, please"."""
+    found = _NAMED.search(text)
+    return found["name"].rstrip(".'-") if found else ""
+
+
+def spoken(identifier: str) -> str:
+    """An identifier as said: "party_size" → "party size"."""
+    return identifier.replace("_", " ").strip().lower()

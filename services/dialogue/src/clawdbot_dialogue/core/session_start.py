@@ -1,0 +1,66 @@
+"""How a session begins: its flow is entered; what it does before anybody speaks becomes the first turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, Turn
+
+from clawdbot_dialogue.core.machine.events import Started
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
+from clawdbot_dialogue.core.machine.step import step
+from clawdbot_dialogue.core.sessions.ids import turn_id
+from clawdbot_dialogue.core.sessions.records import NewSession, NewTurn
+from clawdbot_dialogue.core.sessions.view import revised, stamp, stand
+from clawdbot_dialogue.core.turns.inputs import digest_of, started
+from clawdbot_dialogue.core.turns.turn_attempt import noted
+from clawdbot_dialogue.core.turns.turn_record import TurnRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A session about to be, before its flow is entered."""
+
+    session: Session
+    """Without state, slots and status."""
+    snapshot: Snapshot
+    request_id: str
+    digest: bytes
+    now: float
+    """Epoch seconds."""
+
+
+def opened(flows: FlowLookup, beginning: Beginning) -> NewSession:
+    """The session with its opening: done at once where it needs no tool and no model, else a turn to do."""
+    session, now = stand(beginning.session, beginning.snapshot), beginning.now
+    turn = Turn(
+        id=turn_id(session.id, 1),
+        session_id=session.id,
+        number=1,
+        input_event=started(),
+        create_time=stamp(now),
+    )
+    taken = step(flows, beginning.snapshot, Started())
+    record = TurnRecord(turn, lambda _: None)
+    record.story.step(taken)
+    if not all(noted(record, effect) for effect in taken.effects):
+        waiting = NewTurn(session.tenant, session.id, turn, digest_of(turn))
+        return NewSession(
+            session, packed(beginning.snapshot), beginning.request_id, beginning.digest, waiting
+        )
+    session = stand(session, taken.snapshot)
+    opening = None
+    if record.said_anything:
+        session = revised(session, now)
+        opening = record.end(TURN_STATUS_DONE, session, now)
+    timers = {name: now + after for name, after in record.set_timers.items()}
+    return NewSession(
+        session, packed(taken.snapshot), beginning.request_id, beginning.digest, opening, timers
+    )
+
+
+def packed(snapshot: Snapshot) -> str:
+    """The snapshot as stores keep it."""
+    return msgspec.json.encode(snapshot).decode()

@@ -1,0 +1,149 @@
+"""One attempt at one turn: has the machine step and carries out what it wants, until it waits again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
+from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
+from clawdbot_servicekit import deadline
+from clawdbot_servicekit.structs import to_plain, to_struct
+
+from clawdbot_dialogue.core.machine import effects, events
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
+from clawdbot_dialogue.core.machine.step import step
+from clawdbot_dialogue.core.sessions.records import Work
+from clawdbot_dialogue.core.turns.generation import Generation, Means
+from clawdbot_dialogue.core.turns.llm_commands import Interpretation
+from clawdbot_dialogue.core.turns.ports import ToolRefused
+from clawdbot_dialogue.core.turns.tool_calls import Calls, TurnJournal, Wanted
+from clawdbot_dialogue.core.turns.turn_record import TurnRecord
+
+_log = structlog.get_logger(__name__)
+
+NOTED: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
+    effects.Understood: TurnRecord.understood,
+    effects.StateEntered: TurnRecord.entered,
+    effects.SlotChanged: TurnRecord.slot_changed,
+    effects.Say: TurnRecord.say,
+    effects.HandOff: TurnRecord.handed_off,
+    effects.SetTimer: TurnRecord.timer_set,
+    effects.CancelTimer: TurnRecord.timer_cancelled,
+    effects.Ended: lambda _record, _effect: None,  # the snapshot's status says it
+}
+"""Effects that are only written down."""
+
+
+def noted(record: TurnRecord, effect: effects.Effect) -> bool:
+    """Writes an effect down; False where there is more to do about it."""
+    note = NOTED.get(type(effect))
+    if note is None:
+        return False
+    note(record, effect)
+    return True
+
+
+class Performance:
+    """Drives the machine through one turn."""
+
+    def __init__(self, means: Means, flows: FlowLookup, work: Work, record: TurnRecord) -> None:
+        self.journal = TurnJournal(means.store, work.claim, work.next.turn.number)
+        self.failure: TurnError | None = None
+        """Set when the machine itself says that it failed."""
+        self._means = means
+        self._flows = flows
+        self._work = work
+        self._record = record
+
+    async def recall(self) -> None:
+        """Tells of what earlier attempts did outside, for a turn that is not begun again."""
+        await self.journal.read()
+        for call in self.journal.begun():
+            self._record.asked(call.call)
+            self._record.call_started(call.call)
+            self._record.call_finished(call)
+
+    async def run(self, snapshot: Snapshot, event: events.Event) -> Snapshot:
+        """The snapshot after the turn.
+
+        Raises:
+            TimeoutError: the task's deadline is over.
+            StaleClaim: another writer has the session.
+            FlowNotFound, SnapshotInvalid: the flow, or the session's state in it, is not there any more.
+        """
+        if self._work.next.attempts > 1:
+            async with asyncio.timeout(deadline.remaining()):
+                await self.journal.read()
+        todo: deque[events.Event] = deque([event])
+        if snapshot.waiting_for is None and snapshot.status == "active":
+            todo.appendleft(events.Started())
+        while todo:
+            taken = step(self._flows, snapshot, todo.popleft())
+            snapshot = taken.snapshot
+            self._record.story.step(taken)
+            for note in taken.notes:
+                _log.info("machine_note", code=note.code, flow=note.flow, state=note.state)
+            for effect in taken.effects:
+                if noted(self._record, effect):
+                    continue
+                # What is written down takes no time; a turn that does no more needs no watch set.
+                async with asyncio.timeout(deadline.remaining()):
+                    outcome = await self._carry_out(effect, snapshot)
+                if outcome is not None:
+                    todo.appendleft(outcome)
+        return snapshot
+
+    async def _carry_out(self, effect: effects.Effect, snapshot: Snapshot) -> events.Event | None:
+        if isinstance(effect, effects.CallTool):
+            return await self._call(effect, snapshot)
+        if isinstance(effect, effects.Generate):
+            generation = Generation(self._means, effect, self._record, self.journal, self._calls(snapshot))
+            return await generation.run()
+        if isinstance(effect, effects.Interpret):
+            calls = self._calls(snapshot)
+            return await Interpretation(self._means, effect, self._record, self.journal, calls).run()
+        if isinstance(effect, effects.Failed):
+            self.failure = TurnError(reason=effect.reason, message=effect.message)
+        return None
+
+    async def _call(self, effect: effects.CallTool, snapshot: Snapshot) -> events.ToolReturned:
+        """A call that the flow itself makes."""
+        call = ToolCall(
+            id=f"t{self._record.turn.number}-{effect.call_id}",
+            name=effect.tool,
+            arguments=to_struct(effect.arguments),
+        )
+        self._record.asked(call)
+        once = effect.effect == "once" or await self._is_once(effect.tool)
+        wanted = Wanted(effect.call_id, call, once)
+        (record,) = await self._calls(snapshot).make([wanted])
+        return events.ToolReturned(
+            effect.call_id, result_of(record), record.result.is_error, record.outcome_unknown
+        )
+
+    async def _is_once(self, name: str) -> bool:
+        """Whether the tool itself says that it must not run twice, whatever the flow says."""
+        try:
+            tools = await self._means.tools.tools([name])
+        except ToolRefused:
+            return False  # the call itself will tell why
+        return name in tools and tools[name].effect == TOOL_EFFECT_ONCE
+
+    def _calls(self, snapshot: Snapshot) -> Calls:
+        turn = self._record.turn
+        context = InvocationContext(
+            session_id=turn.session_id, turn_id=turn.id, flow=snapshot.flow, state=snapshot.state
+        )
+        return Calls(self._means.tools, self.journal, self._record, context)
+
+
+def result_of(record: ToolCallRecord) -> dict[str, object]:
+    """What guards and templates see as `result`: the structured result; its words, if any, under `text`."""
+    texts = [part.text for part in record.result.content if part.WhichOneof("content") == "text"]
+    shown: dict[str, object] = {"text": "\n".join(texts)} if texts else {}
+    return {**shown, **to_plain(record.result.structured)}

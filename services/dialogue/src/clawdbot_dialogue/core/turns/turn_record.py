@@ -1,0 +1,231 @@
+"""What a turn has come to so far: its events, replies, transcript, calls and timers, and at last its end.
+
+It only writes down. Nothing said is lost when the turn ends early, and every announced call gets a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolCall, ToolResult
+from clawdbot.common.v1.usage_pb2 import Usage
+from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from clawdbot.dialogue.v1.session_pb2 import Session
+from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, Turn, TurnError, TurnStatus
+from clawdbot_servicekit.structs import fill_value
+
+from clawdbot_dialogue.core.machine import effects
+from clawdbot_dialogue.core.sessions.records import Finished
+from clawdbot_dialogue.core.sessions.view import stamp
+from clawdbot_dialogue.core.turns.explanation import Story, fill_command
+from clawdbot_dialogue.core.turns.usage import add_usage
+from clawdbot_dialogue.core.understanding.commands import Command
+
+CUT_SHORT: Final = "The turn was ended before this call was over."
+UNKNOWN: Final = "It is not known whether this took place. Do not do it again without asking."
+
+
+class TurnRecord:
+    """The notes of one attempt at one turn."""
+
+    def __init__(self, turn: Turn, emit: Callable[[StreamTurnResponse], None]) -> None:
+        self.turn = turn
+        self.events: list[StreamTurnResponse] = []
+        self.set_timers: dict[str, float] = {}
+        """Timer id → seconds from the end of the step."""
+        self.clear_timers: list[str] = []
+        self.said_anything = False
+        self._tell = emit
+        self._commands: list[Command] = []
+        self._path: list[str] = []
+        self._replies: list[Message] = []
+        self._saying: list[str] = []
+        self._messages: list[Message] = [turn.input] if turn.HasField("input") else []
+        self._open: dict[str, tuple[ToolCall, bool]] = {}
+        self._calls: dict[str, ToolCallRecord] = {}
+        """By call id, in the order in which they were announced; without a result while they are open."""
+        self._usage = Usage()
+        self.story = Story()
+        """Why it goes the way it goes."""
+        event = self._event()
+        event.turn_started.turn_id = turn.id
+        event.turn_started.session_id = turn.session_id
+        self._emit(event)
+
+    # What the machine says
+
+    def understood(self, effect: effects.Understood) -> None:
+        """What the input was taken to mean."""
+        self._commands.extend(effect.commands)
+
+    def entered(self, effect: effects.StateEntered) -> None:
+        """The flow moved."""
+        self._path.append(effect.state)
+        event = self._event()
+        event.state_entered.state = effect.state
+        event.state_entered.flow = effect.flow
+        self._emit(event)
+
+    def slot_changed(self, effect: effects.SlotChanged) -> None:
+        """A slot was filled or cleared."""
+        event = self._event()
+        event.slot_set.slot = effect.slot
+        if effect.value is not None:
+            fill_value(event.slot_set.value, effect.value)
+        self._emit(event)
+
+    def say(self, effect: effects.Say) -> None:
+        """A whole reply."""
+        self.delta(effect.text)
+        self.spoken(words(effect.text))
+
+    def handed_off(self, effect: effects.HandOff) -> None:
+        """A person takes over."""
+        event = self._event()
+        event.handoff.queue = effect.queue
+        self._emit(event)
+
+    def timer_set(self, effect: effects.SetTimer) -> None:
+        """A timer is wanted."""
+        self.set_timers[effect.timer_id] = effect.seconds
+
+    def timer_cancelled(self, effect: effects.CancelTimer) -> None:
+        """A timer is not wanted any more."""
+        self.set_timers.pop(effect.timer_id, None)
+        self.clear_timers.append(effect.timer_id)
+
+    # What the model says
+
+    def delta(self, text: str) -> None:
+        """The next piece of a reply."""
+        if text:
+            self.said_anything = True
+            self._saying.append(text)
+            event = self._event()
+            event.text_delta.text = text
+            event.text_delta.reply_index = len(self._replies)
+            self._emit(event)
+
+    def thought(self, text: str) -> None:
+        """The next piece of the model's reasoning."""
+        if text:
+            event = self._event()
+            event.reasoning_delta.text = text
+            self._emit(event)
+
+    def spoken(self, message: Message) -> None:
+        """A reply is whole: its text is shown already, its tool calls are about to be made."""
+        self._saying.clear()
+        if message.parts:  # vendors refuse a history with an empty message in it
+            self._messages.append(message)
+        texts = [part for part in message.parts if part.WhichOneof("content") == "text"]
+        if texts:
+            whole = len(texts) == len(message.parts)
+            self._replies.append(message if whole else Message(role=ROLE_ASSISTANT, parts=texts))
+
+    def cut_short(self) -> None:
+        """A reply ends where it is."""
+        text = "".join(self._saying)
+        if text:
+            self.spoken(words(text))
+
+    def used(self, usage: Usage) -> None:
+        """What a generation cost."""
+        add_usage(self._usage, usage)
+
+    # What tools are asked
+
+    def asked(self, call: ToolCall) -> None:
+        """The flow itself makes a call; a model's calls come with its message."""
+        self._messages.append(Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=call)]))
+
+    def call_started(self, call: ToolCall) -> None:
+        """A call is announced."""
+        self._open[call.id] = (call, False)
+        self._calls[call.id] = ToolCallRecord(call=call)
+        event = self._event()
+        event.tool_call_started.call.CopyFrom(call)
+        self._emit(event)
+
+    def call_made(self, call: ToolCall, *, once: bool) -> None:
+        """From now on it may have taken place."""
+        self._open[call.id] = (call, once)
+
+    def call_finished(self, record: ToolCallRecord) -> None:
+        """A call has its result."""
+        self._open.pop(record.call.id, None)
+        self._calls[record.call.id] = record
+        event = self._event()
+        event.tool_call_finished.record.CopyFrom(record)
+        self._emit(event)
+
+    def transcript(self) -> tuple[Message, ...]:
+        """The turn so far as a model reads it: after each message with calls, their results."""
+        messages: list[Message] = []
+        for message in self._messages:
+            messages.append(message)
+            calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
+            if calls:
+                results = (self._result(call) for call in calls)
+                messages.append(Message(role=ROLE_TOOL, parts=[Part(tool_result=each) for each in results]))
+        return tuple(messages)
+
+    def _result(self, call: ToolCall) -> ToolResult:
+        record = self._calls.get(call.id)
+        finished = record is not None and record.HasField("result")
+        return record.result if record is not None and finished else failed_result(call, CUT_SHORT)
+
+    # The end
+
+    def end(
+        self, status: TurnStatus.ValueType, session: Session, now: float, error: TurnError | None = None
+    ) -> Finished:
+        """The turn's end; what is open is closed.
+
+        Args:
+            status: how it ended.
+            session: as it is after the turn.
+            now: epoch seconds.
+            error: for FAILED.
+        """
+        self.cut_short()
+        for call, once in list(self._open.values()):
+            result = failed_result(call, UNKNOWN if once else CUT_SHORT)
+            self.call_finished(ToolCallRecord(call=call, result=result, outcome_unknown=once))
+        done = Turn()
+        done.CopyFrom(self.turn)
+        done.status = status
+        done.replies.extend(self._replies)
+        done.state = session.state
+        done.slots.CopyFrom(session.slots)
+        for each in self._commands:
+            fill_command(done.commands.add(), each)
+        done.tool_calls.extend(self._calls.values())
+        done.path.extend(self._path)
+        if self._usage.ByteSize():
+            done.usage.CopyFrom(self._usage)
+        if error is not None:
+            done.error.CopyFrom(error)
+        done.finish_time.CopyFrom(stamp(now))
+        return Finished(done, session, tuple(self.events), self.transcript(), self.story.encoded())
+
+    def _event(self) -> StreamTurnResponse:
+        """The next event, to be filled in place: building its content apart would copy it."""
+        return StreamTurnResponse(sequence=len(self.events) + 1)
+
+    def _emit(self, event: StreamTurnResponse) -> None:
+        self.events.append(event)
+        self._tell(event)
+
+
+def words(text: str) -> Message:
+    """A reply of words alone."""
+    message = Message(role=ROLE_ASSISTANT)
+    message.parts.add().text = text
+    return message
+
+
+def failed_result(call: ToolCall, explanation: str) -> ToolResult:
+    """The result of a call that came to nothing, with a sentence for the model."""
+    return ToolResult(call_id=call.id, name=call.name, content=[Part(text=explanation)], is_error=True)

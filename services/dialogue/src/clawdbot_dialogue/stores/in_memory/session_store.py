@@ -1,0 +1,358 @@
+"""Sessions in this process's memory: for tests and for trying things out. Nothing outlives the process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from clawdbot.common.v1.message_pb2 import Message
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATUS_QUARANTINED, Session
+from clawdbot.dialogue.v1.turn_pb2 import Turn
+
+from clawdbot_dialogue.core.errors import (
+    FlowExists,
+    InboxFull,
+    RequestIdReused,
+    SessionBusy,
+    SessionEnded,
+    SessionNotFound,
+    SessionQuarantined,
+    StaleClaim,
+    TurnNotFound,
+)
+from clawdbot_dialogue.core.sessions.records import (
+    Accepted,
+    Bid,
+    Claim,
+    Commit,
+    Created,
+    DeployedFlow,
+    Double,
+    DueTimer,
+    Erased,
+    Finished,
+    FoundTurn,
+    InboxTurn,
+    JournalEntry,
+    NewSession,
+    NewTurn,
+    Page,
+    SessionFilter,
+    Stop,
+    Stranded,
+    Work,
+)
+from clawdbot_dialogue.stores import record_helpers
+from clawdbot_dialogue.stores.in_memory.rows import SessionRow
+
+STOPS = {Double.INTERRUPT: Stop.CANCEL, Double.ROLLBACK: Stop.ROLLBACK}
+"""How an input asks the one before it to stop."""
+
+
+class MemorySessionStore:
+    """A SessionStore of dictionaries."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, SessionRow] = {}
+        self._created: dict[tuple[str, str], str] = {}
+        self._erased: dict[tuple[str, str, str], tuple[Erased, float]] = {}
+        self._position = 0
+        self._flows: dict[tuple[str, int], DeployedFlow] = {}
+
+    @property
+    def description(self) -> str:
+        """For the banner."""
+        return "memory (nothing is kept)"
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    async def check(self) -> None:
+        """Always there."""
+
+    async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
+        """See SessionStore."""
+        new = DeployedFlow(len(self._flows) + 1, name, version, source, now)
+        kept = self._flows.setdefault((name, version), new)
+        if kept.source != source:
+            raise FlowExists(name, version)
+        return kept
+
+    async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
+        """See SessionStore."""
+        return tuple(flow for flow in self._flows.values() if flow.number > after)
+
+    async def create_session(self, new: NewSession, bid: Bid) -> Created:
+        """See SessionStore."""
+        tenant = new.session.tenant
+        known = self._created.get((tenant, new.request_id)) if new.request_id else None
+        if known is not None:
+            row = self._rows[known]
+            if row.digest != new.digest:
+                raise RequestIdReused(new.request_id)
+            return Created(row.session, existed=True)
+        self._position += 1
+        row = SessionRow(self._position, new.session, new.snapshot, new.request_id, new.digest)
+        row.timers.update(new.timers)
+        self._rows[new.session.id] = row
+        if new.request_id:
+            self._created[tenant, new.request_id] = new.session.id
+        if isinstance(new.opening, NewTurn):
+            row.add(new.opening)
+            return Created(new.session, work=row.hand_to(bid))
+        if new.opening is not None:
+            opening = row.add(NewTurn(tenant, new.session.id, new.opening.turn, digest=b""))
+            row.finish(opening, new.opening)
+        return Created(new.session)
+
+    async def get_session(self, tenant: str, session_id: str) -> Session:
+        """See SessionStore."""
+        return self._row(tenant, session_id).session
+
+    async def list_sessions(
+        self, tenant: str, wanted: SessionFilter, size: int, before: int | None
+    ) -> Page[Session]:
+        """See SessionStore."""
+        found = [
+            row
+            for row in reversed(self._rows.values())
+            if row.session.tenant == tenant
+            and (before is None or row.position < before)
+            and wanted.user in ("", row.session.user)
+            and wanted.flow in ("", row.session.flow)
+            and wanted.status in (0, row.session.status)
+        ][: size + 1]
+        more = found[size - 1].position if len(found) > size else None
+        return Page(tuple(row.session for row in found[:size]), more)
+
+    async def delete_session(self, tenant: str, session_id: str, request_id: str, now: float) -> Erased:
+        """See SessionStore."""
+        key = (tenant, session_id, request_id)
+        self._erased = {
+            each: known
+            for each, known in self._erased.items()
+            if known[1] > now - record_helpers.RETRY_MEMORY
+        }
+        if request_id and key in self._erased:
+            return self._erased[key][0]
+        row = self._row(tenant, session_id)
+        del self._rows[session_id]
+        self._created.pop((tenant, row.request_id), None)
+        erased = Erased(len(row.turns), row.tool_calls)
+        if request_id:
+            self._erased[key] = (erased, now)
+        return erased
+
+    async def quarantine(self, session_id: str, explanation: str, now: float) -> None:  # noqa: ARG002 - the port's
+        """See SessionStore."""
+        row = self._rows.get(session_id)
+        if row is None:
+            return
+        row.session = record_helpers.quarantined(row.session)
+        row.token += 1
+        row.let_go()
+        row.timers.clear()
+        for turn in list(row.unfinished.values()):
+            row.finish(turn, Finished(record_helpers.lost(turn.turn, now), row.session, ()))
+
+    async def accept_turn(self, new: NewTurn, bid: Bid, now: float) -> Accepted:
+        """See SessionStore."""
+        row = self._row(new.tenant, new.session_id)
+        known = row.requests.get(new.turn.request_id)
+        if known is not None:
+            if known.digest != new.digest:
+                raise RequestIdReused(new.turn.request_id)
+            inbox = None if known.finished else known.inbox
+            return Accepted(known.turn.number, joined=True, finished=known.finished, inbox=inbox)
+        self._admit(row, new)
+        stopped = next(iter(row.unfinished.values()), None) if new.double in STOPS else None
+        if stopped is not None:
+            stopped.stop = max(stopped.stop, STOPS[new.double])
+        turn = row.add(new)
+        free = not row.owner or (row.expires <= now and row.owner != bid.owner)
+        work = row.hand_to(bid) if free else None
+        return Accepted(
+            turn.turn.number, work=work, inbox=turn.inbox, stopped=stopped.turn.number if stopped else None
+        )
+
+    def _admit(self, row: SessionRow, new: NewTurn) -> None:
+        if row.session.status == SESSION_STATUS_QUARANTINED:
+            raise SessionQuarantined(new.session_id)
+        if row.session.status == SESSION_STATUS_ENDED:
+            raise SessionEnded(new.session_id)
+        if row.unfinished and new.double is Double.REJECT:
+            raise SessionBusy(new.session_id)
+        if new.limit is not None and len(row.unfinished) >= new.limit:
+            raise InboxFull(new.session_id, new.limit)
+
+    async def find_turn(
+        self, tenant: str, session_id: str, *, number: int = 0, request_id: str = ""
+    ) -> FoundTurn:
+        """See SessionStore."""
+        row = self._row(tenant, session_id)
+        if request_id:
+            found = row.requests.get(request_id)
+        else:
+            found = row.turns[number - 1] if 0 < number <= len(row.turns) else None
+        if found is None:
+            raise TurnNotFound(session_id, request_id or str(number))
+        return FoundTurn(
+            row.shown(found),
+            found.finished,
+            None if found.finished else found.inbox,
+            running=found.turn.number == row.running,
+        )
+
+    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+        """See SessionStore."""
+        row = self._row(tenant, session_id)
+        found = row.turns[number - 1] if 0 < number <= len(row.turns) else None
+        if found is None or found.finished is None:
+            raise TurnNotFound(session_id, str(number))
+        return found.finished.explanation
+
+    async def list_turns(
+        self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
+    ) -> Page[Turn]:
+        """See SessionStore."""
+        row = self._row(tenant, session_id)
+        if newest_first:
+            rest = row.turns[: len(row.turns) if after is None else after - 1][::-1]
+        else:
+            rest = row.turns[after or 0 :]
+        more = rest[size - 1].turn.number if len(rest) > size else None
+        return Page(tuple(row.shown(turn) for turn in rest[:size]), more)
+
+    async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
+        """See SessionStore."""
+        row = self._rows.get(session_id)
+        turns = reversed(row.turns) if row else ()
+        return record_helpers.window((turn.finished.transcript for turn in turns if turn.finished), limit)
+
+    async def ask_to_stop(self, session_id: str, number: int, stop: Stop) -> None:
+        """See SessionStore."""
+        row = self._rows.get(session_id)
+        turn = row.unfinished.get(number) if row else None
+        if turn is not None:
+            turn.stop = max(turn.stop, stop)
+
+    async def asked_to_stop(self) -> tuple[tuple[str, int, Stop], ...]:
+        """See SessionStore."""
+        return tuple(
+            (session_id, number, turn.stop)
+            for session_id, row in self._rows.items()
+            for number, turn in row.unfinished.items()
+            if turn.stop
+        )
+
+    async def finish_waiting(self, finished: Finished) -> bool:
+        """See SessionStore."""
+        row = self._rows.get(finished.turn.session_id)
+        turn = row.unfinished.get(finished.turn.number) if row else None
+        if row is None or turn is None or row.running == finished.turn.number:
+            return False
+        row.finish(turn, finished)
+        return True
+
+    async def claim(self, seen: Stranded, bid: Bid) -> Work | None:
+        """See SessionStore."""
+        row = self._rows.get(seen.session_id)
+        if row is None or not row.unfinished or (row.token, row.owner) != (seen.token, seen.owner):
+            return None
+        return row.hand_to(bid)
+
+    async def renew(self, claims: Sequence[Claim], until: float) -> tuple[Claim, ...]:
+        """See SessionStore."""
+        lost = []
+        for claim in claims:
+            row = self._held(claim)
+            if row is None:
+                lost.append(claim)
+            else:
+                row.expires = until
+        return tuple(lost)
+
+    async def release(self, claims: Sequence[Claim]) -> None:
+        """See SessionStore."""
+        for claim in claims:
+            row = self._held(claim)
+            if row is not None:
+                row.let_go()
+
+    async def stranded(self) -> tuple[Stranded, ...]:
+        """See SessionStore."""
+        return tuple(
+            Stranded(session_id, row.token, row.owner, row.expires)
+            for session_id, row in self._rows.items()
+            if row.unfinished
+        )
+
+    async def commit(self, commit: Commit) -> InboxTurn | None:
+        """See SessionStore."""
+        row = self._held(commit.claim)
+        number = commit.finished.turn.number
+        turn = row.unfinished.get(number) if row else None
+        if row is None or turn is None or row.session.revision != commit.revision:
+            raise StaleClaim(commit.claim.session_id)
+        row.finish(turn, commit.finished)
+        row.session = commit.finished.session
+        if commit.snapshot is not None:
+            row.snapshot = commit.snapshot
+        for timer in tuple(row.timers) if commit.clear_timers == "all" else commit.clear_timers:
+            row.timers.pop(timer, None)
+        row.timers.update(commit.set_timers)
+        for key in list(row.journal):
+            if key[0] == number and (commit.forget == "all" or key[1] in commit.forget):
+                del row.journal[key]
+        if not row.unfinished:
+            row.let_go()
+            return None
+        row.expires = max(row.expires, commit.renew_until)
+        return row.begin(next(iter(row.unfinished.values())))
+
+    async def write_journal(self, claim: Claim, entries: Sequence[JournalEntry]) -> None:
+        """See SessionStore."""
+        row = self._held(claim)
+        if row is None:
+            raise StaleClaim(claim.session_id)
+        row.journal.update(((entry.number, entry.key), entry) for entry in entries)
+
+    async def read_journal(self, session_id: str) -> tuple[JournalEntry, ...]:
+        """See SessionStore."""
+        row = self._rows.get(session_id)
+        return tuple(sorted(row.journal.values(), key=lambda entry: entry.number)) if row else ()
+
+    async def due_timers(self, now: float, limit: int) -> tuple[tuple[DueTimer, ...], float | None]:
+        """See SessionStore."""
+        timers = sorted(
+            (
+                DueTimer(session_id, row.session.tenant, timer, due)
+                for session_id, row in self._rows.items()
+                for timer, due in row.timers.items()
+            ),
+            key=lambda timer: timer.due,
+        )
+        due = tuple(timer for timer in timers if timer.due <= now)[:limit]
+        return due, timers[len(due)].due if len(timers) > len(due) else None
+
+    async def fire_timer(self, timer: DueTimer, new: NewTurn, bid: Bid, now: float) -> Accepted | None:
+        """See SessionStore."""
+        row = self._rows.get(timer.session_id)
+        if row is None or row.timers.get(timer.timer_id) != timer.due:
+            return None
+        accepted = await self.accept_turn(new, bid, now)
+        del row.timers[timer.timer_id]
+        return accepted
+
+    def _row(self, tenant: str, session_id: str) -> SessionRow:
+        row = self._rows.get(session_id)
+        if row is None or row.session.tenant != tenant:
+            raise SessionNotFound(session_id)
+        return row
+
+    def _held(self, claim: Claim) -> SessionRow | None:
+        """The session, when the claim is still the last one."""
+        row = self._rows.get(claim.session_id)
+        return row if row is not None and row.token == claim.token else None

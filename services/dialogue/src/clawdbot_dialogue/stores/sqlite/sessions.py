@@ -1,0 +1,239 @@
+"""Sessions and claims in the SQLite file: one function an operation, as in sqlite_turns."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
+
+from clawdbot_dialogue.core.errors import RequestIdReused, SessionNotFound
+from clawdbot_dialogue.core.sessions.records import Bid, Claim, Erased, SessionFilter, Stranded
+from clawdbot_dialogue.stores.record_helpers import RETRY_MEMORY
+from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TurnRow, WorkRow, turn_key
+from clawdbot_dialogue.stores.sqlite.timers import change_timers
+from clawdbot_dialogue.stores.sqlite.turns import begin_next
+
+
+class SessionRow(NamedTuple):
+    """What can be told of a session, even when its view cannot be read."""
+
+    seq: int
+    id: str
+    tenant: str
+    user: str
+    flow: str
+    status: int
+    view: bytes
+
+
+class NewSessionRow(NamedTuple):
+    """A session about to be, serialised."""
+
+    id: str
+    tenant: str
+    user: str
+    flow: str
+    status: int
+    request_id: str
+    digest: bytes
+    revision: int
+    view: bytes
+    snapshot: str
+    timers: Sequence[tuple[str, float]]
+
+
+class OpeningRow(NamedTuple):
+    """A session's first turn: with its end, or still to be done (view, transcript and events are None)."""
+
+    digest: bytes
+    turn: bytes
+    tool_calls: int = 0
+    view: bytes | None = None
+    transcript: bytes | None = None
+    events: bytes | None = None
+    explanation: bytes | None = None
+
+
+def create(
+    db: sqlite3.Connection, new: NewSessionRow, opening: OpeningRow | None, bid: Bid
+) -> tuple[SessionRow | None, WorkRow | None]:
+    """SessionStore.create_session: the session that was there before, or the opening turn's work."""
+    if new.request_id:
+        row = db.execute(
+            "SELECT digest, seq, id, tenant, user, flow, status, view FROM sessions"
+            " WHERE tenant = ? AND request_id = ?",
+            (new.tenant, new.request_id),
+        ).fetchone()
+        if row is not None and row[0] != new.digest:
+            raise RequestIdReused(new.request_id)
+        if row is not None:
+            return SessionRow._make(row[1:]), None
+    pending = opening is not None and opening.view is None
+    seq = db.execute(
+        "INSERT INTO sessions (id, tenant, user, flow, status, request_id, digest, revision, view, snapshot,"
+        " turns, waiting, reached, tool_calls, owner, token, expires)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *new[:5],
+            new.request_id or None,
+            *new[6:10],
+            int(opening is not None),
+            int(pending),
+            int(opening is not None),
+            opening.tool_calls if opening else 0,
+            bid.owner if pending else "",
+            1 if pending else 0,
+            bid.expires if pending else 0.0,
+        ),
+    ).lastrowid
+    if seq is None:
+        raise sqlite3.DatabaseError("no row was made")
+    change_timers(db, seq, new.timers)
+    if opening is None:
+        return None, None
+    db.execute(
+        "INSERT INTO turns"
+        " (key, session, digest, finished, attempts, turn, view, transcript, events, explanation)"
+        " VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?)",
+        (
+            turn_key(seq, 1),
+            seq,
+            opening.digest,
+            int(not pending),
+            opening.turn,
+            opening.view,
+            opening.transcript,
+            opening.events,
+            opening.explanation,
+        ),
+    )
+    if not pending:
+        return None, None
+    turn = TurnRow(turn_key(seq, 1), 0, 1, 0, 0, opening.turn)
+    return None, WorkRow(1, new.view, new.snapshot, turn)
+
+
+def get(db: sqlite3.Connection, tenant: str, session_id: str) -> SessionRow:
+    """SessionStore.get_session."""
+    row = db.execute(
+        "SELECT seq, id, tenant, user, flow, status, view FROM sessions WHERE id = ? AND tenant = ?",
+        (session_id, tenant),
+    ).fetchone()
+    if row is None:
+        raise SessionNotFound(session_id)
+    return SessionRow._make(row)
+
+
+def list_sessions(
+    db: sqlite3.Connection, tenant: str, wanted: SessionFilter, size: int, before: int | None
+) -> list[SessionRow]:
+    """SessionStore.list_sessions: at most `size` of them."""
+    rows = db.execute(
+        "SELECT seq, id, tenant, user, flow, status, view FROM sessions WHERE tenant = ? AND seq < ?"
+        " AND user = coalesce(?, user) AND flow = coalesce(?, flow) AND status = coalesce(?, status)"
+        " ORDER BY seq DESC LIMIT ?",
+        (tenant, before or 1 << 62, wanted.user or None, wanted.flow or None, wanted.status or None, size),
+    ).fetchall()
+    return [SessionRow._make(row) for row in rows]
+
+
+def delete(db: sqlite3.Connection, tenant: str, session_id: str, request_id: str, now: float) -> Erased:
+    """SessionStore.delete_session."""
+    known = db.execute(
+        "SELECT turns, tool_calls FROM erasures WHERE tenant = ? AND session_id = ? AND request_id = ?"
+        " AND erase_time > ?",
+        (tenant, session_id, request_id, now - RETRY_MEMORY),
+    ).fetchone()
+    if known is not None:
+        return Erased(*known)
+    row = db.execute(
+        "SELECT seq, turns, tool_calls FROM sessions WHERE id = ? AND tenant = ?", (session_id, tenant)
+    ).fetchone()
+    if row is None:
+        raise SessionNotFound(session_id)
+    seq, turns, tool_calls = row
+    turn_range = (turn_key(seq, 0), turn_key(seq + 1, 0))
+    db.execute("DELETE FROM journal WHERE turn >= ? AND turn < ?", turn_range)
+    db.execute("DELETE FROM turns WHERE key >= ? AND key < ?", turn_range)
+    change_timers(db, seq, (), "all")
+    db.execute("DELETE FROM sessions WHERE seq = ?", (seq,))
+    db.execute("DELETE FROM erasures WHERE erase_time <= ?", (now - RETRY_MEMORY,))
+    if request_id:
+        db.execute(
+            "INSERT OR REPLACE INTO erasures (tenant, session_id, request_id, turns, tool_calls, erase_time)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (tenant, session_id, request_id, turns, tool_calls, now),
+        )
+    return Erased(turns, tool_calls)
+
+
+def unfinished(db: sqlite3.Connection, session_id: str) -> list[TurnRow]:
+    """The turns of a session that a quarantine has to end."""
+    rows = db.execute(
+        "SELECT key, finished, attempts, stop, cancel_on_disconnect, turn FROM turns, sessions"
+        " WHERE id = ? AND key >= (seq << ? | reached) AND key < (seq + 1) << ? AND finished = 0",
+        (session_id, NUMBER_BITS, NUMBER_BITS),
+    ).fetchall()
+    return [TurnRow._make(row) for row in rows]
+
+
+def quarantine(
+    db: sqlite3.Connection, session_id: str, explanation: str, ends: Sequence[tuple[int, bytes, bytes]]
+) -> None:
+    """SessionStore.quarantine; `ends` are the keys, turns and views of its unfinished turns."""
+    row = db.execute(
+        "UPDATE sessions SET status = ?, explanation = ?, waiting = 0, owner = '', token = token + 1"
+        " WHERE id = ? RETURNING seq",
+        (SESSION_STATUS_QUARANTINED, explanation, session_id),
+    ).fetchone()
+    if row is None:
+        return
+    change_timers(db, row[0], (), "all")
+    db.executemany(
+        "UPDATE turns SET finished = 1, turn = ?, view = ?, transcript = x'', events = x'' WHERE key = ?",
+        [(turn, view, key) for key, turn, view in ends],
+    )
+
+
+def claim(db: sqlite3.Connection, seen: Stranded, bid: Bid) -> WorkRow | None:
+    """SessionStore.claim."""
+    row = db.execute(
+        "SELECT seq, view, snapshot FROM sessions WHERE id = ? AND token = ? AND owner = ? AND waiting > 0",
+        (seen.session_id, seen.token, seen.owner),
+    ).fetchone()
+    if row is None:
+        return None
+    seq, view, snapshot = row
+    turn = begin_next(db, seq)
+    db.execute(
+        "UPDATE sessions SET owner = ?, expires = ?, token = token + 1, reached = ? WHERE seq = ?",
+        (bid.owner, bid.expires, turn.number, seq),
+    )
+    return WorkRow(seen.token + 1, view, snapshot, turn)
+
+
+def renew(db: sqlite3.Connection, claims: Sequence[Claim], until: float) -> list[Claim]:
+    """SessionStore.renew."""
+    return [
+        each
+        for each in claims
+        if not db.execute(
+            "UPDATE sessions SET expires = ? WHERE id = ? AND token = ?", (until, each.session_id, each.token)
+        ).rowcount
+    ]
+
+
+def release(db: sqlite3.Connection, claims: Sequence[Claim]) -> None:
+    """SessionStore.release."""
+    db.executemany(
+        "UPDATE sessions SET owner = '', expires = 0 WHERE id = ? AND token = ?",
+        [(each.session_id, each.token) for each in claims],
+    )
+
+
+def stranded(db: sqlite3.Connection) -> list[Stranded]:
+    """SessionStore.stranded."""
+    rows = db.execute("SELECT id, token, owner, expires FROM sessions WHERE waiting > 0").fetchall()
+    return [Stranded(*row) for row in rows]

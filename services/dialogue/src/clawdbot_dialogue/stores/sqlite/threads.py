@@ -1,0 +1,163 @@
+"""The two threads that speak to SQLite, so that the loop never waits for a disk: one writes, one reads.
+
+The writer takes everything that waits into one transaction, and so pays for one sync of the disk however many
+turns are under way; it answers only after that sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from clawdbot_dialogue.core.errors import DialogueFault, StoreUnavailable
+from clawdbot_dialogue.stores.sqlite.schema import begin, busy, connect, explain
+
+_log = structlog.get_logger(__name__)
+T = TypeVar("T")
+Operation = Callable[[sqlite3.Connection], Any]
+"""Works on the connection. MUST raise its DialogueFault before it writes. May be run a second time."""
+
+BATCH: Final = 256
+"""The most operations of one transaction: bounds what a failing one makes the others do again."""
+
+PATIENCE: Final = 10.0
+"""Seconds that a write waits for other processes before it is given up."""
+
+
+class _Job:
+    """One operation and whom to tell."""
+
+    __slots__ = ("error", "future", "operation", "result")
+
+    def __init__(self, operation: Operation, future: asyncio.Future[Any]) -> None:
+        self.operation = operation
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        self.error = None
+        try:
+            self.result = self.operation(connection)
+        except DialogueFault as fault:
+            self.error = fault
+
+    def tell(self) -> None:
+        if self.future.done():  # whoever asked has gone
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class SqliteThread:
+    """A thread with a connection of its own."""
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self._path = path
+        self._writes = writes
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._connection = connect(path, read_only=not writes)
+        self._thread = threading.Thread(
+            target=self._work, name=f"sqlite-{'writer' if writes else 'reader'}", daemon=True
+        )
+        self._thread.start()
+
+    def do(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Has the operation done; awaiting the result raises its DialogueFault, or StoreUnavailable."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(_Job(operation, future))
+        return future
+
+    async def close(self) -> None:
+        """Ends after what was asked for before."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._connection.close()
+
+    def _work(self) -> None:
+        while True:
+            jobs = self._next()
+            if not jobs:
+                return
+            if self._writes:
+                self._write(jobs)
+            else:
+                self._read(jobs)
+            try:
+                self._loop.call_soon_threadsafe(_tell, jobs)
+            except RuntimeError:  # the loop is closed: nobody is left to be told
+                return
+
+    def _next(self) -> list[_Job]:
+        """Everything that waits, at least one; empty at the end."""
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == BATCH:
+                return jobs
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return jobs
+        if jobs:
+            self._jobs.put(None)
+        return jobs
+
+    def _read(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            try:
+                job.run(self._connection)
+            except Exception as error:  # noqa: BLE001 - told to whoever asked; the thread must go on
+                job.error = self._told(error)
+
+    def _write(self, jobs: list[_Job]) -> None:
+        try:
+            self._transact(jobs)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked; the thread must go on
+            self._undo()
+            if len(jobs) == 1 or busy(error):
+                for job in jobs:
+                    job.error = self._told(error)
+            else:
+                # One of them cannot be done; the others must not suffer for it.
+                for job in jobs:
+                    self._write([job])
+
+    def _transact(self, jobs: list[_Job]) -> None:
+        begin(self._connection, PATIENCE)
+        for job in jobs:
+            job.run(self._connection)
+        self._connection.execute("COMMIT")
+
+    def _undo(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            # What could not be rolled back goes with the connection.
+            _log.warning("store_reconnects", reason=str(error))
+            self._connection.close()
+            self._connection = connect(self._path)
+
+    def _told(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error):
+            return error
+        unavailable = StoreUnavailable(explain(self._path, error))
+        unavailable.__cause__ = error
+        return unavailable
+
+
+def _tell(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.tell()
