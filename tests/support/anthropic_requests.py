@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from clawdbot_model_gateway.wires.anthropic.models import ModelFacts
-from clawdbot_model_gateway.wires.anthropic.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
+from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
 
 OF_THE_DAY = ModelFacts()
 """What is taken for granted of a model that nobody has told of."""

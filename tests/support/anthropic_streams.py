@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from clawdbot_model_gateway.formats.anthropic.response import MessageStream
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.wires.anthropic.reply import MessageStream
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
 
 from tests.support.fake_anthropic import sse
 from tests.support.generating import check_grammar

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from clawdbot_model_gateway.formats.chat.response import ReplyReader
+from clawdbot_model_gateway.formats.chat.stream import ChatStream
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.wires.chat.reply import ReplyReader
-from clawdbot_model_gateway.wires.chat.stream import ChatStream
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
 from hypothesis import strategies as st
 
 from tests.support.fake_openai import sse

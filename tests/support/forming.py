@@ -10,7 +10,7 @@ from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import JsonSchemaFormat, ResponseFormat
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.accumulator import fold
 from clawdbot_model_gateway.core.routing import Target
 
 from tests.support.generating import asks, check_grammar, collect

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
-from clawdbot_model_gateway.wires.gemini.errors import GeminiErrors
-from clawdbot_model_gateway.wires.gemini.reply import ReplyReader
-from clawdbot_model_gateway.wires.gemini.stream import GeminiStream
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
+from clawdbot_model_gateway.formats.gemini.response import ReplyReader
+from clawdbot_model_gateway.formats.gemini.stream import GeminiStream
 
 from tests.support.fake_gemini import sse
 from tests.support.generating import check_grammar

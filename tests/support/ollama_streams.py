@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.ollama.stream import OllamaStream
 from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
-from clawdbot_model_gateway.wires.ollama.reply import OllamaStream
 
 from tests.support.fake_ollama import ndjson
 from tests.support.generating import check_grammar

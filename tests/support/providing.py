@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from clawdbot_model_gateway.core.provider import Provider
-from clawdbot_model_gateway.discovery import installed, make_provider
+from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.settings import BackendSettings
 
 

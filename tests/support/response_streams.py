@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.responses.response import ReplyReader
+from clawdbot_model_gateway.formats.responses.stream import ResponseStream
 from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
-from clawdbot_model_gateway.wires.responses.reply import ReplyReader
-from clawdbot_model_gateway.wires.responses.stream import ResponseStream
 
 from tests.support.fake_responses import sse
 from tests.support.generating import check_grammar

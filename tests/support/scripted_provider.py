@@ -9,12 +9,12 @@ from typing import Any
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.directory import Directory
 from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.routing import Routes, Routing
 from clawdbot_model_gateway.core.validation import RequestLimits
-from clawdbot_model_gateway.stores.in_memory_switches import InMemorySwitches
+from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemorySwitches
 
 from tests.support.generating import Event
 

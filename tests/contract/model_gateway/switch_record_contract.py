@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawdbot_model_gateway.core.switches import Aim, Change, Switch
+from clawdbot_model_gateway.core.alias_overrides import Aim, Change, Switch
 
 A, B, C = (Aim(f"{name}/m") for name in "abc")
 

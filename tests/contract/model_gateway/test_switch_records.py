@@ -5,9 +5,9 @@ from __future__ import annotations
 import multiprocessing
 
 import pytest
-from clawdbot_model_gateway.core.switches import RecordUnavailable
-from clawdbot_model_gateway.stores.file_switches import REMEMBERED, FileSwitches
-from clawdbot_model_gateway.stores.in_memory_switches import InMemorySwitches
+from clawdbot_model_gateway.core.alias_overrides import RecordUnavailable
+from clawdbot_model_gateway.stores.file.alias_overrides import REMEMBERED, FileSwitches
+from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemorySwitches
 from clawdbot_servicekit.faults import StartupError
 
 from tests.contract.model_gateway.switch_record_contract import A, B, C, SwitchRecordContract, change

@@ -7,11 +7,11 @@ from contextlib import aclosing
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
-from clawdbot_model_gateway.core.failures import BackendFailed, BackendOverloaded, FormMissed, RateLimited
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.forms.checking import Judges
-from clawdbot_model_gateway.core.forms.keeper import keeping_form
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, FormMissed, RateLimited
 from clawdbot_model_gateway.core.provider import LimitedForms
+from clawdbot_model_gateway.core.structured_output.emulation import keeping_form
+from clawdbot_model_gateway.core.structured_output.validation import Judges
 from clawdbot_servicekit.faults import InvalidRequest
 
 from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool

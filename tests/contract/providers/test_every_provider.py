@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 import pytest
-from clawdbot_model_gateway.discovery import installed
+from clawdbot_model_gateway.provider_registry import installed
 
 from tests.contract.providers.provider_contract import ProviderContract
 

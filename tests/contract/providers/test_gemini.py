@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.failures import ProtocolViolation, RateLimited
+from clawdbot_model_gateway.core.errors import ProtocolViolation, RateLimited
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
 from clawdbot_model_gateway.providers.gemini import PAGES
 from clawdbot_servicekit.faults import InvalidRequest

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import ClassVar
 
 import pytest
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendOverloaded,
     ContextTooLong,

@@ -23,8 +23,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.wires.responses.request import Habits, RequestWriter
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.formats.responses.request import Habits, RequestWriter
 from openai.types.responses import (
     ResponseInputItemParam,
     ToolParam,

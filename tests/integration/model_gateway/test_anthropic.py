@@ -12,7 +12,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_BACKEND,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.accumulator import fold
 
 from tests.support.fake_anthropic import (
     KEY,

@@ -128,7 +128,7 @@ async def test_a_character_that_the_network_cuts_in_two_is_whole(served, backend
 
 
 async def test_silence_after_the_reason_is_success_and_does_not_hold_the_caller(served, backend, monkeypatch):
-    monkeypatch.setattr("clawdbot_model_gateway.http.streaming.AFTER_THE_REASON", 0.05)
+    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.AFTER_THE_REASON", 0.05)
     backend.will(Answer([sse(chunk({"content": "Yes."}, "stop"), done=False), HANG]))
     begun = time.monotonic()
     events = await served.client.events(asks())

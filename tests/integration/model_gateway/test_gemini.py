@@ -8,7 +8,7 @@ import time
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolResult
-from clawdbot_model_gateway.wires.sse import LARGEST
+from clawdbot_model_gateway.formats.sse import LARGEST
 from clawdbot_servicekit.errors import fault_of
 from grpc.aio import AioRpcError
 
@@ -138,7 +138,7 @@ async def test_a_stream_that_breaks_is_truncated_and_never_success(served, backe
 
 @pytest.mark.parametrize("ending", [HANG, CUT])
 async def test_what_comes_after_the_reason_does_not_matter(served, backend, monkeypatch, ending):
-    monkeypatch.setattr("clawdbot_model_gateway.http.streaming.AFTER_THE_REASON", 0.05)
+    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.AFTER_THE_REASON", 0.05)
     backend.will(Answer([sse(*text_pieces("Yes.")), ending]))
     begun = time.monotonic()
     events = await served.client.events(asks())

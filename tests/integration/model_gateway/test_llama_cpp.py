@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
 from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
-from clawdbot_model_gateway.core.failures import BackendFailed, ContextTooLong, ModelMissing, RequestRefused
+from clawdbot_model_gateway.core.errors import BackendFailed, ContextTooLong, ModelMissing, RequestRefused
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_servicekit.faults import StartupError
 
@@ -390,7 +390,7 @@ async def test_a_load_that_failed_is_tried_again_after_a_while(file, tmp_path, m
         path.write_bytes(file.read_bytes())
         with pytest.raises(ModelMissing):
             await provider.generate(asks(), "model")
-        monkeypatch.setattr("clawdbot_model_gateway.providers.llama.process.AGAIN", 0.0)
+        monkeypatch.setattr("clawdbot_model_gateway.providers.llama.server_process.AGAIN", 0.0)
         assert text_of(await provider.generate(asks(), "model")) == REPLY
 
 

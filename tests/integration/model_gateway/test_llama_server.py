@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_USER, Media, Message, Part
 from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
-from clawdbot_model_gateway.core.failures import ContextTooLong, RequestRefused
+from clawdbot_model_gateway.core.errors import ContextTooLong, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedder
 
 from tests.support.gateway_service import compatible, gateway

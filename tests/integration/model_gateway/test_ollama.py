@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_HIGH
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendOverloaded,
@@ -21,8 +21,8 @@ from clawdbot_model_gateway.core.failures import (
     RequestRefused,
 )
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
+from clawdbot_model_gateway.formats import ndjson as lines
 from clawdbot_model_gateway.providers import ollama
-from clawdbot_model_gateway.wires import ndjson as lines
 from clawdbot_servicekit.faults import StartupError
 
 from tests.support.fake_ollama import MODEL, call, fake_ollama, last, line, ndjson, refusal, shown, streamed

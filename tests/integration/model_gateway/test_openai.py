@@ -8,7 +8,7 @@ import json
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
-from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.accumulator import fold
 from clawdbot_servicekit.errors import fault_of
 from grpc.aio import AioRpcError
 

@@ -11,7 +11,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_ESTIMATE,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendOverloaded,
     BackendTimeout,
@@ -19,7 +19,7 @@ from clawdbot_model_gateway.core.failures import (
     ModelMissing,
     ProtocolViolation,
 )
-from clawdbot_model_gateway.providers import identity
+from clawdbot_model_gateway.providers import server_probe
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.settings import load
 from structlog.testing import capture_logs
@@ -171,7 +171,7 @@ async def test_a_server_that_is_still_loading_is_not_taken_for_another():
 
 
 async def test_a_server_that_does_not_say_what_it_is_is_not_waited_for_long(monkeypatch):
-    monkeypatch.setattr(identity, "ASK_FOR", 0.05)
+    monkeypatch.setattr(server_probe, "ASK_FOR", 0.05)
     async with fake_ollama() as backend, self_hosted(backend.root) as provider:
         backend.version = Answer((HANG,), status=0)
         with pytest.raises(BackendTimeout, match=r"did not say within 0\.05 s what it is"):

@@ -12,7 +12,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     REASONING_EFFORT_NONE,
     ToolChoice,
 )
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendOverloaded,

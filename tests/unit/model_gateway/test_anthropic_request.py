@@ -15,8 +15,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.wires.anthropic.models import ModelFacts
-from clawdbot_model_gateway.wires.anthropic.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
+from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
 from clawdbot_servicekit.faults import InvalidRequest
 
 from tests.support.anthropic_requests import OF_THE_DAY, body, written

@@ -7,14 +7,14 @@ import json
 import pytest
 from clawdbot.common.v1.message_pb2 import Reasoning
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
     ModelFailure,
     ProtocolViolation,
     RateLimited,
 )
-from clawdbot_model_gateway.core.fold import fold
 from clawdbot_servicekit.structs import to_plain
 
 from tests.support.anthropic_streams import read, reply_to, stream_of, whole

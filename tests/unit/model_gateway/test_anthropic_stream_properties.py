@@ -6,9 +6,9 @@ import json
 from contextlib import suppress
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.events import merged
-from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
-from clawdbot_model_gateway.core.fold import fold
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot_model_gateway.core.failures import BackendUnreachable, ModelMissing, ProtocolViolation
-from clawdbot_model_gateway.wires.chat.counts import CountsNothing, TokenEndpoint, counted
+from clawdbot_model_gateway.core.errors import BackendUnreachable, ModelMissing, ProtocolViolation
+from clawdbot_model_gateway.formats.chat.token_counts import CountsNothing, TokenEndpoint, counted
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -26,8 +26,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.wires.chat.request import Dialect, RequestWriter
-from clawdbot_model_gateway.wires.chat.tool_names import LONGEST, ToolNames
+from clawdbot_model_gateway.formats.chat.request import Dialect, RequestWriter
+from clawdbot_model_gateway.formats.chat.tool_names import LONGEST, ToolNames
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint
 
 import pytest
-from clawdbot_model_gateway import discovery
+from clawdbot_model_gateway import provider_registry
+from clawdbot_model_gateway.backend_config import lineup_of
 from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.discovery import installed, make_provider
-from clawdbot_model_gateway.lineup import lineup_of
+from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.redaction import secrets_of
@@ -205,8 +205,8 @@ def test_the_providers_are_those_of_the_entry_points():
 
 
 def test_two_packages_with_one_name_stop_the_start(monkeypatch):
-    points = [EntryPoint("echo", value, discovery.GROUP) for value in ("one:A", "two:B")]
-    monkeypatch.setattr(discovery, "entry_points", lambda group: points)
+    points = [EntryPoint("echo", value, provider_registry.GROUP) for value in ("one:A", "two:B")]
+    monkeypatch.setattr(provider_registry, "entry_points", lambda group: points)
     with pytest.raises(StartupError, match="Two installed packages bring a provider called echo"):
         installed()
 
@@ -240,7 +240,7 @@ def test_a_backend_that_cannot_be_made_is_told_by_its_key(settings, sentence):
 
 
 def test_a_provider_that_cannot_be_loaded_is_named():
-    broken = {"bad": EntryPoint("bad", "nowhere.to.be.found:Bad", discovery.GROUP)}
+    broken = {"bad": EntryPoint("bad", "nowhere.to.be.found:Bad", provider_registry.GROUP)}
     with pytest.raises(StartupError, match="The provider bad cannot be loaded from nowhere"):
         make_provider("model", BackendSettings(provider="bad"), broken)
 

@@ -13,10 +13,10 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_LOCAL,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core import counting
-from clawdbot_model_gateway.core.counting import FRAMING, Counting, extent_of
-from clawdbot_model_gateway.core.failures import BackendOverloaded
+from clawdbot_model_gateway.core import token_counting
+from clawdbot_model_gateway.core.errors import BackendOverloaded
 from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.core.token_counting import FRAMING, Counting, extent_of
 from clawdbot_model_gateway.core.tokenization import RememberingTokenizer
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_servicekit import deadline
@@ -113,7 +113,7 @@ async def test_a_long_text_is_counted_in_another_thread(words):
     words.threads.clear()
     await counts.count(CountTokensRequest(text="word\n"))
     assert words.threads == {threading.current_thread()}
-    await counts.count(CountTokensRequest(text="word\n" * counting.ON_THE_LOOP))
+    await counts.count(CountTokensRequest(text="word\n" * token_counting.ON_THE_LOOP))
     assert len(words.threads) == 2
     counts.close()
 

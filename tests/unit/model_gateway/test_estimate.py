@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from clawdbot_model_gateway.core.estimate import SCRIPTS, SLACK, estimate_of
+from clawdbot_model_gateway.core.token_estimate import SCRIPTS, SLACK, estimate_of
 from clawdbot_model_gateway.tokenizer_files import read_tokenizer
 
 from tests.support.scripts import SAMPLES

@@ -13,7 +13,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.wires.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 
 from tests.support.forming import (
     BAD,

@@ -9,11 +9,11 @@ import sys
 import time
 
 import pytest
-from clawdbot_model_gateway.core.failures import FormMissed
-from clawdbot_model_gateway.core.forms import checking as checking_module
-from clawdbot_model_gateway.core.forms.checking import JUDGE, Checking, Judges
-from clawdbot_model_gateway.core.forms.form import Form, json_in
-from clawdbot_model_gateway.core.forms.judge import fault_of
+from clawdbot_model_gateway.core.errors import FormMissed
+from clawdbot_model_gateway.core.structured_output import validation
+from clawdbot_model_gateway.core.structured_output.spec import Form, json_in
+from clawdbot_model_gateway.core.structured_output.validation import JUDGE, Checking, Judges
+from clawdbot_model_gateway.core.structured_output.validator_process import fault_of
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -129,7 +129,7 @@ async def test_a_schema_may_refer_to_itself_and_an_answer_be_deep(schema, depth)
     ("schema", "text"), [(DOUBLING, nested(60)), (WIDE, "{}")], ids=["answer's depth", "references"]
 )
 async def test_a_check_that_would_take_for_ever_is_ended_and_blocks_nobody(schema, text, monkeypatch):
-    monkeypatch.setattr(checking_module, "PATIENCE", 1.0)
+    monkeypatch.setattr(validation, "PATIENCE", 1.0)
     checking = Checking(schema, Judges())
     await checking.begin()
     task = asyncio.create_task(checking.fault(text))

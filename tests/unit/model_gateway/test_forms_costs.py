@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.failures import BackendFailed, FormMissed
+from clawdbot_model_gateway.core.errors import BackendFailed, FormMissed
 
 from tests.support.forming import (
     BAD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendOverloaded,
@@ -17,7 +17,7 @@ from clawdbot_model_gateway.core.failures import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.wires.gemini.errors import GeminiErrors
+from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
 from hypothesis import given
 from hypothesis import strategies as st
 

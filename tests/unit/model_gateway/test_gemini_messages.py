@@ -17,8 +17,8 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.wires.gemini.request import Habits, RequestWriter
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.formats.gemini.request import Habits, RequestWriter
 
 from tests.support.fake_gemini import call, piece
 from tests.support.gemini_streams import reply_to

@@ -17,10 +17,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.wires.chat.tool_names import LONGEST, ToolNames
-from clawdbot_model_gateway.wires.gemini.models import traits_of
-from clawdbot_model_gateway.wires.gemini.request import Habits, RequestWriter
-from clawdbot_model_gateway.wires.gemini.schemas import for_gemini
+from clawdbot_model_gateway.formats.chat.tool_names import LONGEST, ToolNames
+from clawdbot_model_gateway.formats.gemini.models import traits_of
+from clawdbot_model_gateway.formats.gemini.request import Habits, RequestWriter
+from clawdbot_model_gateway.formats.gemini.schemas import for_gemini
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st

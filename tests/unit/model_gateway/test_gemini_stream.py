@@ -6,8 +6,8 @@ import json
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.failures import BackendOverloaded, ProtocolViolation, RateLimited
-from clawdbot_model_gateway.core.fold import fold
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import BackendOverloaded, ProtocolViolation, RateLimited
 from clawdbot_servicekit.structs import to_plain
 
 from tests.support.fake_gemini import call, counts, piece, retry, sse, status, text_pieces

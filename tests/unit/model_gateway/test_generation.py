@@ -8,7 +8,8 @@ from contextlib import aclosing
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendUnreachable,
@@ -20,7 +21,6 @@ from clawdbot_model_gateway.core.failures import (
     RequestRefused,
     UnknownModel,
 )
-from clawdbot_model_gateway.core.fold import fold
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.faults import DeadlineExpired, InvalidRequest

@@ -17,16 +17,16 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.backend_config import lineup_of
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     ContextTooLong,
     QuotaExhausted,
     RequestRefused,
 )
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.discovery import installed, make_provider
-from clawdbot_model_gateway.lineup import lineup_of
-from clawdbot_model_gateway.providers.pieces import pieces_of
+from clawdbot_model_gateway.provider_registry import installed, make_provider
+from clawdbot_model_gateway.providers.text_chunks import pieces_of
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings import load

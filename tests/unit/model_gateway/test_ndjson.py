@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot_model_gateway.core.failures import ProtocolViolation
-from clawdbot_model_gateway.wires import ndjson
-from clawdbot_model_gateway.wires.ndjson import LineParser
+from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats import ndjson
+from clawdbot_model_gateway.formats.ndjson import LineParser
 from hypothesis import given
 from hypothesis import strategies as st
 

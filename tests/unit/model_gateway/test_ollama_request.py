@@ -29,8 +29,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     TextFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.wires.ollama.models import ModelFacts
-from clawdbot_model_gateway.wires.ollama.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.ollama.models import ModelFacts
+from clawdbot_model_gateway.formats.ollama.request import RequestWriter, Usual
 from clawdbot_servicekit.faults import InvalidRequest
 
 from tests.support.generating import asks, says, tool

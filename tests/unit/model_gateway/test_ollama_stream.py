@@ -6,7 +6,8 @@ import json
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
     ContextTooLong,
@@ -14,7 +15,6 @@ from clawdbot_model_gateway.core.failures import (
     ProtocolViolation,
     RateLimited,
 )
-from clawdbot_model_gateway.core.fold import fold
 
 from tests.support.fake_ollama import call, last, line, ndjson, text_lines
 from tests.support.generating import finish_of, kinds, text_of

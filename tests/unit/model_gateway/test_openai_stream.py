@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     ContextTooLong,
     ModelFailure,
@@ -12,7 +13,6 @@ from clawdbot_model_gateway.core.failures import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.core.fold import fold
 
 from tests.support.fake_responses import (
     call,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.errors import ModelFailure
 from clawdbot_model_gateway.core.events import merged
-from clawdbot_model_gateway.core.failures import ModelFailure
-from clawdbot_model_gateway.core.fold import fold
 from hypothesis import given
 from hypothesis import strategies as st
 

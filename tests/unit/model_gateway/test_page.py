@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot_model_gateway.core import failures
-from clawdbot_model_gateway.discovery import installed, make_provider
-from clawdbot_model_gateway.errors import error_table
-from clawdbot_model_gateway.lineup import lineup_of
+from clawdbot_model_gateway.api.error_table import error_table
+from clawdbot_model_gateway.backend_config import lineup_of
+from clawdbot_model_gateway.core import errors
+from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.providers.script import FAULTS
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings, HttpSettings
 from clawdbot_servicekit.settings import load
@@ -55,7 +55,7 @@ def every(kind):
         yield from every(each)
 
 
-@pytest.mark.parametrize("kind", sorted(every(failures.ModelFailure), key=lambda each: each.reason))
+@pytest.mark.parametrize("kind", sorted(every(errors.ModelFailure), key=lambda each: each.reason))
 def test_each_failure_is_on_the_page_with_its_status(kind):
     told = error_table().describe(kind("it broke"))
     (row,) = re.findall(rf"^\| {kind.reason} \| (\w+) \| (.*) \|$", PAGE, re.MULTILINE)

@@ -24,10 +24,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.estimate import TokenEstimate, tokens_of
+from clawdbot_model_gateway.core.accumulator import fold
 from clawdbot_model_gateway.core.events import finish_reason, merged
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.honoured import warnings_for
+from clawdbot_model_gateway.core.supported_fields import warnings_for
+from clawdbot_model_gateway.core.token_estimate import TokenEstimate, tokens_of
 from clawdbot_model_gateway.core.validation import RequestLimits, check
 from clawdbot_servicekit.faults import InvalidRequest
 from hypothesis import given

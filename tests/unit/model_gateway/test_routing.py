@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
-from clawdbot_model_gateway.core.catalogue import Catalogue
-from clawdbot_model_gateway.core.failures import BackendUnreachable, UnknownModel
+from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
+from clawdbot_model_gateway.core.model_admin import Catalogue
 from clawdbot_model_gateway.core.routing import Routes, Target, in_order
 from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.paging import LARGEST

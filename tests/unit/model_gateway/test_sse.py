@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_model_gateway.core.failures import ProtocolViolation
-from clawdbot_model_gateway.wires import sse
-from clawdbot_model_gateway.wires.sse import EventParser, ServerEvent
+from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats import sse
+from clawdbot_model_gateway.formats.sse import EventParser, ServerEvent
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import json
 from email.utils import formatdate
 
 import pytest
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendOverloaded,

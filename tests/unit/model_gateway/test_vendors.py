@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from clawdbot_model_gateway.backend_config import found, lineup_of
 from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.lineup import found, lineup_of
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.redaction import secrets_of

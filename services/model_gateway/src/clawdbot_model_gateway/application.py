@@ -20,13 +20,13 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
 from clawdbot_servicekit.errors import ErrorTable
 from clawdbot_servicekit.hooks import Hooks
 
+from clawdbot_model_gateway.backend_config import Lineup, found
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.catalogue import Catalogue
-from clawdbot_model_gateway.core.counting import Counting
-from clawdbot_model_gateway.core.directory import Directory
+from clawdbot_model_gateway.core.model_admin import Catalogue
+from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Routes, Routing
-from clawdbot_model_gateway.lineup import Lineup, found
-from clawdbot_model_gateway.stores.file_switches import FileSwitches
+from clawdbot_model_gateway.core.token_counting import Counting
+from clawdbot_model_gateway.stores.file.alias_overrides import FileSwitches
 from clawdbot_model_gateway.tokenizer_files import read_tokenizer
 
 SERVICES: Final = (

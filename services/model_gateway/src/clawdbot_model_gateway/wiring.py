@@ -10,23 +10,23 @@ from typing import Final
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.hooks import Hooks
 
-from clawdbot_model_gateway.admin_servicer import AdminServicer
+from clawdbot_model_gateway.api.admin_servicer import AdminServicer
+from clawdbot_model_gateway.api.error_table import error_table
+from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import GatewayApplication, Parts
+from clawdbot_model_gateway.backend_config import Lineup, lineup_of
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.catalogue import Catalogue
-from clawdbot_model_gateway.core.counting import Counting
-from clawdbot_model_gateway.core.directory import Directory
-from clawdbot_model_gateway.core.embedding import Embeddings, EmbedLimits
+from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
+from clawdbot_model_gateway.core.model_admin import Catalogue
+from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.routing import Routing
+from clawdbot_model_gateway.core.token_counting import Counting
 from clawdbot_model_gateway.core.validation import RequestLimits
-from clawdbot_model_gateway.discovery import installed, make_provider
-from clawdbot_model_gateway.errors import error_table
-from clawdbot_model_gateway.gateway_servicer import GatewayServicer
-from clawdbot_model_gateway.lineup import Lineup, lineup_of
+from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.settings import GatewaySettings
-from clawdbot_model_gateway.stores.file_switches import FileSwitches
+from clawdbot_model_gateway.stores.file.alias_overrides import FileSwitches
 
 FOLDER: Final = "model_gateway"
 """Under state_dir."""

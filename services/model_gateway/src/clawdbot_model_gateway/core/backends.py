@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend as BackendState
 
-from clawdbot_model_gateway.core.failures import ModelMissing
+from clawdbot_model_gateway.core.errors import ModelMissing
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.tokenization import RememberingTokenizer

@@ -14,16 +14,16 @@ from itertools import chain
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 
+from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.attempts import Run
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.calls import Calls
-from clawdbot_model_gateway.core.directory import Directory
+from clawdbot_model_gateway.core.call_lifecycle import Calls
+from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
-from clawdbot_model_gateway.core.fold import fold
-from clawdbot_model_gateway.core.forms.checking import Judges
-from clawdbot_model_gateway.core.forms.keeper import keeping_form
 from clawdbot_model_gateway.core.hooks import GenerationHooks
-from clawdbot_model_gateway.core.run import Run
+from clawdbot_model_gateway.core.model_discovery import Directory
+from clawdbot_model_gateway.core.structured_output.emulation import keeping_form
+from clawdbot_model_gateway.core.structured_output.validation import Judges
 from clawdbot_model_gateway.core.validation import RequestLimits, check
 
 

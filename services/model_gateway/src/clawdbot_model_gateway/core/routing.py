@@ -14,8 +14,8 @@ from typing import Final
 
 import structlog
 
-from clawdbot_model_gateway.core.failures import UnknownModel
-from clawdbot_model_gateway.core.switches import Aim, Change, Names, Switch, SwitchRecord
+from clawdbot_model_gateway.core.alias_overrides import Aim, Change, Names, Switch, SwitchRecord
+from clawdbot_model_gateway.core.errors import UnknownModel
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ from clawdbot_servicekit import ports
 from clawdbot_servicekit.faults import StartupError
 from yarl import URL
 
-from clawdbot_model_gateway.core.failures import ModelFailure
-from clawdbot_model_gateway.http.answers import VendorErrors
-from clawdbot_model_gateway.http.transport import failure_of
+from clawdbot_model_gateway.core.errors import ModelFailure
+from clawdbot_model_gateway.http.error_mapping import VendorErrors
+from clawdbot_model_gateway.http.transport_errors import failure_of
 from clawdbot_model_gateway.settings import HttpSettings
 
 LONGEST_ERROR: Final = 64 * 1024

@@ -16,15 +16,15 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
 
+from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.formats.anthropic.models import ModelFacts, read_model, read_page
+from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.anthropic.response import MessageStream
+from clawdbot_model_gateway.formats.anthropic.thinking import asks_of_the_model
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
-from clawdbot_model_gateway.wires.anthropic.models import ModelFacts, read_model, read_page
-from clawdbot_model_gateway.wires.anthropic.reply import MessageStream
-from clawdbot_model_gateway.wires.anthropic.request import RequestWriter, Usual
-from clawdbot_model_gateway.wires.anthropic.thinking import asks_of_the_model
 
 MESSAGES: Final = "messages"
 COUNT: Final = "messages/count_tokens"

@@ -19,10 +19,10 @@ from pydantic import Field
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.honoured import warnings_for
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.providers.pieces import pieces_of
-from clawdbot_model_gateway.providers.word_vectors import DIMENSIONS, vector_of
+from clawdbot_model_gateway.core.supported_fields import warnings_for
+from clawdbot_model_gateway.providers.hash_embeddings import DIMENSIONS, vector_of
+from clawdbot_model_gateway.providers.text_chunks import pieces_of
 from clawdbot_model_gateway.settings import BackendSettings
 
 MODEL: Final = "echo"

@@ -14,17 +14,17 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 
+from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
+from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
+from clawdbot_model_gateway.formats.gemini.models import listed, resource
+from clawdbot_model_gateway.formats.gemini.request import SAMPLING, Encoded, Habits, RequestWriter
+from clawdbot_model_gateway.formats.gemini.response import ReplyReader
+from clawdbot_model_gateway.formats.gemini.stream import GeminiStream
+from clawdbot_model_gateway.formats.gemini.token_counts import Embeddings, total_tokens
 from clawdbot_model_gateway.http import Answering, HttpPool, streamed
 from clawdbot_model_gateway.settings import BackendSettings
-from clawdbot_model_gateway.wires.gemini.counts import Embeddings, total_tokens
-from clawdbot_model_gateway.wires.gemini.errors import GeminiErrors
-from clawdbot_model_gateway.wires.gemini.models import listed, resource
-from clawdbot_model_gateway.wires.gemini.reply import ReplyReader
-from clawdbot_model_gateway.wires.gemini.request import SAMPLING, Encoded, Habits, RequestWriter
-from clawdbot_model_gateway.wires.gemini.stream import GeminiStream
 
 GEMINI: Final = "https://generativelanguage.googleapis.com"
 VERSION: Final = "v1beta"

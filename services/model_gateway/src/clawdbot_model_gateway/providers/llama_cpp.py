@@ -21,11 +21,11 @@ from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Section
 from pydantic import Field
 
+from clawdbot_model_gateway.core.errors import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
 from clawdbot_model_gateway.http import HttpPool
-from clawdbot_model_gateway.providers.llama.process import LlamaProcess, Plan
+from clawdbot_model_gateway.providers.llama.server_process import LlamaProcess, Plan
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
     OpenAICompatibleSettings,

@@ -16,21 +16,21 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
 
+from clawdbot_model_gateway.core.errors import ModelFailure, ModelMissing
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ModelFailure, ModelMissing
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
-from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
-from clawdbot_model_gateway.wires.ollama.embeddings import read_embeddings
-from clawdbot_model_gateway.wires.ollama.models import (
+from clawdbot_model_gateway.formats.ollama.embeddings import read_embeddings
+from clawdbot_model_gateway.formats.ollama.models import (
     Listed,
     ModelFacts,
     read_show,
     read_tags,
     read_version,
 )
-from clawdbot_model_gateway.wires.ollama.reply import OllamaStream
-from clawdbot_model_gateway.wires.ollama.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.ollama.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.ollama.stream import OllamaStream
+from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 CHAT: Final = "api/chat"
 EMBED: Final = "api/embed"

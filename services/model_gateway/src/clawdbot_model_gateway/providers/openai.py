@@ -13,16 +13,16 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 
+from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
+from clawdbot_model_gateway.formats.chat.embeddings import read_embeddings, write_embeddings
+from clawdbot_model_gateway.formats.responses.request import Encoded, Habits, RequestWriter
+from clawdbot_model_gateway.formats.responses.response import ReplyReader
+from clawdbot_model_gateway.formats.responses.stream import ResponseStream
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.providers.openai_compatible import EMBEDDINGS, MODELS, OPENAI, OTHERWISE
 from clawdbot_model_gateway.settings import BackendSettings
-from clawdbot_model_gateway.wires.chat.embeddings import read_embeddings, write_embeddings
-from clawdbot_model_gateway.wires.responses.reply import ReplyReader
-from clawdbot_model_gateway.wires.responses.request import Encoded, Habits, RequestWriter
-from clawdbot_model_gateway.wires.responses.stream import ResponseStream
 
 RESPONSES: Final = "responses"
 COUNT: Final = "responses/input_tokens"

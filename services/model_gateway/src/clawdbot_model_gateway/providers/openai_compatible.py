@@ -15,16 +15,16 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from yarl import URL
 
+from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded, VendorModel
+from clawdbot_model_gateway.formats.chat.embeddings import read_embeddings, write_embeddings
+from clawdbot_model_gateway.formats.chat.request import Dialect, Encoded, RequestWriter
+from clawdbot_model_gateway.formats.chat.response import ReplyReader
+from clawdbot_model_gateway.formats.chat.stream import ChatStream
+from clawdbot_model_gateway.formats.chat.token_counts import TokenEndpoint
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
-from clawdbot_model_gateway.wires.chat.counts import TokenEndpoint
-from clawdbot_model_gateway.wires.chat.embeddings import read_embeddings, write_embeddings
-from clawdbot_model_gateway.wires.chat.reply import ReplyReader
-from clawdbot_model_gateway.wires.chat.request import Dialect, Encoded, RequestWriter
-from clawdbot_model_gateway.wires.chat.stream import ChatStream
 
 CHAT: Final = "chat/completions"
 MODELS: Final = "models"

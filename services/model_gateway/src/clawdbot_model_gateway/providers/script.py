@@ -15,7 +15,7 @@ from clawdbot_servicekit.faults import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Seconds, Section
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from clawdbot_model_gateway.core import failures
+from clawdbot_model_gateway.core import errors as failures
 
 FAULTS: Final = {
     "auth": failures.BackendAuth,

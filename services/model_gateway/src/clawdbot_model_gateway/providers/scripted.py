@@ -17,12 +17,12 @@ from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.errors import BackendFailed, ModelFailure, RequestRefused
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import BackendFailed, ModelFailure, RequestRefused
-from clawdbot_model_gateway.core.honoured import warnings_for
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.providers.pieces import pieces_of
+from clawdbot_model_gateway.core.supported_fields import warnings_for
 from clawdbot_model_gateway.providers.script import FAULTS, FINISHES, Fault, ScriptedReply, ScriptedSettings
+from clawdbot_model_gateway.providers.text_chunks import pieces_of
 from clawdbot_model_gateway.settings import BackendSettings
 
 MODEL = "scripted"

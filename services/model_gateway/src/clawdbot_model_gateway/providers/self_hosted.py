@@ -15,14 +15,14 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from yarl import URL
 
-from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.failures import (
+from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendUnreachable,
     ModelFailure,
     ModelMissing,
     ProtocolViolation,
 )
+from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
     Embedded,
     LimitedForms,
@@ -30,14 +30,14 @@ from clawdbot_model_gateway.core.provider import (
     TokenCounter,
     VendorModel,
 )
-from clawdbot_model_gateway.providers.identity import Identity, Served
+from clawdbot_model_gateway.formats.chat.token_counts import CountsNothing
 from clawdbot_model_gateway.providers.ollama import OllamaProvider, OllamaSettings, root_of
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
     OpenAICompatibleSettings,
 )
+from clawdbot_model_gateway.providers.server_probe import Identity, Served
 from clawdbot_model_gateway.settings import BackendSettings
-from clawdbot_model_gateway.wires.chat.counts import CountsNothing
 
 PORT: Final = 11434
 """Where the endpoint names no port and does not begin with https."""

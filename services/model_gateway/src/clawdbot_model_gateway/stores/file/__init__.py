@@ -1,0 +1,1 @@
+"""What all workers of a machine share in files of the state directory, across restarts."""
