@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 from clawdbot_plugin_sdk import Attachment
-from clawdbot_plugins.core.ledger import CallId, Claim
-from clawdbot_plugins.core.runs import Outcome
+from clawdbot_plugins.core.idempotency_store import CallId, Claim
+from clawdbot_plugins.core.single_flight import Outcome
 
 CALL = CallId("default", "tables.reserve", "r-1")
 SAME, DIFFERENT = b"1" * 32, b"2" * 32

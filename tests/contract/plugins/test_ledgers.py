@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_plugins.core.ledger import InMemoryLedger, LedgerUnavailable
-from clawdbot_plugins.stores.sqlite_ledger import SqliteLedger
+from clawdbot_plugins.core.idempotency_store import LedgerUnavailable
+from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
+from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteLedger
 from clawdbot_servicekit.faults import StartupError
 
 from tests.contract.plugins.ledger_contract import CALL, DONE, SAME, LedgerContract, SharedLedgerContract

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from clawdbot_plugin_sdk import POINTS, Context, Launch, Plugin
-from clawdbot_plugin_sdk.checks import seconds
+from clawdbot_plugin_sdk.validation import seconds
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel

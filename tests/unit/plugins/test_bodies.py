@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
+from clawdbot_plugins.core.task_runner import Bodies, Busy, OutOfTime
 from structlog.testing import capture_logs
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from clawdbot_plugins.api.error_table import error_table
 from clawdbot_plugins.builtin.audit_log.files import AuditFiles
 from clawdbot_plugins.builtin.calculator import DEEPEST, LONGEST
 from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, allowance
-from clawdbot_plugins.builtin.tables.opening import TablesSettings
+from clawdbot_plugins.builtin.tables.settings import TablesSettings
 from clawdbot_plugins.discovery import choose, installed
-from clawdbot_plugins.errors import error_table
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_servicekit.errors import SHARED
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from clawdbot_plugin_sdk import Context, Plugin, Refusal, Subject
-from clawdbot_plugins.core.failures import HookFailed
+from clawdbot_plugins.core.errors import HookFailed
 from structlog.testing import capture_logs
 
 from tests.support.plugin_core import core_of

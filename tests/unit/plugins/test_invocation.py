@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pytest
 from clawdbot_plugin_sdk import Context, Partial, Plugin, Progress, Refusal, ToolError
-from clawdbot_plugins.core.failures import (
+from clawdbot_plugins.core.errors import (
     HookFailed,
     PluginNotFound,
     ToolBusy,

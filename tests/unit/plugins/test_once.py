@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 from clawdbot_plugin_sdk import Context, Partial, Plugin, ToolError
-from clawdbot_plugins.core.failures import OutcomeUnknown, RequestIdReused, ToolBusy, ToolTimedOut
-from clawdbot_plugins.core.ledger import InMemoryLedger, LedgerUnavailable
-from clawdbot_plugins.stores.sqlite_ledger import SqliteLedger
+from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy, ToolTimedOut
+from clawdbot_plugins.core.idempotency_store import LedgerUnavailable
+from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
+from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteLedger
 from clawdbot_servicekit.faults import InvalidRequest
 from structlog.testing import capture_logs
 

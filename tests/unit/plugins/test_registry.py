@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 import pytest
 from clawdbot.plugins.v1.plugin_service_pb2 import PLUGIN_RUNTIME_BUILTIN, PLUGIN_STATE_READY
-from clawdbot_plugins.core.catalogue import Hook, Plugin, Snapshot, Tool
-from clawdbot_plugins.core.failures import PluginNotFound, ToolNotFound
+from clawdbot_plugins.core.errors import PluginNotFound, ToolNotFound
 from clawdbot_plugins.core.registry import Registry
+from clawdbot_plugins.core.registry_snapshot import Hook, Plugin, Snapshot, Tool
 from clawdbot_plugins.core.schemas import Schema
 from clawdbot_servicekit.faults import NotReady
 

@@ -12,7 +12,7 @@ It knows no gRPC and starts nothing: the plugin service runs what is defined her
 """
 
 from clawdbot_plugin_sdk.context import Attachment, Context, Launch, Partial, Progress
-from clawdbot_plugin_sdk.failures import ArgumentsDoNotFit, ResultDoesNotFit, ToolError
+from clawdbot_plugin_sdk.errors import ArgumentsDoNotFit, ResultDoesNotFit, ToolError
 from clawdbot_plugin_sdk.hooks import POINTS, HookDefinition, HookKind, Refusal, Subject
 from clawdbot_plugin_sdk.plugin import Plugin
 from clawdbot_plugin_sdk.tools import Effect, ToolDefinition, ToolReturn

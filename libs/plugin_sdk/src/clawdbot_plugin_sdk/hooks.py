@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from clawdbot_plugin_sdk import checks
+from clawdbot_plugin_sdk import validation
 
 HookKind = Literal["gate", "modify", "observe"]
 OnFailure = Literal["closed", "open"]
@@ -106,10 +106,10 @@ def define(
         kind=kind,
         point=point,
         function=function,
-        priority=checks.whole("priority", priority),
-        timeout=checks.seconds("timeout", timeout),
+        priority=validation.whole("priority", priority),
+        timeout=validation.seconds("timeout", timeout),
         on_failure=on_failure,
-        max_in_flight=checks.count("max_in_flight", max_in_flight),
+        max_in_flight=validation.count("max_in_flight", max_in_flight),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel
 
-from clawdbot_plugin_sdk import checks, hooks, tools
+from clawdbot_plugin_sdk import hooks, tools, validation
 from clawdbot_plugin_sdk.context import Launch
 from clawdbot_plugin_sdk.hooks import HookDefinition, OnFailure
 from clawdbot_plugin_sdk.tools import Effect, ToolDefinition
@@ -38,8 +38,8 @@ class Plugin:
             description: one sentence for people.
             settings: the pydantic model of the plugin's settings; every field needs a default.
         """
-        self.name = checks.name("plugin", name)
-        self.version = checks.version(version)
+        self.name = validation.name("plugin", name)
+        self.version = validation.version(version)
         self.description = description
         if settings is not None:
             _check_settings(name, settings)

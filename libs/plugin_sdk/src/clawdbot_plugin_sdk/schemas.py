@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from clawdbot_plugin_sdk.context import Context
-from clawdbot_plugin_sdk.failures import ArgumentsDoNotFit, ResultDoesNotFit
+from clawdbot_plugin_sdk.errors import ArgumentsDoNotFit, ResultDoesNotFit
 
 RESULT: Final = "result"
 """Where a result that is no object stands: a structured result always is one."""

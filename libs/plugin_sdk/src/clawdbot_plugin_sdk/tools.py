@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from clawdbot_plugin_sdk import checks
+from clawdbot_plugin_sdk import validation
 from clawdbot_plugin_sdk.context import Attachment, Context
 from clawdbot_plugin_sdk.schemas import RESULT, Arguments, Result
 
@@ -87,7 +87,7 @@ def define(
     Raises:
         TypeError: with a sentence that says what to write instead.
     """
-    name = checks.name("tool", getattr(function, "__name__", ""))
+    name = validation.name("tool", getattr(function, "__name__", ""))
     where = f"The tool {plugin}.{name}"
     if not inspect.iscoroutinefunction(function):
         raise TypeError(
@@ -110,8 +110,8 @@ def define(
         name=name,
         description=description,
         effect=effect,
-        timeout=checks.seconds("timeout", timeout),
-        max_in_flight=checks.count("max_in_flight", max_in_flight),
+        timeout=validation.seconds("timeout", timeout),
+        max_in_flight=validation.count("max_in_flight", max_in_flight),
         recognises_repeats=recognises_repeats,
         input_schema=arguments.schema,
         output_schema=result.schema if result else None,

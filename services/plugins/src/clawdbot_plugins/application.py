@@ -18,10 +18,10 @@ from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer, add_T
 from clawdbot_servicekit.errors import ErrorTable
 from clawdbot_servicekit.faults import NotReady
 
-from clawdbot_plugins.core.bodies import Bodies
-from clawdbot_plugins.core.ledger import Ledger, LedgerUnavailable
+from clawdbot_plugins.core.idempotency_store import Ledger, LedgerUnavailable
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
+from clawdbot_plugins.core.task_runner import Bodies
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
 
 SERVICES: Final = (

@@ -12,22 +12,23 @@ from clawdbot_plugin_sdk import Launch
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.faults import StartupError
 
+from clawdbot_plugins.api.error_table import error_table
+from clawdbot_plugins.api.hook_servicer import HookServicer
+from clawdbot_plugins.api.plugin_servicer import PluginServicer
+from clawdbot_plugins.api.tool_servicer import ToolServicer
 from clawdbot_plugins.application import Parts, PluginsApplication
-from clawdbot_plugins.core.bodies import Bodies
 from clawdbot_plugins.core.hooks import Hooks
+from clawdbot_plugins.core.idempotency import OnceOnly
+from clawdbot_plugins.core.idempotency_store import Ledger
 from clawdbot_plugins.core.invocation import Invoker
-from clawdbot_plugins.core.ledger import InMemoryLedger, Ledger
 from clawdbot_plugins.core.observers import Observers
-from clawdbot_plugins.core.once import OnceOnly
 from clawdbot_plugins.core.registry import Registry
+from clawdbot_plugins.core.task_runner import Bodies
 from clawdbot_plugins.discovery import choose, installed
-from clawdbot_plugins.errors import error_table
-from clawdbot_plugins.hook_servicer import HookServicer
-from clawdbot_plugins.plugin_servicer import PluginServicer
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
 from clawdbot_plugins.settings import PluginsSettings
-from clawdbot_plugins.stores.sqlite_ledger import SqliteLedger
-from clawdbot_plugins.tool_servicer import ToolServicer
+from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
+from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteLedger
 
 FOLDER: Final = "plugins"
 """Under state_dir."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from clawdbot_plugin_sdk import ArgumentsDoNotFit, Context, Launch, ToolError
 from clawdbot_plugins.builtin.tables import plugin
-from clawdbot_plugins.builtin.tables.opening import TablesSettings
+from clawdbot_plugins.builtin.tables.settings import TablesSettings
 
 from tests.support.plugin_service import serving
 

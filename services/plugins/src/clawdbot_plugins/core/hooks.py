@@ -12,11 +12,11 @@ import structlog
 from clawdbot_plugin_sdk import Context, Refusal, Subject
 from clawdbot_servicekit.structs import to_struct
 
-from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
-from clawdbot_plugins.core.catalogue import Hook
-from clawdbot_plugins.core.failures import HookFailed
-from clawdbot_plugins.core.mishaps import without_words
+from clawdbot_plugins.core.errors import HookFailed
+from clawdbot_plugins.core.exception_logging import without_words
 from clawdbot_plugins.core.registry import Registry
+from clawdbot_plugins.core.registry_snapshot import Hook
+from clawdbot_plugins.core.task_runner import Bodies, Busy, OutOfTime
 
 REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
 """As google.rpc.ErrorInfo wants reasons."""

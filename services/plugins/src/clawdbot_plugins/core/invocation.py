@@ -24,16 +24,16 @@ from clawdbot_servicekit.faults import Fault, InvalidRequest, Violation
 from clawdbot_servicekit.records import annotate
 from clawdbot_servicekit.structs import to_struct
 
-from clawdbot_plugins.core.bodies import Bodies, Busy, OutOfTime
-from clawdbot_plugins.core.catalogue import Tool
-from clawdbot_plugins.core.failures import PluginsFailure, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
+from clawdbot_plugins.core.errors import PluginsFailure, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
+from clawdbot_plugins.core.exception_logging import without_words
 from clawdbot_plugins.core.hooks import Hooks
-from clawdbot_plugins.core.ledger import CallId
-from clawdbot_plugins.core.mishaps import without_words
+from clawdbot_plugins.core.idempotency import OnceOnly
+from clawdbot_plugins.core.idempotency_store import CallId
 from clawdbot_plugins.core.observers import Observers
-from clawdbot_plugins.core.once import OnceOnly
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.runs import Emit, News, Outcome, Run
+from clawdbot_plugins.core.registry_snapshot import Tool
+from clawdbot_plugins.core.single_flight import Emit, News, Outcome, Run
+from clawdbot_plugins.core.task_runner import Bodies, Busy, OutOfTime
 
 BEFORE: Final = "before_tool"
 DONE: Final = "tool_done"

@@ -11,11 +11,11 @@ from typing import Final
 import structlog
 from clawdbot_plugin_sdk import Context, Subject
 
-from clawdbot_plugins.core.bodies import Bodies, OutOfTime
-from clawdbot_plugins.core.catalogue import Hook
+from clawdbot_plugins.core.exception_logging import without_words
 from clawdbot_plugins.core.hooks import label
-from clawdbot_plugins.core.mishaps import without_words
 from clawdbot_plugins.core.registry import Registry
+from clawdbot_plugins.core.registry_snapshot import Hook
+from clawdbot_plugins.core.task_runner import Bodies, OutOfTime
 
 FAREWELL: Final = 5.0
 """Seconds that stop waits for queued events to be told."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 from clawdbot_servicekit.faults import NotReady
 
-from clawdbot_plugins.core.catalogue import Plugin, Snapshot
+from clawdbot_plugins.core.registry_snapshot import Plugin, Snapshot
 
 
 class Registry:

@@ -16,7 +16,7 @@ from clawdbot.plugins.v1.plugin_service_pb2 import PLUGIN_RUNTIME_BUILTIN, PLUGI
 from clawdbot_plugin_sdk import Context, HookDefinition, Launch, Plugin, ToolDefinition, ToolReturn
 from clawdbot_servicekit.faults import NotReady, StartupError
 
-from clawdbot_plugins.core import catalogue
+from clawdbot_plugins.core import registry_snapshot
 from clawdbot_plugins.core.schemas import Schema
 
 STARTING: Final = 10.0
@@ -68,10 +68,10 @@ class BuiltinPlugin:
             raise StartupError(f"The plugin {self.name} did not start within {STARTING:g} s.")
         raise self._why(life)
 
-    def describe(self) -> catalogue.Plugin:
+    def describe(self) -> registry_snapshot.Plugin:
         """What it offers, for the registry."""
         definition = self._definition
-        return catalogue.Plugin(
+        return registry_snapshot.Plugin(
             name=definition.name,
             version=definition.version,
             description=definition.description,
@@ -113,11 +113,11 @@ class BuiltinPlugin:
             opened.set_result(state)
             await self._stop.wait()
 
-    def _tool(self, tool: ToolDefinition) -> catalogue.Tool:
+    def _tool(self, tool: ToolDefinition) -> registry_snapshot.Tool:
         async def run(arguments: Mapping[str, Any], context: Context) -> ToolReturn:
             return await tool.invoke(arguments, replace(context, state=self._state))
 
-        return catalogue.Tool(
+        return registry_snapshot.Tool(
             name=f"{self.name}.{tool.name}",
             plugin=self.name,
             description=tool.description,
@@ -130,12 +130,12 @@ class BuiltinPlugin:
             run=run,
         )
 
-    def _hook(self, hook: HookDefinition) -> catalogue.Hook:
+    def _hook(self, hook: HookDefinition) -> registry_snapshot.Hook:
         async def run(*arguments: Any) -> Any:
             *first, context = arguments
             return await hook.function(*first, replace(context, state=self._state))
 
-        return catalogue.Hook(
+        return registry_snapshot.Hook(
             plugin=self.name,
             kind=hook.kind,
             point=hook.point,

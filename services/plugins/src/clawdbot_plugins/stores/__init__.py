@@ -1,1 +1,1 @@
-"""What outlives a call or the process, in SQLite."""
+"""Where the plugin service keeps what outlives a call, one folder for each kind of store."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_plugins.stores.sqlite import Database
+from clawdbot_plugins.stores.sqlite.database import Database
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS grants (

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_plugins.builtin.tables.opening import TablesSettings, minutes
-from clawdbot_plugins.stores.sqlite import Database
+from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes
+from clawdbot_plugins.stores.sqlite.database import Database
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bookings (

@@ -11,7 +11,7 @@ from clawdbot_plugin_sdk import Context, Launch, Plugin, ToolError
 from pydantic import BaseModel, Field
 
 from clawdbot_plugins.builtin.tables.inventory import Inventory, Wish
-from clawdbot_plugins.builtin.tables.opening import TablesSettings, minutes
+from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes
 
 PROPOSED: Final = 6
 """Times that are proposed at most, those closest to the wish."""

@@ -19,10 +19,10 @@ from clawdbot_servicekit.structs import given, to_struct
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from clawdbot_plugins.core import catalogue
+from clawdbot_plugins.core import registry_snapshot
 from clawdbot_plugins.core.hooks import Modified, Refused
 from clawdbot_plugins.core.invocation import Call
-from clawdbot_plugins.core.runs import News, Outcome
+from clawdbot_plugins.core.single_flight import News, Outcome
 
 LONGEST_ID: Final = 200
 """Characters of a request id."""
@@ -39,7 +39,7 @@ KINDS: Final = {
 }
 
 
-def plugin_to_wire(plugin: catalogue.Plugin) -> plugin_wire.Plugin:
+def plugin_to_wire(plugin: registry_snapshot.Plugin) -> plugin_wire.Plugin:
     """A plugin as callers see it."""
     start_time = Timestamp()
     start_time.FromNanoseconds(int(plugin.start_time * 1e9))
@@ -55,14 +55,14 @@ def plugin_to_wire(plugin: catalogue.Plugin) -> plugin_wire.Plugin:
     )
 
 
-def snapshot_to_wire(snapshot: catalogue.Snapshot) -> plugin_wire.WatchPluginsResponse:
+def snapshot_to_wire(snapshot: registry_snapshot.Snapshot) -> plugin_wire.WatchPluginsResponse:
     """The registry at one moment."""
     return plugin_wire.WatchPluginsResponse(
         plugins=[plugin_to_wire(plugin) for plugin in snapshot.plugins.values()], revision=snapshot.revision
     )
 
 
-def tool_to_wire(tool: catalogue.Tool) -> tool_wire.Tool:
+def tool_to_wire(tool: registry_snapshot.Tool) -> tool_wire.Tool:
     """A tool as callers, and models, see it."""
     return tool_wire.Tool(
         spec=ToolSpec(
@@ -190,7 +190,7 @@ def modified_to_wire(modified: Modified) -> hook_wire.ModifyResponse:
     return hook_wire.ModifyResponse(payload=to_struct(modified.payload), modified_by=modified.by)
 
 
-def _hook_to_wire(hook: catalogue.Hook) -> hook_wire.HookRegistration:
+def _hook_to_wire(hook: registry_snapshot.Hook) -> hook_wire.HookRegistration:
     return hook_wire.HookRegistration(
         point=hook.point,
         kind=KINDS[hook.kind],

@@ -12,9 +12,9 @@ from typing import Any, Final, TypeVar
 from clawdbot_plugin_sdk import Attachment
 from clawdbot_servicekit.owners import Owners
 
-from clawdbot_plugins.core.ledger import CallId, Claim, LedgerUnavailable
-from clawdbot_plugins.core.runs import Outcome
-from clawdbot_plugins.stores.sqlite import Database, Work
+from clawdbot_plugins.core.idempotency_store import CallId, Claim, LedgerUnavailable
+from clawdbot_plugins.core.single_flight import Outcome
+from clawdbot_plugins.stores.sqlite.database import Database, Work
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS calls (

@@ -10,7 +10,7 @@ from typing import Any
 from clawdbot.plugins.v1.plugin_service_pb2 import PluginRuntime, PluginState
 from clawdbot_plugin_sdk import Context, Effect, HookKind, ToolReturn
 
-from clawdbot_plugins.core.failures import PluginNotFound, ToolNotFound
+from clawdbot_plugins.core.errors import PluginNotFound, ToolNotFound
 from clawdbot_plugins.core.schemas import Schema
 
 

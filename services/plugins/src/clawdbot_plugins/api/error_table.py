@@ -5,7 +5,7 @@ from __future__ import annotations
 from clawdbot_servicekit.errors import ErrorRule, ErrorTable
 from grpc import StatusCode
 
-from clawdbot_plugins.core.failures import (
+from clawdbot_plugins.core.errors import (
     HookFailed,
     OutcomeUnknown,
     PluginNotFound,
@@ -16,7 +16,7 @@ from clawdbot_plugins.core.failures import (
     ToolRefused,
     ToolTimedOut,
 )
-from clawdbot_plugins.core.ledger import LedgerUnavailable
+from clawdbot_plugins.core.idempotency_store import LedgerUnavailable
 
 
 def error_table() -> ErrorTable:

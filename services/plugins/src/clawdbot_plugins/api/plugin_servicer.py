@@ -12,7 +12,7 @@ from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceServicer
 from clawdbot_servicekit.faults import NotYet
 from clawdbot_servicekit.paging import page_of
 
-from clawdbot_plugins.convert import plugin_to_wire, snapshot_to_wire
+from clawdbot_plugins.api.convert import plugin_to_wire, snapshot_to_wire
 from clawdbot_plugins.core.registry import Registry
 
 

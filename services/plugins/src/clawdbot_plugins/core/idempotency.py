@@ -12,9 +12,9 @@ import structlog
 from clawdbot_servicekit.faults import InvalidRequest
 from clawdbot_servicekit.structs import canonical
 
-from clawdbot_plugins.core.failures import OutcomeUnknown, RequestIdReused, ToolBusy
-from clawdbot_plugins.core.ledger import CallId, Claim, Ledger, LedgerUnavailable
-from clawdbot_plugins.core.runs import Emit, News, Outcome, Run
+from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy
+from clawdbot_plugins.core.idempotency_store import CallId, Claim, Ledger, LedgerUnavailable
+from clawdbot_plugins.core.single_flight import Emit, News, Outcome, Run
 
 ASK_AGAIN: Final = 0.03
 """Seconds between two looks at a call that another process is running."""

@@ -10,7 +10,7 @@ from clawdbot.plugins.v1 import hook_service_pb2 as wire
 from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceServicer
 from clawdbot_servicekit.structs import given
 
-from clawdbot_plugins.convert import answer_to_wire, hook_context, modified_to_wire, subject_from_wire
+from clawdbot_plugins.api.convert import answer_to_wire, hook_context, modified_to_wire, subject_from_wire
 from clawdbot_plugins.core.hooks import Hooks
 from clawdbot_plugins.core.observers import Observers
 

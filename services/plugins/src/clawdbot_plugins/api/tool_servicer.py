@@ -11,7 +11,7 @@ from clawdbot.plugins.v1 import tool_service_pb2 as wire
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer
 from clawdbot_servicekit.paging import page_of
 
-from clawdbot_plugins.convert import call_from_wire, news_to_wire, tool_to_wire
+from clawdbot_plugins.api.convert import call_from_wire, news_to_wire, tool_to_wire
 from clawdbot_plugins.core.invocation import Invoker
 from clawdbot_plugins.core.registry import Registry
 

@@ -1,0 +1,1 @@
+"""The wire edge: servicers, conversion and the error table. Decides nothing."""

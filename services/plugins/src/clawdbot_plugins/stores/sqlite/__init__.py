@@ -1,0 +1,1 @@
+"""SQLite files, each with the one thread that works on it."""
