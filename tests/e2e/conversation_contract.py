@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewa
 from clawdbot.plugins.v1 import plugin_service_pb2, tool_service_pb2
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceStub
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 
 from tests.support.commands import clawdbot
 from tests.support.foreign import Grpcurl, node_conversation

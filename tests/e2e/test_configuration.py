@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.processes import process

@@ -30,11 +30,11 @@ from clawdbot.plugins.v1 import (
 from clawdbot_dialogue.core.turns.ports import PeerFailure
 from clawdbot_dialogue.settings import DialogueSettings
 from clawdbot_dialogue.wiring import build
-from clawdbot_servicekit.details import STATUS_KEY, status_of
-from clawdbot_servicekit.errors import fault_of
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.errors import RemoteFault
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import NetworkPeers
+from clawdbot_servicekit.status_details import STATUS_KEY, status_of
 
 from tests.support.scripted_peers import ScriptedGateway, ScriptedTools
 

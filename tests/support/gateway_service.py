@@ -17,8 +17,8 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewa
 from clawdbot_model_gateway.application import GatewayApplication
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_plugins.settings import PluginsSettings
-from clawdbot_servicekit.errors import fault_of
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.errors import RemoteFault
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import InProcessPeers
 

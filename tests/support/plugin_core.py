@@ -11,13 +11,14 @@ from typing import Any
 from clawdbot_plugin_sdk import Context, Launch, Plugin, Subject
 from clawdbot_plugins.core.hooks import Hooks
 from clawdbot_plugins.core.idempotency import OnceOnly
-from clawdbot_plugins.core.idempotency_store import InMemoryLedger, Ledger
+from clawdbot_plugins.core.idempotency_store import Ledger
 from clawdbot_plugins.core.invocation import Call, Invoker
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.single_flight import News, Outcome
 from clawdbot_plugins.core.task_runner import Bodies
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
+from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
 
 
 class Clock:

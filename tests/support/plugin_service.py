@@ -19,8 +19,8 @@ from clawdbot_plugin_sdk import Plugin
 from clawdbot_plugins.discovery import installed
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.wiring import build
-from clawdbot_servicekit.errors import fault_of
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.errors import RemoteFault
 from clawdbot_servicekit.host import Host
 from google.protobuf.json_format import MessageToDict
 

@@ -16,7 +16,7 @@ from clawdbot.dialogue.v1.flow_service_pb2 import Flow, ListFlowsResponse
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE, Session
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as models_pb
 from clawdbot.model_gateway.v1 import model_admin_service_pb2_grpc
-from clawdbot_servicekit.details import STATUS_KEY, status_of
+from clawdbot_servicekit.status_details import STATUS_KEY, status_of
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 SERVICE = "clawdbot.dialogue.v1.DialogueService"

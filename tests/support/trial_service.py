@@ -18,8 +18,8 @@ from clawdbot.common.v1 import tool_pb2
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.faults import NotReady, StartupError
+from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.errors import NotReady, StartupError
 from clawdbot_servicekit.process import run_service
 from clawdbot_servicekit.settings import Section, SharedSettings
 

@@ -8,7 +8,7 @@ import pytest
 from clawdbot_model_gateway.core.alias_overrides import RecordUnavailable
 from clawdbot_model_gateway.stores.file.alias_overrides import REMEMBERED, FileSwitches
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemorySwitches
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from tests.contract.model_gateway.switch_record_contract import A, B, C, SwitchRecordContract, change
 

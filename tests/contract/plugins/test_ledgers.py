@@ -6,7 +6,7 @@ import pytest
 from clawdbot_plugins.core.idempotency_store import LedgerUnavailable
 from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
 from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteLedger
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from tests.contract.plugins.ledger_contract import CALL, DONE, SAME, LedgerContract, SharedLedgerContract
 from tests.support.plugin_core import Clock

@@ -12,7 +12,7 @@ from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded,
 from clawdbot_model_gateway.core.provider import LimitedForms
 from clawdbot_model_gateway.core.structured_output.emulation import keeping_form
 from clawdbot_model_gateway.core.structured_output.validation import Judges
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool
 

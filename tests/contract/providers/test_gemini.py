@@ -9,7 +9,7 @@ from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core.errors import ProtocolViolation, RateLimited
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
 from clawdbot_model_gateway.providers.gemini import PAGES
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.contract.providers.provider_contract import BackendContract
 from tests.support.fake_gemini import (

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from clawdbot.dialogue.v1 import dialogue_service_pb2
 from clawdbot.dialogue.v1 import flow_service_pb2 as pb
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from tests.integration.dialogue.test_flow_service import BROKEN
 from tests.support.dialogue_service import refusal, serving

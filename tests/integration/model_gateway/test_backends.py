@@ -9,7 +9,7 @@ import ssl
 import time
 
 import pytest
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 from grpc.aio import AioRpcError
 
 from tests.support.certificates import authority, certificate

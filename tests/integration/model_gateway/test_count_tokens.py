@@ -14,8 +14,8 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     CountTokensRequest,
 )
 from clawdbot_model_gateway.tokenizer_files import read_tokenizer
-from clawdbot_servicekit.errors import fault_of
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.errors import StartupError
 
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible, gateway

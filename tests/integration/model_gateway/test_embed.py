@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 
 from tests.support.fake_openai import HOLD, KEY, error, fake_openai, whole
 from tests.support.gateway_service import compatible, gateway

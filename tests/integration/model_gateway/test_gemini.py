@@ -9,7 +9,7 @@ import time
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolResult
 from clawdbot_model_gateway.formats.sse import LARGEST
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 from grpc.aio import AioRpcError
 
 from tests.support.fake_gemini import (

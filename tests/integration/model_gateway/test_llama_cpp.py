@@ -20,7 +20,7 @@ from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM
 from clawdbot.model_gateway.v1.generation_pb2 import ResponseFormat
 from clawdbot_model_gateway.core.errors import BackendFailed, ContextTooLong, ModelMissing, RequestRefused
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from tests.support.gateway_service import gateway
 from tests.support.generating import asks, check_grammar, collect, finish_of, says, text_of

@@ -23,7 +23,7 @@ from clawdbot_model_gateway.core.errors import (
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
 from clawdbot_model_gateway.formats import ndjson as lines
 from clawdbot_model_gateway.providers import ollama
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from tests.support.fake_ollama import MODEL, call, fake_ollama, last, line, ndjson, refusal, shown, streamed
 from tests.support.fake_openai import CUT, HANG, HOLD, Answer, whole

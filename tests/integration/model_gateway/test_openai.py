@@ -9,7 +9,7 @@ import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 from grpc.aio import AioRpcError
 
 from tests.support.fake_openai import CUT, HANG, HOLD, KEY, Answer, error

@@ -10,7 +10,7 @@ import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot.model_gateway.v1 import model_gateway_service_pb2
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 
 from tests.support.fake_ollama import fake_ollama
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse

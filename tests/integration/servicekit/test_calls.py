@@ -7,9 +7,9 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
-from clawdbot_servicekit.endless import EndingServer
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 from clawdbot_servicekit.peers import InProcessPeers, NetworkPeers
+from clawdbot_servicekit.stream_drain import EndingServer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 

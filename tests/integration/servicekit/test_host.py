@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.host import Host
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc

@@ -8,9 +8,9 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
-from clawdbot_servicekit import outgoing, tls
+from clawdbot_servicekit import peer_channel, tls
 from clawdbot_servicekit.caller import Caller, enter_caller
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.peers import NetworkPeers
 from clawdbot_servicekit.settings import SharedSettings
 from clawdbot_servicekit.settings.shared import TlsSettings
@@ -109,7 +109,7 @@ async def test_the_same_channel_is_given_each_time_and_strangers_are_refused():
 
 async def test_a_peer_over_mtls_is_reached_and_new_certificates_are_taken_up(tmp_path, monkeypatch):
     """The far end changes its authority; so do we, and the stub made before goes on working."""
-    monkeypatch.setattr(outgoing, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(peer_channel, "LOOK_EVERY", 0.0)
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     first, second = authority("first"), authority("second")
 

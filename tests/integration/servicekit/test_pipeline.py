@@ -11,7 +11,7 @@ import pytest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.caller import Caller, current_caller, enter_caller
-from clawdbot_servicekit.errors import ErrorRule, ErrorTable, fault_of
+from clawdbot_servicekit.error_table import ErrorRule, ErrorTable, fault_of
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.pipeline import Deadlines, Pipeline, WrappingServer, annotate
 from google.protobuf.wrappers_pb2 import StringValue

@@ -7,7 +7,7 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot_servicekit import tls
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.health import Health
 from clawdbot_servicekit.settings.shared import TlsSettings
 from grpc_health.v1 import health_pb2, health_pb2_grpc

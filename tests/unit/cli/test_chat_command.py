@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from clawdbot_cli.caller_settings import api_key
 from clawdbot_cli.chat.command import Wishes
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from clawdbot_cli.addresses import address_of, reachable
 from clawdbot_cli.connection import NobodyThere, remote
 from clawdbot_cli.faults import is_away, passes, sentence
-from clawdbot_servicekit.faults import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteFault, StartupError
 
 from tests.support.ports import free_port
 from tests.support.scripted_dialogue import ScriptedDialogue, serving

@@ -10,7 +10,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRespo
 from clawdbot_cli.models.client import ModelClient
 from clawdbot_cli.models.report import Report
 from clawdbot_cli.models.trial import JSON, TOOL_CALL, Check, Reply, Trial
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.errors import RemoteFault
 from rich.console import Console
 
 from tests.support.fake_openai import KEY, Answer, fake_openai, sse, text_chunks

@@ -14,7 +14,7 @@ from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.turns import ServerLost, Turns
 from clawdbot_cli.connection import remote
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.errors import RemoteFault
 
 from tests.support.ports import free_port
 from tests.support.scripted_dialogue import BREAK, HOLD, ScriptedDialogue, refuse, said, serving

@@ -15,7 +15,7 @@ from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.tools import ToolsClient
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolLost, ToolRefused
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.details import STATUS_KEY, status_of
+from clawdbot_servicekit.status_details import STATUS_KEY, status_of
 
 from tests.support.ports import free_port
 

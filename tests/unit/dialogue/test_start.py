@@ -6,7 +6,7 @@ import pytest
 from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSettings
 from clawdbot_dialogue.wiring import build
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.peers import NetworkPeers
 from clawdbot_servicekit.settings import load
 from pydantic import ValidationError

@@ -18,7 +18,7 @@ from clawdbot.common.v1.message_pb2 import (
 )
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
 from clawdbot_model_gateway.formats.anthropic.request import USUAL_MAX_TOKENS
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.anthropic_requests import body, written
 from tests.support.generating import asks, says, tool

@@ -25,7 +25,7 @@ from clawdbot_model_gateway.core.errors import (
     RequestRefused,
 )
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter, VendorModel
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.fake_anthropic import (
     KEY,

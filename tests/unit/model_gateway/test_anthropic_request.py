@@ -17,7 +17,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
 from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.anthropic_requests import OF_THE_DAY, body, written
 from tests.support.generating import asks, says, tool

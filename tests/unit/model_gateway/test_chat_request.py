@@ -28,7 +28,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_model_gateway.formats.chat.request import Dialect, RequestWriter
 from clawdbot_model_gateway.formats.chat.tool_names import LONGEST, ToolNames
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 

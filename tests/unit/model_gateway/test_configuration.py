@@ -10,7 +10,7 @@ from clawdbot_model_gateway.backend_config import lineup_of
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import secrets_of
 from clawdbot_servicekit.settings import load
 

@@ -14,7 +14,7 @@ from clawdbot_model_gateway.core.structured_output import validation
 from clawdbot_model_gateway.core.structured_output.spec import Form, json_in
 from clawdbot_model_gateway.core.structured_output.validation import JUDGE, Checking, Judges
 from clawdbot_model_gateway.core.structured_output.validator_process import fault_of
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 

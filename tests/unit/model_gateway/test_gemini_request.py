@@ -21,7 +21,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import LONGEST, ToolNames
 from clawdbot_model_gateway.formats.gemini.models import traits_of
 from clawdbot_model_gateway.formats.gemini.request import Habits, RequestWriter
 from clawdbot_model_gateway.formats.gemini.schemas import for_gemini
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 

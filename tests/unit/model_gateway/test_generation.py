@@ -23,7 +23,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.faults import DeadlineExpired, InvalidRequest
+from clawdbot_servicekit.errors import DeadlineExpired, InvalidRequest
 
 from tests.support.generating import asks, check_grammar, collect, finish_of, text_of
 from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says

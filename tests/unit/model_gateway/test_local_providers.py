@@ -28,7 +28,7 @@ from clawdbot_model_gateway.core.errors import (
 from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.providers.text_chunks import pieces_of
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import load
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,7 +9,7 @@ import pytest
 from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.formats.ollama.embeddings import read_embeddings
 from clawdbot_model_gateway.formats.ollama.models import ModelFacts, read_show, read_tags, read_version
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 

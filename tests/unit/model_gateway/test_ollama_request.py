@@ -31,7 +31,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_model_gateway.formats.ollama.models import ModelFacts
 from clawdbot_model_gateway.formats.ollama.request import RequestWriter, Usual
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.generating import asks, says, tool
 

@@ -28,7 +28,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot_model_gateway.core.accumulator import fold
 from clawdbot_model_gateway.formats.responses.request import Habits, RequestWriter
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.fake_responses import streamed, thought
 from tests.support.generating import asks, says, tool

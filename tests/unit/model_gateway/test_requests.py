@@ -29,7 +29,7 @@ from clawdbot_model_gateway.core.events import finish_reason, merged
 from clawdbot_model_gateway.core.supported_fields import warnings_for
 from clawdbot_model_gateway.core.token_estimate import TokenEstimate, tokens_of
 from clawdbot_model_gateway.core.validation import RequestLimits, check
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.model_admin import Catalogue
 from clawdbot_model_gateway.core.routing import Routes, Target, in_order
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import LARGEST
 
 from tests.support.generating import asks

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from clawdbot_model_gateway.core.tokenization import LONGEST, PIECE, RememberingTokenizer, TextCount, pieces
 from clawdbot_model_gateway.tokenizer_files import read_tokenizer
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ import pytest
 from clawdbot_model_gateway.backend_config import found, lineup_of
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.settings import GatewaySettings
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import secrets_of
 from clawdbot_servicekit.settings import load
 

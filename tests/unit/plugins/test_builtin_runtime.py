@@ -9,7 +9,7 @@ import pytest
 from clawdbot_plugin_sdk import Context, Launch, Plugin
 from clawdbot_plugins.runtimes import builtin
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
-from clawdbot_servicekit.faults import NotReady, StartupError
+from clawdbot_servicekit.errors import NotReady, StartupError
 from structlog.testing import capture_logs
 
 from tests.support.plugin_core import core_of

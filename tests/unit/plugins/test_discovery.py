@@ -7,7 +7,7 @@ from clawdbot_plugin_sdk import Plugin
 from clawdbot_plugins.discovery import DEFAULT, choose, installed
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.wiring import build
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from tests.support.plugin_service import Installed, entry_points, plugins_settings

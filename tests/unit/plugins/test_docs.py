@@ -14,7 +14,7 @@ from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, 
 from clawdbot_plugins.builtin.tables.settings import TablesSettings
 from clawdbot_plugins.discovery import choose, installed
 from clawdbot_plugins.settings import PluginsSettings
-from clawdbot_servicekit.errors import SHARED
+from clawdbot_servicekit.error_table import SHARED
 
 from tests.support.plugin_core import core_of
 from tests.support.plugin_service import serving

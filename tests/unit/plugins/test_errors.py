@@ -9,7 +9,7 @@ import grpc
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2 as wire
 from clawdbot_plugin_sdk import Plugin, Refusal
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
 
 from tests.support.plugin_service import serving
 

@@ -18,7 +18,7 @@ from clawdbot_plugins.core.errors import (
     ToolTimedOut,
 )
 from clawdbot_plugins.core.invocation import LONGEST_SENTENCE, Call
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from pydantic import BaseModel, Field
 from structlog.testing import capture_logs
 

@@ -10,7 +10,7 @@ from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBu
 from clawdbot_plugins.core.idempotency_store import LedgerUnavailable
 from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
 from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteLedger
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from structlog.testing import capture_logs
 
 from tests.support.plugin_core import Clock, core_of

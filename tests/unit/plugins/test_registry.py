@@ -11,7 +11,7 @@ from clawdbot_plugins.core.errors import PluginNotFound, ToolNotFound
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.registry_snapshot import Hook, Plugin, Snapshot, Tool
 from clawdbot_plugins.core.schemas import Schema
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.errors import NotReady
 
 
 async def nothing(*_):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import grpc
 import grpc.aio
 import pytest
-from clawdbot_servicekit import details, faults
-from clawdbot_servicekit.errors import SHARED, ErrorRule, ErrorTable, fault_of
-from clawdbot_servicekit.faults import InvalidRequest, RemoteFault, Violation
+from clawdbot_servicekit import errors, status_details
+from clawdbot_servicekit.error_table import SHARED, ErrorRule, ErrorTable, fault_of
+from clawdbot_servicekit.errors import InvalidRequest, RemoteFault, Violation
 from clawdbot_servicekit.hooks import HOOK_RULES, HookLimited, HookRefused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,8 +54,8 @@ def test_a_subclass_means_what_its_nearest_known_ancestor_does():
 
 def test_an_application_may_overrule_what_all_share():
     own = ErrorRule(grpc.StatusCode.ABORTED, "NOT_NOW", "Not now.")
-    assert seen(faults.ShuttingDown()).reason == "SHUTTING_DOWN"
-    assert seen(faults.ShuttingDown(), {faults.ShuttingDown: own}).reason == "NOT_NOW"
+    assert seen(errors.ShuttingDown()).reason == "SHUTTING_DOWN"
+    assert seen(errors.ShuttingDown(), {errors.ShuttingDown: own}).reason == "NOT_NOW"
 
 
 def test_a_group_means_its_first_member_that_the_table_knows():
@@ -103,13 +103,16 @@ def test_fields_that_do_not_fit_come_with_their_paths():
 def test_whatever_a_failure_says_its_status_fits_in_a_trailer(pairs):
     """GRPC takes 8 KiB of metadata in all, and ends the call with something else beyond."""
     told = ErrorTable({}).describe(InvalidRequest([Violation(*pair) for pair in pairs]))
-    assert told.status.ByteSize() <= details.LARGEST_STATUS + details.LONGEST_MESSAGE + details.LONGEST_FACT
+    assert (
+        told.status.ByteSize()
+        <= status_details.LARGEST_STATUS + status_details.LONGEST_MESSAGE + status_details.LONGEST_FACT
+    )
     fault = fault_of(failed(told.code, told.message, told.trailing_metadata()))
     assert 1 <= len(fault.violations) <= len(pairs)
 
 
 def test_a_peers_failure_with_a_reason_of_ours_is_passed_on_as_it_is():
-    quota = details.status_of(
+    quota = status_details.status_of(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "RATE_LIMITED",
         "Too many.",
@@ -118,7 +121,7 @@ def test_a_peers_failure_with_a_reason_of_ours_is_passed_on_as_it_is():
         quota_subject="acme",
         violations=(Violation("x", "y"),),
     )
-    trailing = ((details.STATUS_KEY, quota.SerializeToString()),)
+    trailing = ((status_details.STATUS_KEY, quota.SerializeToString()),)
     fault = seen(failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many.", trailing))
     assert (fault.code, fault.reason, fault.message) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Too many.")
     assert (fault.metadata, fault.retry_after, fault.quota_subject) == ({"limit": "5"}, 3.0, "acme")
@@ -143,15 +146,15 @@ def test_a_peers_failure_without_a_reason_is_told_in_our_words(code, expected):
 
 
 def test_that_a_peer_does_not_know_our_own_key_is_not_the_callers_business():
-    own = details.status_of(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "The key is unknown.")
-    trailing = ((details.STATUS_KEY, own.SerializeToString()),)
+    own = status_details.status_of(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "The key is unknown.")
+    trailing = ((status_details.STATUS_KEY, own.SerializeToString()),)
     with capture_logs():
         assert seen(failed(grpc.StatusCode.UNAUTHENTICATED, "", trailing)).code == "INTERNAL"
 
 
 @given(st.binary(max_size=200))
 def test_details_that_are_no_status_are_no_details(data):
-    fault = fault_of(failed(grpc.StatusCode.ABORTED, "sentence", ((details.STATUS_KEY, data),)))
+    fault = fault_of(failed(grpc.StatusCode.ABORTED, "sentence", ((status_details.STATUS_KEY, data),)))
     assert (fault.code, fault.message) == ("ABORTED", "sentence")
 
 
@@ -188,6 +191,6 @@ def test_a_rule_that_does_not_fit_its_exception_is_internal_and_in_the_log():
 
 def test_every_shared_fault_has_a_rule():
     known = {
-        each for each in vars(faults).values() if isinstance(each, type) and each.__base__ is faults.Fault
+        each for each in vars(errors).values() if isinstance(each, type) and each.__base__ is errors.Fault
     }
     assert known - {RemoteFault} == set(SHARED)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from clawdbot_servicekit import health
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.errors import NotReady
 from clawdbot_servicekit.health import Health, Readiness
 from structlog.testing import capture_logs
 

@@ -11,7 +11,7 @@ from clawdbot.plugins.v1 import hook_service_pb2_grpc, plugin_service_pb2_grpc
 from clawdbot.plugins.v1 import plugin_service_pb2 as plugin
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, enter_caller
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.errors import NotReady
 from clawdbot_servicekit.hooks import HookLimited, HookRefused, Hooks, HooksUnavailable
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from google.protobuf.duration_pb2 import Duration

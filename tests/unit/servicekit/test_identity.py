@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 from clawdbot_servicekit.caller import Caller
-from clawdbot_servicekit.faults import InvalidRequest, PermissionDenied, Unauthenticated
+from clawdbot_servicekit.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from clawdbot_servicekit.identity import SCOPES, Identity, scope_of
 from clawdbot_servicekit.settings.shared import AuthSettings
 

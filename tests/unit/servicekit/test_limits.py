@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.admission import Admission
-from clawdbot_servicekit.faults import Overloaded, ShuttingDown
+from clawdbot_servicekit.errors import Overloaded, ShuttingDown
 from clawdbot_servicekit.pipeline import Deadlines
 from hypothesis import given
 from hypothesis import strategies as st

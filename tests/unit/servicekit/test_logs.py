@@ -11,7 +11,7 @@ import warnings
 import pytest
 import structlog
 from clawdbot_servicekit import logs
-from clawdbot_servicekit.records import CallRecord
+from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 

@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 from clawdbot_servicekit import metrics as module
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.metrics import Endpoint, Metrics
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs

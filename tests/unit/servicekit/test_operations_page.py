@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from clawdbot_servicekit.errors import INTERNAL_REASON, PEERS, SHARED
+from clawdbot_servicekit.error_table import INTERNAL_REASON, PEERS, SHARED
 from clawdbot_servicekit.health import LIVENESS, READINESS
 from clawdbot_servicekit.hooks import HOOK_RULES
 from clawdbot_servicekit.metrics import Metrics, Restarts

@@ -7,13 +7,13 @@ import sys
 import threading
 
 import pytest
-from clawdbot_servicekit.faults import StartupError
-from clawdbot_servicekit.owners import Owners
+from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.process_locks import Owners
 
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from clawdbot_servicekit.owners import Owners
+from clawdbot_servicekit.process_locks import Owners
 owners = Owners(Path(sys.argv[1]))
 owners.open()
 print(owners.me, flush=True)

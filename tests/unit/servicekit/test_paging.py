@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import LARGEST, USUAL, number_place, page_of, size_of, text_place, token
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,7 @@
 """Every mistake in a configuration is one sentence with its place and the way out."""
 
 import pytest
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Secret, Section, SharedSettings, load
 from pydantic import Field
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import DEEPEST, canonical, finite, to_json, to_plain, to_struct
 from clawdbot_servicekit.structs import given as given_by
 from google.protobuf.json_format import MessageToDict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.shared import PORTS
 
 ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d{1,5}))?")

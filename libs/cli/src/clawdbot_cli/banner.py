@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from clawdbot_servicekit import ports
 from rich.console import Console
 from rich.text import Text
 
@@ -95,4 +94,4 @@ def metrics_address(suite: Suite) -> str:
     if port is None and suite.settings.server.workers > 1:
         port = suite.settings.telemetry.metrics_port  # the supervisor shows those of all workers
     host = reachable(suite.settings.server.host)
-    return f"http://{ports.target(host, port)}/metrics" if port else ""
+    return f"http://{sockets.target(host, port)}/metrics" if port else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 

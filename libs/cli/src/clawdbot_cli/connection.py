@@ -16,8 +16,8 @@ import grpc
 import grpc.aio
 from clawdbot.dialogue.v1.dialogue_service_pb2 import DESCRIPTOR as DIALOGUE_FILE
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import DESCRIPTOR as GATEWAY_FILE
-from clawdbot_servicekit import ports
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit import sockets
+from clawdbot_servicekit.errors import StartupError
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from clawdbot_cli.addresses import address_of, reachable
@@ -148,7 +148,7 @@ async def _reach(
 
     server = suite_settings(where.config, {}).server
     host, port = reachable(server.host), server.port
-    address = ports.target(host, port)
+    address = sockets.target(host, port)
     if await listened_on(host, port):
         try:
             connection = await stack.enter_async_context(remote(address, where.ca_file, service))
@@ -196,7 +196,7 @@ def _small(log: Path) -> bool:
 
 
 def _on_this_machine(address: str) -> bool:
-    return address.startswith("unix:") or ports.is_loopback(address.rpartition(":")[0].strip("[]"))
+    return address.startswith("unix:") or sockets.is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
 def _channel(address: str, roots: Path | None) -> grpc.aio.Channel:

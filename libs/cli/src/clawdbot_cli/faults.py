@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.errors import RemoteFault
 
 AWAY: Final = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL"})
 """Codes that gRPC itself gives when a connection breaks or cannot be made."""

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from clawdbot.dialogue.v1.flow_service_pb2 import DESCRIPTOR as FLOWS
-from clawdbot_servicekit import ports
+from clawdbot_servicekit import sockets
 from clawdbot_servicekit.settings import SharedSettings
 from clawdbot_servicekit.settings.shared import PORTS
 
@@ -22,9 +22,9 @@ def next_steps(settings: SharedSettings, port: int) -> list[tuple[str, str]]:
         port: where it listens.
     """
     host = reachable(settings.server.host)
-    near = ports.target(host, port)
+    near = sockets.target(host, port)
     chat = ["chat", "--flow", "book_table"]
-    if near != ports.target("127.0.0.1", PORTS["suite"]):
+    if near != sockets.target("127.0.0.1", PORTS["suite"]):
         chat += ["--addr", near]
     if has_keys(settings):
         chat += ["--key-file", "YOUR_KEY_FILE"]
@@ -66,7 +66,7 @@ def grpcurl(settings: SharedSettings, address: str, protos: Path | None) -> str:
 def _describes_itself(settings: SharedSettings) -> bool:
     """Whether reflection is on, by the host's rule."""
     server = settings.server
-    return ports.is_loopback(server.host) if server.reflection is None else server.reflection
+    return sockets.is_loopback(server.host) if server.reflection is None else server.reflection
 
 
 def has_keys(settings: SharedSettings) -> bool:

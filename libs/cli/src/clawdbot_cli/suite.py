@@ -12,7 +12,7 @@ import clawdbot_dialogue.wiring
 import clawdbot_model_gateway.wiring
 import clawdbot_plugins.wiring
 import grpc.aio
-from clawdbot_servicekit import ports
+from clawdbot_servicekit import sockets
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import InProcessPeers
 
@@ -42,7 +42,7 @@ class Suite:
     @property
     def address(self) -> str:
         """host:port, known once the host has started."""
-        return ports.target(self.settings.server.host, self.host.port)
+        return sockets.target(self.settings.server.host, self.host.port)
 
     def channel(self) -> grpc.aio.Channel:
         """A channel to all three, without a socket."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from clawdbot_servicekit.faults import Overloaded, ShuttingDown
+from clawdbot_servicekit.errors import Overloaded, ShuttingDown
 
 
 class Admission:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import grpc.aio
 
-from clawdbot_servicekit.errors import ErrorTable
+from clawdbot_servicekit.error_table import ErrorTable
 
 
 class Application(Protocol):

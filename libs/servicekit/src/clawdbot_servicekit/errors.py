@@ -1,245 +1,138 @@
-"""Which exception becomes which status: one table per application, merged over what all share.
+"""The failures that every service shares, as exceptions that know no transport.
 
-The sentence that a caller reads is made here and nowhere else; what the table does not know becomes INTERNAL
-with a fixed sentence and an id, under which the log has the traceback.
+A service's own failures are its own exceptions; `errors` maps both to a status, by table. The tree:
+
+    Fault
+    ├── InvalidRequest      a field does not fit, with its path
+    ├── MalformedMessage    bytes that are no message of the type that the RPC takes
+    ├── Unauthenticated     no key, or none that we know
+    ├── PermissionDenied    a key without the scope
+    ├── Overloaded          more than we take in; try again after a while
+    ├── DeadlineExpired     the caller's time was up
+    ├── NotYet              an RPC of the contract that a later version brings
+    ├── NotReady            a dependency does not answer
+    ├── ShuttingDown        the server takes no new calls
+    └── RemoteFault         what another service answered, read back from its status
 """
 
 from __future__ import annotations
 
-import re
-import secrets
-import string
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
-
-import grpc
-import grpc.aio
-import structlog
-from google.rpc import status_pb2  # type: ignore[import-untyped]  # no py.typed
-
-from clawdbot_servicekit import details, faults
-from clawdbot_servicekit.details import DOMAIN, STATUS_KEY
-from clawdbot_servicekit.faults import RemoteFault
-
-__all__ = ["DOMAIN", "STATUS_KEY", "Description", "ErrorRule", "ErrorTable", "fault_of"]
-
-INTERNAL_REASON: Final = "INTERNAL"
-INTERNAL_SENTENCE: Final = "Something went wrong inside the server. Its log has the reason under {}."
-RETRY_AFTER: Final = 1.0
-"""Seconds to wait before a retry where the exception does not say."""
-REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
-"""What google.rpc.ErrorInfo allows as a reason."""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorRule:
-    """What one class of exceptions means to a caller."""
+class Violation:
+    """One field that does not fit."""
 
-    code: grpc.StatusCode
+    field: str
+    """Path in the request, with the proto's names: "sampling.top_k", "messages[2].parts"."""
+    description: str
+    """One sentence for the caller."""
+
+
+class Fault(Exception):
+    """A failure that the shared part of the error table knows."""
+
+
+class InvalidRequest(Fault):
+    """A request that cannot be carried out as it stands."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        self.description = " ".join(f"{each.field}: {each.description}" for each in self.violations)
+        super().__init__(self.description)
+
+    @classmethod
+    def of(cls, field: str, description: str) -> InvalidRequest:
+        """One violation, the usual case."""
+        return cls([Violation(field, description)])
+
+
+class MalformedMessage(Fault):
+    """A request that cannot even be decoded."""
+
+    def __init__(self, rpc: str) -> None:
+        self.rpc = rpc
+        super().__init__(f"a request to {rpc} cannot be decoded")
+
+
+class Unauthenticated(Fault):
+    """The caller did not say who it is, or we do not know it."""
+
+    def __init__(self, explanation: str) -> None:
+        self.explanation = explanation
+        super().__init__(explanation)
+
+
+class PermissionDenied(Fault):
+    """The caller is known and may not do this."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"scope {scope} is missing")
+
+
+class Overloaded(Fault):
+    """More calls than the server takes in; nothing was begun."""
+
+    def __init__(self, limit: int, retry_after: float = 1.0) -> None:
+        self.limit = limit
+        self.retry_after = retry_after
+        super().__init__(f"more than {limit} calls at once")
+
+
+class DeadlineExpired(Fault):
+    """The time that the caller gave, or the server allows, was up."""
+
+
+class NotYet(Fault):
+    """An RPC that the contract has and this version does not."""
+
+    def __init__(self, rpc: str) -> None:
+        self.rpc = rpc
+        super().__init__(f"{rpc} is not there yet")
+
+
+class NotReady(Fault):
+    """Something that the service needs does not answer."""
+
+    def __init__(self, dependency: str, explanation: str) -> None:
+        self.dependency = dependency
+        self.explanation = explanation
+        super().__init__(f"{dependency}: {explanation}")
+
+
+class ShuttingDown(Fault):
+    """The server finishes what it has begun and takes nothing new; nothing was begun."""
+
+
+@dataclass(eq=False)
+class RemoteFault(Fault):
+    """How another service answered a call, without its transport. `errors.fault_of` makes it."""
+
+    code: str
+    """Name of the status code: "NOT_FOUND"."""
     reason: str
-    """UPPER_SNAKE, ErrorInfo.reason. "{reason}" takes it from the exception's attribute."""
-    sentence: str
-    """str.format template over the exception's public attributes: "There is no session {session_id}."."""
-    retryable: bool = False
-    """Adds RetryInfo: the exception's `retry_after` seconds if it has them, else RETRY_AFTER."""
-    metadata: tuple[str, ...] = ()
-    """Attributes that go to ErrorInfo.metadata."""
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """One failure as its caller sees it."""
-
-    code: grpc.StatusCode
-    reason: str
+    """UPPER_SNAKE, as that service gave it; empty where the status says nothing of the kind."""
     message: str
-    status: status_pb2.Status
+    """The sentence for the caller; empty where there is none."""
+    domain: str = ""
+    """Who gave the reason: "clawdbot.dev" for a Clawdbot service, empty for gRPC itself."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The facts beside the reason."""
+    retry_after: float | None = None
+    """Seconds after which a retry may help; None where it will not."""
+    violations: tuple[Violation, ...] = ()
+    quota_subject: str = ""
+    """Whose quota is used up; empty where none is."""
 
-    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
-        """What carries the details."""
-        return ((STATUS_KEY, self.status.SerializeToString()),)
-
-
-SHARED: Final[Mapping[type[Exception], ErrorRule]] = {
-    faults.InvalidRequest: ErrorRule(
-        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "The request does not fit. {description}"
-    ),
-    faults.MalformedMessage: ErrorRule(
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "MALFORMED_MESSAGE",
-        "The request to {rpc} cannot be decoded: it is no message of the type that the method takes.",
-    ),
-    faults.Unauthenticated: ErrorRule(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "{explanation}"),
-    faults.PermissionDenied: ErrorRule(
-        grpc.StatusCode.PERMISSION_DENIED,
-        "PERMISSION_DENIED",
-        "The key lacks the scope {scope}.",
-        metadata=("scope",),
-    ),
-    faults.Overloaded: ErrorRule(
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        "OVERLOADED",
-        "The server is working on {limit} calls and takes no more at the moment.",
-        retryable=True,
-    ),
-    faults.DeadlineExpired: ErrorRule(
-        grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The call did not end within its deadline."
-    ),
-    faults.NotYet: ErrorRule(
-        grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED_YET", "{rpc} comes with a later version of Clawdbot."
-    ),
-    faults.NotReady: ErrorRule(
-        grpc.StatusCode.UNAVAILABLE,
-        "NOT_READY",
-        "The server is not ready: {dependency}: {explanation}",
-        retryable=True,
-        metadata=("dependency",),
-    ),
-    faults.ShuttingDown: ErrorRule(
-        grpc.StatusCode.UNAVAILABLE,
-        "SHUTTING_DOWN",
-        "The server is shutting down and takes no new calls.",
-        retryable=True,
-    ),
-}
-"""The rules for servicekit.faults; an application's own table may overrule them."""
-
-PEERS: Final[Mapping[str, ErrorRule]] = {
-    "UNAVAILABLE": ErrorRule(
-        grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE", "A service behind this one does not answer.", True
-    ),
-    "CANCELLED": ErrorRule(
-        grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE", "A service behind this one went away.", True
-    ),
-    "DEADLINE_EXCEEDED": ErrorRule(
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        "PEER_DEADLINE_EXCEEDED",
-        "A service behind this one did not answer within the deadline.",
-    ),
-}
-"""What a peer's status that bears no reason of ours means to our own caller. The rest is INTERNAL."""
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}: {self.message}" if self.reason else f"{self.code}: {self.message}"
 
 
-def fault_of(error: grpc.aio.AioRpcError) -> RemoteFault:
-    """Reads the details back from a call that failed: reason, message, wait, violations."""
-    return details.read(error)
+class StartupError(Exception):
+    """The process cannot start; the text is one sentence saying what to do.
 
-
-class ErrorTable:
-    """Exception class → rule, looked up along the class's MRO."""
-
-    def __init__(self, rules: Mapping[type[Exception], ErrorRule]) -> None:
-        """A table of these rules over the shared ones.
-
-        Raises:
-            ValueError: for a template that reaches further than public attributes, or a malformed reason.
-        """
-        self._rules: dict[type, ErrorRule] = {**SHARED, **rules}
-        for kind, rule in self._rules.items():
-            _check(kind, rule)
-        self._log = structlog.get_logger(__name__)
-
-    def describe(self, error: BaseException) -> Description:
-        """What a caller is told. Call it once per failure: what the table does not know is logged here.
-
-        A group of exceptions (TaskGroup) means its first member that the table knows. A failed call to a
-        peer means what the peer said where it gave a reason of ours (but UNAUTHENTICATED, which is about our
-        own credentials), else by the table PEERS.
-        """
-        for each in _leaves(error):
-            known = fault_of(each) if isinstance(each, grpc.aio.AioRpcError) else each
-            described = self._forward(known) if isinstance(known, RemoteFault) else self._own(known)
-            if described is not None:
-                return described
-        return self._unknown(error)
-
-    def _own(self, error: BaseException) -> Description | None:
-        rule = next((self._rules[kind] for kind in type(error).__mro__ if kind in self._rules), None)
-        if rule is None:
-            return None
-        try:
-            return _by_rule(rule, error)
-        except AttributeError as mistake:
-            self._log.error("error_rule_does_not_fit", kind=type(error).__name__, attribute=mistake.name)
-            return None
-
-    def _forward(self, fault: RemoteFault) -> Description | None:
-        if fault.domain == DOMAIN and fault.code != "UNAUTHENTICATED":
-            status = details.status_of(
-                grpc.StatusCode[fault.code],
-                fault.reason,
-                fault.message,
-                metadata=fault.metadata,
-                retry_after=fault.retry_after,
-                violations=fault.violations,
-                quota_subject=fault.quota_subject,
-            )
-            return Description(grpc.StatusCode[fault.code], fault.reason, status.message, status)
-        rule = None if fault.domain == DOMAIN else PEERS.get(fault.code)
-        return None if rule is None else _by_rule(rule, fault)
-
-    def _unknown(self, error: BaseException) -> Description:
-        log_id = secrets.token_hex(6)
-        self._log.error("unexpected_error", log_id=log_id, kind=type(error).__name__, exc_info=error)
-        message, code = INTERNAL_SENTENCE.format(log_id), grpc.StatusCode.INTERNAL
-        status = details.status_of(code, INTERNAL_REASON, message, metadata={"log_id": log_id})
-        return Description(code, INTERNAL_REASON, message, status)
-
-
-class _Attributes(Mapping[str, Any]):
-    """An object's attributes, for str.format_map."""
-
-    def __init__(self, of: object) -> None:
-        self._of = of
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self._of, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(vars(self._of))
-
-    def __len__(self) -> int:
-        return len(vars(self._of))
-
-
-def _by_rule(rule: ErrorRule, error: BaseException) -> Description:
-    attributes = _Attributes(error)
-    reason = _reason(rule.reason.format_map(attributes))
-    retry_after = getattr(error, "retry_after", None)
-    status = details.status_of(
-        rule.code,
-        reason,
-        rule.sentence.format_map(attributes),
-        metadata={name: str(attributes[name]) for name in rule.metadata},
-        retry_after=RETRY_AFTER if retry_after is None and rule.retryable else retry_after,
-        violations=getattr(error, "violations", ()),
-        quota_subject=getattr(error, "quota_subject", ""),
-    )
-    return Description(rule.code, reason, status.message, status)
-
-
-def _reason(text: str) -> str:
-    """A reason from elsewhere (a plugin) in the form that ErrorInfo wants."""
-    if REASON.fullmatch(text):
-        return text
-    return re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_0123456789")[:63].rstrip("_") or "UNSPECIFIED"
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for each in error.exceptions:
-            yield from _leaves(each)
-    else:
-        yield error
-
-
-def _check(kind: type, rule: ErrorRule) -> None:
-    for template in (rule.reason, rule.sentence):
-        for _, name, spec, _ in string.Formatter().parse(template):
-            if name is not None and (not name.isidentifier() or name.startswith("_") or "{" in (spec or "")):
-                raise ValueError(f"{kind.__name__}: {{{name}}} is no public attribute.")
-    if "{" not in rule.reason and not REASON.fullmatch(rule.reason):
-        raise ValueError(f"{kind.__name__}: the reason {rule.reason} is not UPPER_SNAKE.")
-    if rule.code is grpc.StatusCode.OK:
-        raise ValueError(f"{kind.__name__}: an error cannot be OK.")
+    Whoever runs the process prints it without a traceback and exits with code 2.
+    """

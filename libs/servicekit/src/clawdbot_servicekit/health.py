@@ -16,7 +16,7 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from clawdbot_servicekit.application import Application
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.errors import NotReady
 
 Status = health_pb2.HealthCheckResponse
 

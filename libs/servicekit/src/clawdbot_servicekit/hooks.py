@@ -23,8 +23,8 @@ from google.protobuf.struct_pb2 import Struct
 
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, current_caller, enter_caller
-from clawdbot_servicekit.errors import ErrorRule
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.error_table import ErrorRule
+from clawdbot_servicekit.errors import NotReady
 
 KEY_ID: Final = "key_id"
 """The fact that names the caller's key: the plugin service sees the service's own credentials."""

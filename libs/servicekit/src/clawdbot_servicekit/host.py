@@ -18,19 +18,19 @@ from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry
 
-from clawdbot_servicekit import health, listening, ports
+from clawdbot_servicekit import health, server_factory, sockets
 from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.application import Application
-from clawdbot_servicekit.described import pool_of
-from clawdbot_servicekit.endless import EndingServer
-from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.identity import Identity
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.logs import CallLog
 from clawdbot_servicekit.metrics import Endpoint, Metrics
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, Pipeline, WrappingServer
+from clawdbot_servicekit.reflection import pool_of
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
+from clawdbot_servicekit.stream_drain import EndingServer
 
 STOP_WITHIN: Final = 10.0
 """Seconds that one application may take to free what it holds; then the process goes without it."""
@@ -50,7 +50,7 @@ class Host:
         """Where Prometheus finds it; None where metrics are off or a supervisor shows them."""
         self._log = structlog.get_logger(__name__)
         self._calls = CallLog()
-        self._server = listening.make_server(settings)
+        self._server = server_factory.make_server(settings)
         self._draining = asyncio.Event()
         self._admission = Admission(settings.server.max_concurrent_calls)
         self._pipeline = Pipeline(
@@ -98,7 +98,7 @@ class Host:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, exempt)
         self._describe(exempt)
         # Before the applications: they may take long, and a taken port is the more common mistake.
-        self.port = listening.listen(self._server, self.settings)
+        self.port = server_factory.listen(self._server, self.settings)
         self._open_endpoint()
         for application in self._applications:
             self._begun.append(application)
@@ -107,7 +107,7 @@ class Host:
         self._listening = True
         self._spawn(self._readiness.run())
         self._spawn(self.metrics.sample(lambda: self._admission.count))
-        self._log.info("listening", address=ports.target(self.settings.server.host, self.port))
+        self._log.info("listening", address=sockets.target(self.settings.server.host, self.port))
         return self.port
 
     async def ready(self) -> None:
@@ -184,7 +184,7 @@ class Host:
     def _describe(self, on_server: grpc.aio.Server) -> None:
         """Reflection, where it is on: by default on loopback only, as it tells everybody what there is."""
         server = self.settings.server
-        on = ports.is_loopback(server.host) if server.reflection is None else server.reflection
+        on = sockets.is_loopback(server.host) if server.reflection is None else server.reflection
         if on:
             names = [name for each in self._applications for name in each.services]
             names += [health.SERVICE, reflection.SERVICE_NAME]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from clawdbot_servicekit.caller import DEFAULT_TENANT, Caller
-from clawdbot_servicekit.faults import InvalidRequest, PermissionDenied, Unauthenticated
+from clawdbot_servicekit.errors import InvalidRequest, PermissionDenied, Unauthenticated
 from clawdbot_servicekit.settings.shared import ApiKeySettings, AuthSettings
 
 TENANT_HEADER: Final = "x-clawdbot-tenant"

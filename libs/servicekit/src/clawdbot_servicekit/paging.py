@@ -7,7 +7,7 @@ import bisect
 from collections.abc import Sequence
 from typing import Final
 
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 USUAL: Final = 50
 LARGEST: Final = 500

@@ -9,7 +9,7 @@ from typing import Final
 import grpc.aio
 
 from clawdbot_servicekit.host import Host
-from clawdbot_servicekit.outgoing import Options, OutgoingChannel
+from clawdbot_servicekit.peer_channel import Options, OutgoingChannel
 from clawdbot_servicekit.settings.shared import PeerSettings, ServerSettings, SharedSettings
 from clawdbot_servicekit.tls import peer_certificates
 

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import structlog
 import uvloop
 
-from clawdbot_servicekit import logs, seat
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit import logs, worker_ipc
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
-from clawdbot_servicekit.seat import Line, Seat
 from clawdbot_servicekit.settings import SharedSettings, load
 from clawdbot_servicekit.settings.environment import worker_seat
+from clawdbot_servicekit.worker_ipc import Line, Seat
 
 if TYPE_CHECKING:
     from clawdbot_servicekit.application import Application, Peers
@@ -232,7 +232,7 @@ class _Worker:
         try:
             await _live(self._settings, self._assemble, self._orders, lambda host: self._ready(host, line))
         except StartupError as error:
-            line.say(seat.FAILED, str(error))
+            line.say(worker_ipc.FAILED, str(error))
             return OPERATOR_ERROR
         finally:
             for task in (listening, beating):
@@ -243,16 +243,16 @@ class _Worker:
 
     def _ready(self, host: Host, line: Line) -> None:
         self._host = host
-        line.say(seat.READY)
+        line.say(worker_ipc.READY)
 
     async def _listen(self, line: Line) -> None:
         while (heard := await line.hear()) is not None:
             word, _ = heard
-            if word == seat.ALL_READY and self._on_serving is not None and self._host is not None:
+            if word == worker_ipc.ALL_READY and self._on_serving is not None and self._host is not None:
                 self._on_serving(self._host)
-            elif word == seat.DRAIN:
+            elif word == worker_ipc.DRAIN:
                 self._orders.drain.set()
-            elif word == seat.CUT:
+            elif word == worker_ipc.CUT:
                 self._orders.drain.set()
                 self._orders.cut.set()
         if not self._orders.drain.is_set():
@@ -261,5 +261,5 @@ class _Worker:
 
     async def _beat(self, line: Line) -> None:
         while True:
-            await asyncio.sleep(seat.BEAT_PERIOD)
-            line.say(seat.BEAT)
+            await asyncio.sleep(worker_ipc.BEAT_PERIOD)
+            line.say(worker_ipc.BEAT)

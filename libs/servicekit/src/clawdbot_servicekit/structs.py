@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 EXACT: Final = 2.0**53
 """Up to here a double holds every whole number; a larger one stays a float, which any JSON writer takes."""

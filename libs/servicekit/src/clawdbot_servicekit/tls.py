@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import structlog
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.shared import TlsSettings
 
 Stamp = tuple[tuple[int, int, int], ...]

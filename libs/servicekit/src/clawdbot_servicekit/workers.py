@@ -22,12 +22,12 @@ from typing import Final
 import structlog
 from prometheus_client.multiprocess import mark_process_dead
 
-from clawdbot_servicekit import ports, seat
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit import sockets, worker_ipc
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.metrics import Endpoint, Restarts
-from clawdbot_servicekit.seat import Line, Seat
 from clawdbot_servicekit.settings.environment import inherited
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
+from clawdbot_servicekit.worker_ipc import Line, Seat
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
@@ -68,7 +68,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._signalled)
         server = self._settings.server
         folder = Path(tempfile.mkdtemp(prefix="clawdbot-metrics-"))
-        reserved = ports.reserve(server.host, server.port)
+        reserved = sockets.reserve(server.host, server.port)
         self._port = int(reserved.getsockname()[1])
         self._restarts = Restarts(folder)
         endpoint: Endpoint | None = None
@@ -99,11 +99,11 @@ class Supervisor:
             self._stopping.set()
             self._log.info("draining_workers")
             for worker in self._workers:
-                worker.say(seat.DRAIN)
+                worker.say(worker_ipc.DRAIN)
         elif not any(worker.told_to_cut for worker in self._workers):
             for worker in self._workers:
                 worker.told_to_cut = True
-                worker.say(seat.CUT)
+                worker.say(worker_ipc.CUT)
         else:
             for worker in self._workers:
                 worker.kill()
@@ -149,7 +149,7 @@ class Supervisor:
             )
         worker.begin(process, await Line.over(ours))
         if self._stopping.is_set():
-            worker.say(seat.DRAIN)
+            worker.say(worker_ipc.DRAIN)
         try:
             async with asyncio.TaskGroup() as tasks:
                 listening = tasks.create_task(self._listen(worker))
@@ -169,18 +169,18 @@ class Supervisor:
         while (heard := await worker.hear()) is not None:
             word, text = heard
             worker.last_sign = time.monotonic()
-            if word == seat.READY:
+            if word == worker_ipc.READY:
                 worker.served = worker.serving = True
                 self._log.info("worker_serves", worker=worker.index, pid=worker.pid)
                 self._announce()
-            elif word == seat.FAILED:
+            elif word == worker_ipc.FAILED:
                 self._failed(text)
 
     def _announce(self) -> None:
         """Once every worker serves, the first one may tell the world."""
         if not self._announced and all(worker.serving for worker in self._workers):
             self._announced = True
-            self._workers[0].say(seat.ALL_READY)
+            self._workers[0].say(worker_ipc.ALL_READY)
 
     def _failed(self, sentence: str) -> None:
         """A worker that knows why it cannot start will not start later, unless workers have served before."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowVersionExists, shipped_flows
 from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts

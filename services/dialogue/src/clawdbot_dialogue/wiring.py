@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from clawdbot_servicekit.application import Peers
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.hooks import Hooks
-from clawdbot_servicekit.owners import Owners
+from clawdbot_servicekit.process_locks import Owners
 
 from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
 from clawdbot_dialogue.api.error_table import error_table

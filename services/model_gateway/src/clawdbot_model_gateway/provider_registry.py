@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Final, Protocol
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.settings.values import relative_to
 from pydantic import ValidationError

@@ -15,8 +15,8 @@ from clawdbot.plugins.v1.plugin_service_pb2_grpc import (
     add_PluginServiceServicer_to_server,
 )
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer, add_ToolServiceServicer_to_server
-from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.errors import NotReady
 
 from clawdbot_plugins.core.idempotency_store import Ledger, LedgerUnavailable
 from clawdbot_plugins.core.observers import Observers

@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from clawdbot_plugin_sdk import Plugin
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from pydantic import BaseModel, ValidationError
 
 from clawdbot_plugins.settings import Choice

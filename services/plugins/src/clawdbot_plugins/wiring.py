@@ -10,7 +10,7 @@ from typing import Final
 
 from clawdbot_plugin_sdk import Launch
 from clawdbot_servicekit.application import Peers
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_plugins.api.error_table import error_table
 from clawdbot_plugins.api.hook_servicer import HookServicer

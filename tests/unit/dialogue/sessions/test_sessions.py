@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot_dialogue.core.errors import FlowUnknown, RequestIdReused, SessionNotFound
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.session_admin import SessionWish
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.stage import TENANT, kinds, said, staged
 from tests.unit.dialogue.turns.conftest import CHAT, ORDER

@@ -12,7 +12,7 @@ from clawdbot_dialogue.core.errors import SessionQuarantined, StoreUnavailable
 from clawdbot_dialogue.core.sessions.records import SessionFilter
 from clawdbot_dialogue.stores.sqlite import schema, threads
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from tests.support.dialogue_records import BID, TENANT, commit, new_session, new_turn
 

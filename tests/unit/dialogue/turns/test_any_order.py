@@ -10,7 +10,7 @@ from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DON
 from clawdbot_dialogue.core.errors import DialogueFault
 from clawdbot_dialogue.core.sessions.records import Double
 from clawdbot_dialogue.core.turns.subscription import TurnName
-from clawdbot_servicekit.faults import ShuttingDown
+from clawdbot_servicekit.errors import ShuttingDown
 
 from tests.support.scripted_peers import call
 from tests.support.stage import TENANT, kinds

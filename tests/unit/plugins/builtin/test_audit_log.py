@@ -8,7 +8,7 @@ import pytest
 from clawdbot_plugin_sdk import Context, Launch, Plugin, Subject
 from clawdbot_plugins.builtin.audit_log import Verified, plugin, verify
 from clawdbot_plugins.builtin.audit_log.files import AuditFiles
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from structlog.testing import capture_logs
 
 from tests.support.plugin_core import Clock

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_servicekit.faults import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteFault, StartupError
 
 from clawdbot_cli.caller_settings import api_key
 from clawdbot_cli.chat.client import Client

@@ -10,7 +10,7 @@ from typing import Final
 
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.errors import RemoteFault
 
 from clawdbot_cli.chat import commands
 from clawdbot_cli.chat.client import Client

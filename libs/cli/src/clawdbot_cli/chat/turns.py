@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Final
 
 from clawdbot.dialogue.v1.turn_pb2 import TurnFinished
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.errors import RemoteFault
 
 from clawdbot_cli.chat.client import Client, new_id
 from clawdbot_cli.chat.interrupts import Interrupts

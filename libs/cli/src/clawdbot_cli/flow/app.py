@@ -178,7 +178,7 @@ def _write(file: Path | None, content: bytes) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    from clawdbot_servicekit.faults import StartupError
+    from clawdbot_servicekit.errors import StartupError
 
     try:
         file.write_bytes(content)

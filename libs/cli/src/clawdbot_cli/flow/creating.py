@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from clawdbot_dialogue.core.language.language_pack import LOCALES
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_cli.invocation import command_line, shown
 

@@ -12,7 +12,7 @@ from clawdbot_dialogue.core.flow.diagrams.formats import draw
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound, shipped_flows
 from clawdbot_dialogue.core.flow.loader import FlowInvalid, load_flow
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_cli.flow.places import Source, read, sources
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from clawdbot_servicekit.faults import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteFault, StartupError
 
 PAGE: Final = 500
 PATIENCE: Final = 20.0

@@ -13,7 +13,7 @@ from clawdbot_dialogue.core.flow.flow_registry import (
 )
 from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_cli.flow.places import KINDS, STDIN, Source, read
 

@@ -12,7 +12,7 @@ from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid
 from clawdbot_dialogue.flow_testing.coverage import Coverage, coverage
 from clawdbot_dialogue.flow_testing.runner import Outcome, run_conversations
 from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_cli.flow.neighbours import Flows, Neighbours
 from clawdbot_cli.flow.places import Source

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_cli.flow.known import Known
 from clawdbot_cli.flow.lint_report import text

@@ -30,7 +30,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     StreamGenerateResponse,
     ToolChoice,
 )
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.errors import RemoteFault
 
 from clawdbot_cli.models.client import ModelClient
 

@@ -9,10 +9,10 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from clawdbot_servicekit.inprocess.calls import Deserialize, Serialize
-from clawdbot_servicekit.inprocess.exchange import Exchange
-from clawdbot_servicekit.inprocess.replies import ManyReplies, OneReply
-from clawdbot_servicekit.inprocess.requests import ManyRequests, OneRequest
+from clawdbot_servicekit.inprocess.client_call import Deserialize, Serialize
+from clawdbot_servicekit.inprocess.receive import ManyReplies, OneReply
+from clawdbot_servicekit.inprocess.rpc import Exchange
+from clawdbot_servicekit.inprocess.send import ManyRequests, OneRequest
 from clawdbot_servicekit.inprocess.server import InProcessServer
 
 

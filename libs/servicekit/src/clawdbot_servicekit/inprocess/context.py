@@ -9,9 +9,9 @@ import grpc
 import grpc.aio
 
 from clawdbot_servicekit.caller import Caller
-from clawdbot_servicekit.inprocess.exchange import Exchange, Status
 from clawdbot_servicekit.inprocess.metadata import Metadata, metadata_of
-from clawdbot_servicekit.pipeline.terms import TrustedContext
+from clawdbot_servicekit.inprocess.rpc import Exchange, Status
+from clawdbot_servicekit.pipeline.types import TrustedContext
 
 PEER: Final = "inprocess"
 """What `peer` answers."""

@@ -13,9 +13,9 @@ import grpc.aio
 
 from clawdbot_servicekit import tracing
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.inprocess.exchange import Exchange
 from clawdbot_servicekit.inprocess.metadata import Metadata, metadata_of
-from clawdbot_servicekit.inprocess.serving import serve
+from clawdbot_servicekit.inprocess.rpc import Exchange
+from clawdbot_servicekit.inprocess.server_call import serve
 
 STOPPED = "The server has stopped."
 

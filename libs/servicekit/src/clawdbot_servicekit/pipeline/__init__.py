@@ -4,9 +4,9 @@ Servicers are registered through WrappingServer, which puts each method in its p
 sockets and the in-process channel serve the same wrapped handlers.
 """
 
-from clawdbot_servicekit.pipeline.terms import Deadlines, Identify, Observe, Pipeline, TrustedContext
-from clawdbot_servicekit.pipeline.wrapping import HandlerTarget, WrappingServer
-from clawdbot_servicekit.records import CallRecord, annotate
+from clawdbot_servicekit.call_record import CallRecord, annotate
+from clawdbot_servicekit.pipeline.registration import HandlerTarget, WrappingServer
+from clawdbot_servicekit.pipeline.types import Deadlines, Identify, Observe, Pipeline, TrustedContext
 
 __all__ = [
     "CallRecord",

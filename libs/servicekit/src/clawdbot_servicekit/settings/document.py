@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 Place = tuple[str | int, ...]
 """Keys and list positions from the top: ("auth", "keys", 0, "tenant")."""

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from clawdbot_servicekit.faults import StartupError
-from clawdbot_servicekit.seat import Seat
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.document import Document
+from clawdbot_servicekit.worker_ipc import Seat
 
 PREFIX: Final = "CLAWDBOT_"
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.document import Document, read_document
 from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, overlay, underlay
 from clawdbot_servicekit.settings.hints import sentences

@@ -9,10 +9,10 @@ from typing import Any
 
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as wire
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceServicer
+from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.faults import NotYet
+from clawdbot_servicekit.errors import NotYet
 from clawdbot_servicekit.paging import number_place, size_of, token
-from clawdbot_servicekit.records import annotate
 
 from clawdbot_dialogue.api.request_validation import Intake
 from clawdbot_dialogue.core.session_admin import Sessions

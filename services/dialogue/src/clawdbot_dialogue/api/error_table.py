@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawdbot_servicekit.errors import ErrorRule, ErrorTable
+from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
 from clawdbot_servicekit.hooks import HOOK_RULES
 from grpc import StatusCode
 

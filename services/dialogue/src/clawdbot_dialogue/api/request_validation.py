@@ -16,7 +16,7 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as wire
 from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.errors import InvalidRequest, Violation
 from clawdbot_servicekit.structs import finite, to_plain
 
 from clawdbot_dialogue.core.errors import TurnNotFound

@@ -15,8 +15,8 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import ListModelsRequest
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.details import DOMAIN
-from clawdbot_servicekit.errors import fault_of
+from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.status_details import DOMAIN
 
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelsUnknown
 

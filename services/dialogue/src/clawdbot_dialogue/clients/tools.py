@@ -15,9 +15,9 @@ import grpc.aio
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, ListToolsRequest, Tool, ToolOutcome
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.details import DOMAIN
-from clawdbot_servicekit.errors import fault_of
-from clawdbot_servicekit.faults import RemoteFault
+from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.status_details import DOMAIN
 
 from clawdbot_dialogue.core.turns.ports import ToolLost, ToolRefused
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clawdbot_servicekit.faults import Violation
+from clawdbot_servicekit.errors import Violation
 
 
 class DialogueFault(Exception):

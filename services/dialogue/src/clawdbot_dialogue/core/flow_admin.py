@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from clawdbot_servicekit.faults import Violation
+from clawdbot_servicekit.errors import Violation
 from google.protobuf.json_format import MessageToDict
 
 from clawdbot_dialogue.core.errors import FlowRejected

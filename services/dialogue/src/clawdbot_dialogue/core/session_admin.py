@@ -9,7 +9,7 @@ from datetime import UTC, datetime, tzinfo
 from clawdbot.dialogue.v1.explanation_pb2 import Explanation
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import LARGEST
 from google.protobuf.json_format import MessageToJson
 

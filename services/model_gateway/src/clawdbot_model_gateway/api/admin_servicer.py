@@ -7,7 +7,7 @@ from typing import Any
 
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as wire
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceServicer
-from clawdbot_servicekit.faults import NotYet
+from clawdbot_servicekit.errors import NotYet
 
 from clawdbot_model_gateway.core.model_admin import Catalogue
 

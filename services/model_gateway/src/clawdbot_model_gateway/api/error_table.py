@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clawdbot_servicekit.errors import ErrorRule, ErrorTable
+from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
 from clawdbot_servicekit.hooks import HOOK_RULES
 from grpc import StatusCode
 

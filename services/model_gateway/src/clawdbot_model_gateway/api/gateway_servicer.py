@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     StreamGenerateResponse,
 )
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceServicer
-from clawdbot_servicekit.faults import NotYet
+from clawdbot_servicekit.errors import NotYet
 
 from clawdbot_model_gateway.core.embeddings import Embeddings
 from clawdbot_model_gateway.core.generation import Generation

@@ -13,7 +13,7 @@ from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, GenerateRequest
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.faults import DeadlineExpired
+from clawdbot_servicekit.errors import DeadlineExpired
 
 from clawdbot_model_gateway.core.errors import ModelFailure
 from clawdbot_model_gateway.core.events import Event, used

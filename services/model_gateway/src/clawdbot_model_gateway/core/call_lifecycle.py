@@ -7,7 +7,7 @@ from typing import Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
-from clawdbot_servicekit.records import annotate
+from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.attempts import Run

@@ -14,7 +14,7 @@ from clawdbot.common.v1.usage_pb2 import (
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, EmbedRequest, EmbedResponse
-from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.errors import InvalidRequest, Violation
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import Calls

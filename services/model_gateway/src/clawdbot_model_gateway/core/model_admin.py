@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
-from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.errors import InvalidRequest, Violation
 from clawdbot_servicekit.paging import page_of
 from google.protobuf.duration_pb2 import Duration
 

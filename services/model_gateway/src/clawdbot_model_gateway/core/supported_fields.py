@@ -11,7 +11,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
 )
-from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.errors import InvalidRequest, Violation
 
 NOT_SUPPORTED = "FIELD_NOT_SUPPORTED"
 """The code of every warning about a field that had no effect."""

@@ -23,7 +23,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     CountTokensResponse,
 )
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.core.backends import Backend

@@ -18,7 +18,7 @@ from clawdbot.common.v1.message_pb2 import (
     Part,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
-from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.errors import InvalidRequest, Violation
 
 ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 

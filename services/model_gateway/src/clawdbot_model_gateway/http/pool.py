@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
-from clawdbot_servicekit import ports
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit import sockets
+from clawdbot_servicekit.errors import StartupError
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelFailure
@@ -74,7 +74,7 @@ class HttpPool:
         self._connector: aiohttp.BaseConnector | None = None
         self._socket = socket
         self._leaving: set[asyncio.Task[None]] = set()
-        self._place = ports.target(self._base.host or "", self._base.port or 0)
+        self._place = sockets.target(self._base.host or "", self._base.port or 0)
 
     @property
     def endpoint(self) -> str:

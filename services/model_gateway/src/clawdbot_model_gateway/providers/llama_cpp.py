@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Section
 from pydantic import Field
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import yaml
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Seconds, Section
 from pydantic import Field, ValidationError, field_validator, model_validator
 

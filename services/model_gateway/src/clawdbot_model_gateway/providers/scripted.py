@@ -12,7 +12,7 @@ from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
 from clawdbot.common.v1.message_pb2 import Message, Part, ToolCall
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.structs import to_struct
 

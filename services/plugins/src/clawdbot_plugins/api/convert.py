@@ -13,7 +13,7 @@ from clawdbot.plugins.v1 import plugin_service_pb2 as plugin_wire
 from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.faults import InvalidRequest, Violation
+from clawdbot_servicekit.errors import InvalidRequest, Violation
 from clawdbot_servicekit.hooks import KEY_ID
 from clawdbot_servicekit.structs import given, to_struct
 from google.protobuf.duration_pb2 import Duration

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Any, Final
 
 import structlog
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import canonical
 
 from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy

@@ -20,8 +20,8 @@ from clawdbot_plugin_sdk import (
     ToolError,
     ToolReturn,
 )
-from clawdbot_servicekit.faults import Fault, InvalidRequest, Violation
-from clawdbot_servicekit.records import annotate
+from clawdbot_servicekit.call_record import annotate
+from clawdbot_servicekit.errors import Fault, InvalidRequest, Violation
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.errors import PluginsFailure, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 
-from clawdbot_servicekit.faults import NotReady
+from clawdbot_servicekit.errors import NotReady
 
 from clawdbot_plugins.core.registry_snapshot import Plugin, Snapshot
 

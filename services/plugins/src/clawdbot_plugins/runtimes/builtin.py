@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 from clawdbot.plugins.v1.plugin_service_pb2 import PLUGIN_RUNTIME_BUILTIN, PLUGIN_STATE_READY
 from clawdbot_plugin_sdk import Context, HookDefinition, Launch, Plugin, ToolDefinition, ToolReturn
-from clawdbot_servicekit.faults import NotReady, StartupError
+from clawdbot_servicekit.errors import NotReady, StartupError
 
 from clawdbot_plugins.core import registry_snapshot
 from clawdbot_plugins.core.schemas import Schema

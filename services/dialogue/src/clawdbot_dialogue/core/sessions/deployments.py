@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_dialogue.core.errors import FlowExists
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound, FlowVersionExists

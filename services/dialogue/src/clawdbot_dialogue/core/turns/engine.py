@@ -15,7 +15,7 @@ from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, Event, Turn
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.caller import Caller, enter_caller
-from clawdbot_servicekit.faults import NotReady, ShuttingDown
+from clawdbot_servicekit.errors import NotReady, ShuttingDown
 from msgspec import Struct
 from msgspec.structs import replace
 

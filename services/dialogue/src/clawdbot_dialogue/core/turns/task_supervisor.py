@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 
 import structlog
-from clawdbot_servicekit.faults import ShuttingDown
+from clawdbot_servicekit.errors import ShuttingDown
 
 _log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 APPLICATION_ID: Final = 0x636C6462
 """Marks the file as ours ("cldb"), so that another program's database is never taken for one."""

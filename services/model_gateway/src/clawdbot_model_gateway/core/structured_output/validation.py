@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import orjson
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.structured_output.validator_process import NoSchema, fault_of
 

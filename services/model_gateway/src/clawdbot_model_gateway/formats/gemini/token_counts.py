@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedded

@@ -23,7 +23,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
 )
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.supported_fields import not_supported, told, warnings_for

@@ -19,7 +19,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
 )
-from clawdbot_servicekit.faults import InvalidRequest
+from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_model_gateway.core.alias_overrides import Aim, Change, Names, RecordUnavailable, Switch, before
 

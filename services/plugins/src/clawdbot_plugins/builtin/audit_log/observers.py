@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import structlog
 from clawdbot_plugin_sdk import Context, Launch, Plugin, Subject
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor
 
 from clawdbot_plugins.builtin.audit_log.files import AuditFiles, ChainUnreadable

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]

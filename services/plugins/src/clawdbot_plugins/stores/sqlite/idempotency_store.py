@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from clawdbot_plugin_sdk import Attachment
-from clawdbot_servicekit.owners import Owners
+from clawdbot_servicekit.process_locks import Owners
 
 from clawdbot_plugins.core.idempotency_store import CallId, Claim, LedgerUnavailable
 from clawdbot_plugins.core.single_flight import Outcome

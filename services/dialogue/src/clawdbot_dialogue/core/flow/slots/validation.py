@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from clawdbot_servicekit.faults import Violation
+from clawdbot_servicekit.errors import Violation
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused

@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from clawdbot_servicekit.inprocess.exchange import Exchange, Status
+from clawdbot_servicekit.inprocess.rpc import Exchange, Status
 
 STYLES_MIXED: Final = "The iterator and read/write APIs may not be mixed on a single RPC."
 

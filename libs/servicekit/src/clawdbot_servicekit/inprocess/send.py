@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 import structlog
 
-from clawdbot_servicekit.inprocess.calls import STYLES_MIXED, InProcessCall
+from clawdbot_servicekit.inprocess.client_call import STYLES_MIXED, InProcessCall
 
 FINISHED: Final = "RPC already finished."
 HALF_CLOSED: Final = 'RPC is half closed after calling "done_writing".'

@@ -17,7 +17,7 @@ import structlog
 
 from clawdbot_servicekit.caller import Caller
 from clawdbot_servicekit.inprocess.context import InProcessContext
-from clawdbot_servicekit.inprocess.exchange import Exchange, Status
+from clawdbot_servicekit.inprocess.rpc import Exchange, Status
 
 NOT_FOUND: Final = Status(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 STRAY: Final = Status(grpc.StatusCode.CANCELLED, "RPC cancelled for unknown reason.")

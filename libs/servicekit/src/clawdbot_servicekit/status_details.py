@@ -13,7 +13,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # no py.typed
 
-from clawdbot_servicekit.faults import RemoteFault, Violation
+from clawdbot_servicekit.errors import RemoteFault, Violation
 
 DOMAIN: Final = "clawdbot.dev"
 """ErrorInfo.domain of everything that Clawdbot says itself."""

@@ -10,12 +10,12 @@ import grpc
 import grpc.aio
 
 from clawdbot_servicekit import tracing
+from clawdbot_servicekit.call_record import CallRecord, begin_notes
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.deadline import enter_deadline, remaining
-from clawdbot_servicekit.errors import Description, ErrorTable
-from clawdbot_servicekit.faults import DeadlineExpired, MalformedMessage, RemoteFault
-from clawdbot_servicekit.pipeline.terms import UNDECODABLE, Context, Pipeline, TrustedContext
-from clawdbot_servicekit.records import CallRecord, begin_notes
+from clawdbot_servicekit.error_table import Description, ErrorTable
+from clawdbot_servicekit.errors import DeadlineExpired, MalformedMessage, RemoteFault
+from clawdbot_servicekit.pipeline.types import UNDECODABLE, Context, Pipeline, TrustedContext
 
 OK: Final = grpc.StatusCode.OK.name
 GONE: Final = grpc.StatusCode.CANCELLED.name

@@ -11,10 +11,10 @@ from typing import Any
 
 import grpc.aio
 
-from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.faults import MalformedMessage
-from clawdbot_servicekit.pipeline.terms import UNDECODABLE, Context, Pipeline, Work
-from clawdbot_servicekit.pipeline.visit import Visit, end, status_name
+from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.errors import MalformedMessage
+from clawdbot_servicekit.pipeline.call_scope import Visit, end, status_name
+from clawdbot_servicekit.pipeline.types import UNDECODABLE, Context, Pipeline, Work
 
 
 class Path:

@@ -9,8 +9,8 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from clawdbot_servicekit.inprocess.calls import STYLES_MIXED, Deserialize, InProcessCall, Serialize
-from clawdbot_servicekit.inprocess.exchange import Exchange
+from clawdbot_servicekit.inprocess.client_call import STYLES_MIXED, Deserialize, InProcessCall, Serialize
+from clawdbot_servicekit.inprocess.rpc import Exchange
 
 FORGOTTEN: Final = "Cancelled upon garbage collection!"
 """As gRPC says it."""

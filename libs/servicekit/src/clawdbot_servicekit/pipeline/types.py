@@ -9,8 +9,8 @@ from typing import Any, Final
 import grpc.aio
 
 from clawdbot_servicekit.admission import Admission
+from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.caller import Caller
-from clawdbot_servicekit.records import CallRecord
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Work = Callable[[Any, Context], Awaitable[Any]]

@@ -13,8 +13,8 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.faults import ShuttingDown
+from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.errors import ShuttingDown
 
 
 class EndingServer:

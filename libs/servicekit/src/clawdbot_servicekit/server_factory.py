@@ -10,8 +10,8 @@ from typing import Any, Final
 import grpc.aio
 import structlog
 
-from clawdbot_servicekit import ports, tls
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit import sockets, tls
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.shared import ServerSettings, SharedSettings
 
 NO_LIMIT: Final = 2**30
@@ -62,21 +62,21 @@ def listen(server: grpc.aio.Server, settings: SharedSettings) -> int:
     host, port = settings.server.host, settings.server.port
     credentials = tls.server_credentials(settings.tls)
     if settings.server.workers == 1:
-        ports.try_port(host, port)
-    address = ports.target(host, port)
+        sockets.try_port(host, port)
+    address = sockets.target(host, port)
     try:
         if credentials is None:
             bound = server.add_insecure_port(address)
         else:
             bound = server.add_secure_port(address, credentials)
     except RuntimeError:
-        raise StartupError(ports.taken(host, port)) from None
-    if credentials is None and not ports.is_loopback(host):
+        raise StartupError(sockets.taken(host, port)) from None
+    if credentials is None and not sockets.is_loopback(host):
         structlog.get_logger(__name__).warning(
             "listening_without_tls", host=host, advice="set tls.cert_file and tls.key_file"
         )
     if settings.server.socket is not None:
-        ports.clear_socket(settings.server.socket)
+        sockets.clear_socket(settings.server.socket)
         with _private_files():
             server.add_insecure_port(f"unix:{settings.server.socket}")
     return bound

@@ -11,7 +11,7 @@ import socket
 import stat
 from pathlib import Path
 
-from clawdbot_servicekit.faults import StartupError
+from clawdbot_servicekit.errors import StartupError
 
 _REASONS = {
     errno.EADDRINUSE: "is taken. Stop what uses it, or choose another",

@@ -9,11 +9,11 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
-from clawdbot_servicekit.errors import ErrorTable
-from clawdbot_servicekit.faults import MalformedMessage
-from clawdbot_servicekit.pipeline.path import OpenPath, Path
-from clawdbot_servicekit.pipeline.terms import UNDECODABLE, Pipeline, Work
-from clawdbot_servicekit.pipeline.work import replying, streaming
+from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.errors import MalformedMessage
+from clawdbot_servicekit.pipeline.call_handler import OpenPath, Path
+from clawdbot_servicekit.pipeline.handler_adapters import replying, streaming
+from clawdbot_servicekit.pipeline.types import UNDECODABLE, Pipeline, Work
 
 MAKERS: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),

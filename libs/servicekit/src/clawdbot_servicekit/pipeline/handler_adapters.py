@@ -6,8 +6,8 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from clawdbot_servicekit.faults import NotYet
-from clawdbot_servicekit.pipeline.terms import Context, Work
+from clawdbot_servicekit.errors import NotYet
+from clawdbot_servicekit.pipeline.types import Context, Work
 
 Method = Callable[[Any, Context], Any]
 
