@@ -7,7 +7,7 @@ BIN := .venv/bin
 RUNS := .venv/.runs
 READY := .venv/.ready
 COMPILED_READY := build/compiled/.ready
-MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+MEMBERS := cli/pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(patsubst %/pyproject.toml,%,$(member)))
 NOT_OURS := $(foreach name,cli dialogue model-gateway plugin-sdk plugins protos servicekit,--no-emit-package clawdbot-$(name))
 # COMPILED=1 has a target use the environment of `make compiled` in place of .venv.
@@ -77,7 +77,7 @@ fix: $(READY)  ## Mend what lint complains of, where it can be
 	@$(BIN)/ruff format .
 
 types: $(READY)  ## Check the types of libs and services
-	@$(BIN)/mypy $(wildcard libs/*/src/clawdbot_*) $(wildcard services/*/src/clawdbot_*)
+	@$(BIN)/mypy $(wildcard cli/src/clawdbot_* libs/*/src/clawdbot_* services/*/src/clawdbot_*)
 
 protos: $(READY)  ## Generate libs/protos/src from protos/
 	@$(BIN)/python tools/generate_protos.py

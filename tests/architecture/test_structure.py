@@ -14,7 +14,11 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERATED = ROOT / "libs" / "protos" / "src"
-MEMBERS = sorted([*ROOT.glob("libs/*/pyproject.toml"), *ROOT.glob("services/*/pyproject.toml")])
+MEMBERS = [
+    ROOT / "cli" / "pyproject.toml",
+    *sorted(ROOT.glob("libs/*/pyproject.toml")),
+    *sorted(ROOT.glob("services/*/pyproject.toml")),
+]
 LONGEST_FILE = 400
 """Lines. Beyond it a file does more than one thing."""
 
@@ -39,7 +43,7 @@ def modules(path: Path) -> Iterator[str]:
 def test_no_hand_written_file_is_longer_than_it_should_be():
     sizes = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for path in hand_written("libs", "services", "tests", "tools")
+        for path in hand_written("cli", "libs", "services", "tests", "tools")
     }
     assert sizes, "found no files: the test looks in the wrong place"
     assert {path: size for path, size in sizes.items() if size > LONGEST_FILE} == {}
@@ -48,7 +52,7 @@ def test_no_hand_written_file_is_longer_than_it_should_be():
 def test_every_module_says_what_its_room_does():
     silent = [
         str(path.relative_to(ROOT))
-        for path in hand_written("libs", "services", "tools")
+        for path in hand_written("cli", "libs", "services", "tools")
         if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert silent == []
@@ -153,7 +157,7 @@ def test_the_wire_package_holds_generated_code_only():
 def test_only_settings_read_the_environment():
     readers = [
         str(path.relative_to(ROOT))
-        for path in hand_written("libs", "services")
+        for path in hand_written("cli", "libs", "services")
         if "settings" not in str(path.relative_to(ROOT))
         and re.search(r"os\.(environ|getenv)", path.read_text(encoding="utf-8"))
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from clawdbot_cli.caller_settings import api_key
 from clawdbot_cli.chat.command import Wishes
+from clawdbot_cli.client_settings import api_key
 from clawdbot_servicekit.errors import StartupError
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from clawdbot_cli.addresses import address_of, reachable
 from clawdbot_cli.connection import NobodyThere, remote
-from clawdbot_cli.faults import is_away, passes, sentence
+from clawdbot_cli.error_messages import is_away, passes, sentence
 from clawdbot_servicekit.errors import RemoteFault, StartupError
 
 from tests.support.ports import free_port

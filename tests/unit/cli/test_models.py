@@ -8,8 +8,8 @@ import pytest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend, Model, Target
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensResponse
 from clawdbot_cli.models.client import ModelClient
+from clawdbot_cli.models.model_check import JSON, TOOL_CALL, Check, Reply, Trial
 from clawdbot_cli.models.report import Report
-from clawdbot_cli.models.trial import JSON, TOOL_CALL, Check, Reply, Trial
 from clawdbot_servicekit.errors import RemoteFault
 from rich.console import Console
 

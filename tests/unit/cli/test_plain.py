@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_cli.plain import harmless, one_line, pairs, value_text
+from clawdbot_cli.sanitize import harmless, one_line, pairs, value_text
 from google.protobuf.struct_pb2 import Struct, Value
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_cli.chat.wrapping import Wrapping
+from clawdbot_cli.chat.word_wrap import Wrapping
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len

@@ -213,7 +213,7 @@ def test_a_suite_that_does_not_answer_is_exit_code_2(desk):
 async def test_tools_and_models_are_asked_of_a_running_suite(tmp_path):
     import asyncio
 
-    from clawdbot_cli.flow.known import Wishes, known
+    from clawdbot_cli.flow.available_tools import Wishes, known
 
     told = {"state_dir": tmp_path, "server.port": 0, "telemetry.metrics_port": None}
     async with running_suite(suite_settings(None, told)) as suite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot_cli.flow.creating import locales
+from clawdbot_cli.flow.scaffold import locales
 from clawdbot_dialogue.core.flow.parse.json_schema import published_schema
 from clawdbot_dialogue.core.language.language_pack import LOCALES
 from clawdbot_dialogue.flow_files import load_flows

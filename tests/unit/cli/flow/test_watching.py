@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawdbot_cli.flow.watching import round_of
+from clawdbot_cli.flow.watch import round_of
 
 FLOW = "flow: f\nversion: 1\nstates: {a: {say: Hello., end: true}}\n"
 TALK = "flow: f\nnow: 2026-11-24T10:00\nconversations: [{name: one, steps: [{expect: {reply: Hello.}}]}]\n"

@@ -6,7 +6,7 @@ from clawdbot.dialogue.v1 import turn_pb2 as pb
 
 from clawdbot_cli.chat.screen import ASIDE, ERROR, MARK, WARNING, YOU, Screen
 from clawdbot_cli.chat.turn_view import call_text, failure_text, result_text, words
-from clawdbot_cli.plain import one_line
+from clawdbot_cli.sanitize import one_line
 
 ENDED: dict[int, tuple[str, str]] = {
     pb.TURN_STATUS_ACCEPTED: ("(waits for its turn)", WARNING),

@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1.turn_pb2 import Command
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_cli.chat.screen import ASIDE, Screen
-from clawdbot_cli.plain import one_line, pairs, value_text
+from clawdbot_cli.sanitize import one_line, pairs, value_text
 
 WIDEST: Final = 200
 """Characters of one line where not everything is to be shown."""

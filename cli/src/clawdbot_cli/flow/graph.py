@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.flow.loader import FlowInvalid, load_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.places import Source, read, sources
+from clawdbot_cli.flow.file_discovery import Source, read, sources
 
 Form = Literal["mermaid", "dot", "svg", "png"]
 FORMS: Final[Sequence[Form]] = ("mermaid", "dot", "svg", "png")

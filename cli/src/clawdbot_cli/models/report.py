@@ -18,8 +18,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from clawdbot_cli.models.trial import Check
-from clawdbot_cli.plain import harmless
+from clawdbot_cli.models.model_check import Check
+from clawdbot_cli.sanitize import harmless
 
 SOURCES: Final = {
     TOKEN_COUNT_SOURCE_BACKEND: "counted by the backend",

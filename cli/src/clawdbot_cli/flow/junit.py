@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET  # written, never read
 
 from clawdbot_dialogue.flow_testing.runner import Outcome
 
-from clawdbot_cli.flow.testing import Held, Trial
+from clawdbot_cli.flow.test_run import Held, Trial
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no place for, not even escaped."""

@@ -56,7 +56,7 @@ def new(
     locale: Annotated[str, typer.Option(metavar="LOCALE", help="The language that it speaks.")] = "en",
 ) -> None:
     """Begin a flow: a small one that is clean, and conversations with it that pass."""
-    from clawdbot_cli.flow.creating import create
+    from clawdbot_cli.flow.scaffold import create
 
     print(create(name, directory, locale))
 
@@ -91,10 +91,10 @@ def lint(
     Tools and models are checked where one of --config, --addr, --tool and --model says which there are. Exit
     code 0: clean; 1: errors, or with --strict warnings; 2: could not look.
     """
-    from clawdbot_cli.flow.known import Wishes, known
+    from clawdbot_cli.flow.available_tools import Wishes, known
+    from clawdbot_cli.flow.file_discovery import some_sources
+    from clawdbot_cli.flow.lint import lint as looked_at
     from clawdbot_cli.flow.lint_report import FORMATS
-    from clawdbot_cli.flow.linting import lint as looked_at
-    from clawdbot_cli.flow.places import some_sources
 
     there = known(Wishes(config, addr, key_file, ca_file, tool or (), model or ()))
     found = looked_at(some_sources(places), there)
@@ -126,9 +126,9 @@ def hold_conversations(
 
     Exit code 0: all went as written; 1: one did not, or too little is covered; 2: a file cannot be used.
     """
-    from clawdbot_cli.flow.places import some_sources
-    from clawdbot_cli.flow.testing import hold
-    from clawdbot_cli.flow.trial_report import FORMATS
+    from clawdbot_cli.flow.file_discovery import some_sources
+    from clawdbot_cli.flow.test_report import FORMATS
+    from clawdbot_cli.flow.test_run import hold
 
     trial = hold(some_sources(places), only)
     print(FORMATS[form.value](trial, covered=coverage or least is not None))
@@ -152,7 +152,7 @@ def graph(
     ] = None,
 ) -> None:
     """Draw a flow."""
-    from clawdbot_cli.flow.drawing import drawn
+    from clawdbot_cli.flow.graph import drawn
 
     _write(output, drawn(what, form.value, state or ()))
 
@@ -168,7 +168,7 @@ def schema(*, output: Output = None) -> None:
 @flow.command()
 def watch(places: Places) -> None:
     """Check and test again whenever a file changes; Ctrl-C ends."""
-    from clawdbot_cli.flow.watching import watch as keep_looking
+    from clawdbot_cli.flow.watch import watch as keep_looking
 
     raise typer.Exit(keep_looking(places, lambda lines: print(lines, flush=True)))
 

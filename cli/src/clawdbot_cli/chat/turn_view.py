@@ -20,7 +20,7 @@ from clawdbot.dialogue.v1.session_pb2 import (
 )
 
 from clawdbot_cli.chat.screen import ASIDE, ERROR, THOUGHT, WARNING, Screen
-from clawdbot_cli.plain import one_line, pairs
+from clawdbot_cli.sanitize import one_line, pairs
 
 LONGEST_RESULT: Final = 120
 """Characters of a tool's result."""

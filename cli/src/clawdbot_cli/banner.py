@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
+from clawdbot_servicekit import sockets
 from rich.console import Console
 from rich.text import Text
 

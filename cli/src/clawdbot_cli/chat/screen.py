@@ -14,8 +14,8 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from clawdbot_cli.chat.wrapping import Wrapping
-from clawdbot_cli.plain import harmless
+from clawdbot_cli.chat.word_wrap import Wrapping
+from clawdbot_cli.sanitize import harmless
 
 ASIDE: Final = "dim"
 THOUGHT: Final = "dim italic"

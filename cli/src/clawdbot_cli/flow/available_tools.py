@@ -74,11 +74,11 @@ async def _running(wishes: Wishes) -> Known:
     from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
     from google.protobuf.json_format import MessageToDict
 
-    from clawdbot_cli.caller_settings import api_key
-    from clawdbot_cli.calls import pages
+    from clawdbot_cli.client_settings import api_key
     from clawdbot_cli.connection import GATEWAY, Whereabouts, reached
-    from clawdbot_cli.faults import sentence
+    from clawdbot_cli.error_messages import sentence
     from clawdbot_cli.models.client import ModelClient
+    from clawdbot_cli.rpc import pages
 
     key = api_key(wishes.key_file)
     async with reached(Whereabouts(wishes.address, wishes.ca_file), lambda _: None, GATEWAY) as connection:

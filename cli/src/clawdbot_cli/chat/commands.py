@@ -13,7 +13,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import Model, Target
 
 from clawdbot_cli.chat.explanation import show_explanation
 from clawdbot_cli.chat.transcript import show_turn
-from clawdbot_cli.plain import value_text
+from clawdbot_cli.sanitize import value_text
 
 if TYPE_CHECKING:
     from clawdbot_cli.chat.conversation import Conversation

@@ -17,7 +17,7 @@ from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.screen import WARNING, Screen
 from clawdbot_cli.chat.turn_view import TurnView
 from clawdbot_cli.connection import Connection
-from clawdbot_cli.faults import is_away, passes, sentence
+from clawdbot_cli.error_messages import is_away, passes, sentence
 
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0

@@ -15,7 +15,7 @@ from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.places import KINDS, STDIN, Source, read
+from clawdbot_cli.flow.file_discovery import KINDS, STDIN, Source, read
 
 
 class Flows:

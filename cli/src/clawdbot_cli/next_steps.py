@@ -76,5 +76,5 @@ def has_keys(settings: SharedSettings) -> bool:
 
 def source_folder(name: str) -> Path | None:
     """A folder of the source tree that this runs from; None for an installed wheel."""
-    tree = Path(__file__).resolve().parents[4]
+    tree = Path(__file__).resolve().parents[3]
     return tree / name if (tree / "protos").is_dir() and (tree / name).is_dir() else None

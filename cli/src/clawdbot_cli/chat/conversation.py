@@ -15,13 +15,13 @@ from clawdbot_servicekit.errors import RemoteFault
 from clawdbot_cli.chat import commands
 from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.explanation import show_explanation
-from clawdbot_cli.chat.lines import Lines
+from clawdbot_cli.chat.input import Lines
 from clawdbot_cli.chat.screen import ASIDE, Screen
 from clawdbot_cli.chat.transcript import show_turn
 from clawdbot_cli.chat.turn_view import show_status, state_text
 from clawdbot_cli.chat.turns import Turns
 from clawdbot_cli.connection import Connection
-from clawdbot_cli.faults import sentence
+from clawdbot_cli.error_messages import sentence
 from clawdbot_cli.invocation import command_line
 
 RESUMED: Final = 3

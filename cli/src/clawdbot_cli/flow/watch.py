@@ -9,12 +9,12 @@ from typing import Any
 
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.known import Known
+from clawdbot_cli.flow.available_tools import Known
+from clawdbot_cli.flow.file_discovery import KINDS, sources
+from clawdbot_cli.flow.lint import lint
 from clawdbot_cli.flow.lint_report import text
-from clawdbot_cli.flow.linting import lint
-from clawdbot_cli.flow.places import KINDS, sources
-from clawdbot_cli.flow.testing import hold
-from clawdbot_cli.flow.trial_report import text as test_text
+from clawdbot_cli.flow.test_report import text as test_text
+from clawdbot_cli.flow.test_run import hold
 
 
 def watch(places: Sequence[str], show: Callable[[str], None]) -> int:

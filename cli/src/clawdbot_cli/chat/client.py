@@ -21,7 +21,7 @@ from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as models_pb
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 
-from clawdbot_cli.calls import faults, pages
+from clawdbot_cli.rpc import faults, pages
 
 PAGE: Final = 500
 """The largest page that the services give."""

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 
-from clawdbot_cli.flow.linting import Lint
-from clawdbot_cli.plain import harmless
+from clawdbot_cli.flow.lint import Lint
+from clawdbot_cli.sanitize import harmless
 
 FORMAT: Final = 1
 """Of the JSON object; grows when a field changes its meaning or goes."""

@@ -139,7 +139,7 @@ def chat(
 
     Type, or pipe lines in: [bold]printf 'a table for 4 tomorrow at 7pm\n' | clawdbot chat -f book_table[/]
     """
-    from clawdbot_cli.caller_settings import quiet_transport
+    from clawdbot_cli.client_settings import quiet_transport
 
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.chat.command import Wishes, hold_chat
@@ -154,7 +154,7 @@ def list_models(
     *, addr: Address = None, key_file: KeyFile = None, ca_file: CaFile = None, config: Config = None
 ) -> None:
     """List aliases and what they mean, models, and backends."""
-    from clawdbot_cli.caller_settings import quiet_transport
+    from clawdbot_cli.client_settings import quiet_transport
 
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.connection import Whereabouts
@@ -179,7 +179,7 @@ def try_model(
 
     Exit code 1 when it does not answer.
     """
-    from clawdbot_cli.caller_settings import quiet_transport
+    from clawdbot_cli.client_settings import quiet_transport
 
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.connection import Whereabouts
@@ -201,7 +201,7 @@ def count_tokens(
     config: Config = None,
 ) -> None:
     """Say how many tokens a text has, who counted, and how wrong that may be."""
-    from clawdbot_cli.caller_settings import quiet_transport
+    from clawdbot_cli.client_settings import quiet_transport
 
     quiet_transport()  # before anything imports gRPC
     from clawdbot_cli.connection import Whereabouts

@@ -17,7 +17,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminSer
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRequest, CountTokensResponse
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
-from clawdbot_cli.calls import faults, pages
+from clawdbot_cli.rpc import faults, pages
 
 PAGE: Final = 500
 """The largest page that the gateway gives."""

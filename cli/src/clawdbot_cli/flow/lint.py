@@ -14,10 +14,10 @@ from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.flow_testing.references import check_conversations
 from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid, load_conversations
 
-from clawdbot_cli.flow.known import Known
-from clawdbot_cli.flow.neighbours import Flows, Neighbours
-from clawdbot_cli.flow.places import Source
-from clawdbot_cli.flow.uncollected import uncollected
+from clawdbot_cli.flow.available_tools import Known
+from clawdbot_cli.flow.file_discovery import Source
+from clawdbot_cli.flow.flow_resolution import Flows, Neighbours
+from clawdbot_cli.flow.gc_pause import uncollected
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from clawdbot_dialogue.flow_testing.runner import Outcome, run_conversations
 from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.neighbours import Flows, Neighbours
-from clawdbot_cli.flow.places import Source
-from clawdbot_cli.flow.uncollected import uncollected
+from clawdbot_cli.flow.file_discovery import Source
+from clawdbot_cli.flow.flow_resolution import Flows, Neighbours
+from clawdbot_cli.flow.gc_pause import uncollected
 
 
 @dataclass(frozen=True, slots=True)

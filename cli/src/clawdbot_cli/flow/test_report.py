@@ -9,8 +9,8 @@ from typing import Any, Final
 from clawdbot_dialogue.flow_testing.coverage import Coverage, Missing
 from clawdbot_dialogue.flow_testing.runner import Outcome
 
-from clawdbot_cli.flow.testing import Held, Trial
-from clawdbot_cli.plain import harmless
+from clawdbot_cli.flow.test_run import Held, Trial
+from clawdbot_cli.sanitize import harmless
 
 FORMAT: Final = 1
 """Of the JSON object; grows when a field changes its meaning or goes."""

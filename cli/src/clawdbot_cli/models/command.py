@@ -10,12 +10,12 @@ from typing import Final
 
 from clawdbot_servicekit.errors import RemoteFault, StartupError
 
-from clawdbot_cli.caller_settings import api_key
+from clawdbot_cli.client_settings import api_key
 from clawdbot_cli.connection import GATEWAY, Whereabouts, reached
-from clawdbot_cli.faults import sentence
+from clawdbot_cli.error_messages import sentence
 from clawdbot_cli.models.client import ModelClient
+from clawdbot_cli.models.model_check import Check, Trial
 from clawdbot_cli.models.report import Report
-from clawdbot_cli.models.trial import Check, Trial
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130

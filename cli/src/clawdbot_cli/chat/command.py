@@ -10,16 +10,16 @@ from typing import Final
 
 from clawdbot_servicekit.errors import RemoteFault, StartupError
 
-from clawdbot_cli.caller_settings import api_key
 from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.commands import COMMANDS
 from clawdbot_cli.chat.conversation import Conversation
+from clawdbot_cli.chat.input import Pipe, is_person
 from clawdbot_cli.chat.interrupts import Interrupts
-from clawdbot_cli.chat.lines import Pipe, is_person
 from clawdbot_cli.chat.screen import Screen
 from clawdbot_cli.chat.turns import ServerLost, Turns
+from clawdbot_cli.client_settings import api_key
 from clawdbot_cli.connection import Whereabouts, reached
-from clawdbot_cli.faults import sentence
+from clawdbot_cli.error_messages import sentence
 
 DEFAULT_FLOW: Final = "chat"
 PIPE_PATIENCE: Final = 60.0
