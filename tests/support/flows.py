@@ -32,10 +32,9 @@ from clawdbot_dialogue.core.machine.events import (
     ToolReturned,
     UserSaid,
 )
-from clawdbot_dialogue.core.machine.notes import Note
-from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import begin, step
+from clawdbot_dialogue.core.machine.step_result import Note, StepResult
 from clawdbot_dialogue.core.understanding.llm_commands import Proposal
 
 NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's own time, whose zone nobody knows
@@ -63,7 +62,7 @@ class Talk:
 
     flows: FlowLookup
     snapshot: Snapshot
-    last: Step = field(init=False)
+    last: StepResult = field(init=False)
 
     @classmethod
     def about(cls, flow: Flow, *others: Flow, slots: Mapping[str, object] | None = None) -> Talk:

@@ -17,9 +17,9 @@ from clawdbot_dialogue.core.machine.events import (
     ToolReturned,
     UserSaid,
 )
-from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.snapshot import Frame, Snapshot
 from clawdbot_dialogue.core.machine.step import begin, step
+from clawdbot_dialogue.core.machine.step_result import StepResult
 from hypothesis import HealthCheck, Phase, assume, note, settings
 from hypothesis import strategies as st
 
@@ -84,7 +84,9 @@ def libraries(draw: st.DrawFn) -> FlowLibrary:
     return library
 
 
-def play(library: FlowLibrary, history: list[tuple[str, str, int]]) -> Iterator[tuple[Snapshot, Event, Step]]:
+def play(
+    library: FlowLibrary, history: list[tuple[str, str, int]]
+) -> Iterator[tuple[Snapshot, Event, StepResult]]:
     snapshot = begin(library.get("main"), {})
     event: Event = Started()
     for happening in (*history, ("stale", "", 0)):

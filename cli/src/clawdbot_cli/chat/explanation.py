@@ -1,4 +1,4 @@
-"""Why a turn went the way it went, for a person: what was understood, tried, gone and asked, in order."""
+"""Prints the explanation of a turn: commands generated, guards evaluated, transitions taken, model calls."""
 
 from __future__ import annotations
 
@@ -13,74 +13,75 @@ from clawdbot_servicekit.structs import to_plain
 from clawdbot_cli.chat.screen import ASIDE, Screen
 from clawdbot_cli.sanitize import one_line, pairs, value_text
 
-WIDEST: Final = 200
-"""Characters of one line where not everything is to be shown."""
+MAX_LINE: Final = 200
+"""Characters of one line when the explanation is not shown in full."""
 
 
 def show_explanation(screen: Screen, explanation: pb.Explanation, *, whole: bool) -> None:
-    """Prints it; in full with what models were told, or a line for each thing."""
+    """Prints the explanation, one line a step; `whole` adds what models were sent, in full."""
     for step in explanation.steps:
-        kind = step.WhichOneof("what")
+        kind = step.WhichOneof("step")
         if kind is not None:
             for line in _LINES[kind](getattr(step, kind), whole):
                 screen.line(f"  · {line}", ASIDE)
     if explanation.truncated:
-        screen.line("  · … there was more than is kept.", ASIDE)
+        screen.line("  · … the rest was not kept.", ASIDE)
 
 
-def _understood(understood: pb.CommandsUnderstood, _: bool) -> Iterator[str]:
-    for command in understood.commands:
-        verdict = "" if command.accepted else f" refused: {one_line(command.reason, WIDEST)}"
-        yield f"understood by {command.source}: {_said(command)}{verdict}"
+def _commands(generated: pb.CommandsGenerated, _: bool) -> Iterator[str]:
+    for command in generated.commands:
+        verdict = "" if command.accepted else f" refused: {one_line(command.reason, MAX_LINE)}"
+        yield f"understood by {command.source}: {_command(command)}{verdict}"
 
 
-def _said(command: Command) -> str:
+def _command(command: Command) -> str:
     value = f" = {value_text(command.value)}" if command.HasField("value") else ""
     return f"{command.name} {one_line(command.target, 80)}{value}".rstrip()
 
 
-def _tried(tried: pb.TransitionTried, _: bool) -> Iterator[str]:
-    guard = f"if {one_line(tried.guard, WIDEST)}" if tried.guard else "no guard"
-    yield f"{tried.state} → {tried.to or 'stays'}: {guard}: {'holds' if tried.held else 'does not hold'}"
+def _guard(evaluated: pb.GuardEvaluated, _: bool) -> Iterator[str]:
+    guard = f"if {one_line(evaluated.guard, MAX_LINE)}" if evaluated.guard else "no guard"
+    verdict = "passes" if evaluated.passed else "does not pass"
+    yield f"{evaluated.source} → {evaluated.target or 'stays'}: {guard}: {verdict}"
 
 
-def _moved(moved: pb.StateMoved, _: bool) -> Iterator[str]:
-    yield f"went {f'{moved.source} ' if moved.source else ''}→ {moved.to} ({moved.cause}, {moved.flow})"
+def _transition(taken: pb.TransitionTaken, _: bool) -> Iterator[str]:
+    yield f"went {f'{taken.source} ' if taken.source else ''}→ {taken.target} ({taken.cause}, {taken.flow})"
 
 
-def _remark(remark: pb.Remark, _: bool) -> Iterator[str]:
-    yield f"{remark.code} in {remark.state}: {one_line(remark.message, WIDEST)}"
+def _note(note: pb.Note, _: bool) -> Iterator[str]:
+    yield f"{note.code} in {note.state}: {one_line(note.message, MAX_LINE)}"
 
 
-def _asked(asked: pb.ModelAsked, whole: bool) -> Iterator[str]:
+def _model_call(call: pb.ModelCall, whole: bool) -> Iterator[str]:
     purpose = {
-        pb.ModelAsked.PURPOSE_REPLY: "to reply",
-        pb.ModelAsked.PURPOSE_UNDERSTAND: "what was meant",
-    }.get(asked.purpose, "")
-    cost = f"{asked.usage.input_tokens} + {asked.usage.output_tokens} tokens"
-    sent = f"{asked.messages} messages, {cost}, {asked.elapsed.ToMilliseconds()} ms"
-    yield f"asked {asked.model} {purpose}: {sent}"
+        pb.ModelCall.PURPOSE_REPLY: "for a reply",
+        pb.ModelCall.PURPOSE_COMMANDS: "for commands",
+    }.get(call.purpose, "")
+    cost = f"{call.usage.input_tokens} + {call.usage.output_tokens} tokens"
+    sent = f"{call.message_count} messages, {cost}, {call.elapsed.ToMilliseconds()} ms"
+    yield f"called {call.model} {purpose}: {sent}"
     if whole:
-        yield from (f"  told: {line}" for line in asked.instructions.splitlines())
-        for name in asked.tools:
-            yield f"  might call: {name}"
-        for offer in asked.offers:
-            yield f"  might propose: {offer.name}: {one_line(offer.description, WIDEST)}"
-            shape = to_plain(offer.input_schema).get("properties", {})
-            yield f"    with {json.dumps(shape, ensure_ascii=False)}"
-    for part in asked.answer.parts:
+        yield from (f"  instructions: {line}" for line in call.instructions.splitlines())
+        for name in call.tools:
+            yield f"  tool: {name}"
+        for offer in call.offered_commands:
+            yield f"  command: {offer.name}: {one_line(offer.description, MAX_LINE)}"
+            properties = to_plain(offer.input_schema).get("properties", {})
+            yield f"    with {json.dumps(properties, ensure_ascii=False)}"
+    for part in call.reply.parts:
         if part.HasField("tool_call"):
             yield f"  called: {part.tool_call.name} {pairs(part.tool_call.arguments)}".rstrip()
         elif part.HasField("text"):
-            yield f"  said: {part.text if whole else one_line(part.text, WIDEST)}"
-    if asked.failure:
-        yield f"  failed: {one_line(asked.failure, WIDEST)}"
+            yield f"  said: {part.text if whole else one_line(part.text, MAX_LINE)}"
+    if call.error:
+        yield f"  failed: {one_line(call.error, MAX_LINE)}"
 
 
 _LINES: Final[Mapping[str, Callable[[Any, bool], Iterator[str]]]] = {
-    "understood": _understood,
-    "tried": _tried,
-    "moved": _moved,
-    "remark": _remark,
-    "asked": _asked,
+    "commands_generated": _commands,
+    "guard_evaluated": _guard,
+    "transition_taken": _transition,
+    "note": _note,
+    "model_call": _model_call,
 }

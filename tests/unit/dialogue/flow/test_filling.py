@@ -5,17 +5,16 @@ from __future__ import annotations
 from clawdbot_dialogue.core.flow.lint.control_flow import reachable
 from clawdbot_dialogue.core.flow.lint.definite_assignment import surely_filled
 from clawdbot_dialogue.core.machine.effects import SlotChanged, Understood
-from clawdbot_dialogue.core.machine.outcome import Step
-from clawdbot_dialogue.core.machine.trace import Moved
+from clawdbot_dialogue.core.machine.step_result import StepResult, TransitionTaken
 from hypothesis import given, settings
 
 from tests.support.flows import compiled
 from tests.support.random_histories import HISTORIES, PROFILE, active, libraries, play
 
 
-def beyond(taken: Step) -> bool:
+def beyond(taken: StepResult) -> bool:
     """Whether something happened that the check does not think of."""
-    corrected = any(isinstance(each, Moved) and each.cause == "corrected" for each in taken.trace)
+    corrected = any(isinstance(each, TransitionTaken) and each.cause == "corrected" for each in taken.trace)
     unset = any(note.code == "not-set" for note in taken.notes)
     taken_back = any(
         command.accepted and command.value is None and command.name in ("set_slot", "correct_slot")
@@ -24,7 +23,7 @@ def beyond(taken: Step) -> bool:
         for command in effect.commands
     )
     # A subflow that did not learn what is taken from it.
-    over = any(isinstance(each, Moved) and each.cause == "resumed" for each in taken.trace)
+    over = any(isinstance(each, TransitionTaken) and each.cause == "resumed" for each in taken.trace)
     emptied = any(isinstance(effect, SlotChanged) and effect.value is None for effect in taken.effects)
     return corrected or unset or taken_back or (over and emptied)
 

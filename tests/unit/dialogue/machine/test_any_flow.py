@@ -23,7 +23,7 @@ from clawdbot_dialogue.core.machine.events import (
 )
 from clawdbot_dialogue.core.machine.snapshot import Frame, Snapshot
 from clawdbot_dialogue.core.machine.step import step
-from clawdbot_dialogue.core.machine.trace import Moved
+from clawdbot_dialogue.core.machine.step_result import TransitionTaken
 from hypothesis import given, settings
 
 from tests.support.random_histories import HISTORIES, MOST_STEPS, PROFILE, active, libraries, play
@@ -89,7 +89,7 @@ def test_whatever_happens_in_any_flow_it_is_somewhere_that_one_can_be(library, h
         assert (after.status == "ended") == (ended or before.status == "ended")
         assert not (ended and before.status == "ended")
         regions = max(len(frame.places) for frame in (*before.frames, *after.frames))
-        moves = sum(isinstance(each, Moved) for each in taken.trace)
+        moves = sum(isinstance(each, TransitionTaken) for each in taken.trace)
         # A message may add the few moves by which it wakes, corrects or interrupts before the count begins.
         assert moves <= (2 * MOST_STEPS + 4) * max(regions, 8)
 

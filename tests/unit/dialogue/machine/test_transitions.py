@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.machine.events import ToolReturned
-from clawdbot_dialogue.core.machine.trace import Moved, Tried
+from clawdbot_dialogue.core.machine.step_result import GuardEvaluated, TransitionTaken
 
 from tests.support.flows import Talk, compiled
 
@@ -237,9 +237,9 @@ def test_a_step_tells_what_was_tried_and_why_it_moved():
                            "  b: {end: true}\n  c: {collect: [m], next: b}"))  # fmt: skip
     talk.say("3")
     assert talk.last.trace == (
-        Tried("f", "a", "b", "slots.n > 5", held=False, source="a", number=0),
-        Tried("f", "a", "c", "", held=True, source="a", number=1),
-        Moved("f", "a", "c", "next"),
+        GuardEvaluated("f", "a", "b", "slots.n > 5", passed=False, owner="a", number=0),
+        GuardEvaluated("f", "a", "c", "", passed=True, owner="a", number=1),
+        TransitionTaken("f", "a", "c", "next"),
     )
     talk.say("no, make it 4")
-    assert Moved("f", "c", "a", "corrected") in talk.last.trace
+    assert TransitionTaken("f", "c", "a", "corrected") in talk.last.trace

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer
-from clawdbot.dialogue.v1.session_pb2 import FlowPlace, Session
+from clawdbot.dialogue.v1.session_pb2 import FlowFrame, Session
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import page_of
@@ -112,9 +112,9 @@ class FlowServicer(FlowServiceServicer):
         return flow_to_wire(flow, self._flows.time_of(flow))
 
 
-def _place(session: Session, flow: str) -> FlowPlace | None:
+def _place(session: Session, flow: str) -> FlowFrame | None:
     """Where in a flow a session is: in its own, or in one that was started or called from there."""
-    alone = FlowPlace(
+    alone = FlowFrame(
         flow=session.flow, flow_version=session.flow_version, states=session.states or [session.state]
     )
     return next((each for each in reversed(session.stack or [alone]) if each.flow == flow), None)

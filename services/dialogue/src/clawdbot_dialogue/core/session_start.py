@@ -44,7 +44,7 @@ def opened(flows: FlowLookup, beginning: Beginning) -> NewSession:
     )
     taken = step(flows, beginning.snapshot, Started())
     record = TurnRecord(turn, lambda _: None)
-    record.story.step(taken)
+    record.explanation.add_step(taken)
     if not all(noted(record, effect) for effect in taken.effects):
         waiting = NewTurn(session.tenant, session.id, turn, digest_of(turn))
         return NewSession(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clawdbot_dialogue.core.machine.effects import CallTool, Effect, Failed, Say, StateEntered, Understood
-from clawdbot_dialogue.core.machine.notes import Note
+from clawdbot_dialogue.core.machine.step_result import Note
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
-from clawdbot_dialogue.core.machine.trace import Traced, Tried
+from clawdbot_dialogue.core.machine.step_result import GuardEvaluated, TraceEvent
 
 ASIDES = ("no_match", "timeout")
 """Ways out of a state that are not among its `next`."""
@@ -37,7 +37,7 @@ def all_ways(flow: Flow) -> Mapping[Way, str]:
     return found
 
 
-def ways_taken(flows: FlowLookup, trace: Iterable[Traced]) -> Iterator[Way]:
+def ways_taken(flows: FlowLookup, trace: Iterable[TraceEvent]) -> Iterator[Way]:
     """The ways that were gone in a step.
 
     Args:
@@ -45,9 +45,9 @@ def ways_taken(flows: FlowLookup, trace: Iterable[Traced]) -> Iterator[Way]:
         trace: The step's.
     """
     for each in trace:
-        if isinstance(each, Tried):
-            if each.held:
-                yield Way(each.flow, each.source, each.number)
+        if isinstance(each, GuardEvaluated):
+            if each.passed:
+                yield Way(each.flow, each.owner, each.number)
         elif each.cause in ASIDES:
             flow = flows(each.flow)
             yield Way(flow.name, _writer(flow, flow.states[each.source], each.cause), each.cause)

@@ -29,7 +29,7 @@ from clawdbot.dialogue.v1 import turn_pb2 as clawdbot_dot_dialogue_dot_v1_dot_tu
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/dialogue/v1/explanation.proto\x12\x14\x63lawdbot.dialogue.v1\x1a clawdbot/common/v1/message.proto\x1a\x1d\x63lawdbot/common/v1/tool.proto\x1a\x1e\x63lawdbot/common/v1/usage.proto\x1a\x1f\x63lawdbot/dialogue/v1/turn.proto\x1a\x1egoogle/protobuf/duration.proto\"P\n\x0b\x45xplanation\x12.\n\x05steps\x18\x01 \x03(\x0b\x32\x1f.clawdbot.dialogue.v1.Explained\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xa1\x02\n\tExplained\x12>\n\nunderstood\x18\x01 \x01(\x0b\x32(.clawdbot.dialogue.v1.CommandsUnderstoodH\x00\x12\x36\n\x05tried\x18\x02 \x01(\x0b\x32%.clawdbot.dialogue.v1.TransitionTriedH\x00\x12\x31\n\x05moved\x18\x03 \x01(\x0b\x32 .clawdbot.dialogue.v1.StateMovedH\x00\x12.\n\x06remark\x18\x04 \x01(\x0b\x32\x1c.clawdbot.dialogue.v1.RemarkH\x00\x12\x31\n\x05\x61sked\x18\x05 \x01(\x0b\x32 .clawdbot.dialogue.v1.ModelAskedH\x00\x42\x06\n\x04what\"E\n\x12\x43ommandsUnderstood\x12/\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1d.clawdbot.dialogue.v1.Command\"W\n\x0fTransitionTried\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\r\n\x05guard\x18\x04 \x01(\t\x12\x0c\n\x04held\x18\x05 \x01(\x08\"E\n\nStateMoved\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"D\n\x06Remark\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04\x66low\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\"\x9e\x03\n\nModelAsked\x12\x39\n\x07purpose\x18\x01 \x01(\x0e\x32(.clawdbot.dialogue.v1.ModelAsked.Purpose\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinstructions\x18\x03 \x01(\t\x12\x10\n\x08messages\x18\x04 \x01(\x05\x12\r\n\x05tools\x18\x05 \x03(\t\x12,\n\x06offers\x18\x06 \x03(\x0b\x32\x1c.clawdbot.common.v1.ToolSpec\x12+\n\x06\x61nswer\x18\x07 \x01(\x0b\x32\x1b.clawdbot.common.v1.Message\x12\x0f\n\x07\x66\x61ilure\x18\x08 \x01(\t\x12(\n\x05usage\x18\t \x01(\x0b\x32\x19.clawdbot.common.v1.Usage\x12*\n\x07\x65lapsed\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"M\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x11\n\rPURPOSE_REPLY\x10\x01\x12\x16\n\x12PURPOSE_UNDERSTAND\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/dialogue/v1/explanation.proto\x12\x14\x63lawdbot.dialogue.v1\x1a clawdbot/common/v1/message.proto\x1a\x1d\x63lawdbot/common/v1/tool.proto\x1a\x1e\x63lawdbot/common/v1/usage.proto\x1a\x1f\x63lawdbot/dialogue/v1/turn.proto\x1a\x1egoogle/protobuf/duration.proto\"V\n\x0b\x45xplanation\x12\x34\n\x05steps\x18\x01 \x03(\x0b\x32%.clawdbot.dialogue.v1.ExplanationStep\x12\x11\n\ttruncated\x18\x02 \x01(\x08\"\xc7\x02\n\x0f\x45xplanationStep\x12\x45\n\x12\x63ommands_generated\x18\x01 \x01(\x0b\x32\'.clawdbot.dialogue.v1.CommandsGeneratedH\x00\x12?\n\x0fguard_evaluated\x18\x02 \x01(\x0b\x32$.clawdbot.dialogue.v1.GuardEvaluatedH\x00\x12\x41\n\x10transition_taken\x18\x03 \x01(\x0b\x32%.clawdbot.dialogue.v1.TransitionTakenH\x00\x12*\n\x04note\x18\x04 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.NoteH\x00\x12\x35\n\nmodel_call\x18\x05 \x01(\x0b\x32\x1f.clawdbot.dialogue.v1.ModelCallH\x00\x42\x06\n\x04step\"D\n\x11\x43ommandsGenerated\x12/\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1d.clawdbot.dialogue.v1.Command\"]\n\x0eGuardEvaluated\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05guard\x18\x04 \x01(\t\x12\x0e\n\x06passed\x18\x05 \x01(\x08\"N\n\x0fTransitionTaken\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"B\n\x04Note\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0c\n\x04\x66low\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\"\xa6\x03\n\tModelCall\x12\x38\n\x07purpose\x18\x01 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ModelCall.Purpose\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cinstructions\x18\x03 \x01(\t\x12\x15\n\rmessage_count\x18\x04 \x01(\x05\x12\r\n\x05tools\x18\x05 \x03(\t\x12\x36\n\x10offered_commands\x18\x06 \x03(\x0b\x32\x1c.clawdbot.common.v1.ToolSpec\x12*\n\x05reply\x18\x07 \x01(\x0b\x32\x1b.clawdbot.common.v1.Message\x12\r\n\x05\x65rror\x18\x08 \x01(\t\x12(\n\x05usage\x18\t \x01(\x0b\x32\x19.clawdbot.common.v1.Usage\x12*\n\x07\x65lapsed\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x11\n\rPURPOSE_REPLY\x10\x01\x12\x14\n\x10PURPOSE_COMMANDS\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,19 +37,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clawdbot.dialogue.v1.explan
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPLANATION']._serialized_start=226
-  _globals['_EXPLANATION']._serialized_end=306
-  _globals['_EXPLAINED']._serialized_start=309
-  _globals['_EXPLAINED']._serialized_end=598
-  _globals['_COMMANDSUNDERSTOOD']._serialized_start=600
-  _globals['_COMMANDSUNDERSTOOD']._serialized_end=669
-  _globals['_TRANSITIONTRIED']._serialized_start=671
-  _globals['_TRANSITIONTRIED']._serialized_end=758
-  _globals['_STATEMOVED']._serialized_start=760
-  _globals['_STATEMOVED']._serialized_end=829
-  _globals['_REMARK']._serialized_start=831
-  _globals['_REMARK']._serialized_end=899
-  _globals['_MODELASKED']._serialized_start=902
-  _globals['_MODELASKED']._serialized_end=1316
-  _globals['_MODELASKED_PURPOSE']._serialized_start=1239
-  _globals['_MODELASKED_PURPOSE']._serialized_end=1316
+  _globals['_EXPLANATION']._serialized_end=312
+  _globals['_EXPLANATIONSTEP']._serialized_start=315
+  _globals['_EXPLANATIONSTEP']._serialized_end=642
+  _globals['_COMMANDSGENERATED']._serialized_start=644
+  _globals['_COMMANDSGENERATED']._serialized_end=712
+  _globals['_GUARDEVALUATED']._serialized_start=714
+  _globals['_GUARDEVALUATED']._serialized_end=807
+  _globals['_TRANSITIONTAKEN']._serialized_start=809
+  _globals['_TRANSITIONTAKEN']._serialized_end=887
+  _globals['_NOTE']._serialized_start=889
+  _globals['_NOTE']._serialized_end=955
+  _globals['_MODELCALL']._serialized_start=958
+  _globals['_MODELCALL']._serialized_end=1380
+  _globals['_MODELCALL_PURPOSE']._serialized_start=1305
+  _globals['_MODELCALL_PURPOSE']._serialized_end=1380
 # @@protoc_insertion_point(module_scope)

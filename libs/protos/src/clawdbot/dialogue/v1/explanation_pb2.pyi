@@ -26,8 +26,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Explanation(_message.Message):
-    """Explanation tells what was understood by what, which guards held, where the
-    conversation went and what models saw, in the order in which it happened.
+    """Explanation lists what a turn did, in the order in which it happened: the
+    commands generated, the guards evaluated, the transitions taken, the model
+    calls.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -35,13 +36,13 @@ class Explanation(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """True where there was more than is kept."""
+    """True when later steps were left out to bound the explanation's size."""
     @_builtins.property
-    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explained]: ...
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplanationStep]: ...
     def __init__(
         self,
         *,
-        steps: _abc.Iterable[Global___Explained] | None = ...,
+        steps: _abc.Iterable[Global___ExplanationStep] | None = ...,
         truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -53,48 +54,50 @@ class Explanation(_message.Message):
 Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
 
 @_typing.final
-class Explained(_message.Message):
-    """Explained is one thing that happened."""
+class ExplanationStep(_message.Message):
+    """ExplanationStep is one step of a turn."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    UNDERSTOOD_FIELD_NUMBER: _builtins.int
-    TRIED_FIELD_NUMBER: _builtins.int
-    MOVED_FIELD_NUMBER: _builtins.int
-    REMARK_FIELD_NUMBER: _builtins.int
-    ASKED_FIELD_NUMBER: _builtins.int
+    COMMANDS_GENERATED_FIELD_NUMBER: _builtins.int
+    GUARD_EVALUATED_FIELD_NUMBER: _builtins.int
+    TRANSITION_TAKEN_FIELD_NUMBER: _builtins.int
+    NOTE_FIELD_NUMBER: _builtins.int
+    MODEL_CALL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def understood(self) -> Global___CommandsUnderstood: ...
+    def commands_generated(self) -> Global___CommandsGenerated: ...
     @_builtins.property
-    def tried(self) -> Global___TransitionTried: ...
+    def guard_evaluated(self) -> Global___GuardEvaluated: ...
     @_builtins.property
-    def moved(self) -> Global___StateMoved: ...
+    def transition_taken(self) -> Global___TransitionTaken: ...
     @_builtins.property
-    def remark(self) -> Global___Remark: ...
+    def note(self) -> Global___Note: ...
     @_builtins.property
-    def asked(self) -> Global___ModelAsked: ...
+    def model_call(self) -> Global___ModelCall: ...
     def __init__(
         self,
         *,
-        understood: Global___CommandsUnderstood | None = ...,
-        tried: Global___TransitionTried | None = ...,
-        moved: Global___StateMoved | None = ...,
-        remark: Global___Remark | None = ...,
-        asked: Global___ModelAsked | None = ...,
+        commands_generated: Global___CommandsGenerated | None = ...,
+        guard_evaluated: Global___GuardEvaluated | None = ...,
+        transition_taken: Global___TransitionTaken | None = ...,
+        note: Global___Note | None = ...,
+        model_call: Global___ModelCall | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "moved", b"moved", "remark", b"remark", "tried", b"tried", "understood", b"understood", "what", b"what"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commands_generated", b"commands_generated", "guard_evaluated", b"guard_evaluated", "model_call", b"model_call", "note", b"note", "step", b"step", "transition_taken", b"transition_taken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "moved", b"moved", "remark", b"remark", "tried", b"tried", "understood", b"understood", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands_generated", b"commands_generated", "guard_evaluated", b"guard_evaluated", "model_call", b"model_call", "note", b"note", "step", b"step", "transition_taken", b"transition_taken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["understood", "tried", "moved", "remark", "asked"]  # noqa: Y015
-    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["commands_generated", "guard_evaluated", "transition_taken", "note", "model_call"]  # noqa: Y015
+    _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
-Global___Explained: _TypeAlias = Explained  # noqa: Y015
+Global___ExplanationStep: _TypeAlias = ExplanationStep  # noqa: Y015
 
 @_typing.final
-class CommandsUnderstood(_message.Message):
-    """CommandsUnderstood is what the input was taken to mean."""
+class CommandsGenerated(_message.Message):
+    """CommandsGenerated holds the commands that an input was turned into, by rules
+    or by a model.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,82 +115,82 @@ class CommandsUnderstood(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CommandsUnderstood: _TypeAlias = CommandsUnderstood  # noqa: Y015
+Global___CommandsGenerated: _TypeAlias = CommandsGenerated  # noqa: Y015
 
 @_typing.final
-class TransitionTried(_message.Message):
-    """TransitionTried is a transition that was looked at; the first that holds is
-    taken.
+class GuardEvaluated(_message.Message):
+    """GuardEvaluated is a transition whose guard was evaluated; the first that
+    passes is taken.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FLOW_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
     GUARD_FIELD_NUMBER: _builtins.int
-    HELD_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
     flow: _builtins.str
-    state: _builtins.str
-    to: _builtins.str
-    """Empty for one that leaves no state."""
+    source: _builtins.str
+    target: _builtins.str
+    """Empty for a transition that leaves no state."""
     guard: _builtins.str
-    """The expression as written; empty where there is none."""
-    held: _builtins.bool
+    """The expression as written; empty for a transition without a guard."""
+    passed: _builtins.bool
     def __init__(
         self,
         *,
         flow: _builtins.str = ...,
-        state: _builtins.str = ...,
-        to: _builtins.str = ...,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
         guard: _builtins.str = ...,
-        held: _builtins.bool = ...,
+        passed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "guard", b"guard", "held", b"held", "state", b"state", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "guard", b"guard", "passed", b"passed", "source", b"source", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___TransitionTried: _TypeAlias = TransitionTried  # noqa: Y015
+Global___GuardEvaluated: _TypeAlias = GuardEvaluated  # noqa: Y015
 
 @_typing.final
-class StateMoved(_message.Message):
-    """StateMoved is a way that was gone."""
+class TransitionTaken(_message.Message):
+    """TransitionTaken is a transition that was taken."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FLOW_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     flow: _builtins.str
     source: _builtins.str
-    """Empty where the flow began, or went on after another one."""
-    to: _builtins.str
+    """Empty where the flow started, or resumed after another one."""
+    target: _builtins.str
     cause: _builtins.str
     """started, next, error, event, timeout, no_match, corrected, interrupted,
-    called, resumed, handed_off or woken.
+    called, resumed, handed_off or restarted.
     """
     def __init__(
         self,
         *,
         flow: _builtins.str = ...,
         source: _builtins.str = ...,
-        to: _builtins.str = ...,
+        target: _builtins.str = ...,
         cause: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "flow", b"flow", "source", b"source", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "flow", b"flow", "source", b"source", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___StateMoved: _TypeAlias = StateMoved  # noqa: Y015
+Global___TransitionTaken: _TypeAlias = TransitionTaken  # noqa: Y015
 
 @_typing.final
-class Remark(_message.Message):
-    """Remark is something that changed nothing for the person."""
+class Note(_message.Message):
+    """Note is a finding for the operator that changed nothing for the person."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,11 +217,11 @@ class Remark(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Remark: _TypeAlias = Remark  # noqa: Y015
+Global___Note: _TypeAlias = Note  # noqa: Y015
 
 @_typing.final
-class ModelAsked(_message.Message):
-    """ModelAsked is one request to a model, and its answer."""
+class ModelCall(_message.Message):
+    """ModelCall is one request to a model, and its reply."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -226,52 +229,52 @@ class ModelAsked(_message.Message):
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
 
-    class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelAsked._Purpose.ValueType], _builtins.type):
+    class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ModelCall._Purpose.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
-        PURPOSE_UNSPECIFIED: ModelAsked._Purpose.ValueType  # 0
-        PURPOSE_REPLY: ModelAsked._Purpose.ValueType  # 1
+        PURPOSE_UNSPECIFIED: ModelCall._Purpose.ValueType  # 0
+        PURPOSE_REPLY: ModelCall._Purpose.ValueType  # 1
         """To write a reply."""
-        PURPOSE_UNDERSTAND: ModelAsked._Purpose.ValueType  # 2
-        """To say what a message means."""
+        PURPOSE_COMMANDS: ModelCall._Purpose.ValueType  # 2
+        """To generate commands from a message."""
 
     class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
-        """What it was asked for."""
+        """Purpose says what the model was called for."""
 
-    PURPOSE_UNSPECIFIED: ModelAsked.Purpose.ValueType  # 0
-    PURPOSE_REPLY: ModelAsked.Purpose.ValueType  # 1
+    PURPOSE_UNSPECIFIED: ModelCall.Purpose.ValueType  # 0
+    PURPOSE_REPLY: ModelCall.Purpose.ValueType  # 1
     """To write a reply."""
-    PURPOSE_UNDERSTAND: ModelAsked.Purpose.ValueType  # 2
-    """To say what a message means."""
+    PURPOSE_COMMANDS: ModelCall.Purpose.ValueType  # 2
+    """To generate commands from a message."""
 
     PURPOSE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     INSTRUCTIONS_FIELD_NUMBER: _builtins.int
-    MESSAGES_FIELD_NUMBER: _builtins.int
+    MESSAGE_COUNT_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
-    OFFERS_FIELD_NUMBER: _builtins.int
-    ANSWER_FIELD_NUMBER: _builtins.int
-    FAILURE_FIELD_NUMBER: _builtins.int
+    OFFERED_COMMANDS_FIELD_NUMBER: _builtins.int
+    REPLY_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
     ELAPSED_FIELD_NUMBER: _builtins.int
-    purpose: Global___ModelAsked.Purpose.ValueType
+    purpose: Global___ModelCall.Purpose.ValueType
     model: _builtins.str
     instructions: _builtins.str
-    """The system's word, as sent."""
-    messages: _builtins.int
+    """The system message, as sent."""
+    message_count: _builtins.int
     """How many messages of the transcript followed it, the newest last."""
-    failure: _builtins.str
-    """Why it failed: UPPER_SNAKE, and a sentence."""
+    error: _builtins.str
+    """Why the call failed: UPPER_SNAKE, and a sentence."""
     @_builtins.property
     def tools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the tools that it might call."""
+        """Names of the tools that the model could call."""
 
     @_builtins.property
-    def offers(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.ToolSpec]:
-        """The commands that it might propose, to understand a message."""
+    def offered_commands(self) -> _containers.RepeatedCompositeFieldContainer[_tool_pb2.ToolSpec]:
+        """The commands that the model could propose; only for PURPOSE_COMMANDS."""
 
     @_builtins.property
-    def answer(self) -> _message_pb2.Message:
-        """Absent where it failed."""
+    def reply(self) -> _message_pb2.Message:
+        """Absent when the call failed."""
 
     @_builtins.property
     def usage(self) -> _usage_pb2.Usage: ...
@@ -280,21 +283,21 @@ class ModelAsked(_message.Message):
     def __init__(
         self,
         *,
-        purpose: Global___ModelAsked.Purpose.ValueType = ...,
+        purpose: Global___ModelCall.Purpose.ValueType = ...,
         model: _builtins.str = ...,
         instructions: _builtins.str = ...,
-        messages: _builtins.int = ...,
+        message_count: _builtins.int = ...,
         tools: _abc.Iterable[_builtins.str] | None = ...,
-        offers: _abc.Iterable[_tool_pb2.ToolSpec] | None = ...,
-        answer: _message_pb2.Message | None = ...,
-        failure: _builtins.str = ...,
+        offered_commands: _abc.Iterable[_tool_pb2.ToolSpec] | None = ...,
+        reply: _message_pb2.Message | None = ...,
+        error: _builtins.str = ...,
         usage: _usage_pb2.Usage | None = ...,
         elapsed: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "elapsed", b"elapsed", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "reply", b"reply", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "elapsed", b"elapsed", "failure", b"failure", "instructions", b"instructions", "messages", b"messages", "model", b"model", "offers", b"offers", "purpose", b"purpose", "tools", b"tools", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "error", b"error", "instructions", b"instructions", "message_count", b"message_count", "model", b"model", "offered_commands", b"offered_commands", "purpose", b"purpose", "reply", b"reply", "tools", b"tools", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ModelAsked: _TypeAlias = ModelAsked  # noqa: Y015
+Global___ModelCall: _TypeAlias = ModelCall  # noqa: Y015

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"clawdbot/dialogue/v1/session.proto\x12\x14\x63lawdbot.dialogue.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\tFlowPlace\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x02 \x01(\x05\x12\x0e\n\x06states\x18\x03 \x03(\t\"\x88\x04\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x05 \x01(\x05\x12\r\n\x05state\x18\x06 \x01(\t\x12&\n\x05slots\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x06status\x18\x08 \x01(\x0e\x32#.clawdbot.dialogue.v1.SessionStatus\x12\x10\n\x08revision\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x06labels\x18\x0c \x03(\x0b\x32).clawdbot.dialogue.v1.Session.LabelsEntry\x12\x15\n\rhandoff_queue\x18\r \x01(\t\x12\x0e\n\x06states\x18\x0f \x03(\t\x12\x0e\n\x06locale\x18\x10 \x01(\t\x12.\n\x05stack\x18\x11 \x03(\x0b\x32\x1f.clawdbot.dialogue.v1.FlowPlace\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa3\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_ACTIVE\x10\x01\x12\x1d\n\x19SESSION_STATUS_HANDED_OFF\x10\x02\x12\x18\n\x14SESSION_STATUS_ENDED\x10\x03\x12\x1e\n\x1aSESSION_STATUS_QUARANTINED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"clawdbot/dialogue/v1/session.proto\x12\x14\x63lawdbot.dialogue.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"?\n\tFlowFrame\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x02 \x01(\x05\x12\x0e\n\x06states\x18\x03 \x03(\t\"\x88\x04\n\x07Session\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x05 \x01(\x05\x12\r\n\x05state\x18\x06 \x01(\t\x12&\n\x05slots\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x33\n\x06status\x18\x08 \x01(\x0e\x32#.clawdbot.dialogue.v1.SessionStatus\x12\x10\n\x08revision\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x06labels\x18\x0c \x03(\x0b\x32).clawdbot.dialogue.v1.Session.LabelsEntry\x12\x15\n\rhandoff_queue\x18\r \x01(\t\x12\x0e\n\x06states\x18\x0f \x03(\t\x12\x0e\n\x06locale\x18\x10 \x01(\t\x12.\n\x05stack\x18\x11 \x03(\x0b\x32\x1f.clawdbot.dialogue.v1.FlowFrame\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xa3\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_ACTIVE\x10\x01\x12\x1d\n\x19SESSION_STATUS_HANDED_OFF\x10\x02\x12\x18\n\x14SESSION_STATUS_ENDED\x10\x03\x12\x1e\n\x1aSESSION_STATUS_QUARANTINED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_SESSIONSTATUS']._serialized_start=712
   _globals['_SESSIONSTATUS']._serialized_end=875
-  _globals['_FLOWPLACE']._serialized_start=123
-  _globals['_FLOWPLACE']._serialized_end=186
+  _globals['_FLOWFRAME']._serialized_start=123
+  _globals['_FLOWFRAME']._serialized_end=186
   _globals['_SESSION']._serialized_start=189
   _globals['_SESSION']._serialized_end=709
   _globals['_SESSION_LABELSENTRY']._serialized_start=664

@@ -50,8 +50,8 @@ SESSION_STATUS_QUARANTINED: SessionStatus.ValueType  # 4
 Global___SessionStatus: _TypeAlias = SessionStatus  # noqa: Y015
 
 @_typing.final
-class FlowPlace(_message.Message):
-    """FlowPlace is a flow that a conversation is in, and where in it."""
+class FlowFrame(_message.Message):
+    """FlowFrame is one flow on the stack of a session, and the states it is in."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -77,7 +77,7 @@ class FlowPlace(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___FlowPlace: _TypeAlias = FlowPlace  # noqa: Y015
+Global___FlowFrame: _TypeAlias = FlowFrame  # noqa: Y015
 
 @_typing.final
 class Session(_message.Message):
@@ -158,7 +158,7 @@ class Session(_message.Message):
         """All states it is in, where regions go on side by side; empty for one."""
 
     @_builtins.property
-    def stack(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowPlace]:
+    def stack(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowFrame]:
         """The flows within one another, the one that talks last, where another one
         has been started or called from the session's own; empty otherwise.
         """
@@ -181,7 +181,7 @@ class Session(_message.Message):
         handoff_queue: _builtins.str = ...,
         states: _abc.Iterable[_builtins.str] | None = ...,
         locale: _builtins.str = ...,
-        stack: _abc.Iterable[Global___FlowPlace] | None = ...,
+        stack: _abc.Iterable[Global___FlowFrame] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "slots", b"slots", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -13,8 +13,7 @@ from clawdbot_dialogue.core.flow.model import Flow, Transition
 from clawdbot_dialogue.core.flow.slots.scalars import yes_or_no
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
-from clawdbot_dialogue.core.machine.notes import Note
-from clawdbot_dialogue.core.machine.trace import Traced, Tried
+from clawdbot_dialogue.core.machine.step_result import GuardEvaluated, Note, TraceEvent
 
 
 class Scope:
@@ -23,7 +22,7 @@ class Scope:
     __slots__ = ("_activation", "_flow", "_notes", "_state", "_trace", "_values")
 
     def __init__(
-        self, flow: Flow, state: str, values: Mapping[str, object], notes: list[Note], trace: list[Traced]
+        self, flow: Flow, state: str, values: Mapping[str, object], notes: list[Note], trace: list[TraceEvent]
     ) -> None:
         """Takes a moment's values.
 
@@ -48,7 +47,9 @@ class Scope:
             held = guard is None or self._holds(guard)
             written = guard.text if guard else ""
             to, source, number = transition.to, transition.source, transition.number
-            self._trace.append(Tried(self._flow.name, self._state, to, written, held, source, number))
+            self._trace.append(
+                GuardEvaluated(self._flow.name, self._state, to, written, held, source, number)
+            )
             if held:
                 return transition
         return None

@@ -25,14 +25,13 @@ from clawdbot_dialogue.core.machine.events import (
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.interpreter import MICRO_STEPS, run, taking
-from clawdbot_dialogue.core.machine.notes import Note
-from clawdbot_dialogue.core.machine.outcome import Step
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Place, Snapshot
 from clawdbot_dialogue.core.machine.state_behaviors import failed, onward
 from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.step_result import Note, StepResult
 from clawdbot_dialogue.core.machine.transitions import Way, restart, start, take, take_all, turn_aside
 
-__all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "Step", "begin", "step"]
+__all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "StepResult", "begin", "step"]
 
 HANDOFF_RETURN = "handoff.return"
 """The event by which a person gives the conversation back."""
@@ -50,7 +49,7 @@ def begin(flow: Flow, slots: Mapping[str, object], locale: str = "") -> Snapshot
     return Snapshot((frame,), locale=flow.language(locale))
 
 
-def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int = MICRO_STEPS) -> Step:
+def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int = MICRO_STEPS) -> StepResult:
     """Takes one event further.
 
     Args:
@@ -67,8 +66,10 @@ def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int =
     why_not = _handle(progress, event, micro_steps)
     if why_not:
         ignored = Note("ignored-event", why_not, snapshot.flow, snapshot.state)
-        return Step(snapshot, (), (*progress.notes, ignored), tuple(progress.trace))
-    return Step(progress.snapshot(), tuple(progress.effects), tuple(progress.notes), tuple(progress.trace))
+        return StepResult(snapshot, (), (*progress.notes, ignored), tuple(progress.trace))
+    return StepResult(
+        progress.snapshot(), tuple(progress.effects), tuple(progress.notes), tuple(progress.trace)
+    )
 
 
 def _handle(progress: Progress, event: Event, limit: int) -> str:

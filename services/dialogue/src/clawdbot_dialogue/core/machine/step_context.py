@@ -20,10 +20,9 @@ from clawdbot_dialogue.core.machine.effects import (
     SlotChanged,
     StateEntered,
 )
-from clawdbot_dialogue.core.machine.notes import Note
 from clawdbot_dialogue.core.machine.scope import Scope
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot, SnapshotInvalid, Status
-from clawdbot_dialogue.core.machine.trace import Moved, Traced
+from clawdbot_dialogue.core.machine.step_result import Note, TraceEvent, TransitionTaken
 from clawdbot_dialogue.core.understanding.language_detection import heard_in, plain
 
 DEEPEST_STACK = 8
@@ -38,7 +37,7 @@ class Progress:
         self.locale = snapshot.locale
         self.effects: list[Effect] = []
         self.notes: list[Note] = []
-        self.trace: list[Traced] = []
+        self.trace: list[TraceEvent] = []
         self.event: Mapping[str, object] = {}
         self.raised: list[str] = []
         """Events that the flow gave itself; taken once no transition can be taken without."""
@@ -333,7 +332,7 @@ class Progress:
             self.effects.append(Ended())
             return None
         self._unpack()
-        self.trace.append(Moved(self.flow.name, "", self.state.name, "resumed"))
+        self.trace.append(TransitionTaken(self.flow.name, "", self.state.name, "resumed"))
         self.effects.append(StateEntered(self.flow.name, self.state.name))
         return over
 

@@ -29,7 +29,7 @@ from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
 from clawdbot_dialogue.core.machine.active_state import Spot
 from clawdbot_dialogue.core.machine.effects import StateEntered
 from clawdbot_dialogue.core.machine.step_context import Progress
-from clawdbot_dialogue.core.machine.trace import Cause, Moved
+from clawdbot_dialogue.core.machine.step_result import Cause, TransitionTaken
 
 HOLDING: tuple[StateKind, ...] = ("compound", "parallel")
 """Kinds of state that hold others; a flow is never in them alone."""
@@ -56,7 +56,7 @@ class Way(NamedTuple):
 def start(progress: Progress, cause: Cause) -> None:
     """Enters the initial state of a flow that is nowhere yet."""
     flow = progress.flow
-    progress.trace.append(Moved(flow.name, "", flow.initial, cause))
+    progress.trace.append(TransitionTaken(flow.name, "", flow.initial, cause))
     progress.spots = []
     _enter(progress, flow.states[flow.initial], "", None)
 
@@ -72,7 +72,7 @@ def take_all(progress: Progress, ways: Sequence[Way]) -> None:
     for way in moves:
         cause: Cause = "error" if way.transition.on_error else way.cause
         source = way.spot.state.name
-        progress.trace.append(Moved(progress.flow.name, source, way.transition.to, cause))
+        progress.trace.append(TransitionTaken(progress.flow.name, source, way.transition.to, cause))
     results = _leave(progress, [way.transition.domain for way in moves]) if moves else ()
     for way in ways:
         _act(progress, way.transition.actions, way.spot)
@@ -101,7 +101,7 @@ def turn_aside(progress: Progress, aside: NoMatch | Timeout, cause: Cause) -> No
 
 def restart(progress: Progress, actions: tuple[Action, ...] = ()) -> None:
     """Leaves all that it is in, does the actions, and begins the flow anew."""
-    take(progress, Way(progress.here, Transition(progress.flow.initial, actions=actions), "woken"))
+    take(progress, Way(progress.here, Transition(progress.flow.initial, actions=actions), "restarted"))
 
 
 def without_conflicts(progress: Progress, ways: Sequence[Way]) -> Sequence[Way]:

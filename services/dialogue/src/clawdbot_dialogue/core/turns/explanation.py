@@ -1,7 +1,6 @@
-"""The story of a turn, for whoever asks why: what was understood, tried, gone and asked, in order.
+"""Builds the explanation of a turn: commands generated, guards evaluated, transitions taken, model calls.
 
-Kept with the turn and read back by nobody but people, so it is bounded: what is beyond is left out, and said
-to be.
+It is stored with the turn and read by people only, so its size is bounded; what is left out is marked.
 """
 
 from __future__ import annotations
@@ -9,105 +8,106 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from clawdbot.dialogue.v1.explanation_pb2 import (
-    Explained,
-    Explanation,
-    ModelAsked,
-    Remark,
-)
-from clawdbot.dialogue.v1.turn_pb2 import Command
+from clawdbot.dialogue.v1 import explanation_pb2 as pb
+from clawdbot.dialogue.v1.turn_pb2 import Command as WireCommand
 from clawdbot_servicekit.structs import fill_value
 
 from clawdbot_dialogue.core.machine.effects import Understood
-from clawdbot_dialogue.core.machine.outcome import Step
-from clawdbot_dialogue.core.machine.trace import Moved, Traced, Tried
-from clawdbot_dialogue.core.understanding.commands import Command as Understanding
+from clawdbot_dialogue.core.machine.step_result import (
+    GuardEvaluated,
+    StepResult,
+    TraceEvent,
+    TransitionTaken,
+)
+from clawdbot_dialogue.core.understanding.commands import Command
 
-MOST: Final = 500
-"""Things of one turn that are kept."""
-MOST_BYTES: Final = 128 * 1024
-"""Of all requests to models in one turn: instructions of an author's, and answers, may be long."""
+MAX_STEPS: Final = 500
+"""Steps of one turn that are kept."""
+MAX_MODEL_CALL_BYTES: Final = 128 * 1024
+"""Of all model calls of one turn: an author's instructions, and replies, may be long."""
+MAX_SHORTENED_INSTRUCTIONS: Final = 500
+"""Characters of instructions that are kept once the model calls are over their bound."""
 
-SHORTENED: Final = 500
-"""Characters of instructions that are kept where there is no room for more."""
 
-
-class Story:
+class ExplanationBuilder:
     """Grows with the turn."""
 
     def __init__(self) -> None:
-        self._told = Explanation()
-        self._room = MOST_BYTES
+        self._explanation = pb.Explanation()
+        self._bytes_left = MAX_MODEL_CALL_BYTES
 
-    def step(self, taken: Step) -> None:
-        """The machine took a step."""
-        steps = self._told.steps
-        for effect in taken.effects:
+    def add_step(self, result: StepResult) -> None:
+        """Adds what one step of the machine did."""
+        steps = self._explanation.steps
+        for effect in result.effects:
             if isinstance(effect, Understood):
-                told = Explained()
-                for each in effect.commands:
-                    fill_command(told.understood.commands.add(), each)
-                self._add(told)
-        for traced in taken.trace:
-            if len(steps) < MOST:
-                _TRACED[type(traced)](steps.add(), traced)
+                step = pb.ExplanationStep()
+                for command in effect.commands:
+                    fill_command(step.commands_generated.commands.add(), command)
+                self._add(step)
+        for event in result.trace:
+            if len(steps) < MAX_STEPS:
+                _FILL[type(event)](steps.add(), event)
             else:
-                self._told.truncated = True
-        for note in taken.notes:
-            remark = Remark(code=note.code, message=note.message, flow=note.flow, state=note.state)
-            self._add(Explained(remark=remark))
+                self._explanation.truncated = True
+        for note in result.notes:
+            wire_note = pb.Note(code=note.code, message=note.message, flow=note.flow, state=note.state)
+            self._add(pb.ExplanationStep(note=wire_note))
 
-    def asked(self, asked: ModelAsked) -> None:
-        """A model was asked, and answered or failed."""
-        self._room -= asked.ByteSize()
-        if self._room < 0:
-            short = ModelAsked(purpose=asked.purpose, model=asked.model, messages=asked.messages)
-            short.failure, short.instructions = asked.failure, asked.instructions[:SHORTENED]
-            short.usage.CopyFrom(asked.usage)
-            short.elapsed.CopyFrom(asked.elapsed)
-            asked, self._told.truncated = short, True
-        self._add(Explained(asked=asked))
+    def add_model_call(self, call: pb.ModelCall) -> None:
+        """Adds a finished model call, shortened when the turn's calls are over their bound."""
+        self._bytes_left -= call.ByteSize()
+        if self._bytes_left < 0:
+            short = pb.ModelCall(purpose=call.purpose, model=call.model, message_count=call.message_count)
+            short.error, short.instructions = call.error, call.instructions[:MAX_SHORTENED_INSTRUCTIONS]
+            short.usage.CopyFrom(call.usage)
+            short.elapsed.CopyFrom(call.elapsed)
+            call, self._explanation.truncated = short, True
+        self._add(pb.ExplanationStep(model_call=call))
 
     def encoded(self) -> bytes:
-        """The Explanation, serialised; empty where nothing happened."""
-        return self._told.SerializeToString()
+        """The Explanation, serialised; empty when nothing happened."""
+        return self._explanation.SerializeToString()
 
-    def _add(self, told: Explained) -> None:
-        if len(self._told.steps) < MOST:
-            self._told.steps.append(told)
+    def _add(self, step: pb.ExplanationStep) -> None:
+        if len(self._explanation.steps) < MAX_STEPS:
+            self._explanation.steps.append(step)
         else:
-            self._told.truncated = True
+            self._explanation.truncated = True
 
 
 # Several for each turn: filled in place, which takes a third of what building and copying does.
 
 
-def _tried(told: Explained, each: Tried) -> None:
-    tried = told.tried
-    tried.flow = each.flow
-    tried.state = each.state
-    tried.to = each.to
-    tried.guard = each.guard
-    tried.held = each.held
+def _fill_guard(step: pb.ExplanationStep, event: GuardEvaluated) -> None:
+    wire = step.guard_evaluated
+    wire.flow = event.flow
+    wire.source = event.state
+    wire.target = event.target
+    wire.guard = event.guard
+    wire.passed = event.passed
 
 
-def _moved(told: Explained, each: Moved) -> None:
-    moved = told.moved
-    moved.flow = each.flow
-    moved.source = each.source
-    moved.to = each.to
-    moved.cause = each.cause
+def _fill_transition(step: pb.ExplanationStep, event: TransitionTaken) -> None:
+    wire = step.transition_taken
+    wire.flow = event.flow
+    wire.source = event.source
+    wire.target = event.target
+    wire.cause = event.cause
 
 
-_TRACED: Mapping[type[Traced], Callable[[Explained, Any], None]] = {Tried: _tried, Moved: _moved}
+_FILL: Mapping[type[TraceEvent], Callable[[pb.ExplanationStep, Any], None]] = {
+    GuardEvaluated: _fill_guard,
+    TransitionTaken: _fill_transition,
+}
 
 
-def fill_command(told: Command, each: Understanding) -> None:
-    """A command as the wire has it."""
-    told.name = each.name
-    told.target = each.target
-    told.source = each.source
-    told.accepted = each.accepted
-    told.reason = each.reason
-    if each.value is not None:
-        fill_value(told.value, each.value)
+def fill_command(wire: WireCommand, command: Command) -> None:
+    """Copies a command into its wire message."""
+    wire.name = command.name
+    wire.target = command.target
+    wire.source = command.source
+    wire.accepted = command.accepted
+    wire.reason = command.reason
+    if command.value is not None:
+        fill_value(wire.value, command.value)

@@ -25,7 +25,7 @@ from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFi
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.context_window import fitting
-from clawdbot_dialogue.core.turns.model_call import ask
+from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import (
     GenerationRefused,
     ModelGateway,
@@ -108,7 +108,7 @@ class Generation:
     async def _ask(self, number: int, tools: Mapping[str, Tool]) -> Message:
         """One round of the model, shown as it comes."""
         request = self._request(number, tools)
-        message = await ask(self._means.gateway, request, self._record, show=self._show)
+        message = await call_model(self._means.gateway, request, self._record, show=self._show)
         self._name_calls(number, message)
         self._record.spoken(message)
         return message

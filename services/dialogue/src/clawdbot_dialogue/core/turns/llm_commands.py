@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpre
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.turns.context_window import fitting
 from clawdbot_dialogue.core.turns.generation import HARMLESS, Means
-from clawdbot_dialogue.core.turns.model_call import ask
+from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolRefused
 from clawdbot_dialogue.core.turns.tool_calls import Calls, TurnJournal, Wanted
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -74,7 +74,7 @@ class Interpretation:
 
     async def _ask(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> Message:
         request = self._request(number, tools, history)
-        message = await ask(self._means.gateway, request, self._record, offers=self._offered)
+        message = await call_model(self._means.gateway, request, self._record, offers=self._offered)
         key = f"{self._effect.interpretation_id}/{number}"
         turn = self._record.turn.number
         self._journal.later(JournalEntry(turn, key, record=message.SerializeToString(), done=True))

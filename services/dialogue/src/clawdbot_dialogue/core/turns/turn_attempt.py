@@ -85,7 +85,7 @@ class Performance:
         while todo:
             taken = step(self._flows, snapshot, todo.popleft())
             snapshot = taken.snapshot
-            self._record.story.step(taken)
+            self._record.explanation.add_step(taken)
             for note in taken.notes:
                 _log.info("machine_note", code=note.code, flow=note.flow, state=note.state)
             for effect in taken.effects:

@@ -18,7 +18,7 @@ from clawdbot_servicekit.structs import fill_value
 from clawdbot_dialogue.core.machine import effects
 from clawdbot_dialogue.core.sessions.records import Finished
 from clawdbot_dialogue.core.sessions.view import stamp
-from clawdbot_dialogue.core.turns.explanation import Story, fill_command
+from clawdbot_dialogue.core.turns.explanation import ExplanationBuilder, fill_command
 from clawdbot_dialogue.core.turns.usage import add_usage
 from clawdbot_dialogue.core.understanding.commands import Command
 
@@ -46,7 +46,7 @@ class TurnRecord:
         self._calls: dict[str, ToolCallRecord] = {}
         """By call id, in the order in which they were announced; without a result while they are open."""
         self._usage = Usage()
-        self.story = Story()
+        self.explanation = ExplanationBuilder()
         """Why it goes the way it goes."""
         event = self._event()
         event.turn_started.turn_id = turn.id
@@ -208,7 +208,7 @@ class TurnRecord:
         if error is not None:
             done.error.CopyFrom(error)
         done.finish_time.CopyFrom(stamp(now))
-        return Finished(done, session, tuple(self.events), self.transcript(), self.story.encoded())
+        return Finished(done, session, tuple(self.events), self.transcript(), self.explanation.encoded())
 
     def _event(self) -> StreamTurnResponse:
         """The next event, to be filled in place: building its content apart would copy it."""
