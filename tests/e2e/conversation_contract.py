@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewa
 from clawdbot.plugins.v1 import plugin_service_pb2, tool_service_pb2
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceStub
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.commands import clawdbot
 from tests.support.foreign import Grpcurl, node_conversation
@@ -179,7 +179,7 @@ class Conversations:
         async with grpc.aio.insecure_channel(topology.dialogue) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await getattr(DialogueServiceStub(channel), method)(request_)
-        fault = fault_of(caught.value)
+        fault = remote_error(caught.value)
         assert (fault.code, fault.reason, fault.domain) == (code, reason, "clawdbot.dev")
         assert fault.message.endswith((".", "?"))
 
@@ -201,7 +201,7 @@ class Conversations:
         async with talk(topology.dialogue, "book_table") as booking:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await booking.say("x" * 1_000_000)
-        assert fault_of(caught.value).violations[0].field == "text"
+        assert remote_error(caught.value).violations[0].field == "text"
 
     async def test_text_that_is_no_utf8_is_refused(self, topology):
         """No generated client can write it, so it is written byte by byte: field 3, two bytes."""
@@ -212,7 +212,7 @@ class Conversations:
                 call = channel.unary_unary(f"/{DIALOGUE}/SendTurn")
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call(request)
-            assert fault_of(caught.value).reason == "MALFORMED_MESSAGE"
+            assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
             assert said(await booking.say(WISH)).startswith("Shall I book")
 
     async def test_the_same_request_id_with_another_text_is_refused(self, topology):
@@ -220,7 +220,7 @@ class Conversations:
             await booking.say(WISH, "one")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await booking.say("something else", "one")
-        assert fault_of(caught.value).reason == "REQUEST_ID_REUSED"
+        assert remote_error(caught.value).reason == "REQUEST_ID_REUSED"
 
     async def test_an_unknown_model_is_not_found(self, topology):
         request = question("hi")
@@ -228,7 +228,10 @@ class Conversations:
         async with grpc.aio.insecure_channel(topology.model_gateway) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await ModelGatewayServiceStub(channel).Generate(request)
-        assert (caught.value.code().name, fault_of(caught.value).reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
+        assert (caught.value.code().name, remote_error(caught.value).reason) == (
+            "NOT_FOUND",
+            "MODEL_NOT_FOUND",
+        )
 
     async def test_an_unknown_tool_and_an_unknown_plugin_are_not_found(self, topology):
         async with grpc.aio.insecure_channel(topology.plugins) as channel:
@@ -244,8 +247,8 @@ class Conversations:
                 await PluginServiceStub(channel).GetPlugin(
                     plugin_service_pb2.GetPluginRequest(name="nonesuch")
                 )
-        assert fault_of(tool.value).reason == "TOOL_NOT_FOUND"
-        assert fault_of(plugin.value).reason == "PLUGIN_NOT_FOUND"
+        assert remote_error(tool.value).reason == "TOOL_NOT_FOUND"
+        assert remote_error(plugin.value).reason == "PLUGIN_NOT_FOUND"
 
     async def test_what_comes_later_says_so(self, topology):
         async with grpc.aio.insecure_channel(topology.model_gateway) as channel:

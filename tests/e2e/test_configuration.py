@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.processes import process
@@ -70,6 +70,6 @@ async def test_with_keys_only_who_has_one_may_talk(tmp_path):
         for metadata in ((), (("x-api-key", key[::-1]),)):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.CreateSession(request, metadata=metadata)
-            assert fault_of(caught.value).code == "UNAUTHENTICATED"
+            assert remote_error(caught.value).code == "UNAUTHENTICATED"
             assert key not in str(caught.value)
     assert key not in suite.log.read_text()

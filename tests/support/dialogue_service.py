@@ -30,8 +30,8 @@ from clawdbot.plugins.v1 import (
 from clawdbot_dialogue.core.turns.ports import PeerFailure
 from clawdbot_dialogue.settings import DialogueSettings
 from clawdbot_dialogue.wiring import build
-from clawdbot_servicekit.error_table import fault_of
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.error_table import remote_error
+from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import NetworkPeers
 from clawdbot_servicekit.status_details import STATUS_KEY, status_of
@@ -133,16 +133,16 @@ class Served:
         return self.dialogue.StreamTurn(request, timeout=20)
 
 
-async def refusal(call: Any) -> RemoteFault:
+async def refusal(call: Any) -> RemoteError:
     """How a call fails, with its details."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
-        return fault_of(error)
+        return remote_error(error)
     raise AssertionError("the call went well")
 
 
-async def stream_refusal(call: Any) -> RemoteFault:
+async def stream_refusal(call: Any) -> RemoteError:
     """How a streaming call fails."""
 
     async def drain() -> None:

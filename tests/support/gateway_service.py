@@ -17,8 +17,8 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewa
 from clawdbot_model_gateway.application import GatewayApplication
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_plugins.settings import PluginsSettings
-from clawdbot_servicekit.error_table import fault_of
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.error_table import remote_error
+from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import InProcessPeers
 
@@ -47,12 +47,12 @@ class Client:
 
     async def fault(
         self, request: GenerateRequest, way: str = "generate", seconds: float = 20.0
-    ) -> RemoteFault:
+    ) -> RemoteError:
         """How the request fails."""
         try:
             reply = await self.run(request, way, seconds)
         except grpc.aio.AioRpcError as error:
-            return fault_of(error)
+            return remote_error(error)
         raise AssertionError(f"it did not fail: {reply}")
 
     async def switch(self, alias: str, *targets: str, request_id: str = "") -> SwitchModelResponse:

@@ -19,8 +19,8 @@ from clawdbot_plugin_sdk import Plugin
 from clawdbot_plugins.discovery import installed
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.wiring import build
-from clawdbot_servicekit.error_table import fault_of
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.error_table import remote_error
+from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.host import Host
 from google.protobuf.json_format import MessageToDict
 
@@ -77,12 +77,12 @@ class Client:
         assert not result.is_error, result
         return MessageToDict(result.structured)
 
-    async def fault(self, tool: str, *given: Any, **options: Any) -> RemoteFault:
+    async def fault(self, tool: str, *given: Any, **options: Any) -> RemoteError:
         """How a call fails."""
         try:
             events = await self.events(tool, *given, **options)
         except grpc.aio.AioRpcError as error:
-            return fault_of(error)
+            return remote_error(error)
         raise AssertionError(f"it did not fail: {events}")
 
     async def attempt(self, tool: str, *given: Any, **options: Any) -> None:

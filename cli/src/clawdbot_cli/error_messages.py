@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 
 AWAY: Final = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL"})
 """Codes that gRPC itself gives when a connection breaks or cannot be made."""
@@ -25,7 +25,7 @@ ADVICE: Final = {
 """Reason → what to do here."""
 
 
-def sentence(fault: RemoteFault, where: str) -> str:
+def sentence(fault: RemoteError, where: str) -> str:
     """What happened, why, and what to do."""
     if fault.domain:
         told = f"{fault.message} ({fault.reason})"
@@ -39,12 +39,12 @@ def sentence(fault: RemoteFault, where: str) -> str:
     return f"{told} {advice}".rstrip()
 
 
-def is_away(fault: RemoteFault) -> bool:
+def is_away(fault: RemoteError) -> bool:
     """Whether the server, and not the request, is the matter: nobody answers, or the connection broke."""
     return not fault.domain and fault.code in AWAY
 
 
-def passes(fault: RemoteFault) -> bool:
+def passes(fault: RemoteError) -> bool:
     """Whether the server says that the same request may work in a moment: it drains, or a turn has moved."""
     return fault.code == "DEADLINE_EXCEEDED" or (
         bool(fault.domain) and fault.retry_after is not None and fault.code in ("UNAVAILABLE", "ABORTED")

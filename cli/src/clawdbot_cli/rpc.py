@@ -7,22 +7,22 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc.aio
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 R = TypeVar("R")
 
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """A failed call becomes a RemoteFault."""
+    """A failed call becomes a RemoteError."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise fault_of(error) from error
+        raise remote_error(error) from error
 
 
 async def pages(ask: Callable[[Any], Awaitable[R]], request: Any) -> AsyncIterator[R]:
-    """Every page of a list. RemoteFault where one cannot be had.
+    """Every page of a list. RemoteError where one cannot be had.
 
     Args:
         ask: gets the page that the request names.

@@ -9,7 +9,7 @@ import ssl
 import time
 
 import pytest
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 from grpc.aio import AioRpcError
 
 from tests.support.certificates import authority, certificate
@@ -176,7 +176,7 @@ async def test_a_failure_in_the_middle_comes_after_what_was_said(served, backend
         async for event in call:
             seen.append(event)  # noqa: PERF401 - a comprehension would lose it
     assert kinds(seen) == ["started", "text_delta"]
-    fault = fault_of(failed.value)
+    fault = remote_error(failed.value)
     assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_FAILED")
     assert "CUDA out of memory" in fault.message
     assert served.idle

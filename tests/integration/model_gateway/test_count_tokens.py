@@ -14,7 +14,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     CountTokensRequest,
 )
 from clawdbot_model_gateway.tokenizer_files import read_tokenizer
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import StartupError
 
 from tests.support.fake_openai import KEY, fake_openai
@@ -104,7 +104,7 @@ async def test_what_cannot_be_counted_is_refused(tmp_path):
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await served.client.gateway.CountTokens(request)
-            told = fault_of(refused.value)
+            told = remote_error(refused.value)
             assert (told.reason, [each.field for each in told.violations]) == (reason, fields)
 
 

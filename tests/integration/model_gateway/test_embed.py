@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.fake_openai import HOLD, KEY, error, fake_openai, whole
 from tests.support.gateway_service import compatible, gateway
@@ -24,7 +24,7 @@ async def backend():
 async def fault(client, *texts, **fields):
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await client.gateway.Embed(EmbedRequest(texts=texts, **fields), timeout=20)
-    return fault_of(refused.value)
+    return remote_error(refused.value)
 
 
 def near(one, other) -> float:

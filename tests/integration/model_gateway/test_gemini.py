@@ -9,7 +9,7 @@ import time
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolResult
 from clawdbot_model_gateway.formats.sse import LARGEST
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 from grpc.aio import AioRpcError
 
 from tests.support.fake_gemini import (
@@ -188,7 +188,7 @@ async def test_a_failure_in_the_middle_comes_after_what_was_said(served, backend
         async for event in running:
             seen.append(event)  # noqa: PERF401 - a comprehension would lose it
     assert kinds(seen) == ["started", "text_delta"]
-    assert fault_of(failed.value).reason == "BACKEND_FAILED"
+    assert remote_error(failed.value).reason == "BACKEND_FAILED"
     assert served.idle
 
 

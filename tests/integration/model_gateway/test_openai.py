@@ -9,7 +9,7 @@ import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 from grpc.aio import AioRpcError
 
 from tests.support.fake_openai import CUT, HANG, HOLD, KEY, Answer, error
@@ -117,7 +117,7 @@ async def test_a_failure_is_told_by_its_reason_and_without_the_key(served, backe
     backend.will(answer)
     with pytest.raises(AioRpcError) as failed:
         await served.client.gateway.Generate(asks())
-    assert (failed.value.code().name, fault_of(failed.value).reason) == (status, reason)
+    assert (failed.value.code().name, remote_error(failed.value).reason) == (status, reason)
     assert KEY not in str(failed.value)
 
 

@@ -10,7 +10,7 @@ import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot.model_gateway.v1 import model_gateway_service_pb2
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.fake_ollama import fake_ollama
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
@@ -96,7 +96,7 @@ async def test_what_comes_later_says_so(tmp_path, rpc, request_):
         call = getattr(stub, rpc)(request_)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             [each async for each in call] if rpc == "Synthesize" else await call
-    fault = fault_of(refused.value)
+    fault = remote_error(refused.value)
     assert (fault.code, fault.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")
     assert rpc in fault.message
 
@@ -198,7 +198,7 @@ async def test_models_are_listed_and_shown(tmp_path, client_of, backend):
         assert (shown.vendor_model, shown.context_length) == ("fake-1", 8192)
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
             await client.GetModel(admin.GetModelRequest(name="x"))
-    assert fault_of(unknown.value).reason == "MODEL_NOT_FOUND"
+    assert remote_error(unknown.value).reason == "MODEL_NOT_FOUND"
 
 
 async def test_a_switch_holds_at_once_and_streams_in_flight_end_where_they_began(
@@ -246,7 +246,7 @@ async def test_a_wrong_switch_changes_nothing(tmp_path, client_of):
         for targets, reason in {("echo/ehco",): "MODEL_NOT_FOUND", (): "INVALID_REQUEST"}.items():
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await client.switch("chat", *targets)
-            assert fault_of(refused.value).reason == reason
+            assert remote_error(refused.value).reason == reason
         assert (await client.gateway.Generate(asks("hi", model="chat"))).message.parts[0].text == "hi"
 
 

@@ -7,9 +7,9 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.peers import InProcessPeers, NetworkPeers
-from clawdbot_servicekit.stream_drain import EndingServer
+from clawdbot_servicekit.stream_drain import StreamDrainServer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
@@ -32,7 +32,7 @@ async def refusal(channel, metadata=None, request=LIST):
     """How ListTools is refused."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(request, metadata=metadata)
-    return fault_of(caught.value)
+    return remote_error(caught.value)
 
 
 async def tenant(channel, *metadata):
@@ -154,7 +154,7 @@ async def test_a_watch_ends_when_the_server_drains_and_any_other_stream_goes_on(
     draining = asyncio.Event()
     server = grpc.aio.server()
     handlers = {name: endless(name) for name in ("WatchThings", "Other")}
-    EndingServer(server, draining).add_generic_rpc_handlers(
+    StreamDrainServer(server, draining).add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("test.Things", handlers),)
     )
     port = server.add_insecure_port("127.0.0.1:0")
@@ -166,7 +166,7 @@ async def test_a_watch_ends_when_the_server_drains_and_any_other_stream_goes_on(
         draining.set()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await watch.read()
-        assert fault_of(caught.value).reason == "SHUTTING_DOWN"
+        assert remote_error(caught.value).reason == "SHUTTING_DOWN"
         assert ended == ["WatchThings"]
         other.cancel()
     await server.stop(None)

@@ -11,9 +11,9 @@ import pytest
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.admission import Admission
 from clawdbot_servicekit.caller import Caller, current_caller, enter_caller
-from clawdbot_servicekit.error_table import ErrorRule, ErrorTable, fault_of
+from clawdbot_servicekit.error_table import ErrorRule, ErrorTable, remote_error
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
-from clawdbot_servicekit.pipeline import Deadlines, Pipeline, WrappingServer, annotate
+from clawdbot_servicekit.pipeline import Deadlines, HandlerRegistrar, Pipeline, annotate
 from google.protobuf.wrappers_pb2 import StringValue
 from structlog.testing import capture_logs
 
@@ -161,7 +161,7 @@ async def serving(
 ):
     records, things, admission = [], Things(), Admission(limit)
     server, inside = grpc.aio.server(), InProcessServer()
-    wrapping = WrappingServer(
+    wrapping = HandlerRegistrar(
         Pipeline(admission, identify, Deadlines(*deadlines), records.append),
         (server, inside),
         ERRORS,
@@ -212,7 +212,7 @@ async def test_a_call_of_any_kind_and_style_is_answered_and_recorded_once(name):
 async def test_a_failure_of_the_domain_becomes_the_status_that_its_table_says(name, what):
     async with serving() as served:
         error = await served.refused(name, what)
-        fault = fault_of(error)
+        fault = remote_error(error)
         assert (fault.code, fault.reason, fault.message) == ("NOT_FOUND", "THING_NOT_FOUND", "No thing hat.")
         assert error.trailing_metadata()["x-mine"] == "kept"
         record = await served.recorded()
@@ -223,7 +223,7 @@ async def test_a_failure_of_the_domain_becomes_the_status_that_its_table_says(na
 async def test_what_nobody_expected_is_internal_with_an_id_and_the_log_has_the_rest(name):
     async with serving() as served:
         with capture_logs() as log:
-            fault = fault_of(await served.refused(name, "burst"))
+            fault = remote_error(await served.refused(name, "burst"))
         assert (fault.code, fault.reason) == ("INTERNAL", "INTERNAL")
         assert "canary" not in fault.message
         (line,) = [each for each in log if each["event"] == "unexpected_error"]
@@ -240,7 +240,7 @@ async def test_a_request_that_cannot_be_decoded_is_malformed(name):
         call = served.call(name, serialize=None)(iter((b"\xff\xff",)) if streams else b"\xff\xff")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await (call if KINDS[name].endswith("unary") else call.read())
-        fault = fault_of(caught.value)
+        fault = remote_error(caught.value)
         assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
         assert f"test.Things/{name}" in fault.message
         assert (await served.recorded()).reason == "MALFORMED_MESSAGE"
@@ -250,7 +250,7 @@ async def test_a_request_that_cannot_be_decoded_is_malformed(name):
 @pytest.mark.parametrize(("given", "deadlines"), [(None, (0.05, 600.0)), (500.0, (60.0, 0.05))])
 async def test_default_and_ceiling_end_a_call_with_a_reason_and_the_servicer_with_it(name, given, deadlines):
     async with serving(deadlines=deadlines) as served:
-        fault = fault_of(await served.refused(name, "wait", timeout=given))
+        fault = remote_error(await served.refused(name, "wait", timeout=given))
         assert (fault.code, fault.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
         assert served.things.closed.is_set()
         assert (await served.recorded()).code == "DEADLINE_EXCEEDED"
@@ -290,7 +290,7 @@ async def test_a_caller_that_does_not_read_on_closes_the_generator():
 async def test_a_cancellation_that_nobody_ordered_is_not_a_silent_end():
     """As when a peer's channel closes under the servicer: without a status its caller would wait for ever."""
     async with serving() as served:
-        fault = fault_of(await served.refused("One", "stray"))
+        fault = remote_error(await served.refused("One", "stray"))
         assert (fault.code, fault.reason) == ("UNAVAILABLE", "PEER_UNAVAILABLE")
         assert (await served.recorded()).code == "UNAVAILABLE"
 
@@ -307,7 +307,7 @@ async def test_a_method_that_the_servicer_lacks_is_not_implemented_yet():
     async with serving() as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await served.call("Placeholder", "unary_unary")(text(""))
-        assert fault_of(caught.value).reason == "NOT_IMPLEMENTED_YET"
+        assert remote_error(caught.value).reason == "NOT_IMPLEMENTED_YET"
         assert (await served.recorded()).code == "UNIMPLEMENTED"
 
 
@@ -332,10 +332,10 @@ async def test_a_full_server_refuses_with_a_time_and_a_closed_one_as_shutting_do
     async with serving(limit=1) as served:
         call = served.begin("One", "wait")
         await served.things.begun.wait()
-        full = fault_of(await served.refused("One"))
+        full = remote_error(await served.refused("One"))
         assert (full.code, full.reason, full.retry_after) == ("RESOURCE_EXHAUSTED", "OVERLOADED", 1.0)
         served.admission.close()
-        closed = fault_of(await served.refused("One"))
+        closed = remote_error(await served.refused("One"))
         assert (closed.code, closed.reason) == ("UNAVAILABLE", "SHUTTING_DOWN")
         assert served.admission.count == 1
         call.cancel()
@@ -356,17 +356,17 @@ async def test_a_call_from_inside_is_its_callers_and_takes_no_place():
 async def test_exempt_methods_bear_described_errors_and_nothing_else():
     async with serving(exempt=True, limit=1) as served:
         served.admission.close()
-        assert fault_of(await served.refused("Many", "fail")).reason == "THING_NOT_FOUND"
-        assert fault_of(await served.refused("One", "group")).reason == "THING_NOT_FOUND"
+        assert remote_error(await served.refused("Many", "fail")).reason == "THING_NOT_FOUND"
+        assert remote_error(await served.refused("One", "group")).reason == "THING_NOT_FOUND"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await served.call("One", serialize=None)(b"\xff\xff")
-        assert fault_of(caught.value).reason == "MALFORMED_MESSAGE"
+        assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
         assert (await served.refused("One", "abort")).code() == grpc.StatusCode.ALREADY_EXISTS
         assert served.records == []
 
 
 async def test_an_application_can_register_and_nothing_more():
-    wrapping = WrappingServer(None, (), ERRORS)
+    wrapping = HandlerRegistrar(None, (), ERRORS)
     for refused in (lambda: wrapping.add_insecure_port(":0"), lambda: wrapping.add_secure_port(":0", None)):
         with pytest.raises(grpc.aio.UsageError):
             refused()

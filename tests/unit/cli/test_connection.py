@@ -8,7 +8,7 @@ import pytest
 from clawdbot_cli.addresses import address_of, reachable
 from clawdbot_cli.connection import NobodyThere, remote
 from clawdbot_cli.error_messages import is_away, passes, sentence
-from clawdbot_servicekit.errors import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteError, StartupError
 
 from tests.support.ports import free_port
 from tests.support.scripted_dialogue import ScriptedDialogue, serving
@@ -81,15 +81,15 @@ OURS = "clawdbot.dev"
     ("fault", "told"),
     [
         (
-            RemoteFault("NOT_FOUND", "SESSION_NOT_FOUND", "There is no session x.", OURS),
+            RemoteError("NOT_FOUND", "SESSION_NOT_FOUND", "There is no session x.", OURS),
             "There is no session x. (SESSION_NOT_FOUND)",
         ),
         (
-            RemoteFault("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Too many turns.", OURS, retry_after=2.5),
+            RemoteError("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Too many turns.", OURS, retry_after=2.5),
             "Too many turns. (RATE_LIMITED) Try again in 2.5 s.",
         ),
-        (RemoteFault("UNAVAILABLE", "", "failed to connect to all addresses"), "Nobody answers at here."),
-        (RemoteFault("UNKNOWN", "", "boom"), "here answered UNKNOWN: boom"),
+        (RemoteError("UNAVAILABLE", "", "failed to connect to all addresses"), "Nobody answers at here."),
+        (RemoteError("UNKNOWN", "", "boom"), "here answered UNKNOWN: boom"),
     ],
 )
 def test_a_failed_call_is_one_sentence(fault, told):
@@ -97,17 +97,17 @@ def test_a_failed_call_is_one_sentence(fault, told):
 
 
 def test_a_missing_key_comes_with_the_way_to_give_one():
-    fault = RemoteFault("UNAUTHENTICATED", "UNAUTHENTICATED", "This server needs a key.", OURS)
+    fault = RemoteError("UNAUTHENTICATED", "UNAUTHENTICATED", "This server needs a key.", OURS)
     assert "--key-file FILE" in sentence(fault, "here")
 
 
 def test_what_may_be_asked_again_is_told_from_what_may_not():
-    gone = RemoteFault("UNAVAILABLE", "", "Socket closed")
-    draining = RemoteFault("UNAVAILABLE", "SHUTTING_DOWN", "", OURS, retry_after=1.0)
-    moved = RemoteFault("ABORTED", "TURN_MOVED", "", OURS, retry_after=1.0)
-    late = RemoteFault("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "", OURS)
-    refused = RemoteFault("FAILED_PRECONDITION", "SESSION_ENDED", "", OURS)
-    limited = RemoteFault("RESOURCE_EXHAUSTED", "RATE_LIMITED", "", OURS, retry_after=1.0)
+    gone = RemoteError("UNAVAILABLE", "", "Socket closed")
+    draining = RemoteError("UNAVAILABLE", "SHUTTING_DOWN", "", OURS, retry_after=1.0)
+    moved = RemoteError("ABORTED", "TURN_MOVED", "", OURS, retry_after=1.0)
+    late = RemoteError("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", "", OURS)
+    refused = RemoteError("FAILED_PRECONDITION", "SESSION_ENDED", "", OURS)
+    limited = RemoteError("RESOURCE_EXHAUSTED", "RATE_LIMITED", "", OURS, retry_after=1.0)
     assert [is_away(each) for each in (gone, draining, refused)] == [True, False, False]
     assert [passes(each) for each in (draining, moved, late)] == [True, True, True]
     assert [passes(each) for each in (gone, refused, limited)] == [False, False, False]

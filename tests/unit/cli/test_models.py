@@ -10,7 +10,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRespo
 from clawdbot_cli.models.client import ModelClient
 from clawdbot_cli.models.model_check import JSON, TOOL_CALL, Check, Reply, Trial
 from clawdbot_cli.models.report import Report
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 from rich.console import Console
 
 from tests.support.fake_openai import KEY, Answer, fake_openai, sse, text_chunks
@@ -109,7 +109,7 @@ async def test_a_check_that_fails_with_an_error_tells_it(tmp_path):
 
 async def test_a_model_that_cannot_be_reached_is_a_fault(tmp_path):
     async with gateway(tmp_path, model=scripted({"fault": {"kind": "auth"}})) as served:
-        with pytest.raises(RemoteFault) as caught:
+        with pytest.raises(RemoteError) as caught:
             await Trial(ModelClient(served.host.channel()), "chat").answers()
     assert caught.value.reason == "BACKEND_AUTH"
 

@@ -14,7 +14,7 @@ from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.turns import ServerLost, Turns
 from clawdbot_cli.connection import remote
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 
 from tests.support.ports import free_port
 from tests.support.scripted_dialogue import BREAK, HOLD, ScriptedDialogue, refuse, said, serving
@@ -150,7 +150,7 @@ async def test_what_the_service_refuses_is_not_tried_again(paper):
 
     dialogue.StreamTurn = refusing
     async with serving(dialogue) as address, turns_at(address, paper) as turns:
-        with pytest.raises(RemoteFault) as caught:
+        with pytest.raises(RemoteError) as caught:
             await turns.take("s-1", "hello")
     assert caught.value.reason == "SESSION_ENDED"
     assert len(tries) == 1

@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.model_admin import Catalogue
 from clawdbot_model_gateway.core.routing import Routes, Target, in_order
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import LARGEST
+from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 
 from tests.support.generating import asks
 from tests.support.scripted_provider import Bench, FakeProvider
@@ -105,7 +105,7 @@ async def test_lists_come_in_pages(catalogue):
         if not token:
             break
     assert seen == ["a/m", "a/n", "b/vendor/x", "chat", "default"]
-    assert len(catalogue.models(pb.ListModelsRequest(page_size=LARGEST * 9)).models) == 5
+    assert len(catalogue.models(pb.ListModelsRequest(page_size=MAX_PAGE_SIZE * 9)).models) == 5
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, 
 from clawdbot_plugins.builtin.tables.settings import TablesSettings
 from clawdbot_plugins.discovery import choose, installed
 from clawdbot_plugins.settings import PluginsSettings
-from clawdbot_servicekit.error_table import SHARED
+from clawdbot_servicekit.error_table import SHARED_RULES
 
 from tests.support.plugin_core import core_of
 from tests.support.plugin_service import serving
@@ -91,7 +91,7 @@ def test_every_reason_is_listed():
     listed = {
         reason for row in rows("reason | status | meaning") for reason in re.findall(r"`([A-Z_]+)`", row[0])
     }
-    own = {rule.reason for kind, rule in error_table()._rules.items() if kind not in SHARED}
+    own = {rule.reason for kind, rule in error_table()._rules.items() if kind not in SHARED_RULES}
     assert own - {"{reason}"} <= listed
     assert listed - own == {"INVALID_REQUEST", "RATE_LIMITED"}
 

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2 as wire
 from clawdbot_plugin_sdk import Plugin, Refusal
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.plugin_service import serving
 
@@ -113,7 +113,7 @@ async def test_arguments_that_do_not_fit(client):
 async def test_fields_that_do_not_fit(client, request_, field):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.tools.InvokeTool(request_).read()
-    fault = fault_of(caught.value)
+    fault = remote_error(caught.value)
     assert (fault.code, [each.field for each in fault.violations]) == ("INVALID_ARGUMENT", [field])
 
 
@@ -144,7 +144,7 @@ async def test_a_value_nested_more_deeply_than_the_wire_carries(served):
     raw = b"\x0a\x0atrial.take" + b"\x12" + _varint(len(arguments)) + arguments
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await served.channel.unary_stream("/clawdbot.plugins.v1.ToolService/InvokeTool")(raw).read()
-    assert fault_of(caught.value).reason == "MALFORMED_MESSAGE"
+    assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
     assert (await served.client.tools.ListTools(wire.ListToolsRequest())).tools
 
 

@@ -11,7 +11,7 @@ from clawdbot.plugins.v1 import hook_service_pb2 as hook_wire
 from clawdbot.plugins.v1 import plugin_service_pb2 as plugin_wire
 from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Context, Plugin, Refusal, ToolError
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.plugin_service import serving
 
@@ -83,7 +83,7 @@ def client(request, served):
 async def failure(call):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return fault_of(caught.value)
+    return remote_error(caught.value)
 
 
 async def test_plugins_are_listed_with_what_they_bring(client):

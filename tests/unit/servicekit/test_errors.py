@@ -6,8 +6,8 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot_servicekit import errors, status_details
-from clawdbot_servicekit.error_table import SHARED, ErrorRule, ErrorTable, fault_of
-from clawdbot_servicekit.errors import InvalidRequest, RemoteFault, Violation
+from clawdbot_servicekit.error_table import SHARED_RULES, ErrorRule, ErrorTable, remote_error
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest, RemoteError
 from clawdbot_servicekit.hooks import HOOK_RULES, HookLimited, HookRefused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ RULE = ErrorRule(grpc.StatusCode.NOT_FOUND, "NO_THING", "There is no thing {name
 def seen(error, rules=None):
     """What a caller reads back from the status that the error becomes."""
     told = ErrorTable({Trouble: RULE} if rules is None else rules).describe(error)
-    return fault_of(failed(told.code, told.message, told.trailing_metadata()))
+    return remote_error(failed(told.code, told.message, told.trailing_metadata()))
 
 
 def failed(code, message="", trailing=()):
@@ -93,7 +93,7 @@ def test_a_used_up_quota_says_whose():
 
 
 def test_fields_that_do_not_fit_come_with_their_paths():
-    given_ = (Violation("a.b", "must be set."), Violation("c[1]", "is too long."))
+    given_ = (FieldViolation("a.b", "must be set."), FieldViolation("c[1]", "is too long."))
     fault = seen(InvalidRequest(given_))
     assert (fault.code, fault.reason, fault.violations) == ("INVALID_ARGUMENT", "INVALID_REQUEST", given_)
     assert "a.b: must be set." in fault.message
@@ -102,12 +102,12 @@ def test_fields_that_do_not_fit_come_with_their_paths():
 @given(st.lists(st.tuples(st.text(max_size=500), st.text(max_size=3000)), min_size=1, max_size=60))
 def test_whatever_a_failure_says_its_status_fits_in_a_trailer(pairs):
     """GRPC takes 8 KiB of metadata in all, and ends the call with something else beyond."""
-    told = ErrorTable({}).describe(InvalidRequest([Violation(*pair) for pair in pairs]))
+    told = ErrorTable({}).describe(InvalidRequest([FieldViolation(*pair) for pair in pairs]))
     assert (
         told.status.ByteSize()
         <= status_details.LARGEST_STATUS + status_details.LONGEST_MESSAGE + status_details.LONGEST_FACT
     )
-    fault = fault_of(failed(told.code, told.message, told.trailing_metadata()))
+    fault = remote_error(failed(told.code, told.message, told.trailing_metadata()))
     assert 1 <= len(fault.violations) <= len(pairs)
 
 
@@ -119,13 +119,13 @@ def test_a_peers_failure_with_a_reason_of_ours_is_passed_on_as_it_is():
         metadata={"limit": "5"},
         retry_after=3,
         quota_subject="acme",
-        violations=(Violation("x", "y"),),
+        violations=(FieldViolation("x", "y"),),
     )
     trailing = ((status_details.STATUS_KEY, quota.SerializeToString()),)
     fault = seen(failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many.", trailing))
     assert (fault.code, fault.reason, fault.message) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Too many.")
     assert (fault.metadata, fault.retry_after, fault.quota_subject) == ({"limit": "5"}, 3.0, "acme")
-    assert fault.violations == (Violation("x", "y"),)
+    assert fault.violations == (FieldViolation("x", "y"),)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_that_a_peer_does_not_know_our_own_key_is_not_the_callers_business():
 
 @given(st.binary(max_size=200))
 def test_details_that_are_no_status_are_no_details(data):
-    fault = fault_of(failed(grpc.StatusCode.ABORTED, "sentence", ((status_details.STATUS_KEY, data),)))
+    fault = remote_error(failed(grpc.StatusCode.ABORTED, "sentence", ((status_details.STATUS_KEY, data),)))
     assert (fault.code, fault.message) == ("ABORTED", "sentence")
 
 
@@ -191,6 +191,8 @@ def test_a_rule_that_does_not_fit_its_exception_is_internal_and_in_the_log():
 
 def test_every_shared_fault_has_a_rule():
     known = {
-        each for each in vars(errors).values() if isinstance(each, type) and each.__base__ is errors.Fault
+        each
+        for each in vars(errors).values()
+        if isinstance(each, type) and each.__base__ is errors.ServiceError
     }
-    assert known - {RemoteFault} == set(SHARED)
+    assert known - {RemoteError} == set(SHARED_RULES)

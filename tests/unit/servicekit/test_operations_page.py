@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from clawdbot_servicekit.error_table import INTERNAL_REASON, PEERS, SHARED
+from clawdbot_servicekit.error_table import INTERNAL_REASON, PEER_RULES, SHARED_RULES
 from clawdbot_servicekit.health import LIVENESS, READINESS
 from clawdbot_servicekit.hooks import HOOK_RULES
 from clawdbot_servicekit.metrics import Metrics, Restarts
@@ -47,7 +47,7 @@ def test_the_defaults_are_the_ones_that_hold():
 
 
 def test_every_reason_is_listed():
-    rules = [*SHARED.values(), *PEERS.values(), *HOOK_RULES.values()]
+    rules = [*SHARED_RULES.values(), *PEER_RULES.values(), *HOOK_RULES.values()]
     reasons = {INTERNAL_REASON, *(rule.reason for rule in rules if "{" not in rule.reason)}
     assert {reason for reason in reasons if f"`{reason}`" not in section("Limits and errors")} == set()
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.process_locks import Owners
+from clawdbot_servicekit.process_locks import ProcessLocks
 
 PROGRAM = """
 import sys, time
@@ -22,7 +22,7 @@ time.sleep(60)
 
 
 def test_one_that_lives_is_seen_and_one_that_let_go_is_gone(tmp_path):
-    one, two = Owners(tmp_path), Owners(tmp_path)
+    one, two = ProcessLocks(tmp_path), ProcessLocks(tmp_path)
     one.open()
     two.open()
     assert one.me != two.me
@@ -39,7 +39,7 @@ def test_one_that_was_killed_is_gone(tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         other = child.stdout.readline().strip()
-        mine = Owners(tmp_path)
+        mine = ProcessLocks(tmp_path)
         mine.open()
         assert not mine.gone(other)
         child.kill()
@@ -50,9 +50,9 @@ def test_one_that_was_killed_is_gone(tmp_path):
 
 def test_the_dead_are_swept_away_and_the_living_left(tmp_path):
     (tmp_path / "0123.alive").write_bytes(b"")
-    living = Owners(tmp_path)
+    living = ProcessLocks(tmp_path)
     living.open()
-    late = Owners(tmp_path)
+    late = ProcessLocks(tmp_path)
     late.open()
     assert sorted(path.stem for path in tmp_path.iterdir()) == sorted([living.me, late.me])
     living.close()
@@ -63,13 +63,13 @@ def test_the_dead_are_swept_away_and_the_living_left(tmp_path):
 def test_a_folder_that_cannot_be_made_stops_the_start(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StartupError, match="state_dir"):
-        Owners(tmp_path / "file" / "owners").open()
+        ProcessLocks(tmp_path / "file" / "owners").open()
 
 
 def test_those_that_open_at_once_all_live(tmp_path):
     """Each looks for the dead while the others make their files: none must be taken for dead."""
     for _ in range(20):
-        everybody = [Owners(tmp_path) for _ in range(8)]
+        everybody = [ProcessLocks(tmp_path) for _ in range(8)]
         threads = [threading.Thread(target=each.open) for each in everybody]
         for each in threads:
             each.start()

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.structs import DEEPEST, canonical, finite, to_json, to_plain, to_struct
+from clawdbot_servicekit.structs import MAX_DEPTH, canonical, finite, to_json, to_plain, to_struct
 from clawdbot_servicekit.structs import given as given_by
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
@@ -73,14 +73,14 @@ def nested(levels: int) -> dict[str, object]:
 
 
 def test_the_deepest_value_can_still_be_read_by_the_other_side():
-    sent = to_struct(nested(DEEPEST - 1))
+    sent = to_struct(nested(MAX_DEPTH - 1))
     assert Struct.FromString(sent.SerializeToString()) == sent
 
 
 def test_a_deeper_value_cannot_be_sent():
     endless: dict[str, object] = {}
     endless["self"] = endless
-    for value in (nested(DEEPEST), nested(200), endless):
+    for value in (nested(MAX_DEPTH), nested(200), endless):
         with pytest.raises(ValueError, match="levels"):
             to_struct(value)
 

@@ -7,7 +7,7 @@ PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 async def test_given_ids_are_passed_on_and_shown_in_the_log():
-    tracing.follow([("x-request-id", "req-1"), ("traceparent", PARENT), ("other", "x")])
+    tracing.extract([("x-request-id", "req-1"), ("traceparent", PARENT), ("other", "x")])
     assert tracing.headers() == (("x-request-id", "req-1"), ("traceparent", PARENT))
     assert structlog.contextvars.get_contextvars() == {
         "request_id": "req-1",
@@ -16,6 +16,6 @@ async def test_given_ids_are_passed_on_and_shown_in_the_log():
 
 
 async def test_what_has_not_the_shape_of_an_id_is_not_taken_up():
-    tracing.follow([("x-request-id", "a b"), ("traceparent", "00-xyz"), ("x-request-id", "y" * 129)])
+    tracing.extract([("x-request-id", "a b"), ("traceparent", "00-xyz"), ("x-request-id", "y" * 129)])
     assert tracing.headers() == ()
     assert structlog.contextvars.get_contextvars() == {}

@@ -1,6 +1,6 @@
 """The services as the chat sees them: one method for each thing that it asks.
 
-Every failed call leaves as a RemoteFault, whose message is a sentence for the person at the terminal.
+Every failed call leaves as a RemoteError, whose message is a sentence for the person at the terminal.
 """
 
 from __future__ import annotations

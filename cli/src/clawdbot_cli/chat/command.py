@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_servicekit.errors import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteError, StartupError
 
 from clawdbot_cli.chat.client import Client
 from clawdbot_cli.chat.commands import COMMANDS
@@ -141,5 +141,5 @@ async def _begin(conversation: Conversation, wishes: Wishes) -> None:
             await conversation.resume(wishes.session)
         else:
             await conversation.begin(wishes.flow or DEFAULT_FLOW, wishes.locale or "")
-    except RemoteFault as fault:
+    except RemoteError as fault:
         raise StartupError(sentence(fault, conversation.connection.where)) from None

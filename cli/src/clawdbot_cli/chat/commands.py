@@ -39,7 +39,7 @@ async def run(conversation: Conversation, line: str) -> None:
     """Does what the line says; a beginning is enough where it is nobody else's. The unknown get a hint.
 
     Raises:
-        RemoteFault: what a service says about it.
+        RemoteError: what a service says about it.
     """
     name, _, argument = line.removeprefix("/").partition(" ")
     meant = [name] if name in COMMANDS else [each for each in COMMANDS if name and each.startswith(name)]

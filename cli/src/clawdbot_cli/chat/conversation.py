@@ -10,7 +10,7 @@ from typing import Final
 
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 
 from clawdbot_cli.chat import commands
 from clawdbot_cli.chat.client import Client
@@ -64,7 +64,7 @@ class Conversation:
         self._options = tuple(options)
 
     async def begin(self, flow: str, locale: str = "") -> None:
-        """Opens a session in a flow and shows what it says first. RemoteFault where it cannot be opened."""
+        """Opens a session in a flow and shows what it says first. RemoteError where it cannot be opened."""
         opened = await self.client.open(flow, locale)
         self.session = opened.session
         self.screen.note(f"{self._title()}. To resume it:")
@@ -76,7 +76,7 @@ class Conversation:
             show_status(self.screen, self.session)
 
     async def resume(self, session_id: str) -> None:
-        """Takes a session up where it was left. RemoteFault where there is none."""
+        """Takes a session up where it was left. RemoteError where there is none."""
         self.session = await self.client.session(session_id)
         turns = await self.client.last_turns(session_id, RESUMED)
         self.screen.note(f"{self._title()}, resumed.")
@@ -95,7 +95,7 @@ class Conversation:
         while not self.over and (line := await lines.next()) is not None:
             try:
                 await self._heed(line)
-            except RemoteFault as fault:
+            except RemoteError as fault:
                 self.screen.error(sentence(fault, self.connection.where))
 
     def resume_line(self) -> str:

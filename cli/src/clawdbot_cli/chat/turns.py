@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Final
 
 from clawdbot.dialogue.v1.turn_pb2 import TurnFinished
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 
 from clawdbot_cli.chat.client import Client, new_id
 from clawdbot_cli.chat.interrupts import Interrupts
@@ -56,7 +56,7 @@ class Turns:
         """Has one turn done and shows it; its end, None where that was not seen.
 
         Raises:
-            RemoteFault: what the service says about it.
+            RemoteError: what the service says about it.
             ServerLost: the server went away for longer than the patience.
         """
         view, request_id = TurnView(self._screen), new_id()
@@ -96,7 +96,7 @@ class Turns:
                     async for event in events:
                         pause, told = FIRST_PAUSE, False
                         view.show(event)
-            except RemoteFault as fault:
+            except RemoteError as fault:
                 if not is_away(fault) and not passes(fault):
                     raise
                 view.rejoin()
@@ -108,7 +108,7 @@ class Turns:
                 view.away = False
                 pause = min(LONGEST_PAUSE, pause * 1.5)
 
-    def _tell(self, fault: RemoteFault) -> None:
+    def _tell(self, fault: RemoteError) -> None:
         if fault.code == "DEADLINE_EXCEEDED":
             text = "The turn takes long; listening on. Ctrl-C stops it."
         elif is_away(fault):
@@ -117,7 +117,7 @@ class Turns:
             text = f"{self._why(fault)} {GOES_ON}"
         self._screen.note(text, WARNING)
 
-    def _why(self, fault: RemoteFault) -> str:
+    def _why(self, fault: RemoteError) -> str:
         return sentence(fault, self._connection.where)
 
     async def _back(self, pause: float) -> None:
@@ -138,7 +138,7 @@ class Turns:
         begun = view.begun.is_set()
         try:
             await self._client.cancel(session_id, request_id)
-        except RemoteFault as fault:
+        except RemoteError as fault:
             if fault.code == "NOT_FOUND" and not begun:
                 # The turn is on its way to the service: with its first event it can be cancelled.
                 await view.begun.wait()

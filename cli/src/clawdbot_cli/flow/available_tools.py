@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from clawdbot_servicekit.errors import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteError, StartupError
 
 PAGE: Final = 500
 PATIENCE: Final = 20.0
@@ -93,6 +93,6 @@ async def _running(wishes: Wishes) -> Known:
             async for page in pages(ask, ListToolsRequest(page_size=PAGE)):
                 tools |= {each.spec.name: MessageToDict(each.spec.input_schema) for each in page.tools}
             models = [each.name for each in await ModelClient(connection.channel, key).models()]
-        except RemoteFault as fault:
+        except RemoteError as fault:
             raise StartupError(sentence(fault, connection.where)) from None
     return Known(tools, models)

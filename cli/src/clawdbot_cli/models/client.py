@@ -1,4 +1,4 @@
-"""The model gateway as `clawdbot models` sees it. Failed calls leave as RemoteFault."""
+"""The model gateway as `clawdbot models` sees it. Failed calls leave as RemoteError."""
 
 from __future__ import annotations
 

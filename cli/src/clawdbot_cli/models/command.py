@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from clawdbot_servicekit.errors import RemoteFault, StartupError
+from clawdbot_servicekit.errors import RemoteError, StartupError
 
 from clawdbot_cli.client_settings import api_key
 from clawdbot_cli.connection import GATEWAY, Whereabouts, reached
@@ -58,7 +58,7 @@ def try_model(where: Whereabouts, key_file: Path | None, model: str, *, strict: 
         trial = Trial(client, model)
         try:
             check, reply = await trial.answers()
-        except RemoteFault as fault:
+        except RemoteError as fault:
             if fault.reason == "MODEL_NOT_FOUND" or not fault.domain:
                 raise
             told = f"{fault.message} ({fault.reason})"
@@ -85,7 +85,7 @@ def count_tokens(where: Whereabouts, key_file: Path | None, file: str, model: st
     async def work(client: ModelClient, report: Report) -> int:
         try:
             report.count(await client.count(text, model), len(text))
-        except RemoteFault as fault:
+        except RemoteError as fault:
             if TOO_LARGE not in fault.message:
                 raise
             raise StartupError(
@@ -111,7 +111,7 @@ async def _connected(where: Whereabouts, key_file: Path | None, work: Work) -> i
             report.note(f"The key travels unencrypted to {connection.where}.")
         try:
             return await work(ModelClient(connection.channel, key), report)
-        except RemoteFault as fault:
+        except RemoteError as fault:
             raise StartupError(sentence(fault, connection.where)) from None
 
 

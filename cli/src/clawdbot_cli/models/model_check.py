@@ -30,7 +30,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     StreamGenerateResponse,
     ToolChoice,
 )
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 
 from clawdbot_cli.models.client import ModelClient
 
@@ -114,7 +114,7 @@ class Trial:
         """A few sentences, timed.
 
         Raises:
-            RemoteFault: the model cannot be reached at all.
+            RemoteError: the model cannot be reached at all.
         """
         reply = await self._ask(_says("Say hello, and then count from one to twenty in words."))
         if reply.first is None or reply.finish not in WHOLE:
@@ -155,7 +155,7 @@ class Trial:
     ) -> Check:
         try:
             reply = await self._ask(request)
-        except RemoteFault as fault:
+        except RemoteError as fault:
             return Check(name, passed=False, told=f"{fault.message} ({fault.reason or fault.code})")
         fault_found = judge(reply)
         yes = "; ".join(["yes", *(reply.emulated or plain)])

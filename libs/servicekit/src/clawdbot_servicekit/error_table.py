@@ -19,10 +19,10 @@ import structlog
 from google.rpc import status_pb2  # type: ignore[import-untyped]  # no py.typed
 
 from clawdbot_servicekit import errors, status_details
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.status_details import DOMAIN, STATUS_KEY
 
-__all__ = ["DOMAIN", "STATUS_KEY", "Description", "ErrorRule", "ErrorTable", "fault_of"]
+__all__ = ["DOMAIN", "STATUS_KEY", "Description", "ErrorRule", "ErrorTable", "remote_error"]
 
 INTERNAL_REASON: Final = "INTERNAL"
 INTERNAL_SENTENCE: Final = "Something went wrong inside the server. Its log has the reason under {}."
@@ -61,7 +61,7 @@ class Description:
         return ((STATUS_KEY, self.status.SerializeToString()),)
 
 
-SHARED: Final[Mapping[type[Exception], ErrorRule]] = {
+SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
     errors.InvalidRequest: ErrorRule(
         grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "The request does not fit. {description}"
     ),
@@ -86,7 +86,7 @@ SHARED: Final[Mapping[type[Exception], ErrorRule]] = {
     errors.DeadlineExpired: ErrorRule(
         grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The call did not end within its deadline."
     ),
-    errors.NotYet: ErrorRule(
+    errors.NotImplementedYet: ErrorRule(
         grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED_YET", "{rpc} comes with a later version of Clawdbot."
     ),
     errors.NotReady: ErrorRule(
@@ -105,7 +105,7 @@ SHARED: Final[Mapping[type[Exception], ErrorRule]] = {
 }
 """The rules for servicekit.faults; an application's own table may overrule them."""
 
-PEERS: Final[Mapping[str, ErrorRule]] = {
+PEER_RULES: Final[Mapping[str, ErrorRule]] = {
     "UNAVAILABLE": ErrorRule(
         grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE", "A service behind this one does not answer.", True
     ),
@@ -121,7 +121,7 @@ PEERS: Final[Mapping[str, ErrorRule]] = {
 """What a peer's status that bears no reason of ours means to our own caller. The rest is INTERNAL."""
 
 
-def fault_of(error: grpc.aio.AioRpcError) -> RemoteFault:
+def remote_error(error: grpc.aio.AioRpcError) -> RemoteError:
     """Reads the details back from a call that failed: reason, message, wait, violations."""
     return status_details.read(error)
 
@@ -135,7 +135,7 @@ class ErrorTable:
         Raises:
             ValueError: for a template that reaches further than public attributes, or a malformed reason.
         """
-        self._rules: dict[type, ErrorRule] = {**SHARED, **rules}
+        self._rules: dict[type, ErrorRule] = {**SHARED_RULES, **rules}
         for kind, rule in self._rules.items():
             _check(kind, rule)
         self._log = structlog.get_logger(__name__)
@@ -148,8 +148,8 @@ class ErrorTable:
         own credentials), else by the table PEERS.
         """
         for each in _leaves(error):
-            known = fault_of(each) if isinstance(each, grpc.aio.AioRpcError) else each
-            described = self._forward(known) if isinstance(known, RemoteFault) else self._own(known)
+            known = remote_error(each) if isinstance(each, grpc.aio.AioRpcError) else each
+            described = self._forward(known) if isinstance(known, RemoteError) else self._own(known)
             if described is not None:
                 return described
         return self._unknown(error)
@@ -164,7 +164,7 @@ class ErrorTable:
             self._log.error("error_rule_does_not_fit", kind=type(error).__name__, attribute=mistake.name)
             return None
 
-    def _forward(self, fault: RemoteFault) -> Description | None:
+    def _forward(self, fault: RemoteError) -> Description | None:
         if fault.domain == DOMAIN and fault.code != "UNAUTHENTICATED":
             status = status_details.status_of(
                 grpc.StatusCode[fault.code],
@@ -176,7 +176,7 @@ class ErrorTable:
                 quota_subject=fault.quota_subject,
             )
             return Description(grpc.StatusCode[fault.code], fault.reason, status.message, status)
-        rule = None if fault.domain == DOMAIN else PEERS.get(fault.code)
+        rule = None if fault.domain == DOMAIN else PEER_RULES.get(fault.code)
         return None if rule is None else _by_rule(rule, fault)
 
     def _unknown(self, error: BaseException) -> Description:

@@ -2,17 +2,17 @@
 
 A service's own failures are its own exceptions; `errors` maps both to a status, by table. The tree:
 
-    Fault
+    ServiceError
     ├── InvalidRequest      a field does not fit, with its path
     ├── MalformedMessage    bytes that are no message of the type that the RPC takes
     ├── Unauthenticated     no key, or none that we know
     ├── PermissionDenied    a key without the scope
     ├── Overloaded          more than we take in; try again after a while
     ├── DeadlineExpired     the caller's time was up
-    ├── NotYet              an RPC of the contract that a later version brings
+    ├── NotImplementedYet   an RPC of the contract that a later version brings
     ├── NotReady            a dependency does not answer
     ├── ShuttingDown        the server takes no new calls
-    └── RemoteFault         what another service answered, read back from its status
+    └── RemoteError         what another service answered, read back from its status
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Violation:
+class FieldViolation:
     """One field that does not fit."""
 
     field: str
@@ -31,14 +31,14 @@ class Violation:
     """One sentence for the caller."""
 
 
-class Fault(Exception):
+class ServiceError(Exception):
     """A failure that the shared part of the error table knows."""
 
 
-class InvalidRequest(Fault):
+class InvalidRequest(ServiceError):
     """A request that cannot be carried out as it stands."""
 
-    def __init__(self, violations: Sequence[Violation]) -> None:
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
         self.description = " ".join(f"{each.field}: {each.description}" for each in self.violations)
         super().__init__(self.description)
@@ -46,10 +46,10 @@ class InvalidRequest(Fault):
     @classmethod
     def of(cls, field: str, description: str) -> InvalidRequest:
         """One violation, the usual case."""
-        return cls([Violation(field, description)])
+        return cls([FieldViolation(field, description)])
 
 
-class MalformedMessage(Fault):
+class MalformedMessage(ServiceError):
     """A request that cannot even be decoded."""
 
     def __init__(self, rpc: str) -> None:
@@ -57,7 +57,7 @@ class MalformedMessage(Fault):
         super().__init__(f"a request to {rpc} cannot be decoded")
 
 
-class Unauthenticated(Fault):
+class Unauthenticated(ServiceError):
     """The caller did not say who it is, or we do not know it."""
 
     def __init__(self, explanation: str) -> None:
@@ -65,7 +65,7 @@ class Unauthenticated(Fault):
         super().__init__(explanation)
 
 
-class PermissionDenied(Fault):
+class PermissionDenied(ServiceError):
     """The caller is known and may not do this."""
 
     def __init__(self, scope: str) -> None:
@@ -73,7 +73,7 @@ class PermissionDenied(Fault):
         super().__init__(f"scope {scope} is missing")
 
 
-class Overloaded(Fault):
+class Overloaded(ServiceError):
     """More calls than the server takes in; nothing was begun."""
 
     def __init__(self, limit: int, retry_after: float = 1.0) -> None:
@@ -82,11 +82,11 @@ class Overloaded(Fault):
         super().__init__(f"more than {limit} calls at once")
 
 
-class DeadlineExpired(Fault):
+class DeadlineExpired(ServiceError):
     """The time that the caller gave, or the server allows, was up."""
 
 
-class NotYet(Fault):
+class NotImplementedYet(ServiceError):
     """An RPC that the contract has and this version does not."""
 
     def __init__(self, rpc: str) -> None:
@@ -94,7 +94,7 @@ class NotYet(Fault):
         super().__init__(f"{rpc} is not there yet")
 
 
-class NotReady(Fault):
+class NotReady(ServiceError):
     """Something that the service needs does not answer."""
 
     def __init__(self, dependency: str, explanation: str) -> None:
@@ -103,13 +103,13 @@ class NotReady(Fault):
         super().__init__(f"{dependency}: {explanation}")
 
 
-class ShuttingDown(Fault):
+class ShuttingDown(ServiceError):
     """The server finishes what it has begun and takes nothing new; nothing was begun."""
 
 
 @dataclass(eq=False)
-class RemoteFault(Fault):
-    """How another service answered a call, without its transport. `errors.fault_of` makes it."""
+class RemoteError(ServiceError):
+    """How another service answered a call, without its transport. `error_table.remote_error` makes it."""
 
     code: str
     """Name of the status code: "NOT_FOUND"."""
@@ -123,7 +123,7 @@ class RemoteFault(Fault):
     """The facts beside the reason."""
     retry_after: float | None = None
     """Seconds after which a retry may help; None where it will not."""
-    violations: tuple[Violation, ...] = ()
+    violations: tuple[FieldViolation, ...] = ()
     quota_subject: str = ""
     """Whose quota is used up; empty where none is."""
 

@@ -27,10 +27,10 @@ from clawdbot_servicekit.identity import Identity
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.logs import CallLog
 from clawdbot_servicekit.metrics import Endpoint, Metrics
-from clawdbot_servicekit.pipeline import CallRecord, Deadlines, Pipeline, WrappingServer
+from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, Pipeline
 from clawdbot_servicekit.reflection import pool_of
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
-from clawdbot_servicekit.stream_drain import EndingServer
+from clawdbot_servicekit.stream_drain import StreamDrainServer
 
 STOP_WITHIN: Final = 10.0
 """Seconds that one application may take to free what it holds; then the process goes without it."""
@@ -73,8 +73,8 @@ class Host:
 
     def add(self, application: Application) -> None:
         """Registers one more application. Before start."""
-        targets = (EndingServer(self._server, self._draining), self._inside)
-        application.register(WrappingServer(self._pipeline, targets, application.errors))
+        targets = (StreamDrainServer(self._server, self._draining), self._inside)
+        application.register(HandlerRegistrar(self._pipeline, targets, application.errors))
         self._applications.append(application)
         self.health.know(application.services)
 
@@ -94,7 +94,7 @@ class Host:
         """
         prepare_folder(self.settings.state_dir)
         # Probes and reflection are nobody's calls: no key, no limit, no line in the log.
-        exempt = WrappingServer(self._pipeline, (self._server,), ErrorTable({}), exempt=True)
+        exempt = HandlerRegistrar(self._pipeline, (self._server,), ErrorTable({}), exempt=True)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, exempt)
         self._describe(exempt)
         # Before the applications: they may take long, and a taken port is the more common mistake.

@@ -9,13 +9,13 @@ from typing import Final
 
 from clawdbot_servicekit.errors import InvalidRequest
 
-USUAL: Final = 50
-LARGEST: Final = 500
+DEFAULT_PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 500
 STORABLE: Final = 2**63
 """Databases count to here."""
 
 
-def page_of(names: Sequence[str], of: str, size: int, given: str) -> tuple[Sequence[str], str]:
+def page_bounds(names: Sequence[str], of: str, size: int, given: str) -> tuple[Sequence[str], str]:
     """The names of one page and the token of the next, empty on the last. It survives changes of the list.
 
     Args:
@@ -27,14 +27,14 @@ def page_of(names: Sequence[str], of: str, size: int, given: str) -> tuple[Seque
     Raises:
         InvalidRequest: for a negative size or a token that is not of this list.
     """
-    wanted, last_seen = size_of(size), text_place(of, given)
+    wanted, last_seen = page_size(size), text_place(of, given)
     begin = bisect.bisect_right(names, last_seen) if last_seen else 0
     end = begin + wanted
     page = names[begin:end]
-    return page, token(of, page[-1] if end < len(names) else None)
+    return page, page_token(of, page[-1] if end < len(names) else None)
 
 
-def size_of(given: int) -> int:
+def page_size(given: int) -> int:
     """How many items a page has: the usual number for 0, never more than the largest.
 
     Raises:
@@ -42,10 +42,10 @@ def size_of(given: int) -> int:
     """
     if given < 0:
         raise InvalidRequest.of("page_size", "must not be negative.")
-    return min(given or USUAL, LARGEST)
+    return min(given or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
 
 
-def token(of: str, place: str | int | None) -> str:
+def page_token(of: str, place: str | int | None) -> str:
     """The token of a list's page that begins at a place; empty where there is none.
 
     Args:

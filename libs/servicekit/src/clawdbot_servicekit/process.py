@@ -26,7 +26,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings import SharedSettings, load
 from clawdbot_servicekit.settings.environment import worker_seat
-from clawdbot_servicekit.worker_ipc import Line, Seat
+from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
 if TYPE_CHECKING:
     from clawdbot_servicekit.application import Application, Peers
@@ -198,7 +198,7 @@ class _Worker:
         settings: SharedSettings,
         assemble: Callable[[Host], None],
         on_serving: Callable[[Host], None] | None,
-        place: Seat,
+        place: WorkerContext,
     ) -> None:
         server = settings.server.model_copy(
             update={
@@ -226,7 +226,7 @@ class _Worker:
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         loop.add_signal_handler(signal.SIGTERM, self._orders.drain.set)
         os.set_inheritable(self._place.descriptor, False)  # not for what this process starts
-        line = await Line.over(socket.socket(fileno=self._place.descriptor))
+        line = await ControlChannel.over(socket.socket(fileno=self._place.descriptor))
         listening = asyncio.create_task(self._listen(line))
         beating = asyncio.create_task(self._beat(line))
         try:
@@ -241,11 +241,11 @@ class _Worker:
             await line.close()
         return 0
 
-    def _ready(self, host: Host, line: Line) -> None:
+    def _ready(self, host: Host, line: ControlChannel) -> None:
         self._host = host
         line.say(worker_ipc.READY)
 
-    async def _listen(self, line: Line) -> None:
+    async def _listen(self, line: ControlChannel) -> None:
         while (heard := await line.hear()) is not None:
             word, _ = heard
             if word == worker_ipc.ALL_READY and self._on_serving is not None and self._host is not None:
@@ -259,7 +259,7 @@ class _Worker:
             structlog.get_logger(__name__).warning("supervisor_gone")
         self._orders.drain.set()
 
-    async def _beat(self, line: Line) -> None:
+    async def _beat(self, line: ControlChannel) -> None:
         while True:
             await asyncio.sleep(worker_ipc.BEAT_PERIOD)
             line.say(worker_ipc.BEAT)

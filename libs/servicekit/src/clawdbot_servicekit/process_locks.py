@@ -18,7 +18,7 @@ from clawdbot_servicekit.errors import StartupError
 SUFFIX: Final = ".alive"
 
 
-class Owners:
+class ProcessLocks:
     """The processes that share a folder, as this one sees them. Held from `open` to `close`."""
 
     def __init__(self, folder: Path) -> None:

@@ -13,7 +13,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]  # no py.typed
 
-from clawdbot_servicekit.errors import RemoteFault, Violation
+from clawdbot_servicekit.errors import FieldViolation, RemoteError
 
 DOMAIN: Final = "clawdbot.dev"
 """ErrorInfo.domain of everything that Clawdbot says itself."""
@@ -37,7 +37,7 @@ def status_of(
     domain: str = DOMAIN,
     metadata: Mapping[str, str] | None = None,
     retry_after: float | None = None,
-    violations: Sequence[Violation] = (),
+    violations: Sequence[FieldViolation] = (),
     quota_subject: str = "",
 ) -> status_pb2.Status:
     """A status with ErrorInfo, and RetryInfo, QuotaFailure and BadRequest where there is reason for them.
@@ -68,12 +68,12 @@ def status_of(
     return status
 
 
-def read(error: grpc.aio.AioRpcError) -> RemoteFault:
+def read(error: grpc.aio.AioRpcError) -> RemoteError:
     """What a caught call says, with its details where it has any."""
     code, message = error.code().name, error.details() or ""
     status = _status(error)
     if status is None:
-        return RemoteFault(code, "", message)
+        return RemoteError(code, "", message)
     info, retry, quota, bad = (
         error_details_pb2.ErrorInfo(),
         error_details_pb2.RetryInfo(),
@@ -81,14 +81,14 @@ def read(error: grpc.aio.AioRpcError) -> RemoteFault:
         error_details_pb2.BadRequest(),
     )
     found = {type(each) for each in (info, retry, quota, bad) if _take(status, each)}
-    return RemoteFault(
+    return RemoteError(
         code,
         info.reason,
         message,
         info.domain,
         dict(info.metadata),
         retry.retry_delay.ToTimedelta().total_seconds() if type(retry) in found else None,
-        tuple(Violation(each.field, each.description) for each in bad.field_violations),
+        tuple(FieldViolation(each.field, each.description) for each in bad.field_violations),
         next((each.subject for each in quota.violations), ""),
     )
 
@@ -101,7 +101,7 @@ def cut(text: str, limit: int) -> str:
     return encoded[: limit - 3].decode("utf-8", "ignore") + "…"
 
 
-def _bad_request(violations: Iterable[Violation], room: int) -> error_details_pb2.BadRequest:
+def _bad_request(violations: Iterable[FieldViolation], room: int) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
     for each in violations:
         request.field_violations.add(

@@ -17,7 +17,7 @@ from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import ShuttingDown
 
 
-class EndingServer:
+class StreamDrainServer:
     """Stands before a grpc.aio.Server and takes wrapped handlers for it."""
 
     def __init__(self, server: grpc.aio.Server, draining: asyncio.Event) -> None:

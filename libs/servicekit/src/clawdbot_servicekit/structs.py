@@ -19,12 +19,12 @@ from clawdbot_servicekit.errors import InvalidRequest
 EXACT: Final = 2.0**53
 """Up to here a double holds every whole number; a larger one stays a float, which any JSON writer takes."""
 
-DEEPEST: Final = 24
+MAX_DEPTH: Final = 24
 """Objects and lists inside each other. A protobuf parser refuses more than 100 nested messages, each level
 takes three, and the messages around the Struct need some as well: what is deeper could be sent and never
 read."""
 
-LONGEST_PATH: Final = 200
+MAX_PATH_LENGTH: Final = 200
 """Characters of a path that a caller is told: keys may be huge."""
 
 
@@ -43,7 +43,7 @@ def canonical(values: Mapping[str, Any]) -> bytes:
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
 
-def to_struct(values: Mapping[str, Any], deepest: int = DEEPEST) -> Struct:
+def to_struct(values: Mapping[str, Any], deepest: int = MAX_DEPTH) -> Struct:
     """The object as a Struct. Numbers become doubles, as in JSON.
 
     Raises:
@@ -54,7 +54,7 @@ def to_struct(values: Mapping[str, Any], deepest: int = DEEPEST) -> Struct:
     return made
 
 
-def fill_struct(into: Struct, values: Mapping[str, Any], deepest: int = DEEPEST) -> None:
+def fill_struct(into: Struct, values: Mapping[str, Any], deepest: int = MAX_DEPTH) -> None:
     """Adds an object to a Struct where that stands, which saves a copy. ValueError as for to_struct."""
     into.SetInParent()
     fields = into.fields
@@ -64,7 +64,7 @@ def fill_struct(into: Struct, values: Mapping[str, Any], deepest: int = DEEPEST)
 
 def fill_value(into: Value, plain: Any) -> None:
     """Makes a Value one, where it stands. ValueError as for to_struct."""
-    _fill(into, plain, DEEPEST)
+    _fill(into, plain, MAX_DEPTH)
 
 
 def given(struct: Struct, root: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def given(struct: Struct, root: str) -> dict[str, Any]:
             shown = root + "".join(
                 f"[{part}]" if isinstance(part, int) else f".{part}" for part in (key, *path)
             )
-            raise InvalidRequest.of(shown[:LONGEST_PATH], "must be a finite number.")
+            raise InvalidRequest.of(shown[:MAX_PATH_LENGTH], "must be a finite number.")
     return to_plain(struct)
 
 

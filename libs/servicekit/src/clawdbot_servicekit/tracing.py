@@ -25,7 +25,7 @@ _SHAPES: Final = {
 _headers: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("tracing_headers", default=())
 
 
-def follow(metadata: Iterable[tuple[str, str | bytes]]) -> None:
+def extract(metadata: Iterable[tuple[str, str | bytes]]) -> None:
     """Takes the ids of a call up, for this task and those that it begins."""
     found: list[tuple[str, str]] = []
     shown: dict[str, str] = {}

@@ -28,7 +28,7 @@ BEAT_PERIOD: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class WorkerContext:
     """What a worker is told through the environment."""
 
     index: int
@@ -39,7 +39,7 @@ class Seat:
     """The shared TCP port."""
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Seat | None:
+    def of(cls, environ: Mapping[str, str]) -> WorkerContext | None:
         """The seat that the environment gives; None for a process that is nobody's worker."""
         text = environ.get(VARIABLE)
         return cls(*json.loads(text)) if text else None
@@ -49,7 +49,7 @@ class Seat:
         return {VARIABLE: json.dumps([self.index, self.descriptor, self.port])}
 
 
-class Line:
+class ControlChannel:
     """One end of the line: short JSON messages, each on a line."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -57,7 +57,7 @@ class Line:
         self._writer = writer
 
     @classmethod
-    async def over(cls, end: socket.socket) -> Line:
+    async def over(cls, end: socket.socket) -> ControlChannel:
         """The line over a connected socket, which it owns from now on."""
         end.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=end))

@@ -27,7 +27,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.metrics import Endpoint, Restarts
 from clawdbot_servicekit.settings.environment import inherited
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
-from clawdbot_servicekit.worker_ipc import Line, Seat
+from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
@@ -141,13 +141,13 @@ class Supervisor:
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.set_inheritable(True)
-            place = Seat(worker.index, theirs.fileno(), self._port)
+            place = WorkerContext(worker.index, theirs.fileno(), self._port)
             process = await asyncio.create_subprocess_exec(
                 *self._argv,
                 pass_fds=(theirs.fileno(),),
                 env=inherited(PROMETHEUS_MULTIPROC_DIR=str(folder), **place.variable()),
             )
-        worker.begin(process, await Line.over(ours))
+        worker.begin(process, await ControlChannel.over(ours))
         if self._stopping.is_set():
             worker.say(worker_ipc.DRAIN)
         try:
@@ -223,11 +223,11 @@ class _Worker:
         self.told_to_cut = False
         self.pid = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._line: Line | None = None
+        self._line: ControlChannel | None = None
         self.served = self.serving = self.stuck = False
         self.last_sign = 0.0
 
-    def begin(self, process: asyncio.subprocess.Process, line: Line) -> None:
+    def begin(self, process: asyncio.subprocess.Process, line: ControlChannel) -> None:
         self._process, self._line, self.pid = process, line, process.pid
         self.served = self.serving = self.stuck = False
         self.last_sign = time.monotonic()

@@ -11,7 +11,7 @@ from typing import Final
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.hooks import Hooks
-from clawdbot_servicekit.process_locks import Owners
+from clawdbot_servicekit.process_locks import ProcessLocks
 
 from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
 from clawdbot_dialogue.api.error_table import error_table
@@ -111,4 +111,4 @@ def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[Sess
         return MemorySessionStore(), SoleOwner()
     path = settings.state_dir / FILE if where == "sqlite" else Path(where)
     # Beside the file: whoever shares it must see who else does.
-    return SqliteSessionStore(path, clock), Owners(path.with_name(f"{path.name}.owners"))
+    return SqliteSessionStore(path, clock), ProcessLocks(path.with_name(f"{path.name}.owners"))

@@ -11,7 +11,7 @@ import grpc.aio
 
 from clawdbot_servicekit.inprocess.client_call import Deserialize, Serialize
 from clawdbot_servicekit.inprocess.receive import ManyReplies, OneReply
-from clawdbot_servicekit.inprocess.rpc import Exchange
+from clawdbot_servicekit.inprocess.rpc import Rpc
 from clawdbot_servicekit.inprocess.send import ManyRequests, OneRequest
 from clawdbot_servicekit.inprocess.server import InProcessServer
 
@@ -37,7 +37,7 @@ class InProcessChannel(grpc.aio.Channel):
 
     def __init__(self, server: InProcessServer) -> None:
         self._server = server
-        self._calls: set[Exchange] = set()
+        self._calls: set[Rpc] = set()
         self._closed = asyncio.Event()
 
     def unary_unary(
@@ -80,7 +80,7 @@ class InProcessChannel(grpc.aio.Channel):
         """As grpc.aio.Channel's."""
         return _Method(self, StreamStreamCall, method, request_serializer, response_deserializer)
 
-    def begin(self, method: str, metadata: Any, timeout: float | None) -> Exchange:
+    def begin(self, method: str, metadata: Any, timeout: float | None) -> Rpc:
         """Begins a call on this channel. For its methods.
 
         Raises:
@@ -131,7 +131,7 @@ class _Method:
     def __init__(
         self,
         channel: InProcessChannel,
-        kind: Callable[[Exchange, Serialize, Deserialize], Any],
+        kind: Callable[[Rpc, Serialize, Deserialize], Any],
         method: str,
         serialize: Serialize,
         deserialize: Deserialize,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
-from clawdbot_servicekit.inprocess.rpc import Exchange, Status
+from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 
 STYLES_MIXED: Final = "The iterator and read/write APIs may not be mixed on a single RPC."
 
@@ -23,7 +23,7 @@ Deserialize = Callable[[bytes], Any] | None
 class InProcessCall(grpc.aio.Call):
     """What the four kinds have in common: the end of a call, and how to bring it about."""
 
-    def __init__(self, exchange: Exchange, serialize: Serialize, deserialize: Deserialize) -> None:
+    def __init__(self, exchange: Rpc, serialize: Serialize, deserialize: Deserialize) -> None:
         self._exchange = exchange
         self._serialize = serialize
         self._deserialize = deserialize

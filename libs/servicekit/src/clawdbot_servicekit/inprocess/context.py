@@ -10,7 +10,7 @@ import grpc.aio
 
 from clawdbot_servicekit.caller import Caller
 from clawdbot_servicekit.inprocess.metadata import Metadata, metadata_of
-from clawdbot_servicekit.inprocess.rpc import Exchange, Status
+from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 from clawdbot_servicekit.pipeline.types import TrustedContext
 
 PEER: Final = "inprocess"
@@ -24,7 +24,7 @@ Encode = Callable[[Any], bytes] | None
 class InProcessContext(TrustedContext, grpc.aio.ServicerContext[Any, Any]):
     """The context of one call, as grpc.aio's."""
 
-    def __init__(self, exchange: Exchange, caller: Caller, decode: Decode, encode: Encode) -> None:
+    def __init__(self, exchange: Rpc, caller: Caller, decode: Decode, encode: Encode) -> None:
         self.caller = caller
         self._exchange = exchange
         self._decode = decode

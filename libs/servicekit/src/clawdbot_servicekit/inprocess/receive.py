@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 
 from clawdbot_servicekit.inprocess.client_call import STYLES_MIXED, Deserialize, InProcessCall, Serialize
-from clawdbot_servicekit.inprocess.rpc import Exchange
+from clawdbot_servicekit.inprocess.rpc import Rpc
 
 FORGOTTEN: Final = "Cancelled upon garbage collection!"
 """As gRPC says it."""
@@ -22,7 +22,7 @@ class OneReply(InProcessCall):
     _reply: Any = None
     _taken = False
 
-    def __init__(self, exchange: Exchange, serialize: Serialize, deserialize: Deserialize) -> None:
+    def __init__(self, exchange: Rpc, serialize: Serialize, deserialize: Deserialize) -> None:
         super().__init__(exchange, serialize, deserialize)
         exchange.single = True
 

@@ -30,7 +30,7 @@ class Status(NamedTuple):
     trailing: Metadata = ()
 
 
-class Exchange:
+class Rpc:
     """The state of one call."""
 
     __slots__ = (

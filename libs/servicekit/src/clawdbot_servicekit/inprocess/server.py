@@ -14,7 +14,7 @@ import grpc.aio
 from clawdbot_servicekit import tracing
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.inprocess.metadata import Metadata, metadata_of
-from clawdbot_servicekit.inprocess.rpc import Exchange
+from clawdbot_servicekit.inprocess.rpc import Rpc
 from clawdbot_servicekit.inprocess.server_call import serve
 
 STOPPED = "The server has stopped."
@@ -39,7 +39,7 @@ class InProcessServer:
         self._max_message = max_message
         self._handlers: list[grpc.GenericRpcHandler] = []
         self._registered: dict[str, Any] = {}
-        self._running: dict[asyncio.Task[None], Exchange] = {}
+        self._running: dict[asyncio.Task[None], Rpc] = {}
         self._stopped = False
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
@@ -52,7 +52,7 @@ class InProcessServer:
         """As grpc.aio.Server's."""
         self._registered |= {f"/{service_name}/{name}": each for name, each in method_handlers.items()}
 
-    def begin(self, method: str, metadata: Any, timeout: float | None) -> Exchange:
+    def begin(self, method: str, metadata: Any, timeout: float | None) -> Rpc:
         """Begins a call, its servicer in a task of its own. For channels.
 
         Args:
@@ -61,7 +61,7 @@ class InProcessServer:
             timeout: seconds; None for no deadline.
         """
         headers = (*metadata_of(metadata), *metadata_of(tracing.headers()))
-        exchange = Exchange(self._loop, headers, timeout, self._max_message)
+        exchange = Rpc(self._loop, headers, timeout, self._max_message)
         if self._stopped:
             exchange.cut(grpc.StatusCode.UNAVAILABLE, STOPPED)
             return exchange

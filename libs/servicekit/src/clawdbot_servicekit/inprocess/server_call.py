@@ -17,13 +17,13 @@ import structlog
 
 from clawdbot_servicekit.caller import Caller
 from clawdbot_servicekit.inprocess.context import InProcessContext
-from clawdbot_servicekit.inprocess.rpc import Exchange, Status
+from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 
 NOT_FOUND: Final = Status(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
 STRAY: Final = Status(grpc.StatusCode.CANCELLED, "RPC cancelled for unknown reason.")
 
 
-async def serve(handler: Any, exchange: Exchange, caller: Caller, method: str) -> None:
+async def serve(handler: Any, exchange: Rpc, caller: Caller, method: str) -> None:
     """Until the call has ended for the servicer; raises nothing."""
     if handler is None:
         exchange.answer(NOT_FOUND)
@@ -46,7 +46,7 @@ async def serve(handler: Any, exchange: Exchange, caller: Caller, method: str) -
         context.call_back()
 
 
-async def _run(handler: Any, exchange: Exchange, context: InProcessContext) -> None:
+async def _run(handler: Any, exchange: Rpc, context: InProcessContext) -> None:
     request: Any
     if handler.request_streaming:
         request = _requests(context)

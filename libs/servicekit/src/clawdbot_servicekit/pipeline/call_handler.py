@@ -13,11 +13,11 @@ import grpc.aio
 
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import MalformedMessage
-from clawdbot_servicekit.pipeline.call_scope import Visit, end, status_name
+from clawdbot_servicekit.pipeline.call_scope import CallScope, end, status_name
 from clawdbot_servicekit.pipeline.types import UNDECODABLE, Context, Pipeline, Work
 
 
-class Path:
+class CallHandler:
     """One RPC in its pipeline: `run` takes the place of the servicer's method."""
 
     def __init__(self, pipeline: Pipeline, errors: ErrorTable, method: str, work: Work) -> None:
@@ -28,7 +28,7 @@ class Path:
 
     async def run(self, request: Any, context: Context) -> Any:
         """Works the call off; a failure ends it with a described status."""
-        visit = Visit(self._pipeline, self._errors, self._method, context)
+        visit = CallScope(self._pipeline, self._errors, self._method, context)
         try:
             visit.enter(request)
             reply = await self._work(request, context)
@@ -41,7 +41,7 @@ class Path:
         return reply
 
 
-class OpenPath:
+class ExemptCallHandler:
     """One RPC that anybody may call at any time (health, reflection): nothing but the error table."""
 
     def __init__(self, errors: ErrorTable, method: str, work: Work) -> None:

@@ -14,7 +14,7 @@ from clawdbot_servicekit.call_record import CallRecord, begin_notes
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.deadline import enter_deadline, remaining
 from clawdbot_servicekit.error_table import Description, ErrorTable
-from clawdbot_servicekit.errors import DeadlineExpired, MalformedMessage, RemoteFault
+from clawdbot_servicekit.errors import DeadlineExpired, MalformedMessage, RemoteError
 from clawdbot_servicekit.pipeline.types import UNDECODABLE, Context, Pipeline, TrustedContext
 
 OK: Final = grpc.StatusCode.OK.name
@@ -23,7 +23,7 @@ EXPIRED: Final = grpc.StatusCode.DEADLINE_EXCEEDED.name
 BY_NUMBER: Final = {each.value[0]: each.name for each in grpc.StatusCode}
 
 
-class Visit:
+class CallScope:
     """One call on its path, and what is to be remembered of it."""
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Visit:
             pipeline.admission.enter()
             self._counted = True
         metadata: Any = context.invocation_metadata()
-        tracing.follow(metadata)
+        tracing.extract(metadata)
         if isinstance(context, TrustedContext):
             caller = context.caller
         else:
@@ -128,7 +128,7 @@ class Visit:
         if self._expired and orders == 1:
             return DeadlineExpired()
         # Nobody has cancelled this call: something that it waited for was, as by a channel that closes.
-        return None if orders else RemoteFault(GONE, "", "")
+        return None if orders else RemoteError(GONE, "", "")
 
 
 async def end(context: Context, description: Description) -> None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from clawdbot_servicekit.errors import NotYet
+from clawdbot_servicekit.errors import NotImplementedYet
 from clawdbot_servicekit.pipeline.types import Context, Work
 
 Method = Callable[[Any, Context], Any]
@@ -44,7 +44,7 @@ def _awaiting(method: Method, name: str) -> Work:
         try:
             answer = method(request, context)
         except NotImplementedError:
-            raise NotYet(name.lstrip("/")) from None
+            raise NotImplementedYet(name.lstrip("/")) from None
         if isinstance(answer, Awaitable):
             return await answer
         if inspect.isasyncgen(answer):

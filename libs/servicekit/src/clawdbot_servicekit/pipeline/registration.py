@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import MalformedMessage
-from clawdbot_servicekit.pipeline.call_handler import OpenPath, Path
+from clawdbot_servicekit.pipeline.call_handler import CallHandler, ExemptCallHandler
 from clawdbot_servicekit.pipeline.handler_adapters import replying, streaming
 from clawdbot_servicekit.pipeline.types import UNDECODABLE, Pipeline, Work
 
@@ -31,7 +31,7 @@ class HandlerTarget(Protocol):
         """As grpc.aio.Server's."""
 
 
-class WrappingServer(grpc.aio.Server):
+class HandlerRegistrar(grpc.aio.Server):
     """Looks like a server to the generated add_…_to_server functions. One per application."""
 
     def __init__(
@@ -108,10 +108,10 @@ class WrappingServer(grpc.aio.Server):
             response_serializer=handler.response_serializer,
         )
 
-    def _path(self, method: str, work: Work) -> Path | OpenPath:
+    def _path(self, method: str, work: Work) -> CallHandler | ExemptCallHandler:
         if self._exempt:
-            return OpenPath(self._errors, method, work)
-        return Path(self._pipeline, self._errors, method, work)
+            return ExemptCallHandler(self._errors, method, work)
+        return CallHandler(self._pipeline, self._errors, method, work)
 
 
 class _Wrapped(grpc.GenericRpcHandler):

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.document import Document
-from clawdbot_servicekit.worker_ipc import Seat
+from clawdbot_servicekit.worker_ipc import WorkerContext
 
 PREFIX: Final = "CLAWDBOT_"
 
@@ -75,9 +75,9 @@ def variable_of(place: tuple[str | int, ...]) -> str:
     return PREFIX + "__".join(str(part) for part in place).upper()
 
 
-def worker_seat() -> Seat | None:
+def worker_seat() -> WorkerContext | None:
     """This process's place under a supervisor, if it has one."""
-    return Seat.of(os.environ)
+    return WorkerContext.of(os.environ)
 
 
 def inherited(**more: str) -> dict[str, str]:

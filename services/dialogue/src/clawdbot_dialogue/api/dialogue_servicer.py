@@ -11,8 +11,8 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as wire
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceServicer
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.errors import NotYet
-from clawdbot_servicekit.paging import number_place, size_of, token
+from clawdbot_servicekit.errors import NotImplementedYet
+from clawdbot_servicekit.paging import number_place, page_size, page_token
 
 from clawdbot_dialogue.api.request_validation import Intake
 from clawdbot_dialogue.core.session_admin import Sessions
@@ -46,9 +46,11 @@ class DialogueServicer(DialogueServiceServicer):
         self, request: wire.ListSessionsRequest, context: Any
     ) -> wire.ListSessionsResponse:
         """As the contract says."""
-        size, before = size_of(request.page_size), number_place("sessions", request.page_token)
+        size, before = page_size(request.page_size), number_place("sessions", request.page_token)
         page = await self._sessions.list(_tenant(), self._intake.filter(request), size, before)
-        return wire.ListSessionsResponse(sessions=page.items, next_page_token=token("sessions", page.next))
+        return wire.ListSessionsResponse(
+            sessions=page.items, next_page_token=page_token("sessions", page.next)
+        )
 
     async def DeleteSession(
         self, request: wire.DeleteSessionRequest, context: Any
@@ -83,7 +85,7 @@ class DialogueServicer(DialogueServiceServicer):
         self, request_iterator: AsyncIterator[wire.ConverseRequest], context: Any
     ) -> AsyncIterator[wire.ConverseResponse]:
         """Later."""
-        raise NotYet("Converse")
+        raise NotImplementedYet("Converse")
         yield  # an async generator, as the contract's streams are
 
     async def CancelTurn(self, request: wire.CancelTurnRequest, context: Any) -> wire.CancelTurnResponse:
@@ -101,9 +103,9 @@ class DialogueServicer(DialogueServiceServicer):
         session_id = self._intake.session_id(request.session_id)
         newest_first = request.newest_first
         listing = "turns, newest first" if newest_first else "turns"
-        size, after = size_of(request.page_size), number_place(listing, request.page_token)
+        size, after = page_size(request.page_size), number_place(listing, request.page_token)
         page = await self._sessions.turns(_tenant(), session_id, size, after, newest_first=newest_first)
-        return wire.ListTurnsResponse(turns=page.items, next_page_token=token(listing, page.next))
+        return wire.ListTurnsResponse(turns=page.items, next_page_token=page_token(listing, page.next))
 
     async def ExplainTurn(self, request: wire.ExplainTurnRequest, context: Any) -> wire.ExplainTurnResponse:
         """As the contract says."""
@@ -117,12 +119,12 @@ class DialogueServicer(DialogueServiceServicer):
         self, request: wire.WatchSessionRequest, context: Any
     ) -> AsyncIterator[wire.WatchSessionResponse]:
         """Later."""
-        raise NotYet("WatchSession")
+        raise NotImplementedYet("WatchSession")
         yield  # an async generator, as the contract's streams are
 
     async def ForkSession(self, request: wire.ForkSessionRequest, context: Any) -> wire.ForkSessionResponse:
         """Later."""
-        raise NotYet("ForkSession")
+        raise NotImplementedYet("ForkSession")
 
     async def ExportSession(
         self, request: wire.ExportSessionRequest, context: Any

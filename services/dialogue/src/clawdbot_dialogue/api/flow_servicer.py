@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer
 from clawdbot.dialogue.v1.session_pb2 import FlowFrame, Session
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import page_of
+from clawdbot_servicekit.paging import page_bounds
 
 from clawdbot_dialogue.api.convert import diagnostic_to_wire, flow_to_wire
 from clawdbot_dialogue.api.request_validation import Intake
@@ -46,7 +46,7 @@ class FlowServicer(FlowServiceServicer):
     async def ListFlows(self, request: wire.ListFlowsRequest, context: Any) -> wire.ListFlowsResponse:
         """As the contract says."""
         known = await self._flows.newest()
-        names, token = page_of(list(known), "flows", request.page_size, request.page_token)
+        names, token = page_bounds(list(known), "flows", request.page_size, request.page_token)
         flows = [self._shown(known[name]) for name in names]
         return wire.ListFlowsResponse(flows=flows, next_page_token=token)
 

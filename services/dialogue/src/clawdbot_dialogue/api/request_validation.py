@@ -16,7 +16,7 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as wire
 from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.errors import InvalidRequest, Violation
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.structs import finite, to_plain
 
 from clawdbot_dialogue.core.errors import TurnNotFound
@@ -129,33 +129,37 @@ class Intake:
         _check(_small("source", len(given.encode()), self.limits.max_flow))
         return given
 
-    def _session(self, request: wire.CreateSessionRequest) -> Iterator[Violation]:
+    def _session(self, request: wire.CreateSessionRequest) -> Iterator[FieldViolation]:
         yield from _name("flow", request.flow)
         if request.flow_version < 0:
-            yield Violation("flow_version", "must not be negative.")
+            yield FieldViolation("flow_version", "must not be negative.")
         yield from _short("user", request.user, LONGEST_USER)
         yield from _short("request_id", request.request_id, LONGEST_ID)
         if request.locale and not LANGUAGE_TAG.fullmatch(request.locale):
-            yield Violation("locale", "is no BCP 47 language tag, such as zh-CN.")
+            yield FieldViolation("locale", "is no BCP 47 language tag, such as zh-CN.")
         yield from _small("slots", request.slots.ByteSize(), self.limits.max_slots)
         if not finite(request.slots):
-            yield Violation("slots", "holds a number that JSON does not have.")
+            yield FieldViolation("slots", "holds a number that JSON does not have.")
         if len(request.labels) > self.limits.max_labels:
-            yield Violation("labels", f"has {len(request.labels)} entries; {self.limits.max_labels} may be.")
+            yield FieldViolation(
+                "labels", f"has {len(request.labels)} entries; {self.limits.max_labels} may be."
+            )
             return
         for name, value in request.labels.items():
             if not name:
-                yield Violation("labels", "holds one without a name.")
+                yield FieldViolation("labels", "holds one without a name.")
             yield from _short("labels", name, LONGEST_LABEL)
             yield from _short(f"labels.{name[:LONGEST_LABEL]}", value, LONGEST_LABEL_VALUE)
 
-    def _turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Iterator[Violation]:
+    def _turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Iterator[FieldViolation]:
         yield from _name("session_id", request.session_id)
         yield from _short("request_id", request.request_id, LONGEST_ID)
         if request.concurrency not in DOUBLES:
-            yield Violation("concurrency", f"{request.concurrency} is not one of the contract's values.")
+            yield FieldViolation("concurrency", f"{request.concurrency} is not one of the contract's values.")
         if request.on_disconnect not in CANCELS:
-            yield Violation("on_disconnect", f"{request.on_disconnect} is not one of the contract's values.")
+            yield FieldViolation(
+                "on_disconnect", f"{request.on_disconnect} is not one of the contract's values."
+            )
         kind = request.WhichOneof("input")
         if kind == "text":
             yield from self._text("text", request.text)
@@ -164,74 +168,76 @@ class Intake:
         elif kind == "event":
             yield from self._event(request.event)
         else:
-            yield Violation("text", "is missing: a turn takes a text, a message or an event.")
+            yield FieldViolation("text", "is missing: a turn takes a text, a message or an event.")
 
-    def _text(self, field: str, text: str) -> Iterator[Violation]:
+    def _text(self, field: str, text: str) -> Iterator[FieldViolation]:
         if not text.strip():
-            yield Violation(field, "is empty.")
+            yield FieldViolation(field, "is empty.")
         yield from _small(field, len(text.encode()), self.limits.max_text)
 
-    def _message(self, message: Message) -> Iterator[Violation]:
+    def _message(self, message: Message) -> Iterator[FieldViolation]:
         yield from _small("message", message.ByteSize(), self.limits.max_input)
         if message.role not in (ROLE_UNSPECIFIED, ROLE_USER):
-            yield Violation("message.role", "must be ROLE_USER, or left out.")
+            yield FieldViolation("message.role", "must be ROLE_USER, or left out.")
         yield from _short("message.name", message.name, LONGEST_LABEL)
         if not message.parts:
-            yield Violation("message.parts", "is empty.")
+            yield FieldViolation("message.parts", "is empty.")
         if len(message.parts) > MOST_PARTS:
-            yield Violation("message.parts", f"has {len(message.parts)} parts; {MOST_PARTS} may be.")
+            yield FieldViolation("message.parts", f"has {len(message.parts)} parts; {MOST_PARTS} may be.")
             return
         texts = [part.text for part in message.parts if part.WhichOneof("content") == "text"]
         yield from _small("message.parts", sum(len(text.encode()) for text in texts), self.limits.max_text)
         if len(texts) == len(message.parts) and texts and not any(text.strip() for text in texts):
-            yield Violation("message.parts", "holds no word.")
+            yield FieldViolation("message.parts", "holds no word.")
         for index, part in enumerate(message.parts):
             yield from _part(f"message.parts[{index}]", part)
 
-    def _event(self, event: Event) -> Iterator[Violation]:
+    def _event(self, event: Event) -> Iterator[FieldViolation]:
         yield from _name("event.name", event.name)
         if event.name.startswith(RESERVED):
-            yield Violation("event.name", f"may not begin with {' or '.join(RESERVED)}")
+            yield FieldViolation("event.name", f"may not begin with {' or '.join(RESERVED)}")
         yield from _small("event.data", event.data.ByteSize(), self.limits.max_slots)
         if not finite(event.data):
-            yield Violation("event.data", "holds a number that JSON does not have.")
+            yield FieldViolation("event.data", "holds a number that JSON does not have.")
 
 
-def _check(violations: Iterator[Violation]) -> None:
+def _check(violations: Iterator[FieldViolation]) -> None:
     found = tuple(violations)
     if found:
         raise InvalidRequest(found)
 
 
-def _name(field: str, given: str) -> Iterator[Violation]:
+def _name(field: str, given: str) -> Iterator[FieldViolation]:
     if not given:
-        yield Violation(field, MISSING)
+        yield FieldViolation(field, MISSING)
     yield from _short(field, given, LONGEST_ID)
 
 
-def _short(field: str, given: str, limit: int) -> Iterator[Violation]:
+def _short(field: str, given: str, limit: int) -> Iterator[FieldViolation]:
     if len(given) > limit:
-        yield Violation(field, f"has {len(given)} characters; {limit} may be.")
+        yield FieldViolation(field, f"has {len(given)} characters; {limit} may be.")
 
 
-def _small(field: str, size: int, limit: int) -> Iterator[Violation]:
+def _small(field: str, size: int, limit: int) -> Iterator[FieldViolation]:
     if size > limit:
-        yield Violation(field, f"takes {size} bytes; {limit} may be.")
+        yield FieldViolation(field, f"takes {size} bytes; {limit} may be.")
 
 
-def _part(field: str, part: Part) -> Iterator[Violation]:
+def _part(field: str, part: Part) -> Iterator[FieldViolation]:
     kind = part.WhichOneof("content")
     if kind not in SPOKEN:
-        yield Violation(field, f"must be one of {', '.join(SPOKEN)}.")
+        yield FieldViolation(field, f"must be one of {', '.join(SPOKEN)}.")
     elif kind != "text":
         media = getattr(part, kind)
         source = media.WhichOneof("source")
         if source is None:
-            yield Violation(f"{field}.{kind}", "has neither data nor uri.")
+            yield FieldViolation(f"{field}.{kind}", "has neither data nor uri.")
         elif source == "data" and not media.media_type:
-            yield Violation(f"{field}.{kind}.media_type", MISSING)
+            yield FieldViolation(f"{field}.{kind}.media_type", MISSING)
         elif media.media_type and not _MEDIA_TYPES[kind].fullmatch(media.media_type):
-            yield Violation(f"{field}.{kind}.media_type", f"must be one of {kind}, such as {_SUCH_AS[kind]}.")
+            yield FieldViolation(
+                f"{field}.{kind}.media_type", f"must be one of {kind}, such as {_SUCH_AS[kind]}."
+            )
 
 
 _NAME_OF_TYPE = r"[A-Za-z0-9][\w!#$&^.+-]{0,126}"

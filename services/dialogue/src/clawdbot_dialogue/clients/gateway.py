@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import ListModelsRequest
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceStub
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.error_table import fault_of
+from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.status_details import DOMAIN
 
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelsUnknown
@@ -49,7 +49,7 @@ class GatewayClient:
                     return found
                 request.page_token = page.next_page_token
         except grpc.aio.AioRpcError as error:
-            code = fault_of(error).code
+            code = remote_error(error).code
             raise ModelsUnknown(
                 "MODELS_UNAVAILABLE", f"The model gateway cannot be asked for its models ({code})."
             ) from error
@@ -72,7 +72,7 @@ class GatewayClient:
 
 
 def _refused(error: grpc.aio.AioRpcError) -> GenerationRefused:
-    fault = fault_of(error)
+    fault = remote_error(error)
     if fault.domain == DOMAIN and fault.reason:
         return GenerationRefused(fault.reason, fault.message)
     sentence = SENTENCES.get(fault.code, f"The model gateway answered {fault.code}.")

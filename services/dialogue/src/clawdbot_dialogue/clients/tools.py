@@ -15,8 +15,8 @@ import grpc.aio
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, ListToolsRequest, Tool, ToolOutcome
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.error_table import fault_of
-from clawdbot_servicekit.errors import RemoteFault
+from clawdbot_servicekit.error_table import remote_error
+from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.status_details import DOMAIN
 
 from clawdbot_dialogue.core.turns.ports import ToolLost, ToolRefused
@@ -61,14 +61,14 @@ class ToolsClient:
             try:
                 return await self._run(request)
             except grpc.aio.AioRpcError as error:
-                fault = fault_of(error)
+                fault = remote_error(error)
                 if not _broken(fault):
                     raise _failure(fault) from error
             await asyncio.sleep(pause)
         try:
             return await self._run(request)
         except grpc.aio.AioRpcError as error:
-            raise _failure(fault_of(error)) from error
+            raise _failure(remote_error(error)) from error
 
     async def _run(self, request: InvokeToolRequest) -> ToolOutcome:
         call = self._stub.InvokeTool(request, timeout=deadline.outgoing())
@@ -106,19 +106,19 @@ class ToolsClient:
                     break
                 request.page_token = page.next_page_token
         except grpc.aio.AioRpcError as error:
-            fault = fault_of(error)
+            fault = remote_error(error)
             raise ToolRefused(
                 "TOOLS_UNAVAILABLE", f"The plugin service cannot be asked for its tools ({fault.code})."
             ) from error
         self._known, self._learnt = found, self._clock()
 
 
-def _broken(fault: RemoteFault) -> bool:
+def _broken(fault: RemoteError) -> bool:
     """Whether the connection broke, with the call on it perhaps under way."""
     return fault.code == "UNAVAILABLE" and fault.domain != DOMAIN
 
 
-def _failure(fault: RemoteFault) -> ToolRefused | ToolLost:
+def _failure(fault: RemoteError) -> ToolRefused | ToolLost:
     ours = fault.domain == DOMAIN and bool(fault.reason)
     reason = fault.reason if ours else f"PLUGINS_{fault.code}"
     message = fault.message if ours else f"The plugin service answered {fault.code}."

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clawdbot_servicekit.errors import Violation
+from clawdbot_servicekit.errors import FieldViolation
 
 
 class DialogueFault(Exception):
@@ -58,7 +58,7 @@ class FlowUnknown(DialogueFault):
 class FlowRejected(DialogueFault):
     """A source that is no usable flow; nothing was deployed."""
 
-    def __init__(self, violations: Sequence[Violation]) -> None:
+    def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
         self.first = self.violations[0].description if self.violations else ""
         super().__init__(self.first)

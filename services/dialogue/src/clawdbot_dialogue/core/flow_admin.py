@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from clawdbot_servicekit.errors import Violation
+from clawdbot_servicekit.errors import FieldViolation
 from google.protobuf.json_format import MessageToDict
 
 from clawdbot_dialogue.core.errors import FlowRejected
@@ -97,9 +97,9 @@ class FlowCatalogue:
             return None
 
 
-def _violation(found: Diagnostic) -> Violation:
+def _violation(found: Diagnostic) -> FieldViolation:
     said = f"{found.line}:{found.column}: {found.message} {found.hint}".rstrip()
-    return Violation("source", f"{said} [{found.code}]")
+    return FieldViolation("source", f"{said} [{found.code}]")
 
 
 def tools_of(flow: Flow) -> set[str]:

@@ -10,7 +10,7 @@ from clawdbot.dialogue.v1.explanation_pb2 import Explanation
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import LARGEST
+from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
 from clawdbot_dialogue.core.errors import FlowUnknown, TurnNotFound
@@ -133,7 +133,7 @@ class Sessions:
         yield _line(await self._store.get_session(tenant, session_id))
         after: int | None = 0
         while after is not None:
-            page = await self._store.list_turns(tenant, session_id, LARGEST, after or None)
+            page = await self._store.list_turns(tenant, session_id, MAX_PAGE_SIZE, after or None)
             for turn in page.items:
                 yield _line(turn)
             after = page.next

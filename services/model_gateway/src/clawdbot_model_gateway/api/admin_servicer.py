@@ -7,7 +7,7 @@ from typing import Any
 
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as wire
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceServicer
-from clawdbot_servicekit.errors import NotYet
+from clawdbot_servicekit.errors import NotImplementedYet
 
 from clawdbot_model_gateway.core.model_admin import Catalogue
 
@@ -40,18 +40,18 @@ class AdminServicer(ModelAdminServiceServicer):
         self, request: wire.DrainBackendRequest, context: Any
     ) -> wire.DrainBackendResponse:
         """Later."""
-        raise NotYet("DrainBackend")
+        raise NotImplementedYet("DrainBackend")
 
     async def FlushCache(self, request: wire.FlushCacheRequest, context: Any) -> wire.FlushCacheResponse:
         """Later."""
-        raise NotYet("FlushCache")
+        raise NotImplementedYet("FlushCache")
 
     async def RegisterModel(
         self, request: wire.RegisterModelRequest, context: Any
     ) -> wire.RegisterModelResponse:
         """Later."""
-        raise NotYet("RegisterModel")
+        raise NotImplementedYet("RegisterModel")
 
     async def VerifyModel(self, request: wire.VerifyModelRequest, context: Any) -> wire.VerifyModelResponse:
         """Later."""
-        raise NotYet("VerifyModel")
+        raise NotImplementedYet("VerifyModel")

@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     StreamGenerateResponse,
 )
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceServicer
-from clawdbot_servicekit.errors import NotYet
+from clawdbot_servicekit.errors import NotImplementedYet
 
 from clawdbot_model_gateway.core.embeddings import Embeddings
 from clawdbot_model_gateway.core.generation import Generation
@@ -52,11 +52,11 @@ class GatewayServicer(ModelGatewayServiceServicer):
 
     async def Transcribe(self, request: wire.TranscribeRequest, context: Any) -> wire.TranscribeResponse:
         """Later."""
-        raise NotYet("Transcribe")
+        raise NotImplementedYet("Transcribe")
 
     async def Synthesize(
         self, request: wire.SynthesizeRequest, context: Any
     ) -> AsyncIterator[wire.SynthesizeResponse]:
         """Later."""
-        raise NotYet("Synthesize")
+        raise NotImplementedYet("Synthesize")
         yield  # what makes it a stream

@@ -41,7 +41,7 @@ class Calls:
 
         Raises:
             UnknownModel: its model is not there.
-            RemoteFault: a hook refuses it.
+            RemoteError: a hook refuses it.
         """
         targets = in_order(await self._directory.targets(request.model), self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))

@@ -14,7 +14,7 @@ from clawdbot.common.v1.usage_pb2 import (
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, EmbedRequest, EmbedResponse
-from clawdbot_servicekit.errors import InvalidRequest, Violation
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import Calls
@@ -101,20 +101,22 @@ class Embeddings:
             raise AssertionError("attempts() ends by raising")
 
 
-def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[Violation]:
+def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldViolation]:
     count = len(request.texts)
     if not count:
-        yield Violation("texts", "At least one text is needed.")
+        yield FieldViolation("texts", "At least one text is needed.")
     elif count > limits.max_texts:
-        yield Violation("texts", f"{count} texts are more than the {limits.max_texts} allowed.")
+        yield FieldViolation("texts", f"{count} texts are more than the {limits.max_texts} allowed.")
     elif (size := request.ByteSize()) > limits.max_bytes:
-        yield Violation("texts", f"The request has {size} bytes; at most {limits.max_bytes} are allowed.")
+        yield FieldViolation(
+            "texts", f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
+        )
     else:
         for place, text in enumerate(request.texts):
             if not text:
-                yield Violation(f"texts[{place}]", "Must not be empty.")
+                yield FieldViolation(f"texts[{place}]", "Must not be empty.")
     if request.HasField("dimensions") and not 1 <= request.dimensions <= limits.max_dimensions:
-        yield Violation("dimensions", f"Must be 1 to {limits.max_dimensions}.")
+        yield FieldViolation("dimensions", f"Must be 1 to {limits.max_dimensions}.")
 
 
 def _packed(request: EmbedRequest, found: Embedded) -> list[Embedding]:

@@ -8,8 +8,8 @@ from typing import Final
 
 import structlog
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
-from clawdbot_servicekit.errors import InvalidRequest, Violation
-from clawdbot_servicekit.paging import page_of
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
+from clawdbot_servicekit.paging import page_bounds
 from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
@@ -39,7 +39,7 @@ class Catalogue:
     def models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         """A page of aliases and targets, by name."""
         known = self._routing.routes.names()
-        names, following = page_of(known, "models", request.page_size, request.page_token)
+        names, following = page_bounds(known, "models", request.page_size, request.page_token)
         return pb.ListModelsResponse(models=[self._model(each) for each in names], next_page_token=following)
 
     def model(self, request: pb.GetModelRequest) -> pb.GetModelResponse:
@@ -53,7 +53,7 @@ class Catalogue:
     def backends(self, request: pb.ListBackendsRequest) -> pb.ListBackendsResponse:
         """A page of backends, by name, with what they are doing now."""
         known = sorted(self._backends)
-        names, following = page_of(known, "backends", request.page_size, request.page_token)
+        names, following = page_bounds(known, "backends", request.page_size, request.page_token)
         states = [self._backends[each].state for each in names]
         return pb.ListBackendsResponse(backends=states, next_page_token=following)
 
@@ -116,17 +116,17 @@ class Catalogue:
         return pb.Target(target=name, weight=target.weight, fallback=target.fallback)
 
 
-def _violations(request: pb.SwitchModelRequest) -> Iterator[Violation]:
+def _violations(request: pb.SwitchModelRequest) -> Iterator[FieldViolation]:
     if not request.alias or "/" in request.alias or len(request.alias) > LONGEST_ALIAS:
-        yield Violation("alias", f"Must be 1 to {LONGEST_ALIAS} characters without a slash.")
+        yield FieldViolation("alias", f"Must be 1 to {LONGEST_ALIAS} characters without a slash.")
     if not request.targets:
-        yield Violation("targets", "At least one target is needed.")
+        yield FieldViolation("targets", "At least one target is needed.")
     names = [each.target for each in request.targets]
     for place, each in enumerate(request.targets):
         if each.weight < 0:
-            yield Violation(f"targets[{place}].weight", "Must be at least 1.")
+            yield FieldViolation(f"targets[{place}].weight", "Must be at least 1.")
         if names.index(each.target) != place:
-            yield Violation(f"targets[{place}].target", f"{each.target} is there twice.")
+            yield FieldViolation(f"targets[{place}].target", f"{each.target} is there twice.")
 
 
 def _fallbacks(targets: Sequence[pb.Target]) -> list[str]:

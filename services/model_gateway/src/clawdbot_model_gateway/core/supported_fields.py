@@ -11,7 +11,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
 )
-from clawdbot_servicekit.errors import InvalidRequest, Violation
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 NOT_SUPPORTED = "FIELD_NOT_SUPPORTED"
 """The code of every warning about a field that had no effect."""
@@ -40,7 +40,7 @@ def not_supported(field: str, provider: str) -> Warning:
 def told(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
     """The warnings as they are, or as one InvalidRequest when the request is strict."""
     if warnings and request.strict:
-        raise InvalidRequest([Violation(each.field, each.message) for each in warnings])
+        raise InvalidRequest([FieldViolation(each.field, each.message) for each in warnings])
     return warnings
 
 

@@ -18,7 +18,7 @@ from clawdbot.common.v1.message_pb2 import (
     Part,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
-from clawdbot_servicekit.errors import InvalidRequest, Violation
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
@@ -53,29 +53,31 @@ def check(request: GenerateRequest, limits: RequestLimits) -> None:
         raise InvalidRequest(violations)
 
 
-def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[Violation]:
+def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[FieldViolation]:
     count = len(request.messages)
     if count == 0:
-        yield Violation("messages", "At least one message is needed.")
+        yield FieldViolation("messages", "At least one message is needed.")
     elif count > limits.max_messages:
-        yield Violation("messages", f"{count} messages are more than the {limits.max_messages} allowed.")
+        yield FieldViolation("messages", f"{count} messages are more than the {limits.max_messages} allowed.")
     elif (size := request.ByteSize()) > limits.max_bytes:
-        yield Violation("messages", f"The request has {size} bytes; at most {limits.max_bytes} are allowed.")
+        yield FieldViolation(
+            "messages", f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
+        )
 
 
-def _message(place: int, message: Message) -> Iterator[Violation]:
+def _message(place: int, message: Message) -> Iterator[FieldViolation]:
     path = f"messages[{place}]"
     if message.role not in ROLES:
-        yield Violation(f"{path}.role", "Must be SYSTEM, USER, ASSISTANT or TOOL.")
+        yield FieldViolation(f"{path}.role", "Must be SYSTEM, USER, ASSISTANT or TOOL.")
         return
     if not message.parts:
-        yield Violation(f"{path}.parts", "At least one part is needed.")
+        yield FieldViolation(f"{path}.parts", "At least one part is needed.")
     for number, part in enumerate(message.parts):
         kind = part.WhichOneof("content")
         if kind == "text":
             # A model may have said nothing, a person must say something.
             if not part.text and message.role != ROLE_ASSISTANT:
-                yield Violation(f"{path}.parts[{number}].text", "Must not be empty.")
+                yield FieldViolation(f"{path}.parts[{number}].text", "Must not be empty.")
         else:
             yield from _part(f"{path}.parts[{number}]", kind or "", part, message.role)
 
@@ -85,42 +87,42 @@ def _plain(message: Message) -> bool:
     return len(message.parts) == 1 and bool(message.parts[0].text) and message.role in ROLES
 
 
-def _part(path: str, kind: str, part: Part, role: int) -> Iterator[Violation]:
+def _part(path: str, kind: str, part: Part, role: int) -> Iterator[FieldViolation]:
     check_content = _CONTENT.get(kind)
     if check_content is None:
-        yield Violation(path, "A part needs content: text, image, audio, document or another.")
+        yield FieldViolation(path, "A part needs content: text, image, audio, document or another.")
     else:
         yield from check_content(f"{path}.{kind}", part, role)
 
 
-def _source(path: str, source: Media | Document) -> Iterator[Violation]:
+def _source(path: str, source: Media | Document) -> Iterator[FieldViolation]:
     kind = source.WhichOneof("source")
     if kind is None or not getattr(source, kind):
-        yield Violation(path, "Needs data or a uri.")
+        yield FieldViolation(path, "Needs data or a uri.")
     elif kind == "data" and not source.media_type:
-        yield Violation(f"{path}.media_type", "Is needed with data, such as image/png.")
+        yield FieldViolation(f"{path}.media_type", "Is needed with data, such as image/png.")
 
 
-def _reasoning(path: str, part: Part, role: int) -> Iterator[Violation]:
+def _reasoning(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     if role != ROLE_ASSISTANT:
-        yield Violation(path, f"Only an assistant's message may hold {part.WhichOneof('content')}.")
+        yield FieldViolation(path, f"Only an assistant's message may hold {part.WhichOneof('content')}.")
 
 
-def _tool_call(path: str, part: Part, role: int) -> Iterator[Violation]:
+def _tool_call(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     yield from _reasoning(path, part, role)
     for name in ("id", "name"):
         if not getattr(part.tool_call, name):
-            yield Violation(f"{path}.{name}", "Must not be empty.")
+            yield FieldViolation(f"{path}.{name}", "Must not be empty.")
 
 
-def _tool_result(path: str, part: Part, role: int) -> Iterator[Violation]:
+def _tool_result(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     if role not in {ROLE_TOOL, ROLE_USER}:
-        yield Violation(path, "Only a tool's message may hold a tool_result.")
+        yield FieldViolation(path, "Only a tool's message may hold a tool_result.")
     if not part.tool_result.call_id:
-        yield Violation(f"{path}.call_id", "Must be the id of the call that it answers.")
+        yield FieldViolation(f"{path}.call_id", "Must be the id of the call that it answers.")
 
 
-_CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[Violation]]]] = {
+_CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]] = {
     "image": lambda path, part, _: _source(path, part.image),
     "audio": lambda path, part, _: _source(path, part.audio),
     "document": lambda path, part, _: _source(path, part.document),
@@ -130,28 +132,28 @@ _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[Violation]]]] = {
 }
 
 
-def _tools(request: GenerateRequest) -> Iterator[Violation]:
+def _tools(request: GenerateRequest) -> Iterator[FieldViolation]:
     seen: set[str] = set()
     for place, tool in enumerate(request.tools):
         if not tool.name:
-            yield Violation(f"tools[{place}].name", "Must not be empty.")
+            yield FieldViolation(f"tools[{place}].name", "Must not be empty.")
         elif tool.name in seen:
-            yield Violation(f"tools[{place}].name", f"{tool.name} is there twice.")
+            yield FieldViolation(f"tools[{place}].name", f"{tool.name} is there twice.")
         seen.add(tool.name)
 
 
-def _choices(request: GenerateRequest) -> Iterator[Violation]:
+def _choices(request: GenerateRequest) -> Iterator[FieldViolation]:
     choice = request.tool_choice
     if choice.mode not in ToolChoice.Mode.values():
-        yield Violation("tool_choice.mode", f"There is no mode {choice.mode}.")
+        yield FieldViolation("tool_choice.mode", f"There is no mode {choice.mode}.")
     elif choice.mode == ToolChoice.MODE_REQUIRED and not request.tools:
-        yield Violation("tool_choice.mode", "A tool is required, and no tools are given.")
+        yield FieldViolation("tool_choice.mode", "A tool is required, and no tools are given.")
     elif choice.mode == ToolChoice.MODE_NAMED and choice.name not in {each.name for each in request.tools}:
-        yield Violation("tool_choice.name", "Must be one of the tools given.")
+        yield FieldViolation("tool_choice.name", "Must be one of the tools given.")
     if request.response_format.WhichOneof("format") == "json_schema" and not (
         request.response_format.json_schema.schema.fields
     ):
-        yield Violation("response_format.json_schema.schema", "Must not be empty.")
+        yield FieldViolation("response_format.json_schema.schema", "Must not be empty.")
 
 
 _RANGES: Final[dict[str, tuple[float, float, str]]] = {
@@ -167,12 +169,12 @@ _RANGES: Final[dict[str, tuple[float, float, str]]] = {
 API."""
 
 
-def _sampling(sampling: Sampling) -> Iterator[Violation]:
+def _sampling(sampling: Sampling) -> Iterator[FieldViolation]:
     for field, value in sampling.ListFields():
         bounds = _RANGES.get(field.name)
         # Written so that NaN, which compares false to everything, is refused.
         if bounds is not None and not bounds[0] <= value <= bounds[1]:
-            yield Violation(f"sampling.{field.name}", f"Must be {bounds[2]}.")
+            yield FieldViolation(f"sampling.{field.name}", f"Must be {bounds[2]}.")
     for place, stop in enumerate(sampling.stop):
         if not stop:
-            yield Violation(f"sampling.stop[{place}]", "Must not be empty.")
+            yield FieldViolation(f"sampling.stop[{place}]", "Must not be empty.")

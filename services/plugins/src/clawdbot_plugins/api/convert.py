@@ -13,7 +13,7 @@ from clawdbot.plugins.v1 import plugin_service_pb2 as plugin_wire
 from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.errors import InvalidRequest, Violation
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.hooks import KEY_ID
 from clawdbot_servicekit.structs import given, to_struct
 from google.protobuf.duration_pb2 import Duration
@@ -85,11 +85,13 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
     """
     wrong = []
     if not request.tool:
-        wrong.append(Violation("tool", "is missing: the full name, such as clock.now."))
+        wrong.append(FieldViolation("tool", "is missing: the full name, such as clock.now."))
     if len(request.request_id) > LONGEST_ID:
-        wrong.append(Violation("request_id", f"must be at most {LONGEST_ID} characters."))
+        wrong.append(FieldViolation("request_id", f"must be at most {LONGEST_ID} characters."))
     if not _is_zone(request.context.time_zone):
-        wrong.append(Violation("context.time_zone", "is not the name of a time zone, such as Europe/London."))
+        wrong.append(
+            FieldViolation("context.time_zone", "is not the name of a time zone, such as Europe/London.")
+        )
     if wrong:
         raise InvalidRequest(wrong)
     caller, context = current_caller(), request.context

@@ -9,8 +9,8 @@ from typing import Any
 
 from clawdbot.plugins.v1 import plugin_service_pb2 as wire
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceServicer
-from clawdbot_servicekit.errors import NotYet
-from clawdbot_servicekit.paging import page_of
+from clawdbot_servicekit.errors import NotImplementedYet
+from clawdbot_servicekit.paging import page_bounds
 
 from clawdbot_plugins.api.convert import plugin_to_wire, snapshot_to_wire
 from clawdbot_plugins.core.registry import Registry
@@ -25,7 +25,7 @@ class PluginServicer(PluginServiceServicer):
     async def ListPlugins(self, request: wire.ListPluginsRequest, context: Any) -> wire.ListPluginsResponse:
         """As the contract says."""
         known = self._registry.snapshot.plugins
-        names, token = page_of(list(known), "plugins", request.page_size, request.page_token)
+        names, token = page_bounds(list(known), "plugins", request.page_size, request.page_token)
         plugins = [plugin_to_wire(known[name]) for name in names]
         return wire.ListPluginsResponse(plugins=plugins, next_page_token=token)
 
@@ -45,34 +45,34 @@ class PluginServicer(PluginServiceServicer):
         self, request: wire.InstallPluginRequest, context: Any
     ) -> wire.InstallPluginResponse:
         """Later."""
-        raise NotYet("InstallPlugin")
+        raise NotImplementedYet("InstallPlugin")
 
     async def UpgradePlugin(
         self, request: wire.UpgradePluginRequest, context: Any
     ) -> wire.UpgradePluginResponse:
         """Later."""
-        raise NotYet("UpgradePlugin")
+        raise NotImplementedYet("UpgradePlugin")
 
     async def UninstallPlugin(
         self, request: wire.UninstallPluginRequest, context: Any
     ) -> wire.UninstallPluginResponse:
         """Later."""
-        raise NotYet("UninstallPlugin")
+        raise NotImplementedYet("UninstallPlugin")
 
     async def EnablePlugin(
         self, request: wire.EnablePluginRequest, context: Any
     ) -> wire.EnablePluginResponse:
         """Later."""
-        raise NotYet("EnablePlugin")
+        raise NotImplementedYet("EnablePlugin")
 
     async def DisablePlugin(
         self, request: wire.DisablePluginRequest, context: Any
     ) -> wire.DisablePluginResponse:
         """Later."""
-        raise NotYet("DisablePlugin")
+        raise NotImplementedYet("DisablePlugin")
 
     async def SearchMarket(
         self, request: wire.SearchMarketRequest, context: Any
     ) -> wire.SearchMarketResponse:
         """Later."""
-        raise NotYet("SearchMarket")
+        raise NotImplementedYet("SearchMarket")

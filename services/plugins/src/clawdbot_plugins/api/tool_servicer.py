@@ -9,7 +9,7 @@ from typing import Any
 
 from clawdbot.plugins.v1 import tool_service_pb2 as wire
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer
-from clawdbot_servicekit.paging import page_of
+from clawdbot_servicekit.paging import page_bounds
 
 from clawdbot_plugins.api.convert import call_from_wire, news_to_wire, tool_to_wire
 from clawdbot_plugins.core.invocation import Invoker
@@ -27,7 +27,7 @@ class ToolServicer(ToolServiceServicer):
     async def ListTools(self, request: wire.ListToolsRequest, context: Any) -> wire.ListToolsResponse:
         """As the contract says."""
         known = self._registry.snapshot.tools_of(request.plugin)
-        names, token = page_of(list(known), "tools", request.page_size, request.page_token)
+        names, token = page_bounds(list(known), "tools", request.page_size, request.page_token)
         tools = [tool_to_wire(known[name]) for name in names]
         return wire.ListToolsResponse(tools=tools, next_page_token=token)
 

@@ -21,7 +21,7 @@ from clawdbot_plugin_sdk import (
     ToolReturn,
 )
 from clawdbot_servicekit.call_record import annotate
-from clawdbot_servicekit.errors import Fault, InvalidRequest, Violation
+from clawdbot_servicekit.errors import FieldViolation, InvalidRequest, ServiceError
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.errors import PluginsFailure, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
@@ -109,7 +109,7 @@ class Invoker:
                     if isinstance(each, Outcome):
                         ended = each
                     yield each
-        except (PluginsFailure, Fault) as error:
+        except (PluginsFailure, ServiceError) as error:
             ended = type(error).__name__
             raise
         finally:
@@ -155,7 +155,7 @@ class Invoker:
         except OutOfTime:
             raise ToolTimedOut(tool.name, tool.timeout) from None
         except ArgumentsDoNotFit as error:
-            _refuse([Violation(f"arguments.{path}", what) for path, what in error.problems])
+            _refuse([FieldViolation(f"arguments.{path}", what) for path, what in error.problems])
             raise
         except ToolError as error:
             return _failure(_sentence(str(error)) or f"The tool {tool.name} failed.")
@@ -202,7 +202,7 @@ def _sentence(text: str) -> str:
     return text[:LONGEST_SENTENCE].encode(errors="replace").decode()
 
 
-def _refuse(violations: list[Violation]) -> None:
+def _refuse(violations: list[FieldViolation]) -> None:
     if violations:
         raise InvalidRequest(violations)
 

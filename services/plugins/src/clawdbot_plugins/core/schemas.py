@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from clawdbot_servicekit.errors import Violation
+from clawdbot_servicekit.errors import FieldViolation
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError, best_match
 
@@ -31,7 +31,7 @@ class Schema:
         Draft202012Validator.check_schema(document)
         self._validator = Draft202012Validator(document, format_checker=FormatChecker(FORMATS))
 
-    def violations(self, value: Any, root: str) -> list[Violation]:
+    def violations(self, value: Any, root: str) -> list[FieldViolation]:
         """What does not fit, at most MOST; empty where everything does.
 
         Args:
@@ -44,20 +44,22 @@ class Schema:
         return [each for each, _ in zip(found, range(MOST), strict=False)]
 
 
-def _told(error: ValidationError, root: str) -> Iterator[Violation]:
+def _told(error: ValidationError, root: str) -> Iterator[FieldViolation]:
     """One violation for each field that an error is about."""
     # `anyOf` says only that nothing fits; what comes closest says why.
     closest = best_match((error,)) or error
     path = field_path(root, closest.absolute_path)
     if closest.validator == "required" and (match := _QUOTED.match(closest.message)):
-        yield Violation(f"{path}.{match[1]}", "is required.")
+        yield FieldViolation(f"{path}.{match[1]}", "is required.")
     elif closest.validator == "additionalProperties" and isinstance(closest.instance, dict):
         known = closest.schema.get("properties", {}) if isinstance(closest.schema, dict) else {}
         for name in closest.instance:
             if name not in known:
-                yield Violation(f"{path}.{_cut(str(name))}", f"does not exist.{_nearest(str(name), known)}")
+                yield FieldViolation(
+                    f"{path}.{_cut(str(name))}", f"does not exist.{_nearest(str(name), known)}"
+                )
     else:
-        yield Violation(path, f"{_cut(closest.message)}.")
+        yield FieldViolation(path, f"{_cut(closest.message)}.")
 
 
 def field_path(root: str, parts: Iterable[str | int]) -> str:

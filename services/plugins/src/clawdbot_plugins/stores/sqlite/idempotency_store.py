@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from clawdbot_plugin_sdk import Attachment
-from clawdbot_servicekit.process_locks import Owners
+from clawdbot_servicekit.process_locks import ProcessLocks
 
 from clawdbot_plugins.core.idempotency_store import CallId, Claim, LedgerUnavailable
 from clawdbot_plugins.core.single_flight import Outcome
@@ -74,7 +74,7 @@ class SqliteLedger:
         self._clock = clock
         self._claims = 0
         self._database: Database | None = None
-        self._owners = Owners(folder / "owners")
+        self._owners = ProcessLocks(folder / "owners")
 
     async def open(self) -> None:
         """As the port says."""

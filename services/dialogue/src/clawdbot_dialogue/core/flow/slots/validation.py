@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from clawdbot_servicekit.errors import Violation
+from clawdbot_servicekit.errors import FieldViolation
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
@@ -15,7 +15,7 @@ from clawdbot_dialogue.core.language.language_pack import Locale
 class SlotInvalid(ValueError):
     """Values from outside that do not fit a flow's slots."""
 
-    def __init__(self, violations: tuple[Violation, ...]) -> None:
+    def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
         self.violations = violations
         self.description = " ".join(f"{each.field}: {each.description}" for each in violations)
         super().__init__(self.description)
@@ -35,16 +35,16 @@ def validate_slots(
         SlotInvalid: with one violation for each value that does not fit.
     """
     checked: dict[str, object] = {}
-    violations: list[Violation] = []
+    violations: list[FieldViolation] = []
     for name, value in values.items():
         slot = flow.slots.get(name)
         if slot is None:
-            violations.append(Violation(f"slots.{name}", f"The flow {flow.name} has no slot {name}."))
+            violations.append(FieldViolation(f"slots.{name}", f"The flow {flow.name} has no slot {name}."))
         elif value is not None:
             try:
                 checked[name] = slot.check(value, now)
             except SlotRefused as refused:
-                violations.append(Violation(_field(slot, refused), refusal(refused, slot, flow.locale)))
+                violations.append(FieldViolation(_field(slot, refused), refusal(refused, slot, flow.locale)))
     if violations:
         raise SlotInvalid(tuple(violations))
     return checked
