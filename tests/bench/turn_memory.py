@@ -20,11 +20,11 @@ from pathlib import Path
 
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
 from clawdbot_dialogue.core.flow.loader import load_flow
-from clawdbot_dialogue.core.session_admin import Sessions, SessionWish
+from clawdbot_dialogue.core.session_admin import CreateSession, SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
-from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_servicekit import logs
 from clawdbot_servicekit.process import YOUNG_OBJECTS
 from clawdbot_servicekit.redaction import Redactor
@@ -65,9 +65,9 @@ async def measure() -> Figure:
 
 
 @asynccontextmanager
-async def _engine() -> AsyncIterator[tuple[Sessions, TurnEngine]]:
+async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
     """The engine on the memory store, with the shipped flows and a tool that books at once."""
-    store, flows, tools = MemorySessionStore(), FlowLibrary(), ScriptedTools()
+    store, flows, tools = InMemorySessionStore(), FlowLibrary(), ScriptedTools()
     for file, source in shipped_flows():
         flows.add(load_flow(source, file))
     tools.add("tables.reserve", {"ok": True, "ref": "T-1"}, "once")
@@ -86,7 +86,7 @@ async def _engine() -> AsyncIterator[tuple[Sessions, TurnEngine]]:
     await engine.start()
     try:
         yield (
-            Sessions(
+            SessionAdmin(
                 store=store, flows=flows, engine=engine, clock=time.time, zone=None, deployments=deployments
             ),
             engine,
@@ -95,10 +95,10 @@ async def _engine() -> AsyncIterator[tuple[Sessions, TurnEngine]]:
         await engine.stop()
 
 
-async def _ours(sessions: Sessions, engine: TurnEngine) -> float:
+async def _ours(sessions: SessionAdmin, engine: TurnEngine) -> float:
     watch = Stopwatch()
     for _ in range(CONVERSATIONS):
-        session, _opening = await sessions.create(SessionWish(TENANT, "book_table"))
+        session, _opening = await sessions.create(CreateSession(TENANT, "book_table"))
         for text in SAID:
             finished = await engine.send(wish(session, text))
         if said(finished.turn) != ["Booked. Reference T-1."]:

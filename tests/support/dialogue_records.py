@@ -11,18 +11,18 @@ from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE, Session
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, Turn, TurnStarted
 from clawdbot_dialogue.core.sessions.ids import new_session_id
 from clawdbot_dialogue.core.sessions.records import (
-    Bid,
     Commit,
-    Double,
-    Finished,
+    ConcurrencyPolicy,
     InboxTurn,
+    LeaseRequest,
     NewSession,
     NewTurn,
-    Work,
+    TurnResult,
+    TurnTask,
 )
 
 TENANT = "acme"
-BID = Bid("worker-1", 130.0)
+BID = LeaseRequest("worker-1", 130.0)
 """What most tests claim with, at time 100."""
 
 
@@ -38,7 +38,7 @@ def new_session(
     request_id: str = "",
     digest: bytes = b"session",
     status: int = SESSION_STATUS_ACTIVE,
-    opening: Finished | NewTurn | None = None,
+    opening: TurnResult | NewTurn | None = None,
     timers: Mapping[str, float] | None = None,
     session_id: str = "",
 ) -> NewSession:
@@ -60,7 +60,7 @@ def new_turn(
     *,
     request_id: str = "",
     tenant: str = "",
-    double: Double = Double.ENQUEUE,
+    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE,
     limit: int | None = None,
     cancel_on_disconnect: bool = False,
 ) -> NewTurn:
@@ -79,7 +79,7 @@ def finished(
     revision: int | None = None,
     session_status: int = SESSION_STATUS_ACTIVE,
     messages: Sequence[Message] | None = None,
-) -> Finished:
+) -> TurnResult:
     done = Turn()
     done.CopyFrom(turn)
     done.status = status
@@ -91,15 +91,15 @@ def finished(
     after.status = session_status
     started = StreamTurnResponse(sequence=1, turn_started=TurnStarted(turn_id=done.id, session_id=session.id))
     transcript = (turn.input, *done.replies) if messages is None else tuple(messages)
-    return Finished(done, after, (started,), transcript)
+    return TurnResult(done, after, (started,), transcript)
 
 
-def commit(work: Work, turn: InboxTurn | None = None, **changes) -> Commit:
+def commit(work: TurnTask, turn: InboxTurn | None = None, **changes) -> Commit:
     """The end of a turn; keyword arguments for `finished` and for Commit."""
     mine = {key: changes.pop(key) for key in list(changes) if key in Commit.__struct_fields__}
-    done = finished((turn or work.next).turn, work.session, **changes)
+    done = finished((turn or work.inbox_turn).turn, work.session, **changes)
     defaults = {"revision": work.session.revision, "snapshot": '{"state": "later"}', "forget": "all"}
-    return Commit(claim=work.claim, finished=done, **{**defaults, **mine})
+    return Commit(lease=work.lease, result=done, **{**defaults, **mine})
 
 
 async def opened(store, **changes):
@@ -111,5 +111,5 @@ async def working(store, text="hello", **changes):
     """A session with one turn, claimed by BID."""
     session = await opened(store)
     accepted = await store.accept_turn(new_turn(session, text, **changes), BID, now=100.0)
-    assert accepted.work is not None
-    return accepted.work
+    assert accepted.task is not None
+    return accepted.task

@@ -27,7 +27,7 @@ from clawdbot.plugins.v1 import (
     tool_service_pb2,
     tool_service_pb2_grpc,
 )
-from clawdbot_dialogue.core.turns.ports import PeerFailure
+from clawdbot_dialogue.core.turns.ports import PeerError
 from clawdbot_dialogue.settings import DialogueSettings
 from clawdbot_dialogue.wiring import build
 from clawdbot_servicekit.error_table import remote_error
@@ -65,7 +65,7 @@ class ScriptedPeers(
         try:
             async for event in self.gateway.stream(request.request):
                 yield event
-        except PeerFailure as failure:
+        except PeerError as failure:
             await _refuse(context, grpc.StatusCode.NOT_FOUND, failure)
 
     async def ListModels(self, request, context):
@@ -82,7 +82,7 @@ class ScriptedPeers(
             self.breaks -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         if request.tool not in self.tools._tools:
-            failure = PeerFailure("TOOL_NOT_FOUND", f"There is no tool {request.tool}.")
+            failure = PeerError("TOOL_NOT_FOUND", f"There is no tool {request.tool}.")
             await _refuse(context, grpc.StatusCode.NOT_FOUND, failure)
         progress = tool_service_pb2.ToolProgress(message="working")
         yield tool_service_pb2.InvokeToolResponse(progress=progress)
@@ -101,7 +101,7 @@ class ScriptedPeers(
         return hook_service_pb2.ObserveResponse()
 
 
-async def _refuse(context: Any, code: grpc.StatusCode, failure: PeerFailure) -> None:
+async def _refuse(context: Any, code: grpc.StatusCode, failure: PeerError) -> None:
     status = status_of(code, failure.reason, failure.message)
     await context.abort(code, failure.message, ((STATUS_KEY, status.SerializeToString()),))
 

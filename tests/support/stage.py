@@ -15,12 +15,12 @@ from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Event, Turn
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.flow.loader import load_flow
-from clawdbot_dialogue.core.session_admin import Sessions, SessionWish
+from clawdbot_dialogue.core.session_admin import CreateSession, SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
-from clawdbot_dialogue.core.sessions.records import Double, Finished
-from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnWish
+from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, TurnResult
+from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnRequest
 from clawdbot_dialogue.core.turns.ports import TurnLimits
-from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 from clawdbot_servicekit.structs import to_struct
 
@@ -58,7 +58,7 @@ class Actor:
             clock=stage.clock,
             refresh=deployments.refresh,
         )
-        self.sessions = Sessions(
+        self.sessions = SessionAdmin(
             store=store,
             flows=stage.flows,
             engine=self.engine,
@@ -67,7 +67,7 @@ class Actor:
             deployments=deployments,
         )
 
-    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> Finished:
+    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> TurnResult:
         """A turn's end."""
         return await self.engine.send(wish(session, given, **options))
 
@@ -90,7 +90,7 @@ class Stage:
         self.clock = Clock()
         self.limits = limits
         self.path = folder / "sessions.db"
-        self._memory = MemorySessionStore() if store == "memory" else None
+        self._memory = InMemorySessionStore() if store == "memory" else None
         self._open: list[Any] = []
         self._actors: list[Actor] = []
 
@@ -149,10 +149,10 @@ class Stage:
 
     async def begin(self, flow: str = "chat", **options: Any) -> Session:
         """A new session."""
-        session, _ = await self.main.sessions.create(SessionWish(TENANT, flow, **options))
+        session, _ = await self.main.sessions.create(CreateSession(TENANT, flow, **options))
         return session
 
-    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> Finished:
+    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> TurnResult:
         return await self.main.send(session, given, **options)
 
     async def events(
@@ -173,14 +173,14 @@ def wish(
     session: Session,
     given: str | Message | Event,
     request_id: str = "",
-    double: Double = Double.ENQUEUE,
+    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE,
     *,
     cancels: bool = False,
     tenant: str = TENANT,
-) -> TurnWish:
+) -> TurnRequest:
     """An input for a session."""
     said = Message(role=ROLE_USER, parts=[Part(text=given)]) if isinstance(given, str) else given
-    return TurnWish(tenant, session.id, said, request_id, double, cancels)
+    return TurnRequest(tenant, session.id, said, request_id, double, cancels)
 
 
 def event(name: str, **data: Any) -> Event:

@@ -10,17 +10,17 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TURN_STATUS_DONE,
 )
 from clawdbot_dialogue.core.errors import (
+    LeaseLost,
     SessionNotFound,
-    StaleClaim,
     TurnNotFound,
 )
 from clawdbot_dialogue.core.sessions.records import (
-    Bid,
-    Claim,
     DueTimer,
     JournalEntry,
-    Stop,
-    Stranded,
+    Lease,
+    LeaseRequest,
+    OrphanedSession,
+    StopMode,
 )
 from msgspec.structs import replace
 
@@ -34,7 +34,7 @@ from tests.support.dialogue_records import (
     working,
 )
 
-OTHER = Bid("worker-2", 130.0)
+OTHER = LeaseRequest("worker-2", 130.0)
 
 
 class Claims:
@@ -42,25 +42,25 @@ class Claims:
         work = await working(store, "hello")
         ending = commit(work)
         assert await store.commit(ending) is None
-        session = await store.get_session(TENANT, work.claim.session_id)
-        assert session == ending.finished.session
+        session = await store.get_session(TENANT, work.lease.session_id)
+        assert session == ending.result.session
         assert session.revision == 1
         found = await store.find_turn(TENANT, session.id, number=1)
-        assert found.finished.turn == ending.finished.turn
+        assert found.result.turn == ending.result.turn
         assert found.turn.status == TURN_STATUS_DONE
         assert not found.running
-        assert await store.recent_messages(session.id, 10) == ending.finished.transcript
+        assert await store.recent_messages(session.id, 10) == ending.result.transcript
         accepted = await store.accept_turn(new_turn(session), BID, 100.0)
-        assert accepted.work.snapshot == '{"state": "later"}'
-        assert accepted.work.session == session
+        assert accepted.task.snapshot == '{"state": "later"}'
+        assert accepted.task.session == session
 
     async def test_a_turns_explanation_is_kept_with_it_and_erased_with_its_session(self, store):
         work = await working(store)
-        session_id = work.claim.session_id
+        session_id = work.lease.session_id
         with pytest.raises(TurnNotFound):
             await store.explanation(TENANT, session_id, 1)
         ending = commit(work)
-        await store.commit(replace(ending, finished=replace(ending.finished, explanation=b"because")))
+        await store.commit(replace(ending, result=replace(ending.result, explanation=b"because")))
         assert await store.explanation(TENANT, session_id, 1) == b"because"
         with pytest.raises(SessionNotFound):
             await store.explanation("another", session_id, 1)
@@ -74,62 +74,62 @@ class Claims:
         work = await working(store)
         await store.commit(commit(work, snapshot=None))
         accepted = await store.accept_turn(new_turn(work.session), BID, 100.0)
-        assert accepted.work.snapshot == '{"state": "start"}'
+        assert accepted.task.snapshot == '{"state": "start"}'
 
     async def test_a_writer_that_lost_its_claim_commits_nothing(self, store):
         """The claim runs out, another takes over, the first comes back late."""
         slow = await working(store)
-        seen = (await store.stranded())[0]
-        assert seen == Stranded(slow.claim.session_id, slow.claim.token, BID.owner, BID.expires)
+        seen = (await store.orphaned_sessions())[0]
+        assert seen == OrphanedSession(slow.lease.session_id, slow.lease.token, BID.owner, BID.expires)
         quick = await store.claim(seen, OTHER)
-        assert quick.next.turn == slow.next.turn
-        assert quick.next.attempts == 2
-        assert quick.claim.token > slow.claim.token
-        with pytest.raises(StaleClaim):
+        assert quick.inbox_turn.turn == slow.inbox_turn.turn
+        assert quick.inbox_turn.attempts == 2
+        assert quick.lease.token > slow.lease.token
+        with pytest.raises(LeaseLost):
             await store.commit(commit(slow, reply="slow", set_timers={"t": 1.0}))
-        with pytest.raises(StaleClaim):
-            await store.write_journal(slow.claim, [JournalEntry(1, "c1")])
+        with pytest.raises(LeaseLost):
+            await store.write_journal(slow.lease, [JournalEntry(1, "c1")])
         assert await store.due_timers(1000.0, 10) == ((), None)
         await store.commit(commit(quick, reply="quick"))
-        with pytest.raises(StaleClaim):
+        with pytest.raises(LeaseLost):
             await store.commit(commit(slow, reply="slow"))
-        found = await store.find_turn(TENANT, slow.claim.session_id, number=1)
+        found = await store.find_turn(TENANT, slow.lease.session_id, number=1)
         assert found.turn.replies[0].parts[0].text == "quick"
 
     async def test_a_commit_on_another_revision_is_refused(self, store):
         work = await working(store)
-        with pytest.raises(StaleClaim):
+        with pytest.raises(LeaseLost):
             await store.commit(commit(work, revision=7))
-        assert (await store.get_session(TENANT, work.claim.session_id)).revision == 0
+        assert (await store.get_session(TENANT, work.lease.session_id)).revision == 0
 
     async def test_a_commit_to_a_deleted_session_is_refused(self, store):
         work = await working(store)
-        await store.delete_session(TENANT, work.claim.session_id, "", 100.0)
-        with pytest.raises(StaleClaim):
+        await store.delete_session(TENANT, work.lease.session_id, "", 100.0)
+        with pytest.raises(LeaseLost):
             await store.commit(commit(work))
 
     async def test_of_two_who_take_over_one_wins(self, store):
         await working(store)
-        seen = (await store.stranded())[0]
-        won = await asyncio.gather(*(store.claim(seen, Bid(f"w{n}", 200.0)) for n in range(5)))
+        seen = (await store.orphaned_sessions())[0]
+        won = await asyncio.gather(*(store.claim(seen, LeaseRequest(f"w{n}", 200.0)) for n in range(5)))
         assert len([work for work in won if work]) == 1
 
     async def test_a_claim_that_ran_out_goes_to_the_next_input_with_the_earliest_turn(self, store):
         work = await working(store, "first")
         accepted = await store.accept_turn(new_turn(work.session, "second"), OTHER, now=131.0)
         assert accepted.number == 2
-        assert accepted.work.next.turn.number == 1
-        assert accepted.work.next.attempts == 2
-        with pytest.raises(StaleClaim):
+        assert accepted.task.inbox_turn.turn.number == 1
+        assert accepted.task.inbox_turn.attempts == 2
+        with pytest.raises(LeaseLost):
             await store.commit(commit(work))
-        following = await store.commit(commit(accepted.work))
+        following = await store.commit(commit(accepted.task))
         assert following.turn.number == 2
 
     async def test_a_claim_that_ran_out_is_not_given_to_its_own_holder_again(self, store):
         """It is at work; the clock was stepped."""
         work = await working(store, "first")
         accepted = await store.accept_turn(new_turn(work.session, "second"), BID, now=10_000.0)
-        assert (accepted.number, accepted.work) == (2, None)
+        assert (accepted.number, accepted.task) == (2, None)
         assert (await store.commit(commit(work))).turn.number == 2
 
     async def test_a_claim_that_ran_out_but_was_not_taken_still_commits(self, store):
@@ -139,43 +139,43 @@ class Claims:
     async def test_renewing_keeps_a_claim_and_tells_which_are_lost(self, store):
         kept = await working(store)
         gone = await working(store)
-        seen = [each for each in await store.stranded() if each.session_id == gone.claim.session_id]
+        seen = [each for each in await store.orphaned_sessions() if each.session_id == gone.lease.session_id]
         await store.claim(seen[0], OTHER)
-        assert await store.renew([kept.claim, gone.claim, Claim("nobody", 1)], 500.0) == (
-            gone.claim,
-            Claim("nobody", 1),
+        assert await store.renew([kept.lease, gone.lease, Lease("nobody", 1)], 500.0) == (
+            gone.lease,
+            Lease("nobody", 1),
         )
         second = await store.accept_turn(new_turn(kept.session), OTHER, now=400.0)
-        assert second.work is None
+        assert second.task is None
 
     async def test_a_released_session_is_free_and_its_turn_not_lost(self, store):
         work = await working(store)
-        await store.release([work.claim, Claim("nobody", 1)])
-        found = await store.find_turn(TENANT, work.claim.session_id, number=1)
+        await store.release([work.lease, Lease("nobody", 1)])
+        found = await store.find_turn(TENANT, work.lease.session_id, number=1)
         assert found.turn.status == TURN_STATUS_ACCEPTED
-        seen = (await store.stranded())[0]
+        seen = (await store.orphaned_sessions())[0]
         assert seen.owner == ""
         taken = await store.claim(seen, OTHER)
-        assert taken.next.turn.number == 1
+        assert taken.inbox_turn.turn.number == 1
 
     async def test_a_session_without_unfinished_turns_is_not_stranded(self, store):
         work = await working(store)
         await store.commit(commit(work))
-        assert await store.stranded() == ()
-        stale = Stranded(work.claim.session_id, work.claim.token, "", 0.0)
+        assert await store.orphaned_sessions() == ()
+        stale = OrphanedSession(work.lease.session_id, work.lease.token, "", 0.0)
         assert await store.claim(stale, BID) is None
 
     async def test_the_wish_to_stop_reaches_whoever_takes_over(self, store):
         work = await working(store)
-        await store.ask_to_stop(work.claim.session_id, 1, Stop.CANCEL)
-        taken = await store.claim((await store.stranded())[0], OTHER)
-        assert taken.next.stop is Stop.CANCEL
+        await store.request_stop(work.lease.session_id, 1, StopMode.CANCEL)
+        taken = await store.claim((await store.orphaned_sessions())[0], OTHER)
+        assert taken.inbox_turn.stop_mode is StopMode.CANCEL
 
     async def test_the_disconnect_policy_is_kept(self, store):
         work = await working(store, cancel_on_disconnect=True)
-        assert work.next.cancel_on_disconnect
-        taken = await store.claim((await store.stranded())[0], OTHER)
-        assert taken.next.cancel_on_disconnect
+        assert work.inbox_turn.cancel_on_disconnect
+        taken = await store.claim((await store.orphaned_sessions())[0], OTHER)
+        assert taken.inbox_turn.cancel_on_disconnect
 
 
 class Journal:
@@ -183,32 +183,32 @@ class Journal:
         work = await working(store)
         intent = JournalEntry(1, "c1", b"digest", once=True, record=b"call")
         other = JournalEntry(1, "c2", b"other", once=False, record=b"", done=True)
-        await store.write_journal(work.claim, [intent, other])
-        assert set(await store.read_journal(work.claim.session_id)) == {intent, other}
+        await store.write_journal(work.lease, [intent, other])
+        assert set(await store.read_journal(work.lease.session_id)) == {intent, other}
         done = JournalEntry(1, "c1", b"digest", once=True, record=b"result", done=True)
-        await store.write_journal(work.claim, [done])
-        assert set(await store.read_journal(work.claim.session_id)) == {done, other}
+        await store.write_journal(work.lease, [done])
+        assert set(await store.read_journal(work.lease.session_id)) == {done, other}
         await store.commit(commit(work, forget=["c2"]))
-        assert await store.read_journal(work.claim.session_id) == (done,)
+        assert await store.read_journal(work.lease.session_id) == (done,)
 
     async def test_forgetting_all_leaves_other_turns_entries(self, store):
         work = await working(store)
         await store.accept_turn(new_turn(work.session, "second"), BID, 100.0)
-        await store.write_journal(work.claim, [JournalEntry(1, "c1", once=True)])
+        await store.write_journal(work.lease, [JournalEntry(1, "c1", once=True)])
         following = await store.commit(commit(work, forget=()))
-        await store.write_journal(work.claim, [JournalEntry(2, "c1"), JournalEntry(2, "c2")])
-        assert [(e.number, e.key) for e in await store.read_journal(work.claim.session_id)] == [
+        await store.write_journal(work.lease, [JournalEntry(2, "c1"), JournalEntry(2, "c2")])
+        assert [(e.number, e.key) for e in await store.read_journal(work.lease.session_id)] == [
             (1, "c1"),
             (2, "c1"),
             (2, "c2"),
         ]
         await store.commit(commit(work, following, forget="all", revision=1))
-        assert [(e.number, e.key) for e in await store.read_journal(work.claim.session_id)] == [(1, "c1")]
+        assert [(e.number, e.key) for e in await store.read_journal(work.lease.session_id)] == [(1, "c1")]
 
     async def test_sessions_do_not_share_a_journal(self, store):
         one, two = await working(store), await working(store)
-        await store.write_journal(one.claim, [JournalEntry(1, "c1")])
-        assert await store.read_journal(two.claim.session_id) == ()
+        await store.write_journal(one.lease, [JournalEntry(1, "c1")])
+        assert await store.read_journal(two.lease.session_id) == ()
         assert await store.read_journal("nobody") == ()
 
 
@@ -219,10 +219,10 @@ class Transcripts:
         for pair in (said[:2], said[2:4], []):
             ending = commit(work, messages=pair)
             await store.commit(ending)
-            session = ending.finished.session
-            work = (await store.accept_turn(new_turn(session), BID, 100.0)).work
+            session = ending.result.session
+            work = (await store.accept_turn(new_turn(session), BID, 100.0)).task
         await store.commit(commit(work, messages=said[4:]))
-        session_id = work.claim.session_id
+        session_id = work.lease.session_id
 
         async def window(limit):
             return "".join(m.parts[0].text for m in await store.recent_messages(session_id, limit))
@@ -236,7 +236,7 @@ class Transcripts:
 
 class Timers:
     def due(self, work, timer="t1", when=50.0):
-        return DueTimer(work.claim.session_id, TENANT, timer, when)
+        return DueTimer(work.lease.session_id, TENANT, timer, when)
 
     async def test_a_timer_is_due_at_its_time(self, store):
         work = await working(store)
@@ -253,14 +253,14 @@ class Timers:
         fired = await asyncio.gather(*(store.fire_timer(self.due(work), new, BID, 100.0) for _ in range(3)))
         accepted = [each for each in fired if each]
         assert [each.number for each in accepted] == [2]
-        assert accepted[0].work.next.turn.number == 2
+        assert accepted[0].task.inbox_turn.turn.number == 2
         assert await store.due_timers(1000.0, 10) == ((), None)
 
     async def test_a_timer_that_was_set_anew_does_not_fire_at_the_old_time(self, store):
         work = await working(store)
         ending = commit(work, set_timers={"t1": 50.0})
         await store.commit(ending)
-        again = (await store.accept_turn(new_turn(ending.finished.session), BID, 100.0)).work
+        again = (await store.accept_turn(new_turn(ending.result.session), BID, 100.0)).task
         await store.commit(commit(again, clear_timers=["t1"], set_timers={"t1": 500.0}))
         assert await store.fire_timer(self.due(work), new_turn(work.session), BID, 100.0) is None
         assert (await store.due_timers(100.0, 10))[1] == 500.0
@@ -269,11 +269,11 @@ class Timers:
         work = await working(store)
         ending = commit(work, set_timers={"t1": 50.0, "t2": 60.0, "t3": 70.0})
         await store.commit(ending)
-        again = (await store.accept_turn(new_turn(ending.finished.session), BID, 100.0)).work
+        again = (await store.accept_turn(new_turn(ending.result.session), BID, 100.0)).task
         ending = commit(again, clear_timers=["t1"])
         await store.commit(ending)
         assert [timer.timer_id for timer in (await store.due_timers(100.0, 10))[0]] == ["t2", "t3"]
-        again = (await store.accept_turn(new_turn(ending.finished.session), BID, 100.0)).work
+        again = (await store.accept_turn(new_turn(ending.result.session), BID, 100.0)).task
         await store.commit(commit(again, clear_timers="all"))
         assert await store.due_timers(100.0, 10) == ((), None)
 

@@ -15,20 +15,20 @@ from clawdbot.dialogue.v1.turn_pb2 import (
 )
 from clawdbot_dialogue.core.errors import (
     InboxFull,
+    LeaseLost,
     RequestIdReused,
     SessionBusy,
     SessionEnded,
     SessionNotFound,
     SessionQuarantined,
-    StaleClaim,
     TurnNotFound,
 )
 from clawdbot_dialogue.core.sessions.records import (
-    Bid,
-    Double,
+    ConcurrencyPolicy,
     JournalEntry,
+    LeaseRequest,
     SessionFilter,
-    Stop,
+    StopMode,
 )
 
 from tests.contract.stores.claim_contract import Claims, Journal, Timers, Transcripts
@@ -46,7 +46,7 @@ from tests.support.dialogue_records import (
 )
 
 EVERYTHING = SessionFilter()
-OTHER = Bid("worker-2", 130.0)
+OTHER = LeaseRequest("worker-2", 130.0)
 
 
 class Sessions:
@@ -117,10 +117,10 @@ class Sessions:
 
     async def test_deleting_erases_everything_and_says_how_much(self, store):
         work = await working(store)
-        session_id = work.claim.session_id
-        await store.write_journal(work.claim, [JournalEntry(1, "c1")])
+        session_id = work.lease.session_id
+        await store.write_journal(work.lease, [JournalEntry(1, "c1")])
         ending = commit(work, set_timers={"t1": 50.0}, forget=())
-        ending.finished.turn.tool_calls.add().call.name = "clock.now"
+        ending.result.turn.tool_calls.add().call.name = "clock.now"
         await store.commit(ending)
         erased = await store.delete_session(TENANT, session_id, "", 100.0)
         assert (erased.turns, erased.tool_calls) == (1, 1)
@@ -135,13 +135,13 @@ class Sessions:
     async def test_a_repeated_deletion_gives_the_first_answer_for_a_day(self, store):
         work = await working(store)
         await store.commit(commit(work))
-        first = await store.delete_session(TENANT, work.claim.session_id, "d1", 100.0)
+        first = await store.delete_session(TENANT, work.lease.session_id, "d1", 100.0)
         assert first.turns == 1
-        assert await store.delete_session(TENANT, work.claim.session_id, "d1", 200.0) == first
+        assert await store.delete_session(TENANT, work.lease.session_id, "d1", 200.0) == first
         with pytest.raises(SessionNotFound):
-            await store.delete_session(TENANT, work.claim.session_id, "d2", 200.0)
+            await store.delete_session(TENANT, work.lease.session_id, "d2", 200.0)
         with pytest.raises(SessionNotFound):
-            await store.delete_session(TENANT, work.claim.session_id, "d1", 100.0 + 86_401)
+            await store.delete_session(TENANT, work.lease.session_id, "d1", 100.0 + 86_401)
 
     async def test_a_deleted_sessions_request_id_is_free_again(self, store):
         first = await opened(store, request_id="r1")
@@ -154,7 +154,7 @@ class Sessions:
         turn.number = 1
         opening = finished(turn, new.session, reply="Welcome")
         created = await store.create_session(new_session(opening=opening, session_id=new.session.id), BID)
-        assert created.work is None
+        assert created.task is None
         page = await store.list_turns(TENANT, created.session.id, 10, None)
         assert [each.replies[0].parts[0].text for each in page.items] == ["Welcome"]
         accepted = await store.accept_turn(new_turn(created.session), BID, 100.0)
@@ -164,24 +164,24 @@ class Sessions:
         new = new_session()
         pending = new_session(opening=new_turn(new.session, "start"), session_id=new.session.id)
         created = await store.create_session(pending, BID)
-        assert created.work is not None
-        assert created.work.next.turn.number == 1
-        assert await store.commit(commit(created.work)) is None
+        assert created.task is not None
+        assert created.task.inbox_turn.turn.number == 1
+        assert await store.commit(commit(created.task)) is None
 
     async def test_a_quarantined_session_takes_no_turns_and_answers_those_that_wait(self, store):
         work = await working(store)
         waiting = await store.accept_turn(new_turn(work.session, "more", request_id="r2"), BID, 100.0)
-        await store.quarantine(work.claim.session_id, "unreadable", 100.0)
-        shown = await store.get_session(TENANT, work.claim.session_id)
+        await store.quarantine(work.lease.session_id, "unreadable", 100.0)
+        shown = await store.get_session(TENANT, work.lease.session_id)
         assert shown.status == SESSION_STATUS_QUARANTINED
         with pytest.raises(SessionQuarantined):
             await store.accept_turn(new_turn(work.session), BID, 100.0)
-        with pytest.raises(StaleClaim):
+        with pytest.raises(LeaseLost):
             await store.commit(commit(work))
-        turns = (await store.list_turns(TENANT, work.claim.session_id, 10, None)).items
+        turns = (await store.list_turns(TENANT, work.lease.session_id, 10, None)).items
         assert [turn.status for turn in turns] == [TURN_STATUS_FAILED] * 2
         assert turns[waiting.number - 1].error.reason == "SESSION_QUARANTINED"
-        assert await store.stranded() == ()
+        assert await store.orphaned_sessions() == ()
         listed = await store.list_sessions(TENANT, SessionFilter(status=SESSION_STATUS_QUARANTINED), 10, None)
         assert [session.id for session in listed.items] == [shown.id]
 
@@ -192,21 +192,21 @@ class Inbox:
         accepted = await store.accept_turn(new_turn(session, "hello", request_id="r1"), BID, 100.0)
         assert accepted.number == 1
         assert not accepted.joined
-        assert accepted.work.session == session
-        assert accepted.work.snapshot == '{"state": "start"}'
-        turn = accepted.work.next.turn
+        assert accepted.task.session == session
+        assert accepted.task.snapshot == '{"state": "start"}'
+        turn = accepted.task.inbox_turn.turn
         assert (turn.id, turn.session_id, turn.number) == (f"{session.id}-1", session.id, 1)
         assert turn.input == words("hello")
-        assert accepted.work.next.attempts == 1
+        assert accepted.task.inbox_turn.attempts == 1
         found = await store.find_turn(TENANT, session.id, request_id="r1")
         assert found.turn.status == TURN_STATUS_RUNNING
         assert found.running
-        assert found.finished is None
+        assert found.result is None
 
     async def test_a_second_turn_waits_for_the_first(self, store):
         work = await working(store)
         second = await store.accept_turn(new_turn(work.session, "more"), OTHER, 100.0)
-        assert (second.number, second.work) == (2, None)
+        assert (second.number, second.task) == (2, None)
         assert second.inbox.turn.status == TURN_STATUS_ACCEPTED
         wish = await store.accept_turn(new_turn(work.session, cancel_on_disconnect=True), BID, 100.0)
         assert wish.inbox.cancel_on_disconnect
@@ -220,8 +220,8 @@ class Inbox:
         work = await working(store, request_id="r1")
         again = await store.accept_turn(new_turn(work.session, request_id="r1"), OTHER, 100.0)
         assert again.joined
-        assert (again.number, again.work, again.finished) == (1, None, None)
-        assert again.inbox.turn.id == work.next.turn.id
+        assert (again.number, again.task, again.result) == (1, None, None)
+        assert again.inbox.turn.id == work.inbox_turn.turn.id
 
     async def test_the_same_request_id_returns_the_finished_turn_with_its_events(self, store):
         work = await working(store, request_id="r1")
@@ -229,16 +229,16 @@ class Inbox:
         await store.commit(ending)
         again = await store.accept_turn(new_turn(work.session, request_id="r1"), OTHER, 100.0)
         assert again.joined
-        assert again.work is None
-        assert again.finished.turn == ending.finished.turn
-        assert again.finished.session == ending.finished.session
-        assert again.finished.events == ending.finished.events
+        assert again.task is None
+        assert again.result.turn == ending.result.turn
+        assert again.result.session == ending.result.session
+        assert again.result.events == ending.result.events
 
     async def test_a_retry_is_answered_even_when_the_session_has_ended(self, store):
         work = await working(store, request_id="r1")
         await store.commit(commit(work, session_status=SESSION_STATUS_ENDED))
         again = await store.accept_turn(new_turn(work.session, request_id="r1"), BID, 100.0)
-        assert again.finished.turn.number == 1
+        assert again.result.turn.number == 1
         with pytest.raises(SessionEnded):
             await store.accept_turn(new_turn(work.session, request_id="r2"), BID, 100.0)
 
@@ -263,52 +263,53 @@ class Inbox:
 
     async def test_reject_refuses_while_a_turn_is_unfinished(self, store):
         work = await working(store)
-        rejecting = new_turn(work.session, double=Double.REJECT)
+        rejecting = new_turn(work.session, double=ConcurrencyPolicy.REJECT)
         with pytest.raises(SessionBusy):
             await store.accept_turn(rejecting, BID, 100.0)
         await store.commit(commit(work))
-        assert (await store.accept_turn(rejecting, BID, 100.0)).work is not None
+        assert (await store.accept_turn(rejecting, BID, 100.0)).task is not None
 
     @pytest.mark.parametrize(
-        ("double", "stop"), [(Double.INTERRUPT, Stop.CANCEL), (Double.ROLLBACK, Stop.ROLLBACK)]
+        ("double", "stop"),
+        [(ConcurrencyPolicy.INTERRUPT, StopMode.CANCEL), (ConcurrencyPolicy.ROLLBACK, StopMode.ROLLBACK)],
     )
     async def test_interrupt_and_rollback_ask_the_first_turn_to_stop(self, store, double, stop):
         work = await working(store)
         accepted = await store.accept_turn(new_turn(work.session, double=double), OTHER, 100.0)
-        assert accepted.stopped == 1
-        assert await store.asked_to_stop() == ((work.claim.session_id, 1, stop),)
+        assert accepted.stopped_turn == 1
+        assert await store.stop_requests() == ((work.lease.session_id, 1, stop),)
         await store.commit(commit(work))
-        assert await store.asked_to_stop() == ()
+        assert await store.stop_requests() == ()
 
     async def test_a_gentler_wish_to_stop_does_not_replace_a_rollback(self, store):
         work = await working(store)
-        await store.ask_to_stop(work.claim.session_id, 1, Stop.ROLLBACK)
-        await store.ask_to_stop(work.claim.session_id, 1, Stop.CANCEL)
-        assert await store.asked_to_stop() == ((work.claim.session_id, 1, Stop.ROLLBACK),)
+        await store.request_stop(work.lease.session_id, 1, StopMode.ROLLBACK)
+        await store.request_stop(work.lease.session_id, 1, StopMode.CANCEL)
+        assert await store.stop_requests() == ((work.lease.session_id, 1, StopMode.ROLLBACK),)
 
     async def test_asking_a_finished_turn_to_stop_does_nothing(self, store):
         work = await working(store)
         await store.commit(commit(work))
-        await store.ask_to_stop(work.claim.session_id, 1, Stop.CANCEL)
-        await store.ask_to_stop("nobody", 1, Stop.CANCEL)
-        assert await store.asked_to_stop() == ()
+        await store.request_stop(work.lease.session_id, 1, StopMode.CANCEL)
+        await store.request_stop("nobody", 1, StopMode.CANCEL)
+        assert await store.stop_requests() == ()
 
     async def test_a_waiting_turn_is_ended_without_being_begun(self, store):
         work = await working(store)
         await store.accept_turn(new_turn(work.session, "second"), BID, 100.0)
         third = await store.accept_turn(new_turn(work.session, "third"), BID, 100.0)
-        second = await store.find_turn(TENANT, work.claim.session_id, number=2)
+        second = await store.find_turn(TENANT, work.lease.session_id, number=2)
         ended = finished(second.turn, work.session, status=TURN_STATUS_CANCELLED, revision=0, messages=())
         assert await store.finish_waiting(ended)
         assert not await store.finish_waiting(ended)
         following = await store.commit(commit(work))
         assert following.turn.number == third.number
-        found = await store.find_turn(TENANT, work.claim.session_id, number=2)
+        found = await store.find_turn(TENANT, work.lease.session_id, number=2)
         assert found.turn.status == TURN_STATUS_CANCELLED
 
     async def test_a_turn_that_is_begun_is_not_ended_as_waiting(self, store):
         work = await working(store)
-        ended = finished(work.next.turn, work.session, status=TURN_STATUS_CANCELLED)
+        ended = finished(work.inbox_turn.turn, work.session, status=TURN_STATUS_CANCELLED)
         assert not await store.finish_waiting(ended)
 
     async def test_turns_are_listed_in_order_page_by_page(self, store):
@@ -316,10 +317,10 @@ class Inbox:
         for text in ("two", "three"):
             await store.accept_turn(new_turn(work.session, text), BID, 100.0)
         await store.commit(commit(work))
-        first = await store.list_turns(TENANT, work.claim.session_id, 2, None)
+        first = await store.list_turns(TENANT, work.lease.session_id, 2, None)
         assert [turn.number for turn in first.items] == [1, 2]
         assert [turn.status for turn in first.items] == [TURN_STATUS_DONE, TURN_STATUS_RUNNING]
-        rest = await store.list_turns(TENANT, work.claim.session_id, 2, first.next)
+        rest = await store.list_turns(TENANT, work.lease.session_id, 2, first.next)
         assert [(turn.number, turn.status) for turn in rest.items] == [(3, TURN_STATUS_ACCEPTED)]
         assert rest.next is None
 
@@ -329,10 +330,10 @@ class Inbox:
         for text in ("two", "three", "four"):
             await store.accept_turn(new_turn(work.session, text), BID, 100.0)
         await store.accept_turn(new_turn(other.session, "another"), BID, 100.0)
-        first = await store.list_turns(TENANT, work.claim.session_id, 3, None, newest_first=True)
+        first = await store.list_turns(TENANT, work.lease.session_id, 3, None, newest_first=True)
         assert [turn.number for turn in first.items] == [4, 3, 2]
         await store.accept_turn(new_turn(work.session, "five"), BID, 100.0)
-        rest = await store.list_turns(TENANT, work.claim.session_id, 3, first.next, newest_first=True)
+        rest = await store.list_turns(TENANT, work.lease.session_id, 3, first.next, newest_first=True)
         assert [turn.number for turn in rest.items] == [1]
         assert rest.items[0].input.parts[0].text == "one"
         assert rest.next is None
@@ -341,7 +342,7 @@ class Inbox:
         work = await working(store, request_id="r1")
         for wanted in ({"number": 2}, {"number": 0}, {"request_id": "r2"}):
             with pytest.raises(TurnNotFound):
-                await store.find_turn(TENANT, work.claim.session_id, **wanted)
+                await store.find_turn(TENANT, work.lease.session_id, **wanted)
 
     async def test_many_at_once_get_numbers_without_gaps_and_one_of_them_the_claim(self, store):
         session = await opened(store)
@@ -349,7 +350,7 @@ class Inbox:
             *(store.accept_turn(new_turn(session, f"turn {n}"), BID, 100.0) for n in range(50))
         )
         assert sorted(each.number for each in accepted) == list(range(1, 51))
-        assert [each.number for each in accepted if each.work] == [1]
+        assert [each.number for each in accepted if each.task] == [1]
 
 
 class SessionStoreContract(Sessions, Inbox, Claims, Journal, Transcripts, Timers, Flows):

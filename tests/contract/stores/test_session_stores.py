@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
 from tests.contract.stores.session_store_contract import SessionStoreContract
@@ -12,7 +12,7 @@ from tests.contract.stores.session_store_contract import SessionStoreContract
 class TestMemorySessionStore(SessionStoreContract):
     @pytest.fixture
     async def store(self):
-        return MemorySessionStore()
+        return InMemorySessionStore()
 
 
 class TestSqliteSessionStore(SessionStoreContract):

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from clawdbot_dialogue.clients.graphviz import Renderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
 from clawdbot_dialogue.core.flow.diagrams import dot, mermaid
 from clawdbot_dialogue.core.flow.diagrams.diagram import Edge, Picture, picture
 from clawdbot_dialogue.core.flow.diagrams.formats import draw
@@ -90,7 +90,7 @@ def test_graphviz_reads_any_name(names):
 @needs_dot
 async def test_a_picture_is_drawn_in_either_form():
     text = draw(FLOWS[0], "dot")
-    renderer = Renderer()
+    renderer = GraphvizRenderer()
     assert b"<svg" in await renderer.render(text, "svg")
     assert (await renderer.render(text, "png")).startswith(b"\x89PNG")
 
@@ -98,13 +98,13 @@ async def test_a_picture_is_drawn_in_either_form():
 @needs_dot
 async def test_a_picture_beyond_the_limit_is_none():
     with pytest.raises(RendererBroken, match="more than 10 bytes"):
-        await Renderer(largest=10).render(draw(FLOWS[0], "dot"), "svg")
+        await GraphvizRenderer(largest=10).render(draw(FLOWS[0], "dot"), "svg")
 
 
 async def test_without_graphviz_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RendererMissing, match="install the package graphviz"):
-        await Renderer().render("digraph {}", "svg")
+        await GraphvizRenderer().render("digraph {}", "svg")
 
 
 def standing(folder: Path, monkeypatch) -> Path:
@@ -128,7 +128,7 @@ def gone(pid: int) -> bool:
 
 async def test_cancelling_kills_the_child_and_leaves_no_zombie(monkeypatch, tmp_path):
     told = standing(tmp_path, monkeypatch)
-    task = asyncio.create_task(Renderer().render("digraph {}", "svg"))
+    task = asyncio.create_task(GraphvizRenderer().render("digraph {}", "svg"))
     pid = int(await asyncio.to_thread(told.read_text))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -140,5 +140,5 @@ async def test_a_child_that_takes_too_long_is_killed(monkeypatch, tmp_path):
     told = standing(tmp_path, monkeypatch)
     reading = asyncio.create_task(asyncio.to_thread(told.read_text))
     with pytest.raises(RendererBroken, match="more than 1 seconds"):
-        await Renderer(time=1.0).render("digraph {}", "svg")
+        await GraphvizRenderer(time=1.0).render("digraph {}", "svg")
     assert gone(int(await reading))

@@ -32,8 +32,8 @@ def test_every_failure_of_the_service_is_explained():
         kind
         for kind in vars(errors).values()
         if isinstance(kind, type)
-        and issubclass(kind, errors.DialogueFault)
-        and kind is not errors.DialogueFault
+        and issubclass(kind, errors.DialogueError)
+        and kind is not errors.DialogueError
     ]
     assert kinds
     for kind in kinds:

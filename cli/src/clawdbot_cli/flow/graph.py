@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
-from clawdbot_dialogue.clients.graphviz import Renderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
 from clawdbot_dialogue.core.flow.diagrams.formats import draw
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound, shipped_flows
 from clawdbot_dialogue.core.flow.loader import FlowInvalid, load_flow
@@ -38,7 +38,7 @@ def drawn(what: str, form: Form, states: Sequence[str]) -> bytes:
     if form == "mermaid" or form == "dot":  # noqa: PLR1714 - what is left of `form` is a picture's
         return draw(flow, form, frozenset(states)).encode()
     try:
-        return asyncio.run(Renderer().render(draw(flow, "dot", frozenset(states)), form))
+        return asyncio.run(GraphvizRenderer().render(draw(flow, "dot", frozenset(states)), form))
     except RendererBroken as error:
         raise StartupError(str(error)) from None
     except RendererMissing as error:

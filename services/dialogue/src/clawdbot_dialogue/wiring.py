@@ -16,13 +16,13 @@ from clawdbot_servicekit.process_locks import ProcessLocks
 from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
 from clawdbot_dialogue.api.error_table import error_table
 from clawdbot_dialogue.api.flow_servicer import FlowServicer
-from clawdbot_dialogue.api.request_validation import Intake
+from clawdbot_dialogue.api.request_validation import RequestValidator
 from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Parts
 from clawdbot_dialogue.clients.gateway import GatewayClient
-from clawdbot_dialogue.clients.graphviz import Renderer
+from clawdbot_dialogue.clients.graphviz import GraphvizRenderer
 from clawdbot_dialogue.clients.tools import ToolsClient
-from clawdbot_dialogue.core.flow_admin import FlowCatalogue
-from clawdbot_dialogue.core.session_admin import Sessions
+from clawdbot_dialogue.core.flow_admin import FlowAdmin
+from clawdbot_dialogue.core.session_admin import SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
@@ -30,7 +30,7 @@ from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
 from clawdbot_dialogue.stores.in_memory.owner import SoleOwner
-from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
 FILE: Final = Path("dialogue") / "sessions.db"
@@ -68,10 +68,10 @@ def build(
         clock=clock,
         refresh=deployments.refresh,
     )
-    sessions = Sessions(
+    sessions = SessionAdmin(
         store=store, flows=flows, engine=engine, clock=clock, zone=limits.zone, deployments=deployments
     )
-    intake = Intake(settings.dialogue)
+    intake = RequestValidator(settings.dialogue)
     parts = Parts(
         store=store,
         owners=owners,
@@ -81,7 +81,7 @@ def build(
         engine=engine,
         dialogue_servicer=DialogueServicer(sessions, engine, intake),
         flow_servicer=FlowServicer(
-            FlowCatalogue(flows, tools, gateway, deployments), sessions, intake, Renderer()
+            FlowAdmin(flows, tools, gateway, deployments), sessions, intake, GraphvizRenderer()
         ),
     )
     return DialogueApplication(parts, error_table())
@@ -91,7 +91,7 @@ def turn_limits(section: DialogueSection) -> TurnLimits:
     """The engine's limits, as the settings have them."""
     return TurnLimits(
         turn=section.turn_timeout,
-        claim=section.claim,
+        lease=section.claim,
         inbox=section.inbox,
         attempts=section.attempts,
         tool_rounds=section.tool_rounds,
@@ -108,7 +108,7 @@ def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[Sess
             raise StartupError(
                 f"stores.dialogue: memory cannot be shared by {settings.server.workers} workers; use sqlite."
             )
-        return MemorySessionStore(), SoleOwner()
+        return InMemorySessionStore(), SoleOwner()
     path = settings.state_dir / FILE if where == "sqlite" else Path(where)
     # Beside the file: whoever shares it must see who else does.
     return SqliteSessionStore(path, clock), ProcessLocks(path.with_name(f"{path.name}.owners"))

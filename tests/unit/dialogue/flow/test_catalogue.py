@@ -6,10 +6,10 @@ import time
 
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
-from clawdbot_dialogue.core.flow_admin import FlowCatalogue
+from clawdbot_dialogue.core.flow_admin import FlowAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.turns.ports import ModelsUnknown, ToolRefused
-from clawdbot_dialogue.stores.in_memory.session_store import MemorySessionStore
+from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 
 from tests.support.flows import compiled, library
 
@@ -49,8 +49,8 @@ class Models:
 
 async def told(source, *flows, known=True):
     there = library(*flows)
-    deployments = Deployments(MemorySessionStore(), there, time.time)
-    examined = await FlowCatalogue(there, Tools(known), Models(known), deployments).examine(source, "f.yaml")
+    deployments = Deployments(InMemorySessionStore(), there, time.time)
+    examined = await FlowAdmin(there, Tools(known), Models(known), deployments).examine(source, "f.yaml")
     return [(each.code, each.line) for each in examined.diagnostics]
 
 

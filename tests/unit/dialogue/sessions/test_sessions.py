@@ -8,9 +8,9 @@ import json
 import pytest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
-from clawdbot_dialogue.core.errors import FlowUnknown, RequestIdReused, SessionNotFound
+from clawdbot_dialogue.core.errors import RequestIdReused, SessionNotFound, UnknownFlow
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
-from clawdbot_dialogue.core.session_admin import SessionWish
+from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.stage import TENANT, kinds, said, staged
@@ -53,8 +53,8 @@ async def stage(request, tmp_path):
         yield stage
 
 
-def asked(flow="order", **options) -> SessionWish:
-    return SessionWish(TENANT, flow, **options)
+def asked(flow="order", **options) -> CreateSession:
+    return CreateSession(TENANT, flow, **options)
 
 
 async def test_a_flow_speaks_first_in_a_turn_of_its_own(stage):
@@ -137,10 +137,10 @@ async def test_slots_that_do_not_fit_are_named(stage, slots):
 
 
 async def test_an_unknown_flow_is_told_with_the_nearest_one(stage):
-    with pytest.raises(FlowUnknown) as caught:
+    with pytest.raises(UnknownFlow) as caught:
         await stage.main.sessions.create(asked("ordre"))
     assert "order" in caught.value.hint
-    with pytest.raises(FlowUnknown) as caught:
+    with pytest.raises(UnknownFlow) as caught:
         await stage.main.sessions.create(asked("order", flow_version=7))
     assert caught.value.flow == "order in version 7"
     assert caught.value.hint == ""

@@ -40,7 +40,7 @@ async def test_what_was_committed_is_there_after_reopening(path):
     first = SqliteSessionStore(path, clock=lambda: 100.0)
     await first.open()
     session = (await first.create_session(new_session(), BID)).session
-    work = (await first.accept_turn(new_turn(session), BID, 100.0)).work
+    work = (await first.accept_turn(new_turn(session), BID, 100.0)).task
     await first.commit(commit(work))
     await first.close()
     await first.close()
@@ -134,7 +134,7 @@ async def test_two_stores_on_one_file_give_one_total_order(path):
         *(stores[n % 2].accept_turn(new_turn(session, f"turn {n}"), BID, 100.0) for n in range(40))
     )
     assert sorted(each.number for each in accepted) == list(range(1, 41))
-    assert len([each for each in accepted if each.work]) == 1
+    assert len([each for each in accepted if each.task]) == 1
     for store in stores:
         await store.close()
 
@@ -148,16 +148,16 @@ async def test_an_unreadable_session_is_quarantined_and_others_go_on(store, path
         await store.accept_turn(new_turn(bad), BID, 100.0)
     shown = await store.get_session(TENANT, bad.id)
     assert (shown.id, shown.user, shown.status) == (bad.id, "bad", SESSION_STATUS_QUARANTINED)
-    assert (await store.accept_turn(new_turn(good), BID, 100.0)).work is not None
+    assert (await store.accept_turn(new_turn(good), BID, 100.0)).task is not None
     assert len((await store.list_sessions(TENANT, SessionFilter(), 10, None)).items) == 2
     turns = (await store.list_turns(TENANT, bad.id, 10, None)).items
     assert [turn.error.reason for turn in turns] == ["SESSION_QUARANTINED"]
-    assert [each.session_id for each in await store.stranded()] == [good.id]
+    assert [each.session_id for each in await store.orphaned_sessions()] == [good.id]
 
 
 async def test_a_listed_turn_that_cannot_be_read_hides_no_other(store, path):
     session = (await store.create_session(new_session(), BID)).session
-    work = (await store.accept_turn(new_turn(session), BID, 100.0)).work
+    work = (await store.accept_turn(new_turn(session), BID, 100.0)).task
     ending = commit(work)
     await store.commit(ending)
     await store.accept_turn(new_turn(session), BID, 100.0)
@@ -179,9 +179,9 @@ async def test_a_turn_costs_the_same_bytes_late_as_early(store, path):
         for number in range(400):
             if number % 200 == 0:
                 sizes.append(pages())
-            work = (await store.accept_turn(new_turn(session, "hello " * 20), BID, 100.0)).work
+            work = (await store.accept_turn(new_turn(session, "hello " * 20), BID, 100.0)).task
             ending = commit(work)
             await store.commit(ending)
-            session = ending.finished.session
+            session = ending.result.session
         sizes.append(pages())
     assert sizes[2] - sizes[1] <= (sizes[1] - sizes[0]) * 1.2

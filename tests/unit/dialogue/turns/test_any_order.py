@@ -7,9 +7,9 @@ import random
 
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_FAILED
-from clawdbot_dialogue.core.errors import DialogueFault
-from clawdbot_dialogue.core.sessions.records import Double
-from clawdbot_dialogue.core.turns.subscription import TurnName
+from clawdbot_dialogue.core.errors import DialogueError
+from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy
+from clawdbot_dialogue.core.turns.subscription import TurnRef
 from clawdbot_servicekit.errors import ShuttingDown
 
 from tests.support.scripted_peers import call
@@ -43,7 +43,7 @@ class Storm:
             self.stage.gateway.scripts.append(script)
         options = {
             "request_id": name,
-            "double": self.chance.choice(list(Double)),
+            "double": self.chance.choice(list(ConcurrencyPolicy)),
             "cancels": self.chance.random() < 0.2,
         }
         self.callers.append(asyncio.create_task(actor.send(session, f"say {name}", **options)))
@@ -51,7 +51,7 @@ class Storm:
     async def cancel(self, session) -> None:
         number = self.chance.randint(1, max(1, len(self.names)))
         actor = self.chance.choice(self.stage._actors[-2:])
-        self.callers.append(asyncio.create_task(actor.engine.cancel(TurnName(TENANT, session.id, number))))
+        self.callers.append(asyncio.create_task(actor.engine.cancel(TurnRef(TENANT, session.id, number))))
 
     async def leave(self, _) -> None:
         if self.callers:
@@ -81,11 +81,11 @@ async def test_every_turn_ends_once_and_in_order(stage, seed):
         each
         for each in ends
         if isinstance(each, BaseException)
-        and not isinstance(each, DialogueFault | ShuttingDown | asyncio.CancelledError)
+        and not isinstance(each, DialogueError | ShuttingDown | asyncio.CancelledError)
     ]
     assert unexpected == []
     async with asyncio.timeout(10):
-        while await stage.store.stranded():  # noqa: ASYNC110
+        while await stage.store.orphaned_sessions():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     turns = await stage.turns(session)
     assert [turn.number for turn in turns] == list(range(1, len(turns) + 1))
@@ -94,7 +94,7 @@ async def test_every_turn_ends_once_and_in_order(stage, seed):
     made = [request.arguments["n"] for request in stage.tools.calls]
     assert len(set(made)) == len(made), "a purchase was made twice"
     for turn in turns:
-        finished = (await stage.store.find_turn(TENANT, session.id, number=turn.number)).finished
+        finished = (await stage.store.find_turn(TENANT, session.id, number=turn.number)).result
         told = kinds(finished.events)
         assert told.count("tool_call_started") == told.count("tool_call_finished") == len(turn.tool_calls)
         assert all(record.HasField("result") for record in turn.tool_calls)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE, TURN_STATUS_RUNNING
 from clawdbot_dialogue.core.errors import InboxFull, SessionBusy, SessionNotFound, TurnNotFound
-from clawdbot_dialogue.core.sessions.records import Double
-from clawdbot_dialogue.core.turns.subscription import TurnName
+from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy
+from clawdbot_dialogue.core.turns.subscription import TurnRef
 
 from tests.support.scripted_peers import Hold, call
 from tests.support.stage import TENANT, said, wish
@@ -59,15 +59,17 @@ async def test_two_engines_on_one_session_make_one_order(stage):
 async def test_an_input_may_rather_be_refused_than_wait(stage, busy):
     session, hold, first = busy
     with pytest.raises(SessionBusy):
-        await stage.send(session, "second", double=Double.REJECT)
+        await stage.send(session, "second", double=ConcurrencyPolicy.REJECT)
     hold.go_on.set()
     await first.result()
-    assert said((await stage.send(session, "second", double=Double.REJECT)).turn) == ["Echo: second"]
+    assert said((await stage.send(session, "second", double=ConcurrencyPolicy.REJECT)).turn) == [
+        "Echo: second"
+    ]
 
 
 async def test_an_input_may_interrupt_and_what_was_said_stays(stage, busy):
     session, _, first = busy
-    second = await stage.send(session, "something else", double=Double.INTERRUPT)
+    second = await stage.send(session, "something else", double=ConcurrencyPolicy.INTERRUPT)
     finished = await first.result()
     assert finished.turn.status == TURN_STATUS_CANCELLED
     assert said(finished.turn) == ["Well, "]
@@ -79,14 +81,14 @@ async def test_an_input_may_interrupt_and_what_was_said_stays(stage, busy):
 
 async def test_an_input_may_undo_the_turn_before_it(stage, busy):
     session, _, first = busy
-    second = await stage.send(session, "rather this", double=Double.ROLLBACK)
+    second = await stage.send(session, "rather this", double=ConcurrencyPolicy.ROLLBACK)
     assert (await first.result()).turn.status == TURN_STATUS_CANCELLED
     assert said(second.turn) == ["Echo: rather this"]
     shown = [message.parts[0].text for message in stage.gateway.requests[-1].messages]
     assert shown == ["Be brief.", "rather this"]
 
 
-@pytest.mark.parametrize("double", [Double.INTERRUPT, Double.ROLLBACK])
+@pytest.mark.parametrize("double", [ConcurrencyPolicy.INTERRUPT, ConcurrencyPolicy.ROLLBACK])
 async def test_an_interrupt_reaches_a_turn_that_another_engine_does(stage, busy, double):
     session, _, first = busy
     other = await stage.join()
@@ -95,7 +97,7 @@ async def test_an_interrupt_reaches_a_turn_that_another_engine_does(stage, busy,
     assert second.turn.status == TURN_STATUS_DONE
 
 
-@pytest.mark.parametrize("double", [Double.INTERRUPT, Double.ROLLBACK])
+@pytest.mark.parametrize("double", [ConcurrencyPolicy.INTERRUPT, ConcurrencyPolicy.ROLLBACK])
 async def test_an_interrupted_tool_call_ends_with_a_paired_result(stage, double):
     """It may have taken place, so it is said to be unknown; and it is not made again."""
     session = await stage.begin("order")
@@ -133,7 +135,7 @@ async def test_the_inbox_has_a_limit(stage, busy):
 
 async def test_cancelling_ends_a_running_turn(stage, busy):
     session, _, first = busy
-    finished = await stage.engine.cancel(TurnName(TENANT, session.id, 1))
+    finished = await stage.engine.cancel(TurnRef(TENANT, session.id, 1))
     assert finished.turn.status == TURN_STATUS_CANCELLED
     assert said(finished.turn) == ["Well, "]
     assert (await first.result()).turn == finished.turn
@@ -143,7 +145,7 @@ async def test_cancelling_ends_a_running_turn(stage, busy):
 async def test_cancelling_ends_a_turn_that_another_engine_does(stage, busy):
     session, _, first = busy
     other = await stage.join()
-    finished = await other.engine.cancel(TurnName(TENANT, session.id, 1))
+    finished = await other.engine.cancel(TurnRef(TENANT, session.id, 1))
     assert finished.turn.status == TURN_STATUS_CANCELLED
     assert (await first.result()).turn == finished.turn
 
@@ -152,7 +154,7 @@ async def test_cancelling_ends_a_turn_that_waits_and_no_other(stage, busy):
     session, hold, first = busy
     second = await stage.engine.accept(wish(session, "second"))
     third = await stage.engine.accept(wish(session, "third"))
-    finished = await stage.engine.cancel(TurnName(TENANT, session.id, 2))
+    finished = await stage.engine.cancel(TurnRef(TENANT, session.id, 2))
     assert finished.turn.status == TURN_STATUS_CANCELLED
     assert said(finished.turn) == []
     assert (await second.result()).turn == finished.turn
@@ -164,15 +166,15 @@ async def test_cancelling_ends_a_turn_that_waits_and_no_other(stage, busy):
 async def test_cancelling_a_finished_turn_returns_it_as_it_is(stage):
     session = await stage.begin()
     first = await stage.send(session, "hello")
-    assert (await stage.engine.cancel(TurnName(TENANT, session.id, 1))).turn == first.turn
+    assert (await stage.engine.cancel(TurnRef(TENANT, session.id, 1))).turn == first.turn
 
 
 async def test_there_is_no_cancelling_what_is_not_there(stage):
     session = await stage.begin()
     with pytest.raises(TurnNotFound):
-        await stage.engine.cancel(TurnName(TENANT, session.id, 1))
+        await stage.engine.cancel(TurnRef(TENANT, session.id, 1))
     with pytest.raises(SessionNotFound):
-        await stage.engine.cancel(TurnName("other", session.id, 1))
+        await stage.engine.cancel(TurnRef("other", session.id, 1))
 
 
 async def test_cancelling_between_announcement_and_call_makes_no_call(stage):
@@ -201,7 +203,7 @@ async def test_cancelling_while_several_tools_run_gives_each_its_result(stage):
     await stage.engine.accept(wish(session, "hello"))
     await slow.reached.wait()
     await bought.reached.wait()
-    finished = await stage.engine.cancel(TurnName(TENANT, session.id, 1))
+    finished = await stage.engine.cancel(TurnRef(TENANT, session.id, 1))
     assert {each.call.id: each.outcome_unknown for each in finished.turn.tool_calls} == {
         "a": False,
         "b": True,

@@ -164,7 +164,7 @@ async def test_a_turn_of_an_engine_whose_death_is_not_known_is_taken_over_when_i
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await other.send(session, "hello", request_id="r1")
-    stage.clock.offset = stage.limits.claim + 1
+    stage.clock.offset = stage.limits.lease + 1
     assert said((await other.send(session, "hello", request_id="r1")).turn) == ["Echo: hello"]
 
 
@@ -276,6 +276,6 @@ async def test_stopping_in_order_leaves_a_long_turn_to_whoever_comes_next(stage)
     leaving = stage.main
     leaving.engine._limits = type(stage.limits)(grace=0.0)
     await leaving.engine.stop()
-    assert [each.owner for each in await stage.store.stranded()] == [""]
+    assert [each.owner for each in await stage.store.orphaned_sessions()] == [""]
     other = await stage.join()
     assert said((await other.send(session, "hello", request_id="r1")).turn) == ["Echo: hello"]

@@ -8,7 +8,7 @@ import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER, Message, Part
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
-from clawdbot_dialogue.core.turns.context_window import fitting
+from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolLost, ToolRefused
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,7 +182,7 @@ TRANSCRIPT = [
 
 @pytest.mark.parametrize(("limit", "first"), [(10_000, 0), (540, 0), (500, 3), (230, 3), (1, 3)])
 def test_a_long_history_is_cut_before_a_persons_words(limit, first):
-    assert list(fitting(TRANSCRIPT, limit)) == TRANSCRIPT[first:]
+    assert list(fit_to_budget(TRANSCRIPT, limit)) == TRANSCRIPT[first:]
 
 
 @given(
@@ -191,7 +191,7 @@ def test_a_long_history_is_cut_before_a_persons_words(limit, first):
 )
 def test_what_is_cut_from_a_history_is_its_beginning_and_no_more_than_needed(shape, limit):
     messages = [words("x" * size, role) for role, size in shape]
-    kept = list(fitting(messages, limit))
+    kept = list(fit_to_budget(messages, limit))
     assert kept == messages[len(messages) - len(kept) :]
     if len(kept) < len(messages):
         assert kept[0].role == ROLE_USER

@@ -13,7 +13,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.plugins.v1.tool_service_pb2 import ToolOutcome
-from clawdbot_dialogue.core.turns.context_window import fitting
+from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,10 +73,10 @@ def test_media_give_way_before_words_do_the_oldest_first():
         shows(Part(tool_result=ToolResult(call_id="c", content=[PICTURE])), role=ROLE_TOOL),
         shows("two", role=ROLE_ASSISTANT),
     ]
-    light = fitting(messages, 4500)
+    light = fit_to_budget(messages, 4500)
     assert [part.text for part in light[0].parts] == ["first", "[image, shown earlier]"]
     assert light[2:] == messages[2:]
-    lightest = fitting(messages, 300)
+    lightest = fit_to_budget(messages, 300)
     assert len(lightest) == 5
     assert lightest[2].parts[1].text == "[document menu.pdf, shown earlier]"
     assert lightest[3].parts[0].tool_result.content[0].text == "[image, shown earlier]"
@@ -90,7 +90,7 @@ def test_media_give_way_before_words_do_the_oldest_first():
 def test_what_fits_stays_as_it_is(sizes, limit):
     picture = Part(image=Media(data=b"x" * 50, media_type="image/png"))
     messages = [shows("w" * size, *([picture] if size % 2 else []), role=role) for role, size in sizes]
-    shown = fitting(messages, limit)
+    shown = fit_to_budget(messages, limit)
     if sum(message.ByteSize() for message in messages) <= limit:
         assert list(shown) == messages
     assert [message.role for message in shown] == [message.role for message in messages][

@@ -6,7 +6,7 @@ import pytest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATUS_HANDED_OFF
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot_dialogue.core.errors import SessionEnded, SessionNotFound
-from clawdbot_dialogue.core.session_admin import SessionWish
+from clawdbot_dialogue.core.session_admin import CreateSession
 
 from tests.support.scripted_peers import Hold
 from tests.support.stage import TENANT, event, kinds, said, text_of, wish
@@ -129,7 +129,7 @@ description: Talk to a person
 states:
   hand: {handoff: support}
 """)
-    session, opening = await stage.main.sessions.create(SessionWish(TENANT, "person"))
+    session, opening = await stage.main.sessions.create(CreateSession(TENANT, "person"))
     assert session.status == SESSION_STATUS_HANDED_OFF
     assert session.handoff_queue == "support"
     assert opening is not None

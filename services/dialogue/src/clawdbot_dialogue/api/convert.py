@@ -8,7 +8,7 @@ from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.sessions.view import stamp
+from clawdbot_dialogue.core.sessions.view import to_timestamp
 
 SEVERITIES: Final = {
     "error": wire.Diagnostic.SEVERITY_ERROR,
@@ -24,7 +24,7 @@ def flow_to_wire(flow: Flow, deploy_time: float | None = None) -> wire.Flow:
         description=flow.description,
         states=flow.states,
         slots=flow.slots,
-        deploy_time=None if deploy_time is None else stamp(deploy_time),
+        deploy_time=None if deploy_time is None else to_timestamp(deploy_time),
     )
 
 

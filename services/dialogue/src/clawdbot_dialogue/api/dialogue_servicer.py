@@ -14,16 +14,16 @@ from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import NotImplementedYet
 from clawdbot_servicekit.paging import number_place, page_size, page_token
 
-from clawdbot_dialogue.api.request_validation import Intake
-from clawdbot_dialogue.core.session_admin import Sessions
+from clawdbot_dialogue.api.request_validation import RequestValidator
+from clawdbot_dialogue.core.session_admin import SessionAdmin
 from clawdbot_dialogue.core.turns.engine import TurnEngine
-from clawdbot_dialogue.core.turns.subscription import TurnName
+from clawdbot_dialogue.core.turns.subscription import TurnRef
 
 
 class DialogueServicer(DialogueServiceServicer):
     """Holds conversations."""
 
-    def __init__(self, sessions: Sessions, engine: TurnEngine, intake: Intake) -> None:
+    def __init__(self, sessions: SessionAdmin, engine: TurnEngine, intake: RequestValidator) -> None:
         self._sessions = sessions
         self._engine = engine
         self._intake = intake
@@ -93,7 +93,7 @@ class DialogueServicer(DialogueServiceServicer):
         number, request_id = self._intake.turn_name(request)
         if request_id:
             number = await self._engine.number_of(_tenant(), request.session_id, request_id)
-        name = TurnName(_tenant(), request.session_id, number)
+        name = TurnRef(_tenant(), request.session_id, number)
         annotate(session=name.session_id, turn=name.id)
         finished = await self._engine.cancel(name)
         return wire.CancelTurnResponse(turn=finished.turn, session=finished.session)

@@ -21,7 +21,7 @@ def error_table() -> ErrorTable:
             errors.TurnNotFound: ErrorRule(
                 StatusCode.NOT_FOUND, "TURN_NOT_FOUND", "The session {session_id} has no turn {turn}."
             ),
-            errors.FlowUnknown: ErrorRule(
+            errors.UnknownFlow: ErrorRule(
                 StatusCode.NOT_FOUND, "FLOW_NOT_FOUND", "There is no flow {flow}.{hint}", metadata=("flow",)
             ),
             errors.FlowRejected: ErrorRule(
@@ -72,7 +72,7 @@ def error_table() -> ErrorTable:
                 "The session {session_id} has {limit} unfinished turns and takes no more.",
                 retryable=True,
             ),
-            errors.StaleClaim: ErrorRule(
+            errors.LeaseLost: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "TURN_MOVED",
                 "Another server goes on with the session {session_id}; ask again.",

@@ -14,12 +14,12 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import page_bounds
 
 from clawdbot_dialogue.api.convert import diagnostic_to_wire, flow_to_wire
-from clawdbot_dialogue.api.request_validation import Intake
-from clawdbot_dialogue.clients.graphviz import Renderer
+from clawdbot_dialogue.api.request_validation import RequestValidator
+from clawdbot_dialogue.clients.graphviz import GraphvizRenderer
 from clawdbot_dialogue.core.flow.diagrams.formats import draw
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow_admin import FlowCatalogue
-from clawdbot_dialogue.core.session_admin import Sessions
+from clawdbot_dialogue.core.flow_admin import FlowAdmin
+from clawdbot_dialogue.core.session_admin import SessionAdmin
 
 MEDIA_TYPES: Final[Mapping[wire.DiagramFormat.ValueType, str]] = {
     wire.DIAGRAM_FORMAT_UNSPECIFIED: "text/vnd.mermaid",
@@ -37,7 +37,9 @@ PICTURES: Final[Mapping[wire.DiagramFormat.ValueType, Literal["svg", "png"]]] = 
 class FlowServicer(FlowServiceServicer):
     """Shows, draws, checks and deploys flows."""
 
-    def __init__(self, flows: FlowCatalogue, sessions: Sessions, intake: Intake, renderer: Renderer) -> None:
+    def __init__(
+        self, flows: FlowAdmin, sessions: SessionAdmin, intake: RequestValidator, renderer: GraphvizRenderer
+    ) -> None:
         self._flows = flows
         self._sessions = sessions
         self._intake = intake

@@ -20,10 +20,10 @@ from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.structs import finite, to_plain
 
 from clawdbot_dialogue.core.errors import TurnNotFound
-from clawdbot_dialogue.core.session_admin import SessionWish
+from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_dialogue.core.sessions.ids import turn_number
-from clawdbot_dialogue.core.sessions.records import Double, SessionFilter
-from clawdbot_dialogue.core.turns.engine import TurnWish
+from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, SessionFilter
+from clawdbot_dialogue.core.turns.engine import TurnRequest
 from clawdbot_dialogue.core.turns.inputs import RESERVED
 from clawdbot_dialogue.settings import DialogueSection
 
@@ -37,11 +37,11 @@ MOST_PARTS: Final = 100
 """Parts of one message: each becomes an object of a request to a model."""
 
 DOUBLES: Final = {
-    wire.CONCURRENCY_POLICY_UNSPECIFIED: Double.ENQUEUE,
-    wire.CONCURRENCY_POLICY_ENQUEUE: Double.ENQUEUE,
-    wire.CONCURRENCY_POLICY_REJECT: Double.REJECT,
-    wire.CONCURRENCY_POLICY_INTERRUPT: Double.INTERRUPT,
-    wire.CONCURRENCY_POLICY_ROLLBACK: Double.ROLLBACK,
+    wire.CONCURRENCY_POLICY_UNSPECIFIED: ConcurrencyPolicy.ENQUEUE,
+    wire.CONCURRENCY_POLICY_ENQUEUE: ConcurrencyPolicy.ENQUEUE,
+    wire.CONCURRENCY_POLICY_REJECT: ConcurrencyPolicy.REJECT,
+    wire.CONCURRENCY_POLICY_INTERRUPT: ConcurrencyPolicy.INTERRUPT,
+    wire.CONCURRENCY_POLICY_ROLLBACK: ConcurrencyPolicy.ROLLBACK,
 }
 CANCELS: Final = {
     wire.DISCONNECT_POLICY_UNSPECIFIED: False,
@@ -57,18 +57,18 @@ MISSING: Final = "is missing."
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
+class RequestValidator:
     """Turns requests into wishes of the running call's tenant, or raises InvalidRequest."""
 
     limits: DialogueSection
 
-    def session(self, request: wire.CreateSessionRequest) -> SessionWish:
+    def session(self, request: wire.CreateSessionRequest) -> CreateSession:
         """A conversation to open."""
         _check(self._session(request))
         unnamed = wire.CreateSessionRequest()
         unnamed.CopyFrom(request)
         unnamed.ClearField("request_id")
-        return SessionWish(
+        return CreateSession(
             tenant=current_caller().tenant,
             flow=request.flow,
             flow_version=request.flow_version,
@@ -86,10 +86,10 @@ class Intake:
             raise InvalidRequest.of("status", f"{request.status} is not one of the contract's values.")
         return SessionFilter(request.user, request.flow, request.status)
 
-    def turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> TurnWish:
+    def turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> TurnRequest:
         """An input for a session."""
         _check(self._turn(request))
-        return TurnWish(
+        return TurnRequest(
             tenant=current_caller().tenant,
             session_id=request.session_id,
             input=_input(request),

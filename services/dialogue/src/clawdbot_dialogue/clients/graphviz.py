@@ -30,7 +30,7 @@ class RendererBroken(Exception):
         super().__init__(f"Graphviz did not draw the picture: {explanation}.")
 
 
-class Renderer:
+class GraphvizRenderer:
     """Draws a few pictures at once; more wait."""
 
     def __init__(self, at_once: int = AT_ONCE, time: float = TIME, largest: int = LARGEST) -> None:
@@ -87,7 +87,7 @@ class Renderer:
 
 async def render(dot: str, form: Literal["svg", "png"]) -> bytes:
     """One picture; see Renderer.render."""
-    return await Renderer().render(dot, form)
+    return await GraphvizRenderer().render(dot, form)
 
 
 async def _feed(child: Process, data: bytes) -> None:

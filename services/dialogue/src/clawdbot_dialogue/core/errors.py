@@ -23,11 +23,11 @@ from collections.abc import Sequence
 from clawdbot_servicekit.errors import FieldViolation
 
 
-class DialogueFault(Exception):
+class DialogueError(Exception):
     """A failure that the dialogue service's error table knows."""
 
 
-class SessionNotFound(DialogueFault):
+class SessionNotFound(DialogueError):
     """There is no such session for this tenant."""
 
     def __init__(self, session_id: str) -> None:
@@ -35,7 +35,7 @@ class SessionNotFound(DialogueFault):
         super().__init__(session_id)
 
 
-class TurnNotFound(DialogueFault):
+class TurnNotFound(DialogueError):
     """The session has no such turn."""
 
     def __init__(self, session_id: str, turn: str) -> None:
@@ -44,7 +44,7 @@ class TurnNotFound(DialogueFault):
         super().__init__(f"{turn} in {session_id}")
 
 
-class FlowUnknown(DialogueFault):
+class UnknownFlow(DialogueError):
     """There is no such flow, or not in that version."""
 
     def __init__(self, flow: str, hint: str = "") -> None:
@@ -55,7 +55,7 @@ class FlowUnknown(DialogueFault):
         super().__init__(flow)
 
 
-class FlowRejected(DialogueFault):
+class FlowRejected(DialogueError):
     """A source that is no usable flow; nothing was deployed."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
@@ -64,7 +64,7 @@ class FlowRejected(DialogueFault):
         super().__init__(self.first)
 
 
-class FlowExists(DialogueFault):
+class FlowExists(DialogueError):
     """That version of the flow is there with another source; nothing was deployed."""
 
     def __init__(self, flow: str, version: int) -> None:
@@ -73,7 +73,7 @@ class FlowExists(DialogueFault):
         super().__init__(f"{flow} in version {version}")
 
 
-class SessionEnded(DialogueFault):
+class SessionEnded(DialogueError):
     """The session's flow has reached its end; nothing was accepted."""
 
     def __init__(self, session_id: str) -> None:
@@ -81,7 +81,7 @@ class SessionEnded(DialogueFault):
         super().__init__(session_id)
 
 
-class SessionBusy(DialogueFault):
+class SessionBusy(DialogueError):
     """A turn runs, and the caller asked for REJECT; nothing was accepted."""
 
     def __init__(self, session_id: str, retry_after: float = 1.0) -> None:
@@ -90,7 +90,7 @@ class SessionBusy(DialogueFault):
         super().__init__(session_id)
 
 
-class SessionQuarantined(DialogueFault):
+class SessionQuarantined(DialogueError):
     """What is stored of the session cannot be read; it is kept as it is, and takes no turns."""
 
     def __init__(self, session_id: str, explanation: str = "") -> None:
@@ -99,7 +99,7 @@ class SessionQuarantined(DialogueFault):
         super().__init__(f"{session_id}: {explanation}")
 
 
-class RequestIdReused(DialogueFault):
+class RequestIdReused(DialogueError):
     """The request_id names something else already."""
 
     def __init__(self, request_id: str) -> None:
@@ -107,7 +107,7 @@ class RequestIdReused(DialogueFault):
         super().__init__(request_id)
 
 
-class InboxFull(DialogueFault):
+class InboxFull(DialogueError):
     """As many turns wait for the session as may; nothing was accepted."""
 
     def __init__(self, session_id: str, limit: int, retry_after: float = 1.0) -> None:
@@ -118,7 +118,7 @@ class InboxFull(DialogueFault):
         super().__init__(f"{session_id}: {limit}")
 
 
-class StaleClaim(DialogueFault):
+class LeaseLost(DialogueError):
     """The claim was lost, or the session changed or went, since it was read; nothing was written."""
 
     def __init__(self, session_id: str) -> None:
@@ -126,7 +126,7 @@ class StaleClaim(DialogueFault):
         super().__init__(session_id)
 
 
-class TurnMoved(DialogueFault):
+class TurnMoved(DialogueError):
     """Another process has taken the turn over after this one had begun to tell about it."""
 
     def __init__(self, turn_id: str, retry_after: float = 1.0) -> None:
@@ -135,7 +135,7 @@ class TurnMoved(DialogueFault):
         super().__init__(turn_id)
 
 
-class StoreUnavailable(DialogueFault):
+class StoreUnavailable(DialogueError):
     """The store cannot read or write now; what was asked for has not happened."""
 
     def __init__(self, explanation: str, retry_after: float = 1.0) -> None:

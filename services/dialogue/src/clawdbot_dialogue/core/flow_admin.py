@@ -21,7 +21,7 @@ from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.turns.ports import ModelDirectory, ModelsUnknown, ToolBox, ToolRefused
 
 
-class FlowCatalogue:
+class FlowAdmin:
     """What callers may know of flows."""
 
     def __init__(

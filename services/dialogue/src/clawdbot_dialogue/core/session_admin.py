@@ -13,24 +13,24 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
-from clawdbot_dialogue.core.errors import FlowUnknown, TurnNotFound
+from clawdbot_dialogue.core.errors import TurnNotFound, UnknownFlow
 from clawdbot_dialogue.core.flow.diagnostics import nearest
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
-from clawdbot_dialogue.core.session_start import Beginning, opened
+from clawdbot_dialogue.core.session_start import SessionStart, opened
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
-from clawdbot_dialogue.core.sessions.records import Erased, Finished, Page, SessionFilter
+from clawdbot_dialogue.core.sessions.records import DeletionCounts, Page, SessionFilter, TurnResult
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.sessions.view import stamp
+from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.inputs import STARTED
 
 
 @dataclass(frozen=True, slots=True)
-class SessionWish:
+class CreateSession:
     """A conversation that a caller wants to open."""
 
     tenant: str
@@ -47,7 +47,7 @@ class SessionWish:
     """Of the whole wish: tells a retry from another one under the same request_id."""
 
 
-class Sessions:
+class SessionAdmin:
     """What callers do with sessions, besides turns."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Sessions:
         self._zone = zone
         self._deployments = deployments
 
-    async def create(self, wish: SessionWish) -> tuple[Session, Turn | None]:
+    async def create(self, wish: CreateSession) -> tuple[Session, Turn | None]:
         """Opens a session; returns it with what its flow did before anybody spoke.
 
         Raises:
@@ -85,19 +85,19 @@ class Sessions:
             flow=flow.name,
             flow_version=flow.version,
             labels=wish.labels,
-            create_time=stamp(now),
-            update_time=stamp(now),
+            create_time=to_timestamp(now),
+            update_time=to_timestamp(now),
         )
-        beginning = Beginning(
+        beginning = SessionStart(
             session, begin(flow, self._slots(flow, wish), wish.locale), wish.request_id, wish.digest, now
         )
         new = opened(self._flows.get, beginning)
-        created = await self._store.create_session(new, self._engine.bid())
-        if created.work is not None:
-            self._engine.adopt(created.work)
+        created = await self._store.create_session(new, self._engine.lease_request())
+        if created.task is not None:
+            self._engine.start_task(created.task)
         elif not created.existed:
             self._engine.timers_set(new.timers)
-            return new.session, new.opening.turn if isinstance(new.opening, Finished) else None
+            return new.session, new.opening.turn if isinstance(new.opening, TurnResult) else None
         return await self._as_opened(created.session)
 
     async def get(self, tenant: str, session_id: str) -> Session:
@@ -122,10 +122,10 @@ class Sessions:
         """
         return Explanation.FromString(await self._store.explanation(tenant, session_id, number))
 
-    async def delete(self, tenant: str, session_id: str, request_id: str) -> Erased:
+    async def delete(self, tenant: str, session_id: str, request_id: str) -> DeletionCounts:
         """Erases a session, whatever it is at. SessionNotFound where there is none."""
         erased = await self._store.delete_session(tenant, session_id, request_id, self._clock())
-        self._engine.forget(session_id)
+        self._engine.abandon_session(session_id)
         return erased
 
     async def export(self, tenant: str, session_id: str) -> AsyncGenerator[bytes, None]:
@@ -138,13 +138,13 @@ class Sessions:
                 yield _line(turn)
             after = page.next
 
-    def _flow(self, wish: SessionWish) -> Flow:
+    def _flow(self, wish: CreateSession) -> Flow:
         try:
             return self._flows.get(wish.flow, wish.flow_version or None)
         except FlowNotFound as missing:
             raise flow_unknown(missing, self._flows) from None
 
-    def _slots(self, flow: Flow, wish: SessionWish) -> dict[str, object]:
+    def _slots(self, flow: Flow, wish: CreateSession) -> dict[str, object]:
         now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._zone)
         try:
             spoken = flow.spoken(flow.language(wish.locale))
@@ -160,15 +160,15 @@ class Sessions:
             return session, None
         if found.turn.input_event.name != STARTED:
             return session, None
-        finished = found.finished or await self._engine.follow(session.tenant, session.id, 1).result()
+        finished = found.result or await self._engine.follow(session.tenant, session.id, 1).result()
         return finished.session, finished.turn
 
 
-def flow_unknown(missing: FlowNotFound, flows: FlowLibrary) -> FlowUnknown:
+def flow_unknown(missing: FlowNotFound, flows: FlowLibrary) -> UnknownFlow:
     """The failure for callers, with the name that they may have meant."""
     names = [flow.name for flow in flows.list()]
     hint = "" if missing.name in names else f" {nearest(missing.name, names)}"
-    return FlowUnknown(missing.flow, hint)
+    return UnknownFlow(missing.flow, hint)
 
 
 def _line(message: Session | Turn) -> bytes:

@@ -13,14 +13,14 @@ from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.sessions.ids import turn_id
 from clawdbot_dialogue.core.sessions.records import NewSession, NewTurn
-from clawdbot_dialogue.core.sessions.view import revised, stamp, stand
+from clawdbot_dialogue.core.sessions.view import session_from_snapshot, to_timestamp, touch
 from clawdbot_dialogue.core.turns.inputs import digest_of, started
-from clawdbot_dialogue.core.turns.turn_attempt import noted
+from clawdbot_dialogue.core.turns.turn_attempt import record_effect
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class SessionStart:
     """A session about to be, before its flow is entered."""
 
     session: Session
@@ -32,28 +32,28 @@ class Beginning:
     """Epoch seconds."""
 
 
-def opened(flows: FlowLookup, beginning: Beginning) -> NewSession:
+def opened(flows: FlowLookup, beginning: SessionStart) -> NewSession:
     """The session with its opening: done at once where it needs no tool and no model, else a turn to do."""
-    session, now = stand(beginning.session, beginning.snapshot), beginning.now
+    session, now = session_from_snapshot(beginning.session, beginning.snapshot), beginning.now
     turn = Turn(
         id=turn_id(session.id, 1),
         session_id=session.id,
         number=1,
         input_event=started(),
-        create_time=stamp(now),
+        create_time=to_timestamp(now),
     )
     taken = step(flows, beginning.snapshot, Started())
     record = TurnRecord(turn, lambda _: None)
     record.explanation.add_step(taken)
-    if not all(noted(record, effect) for effect in taken.effects):
+    if not all(record_effect(record, effect) for effect in taken.effects):
         waiting = NewTurn(session.tenant, session.id, turn, digest_of(turn))
         return NewSession(
             session, packed(beginning.snapshot), beginning.request_id, beginning.digest, waiting
         )
-    session = stand(session, taken.snapshot)
+    session = session_from_snapshot(session, taken.snapshot)
     opening = None
     if record.said_anything:
-        session = revised(session, now)
+        session = touch(session, now)
         opening = record.end(TURN_STATUS_DONE, session, now)
     timers = {name: now + after for name, after in record.set_timers.items()}
     return NewSession(

@@ -55,7 +55,7 @@ def lost(turn: Turn, now: float) -> Turn:
     return failed
 
 
-def quarantined(session: Session) -> Session:
+def quarantine_error(session: Session) -> Session:
     """The session as a quarantine shows it."""
     shown = Session()
     shown.CopyFrom(session)

@@ -15,7 +15,7 @@ from msgspec import Struct
 T = TypeVar("T")
 
 
-class Stop(IntEnum):
+class StopMode(IntEnum):
     """Whether somebody wants a turn to end before its time; the numbers are stored."""
 
     NO = 0
@@ -25,7 +25,7 @@ class Stop(IntEnum):
     """As if it had never been."""
 
 
-class Double(IntEnum):
+class ConcurrencyPolicy(IntEnum):
     """What an input does when the session has unfinished turns already."""
 
     ENQUEUE = 1
@@ -34,21 +34,21 @@ class Double(IntEnum):
     ROLLBACK = 4
 
 
-class Bid(Struct, frozen=True):
+class LeaseRequest(Struct, frozen=True):
     """Who wants a session, and until when in epoch seconds."""
 
     owner: str
     expires: float
 
 
-class Claim(Struct, frozen=True):
+class Lease(Struct, frozen=True):
     """The right to write one session. A later claim has a larger token, and this one is worth nothing."""
 
     session_id: str
     token: int
 
 
-class Finished(Struct, frozen=True):
+class TurnResult(Struct, frozen=True):
     """A turn that is over, and everything that was told about it."""
 
     turn: Turn
@@ -71,7 +71,7 @@ class NewTurn(Struct, frozen=True):
     """Input or input_event, request_id and create_time; the store adds id, session_id, number and status."""
     digest: bytes
     """Of the input: tells a retry from another input under the same request_id; empty where it has none."""
-    double: Double = Double.ENQUEUE
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
     cancel_on_disconnect: bool = False
     limit: int | None = None
     """The most turns that may be unfinished, this one counted; None for no limit."""
@@ -84,33 +84,33 @@ class InboxTurn(Struct, frozen=True):
     """As accepted: id, session_id, number and input."""
     attempts: int = 1
     """How often somebody has begun it, this time counted."""
-    stop: Stop = Stop.NO
+    stop_mode: StopMode = StopMode.NO
     cancel_on_disconnect: bool = False
 
 
-class Work(Struct, frozen=True):
+class TurnTask(Struct, frozen=True):
     """A claimed session with the turn to do next."""
 
-    claim: Claim
+    lease: Lease
     session: Session
     snapshot: str
     """JSON; the machine's."""
-    next: InboxTurn
+    inbox_turn: InboxTurn
 
 
-class Accepted(Struct, frozen=True):
+class AcceptedTurn(Struct, frozen=True):
     """What became of an input."""
 
     number: int
     joined: bool = False
     """True when the request_id had named this turn before."""
-    work: Work | None = None
+    task: TurnTask | None = None
     """For the caller to do at once: its bid for the session won. `next` may be an earlier turn."""
-    finished: Finished | None = None
+    result: TurnResult | None = None
     """The turn, when it is over already."""
     inbox: InboxTurn | None = None
     """The turn, while it is not."""
-    stopped: int | None = None
+    stopped_turn: int | None = None
     """Number of the turn that was asked to stop for this one."""
 
 
@@ -122,28 +122,28 @@ class NewSession(Struct, frozen=True):
     snapshot: str
     request_id: str
     digest: bytes
-    opening: Finished | NewTurn | None = None
+    opening: TurnResult | NewTurn | None = None
     """What the flow does of its own accord: done already, to be done as a turn, or nothing."""
     timers: Mapping[str, float] = {}
 
 
-class Created(Struct, frozen=True):
+class CreatedSession(Struct, frozen=True):
     """A session that is."""
 
     session: Session
     existed: bool = False
     """True when the request_id had made it before."""
-    work: Work | None = None
+    task: TurnTask | None = None
     """The opening turn, to be done at once by the bidder."""
 
 
 class Commit(Struct, frozen=True):
     """Everything that a turn changes, at once."""
 
-    claim: Claim
+    lease: Lease
     revision: int
     """The session's, as it was read; `finished.session.revision` is one more."""
-    finished: Finished
+    result: TurnResult
     snapshot: str | None
     """None leaves it as it is."""
     set_timers: Mapping[str, float] = {}
@@ -175,13 +175,13 @@ class FoundTurn(Struct, frozen=True):
     """A turn as stored."""
 
     turn: Turn
-    finished: Finished | None
+    result: TurnResult | None
     inbox: InboxTurn | None
     running: bool = False
     """True when somebody's claim covers it."""
 
 
-class Stranded(Struct, frozen=True):
+class OrphanedSession(Struct, frozen=True):
     """A session with turns to do, and who is meant to do them."""
 
     session_id: str
@@ -211,7 +211,7 @@ class DueTimer(Struct, frozen=True):
     due: float
 
 
-class Erased(Struct, frozen=True):
+class DeletionCounts(Struct, frozen=True):
     """How much a deletion took away."""
 
     turns: int

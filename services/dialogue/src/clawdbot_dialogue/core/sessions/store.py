@@ -10,25 +10,25 @@ from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 
 from clawdbot_dialogue.core.sessions.records import (
-    Accepted,
-    Bid,
-    Claim,
+    AcceptedTurn,
     Commit,
-    Created,
+    CreatedSession,
+    DeletionCounts,
     DeployedFlow,
     DueTimer,
-    Erased,
-    Finished,
     FoundTurn,
     InboxTurn,
     JournalEntry,
+    Lease,
+    LeaseRequest,
     NewSession,
     NewTurn,
+    OrphanedSession,
     Page,
     SessionFilter,
-    Stop,
-    Stranded,
-    Work,
+    StopMode,
+    TurnResult,
+    TurnTask,
 )
 
 
@@ -72,7 +72,7 @@ class SessionStore(Protocol):
 
     # Sessions
 
-    async def create_session(self, new: NewSession, bid: Bid) -> Created:
+    async def create_session(self, new: NewSession, bid: LeaseRequest) -> CreatedSession:
         """Adds a session with its opening turn.
 
         A request_id that made a session for the tenant before MUST return that one, if the digests are equal.
@@ -99,7 +99,9 @@ class SessionStore(Protocol):
         A session that cannot be read MUST not hide others.
         """
 
-    async def delete_session(self, tenant: str, session_id: str, request_id: str, now: float) -> Erased:
+    async def delete_session(
+        self, tenant: str, session_id: str, request_id: str, now: float
+    ) -> DeletionCounts:
         """Erases a session with its turns, journal and timers, whoever holds a claim on it.
 
         The same request_id (not empty) within a day MUST return the same answer again.
@@ -116,7 +118,7 @@ class SessionStore(Protocol):
 
     # Turns
 
-    async def accept_turn(self, new: NewTurn, bid: Bid, now: float) -> Accepted:
+    async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
         """Puts an input in the session's inbox, in one total order per session.
 
         A request_id (not empty) that names a turn already MUST return that turn. Otherwise, when nobody has a
@@ -162,31 +164,31 @@ class SessionStore(Protocol):
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
         """The end of the transcript, oldest first: whole turns, at least one, at most `limit` messages."""
 
-    async def ask_to_stop(self, session_id: str, number: int, stop: Stop) -> None:
+    async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
         """Leaves word for whoever does an unfinished turn; nothing where it is finished or gone."""
 
-    async def asked_to_stop(self) -> tuple[tuple[str, int, Stop], ...]:
+    async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
         """Session, number and manner for each unfinished turn that was asked to stop."""
 
-    async def finish_waiting(self, finished: Finished) -> bool:
+    async def finish_waiting(self, finished: TurnResult) -> bool:
         """Ends a turn that nobody has begun. False, and nothing done, when it is begun, finished or gone."""
 
     # Claims
 
-    async def claim(self, seen: Stranded, bid: Bid) -> Work | None:
+    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
         """Takes a session over whose claim is as it was seen; None when it is not, or no turn is left.
 
         Raises:
             SessionQuarantined: it cannot be read.
         """
 
-    async def renew(self, claims: Sequence[Claim], until: float) -> tuple[Claim, ...]:
+    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
         """Extends claims, and returns those that are lost."""
 
-    async def release(self, claims: Sequence[Claim]) -> None:
+    async def release(self, claims: Sequence[Lease]) -> None:
         """Lets claims go at once, their turns undone. Lost ones are no matter."""
 
-    async def stranded(self) -> tuple[Stranded, ...]:
+    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
         """Every session with unfinished turns, whoever holds it."""
 
     async def commit(self, commit: Commit) -> InboxTurn | None:
@@ -200,7 +202,7 @@ class SessionStore(Protocol):
 
     # The journal
 
-    async def write_journal(self, claim: Claim, entries: Sequence[JournalEntry]) -> None:
+    async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
         """Adds entries, or replaces those with the same number and key.
 
         Raises:
@@ -215,5 +217,7 @@ class SessionStore(Protocol):
     async def due_timers(self, now: float, limit: int) -> tuple[tuple[DueTimer, ...], float | None]:
         """Timers due by now, earliest first, and when the next one after those is due."""
 
-    async def fire_timer(self, timer: DueTimer, new: NewTurn, bid: Bid, now: float) -> Accepted | None:
+    async def fire_timer(
+        self, timer: DueTimer, new: NewTurn, bid: LeaseRequest, now: float
+    ) -> AcceptedTurn | None:
         """Turns a timer into a turn, as accept_turn would; None when it is not set any more."""

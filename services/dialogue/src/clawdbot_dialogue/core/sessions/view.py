@@ -25,18 +25,18 @@ STATUSES: Final[Mapping[str, SessionStatus.ValueType]] = {
 }
 
 
-def stamp(now: float) -> Timestamp:
+def to_timestamp(now: float) -> Timestamp:
     """Epoch seconds as the wire has them."""
     seconds, micros = divmod(int(now * 1_000_000), 1_000_000)
     return Timestamp(seconds=seconds, nanos=micros * 1000)
 
 
-def moment(stamped: Timestamp) -> datetime:
+def from_timestamp(stamped: Timestamp) -> datetime:
     """A moment of the wire, in UTC."""
     return datetime.fromtimestamp(stamped.seconds + stamped.nanos / 1e9, UTC)
 
 
-def stand(session: Session, snapshot: Snapshot, now: float | None = None) -> Session:
+def session_from_snapshot(session: Session, snapshot: Snapshot, now: float | None = None) -> Session:
     """The session with what the snapshot says of it; the given one is left alone.
 
     Args:
@@ -64,7 +64,7 @@ def stand(session: Session, snapshot: Snapshot, now: float | None = None) -> Ses
     return shown
 
 
-def revised(session: Session, now: float) -> Session:
+def touch(session: Session, now: float) -> Session:
     """The session one commit later."""
     shown = Session()
     shown.CopyFrom(session)
@@ -74,4 +74,4 @@ def revised(session: Session, now: float) -> Session:
 
 def _revise(session: Session, now: float) -> None:
     session.revision += 1
-    session.update_time.CopyFrom(stamp(now))
+    session.update_time.CopyFrom(to_timestamp(now))

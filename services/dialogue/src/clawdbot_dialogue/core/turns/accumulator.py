@@ -8,7 +8,7 @@ from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import ReasoningDelta, StreamGenerateResponse
 
 
-class Fold:
+class ReplyAccumulator:
     """One reply in the making. Parts keep the order in which they came; deltas of one kind run together."""
 
     def __init__(self) -> None:

@@ -11,10 +11,10 @@ from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.turn_pb2 import TurnFinished
 
 from clawdbot_dialogue.core.errors import TurnMoved
-from clawdbot_dialogue.core.sessions.records import Finished, Stop
+from clawdbot_dialogue.core.sessions.records import StopMode, TurnResult
 
 
-class StopSign:
+class CancelScope:
     """Ends what runs inside it when somebody says so: `with` it around the work, `stop` from another task.
 
     The block then ends early without an exception, and `up` says so. Do not begin it when the sign is up
@@ -22,14 +22,14 @@ class StopSign:
     """
 
     def __init__(self) -> None:
-        self.wish = Stop.NO
+        self.wish = StopMode.NO
         self.lost = False
         """True when the claim is gone: nothing may be written any more."""
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._sent = False
 
-    def stop(self, wish: Stop) -> None:
+    def stop(self, wish: StopMode) -> None:
         """Ends the work; a rollback is not softened by a later, gentler wish."""
         self.wish = max(self.wish, wish)
         self._send()
@@ -47,7 +47,7 @@ class StopSign:
     @property
     def up(self) -> bool:
         """Whether the work is to end."""
-        return self.lost or self.wish is not Stop.NO
+        return self.lost or self.wish is not StopMode.NO
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -68,16 +68,16 @@ class StopSign:
         return mine and kind is not None and issubclass(kind, asyncio.CancelledError)
 
 
-class LiveTurn:
+class ActiveTurn:
     """One turn of this process, from acceptance to its end."""
 
     def __init__(self, session_id: str, number: int) -> None:
         self.session_id = session_id
         self.number = number
-        self.sign = StopSign()
+        self.sign = CancelScope()
         self.begun = False
         self.followers = 0
-        self.finished: Finished | None = None
+        self.finished: TurnResult | None = None
         self._events: list[StreamTurnResponse] = []
         self._fault: Exception | None = None
         self._news: asyncio.Event | None = None
@@ -93,7 +93,7 @@ class LiveTurn:
         self._events.append(event)
         self._tell()
 
-    def finish(self, finished: Finished) -> None:
+    def finish(self, finished: TurnResult) -> None:
         """The turn is committed."""
         self.finished = finished
         # A turn that was ended while it waited was never told about.
@@ -120,7 +120,7 @@ class LiveTurn:
         while not self.over:
             await self._more()
 
-    async def result(self) -> Finished:
+    async def result(self) -> TurnResult:
         """The end of the turn.
 
         Raises:
@@ -147,25 +147,25 @@ class LiveTurn:
             await self._more()
 
 
-class LiveTurns:
+class ActiveTurns:
     """The turns of this process, by session and number."""
 
     def __init__(self) -> None:
-        self._turns: dict[str, dict[int, LiveTurn]] = {}
+        self._turns: dict[str, dict[int, ActiveTurn]] = {}
 
-    def get(self, session_id: str, number: int) -> LiveTurn | None:
+    def get(self, session_id: str, number: int) -> ActiveTurn | None:
         """The turn, while it is not over."""
         return self._turns.get(session_id, {}).get(number)
 
-    def open(self, session_id: str, number: int) -> LiveTurn:
+    def open(self, session_id: str, number: int) -> ActiveTurn:
         """The turn, made where it is not known yet."""
         turns = self._turns.setdefault(session_id, {})
         live = turns.get(number)
         if live is None:
-            live = turns[number] = LiveTurn(session_id, number)
+            live = turns[number] = ActiveTurn(session_id, number)
         return live
 
-    def begin(self, session_id: str, number: int) -> LiveTurn:
+    def begin(self, session_id: str, number: int) -> ActiveTurn:
         """The turn, for whoever is about to do it. An attempt that another claim cut off is told so first."""
         live = self.get(session_id, number)
         if live is not None and live.begun:
@@ -176,7 +176,7 @@ class LiveTurns:
         live.begun = True
         return live
 
-    def close(self, live: LiveTurn) -> None:
+    def close(self, live: ActiveTurn) -> None:
         """Forgets a turn; those who follow it keep it."""
         if self.get(live.session_id, live.number) is live:
             turns = self._turns[live.session_id]
@@ -184,12 +184,12 @@ class LiveTurns:
             if not turns:
                 del self._turns[live.session_id]
 
-    def of(self, session_id: str) -> list[LiveTurn]:
+    def of(self, session_id: str) -> list[ActiveTurn]:
         """The turns of one session, earliest first."""
         return [live for _, live in sorted(self._turns.get(session_id, {}).items())]
 
 
-def last_event(finished: Finished) -> StreamTurnResponse:
+def last_event(finished: TurnResult) -> StreamTurnResponse:
     """The event that ends a turn's stream."""
     return StreamTurnResponse(
         sequence=len(finished.events) + 1,

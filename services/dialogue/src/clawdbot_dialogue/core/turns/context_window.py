@@ -12,7 +12,7 @@ from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
 MEDIA = ("image", "audio", "document")
 
 
-def fitting(messages: Sequence[Message], limit: int) -> Sequence[Message]:
+def fit_to_budget(messages: Sequence[Message], limit: int) -> Sequence[Message]:
     """The longest end of the transcript that takes at most `limit` bytes and begins with a person's words.
 
     The shortest such end stays whatever its words take; a transcript that fits stays whole.

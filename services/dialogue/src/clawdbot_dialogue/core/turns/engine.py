@@ -19,47 +19,47 @@ from clawdbot_servicekit.errors import NotReady, ShuttingDown
 from msgspec import Struct
 from msgspec.structs import replace
 
-from clawdbot_dialogue.core.errors import DialogueFault, SessionNotFound, StoreUnavailable, TurnNotFound
+from clawdbot_dialogue.core.errors import DialogueError, SessionNotFound, StoreUnavailable, TurnNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
 from clawdbot_dialogue.core.sessions.records import (
-    Bid,
-    Claim,
     Commit,
-    Double,
+    ConcurrencyPolicy,
     DueTimer,
-    Finished,
     FoundTurn,
     InboxTurn,
+    Lease,
+    LeaseRequest,
     NewTurn,
-    Stop,
-    Work,
+    StopMode,
+    TurnResult,
+    TurnTask,
 )
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.sessions.view import stamp
-from clawdbot_dialogue.core.turns.active_turns import LiveTurns
-from clawdbot_dialogue.core.turns.generation import Means
-from clawdbot_dialogue.core.turns.hook_events import notices
+from clawdbot_dialogue.core.sessions.view import to_timestamp
+from clawdbot_dialogue.core.turns.active_turns import ActiveTurns
+from clawdbot_dialogue.core.turns.generation import TurnDependencies
+from clawdbot_dialogue.core.turns.hook_events import hook_events
 from clawdbot_dialogue.core.turns.inputs import digest_of, timer_fired
-from clawdbot_dialogue.core.turns.maintenance import Caretaker
+from clawdbot_dialogue.core.turns.maintenance import MaintenanceLoop
 from clawdbot_dialogue.core.turns.ports import ModelGateway, Owners, ToolBox, TurnHooks, TurnLimits
-from clawdbot_dialogue.core.turns.session_runner import Run, SessionRunner
-from clawdbot_dialogue.core.turns.subscription import Following, TurnName
-from clawdbot_dialogue.core.turns.task_supervisor import Tasks
+from clawdbot_dialogue.core.turns.session_runner import ClaimedSession, SessionRunner
+from clawdbot_dialogue.core.turns.subscription import TurnRef, TurnSubscription
+from clawdbot_dialogue.core.turns.task_supervisor import TaskSupervisor
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 _log = structlog.get_logger(__name__)
 
-STOPS = {Double.INTERRUPT: Stop.CANCEL, Double.ROLLBACK: Stop.ROLLBACK}
+STOPS = {ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL, ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK}
 
 
-class TurnWish(Struct, frozen=True):
+class TurnRequest(Struct, frozen=True):
     """An input that a caller has for a session."""
 
     tenant: str
     session_id: str
     input: Message | Event
     request_id: str = ""
-    double: Double = Double.ENQUEUE
+    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
     cancel_on_disconnect: bool = False
 
 
@@ -84,13 +84,18 @@ class TurnEngine:
         self._owners = owners
         self._limits = limits
         self._clock = clock
-        self._live = LiveTurns()
-        self._runs: dict[str, Run] = {}
+        self._live = ActiveTurns()
+        self._runs: dict[str, ClaimedSession] = {}
         self._runner = SessionRunner(
-            Means(store, gateway, tools, limits), flows, self._live, clock, self._committed, refresh=refresh
+            TurnDependencies(store, gateway, tools, limits),
+            flows,
+            self._live,
+            clock,
+            self._committed,
+            refresh=refresh,
         )
-        self._caretaker = Caretaker(self, store, owners, clock, limits.claim)
-        self._tasks = Tasks()
+        self._caretaker = MaintenanceLoop(self, store, owners, clock, limits.lease)
+        self._tasks = TaskSupervisor()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -126,7 +131,7 @@ class TurnEngine:
 
     # For callers
 
-    async def send(self, wish: TurnWish) -> Finished:
+    async def send(self, wish: TurnRequest) -> TurnResult:
         """Accepts an input and waits for the end of its turn. Errors as for `accept`."""
         following = await self.accept(wish)
         try:
@@ -134,7 +139,7 @@ class TurnEngine:
         finally:
             self._leave(following)
 
-    async def stream(self, wish: TurnWish) -> AsyncGenerator[StreamTurnResponse, None]:
+    async def stream(self, wish: TurnRequest) -> AsyncGenerator[StreamTurnResponse, None]:
         """Accepts an input and gives its turn's events from the first on. Errors as for `accept`."""
         following = await self.accept(wish)
         try:
@@ -144,7 +149,7 @@ class TurnEngine:
         finally:
             self._leave(following)
 
-    async def accept(self, wish: TurnWish) -> Following:
+    async def accept(self, wish: TurnRequest) -> TurnSubscription:
         """Puts an input in the inbox, or finds the turn that its request_id names. End with `leave`.
 
         Raises:
@@ -152,7 +157,7 @@ class TurnEngine:
             StoreUnavailable, ShuttingDown: nothing was accepted.
             Whatever the hooks refuse with.
         """
-        turn = Turn(request_id=wish.request_id, create_time=stamp(self._clock()))
+        turn = Turn(request_id=wish.request_id, create_time=to_timestamp(self._clock()))
         if isinstance(wish.input, Message):
             turn.input.CopyFrom(wish.input)
         else:
@@ -172,7 +177,7 @@ class TurnEngine:
             # A retry of a turn that was let in is no new turn.
             if not await self._known(new):
                 raise
-        accepted: asyncio.Future[Following] = asyncio.get_running_loop().create_future()
+        accepted: asyncio.Future[TurnSubscription] = asyncio.get_running_loop().create_future()
         self._tasks.spawn(self._admit(new, accepted))
         try:
             return await accepted
@@ -181,7 +186,7 @@ class TurnEngine:
                 self._leave(accepted.result())
             raise
 
-    def _leave(self, following: Following) -> None:
+    def _leave(self, following: TurnSubscription) -> None:
         """The caller does not follow the turn any more."""
         live = following.live
         if live is not None:
@@ -191,7 +196,7 @@ class TurnEngine:
         if following.cancels and (live is None or not live.followers):
             self._tasks.spawn(self._give_up(following.name))
 
-    async def cancel(self, name: TurnName) -> Finished:
+    async def cancel(self, name: TurnRef) -> TurnResult:
         """Ends a turn that waits or runs, wherever it does, and returns its end.
 
         Raises:
@@ -199,13 +204,13 @@ class TurnEngine:
         """
         while True:
             found = await self._store.find_turn(name.tenant, name.session_id, number=name.number)
-            if found.finished is not None:
-                return found.finished
+            if found.result is not None:
+                return found.result
             live = self._live.get(name.session_id, name.number)
             if live is not None and live.begun:
-                live.sign.stop(Stop.CANCEL)
+                live.sign.stop(StopMode.CANCEL)
             elif found.running:
-                await self._store.ask_to_stop(name.session_id, name.number, Stop.CANCEL)
+                await self._store.request_stop(name.session_id, name.number, StopMode.CANCEL)
             else:
                 ended = await self._cancel_waiting(name, found)
                 if ended is None:
@@ -221,14 +226,14 @@ class TurnEngine:
         """
         return (await self._store.find_turn(tenant, session_id, request_id=request_id)).turn.number
 
-    def forget(self, session_id: str) -> None:
+    def abandon_session(self, session_id: str) -> None:
         """Ends what this process does for a session that was deleted."""
         for live in self._live.of(session_id):
             live.sign.lose()
 
-    def follow(self, tenant: str, session_id: str, number: int) -> Following:
+    def follow(self, tenant: str, session_id: str, number: int) -> TurnSubscription:
         """A view of a turn that is under way already. Needs no `leave`."""
-        return self._following(TurnName(tenant, session_id, number), joined=False)
+        return self._following(TurnRef(tenant, session_id, number), joined=False)
 
     def timers_set(self, timers: Mapping[str, float]) -> None:
         """Timers are in the store that may be due before the ones known."""
@@ -238,7 +243,7 @@ class TurnEngine:
     # For the caretaker
 
     @property
-    def claims(self) -> list[Claim]:
+    def leases(self) -> list[Lease]:
         """What this process holds."""
         return [run.claim for run in self._runs.values()]
 
@@ -246,23 +251,23 @@ class TurnEngine:
         """Whether this process does turns of the session."""
         return session_id in self._runs
 
-    def bid(self) -> Bid:
+    def lease_request(self) -> LeaseRequest:
         """A bid for a session, from now on."""
-        return Bid(self._owners.me, self._clock() + self._limits.claim)
+        return LeaseRequest(self._owners.me, self._clock() + self._limits.lease)
 
-    def adopt(self, work: Work) -> None:
+    def start_task(self, work: TurnTask) -> None:
         """Does the work in a task of the engine's own."""
         run = self._hold(work)
         self._tasks.spawn(self._run(work, run))
 
-    def lose(self, claim: Claim) -> None:
+    def on_lease_lost(self, claim: Lease) -> None:
         """Ends what is done under a claim that another writer has by now."""
         run = self._runs.get(claim.session_id)
         if run is not None and run.claim == claim:
             for live in self._live.of(claim.session_id):
                 live.sign.lose()
 
-    def stop_turn(self, session_id: str, number: int, wish: Stop) -> None:
+    def stop_turn(self, session_id: str, number: int, wish: StopMode) -> None:
         """Ends a turn of this process's; nothing where it does not do it."""
         live = self._live.get(session_id, number)
         if live is not None:
@@ -270,18 +275,18 @@ class TurnEngine:
 
     async def fire(self, timer: DueTimer) -> None:
         """Turns a due timer into a turn, unless somebody else did."""
-        turn = Turn(create_time=stamp(self._clock()), input_event=timer_fired(timer.timer_id))
+        turn = Turn(create_time=to_timestamp(self._clock()), input_event=timer_fired(timer.timer_id))
         new = NewTurn(timer.tenant, timer.session_id, turn, digest_of(turn))
-        accepted = await self._store.fire_timer(timer, new, self.bid(), self._clock())
-        if accepted is not None and accepted.work is not None:
-            self.adopt(accepted.work)
+        accepted = await self._store.fire_timer(timer, new, self.lease_request(), self._clock())
+        if accepted is not None and accepted.task is not None:
+            self.start_task(accepted.task)
 
     # Within
 
-    async def _admit(self, new: NewTurn, accepted: asyncio.Future[Following]) -> None:
+    async def _admit(self, new: NewTurn, accepted: asyncio.Future[TurnSubscription]) -> None:
         """Accepts an input and does what it won. A task of its own: the caller may go away at any moment."""
         try:
-            outcome = await self._store.accept_turn(new, self.bid(), self._clock())
+            outcome = await self._store.accept_turn(new, self.lease_request(), self._clock())
         except Exception as fault:  # noqa: BLE001 - told to the caller
             if not accepted.done():
                 accepted.set_exception(fault)
@@ -290,53 +295,53 @@ class TurnEngine:
             if not accepted.done():
                 accepted.set_exception(ShuttingDown())
             raise
-        run = self._hold(outcome.work) if outcome.work is not None else None
+        run = self._hold(outcome.task) if outcome.task is not None else None
         following = self._following(
-            TurnName(new.tenant, new.session_id, outcome.number),
+            TurnRef(new.tenant, new.session_id, outcome.number),
             joined=outcome.joined,
-            finished=outcome.finished,
+            finished=outcome.result,
             inbox=outcome.inbox,
         )
         if accepted.done():
             self._leave(following)
         else:
             accepted.set_result(following)
-        if outcome.stopped is not None:
-            self.stop_turn(new.session_id, outcome.stopped, STOPS[new.double])
-        if outcome.work is not None and run is not None:
-            await self._run(outcome.work, run)
+        if outcome.stopped_turn is not None:
+            self.stop_turn(new.session_id, outcome.stopped_turn, STOPS[new.concurrency])
+        if outcome.task is not None and run is not None:
+            await self._run(outcome.task, run)
 
-    def _hold(self, work: Work) -> Run:
-        run = Run(work.claim, work.next.turn.number - 1)
-        self._runs[work.claim.session_id] = run
+    def _hold(self, work: TurnTask) -> ClaimedSession:
+        run = ClaimedSession(work.lease, work.inbox_turn.turn.number - 1)
+        self._runs[work.lease.session_id] = run
         self._idle.clear()
         return run
 
-    async def _run(self, work: Work, run: Run) -> None:
+    async def _run(self, work: TurnTask, run: ClaimedSession) -> None:
         enter_caller(Caller(tenant=work.session.tenant))
         try:
             await self._runner.run(work, run)
         finally:
-            if self._runs.get(work.claim.session_id) is run:
-                del self._runs[work.claim.session_id]
+            if self._runs.get(work.lease.session_id) is run:
+                del self._runs[work.lease.session_id]
             if not self._runs:
                 self._idle.set()
 
     def _following(
         self,
-        name: TurnName,
+        name: TurnRef,
         *,
         joined: bool,
-        finished: Finished | None = None,
+        finished: TurnResult | None = None,
         inbox: InboxTurn | None = None,
-    ) -> Following:
+    ) -> TurnSubscription:
         cancel = inbox is not None and inbox.cancel_on_disconnect
         run = self._runs.get(name.session_id)
         live = None
         if finished is None and run is not None and name.number > run.done:
             live = self._live.open(name.session_id, name.number)
             live.followers += 1
-        return Following(
+        return TurnSubscription(
             name, self._store, self._live, joined=joined, live=live, finished=finished, cancels=cancel
         )
 
@@ -350,14 +355,14 @@ class TurnEngine:
             return False
         return True
 
-    async def _give_up(self, name: TurnName) -> None:
+    async def _give_up(self, name: TurnRef) -> None:
         """Cancels a turn whose caller went away and wanted that."""
         try:
             await self.cancel(name)
-        except DialogueFault as fault:
+        except DialogueError as fault:
             _log.warning("turn_not_cancelled", turn=name.id, fault=type(fault).__name__)
 
-    async def _cancel_waiting(self, name: TurnName, found: FoundTurn) -> Finished | None:
+    async def _cancel_waiting(self, name: TurnRef, found: FoundTurn) -> TurnResult | None:
         """Ends a turn that nobody has begun; None when somebody began it meanwhile."""
         session = await self._store.get_session(name.tenant, name.session_id)
         record = TurnRecord(found.turn, lambda _: None)
@@ -374,5 +379,5 @@ class TurnEngine:
     def _committed(self, commit: Commit, seconds: float) -> None:
         """Tells observers of a turn's end, and the caretaker of its timers."""
         self.timers_set(commit.set_timers)
-        for subject in notices(commit.finished, seconds):
+        for subject in hook_events(commit.result, seconds):
             self._hooks.observe(subject)

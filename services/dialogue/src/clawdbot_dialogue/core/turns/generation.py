@@ -24,7 +24,7 @@ from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.context_window import fitting
+from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import (
     GenerationRefused,
@@ -33,15 +33,15 @@ from clawdbot_dialogue.core.turns.ports import (
     ToolRefused,
     TurnLimits,
 )
-from clawdbot_dialogue.core.turns.tool_calls import Calls, TurnJournal, Wanted
-from clawdbot_dialogue.core.turns.turn_record import TurnRecord, failed_result
+from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
+from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
 
 HARMLESS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
 """Effects that allow a second call. A tool that does not say counts as `once`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class TurnDependencies:
     """What generations of any turn need."""
 
     store: SessionStore
@@ -54,7 +54,12 @@ class Generation:
     """Carries out one Generate effect."""
 
     def __init__(
-        self, means: Means, effect: Generate, record: TurnRecord, journal: TurnJournal, calls: Calls
+        self,
+        means: TurnDependencies,
+        effect: Generate,
+        record: TurnRecord,
+        journal: TurnJournal,
+        calls: ToolCaller,
     ) -> None:
         self._means = means
         self._effect = effect
@@ -73,7 +78,7 @@ class Generation:
             tools = await self._means.tools.tools(self._effect.tools) if self._effect.tools else {}
             limits = self._means.limits
             kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
-            self._history = fitting(kept, limits.history_bytes)
+            self._history = fit_to_budget(kept, limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
                 message = self._journalled(number) or await self._ask(number, tools)
                 calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
@@ -165,13 +170,13 @@ class Generation:
             if tool is None:
                 self._refuse(call)
             else:
-                wanted.append(Wanted(f"{prefix}/{index}", call, tool.effect not in HARMLESS))
+                wanted.append(PendingCall(f"{prefix}/{index}", call, tool.effect not in HARMLESS))
         if wanted:
             await self._calls.make(wanted)
 
     def _refuse(self, call: ToolCall) -> None:
         self._record.call_started(call)
-        result = failed_result(call, f"There is no tool {call.name} here.")
+        result = error_result(call, f"There is no tool {call.name} here.")
         result.structured.update({"reason": "TOOL_NOT_ALLOWED"})
         self._record.call_finished(ToolCallRecord(call=call, result=result))
 

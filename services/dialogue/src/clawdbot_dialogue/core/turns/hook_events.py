@@ -7,10 +7,10 @@ from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TurnStatus
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.structs import fill_struct
 
-from clawdbot_dialogue.core.sessions.records import Finished
+from clawdbot_dialogue.core.sessions.records import TurnResult
 
 
-def notices(finished: Finished, seconds: float) -> list[HookSubject]:
+def hook_events(finished: TurnResult, seconds: float) -> list[HookSubject]:
     """One for the turn, and one for the session when that is over."""
     turn, session = finished.turn, finished.session
     facts = {

@@ -12,7 +12,7 @@ from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import events
-from clawdbot_dialogue.core.sessions.view import moment
+from clawdbot_dialogue.core.sessions.view import from_timestamp
 
 STARTED: Final = "session.started"
 TIMER: Final = "timer.fired"
@@ -22,7 +22,7 @@ RESERVED: Final = ("session.", "timer.")
 
 def event_of(turn: Turn, zone: tzinfo | None) -> events.Event:
     """What the machine is told of a turn's input: the same, however often the turn is run."""
-    now = moment(turn.create_time).astimezone(zone)
+    now = from_timestamp(turn.create_time).astimezone(zone)
     if turn.HasField("input"):
         return events.UserSaid(words(turn.input), now)
     given = turn.input_event

@@ -17,20 +17,25 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
-from clawdbot_dialogue.core.turns.context_window import fitting
-from clawdbot_dialogue.core.turns.generation import HARMLESS, Means
+from clawdbot_dialogue.core.turns.context_window import fit_to_budget
+from clawdbot_dialogue.core.turns.generation import HARMLESS, TurnDependencies
 from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolRefused
-from clawdbot_dialogue.core.turns.tool_calls import Calls, TurnJournal, Wanted
+from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 from clawdbot_dialogue.core.understanding.llm_commands import Offer, Proposal
 
 
-class Interpretation:
+class CommandGeneration:
     """Carries out one Interpret effect."""
 
     def __init__(
-        self, means: Means, effect: Interpret, record: TurnRecord, journal: TurnJournal, calls: Calls
+        self,
+        means: TurnDependencies,
+        effect: Interpret,
+        record: TurnRecord,
+        journal: TurnJournal,
+        calls: ToolCaller,
     ) -> None:
         self._means = means
         self._effect = effect
@@ -50,7 +55,7 @@ class Interpretation:
             tools = await self._means.tools.tools(self._effect.tools) if self._effect.tools else {}
             limits = self._means.limits
             kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
-            history = fitting(kept, limits.history_bytes)
+            history = fit_to_budget(kept, limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
                 last = number == limits.tool_rounds
                 message = self._journalled(number) or await self._ask(number, {} if last else tools, history)
@@ -103,17 +108,17 @@ class Interpretation:
             if call.name in self._offered or call.name not in tools
         ]
 
-    def _wanted(self, number: int, message: Message, tools: Mapping[str, Tool]) -> list[Wanted]:
+    def _wanted(self, number: int, message: Message, tools: Mapping[str, Tool]) -> list[PendingCall]:
         prefix = f"{self._effect.interpretation_id}/{number}"
         wanted = []
         for index, call in enumerate(_calls(message)):
             if call.name in tools and call.name not in self._offered:
                 call.id = f"t{self._record.turn.number}-{self._effect.interpretation_id}-{number}-{index}"
                 once = tools[call.name].effect not in HARMLESS
-                wanted.append(Wanted(f"{prefix}/{index}", call, once))
+                wanted.append(PendingCall(f"{prefix}/{index}", call, once))
         return wanted
 
-    async def _call(self, wanted: Sequence[Wanted]) -> None:
+    async def _call(self, wanted: Sequence[PendingCall]) -> None:
         """Runs the tools of a round; they are in the transcript, with their results, as a flow's own are."""
         for each in wanted:
             self._record.asked(each.call)

@@ -11,8 +11,15 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from clawdbot_dialogue.core.errors import DialogueFault, SessionQuarantined, StoreUnavailable
-from clawdbot_dialogue.core.sessions.records import Bid, Claim, DueTimer, Stop, Stranded, Work
+from clawdbot_dialogue.core.errors import DialogueError, SessionQuarantined, StoreUnavailable
+from clawdbot_dialogue.core.sessions.records import (
+    DueTimer,
+    Lease,
+    LeaseRequest,
+    OrphanedSession,
+    StopMode,
+    TurnTask,
+)
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.ports import Owners
 
@@ -29,37 +36,37 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class Ward(Protocol):
+class TurnOwner(Protocol):
     """What the caretaker looks after: the engine."""
 
     @property
-    def claims(self) -> list[Claim]:
+    def leases(self) -> list[Lease]:
         """What this process holds."""
 
     def holds(self, session_id: str) -> bool:
         """Whether this process does turns of the session."""
 
-    def bid(self) -> Bid:
+    def lease_request(self) -> LeaseRequest:
         """A bid for a session, from now on."""
 
-    def adopt(self, work: Work) -> None:
+    def start_task(self, work: TurnTask) -> None:
         """Does the work."""
 
-    def lose(self, claim: Claim) -> None:
+    def on_lease_lost(self, claim: Lease) -> None:
         """Ends what is done under a claim that is lost."""
 
-    def stop_turn(self, session_id: str, number: int, wish: Stop) -> None:
+    def stop_turn(self, session_id: str, number: int, wish: StopMode) -> None:
         """Ends a turn of this process's."""
 
     async def fire(self, timer: DueTimer) -> None:
         """Turns a due timer into a turn."""
 
 
-class Caretaker:
+class MaintenanceLoop:
     """The engine's background duties. `run` until cancelled; `rest` before the engine stops."""
 
     def __init__(
-        self, ward: Ward, store: SessionStore, owners: Owners, clock: Callable[[], float], claim: float
+        self, ward: TurnOwner, store: SessionStore, owners: Owners, clock: Callable[[], float], claim: float
     ) -> None:
         self._ward = ward
         self._store = store
@@ -84,8 +91,8 @@ class Caretaker:
         """Does every duty at its beat."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat(self.renew, self._claim / 3))
-            group.create_task(self._beat(self.heed_wishes, WISHES))
-            group.create_task(self._beat(self.take_over, TAKE_OVER))
+            group.create_task(self._beat(self.apply_stop_requests, WISHES))
+            group.create_task(self._beat(self.recover_orphans, TAKE_OVER))
             group.create_task(self._fire_forever())
 
     async def _beat(self, duty: Callable[[], Awaitable[None]], pause: float) -> None:
@@ -105,22 +112,22 @@ class Caretaker:
 
     async def renew(self) -> None:
         """Extends every claim; ends the work under those that are lost."""
-        held = self._ward.claims
+        held = self._ward.leases
         if held:
-            for lost in await self._store.renew(held, self._ward.bid().expires):
-                self._ward.lose(lost)
+            for lost in await self._store.renew(held, self._ward.lease_request().expires):
+                self._ward.on_lease_lost(lost)
 
-    async def heed_wishes(self) -> None:
+    async def apply_stop_requests(self) -> None:
         """Stops the turns of this process that somebody elsewhere wants stopped."""
-        if self._ward.claims:
-            for session_id, number, wish in await self._store.asked_to_stop():
+        if self._ward.leases:
+            for session_id, number, wish in await self._store.stop_requests():
                 self._ward.stop_turn(session_id, number, wish)
 
-    async def take_over(self) -> None:
+    async def recover_orphans(self) -> None:
         """Claims sessions with turns to do whose owner let go, ran out of time or is dead."""
         if self._resting:
             return
-        stranded = await self._store.stranded()
+        stranded = await self._store.orphaned_sessions()
         mine = {
             (each.session_id, each.token)
             for each in stranded
@@ -140,8 +147,8 @@ class Caretaker:
         for start in range(0, len(free), AT_ONCE):
             await self._claim_all(free[start : start + AT_ONCE])
 
-    async def _claim_all(self, free: Sequence[Stranded]) -> None:
-        bid = self._ward.bid()
+    async def _claim_all(self, free: Sequence[OrphanedSession]) -> None:
+        bid = self._ward.lease_request()
         claimed = await asyncio.gather(
             *(self._store.claim(each, bid) for each in free), return_exceptions=True
         )
@@ -151,8 +158,8 @@ class Caretaker:
             elif isinstance(work, BaseException):
                 raise work
             elif work is not None:
-                _log.info("session_taken_over", session=seen.session_id, attempt=work.next.attempts)
-                self._ward.adopt(work)
+                _log.info("session_taken_over", session=seen.session_id, attempt=work.inbox_turn.attempts)
+                self._ward.start_task(work)
 
     async def _fire_forever(self) -> None:
         while True:
@@ -183,7 +190,7 @@ class Caretaker:
             await self._ward.fire(timer)
         except StoreUnavailable:
             raise
-        except DialogueFault as fault:
+        except DialogueError as fault:
             _log.error("timer_not_fired", session=timer.session_id, fault=type(fault).__name__)
             return False
         return True

@@ -19,7 +19,7 @@ from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
 
-from clawdbot_dialogue.core.turns.accumulator import Fold
+from clawdbot_dialogue.core.turns.accumulator import ReplyAccumulator
 from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelGateway
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
@@ -52,7 +52,7 @@ async def call_model(
     Raises:
         GenerationRefused: the model gave no reply, or an incomplete one.
     """
-    call, reply, start = _model_call(request, offers), Fold(), time.monotonic()
+    call, reply, start = _model_call(request, offers), ReplyAccumulator(), time.monotonic()
     try:
         async with aclosing(gateway.stream(request)) as events:
             async for event in events:

@@ -12,7 +12,7 @@ from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, Tool, ToolOutcome
 
 
-class PeerFailure(Exception):
+class PeerError(Exception):
     """Another service did not do what it was asked to."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -23,19 +23,19 @@ class PeerFailure(Exception):
         super().__init__(f"{reason}: {message}")
 
 
-class GenerationRefused(PeerFailure):
+class GenerationRefused(PeerError):
     """The model did not write, or not to the end."""
 
 
-class ModelsUnknown(PeerFailure):
+class ModelsUnknown(PeerError):
     """Which models there are cannot be learnt."""
 
 
-class ToolRefused(PeerFailure):
+class ToolRefused(PeerError):
     """The tool was certainly not run."""
 
 
-class ToolLost(PeerFailure):
+class ToolLost(PeerError):
     """The tool may have run; nobody knows what came of it."""
 
 
@@ -98,7 +98,7 @@ class TurnLimits:
 
     turn: float = 300.0
     """For one attempt at a turn, outgoing calls included."""
-    claim: float = 30.0
+    lease: float = 30.0
     """How long a claim holds without being renewed."""
     inbox: int = 16
     """Unfinished turns of one session."""

@@ -19,31 +19,31 @@ from clawdbot_servicekit import deadline
 from msgspec.structs import replace
 
 from clawdbot_dialogue.core.errors import (
-    DialogueFault,
+    DialogueError,
+    LeaseLost,
     SessionQuarantined,
-    StaleClaim,
     StoreUnavailable,
     TurnMoved,
 )
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, SnapshotInvalid
 from clawdbot_dialogue.core.session_start import packed
-from clawdbot_dialogue.core.sessions.records import Claim, Commit, InboxTurn, Stop, Work
-from clawdbot_dialogue.core.sessions.view import revised, stand
-from clawdbot_dialogue.core.turns.active_turns import LiveTurn, LiveTurns
-from clawdbot_dialogue.core.turns.generation import Means
+from clawdbot_dialogue.core.sessions.records import Commit, InboxTurn, Lease, StopMode, TurnTask
+from clawdbot_dialogue.core.sessions.view import session_from_snapshot, touch
+from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns
+from clawdbot_dialogue.core.turns.generation import TurnDependencies
 from clawdbot_dialogue.core.turns.inputs import event_of
-from clawdbot_dialogue.core.turns.turn_attempt import Performance
+from clawdbot_dialogue.core.turns.turn_attempt import TurnAttempt
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class Run:
+class ClaimedSession:
     """A session that this process has claimed."""
 
-    claim: Claim
+    claim: Lease
     done: int = 0
     """Number of the turn that was finished last."""
 
@@ -53,9 +53,9 @@ class SessionRunner:
 
     def __init__(
         self,
-        means: Means,
+        means: TurnDependencies,
         flows: FlowLookup,
-        live: LiveTurns,
+        live: ActiveTurns,
         clock: Callable[[], float],
         committed: Callable[[Commit, float], None],
         *,
@@ -70,41 +70,41 @@ class SessionRunner:
         self._refresh = refresh
         """Takes in flows that other processes deployed: a session may be pinned to one."""
 
-    async def run(self, work: Work, run: Run) -> None:
+    async def run(self, work: TurnTask, run: ClaimedSession) -> None:
         """Does the claimed turn and those that wait behind it."""
         try:
             await self._turns(work, run)
-        except StaleClaim:
-            _log.warning("claim_lost", session=work.claim.session_id)
-            self._leave(work.claim.session_id, None)
-        except DialogueFault as fault:
-            _log.warning("turn_left", session=work.claim.session_id, fault=type(fault).__name__)
-            self._leave(work.claim.session_id, fault)
+        except LeaseLost:
+            _log.warning("claim_lost", session=work.lease.session_id)
+            self._leave(work.lease.session_id, None)
+        except DialogueError as fault:
+            _log.warning("turn_left", session=work.lease.session_id, fault=type(fault).__name__)
+            self._leave(work.lease.session_id, fault)
         except asyncio.CancelledError:
-            self._leave(work.claim.session_id, None)
+            self._leave(work.lease.session_id, None)
             raise
         except Exception:  # noqa: BLE001 - logged
             # A defect of ours ends one session's work, not everybody's; the caretaker takes it up again.
-            _log.exception("runner_broke", session=work.claim.session_id)
-            self._leave(work.claim.session_id, None)
+            _log.exception("runner_broke", session=work.lease.session_id)
+            self._leave(work.lease.session_id, None)
 
-    async def _turns(self, work: Work, run: Run) -> None:
+    async def _turns(self, work: TurnTask, run: ClaimedSession) -> None:
         snapshot: Snapshot | TurnError = await self._decoded(work)
         while True:
             begun = self._clock()
-            inbox = work.next
-            live = self._live.begin(work.claim.session_id, inbox.turn.number)
+            inbox = work.inbox_turn
+            live = self._live.begin(work.lease.session_id, inbox.turn.number)
             commit, after = await self._attempt(work, snapshot, live)
             following = await self._means.store.commit(commit)
             run.done = inbox.turn.number
-            live.finish(commit.finished)
+            live.finish(commit.result)
             self._live.close(live)
             self._committed(commit, self._clock() - begun)
-            self._pass_over(work.claim.session_id, following)
+            self._pass_over(work.lease.session_id, following)
             if following is None:
                 return
             snapshot = after
-            work = replace(work, session=commit.finished.session, next=following)
+            work = replace(work, session=commit.result.session, inbox_turn=following)
 
     def _pass_over(self, session_id: str, following: InboxTurn | None) -> None:
         """Sends those who follow a waiting turn to the store, where another process has cancelled it."""
@@ -113,13 +113,13 @@ class SessionRunner:
                 live.fail(TurnMoved(session_id))
                 self._live.close(live)
 
-    def _leave(self, session_id: str, fault: DialogueFault | None) -> None:
+    def _leave(self, session_id: str, fault: DialogueError | None) -> None:
         """Tells those who follow a turn of the session that it ends, or goes on, elsewhere."""
         for live in self._live.of(session_id):
             live.fail(fault or TurnMoved(session_id))
             self._live.close(live)
 
-    async def _decoded(self, work: Work) -> Snapshot | TurnError:
+    async def _decoded(self, work: TurnTask) -> Snapshot | TurnError:
         """The snapshot, or why its flow cannot go on.
 
         Raises:
@@ -129,8 +129,8 @@ class SessionRunner:
             stored = msgspec.json.decode(work.snapshot)
         except ValueError as error:
             explanation = f"its snapshot is no JSON: {error}"
-            await self._means.store.quarantine(work.claim.session_id, explanation, self._clock())
-            raise SessionQuarantined(work.claim.session_id, explanation) from error
+            await self._means.store.quarantine(work.lease.session_id, explanation, self._clock())
+            raise SessionQuarantined(work.lease.session_id, explanation) from error
         await self._refresh()
         try:
             return Snapshot.from_json(stored, self._flows)
@@ -139,31 +139,31 @@ class SessionRunner:
             return gone(error)
 
     async def _attempt(
-        self, work: Work, snapshot: Snapshot | TurnError, live: LiveTurn
+        self, work: TurnTask, snapshot: Snapshot | TurnError, live: ActiveTurn
     ) -> tuple[Commit, Snapshot | TurnError]:
         """Does one turn, and says what to commit and where the machine stands then."""
-        record = TurnRecord(work.next.turn, live.emit)
-        performance = Performance(self._means, self._flows, work, record)
-        live.sign.wish = max(live.sign.wish, work.next.stop)
+        record = TurnRecord(work.inbox_turn.turn, live.emit)
+        performance = TurnAttempt(self._means, self._flows, work, record)
+        live.sign.wish = max(live.sign.wish, work.inbox_turn.stop_mode)
         error = snapshot if isinstance(snapshot, TurnError) else self._refusal(work)
         after: Snapshot | None = None
         if error is not None or isinstance(snapshot, TurnError) or live.sign.up:
-            await performance.recall()
+            await performance.replay_journal()
         else:
             after, error = await self._perform(performance, work, snapshot, live)
         if live.sign.lost:
-            raise StaleClaim(work.claim.session_id)
+            raise LeaseLost(work.lease.session_id)
         if error is not None or after is None:
             return self._broken_off(work, record, performance, live.sign.wish, error), snapshot
         return self._done(work, record, performance, after), after
 
-    def _refusal(self, work: Work) -> TurnError | None:
+    def _refusal(self, work: TurnTask) -> TurnError | None:
         """Why the turn is not begun at all."""
         if work.session.status == SESSION_STATUS_ENDED:
             return TurnError(
                 reason="SESSION_ENDED", message="The conversation had ended before its turn came."
             )
-        if work.next.attempts > self._means.limits.attempts:
+        if work.inbox_turn.attempts > self._means.limits.attempts:
             return TurnError(
                 reason="TURN_GIVEN_UP",
                 message=f"It was begun {self._means.limits.attempts} times and never came to an end.",
@@ -171,66 +171,73 @@ class SessionRunner:
         return None
 
     async def _perform(
-        self, performance: Performance, work: Work, snapshot: Snapshot, live: LiveTurn
+        self, performance: TurnAttempt, work: TurnTask, snapshot: Snapshot, live: ActiveTurn
     ) -> tuple[Snapshot | None, TurnError | None]:
         limit = self._means.limits.turn
         deadline.enter_deadline(limit)
         after = None
         try:
             with live.sign:
-                after = await performance.run(snapshot, event_of(work.next.turn, self._means.limits.zone))
+                after = await performance.run(
+                    snapshot, event_of(work.inbox_turn.turn, self._means.limits.zone)
+                )
         except TimeoutError:
             return None, TurnError(
                 reason="TURN_TIMEOUT", message=f"The turn took more than {limit:g} seconds."
             )
         except (FlowNotFound, SnapshotInvalid) as error:
             return None, gone(error)
-        except (StaleClaim, StoreUnavailable, SessionQuarantined):
+        except (LeaseLost, StoreUnavailable, SessionQuarantined):
             raise
         except Exception:  # noqa: BLE001 - logged
             # A defect of ours must not take the session along: the turn fails, the next may well go through.
-            _log.exception("turn_broke", session=work.claim.session_id, turn=work.next.turn.id)
+            _log.exception("turn_broke", session=work.lease.session_id, turn=work.inbox_turn.turn.id)
             return None, TurnError(
                 reason="INTERNAL",
-                message=f"Something went wrong inside; the log knows it as {work.next.turn.id}.",
+                message=f"Something went wrong inside; the log knows it as {work.inbox_turn.turn.id}.",
             )
         return after, performance.failure
 
-    def _done(self, work: Work, record: TurnRecord, performance: Performance, after: Snapshot) -> Commit:
+    def _done(self, work: TurnTask, record: TurnRecord, performance: TurnAttempt, after: Snapshot) -> Commit:
         now = self._clock()
-        session = stand(work.session, after, now)
+        session = session_from_snapshot(work.session, after, now)
         ended = session.status == SESSION_STATUS_ENDED
         return Commit(
-            claim=work.claim,
+            lease=work.lease,
             revision=work.session.revision,
-            finished=record.end(TURN_STATUS_DONE, session, now),
+            result=record.end(TURN_STATUS_DONE, session, now),
             snapshot=packed(after),
             set_timers={} if ended else {name: now + after for name, after in record.set_timers.items()},
             clear_timers="all" if ended else record.clear_timers,
             forget="all" if performance.journal.touched else (),
-            renew_until=now + self._means.limits.claim,
+            renew_until=now + self._means.limits.lease,
         )
 
     def _broken_off(
-        self, work: Work, record: TurnRecord, performance: Performance, stop: Stop, error: TurnError | None
+        self,
+        work: TurnTask,
+        record: TurnRecord,
+        performance: TurnAttempt,
+        stop: StopMode,
+        error: TurnError | None,
     ) -> Commit:
         """The end of a turn that failed or was stopped: the session stands as before, what was said stays."""
         now = self._clock()
-        session = revised(work.session, now)
+        session = touch(work.session, now)
         if stop:
             finished = record.end(TURN_STATUS_CANCELLED, session, now)
         else:
             finished = record.end(TURN_STATUS_FAILED, session, now, error)
         shown = record.said_anything or finished.turn.tool_calls
-        if stop is Stop.ROLLBACK or not (shown or stop):
+        if stop is StopMode.ROLLBACK or not (shown or stop):
             finished = replace(finished, transcript=())
         return Commit(
-            claim=work.claim,
+            lease=work.lease,
             revision=work.session.revision,
-            finished=finished,
+            result=finished,
             snapshot=None,
-            forget=performance.journal.moot(),
-            renew_until=now + self._means.limits.claim,
+            forget=performance.journal.stale(),
+            renew_until=now + self._means.limits.lease,
         )
 
 

@@ -12,16 +12,16 @@ from msgspec import Struct
 
 from clawdbot_dialogue.core.errors import TurnMoved
 from clawdbot_dialogue.core.sessions.ids import turn_id
-from clawdbot_dialogue.core.sessions.records import Finished
+from clawdbot_dialogue.core.sessions.records import TurnResult
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.active_turns import LiveTurn, LiveTurns, last_event
+from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns, last_event
 
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.25
 """Seconds between two looks at a turn that another process does."""
 
 
-class TurnName(Struct, frozen=True):
+class TurnRef(Struct, frozen=True):
     """Which turn."""
 
     tenant: str
@@ -34,18 +34,18 @@ class TurnName(Struct, frozen=True):
         return turn_id(self.session_id, self.number)
 
 
-class Following:
+class TurnSubscription:
     """A turn that somebody waits for."""
 
     def __init__(
         self,
-        name: TurnName,
+        name: TurnRef,
         store: SessionStore,
-        turns: LiveTurns,
+        turns: ActiveTurns,
         *,
         joined: bool,
-        live: LiveTurn | None,
-        finished: Finished | None,
+        live: ActiveTurn | None,
+        finished: TurnResult | None,
         cancels: bool,
     ) -> None:
         self.name = name
@@ -60,7 +60,7 @@ class Following:
         self._store = store
         self._turns = turns
 
-    async def result(self) -> Finished:
+    async def result(self) -> TurnResult:
         """The end of the turn, whoever does it.
 
         Raises:
@@ -110,15 +110,15 @@ class Following:
         shown.turn_started.joined = True
         return shown
 
-    async def _stored(self) -> Finished:
+    async def _stored(self) -> TurnResult:
         """Looks at the store until the turn's owner has committed it."""
         pause = FIRST_PAUSE
         while True:
             found = await self._store.find_turn(
                 self.name.tenant, self.name.session_id, number=self.name.number
             )
-            if found.finished is not None:
-                return found.finished
+            if found.result is not None:
+                return found.result
             live = self._turns.get(self.name.session_id, self.name.number)
             if live is not None:
                 # Its owner is gone, and this process has taken it over.

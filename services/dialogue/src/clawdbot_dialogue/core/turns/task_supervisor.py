@@ -11,7 +11,7 @@ from clawdbot_servicekit.errors import ShuttingDown
 _log = structlog.get_logger(__name__)
 
 
-class Tasks:
+class TaskSupervisor:
     """A group of tasks that lives as long as the engine. Start and stop it in the loop that uses it."""
 
     def __init__(self) -> None:

@@ -17,14 +17,14 @@ from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
 from clawdbot.plugins.v1.tool_service_pb2 import InvocationContext, InvokeToolRequest
 from msgspec.structs import replace
 
-from clawdbot_dialogue.core.sessions.records import Claim, JournalEntry
+from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.ports import ToolBox, ToolLost, ToolRefused
-from clawdbot_dialogue.core.turns.turn_record import CUT_SHORT, UNKNOWN, TurnRecord, failed_result
+from clawdbot_dialogue.core.turns.turn_record import CUT_SHORT, UNKNOWN, TurnRecord, error_result
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PendingCall:
     """A call about to be made."""
 
     key: str
@@ -37,7 +37,7 @@ class Wanted:
 class TurnJournal:
     """What the turn under way has done outside, and what earlier ones left behind."""
 
-    def __init__(self, store: SessionStore, claim: Claim, number: int) -> None:
+    def __init__(self, store: SessionStore, claim: Lease, number: int) -> None:
         self._store = store
         self._claim = claim
         self._number = number
@@ -81,7 +81,7 @@ class TurnJournal:
         for entry in entries:
             self._mine[entry.key] = entry
 
-    def entry(self, wanted: Wanted) -> JournalEntry:
+    def entry(self, wanted: PendingCall) -> JournalEntry:
         """The intent of a call."""
         call = ToolCallRecord(call=wanted.call).SerializeToString()
         return JournalEntry(self._number, wanted.key, digest(wanted.call), wanted.once, call)
@@ -91,17 +91,17 @@ class TurnJournal:
         """Whether anything of this turn was, or is to be, written."""
         return bool(self._mine)
 
-    def moot(self) -> list[str]:
+    def stale(self) -> list[str]:
         """The keys that nobody needs once the turn has failed: all but what may have been done once."""
-        return [key for key, entry in self._mine.items() if not (entry.once and lasting(entry))]
+        return [key for key, entry in self._mine.items() if not (entry.once and durable(entry))]
 
-    def forgo(self, intents: Sequence[JournalEntry]) -> None:
+    def release(self, intents: Sequence[JournalEntry]) -> None:
         """Marks calls as certainly not made, whether or not their intent was written in time."""
         for intent in intents:
             self._mine[intent.key] = replace(intent, once=False)
 
 
-class Calls:
+class ToolCaller:
     """Makes the tool calls of one attempt at one turn."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Calls:
         self._context = context
         self._made: set[str] = set()
 
-    async def make(self, wanted: Sequence[Wanted]) -> list[ToolCallRecord]:
+    async def make(self, wanted: Sequence[PendingCall]) -> list[ToolCallRecord]:
         """Has every call end with a result: from the journal, or by making it. In the order given.
 
         Raises:
@@ -130,10 +130,10 @@ class Calls:
                 await self._journal.write(intents)
             return await self._all([(each, known[each.key]) for each in wanted])
         except asyncio.CancelledError:
-            self._journal.forgo([intent for intent in intents if intent.key not in self._made])
+            self._journal.release([intent for intent in intents if intent.key not in self._made])
             raise
 
-    async def _all(self, calls: Sequence[tuple[Wanted, ToolCallRecord | None]]) -> list[ToolCallRecord]:
+    async def _all(self, calls: Sequence[tuple[PendingCall, ToolCallRecord | None]]) -> list[ToolCallRecord]:
         if len(calls) == 1:
             return [await self._one(*calls[0])]
         try:
@@ -143,12 +143,12 @@ class Calls:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _one(self, wanted: Wanted, known: ToolCallRecord | None) -> ToolCallRecord:
+    async def _one(self, wanted: PendingCall, known: ToolCallRecord | None) -> ToolCallRecord:
         record = known or await self._invoke(wanted)
         self._record.call_finished(record)
         return record
 
-    async def _invoke(self, wanted: Wanted) -> ToolCallRecord:
+    async def _invoke(self, wanted: PendingCall) -> ToolCallRecord:
         call = wanted.call
         record = ToolCallRecord(call=call)
         request = InvokeToolRequest(
@@ -162,10 +162,10 @@ class Calls:
         try:
             outcome = await self._tools.invoke(request)
         except ToolRefused as refusal:
-            record.result.CopyFrom(failed_result(call, refusal.message))
+            record.result.CopyFrom(error_result(call, refusal.message))
             record.result.structured.update({"reason": refusal.reason})
         except ToolLost as loss:
-            record.result.CopyFrom(failed_result(call, UNKNOWN if wanted.once else loss.message))
+            record.result.CopyFrom(error_result(call, UNKNOWN if wanted.once else loss.message))
             record.result.structured.update({"reason": loss.reason})
             record.outcome_unknown = wanted.once
         else:
@@ -185,11 +185,11 @@ class Calls:
             raise
         return record
 
-    def _begun_before(self, wanted: Wanted) -> bool:
+    def _begun_before(self, wanted: PendingCall) -> bool:
         mine = self._journal.mine(wanted.key)
         return mine is not None and mine.digest == digest(wanted.call)
 
-    def _known(self, wanted: Wanted) -> ToolCallRecord | None:
+    def _known(self, wanted: PendingCall) -> ToolCallRecord | None:
         """What became of the call before, where that decides what becomes of it now."""
         mine = self._journal.mine(wanted.key)
         if mine is not None and mine.digest == digest(wanted.call):
@@ -208,7 +208,7 @@ def digest(call: ToolCall) -> bytes:
     return hashlib.sha256(call.name.encode() + b"\0" + arguments).digest()
 
 
-def lasting(entry: JournalEntry) -> bool:
+def durable(entry: JournalEntry) -> bool:
     """Whether a call took place, or may have: everything but a definite failure."""
     if not entry.done:
         return True
@@ -218,7 +218,7 @@ def lasting(entry: JournalEntry) -> bool:
 
 def lost_record(call: ToolCall) -> ToolCallRecord:
     """The end of a call of which a crash hid the outcome."""
-    result = failed_result(call, UNKNOWN)
+    result = error_result(call, UNKNOWN)
     result.structured.update({"reason": "OUTCOME_UNKNOWN"})
     return ToolCallRecord(call=call, result=result, outcome_unknown=True)
 
@@ -231,7 +231,7 @@ def _known_end(entry: JournalEntry) -> ToolCallRecord:
     return (
         lost_record(record.call)
         if entry.once
-        else ToolCallRecord(call=record.call, result=failed_result(record.call, CUT_SHORT))
+        else ToolCallRecord(call=record.call, result=error_result(record.call, CUT_SHORT))
     )
 
 

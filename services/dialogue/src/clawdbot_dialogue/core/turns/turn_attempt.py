@@ -17,16 +17,16 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 from clawdbot_dialogue.core.machine import effects, events
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
 from clawdbot_dialogue.core.machine.step import step
-from clawdbot_dialogue.core.sessions.records import Work
-from clawdbot_dialogue.core.turns.generation import Generation, Means
-from clawdbot_dialogue.core.turns.llm_commands import Interpretation
+from clawdbot_dialogue.core.sessions.records import TurnTask
+from clawdbot_dialogue.core.turns.generation import Generation, TurnDependencies
+from clawdbot_dialogue.core.turns.llm_commands import CommandGeneration
 from clawdbot_dialogue.core.turns.ports import ToolRefused
-from clawdbot_dialogue.core.turns.tool_calls import Calls, TurnJournal, Wanted
+from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 _log = structlog.get_logger(__name__)
 
-NOTED: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
+RECORDED_EFFECTS: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
     effects.Understood: TurnRecord.understood,
     effects.StateEntered: TurnRecord.entered,
     effects.SlotChanged: TurnRecord.slot_changed,
@@ -39,20 +39,22 @@ NOTED: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
 """Effects that are only written down."""
 
 
-def noted(record: TurnRecord, effect: effects.Effect) -> bool:
+def record_effect(record: TurnRecord, effect: effects.Effect) -> bool:
     """Writes an effect down; False where there is more to do about it."""
-    note = NOTED.get(type(effect))
+    note = RECORDED_EFFECTS.get(type(effect))
     if note is None:
         return False
     note(record, effect)
     return True
 
 
-class Performance:
+class TurnAttempt:
     """Drives the machine through one turn."""
 
-    def __init__(self, means: Means, flows: FlowLookup, work: Work, record: TurnRecord) -> None:
-        self.journal = TurnJournal(means.store, work.claim, work.next.turn.number)
+    def __init__(
+        self, means: TurnDependencies, flows: FlowLookup, work: TurnTask, record: TurnRecord
+    ) -> None:
+        self.journal = TurnJournal(means.store, work.lease, work.inbox_turn.turn.number)
         self.failure: TurnError | None = None
         """Set when the machine itself says that it failed."""
         self._means = means
@@ -60,7 +62,7 @@ class Performance:
         self._work = work
         self._record = record
 
-    async def recall(self) -> None:
+    async def replay_journal(self) -> None:
         """Tells of what earlier attempts did outside, for a turn that is not begun again."""
         await self.journal.read()
         for call in self.journal.begun():
@@ -76,7 +78,7 @@ class Performance:
             StaleClaim: another writer has the session.
             FlowNotFound, SnapshotInvalid: the flow, or the session's state in it, is not there any more.
         """
-        if self._work.next.attempts > 1:
+        if self._work.inbox_turn.attempts > 1:
             async with asyncio.timeout(deadline.remaining()):
                 await self.journal.read()
         todo: deque[events.Event] = deque([event])
@@ -89,7 +91,7 @@ class Performance:
             for note in taken.notes:
                 _log.info("machine_note", code=note.code, flow=note.flow, state=note.state)
             for effect in taken.effects:
-                if noted(self._record, effect):
+                if record_effect(self._record, effect):
                     continue
                 # What is written down takes no time; a turn that does no more needs no watch set.
                 async with asyncio.timeout(deadline.remaining()):
@@ -106,7 +108,7 @@ class Performance:
             return await generation.run()
         if isinstance(effect, effects.Interpret):
             calls = self._calls(snapshot)
-            return await Interpretation(self._means, effect, self._record, self.journal, calls).run()
+            return await CommandGeneration(self._means, effect, self._record, self.journal, calls).run()
         if isinstance(effect, effects.Failed):
             self.failure = TurnError(reason=effect.reason, message=effect.message)
         return None
@@ -120,7 +122,7 @@ class Performance:
         )
         self._record.asked(call)
         once = effect.effect == "once" or await self._is_once(effect.tool)
-        wanted = Wanted(effect.call_id, call, once)
+        wanted = PendingCall(effect.call_id, call, once)
         (record,) = await self._calls(snapshot).make([wanted])
         return events.ToolReturned(
             effect.call_id, result_of(record), record.result.is_error, record.outcome_unknown
@@ -134,12 +136,12 @@ class Performance:
             return False  # the call itself will tell why
         return name in tools and tools[name].effect == TOOL_EFFECT_ONCE
 
-    def _calls(self, snapshot: Snapshot) -> Calls:
+    def _calls(self, snapshot: Snapshot) -> ToolCaller:
         turn = self._record.turn
         context = InvocationContext(
             session_id=turn.session_id, turn_id=turn.id, flow=snapshot.flow, state=snapshot.state
         )
-        return Calls(self._means.tools, self.journal, self._record, context)
+        return ToolCaller(self._means.tools, self.journal, self._record, context)
 
 
 def result_of(record: ToolCallRecord) -> dict[str, object]:

@@ -16,8 +16,8 @@ from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, Turn, TurnError, TurnS
 from clawdbot_servicekit.structs import fill_value
 
 from clawdbot_dialogue.core.machine import effects
-from clawdbot_dialogue.core.sessions.records import Finished
-from clawdbot_dialogue.core.sessions.view import stamp
+from clawdbot_dialogue.core.sessions.records import TurnResult
+from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.explanation import ExplanationBuilder, fill_command
 from clawdbot_dialogue.core.turns.usage import add_usage
 from clawdbot_dialogue.core.understanding.commands import Command
@@ -174,13 +174,13 @@ class TurnRecord:
     def _result(self, call: ToolCall) -> ToolResult:
         record = self._calls.get(call.id)
         finished = record is not None and record.HasField("result")
-        return record.result if record is not None and finished else failed_result(call, CUT_SHORT)
+        return record.result if record is not None and finished else error_result(call, CUT_SHORT)
 
     # The end
 
     def end(
         self, status: TurnStatus.ValueType, session: Session, now: float, error: TurnError | None = None
-    ) -> Finished:
+    ) -> TurnResult:
         """The turn's end; what is open is closed.
 
         Args:
@@ -191,7 +191,7 @@ class TurnRecord:
         """
         self.cut_short()
         for call, once in list(self._open.values()):
-            result = failed_result(call, UNKNOWN if once else CUT_SHORT)
+            result = error_result(call, UNKNOWN if once else CUT_SHORT)
             self.call_finished(ToolCallRecord(call=call, result=result, outcome_unknown=once))
         done = Turn()
         done.CopyFrom(self.turn)
@@ -207,8 +207,8 @@ class TurnRecord:
             done.usage.CopyFrom(self._usage)
         if error is not None:
             done.error.CopyFrom(error)
-        done.finish_time.CopyFrom(stamp(now))
-        return Finished(done, session, tuple(self.events), self.transcript(), self.explanation.encoded())
+        done.finish_time.CopyFrom(to_timestamp(now))
+        return TurnResult(done, session, tuple(self.events), self.transcript(), self.explanation.encoded())
 
     def _event(self) -> StreamTurnResponse:
         """The next event, to be filled in place: building its content apart would copy it."""
@@ -226,6 +226,6 @@ def words(text: str) -> Message:
     return message
 
 
-def failed_result(call: ToolCall, explanation: str) -> ToolResult:
+def error_result(call: ToolCall, explanation: str) -> ToolResult:
     """The result of a call that came to nothing, with a sentence for the model."""
     return ToolResult(call_id=call.id, name=call.name, content=[Part(text=explanation)], is_error=True)

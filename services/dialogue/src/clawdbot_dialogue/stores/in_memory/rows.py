@@ -8,14 +8,14 @@ from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 
 from clawdbot_dialogue.core.sessions.records import (
-    Bid,
-    Claim,
-    Finished,
     InboxTurn,
     JournalEntry,
+    Lease,
+    LeaseRequest,
     NewTurn,
-    Stop,
-    Work,
+    StopMode,
+    TurnResult,
+    TurnTask,
 )
 from clawdbot_dialogue.stores import record_helpers
 
@@ -28,8 +28,8 @@ class TurnRow:
     digest: bytes
     cancel_on_disconnect: bool
     attempts: int = 0
-    stop: Stop = Stop.NO
-    finished: Finished | None = None
+    stop: StopMode = StopMode.NO
+    finished: TurnResult | None = None
 
     @property
     def inbox(self) -> InboxTurn:
@@ -70,19 +70,19 @@ class SessionRow:
             self.requests[turn.request_id] = row
         return row
 
-    def finish(self, row: TurnRow, finished: Finished) -> None:
+    def finish(self, row: TurnRow, finished: TurnResult) -> None:
         """Ends a turn."""
         row.finished = finished
         row.turn = finished.turn
         self.unfinished.pop(finished.turn.number, None)
         self.tool_calls += len(finished.turn.tool_calls)
 
-    def hand_to(self, bid: Bid) -> Work:
+    def hand_to(self, bid: LeaseRequest) -> TurnTask:
         """Gives the bidder the claim, for the earliest unfinished turn."""
         row = next(iter(self.unfinished.values()))
         self.owner, self.expires = bid.owner, bid.expires
         self.token += 1
-        return Work(Claim(self.session.id, self.token), self.session, self.snapshot, self.begin(row))
+        return TurnTask(Lease(self.session.id, self.token), self.session, self.snapshot, self.begin(row))
 
     def begin(self, row: TurnRow) -> InboxTurn:
         """Counts an attempt at a turn."""

@@ -11,50 +11,50 @@ from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_dialogue.core.errors import (
     FlowExists,
     InboxFull,
+    LeaseLost,
     RequestIdReused,
     SessionBusy,
     SessionEnded,
     SessionNotFound,
     SessionQuarantined,
-    StaleClaim,
     TurnNotFound,
 )
 from clawdbot_dialogue.core.sessions.records import (
-    Accepted,
-    Bid,
-    Claim,
+    AcceptedTurn,
     Commit,
-    Created,
+    ConcurrencyPolicy,
+    CreatedSession,
+    DeletionCounts,
     DeployedFlow,
-    Double,
     DueTimer,
-    Erased,
-    Finished,
     FoundTurn,
     InboxTurn,
     JournalEntry,
+    Lease,
+    LeaseRequest,
     NewSession,
     NewTurn,
+    OrphanedSession,
     Page,
     SessionFilter,
-    Stop,
-    Stranded,
-    Work,
+    StopMode,
+    TurnResult,
+    TurnTask,
 )
 from clawdbot_dialogue.stores import record_helpers
 from clawdbot_dialogue.stores.in_memory.rows import SessionRow
 
-STOPS = {Double.INTERRUPT: Stop.CANCEL, Double.ROLLBACK: Stop.ROLLBACK}
+STOPS = {ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL, ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK}
 """How an input asks the one before it to stop."""
 
 
-class MemorySessionStore:
+class InMemorySessionStore:
     """A SessionStore of dictionaries."""
 
     def __init__(self) -> None:
         self._rows: dict[str, SessionRow] = {}
         self._created: dict[tuple[str, str], str] = {}
-        self._erased: dict[tuple[str, str, str], tuple[Erased, float]] = {}
+        self._erased: dict[tuple[str, str, str], tuple[DeletionCounts, float]] = {}
         self._position = 0
         self._flows: dict[tuple[str, int], DeployedFlow] = {}
 
@@ -84,7 +84,7 @@ class MemorySessionStore:
         """See SessionStore."""
         return tuple(flow for flow in self._flows.values() if flow.number > after)
 
-    async def create_session(self, new: NewSession, bid: Bid) -> Created:
+    async def create_session(self, new: NewSession, bid: LeaseRequest) -> CreatedSession:
         """See SessionStore."""
         tenant = new.session.tenant
         known = self._created.get((tenant, new.request_id)) if new.request_id else None
@@ -92,7 +92,7 @@ class MemorySessionStore:
             row = self._rows[known]
             if row.digest != new.digest:
                 raise RequestIdReused(new.request_id)
-            return Created(row.session, existed=True)
+            return CreatedSession(row.session, existed=True)
         self._position += 1
         row = SessionRow(self._position, new.session, new.snapshot, new.request_id, new.digest)
         row.timers.update(new.timers)
@@ -101,11 +101,11 @@ class MemorySessionStore:
             self._created[tenant, new.request_id] = new.session.id
         if isinstance(new.opening, NewTurn):
             row.add(new.opening)
-            return Created(new.session, work=row.hand_to(bid))
+            return CreatedSession(new.session, task=row.hand_to(bid))
         if new.opening is not None:
             opening = row.add(NewTurn(tenant, new.session.id, new.opening.turn, digest=b""))
             row.finish(opening, new.opening)
-        return Created(new.session)
+        return CreatedSession(new.session)
 
     async def get_session(self, tenant: str, session_id: str) -> Session:
         """See SessionStore."""
@@ -127,7 +127,9 @@ class MemorySessionStore:
         more = found[size - 1].position if len(found) > size else None
         return Page(tuple(row.session for row in found[:size]), more)
 
-    async def delete_session(self, tenant: str, session_id: str, request_id: str, now: float) -> Erased:
+    async def delete_session(
+        self, tenant: str, session_id: str, request_id: str, now: float
+    ) -> DeletionCounts:
         """See SessionStore."""
         key = (tenant, session_id, request_id)
         self._erased = {
@@ -140,7 +142,7 @@ class MemorySessionStore:
         row = self._row(tenant, session_id)
         del self._rows[session_id]
         self._created.pop((tenant, row.request_id), None)
-        erased = Erased(len(row.turns), row.tool_calls)
+        erased = DeletionCounts(len(row.turns), row.tool_calls)
         if request_id:
             self._erased[key] = (erased, now)
         return erased
@@ -150,14 +152,14 @@ class MemorySessionStore:
         row = self._rows.get(session_id)
         if row is None:
             return
-        row.session = record_helpers.quarantined(row.session)
+        row.session = record_helpers.quarantine_error(row.session)
         row.token += 1
         row.let_go()
         row.timers.clear()
         for turn in list(row.unfinished.values()):
-            row.finish(turn, Finished(record_helpers.lost(turn.turn, now), row.session, ()))
+            row.finish(turn, TurnResult(record_helpers.lost(turn.turn, now), row.session, ()))
 
-    async def accept_turn(self, new: NewTurn, bid: Bid, now: float) -> Accepted:
+    async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
         """See SessionStore."""
         row = self._row(new.tenant, new.session_id)
         known = row.requests.get(new.turn.request_id)
@@ -165,16 +167,19 @@ class MemorySessionStore:
             if known.digest != new.digest:
                 raise RequestIdReused(new.turn.request_id)
             inbox = None if known.finished else known.inbox
-            return Accepted(known.turn.number, joined=True, finished=known.finished, inbox=inbox)
+            return AcceptedTurn(known.turn.number, joined=True, result=known.finished, inbox=inbox)
         self._admit(row, new)
-        stopped = next(iter(row.unfinished.values()), None) if new.double in STOPS else None
+        stopped = next(iter(row.unfinished.values()), None) if new.concurrency in STOPS else None
         if stopped is not None:
-            stopped.stop = max(stopped.stop, STOPS[new.double])
+            stopped.stop = max(stopped.stop, STOPS[new.concurrency])
         turn = row.add(new)
         free = not row.owner or (row.expires <= now and row.owner != bid.owner)
         work = row.hand_to(bid) if free else None
-        return Accepted(
-            turn.turn.number, work=work, inbox=turn.inbox, stopped=stopped.turn.number if stopped else None
+        return AcceptedTurn(
+            turn.turn.number,
+            task=work,
+            inbox=turn.inbox,
+            stopped_turn=stopped.turn.number if stopped else None,
         )
 
     def _admit(self, row: SessionRow, new: NewTurn) -> None:
@@ -182,7 +187,7 @@ class MemorySessionStore:
             raise SessionQuarantined(new.session_id)
         if row.session.status == SESSION_STATUS_ENDED:
             raise SessionEnded(new.session_id)
-        if row.unfinished and new.double is Double.REJECT:
+        if row.unfinished and new.concurrency is ConcurrencyPolicy.REJECT:
             raise SessionBusy(new.session_id)
         if new.limit is not None and len(row.unfinished) >= new.limit:
             raise InboxFull(new.session_id, new.limit)
@@ -231,14 +236,14 @@ class MemorySessionStore:
         turns = reversed(row.turns) if row else ()
         return record_helpers.window((turn.finished.transcript for turn in turns if turn.finished), limit)
 
-    async def ask_to_stop(self, session_id: str, number: int, stop: Stop) -> None:
+    async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
         """See SessionStore."""
         row = self._rows.get(session_id)
         turn = row.unfinished.get(number) if row else None
         if turn is not None:
             turn.stop = max(turn.stop, stop)
 
-    async def asked_to_stop(self) -> tuple[tuple[str, int, Stop], ...]:
+    async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
         """See SessionStore."""
         return tuple(
             (session_id, number, turn.stop)
@@ -247,7 +252,7 @@ class MemorySessionStore:
             if turn.stop
         )
 
-    async def finish_waiting(self, finished: Finished) -> bool:
+    async def finish_waiting(self, finished: TurnResult) -> bool:
         """See SessionStore."""
         row = self._rows.get(finished.turn.session_id)
         turn = row.unfinished.get(finished.turn.number) if row else None
@@ -256,14 +261,14 @@ class MemorySessionStore:
         row.finish(turn, finished)
         return True
 
-    async def claim(self, seen: Stranded, bid: Bid) -> Work | None:
+    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
         """See SessionStore."""
         row = self._rows.get(seen.session_id)
         if row is None or not row.unfinished or (row.token, row.owner) != (seen.token, seen.owner):
             return None
         return row.hand_to(bid)
 
-    async def renew(self, claims: Sequence[Claim], until: float) -> tuple[Claim, ...]:
+    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
         """See SessionStore."""
         lost = []
         for claim in claims:
@@ -274,30 +279,30 @@ class MemorySessionStore:
                 row.expires = until
         return tuple(lost)
 
-    async def release(self, claims: Sequence[Claim]) -> None:
+    async def release(self, claims: Sequence[Lease]) -> None:
         """See SessionStore."""
         for claim in claims:
             row = self._held(claim)
             if row is not None:
                 row.let_go()
 
-    async def stranded(self) -> tuple[Stranded, ...]:
+    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
         """See SessionStore."""
         return tuple(
-            Stranded(session_id, row.token, row.owner, row.expires)
+            OrphanedSession(session_id, row.token, row.owner, row.expires)
             for session_id, row in self._rows.items()
             if row.unfinished
         )
 
     async def commit(self, commit: Commit) -> InboxTurn | None:
         """See SessionStore."""
-        row = self._held(commit.claim)
-        number = commit.finished.turn.number
+        row = self._held(commit.lease)
+        number = commit.result.turn.number
         turn = row.unfinished.get(number) if row else None
         if row is None or turn is None or row.session.revision != commit.revision:
-            raise StaleClaim(commit.claim.session_id)
-        row.finish(turn, commit.finished)
-        row.session = commit.finished.session
+            raise LeaseLost(commit.lease.session_id)
+        row.finish(turn, commit.result)
+        row.session = commit.result.session
         if commit.snapshot is not None:
             row.snapshot = commit.snapshot
         for timer in tuple(row.timers) if commit.clear_timers == "all" else commit.clear_timers:
@@ -312,11 +317,11 @@ class MemorySessionStore:
         row.expires = max(row.expires, commit.renew_until)
         return row.begin(next(iter(row.unfinished.values())))
 
-    async def write_journal(self, claim: Claim, entries: Sequence[JournalEntry]) -> None:
+    async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
         """See SessionStore."""
         row = self._held(claim)
         if row is None:
-            raise StaleClaim(claim.session_id)
+            raise LeaseLost(claim.session_id)
         row.journal.update(((entry.number, entry.key), entry) for entry in entries)
 
     async def read_journal(self, session_id: str) -> tuple[JournalEntry, ...]:
@@ -337,7 +342,9 @@ class MemorySessionStore:
         due = tuple(timer for timer in timers if timer.due <= now)[:limit]
         return due, timers[len(due)].due if len(timers) > len(due) else None
 
-    async def fire_timer(self, timer: DueTimer, new: NewTurn, bid: Bid, now: float) -> Accepted | None:
+    async def fire_timer(
+        self, timer: DueTimer, new: NewTurn, bid: LeaseRequest, now: float
+    ) -> AcceptedTurn | None:
         """See SessionStore."""
         row = self._rows.get(timer.session_id)
         if row is None or row.timers.get(timer.timer_id) != timer.due:
@@ -352,7 +359,7 @@ class MemorySessionStore:
             raise SessionNotFound(session_id)
         return row
 
-    def _held(self, claim: Claim) -> SessionRow | None:
+    def _held(self, claim: Lease) -> SessionRow | None:
         """The session, when the claim is still the last one."""
         row = self._rows.get(claim.session_id)
         return row if row is not None and row.token == claim.token else None

@@ -9,13 +9,13 @@ from google.protobuf.message import DecodeError
 
 from clawdbot_dialogue.core.sessions.ids import turn_id
 from clawdbot_dialogue.core.sessions.records import (
-    Accepted,
-    Claim,
-    Finished,
+    AcceptedTurn,
     InboxTurn,
+    Lease,
     NewTurn,
-    Stop,
-    Work,
+    StopMode,
+    TurnResult,
+    TurnTask,
 )
 from clawdbot_dialogue.stores import record_helpers
 from clawdbot_dialogue.stores.framing import unpack
@@ -57,21 +57,21 @@ def inbox(session_id: str, row: TurnRow) -> InboxTurn:
         DecodeError: it cannot be read.
     """
     accepted = record_helpers.accepted(Turn.FromString(row.turn), session_id, row.number)
-    return InboxTurn(accepted, row.attempts, Stop(row.stop), bool(row.cancel_on_disconnect))
+    return InboxTurn(accepted, row.attempts, StopMode(row.stop), bool(row.cancel_on_disconnect))
 
 
-def finished(row: FinishedRow) -> Finished:
+def finished(row: FinishedRow) -> TurnResult:
     """A turn that is over.
 
     Raises:
         DecodeError: it cannot be read.
     """
-    return Finished(
+    return TurnResult(
         Turn.FromString(row.turn), Session.FromString(row.view), unpack(row.events, StreamTurnResponse)
     )
 
 
-def work(session_id: str, row: WorkRow) -> Work:
+def work(session_id: str, row: WorkRow) -> TurnTask:
     """A session just claimed.
 
     Raises:
@@ -79,12 +79,12 @@ def work(session_id: str, row: WorkRow) -> Work:
     """
     if not isinstance(row.snapshot, str):
         raise DecodeError("the snapshot is no text")
-    return Work(
-        Claim(session_id, row.token), Session.FromString(row.view), row.snapshot, inbox(session_id, row.turn)
+    return TurnTask(
+        Lease(session_id, row.token), Session.FromString(row.view), row.snapshot, inbox(session_id, row.turn)
     )
 
 
-def accepted(row: AcceptedRow, new: NewTurn) -> Accepted:
+def accepted(row: AcceptedRow, new: NewTurn) -> AcceptedTurn:
     """What became of an input.
 
     Raises:
@@ -92,18 +92,18 @@ def accepted(row: AcceptedRow, new: NewTurn) -> Accepted:
     """
     session_id = new.session_id
     if row.known is not None:
-        return Accepted(
+        return AcceptedTurn(
             row.number,
             joined=True,
-            finished=finished(row.finished) if row.finished else None,
+            result=finished(row.finished) if row.finished else None,
             inbox=None if row.finished else inbox(session_id, row.known),
         )
-    return Accepted(
+    return AcceptedTurn(
         row.number,
-        work=work(session_id, row.work) if row.work else None,
+        task=work(session_id, row.work) if row.work else None,
         inbox=InboxTurn(
             record_helpers.accepted(new.turn, session_id, row.number),
             cancel_on_disconnect=new.cancel_on_disconnect,
         ),
-        stopped=row.stopped,
+        stopped_turn=row.stopped,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from clawdbot_dialogue.core.sessions.records import Claim, Double
+from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, Lease
 
 NUMBER_BITS: Final = 28
 """A session has room for 268 million turns, a file for 34 thousand million sessions."""
@@ -67,7 +67,7 @@ class NewRow(NamedTuple):
     request_id: str
     digest: bytes
     turn: bytes
-    double: Double
+    double: ConcurrencyPolicy
     cancel_on_disconnect: bool
     limit: int | None
 
@@ -75,7 +75,7 @@ class NewRow(NamedTuple):
 class CommitRow(NamedTuple):
     """A turn's end, serialised."""
 
-    claim: Claim
+    claim: Lease
     revision: int
     number: int
     status: int

@@ -18,25 +18,25 @@ from google.protobuf.message import DecodeError
 
 from clawdbot_dialogue.core.errors import SessionQuarantined, StoreUnavailable
 from clawdbot_dialogue.core.sessions.records import (
-    Accepted,
-    Bid,
-    Claim,
+    AcceptedTurn,
     Commit,
-    Created,
+    CreatedSession,
+    DeletionCounts,
     DeployedFlow,
     DueTimer,
-    Erased,
-    Finished,
     FoundTurn,
     InboxTurn,
     JournalEntry,
+    Lease,
+    LeaseRequest,
     NewSession,
     NewTurn,
+    OrphanedSession,
     Page,
     SessionFilter,
-    Stop,
-    Stranded,
-    Work,
+    StopMode,
+    TurnResult,
+    TurnTask,
 )
 from clawdbot_dialogue.stores import record_helpers
 from clawdbot_dialogue.stores.framing import pack, unpack
@@ -90,7 +90,7 @@ class SqliteSessionStore:
         """See SessionStore."""
         return await self._read(lambda db: flows.deployed(db, after))
 
-    async def create_session(self, new: NewSession, bid: Bid) -> Created:
+    async def create_session(self, new: NewSession, bid: LeaseRequest) -> CreatedSession:
         """See SessionStore."""
         view = new.session
         row = NewSessionRow(
@@ -109,8 +109,8 @@ class SqliteSessionStore:
         opening = _opening(new.opening)
         known, work = await self._write(lambda db: sessions.create(db, row, opening, bid))
         if known is not None:
-            return Created(decoder.session(known), existed=True)
-        return Created(view, work=decoder.work(view.id, work) if work else None)
+            return CreatedSession(decoder.session(known), existed=True)
+        return CreatedSession(view, task=decoder.work(view.id, work) if work else None)
 
     async def get_session(self, tenant: str, session_id: str) -> Session:
         """See SessionStore."""
@@ -124,7 +124,9 @@ class SqliteSessionStore:
         shown = tuple(decoder.session(row) for row in rows[:size])
         return Page(shown, rows[size - 1].seq if len(rows) > size else None)
 
-    async def delete_session(self, tenant: str, session_id: str, request_id: str, now: float) -> Erased:
+    async def delete_session(
+        self, tenant: str, session_id: str, request_id: str, now: float
+    ) -> DeletionCounts:
         """See SessionStore."""
         return await self._write(lambda db: sessions.delete(db, tenant, session_id, request_id, now))
 
@@ -141,7 +143,7 @@ class SqliteSessionStore:
 
         await self._write(operation)
 
-    async def accept_turn(self, new: NewTurn, bid: Bid, now: float) -> Accepted:
+    async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
         """See SessionStore."""
         row = _new_row(new)
         found = await self._write(lambda db: sqlite_turns.accept(db, row, bid, now))
@@ -184,16 +186,16 @@ class SqliteSessionStore:
             session_id, lambda: record_helpers.window((unpack(blob, Message) for blob in blobs), limit)
         )
 
-    async def ask_to_stop(self, session_id: str, number: int, stop: Stop) -> None:
+    async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
         """See SessionStore."""
-        await self._write(lambda db: sqlite_turns.ask_to_stop(db, session_id, number, stop))
+        await self._write(lambda db: sqlite_turns.request_stop(db, session_id, number, stop))
 
-    async def asked_to_stop(self) -> tuple[tuple[str, int, Stop], ...]:
+    async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
         """See SessionStore."""
-        rows = await self._read(sqlite_turns.asked_to_stop)
-        return tuple((session_id, number, Stop(stop)) for session_id, number, stop in rows)
+        rows = await self._read(sqlite_turns.stop_requests)
+        return tuple((session_id, number, StopMode(stop)) for session_id, number, stop in rows)
 
-    async def finish_waiting(self, finished: Finished) -> bool:
+    async def finish_waiting(self, finished: TurnResult) -> bool:
         """See SessionStore."""
         turn = finished.turn
         end = FinishedRow(
@@ -203,24 +205,24 @@ class SqliteSessionStore:
             lambda db: sqlite_turns.finish_waiting(db, turn.session_id, turn.number, end)
         )
 
-    async def claim(self, seen: Stranded, bid: Bid) -> Work | None:
+    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
         """See SessionStore."""
         row = await self._write(lambda db: sessions.claim(db, seen, bid))
         if row is None:
             return None
         return await self._readable(seen.session_id, lambda: decoder.work(seen.session_id, row))
 
-    async def renew(self, claims: Sequence[Claim], until: float) -> tuple[Claim, ...]:
+    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
         """See SessionStore."""
         return tuple(await self._write(lambda db: sessions.renew(db, claims, until)))
 
-    async def release(self, claims: Sequence[Claim]) -> None:
+    async def release(self, claims: Sequence[Lease]) -> None:
         """See SessionStore."""
         await self._write(lambda db: sessions.release(db, claims))
 
-    async def stranded(self) -> tuple[Stranded, ...]:
+    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
         """See SessionStore."""
-        return tuple(await self._read(sessions.stranded))
+        return tuple(await self._read(sessions.orphaned_sessions))
 
     async def commit(self, commit: Commit) -> InboxTurn | None:
         """See SessionStore."""
@@ -228,10 +230,10 @@ class SqliteSessionStore:
         following = await self._write(lambda db: sqlite_turns.commit(db, row))
         if following is None:
             return None
-        session_id = commit.claim.session_id
+        session_id = commit.lease.session_id
         return await self._readable(session_id, lambda: decoder.inbox(session_id, following))
 
-    async def write_journal(self, claim: Claim, entries: Sequence[JournalEntry]) -> None:
+    async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
         """See SessionStore."""
         await self._write(lambda db: sqlite_timers.write_journal(db, claim, entries))
 
@@ -244,7 +246,9 @@ class SqliteSessionStore:
         rows, after = await self._read(lambda db: sqlite_timers.due_timers(db, now, limit))
         return tuple(DueTimer(*row) for row in rows), after
 
-    async def fire_timer(self, timer: DueTimer, new: NewTurn, bid: Bid, now: float) -> Accepted | None:
+    async def fire_timer(
+        self, timer: DueTimer, new: NewTurn, bid: LeaseRequest, now: float
+    ) -> AcceptedTurn | None:
         """See SessionStore."""
         row = _new_row(new)
         found = await self._write(lambda db: sqlite_turns.fire(db, timer, row, bid, now))
@@ -271,7 +275,7 @@ class SqliteSessionStore:
             raise SessionQuarantined(session_id, _UNREADABLE) from error
 
 
-def _opening(opening: Finished | NewTurn | None) -> OpeningRow | None:
+def _opening(opening: TurnResult | NewTurn | None) -> OpeningRow | None:
     if opening is None:
         return None
     if isinstance(opening, NewTurn):
@@ -294,16 +298,16 @@ def _new_row(new: NewTurn) -> NewRow:
         new.turn.request_id,
         new.digest,
         new.turn.SerializeToString(),
-        new.double,
+        new.concurrency,
         new.cancel_on_disconnect,
         new.limit,
     )
 
 
 def _commit_row(commit: Commit) -> CommitRow:
-    finished = commit.finished
+    finished = commit.result
     return CommitRow(
-        commit.claim,
+        commit.lease,
         commit.revision,
         finished.turn.number,
         finished.session.status,
@@ -321,7 +325,7 @@ def _commit_row(commit: Commit) -> CommitRow:
     )
 
 
-def _found(finished: Finished) -> FoundTurn:
+def _found(finished: TurnResult) -> FoundTurn:
     return FoundTurn(finished.turn, finished, None)
 
 

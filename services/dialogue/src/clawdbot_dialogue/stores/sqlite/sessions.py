@@ -9,7 +9,13 @@ from typing import NamedTuple
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
 
 from clawdbot_dialogue.core.errors import RequestIdReused, SessionNotFound
-from clawdbot_dialogue.core.sessions.records import Bid, Claim, Erased, SessionFilter, Stranded
+from clawdbot_dialogue.core.sessions.records import (
+    DeletionCounts,
+    Lease,
+    LeaseRequest,
+    OrphanedSession,
+    SessionFilter,
+)
 from clawdbot_dialogue.stores.record_helpers import RETRY_MEMORY
 from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TurnRow, WorkRow, turn_key
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
@@ -57,7 +63,7 @@ class OpeningRow(NamedTuple):
 
 
 def create(
-    db: sqlite3.Connection, new: NewSessionRow, opening: OpeningRow | None, bid: Bid
+    db: sqlite3.Connection, new: NewSessionRow, opening: OpeningRow | None, bid: LeaseRequest
 ) -> tuple[SessionRow | None, WorkRow | None]:
     """SessionStore.create_session: the session that was there before, or the opening turn's work."""
     if new.request_id:
@@ -139,7 +145,9 @@ def list_sessions(
     return [SessionRow._make(row) for row in rows]
 
 
-def delete(db: sqlite3.Connection, tenant: str, session_id: str, request_id: str, now: float) -> Erased:
+def delete(
+    db: sqlite3.Connection, tenant: str, session_id: str, request_id: str, now: float
+) -> DeletionCounts:
     """SessionStore.delete_session."""
     known = db.execute(
         "SELECT turns, tool_calls FROM erasures WHERE tenant = ? AND session_id = ? AND request_id = ?"
@@ -147,7 +155,7 @@ def delete(db: sqlite3.Connection, tenant: str, session_id: str, request_id: str
         (tenant, session_id, request_id, now - RETRY_MEMORY),
     ).fetchone()
     if known is not None:
-        return Erased(*known)
+        return DeletionCounts(*known)
     row = db.execute(
         "SELECT seq, turns, tool_calls FROM sessions WHERE id = ? AND tenant = ?", (session_id, tenant)
     ).fetchone()
@@ -166,7 +174,7 @@ def delete(db: sqlite3.Connection, tenant: str, session_id: str, request_id: str
             " VALUES (?, ?, ?, ?, ?, ?)",
             (tenant, session_id, request_id, turns, tool_calls, now),
         )
-    return Erased(turns, tool_calls)
+    return DeletionCounts(turns, tool_calls)
 
 
 def unfinished(db: sqlite3.Connection, session_id: str) -> list[TurnRow]:
@@ -197,7 +205,7 @@ def quarantine(
     )
 
 
-def claim(db: sqlite3.Connection, seen: Stranded, bid: Bid) -> WorkRow | None:
+def claim(db: sqlite3.Connection, seen: OrphanedSession, bid: LeaseRequest) -> WorkRow | None:
     """SessionStore.claim."""
     row = db.execute(
         "SELECT seq, view, snapshot FROM sessions WHERE id = ? AND token = ? AND owner = ? AND waiting > 0",
@@ -214,7 +222,7 @@ def claim(db: sqlite3.Connection, seen: Stranded, bid: Bid) -> WorkRow | None:
     return WorkRow(seen.token + 1, view, snapshot, turn)
 
 
-def renew(db: sqlite3.Connection, claims: Sequence[Claim], until: float) -> list[Claim]:
+def renew(db: sqlite3.Connection, claims: Sequence[Lease], until: float) -> list[Lease]:
     """SessionStore.renew."""
     return [
         each
@@ -225,7 +233,7 @@ def renew(db: sqlite3.Connection, claims: Sequence[Claim], until: float) -> list
     ]
 
 
-def release(db: sqlite3.Connection, claims: Sequence[Claim]) -> None:
+def release(db: sqlite3.Connection, claims: Sequence[Lease]) -> None:
     """SessionStore.release."""
     db.executemany(
         "UPDATE sessions SET owner = '', expires = 0 WHERE id = ? AND token = ?",
@@ -233,7 +241,7 @@ def release(db: sqlite3.Connection, claims: Sequence[Claim]) -> None:
     )
 
 
-def stranded(db: sqlite3.Connection) -> list[Stranded]:
-    """SessionStore.stranded."""
+def orphaned_sessions(db: sqlite3.Connection) -> list[OrphanedSession]:
+    """SessionStore.orphaned_sessions."""
     rows = db.execute("SELECT id, token, owner, expires FROM sessions WHERE waiting > 0").fetchall()
-    return [Stranded(*row) for row in rows]
+    return [OrphanedSession(*row) for row in rows]

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from clawdbot_dialogue.core.errors import DialogueFault, StoreUnavailable
+from clawdbot_dialogue.core.errors import DialogueError, StoreUnavailable
 from clawdbot_dialogue.stores.sqlite.schema import begin, busy, connect, explain
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class _Job:
         self.error = None
         try:
             self.result = self.operation(connection)
-        except DialogueFault as fault:
+        except DialogueError as fault:
             self.error = fault
 
     def tell(self) -> None:

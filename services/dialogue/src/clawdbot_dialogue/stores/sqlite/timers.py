@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from clawdbot_dialogue.core.errors import StaleClaim
-from clawdbot_dialogue.core.sessions.records import Claim, JournalEntry
+from clawdbot_dialogue.core.errors import LeaseLost
+from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
 from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, turn_key
 
 
@@ -29,13 +29,13 @@ def change_timers(
         db.executemany("INSERT OR REPLACE INTO timers (session, name, due) VALUES (?, ?, ?)", rows)
 
 
-def write_journal(db: sqlite3.Connection, claim: Claim, entries: Sequence[JournalEntry]) -> None:
+def write_journal(db: sqlite3.Connection, claim: Lease, entries: Sequence[JournalEntry]) -> None:
     """SessionStore.write_journal."""
     session = db.execute(
         "SELECT seq FROM sessions WHERE id = ? AND token = ?", (claim.session_id, claim.token)
     ).fetchone()
     if session is None:
-        raise StaleClaim(claim.session_id)
+        raise LeaseLost(claim.session_id)
     db.executemany(
         "INSERT OR REPLACE INTO journal (turn, name, digest, once, record, done) VALUES (?, ?, ?, ?, ?, ?)",
         [

@@ -13,15 +13,15 @@ from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATU
 
 from clawdbot_dialogue.core.errors import (
     InboxFull,
+    LeaseLost,
     RequestIdReused,
     SessionBusy,
     SessionEnded,
     SessionNotFound,
     SessionQuarantined,
-    StaleClaim,
     TurnNotFound,
 )
-from clawdbot_dialogue.core.sessions.records import Bid, Double, DueTimer, Stop
+from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, DueTimer, LeaseRequest, StopMode
 from clawdbot_dialogue.stores.sqlite.rows import (
     NUMBER_BITS,
     AcceptedRow,
@@ -34,7 +34,7 @@ from clawdbot_dialogue.stores.sqlite.rows import (
 )
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
 
-STOPS: Final = {Double.INTERRUPT: Stop.CANCEL, Double.ROLLBACK: Stop.ROLLBACK}
+STOPS: Final = {ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL, ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK}
 """How an input asks the one before it to stop."""
 
 
@@ -51,7 +51,7 @@ class _SessionRow(NamedTuple):
     snapshot: str
 
 
-def accept(db: sqlite3.Connection, new: NewRow, bid: Bid, now: float) -> AcceptedRow:
+def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -> AcceptedRow:
     """SessionStore.accept_turn."""
     row = db.execute(
         "SELECT seq, tenant, status, turns, waiting, owner, token, expires, view, snapshot FROM sessions"
@@ -113,13 +113,13 @@ def _admit(session: _SessionRow, new: NewRow) -> None:
         raise SessionQuarantined(new.session_id)
     if session.status == SESSION_STATUS_ENDED:
         raise SessionEnded(new.session_id)
-    if session.waiting and new.double is Double.REJECT:
+    if session.waiting and new.double is ConcurrencyPolicy.REJECT:
         raise SessionBusy(new.session_id)
     if new.limit is not None and session.waiting >= new.limit:
         raise InboxFull(new.session_id, new.limit)
 
 
-def _ask_first_to_stop(db: sqlite3.Connection, session: _SessionRow, stop: Stop) -> int | None:
+def _ask_first_to_stop(db: sqlite3.Connection, session: _SessionRow, stop: StopMode) -> int | None:
     if not session.waiting:
         return None
     first = first_unfinished(db, session.seq)
@@ -164,7 +164,7 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
         ),
     ).fetchone()
     if found is None:
-        raise StaleClaim(end.claim.session_id)
+        raise LeaseLost(end.claim.session_id)
     session, waiting = found
     key = turn_key(session, end.number)
     db.execute(
@@ -204,8 +204,8 @@ def finish_waiting(db: sqlite3.Connection, session_id: str, number: int, end: Fi
     return done.rowcount > 0
 
 
-def ask_to_stop(db: sqlite3.Connection, session_id: str, number: int, stop: Stop) -> None:
-    """SessionStore.ask_to_stop."""
+def request_stop(db: sqlite3.Connection, session_id: str, number: int, stop: StopMode) -> None:
+    """SessionStore.request_stop."""
     db.execute(
         "UPDATE turns SET stop = max(stop, ?) WHERE finished = 0"
         " AND key = (SELECT seq << ? | ? FROM sessions WHERE id = ?)",
@@ -213,8 +213,8 @@ def ask_to_stop(db: sqlite3.Connection, session_id: str, number: int, stop: Stop
     )
 
 
-def asked_to_stop(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
-    """SessionStore.asked_to_stop."""
+def stop_requests(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
+    """SessionStore.stop_requests."""
     return db.execute(
         "SELECT sessions.id, turns.key & ?, turns.stop FROM turns JOIN sessions ON seq = session"
         " WHERE turns.stop > 0 AND turns.finished = 0",
@@ -299,7 +299,9 @@ def recent_transcripts(db: sqlite3.Connection, session_id: str, limit: int) -> l
     return [row[0] for row in rows]
 
 
-def fire(db: sqlite3.Connection, timer: DueTimer, new: NewRow, bid: Bid, now: float) -> AcceptedRow | None:
+def fire(
+    db: sqlite3.Connection, timer: DueTimer, new: NewRow, bid: LeaseRequest, now: float
+) -> AcceptedRow | None:
     """SessionStore.fire_timer."""
     session = db.execute("SELECT seq FROM sessions WHERE id = ?", (timer.session_id,)).fetchone()
     row = (
