@@ -77,6 +77,7 @@ def test_every_member_declares_what_it_imports():
         "grpc_reflection": "grpcio-reflection",
         "prometheus_client": "prometheus-client",
         "prompt_toolkit": "prompt-toolkit",
+        "typing_extensions": "typing-extensions",
         "pydantic_settings": "pydantic-settings",
         "yaml": "pyyaml",
         "clawdbot": "clawdbot-protos",
