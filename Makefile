@@ -10,6 +10,7 @@ COMPILED_READY := build/compiled/.ready
 MEMBERS := cli/pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 EDITABLE := $(foreach member,$(MEMBERS),-e ./$(patsubst %/pyproject.toml,%,$(member)))
 NOT_OURS := $(foreach name,cli dialogue model-gateway plugin-sdk plugins protos servicekit,--no-emit-package clawdbot-$(name))
+TEST_PROCESSES ?= $(shell nproc 2>/dev/null || echo 2)
 # COMPILED=1 has a target use the environment of `make compiled` in place of .venv.
 IN := $(if $(COMPILED),build/compiled,.venv)
 IN_RUNS := $(if $(COMPILED),$(COMPILED_READY),$(RUNS))
@@ -18,7 +19,12 @@ RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-annotate $(NOT_OURS)
 BUF := npx --yes @bufbuild/buf@1.75.0
 
-.PHONY: help setup compiled run chat test test-integration lint fix types protos protos-check protos-lint bench check lock clean
+# `make check` looks for what its tests start: foreign clients from `go install` lie here.
+export PATH := $(PATH):$(shell go env GOPATH 2>/dev/null || echo $(HOME)/go)/bin
+HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h
+
+.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled lint fix types protos protos-check \
+	protos-lint bench check lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -36,7 +42,7 @@ $(RUNS): requirements.txt $(MEMBERS) | $(BIN)/uv
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
-# What its makers need besides.
+# What its developers need as well.
 $(READY): requirements-dev.txt $(RUNS)
 	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
@@ -61,22 +67,34 @@ run: $(IN_RUNS)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
 chat: $(IN_RUNS)  ## Talk to the suite (ARGS="--flow book_table …")
 	@$(IN)/bin/clawdbot chat $(ARGS)
 
-test: $(IN_READY)  ## Run the tests (ARGS="-k name …")
-	@$(IN)/bin/python -m pytest -m "not integration" $(ARGS)
+cli: $(IN_RUNS)  ## A shell with `clawdbot` on the PATH (ARGS="flow new coffee" runs one command instead)
+	@PATH="$(CURDIR)/$(IN)/bin:$$PATH"; \
+	$(if $(ARGS),exec clawdbot $(ARGS),echo "clawdbot is on the PATH; exit ends this shell."; exec bash -i)
+
+test: $(IN_READY)  ## Run the tests in parallel (ARGS="-k name …")
+	@$(IN)/bin/python -m pytest -m "not integration" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+test-unit: $(IN_READY)  ## Run one package's unit tests (PKG=servicekit ARGS="-k name …")
+	@$(IN)/bin/python -m pytest tests/unit/$(PKG) $(ARGS)
 
 test-integration: $(IN_READY)  ## Run the tests with foreign tools and killed processes
-	@$(IN)/bin/python -m pytest -m integration $(ARGS)
+	@$(IN)/bin/python -m pytest -m integration -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+test-compiled:  ## Hold the compiled core to the dialogue's tests (needs a C compiler)
+	@if ! command -v cc >/dev/null || [ ! -e "$(HEADERS)" ]; then \
+		echo "SKIPPED test-compiled: no C compiler, or no $(HEADERS)" >&2; \
+	else $(MAKE) test COMPILED=1 ARGS="tests/unit/dialogue $(ARGS)"; fi
 
 lint: $(READY)  ## Check style and the architecture's import rules
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/lint-imports --no-logo
 
-fix: $(READY)  ## Mend what lint complains of, where it can be
+fix: $(READY)  ## Fix what lint finds, where it can be fixed
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-types: $(READY)  ## Check the types of libs and services
+types: $(READY)  ## Check the types of cli, libs and services
 	@$(BIN)/mypy $(wildcard cli/src/clawdbot_* libs/*/src/clawdbot_* services/*/src/clawdbot_*)
 
 protos: $(READY)  ## Generate libs/protos/src from protos/
@@ -91,9 +109,9 @@ protos-lint:  ## Check the contracts' style with buf
 bench: $(IN_READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
 	@$(IN)/bin/python -m tests.bench $(ONLY)
 
-check: lint types protos-check protos-lint test test-integration  ## All that CI runs
+check: lint types protos-check protos-lint test test-integration test-compiled  ## All that CI runs
 
-lock: $(RUNS)  ## Resolve the dependencies anew into requirements.txt and requirements-dev.txt
+lock: $(RUNS)  ## Resolve the dependencies again into requirements.txt and requirements-dev.txt
 	@$(RESOLVE) pyproject.toml $(MEMBERS) --output-file requirements.txt
 	@$(RESOLVE) --group dev --constraint requirements.txt pyproject.toml $(MEMBERS) --output-file requirements-dev.txt
 
