@@ -54,14 +54,14 @@ async def test_the_lifespan_yields_the_state_and_ends():
 
     @plugin.lifespan
     async def lifespan(ctx: LifespanContext):
-        steps.append("began")
+        steps.append("started")
         yield ctx.workers
         steps.append("ended")
 
     async with plugin.open(LifespanContext(workers=3)) as state:
         assert state == 3
-        assert steps == ["began"]
-    assert steps == ["began", "ended"]
+        assert steps == ["started"]
+    assert steps == ["started", "ended"]
 
 
 async def test_a_plugin_without_a_lifespan_has_no_state():

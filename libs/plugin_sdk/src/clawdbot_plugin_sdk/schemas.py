@@ -32,13 +32,13 @@ class _UntitledJsonSchema(GenerateJsonSchema):
 class Arguments:
     """The parameters of a tool: their JSON Schema and validation."""
 
-    def __init__(self, function: Callable[..., Any], hints: Mapping[str, Any], where: str) -> None:
+    def __init__(self, function: Callable[..., Any], hints: Mapping[str, Any], label: str) -> None:
         """Raises TypeError for a parameter that cannot be described to a model."""
         self.context_parameter: str | None = None
         """The name of the parameter that receives the Context; None if there is none."""
         fields: dict[str, Any] = {}
         for parameter in inspect.signature(function).parameters.values():
-            annotation = _parameter_type(parameter, hints, where)
+            annotation = _parameter_type(parameter, hints, label)
             if (typing.get_origin(annotation) or annotation) is Context:
                 self.context_parameter = parameter.name
                 continue
@@ -53,7 +53,7 @@ class Arguments:
             self.schema = _inline_root(self._model.model_json_schema(schema_generator=_UntitledJsonSchema))
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             raise TypeError(
-                f"{where}: the arguments cannot be described by a JSON Schema: {_first_line(error)}"
+                f"{label}: the arguments cannot be described by a JSON Schema: {_first_line(error)}"
             ) from None
 
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Arguments:
 class Result:
     """The return type of a tool: its JSON Schema, validation and serialization."""
 
-    def __init__(self, hint: Any, where: str) -> None:
+    def __init__(self, hint: Any, label: str) -> None:
         """Raises TypeError for a type that cannot be described by a JSON Schema."""
         self.is_text = hint is str
         try:
@@ -84,7 +84,7 @@ class Result:
             )
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
             raise TypeError(
-                f"{where}: the return type cannot be described by a JSON Schema: {_first_line(error)}"
+                f"{label}: the return type cannot be described by a JSON Schema: {_first_line(error)}"
             ) from None
         self.wrapped = inner.get("type") != "object"
         self.schema = _wrap(inner) if self.wrapped else inner
@@ -110,12 +110,12 @@ def format_path(location: tuple[int | str, ...]) -> str:
     return text
 
 
-def _parameter_type(parameter: inspect.Parameter, hints: Mapping[str, Any], where: str) -> Any:
+def _parameter_type(parameter: inspect.Parameter, hints: Mapping[str, Any], label: str) -> Any:
     if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD and parameter.kind is not parameter.KEYWORD_ONLY:
-        raise TypeError(f"{where}: {parameter} cannot be described to a model. Name each parameter.")
+        raise TypeError(f"{label}: {parameter} cannot be described to a model. Name each parameter.")
     if parameter.name not in hints:
         raise TypeError(
-            f"{where}: the parameter {parameter.name} needs a type (example: `{parameter.name}: int`)."
+            f"{label}: the parameter {parameter.name} needs a type (example: `{parameter.name}: int`)."
         )
     return hints[parameter.name]
 

@@ -88,24 +88,24 @@ def define(
         TypeError: with a sentence that says what to write instead.
     """
     name = validation.name("tool", getattr(function, "__name__", ""))
-    where = f"The tool {plugin}.{name}"
+    label = f"The tool {plugin}.{name}"
     if not inspect.iscoroutinefunction(function):
         raise TypeError(
-            f"{where} must be `async def`, because only a coroutine can be cancelled at its timeout. Move "
+            f"{label} must be `async def`, because only a coroutine can be cancelled at its timeout. Move "
             "blocking code into `await asyncio.to_thread(…)`."
         )
     if effect not in EFFECTS:
-        raise TypeError(f"{where}: effect={effect!r}: expected one of {', '.join(EFFECTS)}.")
+        raise TypeError(f"{label}: effect={effect!r}: expected one of {', '.join(EFFECTS)}.")
     if recognises_repeats and effect != "once":
-        raise TypeError(f"{where}: recognises_repeats requires effect='once'.")
+        raise TypeError(f"{label}: recognises_repeats requires effect='once'.")
     description = inspect.getdoc(function)
     if not description:
-        raise TypeError(f"{where} needs a docstring: the model reads it to decide when to call the tool.")
-    hints = _type_hints(function, where)
+        raise TypeError(f"{label} needs a docstring: the model reads it to decide when to call the tool.")
+    hints = _type_hints(function, label)
     if "return" not in hints:
-        raise TypeError(f"{where} needs a return type. Write `-> None` if it returns nothing.")
-    arguments = Arguments(function, hints, where)
-    result = None if hints["return"] is type(None) else Result(hints["return"], where)
+        raise TypeError(f"{label} needs a return type. Write `-> None` if it returns nothing.")
+    arguments = Arguments(function, hints, label)
+    result = None if hints["return"] is type(None) else Result(hints["return"], label)
     return ToolDefinition(
         name=name,
         description=description,
@@ -121,11 +121,11 @@ def define(
     )
 
 
-def _type_hints(function: Callable[..., Any], where: str) -> dict[str, Any]:
+def _type_hints(function: Callable[..., Any], label: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise TypeError(
-            f"{where}: the type {error.name!r} is not defined at run time. Define or import it at "
+            f"{label}: the type {error.name!r} is not defined at run time. Define or import it at "
             "module level, not only under `if TYPE_CHECKING`."
         ) from None

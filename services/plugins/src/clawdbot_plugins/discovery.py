@@ -44,26 +44,28 @@ def installed() -> dict[str, EntryPoint]:
     return found
 
 
-def choose(choices: Mapping[str, PluginConfig], available: Mapping[str, EntryPoint]) -> list[EnabledPlugin]:
+def choose(
+    configured: Mapping[str, PluginConfig], available: Mapping[str, EntryPoint]
+) -> list[EnabledPlugin]:
     """Loads the enabled plugins and validates their settings.
 
     Args:
-        choices: the configuration, by plugin name.
+        configured: the configuration, by plugin name.
         available: the installed plugins.
 
     Raises:
         StartupError: for an unknown name, a plugin that cannot be loaded, or invalid settings.
     """
     configs: dict[str, PluginConfig] = {name: {} for name in DEFAULT_PLUGINS if name in available}
-    configs |= choices
+    configs |= configured
     for name in configs:
         if name not in available:
             raise StartupError(f"plugins: there is no plugin {name}{_nearest(name, available)}")
-    return [_load_enabled(available[name], config) for name, config in configs.items() if config is not None]
+    return [_load_plugin(available[name], config) for name, config in configs.items() if config is not None]
 
 
-def _load_enabled(point: EntryPoint, config: Mapping[str, Any]) -> EnabledPlugin:
-    definition = _load(point)
+def _load_plugin(point: EntryPoint, config: Mapping[str, Any]) -> EnabledPlugin:
+    definition = _load_definition(point)
     if definition.name != point.name:
         raise StartupError(
             f"The plugin {definition.name} has the entry point {point.name}; the two names must be equal."
@@ -71,7 +73,7 @@ def _load_enabled(point: EntryPoint, config: Mapping[str, Any]) -> EnabledPlugin
     return EnabledPlugin(definition, _settings(definition, config))
 
 
-def _load(point: EntryPoint) -> Plugin:
+def _load_definition(point: EntryPoint) -> Plugin:
     try:
         loaded = point.load()
         plugin = loaded if isinstance(loaded, Plugin) else loaded()
