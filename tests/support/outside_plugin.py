@@ -1,11 +1,11 @@
-"""A plugin of somebody else's, put where a service's process finds it as if it had been installed."""
+"""A third-party plugin, written to a folder where a service's process finds it as if it were installed."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 SOURCE = '''
-"""A till that another team wrote."""
+"""A till, written by a third party."""
 
 import asyncio
 from pathlib import Path
@@ -22,24 +22,24 @@ plugin = Plugin("till", version="0.1.0", settings=TillSettings)
 
 
 @plugin.lifespan
-async def life(launch):
-    yield launch.folder / launch.settings.book
+async def lifespan(ctx):
+    yield ctx.folder / ctx.settings.book
 
 
 @plugin.tool(effect="once", timeout="30s")
-async def take(amount: int, ctx: Context[Path], stay: bool = False) -> int:
-    """Take money and write it down."""
+async def take(amount: int, ctx: Context[Path], hang: bool = False) -> int:
+    """Take money and write it to the book."""
     with ctx.state.open("a") as book:
         book.write(f"{amount}\\n")
-    await ctx.progress(0.5, "written down")
-    if stay:
+    await ctx.progress(0.5, "written")
+    if hang:
         await asyncio.Event().wait()
     return amount
 '''
 
 
 def install(folder: Path) -> dict[str, str]:
-    """Puts the plugin `till` there. Returns the environment in which a process finds it."""
+    """Writes the plugin `till` to the folder. Returns the environment in which a process finds it."""
     info = folder / "till-0.1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "till_plugin.py").write_text(SOURCE)

@@ -1,4 +1,4 @@
-"""The plugin service's core around plugins that a test defines with the SDK: no server, no wire."""
+"""The plugin service's core with plugins that a test defines with the SDK: no server, no gRPC."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from clawdbot_plugin_sdk import Context, Launch, Plugin, Subject
-from clawdbot_plugins.core.hooks import Hooks
-from clawdbot_plugins.core.idempotency import OnceOnly
-from clawdbot_plugins.core.idempotency_store import Ledger
-from clawdbot_plugins.core.invocation import Call, Invoker
+from clawdbot_plugin_sdk import Context, LifespanContext, Plugin, Subject
+from clawdbot_plugins.core.hooks import HookRunner
+from clawdbot_plugins.core.idempotency import IdempotentExecutor
+from clawdbot_plugins.core.idempotency_store import IdempotencyStore
+from clawdbot_plugins.core.invocation import ToolCall, ToolInvoker
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.single_flight import News, Outcome
-from clawdbot_plugins.core.task_runner import Bodies
+from clawdbot_plugins.core.single_flight import ToolEvent, ToolOutcome
+from clawdbot_plugins.core.task_runner import TaskRunner
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
-from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
+from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryIdempotencyStore
 
 
 class Clock:
-    """Seconds since 1970, moved by hand."""
+    """Seconds since 1970, advanced manually."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
@@ -34,31 +34,31 @@ class Clock:
 class Core:
     """Everything between the servicers and the plugins."""
 
-    def __init__(self, ledger: Ledger, *, queue: int, max_result: int, grace: float) -> None:
+    def __init__(self, store: IdempotencyStore, *, queue_size: int, max_result: int, grace: float) -> None:
         self.registry = Registry()
-        self.bodies = Bodies(grace)
-        self.hooks = Hooks(self.registry, self.bodies)
-        self.observers = Observers(self.registry, self.bodies, queue=queue)
-        self.ledger = ledger
-        self.invoker = Invoker(
+        self.task_runner = TaskRunner(grace)
+        self.hooks = HookRunner(self.registry, self.task_runner)
+        self.observers = Observers(self.registry, self.task_runner, queue_size=queue_size)
+        self.store = store
+        self.invoker = ToolInvoker(
             self.registry,
             self.hooks,
             self.observers,
-            OnceOnly(ledger),
-            self.bodies,
+            IdempotentExecutor(store),
+            self.task_runner,
             max_result=max_result,
         )
 
     async def events(self, tool: str, request_id: str = "", tenant: str = "default", **arguments: Any):
-        """Everything that a call tells."""
-        call = Call(tool, arguments, Context(request_id=request_id, tenant=tenant))
-        async with aclosing(self.invoker.invoke(call)) as news:
-            return [each async for each in news]
+        """Returns all events of a call."""
+        call = ToolCall(tool, arguments, Context(request_id=request_id, tenant=tenant))
+        async with aclosing(self.invoker.invoke(call)) as events:
+            return [event async for event in events]
 
-    async def outcome(self, tool: str, request_id: str = "", **options: Any) -> Outcome:
-        """What a call comes to."""
-        last: News = (await self.events(tool, request_id, **options))[-1]
-        assert isinstance(last, Outcome)
+    async def outcome(self, tool: str, request_id: str = "", **options: Any) -> ToolOutcome:
+        """Returns the outcome of a call."""
+        last: ToolEvent = (await self.events(tool, request_id, **options))[-1]
+        assert isinstance(last, ToolOutcome)
         return last
 
     async def gate(self, point: str, **named: str):
@@ -69,17 +69,18 @@ class Core:
 async def core_of(
     folder: Path,
     *plugins: Plugin,
-    ledger: Ledger | None = None,
-    queue: int = 100,
+    store: IdempotencyStore | None = None,
+    queue_size: int = 100,
     max_result: int = 64 * 1024,
     grace: float = 1.0,
 ) -> AsyncIterator[Core]:
-    """A core with the plugins started, stopped on the way out."""
-    core = Core(ledger or in_memory(), queue=queue, max_result=max_result, grace=grace)
+    """Starts the plugins, yields the core, and stops them afterwards."""
+    core = Core(store or in_memory(), queue_size=queue_size, max_result=max_result, grace=grace)
     running = [
-        BuiltinPlugin(each, Launch(settings=_defaults(each), folder=folder / each.name)) for each in plugins
+        BuiltinPlugin(each, LifespanContext(settings=_defaults(each), folder=folder / each.name))
+        for each in plugins
     ]
-    await core.ledger.open()
+    await core.store.open()
     for each in running:
         await each.start()
     core.registry.publish(each.describe() for each in running)
@@ -88,14 +89,16 @@ async def core_of(
     finally:
         core.registry.close()
         await core.observers.stop()
-        await core.bodies.stop()
+        await core.task_runner.stop()
         await asyncio.gather(*(each.stop() for each in running))
-        await core.ledger.close()
+        await core.store.close()
 
 
-def in_memory(clock: Any = None, **options: Any) -> InMemoryLedger:
-    """A ledger that forgets with the test."""
-    return InMemoryLedger(**{"remember": 3600.0, "capacity": 1000, **options}, clock=clock or Clock())
+def in_memory(clock: Any = None, **options: Any) -> InMemoryIdempotencyStore:
+    """A store in memory."""
+    return InMemoryIdempotencyStore(
+        **{"retention": 3600.0, "capacity": 1000, **options}, clock=clock or Clock()
+    )
 
 
 def _defaults(plugin: Plugin) -> Any:

@@ -1,4 +1,4 @@
-"""The plugin service on a real host, with the shipped plugins and any that a test defines with the SDK."""
+"""The plugin service on a real host, with the shipped plugins and those that a test defines with the SDK."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Client", "Clock", "Served", "plugins_settings", "serving"]
 
 @dataclass(frozen=True)
 class Installed:
-    """What discovery sees of an entry point."""
+    """What discovery uses of an entry point."""
 
     name: str
     plugin: Any
@@ -42,7 +42,7 @@ class Installed:
 
 
 class Client:
-    """The three services over one channel, with plain Python in and out."""
+    """A client of the three services over one channel, with plain Python values in and out."""
 
     def __init__(self, channel: grpc.aio.Channel, metadata: tuple[tuple[str, str], ...] = ()) -> None:
         self.tools = ToolServiceStub(channel)
@@ -53,42 +53,42 @@ class Client:
     def call(
         self, tool: str, request_id: str = "", context: Mapping[str, str] | None = None, **arguments: Any
     ):
-        """The running call."""
+        """Starts a call and returns it."""
         request = tool_service_pb2.InvokeToolRequest(tool=tool, request_id=request_id)
         request.context.MergeFrom(tool_service_pb2.InvocationContext(**(context or {})))
         request.arguments.update(arguments)
         return self.tools.InvokeTool(request, timeout=20, metadata=self._metadata)
 
     async def events(
-        self, tool: str, *given: Any, **options: Any
+        self, tool: str, *args: Any, **options: Any
     ) -> list[tool_service_pb2.InvokeToolResponse]:
-        """Everything that a call tells."""
-        return [event async for event in self.call(tool, *given, **options)]
+        """Returns all events of a call."""
+        return [event async for event in self.call(tool, *args, **options)]
 
-    async def result(self, tool: str, *given: Any, **options: Any) -> tool_service_pb2.ToolOutcome:
-        """What a call comes to."""
-        *_, last = await self.events(tool, *given, **options)
+    async def result(self, tool: str, *args: Any, **options: Any) -> tool_service_pb2.ToolOutcome:
+        """Returns the result of a call."""
+        *_, last = await self.events(tool, *args, **options)
         assert last.WhichOneof("event") == "result"
         return last.result
 
-    async def structured(self, tool: str, *given: Any, **options: Any) -> dict[str, Any]:
-        """The data of a call that went well."""
-        result = await self.result(tool, *given, **options)
+    async def structured(self, tool: str, *args: Any, **options: Any) -> dict[str, Any]:
+        """Returns the structured result of a successful call."""
+        result = await self.result(tool, *args, **options)
         assert not result.is_error, result
         return MessageToDict(result.structured)
 
-    async def fault(self, tool: str, *given: Any, **options: Any) -> RemoteError:
-        """How a call fails."""
+    async def error(self, tool: str, *args: Any, **options: Any) -> RemoteError:
+        """Returns the error of a failed call."""
         try:
-            events = await self.events(tool, *given, **options)
+            events = await self.events(tool, *args, **options)
         except grpc.aio.AioRpcError as error:
             return remote_error(error)
-        raise AssertionError(f"it did not fail: {events}")
+        raise AssertionError(f"the call did not fail: {events}")
 
-    async def attempt(self, tool: str, *given: Any, **options: Any) -> None:
-        """A call, however it goes."""
+    async def attempt(self, tool: str, *args: Any, **options: Any) -> None:
+        """Runs a call, successful or not."""
         with contextlib.suppress(grpc.aio.AioRpcError):
-            await self.events(tool, *given, **options)
+            await self.events(tool, *args, **options)
 
     async def gate(self, point: str, **named: Any) -> hook_service_pb2.GateResponse:
         subject = hook_service_pb2.HookSubject(point=point, **named)
@@ -112,17 +112,17 @@ class Served:
         self.client = Client(channel)
 
     @property
-    def inside(self) -> Client:
-        """The same service without a socket."""
+    def in_process(self) -> Client:
+        """A client of the same service without a socket."""
         return Client(self.host.channel())
 
     def with_key(self, key: str) -> Client:
-        """A caller who shows a key."""
+        """A client that sends an API key."""
         return Client(self.channel, (("authorization", f"Bearer {key}"),))
 
 
 def plugins_settings(state: Path, *plugins: Any, **sections: Any) -> PluginsSettings:
-    """Settings on any free port, metrics off, the sections laid over."""
+    """Settings with any free port and without metrics; the sections override them."""
     server = {"port": 0, **sections.pop("server", {})}
     telemetry = {"metrics_port": None, **sections.pop("telemetry", {})}
     return PluginsSettings.model_validate(
@@ -131,7 +131,7 @@ def plugins_settings(state: Path, *plugins: Any, **sections: Any) -> PluginsSett
 
 
 def entry_points(*plugins: Plugin) -> dict[str, Any]:
-    """The shipped plugins and these, as if all were installed."""
+    """The shipped plugins and these, as if all of them were installed."""
     return {**installed(), **{each.name: Installed(each.name, each) for each in plugins}}
 
 
@@ -139,13 +139,13 @@ def entry_points(*plugins: Plugin) -> dict[str, Any]:
 async def serving(
     state: Path, *plugins: Any, clock: Callable[[], float] = time.time, **sections: Any
 ) -> AsyncIterator[Served]:
-    """The service in this loop.
+    """Runs the service in this event loop.
 
     Args:
         state: its state directory.
-        plugins: SDK plugins, or entries as in the configuration; on besides the default ones.
+        plugins: SDK plugins, or entries as in the configuration; enabled in addition to the defaults.
         clock: the service's.
-        sections: further settings.
+        sections: more settings.
     """
     defined = [each for each in plugins if isinstance(each, Plugin)]
     listed = [each.name if isinstance(each, Plugin) else each for each in plugins]

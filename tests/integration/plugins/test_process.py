@@ -1,4 +1,4 @@
-"""The plugin service as a process of its own: alone, with workers, killed and started again."""
+"""The plugin service as its own process: alone, with workers, killed and restarted."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ BOOKING = {"party_size": 4, "date": NEXT_WEEK.isoformat(), "time": "19:00"}
 
 
 def configured(folder: Path, text: str) -> tuple[str, ...]:
-    """The command of a service with this configuration."""
+    """Writes the configuration and returns the command of a service that uses it."""
     path = folder / "clawdbot.yaml"
     path.write_text(text)
     return ("clawdbot_plugins", "--config", str(path))
 
 
 async def clients(stack: AsyncExitStack, address: str, count: int) -> list[Client]:
-    """So many callers with a connection each, so that several workers get some."""
-    made = []
+    """Clients with a connection each, so that several workers get some of the calls."""
+    result = []
     for number in range(count):
-        # A channel argument of its own keeps gRPC from sharing the connection.
+        # A different channel argument keeps gRPC from sharing the connection.
         options = (("grpc.use_local_subchannel_pool", 1), ("test.number", number))
-        made.append(Client(await stack.enter_async_context(grpc.aio.insecure_channel(address, options))))
-    return made
+        result.append(Client(await stack.enter_async_context(grpc.aio.insecure_channel(address, options))))
+    return result
 
 
-async def test_it_starts_alone(tmp_path):
+async def test_it_starts_on_its_own(tmp_path):
     assert PluginsSettings().server.port == 8083
     async with (
         process("clawdbot_plugins", state=tmp_path) as service,
@@ -72,29 +72,31 @@ async def test_a_mistake_in_the_configuration_ends_it_with_one_sentence(tmp_path
     assert "Traceback" not in output + errors
 
 
-async def test_workers_grant_together_what_the_limit_allows(tmp_path):
+async def test_workers_share_one_rate_limit(tmp_path):
     command = configured(tmp_path, "server: {workers: 3}\nplugins: [{rate_limiter: {turns: 25/hour}}]")
     async with process(*command, state=tmp_path / "state") as service, AsyncExitStack() as stack:
-        callers = await clients(stack, service.address, 12)
-        answers = await asyncio.gather(*(caller.gate("before_turn") for _ in range(5) for caller in callers))
+        connected = await clients(stack, service.address, 12)
+        answers = await asyncio.gather(
+            *(client.gate("before_turn") for _ in range(5) for client in connected)
+        )
     assert [each.allowed for each in answers].count(True) == 25
     assert {each.reason for each in answers} == {"", "RATE_LIMITED"}
 
 
-async def test_workers_give_the_last_table_away_once_and_keep_one_audit_chain(tmp_path):
+async def test_workers_reserve_the_last_table_once_and_keep_one_audit_chain(tmp_path):
     command = configured(tmp_path, "server: {workers: 3}\nplugins: [audit_log, {tables: {tables: [4]}}]")
     async with process(*command, state=tmp_path / "state") as service, AsyncExitStack() as stack:
-        callers = await clients(stack, service.address, 10)
-        told = await asyncio.gather(
+        connected = await clients(stack, service.address, 10)
+        results = await asyncio.gather(
             *(
-                caller.structured("tables.reserve", f"r-{number % 15}", **BOOKING)
-                for number, caller in enumerate(callers * 3)
+                client.structured("tables.reserve", f"r-{number % 15}", **BOOKING)
+                for number, client in enumerate(connected * 3)
             )
         )
         assert await service.stop() == 0
-    assert len({each["ref"] for each in told if each["ok"]}) == 1
-    # Two calls bear each id; both of the winner's get the one reference.
-    assert [each["ok"] for each in told].count(True) == 2
+    assert len({each["ref"] for each in results if each["ok"]}) == 1
+    # Two calls have the same id; both calls of the winner get the one reference.
+    assert [each["ok"] for each in results].count(True) == 2
     folder = tmp_path / "state" / "plugins" / "audit_log"
     found = verify(folder)
     assert isinstance(found, Verified), found
@@ -103,7 +105,7 @@ async def test_workers_give_the_last_table_away_once_and_keep_one_audit_chain(tm
     assert found.head.hash in {each["hash"] for each in logged}
 
 
-async def test_a_plugin_that_somebody_installed_is_found_by_its_entry_point(tmp_path):
+async def test_an_installed_plugin_is_found_by_its_entry_point(tmp_path):
     command = configured(tmp_path, "plugins: [{till: {book: sales.txt}}]")
     environment = install(tmp_path / "site")
     async with (
@@ -114,7 +116,7 @@ async def test_a_plugin_that_somebody_installed_is_found_by_its_entry_point(tmp_
     assert (tmp_path / "state" / "plugins" / "till" / "sales.txt").read_text() == "5\n"
 
 
-async def test_after_a_kill_a_finished_call_is_answered_again_and_a_broken_one_is_not_run_again(tmp_path):
+async def test_after_a_kill_a_completed_call_is_replayed_and_an_interrupted_one_is_not_run_again(tmp_path):
     command = configured(tmp_path, "plugins: [till]")
     environment = install(tmp_path / "site")
     state = tmp_path / "state"
@@ -124,8 +126,8 @@ async def test_after_a_kill_a_finished_call_is_answered_again_and_a_broken_one_i
     ):
         client = Client(channel)
         await client.structured("till.take", "done", amount=5)
-        call = client.call("till.take", "broken", amount=7, stay=True)
-        assert (await call.read()).progress.message == "written down"
+        call = client.call("till.take", "interrupted", amount=7, hang=True)
+        assert (await call.read()).progress.message == "written"
         await service.kill()
     async with (
         process(*command, state=state, environment=environment) as service,
@@ -133,12 +135,12 @@ async def test_after_a_kill_a_finished_call_is_answered_again_and_a_broken_one_i
     ):
         client = Client(channel)
         assert await client.structured("till.take", "done", amount=5) == {"result": 5}
-        fault = await client.fault("till.take", "broken", amount=7, stay=True)
-        assert (fault.code, fault.reason) == ("ABORTED", "TOOL_OUTCOME_UNKNOWN")
+        error = await client.error("till.take", "interrupted", amount=7, hang=True)
+        assert (error.code, error.reason) == ("ABORTED", "TOOL_OUTCOME_UNKNOWN")
     assert (state / "plugins" / "till" / "book.txt").read_text() == "5\n7\n"
 
 
-async def test_after_a_kill_bookings_and_the_audit_chain_are_whole(tmp_path):
+async def test_after_a_kill_bookings_and_the_audit_chain_are_intact(tmp_path):
     command = configured(tmp_path, "plugins: [audit_log, {tables: {tables: [4]}}]")
     state = tmp_path / "state"
     async with (

@@ -1,4 +1,4 @@
-"""A tool's types and docstring are what a model is shown, and what an author gets wrong is told at once."""
+"""A tool's types and docstring describe it to a model; mistakes raise where the tool is defined."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plugin():
     return Plugin("trial", version="1.0.0")
 
 
-def defined(plugin, function, **options):
+def define(plugin, function, **options):
     assert plugin.tool(**options)(function) is function
     return plugin.tools[function.__name__]
 
@@ -50,7 +50,7 @@ async def test_the_schema_comes_from_the_types(plugin):
         """
         return Booking(day=day, guests=[])
 
-    tool = defined(plugin, book)
+    tool = define(plugin, book)
     assert tool.description == "Book a table.\n\nIn a restaurant."
     schema = tool.input_schema
     assert schema["properties"]["party_size"] == {
@@ -66,7 +66,7 @@ async def test_the_schema_comes_from_the_types(plugin):
     assert tool.output_schema["properties"].keys() == {"day", "guests"}
 
 
-async def test_a_tool_is_given_its_own_types_and_the_context(plugin):
+async def test_a_tool_receives_its_own_types_and_the_context(plugin):
     seen = []
 
     async def book(
@@ -75,7 +75,7 @@ async def test_a_tool_is_given_its_own_types_and_the_context(plugin):
         """Book."""
         seen.append((day, guests, ctx.state, course))
 
-    tool = defined(plugin, book)
+    tool = define(plugin, book)
     returned = await tool.invoke(
         {"day": "2026-11-25", "guests": [{"name": "Ada"}], "course": "fish"}, Context(state="s")
     )
@@ -83,12 +83,12 @@ async def test_a_tool_is_given_its_own_types_and_the_context(plugin):
     assert (returned.text, returned.structured, tool.output_schema) == ("", None, None)
 
 
-async def test_parameters_may_be_called_like_anything(plugin):
+async def test_parameters_can_have_any_name(plugin):
     async def odd(json: int, copy: int, model_config: int, schema: int, context: Context) -> list[int]:
         """Take odd names."""
         return [json, copy, model_config, schema]
 
-    returned = await defined(plugin, odd).invoke(
+    returned = await define(plugin, odd).invoke(
         {"json": 1, "copy": 2, "model_config": 3, "schema": 4}, Context()
     )
     assert returned.structured == {"result": [1, 2, 3, 4]}
@@ -107,49 +107,49 @@ async def test_parameters_may_be_called_like_anything(plugin):
     ],
 )
 async def test_a_result_is_text_for_a_model_and_an_object_for_programs(plugin, hint, value, text, structured):
-    async def give():
-        """Give."""
+    async def answer():
+        """Answer."""
         return value
 
-    give.__annotations__["return"] = hint
-    returned = await defined(plugin, give).invoke({}, Context())
+    answer.__annotations__["return"] = hint
+    returned = await define(plugin, answer).invoke({}, Context())
     assert (returned.text, returned.structured) == (text, structured)
 
 
-async def test_arguments_that_do_not_fit_are_told_by_their_paths(plugin):
+async def test_invalid_arguments_are_reported_with_their_paths(plugin):
     async def book(guests: list[Guest], party_size: int = 1) -> None:
         """Book."""
         raise AssertionError("must not run")
 
-    tool = defined(plugin, book)
+    tool = define(plugin, book)
     with pytest.raises(ArgumentsDoNotFit) as caught:
         await tool.invoke({"guests": [{"name": "Ada"}, {"name": 7}], "partysize": 2}, Context())
     assert [path for path, _ in caught.value.problems] == ["guests[1].name", "partysize"]
 
 
-async def test_a_result_that_is_not_what_the_type_says_is_a_mistake_of_the_plugin(plugin):
-    async def give() -> Guest:
-        """Give."""
+async def test_a_result_that_does_not_match_the_return_type_raises(plugin):
+    async def answer() -> Guest:
+        """Answer."""
         return {"nome": "Ada"}
 
     with pytest.raises(ResultDoesNotFit, match="name"):
-        await defined(plugin, give).invoke({}, Context())
+        await define(plugin, answer).invoke({}, Context())
 
 
-async def test_a_tools_own_error_passes_through(plugin):
-    async def give() -> None:
-        """Give."""
+async def test_a_tool_error_passes_through(plugin):
+    async def answer() -> None:
+        """Answer."""
         raise ToolError("No.")
 
     with pytest.raises(ToolError, match=r"No\."):
-        await defined(plugin, give).invoke({}, Context())
+        await define(plugin, answer).invoke({}, Context())
 
 
-def test_the_function_stays_what_it_was_and_the_limits_are_kept(plugin):
+def test_the_function_is_returned_unchanged_and_the_limits_are_kept(plugin):
     async def pay() -> None:
         """Pay."""
 
-    tool = defined(plugin, pay, effect="once", timeout="250ms", max_in_flight=2, recognises_repeats=True)
+    tool = define(plugin, pay, effect="once", timeout="250ms", max_in_flight=2, recognises_repeats=True)
     assert (tool.effect, tool.timeout, tool.max_in_flight, tool.recognises_repeats) == ("once", 0.25, 2, True)
 
 
@@ -161,66 +161,66 @@ def _blocking() -> None:
     """Block."""
 
 
-async def _silent() -> None:
+async def _undocumented() -> None:
     pass
 
 
-async def _typeless(x) -> None:
+async def _untyped_parameter(x) -> None:
     """Take anything."""
 
 
-async def _resultless():
+async def _no_return_type():
     """Return anything."""
 
 
-async def _starred(*names: str) -> None:
+async def _var_positional(*names: str) -> None:
     """Take many."""
 
 
-async def _unknown(x: Nowhere) -> None:  # noqa: F821 - that is the mistake
-    """Take something unknown."""
+async def _undefined_type(x: Nowhere) -> None:  # noqa: F821 - that is the mistake
+    """Take something undefined."""
 
 
-async def _unspeakable(x: type) -> None:
+async def _no_json_type(x: type) -> None:
     """Take what JSON does not have."""
 
 
-async def _unspeakable_result() -> asyncio_lock:  # noqa: F821 - that is the mistake
-    """Give what JSON does not have."""
+async def _undefined_return_type() -> asyncio_lock:  # noqa: F821 - that is the mistake
+    """Return something undefined."""
 
 
 @pytest.mark.parametrize(
     ("function", "options", "sentence"),
     [
         (_blocking, {}, "must be `async def`"),
-        (_silent, {}, "needs a docstring"),
-        (_typeless, {}, "the parameter x needs a type, such as `x: int`"),
-        (_resultless, {}, "needs a return type; `-> None`"),
-        (_starred, {}, "name each parameter"),
-        (_unknown, {}, "the type 'Nowhere' cannot be found"),
-        (_unspeakable_result, {}, "the type 'asyncio_lock' cannot be found"),
+        (_undocumented, {}, "needs a docstring"),
+        (_untyped_parameter, {}, "the parameter x needs a type (example: `x: int`)"),
+        (_no_return_type, {}, "needs a return type. Write `-> None`"),
+        (_var_positional, {}, "Name each parameter"),
+        (_undefined_type, {}, "the type 'Nowhere' is not defined at run time"),
+        (_undefined_return_type, {}, "the type 'asyncio_lock' is not defined at run time"),
         (_documented, {"effect": "twice"}, "expected one of none, repeatable, once"),
-        (_documented, {"recognises_repeats": True}, "is for a tool whose effect is 'once'"),
+        (_documented, {"recognises_repeats": True}, "recognises_repeats requires effect='once'"),
         (_documented, {"timeout": "soon"}, "expected a duration such as '5s'"),
-        (_documented, {"timeout": 0}, "expected more than 0"),
+        (_documented, {"timeout": 0}, "expected a finite duration of more than 0"),
         (_documented, {"max_in_flight": 0}, "expected at least 1"),
-        (_documented, {"max_in_flight": True}, "expected a whole number"),
+        (_documented, {"max_in_flight": True}, "expected an integer"),
     ],
 )
-def test_a_mistake_is_told_where_the_tool_is_defined(plugin, function, options, sentence):
+def test_a_mistake_raises_at_the_definition_of_the_tool(plugin, function, options, sentence):
     function.__name__ = function.__name__.removeprefix("_")
     with pytest.raises(TypeError) as caught:
         plugin.tool(**options)(function)
     assert sentence in str(caught.value)
 
 
-def test_what_json_does_not_have_cannot_be_an_argument(plugin):
-    _unspeakable.__name__ = "unspeakable"
+def test_a_type_without_a_json_schema_cannot_be_a_parameter(plugin):
+    _no_json_type.__name__ = "no_json_type"
     with pytest.raises(TypeError, match="JSON Schema"):
-        plugin.tool()(_unspeakable)
+        plugin.tool()(_no_json_type)
 
 
-def test_two_tools_of_one_plugin_cannot_bear_one_name(plugin):
+def test_two_tools_of_one_plugin_cannot_have_the_same_name(plugin):
     async def twice() -> None:
         """Once."""
 
@@ -229,7 +229,7 @@ def test_two_tools_of_one_plugin_cannot_bear_one_name(plugin):
         plugin.tool()(twice)
 
 
-async def test_what_a_run_attaches_goes_with_its_result_alone(plugin):
+async def test_attachments_belong_to_the_run_that_attached_them(plugin):
     async def draw(ctx: Context, paper: bool = False) -> str:
         """Draw a map."""
         ctx.attach(b"png", "image/png")
@@ -237,7 +237,7 @@ async def test_what_a_run_attaches_goes_with_its_result_alone(plugin):
             ctx.attach(b"pdf", "application/pdf; version=2", title="Map")
         return "here"
 
-    tool, context = defined(plugin, draw), Context()
+    tool, context = define(plugin, draw), Context()
     both = await tool.invoke({"paper": True}, context)
     assert both.attachments == (
         Attachment(b"png", "image/png"),
@@ -248,6 +248,6 @@ async def test_what_a_run_attaches_goes_with_its_result_alone(plugin):
 
 
 @pytest.mark.parametrize(("data", "media_type"), [(b"", "image/png"), (b"x", "png"), (b"x", "image/p\nng")])
-def test_what_no_model_can_be_shown_cannot_be_attached(data, media_type):
-    with pytest.raises(ValueError, match=r"needs data|is no media type"):
+def test_invalid_attachments_are_refused(data, media_type):
+    with pytest.raises(ValueError, match=r"needs data|is not a media type"):
         Context().attach(data, media_type)

@@ -1,10 +1,10 @@
-"""Which plugins are on, with which settings, and what is said of mistakes."""
+"""Which plugins are enabled, with which settings, and the messages for mistakes."""
 
 from __future__ import annotations
 
 import pytest
 from clawdbot_plugin_sdk import Plugin
-from clawdbot_plugins.discovery import DEFAULT, choose, installed
+from clawdbot_plugins.discovery import DEFAULT_PLUGINS, choose, installed
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.wiring import build
 from clawdbot_servicekit.errors import StartupError
@@ -26,7 +26,7 @@ class DivingSettings(BaseModel):
 DIVING = Plugin("diving", version="1.0.0", settings=DivingSettings)
 
 
-def chosen(*entries, **available):
+def enabled(*entries, **available):
     settings = PluginsSettings.model_validate({"plugins": entries})
     return {
         each.definition.name: each.settings
@@ -34,21 +34,21 @@ def chosen(*entries, **available):
     }
 
 
-def test_the_harmless_ones_are_on_by_default():
-    assert set(chosen()) == set(DEFAULT) == {"calculator", "clock", "tables"}
+def test_the_harmless_plugins_are_enabled_by_default():
+    assert set(enabled()) == set(DEFAULT_PLUGINS) == {"calculator", "clock", "tables"}
 
 
-def test_what_is_listed_is_on_besides():
-    assert set(chosen("rate_limiter", "audit_log")) == {*DEFAULT, "rate_limiter", "audit_log"}
+def test_listed_plugins_are_enabled_in_addition():
+    assert set(enabled("rate_limiter", "audit_log")) == {*DEFAULT_PLUGINS, "rate_limiter", "audit_log"}
 
 
-def test_a_plugin_can_be_turned_off():
-    assert set(chosen({"tables": False}, {"clock": None})) == {"calculator", "clock"}
+def test_a_plugin_can_be_disabled():
+    assert set(enabled({"tables": False}, {"clock": None})) == {"calculator", "clock"}
 
 
-def test_settings_reach_the_plugin_checked():
-    assert chosen({"diving": {"depth": {"metres": "30"}}})["diving"].depth.metres == 30
-    assert chosen("diving")["diving"] == DivingSettings()
+def test_settings_are_validated():
+    assert enabled({"diving": {"depth": {"metres": "30"}}})["diving"].depth.metres == 30
+    assert enabled("diving")["diving"] == DivingSettings()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_settings_reach_the_plugin_checked():
             "plugins: diving.depth.metres: Input should be a valid integer",
         ),
         ({"diving": {"depth": {"feet": 1}}}, "plugins: diving.depth.feet: Extra inputs are not permitted"),
-        ({"clock": {"zone": "UTC"}}, "plugins: clock has no settings."),
+        ({"clock": {"zone": "UTC"}}, "plugins: clock has no settings. Remove them."),
         (
             {"rate_limiter": {"turn": "1/minute"}},
             "plugins: unknown key rate_limiter.turn; did you mean turns?",
@@ -73,23 +73,23 @@ def test_settings_reach_the_plugin_checked():
         ({"tables": {"opens": "23:00"}}, "plugins: tables: Value error, closes must be later than opens"),
     ],
 )
-def test_a_mistake_is_told_with_its_key_and_what_was_probably_meant(entry, sentence):
+def test_a_mistake_is_reported_with_its_key_and_the_nearest_name(entry, sentence):
     with pytest.raises(StartupError) as caught:
-        chosen(entry)
+        enabled(entry)
     assert sentence in str(caught.value)
 
 
-def test_a_name_that_is_like_none_is_met_with_all_there_are():
+def test_an_unknown_name_without_a_near_one_lists_all_names():
     with pytest.raises(
-        StartupError, match="there are audit_log, calculator, clock, diving, rate_limiter, tables"
+        StartupError, match="available: audit_log, calculator, clock, diving, rate_limiter, tables"
     ):
-        chosen("zzzzz")
+        enabled("zzzzz")
 
 
-def test_a_wrong_value_is_never_repeated():
+def test_an_invalid_value_is_never_quoted():
     """It may be a secret in the wrong place."""
     with pytest.raises(StartupError) as caught:
-        chosen({"diving": {"token": ["hunter2"], "depth": "hunter2"}})
+        enabled({"diving": {"token": ["hunter2"], "depth": "hunter2"}})
     assert "hunter2" not in str(caught.value)
 
 
@@ -106,29 +106,29 @@ def test_a_plugin_whose_code_cannot_be_loaded_says_where_it_is():
     with pytest.raises(
         StartupError, match="broken cannot be loaded from tests:plugin: ImportError: no module"
     ):
-        chosen("broken", broken=Broken("broken", None))
+        enabled("broken", broken=Broken("broken", None))
 
 
-def test_what_is_off_is_not_even_loaded():
+def test_a_disabled_plugin_is_not_loaded():
     class Broken(Installed):
         def load(self):
             raise AssertionError("loaded")
 
-    assert "broken" not in chosen({"broken": False}, broken=Broken("broken", None))
+    assert "broken" not in enabled({"broken": False}, broken=Broken("broken", None))
 
 
-def test_a_function_that_returns_the_plugin_does_as_well():
-    assert "made" in chosen("made", made=Installed("made", lambda: Plugin("made", version="1.0")))
+def test_an_entry_point_may_be_a_function_that_returns_the_plugin():
+    assert "made" in enabled("made", made=Installed("made", lambda: Plugin("made", version="1.0")))
 
 
-def test_something_else_than_a_plugin_is_refused():
-    with pytest.raises(StartupError, match="neither a Plugin nor a function"):
-        chosen("odd", odd=Installed("odd", lambda: 1))
+def test_an_entry_point_that_is_not_a_plugin_is_refused():
+    with pytest.raises(StartupError, match="must be a Plugin or a function"):
+        enabled("odd", odd=Installed("odd", lambda: 1))
 
 
-def test_an_entry_points_name_must_be_the_plugins():
-    with pytest.raises(StartupError, match="installed as alias"):
-        chosen("alias", alias=Installed("alias", DIVING))
+def test_the_entry_point_must_have_the_plugins_name():
+    with pytest.raises(StartupError, match="has the entry point alias"):
+        enabled("alias", alias=Installed("alias", DIVING))
 
 
 def test_every_shipped_plugin_is_installed_and_loads():
@@ -138,7 +138,7 @@ def test_every_shipped_plugin_is_installed_and_loads():
         assert point.load().name == name
 
 
-def test_several_workers_need_a_ledger_that_they_share(tmp_path):
+def test_several_workers_need_a_shared_idempotency_store(tmp_path):
     settings = plugins_settings(tmp_path, server={"workers": 2}, tools={"store": "memory"})
-    with pytest.raises(StartupError, match="cannot be shared by 2 workers"):
+    with pytest.raises(StartupError, match="2 workers cannot share memory"):
         build(settings, peers=None)

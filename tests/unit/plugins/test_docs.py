@@ -1,4 +1,4 @@
-"""docs/plugins.md says what is: its code runs, and its tables list what there is."""
+"""docs/plugins.md is correct: its code runs, and its tables are complete."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import yaml
 from clawdbot_plugins.api.error_table import error_table
 from clawdbot_plugins.builtin.audit_log.files import AuditFiles
-from clawdbot_plugins.builtin.calculator import DEEPEST, LONGEST
-from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, allowance
+from clawdbot_plugins.builtin.calculator import MAX_DEPTH, MAX_EXPRESSION_LENGTH
+from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, parse_limits
 from clawdbot_plugins.builtin.tables.settings import TablesSettings
 from clawdbot_plugins.discovery import choose, installed
 from clawdbot_plugins.settings import PluginsSettings
@@ -27,14 +27,14 @@ def blocks(language):
 
 
 def rows(heading):
-    """The rows below a table's heading, as lists of cells."""
+    """The rows of the table with this heading, as lists of cells."""
     table = TEXT.partition(f"| {heading} |")[2].partition("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
 @pytest.fixture
 def example():
-    """The names of the example plugin and its test."""
+    """The namespace of the example plugin and its test."""
     _, plugin, test = blocks("python")
     names: dict[str, object] = {"__name__": "dice_plugin"}
     exec(compile(plugin, "docs/plugins.md", "exec"), names)
@@ -43,51 +43,51 @@ def example():
 
 
 async def test_the_examples_own_test_passes(example):
-    await example["test_so_many_dice_are_thrown"]()
+    await example["test_rolls_the_requested_number_of_dice"]()
 
 
 async def test_the_example_runs_in_the_service(example, tmp_path):
     async with serving(tmp_path, example["plugin"]) as served:
         client = served.client
-        *progress, last = await client.events("dice.throw", dice=2, sides=1)
+        *progress, last = await client.events("dice.roll", dice=2, sides=1)
         assert [each.progress.fraction for each in progress] in ([0.5, 1.0], [1.0])
         assert last.result.structured["total"] == 2
-        assert (await client.result("dice.throw", dice=200)).content[
+        assert (await client.result("dice.roll", dice=200)).content[
             0
         ].text == "The cup holds at most 100 dice."
-        fault = await client.fault("dice.throw", "", {"flow": "exam"}, dice=1)
-        assert (fault.code, fault.reason) == ("PERMISSION_DENIED", "NO_DICE_HERE")
+        error = await client.error("dice.roll", "", {"flow": "exam"}, dice=1)
+        assert (error.code, error.reason) == ("PERMISSION_DENIED", "NO_DICE_HERE")
 
 
 async def test_the_example_runs_in_the_core_too(example, tmp_path):
     async with core_of(tmp_path, example["plugin"]) as core:
-        assert (await core.outcome("dice.throw", dice=3, sides=1)).structured == {
-            "eyes": [1, 1, 1],
+        assert (await core.outcome("dice.roll", dice=3, sides=1)).structured == {
+            "faces": [1, 1, 1],
             "total": 3,
         }
 
 
-def test_the_verification_finds_what_it_says(tmp_path, capsys):
+def test_the_verification_example_works(tmp_path, capsys):
     (verification, *_) = blocks("python")
     log = AuditFiles(tmp_path)
     head = log.append(0, {"event": "turn_done"})
     log.close()
     exec(verification, {"folder": tmp_path})
-    assert capsys.readouterr().out == f"1 lines hold; the last is 1, {head.hash}\n"
+    assert capsys.readouterr().out == f"1 lines verified; the last is 1, {head.hash}\n"
     (path,) = tmp_path.glob("audit-*")
     path.write_bytes(path.read_bytes().replace(b"turn", b"tour"))
     exec(verification, {"folder": tmp_path})
     assert capsys.readouterr().out == f"{path}:1: The line was changed after it was written.\n"
 
 
-def test_the_configuration_is_taken():
+def test_the_configuration_example_works():
     (text,) = blocks("yaml")
     settings = PluginsSettings.model_validate(yaml.safe_load(text))
-    on = {each.definition.name for each in choose(settings.choices(), installed())}
-    assert on == {"audit_log", "rate_limiter", "calculator", "clock"}
+    enabled = {each.definition.name for each in choose(settings.choices(), installed())}
+    assert enabled == {"audit_log", "rate_limiter", "calculator", "clock"}
 
 
-def test_every_reason_is_listed():
+def test_every_reason_is_documented():
     listed = {
         reason for row in rows("reason | status | meaning") for reason in re.findall(r"`([A-Z_]+)`", row[0])
     }
@@ -96,17 +96,17 @@ def test_every_reason_is_listed():
     assert listed - own == {"INVALID_REQUEST", "RATE_LIMITED"}
 
 
-def test_every_setting_of_the_service_is_listed_with_its_default():
+def test_every_setting_of_the_service_is_documented_with_its_default():
     listed = {row[0].strip("`"): yaml.safe_load(row[1].strip("`")) for row in rows("key | default |")}
     settings = PluginsSettings()
     for name, section in (("tools", settings.tools), ("hooks", settings.hooks)):
         for key, value in section:
-            told = listed.pop(f"{name}.{key}")
-            assert getattr(type(section).model_validate({key: told}), key) == value
+            documented = listed.pop(f"{name}.{key}")
+            assert getattr(type(section).model_validate({key: documented}), key) == value
     assert listed == {}
 
 
-def test_every_setting_of_the_tables_is_listed_with_its_default():
+def test_every_setting_of_tables_is_documented_with_its_default():
     listed = {}
     for names, default, _ in rows("setting of `tables` | default |"):
         values = re.findall(r"`([^`]+)`", default)
@@ -116,15 +116,15 @@ def test_every_setting_of_the_tables_is_listed_with_its_default():
     assert read.keys() == TablesSettings.model_fields.keys()
 
 
-def test_every_setting_of_the_rate_limiter_is_listed_with_its_default():
+def test_every_setting_of_the_rate_limiter_is_documented_with_its_default():
     listed = {row[0].strip("`"): row[1].strip("`") for row in rows("setting of `rate_limiter` | default |")}
     settings = RateLimiterSettings()
     assert listed.keys() == RateLimiterSettings.model_fields.keys()
     assert listed.pop("per") == settings.per
-    assert {key: allowance(value) for key, value in listed.items()} == {
+    assert {key: parse_limits(value) for key, value in listed.items()} == {
         key: getattr(settings, key) for key in listed
     }
 
 
-def test_the_bounds_of_the_calculator_are_told():
-    assert f"{LONGEST} characters, {DEEPEST} levels" in TEXT
+def test_the_limits_of_the_calculator_are_documented():
+    assert f"{MAX_EXPRESSION_LENGTH} characters, {MAX_DEPTH} levels" in TEXT

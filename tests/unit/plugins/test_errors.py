@@ -1,4 +1,4 @@
-"""Every way in which InvokeTool can fail has its status, its reason and a sentence, over the wire."""
+"""Every error of InvokeTool has its status, its reason and its message on the wire."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from tests.support.plugin_service import serving
 class Trial:
     def __init__(self):
         self.plugin = plugin = Plugin("trial", version="1.0.0")
-        self.begun, self.cancelled = asyncio.Event(), asyncio.Event()
+        self.started, self.cancelled = asyncio.Event(), asyncio.Event()
         self.refusal = self.broken = None
 
         @plugin.tool(timeout="50ms")
-        async def late() -> None:
-            """Be late."""
+        async def slow() -> None:
+            """Exceed the timeout."""
             await asyncio.Event().wait()
 
         @plugin.tool(effect="once", max_in_flight=1)
         async def hang(number: int = 0) -> None:
             """Never end."""
-            self.begun.set()
+            self.started.set()
             try:
                 await asyncio.Event().wait()
             finally:
@@ -65,14 +65,14 @@ def client(served):
     return served.client
 
 
-def told(fault):
-    assert fault.domain == "clawdbot.dev"
-    return fault.code, fault.reason, fault.message
+def parts(error):
+    assert error.domain == "clawdbot.dev"
+    return error.code, error.reason, error.message
 
 
 async def test_an_unknown_tool(client):
-    fault = await client.fault("trial.takes", amount=1)
-    assert told(fault) == (
+    error = await client.error("trial.takes", amount=1)
+    assert parts(error) == (
         "NOT_FOUND",
         "TOOL_NOT_FOUND",
         "There is no tool trial.takes. Did you mean trial.take?",
@@ -80,14 +80,14 @@ async def test_an_unknown_tool(client):
 
 
 async def test_an_unknown_plugin(client):
-    fault = await client.fault("trail.take", amount=1)
-    assert told(fault) == ("NOT_FOUND", "PLUGIN_NOT_FOUND", "There is no plugin trail. Did you mean trial?")
+    error = await client.error("trail.take", amount=1)
+    assert parts(error) == ("NOT_FOUND", "PLUGIN_NOT_FOUND", "There is no plugin trail. Did you mean trial?")
 
 
-async def test_arguments_that_do_not_fit(client):
-    fault = await client.fault("trial.take", amout=1)
-    assert fault.code == "INVALID_ARGUMENT"
-    assert {(each.field, each.description) for each in fault.violations} == {
+async def test_invalid_arguments(client):
+    error = await client.error("trial.take", amout=1)
+    assert error.code == "INVALID_ARGUMENT"
+    assert {(each.field, each.description) for each in error.violations} == {
         ("arguments.amount", "is required."),
         ("arguments.amout", "does not exist. Did you mean amount?"),
     }
@@ -110,30 +110,30 @@ async def test_arguments_that_do_not_fit(client):
         ),
     ],
 )
-async def test_fields_that_do_not_fit(client, request_, field):
+async def test_invalid_fields(client, request_, field):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await client.tools.InvokeTool(request_).read()
-    fault = remote_error(caught.value)
-    assert (fault.code, [each.field for each in fault.violations]) == ("INVALID_ARGUMENT", [field])
+    error = remote_error(caught.value)
+    assert (error.code, [each.field for each in error.violations]) == ("INVALID_ARGUMENT", [field])
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
-async def test_a_number_that_is_none(client, number):
-    fault = await client.fault("trial.take", amount=number)
-    assert (fault.code, fault.violations[0].field) == ("INVALID_ARGUMENT", "arguments.amount")
+async def test_a_number_that_is_not_finite(client, number):
+    error = await client.error("trial.take", amount=number)
+    assert (error.code, error.violations[0].field) == ("INVALID_ARGUMENT", "arguments.amount")
 
 
-async def test_a_value_nested_as_deeply_as_the_wire_carries(client):
-    """Protobuf itself stops at a hundred messages within each other; this is below that."""
+async def test_a_value_nested_as_deeply_as_the_wire_allows(client):
+    """Protobuf itself allows a hundred nested messages; this is below that."""
     deep: object = 1
     for _ in range(25):
         deep = {"x": deep}
-    fault = await client.fault("trial.take", amount=deep)
-    assert fault.code == "INVALID_ARGUMENT"
+    error = await client.error("trial.take", amount=deep)
+    assert error.code == "INVALID_ARGUMENT"
 
 
-async def test_a_value_nested_more_deeply_than_the_wire_carries(served):
-    """Written by hand: the library would not write it. The call fails, and the service goes on."""
+async def test_a_value_nested_more_deeply_than_the_wire_allows(served):
+    """Encoded by hand, because the library refuses to. The call fails, and the service keeps running."""
     value = b"\x11" + b"\0" * 8  # number_value
     for _ in range(200):
         entry = b"\x0a\x01x" + b"\x12" + _varint(len(value)) + value
@@ -149,18 +149,18 @@ async def test_a_value_nested_more_deeply_than_the_wire_carries(served):
 
 
 def _varint(number):
-    written = b""
+    encoded = b""
     while number > 127:
-        written += bytes([number & 127 | 128])
+        encoded += bytes([number & 127 | 128])
         number >>= 7
-    return written + bytes([number])
+    return encoded + bytes([number])
 
 
-async def test_a_huge_argument_that_fits_is_taken_and_one_that_does_not_is_not_repeated(client):
+async def test_a_huge_valid_argument_is_accepted_and_an_invalid_one_is_not_quoted(client):
     assert not (await client.result("trial.take", amount=1, note="x" * 3_000_000)).is_error
-    fault = await client.fault("trial.take", amount="x" * 3_000_000)
-    assert fault.code == "INVALID_ARGUMENT"
-    assert len(fault.message) < 1000
+    error = await client.error("trial.take", amount="x" * 3_000_000)
+    assert error.code == "INVALID_ARGUMENT"
+    assert len(error.message) < 1000
 
 
 async def test_a_message_above_the_servers_limit(client):
@@ -169,67 +169,67 @@ async def test_a_message_above_the_servers_limit(client):
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_tool_that_is_late(client):
-    assert told(await client.fault("trial.late")) == (
+async def test_a_tool_that_exceeds_its_timeout(client):
+    assert parts(await client.error("trial.slow")) == (
         "DEADLINE_EXCEEDED",
         "TOOL_TIMED_OUT",
-        "The tool trial.late took longer than 0.05 s and was cancelled.",
+        "The tool trial.slow took longer than 0.05 s and was cancelled.",
     )
 
 
 async def test_a_tool_that_is_busy(client, trial):
     first = client.call("trial.hang")
-    await trial.begun.wait()
-    fault = await client.fault("trial.hang")
-    assert told(fault) == (
+    await trial.started.wait()
+    error = await client.error("trial.hang")
+    assert parts(error) == (
         "RESOURCE_EXHAUSTED",
         "TOOL_BUSY",
-        "The tool trial.hang is busy: it takes at most 1 at once.",
+        "The tool trial.hang is busy: at most 1 concurrent calls are allowed.",
     )
-    assert fault.retry_after == 1.0
+    assert error.retry_after == 1.0
     first.cancel()
 
 
-async def test_a_gate_that_says_no(client, trial):
+async def test_a_gate_that_refuses(client, trial):
     trial.refusal = Refusal("NOT_TODAY", "We are closed today.")
-    fault = await client.fault("trial.take", amount=1)
-    assert told(fault) == ("PERMISSION_DENIED", "NOT_TODAY", "We are closed today.")
-    assert fault.metadata == {"plugin": "trial"}
-    assert fault.retry_after is None
+    error = await client.error("trial.take", amount=1)
+    assert parts(error) == ("PERMISSION_DENIED", "NOT_TODAY", "We are closed today.")
+    assert error.metadata == {"plugin": "trial"}
+    assert error.retry_after is None
 
 
-async def test_a_gate_that_says_when_to_come_again(client, trial):
+async def test_a_gate_that_refuses_temporarily(client, trial):
     trial.refusal = Refusal("RATE_LIMITED", "Slowly.", retry_after=2.5)
-    fault = await client.fault("trial.take", amount=1)
-    assert told(fault) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Slowly.")
-    assert fault.retry_after == 2.5
+    error = await client.error("trial.take", amount=1)
+    assert parts(error) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Slowly.")
+    assert error.retry_after == 2.5
 
 
-async def test_a_hook_that_must_not_fail(client, trial):
+async def test_a_modify_hook_that_fails_closed(client, trial):
     trial.broken = RuntimeError("hunter2")
-    fault = await client.fault("trial.take", amount=1)
-    assert told(fault) == (
+    error = await client.error("trial.take", amount=1)
+    assert parts(error) == (
         "UNAVAILABLE",
         "HOOK_FAILED",
-        "A hook of trial at before_tool failed, so that this was not done.",
+        "A hook of trial at before_tool failed, so this was not done.",
     )
-    assert fault.retry_after == 1.0
+    assert error.retry_after == 1.0
 
 
-async def test_a_request_id_that_was_used_for_something_else(client):
+async def test_a_request_id_that_was_used_with_other_arguments(client):
     await client.result("trial.take", "r-1", amount=1)
-    assert told(await client.fault("trial.take", "r-1", amount=2)) == (
+    assert parts(await client.error("trial.take", "r-1", amount=2)) == (
         "ALREADY_EXISTS",
         "REQUEST_ID_REUSED",
-        "The request id r-1 was used for trial.take with other arguments.",
+        "The request id r-1 was already used for trial.take with other arguments.",
     )
 
 
-async def test_a_call_whose_outcome_is_not_known(client, trial):
+async def test_a_call_whose_outcome_is_unknown(client, trial):
     call = client.call("trial.hang", "r-1")
-    await trial.begun.wait()
+    await trial.started.wait()
     call.cancel()
     await trial.cancelled.wait()
-    fault = await client.fault("trial.hang", "r-1")
-    assert (fault.code, fault.reason) == ("ABORTED", "TOOL_OUTCOME_UNKNOWN")
-    assert "may have done its work" in fault.message
+    error = await client.error("trial.hang", "r-1")
+    assert (error.code, error.reason) == ("ABORTED", "TOOL_OUTCOME_UNKNOWN")
+    assert "may have had its effect" in error.message

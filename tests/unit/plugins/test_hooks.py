@@ -1,4 +1,4 @@
-"""Gates and modify hooks: in which order, and what a failure means."""
+"""Gate and modify hooks: their order, and what a failure means."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ NO = Refusal("NO", "No.")
 
 
 def gates(*behaviours, **options):
-    """A plugin with one gate for each behaviour, asked in this order."""
+    """A plugin with one gate for each behaviour, in this order, and the list of gates that ran."""
     plugin = Plugin("guard", version="1.0.0")
-    asked = []
+    called = []
     for number, behaviour in enumerate(behaviours):
 
         async def gate(subject, ctx, number=number, behaviour=behaviour):
-            asked.append(number)
+            called.append(number)
             return await behaviour() if callable(behaviour) else behaviour
 
         plugin.gate("before_turn", priority=number, timeout="50ms", **options)(gate)
-    return plugin, asked
+    return plugin, called
 
 
 async def fails():
@@ -43,24 +43,24 @@ async def gated(tmp_path, plugin):
     return refused, logs
 
 
-async def test_without_hooks_everything_may_happen(tmp_path):
+async def test_without_hooks_everything_is_allowed(tmp_path):
     async with core_of(tmp_path) as core:
         assert await core.gate("before_turn") is None
         modified = await core.hooks.modify(Subject("before_turn"), {"a": 1}, Context())
-    assert (modified.payload, modified.by) == ({"a": 1}, ())
+    assert (modified.payload, modified.modified_by) == ({"a": 1}, ())
 
 
-async def test_when_every_gate_agrees_it_may_happen(tmp_path):
-    plugin, asked = gates(None, None)
+async def test_it_is_allowed_if_every_gate_allows_it(tmp_path):
+    plugin, called = gates(None, None)
     assert (await gated(tmp_path, plugin))[0] is None
-    assert asked == [0, 1]
+    assert called == [0, 1]
 
 
-async def test_the_first_no_ends_it(tmp_path):
-    plugin, asked = gates(None, NO, None)
+async def test_no_gate_runs_after_the_first_refusal(tmp_path):
+    plugin, called = gates(None, NO, None)
     refused, _ = await gated(tmp_path, plugin)
     assert (refused.plugin, refused.refusal) == ("guard", NO)
-    assert asked == [0, 1]
+    assert called == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -77,56 +77,56 @@ async def test_the_first_no_ends_it(tmp_path):
         Refusal("NO", "No.", retry_after=1e12),
     ],
 )
-async def test_a_gate_that_fails_is_late_or_answers_nonsense_has_said_no(tmp_path, behaviour):
-    plugin, asked = gates(behaviour, None)
+async def test_a_gate_that_fails_times_out_or_returns_nonsense_refuses(tmp_path, behaviour):
+    plugin, called = gates(behaviour, None)
     refused, logs = await gated(tmp_path, plugin)
     assert refused.refusal.reason == "HOOK_FAILED"
-    assert refused.refusal.message == "The check by guard failed, so that this was not allowed."
-    assert asked == [0]
+    assert refused.refusal.message == "The check by guard failed, so this was not allowed."
+    assert called == [0]
     assert logs[0]["event"] == "hook_failed"
-    assert logs[0]["closed"] is True
+    assert logs[0]["fails_closed"] is True
 
 
 @pytest.mark.parametrize("behaviour", [fails, hangs, "no"])
-async def test_a_gate_that_fails_open_is_as_if_it_were_not_there(tmp_path, behaviour):
-    plugin, asked = gates(behaviour, NO, on_failure="open")
+async def test_a_failed_gate_that_fails_open_is_ignored(tmp_path, behaviour):
+    plugin, called = gates(behaviour, NO, on_failure="open")
     refused, logs = await gated(tmp_path, plugin)
     assert refused.refusal is NO
-    assert asked == [0, 1]
-    assert logs[0]["closed"] is False
+    assert called == [0, 1]
+    assert logs[0]["fails_closed"] is False
 
 
-async def test_a_late_gate_is_cancelled(tmp_path):
+async def test_a_gate_that_times_out_is_cancelled(tmp_path):
     ended = []
 
-    async def stays():
+    async def blocks():
         try:
             await asyncio.Event().wait()
         finally:
             ended.append(True)
 
-    await gated(tmp_path, gates(stays)[0])
+    await gated(tmp_path, gates(blocks)[0])
     assert ended == [True]
 
 
-async def test_a_gate_that_is_asked_too_much_at_once_has_failed(tmp_path):
-    let_go, begun = asyncio.Event(), asyncio.Event()
+async def test_a_gate_over_its_concurrency_limit_has_failed(tmp_path):
+    released, started = asyncio.Event(), asyncio.Event()
 
-    async def stays():
-        begun.set()
-        await let_go.wait()
+    async def blocks():
+        started.set()
+        await released.wait()
 
     plugin = Plugin("guard", version="1.0.0")
 
     @plugin.gate("before_turn", max_in_flight=1)
     async def gate(subject, ctx):
-        await stays()
+        await blocks()
 
     async with core_of(tmp_path, plugin) as core:
         first = asyncio.create_task(core.gate("before_turn"))
-        await begun.wait()
+        await started.wait()
         assert (await core.gate("before_turn")).refusal.reason == "HOOK_FAILED"
-        let_go.set()
+        released.set()
         assert await first is None
 
 
@@ -136,8 +136,8 @@ def changers(*changes, **options):
     for number, change in enumerate(changes):
 
         async def modify(payload, subject, ctx, change=change):
-            answer = change(payload)
-            return await answer if asyncio.iscoroutine(answer) else answer
+            changed = change(payload)
+            return await changed if asyncio.iscoroutine(changed) else changed
 
         plugin.modify("before_generate", priority=number, timeout="50ms", **options)(modify)
     return plugin
@@ -155,35 +155,35 @@ async def modified(tmp_path, plugin, payload=None, check=None):
 async def test_modify_hooks_build_on_each_other_in_order(tmp_path):
     result = await modified(tmp_path, changers(append("a"), lambda _: None, append("b")))
     assert result.payload == {"text": "ab"}
-    assert result.by == ("editor", "editor")
+    assert result.modified_by == ("editor", "editor")
 
 
-def spoil(payload):
-    payload["text"] = "spoilt"
+def change_and_fail(payload):
+    payload["text"] = "changed"
     raise RuntimeError("broken")
 
 
-async def late(payload):
+async def never_returns(payload):
     await asyncio.Event().wait()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        spoil,
-        late,
+        change_and_fail,
+        never_returns,
         lambda _: "text",
         lambda _: {"x": float("nan")},
         lambda _: {"x": object()},
         lambda _: {1: 2},
     ],
 )
-async def test_a_modify_hook_that_fails_is_skipped_and_what_it_did_undone(tmp_path, change):
+async def test_a_modify_hook_that_fails_is_skipped_and_its_changes_are_discarded(tmp_path, change):
     result = await modified(tmp_path, changers(append("a"), change, append("b")))
     assert result.payload == {"text": "ab"}
 
 
-async def test_a_change_that_is_not_valid_is_skipped(tmp_path):
+async def test_an_invalid_change_is_discarded(tmp_path):
     def check(payload):
         if "no" in payload["text"]:
             raise ValueError("not that")
@@ -192,19 +192,19 @@ async def test_a_change_that_is_not_valid_is_skipped(tmp_path):
     assert result.payload == {"text": "b"}
 
 
-async def test_a_modify_hook_that_must_not_fail_refuses(tmp_path):
+async def test_a_modify_hook_that_fails_closed_raises(tmp_path):
     with pytest.raises(HookFailed) as caught:
-        await modified(tmp_path, changers(spoil, on_failure="closed"))
+        await modified(tmp_path, changers(change_and_fail, on_failure="closed"))
     assert (caught.value.plugin, caught.value.point) == ("editor", "before_generate")
 
 
-async def test_what_the_caller_gave_stays_as_it_was(tmp_path):
-    given = {"text": "", "deep": {"list": [1]}}
+async def test_the_callers_payload_is_not_changed(tmp_path):
+    payload = {"text": "", "deep": {"list": [1]}}
 
-    def dig(payload):
+    def change_nested(payload):
         payload["deep"]["list"].append(2)
         return payload
 
-    result = await modified(tmp_path, changers(dig), given)
+    result = await modified(tmp_path, changers(change_nested), payload)
     assert result.payload["deep"] == {"list": [1, 2]}
-    assert given["deep"] == {"list": [1]}
+    assert payload["deep"] == {"list": [1]}

@@ -1,4 +1,4 @@
-"""Which plugins hold now, and who hears of the next ones."""
+"""The current snapshot of plugins, and the watchers of the next ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 from clawdbot.plugins.v1.plugin_service_pb2 import PLUGIN_RUNTIME_BUILTIN, PLUGIN_STATE_READY
 from clawdbot_plugins.core.errors import PluginNotFound, ToolNotFound
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.registry_snapshot import Hook, Plugin, Snapshot, Tool
+from clawdbot_plugins.core.registry_snapshot import (
+    RegisteredHook,
+    RegisteredPlugin,
+    RegisteredTool,
+    RegistrySnapshot,
+)
 from clawdbot_plugins.core.schemas import Schema
 from clawdbot_servicekit.errors import NotReady
 
@@ -18,8 +23,8 @@ async def nothing(*_):
     raise AssertionError("not run here")
 
 
-def tool(plugin: str, name: str) -> Tool:
-    return Tool(
+def tool(plugin: str, name: str) -> RegisteredTool:
+    return RegisteredTool(
         f"{plugin}.{name}",
         plugin=plugin,
         description="",
@@ -27,18 +32,20 @@ def tool(plugin: str, name: str) -> Tool:
         timeout=1,
         max_in_flight=1,
         recognises_repeats=False,
-        input=Schema({}),
-        output=None,
+        input_schema=Schema({}),
+        output_schema=None,
         run=nothing,
     )
 
 
-def hook(plugin: str, priority: int = 100) -> Hook:
-    return Hook(plugin, "gate", "before_turn", priority, timeout=1, closed=True, max_in_flight=1, run=nothing)
+def hook(plugin: str, priority: int = 100) -> RegisteredHook:
+    return RegisteredHook(
+        plugin, "gate", "before_turn", priority, timeout=1, fails_closed=True, max_in_flight=1, run=nothing
+    )
 
 
-def plugin(name: str, *tools: str, hooks: tuple[Hook, ...] = ()) -> Plugin:
-    return Plugin(
+def plugin(name: str, *tools: str, hooks: tuple[RegisteredHook, ...] = ()) -> RegisteredPlugin:
+    return RegisteredPlugin(
         name,
         "1.0",
         "",
@@ -50,10 +57,10 @@ def plugin(name: str, *tools: str, hooks: tuple[Hook, ...] = ()) -> Plugin:
     )
 
 
-SNAPSHOT = Snapshot.of(1, [plugin("tables", "reserve", "find"), plugin("clock", "now")])
+SNAPSHOT = RegistrySnapshot.from_plugins(1, [plugin("tables", "reserve", "find"), plugin("clock", "now")])
 
 
-def test_plugins_and_tools_are_in_the_order_of_names():
+def test_plugins_and_tools_are_sorted_by_name():
     assert list(SNAPSHOT.plugins) == ["clock", "tables"]
     assert list(SNAPSHOT.tools) == ["clock.now", "tables.find", "tables.reserve"]
     assert list(SNAPSHOT.tools_of("tables")) == ["tables.find", "tables.reserve"]
@@ -68,13 +75,13 @@ def test_plugins_and_tools_are_in_the_order_of_names():
         ("clock.", ToolNotFound, "clock.now"),
     ],
 )
-def test_an_unknown_tool_is_met_with_the_nearest_name(name, kind, hint):
+def test_an_unknown_tool_raises_with_the_nearest_name(name, kind, hint):
     with pytest.raises(kind) as caught:
         SNAPSHOT.tool(name)
     assert caught.value.hint == f" Did you mean {hint}?"
 
 
-def test_nothing_near_is_not_proposed():
+def test_without_a_near_name_there_is_no_hint():
     with pytest.raises(ToolNotFound) as caught:
         SNAPSHOT.tool("x" * 100_000)
     assert caught.value.hint == ""
@@ -82,22 +89,22 @@ def test_nothing_near_is_not_proposed():
 
 def test_hooks_run_by_priority_and_then_by_plugin():
     hooks = {name: hook(name, priority) for name, priority in {"c": 50, "a": 100, "b": 100}.items()}
-    snapshot = Snapshot.of(1, [plugin(name, hooks=(each,)) for name, each in hooks.items()])
+    snapshot = RegistrySnapshot.from_plugins(1, [plugin(name, hooks=(each,)) for name, each in hooks.items()])
     assert [each.plugin for each in snapshot.hooks["gate", "before_turn"]] == ["c", "a", "b"]
 
 
-def test_two_plugins_cannot_bear_one_name():
-    with pytest.raises(ValueError, match="one name"):
-        Snapshot.of(1, [plugin("a"), plugin("a")])
+def test_two_plugins_cannot_have_the_same_name():
+    with pytest.raises(ValueError, match="the same name"):
+        RegistrySnapshot.from_plugins(1, [plugin("a"), plugin("a")])
 
 
-def test_before_the_first_snapshot_nothing_is_answered():
-    """An empty registry would let every gate pass."""
+def test_before_the_first_snapshot_the_registry_is_not_ready():
+    """An empty registry would skip every gate."""
     with pytest.raises(NotReady):
         _ = Registry().snapshot
 
 
-async def test_a_watch_tells_what_holds_and_then_each_change():
+async def test_a_watch_yields_the_current_snapshot_and_then_each_change():
     registry = Registry()
     async with aclosing(registry.watch()) as watch:
         first = asyncio.create_task(anext(watch))
@@ -110,7 +117,7 @@ async def test_a_watch_tells_what_holds_and_then_each_change():
         assert second.revision == 2
 
 
-async def test_a_slow_watcher_misses_what_was_overtaken_and_not_the_last():
+async def test_a_slow_watcher_skips_superseded_snapshots_but_not_the_last():
     registry = Registry()
     registry.publish([])
     async with aclosing(registry.watch()) as watch:
@@ -124,10 +131,10 @@ async def test_closing_ends_every_watch():
     registry = Registry()
     registry.publish([])
 
-    async def told():
+    async def revisions():
         return [snapshot.revision async for snapshot in registry.watch()]
 
-    watching = asyncio.create_task(told())
+    watching = asyncio.create_task(revisions())
     await asyncio.sleep(0)
     registry.close()
     assert await watching == [1]

@@ -1,9 +1,9 @@
-"""Violations name the field as a caller wrote it."""
+"""Violations name the field by its path in the request."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_plugins.core.schemas import LONGEST, MOST, Schema
+from clawdbot_plugins.core.schemas import MAX_DESCRIPTION_LENGTH, MAX_VIOLATIONS, Schema
 from jsonschema import SchemaError
 
 SCHEMA = Schema(
@@ -25,12 +25,12 @@ SCHEMA = Schema(
 )
 
 
-def told(value):
+def violations(value):
     return [(each.field, each.description) for each in SCHEMA.violations(value, "arguments")]
 
 
-def test_what_fits_has_no_violations():
-    assert told({"party_size": 4, "day": "2026-11-25", "guests": [{"name": "Ada"}], "note": None}) == []
+def test_a_valid_value_has_no_violations():
+    assert violations({"party_size": 4, "day": "2026-11-25", "guests": [{"name": "Ada"}], "note": None}) == []
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,28 @@ def test_what_fits_has_no_violations():
     ],
 )
 def test_a_violation_has_its_path_and_says_why(value, field, word):
-    ((path, description),) = told(value)
+    ((path, description),) = violations(value)
     assert path == field
     assert word in description
 
 
-def test_a_format_that_only_further_packages_check_is_left_to_the_tools_own_types():
-    """What fits must not depend on which packages happen to be installed: RFC 3339 would want 19:00:00Z."""
-    assert told({"party_size": 4, "time": "19:00"}) == []
+def test_a_format_that_needs_other_packages_is_left_to_the_tools_own_types():
+    """Validity must not depend on which packages happen to be installed: RFC 3339 requires 19:00:00Z."""
+    assert violations({"party_size": 4, "time": "19:00"}) == []
 
 
-def test_a_huge_value_is_not_repeated_whole():
-    ((_, description),) = told({"party_size": "x" * 1_000_000})
-    assert len(description) <= LONGEST + 10
+def test_a_huge_value_is_truncated():
+    ((_, description),) = violations({"party_size": "x" * 1_000_000})
+    assert len(description) <= MAX_DESCRIPTION_LENGTH + 10
 
 
-def test_of_very_many_violations_the_first_are_told():
-    assert len(told({"party_size": 4, **{f"unknown_{number}": 1 for number in range(1000)}})) == MOST
+def test_of_many_violations_only_the_first_are_reported():
+    assert (
+        len(violations({"party_size": 4, **{f"unknown_{number}": 1 for number in range(1000)}}))
+        == MAX_VIOLATIONS
+    )
 
 
-def test_a_document_that_is_no_schema_is_refused():
+def test_a_document_that_is_not_a_schema_is_refused():
     with pytest.raises(SchemaError):
         Schema({"type": "strnig"})

@@ -1,17 +1,17 @@
-"""What the author of a plugin imports: tools that models and flows call, hooks that watch over turns.
+"""The API for plugin authors: tools that models and flows call, and hooks that run during turns.
 
     from clawdbot_plugin_sdk import Context, Plugin
 
-    plugin = Plugin("dice", version="1.0.0", description="Throws dice.")
+    plugin = Plugin("dice", version="1.0.0", description="Rolls dice.")
 
     @plugin.tool(effect="none", timeout="1s")
-    async def throw(sides: int, ctx: Context) -> int:
-        '''Throw one die with so many sides.'''
+    async def roll(sides: int, ctx: Context) -> int:
+        '''Roll one die with this many sides.'''
 
-It knows no gRPC and starts nothing: the plugin service runs what is defined here.
+It does not know gRPC and starts nothing: the plugin service runs what is defined here.
 """
 
-from clawdbot_plugin_sdk.context import Attachment, Context, Launch, Partial, Progress
+from clawdbot_plugin_sdk.context import Attachment, Context, LifespanContext, Partial, Progress
 from clawdbot_plugin_sdk.errors import ArgumentsDoNotFit, ResultDoesNotFit, ToolError
 from clawdbot_plugin_sdk.hooks import POINTS, HookDefinition, HookKind, Refusal, Subject
 from clawdbot_plugin_sdk.plugin import Plugin
@@ -25,7 +25,7 @@ __all__ = [
     "Effect",
     "HookDefinition",
     "HookKind",
-    "Launch",
+    "LifespanContext",
     "Partial",
     "Plugin",
     "Progress",

@@ -1,4 +1,4 @@
-"""What can go wrong with a tool's call, as exceptions that say it to the right person."""
+"""The exceptions of a tool call: one for the model, one for the caller, one for the plugin's author."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 
 class ToolError(Exception):
-    """Raised by a tool: its text is a sentence for the model. Of other exceptions it learns nothing."""
+    """Raised by a tool: its text is a sentence for the model. The model never sees other exceptions."""
 
 
 class ArgumentsDoNotFit(Exception):
-    """The arguments are not what the tool's types ask for."""
+    """The arguments do not match the types of the tool's parameters."""
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
         self.problems = tuple(problems)
-        """Path within the arguments ("guests[0].name") and what is wrong there."""
-        super().__init__("; ".join(f"{path}: {what}" for path, what in self.problems))
+        """Pairs of a path within the arguments ("guests[0].name") and what is wrong there."""
+        super().__init__("; ".join(f"{path}: {message}" for path, message in self.problems))
 
 
 class ResultDoesNotFit(Exception):
-    """The tool returned something else than its return type says: a mistake in the plugin."""
+    """The tool returned something that does not match its return type: a bug in the plugin."""

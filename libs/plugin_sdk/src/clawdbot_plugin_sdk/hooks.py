@@ -1,4 +1,4 @@
-"""Hooks as an author defines them: a function, the point at which it runs, and what its failure means."""
+"""Hook definitions: a function, the point at which it runs, and what its failure means."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ HookKind = Literal["gate", "modify", "observe"]
 OnFailure = Literal["closed", "open"]
 
 POINTS: Final = {
-    "before_turn": "A turn is about to be worked on.",
-    "turn_done": "A turn has ended, well or not.",
+    "before_turn": "A turn is about to start.",
+    "turn_done": "A turn has ended, successfully or not.",
     "session_ended": "A session has ended.",
-    "before_generate": "A model is about to be asked.",
-    "generation_done": "A generation has ended, well or not.",
+    "before_generate": "A model is about to be called.",
+    "generation_done": "A generation has ended, successfully or not.",
     "before_tool": "A tool is about to run.",
-    "tool_done": "A tool's call has ended, well or not.",
+    "tool_done": "A tool call has ended, successfully or not.",
 }
-"""Where hooks can run. At a point that begins with before_ something can still be refused or changed; at the
-others it has happened."""
+"""The points at which hooks can run. At a before_ point, a hook can still refuse or change what follows; at
+the others it has already happened."""
 
 PARAMETERS: Final[Mapping[HookKind, tuple[str, ...]]] = {
     "gate": ("subject", "ctx"),
     "modify": ("payload", "subject", "ctx"),
     "observe": ("subject", "ctx"),
 }
-"""What a hook's function takes, by position."""
+"""The positional parameters of a hook function, by kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whom and what a hook is about. It names things and never holds prompts, replies or arguments."""
+    """What a hook is about. It holds names and numbers, never prompts, replies or arguments."""
 
     point: str
     session_id: str = ""
@@ -45,19 +45,19 @@ class Subject:
     model: str = ""
     tool: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """Further facts of the point: tokens, duration, outcome."""
+    """More facts about the point: tokens, duration, outcome."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A gate's no. A gate that returns None lets pass."""
+    """What a gate returns to refuse. A gate that returns None allows."""
 
     reason: str
     """UPPER_SNAKE, for programs."""
     message: str
-    """One sentence, for the person who asked."""
+    """One sentence, for the caller."""
     retry_after: float | None = None
-    """Seconds after which asking again may help; None where waiting does not help."""
+    """Seconds after which a retry may succeed; None if waiting does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class HookDefinition:
     timeout: float
     """Seconds."""
     on_failure: OnFailure
-    """What a failure or a timeout means: closed, as if it had said no; open, as if it were not there."""
+    """What a failure or a timeout means: closed, as if the hook had refused; open, as if it did not exist."""
     max_in_flight: int
 
 
@@ -86,19 +86,22 @@ def define(
     on_failure: OnFailure,
     max_in_flight: int,
 ) -> HookDefinition:
-    """Checks everything an author can get wrong.
+    """Defines a hook, after validating every argument.
 
     Raises:
         TypeError: with a sentence that says what to write instead.
     """
     if point not in POINTS:
         close = difflib.get_close_matches(str(point), POINTS, n=1)
-        raise TypeError(f"There is no point {point!r}" + (f"; did you mean {close[0]!r}?" if close else "."))
+        hint = f"; did you mean {close[0]!r}?" if close else f"; expected one of {', '.join(POINTS)}."
+        raise TypeError(f"Unknown hook point {point!r}{hint}")
     before = point.startswith("before_")
     if kind == "gate" and not before:
-        raise TypeError(f"A gate cannot stand at {point!r}: it has happened by then. Use observe.")
+        raise TypeError(f"A gate cannot run at {point!r}: it has already happened by then. Use observe.")
     if kind == "observe" and before:
-        raise TypeError(f"There is nothing to observe at {point!r} yet. Use gate or modify.")
+        raise TypeError(
+            f"An observe hook cannot run at {point!r}: nothing has happened yet. Use gate or modify."
+        )
     if on_failure not in ("closed", "open"):
         raise TypeError(f"on_failure={on_failure!r}: expected 'closed' or 'open'.")
     _check_function(kind, function)
@@ -106,18 +109,18 @@ def define(
         kind=kind,
         point=point,
         function=function,
-        priority=validation.whole("priority", priority),
+        priority=validation.integer("priority", priority),
         timeout=validation.seconds("timeout", timeout),
         on_failure=on_failure,
-        max_in_flight=validation.count("max_in_flight", max_in_flight),
+        max_in_flight=validation.positive_integer("max_in_flight", max_in_flight),
     )
 
 
 def _check_function(kind: HookKind, function: Callable[..., Any]) -> None:
-    wanted = f"async def {getattr(function, '__name__', 'hook')}({', '.join(PARAMETERS[kind])})"
+    expected = f"async def {getattr(function, '__name__', 'hook')}({', '.join(PARAMETERS[kind])})"
     if not inspect.iscoroutinefunction(function):
-        raise TypeError(f"A hook is a coroutine function: {wanted}.")
+        raise TypeError(f"A hook must be a coroutine function: {expected}.")
     try:
         inspect.signature(function).bind(*PARAMETERS[kind])
     except TypeError:
-        raise TypeError(f"A {kind} hook takes {len(PARAMETERS[kind])} arguments: {wanted}.") from None
+        raise TypeError(f"A {kind} hook takes {len(PARAMETERS[kind])} arguments: {expected}.") from None

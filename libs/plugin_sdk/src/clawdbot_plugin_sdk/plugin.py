@@ -1,6 +1,6 @@
 """A plugin: a name, a version, and the tools and hooks that are defined on it with decorators.
 
-It holds definitions and no state: what a running plugin keeps is what its lifespan yields.
+It holds definitions and no state: the state of a running plugin is what its lifespan yields.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any, ParamSpec, TypeVar
 from pydantic import BaseModel
 
 from clawdbot_plugin_sdk import hooks, tools, validation
-from clawdbot_plugin_sdk.context import Launch
+from clawdbot_plugin_sdk.context import LifespanContext
 from clawdbot_plugin_sdk.hooks import HookDefinition, OnFailure
 from clawdbot_plugin_sdk.tools import Effect, ToolDefinition
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Opened = contextlib.AbstractAsyncContextManager[Any]
+StateManager = contextlib.AbstractAsyncContextManager[Any]
 
 
 class Plugin:
-    """What an entry point of the group `clawdbot.plugins` names, itself or a function that returns it."""
+    """One plugin. An entry point of the group `clawdbot.plugins` names it, or a function that returns it."""
 
     def __init__(
         self, name: str, version: str, description: str = "", *, settings: type[BaseModel] | None = None
     ) -> None:
-        """Raises TypeError for a wrong name or version.
+        """Raises TypeError if the name, the version or the settings model is invalid.
 
         Args:
-            name: lower-case letters, digits and underscores; its tools are called "name.tool".
+            name: at most 40 lower-case letters, digits and underscores. Its tools are called "name.tool".
             version: such as "1.2.0".
             description: one sentence for people.
-            settings: the pydantic model of the plugin's settings; every field needs a default.
+            settings: the pydantic model of the plugin's settings. Every field needs a default.
         """
         self.name = validation.name("plugin", name)
         self.version = validation.version(version)
@@ -46,16 +46,16 @@ class Plugin:
         self.settings = settings
         self._tools: dict[str, ToolDefinition] = {}
         self._hooks: list[HookDefinition] = []
-        self._lifespan: Callable[[Launch], Opened] | None = None
+        self._lifespan: Callable[[LifespanContext], StateManager] | None = None
 
     @property
     def tools(self) -> Mapping[str, ToolDefinition]:
-        """Its tools by their short names."""
+        """The plugin's tools, by short name."""
         return MappingProxyType(self._tools)
 
     @property
     def hooks(self) -> tuple[HookDefinition, ...]:
-        """Its hooks, as they were defined."""
+        """The plugin's hooks, in the order of definition."""
         return tuple(self._hooks)
 
     def tool(
@@ -66,14 +66,15 @@ class Plugin:
         max_in_flight: int = 32,
         recognises_repeats: bool = False,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """Makes an async function a tool. The function stays what it was.
+        """Defines an async function as a tool. The function itself is returned unchanged.
 
         Args:
-            effect: what running it twice would do: "none" (it reads), "repeatable", or "once".
-            timeout: the longest that a call may take; then it is cancelled.
-            max_in_flight: calls at once in one process; more are refused as busy.
-            recognises_repeats: for "once": the tool itself answers a repeated `ctx.request_id` with its first
-                answer, so that a call whose process died midway may be run again.
+            effect: what a second run would do: "none" (it only reads), "repeatable" (it changes nothing more)
+                or "once" (it must run at most once).
+            timeout: maximum duration of a call, which is then cancelled.
+            max_in_flight: maximum number of concurrent calls in one process; more fail with TOOL_BUSY.
+            recognises_repeats: for "once": the tool returns its first result for a repeated
+                `ctx.request_id`, so that an interrupted call can be run again.
         """
 
         def define(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
@@ -101,16 +102,16 @@ class Plugin:
         on_failure: OnFailure = "closed",
         max_in_flight: int = 1000,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """Makes `async def f(subject, ctx) -> Refusal | None` decide whether something may happen.
+        """Defines `async def f(subject, ctx) -> Refusal | None` as a gate: it allows or refuses what follows.
 
         Args:
-            point: one of POINTS that begins with before_.
-            priority: lower runs first; the first refusal ends it.
-            timeout: the longest that it may take; then it is cancelled.
-            on_failure: what an error or a timeout means: "closed" (no) or "open" (as if it were not there).
-            max_in_flight: calls at once in one process; one more is a failure.
+            point: one of POINTS that starts with before_.
+            priority: lower runs first; later gates do not run after a refusal.
+            timeout: maximum duration of a call, which is then cancelled.
+            on_failure: what an error or a timeout means: "closed" (refuse) or "open" (ignore this hook).
+            max_in_flight: maximum number of concurrent calls in one process; one more is a failure.
         """
-        return self._hook(
+        return self._hook_decorator(
             functools.partial(
                 hooks.define,
                 "gate",
@@ -131,12 +132,12 @@ class Plugin:
         on_failure: OnFailure = "open",
         max_in_flight: int = 1000,
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """Makes `async def f(payload, subject, ctx) -> dict | None` change what passes; None leaves it be.
+        """Defines `async def f(payload, subject, ctx) -> dict | None` as a modify hook; None changes nothing.
 
-        The payload is the JSON form of the thing; it is the hook's own copy. With "open" a hook that fails is
-        skipped, with "closed" its failure is a refusal. The other arguments are as for `gate`.
+        The payload is the JSON form of the message to change; it is the hook's own copy. With "open", a hook
+        that fails is skipped; with "closed", its failure is a refusal. The other arguments are as for `gate`.
         """
-        return self._hook(
+        return self._hook_decorator(
             functools.partial(
                 hooks.define,
                 "modify",
@@ -151,11 +152,11 @@ class Plugin:
     def observe(
         self, point: str, *, priority: int = 100, timeout: str | float = "5s", max_in_flight: int = 8
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """Makes `async def f(subject, ctx) -> None` learn what has happened, after it and never in its way.
+        """Defines `async def f(subject, ctx) -> None` as an observer: it runs afterwards and delays nothing.
 
-        `max_in_flight` is how many events it is told at once, 1 for one after the other.
+        `max_in_flight` is how many events it handles concurrently; 1 keeps them in order.
         """
-        return self._hook(
+        return self._hook_decorator(
             functools.partial(
                 hooks.define,
                 "observe",
@@ -168,28 +169,28 @@ class Plugin:
         )
 
     def lifespan(
-        self, function: Callable[[Launch[Any]], AsyncIterator[R]]
-    ) -> Callable[[Launch[Any]], AsyncIterator[R]]:
-        """Makes an async generator function the plugin's life: what it yields, once, is `ctx.state`.
+        self, function: Callable[[LifespanContext[Any]], AsyncIterator[R]]
+    ) -> Callable[[LifespanContext[Any]], AsyncIterator[R]]:
+        """Defines the plugin's lifespan: what the async generator function yields, once, is `ctx.state`.
 
-        What stands before `yield` runs at start, what stands after it at stop, both in one task.
+        The code before `yield` runs at start, the code after it at stop, both in the same task.
         """
         if not inspect.isasyncgenfunction(function):
-            raise TypeError(f"The lifespan of {self.name} must be `async def` with one `yield` in it.")
+            raise TypeError(f"The lifespan of {self.name} must be an `async def` function with one `yield`.")
         if self._lifespan is not None:
             raise TypeError(f"The plugin {self.name} has two lifespans.")
         self._lifespan = contextlib.asynccontextmanager(function)
         return function
 
-    def open(self, launch: Launch) -> Opened:
-        """The plugin's life as a context manager that gives its state."""
-        return contextlib.nullcontext() if self._lifespan is None else self._lifespan(launch)
+    def open(self, context: LifespanContext) -> StateManager:
+        """Runs the lifespan as a context manager that yields the plugin's state."""
+        return contextlib.nullcontext() if self._lifespan is None else self._lifespan(context)
 
-    def _hook(
-        self, made_of: Callable[[Callable[P, Awaitable[R]]], HookDefinition]
+    def _hook_decorator(
+        self, definition_of: Callable[[Callable[P, Awaitable[R]]], HookDefinition]
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
         def define(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-            self._hooks.append(made_of(function))
+            self._hooks.append(definition_of(function))
             return function
 
         return define
@@ -198,6 +199,8 @@ class Plugin:
 def _check_settings(name: str, settings: Any) -> None:
     if not isinstance(settings, type) or not issubclass(settings, BaseModel):
         raise TypeError(f"The settings of {name} must be a pydantic model class, not {settings!r}.")
-    needed = [key for key, field in settings.model_fields.items() if field.is_required()]
-    if needed:
-        raise TypeError(f"The settings of {name} need defaults for: {', '.join(needed)}.")
+    required = [key for key, field in settings.model_fields.items() if field.is_required()]
+    if required:
+        raise TypeError(
+            f"The settings of {name} need a default for each field; missing: {', '.join(required)}."
+        )

@@ -1,4 +1,4 @@
-"""From a function's types to JSON Schema (2020-12) and back: what a model is shown, what a tool is given."""
+"""Derives JSON Schema (2020-12) from a function's types, and validates arguments and results against them."""
 
 from __future__ import annotations
 
@@ -15,107 +15,113 @@ from pydantic_core import ErrorDetails
 from clawdbot_plugin_sdk.context import Context
 from clawdbot_plugin_sdk.errors import ArgumentsDoNotFit, ResultDoesNotFit
 
-RESULT: Final = "result"
-"""Where a result that is no object stands: a structured result always is one."""
+RESULT_KEY: Final = "result"
+"""The key of a result that is not an object: a structured result always is an object."""
 
-_PREFIX: Final = "argument_"
-"""Keeps a parameter called `json` or `copy` apart from the model's own methods."""
+_FIELD_PREFIX: Final = "argument_"
+"""Keeps a parameter called `json` or `copy` from clashing with the methods of a pydantic model."""
 
 
-class _Plain(GenerateJsonSchema):
-    """Without the titles that repeat each name: a model pays for every token."""
+class _UntitledJsonSchema(GenerateJsonSchema):
+    """Omits the titles that repeat each field's name: they would cost tokens in every model call."""
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - as pydantic calls it
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
         return False
 
 
 class Arguments:
-    """What a tool takes."""
+    """The parameters of a tool: their JSON Schema and validation."""
 
-    def __init__(self, function: Callable[..., Any], hints: Mapping[str, Any], where: str) -> None:
-        """Raises TypeError for a parameter that cannot be told to a model."""
-        self.context: str | None = None
-        """The name of the parameter that takes the Context."""
+    def __init__(self, function: Callable[..., Any], hints: Mapping[str, Any], label: str) -> None:
+        """Raises TypeError for a parameter that cannot be described to a model."""
+        self.context_parameter: str | None = None
+        """The name of the parameter that receives the Context; None if there is none."""
         fields: dict[str, Any] = {}
         for parameter in inspect.signature(function).parameters.values():
-            annotation = _annotation(parameter, hints, where)
+            annotation = _parameter_type(parameter, hints, label)
             if (typing.get_origin(annotation) or annotation) is Context:
-                self.context = parameter.name
+                self.context_parameter = parameter.name
                 continue
             default = ... if parameter.default is parameter.empty else parameter.default
-            described: Any = Annotated[annotation, Field(alias=parameter.name)]
-            fields[_PREFIX + parameter.name] = (described, default)
-        self._names = tuple(fields)
+            aliased: Any = Annotated[annotation, Field(alias=parameter.name)]
+            fields[_FIELD_PREFIX + parameter.name] = (aliased, default)
+        self._field_names = tuple(fields)
         try:
             self._model: type[BaseModel] = create_model(
                 "Arguments", __config__=ConfigDict(extra="forbid", validate_default=False), **fields
             )
-            self.schema = _schema_of(self._model.model_json_schema(schema_generator=_Plain))
+            self.schema = _inline_root(self._model.model_json_schema(schema_generator=_UntitledJsonSchema))
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
-            raise TypeError(f"{where}: its arguments have no JSON Schema: {_first_line(error)}") from None
+            raise TypeError(
+                f"{label}: the arguments cannot be described by a JSON Schema: {_first_line(error)}"
+            ) from None
 
-    def read(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments as the function's own types.
+    def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Converts the arguments to the function's own types.
 
         Raises:
-            ArgumentsDoNotFit: with each path.
+            ArgumentsDoNotFit: with the path of each problem.
         """
         try:
-            read = self._model.model_validate(dict(arguments))
+            parsed = self._model.model_validate(dict(arguments))
         except ValidationError as error:
             raise ArgumentsDoNotFit(
-                [(path_of(each["loc"]), each["msg"]) for each in _details(error)]
+                [(format_path(problem["loc"]), problem["msg"]) for problem in _error_details(error)]
             ) from None
-        return {name.removeprefix(_PREFIX): getattr(read, name) for name in self._names}
+        return {name.removeprefix(_FIELD_PREFIX): getattr(parsed, name) for name in self._field_names}
 
 
 class Result:
-    """What a tool gives back."""
+    """The return type of a tool: its JSON Schema, validation and serialization."""
 
-    def __init__(self, hint: Any, where: str) -> None:
-        """Raises TypeError for a type that cannot be told to a model."""
+    def __init__(self, hint: Any, label: str) -> None:
+        """Raises TypeError for a type that cannot be described by a JSON Schema."""
         self.is_text = hint is str
         try:
             self._adapter: TypeAdapter[Any] = TypeAdapter(hint)
-            inner = _schema_of(self._adapter.json_schema(mode="serialization", schema_generator=_Plain))
+            inner = _inline_root(
+                self._adapter.json_schema(mode="serialization", schema_generator=_UntitledJsonSchema)
+            )
         except (PydanticSchemaGenerationError, PydanticUserError) as error:
-            raise TypeError(f"{where}: its result has no JSON Schema: {_first_line(error)}") from None
+            raise TypeError(
+                f"{label}: the return type cannot be described by a JSON Schema: {_first_line(error)}"
+            ) from None
         self.wrapped = inner.get("type") != "object"
-        self.schema = _wrapped(inner) if self.wrapped else inner
+        self.schema = _wrap(inner) if self.wrapped else inner
 
-    def write(self, value: Any) -> bytes:
-        """The value as JSON, checked against the type.
+    def serialize(self, value: Any) -> bytes:
+        """Validates the value against the type and returns it as JSON.
 
         Raises:
-            ResultDoesNotFit: when the function returned something else than it promised.
+            ResultDoesNotFit: the value does not match the return type.
         """
         try:
             return self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
         except ValidationError as error:
-            first = _details(error)[0]
-            raise ResultDoesNotFit(f"{path_of(first['loc']) or RESULT}: {first['msg']}") from None
+            first = _error_details(error)[0]
+            raise ResultDoesNotFit(f"{format_path(first['loc']) or RESULT_KEY}: {first['msg']}") from None
 
 
-def path_of(location: tuple[int | str, ...]) -> str:
-    """As people write it: guests[0].name."""
+def format_path(location: tuple[int | str, ...]) -> str:
+    """The path as people write it: guests[0].name."""
     text = ""
     for part in location:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text
 
 
-def _annotation(parameter: inspect.Parameter, hints: Mapping[str, Any], where: str) -> Any:
+def _parameter_type(parameter: inspect.Parameter, hints: Mapping[str, Any], label: str) -> Any:
     if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD and parameter.kind is not parameter.KEYWORD_ONLY:
-        raise TypeError(f"{where}: {parameter} cannot be told to a model; name each parameter.")
+        raise TypeError(f"{label}: {parameter} cannot be described to a model. Name each parameter.")
     if parameter.name not in hints:
         raise TypeError(
-            f"{where}: the parameter {parameter.name} needs a type, such as `{parameter.name}: int`."
+            f"{label}: the parameter {parameter.name} needs a type (example: `{parameter.name}: int`)."
         )
     return hints[parameter.name]
 
 
-def _schema_of(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with its outermost object in sight: a recursive type hides it behind a reference."""
+def _inline_root(schema: dict[str, Any]) -> dict[str, Any]:
+    """Replaces a reference at the root by its target: a recursive type has its root object in $defs."""
     schema.pop("title", None)
     reference = schema.get("$ref", "")
     if reference.startswith("#/$defs/"):
@@ -123,13 +129,13 @@ def _schema_of(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _wrapped(inner: dict[str, Any]) -> dict[str, Any]:
+def _wrap(inner: dict[str, Any]) -> dict[str, Any]:
     definitions = inner.pop("$defs", None)
-    outer: dict[str, Any] = {"type": "object", "properties": {RESULT: inner}, "required": [RESULT]}
+    outer: dict[str, Any] = {"type": "object", "properties": {RESULT_KEY: inner}, "required": [RESULT_KEY]}
     return {**outer, "$defs": definitions} if definitions else outer
 
 
-def _details(error: ValidationError) -> list[ErrorDetails]:
+def _error_details(error: ValidationError) -> list[ErrorDetails]:
     return error.errors(include_url=False, include_context=False, include_input=False)
 
 

@@ -1,4 +1,4 @@
-"""A tool as an author defines it: an async function whose types and docstring tell a model how to call it."""
+"""Tool definitions: an async function whose types and docstring tell a model how to call it."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from typing import Any, Final, Literal
 
 from clawdbot_plugin_sdk import validation
 from clawdbot_plugin_sdk.context import Attachment, Context
-from clawdbot_plugin_sdk.schemas import RESULT, Arguments, Result
+from clawdbot_plugin_sdk.schemas import RESULT_KEY, Arguments, Result
 
 Effect = Literal["none", "repeatable", "once"]
 
 EFFECTS: Final[Mapping[Effect, str]] = {
     "none": "It only reads.",
-    "repeatable": "Running it again with the same arguments changes nothing more.",
-    "once": "Running it again does it again, so that it must run at most once for one request id.",
+    "repeatable": "A second run with the same arguments changes nothing more.",
+    "once": "A second run repeats the effect, so it must run at most once for each request id.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ToolReturn:
-    """What a call came to."""
+    """The result of a call."""
 
     text: str
-    """What a model reads: the text itself where the tool returns text, else JSON."""
+    """For a model: the text itself if the tool returns text, otherwise JSON."""
     structured: Mapping[str, Any] | None
-    """The same as an object that fits the output schema; None where the tool returns nothing."""
+    """The same as an object that matches the output schema; None if the tool returns nothing."""
     attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
-    """One tool. `invoke` runs it; limits are for whoever calls that."""
+    """One tool. `invoke` runs it; enforcing the limits is up to the caller of `invoke`."""
 
     name: str
     description: str
@@ -44,7 +44,7 @@ class ToolDefinition:
     """Seconds."""
     max_in_flight: int
     recognises_repeats: bool
-    """True when the tool itself gives the same answer for a repeated `ctx.request_id`."""
+    """True if the tool itself returns the same result for a repeated `ctx.request_id`."""
     input_schema: Mapping[str, Any]
     output_schema: Mapping[str, Any] | None
     function: Callable[..., Awaitable[Any]]
@@ -55,21 +55,21 @@ class ToolDefinition:
         """Runs the tool.
 
         Raises:
-            ArgumentsDoNotFit: before anything has run.
+            ArgumentsDoNotFit: before the tool has run.
             ToolError: with a sentence for the model.
-            ResultDoesNotFit: when it returned something else than its type says.
+            ResultDoesNotFit: the returned value does not match the return type.
         """
-        taken = self.arguments.read(arguments)
+        keywords = self.arguments.validate(arguments)
         context = replace(context, attached=[])
-        if self.arguments.context is not None:
-            taken[self.arguments.context] = context
-        value = await self.function(**taken)
+        if self.arguments.context_parameter is not None:
+            keywords[self.arguments.context_parameter] = context
+        value = await self.function(**keywords)
         if self.result is None:
             return ToolReturn("", None, tuple(context.attached))
-        written = self.result.write(value)
-        loaded = json.loads(written)
-        structured = {RESULT: loaded} if self.result.wrapped else loaded
-        text = loaded if self.result.is_text else written.decode()
+        serialized = self.result.serialize(value)
+        loaded = json.loads(serialized)
+        structured = {RESULT_KEY: loaded} if self.result.wrapped else loaded
+        text = loaded if self.result.is_text else serialized.decode()
         return ToolReturn(text, structured, tuple(context.attached))
 
 
@@ -82,36 +82,36 @@ def define(
     max_in_flight: int,
     recognises_repeats: bool,
 ) -> ToolDefinition:
-    """Checks everything an author can get wrong and derives the schemas.
+    """Defines a tool: validates every argument and derives the schemas.
 
     Raises:
         TypeError: with a sentence that says what to write instead.
     """
     name = validation.name("tool", getattr(function, "__name__", ""))
-    where = f"The tool {plugin}.{name}"
+    label = f"The tool {plugin}.{name}"
     if not inspect.iscoroutinefunction(function):
         raise TypeError(
-            f"{where} must be `async def`: only a coroutine can be cancelled when its time is up. Put what "
-            "blocks into `await asyncio.to_thread(…)`."
+            f"{label} must be `async def`, because only a coroutine can be cancelled at its timeout. Move "
+            "blocking code into `await asyncio.to_thread(…)`."
         )
     if effect not in EFFECTS:
-        raise TypeError(f"{where}: effect={effect!r}: expected one of {', '.join(EFFECTS)}.")
+        raise TypeError(f"{label}: effect={effect!r}: expected one of {', '.join(EFFECTS)}.")
     if recognises_repeats and effect != "once":
-        raise TypeError(f"{where}: recognises_repeats is for a tool whose effect is 'once'.")
+        raise TypeError(f"{label}: recognises_repeats requires effect='once'.")
     description = inspect.getdoc(function)
     if not description:
-        raise TypeError(f"{where} needs a docstring: a model reads it to know when to call the tool.")
-    hints = _hints(function, where)
+        raise TypeError(f"{label} needs a docstring: the model reads it to decide when to call the tool.")
+    hints = _type_hints(function, label)
     if "return" not in hints:
-        raise TypeError(f"{where} needs a return type; `-> None` where it returns nothing.")
-    arguments = Arguments(function, hints, where)
-    result = None if hints["return"] is type(None) else Result(hints["return"], where)
+        raise TypeError(f"{label} needs a return type. Write `-> None` if it returns nothing.")
+    arguments = Arguments(function, hints, label)
+    result = None if hints["return"] is type(None) else Result(hints["return"], label)
     return ToolDefinition(
         name=name,
         description=description,
         effect=effect,
         timeout=validation.seconds("timeout", timeout),
-        max_in_flight=validation.count("max_in_flight", max_in_flight),
+        max_in_flight=validation.positive_integer("max_in_flight", max_in_flight),
         recognises_repeats=recognises_repeats,
         input_schema=arguments.schema,
         output_schema=result.schema if result else None,
@@ -121,11 +121,11 @@ def define(
     )
 
 
-def _hints(function: Callable[..., Any], where: str) -> dict[str, Any]:
+def _type_hints(function: Callable[..., Any], label: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(function, include_extras=True)
     except NameError as error:
         raise TypeError(
-            f"{where}: the type {error.name!r} cannot be found; it must be known where the module is read, "
-            "not only to the type checker."
+            f"{label}: the type {error.name!r} is not defined at run time. Define or import it at "
+            "module level, not only under `if TYPE_CHECKING`."
         ) from None

@@ -1,6 +1,6 @@
-"""Names, versions and durations as an author writes them, checked where they are written.
+"""Validates names, versions, durations and counts where a plugin's author writes them.
 
-Authors may do without a type checker, so nothing is taken for granted about the types here.
+Authors may not use a type checker, so these functions check the types of their arguments too.
 """
 
 from __future__ import annotations
@@ -9,51 +9,56 @@ import math
 import re
 from typing import Any, Final
 
-NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
-VERSION: Final = re.compile(r"\d+(\.\d+){1,2}(\.?[-+a-zA-Z][-+.a-zA-Z0-9]{0,39})?")
-UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
+VERSION_PATTERN: Final = re.compile(r"\d+(\.\d+){1,2}(\.?[-+a-zA-Z][-+.a-zA-Z0-9]{0,39})?")
+SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PATTERN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
 
 
 def name(kind: str, text: Any) -> str:
-    """The text, if it is a name: "book_table". TypeError otherwise; `kind` says whose name it is."""
-    if not isinstance(text, str) or not NAME.fullmatch(text):
+    """Returns the text if it is a valid name, such as "book_table". TypeError otherwise.
+
+    Args:
+        kind: what the name is for, used in the message: "plugin" or "tool".
+        text: the name as the author wrote it.
+    """
+    if not isinstance(text, str) or not NAME_PATTERN.fullmatch(text):
         raise TypeError(
-            f"{text!r} cannot be the name of a {kind}: lower-case letters, digits and underscores, "
-            "beginning with a letter, at most 40."
+            f"{text!r} cannot be the name of a {kind}: use at most 40 lower-case letters, digits and "
+            "underscores, starting with a letter."
         )
     return text
 
 
 def version(text: Any) -> str:
-    """The text, if it is a version: "1.2.0". TypeError otherwise."""
-    if not isinstance(text, str) or not VERSION.fullmatch(text):
-        raise TypeError(f"{text!r} is not a version such as 1.2.0.")
+    """Returns the text if it is a version, such as "1.2.0". TypeError otherwise."""
+    if not isinstance(text, str) or not VERSION_PATTERN.fullmatch(text):
+        raise TypeError(f"{text!r} is not a version (example: 1.2.0).")
     return text
 
 
-def seconds(what: str, value: Any) -> float:
-    """Seconds from "5s", "250ms", "2m" or a number. TypeError for anything else, and for 0."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        found = float(match[1]) * UNITS[match[2]]
+def seconds(parameter: str, value: Any) -> float:
+    """Converts "5s", "250ms", "2m" or a number to seconds. TypeError for anything else, and for 0."""
+    if isinstance(value, str) and (match := _DURATION_PATTERN.fullmatch(value.strip())):
+        duration = float(match[1]) * SECONDS_PER_UNIT[match[2]]
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        found = float(value)
+        duration = float(value)
     else:
-        raise TypeError(f"{what}={value!r}: expected a duration such as '5s', '250ms' or 2.5 (seconds).")
-    if not 0 < found < math.inf:
-        raise TypeError(f"{what}={value!r}: expected more than 0.")
-    return found
+        raise TypeError(f"{parameter}={value!r}: expected a duration such as '5s', '250ms' or 2.5 (seconds).")
+    if not 0 < duration < math.inf:
+        raise TypeError(f"{parameter}={value!r}: expected a finite duration of more than 0.")
+    return duration
 
 
-def whole(what: str, value: Any) -> int:
-    """A whole number. TypeError for anything else."""
+def integer(parameter: str, value: Any) -> int:
+    """Returns the value if it is an integer. TypeError otherwise."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what}={value!r}: expected a whole number.")
+        raise TypeError(f"{parameter}={value!r}: expected an integer.")
     return value
 
 
-def count(what: str, value: Any) -> int:
-    """A whole number, at least 1. TypeError for anything else."""
-    if whole(what, value) < 1:
-        raise TypeError(f"{what}={value!r}: expected at least 1.")
+def positive_integer(parameter: str, value: Any) -> int:
+    """Returns the value if it is an integer of at least 1. TypeError otherwise."""
+    if integer(parameter, value) < 1:
+        raise TypeError(f"{parameter}={value!r}: expected at least 1.")
     return int(value)

@@ -1,1 +1,1 @@
-"""The plugin service: tools and hooks that others add to Clawdbot."""
+"""The plugin service: runs the tools and hooks of plugins."""

@@ -1,4 +1,4 @@
-"""`python -m clawdbot_plugins`: the plugin service alone."""
+"""`python -m clawdbot_plugins`: runs the plugin service on its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clawdbot_plugins.wiring import build
 
 
 def main() -> None:
-    """Serves until a signal."""
+    """Serves until the process gets a signal to stop."""
     run_service(PluginsSettings, build)
 
 

@@ -1,4 +1,4 @@
-"""The plugin service as an application: starts plugins, then shows them; stops in the opposite order."""
+"""The plugin service as an application: starts the plugins, then publishes them; stops in reverse order."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from clawdbot.plugins.v1.plugin_service_pb2_grpc import (
     add_PluginServiceServicer_to_server,
 )
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer, add_ToolServiceServicer_to_server
+from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import NotReady
+from typing_extensions import override
 
-from clawdbot_plugins.core.idempotency_store import Ledger, LedgerUnavailable
+from clawdbot_plugins.core.idempotency_store import IdempotencyStore, IdempotencyStoreUnavailable
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.task_runner import Bodies
+from clawdbot_plugins.core.task_runner import TaskRunner
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
 
 SERVICES: Final = (
@@ -32,51 +34,51 @@ SERVICES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the service is made of; wiring makes them."""
+class Components:
+    """What the application starts, serves and stops; constructed by wiring.build."""
 
     plugins: Sequence[BuiltinPlugin]
     registry: Registry
-    bodies: Bodies
+    task_runner: TaskRunner
     observers: Observers
-    ledger: Ledger
+    idempotency_store: IdempotencyStore
     plugin_servicer: PluginServiceServicer
     tool_servicer: ToolServiceServicer
     hook_servicer: HookServiceServicer
 
 
-class PluginsApplication:
+class PluginsApplication(Application):
     """The plugin service, built and not yet started."""
 
-    def __init__(self, parts: Parts, errors: ErrorTable) -> None:
-        self._parts = parts
+    def __init__(self, components: Components, errors: ErrorTable) -> None:
+        self._components = components
         self._errors = errors
         self._log = structlog.get_logger(__name__)
 
     @property
+    @override
     def name(self) -> str:
-        """As the port says."""
         return "plugins"
 
     @property
+    @override
     def services(self) -> tuple[str, ...]:
-        """As the port says."""
         return SERVICES
 
     @property
+    @override
     def errors(self) -> ErrorTable:
-        """As the port says."""
         return self._errors
 
+    @override
     def register(self, server: grpc.aio.Server) -> None:
-        """As the port says."""
-        add_PluginServiceServicer_to_server(self._parts.plugin_servicer, server)
-        add_ToolServiceServicer_to_server(self._parts.tool_servicer, server)
-        add_HookServiceServicer_to_server(self._parts.hook_servicer, server)
+        add_PluginServiceServicer_to_server(self._components.plugin_servicer, server)
+        add_ToolServiceServicer_to_server(self._components.tool_servicer, server)
+        add_HookServiceServicer_to_server(self._components.hook_servicer, server)
 
     def describe(self) -> dict[str, tuple[str, ...]]:
-        """What there is, for a banner: names under "plugins", "tools" and "hooks" (as "point (plugin)")."""
-        described = [plugin.describe() for plugin in self._parts.plugins]
+        """Names for a start-up banner, under "plugins", "tools" and "hooks" (each as "point (plugin)")."""
+        described = [plugin.describe() for plugin in self._components.plugins]
         return {
             "plugins": tuple(sorted(each.name for each in described)),
             "tools": tuple(sorted(tool.name for each in described for tool in each.tools)),
@@ -85,27 +87,28 @@ class PluginsApplication:
             ),
         }
 
+    @override
     async def start(self) -> None:
-        """As the port says. Nothing is shown before every plugin has started: a gate must not be missed."""
-        await self._parts.ledger.open()
-        for plugin in self._parts.plugins:
+        """Publishes nothing before every plugin has started, so that no call skips a gate."""
+        await self._components.idempotency_store.open()
+        for plugin in self._components.plugins:
             await plugin.start()
-        self._parts.registry.publish(plugin.describe() for plugin in self._parts.plugins)
-        self._log.info("plugins_started", plugins=[plugin.name for plugin in self._parts.plugins])
+        self._components.registry.publish(plugin.describe() for plugin in self._components.plugins)
+        self._log.info("plugins_started", plugins=[plugin.name for plugin in self._components.plugins])
 
+    @override
     async def check(self) -> None:
-        """As the port says."""
-        for plugin in self._parts.plugins:
+        for plugin in self._components.plugins:
             plugin.check()
         try:
-            await self._parts.ledger.check()
-        except LedgerUnavailable as error:
-            raise NotReady("the record of once-only calls", error.explanation) from error
+            await self._components.idempotency_store.check()
+        except IdempotencyStoreUnavailable as error:
+            raise NotReady("the store of once-only calls", error.explanation) from error
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
-        self._parts.registry.close()
-        await self._parts.observers.stop()
-        await self._parts.bodies.stop()
-        await asyncio.gather(*(plugin.stop() for plugin in self._parts.plugins))
-        await self._parts.ledger.close()
+        self._components.registry.close()
+        await self._components.observers.stop()
+        await self._components.task_runner.stop()
+        await asyncio.gather(*(plugin.stop() for plugin in self._components.plugins))
+        await self._components.idempotency_store.close()

@@ -1,6 +1,6 @@
-"""Which plugins are installed, which of them are on, and with which settings.
+"""Finds the installed plugins, and loads those that are enabled with their settings.
 
-Installed is what the entry-point group `clawdbot.plugins` names; nothing is imported that is not on.
+The entry-point group `clawdbot.plugins` names the installed plugins. A disabled plugin is not imported.
 """
 
 from __future__ import annotations
@@ -15,91 +15,93 @@ from clawdbot_plugin_sdk import Plugin
 from clawdbot_servicekit.errors import StartupError
 from pydantic import BaseModel, ValidationError
 
-from clawdbot_plugins.settings import Choice
+from clawdbot_plugins.settings import PluginConfig
 
-GROUP: Final = "clawdbot.plugins"
+ENTRY_POINT_GROUP: Final = "clawdbot.plugins"
 
-DEFAULT: Final = ("calculator", "clock", "tables")
-"""On unless the settings say `{name: false}`: harmless tools, and what the shipped conversations call."""
+DEFAULT_PLUGINS: Final = ("calculator", "clock", "tables")
+"""Enabled unless the settings say `{name: false}`: harmless tools, and those that the shipped flows call."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A plugin that is on."""
+class EnabledPlugin:
+    """A plugin that is enabled, with its validated settings."""
 
     definition: Plugin
     settings: BaseModel | None
 
 
 def installed() -> dict[str, EntryPoint]:
-    """By name. StartupError where two packages bring one name."""
+    """Returns the installed plugins by name. StartupError if two packages provide the same name."""
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=ENTRY_POINT_GROUP):
         known = found.setdefault(point.name, point)
         if known.value != point.value:
             raise StartupError(
-                f"Two installed packages bring a plugin called {point.name}: {known.value} and "
+                f"Two installed packages provide a plugin called {point.name}: {known.value} and "
                 f"{point.value}. Uninstall one."
             )
     return found
 
 
-def choose(choices: Mapping[str, Choice], available: Mapping[str, EntryPoint]) -> list[Chosen]:
-    """The plugins that are on, loaded, with their settings checked.
+def choose(
+    configured: Mapping[str, PluginConfig], available: Mapping[str, EntryPoint]
+) -> list[EnabledPlugin]:
+    """Loads the enabled plugins and validates their settings.
 
     Args:
-        choices: what the configuration says.
-        available: what is installed.
+        configured: the configuration, by plugin name.
+        available: the installed plugins.
 
     Raises:
-        StartupError: for an unknown name, a plugin that cannot be loaded, and each wrong setting.
+        StartupError: for an unknown name, a plugin that cannot be loaded, or invalid settings.
     """
-    on: dict[str, Choice] = {name: {} for name in DEFAULT if name in available}
-    on |= choices
-    for name in on:
+    configs: dict[str, PluginConfig] = {name: {} for name in DEFAULT_PLUGINS if name in available}
+    configs |= configured
+    for name in configs:
         if name not in available:
             raise StartupError(f"plugins: there is no plugin {name}{_nearest(name, available)}")
-    return [_chosen(available[name], said) for name, said in on.items() if said is not None]
+    return [_load_plugin(available[name], config) for name, config in configs.items() if config is not None]
 
 
-def _chosen(point: EntryPoint, said: Mapping[str, Any]) -> Chosen:
-    definition = _load(point)
+def _load_plugin(point: EntryPoint, config: Mapping[str, Any]) -> EnabledPlugin:
+    definition = _load_definition(point)
     if definition.name != point.name:
         raise StartupError(
-            f"The plugin {definition.name} is installed as {point.name}; the two must be equal."
+            f"The plugin {definition.name} has the entry point {point.name}; the two names must be equal."
         )
-    return Chosen(definition, _settings(definition, said))
+    return EnabledPlugin(definition, _settings(definition, config))
 
 
-def _load(point: EntryPoint) -> Plugin:
+def _load_definition(point: EntryPoint) -> Plugin:
     try:
-        found = point.load()
-        plugin = found if isinstance(found, Plugin) else found()
+        loaded = point.load()
+        plugin = loaded if isinstance(loaded, Plugin) else loaded()
     except Exception as error:
         raise StartupError(
             f"The plugin {point.name} cannot be loaded from {point.value}: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(plugin, Plugin):
         raise StartupError(
-            f"The plugin {point.name}: {point.value} is neither a Plugin nor a function that returns one."
+            f"The plugin {point.name}: {point.value} must be a Plugin or a function that returns one."
         )
     return plugin
 
 
-def _settings(definition: Plugin, said: Mapping[str, Any]) -> BaseModel | None:
+def _settings(definition: Plugin, config: Mapping[str, Any]) -> BaseModel | None:
     model = definition.settings
     if model is None:
-        if said:
-            raise StartupError(f"plugins: {definition.name} has no settings.")
+        if config:
+            raise StartupError(f"plugins: {definition.name} has no settings. Remove them.")
         return None
     known = [field.alias or name for name, field in model.model_fields.items()]
-    for key in said:
+    for key in config:
         if key not in known:
             raise StartupError(f"plugins: unknown key {definition.name}.{key}{_nearest(key, known)}")
     try:
-        return model.model_validate(dict(said))
+        return model.model_validate(dict(config))
     except ValidationError as error:
-        # Never the value: it may be a secret.
+        # Never quote the value: it may be a secret.
         lines = [
             f"plugins: {'.'.join(map(str, (definition.name, *each['loc'])))}: {each['msg']}."
             for each in error.errors(include_url=False, include_input=False)
@@ -110,4 +112,4 @@ def _settings(definition: Plugin, said: Mapping[str, Any]) -> BaseModel | None:
 def _nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}."
+    return f"; did you mean {close[0]}?" if close else f"; available: {', '.join(names)}."

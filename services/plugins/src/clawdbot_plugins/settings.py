@@ -1,4 +1,4 @@
-"""What the plugin service is told: the shared sections and its own three."""
+"""The plugin service's settings: the shared sections and three of its own."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from clawdbot_servicekit.settings import Bytes, Seconds, Section, SharedSettings
 from clawdbot_servicekit.settings.shared import PORTS
 from pydantic import Field, field_validator
 
-Choice = Mapping[str, Any] | None
-"""A plugin's settings; None: off."""
+PluginConfig = Mapping[str, Any] | None
+"""A plugin's settings as configured; None if it is disabled."""
 
 
 class ToolsSettings(Section):
-    """Limits of every tool."""
+    """Limits that apply to every tool."""
 
     max_result: Annotated[Bytes, Field(ge=1024)] = 256 * 1024
-    """Largest result, and all partial output of one call."""
+    """Maximum size of one result, and of all partial output of one call."""
     remember: Annotated[Seconds, Field(gt=0)] = 86_400.0
-    """How long a call of a once-only tool is remembered by its request id."""
+    """How long a once-only call is remembered by its request id."""
     remember_calls: Annotated[int, Field(ge=1)] = 100_000
-    """How many such calls are remembered at most; the oldest are forgotten first."""
+    """Maximum number of remembered calls; the oldest are deleted first."""
     store: Literal["sqlite", "memory"] = "sqlite"
-    """Where they are remembered; memory forgets them with the process, and is for one worker only."""
+    """Where they are stored; memory is for one worker only and is lost when the process ends."""
 
 
 class HooksSettings(Section):
-    """Limits of every hook."""
+    """Limits that apply to every hook."""
 
     queue: Annotated[int, Field(ge=1)] = 1000
-    """Events waiting for one observer; more are dropped and counted."""
+    """Maximum number of events that wait for one observer; more are dropped and counted."""
 
 
 class PluginsSettings(SharedSettings):
@@ -39,7 +39,7 @@ class PluginsSettings(SharedSettings):
     default_port: ClassVar[int] = PORTS["plugins"]
 
     plugins: tuple[str | dict[str, dict[str, Any] | bool | None], ...] = ()
-    """On besides the default ones: a name, or `{name: {its settings}}`; `{name: false}` is off."""
+    """Enabled in addition to the defaults: a name, or `{name: {settings}}`; `{name: false}` disables it."""
     tools: ToolsSettings = ToolsSettings()
     hooks: HooksSettings = HooksSettings()
 
@@ -47,16 +47,16 @@ class PluginsSettings(SharedSettings):
     @classmethod
     def _once_each(cls, entries: tuple[Any, ...]) -> tuple[Any, ...]:
         names = [name for entry in entries for name in ([entry] if isinstance(entry, str) else entry)]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the plugin {twice[0]} is listed twice; keep one")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"the plugin {duplicates[0]} is listed twice; remove one")
         return entries
 
-    def choices(self) -> dict[str, Choice]:
-        """What the list says of each plugin that is in it."""
-        said: dict[str, Choice] = {}
+    def choices(self) -> dict[str, PluginConfig]:
+        """Returns the configuration of each plugin in the list."""
+        configs: dict[str, PluginConfig] = {}
         for entry in self.plugins:
-            named = {entry: True} if isinstance(entry, str) else entry
-            for name, value in named.items():
-                said[name] = None if value is False else value if isinstance(value, Mapping) else {}
-        return said
+            values = {entry: True} if isinstance(entry, str) else entry
+            for name, value in values.items():
+                configs[name] = None if value is False else value if isinstance(value, Mapping) else {}
+        return configs

@@ -1,4 +1,4 @@
-"""Puts the plugin service together: the only file that knows every class."""
+"""The composition root of the plugin service: the only file that knows every class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Final
 
-from clawdbot_plugin_sdk import Launch
+from clawdbot_plugin_sdk import LifespanContext
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.errors import StartupError
 
@@ -16,22 +16,22 @@ from clawdbot_plugins.api.error_table import error_table
 from clawdbot_plugins.api.hook_servicer import HookServicer
 from clawdbot_plugins.api.plugin_servicer import PluginServicer
 from clawdbot_plugins.api.tool_servicer import ToolServicer
-from clawdbot_plugins.application import Parts, PluginsApplication
-from clawdbot_plugins.core.hooks import Hooks
-from clawdbot_plugins.core.idempotency import OnceOnly
-from clawdbot_plugins.core.idempotency_store import Ledger
-from clawdbot_plugins.core.invocation import Invoker
+from clawdbot_plugins.application import Components, PluginsApplication
+from clawdbot_plugins.core.hooks import HookRunner
+from clawdbot_plugins.core.idempotency import IdempotentExecutor
+from clawdbot_plugins.core.idempotency_store import IdempotencyStore
+from clawdbot_plugins.core.invocation import ToolInvoker
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.task_runner import Bodies
+from clawdbot_plugins.core.task_runner import TaskRunner
 from clawdbot_plugins.discovery import choose, installed
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
 from clawdbot_plugins.settings import PluginsSettings
-from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryLedger
-from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteLedger
+from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryIdempotencyStore
+from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteIdempotencyStore
 
-FOLDER: Final = "plugins"
-"""Under state_dir."""
+STATE_FOLDER: Final = "plugins"
+"""Subfolder of state_dir."""
 
 
 def build(
@@ -41,59 +41,62 @@ def build(
     clock: Callable[[], float] = time.time,
     available: Mapping[str, EntryPoint] | None = None,
 ) -> PluginsApplication:
-    """The plugin service, not yet started.
+    """Builds the plugin service, without starting it.
 
     Args:
-        settings: its settings, or the suite's.
-        peers: not needed: this service calls nobody.
+        settings: of this service, or of the whole suite.
+        peers: unused, because this service calls no other.
         clock: seconds since 1970.
-        available: the plugins that are installed; looked up when left out.
+        available: the installed plugins; discovered if omitted.
 
     Raises:
-        StartupError: for an unknown plugin, or wrong settings of one.
+        StartupError: for an unknown plugin, or invalid settings of one.
     """
     del peers
-    folder = settings.state_dir / FOLDER
-    chosen = choose(settings.choices(), installed() if available is None else available)
-    registry, bodies = Registry(), Bodies()
-    hooks = Hooks(registry, bodies)
-    observers = Observers(registry, bodies, queue=settings.hooks.queue)
-    ledger = _ledger(settings, folder, clock)
-    invoker = Invoker(
-        registry, hooks, observers, OnceOnly(ledger), bodies, max_result=settings.tools.max_result
+    folder = settings.state_dir / STATE_FOLDER
+    plugins = choose(settings.choices(), installed() if available is None else available)
+    registry, task_runner = Registry(), TaskRunner()
+    hooks = HookRunner(registry, task_runner)
+    observers = Observers(registry, task_runner, queue_size=settings.hooks.queue)
+    store = _idempotency_store(settings, folder, clock)
+    executor = IdempotentExecutor(store)
+    invoker = ToolInvoker(
+        registry, hooks, observers, executor, task_runner, max_result=settings.tools.max_result
     )
-    parts = Parts(
+    components = Components(
         plugins=[
             BuiltinPlugin(
                 each.definition,
-                Launch(
+                LifespanContext(
                     settings=each.settings,
                     folder=folder / each.definition.name,
                     workers=settings.server.workers,
                     clock=clock,
                 ),
             )
-            for each in chosen
+            for each in plugins
         ],
         registry=registry,
-        bodies=bodies,
+        task_runner=task_runner,
         observers=observers,
-        ledger=ledger,
+        idempotency_store=store,
         plugin_servicer=PluginServicer(registry),
         tool_servicer=ToolServicer(registry, invoker, clock),
         hook_servicer=HookServicer(hooks, observers, clock),
     )
-    return PluginsApplication(parts, error_table())
+    return PluginsApplication(components, error_table())
 
 
-def _ledger(settings: PluginsSettings, folder: Path, clock: Callable[[], float]) -> Ledger:
+def _idempotency_store(
+    settings: PluginsSettings, folder: Path, clock: Callable[[], float]
+) -> IdempotencyStore:
     tools = settings.tools
     if tools.store == "memory":
         if settings.server.workers > 1:
             raise StartupError(
-                f"tools.store: memory cannot be shared by {settings.server.workers} workers; use sqlite."
+                f"tools.store: {settings.server.workers} workers cannot share memory. Set it to sqlite."
             )
-        return InMemoryLedger(remember=tools.remember, capacity=tools.remember_calls, clock=clock)
-    return SqliteLedger(
-        folder / "ledger", remember=tools.remember, capacity=tools.remember_calls, clock=clock
+        return InMemoryIdempotencyStore(retention=tools.remember, capacity=tools.remember_calls, clock=clock)
+    return SqliteIdempotencyStore(
+        folder / "ledger", retention=tools.remember, capacity=tools.remember_calls, clock=clock
     )

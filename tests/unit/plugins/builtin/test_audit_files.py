@@ -27,7 +27,7 @@ def lines(folder):
     return [line for path in sorted(folder.glob("audit-*")) for line in path.read_bytes().splitlines()]
 
 
-def test_a_new_log_goes_on_where_the_old_one_ended(tmp_path, log):
+def test_a_new_log_continues_where_the_old_one_ended(tmp_path, log):
     log.append(NOON, {"event": "a"})
     other = AuditFiles(tmp_path)
     assert other.head().number == 1
@@ -44,9 +44,9 @@ def write_many(folder, count):
     log.close()
 
 
-def test_processes_that_write_at_once_keep_one_chain(tmp_path):
-    spawn = multiprocessing.get_context("fork")
-    writers = [spawn.Process(target=write_many, args=(tmp_path, 50)) for _ in range(4)]
+def test_processes_that_write_concurrently_keep_one_chain(tmp_path):
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=write_many, args=(tmp_path, 50)) for _ in range(4)]
     for each in writers:
         each.start()
     for each in writers:
@@ -56,7 +56,7 @@ def test_processes_that_write_at_once_keep_one_chain(tmp_path):
     assert found.lines == 200
 
 
-def test_a_log_that_is_being_written_can_be_verified(tmp_path):
+def test_a_log_can_be_verified_while_it_is_written(tmp_path):
     writing = threading.Thread(target=write_many, args=(tmp_path, 300))
     writing.start()
     while writing.is_alive():
@@ -65,13 +65,13 @@ def test_a_log_that_is_being_written_can_be_verified(tmp_path):
     assert verify(tmp_path).lines == 300
 
 
-def test_nobody_else_can_read_it(tmp_path, log):
+def test_other_users_cannot_read_it(tmp_path, log):
     log.append(NOON, {})
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == {0o600}
 
 
-def test_the_rest_of_a_torn_line_is_removed_and_reported(tmp_path, log):
+def test_a_torn_line_is_removed_and_logged(tmp_path, log):
     log.append(NOON, {"event": "a"})
     (path,) = tmp_path.glob("audit-*")
     with path.open("ab") as file:
@@ -82,7 +82,7 @@ def test_the_rest_of_a_torn_line_is_removed_and_reported(tmp_path, log):
     assert verify(tmp_path).lines == 2
 
 
-def test_a_torn_line_of_yesterday_is_removed_as_well(tmp_path, log):
+def test_a_torn_line_of_yesterday_is_removed_too(tmp_path, log):
     log.append(NOON, {"event": "a"})
     (path,) = tmp_path.glob("audit-*")
     with path.open("ab") as file:
@@ -92,14 +92,14 @@ def test_a_torn_line_of_yesterday_is_removed_as_well(tmp_path, log):
     assert verify(tmp_path).lines == 2
 
 
-def test_a_clock_that_is_put_back_does_not_put_lines_into_older_files(tmp_path, log):
+def test_after_a_clock_is_set_back_no_line_goes_into_an_older_file(tmp_path, log):
     log.append(NOON + 86_400, {"event": "a"})
     log.append(NOON, {"event": "b"})
     assert len(list(tmp_path.glob("audit-*"))) == 1
     assert verify(tmp_path).lines == 2
 
 
-def test_a_disk_that_takes_half_a_line_is_left_without_it(tmp_path, log, monkeypatch):
+def test_a_partially_written_line_is_removed(tmp_path, log, monkeypatch):
     log.append(NOON, {"event": "a"})
     real = os.write
     monkeypatch.setattr(files.os, "write", lambda descriptor, data: real(descriptor, data[:10]))
@@ -111,14 +111,14 @@ def test_a_disk_that_takes_half_a_line_is_left_without_it(tmp_path, log, monkeyp
     assert verify(tmp_path).lines == 2
 
 
-def test_a_log_that_ends_with_something_else_is_not_written_to(tmp_path, log):
+def test_a_log_that_ends_with_another_line_is_not_appended_to(tmp_path, log):
     (tmp_path / "audit-2027-01-15.jsonl").write_text("not ours\n")
     with pytest.raises(ChainUnreadable, match="audit-2027-01-15"):
         log.append(NOON, {"event": "a"})
     assert lines(tmp_path) == [b"not ours"]
 
 
-def test_an_empty_file_of_today_is_passed_over(tmp_path, log):
+def test_an_empty_file_is_skipped(tmp_path, log):
     log.append(NOON, {"event": "a"})
     (tmp_path / "audit-2099-01-01.jsonl").touch()
     assert log.append(NOON, {"event": "b"}).number == 2

@@ -1,11 +1,11 @@
-"""The audit log as part of the service: what it writes down, and what never gets into it."""
+"""The audit log as part of the service: what it records, and what never gets into it."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from clawdbot_plugin_sdk import Context, Launch, Plugin, Subject
+from clawdbot_plugin_sdk import Context, LifespanContext, Plugin, Subject
 from clawdbot_plugins.builtin.audit_log import Verified, plugin, verify
 from clawdbot_plugins.builtin.audit_log.files import AuditFiles
 from clawdbot_servicekit.errors import StartupError
@@ -29,11 +29,11 @@ async def observe(log, point="turn_done", missed=0, context=None, **named):
 
 @pytest.fixture
 async def log(tmp_path):
-    async with plugin.open(Launch(folder=tmp_path, clock=Clock())) as log:
+    async with plugin.open(LifespanContext(folder=tmp_path, clock=Clock())) as log:
         yield log
 
 
-async def test_a_line_names_who_what_when_and_how_it_went(tmp_path, log):
+async def test_a_line_records_who_what_when_and_the_outcome(tmp_path, log):
     await observe(
         log,
         context={"tenant": "Müller & Söhne", "key_id": "front"},
@@ -64,7 +64,7 @@ async def test_a_line_names_who_what_when_and_how_it_went(tmp_path, log):
 
 
 @pytest.mark.parametrize("point", ["turn_done", "session_ended", "generation_done", "tool_done"])
-async def test_each_kind_of_event_has_its_line(tmp_path, log, point):
+async def test_each_kind_of_event_is_recorded(tmp_path, log, point):
     await observe(log, point)
     assert lines(tmp_path)[0]["event"] == point
 
@@ -81,19 +81,19 @@ async def test_each_kind_of_event_has_its_line(tmp_path, log, point):
         {"target": "CANARY" * 100},
     ],
 )
-async def test_a_fact_that_is_not_on_the_list_or_has_not_its_form_stays_out(tmp_path, log, facts):
+async def test_a_fact_that_is_not_listed_or_malformed_is_left_out(tmp_path, log, facts):
     await observe(log, facts=facts)
     assert "CANARY" not in json.dumps(lines(tmp_path))
 
 
-async def test_a_name_that_looks_like_a_secret_is_hidden(tmp_path, log):
+async def test_a_name_that_looks_like_a_secret_is_redacted(tmp_path, log):
     await observe(log, session_id="sk-proj-canarycanary1234", flow="ann@example.com", turn_id="two words")
     assert lines(tmp_path)[0]["session"] == "[redacted]"
     assert lines(tmp_path)[0]["flow"] == "[redacted]"
     assert "turn" not in lines(tmp_path)[0]
 
 
-async def test_what_was_dropped_or_could_not_be_written_is_told_by_the_next_line(tmp_path, log, monkeypatch):
+async def test_dropped_or_unwritten_events_are_counted_in_the_next_line(tmp_path, log, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -107,19 +107,19 @@ async def test_what_was_dropped_or_could_not_be_written_is_told_by_the_next_line
     assert [line.get("lost") for line in lines(tmp_path)] == [8, None]
 
 
-async def test_the_head_is_noted_in_the_services_log(tmp_path):
+async def test_the_head_is_logged(tmp_path):
     with capture_logs() as logs:
-        async with plugin.open(Launch(folder=tmp_path, clock=Clock())) as log:
+        async with plugin.open(LifespanContext(folder=tmp_path, clock=Clock())) as log:
             await observe(log)
     heads = [(line["n"], line["hash"]) for line in logs if line["event"] == "audit_head"]
     found = verify(tmp_path)
     assert heads == [(0, "0" * 64), (1, found.head.hash)]
 
 
-async def test_a_log_whose_end_was_changed_keeps_the_service_from_starting(tmp_path):
+async def test_a_log_with_a_malformed_end_keeps_the_service_from_starting(tmp_path):
     (tmp_path / "audit-2026-11-25.jsonl").write_text("{}\n")
-    with pytest.raises(StartupError, match="Move the file away"):
-        async with plugin.open(Launch(folder=tmp_path)):
+    with pytest.raises(StartupError, match="move it away"):
+        async with plugin.open(LifespanContext(folder=tmp_path)):
             pass
 
 
@@ -140,11 +140,11 @@ async def test_the_service_writes_a_line_for_each_call_and_event(tmp_path):
         await served.host.stop(0)
     folder = tmp_path / "plugins" / "audit_log"
     assert isinstance(verify(folder), Verified)
-    told = [
+    recorded = [
         {key: line.get(key) for key in ("event", "tool", "session", "model", "outcome", "replayed")}
         for line in lines(folder)
     ]
-    assert sorted(told, key=str) == sorted(
+    assert sorted(recorded, key=str) == sorted(
         [
             {
                 "event": "tool_done",

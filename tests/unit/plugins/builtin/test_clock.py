@@ -1,4 +1,4 @@
-"""The clock tells the time where it is asked for."""
+"""The clock returns the current time in any time zone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from clawdbot_plugins.builtin.clock import plugin
 NOW = dt.datetime(2026, 11, 25, 23, 30, 15, 250_000, tzinfo=dt.UTC).timestamp()
 
 
-async def now(time_zone=None, here="UTC"):
+async def now(time_zone=None, callers_zone="UTC"):
     arguments = {} if time_zone is None else {"time_zone": time_zone}
-    context = Context(clock=lambda: NOW, time_zone=here)
+    context = Context(clock=lambda: NOW, time_zone=callers_zone)
     return (await plugin.tools["now"].invoke(arguments, context)).structured
 
 
-async def test_it_tells_the_time_where_the_person_is():
-    assert await now(here="Europe/Zurich") == {
+async def test_it_returns_the_time_in_the_callers_time_zone():
+    assert await now(callers_zone="Europe/Zurich") == {
         "iso": "2026-11-26T00:30:15+01:00",
         "date": "2026-11-26",
         "time": "00:30",
@@ -37,9 +37,14 @@ async def test_it_tells_the_time_where_the_person_is():
         ("Pacific/Kiritimati", "2026-11-26", "13:30", "+14:00"),
     ],
 )
-async def test_it_tells_the_time_in_a_zone(zone, date, time, offset):
-    told = await now(zone, here="Europe/Zurich")
-    assert (told["date"], told["time"], told["utc_offset"], told["time_zone"]) == (date, time, offset, zone)
+async def test_it_returns_the_time_in_a_given_time_zone(zone, date, time, offset):
+    current = await now(zone, callers_zone="Europe/Zurich")
+    assert (current["date"], current["time"], current["utc_offset"], current["time_zone"]) == (
+        date,
+        time,
+        offset,
+        zone,
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,9 +61,9 @@ async def test_it_tells_the_time_in_a_zone(zone, date, time, offset):
         ("x" * 100_000, "Use an IANA name"),
     ],
 )
-async def test_an_unknown_zone_is_met_with_the_nearest_one(zone, hint):
+async def test_an_unknown_zone_is_refused_with_the_nearest_one(zone, hint):
     with pytest.raises(ToolError) as caught:
         await now(zone)
-    assert str(caught.value).startswith("There is no time zone ")
+    assert str(caught.value).startswith("Unknown time zone ")
     assert hint in str(caught.value)
     assert len(str(caught.value)) < 200

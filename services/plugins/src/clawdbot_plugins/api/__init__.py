@@ -1,1 +1,1 @@
-"""The wire edge: servicers, conversion and the error table. Decides nothing."""
+"""The gRPC edge: servicers, conversion and the error table. It makes no decisions."""

@@ -1,9 +1,9 @@
-"""Between the wire's messages and the domain's own: the only place that knows both."""
+"""Converts between protobuf messages and the domain's types: the only module that knows both."""
 
 from __future__ import annotations
 
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
 from clawdbot.common.v1.message_pb2 import Document, Media, Part
@@ -20,11 +20,11 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from clawdbot_plugins.core import registry_snapshot
-from clawdbot_plugins.core.hooks import Modified, Refused
-from clawdbot_plugins.core.invocation import Call
-from clawdbot_plugins.core.single_flight import News, Outcome
+from clawdbot_plugins.core.hooks import GateRefusal, ModifyResult
+from clawdbot_plugins.core.invocation import ToolCall
+from clawdbot_plugins.core.single_flight import ToolEvent, ToolOutcome
 
-LONGEST_ID: Final = 200
+MAX_REQUEST_ID_LENGTH: Final = 200
 """Characters of a request id."""
 
 EFFECTS: Final = {
@@ -39,8 +39,8 @@ KINDS: Final = {
 }
 
 
-def plugin_to_wire(plugin: registry_snapshot.Plugin) -> plugin_wire.Plugin:
-    """A plugin as callers see it."""
+def plugin_to_wire(plugin: registry_snapshot.RegisteredPlugin) -> plugin_wire.Plugin:
+    """Converts a plugin."""
     start_time = Timestamp()
     start_time.FromNanoseconds(int(plugin.start_time * 1e9))
     return plugin_wire.Plugin(
@@ -55,21 +55,21 @@ def plugin_to_wire(plugin: registry_snapshot.Plugin) -> plugin_wire.Plugin:
     )
 
 
-def snapshot_to_wire(snapshot: registry_snapshot.Snapshot) -> plugin_wire.WatchPluginsResponse:
-    """The registry at one moment."""
+def snapshot_to_wire(snapshot: registry_snapshot.RegistrySnapshot) -> plugin_wire.WatchPluginsResponse:
+    """Converts a snapshot of the registry."""
     return plugin_wire.WatchPluginsResponse(
         plugins=[plugin_to_wire(plugin) for plugin in snapshot.plugins.values()], revision=snapshot.revision
     )
 
 
-def tool_to_wire(tool: registry_snapshot.Tool) -> tool_wire.Tool:
-    """A tool as callers, and models, see it."""
+def tool_to_wire(tool: registry_snapshot.RegisteredTool) -> tool_wire.Tool:
+    """Converts a tool, as callers and models see it."""
     return tool_wire.Tool(
         spec=ToolSpec(
             name=tool.name,
             description=tool.description,
-            input_schema=to_struct(tool.input.document),
-            output_schema=None if tool.output is None else to_struct(tool.output.document),
+            input_schema=to_struct(tool.input_schema.document),
+            output_schema=None if tool.output_schema is None else to_struct(tool.output_schema.document),
         ),
         plugin=tool.plugin,
         effect=EFFECTS[tool.effect],
@@ -77,25 +77,30 @@ def tool_to_wire(tool: registry_snapshot.Tool) -> tool_wire.Tool:
     )
 
 
-def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], float]) -> Call:
-    """What a caller asks for, on behalf of the running call's tenant.
+def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], float]) -> ToolCall:
+    """Converts a request to run a tool, for the tenant of the current call.
 
     Raises:
-        InvalidRequest: for fields that do not fit; the arguments are the tool's to judge.
+        InvalidRequest: for invalid fields. The arguments are validated later, by the tool's schema.
     """
-    wrong = []
+    violations = []
     if not request.tool:
-        wrong.append(FieldViolation("tool", "is missing: the full name, such as clock.now."))
-    if len(request.request_id) > LONGEST_ID:
-        wrong.append(FieldViolation("request_id", f"must be at most {LONGEST_ID} characters."))
-    if not _is_zone(request.context.time_zone):
-        wrong.append(
-            FieldViolation("context.time_zone", "is not the name of a time zone, such as Europe/London.")
+        violations.append(FieldViolation("tool", "is required: the full name (example: clock.now)."))
+    if len(request.request_id) > MAX_REQUEST_ID_LENGTH:
+        violations.append(
+            FieldViolation(
+                "request_id",
+                f"has {len(request.request_id)} characters; at most {MAX_REQUEST_ID_LENGTH} are allowed.",
+            )
         )
-    if wrong:
-        raise InvalidRequest(wrong)
+    if not _is_time_zone(request.context.time_zone):
+        violations.append(
+            FieldViolation("context.time_zone", "is not an IANA time zone (example: Europe/London).")
+        )
+    if violations:
+        raise InvalidRequest(violations)
     caller, context = current_caller(), request.context
-    return Call(
+    return ToolCall(
         request.tool,
         given(request.arguments, "arguments"),
         Context(
@@ -113,40 +118,42 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
     )
 
 
-def news_to_wire(news: News) -> tool_wire.InvokeToolResponse:
-    """One event of a call."""
-    if isinstance(news, Outcome):
+def tool_event_to_wire(event: ToolEvent) -> tool_wire.InvokeToolResponse:
+    """Converts one event of a call."""
+    if isinstance(event, ToolOutcome):
         return tool_wire.InvokeToolResponse(
             result=tool_wire.ToolOutcome(
                 content=[
-                    *([Part(text=news.text)] if news.text else ()),
-                    *map(_attached, news.attachments),
+                    *([Part(text=event.text)] if event.text else ()),
+                    *map(_attachment_to_wire, event.attachments),
                 ],
-                structured=None if news.structured is None else to_struct(news.structured),
-                is_error=news.is_error,
+                structured=None if event.structured is None else to_struct(event.structured),
+                is_error=event.is_error,
             )
         )
-    if isinstance(news, Partial):
-        return tool_wire.InvokeToolResponse(partial=Part(text=news.text))
-    return tool_wire.InvokeToolResponse(progress=_progress(news))
+    if isinstance(event, Partial):
+        return tool_wire.InvokeToolResponse(partial=Part(text=event.text))
+    return tool_wire.InvokeToolResponse(progress=_progress(event))
 
 
-def _attached(each: Attachment) -> Part:
-    kind = each.media_type.partition("/")[0].lower()
+def _attachment_to_wire(attachment: Attachment) -> Part:
+    kind = attachment.media_type.partition("/")[0].lower()
     if kind in ("image", "audio"):
-        media = Media(data=each.data, media_type=each.media_type)
+        media = Media(data=attachment.data, media_type=attachment.media_type)
         return Part(image=media) if kind == "image" else Part(audio=media)
-    return Part(document=Document(data=each.data, media_type=each.media_type, title=each.title))
+    return Part(
+        document=Document(data=attachment.data, media_type=attachment.media_type, title=attachment.title)
+    )
 
 
 def subject_from_wire(subject: hook_wire.HookSubject) -> Subject:
-    """Whom and what a hook is about.
+    """Converts what a hook is about.
 
     Raises:
-        InvalidRequest: where no point is named.
+        InvalidRequest: the point is missing, or a fact is not a finite number.
     """
     if not subject.point:
-        raise InvalidRequest.of("subject.point", "is missing: such as before_turn.")
+        raise InvalidRequest.of("subject.point", "is required (example: before_turn).")
     return Subject(
         subject.point,
         session_id=subject.session_id,
@@ -160,12 +167,11 @@ def subject_from_wire(subject: hook_wire.HookSubject) -> Subject:
 
 
 def hook_context(subject: Subject, clock: Callable[[], float]) -> Context:
-    """On whose behalf a hook runs. A service names the key that it was called with itself."""
+    """Who a hook runs for. A calling service passes on the API key of its own caller in the facts."""
     caller = current_caller()
-    told: Mapping[str, object] = subject.facts if caller.service else {}
     return Context(
         tenant=caller.tenant,
-        key_id=str(told.get(KEY_ID, "")) if caller.service else caller.key_id,
+        key_id=str(subject.facts.get(KEY_ID, "")) if caller.service else caller.key_id,
         session_id=subject.session_id,
         turn_id=subject.turn_id,
         flow=subject.flow,
@@ -174,8 +180,8 @@ def hook_context(subject: Subject, clock: Callable[[], float]) -> Context:
     )
 
 
-def answer_to_wire(refused: Refused | None) -> hook_wire.GateResponse:
-    """What a gate says."""
+def gate_result_to_wire(refused: GateRefusal | None) -> hook_wire.GateResponse:
+    """Converts the answer of the gates."""
     if refused is None:
         return hook_wire.GateResponse(allowed=True)
     refusal = refused.refusal
@@ -187,18 +193,20 @@ def answer_to_wire(refused: Refused | None) -> hook_wire.GateResponse:
     )
 
 
-def modified_to_wire(modified: Modified) -> hook_wire.ModifyResponse:
-    """What the modify hooks made of a payload."""
-    return hook_wire.ModifyResponse(payload=to_struct(modified.payload), modified_by=modified.by)
+def modify_result_to_wire(modified: ModifyResult) -> hook_wire.ModifyResponse:
+    """Converts the payload after the modify hooks."""
+    return hook_wire.ModifyResponse(payload=to_struct(modified.payload), modified_by=modified.modified_by)
 
 
-def _hook_to_wire(hook: registry_snapshot.Hook) -> hook_wire.HookRegistration:
+def _hook_to_wire(hook: registry_snapshot.RegisteredHook) -> hook_wire.HookRegistration:
     return hook_wire.HookRegistration(
         point=hook.point,
         kind=KINDS[hook.kind],
         priority=hook.priority,
         timeout=_duration(hook.timeout),
-        failure_policy=hook_wire.FAILURE_POLICY_CLOSED if hook.closed else hook_wire.FAILURE_POLICY_OPEN,
+        failure_policy=hook_wire.FAILURE_POLICY_CLOSED
+        if hook.fails_closed
+        else hook_wire.FAILURE_POLICY_OPEN,
         max_in_flight=hook.max_in_flight,
     )
 
@@ -213,9 +221,9 @@ def _duration(seconds: float) -> Duration:
     return duration
 
 
-def _is_zone(name: str) -> bool:
+def _is_time_zone(name: str) -> bool:
     try:
         return not name or zoneinfo.ZoneInfo(name).key == name
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        # An absolute path is a ValueError, a folder of the database an OSError.
+        # An absolute path raises ValueError, a folder of the time zone database OSError.
         return False

@@ -1,4 +1,4 @@
-"""What the plugin service's exceptions mean to a caller."""
+"""Maps the plugin service's exceptions to gRPC statuses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from clawdbot_plugins.core.errors import (
     ToolRefused,
     ToolTimedOut,
 )
-from clawdbot_plugins.core.idempotency_store import LedgerUnavailable
+from clawdbot_plugins.core.idempotency_store import IdempotencyStoreUnavailable
 
 
 def error_table() -> ErrorTable:
-    """The table, over what every service shares."""
+    """Returns the table of this service, on top of the shared rules."""
     return ErrorTable(
         {
             PluginNotFound: ErrorRule(
@@ -35,7 +35,7 @@ def error_table() -> ErrorTable:
             ToolBusy: ErrorRule(
                 StatusCode.RESOURCE_EXHAUSTED,
                 "TOOL_BUSY",
-                "The tool {tool} is busy: it takes at most {limit} at once.",
+                "The tool {tool} is busy: at most {limit} concurrent calls are allowed.",
                 retryable=True,
                 metadata=("tool",),
             ),
@@ -54,27 +54,27 @@ def error_table() -> ErrorTable:
             RequestIdReused: ErrorRule(
                 StatusCode.ALREADY_EXISTS,
                 "REQUEST_ID_REUSED",
-                "The request id {request_id} was used for {tool} with other arguments.",
+                "The request id {request_id} was already used for {tool} with other arguments.",
                 metadata=("tool", "request_id"),
             ),
             OutcomeUnknown: ErrorRule(
                 StatusCode.ABORTED,
                 "TOOL_OUTCOME_UNKNOWN",
-                "The call {request_id} of {tool} was broken off midway; it may have done its work, so it is "
+                "The call {request_id} of {tool} was interrupted. It may have had its effect, so it is "
                 "not run again.",
                 metadata=("tool", "request_id"),
             ),
             HookFailed: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "HOOK_FAILED",
-                "A hook of {plugin} at {point} failed, so that this was not done.",
+                "A hook of {plugin} at {point} failed, so this was not done.",
                 retryable=True,
                 metadata=("plugin", "point"),
             ),
-            LedgerUnavailable: ErrorRule(
+            IdempotencyStoreUnavailable: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "LEDGER_UNAVAILABLE",
-                "The record of once-only calls cannot be used now.",
+                "The store of once-only calls is unavailable.",
                 retryable=True,
             ),
         }

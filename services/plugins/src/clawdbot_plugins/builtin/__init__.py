@@ -1,1 +1,1 @@
-"""The plugins that ship with Clawdbot, each written with the SDK as anybody else's would be."""
+"""The plugins that ship with Clawdbot. Each uses only the SDK's API, as any other plugin does."""

@@ -1,4 +1,4 @@
-"""Arithmetic that cannot run away: every number that goes into an operator or comes out of it is bounded."""
+"""Arithmetic with bounded cost: the size of every operand and every result is limited."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
-MOST_BITS: Final = 1000
-"""Of a whole number: about 300 digits, just below the largest double."""
-LARGEST_FACTORIAL: Final = 150
-MOST_PLACES: Final = 15
-"""Decimal places that round takes; with a thousand million of them it would compute for hours."""
+MAX_BITS: Final = 1000
+"""Of an integer: about 300 digits, just below the largest double."""
+MAX_FACTORIAL: Final = 150
+MAX_DECIMAL_PLACES: Final = 15
+"""Decimal places that round accepts; with a billion of them it would run for hours."""
 
 Number = int | float
 Function = Callable[..., Any]
 
 
-class NotArithmetic(Exception):
-    """The text is a sentence for the model."""
+class EvaluationError(Exception):
+    """The expression cannot be evaluated. The text is a sentence for the model."""
 
 
-def bounded(value: Any) -> Number:
-    """The value, if it is a real number of a sane size. NotArithmetic otherwise."""
+def check_bounds(value: Any) -> Number:
+    """Returns the value if it is a real number within the limits. EvaluationError otherwise."""
     if isinstance(value, complex):
-        raise NotArithmetic("That has no result among the real numbers.")
+        raise EvaluationError("The result is not a real number.")
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise NotArithmetic(f"Only numbers are worked out, not {type(value).__name__}.")
-    if (isinstance(value, int) and value.bit_length() > MOST_BITS) or not math.isfinite(value):
-        raise NotArithmetic("The result, or a number on the way to it, is too large.")
+        raise EvaluationError(f"Only numbers are supported, not {type(value).__name__}.")
+    if (isinstance(value, int) and value.bit_length() > MAX_BITS) or not math.isfinite(value):
+        raise EvaluationError("The result, or an intermediate result, is too large.")
     return value
 
 
-def _bounding(function: Function) -> Function:
+def _bounded(function: Function) -> Function:
     @functools.wraps(function)
     def inner(*numbers: Any) -> Number:
-        return bounded(function(*map(bounded, numbers)))
+        return check_bounds(function(*map(check_bounds, numbers)))
 
     return inner
 
@@ -45,7 +45,7 @@ def _bounding(function: Function) -> Function:
 def _power(base: Number, exponent: Number) -> Any:
     if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
         # |base| is at least 2 to the power of bit_length - 1.
-        if (base.bit_length() - 1) * exponent > MOST_BITS:
+        if (base.bit_length() - 1) * exponent > MAX_BITS:
             raise OverflowError
         if abs(base) <= 1:
             return base if exponent % 2 else abs(base)
@@ -53,13 +53,13 @@ def _power(base: Number, exponent: Number) -> Any:
 
 
 def _round(number: Number, places: int = 0) -> Number:
-    if abs(places) > MOST_PLACES:
-        raise NotArithmetic(f"round takes at most {MOST_PLACES} places.")
+    if abs(places) > MAX_DECIMAL_PLACES:
+        raise EvaluationError(f"round accepts at most {MAX_DECIMAL_PLACES} decimal places.")
     return round(number, places) if places else round(number)
 
 
 def _factorial(number: Number) -> int:
-    if number > LARGEST_FACTORIAL:
+    if number > MAX_FACTORIAL:
         raise OverflowError
     if not float(number).is_integer():
         raise ValueError
@@ -67,25 +67,25 @@ def _factorial(number: Number) -> int:
 
 
 OPERATORS: Final[dict[type[ast.AST], Function]] = {
-    ast.Add: _bounding(operator.add),
-    ast.Sub: _bounding(operator.sub),
-    ast.Mult: _bounding(operator.mul),
-    ast.Div: _bounding(operator.truediv),
-    ast.FloorDiv: _bounding(operator.floordiv),
-    ast.Mod: _bounding(operator.mod),
-    ast.Pow: _bounding(_power),
-    ast.USub: _bounding(operator.neg),
-    ast.UAdd: _bounding(operator.pos),
+    ast.Add: _bounded(operator.add),
+    ast.Sub: _bounded(operator.sub),
+    ast.Mult: _bounded(operator.mul),
+    ast.Div: _bounded(operator.truediv),
+    ast.FloorDiv: _bounded(operator.floordiv),
+    ast.Mod: _bounded(operator.mod),
+    ast.Pow: _bounded(_power),
+    ast.USub: _bounded(operator.neg),
+    ast.UAdd: _bounded(operator.pos),
 }
 
 FUNCTIONS: Final[dict[str, Function]] = {
-    "abs": _bounding(abs),
-    "min": _bounding(min),
-    "max": _bounding(max),
-    "round": _bounding(_round),
-    "factorial": _bounding(_factorial),
+    "abs": _bounded(abs),
+    "min": _bounded(min),
+    "max": _bounded(max),
+    "round": _bounded(_round),
+    "factorial": _bounded(_factorial),
     **{
-        name: _bounding(getattr(math, name))
+        name: _bounded(getattr(math, name))
         for name in (
             *("floor", "ceil", "trunc", "sqrt", "cbrt", "exp", "log", "log2", "log10", "hypot", "gcd", "lcm"),
             *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "degrees", "radians"),

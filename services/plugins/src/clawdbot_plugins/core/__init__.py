@@ -1,1 +1,1 @@
-"""The domain: which plugins there are, how tools run and hooks are asked. Knows no transport."""
+"""The domain: the plugin registry, and how tools and hooks run. It knows no transport and no database."""

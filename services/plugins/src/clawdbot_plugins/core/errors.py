@@ -1,14 +1,14 @@
-"""What can be wrong with a call to the plugin service, as exceptions that know no transport.
+"""What can go wrong with a call to the plugin service, as exceptions that know no transport.
 
-PluginsFailure
+PluginError
 ├── PluginNotFound · ToolNotFound   no such name; with the nearest one
-├── ToolBusy                        more calls at once than the tool takes
-├── ToolTimedOut                    the tool's own time was up; it was cancelled
-├── ToolRefused                     a gate hook said no
-│   └── ToolLimited                 and says when to come again
-├── RequestIdReused                 the id was used for other arguments
-├── OutcomeUnknown                  the call with this id was broken off midway
-└── HookFailed                      a hook that must not fail did
+├── ToolBusy                        the tool's limit of concurrent calls is reached
+├── ToolTimedOut                    the tool exceeded its timeout and was cancelled
+├── ToolRefused                     a gate hook refused the call
+│   └── ToolLimited                 and said when to retry
+├── RequestIdReused                 the id was used with other arguments
+├── OutcomeUnknown                  an earlier call with this id was interrupted
+└── HookFailed                      a hook that fails closed failed
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import difflib
 from collections.abc import Iterable
 
 
-class PluginsFailure(Exception):
-    """A failure that the plugin service's error table knows."""
+class PluginError(Exception):
+    """An error that is in the plugin service's error table."""
 
 
-class PluginNotFound(PluginsFailure):
-    """No plugin bears the name."""
+class PluginNotFound(PluginError):
+    """No plugin has this name."""
 
     def __init__(self, name: str, known: Iterable[str] = ()) -> None:
         self.name = name
@@ -30,8 +30,8 @@ class PluginNotFound(PluginsFailure):
         super().__init__(f"no plugin {name}")
 
 
-class ToolNotFound(PluginsFailure):
-    """No tool bears the name."""
+class ToolNotFound(PluginError):
+    """No tool has this name."""
 
     def __init__(self, name: str, known: Iterable[str] = ()) -> None:
         self.name = name
@@ -39,8 +39,8 @@ class ToolNotFound(PluginsFailure):
         super().__init__(f"no tool {name}")
 
 
-class ToolBusy(PluginsFailure):
-    """The tool has as many calls in flight as it takes. Nothing was begun."""
+class ToolBusy(PluginError):
+    """The tool's limit of concurrent calls is reached. Nothing was started."""
 
     def __init__(self, tool: str, limit: int, retry_after: float = 1.0) -> None:
         self.tool = tool
@@ -49,8 +49,8 @@ class ToolBusy(PluginsFailure):
         super().__init__(f"{tool} has {limit} calls in flight")
 
 
-class ToolTimedOut(PluginsFailure):
-    """The tool did not end within the time that its author gave it."""
+class ToolTimedOut(PluginError):
+    """The tool exceeded the timeout that its author set."""
 
     def __init__(self, tool: str, seconds: float) -> None:
         self.tool = tool
@@ -58,8 +58,8 @@ class ToolTimedOut(PluginsFailure):
         super().__init__(f"{tool} took longer than {seconds:g} s")
 
 
-class ToolRefused(PluginsFailure):
-    """A gate hook said no to the call."""
+class ToolRefused(PluginError):
+    """A gate hook refused the call."""
 
     def __init__(self, plugin: str, reason: str, message: str, retry_after: float | None = None) -> None:
         self.plugin = plugin
@@ -70,13 +70,13 @@ class ToolRefused(PluginsFailure):
 
 
 class ToolLimited(ToolRefused):
-    """A refusal that time heals: `retry_after` is set."""
+    """A temporary refusal: `retry_after` is set."""
 
     retry_after: float
 
 
-class RequestIdReused(PluginsFailure):
-    """A request id stands for one call, and this is another one."""
+class RequestIdReused(PluginError):
+    """A request id identifies one call, and this is a different one."""
 
     def __init__(self, tool: str, request_id: str) -> None:
         self.tool = tool
@@ -84,17 +84,17 @@ class RequestIdReused(PluginsFailure):
         super().__init__(f"{tool}: {request_id} was used with other arguments")
 
 
-class OutcomeUnknown(PluginsFailure):
-    """A call with this id was broken off after it had begun; it may have done its work."""
+class OutcomeUnknown(PluginError):
+    """An earlier call with this id was interrupted after it had started; it may have had its effect."""
 
     def __init__(self, tool: str, request_id: str) -> None:
         self.tool = tool
         self.request_id = request_id
-        super().__init__(f"{tool}: what came of {request_id} is not known")
+        super().__init__(f"{tool}: the outcome of {request_id} is unknown")
 
 
-class HookFailed(PluginsFailure):
-    """A hook that is registered to fail closed failed where there is no way to say no but an error."""
+class HookFailed(PluginError):
+    """A hook that fails closed failed where only an error can stop the operation."""
 
     def __init__(self, plugin: str, point: str) -> None:
         self.plugin = plugin
@@ -103,7 +103,7 @@ class HookFailed(PluginsFailure):
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name, or none; "reserve" is near "tables.reserve"."""
+    """A sentence with the nearest known name, or ""; "reserve" is near "tables.reserve"."""
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1) or [
         each for each in names if each.rpartition(".")[2] == name.rpartition(".")[2]

@@ -1,6 +1,6 @@
-"""What the log is told of an exception in a plugin's code: its kind and its way, never its words.
+"""Logs an exception of a plugin's code by its class and traceback, never by its message.
 
-The words may repeat what the code was given: arguments, prompts, secrets that no pattern knows.
+The message may repeat what the code received: arguments, prompts, secrets that no redaction pattern matches.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import traceback
 
 
-def without_words(error: BaseException) -> dict[str, str]:
-    """Fields for a log event: `error`, the class, and `trace`, the lines of code, outermost first."""
+def exception_fields(error: BaseException) -> dict[str, str]:
+    """Fields for a log event: `error`, the class name, and `trace`, the lines of code, outermost first."""
     return {
         "error": type(error).__qualname__,
         "trace": "".join(traceback.format_tb(error.__traceback__)).rstrip(),

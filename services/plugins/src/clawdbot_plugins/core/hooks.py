@@ -1,4 +1,4 @@
-"""Runs gate and modify hooks in order, each within its limits; what a failure means is its policy."""
+"""Runs gate and modify hooks in order, within their limits. Each has a policy for what its failure means."""
 
 from __future__ import annotations
 
@@ -13,128 +13,135 @@ from clawdbot_plugin_sdk import Context, Refusal, Subject
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.errors import HookFailed
-from clawdbot_plugins.core.exception_logging import without_words
+from clawdbot_plugins.core.exception_logging import exception_fields
 from clawdbot_plugins.core.registry import Registry
-from clawdbot_plugins.core.registry_snapshot import Hook
-from clawdbot_plugins.core.task_runner import Bodies, Busy, OutOfTime
+from clawdbot_plugins.core.registry_snapshot import RegisteredHook
+from clawdbot_plugins.core.task_runner import TaskLimitReached, TaskRunner, TaskTimedOut
 
-REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
-"""As google.rpc.ErrorInfo wants reasons."""
+REASON_PATTERN: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
+"""The format of google.rpc.ErrorInfo.reason."""
 
-LONGEST_WAIT: Final = 366 * 86_400.0
-"""Seconds of the largest `retry_after`."""
+MAX_RETRY_AFTER: Final = 366 * 86_400.0
+"""Seconds."""
 
-Check = Callable[[Mapping[str, Any]], None]
-"""Raises ValueError for a payload that is no longer valid."""
+PayloadCheck = Callable[[Mapping[str, Any]], None]
+"""Raises ValueError if a changed payload is invalid."""
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A no, and whose."""
+class GateRefusal:
+    """A refusal, and the plugin that refused."""
 
     plugin: str
     refusal: Refusal
 
 
 @dataclass(frozen=True, slots=True)
-class Modified:
-    """A payload after the hooks."""
+class ModifyResult:
+    """The payload after the hooks."""
 
     payload: Mapping[str, Any]
-    by: tuple[str, ...]
+    modified_by: tuple[str, ...]
     """The plugins that changed it, in order."""
 
 
-class Hooks:
-    """The hooks that can still change the course of things."""
+class HookRunner:
+    """Runs the hooks that can refuse or change an operation."""
 
-    def __init__(self, registry: Registry, bodies: Bodies) -> None:
+    def __init__(self, registry: Registry, task_runner: TaskRunner) -> None:
         self._registry = registry
-        self._bodies = bodies
+        self._task_runner = task_runner
         self._log = structlog.get_logger(__name__)
 
-    async def gate(self, subject: Subject, context: Context) -> Refused | None:
-        """The first refusal, in order of priority; None where every hook lets pass."""
+    async def gate(self, subject: Subject, context: Context) -> GateRefusal | None:
+        """Returns the first refusal, in order of priority; None if every hook allows."""
         for hook in self._registry.snapshot.hooks.get(("gate", subject.point), ()):
             try:
-                answer = _checked(await self._run(hook, subject, context))
-            except Exception as error:  # noqa: BLE001 - whatever a plugin raises, its policy says what it means
-                self._failed(hook, error)
-                if hook.closed:
-                    message = f"The check by {hook.plugin} failed, so that this was not allowed."
-                    return Refused(hook.plugin, Refusal("HOOK_FAILED", message))
+                refusal = _check_refusal(await self._run(hook, subject, context))
+            except Exception as error:  # noqa: BLE001 - a plugin may raise anything; its policy says what it means
+                self._log_failure(hook, error)
+                if hook.fails_closed:
+                    message = f"The check by {hook.plugin} failed, so this was not allowed."
+                    return GateRefusal(hook.plugin, Refusal("HOOK_FAILED", message))
             else:
-                if answer is not None:
-                    return Refused(hook.plugin, answer)
+                if refusal is not None:
+                    return GateRefusal(hook.plugin, refusal)
         return None
 
     async def modify(
-        self, subject: Subject, payload: Mapping[str, Any], context: Context, check: Check | None = None
-    ) -> Modified:
-        """The payload as the hooks leave it. What a failing hook did to it is undone.
+        self,
+        subject: Subject,
+        payload: Mapping[str, Any],
+        context: Context,
+        check: PayloadCheck | None = None,
+    ) -> ModifyResult:
+        """Returns the payload after all modify hooks. The changes of a hook that fails are discarded.
 
         Args:
-            subject: whom and what it is about.
-            payload: JSON values; not changed itself.
-            context: on whose behalf.
-            check: says whether a changed payload is still one.
+            subject: what the hooks are about.
+            payload: JSON values. It is not changed itself.
+            context: who the hooks run for.
+            check: validates each changed payload.
 
         Raises:
-            HookFailed: a hook that is registered to fail closed failed.
+            HookFailed: a hook that fails closed failed.
         """
-        by: list[str] = []
+        modified_by: list[str] = []
         for hook in self._registry.snapshot.hooks.get(("modify", subject.point), ()):
             try:
-                answer = await self._run(hook, copy.deepcopy(dict(payload)), subject, context)
-                if answer is None:
+                changed = await self._run(hook, copy.deepcopy(dict(payload)), subject, context)
+                if changed is None:
                     continue
-                _check_payload(answer, check)
+                _check_payload(changed, check)
             except Exception as error:
-                self._failed(hook, error)
-                if hook.closed:
+                self._log_failure(hook, error)
+                if hook.fails_closed:
                     raise HookFailed(hook.plugin, hook.point) from error
             else:
-                payload = answer
-                by.append(hook.plugin)
-        return Modified(payload, tuple(by))
+                payload = changed
+                modified_by.append(hook.plugin)
+        return ModifyResult(payload, tuple(modified_by))
 
-    async def _run(self, hook: Hook, *arguments: Any) -> Any:
-        return await self._bodies.run(
-            label(hook), lambda: hook.run(*arguments), seconds=hook.timeout, limit=hook.max_in_flight
+    async def _run(self, hook: RegisteredHook, *arguments: Any) -> Any:
+        return await self._task_runner.run(
+            hook_label(hook),
+            lambda: hook.run(*arguments),
+            timeout_seconds=hook.timeout,
+            limit=hook.max_in_flight,
         )
 
-    def _failed(self, hook: Hook, error: Exception) -> None:
-        if isinstance(error, Busy | OutOfTime):
-            self._log.warning(
-                "hook_failed", hook=label(hook), reason=type(error).__name__, closed=hook.closed
-            )
-        else:
-            self._log.warning("hook_failed", hook=label(hook), closed=hook.closed, **without_words(error))
+    def _log_failure(self, hook: RegisteredHook, error: Exception) -> None:
+        fields = (
+            {"reason": type(error).__name__}
+            if isinstance(error, TaskLimitReached | TaskTimedOut)
+            else exception_fields(error)
+        )
+        self._log.warning("hook_failed", hook=hook_label(hook), fails_closed=hook.fails_closed, **fields)
 
 
-def label(hook: Hook) -> str:
-    """Names a hook in logs, and for its limit."""
+def hook_label(hook: RegisteredHook) -> str:
+    """Identifies a hook in logs and for its concurrency limit."""
     return f"{hook.plugin} {hook.kind} {hook.point}"
 
 
-def _checked(answer: Any) -> Refusal | None:
-    if answer is None:
+def _check_refusal(returned: Any) -> Refusal | None:
+    if returned is None:
         return None
-    if not isinstance(answer, Refusal):
-        raise TypeError(f"a gate returned {type(answer).__name__}; it returns a Refusal or None")
-    if not REASON.fullmatch(answer.reason):
-        raise ValueError("a gate's reason must be UPPER_SNAKE")
-    if not answer.message:
-        raise ValueError("a gate that refuses says why in a sentence")
-    wait = answer.retry_after
-    if wait is not None and not 0 <= wait <= LONGEST_WAIT:
-        raise ValueError("a gate's retry_after must be seconds from 0 to a year")
-    return answer
+    if not isinstance(returned, Refusal):
+        raise TypeError(f"a gate returned {type(returned).__name__}; it must return a Refusal or None")
+    if not REASON_PATTERN.fullmatch(returned.reason):
+        raise ValueError("the reason of a refusal must be UPPER_SNAKE")
+    if not returned.message:
+        raise ValueError("a refusal needs a message")
+    retry_after = returned.retry_after
+    if retry_after is not None and not 0 <= retry_after <= MAX_RETRY_AFTER:
+        raise ValueError("the retry_after of a refusal must be from 0 seconds to a year")
+    return returned
 
 
-def _check_payload(answer: Any, check: Check | None) -> None:
-    if not isinstance(answer, dict):
-        raise TypeError(f"a modify hook returned {type(answer).__name__}; it returns a dict or None")
-    to_struct(answer)  # raises ValueError for what is not JSON
+def _check_payload(returned: Any, check: PayloadCheck | None) -> None:
+    if not isinstance(returned, dict):
+        raise TypeError(f"a modify hook returned {type(returned).__name__}; it must return a dict or None")
+    to_struct(returned)  # raises ValueError for values that JSON does not have
     if check is not None:
-        check(answer)
+        check(returned)

@@ -1,4 +1,4 @@
-"""At most once: calls with one request id share one run in this process, and one outcome ever after."""
+"""Runs once-only calls at most once: calls with one request id share one run, and later its outcome."""
 
 from __future__ import annotations
 
@@ -13,107 +13,120 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import canonical
 
 from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy
-from clawdbot_plugins.core.idempotency_store import CallId, Claim, Ledger, LedgerUnavailable
-from clawdbot_plugins.core.single_flight import Emit, News, Outcome, Run
+from clawdbot_plugins.core.idempotency_store import (
+    CallId,
+    ClaimResult,
+    IdempotencyStore,
+    IdempotencyStoreUnavailable,
+)
+from clawdbot_plugins.core.single_flight import Emit, SharedRun, ToolEvent, ToolOutcome
 
-ASK_AGAIN: Final = 0.03
-"""Seconds between two looks at a call that another process is running."""
+POLL_INTERVAL: Final = 0.03
+"""Seconds between two checks of a call that another process is running."""
 
-NOT_BEGUN: Final = (ToolBusy, InvalidRequest)
-"""What a tool's work raises before any of the tool's own code has run."""
+NOT_STARTED: Final = (ToolBusy, InvalidRequest)
+"""What running a tool raises before any of the tool's own code has run."""
 
 
-class OnceOnly:
-    """Runs once-only calls by the ledger's leave."""
+class IdempotentExecutor:
+    """Executes once-only calls, each only after it has claimed the call in the idempotency store."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._running: dict[CallId, tuple[bytes, Run]] = {}
+    def __init__(self, store: IdempotencyStore) -> None:
+        self._store = store
+        self._running: dict[CallId, tuple[bytes, SharedRun]] = {}
         self._log = structlog.get_logger(__name__)
 
-    async def follow(
+    async def execute(
         self,
         call: CallId,
         arguments: Mapping[str, Any],
-        work: Callable[[Emit], Awaitable[Outcome]],
+        work: Callable[[Emit], Awaitable[ToolOutcome]],
         *,
-        again: bool,
-    ) -> AsyncGenerator[News]:
-        """What the call tells: from its own run, from the run of an equal call, or from the ledger.
+        allow_rerun: bool,
+    ) -> AsyncGenerator[ToolEvent]:
+        """Yields the call's events: from its own run, from the run of an equal call, or from the store.
 
         Args:
             call: which call.
-            arguments: as the caller gave them.
-            work: runs the tool; raises one of NOT_BEGUN where it did not come to that.
-            again: whether a call that was broken off may be run again.
+            arguments: as the caller sent them.
+            work: runs the tool; raises one of NOT_STARTED if the tool's code never ran.
+            allow_rerun: whether an interrupted call may be run again.
 
         Raises:
-            RequestIdReused: the id stands for other arguments.
-            OutcomeUnknown: the call was broken off, and `again` is false.
+            RequestIdReused: the id was used with other arguments.
+            OutcomeUnknown: an earlier call was interrupted, and `allow_rerun` is false.
         """
         digest = hashlib.sha256(canonical(arguments)).digest()
-        while (found := self._running.get(call)) is not None and found[1].ending:
-            await found[1].ended()
-        if found is None:
-            run = Run(lambda emit: self._claimed(call, digest, work, emit, again=again), call.tool)
+        while (running := self._running.get(call)) is not None and running[1].abandoned:
+            await running[1].wait()
+        if running is None:
+            run = SharedRun(
+                lambda emit: self._run_claimed(call, digest, work, emit, allow_rerun=allow_rerun), call.tool
+            )
             self._running[call] = digest, run
-            run.on_end(lambda: self._forget(call))
-        elif found[0] == digest:
-            run = found[1]
+            run.add_done_callback(lambda: self._forget(call))
+        elif running[0] == digest:
+            run = running[1]
         else:
             raise RequestIdReused(call.tool, call.request_id)
-        async with aclosing(run.follow()) as news:
-            async for each in news:
-                yield each
+        async with aclosing(run.subscribe()) as events:
+            async for event in events:
+                yield event
 
     def _forget(self, call: CallId) -> None:
         self._running.pop(call, None)
 
-    async def _claimed(
+    async def _run_claimed(
         self,
         call: CallId,
         digest: bytes,
-        work: Callable[[Emit], Awaitable[Outcome]],
+        work: Callable[[Emit], Awaitable[ToolOutcome]],
         emit: Emit,
         *,
-        again: bool,
-    ) -> Outcome:
-        # A loop that sleeps: no event crosses from the process that runs the call to this one.
-        while (claim := await self._claim(call, digest, again=again)) is Claim.ELSEWHERE:  # noqa: ASYNC110
-            await asyncio.sleep(ASK_AGAIN)
-        if isinstance(claim, Outcome):
+        allow_rerun: bool,
+    ) -> ToolOutcome:
+        # It polls: the process that runs the call has no way to notify this one.
+        while (  # noqa: ASYNC110
+            claim := await self._claim(call, digest, allow_rerun=allow_rerun)
+        ) is ClaimResult.RUNNING_ELSEWHERE:
+            await asyncio.sleep(POLL_INTERVAL)
+        if isinstance(claim, ToolOutcome):
             return claim
-        if claim is Claim.OTHER_ARGUMENTS:
+        if claim is ClaimResult.ARGUMENTS_MISMATCH:
             raise RequestIdReused(call.tool, call.request_id)
-        if claim is Claim.BROKEN_OFF:
+        if claim is ClaimResult.INTERRUPTED:
             raise OutcomeUnknown(call.tool, call.request_id)
         try:
             outcome = await work(emit)
-        except NOT_BEGUN:
-            await self._write(self._ledger.release(call), call)
+        except NOT_STARTED:
+            await self._write(self._store.release(call), call)
             raise
         except BaseException:
-            await self._write(self._ledger.abandon(call), call)
+            await self._write(self._store.mark_interrupted(call), call)
             raise
-        await self._write(self._ledger.settle(call, outcome), call)
+        await self._write(self._store.complete(call, outcome), call)
         return outcome
 
-    async def _claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
-        """A claim that is cancelled while the ledger writes must not stay behind."""
-        claiming = asyncio.ensure_future(self._ledger.claim(call, digest, again=again))
+    async def _claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
+        """Claims the call. If cancelled while the store writes, it releases what was granted."""
+        claiming = asyncio.ensure_future(self._store.claim(call, digest, allow_rerun=allow_rerun))
         try:
             return await asyncio.shield(claiming)
         except asyncio.CancelledError:
             await asyncio.wait((claiming,))
-            if not claiming.cancelled() and not claiming.exception() and claiming.result() is Claim.GRANTED:
-                await self._ledger.release(call)
+            if (
+                not claiming.cancelled()
+                and not claiming.exception()
+                and claiming.result() is ClaimResult.GRANTED
+            ):
+                await self._store.release(call)
             raise
 
     async def _write(self, write: Coroutine[Any, Any, None], call: CallId) -> None:
-        """Finishes a write and only then lets a cancellation through.
+        """Completes a write before it lets a cancellation through.
 
-        A ledger that fails now does not change what the tool did, so the caller still hears that; a later
-        call with the same id will find one that was broken off.
+        A store that fails now does not change what the tool did, so the caller still gets the outcome. To a
+        later call with the same id, this one was interrupted.
         """
         writing = asyncio.ensure_future(write)
         try:
@@ -121,5 +134,5 @@ class OnceOnly:
         except asyncio.CancelledError:
             await asyncio.wait((writing,))
             raise
-        except LedgerUnavailable as error:
+        except IdempotencyStoreUnavailable as error:
             self._log.error("outcome_not_written", tool=call.tool, reason=error.explanation)

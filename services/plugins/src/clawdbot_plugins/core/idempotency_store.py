@@ -1,7 +1,7 @@
-"""The idempotency store: which once-only calls were begun, and what came of them.
+"""The port for remembering once-only calls by their idempotency key, and what became of them.
 
-A call is *claimed* before its tool runs and *settled* after it, so that no second process runs it too and a
-later call with the same id gets the first one's outcome.
+A call is *claimed* before its tool runs and *completed* afterwards, so that no second process runs it too and
+a later call with the same key gets the first one's outcome.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import enum
 from dataclasses import dataclass
 from typing import Protocol
 
-from clawdbot_plugins.core.single_flight import Outcome
+from clawdbot_plugins.core.single_flight import ToolOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class CallId:
-    """What makes a once-only call the same call. Tenants do not share request ids, nor do tools."""
+    """The idempotency key of a call. Tenants do not share request ids, and neither do tools."""
 
     tenant: str
     tool: str
     request_id: str
 
 
-class Claim(enum.Enum):
-    """What a claim found, where it did not find an outcome."""
+class ClaimResult(enum.Enum):
+    """The result of a claim that did not find an outcome."""
 
     GRANTED = enum.auto()
-    """The caller may run the tool, and MUST settle, release or abandon the call afterwards."""
-    ELSEWHERE = enum.auto()
-    """Another living process is running it; ask again."""
-    BROKEN_OFF = enum.auto()
-    """It was begun and broken off; whether it did its work is not known."""
-    OTHER_ARGUMENTS = enum.auto()
-    """The id was used for other arguments."""
+    """The caller may run the tool. It MUST call complete, release or mark_interrupted afterwards."""
+    RUNNING_ELSEWHERE = enum.auto()
+    """Another live process is running the call; poll again."""
+    INTERRUPTED = enum.auto()
+    """The call was started and interrupted; whether it had its effect is unknown."""
+    ARGUMENTS_MISMATCH = enum.auto()
+    """The request id was used with other arguments."""
 
 
-class LedgerUnavailable(Exception):
-    """The ledger cannot be read or written now."""
+class IdempotencyStoreUnavailable(Exception):
+    """The store cannot be read or written at the moment."""
 
     def __init__(self, explanation: str, retry_after: float = 1.0) -> None:
         self.explanation = explanation
@@ -44,39 +44,42 @@ class LedgerUnavailable(Exception):
         super().__init__(explanation)
 
 
-class Ledger(Protocol):
-    """Remembers calls for a while. Safe to use from many tasks. Every method MAY raise LedgerUnavailable."""
+class IdempotencyStore(Protocol):
+    """Remembers calls for a limited time. Safe to use from many tasks.
+
+    Every method MAY raise IdempotencyStoreUnavailable.
+    """
 
     async def open(self) -> None:
-        """Makes it usable. MUST raise StartupError for what an operator can mend."""
+        """Opens the store. MUST raise StartupError for a problem that an operator can fix."""
 
-    async def claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
-        """Claims the call for this process, or says why not. MUST be atomic between processes.
+    async def claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
+        """Claims the call for this process, or says why it cannot. MUST be atomic between processes.
 
-        Whoever asks knows that this process is not running the call itself: its own claim that is neither
-        settled nor released was broken off. A call in another living process MUST be remembered until it
-        ends.
+        The caller guarantees that this process is not running the call already. So an earlier claim of this
+        process that was neither completed nor released means that the call was interrupted. A call of another
+        live process MUST be remembered until it ends.
 
         Args:
             call: which call.
-            digest: of its arguments.
-            again: whether a call that was broken off may be claimed anew.
+            digest: hash of its arguments.
+            allow_rerun: whether an interrupted call may be claimed again.
 
         Returns:
-            The first call's outcome, marked as replayed, or what else was found.
+            The first call's outcome, marked as replayed, or why there is none.
         """
 
-    async def settle(self, call: CallId, outcome: Outcome) -> None:
-        """Writes down what a claimed call came to; it MUST outlive whatever the ledger outlives."""
+    async def complete(self, call: CallId, outcome: ToolOutcome) -> None:
+        """Stores the outcome of a claimed call. It MUST be as durable as the store itself."""
 
     async def release(self, call: CallId) -> None:
-        """Forgets a claim whose tool never ran."""
+        """Deletes the claim of a call whose tool never ran."""
 
-    async def abandon(self, call: CallId) -> None:
-        """Notes that a claimed call was broken off."""
+    async def mark_interrupted(self, call: CallId) -> None:
+        """Records that a claimed call was interrupted."""
 
     async def check(self) -> None:
-        """Returns when the ledger answers."""
+        """Returns if the store responds."""
 
     async def close(self) -> None:
-        """Frees everything. Safe twice, and after a failed open."""
+        """Frees all resources. Safe to call twice, and after a failed open."""

@@ -1,4 +1,4 @@
-"""The registry: which snapshot holds now, and who wants to hear of the next one."""
+"""The registry: holds the current snapshot and notifies watchers of the next one."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from collections.abc import AsyncGenerator, Iterable
 
 from clawdbot_servicekit.errors import NotReady
 
-from clawdbot_plugins.core.registry_snapshot import Plugin, Snapshot
+from clawdbot_plugins.core.registry_snapshot import RegisteredPlugin, RegistrySnapshot
 
 
 class Registry:
-    """Swaps whole snapshots, so that a call that began with one ends with it."""
+    """Replaces snapshots as a whole, so that a call sees one snapshot from start to end."""
 
     def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
+        self._snapshot: RegistrySnapshot | None = None
         self._closed = False
         self._changed = asyncio.Event()
 
     @property
-    def snapshot(self) -> Snapshot:
-        """What holds now. NotReady before the first one: an empty registry would let every gate pass."""
+    def snapshot(self) -> RegistrySnapshot:
+        """The current snapshot. NotReady before the first one: an empty registry would skip every gate."""
         if self._snapshot is None:
             raise NotReady("plugins", "they are starting")
         return self._snapshot
 
-    def publish(self, plugins: Iterable[Plugin]) -> None:
-        """Makes these the plugins, from the next call on."""
+    def publish(self, plugins: Iterable[RegisteredPlugin]) -> None:
+        """Publishes a new snapshot of the plugins, which applies from the next call on."""
         revision = self._snapshot.revision + 1 if self._snapshot else 1
-        self._snapshot = Snapshot.of(revision, plugins)
-        self._wake()
+        self._snapshot = RegistrySnapshot.from_plugins(revision, plugins)
+        self._notify()
 
     def close(self) -> None:
         """Ends every watch."""
         self._closed = True
-        self._wake()
+        self._notify()
 
-    async def watch(self) -> AsyncGenerator[Snapshot]:
-        """The snapshot that holds, then each newer one; a slow reader misses those in between."""
-        told = 0
+    async def watch(self) -> AsyncGenerator[RegistrySnapshot]:
+        """Yields the current snapshot, then each newer one; a slow reader skips those in between."""
+        last_revision = 0
         while not self._closed:
             changed, snapshot = self._changed, self._snapshot
-            if snapshot is not None and snapshot.revision > told:
-                told = snapshot.revision
+            if snapshot is not None and snapshot.revision > last_revision:
+                last_revision = snapshot.revision
                 yield snapshot
             else:
                 await changed.wait()
 
-    def _wake(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

@@ -1,4 +1,4 @@
-"""What there is: plugins with their tools and hooks, as one immutable snapshot."""
+"""The plugins with their tools and hooks, as one immutable snapshot."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from clawdbot_plugins.core.schemas import Schema
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Tool:
+class RegisteredTool:
     """A tool that can be invoked, wherever its code runs."""
 
     name: str
-    """Full: "tables.reserve"."""
+    """Full name, such as "tables.reserve"."""
     plugin: str
     description: str
     effect: Effect
@@ -27,14 +27,14 @@ class Tool:
     """Seconds."""
     max_in_flight: int
     recognises_repeats: bool
-    input: Schema
-    output: Schema | None
+    input_schema: Schema
+    output_schema: Schema | None
     run: Callable[[Mapping[str, Any], Context], Awaitable[ToolReturn]]
-    """Runs it with checked arguments. MUST end soon after it is cancelled."""
+    """Runs the tool with validated arguments. MUST end soon after it is cancelled."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Hook:
+class RegisteredHook:
     """A hook that can be run, wherever its code runs."""
 
     plugin: str
@@ -43,15 +43,15 @@ class Hook:
     priority: int
     timeout: float
     """Seconds."""
-    closed: bool
-    """Whether its failure is a refusal."""
+    fails_closed: bool
+    """Whether a failure of the hook is a refusal."""
     max_in_flight: int
     run: Callable[..., Awaitable[Any]]
-    """Takes what the SDK says for the kind, the Context last."""
+    """Takes the parameters that the SDK defines for the kind; the Context is the last one."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Plugin:
+class RegisteredPlugin:
     """One plugin."""
 
     name: str
@@ -61,63 +61,63 @@ class Plugin:
     state: PluginState.ValueType
     start_time: float
     """Seconds since 1970."""
-    tools: tuple[Tool, ...] = ()
-    hooks: tuple[Hook, ...] = ()
+    tools: tuple[RegisteredTool, ...] = ()
+    hooks: tuple[RegisteredHook, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot:
+class RegistrySnapshot:
     """The whole registry at one moment."""
 
     revision: int
     """Grows with every change."""
-    plugins: Mapping[str, Plugin] = field(default_factory=dict)
-    """By name, in the order of names."""
+    plugins: Mapping[str, RegisteredPlugin] = field(default_factory=dict)
+    """By name, sorted by name."""
 
     @classmethod
-    def of(cls, revision: int, plugins: Iterable[Plugin]) -> Snapshot:
-        """A snapshot of these plugins. ValueError where two bear one name."""
+    def from_plugins(cls, revision: int, plugins: Iterable[RegisteredPlugin]) -> RegistrySnapshot:
+        """Returns a snapshot of the plugins. ValueError if two have the same name."""
         ordered = sorted(plugins, key=lambda each: each.name)
-        named = {each.name: each for each in ordered}
-        if len(named) < len(ordered):
-            raise ValueError("two plugins bear one name")
-        return cls(revision, named)
+        by_name = {each.name: each for each in ordered}
+        if len(by_name) < len(ordered):
+            raise ValueError("two plugins have the same name")
+        return cls(revision, by_name)
 
     @cached_property
-    def tools(self) -> Mapping[str, Tool]:
-        """By full name, in the order of names."""
-        found = (tool for plugin in self.plugins.values() for tool in plugin.tools)
-        return {tool.name: tool for tool in sorted(found, key=lambda each: each.name)}
+    def tools(self) -> Mapping[str, RegisteredTool]:
+        """By full name, sorted by name."""
+        tools = (tool for plugin in self.plugins.values() for tool in plugin.tools)
+        return {tool.name: tool for tool in sorted(tools, key=lambda each: each.name)}
 
     @cached_property
-    def hooks(self) -> Mapping[tuple[HookKind, str], tuple[Hook, ...]]:
-        """By kind and point, in the order in which they run: by priority, then by plugin."""
-        found: dict[tuple[HookKind, str], list[Hook]] = {}
+    def hooks(self) -> Mapping[tuple[HookKind, str], tuple[RegisteredHook, ...]]:
+        """By kind and point, each in the order in which they run: by priority, then by plugin."""
+        hooks: dict[tuple[HookKind, str], list[RegisteredHook]] = {}
         for plugin in self.plugins.values():
             for hook in plugin.hooks:
-                found.setdefault((hook.kind, hook.point), []).append(hook)
-        return {place: tuple(sorted(each, key=lambda hook: hook.priority)) for place, each in found.items()}
+                hooks.setdefault((hook.kind, hook.point), []).append(hook)
+        return {key: tuple(sorted(group, key=lambda hook: hook.priority)) for key, group in hooks.items()}
 
-    def plugin(self, name: str) -> Plugin:
-        """The plugin of that name. PluginNotFound where there is none."""
+    def plugin(self, name: str) -> RegisteredPlugin:
+        """Returns a plugin by name. PluginNotFound if there is none."""
         try:
             return self.plugins[name]
         except KeyError:
             raise PluginNotFound(name, self.plugins) from None
 
-    def tools_of(self, plugin: str) -> Mapping[str, Tool]:
-        """The tools of one plugin, or of all where the name is empty. PluginNotFound for an unknown name."""
+    def tools_of(self, plugin: str) -> Mapping[str, RegisteredTool]:
+        """Returns one plugin's tools, or all tools if the name is empty. PluginNotFound if it is unknown."""
         if not plugin:
             return self.tools
-        wanted = self.plugin(plugin).name
-        return {name: tool for name, tool in self.tools.items() if tool.plugin == wanted}
+        owner = self.plugin(plugin).name
+        return {name: tool for name, tool in self.tools.items() if tool.plugin == owner}
 
-    def tool(self, name: str) -> Tool:
-        """The tool of that full name.
+    def tool(self, name: str) -> RegisteredTool:
+        """Returns a tool by full name.
 
         Raises:
-            PluginNotFound: when it is the plugin that is not there.
-            ToolNotFound: otherwise.
+            PluginNotFound: there is no plugin of the name before the dot.
+            ToolNotFound: the plugin exists, but not the tool.
         """
         try:
             return self.tools[name]

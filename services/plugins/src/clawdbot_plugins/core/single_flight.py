@@ -1,6 +1,6 @@
-"""One run of a tool, followed by the one caller that began it or by several with the same request id.
+"""One run of a tool, shared by every caller that sent the same request id while it runs.
 
-A run lives as long as somebody follows it: when the last one leaves early, it is cancelled.
+A run lasts as long as it has a subscriber: when the last one leaves early, the run is cancelled.
 """
 
 from __future__ import annotations
@@ -15,78 +15,78 @@ from clawdbot_plugin_sdk import Attachment, Partial, Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a call came to; the last thing that a follower is told."""
+class ToolOutcome:
+    """The result of a call; the last event that a subscriber gets."""
 
     text: str
     """For a model."""
     structured: Mapping[str, Any] | None
-    """The same as an object; None where the tool returns nothing, and for a failure."""
+    """The same as an object; None if the tool returns nothing, and for an error."""
     is_error: bool = False
     replayed: bool = False
     """True for the outcome of an earlier call with the same request id."""
     attachments: tuple[Attachment, ...] = ()
 
 
-News = Progress | Partial | Outcome
+ToolEvent = Progress | Partial | ToolOutcome
 Emit = Callable[[Progress | Partial], Awaitable[None]]
 
 
-class Run:
-    """Starts at once. Ends with an Outcome, or with an exception that every follower gets."""
+class SharedRun:
+    """Starts immediately. Ends with a ToolOutcome, or with an exception that every subscriber gets."""
 
-    def __init__(self, work: Callable[[Emit], Awaitable[Outcome]], label: str) -> None:
-        self._followers: set[_Mailbox] = set()
-        self._task: asyncio.Task[Outcome] = asyncio.create_task(self._work(work), name=f"run of {label}")
-        self._task.add_done_callback(self._tell_end)
-        self.ending = False
-        """True once nobody follows it any more: too late to join."""
+    def __init__(self, work: Callable[[Emit], Awaitable[ToolOutcome]], label: str) -> None:
+        self._subscribers: set[_Subscriber] = set()
+        self._task: asyncio.Task[ToolOutcome] = asyncio.create_task(self._run(work), name=f"run of {label}")
+        self._task.add_done_callback(self._on_done)
+        self.abandoned = False
+        """True once the last subscriber has left: too late to subscribe."""
 
-    def on_end(self, call: Callable[[], None]) -> None:
-        """Calls back when it has ended in whatever way."""
-        self._task.add_done_callback(lambda _: call())
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Calls back when the run has ended, successfully or not."""
+        self._task.add_done_callback(lambda _: callback())
 
-    async def ended(self) -> None:
-        """Returns when it has ended in whatever way."""
+    async def wait(self) -> None:
+        """Returns when the run has ended, successfully or not."""
         await asyncio.wait((self._task,))
 
-    async def follow(self) -> AsyncGenerator[News]:
-        """What it tells from now on, the Outcome last. Leaving early counts: see above."""
-        mailbox = _Mailbox()
-        self._followers.add(mailbox)
+    async def subscribe(self) -> AsyncGenerator[ToolEvent]:
+        """Yields every event from now on, the ToolOutcome last. Cancels the run if its last reader leaves."""
+        subscriber = _Subscriber()
+        self._subscribers.add(subscriber)
         try:
-            while not (mailbox.empty and self._task.done()):
-                if (news := await mailbox.get()) is not None:
-                    yield news
+            while not (subscriber.empty and self._task.done()):
+                if (event := await subscriber.get()) is not None:
+                    yield event
             yield self._task.result()
         finally:
-            self._followers.discard(mailbox)
-            if not self._followers and not self._task.done():
-                self.ending = True
+            self._subscribers.discard(subscriber)
+            if not self._subscribers and not self._task.done():
+                self.abandoned = True
                 self._task.cancel()
                 await asyncio.wait((self._task,))
 
-    async def _work(self, work: Callable[[Emit], Awaitable[Outcome]]) -> Outcome:
+    async def _run(self, work: Callable[[Emit], Awaitable[ToolOutcome]]) -> ToolOutcome:
         return await work(self._emit)
 
-    async def _emit(self, news: Progress | Partial) -> None:
-        for mailbox in self._followers:
-            mailbox.put(news)
-        # A tool that tells much and waits for nothing would keep the loop from those who read, and cancel.
+    async def _emit(self, event: Progress | Partial) -> None:
+        for subscriber in self._subscribers:
+            subscriber.put(event)
+        # Without this, a tool that emits in a loop without awaiting would block its readers and cancellation.
         await asyncio.sleep(0)
 
-    def _tell_end(self, task: asyncio.Task[Outcome]) -> None:
-        for mailbox in self._followers:
-            mailbox.put(None)
-        if not self._followers and not task.cancelled():
-            task.exception()  # taken note of: nobody is left to raise it to
+    def _on_done(self, task: asyncio.Task[ToolOutcome]) -> None:
+        for subscriber in self._subscribers:
+            subscriber.put(None)
+        if not self._subscribers and not task.cancelled():
+            task.exception()  # retrieved, because no subscriber is left to raise it to
 
 
-class _Mailbox:
-    """What one follower has not read.
+class _Subscriber:
+    """The events that one subscriber has not read yet.
 
-    Progress that is overtaken before it is read is dropped, and whoever emits partial output bounds it: a
-    slow reader costs little, and a tool never waits for one.
+    Progress that is superseded before it is read is dropped, and the invoker limits partial output: a slow
+    reader costs little memory, and a tool never waits for it.
     """
 
     def __init__(self) -> None:
@@ -97,10 +97,10 @@ class _Mailbox:
     def empty(self) -> bool:
         return not self._unread
 
-    def put(self, news: Progress | Partial | None) -> None:
-        if self._unread and isinstance(news, Progress) and isinstance(self._unread[-1], Progress):
+    def put(self, event: Progress | Partial | None) -> None:
+        if self._unread and isinstance(event, Progress) and isinstance(self._unread[-1], Progress):
             self._unread.pop()
-        self._unread.append(news)
+        self._unread.append(event)
         self._filled.set()
 
     async def get(self) -> Progress | Partial | None:

@@ -1,7 +1,7 @@
-"""Runs plugins' code in tasks of its own, so that a timeout or a cancelled call really ends it.
+"""Runs plugins' code in separate tasks, so that a timeout or a cancelled call always reaches the code.
 
-Code that swallows its cancellation cannot hold up the caller: it is given a moment, reported, and left to end
-alone; until then it still counts as in flight.
+Code that ignores its cancellation does not block the caller: after a grace period it is reported and left to
+end on its own; until then it still counts as in flight.
 """
 
 from __future__ import annotations
@@ -15,60 +15,62 @@ import structlog
 
 T = TypeVar("T")
 
-GRACE: Final = 1.0
+CANCELLATION_GRACE: Final = 1.0
 """Seconds that cancelled code has to clean up."""
 
 
-class Busy(Exception):
-    """As many are in flight as may be; nothing was begun."""
+class TaskLimitReached(Exception):
+    """The limit of tasks in flight is reached; nothing was started."""
 
 
-class OutOfTime(Exception):
-    """The code did not end in time and was cancelled. Not TimeoutError, which the code itself may raise."""
+class TaskTimedOut(Exception):
+    """The code exceeded its timeout and was cancelled. Not TimeoutError, which the code itself may raise."""
 
 
-class Bodies:
-    """Every piece of plugin code that is running, with an owner that waits for it."""
+class TaskRunner:
+    """Owns and awaits every task that runs plugin code."""
 
-    def __init__(self, grace: float = GRACE) -> None:
+    def __init__(self, grace: float = CANCELLATION_GRACE) -> None:
         self._grace = grace
         self._in_flight: Counter[str] = Counter()
         self._cancelled: set[asyncio.Task[Any]] = set()
         self._log = structlog.get_logger(__name__)
 
-    async def run(self, label: str, body: Callable[[], Awaitable[T]], *, seconds: float, limit: int) -> T:
-        """What the body returns or raises.
+    async def run(
+        self, label: str, function: Callable[[], Awaitable[T]], *, timeout_seconds: float, limit: int
+    ) -> T:
+        """Runs the function and returns its result or raises its exception.
 
         Args:
-            label: names the code in logs, and is what `limit` counts by.
-            body: called once, if at all.
-            seconds: how long it may take.
-            limit: how many of this label may be in flight.
+            label: names the code in logs; `limit` counts by it.
+            function: called at most once.
+            timeout_seconds: how long it may run.
+            limit: maximum number of tasks in flight with this label.
 
         Raises:
-            Busy: before the body was called.
-            OutOfTime: after it was cancelled.
+            TaskLimitReached: before the function was called.
+            TaskTimedOut: after it was cancelled.
         """
         if self._in_flight[label] >= limit:
-            raise Busy
-        task = asyncio.create_task(_guarded(body), name=label)
+            raise TaskLimitReached
+        task = asyncio.create_task(_run_guarded(function), name=label)
         self._in_flight[label] += 1
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_done)
         try:
-            done, _ = await asyncio.wait((task,), timeout=seconds)
+            done, _ = await asyncio.wait((task,), timeout=timeout_seconds)
         except asyncio.CancelledError:
             await self._cancel(task)
             raise
         if not done:
             await self._cancel(task)
-            raise OutOfTime
+            raise TaskTimedOut
         if task.cancelled():
-            # Nobody out here cancelled it: to the caller it must not look as if it had been cancelled itself.
+            # The code cancelled itself. The caller must not take that for a cancellation of its own.
             raise RuntimeError(f"{label} cancelled itself")
         return task.result()
 
     async def stop(self) -> None:
-        """Waits a moment for what was cancelled and has not ended."""
+        """Waits for cancelled tasks that have not ended, at most for the grace period."""
         if self._cancelled:
             await asyncio.wait(self._cancelled, timeout=self._grace)
 
@@ -79,7 +81,7 @@ class Bodies:
         if pending:
             self._log.error("plugin_ignores_cancellation", code=task.get_name(), seconds=self._grace)
 
-    def _ended(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         label = task.get_name()
         self._in_flight[label] -= 1
         if not self._in_flight[label]:
@@ -90,9 +92,9 @@ class Bodies:
                 self._log.warning("plugin_failed_when_cancelled", code=label, error=type(error).__name__)
 
 
-async def _guarded(body: Callable[[], Awaitable[T]]) -> T:
+async def _run_guarded(function: Callable[[], Awaitable[T]]) -> T:
     try:
-        return await body()
+        return await function()
     except SystemExit as error:
-        # asyncio would hand it to the loop, and one plugin's exit() would end the service.
+        # asyncio would pass it on to the event loop, and one plugin's exit() would end the service.
         raise RuntimeError("a plugin tried to exit the process") from error

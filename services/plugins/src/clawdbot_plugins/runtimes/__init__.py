@@ -1,1 +1,1 @@
-"""Where a plugin's code runs: one module for each runtime. So far: in this process."""
+"""Where a plugin's code runs: one module for each runtime. There is one so far, in this process."""

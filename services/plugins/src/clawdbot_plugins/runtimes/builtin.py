@@ -1,7 +1,7 @@
 """Runs a plugin's code in the service's own process.
 
-The plugin's lifespan has a task of its own from start to stop, as a task group in it needs. When that ends
-early, the service is no longer ready.
+Each plugin's lifespan runs in one task from start to stop, because a task group in it requires that. If the
+task ends early, the service is no longer ready.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any, Final
 
 import structlog
 from clawdbot.plugins.v1.plugin_service_pb2 import PLUGIN_RUNTIME_BUILTIN, PLUGIN_STATE_READY
-from clawdbot_plugin_sdk import Context, HookDefinition, Launch, Plugin, ToolDefinition, ToolReturn
+from clawdbot_plugin_sdk import Context, HookDefinition, LifespanContext, Plugin, ToolDefinition, ToolReturn
 from clawdbot_servicekit.errors import NotReady, StartupError
 
 from clawdbot_plugins.core import registry_snapshot
 from clawdbot_plugins.core.schemas import Schema
 
-STARTING: Final = 10.0
+START_TIMEOUT: Final = 10.0
 """Seconds that a plugin has to start."""
-STOPPING: Final = 5.0
-"""Seconds that a plugin has to stop, before its task is cancelled."""
+STOP_TIMEOUT: Final = 5.0
+"""Seconds that a plugin has to stop before its task is cancelled."""
 
 
 class BuiltinPlugin:
     """One plugin of this process, from start to stop."""
 
-    def __init__(self, definition: Plugin, launch: Launch) -> None:
+    def __init__(self, definition: Plugin, context: LifespanContext) -> None:
         self._definition = definition
-        self._launch = launch
+        self._context = context
         self._state: Any = None
         self._stop = asyncio.Event()
-        self._life: asyncio.Task[None] | None = None
+        self._lifespan_task: asyncio.Task[None] | None = None
         self._log = structlog.get_logger(__name__)
 
     @property
@@ -42,82 +42,84 @@ class BuiltinPlugin:
         return self._definition.name
 
     async def start(self) -> None:
-        """Returns when the plugin's lifespan has yielded.
+        """Returns once the plugin's lifespan has yielded.
 
         Raises:
-            StartupError: when it raises instead, or takes too long.
+            StartupError: the lifespan raised, ended or exceeded START_TIMEOUT.
         """
         try:
-            self._launch.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._context.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StartupError(
-                f"Cannot write to {self._launch.folder}: {error.strerror}. Set state_dir to another folder."
+                f"Cannot write to {self._context.folder}: {error.strerror}. Set state_dir to another folder."
             ) from None
-        opened: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._life = asyncio.create_task(self._live(opened), name=f"life of {self.name}")
-        done, _ = await asyncio.wait(
-            (opened, self._life), timeout=STARTING, return_when=asyncio.FIRST_COMPLETED
+        yielded: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._lifespan_task = asyncio.create_task(
+            self._run_lifespan(yielded), name=f"lifespan of {self.name}"
         )
-        if opened in done:
-            self._state = opened.result()
+        done, _ = await asyncio.wait(
+            (yielded, self._lifespan_task), timeout=START_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+        )
+        if yielded in done:
+            self._state = yielded.result()
             return
-        life, self._life = self._life, None
+        task, self._lifespan_task = self._lifespan_task, None
         if not done:
-            life.cancel()
-            await asyncio.wait((life,), timeout=STOPPING)
-            raise StartupError(f"The plugin {self.name} did not start within {STARTING:g} s.")
-        raise self._why(life)
+            task.cancel()
+            await asyncio.wait((task,), timeout=STOP_TIMEOUT)
+            raise StartupError(f"The plugin {self.name} did not start within {START_TIMEOUT:g} s.")
+        raise self._startup_error(task)
 
-    def describe(self) -> registry_snapshot.Plugin:
-        """What it offers, for the registry."""
+    def describe(self) -> registry_snapshot.RegisteredPlugin:
+        """The plugin's entry for the registry."""
         definition = self._definition
-        return registry_snapshot.Plugin(
+        return registry_snapshot.RegisteredPlugin(
             name=definition.name,
             version=definition.version,
             description=definition.description,
             runtime=PLUGIN_RUNTIME_BUILTIN,
             state=PLUGIN_STATE_READY,
-            start_time=self._launch.clock(),
+            start_time=self._context.clock(),
             tools=tuple(self._tool(each) for each in definition.tools.values()),
             hooks=tuple(self._hook(each) for each in definition.hooks),
         )
 
     def check(self) -> None:
-        """Raises NotReady when the plugin's life has ended by itself."""
-        if self._life is not None and self._life.done():
-            raise NotReady(f"plugin {self.name}", "it has ended by itself")
+        """Raises NotReady if the plugin's lifespan has ended early."""
+        if self._lifespan_task is not None and self._lifespan_task.done():
+            raise NotReady(f"plugin {self.name}", "its lifespan ended early")
 
     async def stop(self) -> None:
-        """Ends the lifespan. Safe without a start, and twice."""
-        life, self._life = self._life, None
-        if life is None:
+        """Ends the lifespan. Safe to call without a start, and twice."""
+        task, self._lifespan_task = self._lifespan_task, None
+        if task is None:
             return
         self._stop.set()
-        _, pending = await asyncio.wait((life,), timeout=STOPPING)
+        _, pending = await asyncio.wait((task,), timeout=STOP_TIMEOUT)
         if pending:
-            self._log.error("plugin_did_not_stop", plugin=self.name, seconds=STOPPING)
-            life.cancel()
-            await asyncio.wait((life,), timeout=STOPPING)
-        elif not life.cancelled() and (error := life.exception()):
+            self._log.error("plugin_did_not_stop", plugin=self.name, seconds=STOP_TIMEOUT)
+            task.cancel()
+            await asyncio.wait((task,), timeout=STOP_TIMEOUT)
+        elif not task.cancelled() and (error := task.exception()):
             self._log.error("plugin_failed_when_stopped", plugin=self.name, exc_info=error)
 
-    def _why(self, life: asyncio.Task[None]) -> StartupError:
-        failure = None if life.cancelled() else life.exception()
-        if isinstance(failure, StartupError):
-            return failure
-        self._log.error("plugin_did_not_start", plugin=self.name, exc_info=failure)
-        return StartupError(f"The plugin {self.name} cannot start: {failure or 'it was cancelled'}")
+    def _startup_error(self, task: asyncio.Task[None]) -> StartupError:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, StartupError):
+            return error
+        self._log.error("plugin_did_not_start", plugin=self.name, exc_info=error)
+        return StartupError(f"The plugin {self.name} cannot start: {error or 'it was cancelled'}")
 
-    async def _live(self, opened: asyncio.Future[Any]) -> None:
-        async with self._definition.open(self._launch) as state:
-            opened.set_result(state)
+    async def _run_lifespan(self, yielded: asyncio.Future[Any]) -> None:
+        async with self._definition.open(self._context) as state:
+            yielded.set_result(state)
             await self._stop.wait()
 
-    def _tool(self, tool: ToolDefinition) -> registry_snapshot.Tool:
+    def _tool(self, tool: ToolDefinition) -> registry_snapshot.RegisteredTool:
         async def run(arguments: Mapping[str, Any], context: Context) -> ToolReturn:
             return await tool.invoke(arguments, replace(context, state=self._state))
 
-        return registry_snapshot.Tool(
+        return registry_snapshot.RegisteredTool(
             name=f"{self.name}.{tool.name}",
             plugin=self.name,
             description=tool.description,
@@ -125,23 +127,23 @@ class BuiltinPlugin:
             timeout=tool.timeout,
             max_in_flight=tool.max_in_flight,
             recognises_repeats=tool.recognises_repeats,
-            input=Schema(tool.input_schema),
-            output=None if tool.output_schema is None else Schema(tool.output_schema),
+            input_schema=Schema(tool.input_schema),
+            output_schema=None if tool.output_schema is None else Schema(tool.output_schema),
             run=run,
         )
 
-    def _hook(self, hook: HookDefinition) -> registry_snapshot.Hook:
+    def _hook(self, hook: HookDefinition) -> registry_snapshot.RegisteredHook:
         async def run(*arguments: Any) -> Any:
             *first, context = arguments
             return await hook.function(*first, replace(context, state=self._state))
 
-        return registry_snapshot.Hook(
+        return registry_snapshot.RegisteredHook(
             plugin=self.name,
             kind=hook.kind,
             point=hook.point,
             priority=hook.priority,
             timeout=hook.timeout,
-            closed=hook.on_failure == "closed",
+            fails_closed=hook.on_failure == "closed",
             max_in_flight=hook.max_in_flight,
             run=run,
         )

@@ -1,1 +1,1 @@
-"""Where the plugin service keeps what outlives a call, one folder for each kind of store."""
+"""Stores of the plugin service: implementations of the ports in core, one package for each kind."""

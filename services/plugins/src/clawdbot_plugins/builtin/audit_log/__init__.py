@@ -1,4 +1,4 @@
-"""The audit log: what happened, for whom and when, never what was said; its lines are chained by hashes."""
+"""The audit log: a hash chain of what happened, for whom and when. It never contains what was said."""
 
 from clawdbot_plugins.builtin.audit_log.observers import plugin
 from clawdbot_plugins.builtin.audit_log.verification import BrokenLink, Verified, verify

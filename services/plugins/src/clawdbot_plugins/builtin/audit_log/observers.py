@@ -1,7 +1,7 @@
 """The audit log's observers: each event becomes one line of names, numbers and outcomes.
 
-What goes into a line is listed here. A fact that is not on the list, or does not have the form of a name or
-a number, stays out: prompts, replies, arguments and secrets have no way in.
+This module lists what a line may contain. A fact that is not listed, or is not in the format of a name or a
+number, is left out, so that prompts, replies, arguments and secrets cannot get in.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import structlog
-from clawdbot_plugin_sdk import Context, Launch, Plugin, Subject
+from clawdbot_plugin_sdk import Context, LifespanContext, Plugin, Subject
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor
 
 from clawdbot_plugins.builtin.audit_log.files import AuditFiles, ChainUnreadable
 
-NUMBERS: Final = (
+NUMERIC_FACTS: Final = (
     *(
         "seconds",
         "attempts",
@@ -32,25 +32,25 @@ NUMBERS: Final = (
     ),
 )
 """Facts that are numbers."""
-WORDS: Final = ("status", "outcome", "error", "target", "finish_reason", "cache_status")
-"""Facts that are names of things."""
-FLAGS: Final = ("replayed", "truncated")
+TEXT_FACTS: Final = ("status", "outcome", "error", "target", "finish_reason", "cache_status")
+"""Facts that are identifiers or enum values."""
+BOOLEAN_FACTS: Final = ("replayed", "truncated")
 """Facts that are true or false."""
 
-NAME: Final = re.compile(r"\S{1,200}")
-"""What a name looks like that a service gives; whatever does not is left out."""
-WORD: Final = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
-"""What a fact's word looks like; whatever does not is left out."""
+NAME_PATTERN: Final = re.compile(r"\S{1,200}")
+"""The format of names from services, such as session ids; anything else is left out."""
+TEXT_PATTERN: Final = re.compile(r"[\w.:/@+-]{1,128}", re.ASCII)
+"""The format of a text fact; anything else is left out."""
 
 plugin = Plugin(
     "audit_log",
     version="1.0.0",
-    description="Writes down what happened, for whom and when, in hash-chained files; never what was said.",
+    description="Records what happened, for whom and when, in hash-chained files; never what was said.",
 )
 
 
 class AuditLog:
-    """The chain of this machine, as this process writes it."""
+    """Writes this process's events to the chain that all workers of the machine share."""
 
     def __init__(self, files: AuditFiles, clock: Callable[[], float]) -> None:
         self._files = files
@@ -61,7 +61,7 @@ class AuditLog:
         self._log = structlog.get_logger(__name__)
 
     async def write(self, subject: Subject, context: Context) -> None:
-        """One line. What cannot be written is logged, counted, and told by the next line as `lost`."""
+        """Writes one line. A line that cannot be written is logged and counted as `lost` in the next one."""
         self._lost += context.missed
         now = self._clock()
         facts = {
@@ -75,25 +75,25 @@ class AuditLog:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._files.append, now, facts)
         except (OSError, ChainUnreadable) as error:
             self._lost += 1
-            # Powers of two: a full disk must not fill the log as well.
+            # Log at powers of two only: a full disk must not fill the log as well.
             if self._lost & (self._lost - 1) == 0:
                 self._log.error("audit_line_lost", reason=str(error), total=self._lost)
         else:
             self._lost = 0
 
-    def note_head(self) -> None:
-        """Writes into the service's log where the chain ends, so that a later cut can be proved."""
+    def log_head(self) -> None:
+        """Logs the head of the chain, which proves a later truncation."""
         head = self._files.head()
         self._log.info("audit_head", n=head.number, hash=head.hash)
 
     def close(self) -> None:
-        """Waits for the line in hand, has all of them reach the disk, and notes the head."""
+        """Waits for the current line, flushes the file to the disk, and logs the head."""
         self._thread.shutdown()
         self._files.sync()
-        self.note_head()
+        self.log_head()
 
     def _names(self, subject: Subject, context: Context) -> dict[str, str]:
-        named = {
+        names = {
             "key": context.key_id,
             "session": subject.session_id,
             "turn": subject.turn_id,
@@ -102,20 +102,26 @@ class AuditLog:
             "model": subject.model,
             "tool": subject.tool,
         }
-        kept = {name: word for name, value in named.items() if (word := self._word(value, NAME))}
-        return {"tenant": self._redactor.text(context.tenant), **kept}
+        allowed = {
+            key: text for key, value in names.items() if (text := self._allowed_text(value, NAME_PATTERN))
+        }
+        return {"tenant": self._redactor.text(context.tenant), **allowed}
 
     def _facts(self, subject: Subject) -> dict[str, Any]:
-        told = subject.facts
+        facts = subject.facts
         return {
-            **{name: word for name in WORDS if (word := self._word(told.get(name), WORD))},
-            **{name: told[name] for name in NUMBERS if _is_number(told.get(name))},
-            **{name: told[name] for name in FLAGS if isinstance(told.get(name), bool)},
+            **{
+                name: word
+                for name in TEXT_FACTS
+                if (word := self._allowed_text(facts.get(name), TEXT_PATTERN))
+            },
+            **{name: facts[name] for name in NUMERIC_FACTS if _is_number(facts.get(name))},
+            **{name: facts[name] for name in BOOLEAN_FACTS if isinstance(facts.get(name), bool)},
         }
 
-    def _word(self, value: Any, form: re.Pattern[str]) -> str:
-        """The value, if it has the form; one that looks like a secret is hidden."""
-        if not isinstance(value, str) or not form.fullmatch(value):
+    def _allowed_text(self, value: Any, pattern: re.Pattern[str]) -> str:
+        """Returns the value if it matches, otherwise "". What looks like a secret is redacted."""
+        if not isinstance(value, str) or not pattern.fullmatch(value):
             return ""
         return self._redactor.text(value)
 
@@ -125,19 +131,19 @@ def _is_number(value: Any) -> bool:
 
 
 @plugin.lifespan
-async def life(launch: Launch) -> AsyncIterator[AuditLog]:
-    """Keeps the files open, and notes the chain's head at start and stop."""
+async def lifespan(ctx: LifespanContext) -> AsyncIterator[AuditLog]:
+    """Keeps the files open, and logs the chain's head at start and stop."""
     try:
-        files = AuditFiles(launch.folder)
+        files = AuditFiles(ctx.folder)
     except OSError as error:
-        raise StartupError(f"The audit log cannot be written to {launch.folder}: {error.strerror}.") from None
+        raise StartupError(f"Cannot write the audit log to {ctx.folder}: {error.strerror}.") from None
     try:
-        log = AuditLog(files, launch.clock)
+        log = AuditLog(files, ctx.clock)
         try:
-            log.note_head()
+            log.log_head()
         except ChainUnreadable as error:
             raise StartupError(
-                f"{error}. Move the file away, so that a new chain begins, and find out who changed it."
+                f"{error}. Find out who changed the file, and move it away to start a new chain."
             ) from None
         yield log
         await asyncio.to_thread(log.close)
@@ -147,23 +153,23 @@ async def life(launch: Launch) -> AsyncIterator[AuditLog]:
 
 @plugin.observe("turn_done", max_in_flight=1)
 async def turn_done(subject: Subject, ctx: Context[AuditLog]) -> None:
-    """A line for each turn."""
+    """Writes a line for each turn."""
     await ctx.state.write(subject, ctx)
 
 
 @plugin.observe("session_ended", max_in_flight=1)
 async def session_ended(subject: Subject, ctx: Context[AuditLog]) -> None:
-    """A line for each session."""
+    """Writes a line for each session."""
     await ctx.state.write(subject, ctx)
 
 
 @plugin.observe("generation_done", max_in_flight=1)
 async def generation_done(subject: Subject, ctx: Context[AuditLog]) -> None:
-    """A line for each generation."""
+    """Writes a line for each generation."""
     await ctx.state.write(subject, ctx)
 
 
 @plugin.observe("tool_done", max_in_flight=1)
 async def tool_done(subject: Subject, ctx: Context[AuditLog]) -> None:
-    """A line for each tool call."""
+    """Writes a line for each tool call."""
     await ctx.state.write(subject, ctx)

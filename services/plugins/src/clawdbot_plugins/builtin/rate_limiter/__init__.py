@@ -1,4 +1,4 @@
-"""The rate limiter: how many turns, generations and tool calls a key may have in a span of time."""
+"""The rate limiter: limits the turns, generations and tool calls of an API key over time."""
 
 from clawdbot_plugins.builtin.rate_limiter.gates import plugin
 

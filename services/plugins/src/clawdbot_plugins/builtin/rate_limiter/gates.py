@@ -6,108 +6,110 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from urllib.parse import quote
 
-from clawdbot_plugin_sdk import Context, Launch, Plugin, Refusal, Subject
+from clawdbot_plugin_sdk import Context, LifespanContext, Plugin, Refusal, Subject
 from limits import RateLimitItem
 
 from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings
-from clawdbot_plugins.builtin.rate_limiter.windows import Full, Window, Windows
+from clawdbot_plugins.builtin.rate_limiter.windows import FullWindow, Window, WindowStore
 
 plugin = Plugin(
     "rate_limiter",
     version="1.0.0",
-    description="Limits how many turns, generations and tool calls a key may have in a span of time.",
+    description="Limits the turns, generations and tool calls of an API key over time.",
     settings=RateLimiterSettings,
 )
 
 
 class RateLimiter:
-    """What is allowed, and the windows that say what is left of it."""
+    """Applies the configured limits, using the windows that count the grants."""
 
-    def __init__(self, settings: RateLimiterSettings, windows: Windows) -> None:
+    def __init__(self, settings: RateLimiterSettings, windows: WindowStore) -> None:
         self._settings = settings
         self._windows = windows
 
     async def turn(self, context: Context) -> Refusal | None:
-        """Takes a turn from whoever calls, and from the session."""
-        whose = self._whose(context)
-        wanted = _windows(self._settings.turns, "turns", whose)
+        """Counts a turn of the caller and of the session."""
+        owner = self._owner(context)
+        windows = _windows_for(self._settings.turns, "turns", owner)
         if context.session_id:
-            session = (*whose[:1], context.session_id)
-            wanted += _windows(self._settings.session_turns, "turns of one session", session)
-        return await self._take(wanted)
+            session = (*owner[:1], context.session_id)
+            windows += _windows_for(self._settings.session_turns, "turns of one session", session)
+        return await self._acquire(windows)
 
     async def generation(self, context: Context) -> Refusal | None:
-        """Takes a generation from whoever calls."""
-        return await self._take(_windows(self._settings.generations, "generations", self._whose(context)))
+        """Counts a generation of the caller."""
+        return await self._acquire(
+            _windows_for(self._settings.generations, "generations", self._owner(context))
+        )
 
     async def tool(self, context: Context) -> Refusal | None:
-        """Takes a tool call from whoever calls."""
-        return await self._take(_windows(self._settings.tools, "tool calls", self._whose(context)))
+        """Counts a tool call of the caller."""
+        return await self._acquire(_windows_for(self._settings.tools, "tool calls", self._owner(context)))
 
-    def _whose(self, context: Context) -> tuple[str, ...]:
+    def _owner(self, context: Context) -> tuple[str, ...]:
         return (context.tenant, context.key_id) if self._settings.per == "key" else (context.tenant,)
 
-    async def _take(self, windows: Sequence[Window]) -> Refusal | None:
-        full = await self._windows.take(windows) if windows else None
+    async def _acquire(self, windows: Sequence[Window]) -> Refusal | None:
+        full = await self._windows.acquire(windows) if windows else None
         return None if full is None else _refusal(full)
 
 
-def _windows(allowance: Sequence[RateLimitItem], what: str, whose: tuple[str, ...]) -> list[Window]:
-    # Quoted: a tenant may be called "a/b".
-    who = "/".join(quote(each, safe="") for each in whose)
+def _windows_for(limits: Sequence[RateLimitItem], counted: str, owner: tuple[str, ...]) -> list[Window]:
+    # Quoted, because a tenant's name may contain a slash.
+    path = "/".join(quote(part, safe="") for part in owner)
     return [
         Window(
-            bucket=f"{what}/{who}/{each.multiples} {each.GRANULARITY.name}",
-            amount=each.amount,
-            seconds=float(each.get_expiry()),
-            label=f"{each.amount} {what} per {_span(each)}",
+            bucket=f"{counted}/{path}/{limit.multiples} {limit.GRANULARITY.name}",
+            amount=limit.amount,
+            seconds=float(limit.get_expiry()),
+            label=f"{limit.amount} {counted} per {_period(limit)}",
         )
-        for each in allowance
+        for limit in limits
     ]
 
 
-def _span(limit: RateLimitItem) -> str:
-    name, many = limit.GRANULARITY.name, limit.multiples
-    return name if many == 1 else f"{many} {name}s"
+def _period(limit: RateLimitItem) -> str:
+    name, multiples = limit.GRANULARITY.name, limit.multiples
+    return name if multiples == 1 else f"{multiples} {name}s"
 
 
-def _refusal(full: Full) -> Refusal:
-    # Milliseconds, upwards: who comes back then finds room.
+def _refusal(full: FullWindow) -> Refusal:
+    # Rounded up to milliseconds, so that a retry at that time succeeds.
     wait = math.ceil(full.retry_after * 1000) / 1000
     return Refusal(
         "RATE_LIMITED",
-        f"Only {full.window.label} are allowed. Try again in {math.ceil(wait)} s.",
+        f"The rate limit of {full.window.label} is reached. Try again in {math.ceil(wait)} s.",
         retry_after=wait,
     )
 
 
 @plugin.lifespan
-async def life(launch: Launch[RateLimiterSettings]) -> AsyncIterator[RateLimiter]:
-    """Keeps the windows open."""
-    windows = await Windows.open(launch.folder, launch.clock)
+async def lifespan(ctx: LifespanContext[RateLimiterSettings]) -> AsyncIterator[RateLimiter]:
+    """Keeps the windows' file open."""
+    windows = await WindowStore.open(ctx.folder, ctx.clock)
     try:
-        yield RateLimiter(launch.settings, windows)
+        yield RateLimiter(ctx.settings, windows)
     finally:
         await windows.close()
 
 
-# First of all gates: what is not allowed should cost the others nothing.
+# Priority 10, so that it runs before other gates: a call over the limit should cost them nothing.
 @plugin.gate("before_turn", priority=10, timeout="2s")
 async def before_turn(subject: Subject, ctx: Context[RateLimiter]) -> Refusal | None:
-    """As the settings `turns` and `session_turns` say."""
+    """Applies the settings `turns` and `session_turns`."""
     del subject
     return await ctx.state.turn(ctx)
 
 
 @plugin.gate("before_generate", priority=10, timeout="2s")
 async def before_generate(subject: Subject, ctx: Context[RateLimiter]) -> Refusal | None:
-    """As the setting `generations` says."""
+    """Applies the setting `generations`."""
     del subject
     return await ctx.state.generation(ctx)
 
 
 @plugin.gate("before_tool", priority=10, timeout="2s")
 async def before_tool(subject: Subject, ctx: Context[RateLimiter]) -> Refusal | None:
-    """As the setting `tools` says."""
+    """Applies the setting `tools`."""
     del subject
     return await ctx.state.tool(ctx)

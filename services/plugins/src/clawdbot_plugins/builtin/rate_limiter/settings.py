@@ -1,4 +1,4 @@
-"""How much is allowed, in the notation of the `limits` library: "60/minute; 1000/day", "5/2 seconds"."""
+"""Rate limits in the notation of the `limits` library: "60/minute; 1000/day", "5/2 seconds"."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import limits
 from limits import RateLimitItem
 from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf
 
-LARGEST: Final = 1_000_000
-"""Of one limit: the moments of so many grants are kept."""
+MAX_LIMIT: Final = 1_000_000
+"""Of one limit: it is also the number of grants that are stored for it."""
 
 
-def allowance(value: Any) -> Any:
-    """The limits that a text names; none for null. ValueError for text that names none."""
+def parse_limits(value: Any) -> Any:
+    """Parses a text of limits; None means no limit. ValueError if the text is invalid."""
     if value is None:
         return ()
     if not isinstance(value, str):
         return value
     try:
-        found = tuple(limits.parse_many(value))
+        items = tuple(limits.parse_many(value))
     except ValueError:
         raise ValueError("expected limits such as 60/minute, 5/2 seconds or 60/minute; 1000/day") from None
-    if not all(1 <= each.amount <= LARGEST for each in found):
-        raise ValueError(f"expected from 1 to {LARGEST} of them; null is no limit")
-    return found
+    if not all(1 <= each.amount <= MAX_LIMIT for each in items):
+        raise ValueError(f"expected limits from 1 to {MAX_LIMIT}; null means no limit")
+    return items
 
 
-Allowance = Annotated[tuple[InstanceOf[RateLimitItem], ...], BeforeValidator(allowance)]
-"""Limits that all hold; none where it is null."""
+Limits = Annotated[tuple[InstanceOf[RateLimitItem], ...], BeforeValidator(parse_limits)]
+"""Limits that all apply; empty if the setting is null."""
 
 
 class RateLimiterSettings(BaseModel):
-    """The plugin's settings. The defaults stop a loop that has run wild, and no person."""
+    """The plugin's settings. The defaults stop a runaway loop, but not a person."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     per: Literal["key", "tenant"] = "key"
-    """Who shares an allowance: what comes in with one key, or everything of one tenant."""
-    turns: Allowance = "600/minute"  # type: ignore[assignment]  # read by the validator
-    """Turns for each of them."""
-    session_turns: Allowance = "30/minute"  # type: ignore[assignment]  # the same
+    """Who shares a limit: the calls of one API key, or all calls of one tenant."""
+    turns: Limits = "600/minute"  # type: ignore[assignment]  # parsed by the validator
+    """Turns for each key or tenant."""
+    session_turns: Limits = "30/minute"  # type: ignore[assignment]  # the same
     """Turns of one session."""
-    generations: Allowance = "1200/minute"  # type: ignore[assignment]  # the same
-    """Questions to a model for each of them."""
-    tools: Allowance = "1200/minute"  # type: ignore[assignment]  # the same
-    """Tool calls for each of them."""
+    generations: Limits = "1200/minute"  # type: ignore[assignment]  # the same
+    """Model calls for each key or tenant."""
+    tools: Limits = "1200/minute"  # type: ignore[assignment]  # the same
+    """Tool calls for each key or tenant."""

@@ -1,7 +1,7 @@
-"""Moving windows in a SQLite file that all workers of a machine share, so that limits are exact between them.
+"""Sliding windows in a SQLite file. All workers of a machine share it, so limits are exact across workers.
 
-For each limit the moments of the last grants are kept, as many as the limit allows: one more is granted
-when the oldest of them has left the window. A grant takes one look at one row, however large the limit is.
+For each limit the times of the last grants are stored, as many as the limit allows: one more is granted once
+the oldest of them has left the window. A grant reads one row, however large the limit is.
 """
 
 from __future__ import annotations
@@ -24,85 +24,88 @@ CREATE TABLE IF NOT EXISTS grants (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS grants_by_end ON grants (leaves);
 """
-"""number: 1, 2, 3 … for each bucket. leaves: when the grant is out of the window."""
+"""number: 1, 2, 3 … for each bucket. moment: when it was granted. leaves: when it leaves the window."""
 
-LAST: Final = "SELECT number FROM grants WHERE bucket = ? ORDER BY number DESC LIMIT 1"
-EARLIER: Final = "SELECT leaves FROM grants WHERE bucket = ? AND number = ? AND moment <= ?"
-"""Grants from the future do not count: a clock that was put back must keep nobody out."""
-GRANT: Final = "INSERT INTO grants VALUES (?, ?, ?, ?)"
-OUTRUN: Final = "DELETE FROM grants WHERE bucket = ? AND number <= ?"
-FORGET: Final = "DELETE FROM grants WHERE leaves <= ?"
+SELECT_LAST: Final = "SELECT number FROM grants WHERE bucket = ? ORDER BY number DESC LIMIT 1"
+SELECT_EARLIER: Final = "SELECT leaves FROM grants WHERE bucket = ? AND number = ? AND moment <= ?"
+"""Grants from the future do not count: after a clock was set back, nobody must be locked out."""
+INSERT_GRANT: Final = "INSERT INTO grants VALUES (?, ?, ?, ?)"
+DELETE_SUPERSEDED: Final = "DELETE FROM grants WHERE bucket = ? AND number <= ?"
+DELETE_EXPIRED: Final = "DELETE FROM grants WHERE leaves <= ?"
 
-FORGET_EVERY: Final = 256
-"""Questions between two rounds of forgetting."""
+ACQUISITIONS_PER_CLEANUP: Final = 256
+"""Calls of `acquire` between two deletions of expired grants."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """So many in so long, for whom."""
+    """One limit of one key, tenant or session."""
 
     bucket: str
-    """Whose allowance, and which."""
+    """Identifies whose limit it is, and which."""
     amount: int
     seconds: float
     label: str
-    """For people: "600 turns per 1 minute"."""
+    """For people: "600 turns per minute"."""
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
-    """A window with no room."""
+class FullWindow:
+    """A window whose limit is reached."""
 
     window: Window
     retry_after: float
-    """Seconds until there is room for one."""
+    """Seconds until one more is allowed."""
 
 
-class Windows:
-    """Every window of this machine. Made by `open`, ended by `close`."""
+class WindowStore:
+    """All windows of this machine. Created by `open`, ended by `close`."""
 
     def __init__(self, database: Database, clock: Callable[[], float]) -> None:
         self._database = database
         self._clock = clock
-        self._asked = 0
+        self._acquisitions = 0
 
     @classmethod
-    async def open(cls, folder: Path, clock: Callable[[], float]) -> Windows:
-        """Opens the file in the folder. StartupError when it cannot be used."""
-        return cls(await Database.open(folder / "windows.sqlite", SCHEMA, durable="NORMAL"), clock)
+    async def open(cls, folder: Path, clock: Callable[[], float]) -> WindowStore:
+        """Opens the file in the folder. StartupError if it cannot be used."""
+        return cls(await Database.open(folder / "windows.sqlite", SCHEMA, synchronous="NORMAL"), clock)
 
-    async def take(self, windows: Sequence[Window]) -> Full | None:
-        """Takes one from every window, or from none: then it says which one stays full longest."""
-        self._asked += 1
-        forget = self._asked % FORGET_EVERY == 0
-        return await self._database.run(lambda connection: self._take(connection, windows, forget=forget))
+    async def acquire(self, windows: Sequence[Window]) -> FullWindow | None:
+        """Takes one from every window, or from none. Returns None, or the window that stays full longest."""
+        self._acquisitions += 1
+        clean_up = self._acquisitions % ACQUISITIONS_PER_CLEANUP == 0
+        return await self._database.run(
+            lambda connection: self._acquire(connection, windows, clean_up=clean_up)
+        )
 
     async def close(self) -> None:
         """Closes the file."""
         await self._database.close()
 
-    def _take(
-        self, connection: sqlite3.Connection, windows: Sequence[Window], *, forget: bool
-    ) -> Full | None:
+    def _acquire(
+        self, connection: sqlite3.Connection, windows: Sequence[Window], *, clean_up: bool
+    ) -> FullWindow | None:
         now = self._clock()
-        if forget:
-            connection.execute(FORGET, (now,))
-        places = [_place(connection, each, now) for each in windows]
-        full = [Full(window, wait) for window, (_, wait) in zip(windows, places, strict=True) if wait > 0]
+        if clean_up:
+            connection.execute(DELETE_EXPIRED, (now,))
+        grants = [_next_grant(connection, window, now) for window in windows]
+        waits = zip(windows, grants, strict=True)
+        full = [FullWindow(window, wait) for window, (_, wait) in waits if wait > 0]
         if full:
             return max(full, key=lambda each: each.retry_after)
-        for window, (number, _) in zip(windows, places, strict=True):
-            connection.execute(GRANT, (window.bucket, number, now, now + window.seconds))
-            connection.execute(OUTRUN, (window.bucket, number - window.amount))
+        for window, (number, _) in zip(windows, grants, strict=True):
+            connection.execute(INSERT_GRANT, (window.bucket, number, now, now + window.seconds))
+            connection.execute(DELETE_SUPERSEDED, (window.bucket, number - window.amount))
         return None
 
 
-def _place(connection: sqlite3.Connection, window: Window, now: float) -> tuple[int, float]:
-    """The number that the next grant would have, and the seconds until it can be had."""
-    last = connection.execute(LAST, (window.bucket,)).fetchone()
+def _next_grant(connection: sqlite3.Connection, window: Window, now: float) -> tuple[int, float]:
+    """Returns the number of the next grant, and the seconds until it is allowed."""
+    last = connection.execute(SELECT_LAST, (window.bucket,)).fetchone()
     if last is None:
         return 1, 0.0
     number = last[0] + 1
-    # As many grants ago as the window allows: if that one is still in it, there is no room.
-    earlier = connection.execute(EARLIER, (window.bucket, number - window.amount, now)).fetchone()
+    # The grant that lies as many back as the window allows: while it is in the window, the window is full.
+    earlier = connection.execute(SELECT_EARLIER, (window.bucket, number - window.amount, now)).fetchone()
     return number, 0.0 if earlier is None else max(earlier[0] - now, 0.0)

@@ -1,7 +1,7 @@
-"""Which table is taken when, in a SQLite file that all workers of a machine share.
+"""The bookings: which table is taken when, in a SQLite file that all workers of a machine share.
 
-A reservation is one transaction: it looks for the smallest free table that is large enough and takes it.
-Each tenant has a restaurant of its own.
+A reservation is one transaction: it finds the smallest free table that is large enough and books it. Each
+tenant has its own restaurant.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes
+from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes_since_midnight
 from clawdbot_plugins.stores.sqlite.database import Database
 
 SCHEMA: Final = """
@@ -33,20 +33,20 @@ CREATE TABLE IF NOT EXISTS bookings (
 CREATE UNIQUE INDEX IF NOT EXISTS bookings_by_request ON bookings (tenant, request_id);
 CREATE INDEX IF NOT EXISTS bookings_by_day ON bookings (tenant, day);
 """
-"""begins, ends: minutes since midnight. place: which table, counted from 0 in the settings."""
+"""begins, ends: minutes since midnight. place: the table's index in the settings."""
 
-REPEATED: Final = "SELECT ref FROM bookings WHERE tenant = ? AND request_id = ?"
-OF_DAY: Final = "SELECT place, begins, ends FROM bookings WHERE tenant = ? AND day = ?"
-IN_USE: Final = "SELECT 1 FROM bookings WHERE tenant = ? AND ref = ?"
-TAKE: Final = "INSERT INTO bookings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+SELECT_BY_REQUEST_ID: Final = "SELECT ref FROM bookings WHERE tenant = ? AND request_id = ?"
+SELECT_DAY: Final = "SELECT place, begins, ends FROM bookings WHERE tenant = ? AND day = ?"
+SELECT_BY_REF: Final = "SELECT 1 FROM bookings WHERE tenant = ? AND ref = ?"
+INSERT_BOOKING: Final = "INSERT INTO bookings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
-LETTERS: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""Of a reference: none that is mistaken for another when it is read aloud."""
+REF_ALPHABET: Final = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""Without characters that are easily confused: 0 and O, 1 and I."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """Who wants a table when."""
+class ReservationRequest:
+    """A request for a table."""
 
     tenant: str
     party_size: int
@@ -57,18 +57,22 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
-    """What is taken on one day: (table, from, to)."""
+class DaySchedule:
+    """The bookings of one day."""
 
     taken: Sequence[tuple[int, int, int]]
+    """Table index, start and end, in minutes since midnight."""
 
-    def free(self, place: int, begins: int, ends: int) -> bool:
-        """Whether nobody sits at the table in that time."""
-        return not any(table == place and begins < to and start < ends for table, start, to in self.taken)
+    def is_free(self, table: int, begins: int, ends: int) -> bool:
+        """Whether no booking of the table overlaps the interval."""
+        return not any(
+            taken_table == table and begins < taken_end and taken_begin < ends
+            for taken_table, taken_begin, taken_end in self.taken
+        )
 
 
 class Inventory:
-    """The bookings of this machine. Made by `open`, ended by `close`."""
+    """All bookings of this machine. Created by `open`, ended by `close`."""
 
     def __init__(self, database: Database, settings: TablesSettings) -> None:
         self._database = database
@@ -76,68 +80,75 @@ class Inventory:
 
     @classmethod
     async def open(cls, folder: Path, settings: TablesSettings) -> Inventory:
-        """Opens the file in the folder. StartupError when it cannot be used."""
+        """Opens the file in the folder. StartupError if it cannot be used."""
         return cls(await Database.open(folder / "bookings.sqlite", SCHEMA), settings)
 
-    async def known(self, wish: Wish) -> str | None:
-        """The reference of an earlier reservation with the wish's request id; None where there is none."""
-        return await self._database.run(lambda connection: _known(connection, wish))
+    async def find_reservation(self, request: ReservationRequest) -> str | None:
+        """Returns the reference of an earlier reservation with the same request id; None if there is none."""
+        return await self._database.run(lambda connection: _find_reservation(connection, request))
 
-    async def reserve(self, wish: Wish) -> str | None:
-        """Takes a table and returns the reference; None where none is free. A repeated wish gets its own."""
-        return await self._database.run(lambda connection: self._reserve(connection, wish))
+    async def reserve(self, request: ReservationRequest) -> str | None:
+        """Books a table and returns its reference; None if none is free. Idempotent by request id."""
+        return await self._database.run(lambda connection: self._reserve(connection, request))
 
-    async def free(self, wish: Wish, times: Iterable[dt.time]) -> list[dt.time]:
-        """Those of the times of the wish's day at which there is a table for so many."""
-        day = await self._database.run(lambda connection: _day(connection, wish))
-        return [time for time in times if self._place(day, wish.party_size, time) is not None]
+    async def free_times(self, request: ReservationRequest, times: Iterable[dt.time]) -> list[dt.time]:
+        """Returns those times of the requested day at which a table is free for the party."""
+        schedule = await self._database.run(lambda connection: _day_schedule(connection, request))
+        return [
+            time
+            for time in times
+            if self._smallest_free_table(schedule, request.party_size, time) is not None
+        ]
 
     async def close(self) -> None:
         """Closes the file."""
         await self._database.close()
 
-    def _reserve(self, connection: sqlite3.Connection, wish: Wish) -> str | None:
-        if known := _known(connection, wish):
-            return known
-        place = self._place(_day(connection, wish), wish.party_size, wish.time)
-        if place is None:
+    def _reserve(self, connection: sqlite3.Connection, request: ReservationRequest) -> str | None:
+        if existing := _find_reservation(connection, request):
+            return existing
+        schedule = _day_schedule(connection, request)
+        table = self._smallest_free_table(schedule, request.party_size, request.time)
+        if table is None:
             return None
-        ref = _new_ref(connection, wish.tenant)
+        ref = _new_ref(connection, request.tenant)
         row = (
-            *(wish.tenant, ref, wish.request_id or None, wish.day.isoformat()),
-            *(*self._span(wish.time), place, wish.party_size, wish.name),
+            *(request.tenant, ref, request.request_id or None, request.day.isoformat()),
+            *(*self._interval(request.time), table, request.party_size, request.name),
         )
-        connection.execute(TAKE, row)
+        connection.execute(INSERT_BOOKING, row)
         return ref
 
-    def _place(self, day: Day, party_size: int, time: dt.time) -> int | None:
-        """The smallest free table that is large enough."""
-        begins, ends = self._span(time)
-        return next((place for place in self._by_size(party_size) if day.free(place, begins, ends)), None)
+    def _smallest_free_table(self, schedule: DaySchedule, party_size: int, time: dt.time) -> int | None:
+        begins, ends = self._interval(time)
+        tables = self._tables_by_size(party_size)
+        return next((table for table in tables if schedule.is_free(table, begins, ends)), None)
 
-    def _by_size(self, party_size: int) -> Iterator[int]:
+    def _tables_by_size(self, party_size: int) -> Iterator[int]:
+        """Yields the tables that are large enough, the smallest first."""
         seats = self._settings.tables
-        for place in sorted(range(len(seats)), key=lambda each: seats[each]):
-            if seats[place] >= party_size:
-                yield place
+        for table in sorted(range(len(seats)), key=lambda index: seats[index]):
+            if seats[table] >= party_size:
+                yield table
 
-    def _span(self, time: dt.time) -> tuple[int, int]:
-        return minutes(time), minutes(time) + self._settings.stay_minutes
+    def _interval(self, time: dt.time) -> tuple[int, int]:
+        begins = minutes_since_midnight(time)
+        return begins, begins + self._settings.stay_minutes
 
 
-def _known(connection: sqlite3.Connection, wish: Wish) -> str | None:
-    if not wish.request_id:
+def _find_reservation(connection: sqlite3.Connection, request: ReservationRequest) -> str | None:
+    if not request.request_id:
         return None
-    row = connection.execute(REPEATED, (wish.tenant, wish.request_id)).fetchone()
+    row = connection.execute(SELECT_BY_REQUEST_ID, (request.tenant, request.request_id)).fetchone()
     return None if row is None else str(row[0])
 
 
 def _new_ref(connection: sqlite3.Connection, tenant: str) -> str:
     while True:
-        ref = "T-" + "".join(secrets.choice(LETTERS) for _ in range(6))
-        if connection.execute(IN_USE, (tenant, ref)).fetchone() is None:
+        ref = "T-" + "".join(secrets.choice(REF_ALPHABET) for _ in range(6))
+        if connection.execute(SELECT_BY_REF, (tenant, ref)).fetchone() is None:
             return ref
 
 
-def _day(connection: sqlite3.Connection, wish: Wish) -> Day:
-    return Day(connection.execute(OF_DAY, (wish.tenant, wish.day.isoformat())).fetchall())
+def _day_schedule(connection: sqlite3.Connection, request: ReservationRequest) -> DaySchedule:
+    return DaySchedule(connection.execute(SELECT_DAY, (request.tenant, request.day.isoformat())).fetchall())

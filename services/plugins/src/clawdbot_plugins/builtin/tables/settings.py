@@ -1,4 +1,4 @@
-"""What the restaurant is: its tables, when it is open, and how long guests stay."""
+"""The restaurant's settings: its tables, its opening hours, and how long guests stay."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class TablesSettings(BaseModel):
     tables: Annotated[tuple[Seats, ...], Field(min_length=1, max_length=500)] = (2, 2, 2, 4, 4, 4, 6, 8)
     """Seats of each table."""
     opens: dt.time = dt.time(11)
-    """The first time for which a table is given."""
+    """The earliest time for a reservation."""
     closes: dt.time = dt.time(22)
-    """The last time for which a table is given."""
+    """The latest time for a reservation."""
     stay_minutes: Annotated[int, Field(ge=15, le=720)] = 120
-    """How long a table is taken."""
+    """How long a reservation occupies a table."""
     every_minutes: Annotated[int, Field(ge=5, le=240)] = 30
-    """The distance between the times that are proposed."""
+    """The interval between proposed times."""
     days_ahead: Annotated[int, Field(ge=1, le=3650)] = 366
-    """How far ahead a table can be reserved."""
+    """How many days ahead a table can be reserved."""
 
     @model_validator(mode="after")
     def _in_order(self) -> TablesSettings:
@@ -35,12 +35,14 @@ class TablesSettings(BaseModel):
             raise ValueError("closes must be later than opens")
         return self
 
-    def proposals(self) -> Iterator[dt.time]:
-        """The times of a day that are proposed."""
-        for minute in range(minutes(self.opens), minutes(self.closes) + 1, self.every_minutes):
+    def proposed_times(self) -> Iterator[dt.time]:
+        """Yields the times of a day that are proposed."""
+        for minute in range(
+            minutes_since_midnight(self.opens), minutes_since_midnight(self.closes) + 1, self.every_minutes
+        ):
             yield dt.time(minute // 60, minute % 60)
 
 
-def minutes(time: dt.time) -> int:
-    """Since midnight."""
+def minutes_since_midnight(time: dt.time) -> int:
+    """Returns the minutes since midnight."""
     return time.hour * 60 + time.minute

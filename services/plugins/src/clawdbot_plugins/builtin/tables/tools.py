@@ -1,4 +1,4 @@
-"""The tools of the restaurant, as the flow `book_table` calls them."""
+"""The restaurant's tools, which the flow `book_table` calls."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Final, Literal
 
-from clawdbot_plugin_sdk import Context, Launch, Plugin, ToolError
+from clawdbot_plugin_sdk import Context, LifespanContext, Plugin, ToolError
 from pydantic import BaseModel, Field
 
-from clawdbot_plugins.builtin.tables.inventory import Inventory, Wish
-from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes
+from clawdbot_plugins.builtin.tables.inventory import Inventory, ReservationRequest
+from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes_since_midnight
 
-PROPOSED: Final = 6
-"""Times that are proposed at most, those closest to the wish."""
+MAX_PROPOSED_TIMES: Final = 6
+"""The times closest to the requested one are proposed."""
 
 Reason = Literal["taken", "full", "closed", "past", "too_far", "too_many"]
 PartySize = Annotated[int, Field(ge=1, le=1000, description="How many people.")]
-Day = Annotated[dt.date, Field(description="Such as 2026-11-25.")]
-Time = Annotated[dt.time, Field(description="Hours and minutes, where the restaurant is: 19:30.")]
+Day = Annotated[dt.date, Field(description="For example 2026-11-25.")]
+Time = Annotated[dt.time, Field(description="Hours and minutes in the restaurant's local time: 19:30.")]
 
 plugin = Plugin(
     "tables",
@@ -29,75 +29,79 @@ plugin = Plugin(
 )
 
 
-class Found(BaseModel):
-    """What is free on a day."""
+class Availability(BaseModel):
+    """The free tables of a day."""
 
-    available: bool = Field(description="Whether there is a table at the wished time.")
-    times: list[str] = Field(description="Times of that day with a free table, the closest ones, in order.")
-    reason: Reason | None = Field(default=None, description="Why there is none at the wished time.")
+    available: bool = Field(description="Whether a table is free at the requested time.")
+    times: list[str] = Field(
+        description="Times of that day with a free table, those closest to the request, in order."
+    )
+    reason: Reason | None = Field(default=None, description="Why no table is free at the requested time.")
 
 
 class Reservation(BaseModel):
-    """What became of a reservation."""
+    """The result of a reservation."""
 
     ok: bool
-    ref: str | None = Field(default=None, description="To be told to the guest. Only where ok is true.")
-    reason: Reason | None = Field(default=None, description="Only where ok is false.")
+    ref: str | None = Field(default=None, description="The reference for the guest. Only if ok is true.")
+    reason: Reason | None = Field(default=None, description="Only if ok is false.")
     message: str = Field(description="One sentence.")
 
 
 class Restaurant:
-    """The rules about when a table can be had, over the inventory that says whether there is one."""
+    """The rules for reservations, on top of the inventory of bookings."""
 
     def __init__(self, settings: TablesSettings, inventory: Inventory) -> None:
         self._settings = settings
         self.inventory = inventory
 
-    def refuse(self, wish: Wish, now: dt.datetime) -> tuple[Reason, str] | None:
-        """Why there can be no table for the wish, whatever is booked; None where there can."""
+    def refusal(self, request: ReservationRequest, now: dt.datetime) -> tuple[Reason, str] | None:
+        """Returns why the rules forbid the reservation, whatever is booked; None if they allow it."""
         settings = self._settings
         largest = max(settings.tables)
-        if wish.party_size > largest:
-            return "too_many", f"The largest table is for {largest}."
-        if not settings.opens <= wish.time <= settings.closes:
-            return "closed", f"Tables are given from {settings.opens:%H:%M} to {settings.closes:%H:%M}."
-        if (wish.day, minutes(wish.time)) < (now.date(), minutes(now.time())):
-            return "past", "That time is past."
-        if wish.day > now.date() + dt.timedelta(days=settings.days_ahead):
-            return "too_far", f"Tables are given at most {settings.days_ahead} days ahead."
+        if request.party_size > largest:
+            return "too_many", f"The largest table seats {largest}."
+        if not settings.opens <= request.time <= settings.closes:
+            return "closed", f"Tables can be reserved from {settings.opens:%H:%M} to {settings.closes:%H:%M}."
+        requested = (request.day, minutes_since_midnight(request.time))
+        if requested < (now.date(), minutes_since_midnight(now.time())):
+            return "past", "That time has passed."
+        if request.day > now.date() + dt.timedelta(days=settings.days_ahead):
+            return "too_far", f"Tables can be reserved at most {settings.days_ahead} days ahead."
         return None
 
-    async def alternatives(self, wish: Wish, now: dt.datetime) -> list[dt.time]:
-        """The free times of the day that are closest to the wish, in order."""
-        # The wished time need not be one of those that are proposed.
-        times = {*self._settings.proposals(), wish.time}
-        possible = [time for time in times if self.refuse(replace(wish, time=time), now) is None]
-        free = await self.inventory.free(wish, possible)
-        closest = sorted(free, key=lambda time: (abs(minutes(time) - minutes(wish.time)), time))
-        return sorted(closest[:PROPOSED])
+    async def alternatives(self, request: ReservationRequest, now: dt.datetime) -> list[dt.time]:
+        """Returns the free times of the day that are closest to the requested one, in order."""
+        # The requested time may not be one of the proposed times.
+        times = {*self._settings.proposed_times(), request.time}
+        allowed = [time for time in times if self.refusal(replace(request, time=time), now) is None]
+        free = await self.inventory.free_times(request, allowed)
+        requested = minutes_since_midnight(request.time)
+        closest = sorted(free, key=lambda time: (abs(minutes_since_midnight(time) - requested), time))
+        return sorted(closest[:MAX_PROPOSED_TIMES])
 
 
 @plugin.lifespan
-async def life(launch: Launch[TablesSettings]) -> AsyncIterator[Restaurant]:
+async def lifespan(ctx: LifespanContext[TablesSettings]) -> AsyncIterator[Restaurant]:
     """Keeps the inventory open."""
-    inventory = await Inventory.open(launch.folder, launch.settings)
+    inventory = await Inventory.open(ctx.folder, ctx.settings)
     try:
-        yield Restaurant(launch.settings, inventory)
+        yield Restaurant(ctx.settings, inventory)
     finally:
         await inventory.close()
 
 
 @plugin.tool(effect="none", timeout="5s", max_in_flight=500)
-async def find(party_size: PartySize, date: Day, time: Time, ctx: Context[Restaurant]) -> Found:
-    """Find out whether a table is free, and which other times of that day are."""
+async def find(party_size: PartySize, date: Day, time: Time, ctx: Context[Restaurant]) -> Availability:
+    """Find out whether a table is free, and at which other times of that day one is free."""
     restaurant, now = ctx.state, ctx.now()
-    wish = Wish(ctx.tenant, party_size, date, _local(time))
-    times = [f"{each:%H:%M}" for each in await restaurant.alternatives(wish, now)]
-    if refused := restaurant.refuse(wish, now):
-        return Found(available=False, times=times, reason=refused[0])
-    if f"{wish.time:%H:%M}" in times:
-        return Found(available=True, times=times)
-    return Found(available=False, times=times, reason="taken" if times else "full")
+    request = ReservationRequest(ctx.tenant, party_size, date, _whole_minutes(time))
+    times = [f"{each:%H:%M}" for each in await restaurant.alternatives(request, now)]
+    if refused := restaurant.refusal(request, now):
+        return Availability(available=False, times=times, reason=refused[0])
+    if f"{request.time:%H:%M}" in times:
+        return Availability(available=True, times=times)
+    return Availability(available=False, times=times, reason="taken" if times else "full")
 
 
 @plugin.tool(effect="once", timeout="5s", max_in_flight=500, recognises_repeats=True)
@@ -106,27 +110,29 @@ async def reserve(
     date: Day,
     time: Time,
     ctx: Context[Restaurant],
-    name: Annotated[str, Field(max_length=200, description="Under which name.")] = "Guest",
+    name: Annotated[str, Field(max_length=200, description="The name of the reservation.")] = "Guest",
 ) -> Reservation:
     """Reserve a table. The guest must have agreed to the number of people, the day and the time."""
     restaurant, now = ctx.state, ctx.now()
-    wish = Wish(ctx.tenant, party_size, date, _local(time), name, ctx.request_id)
-    ref = await restaurant.inventory.known(wish)
+    request = ReservationRequest(ctx.tenant, party_size, date, _whole_minutes(time), name, ctx.request_id)
+    ref = await restaurant.inventory.find_reservation(request)
     if ref is None:
-        if refused := restaurant.refuse(wish, now):
+        if refused := restaurant.refusal(request, now):
             reason, message = refused
             return Reservation(ok=False, reason=reason, message=message)
-        ref = await restaurant.inventory.reserve(wish)
+        ref = await restaurant.inventory.reserve(request)
     if ref is None:
-        others = bool(await restaurant.alternatives(wish, now))
-        when = f"at {wish.time:%H:%M}" if others else "on that day"
-        message = f"There is no table left for {party_size} {when}."
+        others = bool(await restaurant.alternatives(request, now))
+        when = f"at {request.time:%H:%M}" if others else "on that day"
+        message = f"No table for {party_size} is free {when}."
         return Reservation(ok=False, reason="taken" if others else "full", message=message)
-    return Reservation(ok=True, ref=ref, message=f"Reserved for {party_size} at {wish.time:%H:%M} on {date}.")
+    return Reservation(
+        ok=True, ref=ref, message=f"Reserved for {party_size} at {request.time:%H:%M} on {date}."
+    )
 
 
-def _local(time: dt.time) -> dt.time:
-    """Whole minutes. ToolError for a time that comes with a zone: nobody can tell whose 19:00 is meant."""
+def _whole_minutes(time: dt.time) -> dt.time:
+    """Drops the seconds. ToolError for a time with a zone: it is ambiguous whose 19:00 is meant."""
     if time.tzinfo is not None:
-        raise ToolError("Give the time as hours and minutes where the restaurant is, without a zone: 19:30.")
+        raise ToolError("Give hours and minutes in the restaurant's local time, without a time zone: 19:30.")
     return time.replace(second=0, microsecond=0)

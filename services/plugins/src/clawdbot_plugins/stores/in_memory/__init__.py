@@ -1,1 +1,1 @@
-"""What a process remembers until it ends."""
+"""Stores in the memory of one process."""

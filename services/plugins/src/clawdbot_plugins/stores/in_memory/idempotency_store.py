@@ -1,4 +1,4 @@
-"""Once-only calls in the memory of one process."""
+"""The idempotency store in the memory of one process."""
 
 from __future__ import annotations
 
@@ -6,73 +6,75 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from clawdbot_plugins.core.idempotency_store import CallId, Claim
-from clawdbot_plugins.core.single_flight import Outcome
+from typing_extensions import override
+
+from clawdbot_plugins.core.idempotency_store import CallId, ClaimResult, IdempotencyStore
+from clawdbot_plugins.core.single_flight import ToolOutcome
 
 
 @dataclass(slots=True)
 class _Entry:
     digest: bytes
     expires: float
-    outcome: Outcome | None = None
+    outcome: ToolOutcome | None = None
     running: bool = True
 
 
-class InMemoryLedger:
-    """For one process, and only until it ends. Bounded: the oldest calls are forgotten first."""
+class InMemoryIdempotencyStore(IdempotencyStore):
+    """For one process, and only until it ends. Bounded: the oldest calls are evicted first."""
 
-    def __init__(self, *, remember: float, capacity: int, clock: Callable[[], float]) -> None:
-        """An empty ledger.
+    def __init__(self, *, retention: float, capacity: int, clock: Callable[[], float]) -> None:
+        """An empty store.
 
         Args:
-            remember: seconds for which a call is remembered.
-            capacity: calls at most.
+            retention: seconds for which a call is remembered.
+            capacity: maximum number of calls.
             clock: seconds since 1970.
         """
-        self._remember = remember
+        self._retention = retention
         self._capacity = capacity
         self._clock = clock
         # Insertion order is the order of expiry.
         self._entries: OrderedDict[CallId, _Entry] = OrderedDict()
 
-    async def open(self) -> None:
-        """Memory is open."""
+    @override
+    async def open(self) -> None: ...
 
-    async def claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
-        """As the port says."""
-        self._forget()
-        found = self._entries.get(call)
-        if found is not None:
-            if found.digest != digest:
-                return Claim.OTHER_ARGUMENTS
-            if found.outcome is not None:
-                return replace(found.outcome, replayed=True)
-            if not again:
-                return Claim.BROKEN_OFF
+    @override
+    async def claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
+        self._evict()
+        entry = self._entries.get(call)
+        if entry is not None:
+            if entry.digest != digest:
+                return ClaimResult.ARGUMENTS_MISMATCH
+            if entry.outcome is not None:
+                return replace(entry.outcome, replayed=True)
+            if not allow_rerun:
+                return ClaimResult.INTERRUPTED
             del self._entries[call]
-        self._entries[call] = _Entry(digest, self._clock() + self._remember)
-        return Claim.GRANTED
+        self._entries[call] = _Entry(digest, self._clock() + self._retention)
+        return ClaimResult.GRANTED
 
-    async def settle(self, call: CallId, outcome: Outcome) -> None:
-        """As the port says."""
+    @override
+    async def complete(self, call: CallId, outcome: ToolOutcome) -> None:
         self._entries[call].outcome = outcome
         self._entries[call].running = False
 
+    @override
     async def release(self, call: CallId) -> None:
-        """As the port says."""
         self._entries.pop(call, None)
 
-    async def abandon(self, call: CallId) -> None:
-        """As the port says."""
+    @override
+    async def mark_interrupted(self, call: CallId) -> None:
         self._entries[call].running = False
 
-    async def check(self) -> None:
-        """Memory answers."""
+    @override
+    async def check(self) -> None: ...
 
-    async def close(self) -> None:
-        """Nothing to free."""
+    @override
+    async def close(self) -> None: ...
 
-    def _forget(self) -> None:
+    def _evict(self) -> None:
         now = self._clock()
         while self._entries:
             oldest = next(iter(self._entries.values()))

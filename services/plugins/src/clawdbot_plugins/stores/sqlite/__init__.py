@@ -1,1 +1,1 @@
-"""SQLite files, each with the one thread that works on it."""
+"""Stores in SQLite files, each with one thread that works on it."""

@@ -1,4 +1,4 @@
-"""The ledger in a SQLite file: once-only holds across workers, restarts and loss of power."""
+"""The idempotency store in a SQLite file: once-only holds across workers, restarts and power loss."""
 
 from __future__ import annotations
 
@@ -11,10 +11,16 @@ from typing import Any, Final, TypeVar
 
 from clawdbot_plugin_sdk import Attachment
 from clawdbot_servicekit.process_locks import ProcessLocks
+from typing_extensions import override
 
-from clawdbot_plugins.core.idempotency_store import CallId, Claim, LedgerUnavailable
-from clawdbot_plugins.core.single_flight import Outcome
-from clawdbot_plugins.stores.sqlite.database import Database, Work
+from clawdbot_plugins.core.idempotency_store import (
+    CallId,
+    ClaimResult,
+    IdempotencyStore,
+    IdempotencyStoreUnavailable,
+)
+from clawdbot_plugins.core.single_flight import ToolOutcome
+from clawdbot_plugins.stores.sqlite.database import Database, Transaction
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -29,26 +35,28 @@ CREATE TABLE IF NOT EXISTS calls (
 );
 CREATE INDEX IF NOT EXISTS calls_by_expiry ON calls (expires);
 """
-"""owner: who is running it, NULL when nobody is. outcome: JSON, NULL until it is settled.
-A call with neither was broken off."""
+"""owner: the process that runs the call; NULL if none does. outcome: JSON; NULL until the call is complete.
+A call with neither was interrupted."""
 
-FORGET_EVERY: Final = 64
-"""Claims between two rounds of forgetting."""
+CLAIMS_PER_CLEANUP: Final = 64
+"""Claims between two deletions of expired calls."""
 
-RUNS_AT_MOST: Final = 86_400.0
-"""Seconds. A call that somebody claims to be running is kept so much longer than others: no tool takes a
-day, and forgetting one that still runs would let it run twice."""
+MAX_RUN_SECONDS: Final = 86_400.0
+"""A call that has an owner is kept this much longer than others: no tool runs for a day, and deleting a call
+that is still running would let it run twice."""
 
-FIND: Final = """
+SELECT: Final = """
 SELECT digest, owner, outcome FROM calls
 WHERE tenant = ? AND tool = ? AND request_id = ? AND (expires > ? OR owner IS NOT NULL)
 """
 CLAIM: Final = "INSERT OR REPLACE INTO calls VALUES (?, ?, ?, ?, ?, ?, NULL)"
-SETTLE: Final = "UPDATE calls SET owner = NULL, outcome = ? WHERE tenant = ? AND tool = ? AND request_id = ?"
+COMPLETE: Final = (
+    "UPDATE calls SET owner = NULL, outcome = ? WHERE tenant = ? AND tool = ? AND request_id = ?"
+)
 RELEASE: Final = "DELETE FROM calls WHERE tenant = ? AND tool = ? AND request_id = ?"
-ABANDON: Final = "UPDATE calls SET owner = NULL WHERE tenant = ? AND tool = ? AND request_id = ?"
-FORGET: Final = "DELETE FROM calls WHERE expires <= ? AND (owner IS NULL OR expires <= ?)"
-FORGET_OLDEST: Final = """
+MARK_INTERRUPTED: Final = "UPDATE calls SET owner = NULL WHERE tenant = ? AND tool = ? AND request_id = ?"
+DELETE_EXPIRED: Final = "DELETE FROM calls WHERE expires <= ? AND (owner IS NULL OR expires <= ?)"
+DELETE_OLDEST: Final = """
 DELETE FROM calls
 WHERE owner IS NULL AND rowid IN (SELECT rowid FROM calls ORDER BY expires DESC LIMIT -1 OFFSET ?)
 """
@@ -56,60 +64,62 @@ WHERE owner IS NULL AND rowid IN (SELECT rowid FROM calls ORDER BY expires DESC 
 T = TypeVar("T")
 
 
-class SqliteLedger:
-    """As the port says. One for each process, on one file. Bounded: the oldest calls are forgotten first."""
+class SqliteIdempotencyStore(IdempotencyStore):
+    """One for each process, all on one file. Bounded: the oldest calls are deleted first."""
 
-    def __init__(self, folder: Path, *, remember: float, capacity: int, clock: Callable[[], float]) -> None:
-        """A ledger that is not open yet.
+    def __init__(self, folder: Path, *, retention: float, capacity: int, clock: Callable[[], float]) -> None:
+        """A store that is not open yet.
 
         Args:
-            folder: shared by the workers of one machine, and by nobody else.
-            remember: seconds for which a call is remembered.
-            capacity: calls at most.
+            folder: shared by the workers of one machine only.
+            retention: seconds for which a call is remembered.
+            capacity: maximum number of calls.
             clock: seconds since 1970.
         """
         self._folder = folder
-        self._remember = remember
+        self._retention = retention
         self._capacity = capacity
         self._clock = clock
         self._claims = 0
         self._database: Database | None = None
         self._owners = ProcessLocks(folder / "owners")
 
+    @override
     async def open(self) -> None:
-        """As the port says."""
         self._owners.open()
         self._database = await Database.open(self._folder / "calls.sqlite", SCHEMA)
 
-    async def claim(self, call: CallId, digest: bytes, *, again: bool) -> Claim | Outcome:
-        """As the port says."""
+    @override
+    async def claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
         self._claims += 1
-        if self._claims % FORGET_EVERY == 1:
-            await self._run(self._forget)
-        return await self._run(lambda connection: self._claim(connection, call, digest, again=again))
+        if self._claims % CLAIMS_PER_CLEANUP == 1:
+            await self._run(self._clean_up)
+        return await self._run(
+            lambda connection: self._claim(connection, call, digest, allow_rerun=allow_rerun)
+        )
 
-    async def settle(self, call: CallId, outcome: Outcome) -> None:
-        """As the port says."""
-        attached = [
+    @override
+    async def complete(self, call: CallId, outcome: ToolOutcome) -> None:
+        attachments = [
             (b64encode(each.data).decode(), each.media_type, each.title) for each in outcome.attachments
         ]
-        written = json.dumps([outcome.text, outcome.structured, outcome.is_error, attached])
-        await self._execute(SETTLE, written, *_key(call))
+        serialized = json.dumps([outcome.text, outcome.structured, outcome.is_error, attachments])
+        await self._execute(COMPLETE, serialized, *_key(call))
 
+    @override
     async def release(self, call: CallId) -> None:
-        """As the port says."""
         await self._execute(RELEASE, *_key(call))
 
-    async def abandon(self, call: CallId) -> None:
-        """As the port says."""
-        await self._execute(ABANDON, *_key(call))
+    @override
+    async def mark_interrupted(self, call: CallId) -> None:
+        await self._execute(MARK_INTERRUPTED, *_key(call))
 
+    @override
     async def check(self) -> None:
-        """As the port says."""
         await self._execute("SELECT 1")
 
+    @override
     async def close(self) -> None:
-        """As the port says."""
         if self._database is not None:
             await self._database.close()
         self._owners.close()
@@ -120,43 +130,47 @@ class SqliteLedger:
 
         await self._run(work)
 
-    async def _run(self, work: Work[T]) -> T:
+    async def _run(self, work: Transaction[T]) -> T:
         if self._database is None:
-            raise LedgerUnavailable("it is not open")
+            raise IdempotencyStoreUnavailable("it is not open")
         try:
             return await self._database.run(work)
         except sqlite3.Error as error:
-            raise LedgerUnavailable(str(error)) from error
+            raise IdempotencyStoreUnavailable(str(error)) from error
 
     def _claim(
-        self, connection: sqlite3.Connection, call: CallId, digest: bytes, *, again: bool
-    ) -> Claim | Outcome:
+        self, connection: sqlite3.Connection, call: CallId, digest: bytes, *, allow_rerun: bool
+    ) -> ClaimResult | ToolOutcome:
         now = self._clock()
-        row = connection.execute(FIND, (*_key(call), now)).fetchone()
-        found = None if row is None else self._found(row, digest)
-        if found is not None and not (found is Claim.BROKEN_OFF and again):
-            return found
-        connection.execute(CLAIM, (*_key(call), digest, now + self._remember, self._owners.me))
-        return Claim.GRANTED
+        row = connection.execute(SELECT, (*_key(call), now)).fetchone()
+        existing = None if row is None else self._existing(row, digest)
+        if existing is not None and not (existing is ClaimResult.INTERRUPTED and allow_rerun):
+            return existing
+        connection.execute(CLAIM, (*_key(call), digest, now + self._retention, self._owners.me))
+        return ClaimResult.GRANTED
 
-    def _found(self, row: tuple[bytes, str | None, str | None], digest: bytes) -> Claim | Outcome:
-        known, owner, outcome = row
-        if known != digest:
-            return Claim.OTHER_ARGUMENTS
+    def _existing(
+        self, row: tuple[bytes, str | None, str | None], digest: bytes
+    ) -> ClaimResult | ToolOutcome:
+        stored_digest, owner, outcome = row
+        if stored_digest != digest:
+            return ClaimResult.ARGUMENTS_MISMATCH
         if outcome is not None:
-            # Calls settled by an older version have nothing attached.
+            # Outcomes stored by an older version have no attachments.
             text, structured, is_error, *rest = json.loads(outcome)
-            attached = tuple(Attachment(b64decode(data), *more) for data, *more in (rest[0] if rest else ()))
-            return Outcome(text, structured, is_error=is_error, replayed=True, attachments=attached)
-        # Whoever asks has made sure that this process is not running the call, whatever the row says.
+            attachments = tuple(
+                Attachment(b64decode(data), *more) for data, *more in (rest[0] if rest else ())
+            )
+            return ToolOutcome(text, structured, is_error=is_error, replayed=True, attachments=attachments)
+        # The caller guarantees that this process is not running the call, even if the row names it as owner.
         if owner is not None and owner != self._owners.me and not self._owners.gone(owner):
-            return Claim.ELSEWHERE
-        return Claim.BROKEN_OFF
+            return ClaimResult.RUNNING_ELSEWHERE
+        return ClaimResult.INTERRUPTED
 
-    def _forget(self, connection: sqlite3.Connection) -> None:
+    def _clean_up(self, connection: sqlite3.Connection) -> None:
         now = self._clock()
-        connection.execute(FORGET, (now, now - RUNS_AT_MOST))
-        connection.execute(FORGET_OLDEST, (self._capacity,))
+        connection.execute(DELETE_EXPIRED, (now, now - MAX_RUN_SECONDS))
+        connection.execute(DELETE_OLDEST, (self._capacity,))
 
 
 def _key(call: CallId) -> tuple[str, str, str]:
