@@ -72,7 +72,7 @@ class FlowResolvers:
         self._resolvers: dict[Path | None, FlowResolver] = {}
 
     def for_file(self, source: SourceFile) -> FlowResolver:
-        """Searches the file's folder, its subfolders and its parent, then the given and the shipped flows."""
+        """Searches the file's folder, its direct subfolders, its parent, and then given and shipped flows."""
         folder = None if source.file == STDIN else Path(source.file).resolve().parent
         if folder not in self._resolvers:
             near = _nearby(folder) if folder else []
