@@ -79,7 +79,7 @@ def up(
     """Start the suite: all three services in one process, on one port.
 
     Options override CLAWDBOT_… variables, and those override the file. Ctrl-C finishes the calls in flight
-    and stops; a second Ctrl-C stops at once.
+    and stops; a second Ctrl-C does not wait for them.
     """
     from clawdbot_cli.up import serve_suite
 
