@@ -158,15 +158,15 @@ async def test_a_turn_that_the_service_refuses_is_not_retried(output):
 
 
 async def test_without_a_turn_ctrl_c_ends_the_task(output):
-    begun = asyncio.Event()
+    started = asyncio.Event()
 
     async def chat() -> None:
         with Interrupts().handle_signals():
-            begun.set()
+            started.set()
             await asyncio.Event().wait()
 
     task = asyncio.create_task(chat())
-    await begun.wait()
+    await started.wait()
     press_ctrl_c()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -40,7 +40,7 @@ class Interrupts:
             self._handlers = []
 
     def clear_cancellation(self) -> None:
-        """Withdraws the cancellation of the task, so that it can go on."""
+        """Withdraws the cancellation of the task, so that it can continue."""
         if self._task is not None:
             self._task.uncancel()
 

@@ -184,7 +184,7 @@ def format_handoff(queue: str) -> str:
 
 
 def show_status(screen: Screen, session: Session) -> None:
-    """Says why the conversation does not go on, if it does not."""
+    """Says why the conversation has stopped, if it has."""
     template = STATUS_MESSAGES.get(session.status)
     if template is not None:
         values = {"flow": one_line(session.flow, 80), "queue": one_line(session.handoff_queue, 80)}
