@@ -1,4 +1,4 @@
-"""The `clawdbot` command as a child process: run to its end, or until it says something."""
+"""The `clawdbot` command as a child process: run to its end, or until it prints a text."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE = 30.0
-"""Seconds for a command to end, or to say what is waited for, on a busy machine."""
+COMMAND_TIMEOUT = 30.0
+"""Seconds for a command to end, or to print what a test waits for, on a busy machine."""
 
 
 @dataclass(frozen=True)
-class Ended:
-    """What a command came to."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
 
-def surroundings(state: Path, **environment: str) -> dict[str, str]:
-    """The environment of a command with a state directory of its own, and without a developer's keys."""
+def command_environment(state: Path, **environment: str) -> dict[str, str]:
+    """The environment of a command with its own state directory, without the developer's API keys."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -42,8 +42,8 @@ async def clawdbot(
     environment: Mapping[str, str] | None = None,
     stdin: Path | None = None,
     stdout: int = asyncio.subprocess.PIPE,
-) -> Ended:
-    """Runs `clawdbot arguments…` with the lines, or a file, on its standard input, to its end."""
+) -> CommandResult:
+    """Runs `clawdbot arguments…` to its end, with the lines, or a file, as standard input."""
     with ExitStack() as stack:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "clawdbot_cli", *arguments),
@@ -51,21 +51,21 @@ async def clawdbot(
             stdout=stdout,
             stderr=asyncio.subprocess.PIPE,
             cwd=folder or state,
-            env=surroundings(state, **(environment or {})),
+            env=command_environment(state, **(environment or {})),
         )
-    given = None if stdin else lines.encode() if isinstance(lines, str) else lines
+    content = None if stdin else lines.encode() if isinstance(lines, str) else lines
     try:
-        async with asyncio.timeout(PATIENCE):
-            out, err = await process.communicate(given)
+        async with asyncio.timeout(COMMAND_TIMEOUT):
+            out, err = await process.communicate(content)
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return Ended(process.returncode or 0, (out or b"").decode(), err.decode())
+    return CommandResult(process.returncode or 0, (out or b"").decode(), err.decode())
 
 
-class Running:
-    """A command that runs on."""
+class RunningCommand:
+    """A command that is running."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self.out = ""
@@ -76,46 +76,46 @@ class Running:
     def err(self) -> str:
         return self._log.read_text()
 
-    async def say(self, wanted: str) -> str:
-        """Returns everything on stdout once it holds the text."""
+    async def wait_for(self, text: str) -> str:
+        """Waits until stdout contains the text; everything on stdout."""
         assert self._process.stdout is not None
         try:
-            async with asyncio.timeout(PATIENCE):
-                while wanted not in self.out:
+            async with asyncio.timeout(COMMAND_TIMEOUT):
+                while text not in self.out:
                     line = await self._process.stdout.readline()
                     if not line:
-                        raise AssertionError(f"{wanted!r} was never said:\n{self.out}\n{self.err}")
+                        raise AssertionError(f"ended without printing {text!r}:\n{self.out}\n{self.err}")
                     self.out += line.decode()
         except TimeoutError:
-            raise AssertionError(f"{wanted!r} was not said in time:\n{self.out}\n{self.err}") from None
+            raise AssertionError(f"did not print {text!r} in time:\n{self.out}\n{self.err}") from None
         return self.out
 
-    async def end(self, number: signal.Signals) -> int:
-        """The exit code after the signal."""
+    async def stop(self, number: signal.Signals) -> int:
+        """Sends the signal; the exit code."""
         self._process.send_signal(number)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(COMMAND_TIMEOUT):
                 return await self._process.wait()
         except TimeoutError:
-            raise AssertionError(f"does not end:\n{self.err}") from None
+            raise AssertionError(f"did not end in time:\n{self.err}") from None
 
 
 @asynccontextmanager
-async def running(
+async def running_clawdbot(
     *arguments: str, state: Path, folder: Path | None = None, environment: Mapping[str, str] | None = None
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningCommand]:
     """Runs `clawdbot arguments…` until the block ends."""
     log = state / "stderr.log"
-    with log.open("wb") as sink:
+    with log.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "clawdbot_cli", *arguments),
             stdout=asyncio.subprocess.PIPE,
-            stderr=sink,
+            stderr=stderr,
             cwd=folder or state,
-            env=surroundings(state, **(environment or {})),
+            env=command_environment(state, **(environment or {})),
         )
     try:
-        yield Running(process, log)
+        yield RunningCommand(process, log)
     finally:
         if process.returncode is None:
             process.kill()

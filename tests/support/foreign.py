@@ -1,6 +1,6 @@
-"""Programs that nobody here wrote: grpcurl, Node with @grpc/grpc-js, Mermaid's parser.
+"""External programs: grpcurl, Node with @grpc/grpc-js, Mermaid's parser.
 
-Where one is missing its tests are skipped, and say what to install.
+If one is missing, its tests are skipped and say what to install.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MERMAID_PARSER = INTEGRATION / "mermaid_parser"
 
 
 def tool(name: str, found_in: str) -> str:
-    """The path of a program, or a skipped test that says where the program comes from."""
+    """The path of a program; skips the test if it is not installed."""
     extra = f"{Path.home() / 'go' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     path = shutil.which(name, path=extra)
     if path is None:
@@ -28,7 +28,7 @@ def tool(name: str, found_in: str) -> str:
 
 
 async def run(*command: str, cwd: Path | None = None, given: str = "") -> tuple[int, str, str]:
-    """Runs a program to its end, on what it is given to read: exit code, output, errors."""
+    """Runs a program to its end, with `given` as standard input: exit code, stdout, stderr."""
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
@@ -41,46 +41,46 @@ async def run(*command: str, cwd: Path | None = None, given: str = "") -> tuple[
 
 
 class Grpcurl:
-    """grpcurl against one address, plaintext."""
+    """grpcurl with one address, without TLS."""
 
     def __init__(self, address: str) -> None:
         self._program = tool("grpcurl", "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@latest")
         self._address = address
 
     async def lines(self, *arguments: str) -> list[str]:
-        """The output of list or describe."""
+        """The lines that `list` or `describe` prints."""
         code, output, errors = await run(self._program, "-plaintext", self._address, *arguments)
         assert code == 0, errors
         return output.splitlines()
 
     async def call(self, method: str, request: dict[str, object]) -> dict[str, object]:
-        """A unary call's answer."""
+        """The response of a unary call."""
         code, output, errors = await self.attempt(method, request)
         assert code == 0, errors
-        answer: dict[str, object] = json.loads(output)
-        return answer
+        response: dict[str, object] = json.loads(output)
+        return response
 
     async def attempt(self, method: str, request: dict[str, object]) -> tuple[int, str, str]:
-        """A unary call: exit code, answer, and what grpcurl says of the error."""
+        """A unary call that may fail: exit code, response, and grpcurl's error message."""
         return await run(self._program, "-plaintext", "-d", json.dumps(request), self._address, method)
 
 
 async def node_conversation(address: str, flow: str, *lines: str) -> list[dict[str, object]]:
-    """The events that the Node client sees while it says the lines in a new session of the flow."""
+    """The events that the Node client receives for the messages in a new session of the flow."""
     output = await _node(NODE_CLIENT, "@grpc/grpc-js", "converse.mjs", address, flow, *lines)
     return [json.loads(line) for line in output.splitlines()]
 
 
 async def mermaid_faults(diagrams: list[str]) -> list[str]:
-    """What Mermaid's parser has against each diagram; empty for nothing."""
-    faults: list[str] = json.loads(
+    """The error of Mermaid's parser for each diagram; empty for a valid one."""
+    errors: list[str] = json.loads(
         await _node(MERMAID_PARSER, "mermaid", "parse.mjs", given=json.dumps(diagrams))
     )
-    return faults
+    return errors
 
 
 async def _node(folder: Path, needs: str, *command: str, given: str = "") -> str:
-    """What a script of the folder prints; its packages are installed where they are not yet."""
+    """The output of a script in the folder; installs its packages if they are missing."""
     node = tool("node", "the distribution's nodejs")
     npm = tool("npm", "the distribution's npm")
     if not (folder / "node_modules" / needs).is_dir():

@@ -1,4 +1,4 @@
-"""Real Clawdbot processes: started, awaited until SERVING, killed; their log is shown when a test fails."""
+"""Runs Clawdbot processes, and waits until they are SERVING. Their log is shown when a test fails."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.ports import free_port
 
-START_LIMIT = 30.0
-"""Seconds that a process may take to be SERVING on a busy machine."""
+START_TIMEOUT = 30.0
+"""Seconds for a process to be SERVING on a busy machine."""
 
 
 class ServiceProcess:
-    """One running process and what it said."""
+    """One running process and its log."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
         self._process = process
@@ -40,34 +40,34 @@ class ServiceProcess:
         return self._process.returncode is None
 
     async def serving(self) -> None:
-        """Waits until health says SERVING; raises with the log when the process ends or time is up."""
+        """Waits until the health check reports SERVING; fails with the log if the process ends first."""
         try:
-            async with asyncio.timeout(START_LIMIT):
-                while not await self._answers():
+            async with asyncio.timeout(START_TIMEOUT):
+                while not await self._is_serving():
                     if not self.running:
                         raise AssertionError(
                             f"ended with {self._process.returncode}:\n{self.log.read_text()}"
                         )
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"not SERVING after {START_LIMIT} s:\n{self.log.read_text()}") from None
+            raise AssertionError(f"not SERVING after {START_TIMEOUT} s:\n{self.log.read_text()}") from None
 
-    async def _answers(self) -> bool:
+    async def _is_serving(self) -> bool:
         async with grpc.aio.insecure_channel(self.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
-                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
             except grpc.aio.AioRpcError:
                 return False
-            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def kill(self) -> None:
-        """SIGKILL: no goodbye."""
+        """Sends SIGKILL, and waits for the end."""
         self._process.kill()
         await self._process.wait()
 
     async def stop(self) -> int:
-        """SIGTERM and the exit code."""
+        """Sends SIGTERM; the exit code."""
         if self.running:
             self._process.send_signal(signal.SIGTERM)
         return await self._process.wait()
@@ -77,23 +77,23 @@ class ServiceProcess:
 async def process(
     *command: str, state: Path, environment: Mapping[str, str] | None = None, port: int | None = None
 ) -> AsyncIterator[ServiceProcess]:
-    """Runs `python -m command…` with its own state directory, and ends it on the way out."""
-    chosen = port or free_port()
+    """Runs `python -m command…` with its own state directory until the block ends."""
+    server_port = port or free_port()
     state.mkdir(parents=True, exist_ok=True)
-    log = state / f"{command[0]}-{chosen}.log"
+    log = state / f"{command[0]}-{server_port}.log"
     settings = {
-        "CLAWDBOT_SERVER__PORT": str(chosen),
+        "CLAWDBOT_SERVER__PORT": str(server_port),
         "CLAWDBOT_STATE_DIR": str(state),
         "CLAWDBOT_TELEMETRY__METRICS_PORT": "0",
         **(environment or {}),
     }
-    # The embedded default looks for a model; a developer's keys must not decide what a test talks to.
+    # The default configuration picks a model by the API keys that are set; a test must not use a developer's.
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
-    with log.open("ab") as sink:
+    with log.open("ab") as output:
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", *command, env={**inherited, **settings}, stdout=sink, stderr=sink
+            sys.executable, "-m", *command, env={**inherited, **settings}, stdout=output, stderr=output
         )
-    running = ServiceProcess(child, chosen, log)
+    running = ServiceProcess(child, server_port, log)
     try:
         await running.serving()
         yield running

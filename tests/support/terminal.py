@@ -1,4 +1,4 @@
-"""A program at a terminal of its own, which a test types at and reads."""
+"""A program in a pseudo-terminal, in which a test types and reads."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-PATIENCE = 30.0
-"""Seconds for something to appear on a busy machine."""
+TIMEOUT = 30.0
+"""Seconds for a text to appear on a busy machine."""
 
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]")
-"""What a program writes to place and colour its text."""
+CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]")
+"""Moves the cursor or changes colours."""
 
 
 class Terminal:
@@ -28,7 +28,7 @@ class Terminal:
         self.process = process
         self._master = master
         self._raw = b""
-        self._news = asyncio.Event()
+        self._output_changed = asyncio.Event()
         asyncio.get_running_loop().add_reader(master, self._read)
 
     @property
@@ -39,58 +39,58 @@ class Terminal:
     @property
     def text(self) -> str:
         """The same without colours and cursor movements."""
-        return CONTROL.sub("", self.raw).replace("\r\n", "\n")
+        return CONTROL_SEQUENCE.sub("", self.raw).replace("\r\n", "\n")
 
     def type(self, keys: str) -> None:
         """Presses keys; chr(13) is Return, chr(3) Ctrl-C."""
         os.write(self._master, keys.encode())
 
-    async def see(self, wanted: str, times: int = 1) -> None:
-        """Returns when the text has appeared so many times."""
+    async def wait_for(self, text: str, times: int = 1) -> None:
+        """Waits until the text has appeared this many times."""
         try:
-            async with asyncio.timeout(PATIENCE):
-                while self.text.count(wanted) < times:
-                    self._news.clear()
-                    await self._news.wait()
+            async with asyncio.timeout(TIMEOUT):
+                while self.text.count(text) < times:
+                    self._output_changed.clear()
+                    await self._output_changed.wait()
         except TimeoutError:
-            raise AssertionError(f"{wanted!r} never appeared in:\n{self.text}") from None
+            raise AssertionError(f"{text!r} did not appear in time:\n{self.text}") from None
 
-    async def prompted(self, prompt: str = "you › ") -> None:
-        """Returns when the program waits at its prompt; before that, keys go to the terminal itself."""
+    async def wait_for_prompt(self, prompt: str = "you › ") -> None:
+        """Waits until the program shows its prompt; before that, the terminal itself echoes keys."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while not self.text.endswith(prompt):
-                    self._news.clear()
-                    await self._news.wait()
+                    self._output_changed.clear()
+                    await self._output_changed.wait()
         except TimeoutError:
-            raise AssertionError(f"no prompt after:\n{self.text}") from None
+            raise AssertionError(f"no prompt in time:\n{self.text}") from None
 
-    async def ended(self) -> int:
-        """The exit code."""
+    async def exit_code(self) -> int:
+        """Waits until the program ends."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 return await self.process.wait()
         except TimeoutError:
-            raise AssertionError(f"does not end:\n{self.text}") from None
+            raise AssertionError(f"did not end in time:\n{self.text}") from None
 
     def _read(self) -> None:
         try:
-            piece = os.read(self._master, 65_536)
+            chunk = os.read(self._master, 65_536)
         except OSError as error:
             if error.errno != errno.EIO:  # Linux says so when the other end is closed
                 raise
-            piece = b""
-        if not piece:
+            chunk = b""
+        if not chunk:
             asyncio.get_running_loop().remove_reader(self._master)
-        self._raw += piece
-        self._news.set()
+        self._raw += chunk
+        self._output_changed.set()
 
 
 @asynccontextmanager
 async def terminal(
     *arguments: str, environment: Mapping[str, str] | None = None, columns: int = 100
 ) -> AsyncIterator[Terminal]:
-    """Runs `python -m arguments…` at a terminal, and ends it on the way out."""
+    """Runs `python -m arguments…` in a terminal until the block ends."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     process = await asyncio.create_subprocess_exec(
@@ -98,7 +98,7 @@ async def terminal(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        # Nobody answers prompt_toolkit's question where the cursor is.
+        # Nothing answers when prompt_toolkit asks for the position of the cursor.
         env={**os.environ, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1", **(environment or {})},
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),

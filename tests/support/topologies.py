@@ -1,4 +1,4 @@
-"""The suite as its users meet it: one process with all three services, or three processes over TCP."""
+"""The suite in its two topologies: one process with all three services, or three processes over TCP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.processes import process
 
 @dataclass(frozen=True)
 class Topology:
-    """Where each service is reached."""
+    """The address of each service."""
 
     dialogue: str
     model_gateway: str
@@ -21,7 +21,7 @@ class Topology:
 
 @asynccontextmanager
 async def one_process(state: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Topology]:
-    """`clawdbot up`, SERVING."""
+    """Runs `clawdbot up` and waits until it is SERVING."""
     async with process("clawdbot_cli", "up", state=state, environment=environment) as suite:
         yield Topology(suite.address, suite.address, suite.address)
 
@@ -30,11 +30,15 @@ async def one_process(state: Path, environment: Mapping[str, str] | None = None)
 async def three_processes(
     state: Path, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[Topology]:
-    """`python -m clawdbot_…` three times, each SERVING, the dialogue service last: it needs the others."""
-    more = dict(environment or {})
-    async with process("clawdbot_plugins", state=state / "plugins", environment=more) as plugins:
-        more["CLAWDBOT_PEERS__PLUGINS"] = plugins.address
-        async with process("clawdbot_model_gateway", state=state / "gateway", environment=more) as gateway:
-            more["CLAWDBOT_PEERS__MODEL_GATEWAY"] = gateway.address
-            async with process("clawdbot_dialogue", state=state / "dialogue", environment=more) as dialogue:
+    """Runs `python -m clawdbot_…` three times; the dialogue service starts last, as it needs the others."""
+    variables = dict(environment or {})
+    async with process("clawdbot_plugins", state=state / "plugins", environment=variables) as plugins:
+        variables["CLAWDBOT_PEERS__PLUGINS"] = plugins.address
+        async with process(
+            "clawdbot_model_gateway", state=state / "gateway", environment=variables
+        ) as gateway:
+            variables["CLAWDBOT_PEERS__MODEL_GATEWAY"] = gateway.address
+            async with process(
+                "clawdbot_dialogue", state=state / "dialogue", environment=variables
+            ) as dialogue:
                 yield Topology(dialogue.address, gateway.address, plugins.address)

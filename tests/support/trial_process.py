@@ -1,4 +1,4 @@
-"""The trial service as a real process: started, spoken to, signalled, and its words at hand."""
+"""Runs the trial service as a process that a test calls and signals, and whose log it reads."""
 
 from __future__ import annotations
 
@@ -37,56 +37,56 @@ class TrialProcess:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """The exit code; fails with the log when the process does not end."""
+        """Waits for the end; the exit code. Fails with the log if the process does not end."""
         try:
             async with asyncio.timeout(20):
                 return await self._process.wait()
         except TimeoutError:
-            raise AssertionError(f"does not end:\n{self.said()}") from None
+            raise AssertionError(f"did not end in time:\n{self.said()}") from None
 
     def channel(self) -> grpc.aio.Channel:
-        """A connection of its own: with workers, each may reach another one."""
+        """A new connection; with several workers, each connection may reach another one."""
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200))
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options)
 
     async def serving(self) -> None:
-        """Returns when a probe is told SERVING."""
+        """Waits until the health check reports SERVING."""
         request = health_pb2.HealthCheckRequest()
         async with asyncio.timeout(20):
             while self._process.returncode is None:
                 async with self.channel() as channel:
                     try:
-                        answer = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=1)
+                        response = await health_pb2_grpc.HealthStub(channel).Check(request, timeout=1)
                     except grpc.aio.AioRpcError:
                         await asyncio.sleep(0.02)
                         continue
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    if response.status == health_pb2.HealthCheckResponse.SERVING:
                         return
                 await asyncio.sleep(0.02)
         raise AssertionError(f"ended with {self._process.returncode}:\n{self.said()}")
 
     async def who(self) -> int:
-        """The process that answers a call on a new connection."""
+        """The id of the process that answers a call on a new connection."""
         async with self.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
-            answer = await stub.ListTools(
+            response = await stub.ListTools(
                 tool_service_pb2.ListToolsRequest(), timeout=10, wait_for_ready=True
             )
-            return int(answer.tools[0].spec.name)
+            return int(response.tools[0].spec.name)
 
     async def say(self, text: str) -> None:
-        """Returns when the log holds the text."""
+        """Waits until the log contains the text."""
         try:
             async with asyncio.timeout(20):
-                while text not in self.said():  # noqa: ASYNC110 - another process sets no event
+                while text not in self.said():  # noqa: ASYNC110 - another process cannot set an event
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"never said {text!r}:\n{self.said()}") from None
+            raise AssertionError(f"did not log {text!r} in time:\n{self.said()}") from None
 
 
 @asynccontextmanager
 async def trial_process(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[TrialProcess]:
-    """Starts the process; kills it on the way out if it still runs."""
+    """Runs the process until the block ends, and kills it if it is still running."""
     port = int(environment.get("CLAWDBOT_SERVER__PORT") or free_port())
     settings = {
         "CLAWDBOT_SERVER__PORT": str(port),
@@ -95,11 +95,11 @@ async def trial_process(folder: Path, *arguments: str, **environment: str) -> As
         **environment,
     }
     log = folder / "log"
-    with log.open("wb") as sink:
+    with log.open("wb") as stderr:
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.support.trial_service", *arguments),
             env={**os.environ, **settings},
-            stderr=sink,
+            stderr=stderr,
         )
     try:
         yield TrialProcess(child, port, log)

@@ -1,6 +1,6 @@
-"""A service for trying out what every service stands on: it ticks, fails, dies and gets stuck when asked to.
+"""A service to test the servicekit with: on request it streams ticks, fails, dies or blocks its event loop.
 
-Runs as `python -m tests.support.trial_service`, or in the test's own loop as a `Trial` on a Host.
+Runs as `python -m tests.support.trial_service`, or in the test's event loop as a `Trial` on a Host.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SERVICE = "clawdbot.plugins.v1.ToolService"
 
 class TrialSection(Section):
     refuse: str = ""
-    """The sentence of a StartupError at start."""
+    """Raise a StartupError with this message at start."""
     die: bool = False
-    """End at start without a word."""
+    """Exit at start without a message."""
     ready_file: Path | None = None
     """Not ready while this file is missing."""
     ends_file: Path | None = None
-    """Written when the application has stopped in order."""
+    """Written when the application has stopped."""
 
 
 class TrialSettings(SharedSettings):
@@ -43,7 +43,7 @@ class TrialSettings(SharedSettings):
 
 
 class Tools(tool_service_pb2_grpc.ToolServiceServicer):
-    """ListTools says who answers whom; InvokeTool does what the tool's name says."""
+    """ListTools returns process id, caller and plugin; InvokeTool does what the tool's name says."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -58,7 +58,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
     async def InvokeTool(self, request, context) -> AsyncIterator[tool_service_pb2.InvokeToolResponse]:
         arguments = dict(request.arguments)
         if request.tool == "stick":
-            time.sleep(60)  # noqa: ASYNC251 - a loop that does not turn
+            time.sleep(60)  # noqa: ASYNC251 - blocks the event loop
         elif request.tool == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif request.tool == "fail":
@@ -76,7 +76,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
 
 
 class Trial:
-    """The application."""
+    """The application with these tools."""
 
     name = "plugins"
     services = (SERVICE,)
@@ -98,7 +98,7 @@ class Trial:
 
     async def check(self) -> None:
         if self.section.ready_file is not None and not self.section.ready_file.exists():
-            raise NotReady("file", "it is not there")
+            raise NotReady("file", "it does not exist")
 
     async def stop(self) -> None:
         self.stopped += 1
@@ -107,7 +107,7 @@ class Trial:
 
 
 def ticks(count: int, pause: float = 0.0) -> tool_service_pb2.InvokeToolRequest:
-    """A request for so many events, so many seconds apart."""
+    """A request for `count` events, `pause` seconds apart."""
     return invoke("ticks", ticks=count, pause=pause)
 
 

@@ -1,4 +1,4 @@
-"""`python -m clawdbot_cli`: the `clawdbot` command where its script is not on the path."""
+"""`python -m clawdbot_cli`: the `clawdbot` command where its script is not on PATH."""
 
 from __future__ import annotations
 

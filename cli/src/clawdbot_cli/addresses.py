@@ -1,4 +1,4 @@
-"""Addresses as people write them, and as gRPC wants them."""
+"""Turns addresses as people type them into addresses for gRPC."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Final
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.shared import PORTS
 
-ADDRESS: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d{1,5}))?")
-"""A host, an IPv6 address in brackets, and perhaps a port."""
+ADDRESS_PATTERN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d{1,5}))?")
+"""A host name, an IPv4 address or an IPv6 address in brackets, with an optional port."""
 
 
-def reachable(host: str) -> str:
-    """Where a server on this machine is reached that listens on the host."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+def connectable_host(listen_host: str) -> str:
+    """The host that a client on this machine connects to for a server that listens on `listen_host`."""
+    wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing is bound here
+    return wildcards.get(listen_host, listen_host)
 
 
-def address_of(text: str) -> str:
-    """What the person typed as an address for gRPC; without a port, the suite's.
+def parse_address(text: str) -> str:
+    """The address for gRPC; without a port, the suite's default port is added.
 
     Raises:
-        StartupError: for what is no address.
+        StartupError: the text is not an address.
     """
     if text.startswith(("unix:", "dns:///")):
         return text
     bracketed = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
-    match = ADDRESS.fullmatch(bracketed)
+    match = ADDRESS_PATTERN.fullmatch(bracketed)
     if match is None:
-        raise StartupError(f"--addr {text}: this is no address. Write HOST:PORT, such as 127.0.0.1:8080.")
+        raise StartupError(f"--addr {text}: not an address. Use HOST:PORT, for example 127.0.0.1:8080.")
     return bracketed if match["port"] else f"{bracketed}:{PORTS['suite']}"

@@ -1,4 +1,4 @@
-"""What a command that calls services takes from its surroundings: the key that it shows."""
+"""What a command that calls services reads from its environment: the API key."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class CallerSettings(BaseSettings):
-    """Read once, when the command begins."""
+class ClientSettings(BaseSettings):
+    """Read once, when the command starts."""
 
     model_config = SettingsConfigDict(env_prefix="CLAWDBOT_", frozen=True, extra="ignore")
 
     api_key: SecretStr | None = None
-    """CLAWDBOT_API_KEY: goes to the server with every call."""
+    """CLAWDBOT_API_KEY: sent to the server with every call."""
 
 
-def quiet_transport() -> None:
-    """Keeps gRPC's own log off the terminal, unless somebody asked for it: the command says what it means.
+def silence_grpc_log() -> None:
+    """Keeps gRPC's own log off the terminal, unless GRPC_VERBOSITY is set: the command reports errors itself.
 
-    gRPC takes this from the environment alone, once, when it is loaded.
+    gRPC reads only the environment, and only once, when it is imported.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def api_key(file: Path | None) -> str | None:
-    """The key to show: the file's content, else CLAWDBOT_API_KEY, else none.
+    """The API key: the content of the file, else CLAWDBOT_API_KEY, else None.
 
     Raises:
-        StartupError: for a file that cannot be read, or a key that no header can carry.
+        StartupError: the file cannot be read, or the key cannot be sent as a header.
     """
     if file is None:
-        secret = CallerSettings().api_key
+        secret = ClientSettings().api_key
         key, origin = (secret.get_secret_value().strip() if secret else ""), "CLAWDBOT_API_KEY"
     else:
         key, origin = _read(file).strip(), f"--key-file {file}"
         if not key:
-            raise StartupError(f"{origin}: the file is empty; it should hold the key and nothing else.")
+            raise StartupError(f"{origin}: the file is empty. It must contain the key and nothing else.")
     if not (key.isascii() and key.isprintable()) or " " in key:
-        raise StartupError(f"{origin}: this is no key; it holds characters that a key cannot have.")
+        raise StartupError(f"{origin}: not a valid key. A key is printable ASCII without spaces.")
     return key or None
 
 
@@ -49,6 +49,6 @@ def _read(file: Path) -> str:
     try:
         return file.expanduser().read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise StartupError(f"--key-file {file}: this is no key; the file is not text.") from None
+        raise StartupError(f"--key-file {file}: not a valid key. The file is not UTF-8 text.") from None
     except OSError as error:
         raise StartupError(f"--key-file {file}: cannot be read: {error.strerror}.") from None

@@ -1,6 +1,6 @@
-"""Where a command finds the services: at an address, or in a suite that it starts in its own process.
+"""Connects a command to the services: at an address, or in a suite that it starts in its own process.
 
-Nothing is asked of the services here but whether they are there.
+The only call it makes is the health check.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
-from clawdbot_cli.addresses import address_of, reachable
+from clawdbot_cli.addresses import connectable_host, parse_address
 
 DIALOGUE: Final = DIALOGUE_FILE.services_by_name["DialogueService"].full_name
 GATEWAY: Final = GATEWAY_FILE.services_by_name["ModelGatewayService"].full_name
-NOUNS: Final = {DIALOGUE: "dialogue service", GATEWAY: "model gateway"}
-"""Service that a command is for → how a person calls it."""
-PATIENCE: Final = 10.0
-"""Seconds for a server to say that it serves."""
-KNOCK: Final = 2.0
-"""Seconds to find out whether anybody listens on this machine."""
+SERVICE_NAMES: Final = {DIALOGUE: "dialogue service", GATEWAY: "model gateway"}
+"""gRPC service that a command needs → its name in messages."""
+READY_TIMEOUT: Final = 10.0
+"""Seconds for a server to report SERVING."""
+CONNECT_TIMEOUT: Final = 2.0
+"""Seconds to find out whether a server listens on this machine."""
 
-OPTIONS: Final = (
-    ("grpc.keepalive_time_ms", 30_000),  # the server allows one every ten seconds
+CHANNEL_OPTIONS: Final = (
+    ("grpc.keepalive_time_ms", 30_000),  # the server allows one ping every ten seconds
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 2000),
 )
-"""A person waits: a server that is back should be noticed soon."""
+"""The short backoff is for the person who waits: a restarted server should be noticed soon."""
 
 
-EMBEDDED: Final = {
+EMBEDDED_OVERRIDES: Final = {
     "server.host": "127.0.0.1",
     "server.port": 0,
     "server.workers": 1,
@@ -49,23 +49,26 @@ EMBEDDED: Final = {
     "telemetry.metrics_port": None,
     "telemetry.log_level": "warning",
 }
-"""What a command's own suite is told over the configuration: it is for one person, beside what else runs."""
+"""What overrides the configuration of an embedded suite: it serves one person, next to other suites."""
+
+MAX_LOG_BYTES: Final = 1_000_000
+"""A larger log file is overwritten, not appended to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A way to the services."""
+    """A channel to the services."""
 
     channel: grpc.aio.Channel
-    where: str
-    """For the person: "127.0.0.1:8080", "the suite in this process"."""
-    in_the_clear: bool
+    display_name: str
+    """For messages: "127.0.0.1:8080", "the suite in this process"."""
+    unencrypted: bool
     """Whether it leaves this machine without TLS."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """What the command line says of where the services are. None: not given."""
+class ConnectionOptions:
+    """The command-line options that say where the services are. None: not given."""
 
     address: str | None = None
     ca_file: Path | None = None
@@ -75,36 +78,37 @@ class Whereabouts:
         """Raises StartupError for options that contradict each other."""
         if self.config is not None and self.address is not None:
             raise StartupError(
-                "--config is for a suite on this machine, and --addr names one: give one of them."
+                "Give --config or --addr, not both: --config is for a suite on this machine, --addr names "
+                "a running server."
             )
 
 
-class NobodyThere(Exception):
-    """No Clawdbot answers at an address; the text says what does."""
+class ServerNotFound(Exception):
+    """No Clawdbot server answers at an address; the message says what was found instead."""
 
 
 @asynccontextmanager
-async def remote(address: str, roots: Path | None, service: str = DIALOGUE) -> AsyncIterator[Connection]:
-    """The services at an address, SERVING.
+async def connect(address: str, ca_file: Path | None, service: str = DIALOGUE) -> AsyncIterator[Connection]:
+    """Connects to the services at an address and waits until they are SERVING.
 
     Args:
-        address: as gRPC writes it.
-        roots: PEM file of the authority that vouches for the server; None for no TLS.
-        service: the one that must be there.
+        address: in gRPC's syntax.
+        ca_file: PEM file of the authority that signed the server's certificate; None for no TLS.
+        service: the gRPC service that must be there.
 
     Raises:
-        NobodyThere: with a sentence.
-        StartupError: for a file of certificates that cannot be read.
+        ServerNotFound: the service is not there, or is not ready in time.
+        StartupError: the certificate file cannot be read.
     """
-    async with _channel(address, roots) as channel:
-        await _serving(channel, address, service)
-        yield Connection(channel, address, in_the_clear=roots is None and not _on_this_machine(address))
+    async with _open_channel(address, ca_file) as channel:
+        await _wait_until_serving(channel, address, service)
+        yield Connection(channel, address, unencrypted=ca_file is None and not _is_local(address))
 
 
-async def listened_on(host: str, port: int) -> bool:
-    """Whether anything takes connections there."""
+async def port_is_open(host: str, port: int) -> bool:
+    """Whether a server accepts TCP connections there."""
     try:
-        async with asyncio.timeout(KNOCK):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
             _, writer = await asyncio.open_connection(host, port)
     except (OSError, TimeoutError):
         return False
@@ -115,61 +119,61 @@ async def listened_on(host: str, port: int) -> bool:
 
 
 @asynccontextmanager
-async def reached(
-    where: Whereabouts, note: Callable[[str], None], service: str = DIALOGUE
+async def connect_or_start(
+    options: ConnectionOptions, notify: Callable[[str], None], service: str = DIALOGUE
 ) -> AsyncIterator[Connection]:
-    """The services where the person says, or where `clawdbot up` has them; else a suite of our own.
+    """Connects to the given address, else to the suite of `clawdbot up`, else starts a suite in this process.
 
     Args:
-        where: what the command line says.
-        note: shows a line about it.
-        service: the one that must be there.
+        options: from the command line.
+        notify: shows a line about what is done.
+        service: the gRPC service that must be there.
 
     Raises:
-        StartupError: for what the person can mend.
+        StartupError: for what the person can fix.
     """
     async with AsyncExitStack() as stack:
-        yield await _reach(stack, where, note, service)
+        yield await _connect_or_start(stack, options, notify, service)
 
 
-async def _reach(
-    stack: AsyncExitStack, where: Whereabouts, note: Callable[[str], None], service: str
+async def _connect_or_start(
+    stack: AsyncExitStack, options: ConnectionOptions, notify: Callable[[str], None], service: str
 ) -> Connection:
-    if where.address is not None:
+    if options.address is not None:
         try:
-            found = remote(address_of(where.address), where.ca_file, service)
-            return await stack.enter_async_context(found)
-        except NobodyThere as error:
+            connecting = connect(parse_address(options.address), options.ca_file, service)
+            return await stack.enter_async_context(connecting)
+        except ServerNotFound as error:
             raise StartupError(
-                f"{error} Start it there, or leave --addr out for a suite of your own."
+                f"{error} Start a server there, or omit --addr to use a suite on this machine."
             ) from None
-    # The services' settings take a moment to load, and a given address needs none of them.
+    # Importing the services' settings takes a moment, and a given address needs none of them.
     from clawdbot_cli.settings import suite_settings
 
-    server = suite_settings(where.config, {}).server
-    host, port = reachable(server.host), server.port
+    server = suite_settings(options.config, {}).server
+    host, port = connectable_host(server.host), server.port
     address = sockets.target(host, port)
-    if await listened_on(host, port):
+    if await port_is_open(host, port):
         try:
-            connection = await stack.enter_async_context(remote(address, where.ca_file, service))
-        except NobodyThere as error:
-            note(f"{error} Starting a suite in this process instead.")
+            connection = await stack.enter_async_context(connect(address, options.ca_file, service))
+        except ServerNotFound as error:
+            notify(f"{error} Starting a suite in this process instead.")
         else:
-            note(f"Talking to the suite at {address}.")
+            notify(f"Connected to the suite at {address}.")
             return connection
     else:
-        note(f"No suite runs at {address}: starting one in this process.")
-    return await stack.enter_async_context(own_suite(where.config, note))
+        notify(f"No suite is running at {address}. Starting one in this process.")
+    return await stack.enter_async_context(embedded_suite(options.config, notify))
 
 
 @asynccontextmanager
-async def own_suite(config: Path | None, notice: Callable[[str], None]) -> AsyncIterator[Connection]:
-    """A suite in this process, on the configuration that `clawdbot up` would have; its log goes to a file.
+async def embedded_suite(config: Path | None, notify: Callable[[str], None]) -> AsyncIterator[Connection]:
+    """Runs a suite in this process, with the configuration of `clawdbot up`; its log goes to a file.
 
     Raises:
-        StartupError: for what the person can mend.
+        StartupError: for what the person can fix.
     """
-    # A running suite needs none of these.
+    # A connection to a running suite needs none of these.
     from clawdbot_servicekit import logs
     from clawdbot_servicekit.host import prepare_folder
     from clawdbot_servicekit.redaction import Redactor, secrets_of
@@ -177,72 +181,67 @@ async def own_suite(config: Path | None, notice: Callable[[str], None]) -> Async
     from clawdbot_cli.settings import suite_settings
     from clawdbot_cli.suite import running_suite
 
-    settings = suite_settings(config, EMBEDDED)
+    settings = suite_settings(config, EMBEDDED_OVERRIDES)
     prepare_folder(settings.state_dir)
     log = settings.state_dir / "chat.log"
-    notice(f"Its log is {log}.")
-    with log.open("a" if _small(log) else "w", encoding="utf-8") as stream:
+    notify(f"Log file: {log}")
+    append = not log.exists() or log.stat().st_size < MAX_LOG_BYTES
+    with log.open("a" if append else "w", encoding="utf-8") as stream:
         logs.configure(settings.telemetry, Redactor(secrets_of(settings)), stream)
         async with running_suite(settings) as suite:
-            yield Connection(suite.channel(), "the suite in this process", in_the_clear=False)
+            yield Connection(suite.channel(), "the suite in this process", unencrypted=False)
 
 
-LARGEST_LOG: Final = 1_000_000
-"""Bytes; a longer log begins anew."""
-
-
-def _small(log: Path) -> bool:
-    return not log.exists() or log.stat().st_size < LARGEST_LOG
-
-
-def _on_this_machine(address: str) -> bool:
+def _is_local(address: str) -> bool:
     return address.startswith("unix:") or sockets.is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
-def _channel(address: str, roots: Path | None) -> grpc.aio.Channel:
-    if roots is None:
-        return grpc.aio.insecure_channel(address, OPTIONS)
+def _open_channel(address: str, ca_file: Path | None) -> grpc.aio.Channel:
+    if ca_file is None:
+        return grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
     try:
-        certificates = roots.expanduser().read_bytes()
+        certificates = ca_file.expanduser().read_bytes()
     except OSError as error:
-        raise StartupError(f"--ca-file {roots}: cannot be read: {error.strerror}.") from None
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(certificates), OPTIONS)
+        raise StartupError(f"--ca-file {ca_file}: cannot be read: {error.strerror}.") from None
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(certificates), CHANNEL_OPTIONS)
 
 
-async def _serving(channel: grpc.aio.Channel, address: str, service: str) -> None:
-    """Returns once the service there is SERVING."""
+async def _wait_until_serving(channel: grpc.aio.Channel, address: str, service: str) -> None:
     request = health_pb2.HealthCheckRequest(service=service)
-    watching = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=PATIENCE)
+    watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=READY_TIMEOUT)
     try:
-        async for answer in watching:
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+        async for response in watch:
+            if response.status == health_pb2.HealthCheckResponse.SERVING:
                 return
-            if answer.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
-                raise NobodyThere(f"The server at {address} has no {NOUNS[service]}.")
+            if response.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
+                raise ServerNotFound(f"The server at {address} has no {SERVICE_NAMES[service]}.")
     except grpc.aio.AioRpcError as error:
-        raise NobodyThere(await _why(error, address)) from None
+        raise ServerNotFound(await _explain(error, address)) from None
     finally:
-        watching.cancel()
-    raise NobodyThere(f"The server at {address} is shutting down.")
+        watch.cancel()
+    raise ServerNotFound(f"The server at {address} is shutting down.")
 
 
-async def _why(error: grpc.aio.AioRpcError, address: str) -> str:
-    """What the matter is, as a sentence."""
+async def _explain(error: grpc.aio.AioRpcError, address: str) -> str:
+    """A sentence that says why the health check failed."""
     code, details = error.code(), error.details() or ""
     if code is not grpc.StatusCode.UNAVAILABLE:
-        return OTHERWISE.get(code, "The server at {address} answers {code}: {details}.").format(
+        return HEALTH_CHECK_ERRORS.get(code, "The server at {address} answered {code}: {details}.").format(
             address=address, code=code.name, details=details
         )
     host, _, port = address.rpartition(":")
     if "resol" in details:
-        return f"There is no host {host}."
-    if port.isdecimal() and await listened_on(host.strip("[]"), int(port)):
-        return f"What listens at {address} does not answer as asked: with TLS (--ca-file FILE), or without."
-    return f"Nobody listens at {address}."
+        return f"The host name {host} cannot be resolved."
+    if port.isdecimal() and await port_is_open(host.strip("[]"), int(port)):
+        return (
+            f"The server at {address} does not answer gRPC calls. Give --ca-file FILE if it uses TLS, "
+            "and omit it if not."
+        )
+    return f"No server is listening at {address}."
 
 
-OTHERWISE: Final = {
-    grpc.StatusCode.UNIMPLEMENTED: "The server at {address} is not Clawdbot.",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "The server at {address} does not become ready.",
+HEALTH_CHECK_ERRORS: Final = {
+    grpc.StatusCode.UNIMPLEMENTED: "The server at {address} is not a Clawdbot server.",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "The server at {address} did not become ready in time.",
 }
-"""Status of the probe → sentence, where somebody answers."""
+"""Status of the health check → sentence, where a server answered."""

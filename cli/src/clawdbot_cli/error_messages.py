@@ -1,4 +1,4 @@
-"""A failed call as a sentence for the person at the terminal."""
+"""Turns a failed call into a sentence for the person at the terminal, and says whether to retry it."""
 
 from __future__ import annotations
 
@@ -6,46 +6,51 @@ from typing import Final
 
 from clawdbot_servicekit.errors import RemoteError
 
-AWAY: Final = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL"})
-"""Codes that gRPC itself gives when a connection breaks or cannot be made."""
+CONNECTION_ERRORS: Final = frozenset({"UNAVAILABLE", "CANCELLED", "INTERNAL"})
+"""Codes that gRPC itself reports when a connection breaks or cannot be made."""
 
-BARE: Final = {
-    "UNAVAILABLE": "Nobody answers at {where}.",
-    "UNIMPLEMENTED": "The server at {where} does not have this; the suite's address does.",
-    "DEADLINE_EXCEEDED": "{where} did not answer in time.",
-    "CANCELLED": "The connection to {where} was cut.",
+MESSAGES: Final = {
+    "UNAVAILABLE": "Cannot reach {server}.",
+    "UNIMPLEMENTED": "The server at {server} does not offer this service. Use the address of the suite.",
+    "DEADLINE_EXCEEDED": "{server} did not answer in time.",
+    "CANCELLED": "The connection to {server} was lost.",
 }
-"""Code → sentence, where no Clawdbot service gave a reason."""
+"""Code → sentence, where the error does not come from a Clawdbot service."""
 
-ADVICE: Final = {
-    "UNAUTHENTICATED": "Give the key: --key-file FILE, or CLAWDBOT_API_KEY in the environment.",
-    "SESSION_ENDED": "/flow NAME begins another conversation.",
-    "FLOW_NOT_FOUND": "`clawdbot chat` and then /flows lists them.",
+HINTS: Final = {
+    "UNAUTHENTICATED": "Give the key with --key-file FILE or in CLAWDBOT_API_KEY.",
+    "SESSION_ENDED": "Use /flow NAME to start another conversation.",
+    "FLOW_NOT_FOUND": "To list the flows, run `clawdbot chat` and type /flows.",
 }
-"""Reason → what to do here."""
+"""Reason → what to do about it."""
 
 
-def sentence(fault: RemoteError, where: str) -> str:
-    """What happened, why, and what to do."""
-    if fault.domain:
-        told = f"{fault.message} ({fault.reason})"
+def error_message(error: RemoteError, server: str) -> str:
+    """What happened, why, and what to do.
+
+    Args:
+        error: the failed call.
+        server: the server's name in the sentence.
+    """
+    if error.domain:
+        message = f"{error.message} ({error.reason})"
     else:
-        told = BARE.get(fault.code, "{where} answered {code}: {message}").format(
-            where=where, code=fault.code, message=fault.message
+        message = MESSAGES.get(error.code, "{server} answered {code}: {message}").format(
+            server=server, code=error.code, message=error.message
         )
-    advice = ADVICE.get(fault.reason, "")
-    if fault.retry_after and fault.code == "RESOURCE_EXHAUSTED":
-        advice = f"Try again in {fault.retry_after:.3g} s."
-    return f"{told} {advice}".rstrip()
+    hint = HINTS.get(error.reason, "")
+    if error.retry_after and error.code == "RESOURCE_EXHAUSTED":
+        hint = f"Try again in {error.retry_after:.3g} s."
+    return f"{message} {hint}".rstrip()
 
 
-def is_away(fault: RemoteError) -> bool:
-    """Whether the server, and not the request, is the matter: nobody answers, or the connection broke."""
-    return not fault.domain and fault.code in AWAY
+def is_connection_error(error: RemoteError) -> bool:
+    """Whether the connection, and not the request, is the problem: nothing answers, or it broke."""
+    return not error.domain and error.code in CONNECTION_ERRORS
 
 
-def passes(fault: RemoteError) -> bool:
-    """Whether the server says that the same request may work in a moment: it drains, or a turn has moved."""
-    return fault.code == "DEADLINE_EXCEEDED" or (
-        bool(fault.domain) and fault.retry_after is not None and fault.code in ("UNAVAILABLE", "ABORTED")
+def is_transient(error: RemoteError) -> bool:
+    """Whether the same request may succeed in a moment: the server is draining, or the turn has moved."""
+    return error.code == "DEADLINE_EXCEEDED" or (
+        bool(error.domain) and error.retry_after is not None and error.code in ("UNAVAILABLE", "ABORTED")
     )

@@ -1,6 +1,6 @@
 """The `clawdbot` command: its subcommands and their options.
 
-What a subcommand does is in a module of its own, imported when it runs: `up` must not wait for the chat.
+Each subcommand is implemented in a module of its own, imported when it runs: `up` must not wait for the chat.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_cli.flow.app import flow
 
 OPERATOR_ERROR = 2
-"""Exit code for what the person at the terminal can mend; as servicekit.process has it."""
+"""Exit code for what the person at the terminal can fix; the same as in servicekit.process."""
 
 app = typer.Typer(
     name="clawdbot",
@@ -36,17 +36,17 @@ Config = Annotated[
 
 Address = Annotated[
     str | None,
-    typer.Option("--addr", "-a", metavar="HOST:PORT", help="Where the suite, or the model gateway, is."),
+    typer.Option("--addr", "-a", metavar="HOST:PORT", help="Address of the suite or the model gateway."),
 ]
 KeyFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="File with the API key; else $CLAWDBOT_API_KEY.")
 ]
 CaFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Speak TLS with a server whose certificate this PEM file vouches for."),
+    typer.Option(metavar="FILE", help="Use TLS, and trust the certificate authorities in this PEM file."),
 ]
 
-models = typer.Typer(no_args_is_help=True, help="List models, try one, and count tokens.")
+models = typer.Typer(no_args_is_help=True, help="List models, test one, and count tokens.")
 app.add_typer(models, name="models")
 app.add_typer(flow, name="flow")
 
@@ -56,7 +56,8 @@ def up(
     *,
     config: Config = None,
     host: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Listen here. [dim]\\[default: 127.0.0.1][/]")
+        str | None,
+        typer.Option(metavar="HOST", help="Address to listen on. [dim]\\[default: 127.0.0.1][/]"),
     ] = None,
     port: Annotated[
         int | None, typer.Option("--port", "-p", metavar="N", help="TCP port. [dim]\\[default: 8080][/]")
@@ -68,7 +69,7 @@ def up(
         ),
     ] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where sessions and other state are kept.")
+        Path | None, typer.Option(metavar="DIR", help="Where sessions and other state are stored.")
     ] = None,
     log_level: Annotated[
         str | None,
@@ -77,20 +78,20 @@ def up(
 ) -> None:
     """Start the suite: all three services in one process, on one port.
 
-    Options beat CLAWDBOT_… variables, and those beat the file. Ctrl-C finishes the calls in flight and ends;
-    a second one does not wait.
+    Options override CLAWDBOT_… variables, and those override the file. Ctrl-C finishes the calls in flight
+    and stops; a second Ctrl-C does not wait for them.
     """
     from clawdbot_cli.up import serve_suite
 
-    given = {
+    options = {
         "server.host": host,
         "server.port": port,
         "server.workers": workers,
-        # A path of the command line starts here; one of the file, at the file.
+        # On the command line, paths are relative to the working directory; in the file, to the file.
         "state_dir": state_dir.absolute() if state_dir else None,
         "telemetry.log_level": log_level,
     }
-    overrides = {key: value for key, value in given.items() if value is not None}
+    overrides = {key: value for key, value in options.items() if value is not None}
     raise typer.Exit(serve_suite(config, overrides))
 
 
@@ -99,98 +100,89 @@ def chat(
     *,
     flow: Annotated[
         str | None,
-        typer.Option(
-            "--flow", "-f", metavar="NAME", help="The conversation to hold. [dim]\\[default: chat][/]"
-        ),
+        typer.Option("--flow", "-f", metavar="NAME", help="The flow to start. [dim]\\[default: chat][/]"),
     ] = None,
     session: Annotated[
-        str | None, typer.Option("--session", "-s", metavar="ID", help="Go on with this conversation.")
+        str | None, typer.Option("--session", "-s", metavar="ID", help="Resume this conversation.")
     ] = None,
     addr: Annotated[
         str | None,
         typer.Option(
-            "--addr", "-a", metavar="HOST:PORT", help="Where the suite, or the dialogue service, is."
+            "--addr", "-a", metavar="HOST:PORT", help="Address of the suite or the dialogue service."
         ),
     ] = None,
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File with the API key; else $CLAWDBOT_API_KEY.")
-    ] = None,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Speak TLS with a server whose certificate this PEM file vouches for."
-        ),
-    ] = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
     locale: Annotated[
         str | None,
         typer.Option(
             "--locale",
             "-l",
             metavar="TAG",
-            help="The language to begin in, such as zh-CN; else the flow's.",
+            help="The language to start in, for example zh-CN; else the flow's.",
         ),
     ] = None,
     config: Config = None,
     explain: Annotated[
-        bool, typer.Option("--explain", "-e", help="After each turn say why it went that way.")
+        bool, typer.Option("--explain", "-e", help="Explain each turn: commands, guards and transitions.")
     ] = False,
 ) -> None:
-    r"""Talk to a running suite, or to one of its own when none runs here.
+    r"""Talk to a running suite; if none is running here, start one in this process.
 
     Type, or pipe lines in: [bold]printf 'a table for 4 tomorrow at 7pm\n' | clawdbot chat -f book_table[/]
     """
-    from clawdbot_cli.client_settings import quiet_transport
+    from clawdbot_cli.client_settings import silence_grpc_log
 
-    quiet_transport()  # before anything imports gRPC
-    from clawdbot_cli.chat.command import Wishes, hold_chat
+    silence_grpc_log()  # before anything imports gRPC
+    from clawdbot_cli.chat.command import ChatOptions, run_chat
 
-    raise typer.Exit(
-        hold_chat(Wishes(flow, session, addr, key_file, ca_file, config, explain=explain, locale=locale))
-    )
+    options = ChatOptions(flow, session, addr, key_file, ca_file, config, explain=explain, locale=locale)
+    raise typer.Exit(run_chat(options))
 
 
 @models.command("list")
 def list_models(
     *, addr: Address = None, key_file: KeyFile = None, ca_file: CaFile = None, config: Config = None
 ) -> None:
-    """List aliases and what they mean, models, and backends."""
-    from clawdbot_cli.client_settings import quiet_transport
+    """List aliases and their targets, models, and backends."""
+    from clawdbot_cli.client_settings import silence_grpc_log
 
-    quiet_transport()  # before anything imports gRPC
-    from clawdbot_cli.connection import Whereabouts
+    silence_grpc_log()  # before anything imports gRPC
+    from clawdbot_cli.connection import ConnectionOptions
     from clawdbot_cli.models import command
 
-    raise typer.Exit(command.list_models(Whereabouts(addr, ca_file, config), key_file))
+    raise typer.Exit(command.list_models(ConnectionOptions(addr, ca_file, config), key_file))
 
 
 @models.command("test")
-def try_model(
+def check_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An alias, or backend/model.")],
     *,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 1 also when it calls no tool or misses the JSON.")
+        bool, typer.Option("--strict", help="Also fail if it calls no tool or does not follow the schema.")
     ] = False,
     addr: Address = None,
     key_file: KeyFile = None,
     ca_file: CaFile = None,
     config: Config = None,
 ) -> None:
-    """Try a model: does it answer, how fast, does it call tools and keep to JSON.
+    """Test a model: whether it replies, how fast, whether it calls tools and follows a JSON schema.
 
-    Exit code 1 when it does not answer.
+    Exit code 1 if it does not reply.
     """
-    from clawdbot_cli.client_settings import quiet_transport
+    from clawdbot_cli.client_settings import silence_grpc_log
 
-    quiet_transport()  # before anything imports gRPC
-    from clawdbot_cli.connection import Whereabouts
+    silence_grpc_log()  # before anything imports gRPC
+    from clawdbot_cli.connection import ConnectionOptions
     from clawdbot_cli.models import command
 
-    raise typer.Exit(command.try_model(Whereabouts(addr, ca_file, config), key_file, name, strict=strict))
+    options = ConnectionOptions(addr, ca_file, config)
+    raise typer.Exit(command.check_model(options, key_file, name, strict=strict))
 
 
 @models.command("tokens")
 def count_tokens(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of text; - for standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A text file, or - for standard input.")],
     *,
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME", help="An alias, or backend/model.")
@@ -200,33 +192,34 @@ def count_tokens(
     ca_file: CaFile = None,
     config: Config = None,
 ) -> None:
-    """Say how many tokens a text has, who counted, and how wrong that may be."""
-    from clawdbot_cli.client_settings import quiet_transport
+    """Count the tokens of a text, and say who counted them and how exactly."""
+    from clawdbot_cli.client_settings import silence_grpc_log
 
-    quiet_transport()  # before anything imports gRPC
-    from clawdbot_cli.connection import Whereabouts
+    silence_grpc_log()  # before anything imports gRPC
+    from clawdbot_cli.connection import ConnectionOptions
     from clawdbot_cli.models import command
 
-    raise typer.Exit(command.count_tokens(Whereabouts(addr, ca_file, config), key_file, file, model))
+    options = ConnectionOptions(addr, ca_file, config)
+    raise typer.Exit(command.count_tokens(options, key_file, file, model))
 
 
 @app.command()
 def version() -> None:
-    """Say which version this is, and whether its dialogue core is compiled."""
-    from importlib.metadata import version as version_of
+    """Print the version, and whether the dialogue's core is compiled."""
+    from importlib.metadata import version as installed_version
 
-    from clawdbot_dialogue.build_info import core_is_compiled
+    from clawdbot_dialogue.flow_toolkit import core_is_compiled
 
     python = ".".join(map(str, sys.version_info[:3]))
     core = "compiled" if core_is_compiled() else "interpreted"
     typer.echo(
-        f"clawdbot {version_of('clawdbot-cli')} (Python {python}, grpcio {version_of('grpcio')}, "
-        f"dialogue core {core})"
+        f"clawdbot {installed_version('clawdbot-cli')} (Python {python}, "
+        f"grpcio {installed_version('grpcio')}, dialogue core {core})"
     )
 
 
 def main() -> None:
-    """Runs the command and exits: 2 and one clear sentence for what the person at the terminal can mend."""
+    """Runs the command and exits; prints one sentence and exits with 2 for what the person can fix."""
     try:
         app()
     except StartupError as error:

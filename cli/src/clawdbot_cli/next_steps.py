@@ -1,4 +1,4 @@
-"""What to try once the suite serves: commands that work as they stand, here and with this configuration."""
+"""Commands to try once the suite is serving; they work as printed, with this configuration."""
 
 from __future__ import annotations
 
@@ -10,71 +10,70 @@ from clawdbot_servicekit import sockets
 from clawdbot_servicekit.settings import SharedSettings
 from clawdbot_servicekit.settings.shared import PORTS
 
-from clawdbot_cli.addresses import reachable
-from clawdbot_cli.invocation import command_line, shown
+from clawdbot_cli.addresses import connectable_host
+from clawdbot_cli.invocation import command_line, short_path
 
 
 def next_steps(settings: SharedSettings, port: int) -> list[tuple[str, str]]:
-    """What works here and now, as it stands, and what it does.
+    """Pairs of a command and what it does.
 
     Args:
         settings: how the server listens, and whom it lets in.
         port: where it listens.
     """
-    host = reachable(settings.server.host)
-    near = sockets.target(host, port)
+    address = sockets.target(connectable_host(settings.server.host), port)
     chat = ["chat", "--flow", "book_table"]
-    if near != sockets.target("127.0.0.1", PORTS["suite"]):
-        chat += ["--addr", near]
-    if has_keys(settings):
+    if address != sockets.target("127.0.0.1", PORTS["suite"]):
+        chat += ["--addr", address]
+    if requires_key(settings):
         chat += ["--key-file", "YOUR_KEY_FILE"]
     if settings.tls.cert_file is not None:
         chat += ["--ca-file", "YOUR_CA_FILE"]
-    call = grpcurl(settings, near, source_folder("protos"))
-    page = source_folder("docs")
-    reading = shlex.join(["less", shown(page / "cli.md", Path.cwd())]) if page else command_line("--help")
+    call = grpcurl(settings, address, source_folder("protos"))
+    docs = source_folder("docs")
+    read = shlex.join(["less", short_path(docs / "cli.md", Path.cwd())]) if docs else command_line("--help")
     return [
         (command_line(*chat), "book a table"),
         *([(call, "what other programs can call")] if call else []),
-        (reading, "how to use it"),
+        (read, "how to use it"),
     ]
 
 
 def grpcurl(settings: SharedSettings, address: str, protos: Path | None) -> str:
-    """A line for grpcurl; empty where there is none that works.
+    """A working command line for grpcurl; empty if there is none.
 
     Args:
         settings: how the server listens, and whom it lets in.
-        address: where it is reached.
-        protos: the contracts, for a server that does not describe itself.
+        address: where to reach it.
+        protos: folder of the .proto files, for a server without reflection; None if there is none.
     """
     words = ["grpcurl", "-plaintext"]
     if settings.tls.cert_file is not None:
         words[1:] = ["-cacert", "YOUR_CA_FILE"]
     if settings.tls.client_ca_file is not None:
         words += ["-cert", "YOUR_CERT_FILE", "-key", "YOUR_CERT_KEY_FILE"]
-    if _describes_itself(settings):
+    if _has_reflection(settings):
         return shlex.join([*words, address, "list"])
     if protos is None:
         return ""
-    if has_keys(settings):
+    if requires_key(settings):
         words += ["-H", "authorization: Bearer YOUR_KEY"]
-    words += ["-import-path", shown(protos, Path.cwd()), "-proto", FLOWS.name]
+    words += ["-import-path", short_path(protos, Path.cwd()), "-proto", FLOWS.name]
     return shlex.join([*words, address, f"{FLOWS.services_by_name['FlowService'].full_name}/ListFlows"])
 
 
-def _describes_itself(settings: SharedSettings) -> bool:
+def _has_reflection(settings: SharedSettings) -> bool:
     """Whether reflection is on, by the host's rule."""
     server = settings.server
     return sockets.is_loopback(server.host) if server.reflection is None else server.reflection
 
 
-def has_keys(settings: SharedSettings) -> bool:
-    """Whether callers must show a key."""
+def requires_key(settings: SharedSettings) -> bool:
+    """Whether callers must send an API key."""
     return bool(settings.auth.keys) or settings.auth.service_token is not None
 
 
 def source_folder(name: str) -> Path | None:
-    """A folder of the source tree that this runs from; None for an installed wheel."""
+    """A folder of the source tree that this code runs from; None for an installed wheel."""
     tree = Path(__file__).resolve().parents[3]
     return tree / name if (tree / "protos").is_dir() and (tree / name).is_dir() else None

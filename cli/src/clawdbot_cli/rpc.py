@@ -1,4 +1,4 @@
-"""What every client of the services does with its calls: failures as sentences, lists page by page."""
+"""What every client of the services does with its calls: translates errors, and follows page tokens."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ R = TypeVar("R")
 
 
 @contextmanager
-def faults() -> Iterator[None]:
-    """A failed call becomes a RemoteError."""
+def remote_errors() -> Iterator[None]:
+    """Raises a failed call as a RemoteError."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
         raise remote_error(error) from error
 
 
-async def pages(ask: Callable[[Any], Awaitable[R]], request: Any) -> AsyncIterator[R]:
-    """Every page of a list. RemoteError where one cannot be had.
+async def paginate(fetch: Callable[[Any], Awaitable[R]], request: Any) -> AsyncIterator[R]:
+    """Every page of a list.
 
     Args:
-        ask: gets the page that the request names.
-        request: for the first page; its page_token is moved on.
+        fetch: fetches the page that the request names.
+        request: for the first page; its page_token is advanced.
+
+    Raises:
+        RemoteError: a page cannot be fetched.
     """
     while True:
-        with faults():
-            page: Any = await ask(request)
+        with remote_errors():
+            page: Any = await fetch(request)
         yield page
         if not page.next_page_token:
             return

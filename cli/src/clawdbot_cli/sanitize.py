@@ -1,7 +1,6 @@
-"""What others wrote, made harmless for a terminal; and values as short text.
+"""Makes text from models, tools and flows safe for a terminal, and formats values as short text.
 
-Models, tools and flows may say anything. Here every character that a terminal would obey instead of show is
-replaced by one that it shows.
+Characters that a terminal would obey are replaced by characters that it shows.
 """
 
 from __future__ import annotations
@@ -14,60 +13,62 @@ from google.protobuf.struct_pb2 import Struct, Value
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
-PICTURES: Final = {
+TRANSLATION: Final = {
     **{code: chr(0x2400 + code) for code in range(0x20)},  # U+2400…: pictures of the C0 controls, such as ␛
     0x7F: "\N{SYMBOL FOR DELETE}",
     **dict.fromkeys(range(0x80, 0xA0), REPLACEMENT),  # C1: 0x9B begins a control sequence in one character
     **dict.fromkeys((0x2028, 0x2029), "\n"),
-    # Bidirectional overrides and isolates make text read otherwise than it is (CVE-2021-42574).
+    # Bidirectional overrides and isolates make text read differently from what it is (CVE-2021-42574).
     **dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), REPLACEMENT),
     ord("\n"): "\n",
     ord("\t"): "\t",
     ord("\r"): "",
 }
+"""Code point → what is shown instead."""
 
-LONGEST_VALUE: Final = 60
+MAX_VALUE_LENGTH: Final = 60
 """Characters of a slot's or an argument's value."""
 
 
-def harmless(text: str) -> str:
-    """The text with nothing in it that a terminal would obey, but line breaks and tabs."""
-    return text.translate(PICTURES)
+def sanitize(text: str) -> str:
+    """The text without control characters, except line breaks and tabs."""
+    return text.translate(TRANSLATION)
 
 
 def one_line(text: str, limit: int) -> str:
-    """Harmless text on one line, cut with an ellipsis where it is longer than `limit` characters."""
-    line = " ".join(harmless(text).split())
+    """Sanitized text on one line, cut with an ellipsis if it has more than `limit` characters."""
+    line = " ".join(sanitize(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def value_text(value: Value) -> str:
-    """A slot's or an argument's value, short: bare words as they are, the rest as JSON."""
-    return one_line(_written(_python(value)), LONGEST_VALUE)
+def format_value(value: Value) -> str:
+    """A slot's or an argument's value, short: single words as they are, everything else as JSON."""
+    return one_line(_word_or_json(_to_python(value)), MAX_VALUE_LENGTH)
 
 
-def pairs(values: Struct) -> str:
-    """name=value, in the order of the names."""
+def format_pairs(values: Struct) -> str:
+    """name=value, sorted by name."""
     return " ".join(
-        f"{one_line(name, LONGEST_VALUE)}={value_text(values.fields[name])}" for name in sorted(values.fields)
+        f"{one_line(name, MAX_VALUE_LENGTH)}={format_value(values.fields[name])}"
+        for name in sorted(values.fields)
     )
 
 
-def _written(value: Any) -> str:
+def _word_or_json(value: Any) -> str:
     if isinstance(value, str) and value and not any(unicodedata.category(each)[0] in "ZC" for each in value):
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _python(value: Value) -> Any:
-    """As Python has it. Not through json_format, which refuses what is no JSON, such as infinity."""
+def _to_python(value: Value) -> Any:
+    """The value as a Python object. json_format would refuse numbers that JSON lacks, such as infinity."""
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
-        return {name: _python(each) for name, each in value.struct_value.fields.items()}
+        return {name: _to_python(each) for name, each in value.struct_value.fields.items()}
     if kind == "list_value":
-        return [_python(each) for each in value.list_value.values]
+        return [_to_python(each) for each in value.list_value.values]
     if kind == "number_value":
         number = value.number_value
-        # Struct knows no whole numbers: 4.0 was a 4.
+        # Struct has no integers: 4.0 was a 4.
         return int(number) if number.is_integer() else number
     return getattr(value, kind) if kind in ("string_value", "bool_value") else None

@@ -1,4 +1,4 @@
-"""The suite's one configuration: every service's settings in one class."""
+"""The suite's one configuration: the settings of all services in one class."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_servicekit.settings import load
 from clawdbot_servicekit.settings.shared import PORTS
 
-CHAT_VARIABLES = frozenset({"CLAWDBOT_API_KEY"})
-"""Variables of the chat; here they would be unknown keys."""
+CLIENT_VARIABLES = frozenset({"CLAWDBOT_API_KEY"})
+"""Variables that are for commands which call services; to the suite they would be unknown keys."""
 
 
 class SuiteSettings(DialogueSettings, GatewaySettings, PluginsSettings):
@@ -24,14 +24,14 @@ class SuiteSettings(DialogueSettings, GatewaySettings, PluginsSettings):
 
 
 def suite_settings(path: Path | None, overrides: Mapping[str, object]) -> SuiteSettings:
-    """The configuration from file, environment and command line; the later beats the earlier.
+    """The configuration from file, environment and command line; later sources override earlier ones.
 
     Args:
-        path: what --config says.
+        path: the value of --config.
         overrides: dotted key → value.
 
     Raises:
         StartupError: one line for each thing that is wrong.
     """
-    environ = {name: value for name, value in os.environ.items() if name not in CHAT_VARIABLES}
+    environ = {name: value for name, value in os.environ.items() if name not in CLIENT_VARIABLES}
     return load(SuiteSettings, path, environ, overrides)

@@ -1,6 +1,6 @@
-"""The three services on one host: the suite's composition root, for `clawdbot up`, the chat and tests.
+"""The composition root of the suite: three services on one host, for `clawdbot up`, the chat and tests.
 
-It puts together and describes; what the services do and how a process lives are not its business.
+It only builds and connects them. The host runs the process; the services do the work.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Suite:
     """The services, built and added to a host that has not started yet."""
 
     def __init__(self, settings: SuiteSettings, host: Host) -> None:
-        """Builds all three and adds them.
+        """Builds all three services and adds them to the host.
 
         Raises:
-            StartupError: for what an operator can mend: a broken flow file, an unknown plugin.
+            StartupError: for what an operator can fix: a broken flow file, an unknown plugin.
         """
         self.settings = settings
         self.host = host
@@ -35,7 +35,7 @@ class Suite:
         self.gateway = clawdbot_model_gateway.wiring.build(settings, peers)
         self.dialogue = clawdbot_dialogue.wiring.build(settings, peers)
         self.applications = (self.dialogue, self.gateway, self.plugins)
-        # Those that others call are started first and stopped last.
+        # The services that others call are started first and stopped last.
         for application in reversed(self.applications):
             host.add(application)
 
@@ -45,20 +45,20 @@ class Suite:
         return sockets.target(self.settings.server.host, self.host.port)
 
     def channel(self) -> grpc.aio.Channel:
-        """A channel to all three, without a socket."""
+        """A channel to all three services, without a socket."""
         return self.host.channel()
 
 
 @asynccontextmanager
 async def running_suite(settings: SuiteSettings, grace: float = 0.0) -> AsyncIterator[Suite]:
-    """The suite in this loop, SERVING inside the block.
+    """The suite in this event loop, SERVING inside the block.
 
     Args:
-        settings: server.workers has no meaning here: it is one process, this one.
-        grace: seconds that calls in flight may take at the end.
+        settings: server.workers is ignored: there is one process, this one.
+        grace: seconds for calls in flight to finish at the end.
 
     Raises:
-        StartupError: for what an operator can mend.
+        StartupError: for what an operator can fix.
     """
     host = Host(settings)
     try:

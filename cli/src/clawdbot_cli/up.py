@@ -1,4 +1,4 @@
-"""`clawdbot up`: the suite as a process, from its configuration to the banner to the drain."""
+"""`clawdbot up`: loads the configuration, serves the suite, shows the banner, and drains on a signal."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 
 
 def serve_suite(config: Path | None, overrides: Mapping[str, object]) -> int:
-    """Serves until a signal and returns the exit code.
+    """Serves until a signal arrives, and returns the exit code.
 
     Args:
-        config: what --config says.
+        config: the value of --config.
         overrides: dotted key → value from the command line.
 
     Raises:
-        StartupError: for what the operator can mend.
+        StartupError: for what the operator can fix.
     """
     try:
-        start = _Start(suite_settings(config, overrides))
-        return serve(start.settings, start.assemble, on_serving=start.announce)
+        startup = _Startup(suite_settings(config, overrides))
+        return serve(startup.settings, startup.add_suite, on_serving=startup.show_banner)
     except KeyboardInterrupt:
-        return 0  # before the signal handlers were in place: nothing had begun
+        return 0  # before the signal handlers were installed: nothing had started
 
 
-class _Start:
-    """From settings to a suite that serves, in the process that serves it."""
+class _Startup:
+    """Builds the suite in the process that serves it, and shows its banner."""
 
     def __init__(self, settings: SuiteSettings) -> None:
         self.settings = settings
         self._suite: Suite | None = None
 
-    def assemble(self, host: Host) -> None:
-        """Puts the suite on the host."""
-        # Here and not above: a supervisor of workers has no use for the services, nor for gRPC.
+    def add_suite(self, host: Host) -> None:
+        """Builds the suite on the host."""
+        # Imported here: a supervisor of workers needs neither the services nor gRPC.
         from clawdbot_cli.suite import Suite
 
         self._suite = Suite(self.settings, host)
 
-    def announce(self, _: Host) -> None:
-        """Says that it serves."""
+    def show_banner(self, _: Host) -> None:
+        """Prints the banner."""
         if self._suite is None:
-            raise RuntimeError("the suite serves before it was assembled")
-        # rich is not needed before there is something to show.
+            raise RuntimeError("the host is serving, but the suite was not built")
+        # Imported here: rich is not needed before there is something to show.
         from clawdbot_cli.banner import Banner
 
-        Banner.of(self._suite).show()
+        Banner.from_suite(self._suite).show()

@@ -1,4 +1,4 @@
-"""`clawdbot flow watch` in a process of its own: a file changes, and the next round says so."""
+"""`clawdbot flow watch` in a process of its own checks again when a file changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.support.commands import running
+from tests.support.commands import running_clawdbot
 
 pytestmark = pytest.mark.integration
 
@@ -17,14 +17,14 @@ async def test_a_change_is_checked_and_an_interrupt_is_exit_code_0(tmp_path):
     flows = tmp_path / "flows"
     flows.mkdir()
     (flows / "f.yaml").write_text(FLOW)
-    async with running("flow", "watch", "flows", state=tmp_path) as watching:
-        await watching.say("1 file: 0 errors")
-        # As editors save: another file takes the place of the first.
+    async with running_clawdbot("flow", "watch", "flows", state=tmp_path) as watch:
+        await watch.wait_for("1 file: 0 errors")
+        # As editors save: another file replaces the first.
         (flows / "new").write_text(FLOW.replace("end: true", "ned: true"))
         (flows / "new").replace(flows / "f.yaml")
-        await watching.say("1 file: 1 error")
+        await watch.wait_for("1 file: 1 error")
         (flows / "f.yaml").write_text(FLOW.replace("Hello", "Good day"))
-        assert watching.out.count("0 errors") == 1
-        await watching.say("0 errors, 0 warnings (0.0")
-        assert await watching.end(signal.SIGINT) == 0
-    assert "Traceback" not in watching.err
+        assert watch.out.count("0 errors") == 1
+        await watch.wait_for("0 errors, 0 warnings (0.0")
+        assert await watch.stop(signal.SIGINT) == 0
+    assert "Traceback" not in watch.err

@@ -1,4 +1,4 @@
-"""A screen whose text can be read."""
+"""A screen whose output can be read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from clawdbot_cli.chat.screen import Screen
 from rich.console import Console
 
 
-class Paper:
-    """Two sheets: what was written to the conversation, and to the notes."""
+class RecordedOutput:
+    """What a screen has written: the conversation, and the notes about it."""
 
     def __init__(self) -> None:
         self._out, self._notes = io.StringIO(), io.StringIO()
@@ -21,9 +21,9 @@ class Paper:
 
     def clear(self) -> None:
         """Forgets what was written."""
-        for sheet in (self._out, self._notes):
-            sheet.seek(0)
-            sheet.truncate()
+        for stream in (self._out, self._notes):
+            stream.seek(0)
+            stream.truncate()
 
     @property
     def conversation(self) -> str:
@@ -35,5 +35,5 @@ class Paper:
 
 
 @pytest.fixture
-def paper() -> Paper:
-    return Paper()
+def output() -> RecordedOutput:
+    return RecordedOutput()

@@ -1,4 +1,4 @@
-"""Why a turn went the way it went, as a person reads it."""
+"""The explanation of a turn, as a person reads it."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ EXPLANATION.steps.add().transition_taken.CopyFrom(
 EXPLANATION.steps.add().note.CopyFrom(pb.Note(code="guard-failed", message="no x", flow="f", state="a"))
 
 
-def test_each_thing_is_a_line(paper):
-    show_explanation(paper.screen, EXPLANATION, whole=False)
-    assert paper.conversation.splitlines() == [
+def test_each_step_is_a_line(output):
+    show_explanation(output.screen, EXPLANATION, whole=False)
+    assert output.conversation.splitlines() == [
         "  · called chat for commands: 3 messages, 100 + 7 tokens, 42 ms",
         "  ·   called: set_slot",
         "  · understood by model: set_slot n",
@@ -43,8 +43,8 @@ def test_each_thing_is_a_line(paper):
     ]
 
 
-def test_in_full_it_says_what_the_model_was_told(paper):
-    show_explanation(paper.screen, EXPLANATION, whole=True)
-    assert "  ·   instructions: what is meant." in paper.conversation
-    assert "  ·   command: set_slot: A value." in paper.conversation
-    assert '"slot": {"type": "string"}' in paper.conversation
+def test_in_full_it_shows_what_the_model_was_sent(output):
+    show_explanation(output.screen, EXPLANATION, whole=True)
+    assert "  ·   instructions: what is meant." in output.conversation
+    assert "  ·   command: set_slot: A value." in output.conversation
+    assert '"slot": {"type": "string"}' in output.conversation

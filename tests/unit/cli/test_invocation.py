@@ -1,4 +1,4 @@
-"""What the command prints for copying calls the same command again."""
+"""A printed command line calls the same command again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from clawdbot_cli.invocation import command_line, program, shown
+from clawdbot_cli.invocation import command_line, program, short_path
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_a_script_on_the_path_is_called_by_its_name(script, tmp_path, monkeypatc
     assert program(str(script), "/usr/bin/python3", tmp_path) == ["clawdbot"]
 
 
-def test_another_clawdbot_on_the_path_is_not_taken_for_this_one(script, tmp_path, monkeypatch):
+def test_another_clawdbot_on_the_path_is_not_confused_with_this_one(script, tmp_path, monkeypatch):
     other = tmp_path / "other" / "clawdbot"
     other.parent.mkdir()
     other.write_text("#!/bin/sh\n")
@@ -48,8 +48,8 @@ def test_a_module_is_called_through_its_interpreter():
     assert words == ["/usr/bin/python3", "-m", "clawdbot_cli"]
 
 
-def test_a_bare_name_in_this_folder_is_not_looked_for_on_the_path():
-    assert shown(Path("clawdbot"), Path("/home/me")) == "./clawdbot"
+def test_a_file_in_the_working_directory_gets_a_leading_dot():
+    assert short_path(Path("clawdbot"), Path("/home/me")) == "./clawdbot"
 
 
 def test_arguments_are_quoted_for_the_shell(monkeypatch):
@@ -59,5 +59,5 @@ def test_arguments_are_quoted_for_the_shell(monkeypatch):
     )
 
 
-def test_the_working_directory_itself_is_a_dot():
-    assert shown(Path("/a/b"), Path("/a/b")) == "."
+def test_the_working_directory_is_a_dot():
+    assert short_path(Path("/a/b"), Path("/a/b")) == "."

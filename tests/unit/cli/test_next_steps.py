@@ -1,4 +1,4 @@
-"""The commands that the banner proposes fit the configuration that it stands for."""
+"""The commands that the banner proposes work with the configuration."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def call(protos: Path | None = None, **sections: object) -> str:
         (8080, {"tls": TLS}, "--flow book_table --ca-file YOUR_CA_FILE"),
     ],
 )
-def test_the_chat_is_told_what_it_cannot_guess(port, sections, options):
+def test_the_chat_gets_the_options_that_it_needs(port, sections, options):
     assert chat(port, **sections) == options
 
 
-def test_a_server_that_describes_itself_is_listed():
+def test_a_server_with_reflection_is_listed():
     assert call(**HERE) == "grpcurl -plaintext 127.0.0.1:8080 list"
 
 
@@ -46,7 +46,7 @@ def test_reflection_needs_no_key():
     assert call(auth=KEYS) == "grpcurl -plaintext 127.0.0.1:8080 list"
 
 
-def test_a_server_that_does_not_describe_itself_is_called_through_its_contract(tmp_path, monkeypatch):
+def test_a_server_without_reflection_is_called_with_its_proto_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = call(tmp_path / "protos", **EVERYWHERE, auth=KEYS)
     assert line == (
@@ -56,11 +56,11 @@ def test_a_server_that_does_not_describe_itself_is_called_through_its_contract(t
     )
 
 
-def test_without_contract_and_reflection_there_is_nothing_to_call():
+def test_without_proto_files_and_reflection_there_is_no_command():
     assert call(None, **EVERYWHERE) == ""
 
 
-def test_tls_is_called_over_tls():
+def test_with_tls_the_certificates_are_given():
     assert call(tls=TLS) == "grpcurl -cacert YOUR_CA_FILE 127.0.0.1:8080 list"
     mutual = call(tls={**TLS, "client_ca_file": "/ca.pem"})
     assert "-cert YOUR_CERT_FILE -key YOUR_CERT_KEY_FILE" in mutual

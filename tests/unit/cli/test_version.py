@@ -1,4 +1,4 @@
-"""The command says what is installed."""
+"""`clawdbot version` says what is installed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from clawdbot_dialogue.core.machine import step
 from typer.testing import CliRunner
 
 
-def test_the_version_tells_whether_the_core_is_compiled():
-    said = CliRunner().invoke(app, ["version"]).output
-    assert said.startswith("clawdbot ")
+def test_the_version_says_whether_the_core_is_compiled():
+    output = CliRunner().invoke(app, ["version"]).output
+    assert output.startswith("clawdbot ")
     is_source = str(step.__file__).endswith(".py")
-    assert ("dialogue core interpreted" in said) is is_source
-    assert ("dialogue core compiled" in said) is not is_source
+    assert ("dialogue core interpreted" in output) is is_source
+    assert ("dialogue core compiled" in output) is not is_source

@@ -1,4 +1,4 @@
-"""`clawdbot chat` as a command: what was asked for on the command line, put together, and its exit code."""
+"""`clawdbot chat` as a command: builds the chat from the command-line options, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Final
 
 from clawdbot_servicekit.errors import RemoteError, StartupError
 
-from clawdbot_cli.chat.client import Client
+from clawdbot_cli.chat.client import ChatClient
 from clawdbot_cli.chat.commands import COMMANDS
 from clawdbot_cli.chat.conversation import Conversation
-from clawdbot_cli.chat.input import Pipe, is_person
+from clawdbot_cli.chat.input import Pipe, is_interactive
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.screen import Screen
-from clawdbot_cli.chat.turns import ServerLost, Turns
+from clawdbot_cli.chat.turns import ServerLost, TurnRunner
 from clawdbot_cli.client_settings import api_key
-from clawdbot_cli.connection import Whereabouts, reached
-from clawdbot_cli.error_messages import sentence
+from clawdbot_cli.connection import ConnectionOptions, connect_or_start
+from clawdbot_cli.error_messages import error_message
 
 DEFAULT_FLOW: Final = "chat"
-PIPE_PATIENCE: Final = 60.0
-"""Seconds that a script waits for a server that went away; a person says so with Ctrl-C."""
+PIPE_RECONNECT_TIMEOUT: Final = 60.0
+"""Seconds that a script waits for a lost server; a person ends the wait with Ctrl-C."""
 SERVER_LOST: Final = 1
 INTERRUPTED: Final = 130
-"""Exit codes; the latter as shells have it for SIGINT."""
+"""Exit codes; the latter is the shells' code for SIGINT."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """The command line. None: not given."""
+class ChatOptions:
+    """The command-line options. None: not given."""
 
     flow: str | None = None
     session: str | None = None
@@ -46,100 +46,103 @@ class Wishes:
         """Raises StartupError for options that contradict each other."""
         if self.flow is not None and self.session is not None:
             raise StartupError(
-                "--flow begins a conversation and --session goes on with one: give one of them."
+                "Give --flow or --session, not both: --flow starts a conversation, --session resumes one."
             )
         if self.locale is not None and self.session is not None:
             raise StartupError(
-                "--locale begins a conversation and --session goes on with one: give one of them."
+                "Give --locale or --session, not both: a resumed conversation already has a language."
             )
-        self.where.check()
+        self.connection.check()
 
     @property
-    def where(self) -> Whereabouts:
+    def connection(self) -> ConnectionOptions:
         """Where the services are."""
-        return Whereabouts(self.address, self.ca_file, self.config)
+        return ConnectionOptions(self.address, self.ca_file, self.config)
 
-    def again(self) -> list[str]:
-        """The options that the same server must be called with."""
-        given = {
+    def server_arguments(self) -> list[str]:
+        """The arguments that reach the same server again."""
+        options = {
             "--addr": self.address,
             "--key-file": self.key_file,
             "--ca-file": self.ca_file,
             "--config": self.config,
         }
-        return [word for name, value in given.items() if value is not None for word in (name, str(value))]
+        return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 
-def hold_chat(wishes: Wishes) -> int:
-    """Holds the chat and returns the exit code.
+def run_chat(options: ChatOptions) -> int:
+    """Runs the chat and returns the exit code.
 
     Raises:
-        StartupError: when it cannot begin, for what the person can mend.
+        StartupError: it cannot start, for a reason that the person can fix.
     """
-    wishes.check()
+    options.check()
     try:
-        return asyncio.run(_chat(wishes))
+        return asyncio.run(_run_chat(options))
     except KeyboardInterrupt:
-        return INTERRUPTED  # before our own handler was in place
+        return INTERRUPTED  # before our own signal handler was installed
 
 
-async def _chat(wishes: Wishes) -> int:
-    key = api_key(wishes.key_file)
-    person = is_person()
-    screen = Screen.standard(person=person)
+async def _run_chat(options: ChatOptions) -> int:
+    key = api_key(options.key_file)
+    interactive = is_interactive()
+    screen = Screen.standard(interactive=interactive)
     interrupts = Interrupts()
-    with interrupts.received():
+    with interrupts.handle_signals():
         try:
             async with AsyncExitStack() as stack:
-                connection = await stack.enter_async_context(reached(wishes.where, screen.note))
-                if key and connection.in_the_clear:
-                    screen.note(f"The key travels unencrypted to {connection.where}.")
-                client = Client(connection.channel, key)
-                patience = None if person else PIPE_PATIENCE
-                turns = Turns(client, connection, screen, interrupts, patience)
+                connecting = connect_or_start(options.connection, screen.note)
+                connection = await stack.enter_async_context(connecting)
+                if key and connection.unencrypted:
+                    screen.note(
+                        f"Warning: the API key is sent to {connection.display_name} without encryption."
+                    )
+                client = ChatClient(connection.channel, key)
+                reconnect_timeout = None if interactive else PIPE_RECONNECT_TIMEOUT
+                turns = TurnRunner(client, connection, screen, interrupts, reconnect_timeout)
                 conversation = Conversation(
                     client,
                     connection,
                     screen,
                     turns,
-                    options=wishes.again(),
-                    explains=wishes.explain,
+                    server_arguments=options.server_arguments(),
+                    explain=options.explain,
                 )
-                if person:
-                    screen.note("/help lists the commands; Ctrl-C stops a reply, Ctrl-D leaves.")
-                await _begin(conversation, wishes)
-                if person:
-                    await _talk(conversation, interrupts)
+                if interactive:
+                    screen.note("Type /help for commands. Ctrl-C stops a reply, Ctrl-D quits.")
+                await _start_or_resume(conversation, options)
+                if interactive:
+                    await _run_at_prompt(conversation, interrupts)
                 else:
-                    await conversation.hold(Pipe(screen))
-        except ServerLost as lost:
-            screen.error(f"{lost} To go on later:")
-            screen.command(conversation.resume_line())
+                    await conversation.run(Pipe(screen))
+        except ServerLost as error:
+            screen.error(f"{error} To resume later:")
+            screen.command(conversation.resume_command())
             return SERVER_LOST
         except asyncio.CancelledError:
             screen.end_line()
-            return INTERRUPTED  # by SIGINT or SIGTERM: nobody else cancels this task
+            return INTERRUPTED  # by SIGINT or SIGTERM: nothing else cancels this task
     return 0
 
 
-async def _talk(conversation: Conversation, interrupts: Interrupts) -> None:
-    # A pipe has no use for it, and it takes a moment to load.
+async def _run_at_prompt(conversation: Conversation, interrupts: Interrupts) -> None:
+    # Imported here: a pipe does not need it, and it takes a moment to load.
     from clawdbot_cli.chat.prompt import Prompt
 
     try:
-        await conversation.hold(Prompt(f"/{name}" for name in COMMANDS))
+        await conversation.run(Prompt(f"/{name}" for name in COMMANDS))
     except asyncio.CancelledError:
-        # A signal between a turn and the prompt means what Ctrl-C at the prompt means.
-        interrupts.forgive()
-    conversation.screen.note("Goodbye. To go on:")
-    conversation.screen.command(conversation.resume_line())
+        # A signal between a turn and the prompt means the same as Ctrl-C at the prompt.
+        interrupts.clear_cancellation()
+    conversation.screen.note("Goodbye. To resume this conversation:")
+    conversation.screen.command(conversation.resume_command())
 
 
-async def _begin(conversation: Conversation, wishes: Wishes) -> None:
+async def _start_or_resume(conversation: Conversation, options: ChatOptions) -> None:
     try:
-        if wishes.session is not None:
-            await conversation.resume(wishes.session)
+        if options.session is not None:
+            await conversation.resume(options.session)
         else:
-            await conversation.begin(wishes.flow or DEFAULT_FLOW, wishes.locale or "")
-    except RemoteError as fault:
-        raise StartupError(sentence(fault, conversation.connection.where)) from None
+            await conversation.start(options.flow or DEFAULT_FLOW, options.locale or "")
+    except RemoteError as error:
+        raise StartupError(error_message(error, conversation.connection.display_name)) from None

@@ -1,4 +1,4 @@
-"""Where the words come from when nobody sits at a terminal; the person's prompt has a room of its own."""
+"""Where the chat's lines come from: the port, and standard input as a pipe. The prompt is in prompt.py."""
 
 from __future__ import annotations
 
@@ -8,64 +8,66 @@ import sys
 import threading
 from typing import Final, Protocol
 
-from clawdbot_cli.chat.screen import MARK, Screen
+from typing_extensions import override
 
-STDIN: Final = 0
-LONGEST_LINE: Final = 1_000_000
-"""Bytes of one line from a pipe; the services take less."""
-AHEAD: Final = 64
-"""Lines read from a pipe before they are wanted."""
+from clawdbot_cli.chat.screen import PROMPT, Screen
+
+STDIN_FD: Final = 0
+MAX_LINE_BYTES: Final = 1_000_000
+"""Of one line from a pipe; the services accept less."""
+MAX_QUEUED_LINES: Final = 64
+"""Lines that are read from a pipe ahead of the turns."""
 
 
-class Lines(Protocol):
+class LineSource(Protocol):
     """A source of lines."""
 
-    async def next(self) -> str | None:
-        """The next line without its end; None when there are no more, or the person wants to leave."""
+    async def next_line(self) -> str | None:
+        """The next line without its end; None when there are no more, or the person quits."""
 
 
-class Pipe:
-    """Reads standard input line by line, and shows each line: the output reads as a conversation."""
+class Pipe(LineSource):
+    """Reads standard input line by line, and shows each line, so that the output reads as a conversation."""
 
     def __init__(self, screen: Screen) -> None:
-        """Begins to read."""
+        """Starts to read."""
         self._screen = screen
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue(AHEAD)
+        self._queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_QUEUED_LINES)
         self._loop = asyncio.get_running_loop()
-        # A daemon, and not the loop's executor: a read from a silent pipe cannot be cancelled, and would hold
-        # up the end of the program. It reads the descriptor itself, as Python locks sys.stdin while it reads.
+        # A daemon thread, not the loop's executor: a read from a silent pipe cannot be cancelled, and would
+        # keep the program from exiting. It reads the file descriptor, as Python locks sys.stdin for a read.
         threading.Thread(target=self._read, name="standard input", daemon=True).start()
         self._ended = False
 
-    async def next(self) -> str | None:
-        """As the port says."""
+    @override
+    async def next_line(self) -> str | None:
         line = None if self._ended else await self._queue.get()
         self._ended = line is None
         if line is not None:
-            self._screen.line(f"{MARK}{line}")
+            self._screen.line(f"{PROMPT}{line}")
         return line
 
     def _read(self) -> None:
         rest = b""
-        while (piece := os.read(STDIN, 65_536)) and len(rest) <= LONGEST_LINE:
-            *lines, rest = (rest + piece).split(b"\n")
+        while (chunk := os.read(STDIN_FD, 65_536)) and len(rest) <= MAX_LINE_BYTES:
+            *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                if not self._give(line):
+                if not self._enqueue(line):
                     return
         if rest:
-            self._give(rest)
-        self._give(None)
+            self._enqueue(rest)
+        self._enqueue(None)
 
-    def _give(self, line: bytes | None) -> bool:
-        """Puts a line into the queue, waiting for room; whether the program still wants any."""
+    def _enqueue(self, line: bytes | None) -> bool:
+        """Waits for space in the queue and puts the line there; False if the program has ended."""
         text = None if line is None else line.decode("utf-8", "replace").rstrip("\r")
         try:
             asyncio.run_coroutine_threadsafe(self._queue.put(text), self._loop).result()
         except (RuntimeError, asyncio.CancelledError):
-            return False  # the loop is closed: the program has ended
+            return False  # the loop is closed
         return True
 
 
-def is_person() -> bool:
-    """Whether somebody sits at a terminal on both ends."""
+def is_interactive() -> bool:
+    """Whether a person sits at a terminal: both standard input and output are one."""
     return sys.stdin.isatty() and sys.stdout.isatty()

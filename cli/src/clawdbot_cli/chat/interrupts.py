@@ -1,6 +1,6 @@
-"""Ctrl-C as something that can be awaited: it ends a turn while one runs, and the program otherwise.
+"""Handles Ctrl-C: it stops a turn while one runs, and ends the program otherwise.
 
-asyncio's own way, cancelling the main task, would end the program in the middle of a reply.
+asyncio's own handler, which cancels the main task, would end the program in the middle of a reply.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from contextlib import contextmanager
 
 
 class Interrupts:
-    """Receives SIGINT and SIGTERM for the task that made it."""
+    """Handles SIGINT and SIGTERM for the task that created it."""
 
     def __init__(self) -> None:
         self._task = asyncio.current_task()
-        self._orders: list[Callable[[], object]] = []
+        self._handlers: list[Callable[[], object]] = []
 
     @contextmanager
-    def received(self) -> Iterator[None]:
-        """Handles the signals inside the block: they cancel the task, unless `caught` says otherwise."""
+    def handle_signals(self) -> Iterator[None]:
+        """Inside the block the signals cancel the task, unless `on_interrupt` sets other handlers."""
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._interrupted)
-        loop.add_signal_handler(signal.SIGTERM, self._end)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGTERM, self._cancel)
         try:
             yield
         finally:
@@ -31,27 +31,27 @@ class Interrupts:
             loop.remove_signal_handler(signal.SIGTERM)
 
     @contextmanager
-    def caught(self, *orders: Callable[[], object]) -> Iterator[None]:
-        """Inside the block the first Ctrl-C calls the first order and so on; further ones call the last."""
-        self._orders = list(orders)
+    def on_interrupt(self, *handlers: Callable[[], object]) -> Iterator[None]:
+        """Inside the block each Ctrl-C calls the next handler; the last handler is called again and again."""
+        self._handlers = list(handlers)
         try:
             yield
         finally:
-            self._orders = []
+            self._handlers = []
 
-    def forgive(self) -> None:
-        """Says that the cancellation has been seen to: the task goes on."""
+    def clear_cancellation(self) -> None:
+        """Withdraws the cancellation of the task, so that it can continue."""
         if self._task is not None:
             self._task.uncancel()
 
-    def _interrupted(self) -> None:
-        if not self._orders:
-            self._end()
+    def _interrupt(self) -> None:
+        if not self._handlers:
+            self._cancel()
             return
-        self._orders[0]()
-        if len(self._orders) > 1:
-            del self._orders[0]
+        self._handlers[0]()
+        if len(self._handlers) > 1:
+            del self._handlers[0]
 
-    def _end(self) -> None:
+    def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()

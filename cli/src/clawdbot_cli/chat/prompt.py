@@ -1,4 +1,4 @@
-"""The prompt that a person at a terminal types at."""
+"""The prompt for a person at a terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import InMemoryHistory
+from typing_extensions import override
 
-from clawdbot_cli.chat.screen import MARK
+from clawdbot_cli.chat.input import LineSource
+from clawdbot_cli.chat.screen import PROMPT
 
 
-class Prompt:
-    """Asks a person at a terminal. What is typed is kept in memory only."""
+class Prompt(LineSource):
+    """Asks a person at a terminal for lines. The history is kept in memory only."""
 
     def __init__(self, words: Iterable[str]) -> None:
         """Args: words: what Tab completes."""
@@ -21,20 +23,20 @@ class Prompt:
             history=InMemoryHistory(),
             completer=WordCompleter(sorted(words), sentence=True),
             complete_while_typing=False,
-            interrupt_exception=_Left,
-            eof_exception=_Left,
+            interrupt_exception=_Quit,
+            eof_exception=_Quit,
         )
 
-    async def next(self) -> str | None:
-        """As the port says."""
+    @override
+    async def next_line(self) -> str | None:
         try:
-            # Our own handler for SIGINT stays; Ctrl-C is a key while the prompt is there.
+            # Our own handler for SIGINT stays; Ctrl-C is a key while the prompt is shown.
             return await self._session.prompt_async(
-                FormattedText([("bold ansicyan", MARK)]), handle_sigint=False
+                FormattedText([("bold ansicyan", PROMPT)]), handle_sigint=False
             )
-        except _Left:
+        except _Quit:
             return None
 
 
-class _Left(Exception):
+class _Quit(Exception):
     """Ctrl-C or Ctrl-D at the prompt."""

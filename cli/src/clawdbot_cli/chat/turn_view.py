@@ -1,6 +1,6 @@
-"""A turn on the screen, event by event, however often its stream breaks and is joined again.
+"""Shows a turn event by event, also when its stream breaks and is joined again.
 
-A stream that is joined begins with the turn's first event; what was shown already is not shown again.
+A joined stream starts with the turn's first event; what was already shown is not shown again.
 """
 
 from __future__ import annotations
@@ -19,184 +19,184 @@ from clawdbot.dialogue.v1.session_pb2 import (
     Session,
 )
 
-from clawdbot_cli.chat.screen import ASIDE, ERROR, THOUGHT, WARNING, Screen
-from clawdbot_cli.sanitize import one_line, pairs
+from clawdbot_cli.chat.screen import ASIDE, ERROR, REASONING, WARNING, Screen
+from clawdbot_cli.sanitize import format_pairs, one_line
 
-LONGEST_RESULT: Final = 120
+MAX_RESULT_LENGTH: Final = 120
 """Characters of a tool's result."""
 
-KEPT: Final = "What you write is kept for them, and not answered here."
+NOT_ANSWERED: Final = "Your messages are kept for them but not answered here."
 
-STATUS: Final[Mapping[int, str]] = {
-    SESSION_STATUS_HANDED_OFF: "A person has taken over (queue {queue}). " + KEPT,
-    SESSION_STATUS_ENDED: "This conversation has ended. /flow {flow} begins another.",
-    SESSION_STATUS_QUARANTINED: "What is stored of this conversation cannot be read; it takes no turns.",
+STATUS_MESSAGES: Final[Mapping[int, str]] = {
+    SESSION_STATUS_HANDED_OFF: "A person has taken over (queue {queue}). " + NOT_ANSWERED,
+    SESSION_STATUS_ENDED: "This conversation has ended. Type /flow {flow} to start another.",
+    SESSION_STATUS_QUARANTINED: "The stored state of this conversation cannot be read. It takes no turns.",
 }
-"""What is said of a session that is not simply active."""
+"""Status of a session that is not active → what is said about it."""
 
 
 class TurnView:
     """Shows one turn."""
 
     def __init__(self, screen: Screen) -> None:
-        self.begun = asyncio.Event()
-        """Set with the first event: from now on the service knows the turn."""
-        self.away = False
-        """Whether there is no stream now, and no server to ask for one."""
+        self.started = asyncio.Event()
+        """Set with the first event: from then on the service knows the turn."""
+        self.disconnected = False
+        """Whether there is no stream, and no server to ask for one."""
         self.finished: pb.TurnFinished | None = None
         self._screen = screen
-        self._replies: dict[int, _Running] = {}
-        self._thoughts = _Running()
+        self._replies: dict[int, _ReplayedText] = {}
+        self._reasoning = _ReplayedText()
         self._calls: set[tuple[str, str]] = set()
         self._handed_off = False
 
     def show(self, event: StreamTurnResponse) -> None:
-        """The next event of the stream."""
-        self.begun.set()
+        """Shows the next event of the stream."""
+        self.started.set()
         kind = event.WhichOneof("event")
-        shown = SHOWN.get(kind or "")
-        if shown is not None:
-            shown(self, getattr(event, str(kind)))
+        handler = HANDLERS.get(kind or "")
+        if handler is not None:
+            handler(self, getattr(event, str(kind)))
 
     def rejoin(self) -> None:
-        """The stream has broken; the next event is the first one of another."""
+        """The stream has broken; the next event is the first of another stream."""
         self._screen.end_line()
-        for running in (*self._replies.values(), self._thoughts):
-            running.repeated = 0
+        for text in (*self._replies.values(), self._reasoning):
+            text.replayed = 0
 
     def text(self, delta: pb.TurnTextDelta) -> None:
-        """The next piece of a reply."""
+        """The next chunk of a reply."""
         if delta.reply_index not in self._replies:
             self._screen.end_line()
-        self._write(self._replies.setdefault(delta.reply_index, _Running()), delta.text, "")
+        self._stream(self._replies.setdefault(delta.reply_index, _ReplayedText()), delta.text, "")
 
-    def thought(self, delta: pb.TurnReasoningDelta) -> None:
-        """The next piece of the model's reasoning."""
-        self._write(self._thoughts, delta.text, THOUGHT)
+    def reasoning(self, delta: pb.TurnReasoningDelta) -> None:
+        """The next chunk of the model's reasoning."""
+        self._stream(self._reasoning, delta.text, REASONING)
 
     def call_started(self, started: pb.TurnToolCallStarted) -> None:
-        """A tool runs."""
-        if self._first("started", started.call):
-            self._screen.line(call_text(started.call), ASIDE)
+        """A tool is called."""
+        if self._is_new("started", started.call):
+            self._screen.line(format_call(started.call), ASIDE)
 
     def call_finished(self, finished: pb.TurnToolCallFinished) -> None:
-        """A tool has answered."""
+        """A tool has returned."""
         record = finished.record
-        if self._first("finished", record.call):
+        if self._is_new("finished", record.call):
             style = WARNING if record.result.is_error or record.outcome_unknown else ASIDE
-            self._screen.line(result_text(record), style)
+            self._screen.line(format_result(record), style)
 
     def handoff(self, handoff: pb.Handoff) -> None:
         """A person takes over."""
         if not self._handed_off:
             self._handed_off = True
-            self._screen.line(handoff_text(handoff.queue), WARNING)
+            self._screen.line(format_handoff(handoff.queue), WARNING)
 
     def finish(self, finished: pb.TurnFinished) -> None:
-        """The end, with whatever the stream did not say on its way."""
+        """The end of the turn, with everything that was not streamed."""
         self.finished = finished
         turn = finished.turn
         for index, reply in enumerate(turn.replies):
             if index not in self._replies:
-                self._screen.line(words(reply.parts))
+                self._screen.line(format_parts(reply.parts))
         self._screen.end_line()
         if turn.status == pb.TURN_STATUS_FAILED:
-            self._screen.line(failure_text(turn), ERROR)
+            self._screen.line(format_error(turn), ERROR)
         elif turn.status == pb.TURN_STATUS_CANCELLED:
             self._screen.line("(stopped)", WARNING)
-        self._screen.line(state_text(finished.session), ASIDE)
+        self._screen.line(format_state(finished.session), ASIDE)
         if not self._handed_off:
             show_status(self._screen, finished.session)
 
-    def _write(self, running: _Running, piece: str, style: str) -> None:
-        fresh, anew = running.take(piece)
-        if anew:
-            self._screen.line("(the reply was begun anew)", ASIDE)
-        self._screen.stream(fresh, style)
+    def _stream(self, text: _ReplayedText, chunk: str, style: str) -> None:
+        new, restarted = text.add(chunk)
+        if restarted:
+            self._screen.line("(the reply was started again)", ASIDE)
+        self._screen.stream(new, style)
 
-    def _first(self, what: str, call: ToolCall) -> bool:
-        """Whether this has not been shown yet."""
-        key = (what, call.id)
-        first = key not in self._calls
+    def _is_new(self, event: str, call: ToolCall) -> bool:
+        """Whether this event of the call has not been shown yet."""
+        key = (event, call.id)
+        new = key not in self._calls
         self._calls.add(key)
-        return first
+        return new
 
 
-class _Running:
-    """Running text that may be told again from its beginning."""
+class _ReplayedText:
+    """Streamed text that may be replayed from its beginning."""
 
     def __init__(self) -> None:
         self.shown = ""
-        self.repeated = 0
-        """Characters of `shown` that the stream which runs now has told."""
+        self.replayed = 0
+        """Characters of `shown` that the current stream has sent."""
 
-    def take(self, piece: str) -> tuple[str, bool]:
-        """What of the piece is new, and whether the text differs from the one that was shown before."""
-        known = self.shown[self.repeated : self.repeated + len(piece)]
-        anew = not piece.startswith(known)
-        if anew:
-            piece = self.shown[: self.repeated] + piece
+    def add(self, chunk: str) -> tuple[str, bool]:
+        """The new part of the chunk, and whether the text differs from what was shown before."""
+        known = self.shown[self.replayed : self.replayed + len(chunk)]
+        restarted = not chunk.startswith(known)
+        if restarted:
+            chunk = self.shown[: self.replayed] + chunk
             self.shown = known = ""
-            self.repeated = 0
-        fresh = piece[len(known) :]
-        self.shown += fresh
-        self.repeated += len(piece)
-        return fresh, anew
+            self.replayed = 0
+        new = chunk[len(known) :]
+        self.shown += new
+        self.replayed += len(chunk)
+        return new, restarted
 
 
-SHOWN: Final[Mapping[str, Any]] = {
+HANDLERS: Final[Mapping[str, Any]] = {
     "text_delta": TurnView.text,
-    "reasoning_delta": TurnView.thought,
+    "reasoning_delta": TurnView.reasoning,
     "tool_call_started": TurnView.call_started,
     "tool_call_finished": TurnView.call_finished,
     "handoff": TurnView.handoff,
     "turn_finished": TurnView.finish,
 }
-"""What is shown of each kind of event. States and slots are told together at the end."""
+"""Kind of event → the method that shows it. States and slots are shown together at the end."""
 
 
-def words(parts: Sequence[Part]) -> str:
-    """The text of a message; what is no text, by its kind."""
-    said = [part.text if part.HasField("text") else f"[{part.WhichOneof('content')}]" for part in parts]
-    return "\n".join(said)
+def format_parts(parts: Sequence[Part]) -> str:
+    """The text of a message; a part that is not text is shown as its kind: "[image]"."""
+    texts = [part.text if part.HasField("text") else f"[{part.WhichOneof('content')}]" for part in parts]
+    return "\n".join(texts)
 
 
-def call_text(call: ToolCall) -> str:
+def format_call(call: ToolCall) -> str:
     """A tool call on one line."""
-    return f"  ⚙ {one_line(call.name, 80)} {pairs(call.arguments)}".rstrip()
+    return f"  ⚙ {one_line(call.name, 80)} {format_pairs(call.arguments)}".rstrip()
 
 
-def result_text(record: pb.ToolCallRecord) -> str:
-    """What a tool answered, on one line."""
+def format_result(record: pb.ToolCallRecord) -> str:
+    """The result of a tool call on one line."""
     if record.outcome_unknown:
-        return "  → it is not known whether this took place"
-    return f"  → {one_line(_answer(record.result), LONGEST_RESULT)}"
+        return "  → unknown whether this call took effect"
+    return f"  → {one_line(_result_text(record.result), MAX_RESULT_LENGTH)}"
 
 
-def state_text(session: Session) -> str:
-    """Where a session is, and its filled slots."""
-    return f"[{session.state or '–'}] {pairs(session.slots)}".rstrip()
+def format_state(session: Session) -> str:
+    """The state of a session, and its filled slots."""
+    return f"[{session.state or '–'}] {format_pairs(session.slots)}".rstrip()
 
 
-def handoff_text(queue: str) -> str:
-    """That a person takes over."""
-    return f"A person takes over (queue {one_line(queue, 80)}). " + KEPT
+def format_handoff(queue: str) -> str:
+    """The sentence that says that a person takes over."""
+    return f"A person is taking over (queue {one_line(queue, 80)}). " + NOT_ANSWERED
 
 
 def show_status(screen: Screen, session: Session) -> None:
-    """Why the conversation does not simply go on, where it does not."""
-    template = STATUS.get(session.status)
+    """Says why the conversation has stopped, if it has."""
+    template = STATUS_MESSAGES.get(session.status)
     if template is not None:
-        facts = {"flow": one_line(session.flow, 80), "queue": one_line(session.handoff_queue, 80)}
-        screen.line(template.format(**facts), ASIDE)
+        values = {"flow": one_line(session.flow, 80), "queue": one_line(session.handoff_queue, 80)}
+        screen.line(template.format(**values), ASIDE)
 
 
-def failure_text(turn: pb.Turn) -> str:
+def format_error(turn: pb.Turn) -> str:
     """Why a turn failed."""
     return f"{turn.error.message} ({turn.error.reason})"
 
 
-def _answer(result: ToolResult) -> str:
+def _result_text(result: ToolResult) -> str:
     if result.HasField("structured") and result.structured.fields:
-        return pairs(result.structured)
-    return words(result.content) or "done"
+        return format_pairs(result.structured)
+    return format_parts(result.content) or "done"

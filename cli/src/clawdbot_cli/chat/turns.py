@@ -1,6 +1,6 @@
-"""One turn from the person's words to its end, through broken connections and Ctrl-C.
+"""Runs one turn from the person's message to its end, through lost connections and Ctrl-C.
 
-The request_id is chosen before the first try and kept: whoever asks again joins the same turn.
+The request_id is chosen before the first attempt and kept, so that each retry joins the same turn.
 """
 
 from __future__ import annotations
@@ -12,137 +12,140 @@ from typing import Final
 from clawdbot.dialogue.v1.turn_pb2 import TurnFinished
 from clawdbot_servicekit.errors import RemoteError
 
-from clawdbot_cli.chat.client import Client, new_id
+from clawdbot_cli.chat.client import ChatClient, new_request_id
 from clawdbot_cli.chat.interrupts import Interrupts
 from clawdbot_cli.chat.screen import WARNING, Screen
 from clawdbot_cli.chat.turn_view import TurnView
 from clawdbot_cli.connection import Connection
-from clawdbot_cli.error_messages import is_away, passes, sentence
+from clawdbot_cli.error_messages import error_message, is_connection_error, is_transient
 
-FIRST_PAUSE: Final = 0.2
-LONGEST_PAUSE: Final = 2.0
-"""Seconds between two tries to join a turn."""
+BACKOFF_MIN: Final = 0.2
+BACKOFF_MAX: Final = 2.0
+"""Seconds between two attempts to join a turn."""
 
-GOES_ON: Final = "As soon as it is back the turn goes on; nothing is done twice. Ctrl-C stops waiting."
-"""What is said of a server that is away."""
-LEFT: Final = "The turn goes on without you; /history shows what came of it."
-UNSAID: Final = "What you said may not have arrived; /history shows it if it has."
-"""What is said of a turn whose end the person did not wait for."""
+CONTINUES: Final = "The turn continues when the server is back; nothing is done twice. Ctrl-C stops waiting."
+"""After the message about a lost server."""
+LEFT_RUNNING: Final = "The turn continues on the server. /history shows the result."
+MAYBE_NOT_SENT: Final = "Your message may not have arrived. If it did, /history shows it."
+"""For a turn whose end the person did not wait for."""
 
 
 class ServerLost(Exception):
-    """The server did not come back within the patience; the text is a sentence."""
+    """The server did not come back within the reconnect timeout; the message is a sentence."""
 
 
-class Turns:
-    """Has turns done, one after the other."""
+class TurnRunner:
+    """Runs turns, one after the other."""
 
     def __init__(
         self,
-        client: Client,
+        client: ChatClient,
         connection: Connection,
         screen: Screen,
         interrupts: Interrupts,
-        patience: float | None,
+        reconnect_timeout: float | None,
     ) -> None:
-        """Args: patience: seconds to wait for a server that went away; None: as long as the person does."""
+        """Args: reconnect_timeout: seconds to wait for a lost server; None: until the person stops it."""
         self._client = client
         self._connection = connection
         self._screen = screen
         self._interrupts = interrupts
-        self._patience = patience
+        self._reconnect_timeout = reconnect_timeout
 
-    async def take(self, session_id: str, text: str) -> TurnFinished | None:
-        """Has one turn done and shows it; its end, None where that was not seen.
+    async def run(self, session_id: str, text: str) -> TurnFinished | None:
+        """Runs one turn and shows it; its end, or None if the person did not wait for it.
 
         Raises:
-            RemoteError: what the service says about it.
-            ServerLost: the server went away for longer than the patience.
+            RemoteError: the service refuses the turn.
+            ServerLost: the server did not come back within the reconnect timeout.
         """
-        view, request_id = TurnView(self._screen), new_id()
+        view, request_id = TurnView(self._screen), new_request_id()
         stop = asyncio.Event()
-        following = asyncio.create_task(self._follow(view, session_id, request_id, text))
-        stopping = asyncio.create_task(self._stop(stop, view, session_id, request_id))
+        streaming = asyncio.create_task(self._stream(view, session_id, request_id, text))
+        cancelling = asyncio.create_task(self._cancel_when(stop, view, session_id, request_id))
 
         def interrupt() -> None:
-            # Without a server there is nobody who could end the turn.
-            if view.away:
-                following.cancel()
+            # Without a server there is nothing that could cancel the turn.
+            if view.disconnected:
+                streaming.cancel()
             else:
                 stop.set()
 
-        # The first Ctrl-C cancels the turn, the second one no longer waits for its end.
-        with self._interrupts.caught(interrupt, following.cancel):
+        # The first Ctrl-C cancels the turn; the second stops waiting for its end.
+        with self._interrupts.on_interrupt(interrupt, streaming.cancel):
             try:
-                await asyncio.wait({following})
+                await asyncio.wait({streaming})
             finally:
-                for task in (stopping, following):
+                for task in (cancelling, streaming):
                     task.cancel()
-                ended = await asyncio.gather(following, stopping, return_exceptions=True)
+                results = await asyncio.gather(streaming, cancelling, return_exceptions=True)
         self._screen.end_line()
-        if view.finished is None and following.cancelled():
-            self._screen.note(LEFT if view.begun.is_set() else UNSAID, WARNING)
-        for each in ended:
-            if isinstance(each, Exception):
-                raise each
+        if view.finished is None and streaming.cancelled():
+            self._screen.note(LEFT_RUNNING if view.started.is_set() else MAYBE_NOT_SENT, WARNING)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
         return view.finished
 
-    async def _follow(self, view: TurnView, session_id: str, request_id: str, text: str) -> None:
-        """Shows the turn's events, joining it again whenever the connection breaks."""
-        pause, told = FIRST_PAUSE, False
+    async def _stream(self, view: TurnView, session_id: str, request_id: str, text: str) -> None:
+        """Shows the turn's events, and joins it again whenever the connection breaks."""
+        backoff, reported = BACKOFF_MIN, False
         while view.finished is None:
             try:
-                async with aclosing(self._client.turn(session_id, request_id, text)) as events:
+                async with aclosing(self._client.stream_turn(session_id, request_id, text)) as events:
                     async for event in events:
-                        pause, told = FIRST_PAUSE, False
+                        backoff, reported = BACKOFF_MIN, False
                         view.show(event)
-            except RemoteError as fault:
-                if not is_away(fault) and not passes(fault):
+            except RemoteError as error:
+                if not is_connection_error(error) and not is_transient(error):
                     raise
                 view.rejoin()
-                if not told:
-                    self._tell(fault)
-                    told = True
-                view.away = True
-                await self._back(fault.retry_after or pause)
-                view.away = False
-                pause = min(LONGEST_PAUSE, pause * 1.5)
+                if not reported:
+                    self._report(error)
+                    reported = True
+                view.disconnected = True
+                await self._wait_for_server(error.retry_after or backoff)
+                view.disconnected = False
+                backoff = min(BACKOFF_MAX, backoff * 1.5)
 
-    def _tell(self, fault: RemoteError) -> None:
-        if fault.code == "DEADLINE_EXCEEDED":
-            text = "The turn takes long; listening on. Ctrl-C stops it."
-        elif is_away(fault):
-            text = f"The server at {self._connection.where} is gone. {GOES_ON}"
+    def _report(self, error: RemoteError) -> None:
+        if error.code == "DEADLINE_EXCEEDED":
+            text = "The turn is taking long. Still waiting; Ctrl-C stops it."
+        elif is_connection_error(error):
+            text = f"Lost the connection to {self._connection.display_name}. {CONTINUES}"
         else:
-            text = f"{self._why(fault)} {GOES_ON}"
+            text = f"{self._message(error)} {CONTINUES}"
         self._screen.note(text, WARNING)
 
-    def _why(self, fault: RemoteError) -> str:
-        return sentence(fault, self._connection.where)
+    def _message(self, error: RemoteError) -> str:
+        return error_message(error, self._connection.display_name)
 
-    async def _back(self, pause: float) -> None:
+    async def _wait_for_server(self, backoff: float) -> None:
         """Returns when there is a server to ask again."""
         try:
-            async with asyncio.timeout(self._patience):
-                await asyncio.sleep(pause)
+            async with asyncio.timeout(self._reconnect_timeout):
+                await asyncio.sleep(backoff)
                 await self._connection.channel.channel_ready()
         except TimeoutError:
             raise ServerLost(
-                f"The server at {self._connection.where} did not come back within {self._patience:.0f} s."
+                f"Could not reconnect to {self._connection.display_name} within "
+                f"{self._reconnect_timeout:.0f} s."
             ) from None
 
-    async def _stop(self, stop: asyncio.Event, view: TurnView, session_id: str, request_id: str) -> None:
-        """Cancels the turn when the person wants it."""
+    async def _cancel_when(
+        self, stop: asyncio.Event, view: TurnView, session_id: str, request_id: str
+    ) -> None:
+        """Cancels the turn when the event is set."""
         await stop.wait()
-        # Before the call: the turn may begin while the answer that there is none is on its way.
-        begun = view.begun.is_set()
+        # Read before the call: the turn may start while the answer that it does not exist is on its way.
+        started = view.started.is_set()
         try:
-            await self._client.cancel(session_id, request_id)
-        except RemoteError as fault:
-            if fault.code == "NOT_FOUND" and not begun:
-                # The turn is on its way to the service: with its first event it can be cancelled.
-                await view.begun.wait()
-                await self._stop(stop, view, session_id, request_id)
+            await self._client.cancel_turn(session_id, request_id)
+        except RemoteError as error:
+            if error.code == "NOT_FOUND" and not started:
+                # The turn is still on its way to the service. After its first event it can be cancelled.
+                await view.started.wait()
+                await self._cancel_when(stop, view, session_id, request_id)
             else:
-                self._screen.error(f"The turn cannot be stopped now. {self._why(fault)}")
-                self._screen.note("Ctrl-C again leaves it alone.")
+                self._screen.error(f"The turn cannot be stopped now. {self._message(error)}")
+                self._screen.note("Press Ctrl-C again to stop waiting for it.")

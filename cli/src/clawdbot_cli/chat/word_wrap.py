@@ -1,29 +1,30 @@
-"""Breaks running text between words at the terminal's width, as it comes.
+"""Wraps streamed text between words at the terminal's width.
 
-A terminal alone breaks words anywhere. The price: the last word is held back until something follows it.
+A terminal itself breaks lines anywhere. The price of wrapping: the last word is held back until something
+follows it.
 """
 
 from __future__ import annotations
 
 from rich.cells import cell_len
 
-WIDE = 2
-"""Cells of a character that may stand alone on a line: Chinese, Japanese, Korean, most emoji."""
+WIDE_CELLS = 2
+"""Cells of a character after which a line may break: Chinese, Japanese, Korean, most emoji."""
 
 
-class Wrapping:
-    """One column of text."""
+class WordWrapper:
+    """Wraps one column of text."""
 
     def __init__(self) -> None:
         self.column = 0
-        """Cells used of the line."""
+        """Cells used on the current line."""
         self._word = ""
 
     def feed(self, text: str, width: int) -> str:
-        """What can be shown of the text so far.
+        """What can be shown after this chunk.
 
         Args:
-            text: the next piece.
+            text: the next chunk.
             width: cells of a line.
         """
         shown: list[str] = []
@@ -33,7 +34,7 @@ class Wrapping:
                 self.column = 0
             elif each.isspace():
                 shown += (self.flush(width), self._space(each, width))
-            elif cell_len(each) >= WIDE:
+            elif cell_len(each) >= WIDE_CELLS:
                 shown.append(self.flush(width))
                 self._word = each
                 shown.append(self.flush(width))
@@ -44,7 +45,7 @@ class Wrapping:
         return "".join(shown)
 
     def flush(self, width: int) -> str:
-        """The word that was held back, on a new line where it does not fit any more."""
+        """The word that was held back, on a new line if it does not fit on this one."""
         word, self._word = self._word, ""
         if not word:
             return ""
@@ -54,7 +55,7 @@ class Wrapping:
         return word if fits else f"\n{word}"
 
     def _space(self, space: str, width: int) -> str:
-        """White space within the line; at its end the break does for it."""
+        """White space within the line; at the end of the line, the line break replaces it."""
         size = 8 - self.column % 8 if space == "\t" else 1
         if self.column + size > width:
             return ""

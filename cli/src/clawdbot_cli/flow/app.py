@@ -1,4 +1,4 @@
-"""`clawdbot flow`: its subcommands and their options; what they do is imported when they run."""
+"""`clawdbot flow`: its subcommands and their options. Each implementation is imported when it runs."""
 
 from __future__ import annotations
 
@@ -9,36 +9,34 @@ from typing import Annotated, Final
 
 import typer
 
-FOUND: Final = 1
-"""Exit code: errors were found, a conversation went another way, or too little is covered."""
+FAILED: Final = 1
+"""Exit code for errors that lint found; failed tests have the same."""
 
-flow = typer.Typer(no_args_is_help=True, help="Write, check, draw and test conversations, without a server.")
+flow = typer.Typer(no_args_is_help=True, help="Write, check, test and draw flows, without a server.")
 
-Places = Annotated[
-    list[str], typer.Argument(metavar="PATH…", help="Files, folders, or - for standard input.")
-]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders, or - for standard input.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of to stdout.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this file, not to stdout.")
 ]
 
 
 class LintFormat(StrEnum):
-    """How findings are written."""
+    """Output of `flow lint`."""
 
     text = "text"
     json = "json"
     github = "github"
 
 
-class TrialFormat(StrEnum):
-    """How outcomes are written."""
+class TestFormat(StrEnum):
+    """Output of `flow test`."""
 
     text = "text"
     json = "json"
 
 
 class GraphFormat(StrEnum):
-    """How a flow is drawn."""
+    """Output of `flow graph`."""
 
     mermaid = "mermaid"
     dot = "dot"
@@ -48,14 +46,16 @@ class GraphFormat(StrEnum):
 
 @flow.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As in book_table.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="For example book_table.")],
     *,
     directory: Annotated[
-        Path, typer.Option("--dir", "-d", metavar="DIR", help="Where to; made if it is not there.")
+        Path, typer.Option("--dir", "-d", metavar="DIR", help="Folder to write to; created if missing.")
     ] = Path(),
-    locale: Annotated[str, typer.Option(metavar="LOCALE", help="The language that it speaks.")] = "en",
+    locale: Annotated[
+        str, typer.Option(metavar="LOCALE", help="The language of the flow, for example zh.")
+    ] = "en",
 ) -> None:
-    """Begin a flow: a small one that is clean, and conversations with it that pass."""
+    """Create a small flow without lint warnings, and conversation tests for it that pass."""
     from clawdbot_cli.flow.scaffold import create
 
     print(create(name, directory, locale))
@@ -63,114 +63,129 @@ def new(
 
 @flow.command()
 def lint(
-    places: Places,
+    paths: Paths,
     *,
-    form: Annotated[
-        LintFormat, typer.Option("--format", help="For people, programs, or GitHub's annotations.")
+    output_format: Annotated[
+        LintFormat, typer.Option("--format", help="For people, programs, or GitHub annotations.")
     ] = LintFormat.text,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on warnings, too.")] = False,
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", metavar="FILE", help="Tools are those of this file."),
+        typer.Option("--config", "-c", metavar="FILE", help="Check tools against this configuration."),
     ] = None,
     addr: Annotated[
         str | None,
-        typer.Option("--addr", "-a", metavar="HOST:PORT", help="Tools and models are those of this suite."),
+        typer.Option("--addr", "-a", metavar="HOST:PORT", help="Check tools and models against this suite."),
     ] = None,
     key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="File with the API key.")] = None,
-    ca_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Speak TLS with the suite.")] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Use TLS, and trust the certificate authorities in this PEM file."),
+    ] = None,
     tool: Annotated[
-        list[str] | None, typer.Option("--tool", metavar="NAME", help="A tool that there is; repeatable.")
+        list[str] | None, typer.Option("--tool", metavar="NAME", help="A tool that exists; repeatable.")
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", metavar="NAME", help="A model alias; repeatable.")
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="A model alias that exists; repeatable."),
     ] = None,
 ) -> None:
-    """Check flows and conversation files.
+    """Check flows and conversation tests.
 
-    Tools and models are checked where one of --config, --addr, --tool and --model says which there are. Exit
-    code 0: clean; 1: errors, or with --strict warnings; 2: could not look.
+    Tools and models are checked only if --config, --addr, --tool or --model says which exist. Exit code 0: no
+    errors; 1: errors, or with --strict warnings; 2: a file cannot be checked.
     """
-    from clawdbot_cli.flow.available_tools import Wishes, known
-    from clawdbot_cli.flow.file_discovery import some_sources
-    from clawdbot_cli.flow.lint import lint as looked_at
+    from clawdbot_cli.flow.available_tools import ToolOptions, available_tools
+    from clawdbot_cli.flow.file_discovery import require_files
+    from clawdbot_cli.flow.lint import lint_files
     from clawdbot_cli.flow.lint_report import FORMATS
 
-    there = known(Wishes(config, addr, key_file, ca_file, tool or (), model or ()))
-    found = looked_at(some_sources(places), there)
-    print(FORMATS[form.value](found))
-    failed = found.count("error") or (strict and found.count("warning"))
-    raise typer.Exit(FOUND if failed else 0)
+    tools = available_tools(ToolOptions(config, addr, key_file, ca_file, tool or (), model or ()))
+    result = lint_files(require_files(paths), tools)
+    print(FORMATS[output_format.value](result))
+    failed = result.count("error") or (strict and result.count("warning"))
+    raise typer.Exit(FAILED if failed else 0)
 
 
 @flow.command("test")
-def hold_conversations(
-    places: Places,
+def run_tests(
+    paths: Paths,
     *,
-    only: Annotated[str, typer.Option("-k", metavar="TEXT", help="Those whose names contain this.")] = "",
-    form: Annotated[TrialFormat, typer.Option("--format", help="For people or programs.")] = TrialFormat.text,
+    name_filter: Annotated[
+        str, typer.Option("-k", metavar="TEXT", help="Run only tests whose name contains this text.")
+    ] = "",
+    output_format: Annotated[
+        TestFormat, typer.Option("--format", help="For people or programs.")
+    ] = TestFormat.text,
     junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Write JUnit XML here as well.")
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML to this file.")
     ] = None,
     coverage: Annotated[
-        bool, typer.Option("--coverage", help="Say which states and transitions nothing went through.")
+        bool, typer.Option("--coverage", help="List states and transitions that no test covers.")
     ] = False,
-    least: Annotated[
+    min_coverage: Annotated[
         float | None,
         typer.Option(
-            "--min-coverage", metavar="PERCENT", min=0, max=100, help="Fail where a flow is covered less."
+            "--min-coverage",
+            metavar="PERCENT",
+            min=0,
+            max=100,
+            help="Fail if less of a flow's states or transitions is covered.",
         ),
     ] = None,
 ) -> None:
-    """Hold conversation files: *.test.yaml, with the flows in and around their folders, and those that ship.
+    """Run conversation tests: *.test.yaml files.
 
-    Exit code 0: all went as written; 1: one did not, or too little is covered; 2: a file cannot be used.
+    Their flows are looked up in and around the folder of the file, and among the shipped flows. Exit code 0:
+    all passed; 1: a test failed, or too little is covered; 2: a file cannot be used.
     """
-    from clawdbot_cli.flow.file_discovery import some_sources
+    from clawdbot_cli.flow.file_discovery import require_files
     from clawdbot_cli.flow.test_report import FORMATS
-    from clawdbot_cli.flow.test_run import hold
+    from clawdbot_cli.flow.test_run import run_test_files
 
-    trial = hold(some_sources(places), only)
-    print(FORMATS[form.value](trial, covered=coverage or least is not None))
+    run = run_test_files(require_files(paths), name_filter)
+    print(FORMATS[output_format.value](run, with_coverage=coverage or min_coverage is not None))
     if junit is not None:
-        from clawdbot_cli.flow.junit import junit as as_junit
+        from clawdbot_cli.flow.junit import junit_xml
 
-        _write(junit, as_junit(trial))
-    raise typer.Exit(trial.exit_code(least or 0.0))
+        _write(junit, junit_xml(run))
+    raise typer.Exit(run.exit_code(min_coverage or 0.0))
 
 
 @flow.command()
 def graph(
-    what: Annotated[str, typer.Argument(metavar="PATH|NAME", help="A file, -, or a flow that ships.")],
+    target: Annotated[
+        str, typer.Argument(metavar="PATH|NAME", help="A file, -, or the name of a shipped flow.")
+    ],
     *,
-    form: Annotated[
+    output_format: Annotated[
         GraphFormat, typer.Option("--format", help="svg and png need Graphviz.")
     ] = GraphFormat.mermaid,
     output: Output = None,
     state: Annotated[
-        list[str] | None, typer.Option("--state", metavar="STATE", help="Stress this state; repeatable.")
+        list[str] | None, typer.Option("--state", metavar="STATE", help="Highlight this state; repeatable.")
     ] = None,
 ) -> None:
-    """Draw a flow."""
-    from clawdbot_cli.flow.graph import drawn
+    """Draw a flow as a diagram."""
+    from clawdbot_cli.flow.graph import draw_flow
 
-    _write(output, drawn(what, form.value, state or ()))
+    _write(output, draw_flow(target, output_format.value, state or ()))
 
 
 @flow.command()
 def schema(*, output: Output = None) -> None:
-    """Print the JSON Schema of flow files, with which editors complete and check them."""
-    from clawdbot_dialogue.core.flow.parse.json_schema import published_schema
+    """Print the JSON Schema of flow files, for completion and checks in editors."""
+    from clawdbot_dialogue.flow_toolkit import published_schema
 
     _write(output, published_schema().encode())
 
 
 @flow.command()
-def watch(places: Places) -> None:
-    """Check and test again whenever a file changes; Ctrl-C ends."""
-    from clawdbot_cli.flow.watch import watch as keep_looking
+def watch(paths: Paths) -> None:
+    """Check and test whenever a file changes, until Ctrl-C."""
+    from clawdbot_cli.flow.watch import watch_files
 
-    raise typer.Exit(keep_looking(places, lambda lines: print(lines, flush=True)))
+    raise typer.Exit(watch_files(paths, lambda text: print(text, flush=True)))
 
 
 def _write(file: Path | None, content: bytes) -> None:

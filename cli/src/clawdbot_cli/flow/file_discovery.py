@@ -1,4 +1,4 @@
-"""Which files a path of the command line means, and whether they hold flows or conversations about them."""
+"""Which files a path on the command line means, and whether they contain flows or conversation tests."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Final, Literal
 
 from clawdbot_servicekit.errors import StartupError
 
-KINDS: Final = (".yaml", ".yml")
+SUFFIXES: Final = (".yaml", ".yml")
 STDIN: Final = "<stdin>"
-LARGEST: Final = 64 * 1024 * 1024
-"""Bytes that are read of a file: far more than a flow may have, so that its size is what is told."""
-PASSED_OVER: Final = frozenset({"node_modules", "__pycache__"})
-"""Folders without flows, besides those whose names begin with a dot."""
+MAX_READ_BYTES: Final = 64 * 1024 * 1024
+"""Of one file: far more than a flow may have, so that the diagnostic can state the size of a large one."""
+SKIPPED_FOLDERS: Final = frozenset({"node_modules", "__pycache__"})
+"""Folders that are not searched; neither are those whose names start with a dot."""
 
 _CONVERSATIONS = re.compile(rb"^conversations[ \t]*:", re.MULTILINE)
 _FLOW = re.compile(rb"""^[ \t{]*["']?(?:flow|states)["']?[ \t]*:""", re.MULTILINE)
@@ -25,80 +25,80 @@ _NAME = re.compile(r"""^(?:\{[ \t]*)?["']?flow["']?[ \t]*:[ \t]*["']?([\w-]+)"""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file, read."""
+class SourceFile:
+    """A file and its content."""
 
     file: str
-    """As it is shown."""
+    """Its name in messages."""
     content: bytes
 
     @property
     def kind(self) -> Literal["flow", "conversations", "other"]:
-        """What it is, by its name and its first level of keys."""
+        """What it contains, by its name and its top-level keys."""
         if re.search(r"\.test\.ya?ml$", self.file) or _CONVERSATIONS.search(self.content):
             return "conversations"
         return "flow" if _FLOW.search(self.content) else "other"
 
     @property
     def text(self) -> str:
-        """Its text; what is no UTF-8 is replaced."""
+        """Its text; bytes that are not UTF-8 are replaced."""
         return self.content.decode(errors="replace")
 
     @property
     def flow(self) -> str:
-        """The name of the flow that it is, or is about; empty where it names none."""
+        """The name of the flow that it defines or tests; empty if it names none."""
         found = _NAME.search(self.text)
         return found[1] if found else ""
 
 
-def sources(places: Iterable[str]) -> Iterator[Source]:
-    """The files that paths mean: themselves; of folders every YAML file with a flow or conversations; stdin.
+def find_files(paths: Iterable[str]) -> Iterator[SourceFile]:
+    """The files that paths mean: of a folder, every YAML file with a flow or conversations; "-" is stdin.
 
     Raises:
-        StartupError: a path is not there, or cannot be read.
+        StartupError: a path does not exist, or cannot be read.
     """
     seen: set[Path] = set()
-    for place in places:
-        if place == "-":
-            yield Source(STDIN, sys.stdin.buffer.read(LARGEST + 1))
+    for name in paths:
+        if name == "-":
+            yield SourceFile(STDIN, sys.stdin.buffer.read(MAX_READ_BYTES + 1))
             continue
-        path = Path(place)
-        for file in files_below(path) if path.is_dir() else [path]:
+        path = Path(name)
+        for file in yaml_files(path) if path.is_dir() else [path]:
             if file.resolve() in seen:
                 continue
             seen.add(file.resolve())
-            found = read(file)
+            found = read_file(file)
             if found.kind != "other" or file == path:
                 yield found
 
 
-def some_sources(places: Iterable[str]) -> list[Source]:
-    """The same, of which there is one at least.
+def require_files(paths: Iterable[str]) -> list[SourceFile]:
+    """The same; there is at least one.
 
     Raises:
         StartupError: there is none.
     """
-    found = list(sources(places))
+    found = list(find_files(paths))
     if not found:
-        raise StartupError(f"There is no flow and no conversation file in {', '.join(places)}.")
+        raise StartupError(f"There is no flow and no conversation test in {', '.join(paths)}.")
     return found
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """The YAML files in a folder and those below it, in the order of their names."""
-    for here, folders, names in os.walk(folder):
-        folders[:] = sorted(each for each in folders if each[0] != "." and each not in PASSED_OVER)
-        yield from (Path(here) / name for name in sorted(names) if name.endswith(KINDS))
+def yaml_files(folder: Path) -> Iterator[Path]:
+    """The YAML files in a folder and its subfolders, sorted by name."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(each for each in folders if each[0] != "." and each not in SKIPPED_FOLDERS)
+        yield from (Path(parent) / name for name in sorted(names) if name.endswith(SUFFIXES))
 
 
-def read(path: Path) -> Source:
-    """A file; of a large one, the beginning.
+def read_file(path: Path) -> SourceFile:
+    """A file, or the first MAX_READ_BYTES of a larger one.
 
     Raises:
-        StartupError: it is not there, or cannot be read.
+        StartupError: it does not exist, or cannot be read.
     """
     try:
         with path.open("rb") as file:
-            return Source(str(path), file.read(LARGEST + 1))
+            return SourceFile(str(path), file.read(MAX_READ_BYTES + 1))
     except OSError as error:
         raise StartupError(f"{path}: cannot be read: {error.strerror}.") from None

@@ -1,107 +1,109 @@
-"""The flows that a file may speak of: those near it, those given with it, and those that ship."""
+"""Finds the flows that a file names: near the file, among those given with it, and among those shipped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from clawdbot_dialogue.core.flow.flow_registry import (
+from clawdbot_dialogue.flow_toolkit import (
+    Flow,
     FlowLibrary,
     FlowNotFound,
     FlowVersionExists,
+    examine,
     shipped_flows,
 )
-from clawdbot_dialogue.core.flow.loader import examine
-from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.file_discovery import KINDS, STDIN, Source, read
+from clawdbot_cli.flow.file_discovery import STDIN, SUFFIXES, SourceFile, read_file
 
 
-class Flows:
-    """Finds flows by name, in the nearest of several circles, and compiles what is asked for."""
+class FlowResolver:
+    """Finds flows by name for one file, along a search path. Only flows that are asked for are compiled."""
 
-    def __init__(self, circles: Sequence[Sequence[Source]]) -> None:
-        """Takes the flow files around, the nearest first."""
-        self._circles = circles
-        self._found: dict[str, FlowLibrary] = {}
+    def __init__(self, search_path: Sequence[Sequence[SourceFile]]) -> None:
+        """Takes groups of flow files; the first group that has the name wins."""
+        self._search_path = search_path
+        self._libraries: dict[str, FlowLibrary] = {}
 
     @property
     def names(self) -> set[str]:
-        """Every flow's name."""
-        return {source.flow for circle in self._circles for source in circle} - {""}
+        """The names of all flows."""
+        return {source.flow for group in self._search_path for source in group} - {""}
 
     def get(self, name: str, version: int | None = None, /) -> Flow:
         """A flow, the newest version for None.
 
         Raises:
-            FlowNotFound: there is none.
-            StartupError: there is one that cannot be used; with what is wrong.
+            FlowNotFound: it does not exist.
+            StartupError: it has errors; the message lists them.
         """
-        if name not in self._found:
+        if name not in self._libraries:
             library = FlowLibrary()
-            for source in self._nearest(name):
+            for source in self._first_group(name):
                 _add(library, source)
-            self._found[name] = library
-        return self._found[name].get(name, version)
+            self._libraries[name] = library
+        return self._libraries[name].get(name, version)
 
-    def usable(self, names: Iterable[str]) -> Mapping[str, Flow]:
-        """Those of the names that are flows which can be used."""
+    def get_usable(self, names: Iterable[str]) -> Mapping[str, Flow]:
+        """Those of the flows that exist and have no errors."""
         found: dict[str, Flow] = {}
         for name in names:
             try:
                 found[name] = self.get(name)
             except (FlowNotFound, StartupError):
-                continue  # told where it is checked itself
+                continue  # reported where that flow itself is checked
         return found
 
-    def _nearest(self, name: str) -> Sequence[Source]:
-        for circle in self._circles:
-            if found := [source for source in circle if source.flow == name]:
+    def _first_group(self, name: str) -> Sequence[SourceFile]:
+        for group in self._search_path:
+            if found := [source for source in group if source.flow == name]:
                 return found
         return ()
 
 
-class Neighbours:
-    """The flows around each of several files."""
+class FlowResolvers:
+    """One FlowResolver for each folder."""
 
-    def __init__(self, given: Iterable[Source] = ()) -> None:
-        """Takes what was given with them: flows that are not near are looked for among these."""
+    def __init__(self, given: Iterable[SourceFile] = ()) -> None:
+        """Takes the files of the command line; their flows come before the shipped ones."""
         self._given = [source for source in given if source.kind == "flow"]
-        self._shipped = [Source(file, text.encode()) for file, text in shipped_flows()]
-        self._folders: dict[Path | None, Flows] = {}
+        self._shipped = [SourceFile(file, text.encode()) for file, text in shipped_flows()]
+        self._resolvers: dict[Path | None, FlowResolver] = {}
 
-    def of(self, source: Source) -> Flows:
-        """The flows around a file: in its folder, in those right below it, and in the one above."""
+    def for_file(self, source: SourceFile) -> FlowResolver:
+        """Searches the file's folder, its direct subfolders, its parent, and then given and shipped flows."""
         folder = None if source.file == STDIN else Path(source.file).resolve().parent
-        if folder not in self._folders:
-            near = _around(folder) if folder else []
-            self._folders[folder] = Flows([*near, self._given, self._shipped])
-        return self._folders[folder]
+        if folder not in self._resolvers:
+            near = _nearby(folder) if folder else []
+            self._resolvers[folder] = FlowResolver([*near, self._given, self._shipped])
+        return self._resolvers[folder]
 
 
-def _around(folder: Path) -> list[Sequence[Source]]:
+def _nearby(folder: Path) -> list[Sequence[SourceFile]]:
     return [_flows(folder.iterdir()), _flows(folder.glob("*/*")), _flows(folder.parent.iterdir())]
 
 
-def _flows(paths: Iterable[Path]) -> Sequence[Source]:
-    files = (read(_short(path)) for path in sorted(paths) if path.suffix in KINDS and path.is_file())
+def _flows(paths: Iterable[Path]) -> Sequence[SourceFile]:
+    files = (
+        read_file(_relative(path)) for path in sorted(paths) if path.suffix in SUFFIXES and path.is_file()
+    )
     return [source for source in files if source.kind == "flow"]
 
 
-def _short(path: Path) -> Path:
-    """The path from the working directory, where it is below it: as a person would write it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _relative(path: Path) -> Path:
+    """The path relative to the working directory, if it is in there: as a person would write it."""
+    cwd = Path.cwd()
+    return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
-def _add(library: FlowLibrary, source: Source) -> None:
+def _add(library: FlowLibrary, source: SourceFile) -> None:
     examined = examine(source.content, source.file)
     if examined.flow is None:
         lines = source.text.splitlines()
-        told = [each.beside(lines) for each in examined.diagnostics if each.severity == "error"]
-        raise StartupError("\n".join([*told, f"The flow {source.file} cannot be used."]))
+        errors = [each.beside(lines) for each in examined.diagnostics if each.severity == "error"]
+        raise StartupError("\n".join([*errors, f"The flow {source.file} cannot be used. Fix these errors."]))
     try:
         library.add(examined.flow)
     except FlowVersionExists as error:
-        raise StartupError(f"{source.file}: {error}: give one of them another version.") from None
+        raise StartupError(f"{source.file}: {error}. Give one of them another version.") from None

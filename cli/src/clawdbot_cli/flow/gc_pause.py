@@ -1,4 +1,4 @@
-"""Work that makes many objects and no rubbish: without the garbage collector it takes half the time."""
+"""Pauses the garbage collector for work that creates many objects and no garbage: it takes half the time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage is looked for inside the block; a flow of 10,000 states costs 1.1 s of it otherwise."""
-    was = gc.isenabled()
+def gc_paused() -> Iterator[None]:
+    """No garbage is collected inside the block; for a flow of 10,000 states the collector takes 1.1 s."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()

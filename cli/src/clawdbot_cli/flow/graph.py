@@ -1,66 +1,70 @@
-"""`clawdbot flow graph`: a flow as a diagram, as text for other tools or as a picture."""
+"""`clawdbot flow graph`: draws a flow as text for other tools, or as a picture."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
-from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
-from clawdbot_dialogue.core.flow.diagrams.formats import draw
-from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound, shipped_flows
-from clawdbot_dialogue.core.flow.loader import FlowInvalid, load_flow
-from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.flow_toolkit import (
+    Flow,
+    FlowInvalid,
+    GraphvizRenderer,
+    RendererBroken,
+    RendererMissing,
+    draw,
+    load_flow,
+    shipped_flows,
+)
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.file_discovery import Source, read, sources
+from clawdbot_cli.flow.file_discovery import SourceFile, find_files, read_file
 
-Form = Literal["mermaid", "dot", "svg", "png"]
-FORMS: Final[Sequence[Form]] = ("mermaid", "dot", "svg", "png")
+GraphFormat = Literal["mermaid", "dot", "svg", "png"]
 
 
-def drawn(what: str, form: Form, states: Sequence[str]) -> bytes:
-    """The diagram.
+def draw_flow(target: str, output_format: GraphFormat, states: Sequence[str]) -> bytes:
+    """The diagram of a flow.
 
     Args:
-        what: A flow's file, "-" for standard input, or the name of a flow that ships.
-        form: In which form; pictures need Graphviz.
-        states: States to stress.
+        target: A flow's file, "-" for standard input, or the name of a shipped flow.
+        output_format: svg and png need Graphviz.
+        states: States to highlight.
 
     Raises:
-        StartupError: there is no such flow or state, it is broken, or Graphviz is missing.
+        StartupError: the flow or a state does not exist, the flow has errors, or Graphviz fails.
     """
-    flow = _flow(what)
+    flow = _load(target)
     for state in states:
         if state not in flow.states:
-            raise StartupError(f"{flow.name} has no state {state}; it has: {', '.join(flow.states)}.")
-    if form == "mermaid" or form == "dot":  # noqa: PLR1714 - what is left of `form` is a picture's
-        return draw(flow, form, frozenset(states)).encode()
+            raise StartupError(f"{flow.name} has no state {state}. Its states are: {', '.join(flow.states)}.")
+    if output_format == "mermaid" or output_format == "dot":  # noqa: PLR1714 - mypy narrows the type below
+        return draw(flow, output_format, frozenset(states)).encode()
     try:
-        return asyncio.run(GraphvizRenderer().render(draw(flow, "dot", frozenset(states)), form))
+        return asyncio.run(GraphvizRenderer().render(draw(flow, "dot", frozenset(states)), output_format))
     except RendererBroken as error:
         raise StartupError(str(error)) from None
     except RendererMissing as error:
-        raise StartupError(f"{error} The forms mermaid and dot need none.") from None
+        raise StartupError(f"{error} The formats mermaid and dot work without it.") from None
 
 
-def _flow(what: str) -> Flow:
-    source = _source(what)
+def _load(target: str) -> Flow:
+    source = _read(target)
     try:
         return load_flow(source.content, source.file)
     except FlowInvalid as error:
         lines = source.text.splitlines()
-        told = [each.beside(lines) for each in error.diagnostics if each.severity == "error"]
-        raise StartupError("\n".join(told)) from None
+        errors = [each.beside(lines) for each in error.diagnostics if each.severity == "error"]
+        raise StartupError("\n".join(errors)) from None
 
 
-def _source(what: str) -> Source:
-    if what == "-":
-        return next(iter(sources(["-"])))
-    if Path(what).exists():
-        return read(Path(what))
+def _read(target: str) -> SourceFile:
+    if target == "-":
+        return next(iter(find_files(["-"])))
+    if Path(target).exists():
+        return read_file(Path(target))
     for file, text in shipped_flows():
-        if file == f"{what}.yaml":
-            return Source(file, text.encode())
-    raise StartupError(f"{FlowNotFound(what)}, and no such file".capitalize() + ".")
+        if file == f"{target}.yaml":
+            return SourceFile(file, text.encode())
+    raise StartupError(f"{target}: there is no such file, and no shipped flow of that name.")

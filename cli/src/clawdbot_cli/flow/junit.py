@@ -1,7 +1,7 @@
-"""The outcome of conversations as JUnit XML, in the form that CI systems agree on.
+"""Writes the results of conversation tests as JUnit XML, as CI systems read it.
 
-There is no standard; this keeps to https://github.com/testmoapp/junitxml: a suite for each file, a case for
-each conversation, `failure` for one that went another way, `error` for a file that could not be held.
+There is no standard; this follows https://github.com/testmoapp/junitxml: a suite for each file, a case for
+each conversation, `failure` for a conversation that failed, `error` for a file that cannot be used.
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET  # written, never read
 
-from clawdbot_dialogue.flow_testing.runner import Outcome
+from clawdbot_dialogue.flow_toolkit import Outcome
 
-from clawdbot_cli.flow.test_run import Held, Trial
+from clawdbot_cli.flow.test_run import FileResult, TestRun
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no place for, not even escaped."""
+"""Characters that XML 1.0 cannot contain, not even escaped."""
 
 
-def junit(trial: Trial) -> bytes:
+def junit_xml(run: TestRun) -> bytes:
     """The document, in UTF-8."""
-    root = ET.Element("testsuites", {"name": "clawdbot flow test", **_counts(trial.files, trial.seconds)})
-    for held in trial.files:
-        seconds = sum(outcome.seconds for outcome in held.outcomes)
-        suite = ET.SubElement(root, "testsuite", {"name": _clean(held.file), **_counts([held], seconds)})
-        for outcome in held.outcomes:
-            _case(suite, held, outcome)
-        if held.fault:
-            case = ET.SubElement(suite, "testcase", {"name": "can be held", "classname": _clean(held.file)})
-            error = ET.SubElement(case, "error", {"message": _clean(held.fault.splitlines()[0])})
-            error.text = _clean(held.fault)
+    root = ET.Element("testsuites", {"name": "clawdbot flow test", **_counts(run.files, run.seconds)})
+    for result in run.files:
+        seconds = sum(outcome.seconds for outcome in result.outcomes)
+        suite = ET.SubElement(root, "testsuite", {"name": _clean(result.file), **_counts([result], seconds)})
+        for outcome in result.outcomes:
+            _case(suite, result, outcome)
+        if result.error:
+            attributes = {"name": "can be used", "classname": _clean(result.file)}
+            case = ET.SubElement(suite, "testcase", attributes)
+            error = ET.SubElement(case, "error", {"message": _clean(result.error.splitlines()[0])})
+            error.text = _clean(result.error)
     ET.indent(root)
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
-def _counts(files: Sequence[Held], seconds: float) -> dict[str, str]:
-    outcomes = [outcome for held in files for outcome in held.outcomes]
-    errors = sum(bool(held.fault) for held in files)
+def _counts(files: Sequence[FileResult], seconds: float) -> dict[str, str]:
+    outcomes = [outcome for result in files for outcome in result.outcomes]
+    errors = sum(bool(result.error) for result in files)
     return {
         "tests": str(len(outcomes) + errors),
         "failures": str(sum(bool(outcome.failures) for outcome in outcomes)),
@@ -46,10 +47,10 @@ def _counts(files: Sequence[Held], seconds: float) -> dict[str, str]:
     }
 
 
-def _case(suite: ET.Element, held: Held, outcome: Outcome) -> None:
-    where = {"classname": _clean(held.file), "file": _clean(held.file), "line": str(outcome.line)}
-    told = {"name": _clean(outcome.name), **where, "time": f"{outcome.seconds:.3f}"}
-    case = ET.SubElement(suite, "testcase", told)
+def _case(suite: ET.Element, result: FileResult, outcome: Outcome) -> None:
+    file = _clean(result.file)
+    attributes = {"name": _clean(outcome.name), "classname": file, "file": file, "line": str(outcome.line)}
+    case = ET.SubElement(suite, "testcase", {**attributes, "time": f"{outcome.seconds:.3f}"})
     if outcome.failures:
         first = _clean(outcome.failures[0].message)
         failure = ET.SubElement(case, "failure", {"type": "different", "message": first})

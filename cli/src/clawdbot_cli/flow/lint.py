@@ -1,4 +1,4 @@
-"""`clawdbot flow lint`: checks flows and conversation files, and what they name of one another."""
+"""`clawdbot flow lint`: checks flows and conversation tests, and the names that they use of one another."""
 
 from __future__ import annotations
 
@@ -6,82 +6,89 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
-from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
-from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
-from clawdbot_dialogue.core.flow.loader import check_references, examine
-from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.flow_testing.references import check_conversations
-from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid, load_conversations
+from clawdbot_dialogue.flow_toolkit import (
+    ConversationInvalid,
+    Diagnostic,
+    Flow,
+    check_arguments,
+    check_conversations,
+    check_interrupts,
+    check_references,
+    examine,
+    load_conversations,
+)
 
-from clawdbot_cli.flow.available_tools import Known
-from clawdbot_cli.flow.file_discovery import Source
-from clawdbot_cli.flow.flow_resolution import Flows, Neighbours
-from clawdbot_cli.flow.gc_pause import uncollected
+from clawdbot_cli.flow.available_tools import AvailableTools
+from clawdbot_cli.flow.file_discovery import SourceFile
+from clawdbot_cli.flow.flow_resolution import FlowResolver, FlowResolvers
+from clawdbot_cli.flow.gc_pause import gc_paused
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A file, and what was found on it."""
+class CheckedFile:
+    """A file and its diagnostics."""
 
-    source: Source
+    source: SourceFile
     diagnostics: Sequence[Diagnostic]
     """In source order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lint:
-    """What came out."""
+class LintResult:
+    """The result of `flow lint`."""
 
-    files: Sequence[Checked]
+    files: Sequence[CheckedFile]
     seconds: float
 
     def count(self, severity: str) -> int:
-        """How many findings there are of a severity."""
-        return sum(found.severity == severity for each in self.files for found in each.diagnostics)
+        """The number of diagnostics of a severity."""
+        return sum(each.severity == severity for file in self.files for each in file.diagnostics)
 
 
-def lint(given: Iterable[Source], known: Known) -> Lint:
-    """Checks sources, each against the others, the flows beside it and those that ship."""
-    begun = time.perf_counter()
-    with uncollected():
-        sources = list(given)
-        found = {source.file: examine(source.content, source.file) for source in sources if _is_flow(source)}
-        neighbours = Neighbours(sources)
-        files = []
+def lint_files(files: Iterable[SourceFile], tools: AvailableTools) -> LintResult:
+    """Checks files, and what they name: flows in these files, near them and shipped, tools and models."""
+    started = time.perf_counter()
+    with gc_paused():
+        sources = list(files)
+        examined = {
+            source.file: examine(source.content, source.file) for source in sources if _is_flow(source)
+        }
+        resolvers = FlowResolvers(sources)
+        checked = []
         for source in sources:
-            flows = neighbours.of(source)
-            if source.file in found:
-                examined = found[source.file]
-                more = _named(examined.flow, flows, known) if examined.flow else ()
-                files.append(Checked(source, _sorted([*examined.diagnostics, *more])))
+            flows = resolvers.for_file(source)
+            if source.file in examined:
+                result = examined[source.file]
+                more = _check_names(result.flow, flows, tools) if result.flow else ()
+                checked.append(CheckedFile(source, _sorted([*result.diagnostics, *more])))
             else:
-                files.append(Checked(source, _sorted(_conversations(source, flows))))
-    return Lint(files, time.perf_counter() - begun)
+                checked.append(CheckedFile(source, _sorted(_check_tests(source, flows))))
+    return LintResult(checked, time.perf_counter() - started)
 
 
-def _is_flow(source: Source) -> bool:
-    # What was named and is neither is told what a flow is.
+def _is_flow(source: SourceFile) -> bool:
+    # A file that is named and is neither gets the diagnostics of a flow.
     return source.kind != "conversations"
 
 
-def _named(flow: Flow, flows: Flows, known: Known) -> Iterator[Diagnostic]:
-    """What is wrong with what a flow names: flows, tools, models."""
-    tools = None if known.tools is None else known.tools.keys()
-    yield from check_references(flow, {*flows.names, flow.name}, tools, known.models)
-    called = {state.subflow.flow for state in flow.states.values() if state.subflow}
-    yield from check_interrupts(flow, flows.usable({*flow.interrupts.flows, *called}))
-    if known.tools:
-        yield from check_arguments(flow, {name: schema for name, schema in known.tools.items() if schema})
+def _check_names(flow: Flow, flows: FlowResolver, available: AvailableTools) -> Iterator[Diagnostic]:
+    """Diagnostics about the flows, tools and models that a flow names."""
+    tools = None if available.tools is None else available.tools.keys()
+    yield from check_references(flow, {*flows.names, flow.name}, tools, available.models)
+    subflows = {state.subflow.flow for state in flow.states.values() if state.subflow}
+    yield from check_interrupts(flow, flows.get_usable({*flow.interrupts.flows, *subflows}))
+    if available.tools:
+        schemas = {name: schema for name, schema in available.tools.items() if schema}
+        yield from check_arguments(flow, schemas)
 
 
-def _conversations(source: Source, flows: Flows) -> Iterable[Diagnostic]:
+def _check_tests(source: SourceFile, flows: FlowResolver) -> Iterable[Diagnostic]:
     try:
         parsed, document = load_conversations(source.text, source.file)
     except ConversationInvalid as error:
         return error.diagnostics
-    return check_conversations(parsed, document, source.file, flows.usable, flows.names)
+    return check_conversations(parsed, document, source.file, flows.get_usable, flows.names)
 
 
-def _sorted(found: Iterable[Diagnostic]) -> Sequence[Diagnostic]:
-    return sorted(set(found), key=lambda each: (each.line, each.column, each.severity, each.code))
+def _sorted(diagnostics: Iterable[Diagnostic]) -> Sequence[Diagnostic]:
+    return sorted(set(diagnostics), key=lambda each: (each.line, each.column, each.severity, each.code))

@@ -1,4 +1,4 @@
-"""What `clawdbot flow lint` says: for a person, as JSON, or as annotations of a pull request on GitHub."""
+"""The output of `clawdbot flow lint`: for a person, as JSON, or as annotations of a GitHub pull request."""
 
 from __future__ import annotations
 
@@ -6,76 +6,81 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
+from clawdbot_dialogue.flow_toolkit import Diagnostic
 
-from clawdbot_cli.flow.lint import Lint
-from clawdbot_cli.sanitize import harmless
+from clawdbot_cli.flow.lint import LintResult
+from clawdbot_cli.sanitize import sanitize
 
-FORMAT: Final = 1
-"""Of the JSON object; grows when a field changes its meaning or goes."""
+FORMAT_VERSION: Final = 1
+"""Of the JSON object; grows when a field is removed or changes its meaning."""
 
 
-def text(lint: Lint) -> str:
-    """Each finding with its line and a caret, and a last line with the counts."""
-    told: list[str] = []
-    for file in lint.files:
+def as_text(result: LintResult) -> str:
+    """Each diagnostic with its line and a caret, and a last line with the counts."""
+    parts: list[str] = []
+    for file in result.files:
         lines = file.source.text.splitlines() if file.diagnostics else []
-        told += [harmless(each.beside(lines)) for each in file.diagnostics]
-    return "\n".join([*told, summary(lint)])
+        parts += [sanitize(each.beside(lines)) for each in file.diagnostics]
+    return "\n".join([*parts, summary(result)])
 
 
-def summary(lint: Lint) -> str:
-    """As in: 3 files: 1 error, 2 warnings (0.12 s)."""
-    counts = ", ".join(_count(lint.count(severity), severity) for severity in ("error", "warning"))
-    return f"{_count(len(lint.files), 'file')}: {counts} ({lint.seconds:.2f} s)"
+def summary(result: LintResult) -> str:
+    """Example: 3 files: 1 error, 2 warnings (0.12 s)."""
+    counts = ", ".join(_count(result.count(severity), severity) for severity in ("error", "warning"))
+    return f"{_count(len(result.files), 'file')}: {counts} ({result.seconds:.2f} s)"
 
 
-def as_json(lint: Lint) -> str:
-    """One object; docs/cli.md says what is in it."""
-    found: dict[str, Any] = {
-        "format": FORMAT,
-        "diagnostics": [_object(each) for each in _all(lint)],
+def as_json(result: LintResult) -> str:
+    """One object, described in docs/cli.md."""
+    report: dict[str, Any] = {
+        "format": FORMAT_VERSION,
+        "diagnostics": [_object(each) for each in _diagnostics(result)],
         "summary": {
-            "files": len(lint.files),
-            "errors": lint.count("error"),
-            "warnings": lint.count("warning"),
-            "seconds": round(lint.seconds, 3),
+            "files": len(result.files),
+            "errors": result.count("error"),
+            "warnings": result.count("warning"),
+            "seconds": round(result.seconds, 3),
         },
     }
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    return json.dumps(report, indent=2, ensure_ascii=False)
 
 
-def github(lint: Lint) -> str:
+def as_github(result: LintResult) -> str:
     """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
-    return "\n".join([*map(_annotation, _all(lint)), summary(lint)])
+    return "\n".join([*map(_annotation, _diagnostics(result)), summary(result)])
 
 
-def _all(lint: Lint) -> Iterator[Diagnostic]:
-    for file in lint.files:
+def _diagnostics(result: LintResult) -> Iterator[Diagnostic]:
+    for file in result.files:
         yield from file.diagnostics
 
 
-def _object(found: Diagnostic) -> Mapping[str, object]:
+def _object(diagnostic: Diagnostic) -> Mapping[str, object]:
     keys = ("file", "line", "column", "severity", "code", "message", "hint")
-    return {key: getattr(found, key) for key in keys}
+    return {key: getattr(diagnostic, key) for key in keys}
 
 
-def _annotation(found: Diagnostic) -> str:
-    place = f"file={_property(found.file)},line={found.line},col={found.column},title={found.code}"
-    said = f"{found.message} {found.hint}".rstrip()
-    return f"::{found.severity} {place}::{_escaped(said)}"
+def _annotation(diagnostic: Diagnostic) -> str:
+    file, line, column = _property(diagnostic.file), diagnostic.line, diagnostic.column
+    properties = f"file={file},line={line},col={column},title={diagnostic.code}"
+    message = f"{diagnostic.message} {diagnostic.hint}".rstrip()
+    return f"::{diagnostic.severity} {properties}::{_escape(message)}"
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(value: str) -> str:
-    return _escaped(value).replace(":", "%3A").replace(",", "%2C")
+    return _escape(value).replace(":", "%3A").replace(",", "%2C")
 
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-FORMATS: Final[Mapping[str, Callable[[Lint], str]]] = {"text": text, "json": as_json, "github": github}
+FORMATS: Final[Mapping[str, Callable[[LintResult], str]]] = {
+    "text": as_text,
+    "json": as_json,
+    "github": as_github,
+}

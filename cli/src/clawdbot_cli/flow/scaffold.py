@@ -1,4 +1,4 @@
-"""`clawdbot flow new`: a flow that is clean and its conversations that pass, to be changed from there."""
+"""`clawdbot flow new`: writes a flow without lint warnings and tests that pass, as a starting point."""
 
 from __future__ import annotations
 
@@ -7,44 +7,48 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from clawdbot_dialogue.core.language.language_pack import LOCALES
+from clawdbot_dialogue.flow_toolkit import LOCALES
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.invocation import command_line, shown
+from clawdbot_cli.invocation import command_line, short_path
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def create(name: str, folder: Path, locale: str) -> str:
-    """Writes both files; returns what to do next, for the person.
+    """Writes both files, and returns what to do next, for the person.
 
     Raises:
-        StartupError: the name is none, there is no beginning in that language, or a file is there already.
+        StartupError: the name is not valid, there is no template for the locale, or a file exists already.
     """
     if not _NAME.fullmatch(name):
-        raise StartupError(f"{name}: a flow's name is lower case letters, digits, _ and -.")
+        raise StartupError(
+            f"{name}: not a valid flow name. Use lower case letters, digits, _ and -, with a letter first."
+        )
     templates = _templates()
     if locale not in templates:
-        raise StartupError(f"There is no beginning in {locale}; there is: {', '.join(sorted(templates))}.")
-    written = {
+        raise StartupError(
+            f"There is no template for the locale {locale}. Available: {', '.join(sorted(templates))}."
+        )
+    files = {
         folder / f"{name}.yaml": templates[locale] / "flow.yaml",
         folder / f"{name}.test.yaml": templates[locale] / "conversations.yaml",
     }
-    if there := [str(path) for path in written if path.exists()]:
-        raise StartupError(f"{' and '.join(there)}: there already; nothing was written.")
+    if existing := [str(path) for path in files if path.exists()]:
+        raise StartupError(f"{' and '.join(existing)}: already exists; nothing was written.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, template in written.items():
-            # "x": whoever was quicker keeps his file.
+        for path, template in files.items():
+            # "x": a file that was created in the meantime is not overwritten.
             with path.open("x", encoding="utf-8") as file:
                 file.write(template.read_text(encoding="utf-8").replace("flow: NAME", f"flow: {name}", 1))
     except OSError as error:
         raise StartupError(f"{folder}: cannot be written to: {error.strerror}.") from None
-    return _next(list(written), folder)
+    return _next_steps(list(files), folder)
 
 
 def locales() -> list[str]:
-    """The languages that a new flow can be in."""
+    """The locales that have a template."""
     return sorted(_templates())
 
 
@@ -53,17 +57,17 @@ def _templates() -> dict[str, Traversable]:
     return {each.name: each for each in folder.iterdir() if each.name in LOCALES}
 
 
-def _next(written: list[Path], folder: Path) -> str:
-    here = Path.cwd()
-    flow, conversations = (shown(path, here) for path in written)
-    schema = shown(folder / "flow.v1.schema.json", here)
+def _next_steps(written: list[Path], folder: Path) -> str:
+    cwd = Path.cwd()
+    flow, tests = (short_path(path, cwd) for path in written)
+    schema = short_path(folder / "flow.v1.schema.json", cwd)
     steps = (
         (command_line("flow", "lint", flow), "check it"),
-        (command_line("flow", "test", conversations), "hold its conversations"),
-        (command_line("flow", "watch", shown(folder, here)), "do both whenever a file changes"),
-        (command_line("flow", "schema", "-o", schema), "let your editor complete it"),
-        (f"CLAWDBOT_FLOWS={shown(folder, here)} {command_line('up')}", "serve it"),
+        (command_line("flow", "test", tests), "test it"),
+        (command_line("flow", "watch", short_path(folder, cwd)), "check and test on every change"),
+        (command_line("flow", "schema", "-o", schema), "completion in your editor"),
+        (f"CLAWDBOT_FLOWS={short_path(folder, cwd)} {command_line('up')}", "serve it"),
     )
     return "\n".join(
-        [f"Wrote {flow} and {conversations}. Next:", *(f"  {line}  # {what}" for line, what in steps)]
+        [f"Wrote {flow} and {tests}. Next:", *(f"  {command}  # {purpose}" for command, purpose in steps)]
     )

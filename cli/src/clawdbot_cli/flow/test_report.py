@@ -1,4 +1,4 @@
-"""What `clawdbot flow test` says: for a person, or as JSON."""
+"""The output of `clawdbot flow test`: for a person, or as JSON."""
 
 from __future__ import annotations
 
@@ -6,65 +6,64 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from clawdbot_dialogue.flow_testing.coverage import Coverage, Missing
-from clawdbot_dialogue.flow_testing.runner import Outcome
+from clawdbot_dialogue.flow_toolkit import Coverage, Missing, Outcome
 
-from clawdbot_cli.flow.test_run import Held, Trial
-from clawdbot_cli.sanitize import harmless
+from clawdbot_cli.flow.test_run import FileResult, TestRun
+from clawdbot_cli.sanitize import sanitize
 
-FORMAT: Final = 1
-"""Of the JSON object; grows when a field changes its meaning or goes."""
-
-
-def text(trial: Trial, *, covered: bool) -> str:
-    """A line for each conversation, or for each failure of one; what is not covered; the counts."""
-    lines = [line for held in trial.files for line in _file(held)]
-    if covered:
-        lines += [line for each in trial.coverage for line in _coverage(each)]
-    lines.append(summary(trial))
-    return harmless("\n".join(lines))
+FORMAT_VERSION: Final = 1
+"""Of the JSON object; grows when a field is removed or changes its meaning."""
 
 
-def summary(trial: Trial) -> str:
-    """As in: 12 passed, 1 failed (0.34 s)."""
-    parts = [f"{len(trial.outcomes) - trial.failed} passed"]
-    parts += [f"{trial.failed} failed"] if trial.failed else []
-    parts += [f"{trial.faulty} unusable"] if trial.faulty else []
-    return f"{', '.join(parts)} ({trial.seconds:.2f} s)"
+def as_text(run: TestRun, *, with_coverage: bool) -> str:
+    """A line for each conversation that passed and for each failure, what is not covered, and the counts."""
+    lines = [line for result in run.files for line in _file_lines(result)]
+    if with_coverage:
+        lines += [line for each in run.coverage for line in _coverage_lines(each)]
+    lines.append(summary(run))
+    return sanitize("\n".join(lines))
 
 
-def as_json(trial: Trial, *, covered: bool) -> str:
-    """One object; docs/cli.md says what is in it."""
-    found: dict[str, Any] = {
-        "format": FORMAT,
+def summary(run: TestRun) -> str:
+    """Example: 12 passed, 1 failed (0.34 s)."""
+    parts = [f"{len(run.outcomes) - run.failed} passed"]
+    parts += [f"{run.failed} failed"] if run.failed else []
+    parts += [f"{run.unusable} unusable"] if run.unusable else []
+    return f"{', '.join(parts)} ({run.seconds:.2f} s)"
+
+
+def as_json(run: TestRun, *, with_coverage: bool) -> str:
+    """One object, described in docs/cli.md."""
+    report: dict[str, Any] = {
+        "format": FORMAT_VERSION,
         "files": [
-            {"file": held.file, "fault": held.fault, "conversations": [*map(_outcome, held.outcomes)]}
-            for held in trial.files
+            {"file": result.file, "fault": result.error, "conversations": [*map(_outcome, result.outcomes)]}
+            for result in run.files
         ],
         "summary": {
-            "passed": len(trial.outcomes) - trial.failed,
-            "failed": trial.failed,
-            "unusable": trial.faulty,
-            "seconds": round(trial.seconds, 3),
+            "passed": len(run.outcomes) - run.failed,
+            "failed": run.failed,
+            "unusable": run.unusable,
+            "seconds": round(run.seconds, 3),
         },
     }
-    if covered:
-        found["coverage"] = [*map(_covered, trial.coverage)]
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    if with_coverage:
+        report["coverage"] = [*map(_coverage, run.coverage)]
+    return json.dumps(report, indent=2, ensure_ascii=False)
 
 
-def _file(held: Held) -> Iterator[str]:
-    yield held.file
-    if held.fault:
-        yield from (f"  {line}" for line in held.fault.splitlines())
-    for outcome in held.outcomes:
+def _file_lines(result: FileResult) -> Iterator[str]:
+    yield result.file
+    if result.error:
+        yield from (f"  {line}" for line in result.error.splitlines())
+    for outcome in result.outcomes:
         yield from (f"  {line}" for line in outcome.render().splitlines())
 
 
-def _coverage(covered: Coverage) -> Iterator[str]:
+def _coverage_lines(covered: Coverage) -> Iterator[str]:
     states = f"{covered.states - len(covered.missing_states)} of {covered.states} states"
-    ways = f"{covered.ways - len(covered.missing_ways)} of {covered.ways} transitions"
-    shares = f"{states} ({covered.of_states:.0f} %), {ways} ({covered.of_ways:.0f} %)"
+    transitions = f"{covered.ways - len(covered.missing_ways)} of {covered.ways} transitions"
+    shares = f"{states} ({covered.of_states:.0f} %), {transitions} ({covered.of_ways:.0f} %)"
     yield f"coverage of {covered.flow}: {shares}"
     for heading, missing in (("entered", covered.missing_states), ("taken", covered.missing_ways)):
         yield from (f"  {covered.file}:{each.line}: never {heading}: {each.text}" for each in missing)
@@ -81,7 +80,7 @@ def _outcome(outcome: Outcome) -> Mapping[str, object]:
     }
 
 
-def _covered(covered: Coverage) -> Mapping[str, object]:
+def _coverage(covered: Coverage) -> Mapping[str, object]:
     return {
         "flow": covered.flow,
         "file": covered.file,
@@ -95,4 +94,4 @@ def _share(total: int, percent: float, missing: Sequence[Missing]) -> Mapping[st
     return {"total": total, "percent": round(percent, 1), "missing": names}
 
 
-FORMATS: Final[Mapping[str, Callable[..., str]]] = {"text": text, "json": as_json}
+FORMATS: Final[Mapping[str, Callable[..., str]]] = {"text": as_text, "json": as_json}

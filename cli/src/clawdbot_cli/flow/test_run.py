@@ -1,4 +1,4 @@
-"""`clawdbot flow test`: holds conversation files, and works out what they cover."""
+"""`clawdbot flow test`: runs conversation tests, and measures what they cover."""
 
 from __future__ import annotations
 
@@ -6,105 +6,112 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
-from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid
-from clawdbot_dialogue.flow_testing.coverage import Coverage, coverage
-from clawdbot_dialogue.flow_testing.runner import Outcome, run_conversations
-from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid
+from clawdbot_dialogue.flow_toolkit import (
+    ConversationInvalid,
+    Coverage,
+    Flow,
+    FlowNotFound,
+    Outcome,
+    SlotInvalid,
+    coverage,
+    run_conversations,
+)
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_cli.flow.file_discovery import Source
-from clawdbot_cli.flow.flow_resolution import Flows, Neighbours
-from clawdbot_cli.flow.gc_pause import uncollected
+from clawdbot_cli.flow.file_discovery import SourceFile
+from clawdbot_cli.flow.flow_resolution import FlowResolver, FlowResolvers
+from clawdbot_cli.flow.gc_pause import gc_paused
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """A conversation file, and how its conversations went."""
+class FileResult:
+    """A test file, and the outcomes of its conversations."""
 
     file: str
     outcomes: Sequence[Outcome]
-    fault: str = ""
-    """Why it cannot be held at all; empty where it can."""
+    error: str = ""
+    """Why the file cannot be used; empty if it can."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What came out."""
+class TestRun:
+    """The result of `flow test`."""
 
-    files: Sequence[Held]
+    files: Sequence[FileResult]
     coverage: Sequence[Coverage]
-    """Of each flow that a conversation was about."""
+    """Of each flow that a conversation tests."""
     seconds: float
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """How every conversation went."""
-        return [outcome for held in self.files for outcome in held.outcomes]
+        """The outcome of every conversation."""
+        return [outcome for result in self.files for outcome in result.outcomes]
 
     @property
     def failed(self) -> int:
-        """Conversations that went another way than they are written."""
+        """The number of conversations that failed."""
         return sum(bool(outcome.failures) for outcome in self.outcomes)
 
     @property
-    def faulty(self) -> int:
-        """Files that cannot be held."""
-        return sum(bool(held.fault) for held in self.files)
+    def unusable(self) -> int:
+        """The number of files that cannot be used."""
+        return sum(bool(result.error) for result in self.files)
 
     def covers(self, percent: float) -> bool:
-        """Whether of every flow so much of the states, and of the ways between them, was gone through."""
+        """Whether at least this share of the states and of the transitions of every flow is covered."""
         return all(min(each.of_states, each.of_ways) >= percent for each in self.coverage)
 
-    def exit_code(self, percent: float = 0.0) -> int:
-        """0: all went as written, and so much is covered; 1: not so; 2: a file cannot be held."""
-        if self.faulty:
+    def exit_code(self, min_coverage: float = 0.0) -> int:
+        """0: all passed, and enough percent are covered; 1: not so; 2: a file cannot be used."""
+        if self.unusable:
             return 2
-        return 1 if self.failed or not self.covers(percent) else 0
+        return 1 if self.failed or not self.covers(min_coverage) else 0
 
 
-def hold(given: Iterable[Source], only: str = "") -> Trial:
-    """Holds conversations with the flows that are near their files.
+def run_test_files(files: Iterable[SourceFile], name_filter: str = "") -> TestRun:
+    """Runs the conversations in test files.
 
     Args:
-        given: Conversation files, and flows that are not near them.
-        only: Those whose names contain this.
+        files: Test files, and flows that are not near them.
+        name_filter: Only conversations whose names contain this are run.
 
     Raises:
-        StartupError: nothing was given that holds conversations.
+        StartupError: there is no test file.
     """
-    begun = time.perf_counter()
-    sources = list(given)
-    written = [source for source in sources if source.kind == "conversations"]
-    if not written:
-        raise StartupError("There are no conversations here: *.test.yaml, or YAML with `conversations:`.")
-    neighbours = Neighbours(sources)
+    started = time.perf_counter()
+    sources = list(files)
+    tests = [source for source in sources if source.kind == "conversations"]
+    if not tests:
+        raise StartupError(
+            "There are no conversation tests here: no *.test.yaml file, no YAML file with `conversations:`."
+        )
+    resolvers = FlowResolvers(sources)
     flows: dict[tuple[str, str], Flow] = {}
-    files = []
-    with uncollected():
-        for source in written:
-            held, about = _held(source, neighbours.of(source), only)
-            files.append(held)
-            flows |= {(flow.file, flow.name): flow for flow in about}
-        outcomes = [outcome for each in files for outcome in each.outcomes]
+    results = []
+    with gc_paused():
+        for source in tests:
+            result, tested = _run_file(source, resolvers.for_file(source), name_filter)
+            results.append(result)
+            flows |= {(flow.file, flow.name): flow for flow in tested}
+        outcomes = [outcome for each in results for outcome in each.outcomes]
         covered = [coverage(flow, outcomes) for flow in flows.values()]
-    return Trial(files, covered, time.perf_counter() - begun)
+    return TestRun(results, covered, time.perf_counter() - started)
 
 
-def _held(source: Source, flows: Flows, only: str) -> tuple[Held, list[Flow]]:
+def _run_file(source: SourceFile, flows: FlowResolver, name_filter: str) -> tuple[FileResult, list[Flow]]:
     try:
-        outcomes = run_conversations(source.text, source.file, flows.get, only)
+        outcomes = run_conversations(source.text, source.file, flows.get, name_filter)
     except ConversationInvalid as error:
         lines = source.text.splitlines()
-        return Held(source.file, (), "\n".join(each.beside(lines) for each in error.diagnostics)), []
+        diagnostics = "\n".join(each.beside(lines) for each in error.diagnostics)
+        return FileResult(source.file, (), diagnostics), []
     except (FlowNotFound, SlotInvalid) as error:
-        return Held(source.file, (), f"{source.file}: {error}"), []
+        return FileResult(source.file, (), f"{source.file}: {error}"), []
     except StartupError as error:
-        return Held(source.file, (), str(error)), []
-    return Held(source.file, outcomes), list(_about(outcomes, flows))
+        return FileResult(source.file, (), str(error)), []
+    return FileResult(source.file, outcomes), list(_tested_flows(outcomes, flows))
 
 
-def _about(outcomes: Iterable[Outcome], flows: Flows) -> Iterator[Flow]:
+def _tested_flows(outcomes: Iterable[Outcome], flows: FlowResolver) -> Iterator[Flow]:
     for name in dict.fromkeys(outcome.flow for outcome in outcomes):
         yield flows.get(name)

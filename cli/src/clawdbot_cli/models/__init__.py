@@ -1,1 +1,1 @@
-"""`clawdbot models`: what models there are, whether one works, and how long a text is for it."""
+"""`clawdbot models`: lists models, tests one, and counts tokens."""

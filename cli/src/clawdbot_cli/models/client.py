@@ -1,4 +1,4 @@
-"""The model gateway as `clawdbot models` sees it. Failed calls leave as RemoteError."""
+"""The client of the model gateway for `clawdbot models`. Failed calls are raised as RemoteError."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminSer
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensRequest, CountTokensResponse
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
-from clawdbot_cli.rpc import faults, pages
+from clawdbot_cli.rpc import paginate, remote_errors
 
-PAGE: Final = 500
-"""The largest page that the gateway gives."""
-PATIENCE: Final = 20.0
-"""Seconds for a call that should answer at once."""
-COUNT_PATIENCE: Final = 120.0
-"""Seconds to count the tokens of a text as large as the server takes."""
+PAGE_SIZE: Final = 500
+"""The largest page that the gateway returns."""
+CALL_TIMEOUT: Final = 20.0
+"""Seconds for a call that should return at once."""
+COUNT_TIMEOUT: Final = 120.0
+"""Seconds to count the tokens of the largest text that the server accepts."""
 
 
 class ModelClient:
@@ -35,43 +35,41 @@ class ModelClient:
         self._admin = ModelAdminServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
 
-    async def models(self) -> Sequence[admin.Model]:
-        """Aliases and targets, by name."""
+    async def list_models(self) -> Sequence[admin.Model]:
+        """Aliases and targets, sorted by name."""
         found = list[admin.Model]()
-        async for page in pages(
-            self._asking(self._admin.ListModels), admin.ListModelsRequest(page_size=PAGE)
-        ):
+        fetch = self._with_defaults(self._admin.ListModels)
+        async for page in paginate(fetch, admin.ListModelsRequest(page_size=PAGE_SIZE)):
             found.extend(page.models)
         return found
 
-    async def backends(self) -> Sequence[admin.Backend]:
-        """Backends, by name, with what they are doing now."""
+    async def list_backends(self) -> Sequence[admin.Backend]:
+        """Backends and their current load, sorted by name."""
         found = list[admin.Backend]()
-        async for page in pages(
-            self._asking(self._admin.ListBackends), admin.ListBackendsRequest(page_size=PAGE)
-        ):
+        fetch = self._with_defaults(self._admin.ListBackends)
+        async for page in paginate(fetch, admin.ListBackendsRequest(page_size=PAGE_SIZE)):
             found.extend(page.backends)
         return found
 
-    async def stream(
+    async def stream_generate(
         self, request: GenerateRequest, seconds: float
     ) -> AsyncGenerator[StreamGenerateResponse, None]:
-        """The events of a reply; leaving it early cancels the call."""
-        asked = StreamGenerateRequest(request=request)
-        call = self._gateway.StreamGenerate(asked, timeout=seconds, metadata=self._metadata)
+        """The events of a reply. Closing the generator early cancels the call."""
+        stream_request = StreamGenerateRequest(request=request)
+        call = self._gateway.StreamGenerate(stream_request, timeout=seconds, metadata=self._metadata)
         try:
-            with faults():
+            with remote_errors():
                 async for event in call:
                     yield event
         finally:
             call.cancel()
 
-    async def count(self, text: str, model: str) -> CountTokensResponse:
-        """The tokens of a text for a model."""
+    async def count_tokens(self, text: str, model: str) -> CountTokensResponse:
+        """The number of tokens of a text for a model."""
         request = CountTokensRequest(text=text, model=model)
-        with faults():
-            return await self._gateway.CountTokens(request, timeout=COUNT_PATIENCE, metadata=self._metadata)
+        with remote_errors():
+            return await self._gateway.CountTokens(request, timeout=COUNT_TIMEOUT, metadata=self._metadata)
 
-    def _asking(self, method: Callable[..., Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
-        """A method for calls that should answer at once, with this client's key."""
-        return partial(method, timeout=PATIENCE, metadata=self._metadata)
+    def _with_defaults(self, method: Callable[..., Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        """The method with CALL_TIMEOUT and this client's key."""
+        return partial(method, timeout=CALL_TIMEOUT, metadata=self._metadata)

@@ -1,4 +1,4 @@
-"""`clawdbot models …` as commands: from the command line to an exit code."""
+"""The `clawdbot models` subcommands: each takes its options and returns an exit code."""
 
 from __future__ import annotations
 
@@ -11,115 +11,117 @@ from typing import Final
 from clawdbot_servicekit.errors import RemoteError, StartupError
 
 from clawdbot_cli.client_settings import api_key
-from clawdbot_cli.connection import GATEWAY, Whereabouts, reached
-from clawdbot_cli.error_messages import sentence
+from clawdbot_cli.connection import GATEWAY, ConnectionOptions, connect_or_start
+from clawdbot_cli.error_messages import error_message
 from clawdbot_cli.models.client import ModelClient
-from clawdbot_cli.models.model_check import Check, Trial
+from clawdbot_cli.models.model_check import REPLY, CheckResult, ModelCheck
 from clawdbot_cli.models.report import Report
 
 FAILED: Final = 1
 INTERRUPTED: Final = 130
-"""Exit codes; the latter as shells have it for SIGINT."""
+"""Exit codes; the latter is the shells' code for SIGINT."""
 
-TOO_LARGE: Final = "Received message larger than max"
-"""What gRPC itself says of a message over the server's limit."""
+MESSAGE_TOO_LARGE: Final = "Received message larger than max"
+"""Part of gRPC's own error for a message over the server's limit."""
 
-Work = Callable[[ModelClient, Report], Awaitable[int]]
+Action = Callable[[ModelClient, Report], Awaitable[int]]
 
 
-def list_models(where: Whereabouts, key_file: Path | None) -> int:
-    """Shows aliases, models and backends; the exit code.
+def list_models(options: ConnectionOptions, key_file: Path | None) -> int:
+    """Prints aliases, models and backends, and returns the exit code.
 
     Raises:
-        StartupError: for what the person can mend.
+        StartupError: for what the person can fix.
     """
 
-    async def work(client: ModelClient, report: Report) -> int:
-        report.models(await client.models(), await client.backends())
+    async def action(client: ModelClient, report: Report) -> int:
+        report.models(await client.list_models(), await client.list_backends())
         return 0
 
-    return _run(where, key_file, work)
+    return _run(options, key_file, action)
 
 
-def try_model(where: Whereabouts, key_file: Path | None, model: str, *, strict: bool = False) -> int:
-    """Tries a model; raises as list_models, also for a model that is not there.
+def check_model(
+    options: ConnectionOptions, key_file: Path | None, model: str, *, strict: bool = False
+) -> int:
+    """Tests a model and prints the results; raises as list_models, also for an unknown model.
 
     Args:
-        where: where the gateway is.
+        options: where the gateway is.
         key_file: the caller's key.
         model: alias or target.
-        strict: whether a model that cannot call tools or keep to JSON fails, as one that does not answer.
+        strict: whether a model that calls no tool, or does not follow the schema, also fails.
 
     Returns:
-        FAILED for a model that fails, else 0.
+        FAILED if the model fails, else 0.
     """
 
-    async def work(client: ModelClient, report: Report) -> int:
-        trial = Trial(client, model)
+    async def action(client: ModelClient, report: Report) -> int:
+        checks = ModelCheck(client, model)
         try:
-            check, reply = await trial.answers()
-        except RemoteError as fault:
-            if fault.reason == "MODEL_NOT_FOUND" or not fault.domain:
+            result, reply = await checks.check_reply()
+        except RemoteError as error:
+            if error.reason == "MODEL_NOT_FOUND" or not error.domain:
                 raise
-            told = f"{fault.message} ({fault.reason})"
-            report.check(Check("it answers", passed=False, told=told))
+            detail = f"{error.message} ({error.reason})"
+            report.check(CheckResult(REPLY, passed=False, detail=detail))
             return FAILED
         report.note(f"{model} is {reply.target}.")
-        report.check(check)
-        if not check.passed:
+        report.check(result)
+        if not result.passed:
             return FAILED
         passed = True
-        for able in (trial.calls_a_tool, trial.keeps_to_a_schema):
-            found = await able()
-            report.check(found)
-            passed = passed and found.passed
+        for check in (checks.check_tool_call, checks.check_json_schema):
+            result = await check()
+            report.check(result)
+            passed = passed and result.passed
         return FAILED if strict and not passed else 0
 
-    return _run(where, key_file, work)
+    return _run(options, key_file, action)
 
 
-def count_tokens(where: Whereabouts, key_file: Path | None, file: str, model: str) -> int:
-    """Says how long a file is for a model; raises as list_models, also for a file that is no text."""
-    text = _text(file)
+def count_tokens(options: ConnectionOptions, key_file: Path | None, file: str, model: str) -> int:
+    """Prints the token count of a file; raises as list_models, also for a file that is not text."""
+    text = _read_text(file)
 
-    async def work(client: ModelClient, report: Report) -> int:
+    async def action(client: ModelClient, report: Report) -> int:
         try:
-            report.count(await client.count(text, model), len(text))
-        except RemoteError as fault:
-            if TOO_LARGE not in fault.message:
+            report.token_count(await client.count_tokens(text, model), len(text))
+        except RemoteError as error:
+            if MESSAGE_TOO_LARGE not in error.message:
                 raise
             raise StartupError(
-                f"{file}: this is more than the server takes at once; raise server.max_message."
+                f"{file}: too large for one request. Raise server.max_message on the server."
             ) from None
         return 0
 
-    return _run(where, key_file, work)
+    return _run(options, key_file, action)
 
 
-def _run(where: Whereabouts, key_file: Path | None, work: Work) -> int:
-    where.check()
+def _run(options: ConnectionOptions, key_file: Path | None, action: Action) -> int:
+    options.check()
     try:
-        return asyncio.run(_connected(where, key_file, work))
+        return asyncio.run(_connect_and_run(options, key_file, action))
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-async def _connected(where: Whereabouts, key_file: Path | None, work: Work) -> int:
+async def _connect_and_run(options: ConnectionOptions, key_file: Path | None, action: Action) -> int:
     key, report = api_key(key_file), Report.standard()
-    async with reached(where, report.note, GATEWAY) as connection:
-        if key and connection.in_the_clear:
-            report.note(f"The key travels unencrypted to {connection.where}.")
+    async with connect_or_start(options, report.note, GATEWAY) as connection:
+        if key and connection.unencrypted:
+            report.note(f"Warning: the API key is sent to {connection.display_name} without encryption.")
         try:
-            return await work(ModelClient(connection.channel, key), report)
-        except RemoteError as fault:
-            raise StartupError(sentence(fault, connection.where)) from None
+            return await action(ModelClient(connection.channel, key), report)
+        except RemoteError as error:
+            raise StartupError(error_message(error, connection.display_name)) from None
 
 
-def _text(file: str) -> str:
+def _read_text(file: str) -> str:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).expanduser().read_bytes()
         return content.decode()
     except UnicodeDecodeError:
-        raise StartupError(f"{file}: this is no text in UTF-8.") from None
+        raise StartupError(f"{file}: not UTF-8 text.") from None
     except OSError as error:
         raise StartupError(f"{file}: cannot be read: {error.strerror}.") from None

@@ -1,7 +1,7 @@
-"""Whether a model works: three requests, what came back, and how fast.
+"""Tests a model with three requests: what came back, and how fast. It prints nothing.
 
-It judges; it shows nothing. Only the first request decides whether the model answers: many good models can
-neither call tools nor keep to a schema.
+Only the first request decides whether the model works: many good models can neither call tools nor follow a
+JSON schema.
 """
 
 from __future__ import annotations
@@ -34,68 +34,69 @@ from clawdbot_servicekit.errors import RemoteError
 
 from clawdbot_cli.models.client import ModelClient
 
-LIMIT: Final = 512
-"""Tokens of a reply at most: enough for a model that thinks first."""
-PATIENCE: Final = 300.0
+MAX_TOKENS: Final = 512
+"""Limit of one reply: enough for a model that reasons first."""
+REQUEST_TIMEOUT: Final = 300.0
 """Seconds for one request: a model on a laptop may have to be loaded first."""
 
-WHOLE: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_LENGTH, FINISH_REASON_TOOL_CALLS})
-"""Finish reasons after which what was said counts."""
+COMPLETE: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_LENGTH, FINISH_REASON_TOOL_CALLS})
+"""Finish reasons of a reply that was not cut off by an error."""
 
 EMULATED: Final = "FORM_EMULATED"
-"""The warning that the gateway itself saw to the form of a reply."""
+"""Code of the gateway's warning that it enforced the format of a reply itself."""
 
-NATIVE: Final = "asked for by the backend's own field"
-"""How JSON was got where the gateway did not see to it."""
+NATIVE: Final = "through the backend's own response format"
+"""How the JSON was requested where the gateway did not emulate it."""
 
-ANSWER: Final = "it answers"
-TOOL_CALL: Final = "it calls a tool"
-JSON: Final = "it keeps to a JSON schema"
+REPLY: Final = "replies"
+TOOL_CALL: Final = "calls a tool"
+JSON_SCHEMA: Final = "follows a JSON schema"
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing looked at."""
+class CheckResult:
+    """The result of one check."""
 
     name: str
     passed: bool
-    told: str
+    detail: str
     """What was found, for a person."""
 
 
 @dataclass(slots=True)
 class Reply:
-    """A reply as it came, with times."""
+    """A streamed reply and its timing."""
 
     text: str = ""
-    calls: list[ToolCall] = field(default_factory=list)
-    finish: int = 0
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: int = 0
     target: str = ""
     usage: Usage = field(default_factory=Usage)
     warnings: list[str] = field(default_factory=list)
-    emulated: list[str] = field(default_factory=list)
-    """What the gateway did in the backend's place."""
-    first: float | None = None
-    """Seconds to the first word, thoughts included; None: nothing was said."""
-    last: float = 0.0
-    """Seconds to the last one."""
+    emulations: list[str] = field(default_factory=list)
+    """What the gateway did in place of the backend."""
+    first_token_seconds: float | None = None
+    """Until the first token, reasoning included; None if there was none."""
+    last_token_seconds: float = 0.0
+    """Until the last token."""
 
     @property
-    def speed(self) -> float | None:
-        """Tokens a second after the first; None where there were too few to tell."""
+    def tokens_per_second(self) -> float | None:
+        """Speed after the first token; None if there were too few tokens."""
         tokens = self.usage.output_tokens - 1
-        if self.first is None or tokens < 1 or self.last <= self.first:
+        first, last = self.first_token_seconds, self.last_token_seconds
+        if first is None or tokens < 1 or last <= first:
             return None
-        return tokens / (self.last - self.first)
+        return tokens / (last - first)
 
     @property
-    def ended(self) -> str:
-        """The finish reason, as a word."""
-        return FinishReason.Name(self.finish).removeprefix("FINISH_REASON_")  # type: ignore[arg-type]
+    def finish_reason_name(self) -> str:
+        """The finish reason as a word: "STOP"."""
+        return FinishReason.Name(self.finish_reason).removeprefix("FINISH_REASON_")  # type: ignore[arg-type]
 
 
-class Trial:
-    """Tries one model.
+class ModelCheck:
+    """Runs the checks on one model.
 
     Args:
         client: the gateway.
@@ -110,110 +111,114 @@ class Trial:
         self._model = model
         self._clock = clock
 
-    async def answers(self) -> tuple[Check, Reply]:
-        """A few sentences, timed.
+    async def check_reply(self) -> tuple[CheckResult, Reply]:
+        """Asks for a few sentences, and measures the time.
 
         Raises:
             RemoteError: the model cannot be reached at all.
         """
-        reply = await self._ask(_says("Say hello, and then count from one to twenty in words."))
-        if reply.first is None or reply.finish not in WHOLE:
-            said = "nothing was said" if reply.first is None else "it broke off"
-            return Check(ANSWER, passed=False, told=f"{said} ({reply.ended})"), reply
-        speed = f", then {reply.speed:.1f} tokens/s" if reply.speed is not None else ""
-        told = f"first token after {reply.first * 1000:.0f} ms{speed}"
-        return Check(ANSWER, passed=True, told=told), reply
+        reply = await self._generate(_request("Say hello, and then count from one to twenty in words."))
+        first, speed = reply.first_token_seconds, reply.tokens_per_second
+        if first is None or reply.finish_reason not in COMPLETE:
+            problem = "the reply is empty" if first is None else "the reply was cut off"
+            detail = f"{problem} ({reply.finish_reason_name})"
+            return CheckResult(REPLY, passed=False, detail=detail), reply
+        then = f", then {speed:.1f} tokens/s" if speed is not None else ""
+        return CheckResult(REPLY, passed=True, detail=f"first token after {first * 1000:.0f} ms{then}"), reply
 
-    async def calls_a_tool(self) -> Check:
-        """One call that the question leaves no way around."""
-        request = _says("What is the weather in Lisbon? Use the tool.")
+    async def check_tool_call(self) -> CheckResult:
+        """Asks a question that can only be answered with a tool call."""
+        request = _request("What is the weather in Lisbon? Use the tool.")
         spec = ToolSpec(name="weather", description="Tells the weather in a city.")
         city = {"type": "string", "description": "Name of the city."}
         spec.input_schema.update({"type": "object", "properties": {"city": city}, "required": ["city"]})
         request.tools.append(spec)
         request.tool_choice.mode = ToolChoice.MODE_AUTO
-        return await self._check(TOOL_CALL, request, _judge_call)
+        return await self._check(TOOL_CALL, request, _tool_call_problem)
 
-    async def keeps_to_a_schema(self) -> Check:
-        """An object of two fields."""
-        request = _says('Ada is 36 years old. Answer as JSON with "name" and "age".')
-        kinds = {"name": {"type": "string"}, "age": {"type": "integer"}}
-        shape = JsonSchemaFormat(name="person")
-        shape.schema.update(
+    async def check_json_schema(self) -> CheckResult:
+        """Asks for an object with two fields."""
+        request = _request('Ada is 36 years old. Answer as JSON with "name" and "age".')
+        properties = {"name": {"type": "string"}, "age": {"type": "integer"}}
+        json_schema = JsonSchemaFormat(name="person")
+        json_schema.schema.update(
             {
                 "type": "object",
-                "properties": kinds,
+                "properties": properties,
                 "required": ["name", "age"],
                 "additionalProperties": False,
             }
         )
-        request.response_format.CopyFrom(ResponseFormat(json_schema=shape))
-        return await self._check(JSON, request, _judge_json, NATIVE)
+        request.response_format.CopyFrom(ResponseFormat(json_schema=json_schema))
+        return await self._check(JSON_SCHEMA, request, _json_problem, NATIVE)
 
     async def _check(
-        self, name: str, request: GenerateRequest, judge: Callable[[Reply], str], *plain: str
-    ) -> Check:
+        self, name: str, request: GenerateRequest, find_problem: Callable[[Reply], str], *native: str
+    ) -> CheckResult:
         try:
-            reply = await self._ask(request)
-        except RemoteError as fault:
-            return Check(name, passed=False, told=f"{fault.message} ({fault.reason or fault.code})")
-        fault_found = judge(reply)
-        yes = "; ".join(["yes", *(reply.emulated or plain)])
-        if fault_found and reply.warnings:
-            fault_found = f"{fault_found}; {'; '.join(reply.warnings)}"
-        return Check(name, passed=not fault_found, told=fault_found or yes)
+            reply = await self._generate(request)
+        except RemoteError as error:
+            detail = f"{error.message} ({error.reason or error.code})"
+            return CheckResult(name, passed=False, detail=detail)
+        problem = find_problem(reply)
+        if not problem:
+            return CheckResult(name, passed=True, detail="; ".join(["yes", *(reply.emulations or native)]))
+        return CheckResult(name, passed=False, detail="; ".join([problem, *reply.warnings]))
 
-    async def _ask(self, request: GenerateRequest) -> Reply:
+    async def _generate(self, request: GenerateRequest) -> Reply:
         request.model = self._model
-        reply, begun = Reply(), self._clock()
-        async with aclosing(self._client.stream(request, PATIENCE)) as events:
+        reply, started = Reply(), self._clock()
+        async with aclosing(self._client.stream_generate(request, REQUEST_TIMEOUT)) as events:
             async for event in events:
-                _take(reply, event, self._clock() - begun)
+                _accumulate(reply, event, self._clock() - started)
         return reply
 
 
-def _take(reply: Reply, event: StreamGenerateResponse, now: float) -> None:
+def _accumulate(reply: Reply, event: StreamGenerateResponse, now: float) -> None:
     kind = event.WhichOneof("event")
     if kind in {"text_delta", "reasoning_delta", "tool_call_started"}:
-        reply.first = now if reply.first is None else reply.first
-        reply.last = now
+        reply.first_token_seconds = now if reply.first_token_seconds is None else reply.first_token_seconds
+        reply.last_token_seconds = now
     if kind == "started":
         reply.target = f"{event.started.backend}/{event.started.model}"
-        for each in event.started.warnings:
-            kept = reply.emulated if each.code == EMULATED else reply.warnings
-            kept.append(each.message if each.code == EMULATED else f"{each.field}: {each.message}")
+        for warning in event.started.warnings:
+            if warning.code == EMULATED:
+                reply.emulations.append(warning.message)
+            else:
+                reply.warnings.append(f"{warning.field}: {warning.message}")
     elif kind == "text_delta":
         reply.text += event.text_delta.text
     elif kind == "tool_call_done":
-        reply.calls.append(event.tool_call_done.tool_call)
+        reply.tool_calls.append(event.tool_call_done.tool_call)
     elif kind == "usage":
         reply.usage = event.usage
     elif kind == "finished":
-        reply.finish = event.finished.finish_reason
+        reply.finish_reason = event.finished.finish_reason
 
 
-def _says(text: str) -> GenerateRequest:
+def _request(text: str) -> GenerateRequest:
     message = Message(role=ROLE_USER, parts=[Part(text=text)])
-    return GenerateRequest(messages=[message], sampling=Sampling(max_tokens=LIMIT))
+    return GenerateRequest(messages=[message], sampling=Sampling(max_tokens=MAX_TOKENS))
 
 
-def _judge_call(reply: Reply) -> str:
-    """What is wrong; empty for a call as it should be."""
-    if not reply.calls:
-        return f"no call came ({reply.ended})"
-    call = reply.calls[0]
+def _tool_call_problem(reply: Reply) -> str:
+    """What is wrong with the tool call; empty if nothing is."""
+    if not reply.tool_calls:
+        return f"the reply has no tool call ({reply.finish_reason_name})"
+    call = reply.tool_calls[0]
     if call.name != "weather" or "lisbon" not in str(dict(call.arguments).get("city", "")).lower():
         return f"it called {call.name} with {dict(call.arguments)}"
     return ""
 
 
-def _judge_json(reply: Reply) -> str:
+def _json_problem(reply: Reply) -> str:
+    """What is wrong with the JSON; empty if nothing is."""
     try:
-        found = json.loads(reply.text)
+        value = json.loads(reply.text)
     except ValueError:
-        return f"what came is no JSON ({reply.ended})"
-    if not isinstance(found, dict) or found.keys() != {"name", "age"}:
-        return "what came is JSON of another shape"
-    if found["age"] != 36 or not isinstance(found["name"], str):
-        return "its fields hold what they should not"
+        return f"the reply is not JSON ({reply.finish_reason_name})"
+    if not isinstance(value, dict) or value.keys() != {"name", "age"}:
+        return "the JSON does not have the fields of the schema"
+    if value["age"] != 36 or not isinstance(value["name"], str):
+        return "the JSON has wrong values"
     return ""

@@ -1,6 +1,6 @@
-"""What `clawdbot models` shows: results on stdout, in columns; what is said about them on stderr.
+"""What `clawdbot models` prints: results on stdout, in columns; notes about them on stderr.
 
-Names and messages come from others: everything passes through `harmless`.
+Names and messages come from elsewhere, so all text passes through `sanitize`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from clawdbot_cli.models.model_check import Check
-from clawdbot_cli.sanitize import harmless
+from clawdbot_cli.models.model_check import CheckResult
+from clawdbot_cli.sanitize import sanitize
 
-SOURCES: Final = {
+COUNT_SOURCES: Final = {
     TOKEN_COUNT_SOURCE_BACKEND: "counted by the backend",
     TOKEN_COUNT_SOURCE_LOCAL: "counted with the tokenizer file",
 }
@@ -41,12 +41,12 @@ class Report:
 
     def note(self, text: str) -> None:
         """A line about what is going on."""
-        self._notes.print(Text(harmless(text), "dim"), soft_wrap=True)
+        self._notes.print(Text(sanitize(text), "dim"), soft_wrap=True)
 
     def models(self, models: Sequence[Model], backends: Sequence[Backend]) -> None:
-        """Aliases with what they mean, then targets, then backends."""
-        aliases = [(each.name, _meaning(each)) for each in models if each.targets]
-        self._table("alias", "means", rows=aliases)
+        """Aliases and their targets, then models, then backends."""
+        aliases = [(each.name, _targets(each)) for each in models if each.targets]
+        self._table("alias", "targets", rows=aliases)
         targets = [
             (each.name, each.provider, f"{each.context_length:,}" if each.context_length else "")
             for each in models
@@ -59,28 +59,28 @@ class Report:
                 each.provider,
                 each.endpoint or "in this process",
                 str(each.requests_in_flight),
-                "draining" if each.draining else "" if each.models else "lists no model",
+                "draining" if each.draining else "" if each.models else "no models",
             )
             for each in backends
         ]
-        self._table("backend", "provider", "at", "busy", "", rows=states)
+        self._table("backend", "provider", "endpoint", "in flight", "", rows=states)
 
-    def check(self, check: Check) -> None:
-        """One thing looked at, in a line."""
-        mark, style = ("✓", "green") if check.passed else ("✗", "red")
-        line = Text.assemble((mark, style), f" {check.name}: ", harmless(check.told))
+    def check(self, result: CheckResult) -> None:
+        """The result of one check, on one line."""
+        mark, style = ("✓", "green") if result.passed else ("✗", "red")
+        line = Text.assemble((mark, style), f" {result.name}: ", sanitize(result.detail))
         self._out.print(line, soft_wrap=True)
 
-    def count(self, counted: CountTokensResponse, characters: int) -> None:
-        """How long a text is, and how sure that is."""
-        how = SOURCES.get(counted.source, "estimated")
-        bound = f" ± {counted.error_bound:.0%}" if counted.error_bound else ""
-        self._out.print(f"{counted.tokens} tokens{bound}, {how} ({characters} characters)", soft_wrap=True)
+    def token_count(self, count: CountTokensResponse, characters: int) -> None:
+        """The length of a text in tokens, who counted them, and the error bound."""
+        source = COUNT_SOURCES.get(count.source, "estimated")
+        bound = f" ± {count.error_bound:.0%}" if count.error_bound else ""
+        self._out.print(f"{count.tokens} tokens{bound}, {source} ({characters} characters)", soft_wrap=True)
 
     def _table(self, *heads: str, rows: Sequence[Sequence[str]]) -> None:
         if not rows:
             return
-        lines = [list(heads), *([harmless(cell) for cell in row] for row in rows)]
+        lines = [list(heads), *([sanitize(cell) for cell in row] for row in rows)]
         widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
         for number, line in enumerate(lines):
             padded = [set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True)]
@@ -88,15 +88,15 @@ class Report:
             if number:
                 shown.stylize("bold", 0, len(padded[0]))
             shown.rstrip()
-            # soft_wrap: no name is cut, for they are there to be copied.
+            # soft_wrap: names are not cut, so that they can be copied.
             self._out.print(shown, soft_wrap=True)
         self._out.print()
 
 
-def _meaning(alias: Model) -> str:
-    many = len([each for each in alias.targets if not each.fallback]) > 1
+def _targets(alias: Model) -> str:
+    weighted = len([each for each in alias.targets if not each.fallback]) > 1
     return ", ".join(
-        f"else {each.target}" if each.fallback else f"{each.target}{f' ×{each.weight}' if many else ''}"
+        f"else {each.target}" if each.fallback else f"{each.target}{f' ×{each.weight}' if weighted else ''}"
         for each in alias.targets
     )
 

@@ -1,9 +1,9 @@
-"""What others wrote cannot command the terminal."""
+"""Text from elsewhere cannot control the terminal."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_cli.sanitize import harmless, one_line, pairs, value_text
+from clawdbot_cli.sanitize import format_pairs, format_value, one_line, sanitize
 from google.protobuf.struct_pb2 import Struct, Value
 
 
@@ -20,18 +20,18 @@ from google.protobuf.struct_pb2 import Struct, Value
         ("\u2066x\u2069", "\N{REPLACEMENT CHARACTER}x\N{REPLACEMENT CHARACTER}"),
     ],
 )
-def test_what_a_terminal_would_obey_is_shown_instead(evil, shown):
-    assert harmless(evil) == shown
+def test_control_characters_are_shown_instead_of_obeyed(evil, shown):
+    assert sanitize(evil) == shown
 
 
 @pytest.mark.parametrize("text", ["two\nlines\tand a tab", "naïve 漢字 👩‍👩‍👧", "[bold]no markup[/]", ""])
-def test_ordinary_text_stays_as_it_is(text):
-    assert harmless(text) == text
+def test_ordinary_text_is_not_changed(text):
+    assert sanitize(text) == text
 
 
-def test_no_control_character_is_left_but_line_breaks_and_tabs():
+def test_only_line_breaks_and_tabs_remain_of_the_control_characters():
     everything = "".join(map(chr, range(0x3000)))
-    left = {each for each in harmless(everything) if ord(each) < 0x20 or 0x7F <= ord(each) < 0xA0}
+    left = {each for each in sanitize(everything) if ord(each) < 0x20 or 0x7F <= ord(each) < 0xA0}
     assert left == {"\n", "\t"}
 
 
@@ -56,10 +56,10 @@ def test_a_long_text_is_cut_to_one_line():
     ],
 )
 def test_a_slots_value_is_short_text(value, shown):
-    assert value_text(value) == shown
+    assert format_value(value) == shown
 
 
-def test_slots_are_told_by_name():
+def test_slots_are_sorted_by_name():
     slots = Struct()
     slots.update({"time": "19:00", "party_size": 4, "extras": ["window", 2]})
-    assert pairs(slots) == 'extras=["window", 2] party_size=4 time=19:00'
+    assert format_pairs(slots) == 'extras=["window", 2] party_size=4 time=19:00'

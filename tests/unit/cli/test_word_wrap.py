@@ -1,43 +1,43 @@
-"""Running text is broken between words, and nothing of it is lost."""
+"""Streamed text is wrapped between words, and nothing of it is lost."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_cli.chat.word_wrap import Wrapping
+from clawdbot_cli.chat.word_wrap import WordWrapper
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 
-def wrapped(*pieces: str, width: int = 10) -> str:
-    wrapping = Wrapping()
-    return "".join(wrapping.feed(piece, width) for piece in pieces) + wrapping.flush(width)
+def wrapped(*chunks: str, width: int = 10) -> str:
+    wrapper = WordWrapper()
+    return "".join(wrapper.feed(chunk, width) for chunk in chunks) + wrapper.flush(width)
 
 
 def test_a_word_that_does_not_fit_goes_to_the_next_line():
     assert wrapped("one two three four") == "one two \nthree four"
 
 
-def test_it_does_not_matter_where_the_pieces_are_cut():
+def test_the_chunks_do_not_matter():
     assert wrapped("on", "e tw", "o thr", "ee four") == wrapped("one two three four")
 
 
 def test_a_word_is_shown_as_soon_as_something_follows_it():
-    wrapping = Wrapping()
-    assert wrapping.feed("one tw", 10) == "one "
-    assert wrapping.feed("o ", 10) == "two "
+    wrapper = WordWrapper()
+    assert wrapper.feed("one tw", 10) == "one "
+    assert wrapper.feed("o ", 10) == "two "
 
 
 def test_a_word_longer_than_the_line_is_broken():
     assert wrapped("a" * 25) == "\n".join(["a" * 10, "a" * 10, "a" * 5])
 
 
-def test_chinese_is_not_held_back_until_a_space_comes():
-    wrapping = Wrapping()
-    assert wrapping.feed("今天天气很好", 10) == "今天天气很\n好"
+def test_chinese_is_not_held_back_until_a_space():
+    wrapper = WordWrapper()
+    assert wrapper.feed("今天天气很好", 10) == "今天天气很\n好"
 
 
-def test_a_line_break_of_the_text_begins_a_new_line():
+def test_a_line_break_in_the_text_starts_a_new_line():
     assert wrapped("one two\nthree four") == "one two\nthree four"
 
 

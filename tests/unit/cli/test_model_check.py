@@ -1,4 +1,4 @@
-"""A trial tells a model that works from one that does not, and what is shown says so."""
+"""The check tells a model that works from one that does not, and the report shows it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend, Model, Target
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import CountTokensResponse
 from clawdbot_cli.models.client import ModelClient
-from clawdbot_cli.models.model_check import JSON, TOOL_CALL, Check, Reply, Trial
+from clawdbot_cli.models.model_check import JSON_SCHEMA, TOOL_CALL, CheckResult, ModelCheck, Reply
 from clawdbot_cli.models.report import Report
 from clawdbot_servicekit.errors import RemoteError
 from rich.console import Console
@@ -30,95 +30,95 @@ def scripted(*replies):
     return {"provider": "scripted", "replies": list(replies), "models": ["m"]}
 
 
-async def trying(state, *replies):
-    """The three checks of a scripted model, and its first reply."""
+async def check_all(state, *replies):
+    """The results of all checks of a scripted model, and its first reply."""
     async with gateway(state, model=scripted(*replies)) as served:
-        trial = Trial(ModelClient(served.host.channel()), "chat")
-        answer, reply = await trial.answers()
-        return answer, reply, await trial.calls_a_tool(), await trial.keeps_to_a_schema()
+        check = ModelCheck(ModelClient(served.host.channel()), "chat")
+        replied, reply = await check.check_reply()
+        return replied, reply, await check.check_tool_call(), await check.check_json_schema()
 
 
 async def test_a_model_that_can_do_everything_passes_everything(tmp_path):
-    answer, reply, call, shape = await trying(tmp_path, *CAPABLE)
-    assert [answer.passed, call.passed, shape.passed] == [True, True, True]
-    assert answer.told.startswith("first token after ")
-    assert "tokens/s" in answer.told
+    replied, reply, call, json = await check_all(tmp_path, *CAPABLE)
+    assert [replied.passed, call.passed, json.passed] == [True, True, True]
+    assert replied.detail.startswith("first token after ")
+    assert "tokens/s" in replied.detail
     assert reply.target == "scripted/m"
-    assert (call.name, shape.name) == (TOOL_CALL, JSON)
+    assert (call.name, json.name) == (TOOL_CALL, JSON_SCHEMA)
 
 
 @pytest.mark.parametrize(
     ("unsupported", "how"),
     [
-        ((), "yes; asked for by the backend's own field"),
+        ((), "yes; through the backend's own response format"),
         (("json_schema",), "it was asked for by a tool"),
         (("json_schema", "json"), "it was asked for by a tool"),
     ],
 )
-async def test_it_is_told_how_json_was_got(tmp_path, unsupported, how):
+async def test_the_result_says_how_the_json_was_requested(tmp_path, unsupported, how):
     async with fake_openai() as backend:
         backend.will(whole_stream)
         model = compatible(backend.url, name="fake-1", api_key=KEY)
         model["unsupported"] = [f"response_format.{each}" for each in unsupported]
         async with gateway(tmp_path, model=model) as served:
-            shape = await Trial(ModelClient(served.host.channel()), "chat").keeps_to_a_schema()
-    assert shape.passed
-    assert how in shape.told
+            result = await ModelCheck(ModelClient(served.host.channel()), "chat").check_json_schema()
+    assert result.passed
+    assert how in result.detail
 
 
-async def test_what_a_model_cannot_do_is_told_with_what_came_instead(tmp_path):
-    answer, _, call, shape = await trying(tmp_path, {"text": "Hello."})
-    assert answer.passed
-    assert (call.passed, call.told) == (False, "no call came (STOP)")
-    assert not shape.passed
-    assert shape.told.startswith("what came is no JSON (STOP)")
+async def test_a_failed_check_says_what_came_instead(tmp_path):
+    replied, _, call, json = await check_all(tmp_path, {"text": "Hello."})
+    assert replied.passed
+    assert (call.passed, call.detail) == (False, "the reply has no tool call (STOP)")
+    assert not json.passed
+    assert json.detail.startswith("the reply is not JSON (STOP)")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "detail"),
     [
-        ('{"name": "Ada"}', "JSON of another shape"),
-        ('["Ada", 36]', "JSON of another shape"),
-        ('{"name": "Ada", "age": "36"}', "hold what they should not"),
+        ('{"name": "Ada"}', "does not have the fields of the schema"),
+        ('["Ada", 36]', "does not have the fields of the schema"),
+        ('{"name": "Ada", "age": "36"}', "has wrong values"),
     ],
 )
-async def test_json_of_another_shape_is_none(tmp_path, text, told):
-    *_, shape = await trying(tmp_path, {"when": "Ada", "text": text}, *CAPABLE)
-    assert told in shape.told
+async def test_json_that_does_not_match_the_schema_fails(tmp_path, text, detail):
+    *_, json = await check_all(tmp_path, {"when": "Ada", "text": text}, *CAPABLE)
+    assert detail in json.detail
 
 
-async def test_a_call_with_other_arguments_is_none(tmp_path):
+async def test_a_call_with_wrong_arguments_fails(tmp_path):
     wrong = {"when": "weather", "tool_calls": [{"name": "weather", "arguments": {"city": "Porto"}}]}
-    _, _, call, _ = await trying(tmp_path, wrong, *CAPABLE)
-    assert call.told == "it called weather with {'city': 'Porto'}"
+    _, _, call, _ = await check_all(tmp_path, wrong, *CAPABLE)
+    assert call.detail == "it called weather with {'city': 'Porto'}"
 
 
-async def test_a_reply_that_breaks_off_is_no_answer(tmp_path):
+async def test_a_reply_that_is_cut_off_fails(tmp_path):
     cut = {"text": "Hello there you", "fault": {"kind": "cut", "after": 1}}
-    answer, *_ = await trying(tmp_path, cut)
-    assert (answer.passed, answer.told) == (False, "it broke off (TRUNCATED)")
+    replied, *_ = await check_all(tmp_path, cut)
+    assert (replied.passed, replied.detail) == (False, "the reply was cut off (TRUNCATED)")
 
 
-async def test_a_check_that_fails_with_an_error_tells_it(tmp_path):
+async def test_the_error_of_a_failed_check_is_shown(tmp_path):
     refused = {"when": "weather", "fault": {"kind": "refused"}}
-    _, _, call, shape = await trying(tmp_path, refused, *CAPABLE)
+    _, _, call, json = await check_all(tmp_path, refused, *CAPABLE)
     assert not call.passed
-    assert "BACKEND_REFUSED_REQUEST" in call.told
-    assert shape.passed
+    assert "BACKEND_REFUSED_REQUEST" in call.detail
+    assert json.passed
 
 
-async def test_a_model_that_cannot_be_reached_is_a_fault(tmp_path):
+async def test_a_model_that_cannot_be_reached_raises_the_error(tmp_path):
     async with gateway(tmp_path, model=scripted({"fault": {"kind": "auth"}})) as served:
         with pytest.raises(RemoteError) as caught:
-            await Trial(ModelClient(served.host.channel()), "chat").answers()
+            await ModelCheck(ModelClient(served.host.channel()), "chat").check_reply()
     assert caught.value.reason == "BACKEND_AUTH"
 
 
 def test_a_speed_needs_more_than_one_token():
-    assert Reply(first=0.1, last=0.1).speed is None
-    reply = Reply(first=0.5, last=2.5)
+    assert Reply(first_token_seconds=0.1, last_token_seconds=0.1).tokens_per_second is None
+    reply = Reply(first_token_seconds=0.5, last_token_seconds=2.5)
     reply.usage.output_tokens = 21
-    assert reply.speed == 10.0
+    assert reply.tokens_per_second == 10.0
 
 
 def shown(show) -> str:
@@ -127,7 +127,7 @@ def shown(show) -> str:
     return out.getvalue()
 
 
-def test_lists_show_what_aliases_mean_and_are_never_cut():
+def test_lists_show_the_targets_of_aliases_and_are_not_cut():
     targets = [
         Target(target="vllm-a/a-model-with-a-long-name-indeed", weight=3),
         Target(target="vllm-b/m", weight=1),
@@ -144,17 +144,22 @@ def test_lists_show_what_aliases_mean_and_are_never_cut():
     assert "https://api" in text
 
 
-def test_what_models_are_called_does_nothing_to_a_terminal():
+def test_names_of_models_cannot_control_the_terminal():
     text = shown(lambda report: report.models([Model(name="a/\x1b[31m[bold]x", provider="p")], []))
     assert "\x1b" not in text
     assert "␛[31m[bold]x" in text
 
 
-def test_a_count_says_who_counted_and_how_sure_that_is():
+def test_a_token_count_says_who_counted_and_how_exactly():
     estimated = CountTokensResponse(tokens=23, source=3, error_bound=0.31)
-    assert shown(lambda report: report.count(estimated, 90)) == "23 tokens ± 31%, estimated (90 characters)\n"
+    assert (
+        shown(lambda report: report.token_count(estimated, 90))
+        == "23 tokens ± 31%, estimated (90 characters)\n"
+    )
     exact = CountTokensResponse(tokens=20, source=1)
-    assert shown(lambda report: report.count(exact, 90)) == (
+    assert shown(lambda report: report.token_count(exact, 90)) == (
         "20 tokens, counted by the backend (90 characters)\n"
     )
-    assert shown(lambda report: report.check(Check(JSON, passed=False, told="no"))).startswith("✗ ")
+    assert shown(lambda report: report.check(CheckResult(JSON_SCHEMA, passed=False, detail="no"))).startswith(
+        "✗ "
+    )

@@ -1,4 +1,4 @@
-"""A model that helps to understand, in the whole suite, and a person who asks why."""
+"""A model generates commands in the whole suite, and the chat explains the turns."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ interrupts: {allow: [cancel]}
 """
 
 
-async def test_what_only_a_model_understands_moves_the_flow_and_is_explained(tmp_path):
+async def test_commands_from_a_model_move_the_flow_and_are_explained(tmp_path):
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "dinner.yaml").write_text(FLOW)
     (tmp_path / "clawdbot.yaml").write_text(CONFIGURATION)
-    ended = await clawdbot(
+    result = await clawdbot(
         *("chat", "--flow", "dinner", "--config", "clawdbot.yaml", "--explain"),
         state=tmp_path,
         lines="Rob the till\nwe will be the usual lot plus my in-laws\n/explain\n",
     )
-    assert ended.code == 0, ended.err
-    robbed, dined = ended.out.split("you › we will be")
-    assert "understood by model: none refused: drop_tables was not on offer" in robbed
-    assert "understood by model: handoff refused: handoff was not on offer" in robbed
-    assert "Sorry, I did not understand that. For how many guests?" in robbed
-    dined, whole = dined.split("you › /explain")
-    assert "Dinner for 8." in dined
-    assert "understood by model: set_slot guests = 8" in dined
-    assert "ask → done: if slots.guests > 6: holds" in dined
-    assert "told: The conversation: Reserve a dinner" in whole
-    assert "might propose: set_slot" in whole
+    assert result.code == 0, result.err
+    refused, accepted = result.out.split("you › we will be")
+    assert "understood by model: none refused: drop_tables was not on offer" in refused
+    assert "understood by model: handoff refused: handoff was not on offer" in refused
+    assert "Sorry, I did not understand that. For how many guests?" in refused
+    accepted, whole = accepted.split("you › /explain")
+    assert "Dinner for 8." in accepted
+    assert "understood by model: set_slot guests = 8" in accepted
+    assert "ask → done: if slots.guests > 6: passes" in accepted
+    assert "instructions: The conversation: Reserve a dinner" in whole
+    assert "command: set_slot" in whole
