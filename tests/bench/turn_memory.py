@@ -31,8 +31,8 @@ from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
 from tests.bench.harness import SERVER_CPU, Figure, Stopwatch, conditions, interleave
-from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools
-from tests.support.stage import TENANT, said, wish
+from tests.support.engine_cluster import TENANT, reply_texts, turn_request
+from tests.support.scripted_peers import OwnerRegistry, ScriptedGateway, ScriptedHooks, ScriptedTools
 
 GOAL = 10.0
 CONVERSATIONS = 150
@@ -78,7 +78,7 @@ async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
         gateway=ScriptedGateway(),
         tools=tools,
         hooks=ScriptedHooks(),
-        owners=Register().enter(),
+        owners=OwnerRegistry().register(),
         limits=TurnLimits(),
         clock=time.time,
         refresh=deployments.refresh,
@@ -100,9 +100,9 @@ async def _ours(sessions: SessionAdmin, engine: TurnEngine) -> float:
     for _ in range(CONVERSATIONS):
         session, _opening = await sessions.create(CreateSession(TENANT, "book_table"))
         for text in SAID:
-            finished = await engine.send(wish(session, text))
-        if said(finished.turn) != ["Booked. Reference T-1."]:
-            raise AssertionError(f"the booking did not end: {said(finished.turn)}")
+            finished = await engine.send(turn_request(session, text))
+        if reply_texts(finished.turn) != ["Booked. Reference T-1."]:
+            raise AssertionError(f"the booking did not end: {reply_texts(finished.turn)}")
     return CONVERSATIONS * (len(SAID) + 1) / watch.seconds()
 
 

@@ -106,7 +106,7 @@ async def _refuse(context: Any, code: grpc.StatusCode, failure: PeerError) -> No
     await context.abort(code, failure.message, ((STATUS_KEY, status.SerializeToString()),))
 
 
-class Served:
+class RunningService:
     """The running service and a caller's stubs."""
 
     def __init__(self, host: Host, peers: ScriptedPeers, channel: grpc.aio.Channel) -> None:
@@ -133,7 +133,7 @@ class Served:
         return self.dialogue.StreamTurn(request, timeout=20)
 
 
-async def refusal(call: Any) -> RemoteError:
+async def rpc_error(call: Any) -> RemoteError:
     """How a call fails, with its details."""
     try:
         await call
@@ -142,14 +142,14 @@ async def refusal(call: Any) -> RemoteError:
     raise AssertionError("the call went well")
 
 
-async def stream_refusal(call: Any) -> RemoteError:
+async def stream_rpc_error(call: Any) -> RemoteError:
     """How a streaming call fails."""
 
     async def drain() -> None:
         async for _ in call:
             pass
 
-    return await refusal(drain())
+    return await rpc_error(drain())
 
 
 def dialogue_settings(state: Path, peers: str, **sections: Any) -> DialogueSettings:
@@ -183,7 +183,7 @@ async def scripted_peers() -> AsyncIterator[tuple[ScriptedPeers, str]]:
 
 
 @asynccontextmanager
-async def serving(state: Path, **sections: Any) -> AsyncIterator[Served]:
+async def serving(state: Path, **sections: Any) -> AsyncIterator[RunningService]:
     """The dialogue service, SERVING."""
     async with scripted_peers() as (peers, address):
         peers.hooks = sections.pop("hooks", [])
@@ -195,6 +195,6 @@ async def serving(state: Path, **sections: Any) -> AsyncIterator[Served]:
             await host.start()
             await host.ready()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port}") as channel:
-                yield Served(host, peers, channel)
+                yield RunningService(host, peers, channel)
         finally:
             await host.stop(0)

@@ -155,23 +155,23 @@ class ScriptedHooks:
         self.observed.append(subject)
 
 
-class Register:
+class OwnerRegistry:
     """Who lives, as all engines of a test see it."""
 
     def __init__(self) -> None:
         self.dead: set[str] = set()
         self._count = 0
 
-    def enter(self) -> Registered:
+    def register(self) -> RegisteredOwner:
         self._count += 1
-        return Registered(self, f"engine-{self._count}")
+        return RegisteredOwner(self, f"engine-{self._count}")
 
 
 @dataclass
-class Registered:
+class RegisteredOwner:
     """One engine's Owners."""
 
-    register: Register
+    register: OwnerRegistry
     me: str
 
     def gone(self, owner: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from clawdbot.dialogue.v1 import flow_service_pb2 as pb
 
-from tests.support.dialogue_service import refusal, serving
+from tests.support.dialogue_service import rpc_error, serving
 
 GOOD = """
 flow: greet
@@ -59,10 +59,10 @@ async def test_a_flow_is_shown_with_its_source(served):
 
 
 async def test_a_version_that_is_not_there_is_told(served):
-    fault = await refusal(served.flows.GetFlow(pb.GetFlowRequest(name="chat", version=9)))
+    fault = await rpc_error(served.flows.GetFlow(pb.GetFlowRequest(name="chat", version=9)))
     assert (fault.code, fault.reason) == ("NOT_FOUND", "FLOW_NOT_FOUND")
     assert "version 9" in fault.message
-    fault = await refusal(served.flows.GetFlow(pb.GetFlowRequest(name="chat", version=-1)))
+    fault = await rpc_error(served.flows.GetFlow(pb.GetFlowRequest(name="chat", version=-1)))
     assert fault.code == "INVALID_ARGUMENT"
 
 
@@ -117,5 +117,5 @@ async def test_models_that_are_not_there_are_warned_of(served):
 
 
 async def test_a_source_beyond_the_limit_is_refused(served):
-    fault = await refusal(served.flows.ValidateFlow(pb.ValidateFlowRequest(source="x" * 20_001)))
+    fault = await rpc_error(served.flows.ValidateFlow(pb.ValidateFlowRequest(source="x" * 20_001)))
     assert (fault.code, fault.violations[0].field) == ("INVALID_ARGUMENT", "source")

@@ -17,10 +17,10 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
 
 from tests.support.dialogue_service import scripted_peers
+from tests.support.engine_cluster import reply_texts
 from tests.support.ports import free_port
 from tests.support.processes import process
 from tests.support.scripted_peers import Hold
-from tests.support.stage import said
 from tests.unit.dialogue.turns.conftest import ORDER
 
 pytestmark = pytest.mark.integration
@@ -84,7 +84,7 @@ async def test_a_purchase_under_way_when_the_process_is_killed_is_not_made_again
     async with service.run(), service.connect() as channel:
         answer = await send(channel, session, "3", "r1")
         listed = await DialogueServiceStub(channel).ListTurns(pb.ListTurnsRequest(session_id=session.id))
-    assert said(answer.turn)[0] == "I do not know whether that was bought."
+    assert reply_texts(answer.turn)[0] == "I do not know whether that was bought."
     (record,) = answer.turn.tool_calls
     assert record.outcome_unknown
     assert len(service.peers.tools.calls) == 1
@@ -108,7 +108,7 @@ async def test_a_reply_under_way_when_the_process_is_killed_is_written_anew(serv
     async with service.run(), service.connect() as channel:
         answer = await send(channel, session, "hello", "r1")
         after = await send(channel, session, "and now?")
-    assert said(answer.turn) == ["A whole sentence."]
+    assert reply_texts(answer.turn) == ["A whole sentence."]
     assert (answer.turn.status, after.turn.number) == (TURN_STATUS_DONE, answer.turn.number + 1)
     shown = [message.parts[0].text for message in service.peers.gateway.requests[-1].messages]
     assert shown.count("A whole sentence.") == 1
@@ -136,7 +136,7 @@ async def test_turns_are_taken_up_after_a_restart_without_anybody_asking(service
                     break
                 await asyncio.sleep(0.05)
     assert [turn.number for turn in turns] == [1, 2, 3, 4]
-    assert sorted(said(turn)[0] for turn in turns[1:]) == ["Echo: say 0", "Echo: say 1", "Echo: say 2"]
+    assert sorted(reply_texts(turn)[0] for turn in turns[1:]) == ["Echo: say 0", "Echo: say 1", "Echo: say 2"]
 
 
 async def test_workers_share_sessions(service):
@@ -156,7 +156,7 @@ async def test_workers_share_sessions(service):
                 await channel.close()
     numbers = [answer.turn.number for answer in answers]
     assert sorted(numbers) == list(range(min(numbers), min(numbers) + 16))
-    assert [said(answer.turn) for answer in answers] == [[f"Echo: say {n}"] for n in range(16)]
+    assert [reply_texts(answer.turn) for answer in answers] == [[f"Echo: say {n}"] for n in range(16)]
     assert [answer.turn for answer in again] == [answer.turn for answer in answers[:8]]
     assert len(service.peers.gateway.requests) == 16
 
@@ -174,7 +174,7 @@ async def test_workers_that_are_killed_leave_their_turns_to_those_that_come(serv
             await asyncio.gather(lost, return_exceptions=True)
         async with service.connect() as channel:
             answer = await send(channel, session, "hello", "r1")
-    assert said(answer.turn) == ["Echo: hello"]
+    assert reply_texts(answer.turn) == ["Echo: hello"]
 
 
 async def test_a_turn_is_cancelled_through_any_worker(service):
@@ -197,7 +197,7 @@ async def test_a_turn_is_cancelled_through_any_worker(service):
             for channel in channels:
                 await channel.close()
     assert turn.status == TURN_STATUS_CANCELLED
-    assert said(turn) == ["Half"]
+    assert reply_texts(turn) == ["Half"]
     assert all(answer.turn == turn for answer in answers)
 
 

@@ -13,7 +13,7 @@ from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_dialogue.clients import tools as tools_module
 from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.tools import ToolsClient
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolLost, ToolRefused
+from clawdbot_dialogue.core.turns.ports import GenerationError, ToolOutcomeUnknown, ToolRefused
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.status_details import STATUS_KEY, status_of
 
@@ -64,8 +64,8 @@ class Far(
 
 @pytest.fixture
 async def far(monkeypatch):
-    monkeypatch.setattr(tools_module, "PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(tools_module, "LOOK_UP", 0.3)
+    monkeypatch.setattr(tools_module, "RETRY_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr(tools_module, "LOOKUP_TIMEOUT", 0.3)
     far, server = Far(), grpc.aio.server()
     tool_service_pb2_grpc.add_ToolServiceServicer_to_server(far, server)
     model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(far, server)
@@ -89,12 +89,12 @@ FAILURES = [
     (grpc.StatusCode.PERMISSION_DENIED, "NOT_ALLOWED", ToolRefused),
     (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOOL_BUSY", ToolRefused),
     (grpc.StatusCode.UNAVAILABLE, "SHUTTING_DOWN", ToolRefused),
-    (grpc.StatusCode.UNAVAILABLE, "", ToolLost),
-    (grpc.StatusCode.DEADLINE_EXCEEDED, "TOOL_TIMED_OUT", ToolLost),
-    (grpc.StatusCode.ABORTED, "TOOL_OUTCOME_UNKNOWN", ToolLost),
-    (grpc.StatusCode.INTERNAL, "INTERNAL", ToolLost),
-    (grpc.StatusCode.CANCELLED, "", ToolLost),
-    (grpc.StatusCode.UNKNOWN, "", ToolLost),
+    (grpc.StatusCode.UNAVAILABLE, "", ToolOutcomeUnknown),
+    (grpc.StatusCode.DEADLINE_EXCEEDED, "TOOL_TIMED_OUT", ToolOutcomeUnknown),
+    (grpc.StatusCode.ABORTED, "TOOL_OUTCOME_UNKNOWN", ToolOutcomeUnknown),
+    (grpc.StatusCode.INTERNAL, "INTERNAL", ToolOutcomeUnknown),
+    (grpc.StatusCode.CANCELLED, "", ToolOutcomeUnknown),
+    (grpc.StatusCode.UNKNOWN, "", ToolOutcomeUnknown),
 ]
 
 
@@ -102,7 +102,7 @@ FAILURES = [
 async def test_a_failed_call_says_whether_the_tool_may_have_run(far, code, reason, kind):
     far.code, far.reason = code, reason
     async with connected(far.port) as channel:
-        with pytest.raises((ToolRefused, ToolLost)) as caught:
+        with pytest.raises((ToolRefused, ToolOutcomeUnknown)) as caught:
             await ToolsClient(channel).invoke(REQUEST)
     assert type(caught.value) is kind
     assert caught.value.reason == (reason or f"PLUGINS_{code.name}")
@@ -122,7 +122,7 @@ async def test_a_plugin_service_that_is_not_there_has_certainly_run_nothing(far)
 
 async def test_a_call_that_ends_without_a_result_is_lost(far):
     async with connected(far.port) as channel:
-        with pytest.raises(ToolLost) as caught:
+        with pytest.raises(ToolOutcomeUnknown) as caught:
             await ToolsClient(channel).invoke(REQUEST)
     assert caught.value.reason == "TOOL_WITHOUT_RESULT"
 
@@ -142,7 +142,7 @@ async def test_a_calls_deadline_is_the_turns(far):
     far.hangs = True
     async with connected(far.port) as channel:
         deadline.enter_deadline(0.3)
-        with pytest.raises(ToolLost) as caught:
+        with pytest.raises(ToolOutcomeUnknown) as caught:
             await ToolsClient(channel).invoke(REQUEST)
     assert caught.value.reason == "PLUGINS_DEADLINE_EXCEEDED"
 
@@ -181,7 +181,7 @@ async def test_a_generation_that_does_not_finish_says_why(far, code, reason, tol
     async with connected(far.port) as channel:
         stream = GatewayClient(channel).stream(generation_pb2.GenerateRequest())
         assert (await anext(stream)).text_delta.text == "Half"
-        with pytest.raises(GenerationRefused) as caught:
+        with pytest.raises(GenerationError) as caught:
             await anext(stream)
     assert caught.value.reason == told
     assert caught.value.message.endswith(".")

@@ -21,12 +21,12 @@ from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
-from clawdbot_dialogue.core.turns.ports import Owners
+from clawdbot_dialogue.core.turns.ports import LeaseOwners
 
 SERVICES: Final = ("clawdbot.dialogue.v1.DialogueService", "clawdbot.dialogue.v1.FlowService")
 
 
-class LivingOwners(Owners, Protocol):
+class RegisteredLeaseOwners(LeaseOwners, Protocol):
     """Owners of which one is this process."""
 
     def open(self) -> None:
@@ -37,11 +37,11 @@ class LivingOwners(Owners, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """What the service is made of; wiring makes them."""
 
     store: SessionStore
-    owners: LivingOwners
+    owners: RegisteredLeaseOwners
     flows: FlowLibrary
     deployments: Deployments
     hooks: Hooks
@@ -53,7 +53,7 @@ class Parts:
 class DialogueApplication:
     """The dialogue service, built and not yet started."""
 
-    def __init__(self, parts: Parts, errors: ErrorTable) -> None:
+    def __init__(self, parts: Components, errors: ErrorTable) -> None:
         self._parts = parts
         self._errors = errors
         self._log = structlog.get_logger(__name__)

@@ -35,7 +35,7 @@ class DialogueSection(Section):
 
     turn_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """How long one turn may take, tools and models included."""
-    claim: Annotated[Seconds, Field(ge=1)] = 30.0
+    lease: Annotated[Seconds, Field(ge=1)] = 30.0
     """How long a worker that no longer gives a sign of life keeps its sessions from the others."""
     inbox: Annotated[int, Field(ge=1)] = 16
     """Unfinished turns of one session; more are refused."""

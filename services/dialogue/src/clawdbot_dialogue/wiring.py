@@ -17,7 +17,7 @@ from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
 from clawdbot_dialogue.api.error_table import error_table
 from clawdbot_dialogue.api.flow_servicer import FlowServicer
 from clawdbot_dialogue.api.request_validation import RequestValidator
-from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Parts
+from clawdbot_dialogue.application import Components, DialogueApplication, RegisteredLeaseOwners
 from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.graphviz import GraphvizRenderer
 from clawdbot_dialogue.clients.tools import ToolsClient
@@ -29,7 +29,7 @@ from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
-from clawdbot_dialogue.stores.in_memory.owner import SoleOwner
+from clawdbot_dialogue.stores.in_memory.owner import SingleOwner
 from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
@@ -69,10 +69,10 @@ def build(
         refresh=deployments.refresh,
     )
     sessions = SessionAdmin(
-        store=store, flows=flows, engine=engine, clock=clock, zone=limits.zone, deployments=deployments
+        store=store, flows=flows, engine=engine, clock=clock, zone=limits.time_zone, deployments=deployments
     )
     intake = RequestValidator(settings.dialogue)
-    parts = Parts(
+    parts = Components(
         store=store,
         owners=owners,
         flows=flows,
@@ -90,25 +90,27 @@ def build(
 def turn_limits(section: DialogueSection) -> TurnLimits:
     """The engine's limits, as the settings have them."""
     return TurnLimits(
-        turn=section.turn_timeout,
-        lease=section.claim,
+        turn_timeout=section.turn_timeout,
+        lease_seconds=section.lease,
         inbox=section.inbox,
-        attempts=section.attempts,
+        max_attempts=section.attempts,
         tool_rounds=section.tool_rounds,
         history=section.history,
         history_bytes=section.history_bytes,
-        zone=zoneinfo.ZoneInfo(section.time_zone) if section.time_zone else None,
+        time_zone=zoneinfo.ZoneInfo(section.time_zone) if section.time_zone else None,
     )
 
 
-def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[SessionStore, LivingOwners]:
+def _store(
+    settings: DialogueSettings, clock: Callable[[], float]
+) -> tuple[SessionStore, RegisteredLeaseOwners]:
     where = settings.stores.dialogue
     if where == "memory":
         if settings.server.workers > 1:
             raise StartupError(
                 f"stores.dialogue: memory cannot be shared by {settings.server.workers} workers; use sqlite."
             )
-        return InMemorySessionStore(), SoleOwner()
+        return InMemorySessionStore(), SingleOwner()
     path = settings.state_dir / FILE if where == "sqlite" else Path(where)
     # Beside the file: whoever shares it must see who else does.
     return SqliteSessionStore(path, clock), ProcessLocks(path.with_name(f"{path.name}.owners"))

@@ -17,8 +17,8 @@ from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.engine_cluster import reply_texts
 from tests.support.scripted_peers import call
-from tests.support.stage import said
 
 PNG = b"\x89PNG" + bytes(2000)
 PICTURE = Part(image=Media(data=PNG, media_type="image/png"))
@@ -29,38 +29,38 @@ def shows(*parts, role=ROLE_USER):
     return Message(role=role, parts=[Part(text=each) if isinstance(each, str) else each for each in parts])
 
 
-async def test_a_picture_reaches_the_model_and_stays_in_the_conversation(stage):
-    session = await stage.begin()
-    await stage.send(session, shows("What is this?", PICTURE, PAPER))
-    (asked,) = stage.gateway.requests
+async def test_a_picture_reaches_the_model_and_stays_in_the_conversation(cluster):
+    session = await cluster.open_session()
+    await cluster.send(session, shows("What is this?", PICTURE, PAPER))
+    (asked,) = cluster.gateway.requests
     assert [part.WhichOneof("content") for part in asked.messages[-1].parts] == ["text", "image", "document"]
     assert asked.messages[-1].parts[1].image.data == PNG
-    await stage.send(session, "and the left half of it?")
-    assert stage.gateway.requests[1].messages[1].parts[1].image.data == PNG
-    assert (await stage.turns(session))[0].input.parts[1] == PICTURE
+    await cluster.send(session, "and the left half of it?")
+    assert cluster.gateway.requests[1].messages[1].parts[1].image.data == PNG
+    assert (await cluster.turns(session))[0].input.parts[1] == PICTURE
 
 
-async def test_a_picture_without_words_is_answered(stage):
-    session = await stage.begin()
-    turn = (await stage.send(session, shows(PICTURE))).turn
-    assert said(turn)
-    assert stage.gateway.requests[0].messages[-1].parts[0].image.data == PNG
+async def test_a_picture_without_words_is_answered(cluster):
+    session = await cluster.open_session()
+    turn = (await cluster.send(session, shows(PICTURE))).turn
+    assert reply_texts(turn)
+    assert cluster.gateway.requests[0].messages[-1].parts[0].image.data == PNG
 
 
-async def test_a_caption_fills_a_slot_and_a_bare_picture_is_no_answer(stage):
-    session = await stage.begin("order")
-    bare = (await stage.send(session, shows(PICTURE))).turn
-    assert said(bare) == ["Sorry, I did not understand that. How many?"]
-    assert said((await stage.send(session, shows("3 of these", PICTURE))).turn) == ["Thank you."]
+async def test_a_caption_fills_a_slot_and_a_bare_picture_is_no_answer(cluster):
+    session = await cluster.open_session("order")
+    bare = (await cluster.send(session, shows(PICTURE))).turn
+    assert reply_texts(bare) == ["Sorry, I did not understand that. How many?"]
+    assert reply_texts((await cluster.send(session, shows("3 of these", PICTURE))).turn) == ["Thank you."]
 
 
-async def test_a_picture_that_a_tool_returns_goes_back_to_the_model(stage):
+async def test_a_picture_that_a_tool_returns_goes_back_to_the_model(cluster):
     outcome = ToolOutcome(content=[Part(text="A map."), PICTURE])
-    stage.tools.add("clock.now", lambda _: outcome, "none")
-    session = await stage.begin()
-    stage.gateway.scripts.append([call("clock.now", "a")])
-    turn = (await stage.send(session, "show me a map")).turn
-    result = stage.gateway.requests[1].messages[-1].parts[0].tool_result
+    cluster.tools.add("clock.now", lambda _: outcome, "none")
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append([call("clock.now", "a")])
+    turn = (await cluster.send(session, "show me a map")).turn
+    result = cluster.gateway.requests[1].messages[-1].parts[0].tool_result
     assert [part.WhichOneof("content") for part in result.content] == ["text", "image"]
     assert turn.tool_calls[0].result.content[1].image.data == PNG
 

@@ -90,9 +90,9 @@ class DialogueServicer(DialogueServiceServicer):
 
     async def CancelTurn(self, request: wire.CancelTurnRequest, context: Any) -> wire.CancelTurnResponse:
         """As the contract says."""
-        number, request_id = self._intake.turn_name(request)
+        number, request_id = self._intake.turn_ref(request)
         if request_id:
-            number = await self._engine.number_of(_tenant(), request.session_id, request_id)
+            number = await self._engine.find_turn_number(_tenant(), request.session_id, request_id)
         name = TurnRef(_tenant(), request.session_id, number)
         annotate(session=name.session_id, turn=name.id)
         finished = await self._engine.cancel(name)
@@ -104,15 +104,15 @@ class DialogueServicer(DialogueServiceServicer):
         newest_first = request.newest_first
         listing = "turns, newest first" if newest_first else "turns"
         size, after = page_size(request.page_size), number_place(listing, request.page_token)
-        page = await self._sessions.turns(_tenant(), session_id, size, after, newest_first=newest_first)
+        page = await self._sessions.list_turns(_tenant(), session_id, size, after, newest_first=newest_first)
         return wire.ListTurnsResponse(turns=page.items, next_page_token=page_token(listing, page.next))
 
     async def ExplainTurn(self, request: wire.ExplainTurnRequest, context: Any) -> wire.ExplainTurnResponse:
         """As the contract says."""
-        number, request_id = self._intake.turn_name(request)
+        number, request_id = self._intake.turn_ref(request)
         if request_id:
-            number = await self._engine.number_of(_tenant(), request.session_id, request_id)
-        explanation = await self._sessions.explanation(_tenant(), request.session_id, number)
+            number = await self._engine.find_turn_number(_tenant(), request.session_id, request_id)
+        explanation = await self._sessions.explain_turn(_tenant(), request.session_id, number)
         return wire.ExplainTurnResponse(explanation=explanation)
 
     async def WatchSession(

@@ -27,7 +27,7 @@ MEDIA_TYPES: Final[Mapping[wire.DiagramFormat.ValueType, str]] = {
     wire.DIAGRAM_FORMAT_SVG: "image/svg+xml",
     wire.DIAGRAM_FORMAT_PNG: "image/png",
 }
-PICTURES: Final[Mapping[wire.DiagramFormat.ValueType, Literal["svg", "png"]]] = {
+IMAGE_FORMATS: Final[Mapping[wire.DiagramFormat.ValueType, Literal["svg", "png"]]] = {
     wire.DIAGRAM_FORMAT_SVG: "svg",
     wire.DIAGRAM_FORMAT_PNG: "png",
 }
@@ -85,7 +85,7 @@ class FlowServicer(FlowServiceServicer):
         if request.format not in MEDIA_TYPES:
             raise InvalidRequest.of("format", f"{request.format} is not one of the contract's values.")
         flow, states = await self._drawn(request)
-        form = PICTURES.get(request.format)
+        form = IMAGE_FORMATS.get(request.format)
         if form is None:
             data = draw(flow, "mermaid", states).encode()
         else:

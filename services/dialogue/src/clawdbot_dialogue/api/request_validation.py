@@ -24,31 +24,31 @@ from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_dialogue.core.sessions.ids import turn_number
 from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, SessionFilter
 from clawdbot_dialogue.core.turns.engine import TurnRequest
-from clawdbot_dialogue.core.turns.inputs import RESERVED
+from clawdbot_dialogue.core.turns.inputs import RESERVED_PREFIXES
 from clawdbot_dialogue.settings import DialogueSection
 
-LONGEST_ID: Final = 200
+MAX_ID_LENGTH: Final = 200
 """Characters of a request id, and of an event's name."""
-LONGEST_USER: Final = 256
-LONGEST_LABEL: Final = 63
+MAX_USER_LENGTH: Final = 256
+MAX_LABEL_LENGTH: Final = 63
 """Characters of a label's name, as in Kubernetes."""
-LONGEST_LABEL_VALUE: Final = 256
-MOST_PARTS: Final = 100
+MAX_LABEL_VALUE_LENGTH: Final = 256
+MAX_PARTS: Final = 100
 """Parts of one message: each becomes an object of a request to a model."""
 
-DOUBLES: Final = {
+CONCURRENCY_POLICIES: Final = {
     wire.CONCURRENCY_POLICY_UNSPECIFIED: ConcurrencyPolicy.ENQUEUE,
     wire.CONCURRENCY_POLICY_ENQUEUE: ConcurrencyPolicy.ENQUEUE,
     wire.CONCURRENCY_POLICY_REJECT: ConcurrencyPolicy.REJECT,
     wire.CONCURRENCY_POLICY_INTERRUPT: ConcurrencyPolicy.INTERRUPT,
     wire.CONCURRENCY_POLICY_ROLLBACK: ConcurrencyPolicy.ROLLBACK,
 }
-CANCELS: Final = {
+CANCEL_ON_DISCONNECT: Final = {
     wire.DISCONNECT_POLICY_UNSPECIFIED: False,
     wire.DISCONNECT_POLICY_CONTINUE: False,
     wire.DISCONNECT_POLICY_CANCEL: True,
 }
-SPOKEN: Final = ("text", "image", "audio", "document")
+INPUT_PART_KINDS: Final = ("text", "image", "audio", "document")
 """What a person's message may be made of."""
 
 LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,8}")
@@ -94,11 +94,11 @@ class RequestValidator:
             session_id=request.session_id,
             input=_input(request),
             request_id=request.request_id,
-            double=DOUBLES[request.concurrency],
-            cancel_on_disconnect=CANCELS[request.on_disconnect],
+            concurrency=CONCURRENCY_POLICIES[request.concurrency],
+            cancel_on_disconnect=CANCEL_ON_DISCONNECT[request.on_disconnect],
         )
 
-    def turn_name(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> tuple[int, str]:
+    def turn_ref(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> tuple[int, str]:
         """Number or request_id of the turn that is meant: one of them is there.
 
         Raises:
@@ -121,7 +121,7 @@ class RequestValidator:
 
     def request_id(self, given: str) -> str:
         """The caller's name for what it asks for; may be empty."""
-        _check(_short("request_id", given, LONGEST_ID))
+        _check(_short("request_id", given, MAX_ID_LENGTH))
         return given
 
     def source(self, given: str) -> str:
@@ -133,8 +133,8 @@ class RequestValidator:
         yield from _name("flow", request.flow)
         if request.flow_version < 0:
             yield FieldViolation("flow_version", "must not be negative.")
-        yield from _short("user", request.user, LONGEST_USER)
-        yield from _short("request_id", request.request_id, LONGEST_ID)
+        yield from _short("user", request.user, MAX_USER_LENGTH)
+        yield from _short("request_id", request.request_id, MAX_ID_LENGTH)
         if request.locale and not LANGUAGE_TAG.fullmatch(request.locale):
             yield FieldViolation("locale", "is no BCP 47 language tag, such as zh-CN.")
         yield from _small("slots", request.slots.ByteSize(), self.limits.max_slots)
@@ -148,15 +148,15 @@ class RequestValidator:
         for name, value in request.labels.items():
             if not name:
                 yield FieldViolation("labels", "holds one without a name.")
-            yield from _short("labels", name, LONGEST_LABEL)
-            yield from _short(f"labels.{name[:LONGEST_LABEL]}", value, LONGEST_LABEL_VALUE)
+            yield from _short("labels", name, MAX_LABEL_LENGTH)
+            yield from _short(f"labels.{name[:MAX_LABEL_LENGTH]}", value, MAX_LABEL_VALUE_LENGTH)
 
     def _turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Iterator[FieldViolation]:
         yield from _name("session_id", request.session_id)
-        yield from _short("request_id", request.request_id, LONGEST_ID)
-        if request.concurrency not in DOUBLES:
+        yield from _short("request_id", request.request_id, MAX_ID_LENGTH)
+        if request.concurrency not in CONCURRENCY_POLICIES:
             yield FieldViolation("concurrency", f"{request.concurrency} is not one of the contract's values.")
-        if request.on_disconnect not in CANCELS:
+        if request.on_disconnect not in CANCEL_ON_DISCONNECT:
             yield FieldViolation(
                 "on_disconnect", f"{request.on_disconnect} is not one of the contract's values."
             )
@@ -179,11 +179,11 @@ class RequestValidator:
         yield from _small("message", message.ByteSize(), self.limits.max_input)
         if message.role not in (ROLE_UNSPECIFIED, ROLE_USER):
             yield FieldViolation("message.role", "must be ROLE_USER, or left out.")
-        yield from _short("message.name", message.name, LONGEST_LABEL)
+        yield from _short("message.name", message.name, MAX_LABEL_LENGTH)
         if not message.parts:
             yield FieldViolation("message.parts", "is empty.")
-        if len(message.parts) > MOST_PARTS:
-            yield FieldViolation("message.parts", f"has {len(message.parts)} parts; {MOST_PARTS} may be.")
+        if len(message.parts) > MAX_PARTS:
+            yield FieldViolation("message.parts", f"has {len(message.parts)} parts; {MAX_PARTS} may be.")
             return
         texts = [part.text for part in message.parts if part.WhichOneof("content") == "text"]
         yield from _small("message.parts", sum(len(text.encode()) for text in texts), self.limits.max_text)
@@ -194,8 +194,8 @@ class RequestValidator:
 
     def _event(self, event: Event) -> Iterator[FieldViolation]:
         yield from _name("event.name", event.name)
-        if event.name.startswith(RESERVED):
-            yield FieldViolation("event.name", f"may not begin with {' or '.join(RESERVED)}")
+        if event.name.startswith(RESERVED_PREFIXES):
+            yield FieldViolation("event.name", f"may not begin with {' or '.join(RESERVED_PREFIXES)}")
         yield from _small("event.data", event.data.ByteSize(), self.limits.max_slots)
         if not finite(event.data):
             yield FieldViolation("event.data", "holds a number that JSON does not have.")
@@ -210,7 +210,7 @@ def _check(violations: Iterator[FieldViolation]) -> None:
 def _name(field: str, given: str) -> Iterator[FieldViolation]:
     if not given:
         yield FieldViolation(field, MISSING)
-    yield from _short(field, given, LONGEST_ID)
+    yield from _short(field, given, MAX_ID_LENGTH)
 
 
 def _short(field: str, given: str, limit: int) -> Iterator[FieldViolation]:
@@ -225,8 +225,8 @@ def _small(field: str, size: int, limit: int) -> Iterator[FieldViolation]:
 
 def _part(field: str, part: Part) -> Iterator[FieldViolation]:
     kind = part.WhichOneof("content")
-    if kind not in SPOKEN:
-        yield FieldViolation(field, f"must be one of {', '.join(SPOKEN)}.")
+    if kind not in INPUT_PART_KINDS:
+        yield FieldViolation(field, f"must be one of {', '.join(INPUT_PART_KINDS)}.")
     elif kind != "text":
         media = getattr(part, kind)
         source = media.WhichOneof("source")

@@ -18,15 +18,15 @@ from clawdbot_servicekit import deadline
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.status_details import DOMAIN
 
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelsUnknown
+from clawdbot_dialogue.core.turns.ports import GenerationError, ModelsUnknown
 
-SENTENCES: Final = {
+STATUS_MESSAGES: Final = {
     "UNAVAILABLE": "The model gateway does not answer.",
     "DEADLINE_EXCEEDED": "The model did not answer in time.",
 }
 """What is said of a status that bears no reason of ours."""
-PAGE: Final = 500
-LOOK_UP: Final = 5.0
+PAGE_SIZE: Final = 500
+LOOKUP_TIMEOUT: Final = 5.0
 """Seconds that a page of the models may take."""
 
 
@@ -40,10 +40,10 @@ class GatewayClient:
     async def models(self) -> Collection[str]:
         """See ModelDirectory."""
         found = set[str]()
-        request = ListModelsRequest(page_size=PAGE)
+        request = ListModelsRequest(page_size=PAGE_SIZE)
         try:
             while True:
-                page = await self._admin.ListModels(request, timeout=deadline.outgoing(LOOK_UP))
+                page = await self._admin.ListModels(request, timeout=deadline.outgoing(LOOKUP_TIMEOUT))
                 found.update(model.name for model in page.models)
                 if not page.next_page_token:
                     return found
@@ -68,12 +68,12 @@ class GatewayClient:
         finally:
             call.cancel()
         if not finished:
-            raise GenerationRefused("GENERATION_CUT_OFF", "The model's reply ended in the middle.")
+            raise GenerationError("GENERATION_CUT_OFF", "The model's reply ended in the middle.")
 
 
-def _refused(error: grpc.aio.AioRpcError) -> GenerationRefused:
+def _refused(error: grpc.aio.AioRpcError) -> GenerationError:
     fault = remote_error(error)
     if fault.domain == DOMAIN and fault.reason:
-        return GenerationRefused(fault.reason, fault.message)
-    sentence = SENTENCES.get(fault.code, f"The model gateway answered {fault.code}.")
-    return GenerationRefused(f"GATEWAY_{fault.code}", sentence)
+        return GenerationError(fault.reason, fault.message)
+    sentence = STATUS_MESSAGES.get(fault.code, f"The model gateway answered {fault.code}.")
+    return GenerationError(f"GATEWAY_{fault.code}", sentence)

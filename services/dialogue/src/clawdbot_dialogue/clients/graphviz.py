@@ -7,11 +7,11 @@ import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from typing import Final, Literal
 
-TIME: Final = 15.0
+RENDER_TIMEOUT: Final = 15.0
 """Seconds for one picture, waiting for others included."""
-LARGEST: Final = 8 * 1024 * 1024
+MAX_IMAGE_BYTES: Final = 8 * 1024 * 1024
 """Bytes of one picture."""
-AT_ONCE: Final = 2
+MAX_CONCURRENT: Final = 2
 """Pictures drawn at the same time by one Renderer."""
 
 
@@ -33,7 +33,9 @@ class RendererBroken(Exception):
 class GraphvizRenderer:
     """Draws a few pictures at once; more wait."""
 
-    def __init__(self, at_once: int = AT_ONCE, time: float = TIME, largest: int = LARGEST) -> None:
+    def __init__(
+        self, at_once: int = MAX_CONCURRENT, time: float = RENDER_TIMEOUT, largest: int = MAX_IMAGE_BYTES
+    ) -> None:
         self._free = asyncio.Semaphore(at_once)
         self._time = time
         self._largest = largest

@@ -19,19 +19,26 @@ from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.status_details import DOMAIN
 
-from clawdbot_dialogue.core.turns.ports import ToolLost, ToolRefused
+from clawdbot_dialogue.core.turns.ports import ToolOutcomeUnknown, ToolRefused
 
-FRESH: Final = 5.0
+CACHE_SECONDS: Final = 5.0
 """Seconds for which the list of tools is taken as it is; plugins change rarely."""
-MISSED: Final = 0.5
+MISSING_TOOL_CACHE_SECONDS: Final = 0.5
 """The same, where a tool is asked for that is not in it."""
-PAGE: Final = 500
-LOOK_UP: Final = 5.0
+PAGE_SIZE: Final = 500
+LOOKUP_TIMEOUT: Final = 5.0
 """Seconds that the list may take, and a connection."""
-PAUSES: Final = (0.2, 0.5, 1.0)
+RETRY_DELAYS: Final = (0.2, 0.5, 1.0)
 """Seconds before a call is made again whose connection broke."""
 
-MAY_HAVE_RUN: Final = ("DEADLINE_EXCEEDED", "ABORTED", "INTERNAL", "CANCELLED", "UNKNOWN", "DATA_LOSS")
+OUTCOME_UNKNOWN_CODES: Final = (
+    "DEADLINE_EXCEEDED",
+    "ABORTED",
+    "INTERNAL",
+    "CANCELLED",
+    "UNKNOWN",
+    "DATA_LOSS",
+)
 """Statuses that a tool may have come to after it had begun; with any other one it was not run."""
 
 
@@ -57,7 +64,7 @@ class ToolsClient:
     async def invoke(self, request: InvokeToolRequest) -> ToolOutcome:
         """See ToolBox."""
         await self._connected()
-        for pause in PAUSES:
+        for pause in RETRY_DELAYS:
             try:
                 return await self._run(request)
             except grpc.aio.AioRpcError as error:
@@ -80,27 +87,31 @@ class ToolsClient:
         finally:
             call.cancel()
         if outcome is None:
-            raise ToolLost("TOOL_WITHOUT_RESULT", f"The tool {request.tool} ended without a result.")
+            raise ToolOutcomeUnknown(
+                "TOOL_WITHOUT_RESULT", f"The tool {request.tool} ended without a result."
+            )
         return outcome
 
     async def _connected(self) -> None:
         """Returns where there is somebody to ask: what fails before is certainly not run."""
         try:
-            async with asyncio.timeout(deadline.outgoing(LOOK_UP)):
+            async with asyncio.timeout(deadline.outgoing(LOOKUP_TIMEOUT)):
                 await self._channel.channel_ready()
         except TimeoutError:
             raise ToolRefused("TOOLS_UNAVAILABLE", "The plugin service does not answer.") from None
 
     def _stale(self, names: Sequence[str]) -> bool:
         age = self._clock() - self._learnt
-        return age > (FRESH if all(name in self._known for name in names) else MISSED)
+        return age > (
+            CACHE_SECONDS if all(name in self._known for name in names) else MISSING_TOOL_CACHE_SECONDS
+        )
 
     async def _learn(self) -> None:
         found: dict[str, Tool] = {}
-        request = ListToolsRequest(page_size=PAGE)
+        request = ListToolsRequest(page_size=PAGE_SIZE)
         try:
             while True:
-                page = await self._stub.ListTools(request, timeout=deadline.outgoing(LOOK_UP))
+                page = await self._stub.ListTools(request, timeout=deadline.outgoing(LOOKUP_TIMEOUT))
                 found.update((tool.spec.name, tool) for tool in page.tools)
                 if not page.next_page_token:
                     break
@@ -118,10 +129,10 @@ def _broken(fault: RemoteError) -> bool:
     return fault.code == "UNAVAILABLE" and fault.domain != DOMAIN
 
 
-def _failure(fault: RemoteError) -> ToolRefused | ToolLost:
+def _failure(fault: RemoteError) -> ToolRefused | ToolOutcomeUnknown:
     ours = fault.domain == DOMAIN and bool(fault.reason)
     reason = fault.reason if ours else f"PLUGINS_{fault.code}"
     message = fault.message if ours else f"The plugin service answered {fault.code}."
-    if _broken(fault) or fault.code in MAY_HAVE_RUN:
-        return ToolLost(reason, message)
+    if _broken(fault) or fault.code in OUTCOME_UNKNOWN_CODES:
+        return ToolOutcomeUnknown(reason, message)
     return ToolRefused(reason, message)

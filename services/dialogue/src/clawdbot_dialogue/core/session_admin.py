@@ -26,7 +26,7 @@ from clawdbot_dialogue.core.sessions.records import DeletionCounts, Page, Sessio
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.engine import TurnEngine
-from clawdbot_dialogue.core.turns.inputs import STARTED
+from clawdbot_dialogue.core.turns.inputs import SESSION_STARTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class SessionAdmin:
             session, begin(flow, self._slots(flow, wish), wish.locale), wish.request_id, wish.digest, now
         )
         new = opened(self._flows.get, beginning)
-        created = await self._store.create_session(new, self._engine.lease_request())
+        created = await self._store.create_session(new, self._engine.new_lease_request())
         if created.task is not None:
             self._engine.start_task(created.task)
         elif not created.existed:
-            self._engine.timers_set(new.timers)
+            self._engine.on_timers_set(new.timers)
             return new.session, new.opening.turn if isinstance(new.opening, TurnResult) else None
         return await self._as_opened(created.session)
 
@@ -108,19 +108,19 @@ class SessionAdmin:
         """A page of the tenant's sessions, newest first."""
         return await self._store.list_sessions(tenant, wanted, size, before)
 
-    async def turns(
+    async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool
     ) -> Page[Turn]:
         """A page of a session's turns. SessionNotFound where there is no session."""
         return await self._store.list_turns(tenant, session_id, size, after, newest_first=newest_first)
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> Explanation:
+    async def explain_turn(self, tenant: str, session_id: str, number: int) -> Explanation:
         """Why a finished turn went the way it went.
 
         Raises:
             SessionNotFound, TurnNotFound: there is none, or it has not finished.
         """
-        return Explanation.FromString(await self._store.explanation(tenant, session_id, number))
+        return Explanation.FromString(await self._store.get_explanation(tenant, session_id, number))
 
     async def delete(self, tenant: str, session_id: str, request_id: str) -> DeletionCounts:
         """Erases a session, whatever it is at. SessionNotFound where there is none."""
@@ -158,9 +158,9 @@ class SessionAdmin:
             found = await self._store.find_turn(session.tenant, session.id, number=1)
         except TurnNotFound:
             return session, None
-        if found.turn.input_event.name != STARTED:
+        if found.turn.input_event.name != SESSION_STARTED:
             return session, None
-        finished = found.result or await self._engine.follow(session.tenant, session.id, 1).result()
+        finished = found.result or await self._engine.subscribe(session.tenant, session.id, 1).result()
         return finished.session, finished.turn
 
 

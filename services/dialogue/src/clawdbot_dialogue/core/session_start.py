@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.sessions.ids import turn_id
 from clawdbot_dialogue.core.sessions.records import NewSession, NewTurn
 from clawdbot_dialogue.core.sessions.view import session_from_snapshot, to_timestamp, touch
-from clawdbot_dialogue.core.turns.inputs import digest_of, started
+from clawdbot_dialogue.core.turns.inputs import input_digest, session_started_event
 from clawdbot_dialogue.core.turns.turn_attempt import record_effect
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
@@ -39,20 +39,20 @@ def opened(flows: FlowLookup, beginning: SessionStart) -> NewSession:
         id=turn_id(session.id, 1),
         session_id=session.id,
         number=1,
-        input_event=started(),
+        input_event=session_started_event(),
         create_time=to_timestamp(now),
     )
     taken = step(flows, beginning.snapshot, Started())
     record = TurnRecord(turn, lambda _: None)
     record.explanation.add_step(taken)
     if not all(record_effect(record, effect) for effect in taken.effects):
-        waiting = NewTurn(session.tenant, session.id, turn, digest_of(turn))
+        waiting = NewTurn(session.tenant, session.id, turn, input_digest(turn))
         return NewSession(
             session, packed(beginning.snapshot), beginning.request_id, beginning.digest, waiting
         )
     session = session_from_snapshot(session, taken.snapshot)
     opening = None
-    if record.said_anything:
+    if record.has_text:
         session = touch(session, now)
         opening = record.end(TURN_STATUS_DONE, session, now)
     timers = {name: now + after for name, after in record.set_timers.items()}

@@ -17,11 +17,11 @@ from clawdbot.dialogue.v1.turn_pb2 import (
 
 from clawdbot_dialogue.core.sessions.ids import turn_id
 
-RETRY_MEMORY = 86_400.0
+DELETION_RETRY_SECONDS = 86_400.0
 """Seconds for which a deletion is remembered under its request_id."""
 
 
-def accepted(turn: Turn, session_id: str, number: int) -> Turn:
+def accepted_turn(turn: Turn, session_id: str, number: int) -> Turn:
     """The turn as the inbox keeps it."""
     kept = Turn()
     kept.CopyFrom(turn)
@@ -32,7 +32,7 @@ def accepted(turn: Turn, session_id: str, number: int) -> Turn:
     return kept
 
 
-def running(turn: Turn) -> Turn:
+def running_turn(turn: Turn) -> Turn:
     """The turn as it looks while somebody does it."""
     shown = Turn()
     shown.CopyFrom(turn)
@@ -40,7 +40,7 @@ def running(turn: Turn) -> Turn:
     return shown
 
 
-def lost(turn: Turn, now: float) -> Turn:
+def quarantined_turn(turn: Turn, now: float) -> Turn:
     """The turn as a quarantine leaves it."""
     failed = Turn()
     failed.CopyFrom(turn)
@@ -55,7 +55,7 @@ def lost(turn: Turn, now: float) -> Turn:
     return failed
 
 
-def quarantine_error(session: Session) -> Session:
+def quarantined_session(session: Session) -> Session:
     """The session as a quarantine shows it."""
     shown = Session()
     shown.CopyFrom(session)
@@ -63,7 +63,7 @@ def quarantine_error(session: Session) -> Session:
     return shown
 
 
-def window(transcripts: Iterable[Iterable[Message]], limit: int) -> tuple[Message, ...]:
+def recent_whole_turns(transcripts: Iterable[Iterable[Message]], limit: int) -> tuple[Message, ...]:
     """The end of a transcript, given newest first: whole turns, at least one, up to `limit` messages."""
     kept: list[tuple[Message, ...]] = []
     room = limit

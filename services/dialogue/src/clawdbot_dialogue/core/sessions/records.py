@@ -18,7 +18,7 @@ T = TypeVar("T")
 class StopMode(IntEnum):
     """Whether somebody wants a turn to end before its time; the numbers are stored."""
 
-    NO = 0
+    NONE = 0
     CANCEL = 1
     """Keep what was said."""
     ROLLBACK = 2
@@ -84,7 +84,7 @@ class InboxTurn(Struct, frozen=True):
     """As accepted: id, session_id, number and input."""
     attempts: int = 1
     """How often somebody has begun it, this time counted."""
-    stop_mode: StopMode = StopMode.NO
+    stop_mode: StopMode = StopMode.NONE
     cancel_on_disconnect: bool = False
 
 
@@ -149,9 +149,9 @@ class Commit(Struct, frozen=True):
     set_timers: Mapping[str, float] = {}
     """Timer id → when it is due, in epoch seconds."""
     clear_timers: Sequence[str] | Literal["all"] = ()
-    forget: Sequence[str] | Literal["all"] = ()
+    clear_journal: Sequence[str] | Literal["all"] = ()
     """Keys of the turn's journal entries that are no longer needed."""
-    renew_until: float = 0.0
+    lease_expires: float = 0.0
     """When the claim runs out that is kept for the next turn."""
 
 
@@ -181,7 +181,7 @@ class FoundTurn(Struct, frozen=True):
     """True when somebody's claim covers it."""
 
 
-class OrphanedSession(Struct, frozen=True):
+class PendingSession(Struct, frozen=True):
     """A session with turns to do, and who is meant to do them."""
 
     session_id: str

@@ -23,8 +23,8 @@ from clawdbot_dialogue.core.sessions.records import (
     LeaseRequest,
     NewSession,
     NewTurn,
-    OrphanedSession,
     Page,
+    PendingSession,
     SessionFilter,
     StopMode,
     TurnResult,
@@ -143,7 +143,7 @@ class SessionStore(Protocol):
             SessionNotFound, TurnNotFound: there is none.
         """
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+    async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
         """What `Finished.explanation` of a turn was.
 
         Raises:
@@ -175,20 +175,20 @@ class SessionStore(Protocol):
 
     # Claims
 
-    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
+    async def acquire_lease(self, seen: PendingSession, bid: LeaseRequest) -> TurnTask | None:
         """Takes a session over whose claim is as it was seen; None when it is not, or no turn is left.
 
         Raises:
             SessionQuarantined: it cannot be read.
         """
 
-    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
+    async def renew_leases(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
         """Extends claims, and returns those that are lost."""
 
-    async def release(self, claims: Sequence[Lease]) -> None:
+    async def release_leases(self, claims: Sequence[Lease]) -> None:
         """Lets claims go at once, their turns undone. Lost ones are no matter."""
 
-    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
+    async def pending_sessions(self) -> tuple[PendingSession, ...]:
         """Every session with unfinished turns, whoever holds it."""
 
     async def commit(self, commit: Commit) -> InboxTurn | None:

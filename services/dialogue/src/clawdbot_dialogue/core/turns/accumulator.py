@@ -16,7 +16,7 @@ class ReplyAccumulator:
         self.finish_reason: FinishReason.ValueType = FINISH_REASON_UNSPECIFIED
         self._parts: list[Part] = []
 
-    def take(self, event: StreamGenerateResponse) -> None:
+    def add(self, event: StreamGenerateResponse) -> None:
         """Adds an event."""
         kind = event.WhichOneof("event")
         if kind == "text_delta":

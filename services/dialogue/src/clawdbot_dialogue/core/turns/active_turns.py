@@ -22,8 +22,8 @@ class CancelScope:
     """
 
     def __init__(self) -> None:
-        self.wish = StopMode.NO
-        self.lost = False
+        self.stop_mode = StopMode.NONE
+        self.lease_lost = False
         """True when the claim is gone: nothing may be written any more."""
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
@@ -31,12 +31,12 @@ class CancelScope:
 
     def stop(self, wish: StopMode) -> None:
         """Ends the work; a rollback is not softened by a later, gentler wish."""
-        self.wish = max(self.wish, wish)
+        self.stop_mode = max(self.stop_mode, wish)
         self._send()
 
-    def lose(self) -> None:
+    def lose_lease(self) -> None:
         """Ends the work because another writer has the session."""
-        self.lost = True
+        self.lease_lost = True
         self._send()
 
     def _send(self) -> None:
@@ -45,9 +45,9 @@ class CancelScope:
             self._task.cancel()
 
     @property
-    def up(self) -> bool:
+    def cancel_called(self) -> bool:
         """Whether the work is to end."""
-        return self.lost or self.wish is not StopMode.NO
+        return self.lease_lost or self.stop_mode is not StopMode.NONE
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -74,9 +74,9 @@ class ActiveTurn:
     def __init__(self, session_id: str, number: int) -> None:
         self.session_id = session_id
         self.number = number
-        self.sign = CancelScope()
-        self.begun = False
-        self.followers = 0
+        self.cancel_scope = CancelScope()
+        self.started = False
+        self.subscribers = 0
         self.finished: TurnResult | None = None
         self._events: list[StreamTurnResponse] = []
         self._fault: Exception | None = None
@@ -84,7 +84,7 @@ class ActiveTurn:
         """What followers wait for, once there are any that do."""
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether followers have nothing more to wait for."""
         return self.finished is not None or self._fault is not None
 
@@ -115,9 +115,9 @@ class ActiveTurn:
         self._news.clear()
         await self._news.wait()
 
-    async def settled(self) -> None:
+    async def wait_until_over(self) -> None:
         """Returns when there is nothing more to wait for."""
-        while not self.over:
+        while not self.is_over:
             await self._more()
 
     async def result(self) -> TurnResult:
@@ -127,7 +127,7 @@ class ActiveTurn:
             TurnMoved: another process goes on with it.
             DialogueFault: it cannot be told.
         """
-        await self.settled()
+        await self.wait_until_over()
         if self.finished is None:
             raise self._fault or TurnMoved(self.session_id)
         return self.finished
@@ -140,7 +140,7 @@ class ActiveTurn:
                 yield self._events[told]
                 told += 1
             if self.finished is not None:
-                yield last_event(self.finished)
+                yield turn_finished_event(self.finished)
                 return
             if self._fault is not None:
                 raise self._fault
@@ -165,18 +165,18 @@ class ActiveTurns:
             live = turns[number] = ActiveTurn(session_id, number)
         return live
 
-    def begin(self, session_id: str, number: int) -> ActiveTurn:
+    def start(self, session_id: str, number: int) -> ActiveTurn:
         """The turn, for whoever is about to do it. An attempt that another claim cut off is told so first."""
         live = self.get(session_id, number)
-        if live is not None and live.begun:
-            live.sign.lose()
+        if live is not None and live.started:
+            live.cancel_scope.lose_lease()
             live.fail(TurnMoved(session_id))
-            self.close(live)
+            self.remove(live)
         live = self.open(session_id, number)
-        live.begun = True
+        live.started = True
         return live
 
-    def close(self, live: ActiveTurn) -> None:
+    def remove(self, live: ActiveTurn) -> None:
         """Forgets a turn; those who follow it keep it."""
         if self.get(live.session_id, live.number) is live:
             turns = self._turns[live.session_id]
@@ -184,12 +184,12 @@ class ActiveTurns:
             if not turns:
                 del self._turns[live.session_id]
 
-    def of(self, session_id: str) -> list[ActiveTurn]:
+    def of_session(self, session_id: str) -> list[ActiveTurn]:
         """The turns of one session, earliest first."""
         return [live for _, live in sorted(self._turns.get(session_id, {}).items())]
 
 
-def last_event(finished: TurnResult) -> StreamTurnResponse:
+def turn_finished_event(finished: TurnResult) -> StreamTurnResponse:
     """The event that ends a turn's stream."""
     return StreamTurnResponse(
         sequence=len(finished.events) + 1,

@@ -39,10 +39,10 @@ from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.active_turns import ActiveTurns
 from clawdbot_dialogue.core.turns.generation import TurnDependencies
 from clawdbot_dialogue.core.turns.hook_events import hook_events
-from clawdbot_dialogue.core.turns.inputs import digest_of, timer_fired
+from clawdbot_dialogue.core.turns.inputs import input_digest, timer_fired_event
 from clawdbot_dialogue.core.turns.maintenance import MaintenanceLoop
-from clawdbot_dialogue.core.turns.ports import ModelGateway, Owners, ToolBox, TurnHooks, TurnLimits
-from clawdbot_dialogue.core.turns.session_runner import ClaimedSession, SessionRunner
+from clawdbot_dialogue.core.turns.ports import LeaseOwners, ModelGateway, ToolBox, TurnHooks, TurnLimits
+from clawdbot_dialogue.core.turns.session_runner import LeasedSession, SessionRunner
 from clawdbot_dialogue.core.turns.subscription import TurnRef, TurnSubscription
 from clawdbot_dialogue.core.turns.task_supervisor import TaskSupervisor
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -59,7 +59,7 @@ class TurnRequest(Struct, frozen=True):
     session_id: str
     input: Message | Event
     request_id: str = ""
-    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
     cancel_on_disconnect: bool = False
 
 
@@ -74,28 +74,28 @@ class TurnEngine:
         gateway: ModelGateway,
         tools: ToolBox,
         hooks: TurnHooks,
-        owners: Owners,
+        owners: LeaseOwners,
         limits: TurnLimits,
         clock: Callable[[], float],
         refresh: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._hooks = hooks
-        self._owners = owners
+        self._lease_owners = owners
         self._limits = limits
         self._clock = clock
-        self._live = ActiveTurns()
-        self._runs: dict[str, ClaimedSession] = {}
+        self._active_turns = ActiveTurns()
+        self._sessions: dict[str, LeasedSession] = {}
         self._runner = SessionRunner(
             TurnDependencies(store, gateway, tools, limits),
             flows,
-            self._live,
+            self._active_turns,
             clock,
             self._committed,
             refresh=refresh,
         )
-        self._caretaker = MaintenanceLoop(self, store, owners, clock, limits.lease)
-        self._tasks = TaskSupervisor()
+        self._maintenance = MaintenanceLoop(self, store, owners, clock, limits.lease_seconds)
+        self._supervisor = TaskSupervisor()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -103,30 +103,30 @@ class TurnEngine:
 
     async def start(self) -> None:
         """Begins to take turns over that were left undone, and to fire timers."""
-        await self._tasks.start()
-        self._tasks.spawn(self._caretaker.run())
+        await self._supervisor.start()
+        self._supervisor.spawn(self._maintenance.run())
 
     async def stop(self) -> None:
         """Lets turns under way end for a moment; leaves the rest in the inbox, for whoever comes next."""
-        if not self._tasks.running:
+        if not self._supervisor.running:
             return
-        self._caretaker.rest()
+        self._maintenance.drain()
         try:
-            async with asyncio.timeout(self._limits.grace):
+            async with asyncio.timeout(self._limits.shutdown_grace):
                 await self._idle.wait()
         except TimeoutError:
-            _log.warning("turns_left", sessions=len(self._runs))
-        held = [run.claim for run in self._runs.values()]
-        await self._tasks.stop()
+            _log.warning("turns_left", sessions=len(self._sessions))
+        held = [run.lease for run in self._sessions.values()]
+        await self._supervisor.stop()
         if held:
             try:
-                await self._store.release(held)
+                await self._store.release_leases(held)
             except StoreUnavailable as fault:
                 _log.warning("claims_not_released", reason=fault.explanation)
 
     def check(self) -> None:
         """Raises NotReady when turns would be accepted and not done."""
-        if not self._tasks.running:
+        if not self._supervisor.running:
             raise NotReady("the turn engine", "it does not run")
 
     # For callers
@@ -166,8 +166,8 @@ class TurnEngine:
             wish.tenant,
             wish.session_id,
             turn,
-            digest_of(turn),
-            wish.double,
+            input_digest(turn),
+            wish.concurrency,
             wish.cancel_on_disconnect,
             self._limits.inbox,
         )
@@ -178,7 +178,7 @@ class TurnEngine:
             if not await self._known(new):
                 raise
         accepted: asyncio.Future[TurnSubscription] = asyncio.get_running_loop().create_future()
-        self._tasks.spawn(self._admit(new, accepted))
+        self._supervisor.spawn(self._admit(new, accepted))
         try:
             return await accepted
         except asyncio.CancelledError:
@@ -190,11 +190,11 @@ class TurnEngine:
         """The caller does not follow the turn any more."""
         live = following.live
         if live is not None:
-            live.followers -= 1
-        if following.complete or not self._tasks.running:
+            live.subscribers -= 1
+        if following.completed or not self._supervisor.running:
             return
-        if following.cancels and (live is None or not live.followers):
-            self._tasks.spawn(self._give_up(following.name))
+        if following.cancels and (live is None or not live.subscribers):
+            self._supervisor.spawn(self._give_up(following.name))
 
     async def cancel(self, name: TurnRef) -> TurnResult:
         """Ends a turn that waits or runs, wherever it does, and returns its end.
@@ -206,9 +206,9 @@ class TurnEngine:
             found = await self._store.find_turn(name.tenant, name.session_id, number=name.number)
             if found.result is not None:
                 return found.result
-            live = self._live.get(name.session_id, name.number)
-            if live is not None and live.begun:
-                live.sign.stop(StopMode.CANCEL)
+            live = self._active_turns.get(name.session_id, name.number)
+            if live is not None and live.started:
+                live.cancel_scope.stop(StopMode.CANCEL)
             elif found.running:
                 await self._store.request_stop(name.session_id, name.number, StopMode.CANCEL)
             else:
@@ -218,7 +218,7 @@ class TurnEngine:
                 return ended
             return await self._following(name, joined=True).result()
 
-    async def number_of(self, tenant: str, session_id: str, request_id: str) -> int:
+    async def find_turn_number(self, tenant: str, session_id: str, request_id: str) -> int:
         """The position of the turn that a request_id names.
 
         Raises:
@@ -228,56 +228,56 @@ class TurnEngine:
 
     def abandon_session(self, session_id: str) -> None:
         """Ends what this process does for a session that was deleted."""
-        for live in self._live.of(session_id):
-            live.sign.lose()
+        for live in self._active_turns.of_session(session_id):
+            live.cancel_scope.lose_lease()
 
-    def follow(self, tenant: str, session_id: str, number: int) -> TurnSubscription:
+    def subscribe(self, tenant: str, session_id: str, number: int) -> TurnSubscription:
         """A view of a turn that is under way already. Needs no `leave`."""
         return self._following(TurnRef(tenant, session_id, number), joined=False)
 
-    def timers_set(self, timers: Mapping[str, float]) -> None:
+    def on_timers_set(self, timers: Mapping[str, float]) -> None:
         """Timers are in the store that may be due before the ones known."""
         if timers:
-            self._caretaker.timer_set(min(timers.values()))
+            self._maintenance.on_timer_set(min(timers.values()))
 
     # For the caretaker
 
     @property
     def leases(self) -> list[Lease]:
         """What this process holds."""
-        return [run.claim for run in self._runs.values()]
+        return [run.lease for run in self._sessions.values()]
 
     def holds(self, session_id: str) -> bool:
         """Whether this process does turns of the session."""
-        return session_id in self._runs
+        return session_id in self._sessions
 
-    def lease_request(self) -> LeaseRequest:
+    def new_lease_request(self) -> LeaseRequest:
         """A bid for a session, from now on."""
-        return LeaseRequest(self._owners.me, self._clock() + self._limits.lease)
+        return LeaseRequest(self._lease_owners.me, self._clock() + self._limits.lease_seconds)
 
     def start_task(self, work: TurnTask) -> None:
         """Does the work in a task of the engine's own."""
         run = self._hold(work)
-        self._tasks.spawn(self._run(work, run))
+        self._supervisor.spawn(self._run(work, run))
 
     def on_lease_lost(self, claim: Lease) -> None:
         """Ends what is done under a claim that another writer has by now."""
-        run = self._runs.get(claim.session_id)
-        if run is not None and run.claim == claim:
-            for live in self._live.of(claim.session_id):
-                live.sign.lose()
+        run = self._sessions.get(claim.session_id)
+        if run is not None and run.lease == claim:
+            for live in self._active_turns.of_session(claim.session_id):
+                live.cancel_scope.lose_lease()
 
     def stop_turn(self, session_id: str, number: int, wish: StopMode) -> None:
         """Ends a turn of this process's; nothing where it does not do it."""
-        live = self._live.get(session_id, number)
+        live = self._active_turns.get(session_id, number)
         if live is not None:
-            live.sign.stop(wish)
+            live.cancel_scope.stop(wish)
 
-    async def fire(self, timer: DueTimer) -> None:
+    async def fire_timer(self, timer: DueTimer) -> None:
         """Turns a due timer into a turn, unless somebody else did."""
-        turn = Turn(create_time=to_timestamp(self._clock()), input_event=timer_fired(timer.timer_id))
-        new = NewTurn(timer.tenant, timer.session_id, turn, digest_of(turn))
-        accepted = await self._store.fire_timer(timer, new, self.lease_request(), self._clock())
+        turn = Turn(create_time=to_timestamp(self._clock()), input_event=timer_fired_event(timer.timer_id))
+        new = NewTurn(timer.tenant, timer.session_id, turn, input_digest(turn))
+        accepted = await self._store.fire_timer(timer, new, self.new_lease_request(), self._clock())
         if accepted is not None and accepted.task is not None:
             self.start_task(accepted.task)
 
@@ -286,7 +286,7 @@ class TurnEngine:
     async def _admit(self, new: NewTurn, accepted: asyncio.Future[TurnSubscription]) -> None:
         """Accepts an input and does what it won. A task of its own: the caller may go away at any moment."""
         try:
-            outcome = await self._store.accept_turn(new, self.lease_request(), self._clock())
+            outcome = await self._store.accept_turn(new, self.new_lease_request(), self._clock())
         except Exception as fault:  # noqa: BLE001 - told to the caller
             if not accepted.done():
                 accepted.set_exception(fault)
@@ -311,20 +311,20 @@ class TurnEngine:
         if outcome.task is not None and run is not None:
             await self._run(outcome.task, run)
 
-    def _hold(self, work: TurnTask) -> ClaimedSession:
-        run = ClaimedSession(work.lease, work.inbox_turn.turn.number - 1)
-        self._runs[work.lease.session_id] = run
+    def _hold(self, work: TurnTask) -> LeasedSession:
+        run = LeasedSession(work.lease, work.inbox_turn.turn.number - 1)
+        self._sessions[work.lease.session_id] = run
         self._idle.clear()
         return run
 
-    async def _run(self, work: TurnTask, run: ClaimedSession) -> None:
+    async def _run(self, work: TurnTask, run: LeasedSession) -> None:
         enter_caller(Caller(tenant=work.session.tenant))
         try:
             await self._runner.run(work, run)
         finally:
-            if self._runs.get(work.lease.session_id) is run:
-                del self._runs[work.lease.session_id]
-            if not self._runs:
+            if self._sessions.get(work.lease.session_id) is run:
+                del self._sessions[work.lease.session_id]
+            if not self._sessions:
                 self._idle.set()
 
     def _following(
@@ -336,13 +336,19 @@ class TurnEngine:
         inbox: InboxTurn | None = None,
     ) -> TurnSubscription:
         cancel = inbox is not None and inbox.cancel_on_disconnect
-        run = self._runs.get(name.session_id)
+        run = self._sessions.get(name.session_id)
         live = None
-        if finished is None and run is not None and name.number > run.done:
-            live = self._live.open(name.session_id, name.number)
-            live.followers += 1
+        if finished is None and run is not None and name.number > run.last_finished:
+            live = self._active_turns.open(name.session_id, name.number)
+            live.subscribers += 1
         return TurnSubscription(
-            name, self._store, self._live, joined=joined, live=live, finished=finished, cancels=cancel
+            name,
+            self._store,
+            self._active_turns,
+            joined=joined,
+            active_turn=live,
+            finished=finished,
+            cancel_on_disconnect=cancel,
         )
 
     async def _known(self, new: NewTurn) -> bool:
@@ -370,14 +376,14 @@ class TurnEngine:
         ended = replace(ended, transcript=())
         if not await self._store.finish_waiting(ended):
             return None
-        live = self._live.get(name.session_id, name.number)
+        live = self._active_turns.get(name.session_id, name.number)
         if live is not None:
             live.finish(ended)
-            self._live.close(live)
+            self._active_turns.remove(live)
         return ended
 
     def _committed(self, commit: Commit, seconds: float) -> None:
         """Tells observers of a turn's end, and the caretaker of its timers."""
-        self.timers_set(commit.set_timers)
+        self.on_timers_set(commit.set_timers)
         for subject in hook_events(commit.result, seconds):
             self._hooks.observe(subject)

@@ -27,7 +27,7 @@ from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import (
-    GenerationRefused,
+    GenerationError,
     ModelGateway,
     ToolBox,
     ToolRefused,
@@ -36,7 +36,7 @@ from clawdbot_dialogue.core.turns.ports import (
 from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
 
-HARMLESS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
+REPEATABLE_EFFECTS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
 """Effects that allow a second call. A tool that does not say counts as `once`."""
 
 
@@ -86,8 +86,8 @@ class Generation:
                     return self._finished(message)
                 if number < limits.tool_rounds:
                     await self._call(number, message, tools)
-        except (GenerationRefused, ToolRefused) as refusal:
-            self._record.cut_short()
+        except (GenerationError, ToolRefused) as refusal:
+            self._record.end_partial_reply()
             return self._failed(refusal.reason, refusal.message)
         return self._failed("TOOL_ROUNDS_EXCEEDED", "The model went on calling tools and never answered.")
 
@@ -102,12 +102,12 @@ class Generation:
 
     def _journalled(self, number: int) -> Message | None:
         """The round as an earlier attempt at the turn had it, told again."""
-        entry = self._journal.mine(f"{self._effect.generation_id}/{number}")
+        entry = self._journal.get(f"{self._effect.generation_id}/{number}")
         if entry is None or not entry.done:
             return None
         message = Message.FromString(entry.record)
-        self._record.delta("".join(part.text for part in message.parts))
-        self._record.spoken(message)
+        self._record.text_delta("".join(part.text for part in message.parts))
+        self._record.reply_finished(message)
         return message
 
     async def _ask(self, number: int, tools: Mapping[str, Tool]) -> Message:
@@ -115,15 +115,15 @@ class Generation:
         request = self._request(number, tools)
         message = await call_model(self._means.gateway, request, self._record, show=self._show)
         self._name_calls(number, message)
-        self._record.spoken(message)
+        self._record.reply_finished(message)
         return message
 
     def _show(self, event: StreamGenerateResponse) -> None:
         kind = event.WhichOneof("event")
         if kind == "text_delta":
-            self._record.delta(event.text_delta.text)
+            self._record.text_delta(event.text_delta.text)
         elif kind == "reasoning_delta":
-            self._record.thought(event.reasoning_delta.text)
+            self._record.reasoning_delta(event.reasoning_delta.text)
 
     def _name_calls(self, number: int, message: Message) -> None:
         """Gives each call an id of its own: some backends send none, or the same one each time."""
@@ -158,11 +158,11 @@ class Generation:
     async def _call(self, number: int, message: Message, tools: Mapping[str, Tool]) -> None:
         """Runs the calls of a round; one that the state does not allow is answered without being made."""
         prefix = f"{self._effect.generation_id}/{number}"
-        if self._journal.mine(prefix) is None:
+        if self._journal.get(prefix) is None:
             entry = JournalEntry(
                 self._record.turn.number, prefix, record=message.SerializeToString(), done=True
             )
-            self._journal.later(entry)
+            self._journal.defer(entry)
         wanted = []
         calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
         for index, call in enumerate(calls):
@@ -170,9 +170,9 @@ class Generation:
             if tool is None:
                 self._refuse(call)
             else:
-                wanted.append(PendingCall(f"{prefix}/{index}", call, tool.effect not in HARMLESS))
+                wanted.append(PendingCall(f"{prefix}/{index}", call, tool.effect not in REPEATABLE_EFFECTS))
         if wanted:
-            await self._calls.make(wanted)
+            await self._calls.run(wanted)
 
     def _refuse(self, call: ToolCall) -> None:
         self._record.call_started(call)

@@ -18,9 +18,9 @@ from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.turns.context_window import fit_to_budget
-from clawdbot_dialogue.core.turns.generation import HARMLESS, TurnDependencies
+from clawdbot_dialogue.core.turns.generation import REPEATABLE_EFFECTS, TurnDependencies
 from clawdbot_dialogue.core.turns.model_call import call_model
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolRefused
+from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused
 from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 from clawdbot_dialogue.core.understanding.llm_commands import Offer, Proposal
@@ -64,7 +64,7 @@ class CommandGeneration:
                 if proposals or not wanted:
                     break
                 await self._call(wanted)
-        except (GenerationRefused, ToolRefused) as refusal:
+        except (GenerationError, ToolRefused) as refusal:
             return self._failed(refusal.reason, refusal.message)
         if not proposals:
             return self._failed("NO_COMMAND", "The model called no command.")
@@ -74,7 +74,7 @@ class CommandGeneration:
         return InterpretationFailed(self._effect.interpretation_id, reason, message, self._effect.heard)
 
     def _journalled(self, number: int) -> Message | None:
-        entry = self._journal.mine(f"{self._effect.interpretation_id}/{number}")
+        entry = self._journal.get(f"{self._effect.interpretation_id}/{number}")
         return Message.FromString(entry.record) if entry is not None and entry.done else None
 
     async def _ask(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> Message:
@@ -82,7 +82,7 @@ class CommandGeneration:
         message = await call_model(self._means.gateway, request, self._record, offers=self._offered)
         key = f"{self._effect.interpretation_id}/{number}"
         turn = self._record.turn.number
-        self._journal.later(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
+        self._journal.defer(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
         return message
 
     def _request(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> GenerateRequest:
@@ -114,15 +114,15 @@ class CommandGeneration:
         for index, call in enumerate(_calls(message)):
             if call.name in tools and call.name not in self._offered:
                 call.id = f"t{self._record.turn.number}-{self._effect.interpretation_id}-{number}-{index}"
-                once = tools[call.name].effect not in HARMLESS
+                once = tools[call.name].effect not in REPEATABLE_EFFECTS
                 wanted.append(PendingCall(f"{prefix}/{index}", call, once))
         return wanted
 
     async def _call(self, wanted: Sequence[PendingCall]) -> None:
         """Runs the tools of a round; they are in the transcript, with their results, as a flow's own are."""
         for each in wanted:
-            self._record.asked(each.call)
-        await self._calls.make(wanted)
+            self._record.call_requested(each.call)
+        await self._calls.run(wanted)
 
 
 def _spec(offer: Offer) -> ToolSpec:

@@ -16,20 +16,20 @@ from clawdbot_dialogue.core.sessions.records import (
     DueTimer,
     Lease,
     LeaseRequest,
-    OrphanedSession,
+    PendingSession,
     StopMode,
     TurnTask,
 )
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.ports import Owners
+from clawdbot_dialogue.core.turns.ports import LeaseOwners
 
-WISHES: Final = 0.25
+STOP_REQUEST_INTERVAL: Final = 0.25
 """Seconds between two looks for turns that another process wants stopped; only while there are turns."""
-TAKE_OVER: Final = 1.0
+RECOVERY_INTERVAL: Final = 1.0
 """Seconds between two looks for abandoned turns."""
-TIMERS: Final = 2.0
+TIMER_INTERVAL: Final = 2.0
 """Seconds between two looks for timers, at most: others set some too, and clocks are stepped."""
-AT_ONCE: Final = 64
+MAX_BATCH: Final = 64
 """Sessions taken over, or timers fired, side by side."""
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class TurnOwner(Protocol):
     def holds(self, session_id: str) -> bool:
         """Whether this process does turns of the session."""
 
-    def lease_request(self) -> LeaseRequest:
+    def new_lease_request(self) -> LeaseRequest:
         """A bid for a session, from now on."""
 
     def start_task(self, work: TurnTask) -> None:
@@ -58,7 +58,7 @@ class TurnOwner(Protocol):
     def stop_turn(self, session_id: str, number: int, wish: StopMode) -> None:
         """Ends a turn of this process's."""
 
-    async def fire(self, timer: DueTimer) -> None:
+    async def fire_timer(self, timer: DueTimer) -> None:
         """Turns a due timer into a turn."""
 
 
@@ -66,7 +66,12 @@ class MaintenanceLoop:
     """The engine's background duties. `run` until cancelled; `rest` before the engine stops."""
 
     def __init__(
-        self, ward: TurnOwner, store: SessionStore, owners: Owners, clock: Callable[[], float], claim: float
+        self,
+        ward: TurnOwner,
+        store: SessionStore,
+        owners: LeaseOwners,
+        clock: Callable[[], float],
+        claim: float,
     ) -> None:
         self._ward = ward
         self._store = store
@@ -78,11 +83,11 @@ class MaintenanceLoop:
         self._next_timer: float | None = None
         self._timer_set = asyncio.Event()
 
-    def rest(self) -> None:
+    def drain(self) -> None:
         """Takes nothing new on; what is held is still renewed."""
         self._resting = True
 
-    def timer_set(self, due: float) -> None:
+    def on_timer_set(self, due: float) -> None:
         """A timer was set that may be due before the ones known."""
         if self._next_timer is None or due < self._next_timer:
             self._timer_set.set()
@@ -90,9 +95,9 @@ class MaintenanceLoop:
     async def run(self) -> None:
         """Does every duty at its beat."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._beat(self.renew, self._claim / 3))
-            group.create_task(self._beat(self.apply_stop_requests, WISHES))
-            group.create_task(self._beat(self.recover_orphans, TAKE_OVER))
+            group.create_task(self._beat(self.renew_leases, self._claim / 3))
+            group.create_task(self._beat(self.apply_stop_requests, STOP_REQUEST_INTERVAL))
+            group.create_task(self._beat(self.recover_orphans, RECOVERY_INTERVAL))
             group.create_task(self._fire_forever())
 
     async def _beat(self, duty: Callable[[], Awaitable[None]], pause: float) -> None:
@@ -110,11 +115,11 @@ class MaintenanceLoop:
             _log.exception("duty_failed", duty=duty.__name__)
         return None
 
-    async def renew(self) -> None:
+    async def renew_leases(self) -> None:
         """Extends every claim; ends the work under those that are lost."""
         held = self._ward.leases
         if held:
-            for lost in await self._store.renew(held, self._ward.lease_request().expires):
+            for lost in await self._store.renew_leases(held, self._ward.new_lease_request().expires):
                 self._ward.on_lease_lost(lost)
 
     async def apply_stop_requests(self) -> None:
@@ -127,7 +132,7 @@ class MaintenanceLoop:
         """Claims sessions with turns to do whose owner let go, ran out of time or is dead."""
         if self._resting:
             return
-        stranded = await self._store.orphaned_sessions()
+        stranded = await self._store.pending_sessions()
         mine = {
             (each.session_id, each.token)
             for each in stranded
@@ -144,13 +149,13 @@ class MaintenanceLoop:
             if (each.session_id, each.token) in orphans
             or (each.owner != self._owners.me and (each.owner in dead or each.expires <= now))
         ]
-        for start in range(0, len(free), AT_ONCE):
-            await self._claim_all(free[start : start + AT_ONCE])
+        for start in range(0, len(free), MAX_BATCH):
+            await self._claim_all(free[start : start + MAX_BATCH])
 
-    async def _claim_all(self, free: Sequence[OrphanedSession]) -> None:
-        bid = self._ward.lease_request()
+    async def _claim_all(self, free: Sequence[PendingSession]) -> None:
+        bid = self._ward.new_lease_request()
         claimed = await asyncio.gather(
-            *(self._store.claim(each, bid) for each in free), return_exceptions=True
+            *(self._store.acquire_lease(each, bid) for each in free), return_exceptions=True
         )
         for seen, work in zip(free, claimed, strict=True):
             if isinstance(work, SessionQuarantined):
@@ -164,30 +169,30 @@ class MaintenanceLoop:
     async def _fire_forever(self) -> None:
         while True:
             self._timer_set.clear()
-            pause = await self._dutiful(self.fire_due)
+            pause = await self._dutiful(self.fire_due_timers)
             try:
-                async with asyncio.timeout(TIMERS if pause is None else pause):
+                async with asyncio.timeout(TIMER_INTERVAL if pause is None else pause):
                     await self._timer_set.wait()
             except TimeoutError:
                 continue
 
-    async def fire_due(self) -> float:
+    async def fire_due_timers(self) -> float:
         """Fires every timer that is due; returns in how many seconds to look again."""
         if self._resting:
-            return TIMERS
+            return TIMER_INTERVAL
         while True:
             now = self._clock()
-            due, self._next_timer = await self._store.due_timers(now, AT_ONCE)
+            due, self._next_timer = await self._store.due_timers(now, MAX_BATCH)
             fired = [timer for timer in due if await self._fire(timer)]
-            if not fired or len(due) < AT_ONCE:
+            if not fired or len(due) < MAX_BATCH:
                 break
-        following = TIMERS if self._next_timer is None else self._next_timer - now
-        return min(TIMERS, max(0.0, following))
+        following = TIMER_INTERVAL if self._next_timer is None else self._next_timer - now
+        return min(TIMER_INTERVAL, max(0.0, following))
 
     async def _fire(self, timer: DueTimer) -> bool:
         """Whether that is done; one session's trouble must not keep the others' timers back."""
         try:
-            await self._ward.fire(timer)
+            await self._ward.fire_timer(timer)
         except StoreUnavailable:
             raise
         except DialogueError as fault:

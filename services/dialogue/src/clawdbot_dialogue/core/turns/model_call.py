@@ -20,7 +20,7 @@ from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
 
 from clawdbot_dialogue.core.turns.accumulator import ReplyAccumulator
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelGateway
+from clawdbot_dialogue.core.turns.ports import GenerationError, ModelGateway
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 UNUSABLE_REPLIES: Final[Mapping[FinishReason.ValueType, str]] = {
@@ -56,13 +56,13 @@ async def call_model(
     try:
         async with aclosing(gateway.stream(request)) as events:
             async for event in events:
-                reply.take(event)
+                reply.add(event)
                 if show is not None:
                     show(event)
         if reply.finish_reason in UNUSABLE_REPLIES:
             reason = FinishReason.Name(reply.finish_reason).removeprefix("FINISH_REASON_")
-            raise GenerationRefused(f"GENERATION_{reason}", UNUSABLE_REPLIES[reply.finish_reason])
-    except GenerationRefused as refusal:
+            raise GenerationError(f"GENERATION_{reason}", UNUSABLE_REPLIES[reply.finish_reason])
+    except GenerationError as refusal:
         call.error = f"{refusal.reason}: {refusal.message}"
         raise
     else:
@@ -70,7 +70,7 @@ async def call_model(
         call.reply.CopyFrom(message)
         return message
     finally:
-        record.used(reply.usage)
+        record.usage_reported(reply.usage)
         call.usage.CopyFrom(reply.usage)
         call.elapsed.FromMilliseconds(round((time.monotonic() - start) * 1000))
         record.explanation.add_model_call(call)

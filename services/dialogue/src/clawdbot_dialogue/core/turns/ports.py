@@ -23,7 +23,7 @@ class PeerError(Exception):
         super().__init__(f"{reason}: {message}")
 
 
-class GenerationRefused(PeerError):
+class GenerationError(PeerError):
     """The model did not write, or not to the end."""
 
 
@@ -35,7 +35,7 @@ class ToolRefused(PeerError):
     """The tool was certainly not run."""
 
 
-class ToolLost(PeerError):
+class ToolOutcomeUnknown(PeerError):
     """The tool may have run; nobody knows what came of it."""
 
 
@@ -81,7 +81,7 @@ class TurnHooks(Protocol):
         """Tells plugins; never waits, never raises."""
 
 
-class Owners(Protocol):
+class LeaseOwners(Protocol):
     """Who may hold claims."""
 
     @property
@@ -96,13 +96,13 @@ class Owners(Protocol):
 class TurnLimits:
     """How much a turn may take. Seconds where nothing else is said."""
 
-    turn: float = 300.0
+    turn_timeout: float = 300.0
     """For one attempt at a turn, outgoing calls included."""
-    lease: float = 30.0
+    lease_seconds: float = 30.0
     """How long a claim holds without being renewed."""
     inbox: int = 16
     """Unfinished turns of one session."""
-    attempts: int = 5
+    max_attempts: int = 5
     """After so many beginnings without an end a turn is given up, so that it cannot kill workers forever."""
     tool_rounds: int = 8
     """How often a model may call tools before it must answer."""
@@ -110,7 +110,7 @@ class TurnLimits:
     """Messages of the transcript that a model is shown."""
     history_bytes: int = 1024 * 1024
     """Their size: it has to fit into one request to the gateway."""
-    grace: float = 5.0
+    shutdown_grace: float = 5.0
     """How long turns may go on when the engine stops."""
-    zone: tzinfo | None = None
+    time_zone: tzinfo | None = None
     """What "tomorrow" is counted in; None for the machine's own zone."""

@@ -32,7 +32,7 @@ from clawdbot_dialogue.core.sessions.records import Commit, InboxTurn, Lease, St
 from clawdbot_dialogue.core.sessions.view import session_from_snapshot, touch
 from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns
 from clawdbot_dialogue.core.turns.generation import TurnDependencies
-from clawdbot_dialogue.core.turns.inputs import event_of
+from clawdbot_dialogue.core.turns.inputs import to_machine_event
 from clawdbot_dialogue.core.turns.turn_attempt import TurnAttempt
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
@@ -40,11 +40,11 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class ClaimedSession:
+class LeasedSession:
     """A session that this process has claimed."""
 
-    claim: Lease
-    done: int = 0
+    lease: Lease
+    last_finished: int = 0
     """Number of the turn that was finished last."""
 
 
@@ -70,7 +70,7 @@ class SessionRunner:
         self._refresh = refresh
         """Takes in flows that other processes deployed: a session may be pinned to one."""
 
-    async def run(self, work: TurnTask, run: ClaimedSession) -> None:
+    async def run(self, work: TurnTask, run: LeasedSession) -> None:
         """Does the claimed turn and those that wait behind it."""
         try:
             await self._turns(work, run)
@@ -88,17 +88,17 @@ class SessionRunner:
             _log.exception("runner_broke", session=work.lease.session_id)
             self._leave(work.lease.session_id, None)
 
-    async def _turns(self, work: TurnTask, run: ClaimedSession) -> None:
+    async def _turns(self, work: TurnTask, run: LeasedSession) -> None:
         snapshot: Snapshot | TurnError = await self._decoded(work)
         while True:
             begun = self._clock()
             inbox = work.inbox_turn
-            live = self._live.begin(work.lease.session_id, inbox.turn.number)
+            live = self._live.start(work.lease.session_id, inbox.turn.number)
             commit, after = await self._attempt(work, snapshot, live)
             following = await self._means.store.commit(commit)
-            run.done = inbox.turn.number
+            run.last_finished = inbox.turn.number
             live.finish(commit.result)
-            self._live.close(live)
+            self._live.remove(live)
             self._committed(commit, self._clock() - begun)
             self._pass_over(work.lease.session_id, following)
             if following is None:
@@ -108,16 +108,16 @@ class SessionRunner:
 
     def _pass_over(self, session_id: str, following: InboxTurn | None) -> None:
         """Sends those who follow a waiting turn to the store, where another process has cancelled it."""
-        for live in self._live.of(session_id):
+        for live in self._live.of_session(session_id):
             if following is None or live.number < following.turn.number:
                 live.fail(TurnMoved(session_id))
-                self._live.close(live)
+                self._live.remove(live)
 
     def _leave(self, session_id: str, fault: DialogueError | None) -> None:
         """Tells those who follow a turn of the session that it ends, or goes on, elsewhere."""
-        for live in self._live.of(session_id):
+        for live in self._live.of_session(session_id):
             live.fail(fault or TurnMoved(session_id))
-            self._live.close(live)
+            self._live.remove(live)
 
     async def _decoded(self, work: TurnTask) -> Snapshot | TurnError:
         """The snapshot, or why its flow cannot go on.
@@ -136,7 +136,7 @@ class SessionRunner:
             return Snapshot.from_json(stored, self._flows)
         except (FlowNotFound, SnapshotInvalid) as error:
             # Kept as it is: with the flow put back, or the newer program, the session goes on.
-            return gone(error)
+            return flow_version_gone(error)
 
     async def _attempt(
         self, work: TurnTask, snapshot: Snapshot | TurnError, live: ActiveTurn
@@ -144,17 +144,17 @@ class SessionRunner:
         """Does one turn, and says what to commit and where the machine stands then."""
         record = TurnRecord(work.inbox_turn.turn, live.emit)
         performance = TurnAttempt(self._means, self._flows, work, record)
-        live.sign.wish = max(live.sign.wish, work.inbox_turn.stop_mode)
+        live.cancel_scope.stop_mode = max(live.cancel_scope.stop_mode, work.inbox_turn.stop_mode)
         error = snapshot if isinstance(snapshot, TurnError) else self._refusal(work)
         after: Snapshot | None = None
-        if error is not None or isinstance(snapshot, TurnError) or live.sign.up:
+        if error is not None or isinstance(snapshot, TurnError) or live.cancel_scope.cancel_called:
             await performance.replay_journal()
         else:
             after, error = await self._perform(performance, work, snapshot, live)
-        if live.sign.lost:
+        if live.cancel_scope.lease_lost:
             raise LeaseLost(work.lease.session_id)
         if error is not None or after is None:
-            return self._broken_off(work, record, performance, live.sign.wish, error), snapshot
+            return self._broken_off(work, record, performance, live.cancel_scope.stop_mode, error), snapshot
         return self._done(work, record, performance, after), after
 
     def _refusal(self, work: TurnTask) -> TurnError | None:
@@ -163,30 +163,30 @@ class SessionRunner:
             return TurnError(
                 reason="SESSION_ENDED", message="The conversation had ended before its turn came."
             )
-        if work.inbox_turn.attempts > self._means.limits.attempts:
+        if work.inbox_turn.attempts > self._means.limits.max_attempts:
             return TurnError(
                 reason="TURN_GIVEN_UP",
-                message=f"It was begun {self._means.limits.attempts} times and never came to an end.",
+                message=f"It was begun {self._means.limits.max_attempts} times and never came to an end.",
             )
         return None
 
     async def _perform(
         self, performance: TurnAttempt, work: TurnTask, snapshot: Snapshot, live: ActiveTurn
     ) -> tuple[Snapshot | None, TurnError | None]:
-        limit = self._means.limits.turn
+        limit = self._means.limits.turn_timeout
         deadline.enter_deadline(limit)
         after = None
         try:
-            with live.sign:
+            with live.cancel_scope:
                 after = await performance.run(
-                    snapshot, event_of(work.inbox_turn.turn, self._means.limits.zone)
+                    snapshot, to_machine_event(work.inbox_turn.turn, self._means.limits.time_zone)
                 )
         except TimeoutError:
             return None, TurnError(
                 reason="TURN_TIMEOUT", message=f"The turn took more than {limit:g} seconds."
             )
         except (FlowNotFound, SnapshotInvalid) as error:
-            return None, gone(error)
+            return None, flow_version_gone(error)
         except (LeaseLost, StoreUnavailable, SessionQuarantined):
             raise
         except Exception:  # noqa: BLE001 - logged
@@ -209,8 +209,8 @@ class SessionRunner:
             snapshot=packed(after),
             set_timers={} if ended else {name: now + after for name, after in record.set_timers.items()},
             clear_timers="all" if ended else record.clear_timers,
-            forget="all" if performance.journal.touched else (),
-            renew_until=now + self._means.limits.lease,
+            clear_journal="all" if performance.journal.has_entries else (),
+            lease_expires=now + self._means.limits.lease_seconds,
         )
 
     def _broken_off(
@@ -228,7 +228,7 @@ class SessionRunner:
             finished = record.end(TURN_STATUS_CANCELLED, session, now)
         else:
             finished = record.end(TURN_STATUS_FAILED, session, now, error)
-        shown = record.said_anything or finished.turn.tool_calls
+        shown = record.has_text or finished.turn.tool_calls
         if stop is StopMode.ROLLBACK or not (shown or stop):
             finished = replace(finished, transcript=())
         return Commit(
@@ -236,12 +236,12 @@ class SessionRunner:
             revision=work.session.revision,
             result=finished,
             snapshot=None,
-            forget=performance.journal.stale(),
-            renew_until=now + self._means.limits.lease,
+            clear_journal=performance.journal.stale_keys(),
+            lease_expires=now + self._means.limits.lease_seconds,
         )
 
 
-def gone(error: FlowNotFound | SnapshotInvalid) -> TurnError:
+def flow_version_gone(error: FlowNotFound | SnapshotInvalid) -> TurnError:
     """What a session is told whose flow, or whose place in it, is not there any more."""
     return TurnError(
         reason="FLOW_VERSION_GONE", message=f"This conversation cannot go on where it stood: {error}."

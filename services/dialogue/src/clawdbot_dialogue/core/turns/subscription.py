@@ -14,10 +14,10 @@ from clawdbot_dialogue.core.errors import TurnMoved
 from clawdbot_dialogue.core.sessions.ids import turn_id
 from clawdbot_dialogue.core.sessions.records import TurnResult
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns, last_event
+from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns, turn_finished_event
 
-FIRST_PAUSE: Final = 0.02
-LONGEST_PAUSE: Final = 0.25
+BACKOFF_MIN: Final = 0.02
+BACKOFF_MAX: Final = 0.25
 """Seconds between two looks at a turn that another process does."""
 
 
@@ -39,21 +39,21 @@ class TurnSubscription:
 
     def __init__(
         self,
-        name: TurnRef,
+        ref: TurnRef,
         store: SessionStore,
         turns: ActiveTurns,
         *,
         joined: bool,
-        live: ActiveTurn | None,
+        active_turn: ActiveTurn | None,
         finished: TurnResult | None,
-        cancels: bool,
+        cancel_on_disconnect: bool,
     ) -> None:
-        self.name = name
-        self.live = live
+        self.name = ref
+        self.live = active_turn
         """Where this process does the turn."""
-        self.cancels = cancels
+        self.cancels = cancel_on_disconnect
         """Whether the turn is to be cancelled when nobody follows it any more."""
-        self.complete = False
+        self.completed = False
         """Whether the end was told."""
         self._joined = joined
         self._finished = finished
@@ -72,7 +72,7 @@ class TurnSubscription:
                 finished = await (self.live.result() if self.live else self._stored())
             except TurnMoved:
                 self.live = None
-        self.complete = True
+        self.completed = True
         return finished
 
     async def events(self) -> AsyncGenerator[StreamTurnResponse, None]:
@@ -94,10 +94,10 @@ class TurnSubscription:
                     raise TurnMoved(self.name.id) from None
                 self.live = None
             else:
-                self.complete = True
+                self.completed = True
                 return
         finished = await self.result()
-        for event in (*finished.events, last_event(finished)):
+        for event in (*finished.events, turn_finished_event(finished)):
             if event.sequence > told:
                 yield self._shown(event)
 
@@ -112,7 +112,7 @@ class TurnSubscription:
 
     async def _stored(self) -> TurnResult:
         """Looks at the store until the turn's owner has committed it."""
-        pause = FIRST_PAUSE
+        pause = BACKOFF_MIN
         while True:
             found = await self._store.find_turn(
                 self.name.tenant, self.name.session_id, number=self.name.number
@@ -125,4 +125,4 @@ class TurnSubscription:
                 self.live = live
                 return await live.result()
             await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 1.5)
+            pause = min(BACKOFF_MAX, pause * 1.5)

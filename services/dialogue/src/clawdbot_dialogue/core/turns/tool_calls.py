@@ -19,8 +19,13 @@ from msgspec.structs import replace
 
 from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.ports import ToolBox, ToolLost, ToolRefused
-from clawdbot_dialogue.core.turns.turn_record import CUT_SHORT, UNKNOWN, TurnRecord, error_result
+from clawdbot_dialogue.core.turns.ports import ToolBox, ToolOutcomeUnknown, ToolRefused
+from clawdbot_dialogue.core.turns.turn_record import (
+    NOT_FINISHED_MESSAGE,
+    OUTCOME_UNKNOWN_MESSAGE,
+    TurnRecord,
+    error_result,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class TurnJournal:
         self._unwritten: list[JournalEntry] = []
         self._read = False
 
-    async def read(self) -> None:
+    async def load(self) -> None:
         """Learns what is kept of the session. Once is enough."""
         if self._read:
             return
@@ -57,19 +62,19 @@ class TurnJournal:
             elif entry.number < self._number and entry.once:
                 self._earlier[entry.key] = entry
 
-    def begun(self) -> list[ToolCallRecord]:
+    def started_calls(self) -> list[ToolCallRecord]:
         """Every call that an earlier attempt at this turn journalled, with what is known of its end."""
         return [_known_end(entry) for entry in self._mine.values() if entry.digest]
 
-    def mine(self, key: str) -> JournalEntry | None:
+    def get(self, key: str) -> JournalEntry | None:
         """What an earlier attempt at this turn wrote."""
         return self._mine.get(key)
 
-    def earlier(self, key: str) -> JournalEntry | None:
+    def get_earlier(self, key: str) -> JournalEntry | None:
         """What the last turn before this one wrote at the same place, if the call had the effect `once`."""
         return self._earlier.get(key)
 
-    def later(self, entry: JournalEntry) -> None:
+    def defer(self, entry: JournalEntry) -> None:
         """Keeps an entry to be written with the next one: what only matters once something follows it."""
         self._mine[entry.key] = entry
         self._unwritten.append(entry)
@@ -81,21 +86,21 @@ class TurnJournal:
         for entry in entries:
             self._mine[entry.key] = entry
 
-    def entry(self, wanted: PendingCall) -> JournalEntry:
+    def intent(self, wanted: PendingCall) -> JournalEntry:
         """The intent of a call."""
         call = ToolCallRecord(call=wanted.call).SerializeToString()
-        return JournalEntry(self._number, wanted.key, digest(wanted.call), wanted.once, call)
+        return JournalEntry(self._number, wanted.key, call_digest(wanted.call), wanted.once, call)
 
     @property
-    def touched(self) -> bool:
+    def has_entries(self) -> bool:
         """Whether anything of this turn was, or is to be, written."""
         return bool(self._mine)
 
-    def stale(self) -> list[str]:
+    def stale_keys(self) -> list[str]:
         """The keys that nobody needs once the turn has failed: all but what may have been done once."""
-        return [key for key, entry in self._mine.items() if not (entry.once and durable(entry))]
+        return [key for key, entry in self._mine.items() if not (entry.once and is_durable(entry))]
 
-    def release(self, intents: Sequence[JournalEntry]) -> None:
+    def mark_not_made(self, intents: Sequence[JournalEntry]) -> None:
         """Marks calls as certainly not made, whether or not their intent was written in time."""
         for intent in intents:
             self._mine[intent.key] = replace(intent, once=False)
@@ -113,7 +118,7 @@ class ToolCaller:
         self._context = context
         self._made: set[str] = set()
 
-    async def make(self, wanted: Sequence[PendingCall]) -> list[ToolCallRecord]:
+    async def run(self, wanted: Sequence[PendingCall]) -> list[ToolCallRecord]:
         """Has every call end with a result: from the journal, or by making it. In the order given.
 
         Raises:
@@ -121,16 +126,16 @@ class ToolCaller:
         """
         for each in wanted:
             self._record.call_started(each.call)
-        await self._journal.read()
+        await self._journal.load()
         known = {each.key: self._known(each) for each in wanted}
         new = [each for each in wanted if known[each.key] is None]
-        intents = [self._journal.entry(each) for each in new if not self._begun_before(each)]
+        intents = [self._journal.intent(each) for each in new if not self._begun_before(each)]
         try:
             if intents:
                 await self._journal.write(intents)
             return await self._all([(each, known[each.key]) for each in wanted])
         except asyncio.CancelledError:
-            self._journal.release([intent for intent in intents if intent.key not in self._made])
+            self._journal.mark_not_made([intent for intent in intents if intent.key not in self._made])
             raise
 
     async def _all(self, calls: Sequence[tuple[PendingCall, ToolCallRecord | None]]) -> list[ToolCallRecord]:
@@ -154,18 +159,20 @@ class ToolCaller:
         request = InvokeToolRequest(
             tool=call.name,
             arguments=call.arguments,
-            request_id=f"{self._context.turn_id}/{wanted.key}/{digest(call)[:8].hex()}",
+            request_id=f"{self._context.turn_id}/{wanted.key}/{call_digest(call)[:8].hex()}",
             context=self._context,
         )
         self._made.add(wanted.key)
-        self._record.call_made(call, once=wanted.once)
+        self._record.call_sent(call, once=wanted.once)
         try:
             outcome = await self._tools.invoke(request)
         except ToolRefused as refusal:
             record.result.CopyFrom(error_result(call, refusal.message))
             record.result.structured.update({"reason": refusal.reason})
-        except ToolLost as loss:
-            record.result.CopyFrom(error_result(call, UNKNOWN if wanted.once else loss.message))
+        except ToolOutcomeUnknown as loss:
+            record.result.CopyFrom(
+                error_result(call, OUTCOME_UNKNOWN_MESSAGE if wanted.once else loss.message)
+            )
             record.result.structured.update({"reason": loss.reason})
             record.outcome_unknown = wanted.once
         else:
@@ -176,7 +183,7 @@ class ToolCaller:
             )
             if outcome.HasField("structured"):
                 record.result.structured.CopyFrom(outcome.structured)
-        done = replace(self._journal.entry(wanted), record=record.SerializeToString(), done=True)
+        done = replace(self._journal.intent(wanted), record=record.SerializeToString(), done=True)
         try:
             await self._journal.write([done])
         except asyncio.CancelledError:
@@ -186,29 +193,29 @@ class ToolCaller:
         return record
 
     def _begun_before(self, wanted: PendingCall) -> bool:
-        mine = self._journal.mine(wanted.key)
-        return mine is not None and mine.digest == digest(wanted.call)
+        mine = self._journal.get(wanted.key)
+        return mine is not None and mine.digest == call_digest(wanted.call)
 
     def _known(self, wanted: PendingCall) -> ToolCallRecord | None:
         """What became of the call before, where that decides what becomes of it now."""
-        mine = self._journal.mine(wanted.key)
-        if mine is not None and mine.digest == digest(wanted.call):
+        mine = self._journal.get(wanted.key)
+        if mine is not None and mine.digest == call_digest(wanted.call):
             if mine.done:
                 return _again(mine, wanted.call)
-            return lost_record(wanted.call) if wanted.once else None
-        earlier = self._journal.earlier(wanted.key)
-        if earlier is None or not wanted.once or earlier.digest != digest(wanted.call):
+            return outcome_unknown_record(wanted.call) if wanted.once else None
+        earlier = self._journal.get_earlier(wanted.key)
+        if earlier is None or not wanted.once or earlier.digest != call_digest(wanted.call):
             return None
-        return _again(earlier, wanted.call) if earlier.done else lost_record(wanted.call)
+        return _again(earlier, wanted.call) if earlier.done else outcome_unknown_record(wanted.call)
 
 
-def digest(call: ToolCall) -> bytes:
+def call_digest(call: ToolCall) -> bytes:
     """Tells whether two calls ask for the same."""
     arguments = call.arguments.SerializeToString(deterministic=True)
     return hashlib.sha256(call.name.encode() + b"\0" + arguments).digest()
 
 
-def durable(entry: JournalEntry) -> bool:
+def is_durable(entry: JournalEntry) -> bool:
     """Whether a call took place, or may have: everything but a definite failure."""
     if not entry.done:
         return True
@@ -216,9 +223,9 @@ def durable(entry: JournalEntry) -> bool:
     return record.outcome_unknown or not record.result.is_error
 
 
-def lost_record(call: ToolCall) -> ToolCallRecord:
+def outcome_unknown_record(call: ToolCall) -> ToolCallRecord:
     """The end of a call of which a crash hid the outcome."""
-    result = error_result(call, UNKNOWN)
+    result = error_result(call, OUTCOME_UNKNOWN_MESSAGE)
     result.structured.update({"reason": "OUTCOME_UNKNOWN"})
     return ToolCallRecord(call=call, result=result, outcome_unknown=True)
 
@@ -229,9 +236,9 @@ def _known_end(entry: JournalEntry) -> ToolCallRecord:
     if entry.done:
         return record
     return (
-        lost_record(record.call)
+        outcome_unknown_record(record.call)
         if entry.once
-        else ToolCallRecord(call=record.call, result=error_result(record.call, CUT_SHORT))
+        else ToolCallRecord(call=record.call, result=error_result(record.call, NOT_FINISHED_MESSAGE))
     )
 
 

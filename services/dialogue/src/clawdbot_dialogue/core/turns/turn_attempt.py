@@ -27,8 +27,8 @@ from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 _log = structlog.get_logger(__name__)
 
 RECORDED_EFFECTS: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
-    effects.Understood: TurnRecord.understood,
-    effects.StateEntered: TurnRecord.entered,
+    effects.Understood: TurnRecord.commands_generated,
+    effects.StateEntered: TurnRecord.state_entered,
     effects.SlotChanged: TurnRecord.slot_changed,
     effects.Say: TurnRecord.say,
     effects.HandOff: TurnRecord.handed_off,
@@ -64,9 +64,9 @@ class TurnAttempt:
 
     async def replay_journal(self) -> None:
         """Tells of what earlier attempts did outside, for a turn that is not begun again."""
-        await self.journal.read()
-        for call in self.journal.begun():
-            self._record.asked(call.call)
+        await self.journal.load()
+        for call in self.journal.started_calls():
+            self._record.call_requested(call.call)
             self._record.call_started(call.call)
             self._record.call_finished(call)
 
@@ -80,7 +80,7 @@ class TurnAttempt:
         """
         if self._work.inbox_turn.attempts > 1:
             async with asyncio.timeout(deadline.remaining()):
-                await self.journal.read()
+                await self.journal.load()
         todo: deque[events.Event] = deque([event])
         if snapshot.waiting_for is None and snapshot.status == "active":
             todo.appendleft(events.Started())
@@ -120,12 +120,12 @@ class TurnAttempt:
             name=effect.tool,
             arguments=to_struct(effect.arguments),
         )
-        self._record.asked(call)
+        self._record.call_requested(call)
         once = effect.effect == "once" or await self._is_once(effect.tool)
         wanted = PendingCall(effect.call_id, call, once)
-        (record,) = await self._calls(snapshot).make([wanted])
+        (record,) = await self._calls(snapshot).run([wanted])
         return events.ToolReturned(
-            effect.call_id, result_of(record), record.result.is_error, record.outcome_unknown
+            effect.call_id, tool_result_value(record), record.result.is_error, record.outcome_unknown
         )
 
     async def _is_once(self, name: str) -> bool:
@@ -144,7 +144,7 @@ class TurnAttempt:
         return ToolCaller(self._means.tools, self.journal, self._record, context)
 
 
-def result_of(record: ToolCallRecord) -> dict[str, object]:
+def tool_result_value(record: ToolCallRecord) -> dict[str, object]:
     """What guards and templates see as `result`: the structured result; its words, if any, under `text`."""
     texts = [part.text for part in record.result.content if part.WhichOneof("content") == "text"]
     shown: dict[str, object] = {"text": "\n".join(texts)} if texts else {}

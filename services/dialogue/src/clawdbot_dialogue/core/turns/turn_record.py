@@ -22,8 +22,8 @@ from clawdbot_dialogue.core.turns.explanation import ExplanationBuilder, fill_co
 from clawdbot_dialogue.core.turns.usage import add_usage
 from clawdbot_dialogue.core.understanding.commands import Command
 
-CUT_SHORT: Final = "The turn was ended before this call was over."
-UNKNOWN: Final = "It is not known whether this took place. Do not do it again without asking."
+NOT_FINISHED_MESSAGE: Final = "The turn was ended before this call was over."
+OUTCOME_UNKNOWN_MESSAGE: Final = "It is not known whether this took place. Do not do it again without asking."
 
 
 class TurnRecord:
@@ -35,7 +35,7 @@ class TurnRecord:
         self.set_timers: dict[str, float] = {}
         """Timer id → seconds from the end of the step."""
         self.clear_timers: list[str] = []
-        self.said_anything = False
+        self.has_text = False
         self._tell = emit
         self._commands: list[Command] = []
         self._path: list[str] = []
@@ -55,11 +55,11 @@ class TurnRecord:
 
     # What the machine says
 
-    def understood(self, effect: effects.Understood) -> None:
+    def commands_generated(self, effect: effects.Understood) -> None:
         """What the input was taken to mean."""
         self._commands.extend(effect.commands)
 
-    def entered(self, effect: effects.StateEntered) -> None:
+    def state_entered(self, effect: effects.StateEntered) -> None:
         """The flow moved."""
         self._path.append(effect.state)
         event = self._event()
@@ -77,8 +77,8 @@ class TurnRecord:
 
     def say(self, effect: effects.Say) -> None:
         """A whole reply."""
-        self.delta(effect.text)
-        self.spoken(words(effect.text))
+        self.text_delta(effect.text)
+        self.reply_finished(text_message(effect.text))
 
     def handed_off(self, effect: effects.HandOff) -> None:
         """A person takes over."""
@@ -97,24 +97,24 @@ class TurnRecord:
 
     # What the model says
 
-    def delta(self, text: str) -> None:
+    def text_delta(self, text: str) -> None:
         """The next piece of a reply."""
         if text:
-            self.said_anything = True
+            self.has_text = True
             self._saying.append(text)
             event = self._event()
             event.text_delta.text = text
             event.text_delta.reply_index = len(self._replies)
             self._emit(event)
 
-    def thought(self, text: str) -> None:
+    def reasoning_delta(self, text: str) -> None:
         """The next piece of the model's reasoning."""
         if text:
             event = self._event()
             event.reasoning_delta.text = text
             self._emit(event)
 
-    def spoken(self, message: Message) -> None:
+    def reply_finished(self, message: Message) -> None:
         """A reply is whole: its text is shown already, its tool calls are about to be made."""
         self._saying.clear()
         if message.parts:  # vendors refuse a history with an empty message in it
@@ -124,19 +124,19 @@ class TurnRecord:
             whole = len(texts) == len(message.parts)
             self._replies.append(message if whole else Message(role=ROLE_ASSISTANT, parts=texts))
 
-    def cut_short(self) -> None:
+    def end_partial_reply(self) -> None:
         """A reply ends where it is."""
         text = "".join(self._saying)
         if text:
-            self.spoken(words(text))
+            self.reply_finished(text_message(text))
 
-    def used(self, usage: Usage) -> None:
+    def usage_reported(self, usage: Usage) -> None:
         """What a generation cost."""
         add_usage(self._usage, usage)
 
     # What tools are asked
 
-    def asked(self, call: ToolCall) -> None:
+    def call_requested(self, call: ToolCall) -> None:
         """The flow itself makes a call; a model's calls come with its message."""
         self._messages.append(Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=call)]))
 
@@ -148,7 +148,7 @@ class TurnRecord:
         event.tool_call_started.call.CopyFrom(call)
         self._emit(event)
 
-    def call_made(self, call: ToolCall, *, once: bool) -> None:
+    def call_sent(self, call: ToolCall, *, once: bool) -> None:
         """From now on it may have taken place."""
         self._open[call.id] = (call, once)
 
@@ -174,7 +174,7 @@ class TurnRecord:
     def _result(self, call: ToolCall) -> ToolResult:
         record = self._calls.get(call.id)
         finished = record is not None and record.HasField("result")
-        return record.result if record is not None and finished else error_result(call, CUT_SHORT)
+        return record.result if record is not None and finished else error_result(call, NOT_FINISHED_MESSAGE)
 
     # The end
 
@@ -189,9 +189,9 @@ class TurnRecord:
             now: epoch seconds.
             error: for FAILED.
         """
-        self.cut_short()
+        self.end_partial_reply()
         for call, once in list(self._open.values()):
-            result = error_result(call, UNKNOWN if once else CUT_SHORT)
+            result = error_result(call, OUTCOME_UNKNOWN_MESSAGE if once else NOT_FINISHED_MESSAGE)
             self.call_finished(ToolCallRecord(call=call, result=result, outcome_unknown=once))
         done = Turn()
         done.CopyFrom(self.turn)
@@ -219,7 +219,7 @@ class TurnRecord:
         self._tell(event)
 
 
-def words(text: str) -> Message:
+def text_message(text: str) -> Message:
     """A reply of words alone."""
     message = Message(role=ROLE_ASSISTANT)
     message.parts.add().text = text

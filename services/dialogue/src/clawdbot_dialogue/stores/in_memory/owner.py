@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 
-class SoleOwner:
+class SingleOwner:
     """The only engine there is: for sessions in memory, which no other process sees."""
 
     def __init__(self) -> None:

@@ -28,13 +28,13 @@ class TurnRow:
     digest: bytes
     cancel_on_disconnect: bool
     attempts: int = 0
-    stop: StopMode = StopMode.NO
-    finished: TurnResult | None = None
+    stop_mode: StopMode = StopMode.NONE
+    result: TurnResult | None = None
 
     @property
     def inbox(self) -> InboxTurn:
         """The turn as one that is to be done."""
-        return InboxTurn(self.turn, self.attempts, self.stop, self.cancel_on_disconnect)
+        return InboxTurn(self.turn, self.attempts, self.stop_mode, self.cancel_on_disconnect)
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class SessionRow:
     def add(self, new: NewTurn) -> TurnRow:
         """Puts an input in the inbox."""
         number = len(self.turns) + 1
-        turn = record_helpers.accepted(new.turn, self.session.id, number)
+        turn = record_helpers.accepted_turn(new.turn, self.session.id, number)
         row = TurnRow(turn, new.digest, new.cancel_on_disconnect)
         self.turns.append(row)
         self.unfinished[number] = row
@@ -72,28 +72,30 @@ class SessionRow:
 
     def finish(self, row: TurnRow, finished: TurnResult) -> None:
         """Ends a turn."""
-        row.finished = finished
+        row.result = finished
         row.turn = finished.turn
         self.unfinished.pop(finished.turn.number, None)
         self.tool_calls += len(finished.turn.tool_calls)
 
-    def hand_to(self, bid: LeaseRequest) -> TurnTask:
+    def grant_lease(self, bid: LeaseRequest) -> TurnTask:
         """Gives the bidder the claim, for the earliest unfinished turn."""
         row = next(iter(self.unfinished.values()))
         self.owner, self.expires = bid.owner, bid.expires
         self.token += 1
-        return TurnTask(Lease(self.session.id, self.token), self.session, self.snapshot, self.begin(row))
+        return TurnTask(
+            Lease(self.session.id, self.token), self.session, self.snapshot, self.start_attempt(row)
+        )
 
-    def begin(self, row: TurnRow) -> InboxTurn:
+    def start_attempt(self, row: TurnRow) -> InboxTurn:
         """Counts an attempt at a turn."""
         row.attempts += 1
         self.running = row.turn.number
         return row.inbox
 
-    def let_go(self) -> None:
+    def end_lease(self) -> None:
         """Ends the claim."""
         self.owner, self.expires, self.running = "", 0.0, 0
 
-    def shown(self, row: TurnRow) -> Turn:
+    def as_listed(self, row: TurnRow) -> Turn:
         """The turn as others see it."""
-        return record_helpers.running(row.turn) if row.turn.number == self.running else row.turn
+        return record_helpers.running_turn(row.turn) if row.turn.number == self.running else row.turn

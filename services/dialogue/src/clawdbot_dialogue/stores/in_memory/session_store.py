@@ -34,8 +34,8 @@ from clawdbot_dialogue.core.sessions.records import (
     LeaseRequest,
     NewSession,
     NewTurn,
-    OrphanedSession,
     Page,
+    PendingSession,
     SessionFilter,
     StopMode,
     TurnResult,
@@ -101,7 +101,7 @@ class InMemorySessionStore:
             self._created[tenant, new.request_id] = new.session.id
         if isinstance(new.opening, NewTurn):
             row.add(new.opening)
-            return CreatedSession(new.session, task=row.hand_to(bid))
+            return CreatedSession(new.session, task=row.grant_lease(bid))
         if new.opening is not None:
             opening = row.add(NewTurn(tenant, new.session.id, new.opening.turn, digest=b""))
             row.finish(opening, new.opening)
@@ -135,7 +135,7 @@ class InMemorySessionStore:
         self._erased = {
             each: known
             for each, known in self._erased.items()
-            if known[1] > now - record_helpers.RETRY_MEMORY
+            if known[1] > now - record_helpers.DELETION_RETRY_SECONDS
         }
         if request_id and key in self._erased:
             return self._erased[key][0]
@@ -152,12 +152,12 @@ class InMemorySessionStore:
         row = self._rows.get(session_id)
         if row is None:
             return
-        row.session = record_helpers.quarantine_error(row.session)
+        row.session = record_helpers.quarantined_session(row.session)
         row.token += 1
-        row.let_go()
+        row.end_lease()
         row.timers.clear()
         for turn in list(row.unfinished.values()):
-            row.finish(turn, TurnResult(record_helpers.lost(turn.turn, now), row.session, ()))
+            row.finish(turn, TurnResult(record_helpers.quarantined_turn(turn.turn, now), row.session, ()))
 
     async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
         """See SessionStore."""
@@ -166,15 +166,15 @@ class InMemorySessionStore:
         if known is not None:
             if known.digest != new.digest:
                 raise RequestIdReused(new.turn.request_id)
-            inbox = None if known.finished else known.inbox
-            return AcceptedTurn(known.turn.number, joined=True, result=known.finished, inbox=inbox)
+            inbox = None if known.result else known.inbox
+            return AcceptedTurn(known.turn.number, joined=True, result=known.result, inbox=inbox)
         self._admit(row, new)
         stopped = next(iter(row.unfinished.values()), None) if new.concurrency in STOPS else None
         if stopped is not None:
-            stopped.stop = max(stopped.stop, STOPS[new.concurrency])
+            stopped.stop_mode = max(stopped.stop_mode, STOPS[new.concurrency])
         turn = row.add(new)
         free = not row.owner or (row.expires <= now and row.owner != bid.owner)
-        work = row.hand_to(bid) if free else None
+        work = row.grant_lease(bid) if free else None
         return AcceptedTurn(
             turn.turn.number,
             task=work,
@@ -204,19 +204,19 @@ class InMemorySessionStore:
         if found is None:
             raise TurnNotFound(session_id, request_id or str(number))
         return FoundTurn(
-            row.shown(found),
-            found.finished,
-            None if found.finished else found.inbox,
+            row.as_listed(found),
+            found.result,
+            None if found.result else found.inbox,
             running=found.turn.number == row.running,
         )
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+    async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
         """See SessionStore."""
         row = self._row(tenant, session_id)
         found = row.turns[number - 1] if 0 < number <= len(row.turns) else None
-        if found is None or found.finished is None:
+        if found is None or found.result is None:
             raise TurnNotFound(session_id, str(number))
-        return found.finished.explanation
+        return found.result.explanation
 
     async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
@@ -228,28 +228,30 @@ class InMemorySessionStore:
         else:
             rest = row.turns[after or 0 :]
         more = rest[size - 1].turn.number if len(rest) > size else None
-        return Page(tuple(row.shown(turn) for turn in rest[:size]), more)
+        return Page(tuple(row.as_listed(turn) for turn in rest[:size]), more)
 
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
         """See SessionStore."""
         row = self._rows.get(session_id)
         turns = reversed(row.turns) if row else ()
-        return record_helpers.window((turn.finished.transcript for turn in turns if turn.finished), limit)
+        return record_helpers.recent_whole_turns(
+            (turn.result.transcript for turn in turns if turn.result), limit
+        )
 
     async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
         """See SessionStore."""
         row = self._rows.get(session_id)
         turn = row.unfinished.get(number) if row else None
         if turn is not None:
-            turn.stop = max(turn.stop, stop)
+            turn.stop_mode = max(turn.stop_mode, stop)
 
     async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
         """See SessionStore."""
         return tuple(
-            (session_id, number, turn.stop)
+            (session_id, number, turn.stop_mode)
             for session_id, row in self._rows.items()
             for number, turn in row.unfinished.items()
-            if turn.stop
+            if turn.stop_mode
         )
 
     async def finish_waiting(self, finished: TurnResult) -> bool:
@@ -261,14 +263,14 @@ class InMemorySessionStore:
         row.finish(turn, finished)
         return True
 
-    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
+    async def acquire_lease(self, seen: PendingSession, bid: LeaseRequest) -> TurnTask | None:
         """See SessionStore."""
         row = self._rows.get(seen.session_id)
         if row is None or not row.unfinished or (row.token, row.owner) != (seen.token, seen.owner):
             return None
-        return row.hand_to(bid)
+        return row.grant_lease(bid)
 
-    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
+    async def renew_leases(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
         """See SessionStore."""
         lost = []
         for claim in claims:
@@ -279,17 +281,17 @@ class InMemorySessionStore:
                 row.expires = until
         return tuple(lost)
 
-    async def release(self, claims: Sequence[Lease]) -> None:
+    async def release_leases(self, claims: Sequence[Lease]) -> None:
         """See SessionStore."""
         for claim in claims:
             row = self._held(claim)
             if row is not None:
-                row.let_go()
+                row.end_lease()
 
-    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
+    async def pending_sessions(self) -> tuple[PendingSession, ...]:
         """See SessionStore."""
         return tuple(
-            OrphanedSession(session_id, row.token, row.owner, row.expires)
+            PendingSession(session_id, row.token, row.owner, row.expires)
             for session_id, row in self._rows.items()
             if row.unfinished
         )
@@ -309,13 +311,13 @@ class InMemorySessionStore:
             row.timers.pop(timer, None)
         row.timers.update(commit.set_timers)
         for key in list(row.journal):
-            if key[0] == number and (commit.forget == "all" or key[1] in commit.forget):
+            if key[0] == number and (commit.clear_journal == "all" or key[1] in commit.clear_journal):
                 del row.journal[key]
         if not row.unfinished:
-            row.let_go()
+            row.end_lease()
             return None
-        row.expires = max(row.expires, commit.renew_until)
-        return row.begin(next(iter(row.unfinished.values())))
+        row.expires = max(row.expires, commit.lease_expires)
+        return row.start_attempt(next(iter(row.unfinished.values())))
 
     async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
         """See SessionStore."""

@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.sessions.records import (
 )
 from clawdbot_dialogue.stores import record_helpers
 from clawdbot_dialogue.stores.framing import unpack
-from clawdbot_dialogue.stores.sqlite.rows import AcceptedRow, FinishedRow, TurnRow, WorkRow
+from clawdbot_dialogue.stores.sqlite.rows import AcceptedRow, FinishedRow, TaskRow, TurnRow
 from clawdbot_dialogue.stores.sqlite.sessions import SessionRow
 
 
@@ -47,7 +47,7 @@ def turn(session_id: str, row: TurnRow) -> Turn:
             status=TURN_STATUS_FAILED,
             error=TurnError(reason="TURN_UNREADABLE", message="What is stored of this turn cannot be read."),
         )
-    return shown if row.finished else record_helpers.accepted(shown, session_id, row.number)
+    return shown if row.finished else record_helpers.accepted_turn(shown, session_id, row.number)
 
 
 def inbox(session_id: str, row: TurnRow) -> InboxTurn:
@@ -56,7 +56,7 @@ def inbox(session_id: str, row: TurnRow) -> InboxTurn:
     Raises:
         DecodeError: it cannot be read.
     """
-    accepted = record_helpers.accepted(Turn.FromString(row.turn), session_id, row.number)
+    accepted = record_helpers.accepted_turn(Turn.FromString(row.turn), session_id, row.number)
     return InboxTurn(accepted, row.attempts, StopMode(row.stop), bool(row.cancel_on_disconnect))
 
 
@@ -71,7 +71,7 @@ def finished(row: FinishedRow) -> TurnResult:
     )
 
 
-def work(session_id: str, row: WorkRow) -> TurnTask:
+def task(session_id: str, row: TaskRow) -> TurnTask:
     """A session just claimed.
 
     Raises:
@@ -100,9 +100,9 @@ def accepted(row: AcceptedRow, new: NewTurn) -> AcceptedTurn:
         )
     return AcceptedTurn(
         row.number,
-        task=work(session_id, row.work) if row.work else None,
+        task=task(session_id, row.task) if row.task else None,
         inbox=InboxTurn(
-            record_helpers.accepted(new.turn, session_id, row.number),
+            record_helpers.accepted_turn(new.turn, session_id, row.number),
             cancel_on_disconnect=new.cancel_on_disconnect,
         ),
         stopped_turn=row.stopped,

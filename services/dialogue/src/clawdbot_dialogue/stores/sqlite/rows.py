@@ -40,7 +40,7 @@ class FinishedRow(NamedTuple):
     events: bytes
 
 
-class WorkRow(NamedTuple):
+class TaskRow(NamedTuple):
     """A session just claimed, and the turn to do."""
 
     token: int
@@ -55,11 +55,11 @@ class AcceptedRow(NamedTuple):
     number: int
     known: TurnRow | None = None
     finished: FinishedRow | None = None
-    work: WorkRow | None = None
+    task: TaskRow | None = None
     stopped: int | None = None
 
 
-class NewRow(NamedTuple):
+class NewTurnRow(NamedTuple):
     """An input, serialised."""
 
     tenant: str
@@ -67,7 +67,7 @@ class NewRow(NamedTuple):
     request_id: str
     digest: bytes
     turn: bytes
-    double: ConcurrencyPolicy
+    concurrency: ConcurrencyPolicy
     cancel_on_disconnect: bool
     limit: int | None
 
@@ -75,7 +75,7 @@ class NewRow(NamedTuple):
 class CommitRow(NamedTuple):
     """A turn's end, serialised."""
 
-    claim: Lease
+    lease: Lease
     revision: int
     number: int
     status: int
@@ -88,5 +88,5 @@ class CommitRow(NamedTuple):
     explanation: bytes
     set_timers: Sequence[tuple[str, float]]
     clear_timers: Sequence[str] | Literal["all"]
-    forget: Sequence[str] | Literal["all"]
-    renew_until: float
+    clear_journal: Sequence[str] | Literal["all"]
+    lease_expires: float

@@ -14,7 +14,7 @@ from clawdbot_servicekit.errors import StartupError
 APPLICATION_ID: Final = 0x636C6462
 """Marks the file as ours ("cldb"), so that another program's database is never taken for one."""
 
-PATIENCE: Final = 5.0
+LOCK_TIMEOUT: Final = 5.0
 """Seconds to wait at start for a file that is locked."""
 
 MIGRATIONS: Final = (
@@ -119,13 +119,13 @@ def prepare(path: Path) -> None:
     Raises:
         StartupError: the file cannot be used, and why.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + LOCK_TIMEOUT
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while not _prepared(path, may_wait=time.monotonic() < end):
             _pause()
     except (OSError, sqlite3.Error) as error:
-        raise StartupError(explain(path, error)) from error
+        raise StartupError(describe_error(path, error)) from error
 
 
 def _prepared(path: Path, *, may_wait: bool) -> bool:
@@ -134,7 +134,7 @@ def _prepared(path: Path, *, may_wait: bool) -> bool:
         with closing(connect(path)) as connection:
             _migrate(path, connection)
     except sqlite3.OperationalError as error:
-        if not (may_wait and busy(error)):
+        if not (may_wait and is_busy(error)):
             raise
         return False
     return True
@@ -147,7 +147,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     that what was acknowledged outlives a power cut and not only the process; the writer shares one commit
     among all who wait.
     """
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
@@ -177,7 +177,7 @@ def begin(connection: sqlite3.Connection, patience: float) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if not busy(error) or time.monotonic() > end:
+            if not is_busy(error) or time.monotonic() > end:
                 raise
             _pause()
         else:
@@ -188,13 +188,13 @@ def _pause() -> None:
     time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - no secret
 
 
-def busy(error: Exception) -> bool:
+def is_busy(error: Exception) -> bool:
     """Whether another process was in the way."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def explain(path: Path, error: Exception) -> str:
+def describe_error(path: Path, error: Exception) -> str:
     """One sentence for the operator: what is wrong with the file and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     meanings = {
@@ -212,7 +212,7 @@ def explain(path: Path, error: Exception) -> str:
 
 
 def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    begin(connection, PATIENCE)
+    begin(connection, LOCK_TIMEOUT)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]

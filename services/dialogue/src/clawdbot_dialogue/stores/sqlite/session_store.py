@@ -31,8 +31,8 @@ from clawdbot_dialogue.core.sessions.records import (
     LeaseRequest,
     NewSession,
     NewTurn,
-    OrphanedSession,
     Page,
+    PendingSession,
     SessionFilter,
     StopMode,
     TurnResult,
@@ -43,7 +43,7 @@ from clawdbot_dialogue.stores.framing import pack, unpack
 from clawdbot_dialogue.stores.sqlite import decoder, flows, schema, sessions
 from clawdbot_dialogue.stores.sqlite import timers as sqlite_timers
 from clawdbot_dialogue.stores.sqlite import turns as sqlite_turns
-from clawdbot_dialogue.stores.sqlite.rows import CommitRow, FinishedRow, NewRow, TurnRow
+from clawdbot_dialogue.stores.sqlite.rows import CommitRow, FinishedRow, NewTurnRow, TurnRow
 from clawdbot_dialogue.stores.sqlite.sessions import NewSessionRow, OpeningRow
 from clawdbot_dialogue.stores.sqlite.threads import SqliteThread
 
@@ -110,7 +110,7 @@ class SqliteSessionStore:
         known, work = await self._write(lambda db: sessions.create(db, row, opening, bid))
         if known is not None:
             return CreatedSession(decoder.session(known), existed=True)
-        return CreatedSession(view, task=decoder.work(view.id, work) if work else None)
+        return CreatedSession(view, task=decoder.task(view.id, work) if work else None)
 
     async def get_session(self, tenant: str, session_id: str) -> Session:
         """See SessionStore."""
@@ -136,7 +136,11 @@ class SqliteSessionStore:
         def operation(db: sqlite3.Connection) -> None:
             rows = sessions.unfinished(db, session_id)
             ends = [
-                (row.key, record_helpers.lost(decoder.turn(session_id, row), now).SerializeToString(), b"")
+                (
+                    row.key,
+                    record_helpers.quarantined_turn(decoder.turn(session_id, row), now).SerializeToString(),
+                    b"",
+                )
                 for row in rows
             ]
             sessions.quarantine(db, session_id, explanation, ends)
@@ -159,12 +163,12 @@ class SqliteSessionStore:
         if end is not None:
             return await self._readable(session_id, lambda: _found(decoder.finished(end)))
         inbox = await self._readable(session_id, lambda: decoder.inbox(session_id, row))
-        turn = record_helpers.running(inbox.turn) if at_work else inbox.turn
+        turn = record_helpers.running_turn(inbox.turn) if at_work else inbox.turn
         return FoundTurn(turn, None, inbox, running=at_work)
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+    async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
         """See SessionStore."""
-        return await self._read(lambda db: sqlite_turns.explanation(db, tenant, session_id, number))
+        return await self._read(lambda db: sqlite_turns.get_explanation(db, tenant, session_id, number))
 
     async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
@@ -183,7 +187,8 @@ class SqliteSessionStore:
         """See SessionStore."""
         blobs = await self._read(lambda db: sqlite_turns.recent_transcripts(db, session_id, limit))
         return await self._readable(
-            session_id, lambda: record_helpers.window((unpack(blob, Message) for blob in blobs), limit)
+            session_id,
+            lambda: record_helpers.recent_whole_turns((unpack(blob, Message) for blob in blobs), limit),
         )
 
     async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
@@ -205,24 +210,24 @@ class SqliteSessionStore:
             lambda db: sqlite_turns.finish_waiting(db, turn.session_id, turn.number, end)
         )
 
-    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
+    async def acquire_lease(self, seen: PendingSession, bid: LeaseRequest) -> TurnTask | None:
         """See SessionStore."""
-        row = await self._write(lambda db: sessions.claim(db, seen, bid))
+        row = await self._write(lambda db: sessions.acquire_lease(db, seen, bid))
         if row is None:
             return None
-        return await self._readable(seen.session_id, lambda: decoder.work(seen.session_id, row))
+        return await self._readable(seen.session_id, lambda: decoder.task(seen.session_id, row))
 
-    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
+    async def renew_leases(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
         """See SessionStore."""
-        return tuple(await self._write(lambda db: sessions.renew(db, claims, until)))
+        return tuple(await self._write(lambda db: sessions.renew_leases(db, claims, until)))
 
-    async def release(self, claims: Sequence[Lease]) -> None:
+    async def release_leases(self, claims: Sequence[Lease]) -> None:
         """See SessionStore."""
-        await self._write(lambda db: sessions.release(db, claims))
+        await self._write(lambda db: sessions.release_leases(db, claims))
 
-    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
+    async def pending_sessions(self) -> tuple[PendingSession, ...]:
         """See SessionStore."""
-        return tuple(await self._read(sessions.orphaned_sessions))
+        return tuple(await self._read(sessions.pending_sessions))
 
     async def commit(self, commit: Commit) -> InboxTurn | None:
         """See SessionStore."""
@@ -259,12 +264,12 @@ class SqliteSessionStore:
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._writer is None:
             raise StoreUnavailable("The session store is closed.")
-        return await self._writer.do(operation)
+        return await self._writer.run(operation)
 
     async def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._reader is None:
             raise StoreUnavailable("The session store is closed.")
-        return await self._reader.do(operation)
+        return await self._reader.run(operation)
 
     async def _readable(self, session_id: str, decode: Callable[[], T]) -> T:
         """What decodes; a session with a row that does not is quarantined, so that it harms no other."""
@@ -291,8 +296,8 @@ def _opening(opening: TurnResult | NewTurn | None) -> OpeningRow | None:
     )
 
 
-def _new_row(new: NewTurn) -> NewRow:
-    return NewRow(
+def _new_row(new: NewTurn) -> NewTurnRow:
+    return NewTurnRow(
         new.tenant,
         new.session_id,
         new.turn.request_id,
@@ -320,8 +325,8 @@ def _commit_row(commit: Commit) -> CommitRow:
         finished.explanation,
         tuple(commit.set_timers.items()),
         commit.clear_timers,
-        commit.forget,
-        commit.renew_until,
+        commit.clear_journal,
+        commit.lease_expires,
     )
 
 
@@ -331,4 +336,4 @@ def _found(finished: TurnResult) -> FoundTurn:
 
 def _shown(session_id: str, row: TurnRow, at_work: int) -> Turn:
     turn = decoder.turn(session_id, row)
-    return record_helpers.running(turn) if not row.finished and row.number == at_work else turn
+    return record_helpers.running_turn(turn) if not row.finished and row.number == at_work else turn

@@ -13,11 +13,11 @@ from clawdbot_dialogue.core.sessions.records import (
     DeletionCounts,
     Lease,
     LeaseRequest,
-    OrphanedSession,
+    PendingSession,
     SessionFilter,
 )
-from clawdbot_dialogue.stores.record_helpers import RETRY_MEMORY
-from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TurnRow, WorkRow, turn_key
+from clawdbot_dialogue.stores.record_helpers import DELETION_RETRY_SECONDS
+from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TaskRow, TurnRow, turn_key
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
 from clawdbot_dialogue.stores.sqlite.turns import begin_next
 
@@ -64,7 +64,7 @@ class OpeningRow(NamedTuple):
 
 def create(
     db: sqlite3.Connection, new: NewSessionRow, opening: OpeningRow | None, bid: LeaseRequest
-) -> tuple[SessionRow | None, WorkRow | None]:
+) -> tuple[SessionRow | None, TaskRow | None]:
     """SessionStore.create_session: the session that was there before, or the opening turn's work."""
     if new.request_id:
         row = db.execute(
@@ -118,7 +118,7 @@ def create(
     if not pending:
         return None, None
     turn = TurnRow(turn_key(seq, 1), 0, 1, 0, 0, opening.turn)
-    return None, WorkRow(1, new.view, new.snapshot, turn)
+    return None, TaskRow(1, new.view, new.snapshot, turn)
 
 
 def get(db: sqlite3.Connection, tenant: str, session_id: str) -> SessionRow:
@@ -152,7 +152,7 @@ def delete(
     known = db.execute(
         "SELECT turns, tool_calls FROM erasures WHERE tenant = ? AND session_id = ? AND request_id = ?"
         " AND erase_time > ?",
-        (tenant, session_id, request_id, now - RETRY_MEMORY),
+        (tenant, session_id, request_id, now - DELETION_RETRY_SECONDS),
     ).fetchone()
     if known is not None:
         return DeletionCounts(*known)
@@ -167,7 +167,7 @@ def delete(
     db.execute("DELETE FROM turns WHERE key >= ? AND key < ?", turn_range)
     change_timers(db, seq, (), "all")
     db.execute("DELETE FROM sessions WHERE seq = ?", (seq,))
-    db.execute("DELETE FROM erasures WHERE erase_time <= ?", (now - RETRY_MEMORY,))
+    db.execute("DELETE FROM erasures WHERE erase_time <= ?", (now - DELETION_RETRY_SECONDS,))
     if request_id:
         db.execute(
             "INSERT OR REPLACE INTO erasures (tenant, session_id, request_id, turns, tool_calls, erase_time)"
@@ -205,7 +205,7 @@ def quarantine(
     )
 
 
-def claim(db: sqlite3.Connection, seen: OrphanedSession, bid: LeaseRequest) -> WorkRow | None:
+def acquire_lease(db: sqlite3.Connection, seen: PendingSession, bid: LeaseRequest) -> TaskRow | None:
     """SessionStore.claim."""
     row = db.execute(
         "SELECT seq, view, snapshot FROM sessions WHERE id = ? AND token = ? AND owner = ? AND waiting > 0",
@@ -219,10 +219,10 @@ def claim(db: sqlite3.Connection, seen: OrphanedSession, bid: LeaseRequest) -> W
         "UPDATE sessions SET owner = ?, expires = ?, token = token + 1, reached = ? WHERE seq = ?",
         (bid.owner, bid.expires, turn.number, seq),
     )
-    return WorkRow(seen.token + 1, view, snapshot, turn)
+    return TaskRow(seen.token + 1, view, snapshot, turn)
 
 
-def renew(db: sqlite3.Connection, claims: Sequence[Lease], until: float) -> list[Lease]:
+def renew_leases(db: sqlite3.Connection, claims: Sequence[Lease], until: float) -> list[Lease]:
     """SessionStore.renew."""
     return [
         each
@@ -233,7 +233,7 @@ def renew(db: sqlite3.Connection, claims: Sequence[Lease], until: float) -> list
     ]
 
 
-def release(db: sqlite3.Connection, claims: Sequence[Lease]) -> None:
+def release_leases(db: sqlite3.Connection, claims: Sequence[Lease]) -> None:
     """SessionStore.release."""
     db.executemany(
         "UPDATE sessions SET owner = '', expires = 0 WHERE id = ? AND token = ?",
@@ -241,7 +241,7 @@ def release(db: sqlite3.Connection, claims: Sequence[Lease]) -> None:
     )
 
 
-def orphaned_sessions(db: sqlite3.Connection) -> list[OrphanedSession]:
+def pending_sessions(db: sqlite3.Connection) -> list[PendingSession]:
     """SessionStore.orphaned_sessions."""
     rows = db.execute("SELECT id, token, owner, expires FROM sessions WHERE waiting > 0").fetchall()
-    return [OrphanedSession(*row) for row in rows]
+    return [PendingSession(*row) for row in rows]

@@ -17,17 +17,17 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from clawdbot_dialogue.core.errors import DialogueError, StoreUnavailable
-from clawdbot_dialogue.stores.sqlite.schema import begin, busy, connect, explain
+from clawdbot_dialogue.stores.sqlite.schema import begin, connect, describe_error, is_busy
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
 """Works on the connection. MUST raise its DialogueFault before it writes. May be run a second time."""
 
-BATCH: Final = 256
+MAX_BATCH: Final = 256
 """The most operations of one transaction: bounds what a failing one makes the others do again."""
 
-PATIENCE: Final = 10.0
+WRITE_TIMEOUT: Final = 10.0
 """Seconds that a write waits for other processes before it is given up."""
 
 
@@ -72,7 +72,7 @@ class SqliteThread:
         )
         self._thread.start()
 
-    def do(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def run(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         """Has the operation done; awaiting the result raises its DialogueFault, or StoreUnavailable."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(operation, future))
@@ -104,7 +104,7 @@ class SqliteThread:
         job = self._jobs.get()
         while job is not None:
             jobs.append(job)
-            if len(jobs) == BATCH:
+            if len(jobs) == MAX_BATCH:
                 return jobs
             try:
                 job = self._jobs.get_nowait()
@@ -126,7 +126,7 @@ class SqliteThread:
             self._transact(jobs)
         except Exception as error:  # noqa: BLE001 - told to whoever asked; the thread must go on
             self._undo()
-            if len(jobs) == 1 or busy(error):
+            if len(jobs) == 1 or is_busy(error):
                 for job in jobs:
                     job.error = self._told(error)
             else:
@@ -135,7 +135,7 @@ class SqliteThread:
                     self._write([job])
 
     def _transact(self, jobs: list[_Job]) -> None:
-        begin(self._connection, PATIENCE)
+        begin(self._connection, WRITE_TIMEOUT)
         for job in jobs:
             job.run(self._connection)
         self._connection.execute("COMMIT")
@@ -153,7 +153,7 @@ class SqliteThread:
     def _told(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
-        unavailable = StoreUnavailable(explain(self._path, error))
+        unavailable = StoreUnavailable(describe_error(self._path, error))
         unavailable.__cause__ = error
         return unavailable
 

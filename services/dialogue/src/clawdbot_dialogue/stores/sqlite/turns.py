@@ -27,9 +27,9 @@ from clawdbot_dialogue.stores.sqlite.rows import (
     AcceptedRow,
     CommitRow,
     FinishedRow,
-    NewRow,
+    NewTurnRow,
+    TaskRow,
     TurnRow,
-    WorkRow,
     turn_key,
 )
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
@@ -51,7 +51,7 @@ class _SessionRow(NamedTuple):
     snapshot: str
 
 
-def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -> AcceptedRow:
+def accept(db: sqlite3.Connection, new: NewTurnRow, bid: LeaseRequest, now: float) -> AcceptedRow:
     """SessionStore.accept_turn."""
     row = db.execute(
         "SELECT seq, tenant, status, turns, waiting, owner, token, expires, view, snapshot FROM sessions"
@@ -66,7 +66,7 @@ def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -
         if known is not None:
             return _joined(db, known, new)
     _admit(session, new)
-    stopped = _ask_first_to_stop(db, session, STOPS[new.double]) if new.double in STOPS else None
+    stopped = _ask_first_to_stop(db, session, STOPS[new.concurrency]) if new.concurrency in STOPS else None
     number = session.turns + 1
     free = not session.owner or (session.expires <= now and session.owner != bid.owner)
     at_once = free and not session.waiting
@@ -97,23 +97,23 @@ def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -
         " token = token + 1 WHERE seq = ?",
         (turn.number, bid.owner, bid.expires, session.seq),
     )
-    work = WorkRow(session.token + 1, session.view, session.snapshot, turn)
-    return AcceptedRow(number, work=work, stopped=stopped)
+    work = TaskRow(session.token + 1, session.view, session.snapshot, turn)
+    return AcceptedRow(number, task=work, stopped=stopped)
 
 
-def _joined(db: sqlite3.Connection, known: tuple[TurnRow, bytes], new: NewRow) -> AcceptedRow:
+def _joined(db: sqlite3.Connection, known: tuple[TurnRow, bytes], new: NewTurnRow) -> AcceptedRow:
     turn, digest = known
     if digest != new.digest:
         raise RequestIdReused(new.request_id)
     return AcceptedRow(turn.number, known=turn, finished=finished_row(db, turn) if turn.finished else None)
 
 
-def _admit(session: _SessionRow, new: NewRow) -> None:
+def _admit(session: _SessionRow, new: NewTurnRow) -> None:
     if session.status == SESSION_STATUS_QUARANTINED:
         raise SessionQuarantined(new.session_id)
     if session.status == SESSION_STATUS_ENDED:
         raise SessionEnded(new.session_id)
-    if session.waiting and new.double is ConcurrencyPolicy.REJECT:
+    if session.waiting and new.concurrency is ConcurrencyPolicy.REJECT:
         raise SessionBusy(new.session_id)
     if new.limit is not None and session.waiting >= new.limit:
         raise InboxFull(new.session_id, new.limit)
@@ -157,14 +157,14 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
             end.view,
             end.snapshot,
             end.tool_calls,
-            end.claim.session_id,
-            end.claim.token,
+            end.lease.session_id,
+            end.lease.token,
             end.revision,
             end.number,
         ),
     ).fetchone()
     if found is None:
-        raise LeaseLost(end.claim.session_id)
+        raise LeaseLost(end.lease.session_id)
     session, waiting = found
     key = turn_key(session, end.number)
     db.execute(
@@ -172,11 +172,11 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
         " WHERE key = ?",
         (end.turn, end.view, end.transcript, end.events, end.explanation, key),
     )
-    if end.forget == "all":
+    if end.clear_journal == "all":
         db.execute("DELETE FROM journal WHERE turn = ?", (key,))
-    elif end.forget:
+    elif end.clear_journal:
         db.executemany(
-            "DELETE FROM journal WHERE turn = ? AND name = ?", [(key, name) for name in end.forget]
+            "DELETE FROM journal WHERE turn = ? AND name = ?", [(key, name) for name in end.clear_journal]
         )
     change_timers(db, session, end.set_timers, end.clear_timers)
     if not waiting:
@@ -184,7 +184,7 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
     turn = begin_next(db, session)
     db.execute(
         "UPDATE sessions SET reached = ?, expires = max(expires, ?) WHERE seq = ?",
-        (turn.number, end.renew_until, session),
+        (turn.number, end.lease_expires, session),
     )
     return turn
 
@@ -246,7 +246,7 @@ def find(
     return turn, finished_row(db, turn) if turn.finished else None, at_work
 
 
-def explanation(db: sqlite3.Connection, tenant: str, session_id: str, number: int) -> bytes:
+def get_explanation(db: sqlite3.Connection, tenant: str, session_id: str, number: int) -> bytes:
     """SessionStore.explanation."""
     session = db.execute(
         "SELECT seq FROM sessions WHERE id = ? AND tenant = ?", (session_id, tenant)
@@ -300,7 +300,7 @@ def recent_transcripts(db: sqlite3.Connection, session_id: str, limit: int) -> l
 
 
 def fire(
-    db: sqlite3.Connection, timer: DueTimer, new: NewRow, bid: LeaseRequest, now: float
+    db: sqlite3.Connection, timer: DueTimer, new: NewTurnRow, bid: LeaseRequest, now: float
 ) -> AcceptedRow | None:
     """SessionStore.fire_timer."""
     session = db.execute("SELECT seq FROM sessions WHERE id = ?", (timer.session_id,)).fetchone()

@@ -24,7 +24,7 @@ from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStor
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 from clawdbot_servicekit.structs import to_struct
 
-from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools
+from tests.support.scripted_peers import OwnerRegistry, ScriptedGateway, ScriptedHooks, ScriptedTools
 from tests.support.stalling_store import StallingStore
 
 TENANT = "acme"
@@ -40,45 +40,45 @@ class Clock:
         return time.time() + self.offset
 
 
-class Actor:
+class ClusterNode:
     """One process's worth of engine."""
 
-    def __init__(self, stage: Stage, store: StallingStore) -> None:
+    def __init__(self, cluster: EngineCluster, store: StallingStore) -> None:
         self.store = store
-        self.owners = stage.register.enter()
-        deployments = Deployments(store, stage.flows, stage.clock)
+        self.owners = cluster.owners.register()
+        deployments = Deployments(store, cluster.flows, cluster.clock)
         self.engine = TurnEngine(
             store=store,
-            flows=stage.flows.get,
-            gateway=stage.gateway,
-            tools=stage.tools,
-            hooks=stage.hooks,
+            flows=cluster.flows.get,
+            gateway=cluster.gateway,
+            tools=cluster.tools,
+            hooks=cluster.hooks,
             owners=self.owners,
-            limits=stage.limits,
-            clock=stage.clock,
+            limits=cluster.limits,
+            clock=cluster.clock,
             refresh=deployments.refresh,
         )
         self.sessions = SessionAdmin(
             store=store,
-            flows=stage.flows,
+            flows=cluster.flows,
             engine=self.engine,
-            clock=stage.clock,
+            clock=cluster.clock,
             zone=None,
             deployments=deployments,
         )
 
     async def send(self, session: Session, given: str | Message | Event, **options: Any) -> TurnResult:
         """A turn's end."""
-        return await self.engine.send(wish(session, given, **options))
+        return await self.engine.send(turn_request(session, given, **options))
 
     async def events(
         self, session: Session, given: str | Message | Event, **options: Any
     ) -> list[StreamTurnResponse]:
         """All events of a turn."""
-        return [event async for event in self.engine.stream(wish(session, given, **options))]
+        return [event async for event in self.engine.stream(turn_request(session, given, **options))]
 
 
-class Stage:
+class EngineCluster:
     """The store, the peers and the first engine."""
 
     def __init__(self, store: str, folder: Path, limits: TurnLimits) -> None:
@@ -86,13 +86,13 @@ class Stage:
         self.tools = ScriptedTools()
         self.hooks = ScriptedHooks()
         self.flows = FlowLibrary()
-        self.register = Register()
+        self.owners = OwnerRegistry()
         self.clock = Clock()
         self.limits = limits
         self.path = folder / "sessions.db"
         self._memory = InMemorySessionStore() if store == "memory" else None
         self._open: list[Any] = []
-        self._actors: list[Actor] = []
+        self._nodes: list[ClusterNode] = []
 
     @property
     def durable(self) -> bool:
@@ -100,65 +100,65 @@ class Stage:
         return self._memory is None
 
     @property
-    def main(self) -> Actor:
+    def newest(self) -> ClusterNode:
         """The engine that most tests talk to: the one that joined last."""
-        return self._actors[-1]
+        return self._nodes[-1]
 
     @property
     def engine(self) -> TurnEngine:
-        return self.main.engine
+        return self.newest.engine
 
     @property
     def store(self) -> StallingStore:
-        return self.main.store
+        return self.newest.store
 
     def flow(self, source: str) -> None:
         """One more flow."""
         self.flows.add(load_flow(source, "test.yaml"))
 
-    async def join(self, stall: tuple[str, int, bool] | None = None) -> Actor:
+    async def join(self, stall: tuple[str, int, bool] | None = None) -> ClusterNode:
         """One more process on the same store; with a place where its store is to stall."""
         store: Any = self._memory
         if store is None:
             store = SqliteSessionStore(self.path, self.clock)
             await store.open()
             self._open.append(store)
-        actor = Actor(self, StallingStore(store))
+        actor = ClusterNode(self, StallingStore(store))
         if stall is not None:
             actor.store.stall(stall[0], stall[1], done=stall[2])
-        self._actors.append(actor)
+        self._nodes.append(actor)
         await actor.engine.start()
         return actor
 
-    async def kill(self, dying: Actor) -> None:
+    async def kill(self, dying: ClusterNode) -> None:
         """SIGKILL, as far as one process can play it."""
-        await dying.engine._tasks.stop()
-        self.register.dead.add(dying.owners.me)
+        await dying.engine._supervisor.stop()
+        self.owners.dead.add(dying.owners.me)
 
-    async def crash(self, stall: tuple[str, int, bool] | None = None) -> Actor:
+    async def crash(self, stall: tuple[str, int, bool] | None = None) -> ClusterNode:
         """The process is killed, and another one takes its place."""
-        await self.kill(self.main)
+        await self.kill(self.newest)
         return await self.join(stall)
 
     async def close(self) -> None:
-        for actor in self._actors:
-            actor.engine._limits = replace(actor.engine._limits, grace=0.0)
+        for actor in self._nodes:
+            actor.engine._limits = replace(actor.engine._limits, shutdown_grace=0.0)
             await actor.engine.stop()
         for store in self._open:
             await store.close()
 
-    async def begin(self, flow: str = "chat", **options: Any) -> Session:
+    async def open_session(self, flow: str = "chat", **options: Any) -> Session:
         """A new session."""
-        session, _ = await self.main.sessions.create(CreateSession(TENANT, flow, **options))
+        session, _ = await self.newest.sessions.create(CreateSession(TENANT, flow, **options))
         return session
 
     async def send(self, session: Session, given: str | Message | Event, **options: Any) -> TurnResult:
-        return await self.main.send(session, given, **options)
+        return await self.newest.send(session, given, **options)
 
     async def events(
         self, session: Session, given: str | Message | Event, **options: Any
     ) -> list[StreamTurnResponse]:
-        return await self.main.events(session, given, **options)
+        return await self.newest.events(session, given, **options)
 
     async def turns(self, session: Session) -> Sequence[Turn]:
         """All turns as listed."""
@@ -169,18 +169,18 @@ class Stage:
         return await self.store.get_session(TENANT, session.id)
 
 
-def wish(
+def turn_request(
     session: Session,
-    given: str | Message | Event,
+    content: str | Message | Event,
     request_id: str = "",
-    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE,
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE,
     *,
-    cancels: bool = False,
+    cancel_on_disconnect: bool = False,
     tenant: str = TENANT,
 ) -> TurnRequest:
     """An input for a session."""
-    said = Message(role=ROLE_USER, parts=[Part(text=given)]) if isinstance(given, str) else given
-    return TurnRequest(tenant, session.id, said, request_id, double, cancels)
+    said = Message(role=ROLE_USER, parts=[Part(text=content)]) if isinstance(content, str) else content
+    return TurnRequest(tenant, session.id, said, request_id, concurrency, cancel_on_disconnect)
 
 
 def event(name: str, **data: Any) -> Event:
@@ -188,27 +188,29 @@ def event(name: str, **data: Any) -> Event:
     return Event(name=name, data=to_struct(data))
 
 
-def said(turn: Turn) -> list[str]:
+def reply_texts(turn: Turn) -> list[str]:
     """A turn's replies as text."""
     return ["".join(part.text for part in reply.parts) for reply in turn.replies]
 
 
-def kinds(events: Sequence[StreamTurnResponse]) -> list[str]:
+def event_kinds(events: Sequence[StreamTurnResponse]) -> list[str]:
     """What the events are."""
     return [str(each.WhichOneof("event")) for each in events]
 
 
-def text_of(events: Sequence[StreamTurnResponse]) -> str:
+def streamed_text(events: Sequence[StreamTurnResponse]) -> str:
     """All that was said."""
     return "".join(each.text_delta.text for each in events)
 
 
 @asynccontextmanager
-async def staged(store: str, folder: Path, limits: TurnLimits | None = None) -> AsyncIterator[Stage]:
-    """A stage with one engine on "memory" or "sqlite"."""
-    stage = Stage(store, folder, limits or TurnLimits())
+async def running_cluster(
+    store: str, folder: Path, limits: TurnLimits | None = None
+) -> AsyncIterator[EngineCluster]:
+    """A cluster with one engine on "memory" or "sqlite"."""
+    cluster = EngineCluster(store, folder, limits or TurnLimits())
     try:
-        await stage.join()
-        yield stage
+        await cluster.join()
+        yield cluster
     finally:
-        await stage.close()
+        await cluster.close()

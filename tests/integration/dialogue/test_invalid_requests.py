@@ -16,8 +16,8 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.dialogue_service import refusal, serving, stream_refusal
-from tests.support.stage import said
+from tests.support.dialogue_service import rpc_error, serving, stream_rpc_error
+from tests.support.engine_cluster import reply_texts
 
 LIMITS = {"max_text": 1000, "max_labels": 3, "max_slots": 500, "max_input": 5000}
 
@@ -89,7 +89,7 @@ TURNS = [
 
 @pytest.mark.parametrize(("fields", "field"), SESSIONS)
 async def test_a_session_that_does_not_fit_is_refused_by_field(served, fields, field):
-    fault = await refusal(served.dialogue.CreateSession(pb.CreateSessionRequest(**fields)))
+    fault = await rpc_error(served.dialogue.CreateSession(pb.CreateSessionRequest(**fields)))
     assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
     assert [each.field for each in fault.violations] == [field]
     assert fault.message.endswith(".")
@@ -98,17 +98,17 @@ async def test_a_session_that_does_not_fit_is_refused_by_field(served, fields, f
 @pytest.mark.parametrize(("fields", "field"), TURNS)
 async def test_an_input_that_does_not_fit_is_refused_by_field(served, fields, field):
     session = await served.open()
-    fault = await refusal(served.send(session, **fields))
+    fault = await rpc_error(served.send(session, **fields))
     assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
     assert [each.field for each in fault.violations] == [field]
     streamed = served.dialogue.StreamTurn(pb.StreamTurnRequest(session_id=session.id, **fields))
-    assert (await stream_refusal(streamed)).violations == fault.violations
+    assert (await stream_rpc_error(streamed)).violations == fault.violations
     listed = await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=session.id))
     assert [turn.input_event.name for turn in listed.turns] == ["session.started"]
 
 
 async def test_everything_that_is_wrong_is_told_at_once(served):
-    fault = await refusal(served.dialogue.SendTurn(pb.SendTurnRequest(concurrency=9)))
+    fault = await rpc_error(served.dialogue.SendTurn(pb.SendTurnRequest(concurrency=9)))
     assert [each.field for each in fault.violations] == ["session_id", "concurrency", "text"]
 
 
@@ -122,15 +122,15 @@ async def test_what_is_not_there_is_told_by_name(served):
         ),
     }
     for reason, attempt in missing.items():
-        fault = await refusal(attempt)
+        fault = await rpc_error(attempt)
         assert (fault.code, fault.reason) == ("NOT_FOUND", reason)
         assert fault.message.startswith(("There is no", "The session"))
-    fault = await refusal(served.flows.GetFlow(GetFlowRequest(name="book_tabel")))
+    fault = await rpc_error(served.flows.GetFlow(GetFlowRequest(name="book_tabel")))
     assert 'Did you mean "book_table"?' in fault.message
     odd = pb.CancelTurnRequest(session_id=session.id, turn_id="-1; DROP TABLE turns")
-    assert (await refusal(served.dialogue.CancelTurn(odd))).reason == "TURN_NOT_FOUND"
+    assert (await rpc_error(served.dialogue.CancelTurn(odd))).reason == "TURN_NOT_FOUND"
     for names in ({}, {"turn_id": "a", "request_id": "b"}):
-        fault = await refusal(
+        fault = await rpc_error(
             served.dialogue.CancelTurn(pb.CancelTurnRequest(session_id=session.id, **names))
         )
         assert [each.field for each in fault.violations] == ["turn_id"]
@@ -142,11 +142,11 @@ async def test_a_page_token_that_is_none_is_refused(served, token):
         served.dialogue.ListSessions(pb.ListSessionsRequest(page_token=token)),
         served.flows.ListFlows(ListFlowsRequest(page_token=token)),
     ):
-        fault = await refusal(attempt)
+        fault = await rpc_error(attempt)
         assert (fault.code, [each.field for each in fault.violations]) == ("INVALID_ARGUMENT", ["page_token"])
-    fault = await refusal(served.dialogue.ListSessions(pb.ListSessionsRequest(page_size=-1)))
+    fault = await rpc_error(served.dialogue.ListSessions(pb.ListSessionsRequest(page_size=-1)))
     assert fault.violations[0].field == "page_size"
-    fault = await refusal(served.dialogue.ListSessions(pb.ListSessionsRequest(status=77)))
+    fault = await rpc_error(served.dialogue.ListSessions(pb.ListSessionsRequest(status=77)))
     assert fault.violations[0].field == "status"
 
 
@@ -156,28 +156,28 @@ async def test_bytes_that_are_no_request_are_refused(served):
     session = await served.open()
     spoilt = pb.SendTurnRequest(session_id=session.id, text="AAAA").SerializeToString()
     for data in (spoilt.replace(b"AAAA", b"\xff\xfe\xff\xfe"), b"\xff" * 50):
-        fault = await refusal(send(data, timeout=10))
+        fault = await rpc_error(send(data, timeout=10))
         assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
-    assert said((await served.send(session, "hello")).turn) == ["Echo: hello"]
+    assert reply_texts((await served.send(session, "hello")).turn) == ["Echo: hello"]
 
 
 async def test_a_request_id_with_another_body_and_an_ended_session(served):
     session = await served.open()
     await served.send(session, "hello", request_id="r1")
-    fault = await refusal(served.send(session, "other", request_id="r1"))
+    fault = await rpc_error(served.send(session, "other", request_id="r1"))
     assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     await served.open(request_id="s1")
-    fault = await refusal(served.open(request_id="s1", user="ann"))
+    fault = await rpc_error(served.open(request_id="s1", user="ann"))
     assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     await served.send(session, "cancel")
-    fault = await refusal(served.send(session, "hello"))
+    fault = await rpc_error(served.send(session, "hello"))
     assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "SESSION_ENDED")
 
 
 async def test_a_deadline_that_has_passed_already(served):
     session = await served.open()
     request = pb.SendTurnRequest(session_id=session.id, text="hello")
-    fault = await refusal(served.dialogue.SendTurn(request, timeout=0.000001))
+    fault = await rpc_error(served.dialogue.SendTurn(request, timeout=0.000001))
     assert fault.code == "DEADLINE_EXCEEDED"
 
 
@@ -198,7 +198,7 @@ async def test_any_text_is_a_turn_or_a_clear_refusal(served):
         if text.strip():
             assert (await turn).turn.number == 2, repr(text)
         else:
-            assert (await refusal(turn)).code == "INVALID_ARGUMENT", repr(text)
+            assert (await rpc_error(turn)).code == "INVALID_ARGUMENT", repr(text)
 
 
 async def test_a_session_that_cannot_be_read_is_told_and_others_go_on(tmp_path):
@@ -206,10 +206,10 @@ async def test_a_session_that_cannot_be_read_is_told_and_others_go_on(tmp_path):
         bad, good = await served.open(), await served.open()
         with closing(sqlite3.connect(tmp_path / "dialogue" / "sessions.db")) as db, db:
             db.execute("UPDATE sessions SET snapshot = 'no JSON' WHERE id = ?", (bad.id,))
-        fault = await refusal(served.send(bad, "hello"))
+        fault = await rpc_error(served.send(bad, "hello"))
         assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "SESSION_QUARANTINED")
         shown = await served.dialogue.GetSession(pb.GetSessionRequest(session_id=bad.id))
         assert shown.session.status == SESSION_STATUS_QUARANTINED
         turns = (await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=bad.id))).turns
         assert turns[-1].error.reason == "SESSION_QUARANTINED"
-        assert said((await served.send(good, "hello")).turn) == ["Echo: hello"]
+        assert reply_texts((await served.send(good, "hello")).turn) == ["Echo: hello"]

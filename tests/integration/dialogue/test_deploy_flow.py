@@ -10,7 +10,7 @@ from clawdbot.dialogue.v1 import flow_service_pb2 as pb
 from clawdbot_servicekit.errors import StartupError
 
 from tests.integration.dialogue.test_flow_service import BROKEN
-from tests.support.dialogue_service import refusal, serving
+from tests.support.dialogue_service import rpc_error, serving
 
 SOURCE = """
 flow: greet
@@ -84,13 +84,13 @@ async def test_the_same_source_again_changes_nothing(served):
 
 async def test_another_source_in_the_same_version_is_refused(served):
     await deploy(served, source())
-    fault = await refusal(deploy(served, source(word="Other.")))
+    fault = await rpc_error(deploy(served, source(word="Other.")))
     assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "FLOW_VERSION_EXISTS")
 
 
 async def test_a_version_that_a_file_has_is_refused(served):
     chat = (await served.flows.GetFlow(pb.GetFlowRequest(name="chat"))).source
-    fault = await refusal(deploy(served, chat + "\n# changed\n"))
+    fault = await rpc_error(deploy(served, chat + "\n# changed\n"))
     assert fault.reason == "FLOW_VERSION_EXISTS"
 
 
@@ -112,13 +112,13 @@ async def test_an_older_version_is_there_for_who_asks_for_it(served):
 
 
 async def test_a_broken_source_is_refused_with_every_fault_in_its_place(served):
-    fault = await refusal(deploy(served, BROKEN))
+    fault = await rpc_error(deploy(served, BROKEN))
     assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "FLOW_INVALID")
     (violation,) = fault.violations
     assert violation.field == "source"
     assert violation.description.startswith("10:")
     assert "cuont" in violation.description
-    fault = await refusal(served.flows.GetFlow(pb.GetFlowRequest(name="greet")))
+    fault = await rpc_error(served.flows.GetFlow(pb.GetFlowRequest(name="greet")))
     assert fault.reason == "FLOW_NOT_FOUND"
 
 
@@ -188,7 +188,7 @@ async def test_a_session_has_its_own_version_drawn_with_its_state_highlighted(se
     ],
 )
 async def test_what_cannot_be_drawn_is_told(served, fields, reason):
-    assert (await refusal(served.flows.RenderFlow(pb.RenderFlowRequest(**fields)))).reason == reason
+    assert (await rpc_error(served.flows.RenderFlow(pb.RenderFlowRequest(**fields)))).reason == reason
 
 
 async def test_of_a_session_that_was_interrupted_each_flow_is_drawn_where_it_stands(served):
@@ -205,14 +205,14 @@ async def test_of_a_session_that_was_interrupted_each_flow_is_drawn_where_it_sta
 
 async def test_a_session_of_another_flow_is_refused(served):
     session = await served.open("chat")
-    fault = await refusal(served.flows.RenderFlow(pb.RenderFlowRequest(name="faq", session_id=session.id)))
+    fault = await rpc_error(served.flows.RenderFlow(pb.RenderFlowRequest(name="faq", session_id=session.id)))
     assert fault.violations[0].field == "name"
 
 
 async def test_without_graphviz_a_picture_is_refused_with_what_to_install(served, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     request = pb.RenderFlowRequest(name="chat", format=pb.DIAGRAM_FORMAT_SVG)
-    fault = await refusal(served.flows.RenderFlow(request))
+    fault = await rpc_error(served.flows.RenderFlow(request))
     assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "RENDERER_MISSING")
     assert "graphviz" in fault.message
 
@@ -231,12 +231,12 @@ def of(key):
 
 async def test_deploying_needs_the_admin_scope_and_sessions_are_drawn_for_their_tenant_alone(tmp_path):
     async with serving(tmp_path, auth=KEYS) as served:
-        fault = await refusal(served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("b")))
+        fault = await rpc_error(served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("b")))
         assert (fault.code, fault.reason) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
         await served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("a"))
         request = dialogue_service_pb2.CreateSessionRequest(flow="greet")
         session = (await served.dialogue.CreateSession(request, **of("b"))).session
         drawing = pb.RenderFlowRequest(session_id=session.id)
         assert (await served.flows.RenderFlow(drawing, **of("b"))).data
-        fault = await refusal(served.flows.RenderFlow(drawing, **of("a")))
+        fault = await rpc_error(served.flows.RenderFlow(drawing, **of("a")))
         assert fault.reason == "SESSION_NOT_FOUND"
