@@ -80,11 +80,27 @@ async def test_a_flow_that_says_nothing_has_no_opening(cluster):
     assert await cluster.turns(session) == ()
 
 
+@pytest.mark.parametrize("flow", ["order", "chat"])
+async def test_a_session_and_its_opening_are_stored_in_one_write(cluster, flow):
+    cluster.store.stall("nothing", done=False)  # starts the count
+    await cluster.newest.sessions.create(asked(flow))
+    assert cluster.store.counted == {"deployed_flows": 1, "create_session": 1}
+
+
 async def test_an_opening_that_needs_a_tool_is_a_turn_like_any_other(cluster):
     session, opening = await cluster.newest.sessions.create(asked("asking"))
     assert reply_texts(opening) == ["It is 12:00.", "Bye."]
     assert opening.tool_calls[0].call.name == "clock.now"
     assert session.revision == 1
+
+
+@pytest.mark.parametrize("flow", ["order", "asking"])
+async def test_an_opening_starts_its_flow_once_however_it_is_run(cluster, flow):
+    """Run while the session is created, or later as a turn: the machine is told Started one time."""
+    session, _ = await cluster.newest.sessions.create(asked(flow))
+    steps = (await cluster.newest.sessions.explain_turn(TENANT, session.id, 1)).steps
+    assert steps[0].transition_taken.cause == "started"
+    assert [step.note.code for step in steps if step.HasField("note")] == []
 
 
 async def test_an_opening_is_done_by_another_process_when_the_first_one_dies(cluster):

@@ -19,7 +19,6 @@ from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
-from clawdbot_dialogue.core.session_start import SessionStart, opened
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
 from clawdbot_dialogue.core.sessions.records import DeletionCounts, Page, SessionFilter, TurnResult
@@ -27,6 +26,7 @@ from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.inputs import SESSION_STARTED
+from clawdbot_dialogue.core.turns.opening_turn import SessionStart, run_opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class SessionAdmin:
         beginning = SessionStart(
             session, begin(flow, self._slots(flow, wish), wish.locale), wish.request_id, wish.digest, now
         )
-        new = opened(self._flows.get, beginning)
+        new = run_opening(self._flows.get, beginning)
         created = await self._store.create_session(new, self._engine.new_lease_request())
         if created.task is not None:
             self._engine.start_task(created.task)

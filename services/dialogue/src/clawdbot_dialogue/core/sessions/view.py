@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from clawdbot.dialogue.v1.session_pb2 import (
     SESSION_STATUS_ACTIVE,
     SESSION_STATUS_ENDED,
@@ -62,6 +63,11 @@ def session_from_snapshot(session: Session, snapshot: Snapshot, now: float | Non
     if now is not None:
         _revise(shown, now)
     return shown
+
+
+def encode_snapshot(snapshot: Snapshot) -> str:
+    """The snapshot as stores keep it: JSON, without the fields that are at their default."""
+    return msgspec.json.encode(snapshot).decode()
 
 
 def touch(session: Session, now: float) -> Session:

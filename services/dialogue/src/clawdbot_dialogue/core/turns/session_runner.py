@@ -27,9 +27,8 @@ from clawdbot_dialogue.core.errors import (
 )
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, SnapshotInvalid
-from clawdbot_dialogue.core.session_start import packed
 from clawdbot_dialogue.core.sessions.records import Commit, InboxTurn, Lease, StopMode, TurnTask
-from clawdbot_dialogue.core.sessions.view import session_from_snapshot, touch
+from clawdbot_dialogue.core.sessions.view import encode_snapshot, session_from_snapshot, touch
 from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns
 from clawdbot_dialogue.core.turns.generation import TurnDependencies
 from clawdbot_dialogue.core.turns.inputs import to_machine_event
@@ -206,8 +205,8 @@ class SessionRunner:
             lease=work.lease,
             revision=work.session.revision,
             result=record.end(TURN_STATUS_DONE, session, now),
-            snapshot=packed(after),
-            set_timers={} if ended else {name: now + after for name, after in record.set_timers.items()},
+            snapshot=encode_snapshot(after),
+            set_timers={} if ended else record.due_timers(now),
             clear_timers="all" if ended else record.clear_timers,
             clear_journal="all" if performance.journal.has_entries else (),
             lease_expires=now + self._means.limits.lease_seconds,

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Final
 
-import structlog
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
@@ -16,36 +12,13 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
-from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.sessions.records import TurnTask
 from clawdbot_dialogue.core.turns.generation import Generation, TurnDependencies
 from clawdbot_dialogue.core.turns.llm_commands import CommandGeneration
 from clawdbot_dialogue.core.turns.ports import ToolRefused
+from clawdbot_dialogue.core.turns.step_loop import StepLoop
 from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
-
-_log = structlog.get_logger(__name__)
-
-RECORDED_EFFECTS: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
-    effects.Understood: TurnRecord.commands_generated,
-    effects.StateEntered: TurnRecord.state_entered,
-    effects.SlotChanged: TurnRecord.slot_changed,
-    effects.Say: TurnRecord.say,
-    effects.HandOff: TurnRecord.handed_off,
-    effects.SetTimer: TurnRecord.timer_set,
-    effects.CancelTimer: TurnRecord.timer_cancelled,
-    effects.Ended: lambda _record, _effect: None,  # the snapshot's status says it
-}
-"""Effects that are only written down."""
-
-
-def record_effect(record: TurnRecord, effect: effects.Effect) -> bool:
-    """Writes an effect down; False where there is more to do about it."""
-    note = RECORDED_EFFECTS.get(type(effect))
-    if note is None:
-        return False
-    note(record, effect)
-    return True
 
 
 class TurnAttempt:
@@ -81,24 +54,14 @@ class TurnAttempt:
         if self._work.inbox_turn.attempts > 1:
             async with asyncio.timeout(deadline.remaining()):
                 await self.journal.load()
-        todo: deque[events.Event] = deque([event])
-        if snapshot.waiting_for is None and snapshot.status == "active":
-            todo.appendleft(events.Started())
-        while todo:
-            taken = step(self._flows, snapshot, todo.popleft())
-            snapshot = taken.snapshot
-            self._record.explanation.add_step(taken)
-            for note in taken.notes:
-                _log.info("machine_note", code=note.code, flow=note.flow, state=note.state)
-            for effect in taken.effects:
-                if record_effect(self._record, effect):
-                    continue
-                # What is written down takes no time; a turn that does no more needs no watch set.
-                async with asyncio.timeout(deadline.remaining()):
-                    outcome = await self._carry_out(effect, snapshot)
-                if outcome is not None:
-                    todo.appendleft(outcome)
-        return snapshot
+        loop = StepLoop(self._flows, self._record, snapshot, event)
+        while (effect := loop.next_effect()) is not None:
+            # A turn that only records its effects needs no timer.
+            async with asyncio.timeout(deadline.remaining()):
+                outcome = await self._carry_out(effect, loop.snapshot)
+            if outcome is not None:
+                loop.add_event(outcome)
+        return loop.snapshot
 
     async def _carry_out(self, effect: effects.Effect, snapshot: Snapshot) -> events.Event | None:
         if isinstance(effect, effects.CallTool):

@@ -178,6 +178,10 @@ class TurnRecord:
 
     # The end
 
+    def due_timers(self, now: float) -> dict[str, float]:
+        """Timer id → when it is due, in epoch seconds, for a turn that ends at `now`."""
+        return {timer_id: now + seconds for timer_id, seconds in self.set_timers.items()}
+
     def end(
         self, status: TurnStatus.ValueType, session: Session, now: float, error: TurnError | None = None
     ) -> TurnResult:
