@@ -41,8 +41,8 @@ class Deployments:
         """
         for conflict in await self._read_new():
             raise StartupError(
-                f"Version {conflict.version} of the flow {conflict.name} is deployed with another source than its "
-                "file has: give the file another version, or remove it."
+                f"Version {conflict.version} of the flow {conflict.name} is deployed with another source "
+                "than its file has: give the file another version, or remove it."
             )
 
     async def refresh(self) -> None:

@@ -1,4 +1,4 @@
-"""What goes to and comes from the SQLite file: messages serialised, everything else plain."""
+"""Rows of the SQLite store: protobuf messages are serialised, everything else is plain."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, Literal, NamedTuple
 from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, Lease
 
 NUMBER_BITS: Final = 28
-"""A session has room for 268 million turns, a file for 34 thousand million sessions."""
+"""Bits of a turn's number in its key: room for 268 million turns a session, 34 billion sessions a file."""
 
 
 def turn_key(session: int, number: int) -> int:
-    """The key of a session's n-th turn."""
+    """Returns the key of a session's n-th turn."""
     return session << NUMBER_BITS | number
 
 
@@ -28,12 +28,12 @@ class TurnRow(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Position in the session."""
+        """Position in the session, from 1."""
         return self.key & (1 << NUMBER_BITS) - 1
 
 
 class FinishedRow(NamedTuple):
-    """What a finished turn has besides."""
+    """The result of a finished turn."""
 
     turn: bytes
     view: bytes
@@ -41,7 +41,7 @@ class FinishedRow(NamedTuple):
 
 
 class TaskRow(NamedTuple):
-    """A session just claimed, and the turn to do."""
+    """A session that was just leased, and the turn to run."""
 
     token: int
     view: bytes
@@ -50,17 +50,18 @@ class TaskRow(NamedTuple):
 
 
 class AcceptedRow(NamedTuple):
-    """What became of an input."""
+    """The outcome of putting an input in an inbox."""
 
     number: int
     known: TurnRow | None = None
+    """The turn that the request_id named before."""
     finished: FinishedRow | None = None
     task: TaskRow | None = None
     stopped: int | None = None
 
 
 class NewTurnRow(NamedTuple):
-    """An input, serialised."""
+    """An input."""
 
     tenant: str
     session_id: str
@@ -73,7 +74,7 @@ class NewTurnRow(NamedTuple):
 
 
 class CommitRow(NamedTuple):
-    """A turn's end, serialised."""
+    """The end of a turn."""
 
     lease: Lease
     revision: int
