@@ -78,16 +78,21 @@ async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
         gateway=ScriptedGateway(),
         tools=tools,
         hooks=ScriptedHooks(),
-        owners=OwnerRegistry().register(),
+        lease_owners=OwnerRegistry().register(),
         limits=TurnLimits(),
         clock=time.time,
-        refresh=deployments.refresh,
+        refresh_flows=deployments.refresh,
     )
     await engine.start()
     try:
         yield (
             SessionAdmin(
-                store=store, flows=flows, engine=engine, clock=time.time, zone=None, deployments=deployments
+                store=store,
+                flows=flows,
+                engine=engine,
+                clock=time.time,
+                time_zone=None,
+                deployments=deployments,
             ),
             engine,
         )

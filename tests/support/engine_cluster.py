@@ -53,17 +53,17 @@ class ClusterNode:
             gateway=cluster.gateway,
             tools=cluster.tools,
             hooks=cluster.hooks,
-            owners=self.owners,
+            lease_owners=self.owners,
             limits=cluster.limits,
             clock=cluster.clock,
-            refresh=deployments.refresh,
+            refresh_flows=deployments.refresh,
         )
         self.sessions = SessionAdmin(
             store=store,
             flows=cluster.flows,
             engine=self.engine,
             clock=cluster.clock,
-            zone=None,
+            time_zone=None,
             deployments=deployments,
         )
 

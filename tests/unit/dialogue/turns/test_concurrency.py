@@ -186,7 +186,7 @@ async def test_cancelling_between_announcement_and_call_makes_no_call(cluster):
     cluster.store.stall("write_journal", done=True)
     first = await cluster.engine.accept(turn_request(session, "3"))
     await cluster.store.stalled.wait()
-    finished = await cluster.engine.cancel(first.name)
+    finished = await cluster.engine.cancel(first.ref)
     (record,) = finished.turn.tool_calls
     assert not record.outcome_unknown
     assert record.result.is_error

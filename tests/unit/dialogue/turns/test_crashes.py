@@ -228,7 +228,7 @@ async def test_a_wish_to_cancel_outlives_the_process_that_was_to_heed_it(cluster
     first = await cluster.engine.accept(turn_request(session, "3", request_id="r1"))
     await cluster.store.stalled.wait()
     dying, other = cluster.newest, await cluster.join()
-    cancelling = asyncio.create_task(other.engine.cancel(first.name))
+    cancelling = asyncio.create_task(other.engine.cancel(first.ref))
     await cluster.kill(dying)
     finished = await cancelling
     assert finished.turn.status == TURN_STATUS_CANCELLED
@@ -261,7 +261,7 @@ states:
     cluster.tools.add("clock.now", wrapping)
     first = await cluster.engine.accept(turn_request(session, "3"))
     await wrapping.reached.wait()
-    await cluster.engine.cancel(first.name)
+    await cluster.engine.cancel(first.ref)
     cluster.tools.add("clock.now", {"time": "12:00"})
     assert reply_texts((await cluster.send(session, "3")).turn) == ["Done."]
     assert cluster.tools.names() == ["shop.buy", "clock.now", "clock.now"]

@@ -56,14 +56,14 @@ class SessionAdmin:
         flows: FlowLibrary,
         engine: TurnEngine,
         clock: Callable[[], float],
-        zone: tzinfo | None,
+        time_zone: tzinfo | None,
         deployments: Deployments,
     ) -> None:
         self._store = store
         self._flows = flows
         self._engine = engine
         self._clock = clock
-        self._zone = zone
+        self._time_zone = time_zone
         self._deployments = deployments
 
     async def create(self, request: CreateSession) -> tuple[Session, Turn | None]:
@@ -140,7 +140,7 @@ class SessionAdmin:
             after = page.next
 
     def _slots(self, flow: Flow, request: CreateSession) -> dict[str, object]:
-        now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._zone)
+        now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._time_zone)
         try:
             localized = flow.spoken(flow.language(request.locale))
             return validate_slots(localized, request.slots, now)
