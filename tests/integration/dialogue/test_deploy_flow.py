@@ -155,7 +155,7 @@ async def test_a_file_that_differs_from_what_was_deployed_stops_the_start(tmp_pa
         await deploy(served, source())
     file = tmp_path / "greet.yaml"
     file.write_text(source(word="Other."))
-    with pytest.raises(StartupError, match="Version 1 of the flow greet was deployed"):
+    with pytest.raises(StartupError, match="Version 1 of the flow greet is deployed with another source"):
         async with serving(tmp_path, flows=[file]):
             pass
 

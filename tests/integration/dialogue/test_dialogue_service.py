@@ -311,4 +311,4 @@ async def test_a_turn_is_explained_by_its_id_or_by_the_callers_name(served):
     by_id = await served.dialogue.ExplainTurn(pb.ExplainTurnRequest(session_id=session.id, turn_id=turn.id))
     by_name = await served.dialogue.ExplainTurn(pb.ExplainTurnRequest(session_id=session.id, request_id="r1"))
     assert by_id == by_name
-    assert by_id.explanation.steps[0].understood.commands[0].name == "set_slot"
+    assert by_id.explanation.steps[0].commands_generated.commands[0].name == "set_slot"

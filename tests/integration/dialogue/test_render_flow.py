@@ -98,7 +98,7 @@ async def test_a_picture_is_drawn_in_either_form():
 @needs_dot
 async def test_a_picture_beyond_the_limit_is_none():
     with pytest.raises(RendererBroken, match="more than 10 bytes"):
-        await GraphvizRenderer(largest=10).render(draw(FLOWS[0], "dot"), "svg")
+        await GraphvizRenderer(max_bytes=10).render(draw(FLOWS[0], "dot"), "svg")
 
 
 async def test_without_graphviz_it_is_said_what_to_install(monkeypatch, tmp_path):
@@ -140,5 +140,5 @@ async def test_a_child_that_takes_too_long_is_killed(monkeypatch, tmp_path):
     told = standing(tmp_path, monkeypatch)
     reading = asyncio.create_task(asyncio.to_thread(told.read_text))
     with pytest.raises(RendererBroken, match="more than 1 seconds"):
-        await GraphvizRenderer(time=1.0).render("digraph {}", "svg")
+        await GraphvizRenderer(timeout=1.0).render("digraph {}", "svg")
     assert gone(int(await reading))
