@@ -1,4 +1,4 @@
-"""Sessions and turns for tests of stores and the engine, with everything that does not matter filled in."""
+"""Records of sessions and turns for tests, with defaults for what does not matter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from clawdbot_dialogue.core.sessions.records import (
 
 TENANT = "acme"
 LEASE_REQUEST = LeaseRequest("worker-1", 130.0)
-"""What most tests claim with, at time 100."""
+"""What most tests acquire leases with, at time 100."""
 
 
 def message(text: str, role: Message.ROLE = ROLE_USER) -> Message:  # type: ignore[name-defined]
@@ -97,20 +97,20 @@ def turn_result(
 
 
 def commit(task: TurnTask, turn: InboxTurn | None = None, **changes) -> Commit:
-    """The end of a turn; keyword arguments for `finished` and for Commit."""
-    mine = {key: changes.pop(key) for key in list(changes) if key in Commit.__struct_fields__}
+    """The commit of a turn; takes the keyword arguments of `turn_result` and of Commit."""
+    own = {key: changes.pop(key) for key in list(changes) if key in Commit.__struct_fields__}
     done = turn_result((turn or task.inbox_turn).turn, task.session, **changes)
     defaults = {"revision": task.session.revision, "snapshot": '{"state": "later"}', "clear_journal": "all"}
-    return Commit(lease=task.lease, result=done, **{**defaults, **mine})
+    return Commit(lease=task.lease, result=done, **{**defaults, **own})
 
 
 async def stored_session(store, **changes):
-    """A session in the store."""
+    """Creates a session in the store."""
     return (await store.create_session(new_session(**changes), LEASE_REQUEST)).session
 
 
 async def leased_task(store, text="hello", **changes):
-    """A session with one turn, claimed by BID."""
+    """Creates a session with one turn, leased with LEASE_REQUEST."""
     session = await stored_session(store)
     accepted = await store.accept_turn(new_turn(session, text, **changes), LEASE_REQUEST, now=100.0)
     assert accepted.task is not None

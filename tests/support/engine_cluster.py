@@ -1,4 +1,4 @@
-"""A turn engine on a store, with scripted peers around it; it can crash, and others can join it there."""
+"""Several turn engines on one store, with scripted peers: engines can join and crash while a test runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TENANT = "acme"
 
 
 class Clock:
-    """The time, and how far it was stepped."""
+    """The time, plus an offset that a test sets."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -41,7 +41,7 @@ class Clock:
 
 
 class ClusterNode:
-    """One process's worth of engine."""
+    """One engine, as one process has it."""
 
     def __init__(self, cluster: EngineCluster, store: StallingStore) -> None:
         self.store = store
@@ -67,19 +67,19 @@ class ClusterNode:
             deployments=deployments,
         )
 
-    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> TurnResult:
-        """A turn's end."""
-        return await self.engine.send(turn_request(session, given, **options))
+    async def send(self, session: Session, content: str | Message | Event, **options: Any) -> TurnResult:
+        """Sends a turn and returns its result."""
+        return await self.engine.send(turn_request(session, content, **options))
 
     async def events(
-        self, session: Session, given: str | Message | Event, **options: Any
+        self, session: Session, content: str | Message | Event, **options: Any
     ) -> list[StreamTurnResponse]:
-        """All events of a turn."""
-        return [event async for event in self.engine.stream(turn_request(session, given, **options))]
+        """Streams a turn and returns all its events."""
+        return [event async for event in self.engine.stream(turn_request(session, content, **options))]
 
 
 class EngineCluster:
-    """The store, the peers and the first engine."""
+    """The store, the peers and the engines."""
 
     def __init__(self, store: str, folder: Path, limits: TurnLimits) -> None:
         self.gateway = ScriptedGateway()
@@ -96,12 +96,12 @@ class EngineCluster:
 
     @property
     def durable(self) -> bool:
-        """Whether there is a file."""
+        """Whether the store is a file."""
         return self._memory is None
 
     @property
     def newest(self) -> ClusterNode:
-        """The engine that most tests talk to: the one that joined last."""
+        """The engine that most tests use: the one that joined last."""
         return self._nodes[-1]
 
     @property
@@ -113,59 +113,59 @@ class EngineCluster:
         return self.newest.store
 
     def flow(self, source: str) -> None:
-        """One more flow."""
+        """Adds a flow."""
         self.flows.add(load_flow(source, "test.yaml"))
 
     async def join(self, stall: tuple[str, int, bool] | None = None) -> ClusterNode:
-        """One more process on the same store; with a place where its store is to stall."""
+        """Starts another engine on the same store; `stall` says where its store stalls."""
         store: Any = self._memory
         if store is None:
             store = SqliteSessionStore(self.path, self.clock)
             await store.open()
             self._open.append(store)
-        actor = ClusterNode(self, StallingStore(store))
+        node = ClusterNode(self, StallingStore(store))
         if stall is not None:
-            actor.store.stall(stall[0], stall[1], done=stall[2])
-        self._nodes.append(actor)
-        await actor.engine.start()
-        return actor
+            node.store.stall(stall[0], stall[1], done=stall[2])
+        self._nodes.append(node)
+        await node.engine.start()
+        return node
 
     async def kill(self, dying: ClusterNode) -> None:
-        """SIGKILL, as far as one process can play it."""
+        """Ends an engine as SIGKILL would, as far as one process can simulate that."""
         await dying.engine._supervisor.stop()
         self.owners.dead.add(dying.owners.me)
 
     async def crash(self, stall: tuple[str, int, bool] | None = None) -> ClusterNode:
-        """The process is killed, and another one takes its place."""
+        """Kills the newest engine and starts another one."""
         await self.kill(self.newest)
         return await self.join(stall)
 
     async def close(self) -> None:
-        for actor in self._nodes:
-            actor.engine._limits = replace(actor.engine._limits, shutdown_grace=0.0)
-            await actor.engine.stop()
+        for node in self._nodes:
+            node.engine._limits = replace(node.engine._limits, shutdown_grace=0.0)
+            await node.engine.stop()
         for store in self._open:
             await store.close()
 
     async def open_session(self, flow: str = "chat", **options: Any) -> Session:
-        """A new session."""
+        """Creates a session."""
         session, _ = await self.newest.sessions.create(CreateSession(TENANT, flow, **options))
         return session
 
-    async def send(self, session: Session, given: str | Message | Event, **options: Any) -> TurnResult:
-        return await self.newest.send(session, given, **options)
+    async def send(self, session: Session, content: str | Message | Event, **options: Any) -> TurnResult:
+        return await self.newest.send(session, content, **options)
 
     async def events(
-        self, session: Session, given: str | Message | Event, **options: Any
+        self, session: Session, content: str | Message | Event, **options: Any
     ) -> list[StreamTurnResponse]:
-        return await self.newest.events(session, given, **options)
+        return await self.newest.events(session, content, **options)
 
     async def turns(self, session: Session) -> Sequence[Turn]:
-        """All turns as listed."""
+        """All turns of the session."""
         return (await self.store.list_turns(TENANT, session.id, 500, None)).items
 
     async def session(self, session: Session) -> Session:
-        """The session as it is now."""
+        """The session as of its last commit."""
         return await self.store.get_session(TENANT, session.id)
 
 
@@ -184,22 +184,22 @@ def turn_request(
 
 
 def event(name: str, **data: Any) -> Event:
-    """An input that nobody said."""
+    """An event as input."""
     return Event(name=name, data=to_struct(data))
 
 
 def reply_texts(turn: Turn) -> list[str]:
-    """A turn's replies as text."""
+    """The texts of a turn's replies."""
     return ["".join(part.text for part in reply.parts) for reply in turn.replies]
 
 
 def event_kinds(events: Sequence[StreamTurnResponse]) -> list[str]:
-    """What the events are."""
+    """The kinds of the events."""
     return [str(each.WhichOneof("event")) for each in events]
 
 
 def streamed_text(events: Sequence[StreamTurnResponse]) -> str:
-    """All that was said."""
+    """The text of all text deltas."""
     return "".join(each.text_delta.text for each in events)
 
 
@@ -207,7 +207,7 @@ def streamed_text(events: Sequence[StreamTurnResponse]) -> str:
 async def running_cluster(
     store: str, folder: Path, limits: TurnLimits | None = None
 ) -> AsyncIterator[EngineCluster]:
-    """A cluster with one engine on "memory" or "sqlite"."""
+    """Runs a cluster with one engine; `store` is "memory" or "sqlite"."""
     cluster = EngineCluster(store, folder, limits or TurnLimits())
     try:
         await cluster.join()

@@ -1,4 +1,4 @@
-"""What SessionStore promises about claims, journals, transcripts and timers."""
+"""The SessionStore contract for leases, commits, journals, transcripts and timers."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Leases:
         assert accepted.task.snapshot == '{"state": "later"}'
         assert accepted.task.session == session
 
-    async def test_a_turns_explanation_is_kept_with_it_and_erased_with_its_session(self, store):
+    async def test_a_turns_explanation_is_stored_with_it_and_deleted_with_its_session(self, store):
         task = await leased_task(store)
         session_id = task.lease.session_id
         with pytest.raises(TurnNotFound):
@@ -70,32 +70,32 @@ class Leases:
         with pytest.raises(SessionNotFound):
             await store.get_explanation(TENANT, session_id, 1)
 
-    async def test_a_commit_without_a_snapshot_leaves_the_old_one(self, store):
+    async def test_a_commit_without_a_snapshot_keeps_the_old_one(self, store):
         task = await leased_task(store)
         await store.commit(commit(task, snapshot=None))
         accepted = await store.accept_turn(new_turn(task.session), LEASE_REQUEST, 100.0)
         assert accepted.task.snapshot == '{"state": "start"}'
 
-    async def test_a_writer_that_lost_its_claim_commits_nothing(self, store):
-        """The claim runs out, another takes over, the first comes back late."""
-        slow = await leased_task(store)
-        seen = (await store.pending_sessions())[0]
-        assert seen == PendingSession(
-            slow.lease.session_id, slow.lease.token, LEASE_REQUEST.owner, LEASE_REQUEST.expires
+    async def test_a_process_that_lost_its_lease_commits_nothing(self, store):
+        """Its lease expires, another process acquires one, and the first comes back late."""
+        first = await leased_task(store)
+        pending = (await store.pending_sessions())[0]
+        assert pending == PendingSession(
+            first.lease.session_id, first.lease.token, LEASE_REQUEST.owner, LEASE_REQUEST.expires
         )
-        quick = await store.acquire_lease(seen, OTHER)
-        assert quick.inbox_turn.turn == slow.inbox_turn.turn
-        assert quick.inbox_turn.attempts == 2
-        assert quick.lease.token > slow.lease.token
+        second = await store.acquire_lease(pending, OTHER)
+        assert second.inbox_turn.turn == first.inbox_turn.turn
+        assert second.inbox_turn.attempts == 2
+        assert second.lease.token > first.lease.token
         with pytest.raises(LeaseLost):
-            await store.commit(commit(slow, reply="slow", set_timers={"t": 1.0}))
+            await store.commit(commit(first, reply="slow", set_timers={"t": 1.0}))
         with pytest.raises(LeaseLost):
-            await store.write_journal(slow.lease, [JournalEntry(1, "c1")])
+            await store.write_journal(first.lease, [JournalEntry(1, "c1")])
         assert await store.due_timers(1000.0, 10) == ((), None)
-        await store.commit(commit(quick, reply="quick"))
+        await store.commit(commit(second, reply="quick"))
         with pytest.raises(LeaseLost):
-            await store.commit(commit(slow, reply="slow"))
-        found = await store.find_turn(TENANT, slow.lease.session_id, number=1)
+            await store.commit(commit(first, reply="slow"))
+        found = await store.find_turn(TENANT, first.lease.session_id, number=1)
         assert found.turn.replies[0].parts[0].text == "quick"
 
     async def test_a_commit_on_another_revision_is_refused(self, store):
@@ -110,15 +110,15 @@ class Leases:
         with pytest.raises(LeaseLost):
             await store.commit(commit(task))
 
-    async def test_of_two_who_take_over_one_wins(self, store):
+    async def test_of_several_that_acquire_a_lease_one_wins(self, store):
         await leased_task(store)
-        seen = (await store.pending_sessions())[0]
+        pending = (await store.pending_sessions())[0]
         won = await asyncio.gather(
-            *(store.acquire_lease(seen, LeaseRequest(f"w{n}", 200.0)) for n in range(5))
+            *(store.acquire_lease(pending, LeaseRequest(f"w{n}", 200.0)) for n in range(5))
         )
         assert len([task for task in won if task]) == 1
 
-    async def test_a_claim_that_ran_out_goes_to_the_next_input_with_the_earliest_turn(self, store):
+    async def test_an_expired_lease_goes_to_the_next_input_with_the_earliest_turn(self, store):
         task = await leased_task(store, "first")
         accepted = await store.accept_turn(new_turn(task.session, "second"), OTHER, now=131.0)
         assert accepted.number == 2
@@ -129,53 +129,55 @@ class Leases:
         following = await store.commit(commit(accepted.task))
         assert following.turn.number == 2
 
-    async def test_a_claim_that_ran_out_is_not_given_to_its_own_holder_again(self, store):
-        """It is at task; the clock was stepped."""
+    async def test_an_expired_lease_is_not_granted_to_its_owner_again(self, store):
+        """It is running the turn; the clock was set forward."""
         task = await leased_task(store, "first")
         accepted = await store.accept_turn(new_turn(task.session, "second"), LEASE_REQUEST, now=10_000.0)
         assert (accepted.number, accepted.task) == (2, None)
         assert (await store.commit(commit(task))).turn.number == 2
 
-    async def test_a_claim_that_ran_out_but_was_not_taken_still_commits(self, store):
+    async def test_an_expired_lease_that_nobody_acquired_still_commits(self, store):
         task = await leased_task(store)
         assert await store.commit(commit(task)) is None
 
-    async def test_renewing_keeps_a_claim_and_tells_which_are_lost(self, store):
+    async def test_renewing_extends_leases_and_returns_the_lost_ones(self, store):
         kept = await leased_task(store)
         gone = await leased_task(store)
-        seen = [each for each in await store.pending_sessions() if each.session_id == gone.lease.session_id]
-        await store.acquire_lease(seen[0], OTHER)
-        assert await store.renew_leases([kept.lease, gone.lease, Lease("nobody", 1)], 500.0) == (
+        pending = [
+            each for each in await store.pending_sessions() if each.session_id == gone.lease.session_id
+        ]
+        await store.acquire_lease(pending[0], OTHER)
+        assert await store.renew_leases([kept.lease, gone.lease, Lease("missing", 1)], 500.0) == (
             gone.lease,
-            Lease("nobody", 1),
+            Lease("missing", 1),
         )
         second = await store.accept_turn(new_turn(kept.session), OTHER, now=400.0)
         assert second.task is None
 
-    async def test_a_released_session_is_free_and_its_turn_not_lost(self, store):
+    async def test_a_released_session_is_free_and_keeps_its_turn(self, store):
         task = await leased_task(store)
-        await store.release_leases([task.lease, Lease("nobody", 1)])
+        await store.release_leases([task.lease, Lease("missing", 1)])
         found = await store.find_turn(TENANT, task.lease.session_id, number=1)
         assert found.turn.status == TURN_STATUS_ACCEPTED
-        seen = (await store.pending_sessions())[0]
-        assert seen.owner == ""
-        taken = await store.acquire_lease(seen, OTHER)
+        pending = (await store.pending_sessions())[0]
+        assert pending.owner == ""
+        taken = await store.acquire_lease(pending, OTHER)
         assert taken.inbox_turn.turn.number == 1
 
-    async def test_a_session_without_unfinished_turns_is_not_stranded(self, store):
+    async def test_a_session_without_unfinished_turns_is_not_pending(self, store):
         task = await leased_task(store)
         await store.commit(commit(task))
         assert await store.pending_sessions() == ()
         stale = PendingSession(task.lease.session_id, task.lease.token, "", 0.0)
         assert await store.acquire_lease(stale, LEASE_REQUEST) is None
 
-    async def test_the_wish_to_stop_reaches_whoever_takes_over(self, store):
+    async def test_a_stop_request_reaches_the_next_lease_owner(self, store):
         task = await leased_task(store)
         await store.request_stop(task.lease.session_id, 1, StopMode.CANCEL)
         taken = await store.acquire_lease((await store.pending_sessions())[0], OTHER)
         assert taken.inbox_turn.stop_mode is StopMode.CANCEL
 
-    async def test_the_disconnect_policy_is_kept(self, store):
+    async def test_the_disconnect_policy_is_stored(self, store):
         task = await leased_task(store, cancel_on_disconnect=True)
         assert task.inbox_turn.cancel_on_disconnect
         taken = await store.acquire_lease((await store.pending_sessions())[0], OTHER)
@@ -183,7 +185,7 @@ class Leases:
 
 
 class Journal:
-    async def test_an_entry_is_kept_until_a_commit_forgets_it(self, store):
+    async def test_an_entry_is_stored_until_a_commit_clears_it(self, store):
         task = await leased_task(store)
         intent = JournalEntry(1, "c1", b"digest", once=True, record=b"call")
         other = JournalEntry(1, "c2", b"other", once=False, record=b"", done=True)
@@ -195,7 +197,7 @@ class Journal:
         await store.commit(commit(task, clear_journal=["c2"]))
         assert await store.read_journal(task.lease.session_id) == (done,)
 
-    async def test_forgetting_all_leaves_other_turns_entries(self, store):
+    async def test_clearing_all_keeps_other_turns_entries(self, store):
         task = await leased_task(store)
         await store.accept_turn(new_turn(task.session, "second"), LEASE_REQUEST, 100.0)
         await store.write_journal(task.lease, [JournalEntry(1, "c1", once=True)])
@@ -213,7 +215,7 @@ class Journal:
         one, two = await leased_task(store), await leased_task(store)
         await store.write_journal(one.lease, [JournalEntry(1, "c1")])
         assert await store.read_journal(two.lease.session_id) == ()
-        assert await store.read_journal("nobody") == ()
+        assert await store.read_journal("missing") == ()
 
 
 class Transcripts:
@@ -262,7 +264,7 @@ class Timers:
         assert accepted[0].task.inbox_turn.turn.number == 2
         assert await store.due_timers(1000.0, 10) == ((), None)
 
-    async def test_a_timer_that_was_set_anew_does_not_fire_at_the_old_time(self, store):
+    async def test_a_restarted_timer_does_not_fire_at_the_old_time(self, store):
         task = await leased_task(store)
         ending = commit(task, set_timers={"t1": 50.0})
         await store.commit(ending)
@@ -283,7 +285,7 @@ class Timers:
         await store.commit(commit(again, clear_timers="all"))
         assert await store.due_timers(100.0, 10) == ((), None)
 
-    async def test_a_session_can_begin_with_a_timer(self, store):
+    async def test_a_session_can_be_created_with_a_timer(self, store):
         session = await stored_session(store, timers={"t1": 50.0})
         due, _ = await store.due_timers(50.0, 10)
         assert due == (DueTimer(session.id, TENANT, "t1", 50.0),)

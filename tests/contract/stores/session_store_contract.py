@@ -1,4 +1,4 @@
-"""What SessionStore promises. Every store's test class inherits these and brings a `store` fixture."""
+"""The SessionStore contract: each store's test class inherits it and brings a `store` fixture."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Sessions:
         assert not created.existed
         assert await store.get_session(TENANT, new.session.id) == new.session
 
-    async def test_another_tenants_session_is_not_there(self, store):
+    async def test_another_tenants_session_is_not_found(self, store):
         session = await stored_session(store)
         with pytest.raises(SessionNotFound):
             await store.get_session("other", session.id)
@@ -98,7 +98,7 @@ class Sessions:
             if page.next is None:
                 break
             before = page.next
-            await stored_session(store)  # a newcomer does not shift the pages
+            await stored_session(store)  # a new session does not shift the pages
         assert seen == made[::-1]
 
     async def test_a_list_is_filtered_by_user_flow_and_status(self, store):
@@ -115,7 +115,7 @@ class Sessions:
         assert await ids(flow="book", user="ann") == [ann.id]
         assert await ids(status=SESSION_STATUS_ENDED) == [over.id]
 
-    async def test_deleting_erases_everything_and_says_how_much(self, store):
+    async def test_deleting_removes_everything_and_counts_it(self, store):
         task = await leased_task(store)
         session_id = task.lease.session_id
         await store.write_journal(task.lease, [JournalEntry(1, "c1")])
@@ -132,7 +132,7 @@ class Sessions:
         with pytest.raises(SessionNotFound):
             await store.delete_session(TENANT, session_id, "", 100.0)
 
-    async def test_a_repeated_deletion_gives_the_first_answer_for_a_day(self, store):
+    async def test_a_repeated_deletion_returns_the_first_counts_for_a_day(self, store):
         task = await leased_task(store)
         await store.commit(commit(task))
         first = await store.delete_session(TENANT, task.lease.session_id, "d1", 100.0)
@@ -162,7 +162,7 @@ class Sessions:
         accepted = await store.accept_turn(new_turn(created.session), LEASE_REQUEST, 100.0)
         assert accepted.number == 2
 
-    async def test_an_opening_still_to_be_done_is_claimed_at_once(self, store):
+    async def test_an_opening_that_is_still_to_run_is_leased_at_once(self, store):
         new = new_session()
         pending = new_session(opening=new_turn(new.session, "start"), session_id=new.session.id)
         created = await store.create_session(pending, LEASE_REQUEST)
@@ -170,7 +170,7 @@ class Sessions:
         assert created.task.inbox_turn.turn.number == 1
         assert await store.commit(commit(created.task)) is None
 
-    async def test_a_quarantined_session_takes_no_turns_and_answers_those_that_wait(self, store):
+    async def test_a_quarantined_session_takes_no_turns_and_fails_those_that_wait(self, store):
         task = await leased_task(store)
         waiting = await store.accept_turn(
             new_turn(task.session, "more", request_id="r2"), LEASE_REQUEST, 100.0
@@ -191,7 +191,7 @@ class Sessions:
 
 
 class Inbox:
-    async def test_a_free_session_is_claimed_with_its_turn(self, store):
+    async def test_a_free_session_is_leased_with_its_turn(self, store):
         session = await stored_session(store)
         accepted = await store.accept_turn(new_turn(session, "hello", request_id="r1"), LEASE_REQUEST, 100.0)
         assert accepted.number == 1
@@ -212,10 +212,10 @@ class Inbox:
         second = await store.accept_turn(new_turn(task.session, "more"), OTHER, 100.0)
         assert (second.number, second.task) == (2, None)
         assert second.inbox.turn.status == TURN_STATUS_ACCEPTED
-        wish = await store.accept_turn(
+        third = await store.accept_turn(
             new_turn(task.session, cancel_on_disconnect=True), LEASE_REQUEST, 100.0
         )
-        assert wish.inbox.cancel_on_disconnect
+        assert third.inbox.cancel_on_disconnect
         assert not second.inbox.cancel_on_disconnect
         following = await store.commit(commit(task))
         assert following.turn.number == 2
@@ -287,7 +287,7 @@ class Inbox:
         await store.commit(commit(task))
         assert await store.stop_requests() == ()
 
-    async def test_a_gentler_wish_to_stop_does_not_replace_a_rollback(self, store):
+    async def test_a_weaker_stop_request_does_not_replace_a_rollback(self, store):
         task = await leased_task(store)
         await store.request_stop(task.lease.session_id, 1, StopMode.ROLLBACK)
         await store.request_stop(task.lease.session_id, 1, StopMode.CANCEL)
@@ -297,10 +297,10 @@ class Inbox:
         task = await leased_task(store)
         await store.commit(commit(task))
         await store.request_stop(task.lease.session_id, 1, StopMode.CANCEL)
-        await store.request_stop("nobody", 1, StopMode.CANCEL)
+        await store.request_stop("missing", 1, StopMode.CANCEL)
         assert await store.stop_requests() == ()
 
-    async def test_a_waiting_turn_is_ended_without_being_begun(self, store):
+    async def test_a_waiting_turn_is_finished_without_being_started(self, store):
         task = await leased_task(store)
         await store.accept_turn(new_turn(task.session, "second"), LEASE_REQUEST, 100.0)
         third = await store.accept_turn(new_turn(task.session, "third"), LEASE_REQUEST, 100.0)
@@ -313,7 +313,7 @@ class Inbox:
         found = await store.find_turn(TENANT, task.lease.session_id, number=2)
         assert found.turn.status == TURN_STATUS_CANCELLED
 
-    async def test_a_turn_that_is_begun_is_not_ended_as_waiting(self, store):
+    async def test_a_running_turn_is_not_finished_as_waiting(self, store):
         task = await leased_task(store)
         ended = turn_result(task.inbox_turn.turn, task.session, status=TURN_STATUS_CANCELLED)
         assert not await store.finish_waiting(ended)
@@ -344,13 +344,13 @@ class Inbox:
         assert rest.items[0].input.parts[0].text == "one"
         assert rest.next is None
 
-    async def test_a_turn_that_is_not_there_is_not_found(self, store):
+    async def test_a_missing_turn_is_not_found(self, store):
         task = await leased_task(store, request_id="r1")
         for wanted in ({"number": 2}, {"number": 0}, {"request_id": "r2"}):
             with pytest.raises(TurnNotFound):
                 await store.find_turn(TENANT, task.lease.session_id, **wanted)
 
-    async def test_many_at_once_get_numbers_without_gaps_and_one_of_them_the_claim(self, store):
+    async def test_many_at_once_get_numbers_without_gaps_and_one_of_them_the_lease(self, store):
         session = await stored_session(store)
         accepted = await asyncio.gather(
             *(store.accept_turn(new_turn(session, f"turn {n}"), LEASE_REQUEST, 100.0) for n in range(50))
@@ -360,4 +360,4 @@ class Inbox:
 
 
 class SessionStoreContract(Sessions, Inbox, Leases, Journal, Transcripts, Timers, Flows):
-    """Everything. Derive `Test…` classes from this one."""
+    """The whole contract. Derive `Test…` classes from this one."""

@@ -7,8 +7,8 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1 import flow_service_pb2
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
-from tests.integration.dialogue.test_deploy_flow import source
 
+from tests.integration.dialogue.test_deploy_flow import source
 from tests.integration.dialogue.test_killed_processes import PATIENCE, Service, send
 from tests.support.dialogue_service import scripted_peers
 

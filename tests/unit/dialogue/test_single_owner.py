@@ -1,4 +1,4 @@
-"""Sessions in memory belong to the one engine that there is."""
+"""A store in memory has one lease owner: this process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from clawdbot_dialogue.stores.in_memory.owner import SingleOwner
 
 
 def test_a_store_in_memory_has_one_owner():
-    sole = SingleOwner()
-    sole.open()
-    assert not sole.gone(sole.me)
-    assert sole.gone("anybody")
-    sole.close()
+    owner = SingleOwner()
+    owner.open()
+    assert not owner.gone(owner.me)
+    assert owner.gone("anybody")
+    owner.close()

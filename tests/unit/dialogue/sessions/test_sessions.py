@@ -1,4 +1,4 @@
-"""Sessions are opened with what their flow says first, found by their tenant only, and erased whole."""
+"""Sessions are created with their opening turn, visible to their tenant only, and deleted whole."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ async def cluster(request, tmp_path):
         yield cluster
 
 
-def asked(flow="order", **options) -> CreateSession:
+def create_request(flow="order", **options) -> CreateSession:
     return CreateSession(TENANT, flow, **options)
 
 
-async def test_a_flow_speaks_first_in_a_turn_of_its_own(cluster):
-    session, opening = await cluster.newest.sessions.create(asked())
+async def test_what_a_flow_says_first_is_a_turn_of_its_own(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request())
     assert (session.flow, session.flow_version, session.state) == ("order", 1, "ask")
     assert session.status == SESSION_STATUS_ACTIVE
     assert (opening.number, opening.input_event.name, opening.status) == (
@@ -74,7 +74,7 @@ async def test_a_flow_speaks_first_in_a_turn_of_its_own(cluster):
 
 
 async def test_a_flow_that_says_nothing_has_no_opening(cluster):
-    session, opening = await cluster.newest.sessions.create(asked("chat"))
+    session, opening = await cluster.newest.sessions.create(create_request("chat"))
     assert opening is None
     assert session.revision == 0
     assert await cluster.turns(session) == ()
@@ -83,12 +83,12 @@ async def test_a_flow_that_says_nothing_has_no_opening(cluster):
 @pytest.mark.parametrize("flow", ["order", "chat"])
 async def test_a_session_and_its_opening_are_stored_in_one_write(cluster, flow):
     cluster.store.stall("nothing", done=False)  # starts the count
-    await cluster.newest.sessions.create(asked(flow))
+    await cluster.newest.sessions.create(create_request(flow))
     assert cluster.store.counted == {"deployed_flows": 1, "create_session": 1}
 
 
 async def test_an_opening_that_needs_a_tool_is_a_turn_like_any_other(cluster):
-    session, opening = await cluster.newest.sessions.create(asked("asking"))
+    session, opening = await cluster.newest.sessions.create(create_request("asking"))
     assert reply_texts(opening) == ["It is 12:00.", "Bye."]
     assert opening.tool_calls[0].call.name == "clock.now"
     assert session.revision == 1
@@ -96,26 +96,26 @@ async def test_an_opening_that_needs_a_tool_is_a_turn_like_any_other(cluster):
 
 @pytest.mark.parametrize("flow", ["order", "asking"])
 async def test_an_opening_starts_its_flow_once_however_it_is_run(cluster, flow):
-    """Run while the session is created, or later as a turn: the machine is told Started one time."""
-    session, _ = await cluster.newest.sessions.create(asked(flow))
+    """Whether it runs while the session is created or later as a turn, the machine gets Started one time."""
+    session, _ = await cluster.newest.sessions.create(create_request(flow))
     steps = (await cluster.newest.sessions.explain_turn(TENANT, session.id, 1)).steps
     assert steps[0].transition_taken.cause == "started"
     assert [step.note.code for step in steps if step.HasField("note")] == []
 
 
-async def test_an_opening_is_done_by_another_process_when_the_first_one_dies(cluster):
+async def test_an_opening_is_run_by_another_process_when_the_first_one_dies(cluster):
     cluster.store.stall("read_journal", done=False)
-    creating = asyncio.create_task(cluster.newest.sessions.create(asked("asking", request_id="s1")))
+    creating = asyncio.create_task(cluster.newest.sessions.create(create_request("asking", request_id="s1")))
     await cluster.store.stalled.wait()
     creating.cancel()
     await asyncio.gather(creating, return_exceptions=True)
     await cluster.crash()
-    session, opening = await cluster.newest.sessions.create(asked("asking", request_id="s1"))
+    session, opening = await cluster.newest.sessions.create(create_request("asking", request_id="s1"))
     assert reply_texts(opening) == ["It is 12:00.", "Bye."]
     assert len(await cluster.turns(session)) == 1
 
 
-async def test_a_flow_that_fails_at_once_opens_a_session_with_a_failed_turn(cluster):
+async def test_a_flow_that_fails_at_once_creates_a_session_with_a_failed_turn(cluster):
     cluster.flow("""
 flow: stuck
 version: 1
@@ -124,40 +124,40 @@ states:
   a: {say: a, next: [{to: b}]}
   b: {say: b, next: [{if: 1 < 2, to: a}]}
 """)
-    _, opening = await cluster.newest.sessions.create(asked("stuck"))
+    _, opening = await cluster.newest.sessions.create(create_request("stuck"))
     assert (opening.status, opening.error.reason) == (TURN_STATUS_FAILED, "FLOW_LOOP")
 
 
-async def test_a_retry_returns_the_first_session_as_it_was_opened(cluster):
-    session, opening = await cluster.newest.sessions.create(asked(request_id="s1", digest=b"d"))
+async def test_a_retry_returns_the_first_session_as_it_was_created(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request(request_id="s1", digest=b"d"))
     await cluster.send(session, "what?")
-    again, opened = await cluster.newest.sessions.create(asked(request_id="s1", digest=b"d"))
+    again, opened = await cluster.newest.sessions.create(create_request(request_id="s1", digest=b"d"))
     assert (again, opened) == (session, opening)
     with pytest.raises(RequestIdReused):
-        await cluster.newest.sessions.create(asked(request_id="s1", digest=b"other"))
+        await cluster.newest.sessions.create(create_request(request_id="s1", digest=b"other"))
 
 
-async def test_slots_may_be_known_beforehand(cluster):
-    session, opening = await cluster.newest.sessions.create(asked(slots={"count": 3}))
+async def test_slots_can_be_set_when_a_session_is_created(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request(slots={"count": 3}))
     assert session.slots["count"] == 3
     assert reply_texts(opening) == ["Thank you."]
     assert cluster.tools.calls[0].arguments["count"] == 3
 
 
 @pytest.mark.parametrize("slots", [{"counts": 3}, {"count": 12}, {"count": "many"}])
-async def test_slots_that_do_not_fit_are_named(cluster, slots):
+async def test_slots_with_invalid_values_are_named(cluster, slots):
     with pytest.raises(InvalidRequest) as caught:
-        await cluster.newest.sessions.create(asked(slots=slots))
+        await cluster.newest.sessions.create(create_request(slots=slots))
     (violation,) = caught.value.violations
     assert violation.field == f"slots.{next(iter(slots))}"
 
 
-async def test_an_unknown_flow_is_told_with_the_nearest_one(cluster):
+async def test_an_unknown_flow_is_reported_with_the_nearest_one(cluster):
     with pytest.raises(UnknownFlow) as caught:
-        await cluster.newest.sessions.create(asked("ordre"))
+        await cluster.newest.sessions.create(create_request("ordre"))
     assert "order" in caught.value.hint
     with pytest.raises(UnknownFlow) as caught:
-        await cluster.newest.sessions.create(asked("order", flow_version=7))
+        await cluster.newest.sessions.create(create_request("order", flow_version=7))
     assert caught.value.flow == "order in version 7"
     assert caught.value.hint == ""
 
@@ -168,7 +168,7 @@ async def test_session_ids_cannot_be_guessed(cluster):
     assert all(len(each) == 26 and each.isalnum() for each in ids)
 
 
-async def test_a_deleted_session_is_gone_with_its_turns_and_says_how_many(cluster):
+async def test_a_session_is_deleted_with_its_turns_and_counts_them(cluster):
     session = await cluster.open_session("order")
     await cluster.send(session, "3")
     with pytest.raises(SessionNotFound):
@@ -192,7 +192,7 @@ async def test_an_export_holds_the_session_and_every_turn_as_a_line_each(cluster
     assert turns[1]["toolCalls"][0]["call"]["name"] == "shop.buy"
 
 
-async def test_a_session_whose_flow_version_vanished_says_so_and_goes_on_once_it_is_back(cluster):
+async def test_a_session_without_its_flow_version_fails_turns_and_goes_on_once_it_is_back(cluster):
     session = await cluster.open_session("order")
     known, cluster.flows._versions = cluster.flows._versions, FlowLibrary()._versions
     await cluster.crash()
@@ -206,7 +206,7 @@ async def test_a_session_whose_flow_version_vanished_says_so_and_goes_on_once_it
     assert reply_texts(events[-1].turn_finished.turn) == ["Thank you."]
 
 
-async def test_a_session_stays_with_its_version_when_a_newer_one_comes(cluster):
+async def test_a_session_keeps_its_flow_version_when_a_newer_one_comes(cluster):
     old = await cluster.open_session("order")
     cluster.flow(ORDER.replace("version: 1", "version: 2").replace("Thank you.", "Thanks a lot."))
     new = await cluster.open_session("order")
@@ -215,7 +215,7 @@ async def test_a_session_stays_with_its_version_when_a_newer_one_comes(cluster):
     assert reply_texts((await cluster.send(new, "3")).turn) == ["Thanks a lot."]
 
 
-async def test_a_state_that_was_renamed_under_a_live_session_is_told(cluster):
+async def test_a_state_that_is_missing_in_the_flow_is_named(cluster):
     session = await cluster.open_session("order")
     cluster.flows._versions = FlowLibrary()._versions
     cluster.flow(ORDER.replace("  ask:", "  enquire:").replace("to: ask", "to: enquire"))
@@ -233,8 +233,8 @@ async def test_a_state_that_was_renamed_under_a_live_session_is_told(cluster):
         ("fr", "en", "How many?"),
     ],
 )
-async def test_a_session_begins_in_its_persons_language(cluster, locale, speaks, says):
-    session, opening = await cluster.newest.sessions.create(asked("greeting", locale=locale))
+async def test_a_session_starts_in_the_persons_language(cluster, locale, speaks, says):
+    session, opening = await cluster.newest.sessions.create(create_request("greeting", locale=locale))
     assert (session.locale, reply_texts(opening)) == (speaks, [says])
 
 
@@ -247,6 +247,6 @@ async def test_a_session_follows_its_person_into_another_language_and_stays_ther
     assert reply_texts((await cluster.send(session, "4")).turn) == ["再见。"]
 
 
-async def test_what_does_not_fit_is_told_in_the_callers_language(cluster):
+async def test_an_invalid_slot_is_reported_in_the_callers_language(cluster):
     with pytest.raises(InvalidRequest, match="数目不能超过9。"):
-        await cluster.newest.sessions.create(asked("greeting", locale="zh", slots={"n": 10}))
+        await cluster.newest.sessions.create(create_request("greeting", locale="zh", slots={"n": 10}))

@@ -1,4 +1,4 @@
-"""What only the SQLite store can get wrong: its file."""
+"""The file of the SQLite store: versions, locks, damage, sharing, size."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def store(path):
 
 
 def edit(path, statement, *values):
-    """Another program's hand in the file."""
+    """Changes the file as another program would."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(statement, values)
 
@@ -75,7 +75,7 @@ async def test_commits_are_synced_to_the_disk(store, path):
         (lambda path: path.mkdir(), "cannot be opened"),
     ],
 )
-async def test_a_file_that_is_not_ours_stops_the_start_with_a_sentence(path, spoil, sentence):
+async def test_a_file_of_another_program_stops_the_start_with_a_sentence(path, spoil, sentence):
     path.parent.mkdir()
     spoil(path)
     with pytest.raises(StartupError, match=sentence) as caught:
@@ -84,7 +84,7 @@ async def test_a_file_that_is_not_ours_stops_the_start_with_a_sentence(path, spo
     assert str(caught.value).endswith(".")
 
 
-async def test_a_folder_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path):
+async def test_a_folder_that_cannot_be_created_stops_the_start_with_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StartupError, match="state_dir"):
         await SqliteSessionStore(tmp_path / "file" / "sessions.db", clock=lambda: 100.0).open()
@@ -115,8 +115,8 @@ async def test_a_file_that_stays_locked_is_unavailable_and_then_works_again(stor
     await store.create_session(new_session(), LEASE_REQUEST)
 
 
-async def test_a_write_that_fails_does_not_take_others_of_its_batch_along(store):
-    """Twenty sessions in one transaction, two of them with one id: nineteen are there."""
+async def test_a_write_that_fails_does_not_fail_others_of_its_batch(store):
+    """Twenty sessions in one transaction, two of them with the same id: nineteen are stored."""
     session_id = new_session().session.id
     made = [new_session() for _ in range(18)]
     made += [new_session(session_id=session_id), new_session(session_id=session_id)]
@@ -128,7 +128,7 @@ async def test_a_write_that_fails_does_not_take_others_of_its_batch_along(store)
 
 
 async def test_two_stores_on_one_file_give_one_total_order(path):
-    """As two worker processes do: numbers without gaps, one claim."""
+    """As two worker processes do: numbers without gaps, one lease."""
     stores = [SqliteSessionStore(path, clock=lambda: 100.0) for _ in range(2)]
     await asyncio.gather(*(store.open() for store in stores))
     session = (await stores[0].create_session(new_session(), LEASE_REQUEST)).session
@@ -157,7 +157,7 @@ async def test_an_unreadable_session_is_quarantined_and_others_go_on(store, path
     assert [each.session_id for each in await store.pending_sessions()] == [good.id]
 
 
-async def test_a_listed_turn_that_cannot_be_read_hides_no_other(store, path):
+async def test_a_turn_that_cannot_be_read_does_not_hide_others(store, path):
     session = (await store.create_session(new_session(), LEASE_REQUEST)).session
     task = (await store.accept_turn(new_turn(session), LEASE_REQUEST, 100.0)).task
     ending = commit(task)
@@ -169,7 +169,7 @@ async def test_a_listed_turn_that_cannot_be_read_hides_no_other(store, path):
 
 
 async def test_a_turn_costs_the_same_bytes_late_as_early(store, path):
-    """The transcript is appended to, never written anew."""
+    """The transcript is appended to, never rewritten."""
     session = (await store.create_session(new_session(), LEASE_REQUEST)).session
     with closing(schema.connect(path)) as db:
 

@@ -1,4 +1,4 @@
-"""One cluster for every fact about turns, on each store."""
+"""Runs every test of turns on a cluster of engines, once with each store."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ states:
 
 @pytest.fixture(params=["memory", "sqlite"])
 async def cluster(request, tmp_path, monkeypatch):
-    """An engine with the flows chat and order, and its background duties quick."""
+    """A cluster of one engine, with the flows chat and order, whose maintenance loop runs often."""
     for name in ("STOP_REQUEST_INTERVAL", "RECOVERY_INTERVAL", "TIMER_INTERVAL"):
         monkeypatch.setattr(maintenance, name, 0.02)
     async with running_cluster(request.param, tmp_path) as cluster:

@@ -1,4 +1,4 @@
-"""A second input while a turn is under way, cancelling, and order."""
+"""Inputs during a turn: concurrency policies, cancelling, and the order of turns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.scripted_peers import Hold, call
 
 @pytest.fixture
 async def busy(cluster):
-    """A session with a turn that has said something and waits for the model."""
+    """A session with a running turn that has said something and waits for the model."""
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append(["Well, ", hold, "that is it."])
@@ -25,7 +25,7 @@ async def busy(cluster):
     return session, hold, first
 
 
-async def test_an_input_waits_for_the_turn_before_it(cluster, busy):
+async def test_an_input_waits_for_the_unfinished_turn(cluster, busy):
     session, hold, first = busy
     second = await cluster.engine.accept(turn_request(session, "second"))
     assert (await cluster.turns(session))[0].status == TURN_STATUS_RUNNING
@@ -35,7 +35,7 @@ async def test_an_input_waits_for_the_turn_before_it(cluster, busy):
     assert (finished.turn.number, reply_texts(finished.turn)) == (2, ["Echo: second"])
 
 
-async def test_many_inputs_are_done_one_by_one_in_their_order(cluster):
+async def test_many_inputs_run_one_by_one_in_order(cluster):
     session = await cluster.open_session()
     finished = await asyncio.gather(*(cluster.send(session, f"say {n}") for n in range(12)))
     assert sorted(each.turn.number for each in finished) == list(range(1, 13))
@@ -46,7 +46,7 @@ async def test_many_inputs_are_done_one_by_one_in_their_order(cluster):
     assert len(shown.messages) == 1 + 11 * 2 + 1
 
 
-async def test_two_engines_on_one_session_make_one_order(cluster):
+async def test_two_engines_keep_one_order_for_a_session(cluster):
     session = await cluster.open_session()
     one, two = cluster.newest, await cluster.join()
     finished = await asyncio.gather(*((one, two)[n % 2].send(session, f"say {n}") for n in range(10)))
@@ -56,7 +56,7 @@ async def test_two_engines_on_one_session_make_one_order(cluster):
     assert len(cluster.gateway.requests) == 10
 
 
-async def test_an_input_may_rather_be_refused_than_wait(cluster, busy):
+async def test_an_input_with_reject_is_refused_while_a_turn_is_unfinished(cluster, busy):
     session, hold, first = busy
     with pytest.raises(SessionBusy):
         await cluster.send(session, "second", concurrency=ConcurrencyPolicy.REJECT)
@@ -67,7 +67,7 @@ async def test_an_input_may_rather_be_refused_than_wait(cluster, busy):
     ) == ["Echo: second"]
 
 
-async def test_an_input_may_interrupt_and_what_was_said_stays(cluster, busy):
+async def test_an_interrupted_turn_keeps_what_it_said(cluster, busy):
     session, _, first = busy
     second = await cluster.send(session, "something else", concurrency=ConcurrencyPolicy.INTERRUPT)
     finished = await first.result()
@@ -79,7 +79,7 @@ async def test_an_input_may_interrupt_and_what_was_said_stays(cluster, busy):
     assert cluster.gateway.open == 0
 
 
-async def test_an_input_may_undo_the_turn_before_it(cluster, busy):
+async def test_a_rolled_back_turn_leaves_nothing_in_the_transcript(cluster, busy):
     session, _, first = busy
     second = await cluster.send(session, "rather this", concurrency=ConcurrencyPolicy.ROLLBACK)
     assert (await first.result()).turn.status == TURN_STATUS_CANCELLED
@@ -89,7 +89,7 @@ async def test_an_input_may_undo_the_turn_before_it(cluster, busy):
 
 
 @pytest.mark.parametrize("concurrency", [ConcurrencyPolicy.INTERRUPT, ConcurrencyPolicy.ROLLBACK])
-async def test_an_interrupt_reaches_a_turn_that_another_engine_does(cluster, busy, concurrency):
+async def test_an_interrupt_reaches_a_turn_of_another_engine(cluster, busy, concurrency):
     session, _, first = busy
     other = await cluster.join()
     second = await other.send(session, "something else", concurrency=concurrency)
@@ -98,8 +98,8 @@ async def test_an_interrupt_reaches_a_turn_that_another_engine_does(cluster, bus
 
 
 @pytest.mark.parametrize("concurrency", [ConcurrencyPolicy.INTERRUPT, ConcurrencyPolicy.ROLLBACK])
-async def test_an_interrupted_tool_call_ends_with_a_paired_result(cluster, concurrency):
-    """It may have taken place, so it is said to be unknown; and it is not made again."""
+async def test_an_interrupted_tool_call_gets_a_result(cluster, concurrency):
+    """It may have taken place: its outcome is unknown, and it is not made again."""
     session = await cluster.open_session("order")
     selling = Hold()
     cluster.tools.add("shop.buy", selling, "once")
@@ -116,7 +116,7 @@ async def test_an_interrupted_tool_call_ends_with_a_paired_result(cluster, concu
         "tool_call_finished",
     ]
     assert cluster.tools.running == 0
-    # The flow comes to the same call again: it is not made a second time, the flow is told that nobody knows.
+    # The flow comes to the same call again: it is not made a second time; the flow gets an unknown outcome.
     assert reply_texts(second.turn)[0] == "I do not know whether that was bought."
     assert cluster.tools.names() == ["shop.buy"]
 
@@ -145,7 +145,7 @@ async def test_cancelling_ends_a_running_turn(cluster, busy):
     assert reply_texts((await cluster.send(session, "and now?")).turn) == ["Echo: and now?"]
 
 
-async def test_cancelling_ends_a_turn_that_another_engine_does(cluster, busy):
+async def test_cancelling_ends_a_turn_of_another_engine(cluster, busy):
     session, _, first = busy
     other = await cluster.join()
     finished = await other.engine.cancel(TurnRef(TENANT, session.id, 1))
@@ -153,7 +153,7 @@ async def test_cancelling_ends_a_turn_that_another_engine_does(cluster, busy):
     assert (await first.result()).turn == finished.turn
 
 
-async def test_cancelling_ends_a_turn_that_waits_and_no_other(cluster, busy):
+async def test_cancelling_ends_a_waiting_turn_and_no_other(cluster, busy):
     session, hold, first = busy
     second = await cluster.engine.accept(turn_request(session, "second"))
     third = await cluster.engine.accept(turn_request(session, "third"))
@@ -166,13 +166,13 @@ async def test_cancelling_ends_a_turn_that_waits_and_no_other(cluster, busy):
     assert reply_texts((await third.result()).turn) == ["Echo: third"]
 
 
-async def test_cancelling_a_finished_turn_returns_it_as_it_is(cluster):
+async def test_cancelling_a_finished_turn_returns_it_unchanged(cluster):
     session = await cluster.open_session()
     first = await cluster.send(session, "hello")
     assert (await cluster.engine.cancel(TurnRef(TENANT, session.id, 1))).turn == first.turn
 
 
-async def test_there_is_no_cancelling_what_is_not_there(cluster):
+async def test_cancelling_a_missing_turn_is_an_error(cluster):
     session = await cluster.open_session()
     with pytest.raises(TurnNotFound):
         await cluster.engine.cancel(TurnRef(TENANT, session.id, 1))
@@ -180,8 +180,8 @@ async def test_there_is_no_cancelling_what_is_not_there(cluster):
         await cluster.engine.cancel(TurnRef("other", session.id, 1))
 
 
-async def test_cancelling_between_announcement_and_call_makes_no_call(cluster):
-    """The intent is being written when the wish arrives: the tool is never run, and that is known."""
+async def test_cancelling_before_a_call_is_sent_makes_no_call(cluster):
+    """The intent is being written when the request arrives: the tool is never run, and that is known."""
     session = await cluster.open_session("order")
     cluster.store.stall("write_journal", done=True)
     first = await cluster.engine.accept(turn_request(session, "3"))
@@ -197,7 +197,7 @@ async def test_cancelling_between_announcement_and_call_makes_no_call(cluster):
     assert cluster.tools.names() == ["shop.buy"]
 
 
-async def test_cancelling_while_several_tools_run_gives_each_its_result(cluster):
+async def test_cancelling_while_several_tools_run_gives_each_call_a_result(cluster):
     session = await cluster.open_session()
     slow, bought = Hold(), Hold()
     cluster.tools.add("clock.now", slow)
@@ -227,7 +227,7 @@ async def test_cancelling_while_several_tools_run_gives_each_its_result(cluster)
     assert calls == results == ["a", "b"]
 
 
-async def test_deleting_a_session_ends_its_turn_and_tells_who_follows(cluster, busy):
+async def test_deleting_a_session_ends_its_turn_for_every_subscriber(cluster, busy):
     session, _, first = busy
     await cluster.newest.sessions.delete(TENANT, session.id, "")
     with pytest.raises(SessionNotFound):

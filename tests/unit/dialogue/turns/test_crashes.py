@@ -1,4 +1,4 @@
-"""A process dies at any point of a turn: the turn comes to its end all the same, and nothing is twice."""
+"""A process dies at any point of a turn: the turn still ends, and nothing happens twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ THANKS = ["Thank you."]
 UNKNOWN = ["I do not know whether that was bought.", "How many?"]
 
 POINTS = [
-    # where the process dies (method, which call of it, done), what is said in the end, how often the tool ran
+    # where the process dies (method, n-th call of it, done), the replies in the end, how often the tool ran
     (("accept_turn", 1, True), THANKS, 1),
     (("read_journal", 1, False), THANKS, 1),
     (("read_journal", 1, True), THANKS, 1),
@@ -28,8 +28,8 @@ POINTS = [
 ]
 
 
-async def fallen(cluster, session, given, request_id="r1"):
-    """Has a turn begun, and the process die where the store was told to stall."""
+async def start_and_crash(cluster, session, given, request_id="r1"):
+    """Starts a turn, and kills the process where the store stalls."""
     caller = asyncio.create_task(cluster.newest.send(session, given, request_id=request_id))
     await cluster.store.stalled.wait()
     caller.cancel()
@@ -41,7 +41,7 @@ async def fallen(cluster, session, given, request_id="r1"):
 async def test_a_call_with_effect_once_is_made_at_most_once(cluster, point, replies, calls):
     session = await cluster.open_session("order")
     cluster.store.stall(*point[:2], done=point[2])
-    await fallen(cluster, session, "3")
+    await start_and_crash(cluster, session, "3")
     finished = await cluster.send(session, "3", request_id="r1")
     assert finished.turn.status == TURN_STATUS_DONE
     assert reply_texts(finished.turn) == replies
@@ -52,7 +52,7 @@ async def test_a_call_with_effect_once_is_made_at_most_once(cluster, point, repl
     assert (await cluster.session(session)).revision == 2
 
 
-async def test_a_call_that_was_under_way_is_reported_as_unknown(cluster):
+async def test_a_call_that_was_running_is_reported_as_outcome_unknown(cluster):
     session = await cluster.open_session("order")
     selling = Hold()
     cluster.tools.add("shop.buy", selling, "once")
@@ -66,23 +66,23 @@ async def test_a_call_that_was_under_way_is_reported_as_unknown(cluster):
     assert event_kinds(events)[2:5] == ["state_entered", "tool_call_started", "tool_call_finished"]
 
 
-async def test_what_was_not_accepted_is_not_there(cluster):
+async def test_an_input_that_was_not_accepted_leaves_no_turn(cluster):
     session = await cluster.open_session("order")
     cluster.store.stall("accept_turn", done=False)
-    await fallen(cluster, session, "3")
+    await start_and_crash(cluster, session, "3")
     with pytest.raises(TurnNotFound):
         await cluster.engine.find_turn_number(TENANT, session.id, "r1")
     assert reply_texts((await cluster.send(session, "3", request_id="r1")).turn) == THANKS
 
 
 @pytest.mark.parametrize("effect", ["none", "repeatable"])
-async def test_a_call_that_may_be_repeated_is_made_again_under_the_same_name(cluster, effect):
+async def test_a_repeatable_call_is_made_again_with_the_same_request_id(cluster, effect):
     session = await cluster.open_session()
     cluster.tools.add("shop.buy", {"ok": True}, effect)
     cluster.gateway.scripts.append([call("shop.buy", "b", n=1)])
     cluster.gateway.scripts.append(["Bought."])
     cluster.store.stall("write_journal", 2, done=False)
-    await fallen(cluster, session, "please")
+    await start_and_crash(cluster, session, "please")
     finished = await cluster.send(session, "please", request_id="r1")
     assert reply_texts(finished.turn) == ["Bought."]
     first, second = cluster.tools.calls
@@ -92,12 +92,12 @@ async def test_a_call_that_may_be_repeated_is_made_again_under_the_same_name(clu
 
 
 @pytest.mark.parametrize(("number", "done"), [(1, True), (2, False), (2, True)])
-async def test_a_model_that_asked_for_tools_is_not_asked_again(cluster, number, done):
+async def test_a_model_that_called_tools_is_not_called_again(cluster, number, done):
     session = await cluster.open_session()
     cluster.gateway.scripts.append(["Let me see. ", call("clock.now", "a"), call("shop.buy", "b")])
     cluster.gateway.scripts.append(["There you are."])
     cluster.store.stall("write_journal", number, done=done)
-    await fallen(cluster, session, "please")
+    await start_and_crash(cluster, session, "please")
     finished = await cluster.send(session, "please", request_id="r1")
     assert finished.turn.status == TURN_STATUS_DONE
     assert reply_texts(finished.turn) == ["Let me see. ", "There you are."]
@@ -106,7 +106,7 @@ async def test_a_model_that_asked_for_tools_is_not_asked_again(cluster, number, 
     assert cluster.tools.names().count("shop.buy") <= 1
 
 
-async def test_words_that_were_shown_and_not_kept_are_said_anew(cluster):
+async def test_a_reply_that_was_shown_but_not_committed_is_generated_again(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append(["Half a sen", hold])
@@ -121,7 +121,7 @@ async def test_words_that_were_shown_and_not_kept_are_said_anew(cluster):
     assert shown.parts[0].text == "A whole sentence."
 
 
-async def test_every_turn_in_the_inbox_is_done_after_a_crash_in_order(cluster):
+async def test_every_turn_in_the_inbox_runs_after_a_crash_in_order(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold])
@@ -138,8 +138,8 @@ async def test_every_turn_in_the_inbox_is_done_after_a_crash_in_order(cluster):
     ]
 
 
-async def test_an_engine_takes_a_dead_ones_turn_over_while_somebody_follows_it_there(cluster):
-    """The caller is with another process than the one that does the turn, and dies."""
+async def test_a_subscriber_on_another_engine_sees_the_recovered_turn(cluster):
+    """The caller is connected to another process than the one that runs the turn and dies."""
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold])
@@ -152,7 +152,7 @@ async def test_an_engine_takes_a_dead_ones_turn_over_while_somebody_follows_it_t
     assert reply_texts((await following)[-1].turn_finished.turn) == ["Echo: hello"]
 
 
-async def test_a_turn_of_an_engine_whose_death_is_not_known_is_taken_over_when_its_claim_runs_out(cluster):
+async def test_a_turn_of_a_frozen_engine_is_recovered_when_its_lease_expires(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold])
@@ -168,7 +168,7 @@ async def test_a_turn_of_an_engine_whose_death_is_not_known_is_taken_over_when_i
     assert reply_texts((await other.send(session, "hello", request_id="r1")).turn) == ["Echo: hello"]
 
 
-async def test_an_engine_that_lost_its_claim_commits_nothing_and_tells_who_follows(cluster):
+async def test_an_engine_that_lost_its_lease_commits_nothing_and_subscribers_get_the_other_result(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold, "slow"])
@@ -176,7 +176,7 @@ async def test_an_engine_that_lost_its_claim_commits_nothing_and_tells_who_follo
     slow = cluster.newest
     followed = await slow.engine.accept(turn_request(session, "hello", request_id="r1"))
     await hold.reached.wait()
-    slow.engine._maintenance.renew_leases = _never  # as if it were frozen: its claim runs out
+    slow.engine._maintenance.renew_leases = _never  # as if it were frozen: its lease expires
     cluster.owners.dead.add(slow.owners.me)
     quick = await cluster.join()
     finished = await quick.send(session, "hello", request_id="r1")
@@ -190,7 +190,7 @@ async def _never() -> None:
     return None
 
 
-async def test_a_turn_that_kills_every_process_is_given_up(cluster):
+async def test_a_turn_that_kills_every_process_fails_after_max_attempts(cluster):
     session = await cluster.open_session()
     for n in range(cluster.limits.max_attempts):
         hold = Hold()
@@ -205,7 +205,7 @@ async def test_a_turn_that_kills_every_process_is_given_up(cluster):
     assert reply_texts((await cluster.send(session, "harmless")).turn) == ["Echo: harmless"]
 
 
-async def test_a_turn_given_up_still_tells_what_may_have_been_done(cluster):
+async def test_a_turn_that_was_given_up_still_lists_its_calls(cluster):
     session = await cluster.open_session("order")
     cluster.store.stall("commit", done=False)
     await cluster.engine.accept(turn_request(session, "3", request_id="r1"))
@@ -222,7 +222,7 @@ async def test_a_turn_given_up_still_tells_what_may_have_been_done(cluster):
     assert len(cluster.tools.calls) == 1
 
 
-async def test_a_wish_to_cancel_outlives_the_process_that_was_to_heed_it(cluster):
+async def test_a_request_to_cancel_survives_the_process_that_runs_the_turn(cluster):
     session = await cluster.open_session("order")
     cluster.store.stall("write_journal", 1, done=True)
     first = await cluster.engine.accept(turn_request(session, "3", request_id="r1"))
@@ -237,8 +237,8 @@ async def test_a_wish_to_cancel_outlives_the_process_that_was_to_heed_it(cluster
     assert cluster.tools.calls == []
 
 
-async def test_what_was_done_once_before_a_cancel_is_not_done_again_by_the_next_turn(cluster):
-    """The result was known and only the commit was missing: the next turn has it."""
+async def test_a_once_call_of_a_cancelled_turn_is_not_made_again_by_the_next_turn(cluster):
+    """Its result was journalled and only the commit was missing: the next turn uses it."""
     session = await cluster.open_session("order")
     cluster.flow("""
 flow: slow
@@ -267,7 +267,7 @@ states:
     assert cluster.tools.names() == ["shop.buy", "clock.now", "clock.now"]
 
 
-async def test_stopping_in_order_leaves_a_long_turn_to_whoever_comes_next(cluster):
+async def test_a_stopped_engine_releases_its_lease_on_an_unfinished_turn(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold])

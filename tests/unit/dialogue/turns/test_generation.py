@@ -1,4 +1,4 @@
-"""The model's share of a turn: rounds of words and tool calls, their limits, and what goes wrong."""
+"""A model's reply within a turn: rounds of text and tool calls, their limits, and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.scripted_peers import call
 from tests.unit.dialogue.turns.conftest import CHAT
 
 
-async def test_a_models_tool_calls_are_run_and_answered_to_it(cluster):
+async def test_a_models_tool_calls_run_and_it_gets_the_results(cluster):
     session = await cluster.open_session()
     cluster.gateway.scripts.append(["Let me look. ", call("clock.now", "a", zone="UTC")])
     cluster.gateway.scripts.append(["It is noon."])
@@ -51,7 +51,7 @@ async def test_the_model_is_offered_the_states_tools_and_no_others(cluster):
     assert [each.name for each in cluster.gateway.requests[0].tools] == ["clock.now", "shop.buy"]
 
 
-async def test_a_call_that_the_state_does_not_allow_is_answered_and_not_made(cluster):
+async def test_a_call_that_the_state_does_not_allow_gets_an_error_and_is_not_made(cluster):
     cluster.tools.add("other.tool", {})
     session = await cluster.open_session()
     cluster.gateway.scripts.append([call("other.tool", "a")])
@@ -63,7 +63,7 @@ async def test_a_call_that_the_state_does_not_allow_is_answered_and_not_made(clu
     assert finished.turn.status == TURN_STATUS_DONE
 
 
-async def test_calls_without_an_id_or_with_one_that_was_used_get_their_own(cluster):
+async def test_calls_without_a_unique_id_get_one(cluster):
     session = await cluster.open_session()
     for _ in range(2):
         cluster.gateway.scripts.append([call("clock.now", "call_0"), call("clock.now"), call("clock.now")])
@@ -75,7 +75,7 @@ async def test_calls_without_an_id_or_with_one_that_was_used_get_their_own(clust
     assert used[0] == "call_0"
 
 
-async def test_a_tools_own_failure_is_for_the_model_to_read(cluster):
+async def test_a_tools_own_error_goes_to_the_model(cluster):
     session = await cluster.open_session()
     cluster.tools.add("clock.now", {"failed": True})
     cluster.gateway.scripts.append([call("clock.now", "a")])
@@ -93,7 +93,7 @@ async def test_a_tools_own_failure_is_for_the_model_to_read(cluster):
         (ToolOutcomeUnknown("PLUGINS_UNAVAILABLE", "Gone."), "PLUGINS_UNAVAILABLE"),
     ],
 )
-async def test_a_tool_that_could_not_be_run_is_a_result_too(cluster, failure, reason):
+async def test_a_tool_that_could_not_run_gives_an_error_result(cluster, failure, reason):
     session = await cluster.open_session()
     cluster.tools.add("clock.now", failure)
     cluster.gateway.scripts.append([call("clock.now", "a")])
@@ -104,7 +104,7 @@ async def test_a_tool_that_could_not_be_run_is_a_result_too(cluster, failure, re
     assert not record.outcome_unknown
 
 
-async def test_a_lost_call_with_effect_once_is_unknown(cluster):
+async def test_a_lost_call_with_effect_once_has_an_unknown_outcome(cluster):
     session = await cluster.open_session()
     cluster.tools.add("shop.buy", ToolOutcomeUnknown("PLUGINS_UNAVAILABLE", "Gone."), "once")
     cluster.gateway.scripts.append([call("shop.buy", "a")])
@@ -135,26 +135,26 @@ async def test_a_model_that_never_stops_calling_tools_is_stopped(cluster):
         (["  \n"], "EMPTY_REPLY"),
     ],
 )
-async def test_a_model_that_does_not_answer_fails_the_turn_and_not_the_session(cluster, script, reason):
+async def test_a_model_without_a_reply_fails_the_turn_and_not_the_session(cluster, script, reason):
     session = await cluster.open_session()
     cluster.gateway.scripts.append(script)
     finished = await cluster.send(session, "hello")
     assert finished.turn.status == TURN_STATUS_FAILED
     assert finished.turn.error.reason == "GENERATION_FAILED"
     assert reason in finished.turn.error.message
-    assert reply_texts(finished.turn), "the person is told something"
+    assert reply_texts(finished.turn), "the person gets a reply"
     assert reply_texts((await cluster.send(session, "again")).turn) == ["Echo: again"]
 
 
-async def test_a_turn_has_its_time(tmp_path):
+async def test_a_turn_times_out(tmp_path):
     async with running_cluster("memory", tmp_path) as cluster:
         cluster.limits = replace(cluster.limits, turn_timeout=0.05)
-        actor = await cluster.join()
+        node = await cluster.join()
         cluster.flow(CHAT)
         cluster.tools.add("clock.now", lambda _: _forever())
         session = await cluster.open_session()
         cluster.gateway.scripts.append(["Let me see. ", call("clock.now", "a")])
-        finished = await actor.send(session, "what time is it?")
+        finished = await node.send(session, "what time is it?")
         assert finished.turn.error.reason == "TURN_TIMEOUT"
         assert reply_texts(finished.turn) == ["Let me see. "]
         assert finished.turn.tool_calls[0].result.is_error
@@ -167,21 +167,21 @@ async def _forever():
     await asyncio.get_running_loop().create_future()
 
 
-def words(text: str, role: int = ROLE_USER) -> Message:
+def message(text: str, role: int = ROLE_USER) -> Message:
     return Message(role=role, parts=[Part(text=text)])
 
 
 TRANSCRIPT = [
-    words("a" * 100),
-    words("b" * 100, ROLE_ASSISTANT),
-    words("c" * 100, ROLE_TOOL),
-    words("d" * 100),
-    words("e" * 100, ROLE_ASSISTANT),
+    message("a" * 100),
+    message("b" * 100, ROLE_ASSISTANT),
+    message("c" * 100, ROLE_TOOL),
+    message("d" * 100),
+    message("e" * 100, ROLE_ASSISTANT),
 ]
 
 
 @pytest.mark.parametrize(("limit", "first"), [(10_000, 0), (540, 0), (500, 3), (230, 3), (1, 3)])
-def test_a_long_history_is_cut_before_a_persons_words(limit, first):
+def test_a_long_history_is_cut_before_a_message_of_the_person(limit, first):
     assert list(fit_to_budget(TRANSCRIPT, limit)) == TRANSCRIPT[first:]
 
 
@@ -189,8 +189,8 @@ def test_a_long_history_is_cut_before_a_persons_words(limit, first):
     st.lists(st.tuples(st.sampled_from([ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL]), st.integers(0, 50))),
     st.integers(1, 500),
 )
-def test_what_is_cut_from_a_history_is_its_beginning_and_no_more_than_needed(shape, limit):
-    messages = [words("x" * size, role) for role, size in shape]
+def test_a_history_is_cut_at_its_beginning_and_no_more_than_needed(shape, limit):
+    messages = [message("x" * size, role) for role, size in shape]
     kept = list(fit_to_budget(messages, limit))
     assert kept == messages[len(messages) - len(kept) :]
     if len(kept) < len(messages):

@@ -1,4 +1,4 @@
-"""Pictures and documents in a conversation: what of them reaches the model, and when they are only named."""
+"""Images and documents in a conversation: what reaches the model, and when labels replace them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def shows(*parts, role=ROLE_USER):
     return Message(role=role, parts=[Part(text=each) if isinstance(each, str) else each for each in parts])
 
 
-async def test_a_picture_reaches_the_model_and_stays_in_the_conversation(cluster):
+async def test_an_image_reaches_the_model_and_stays_in_the_conversation(cluster):
     session = await cluster.open_session()
     await cluster.send(session, shows("What is this?", PICTURE, PAPER))
     (asked,) = cluster.gateway.requests
@@ -40,21 +40,21 @@ async def test_a_picture_reaches_the_model_and_stays_in_the_conversation(cluster
     assert (await cluster.turns(session))[0].input.parts[1] == PICTURE
 
 
-async def test_a_picture_without_words_is_answered(cluster):
+async def test_an_image_without_text_gets_a_reply(cluster):
     session = await cluster.open_session()
     turn = (await cluster.send(session, shows(PICTURE))).turn
     assert reply_texts(turn)
     assert cluster.gateway.requests[0].messages[-1].parts[0].image.data == PNG
 
 
-async def test_a_caption_fills_a_slot_and_a_bare_picture_is_no_answer(cluster):
+async def test_a_caption_fills_a_slot_and_a_bare_image_does_not(cluster):
     session = await cluster.open_session("order")
     bare = (await cluster.send(session, shows(PICTURE))).turn
     assert reply_texts(bare) == ["Sorry, I did not understand that. How many?"]
     assert reply_texts((await cluster.send(session, shows("3 of these", PICTURE))).turn) == ["Thank you."]
 
 
-async def test_a_picture_that_a_tool_returns_goes_back_to_the_model(cluster):
+async def test_an_image_that_a_tool_returns_goes_to_the_model(cluster):
     outcome = ToolOutcome(content=[Part(text="A map."), PICTURE])
     cluster.tools.add("clock.now", lambda _: outcome, "none")
     session = await cluster.open_session()
@@ -65,7 +65,7 @@ async def test_a_picture_that_a_tool_returns_goes_back_to_the_model(cluster):
     assert turn.tool_calls[0].result.content[1].image.data == PNG
 
 
-def test_media_give_way_before_words_do_the_oldest_first():
+def test_media_are_replaced_before_text_is_cut_the_oldest_first():
     messages = [
         shows("first", PICTURE),
         shows("one", role=ROLE_ASSISTANT),
@@ -87,7 +87,7 @@ def test_media_give_way_before_words_do_the_oldest_first():
     sizes=st.lists(st.tuples(st.sampled_from([ROLE_USER, ROLE_ASSISTANT]), st.integers(0, 300)), max_size=12),
     limit=st.integers(0, 2000),
 )
-def test_what_fits_stays_as_it_is(sizes, limit):
+def test_a_transcript_that_fits_stays_as_it_is(sizes, limit):
     picture = Part(image=Media(data=b"x" * 50, media_type="image/png"))
     messages = [shows("w" * size, *([picture] if size % 2 else []), role=role) for role, size in sizes]
     shown = fit_to_budget(messages, limit)

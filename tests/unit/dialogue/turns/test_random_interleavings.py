@@ -1,4 +1,4 @@
-"""Whatever comes in whatever order, from engines that come and die: each turn ends, once, in one order."""
+"""Random inputs, cancels and crashes on several engines: each turn ends once, and all in one order."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BOUGHT = "bought"
 
 
 async def slowly(number: float) -> dict[str, object]:
-    """A tool that takes a moment."""
+    """A tool that takes some time."""
     await asyncio.sleep(number)
     return {"ok": True}
 
 
-class Storm:
+class RandomCallers:
     """Random callers of one session."""
 
     def __init__(self, cluster, seed: int) -> None:
@@ -37,7 +37,7 @@ class Storm:
     async def send(self, session) -> None:
         name = f"r{len(self.names)}"
         self.names.append(name)
-        actor = self.chance.choice(self.cluster._nodes[-2:])
+        node = self.chance.choice(self.cluster._nodes[-2:])
         if self.chance.random() < 0.5:
             script = ["Let me see. ", call("shop.buy", f"b-{name}", n=name)]
             self.cluster.gateway.scripts.append(script)
@@ -46,19 +46,19 @@ class Storm:
             "concurrency": self.chance.choice(list(ConcurrencyPolicy)),
             "cancel_on_disconnect": self.chance.random() < 0.2,
         }
-        self.callers.append(asyncio.create_task(actor.send(session, f"say {name}", **options)))
+        self.callers.append(asyncio.create_task(node.send(session, f"say {name}", **options)))
 
     async def cancel(self, session) -> None:
         number = self.chance.randint(1, max(1, len(self.names)))
-        actor = self.chance.choice(self.cluster._nodes[-2:])
-        self.callers.append(asyncio.create_task(actor.engine.cancel(TurnRef(TENANT, session.id, number))))
+        node = self.chance.choice(self.cluster._nodes[-2:])
+        self.callers.append(asyncio.create_task(node.engine.cancel(TurnRef(TENANT, session.id, number))))
 
     async def leave(self, _) -> None:
         if self.callers:
             self.chance.choice(self.callers).cancel()
 
     async def crash(self, _) -> None:
-        """The older of the two dies, and another one comes."""
+        """The older of the two engines dies, and another one joins."""
         dying = self.cluster._nodes[-2]
         if dying.owners.me not in self.cluster.owners.dead:
             await self.cluster.kill(dying)
@@ -71,12 +71,14 @@ async def test_every_turn_ends_once_and_in_order(cluster, seed):
     cluster.tools.add("shop.buy", lambda _: slowly(chance.random() / 200), "once")
     await cluster.join()
     session = await cluster.open_session()
-    storm = Storm(cluster, seed)
+    callers = RandomCallers(cluster, seed)
     for _ in range(STEPS):
-        step = storm.chance.choices([storm.send, storm.cancel, storm.leave, storm.crash], [8, 2, 2, 1])[0]
+        step = callers.chance.choices(
+            [callers.send, callers.cancel, callers.leave, callers.crash], [8, 2, 2, 1]
+        )[0]
         await step(session)
-        await asyncio.sleep(storm.chance.choice([0, 0, 0.002, 0.005]))
-    ends = await asyncio.gather(*storm.callers, return_exceptions=True)
+        await asyncio.sleep(callers.chance.choice([0, 0, 0.002, 0.005]))
+    ends = await asyncio.gather(*callers.callers, return_exceptions=True)
     unexpected = [
         each
         for each in ends
@@ -95,8 +97,8 @@ async def test_every_turn_ends_once_and_in_order(cluster, seed):
     assert len(set(made)) == len(made), "a purchase was made twice"
     for turn in turns:
         finished = (await cluster.store.find_turn(TENANT, session.id, number=turn.number)).result
-        told = event_kinds(finished.events)
-        assert told.count("tool_call_started") == told.count("tool_call_finished") == len(turn.tool_calls)
+        kinds = event_kinds(finished.events)
+        assert kinds.count("tool_call_started") == kinds.count("tool_call_finished") == len(turn.tool_calls)
         assert all(record.HasField("result") for record in turn.tool_calls)
     retried = [turn for turn in turns if turn.status == TURN_STATUS_DONE]
     for turn in retried:

@@ -1,4 +1,4 @@
-"""A request_id names a turn: during it, after it, on another engine, with another body."""
+"""A retry with the same request_id: during the turn, after it, on another engine, with another input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.scripted_peers import Hold
 
 
 def unjoined(events):
-    """The events without the mark that tells a caller that it joined."""
+    """The events without the field that tells a caller that it joined the turn."""
     for each in events:
         if each.HasField("turn_started"):
             each.turn_started.joined = False
@@ -29,7 +29,7 @@ async def test_a_retry_after_the_end_returns_the_same_turn(cluster):
     assert len(cluster.gateway.requests) == 1
 
 
-async def test_a_retry_after_the_end_is_told_the_same_events(cluster):
+async def test_a_retry_after_the_end_gets_the_same_events(cluster):
     session = await cluster.open_session("order")
     first = await cluster.events(session, "3", request_id="r1")
     again = await cluster.events(session, "3", request_id="r1")
@@ -48,13 +48,13 @@ async def test_a_retry_during_a_turn_joins_it_from_its_first_event(cluster):
     second = asyncio.create_task(cluster.events(session, "hello", request_id="r1"))
     joined = await cluster.engine.accept(turn_request(session, "hello", request_id="r1"))
     hold.go_on.set()
-    told = await first
-    assert unjoined(await second) == told
-    assert (await joined.result()).turn == told[-1].turn_finished.turn
+    received = await first
+    assert unjoined(await second) == received
+    assert (await joined.result()).turn == received[-1].turn_finished.turn
     assert len(cluster.gateway.requests) == 1
 
 
-async def test_a_caller_that_breaks_off_and_comes_back_misses_nothing(cluster):
+async def test_a_caller_that_reconnects_misses_no_event(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append(["one ", hold, "two"])
@@ -64,10 +64,10 @@ async def test_a_caller_that_breaks_off_and_comes_back_misses_nothing(cluster):
     await hold.reached.wait()
     again = asyncio.create_task(cluster.events(session, "hello", request_id="r1"))
     hold.go_on.set()
-    told = unjoined(await again)
-    assert told[:2] == seen
-    assert reply_texts(told[-1].turn_finished.turn) == ["one two"]
-    assert event_kinds(told) == ["turn_started", "text_delta", "text_delta", "turn_finished"]
+    received = unjoined(await again)
+    assert received[:2] == seen
+    assert reply_texts(received[-1].turn_finished.turn) == ["one two"]
+    assert event_kinds(received) == ["turn_started", "text_delta", "text_delta", "turn_finished"]
 
 
 async def test_the_same_id_with_another_input_is_refused(cluster):
@@ -78,14 +78,14 @@ async def test_the_same_id_with_another_input_is_refused(cluster):
     assert len(await cluster.turns(session)) == 1
 
 
-async def test_inputs_without_a_request_id_are_turns_of_their_own(cluster):
+async def test_inputs_without_a_request_id_are_separate_turns(cluster):
     session = await cluster.open_session()
     await cluster.send(session, "hello")
     await cluster.send(session, "hello")
     assert len(await cluster.turns(session)) == 2
 
 
-async def test_a_retry_reaches_a_turn_that_another_engine_does(cluster):
+async def test_a_retry_joins_a_turn_of_another_engine(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold, "done"])
@@ -103,7 +103,7 @@ async def test_a_retry_reaches_a_turn_that_another_engine_does(cluster):
     assert len(cluster.gateway.requests) == 1
 
 
-async def test_a_turn_goes_on_when_its_caller_goes_away(cluster):
+async def test_a_turn_runs_on_when_its_caller_disconnects(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append(["Still ", hold, "here"])
@@ -117,7 +117,7 @@ async def test_a_turn_goes_on_when_its_caller_goes_away(cluster):
     assert len(cluster.gateway.requests) == 1
 
 
-async def test_a_turn_is_cancelled_with_its_caller_where_that_was_wanted(cluster):
+async def test_a_turn_with_cancel_on_disconnect_is_cancelled_with_its_caller(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append(["Half a sen", hold])
@@ -131,7 +131,7 @@ async def test_a_turn_is_cancelled_with_its_caller_where_that_was_wanted(cluster
     assert cluster.gateway.open == 0
 
 
-async def test_the_last_of_several_callers_takes_the_turn_along(cluster):
+async def test_a_turn_runs_on_while_one_of_its_callers_stays(cluster):
     session = await cluster.open_session()
     hold = Hold()
     cluster.gateway.scripts.append([hold, "whole"])
@@ -140,7 +140,9 @@ async def test_the_last_of_several_callers_takes_the_turn_along(cluster):
         for _ in range(2)
     ]
     await hold.reached.wait()
-    await cluster.engine.accept(turn_request(session, "hello", request_id="r1"))  # a third one, that stays
+    await cluster.engine.accept(
+        turn_request(session, "hello", request_id="r1")
+    )  # a third caller, which stays
     for caller in callers:
         caller.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
@@ -149,8 +151,8 @@ async def test_the_last_of_several_callers_takes_the_turn_along(cluster):
     assert reply_texts(finished.turn) == ["whole"]
 
 
-async def test_a_retry_that_a_gate_refuses_is_let_in_all_the_same(cluster):
-    """The turn was let in; asking for its end again is no new turn."""
+async def test_a_gate_does_not_refuse_a_retry(cluster):
+    """The turn was allowed; a retry that asks for its end is not a new turn."""
     session = await cluster.open_session()
     first = await cluster.send(session, "hello", request_id="r1")
     cluster.hooks.refusal = PermissionError("too many")

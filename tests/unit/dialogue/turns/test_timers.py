@@ -1,4 +1,4 @@
-"""Timers are absolute, fire once, and lose against the person who speaks first."""
+"""Timers are absolute, fire once, and have no effect if the person speaks first."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from tests.support.scripted_peers import Hold
 TEN_MINUTES = 600.0
 
 
-async def ended(cluster, session):
-    """The session once it has ended."""
+async def wait_until_ended(cluster, session):
+    """Waits until the session has ended and returns it."""
     async with asyncio.timeout(5):
         while (found := await cluster.session(session)).status != SESSION_STATUS_ENDED:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found
 
 
-async def test_a_timer_fires_when_its_time_has_come(cluster):
+async def test_a_timer_fires_when_it_is_due(cluster):
     session = await cluster.open_session("order")
     due, following = await cluster.store.due_timers(cluster.clock(), 10)
     assert due == ()
     assert TEN_MINUTES - 5 < following - cluster.clock() <= TEN_MINUTES
     cluster.clock.offset = TEN_MINUTES + 1
-    await ended(cluster, session)
+    await wait_until_ended(cluster, session)
     turns = await cluster.turns(session)
     assert turns[-1].input_event.name == "timer.fired"
     assert reply_texts(turns[-1]) == ["Come back any time."]
 
 
-async def test_a_timer_that_was_due_while_nobody_served_fires_once_afterwards(cluster):
+async def test_a_timer_that_was_due_while_no_engine_ran_fires_once_afterwards(cluster):
     session = await cluster.open_session("order")
     await cluster.kill(cluster.newest)
     cluster.clock.offset = TEN_MINUTES + 1
     await asyncio.gather(cluster.join(), cluster.join())
-    await ended(cluster, session)
+    await wait_until_ended(cluster, session)
     assert [turn.input_event.name for turn in await cluster.turns(session)] == [
         "session.started",
         "timer.fired",
@@ -51,7 +51,7 @@ async def test_a_clock_that_is_set_back_fires_nothing(cluster):
     assert (await cluster.session(session)).status == SESSION_STATUS_ACTIVE
 
 
-async def test_a_message_sets_the_timer_anew(cluster):
+async def test_a_message_restarts_the_timer(cluster):
     session = await cluster.open_session("order")
     cluster.clock.offset = TEN_MINUTES - 60
     await cluster.send(session, "what?")
@@ -61,7 +61,7 @@ async def test_a_message_sets_the_timer_anew(cluster):
     assert following > cluster.clock() + TEN_MINUTES - 180
 
 
-async def test_a_timer_that_fires_while_the_person_is_answered_does_nothing(cluster):
+async def test_a_timer_that_fires_during_a_turn_of_the_person_does_nothing(cluster):
     session = await cluster.open_session("order")
     selling = Hold()
     cluster.tools.add("shop.buy", lambda _: _sold_out(selling), "once")
@@ -89,8 +89,8 @@ async def test_a_session_that_ended_has_no_timers(cluster):
     assert await cluster.store.due_timers(cluster.clock() + 10 * TEN_MINUTES, 10) == ((), None)
 
 
-async def test_a_timer_of_one_session_that_cannot_be_fired_keeps_no_other_back(cluster, monkeypatch):
+async def test_a_timer_that_cannot_be_fired_does_not_delay_others(cluster, monkeypatch):
     bad, good = await cluster.open_session("order"), await cluster.open_session("order")
     await cluster.store.quarantine(bad.id, "unreadable", cluster.clock())
     cluster.clock.offset = TEN_MINUTES + 1
-    await ended(cluster, good)
+    await wait_until_ended(cluster, good)

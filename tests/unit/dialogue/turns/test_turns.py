@@ -1,4 +1,4 @@
-"""What a turn is: accepted, done, told, committed."""
+"""The life of a turn: accepted, run, streamed, committed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.engine_cluster import TENANT, event, event_kinds, reply_texts
 from tests.support.scripted_peers import Hold
 
 
-async def test_a_turn_is_answered_and_kept(cluster):
+async def test_a_turn_is_run_and_stored(cluster):
     session = await cluster.open_session()
     finished = await cluster.send(session, "hello")
     assert reply_texts(finished.turn) == ["Echo: hello"]
@@ -23,7 +23,7 @@ async def test_a_turn_is_answered_and_kept(cluster):
     assert await cluster.session(session) == finished.session
 
 
-async def test_the_events_tell_the_turn_in_order_and_without_gaps(cluster):
+async def test_events_are_in_order_and_without_gaps(cluster):
     session = await cluster.open_session("order")
     events = await cluster.events(session, "3")
     assert [each.sequence for each in events] == list(range(1, len(events) + 1))
@@ -44,7 +44,7 @@ async def test_the_events_tell_the_turn_in_order_and_without_gaps(cluster):
     assert events[-1].turn_finished.session.status == SESSION_STATUS_ENDED
 
 
-async def test_a_models_words_are_told_piece_by_piece(cluster):
+async def test_a_models_reply_is_streamed(cluster):
     session = await cluster.open_session()
     cluster.gateway.scripts.append(["Good ", "day", "!"])
     events = await cluster.events(session, "hello")
@@ -66,7 +66,7 @@ async def test_the_model_is_shown_the_conversation_so_far(cluster):
     assert shown.metadata["session_id"] == session.id
 
 
-async def test_what_a_generation_cost_is_in_the_turn(cluster):
+async def test_a_generations_usage_is_in_the_turn(cluster):
     session = await cluster.open_session()
     finished = await cluster.send(session, "hello")
     assert (finished.turn.usage.input_tokens, finished.turn.usage.output_tokens) == (10, 5)
@@ -79,7 +79,7 @@ async def test_a_session_that_ended_takes_no_turns(cluster):
         await cluster.send(session, "again")
 
 
-async def test_turns_that_wait_when_a_session_ends_fail_by_name(cluster):
+async def test_turns_that_wait_when_a_session_ends_fail_with_a_reason(cluster):
     session = await cluster.open_session("order")
     selling = Hold()
     cluster.tools.add("shop.buy", selling, "once")
@@ -94,13 +94,13 @@ async def test_turns_that_wait_when_a_session_ends_fail_by_name(cluster):
     assert cluster.tools.names() == ["shop.buy"]
 
 
-async def test_another_tenants_session_is_not_there(cluster):
+async def test_another_tenants_session_is_not_found(cluster):
     session = await cluster.open_session()
     with pytest.raises(SessionNotFound):
         await cluster.send(session, "hello", tenant="other")
 
 
-async def test_an_event_that_nobody_said_moves_the_flow(cluster):
+async def test_an_event_takes_a_transition(cluster):
     cluster.flow("""
 flow: wait
 version: 1
@@ -121,7 +121,7 @@ slots:
     assert finished.turn.input_event.name == "paid"
 
 
-async def test_words_to_a_person_who_took_over_are_kept_and_not_answered(cluster):
+async def test_messages_after_a_handoff_are_stored_and_not_answered(cluster):
     cluster.flow("""
 flow: person
 version: 1
@@ -139,7 +139,7 @@ states:
     assert streamed_text(finished.events) == ""
 
 
-async def test_observers_are_told_how_turns_went_and_never_what_was_said(cluster):
+async def test_observers_get_how_turns_went_and_never_what_was_said(cluster):
     session = await cluster.open_session("order")
     await cluster.send(session, "3")
     assert [each.point for each in cluster.hooks.observed] == ["turn_done", "session_ended"]
@@ -148,7 +148,7 @@ async def test_observers_are_told_how_turns_went_and_never_what_was_said(cluster
     assert "3" not in str(done.facts["status"])
 
 
-async def test_a_gate_that_refuses_leaves_no_turn(cluster):
+async def test_a_turn_that_a_gate_refuses_is_not_accepted(cluster):
     session = await cluster.open_session()
     cluster.hooks.refusal = PermissionError("not today")
     with pytest.raises(PermissionError):
