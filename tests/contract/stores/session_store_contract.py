@@ -122,8 +122,8 @@ class Sessions:
         ending = commit(task, set_timers={"t1": 50.0}, clear_journal=())
         ending.result.turn.tool_calls.add().call.name = "clock.now"
         await store.commit(ending)
-        erased = await store.delete_session(TENANT, session_id, "", 100.0)
-        assert (erased.turns, erased.tool_calls) == (1, 1)
+        counts = await store.delete_session(TENANT, session_id, "", 100.0)
+        assert (counts.turns, counts.tool_calls) == (1, 1)
         with pytest.raises(SessionNotFound):
             await store.get_session(TENANT, session_id)
         assert await store.due_timers(1000.0, 10) == ((), None)

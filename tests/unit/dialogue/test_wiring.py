@@ -24,8 +24,8 @@ def settings(state, **sections) -> DialogueSettings:
 
 
 async def built(state, **sections):
-    told = settings(state, **sections)
-    return build(told, NetworkPeers(told))
+    parsed = settings(state, **sections)
+    return build(parsed, NetworkPeers(parsed))
 
 
 def test_flows_come_from_folders_and_files_and_the_shipped_ones(tmp_path):
@@ -96,9 +96,9 @@ async def test_sessions_are_stored_under_the_state_directory_or_where_the_settin
 def test_one_path_of_flows_needs_no_list_and_is_relative_to_the_configuration(tmp_path):
     path = tmp_path / "clawdbot.yaml"
     path.write_text("flows: ./mine\nstores: {dialogue: sessions.db}\n")
-    told = load(DialogueSettings, path, {})
-    assert told.flows == (tmp_path / "mine",)
-    assert told.stores.dialogue == tmp_path / "sessions.db"
+    loaded = load(DialogueSettings, path, {})
+    assert loaded.flows == (tmp_path / "mine",)
+    assert loaded.stores.dialogue == tmp_path / "sessions.db"
 
 
 @pytest.mark.parametrize(

@@ -173,9 +173,9 @@ async def test_a_session_is_deleted_with_its_turns_and_counts_them(cluster):
     await cluster.send(session, "3")
     with pytest.raises(SessionNotFound):
         await cluster.newest.sessions.delete("other", session.id, "")
-    erased = await cluster.newest.sessions.delete(TENANT, session.id, "d1")
-    assert (erased.turns, erased.tool_calls) == (2, 1)
-    assert await cluster.newest.sessions.delete(TENANT, session.id, "d1") == erased
+    counts = await cluster.newest.sessions.delete(TENANT, session.id, "d1")
+    assert (counts.turns, counts.tool_calls) == (2, 1)
+    assert await cluster.newest.sessions.delete(TENANT, session.id, "d1") == counts
     with pytest.raises(SessionNotFound):
         await cluster.newest.sessions.get(TENANT, session.id)
     with pytest.raises(SessionNotFound):

@@ -1,4 +1,4 @@
-"""The port that tells which lease owners, the processes that run turns, are alive."""
+"""The port to the lease owners: which of the processes that run turns are alive."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ active_turns.py     the turns of this process
 subscription.py     one caller's view of a turn
 maintenance.py      renews leases, recovers orphaned turns, fires timers
 task_supervisor.py  runs the tasks of all that
-hook_events.py      what observers are told
+hook_events.py      events for observer hooks
 usage.py            sums of token usage
 ports.py            what the engine needs from outside
 """

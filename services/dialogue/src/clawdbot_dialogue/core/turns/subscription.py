@@ -80,7 +80,7 @@ class TurnSubscription:
         """Yields every event of the turn from the first one on: the same ones for every subscriber.
 
         Raises:
-            TurnMoved: another process runs the turn anew, and this caller has seen more than its beginning.
+            TurnMoved: another process runs the turn again, and this caller has got some of its events.
             DialogueError: as `result`.
         """
         sent = 0

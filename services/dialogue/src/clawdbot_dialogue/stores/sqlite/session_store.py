@@ -135,7 +135,6 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def quarantine(self, session_id: str, explanation: str, now: float) -> None:
-
         def operation(db: sqlite3.Connection) -> None:
             rows = sessions.unfinished_turns(db, session_id)
             ends = [
