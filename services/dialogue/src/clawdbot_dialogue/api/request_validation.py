@@ -28,7 +28,7 @@ from clawdbot_dialogue.core.turns.inputs import RESERVED_PREFIXES
 from clawdbot_dialogue.settings import DialogueSection
 
 MAX_ID_LENGTH: Final = 200
-"""Characters of a request id, and of a name: of a flow, an event, a session."""
+"""Characters of a request id, a session id, and the name of a flow or an event."""
 MAX_USER_LENGTH: Final = 256
 MAX_LABEL_LENGTH: Final = 63
 """Characters of a label's name, as in Kubernetes."""
@@ -58,7 +58,7 @@ MISSING: Final = "is missing."
 
 @dataclass(frozen=True, slots=True)
 class RequestValidator:
-    """Converts requests to the domain's, for the running call's tenant, or raises InvalidRequest."""
+    """Converts requests to those of the domain, for the running call's tenant, or raises InvalidRequest."""
 
     limits: DialogueSection
 
@@ -199,7 +199,8 @@ class RequestValidator:
     def _event(self, event: Event) -> Iterator[FieldViolation]:
         yield from _name("event.name", event.name)
         if event.name.startswith(RESERVED_PREFIXES):
-            yield FieldViolation("event.name", f"must not begin with {' or '.join(RESERVED_PREFIXES)}")
+            prefixes = " or ".join(f'"{prefix}"' for prefix in RESERVED_PREFIXES)
+            yield FieldViolation("event.name", f"must not begin with {prefixes}.")
         yield from _max_bytes("event.data", event.data.ByteSize(), self.limits.max_slots)
         if not finite(event.data):
             yield FieldViolation("event.data", "contains a number that JSON does not have (NaN or infinity).")

@@ -58,7 +58,7 @@ def run_opening(flows: FlowLookup, start: SessionStart) -> NewSession:
     record = TurnRecord(turn, lambda _: None)
     loop = StepLoop(flows, record, start.snapshot, Started())
     if loop.next_effect() is not None:
-        # It needs more than the machine: nothing of this run is kept, the turn starts from the beginning.
+        # It needs a tool or a model: nothing of this run is kept, and the turn starts from the beginning.
         to_run = NewTurn(session.tenant, session.id, turn, input_digest(turn))
         return NewSession(session, encode_snapshot(start.snapshot), start.request_id, start.digest, to_run)
     after = session_from_snapshot(session, loop.snapshot)

@@ -47,7 +47,7 @@ class StepLoop:
             self._events.appendleft(Started())
 
     def next_effect(self) -> effects.Effect | None:
-        """The next effect to carry out; None once the machine waits for the person, or has ended.
+        """Returns the next effect to carry out; None once the machine waits for the person, or has ended.
 
         Raises:
             FlowNotFound: a flow of the session is not installed in its version.
