@@ -1,9 +1,9 @@
-"""Turns of one booking on the memory store, held against LangGraph on its in-memory checkpointer.
+"""Turns of one booking on the in-memory store, compared with LangGraph on its in-memory checkpointer.
 
-Ours is the turn engine in this process: inbox, claim, journal, machine with rules that understand, events,
+Ours is the turn engine in this process: inbox, lease, journal, machine with command rules, events,
 transcript, explanation, commit. The peer is a graph with the same questions and a parser of three regular
-expressions, in a process of its own on the same CPU. Neither has a network, a model or a disk, and both have
-their garbage collected as the services do.
+expressions, in its own process on the same CPU. Neither uses a network, a model or a disk, and both
+collect garbage as the services do.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
 from tests.bench.harness import SERVER_CPU, Figure, Stopwatch, conditions, interleave
-from tests.support.scripted_peers import Register, ScriptedGateway, ScriptedHooks, ScriptedTools
-from tests.support.stage import TENANT, said, wish
+from tests.support.engine_cluster import TENANT, reply_texts, turn_request
+from tests.support.scripted_peers import OwnerRegistry, ScriptedGateway, ScriptedHooks, ScriptedTools
 
 GOAL = 10.0
 CONVERSATIONS = 150
@@ -43,7 +43,7 @@ SCRIPT = Path(__file__).parent / "peers" / "langgraph_booking.py"
 
 
 async def measure() -> Figure:
-    """Whole conversations by turns."""
+    """Measures whole conversations, in turns a second."""
     logs.configure(TelemetrySettings(log_level="warning"), Redactor())
     os.sched_setaffinity(0, {SERVER_CPU})
     with _peer() as peer:
@@ -66,7 +66,7 @@ async def measure() -> Figure:
 
 @asynccontextmanager
 async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
-    """The engine on the memory store, with the shipped flows and a tool that books at once."""
+    """Runs the engine on the in-memory store, with the shipped flows and a tool that books at once."""
     store, flows, tools = InMemorySessionStore(), FlowLibrary(), ScriptedTools()
     for file, source in shipped_flows():
         flows.add(load_flow(source, file))
@@ -78,16 +78,21 @@ async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
         gateway=ScriptedGateway(),
         tools=tools,
         hooks=ScriptedHooks(),
-        owners=Register().enter(),
+        lease_owners=OwnerRegistry().register(),
         limits=TurnLimits(),
         clock=time.time,
-        refresh=deployments.refresh,
+        refresh_flows=deployments.refresh,
     )
     await engine.start()
     try:
         yield (
             SessionAdmin(
-                store=store, flows=flows, engine=engine, clock=time.time, zone=None, deployments=deployments
+                store=store,
+                flows=flows,
+                engine=engine,
+                clock=time.time,
+                time_zone=None,
+                deployments=deployments,
             ),
             engine,
         )
@@ -100,14 +105,14 @@ async def _ours(sessions: SessionAdmin, engine: TurnEngine) -> float:
     for _ in range(CONVERSATIONS):
         session, _opening = await sessions.create(CreateSession(TENANT, "book_table"))
         for text in SAID:
-            finished = await engine.send(wish(session, text))
-        if said(finished.turn) != ["Booked. Reference T-1."]:
-            raise AssertionError(f"the booking did not end: {said(finished.turn)}")
+            result = await engine.send(turn_request(session, text))
+        if reply_texts(result.turn) != ["Booked. Reference T-1."]:
+            raise AssertionError(f"the booking did not end: {reply_texts(result.turn)}")
     return CONVERSATIONS * (len(SAID) + 1) / watch.seconds()
 
 
 def _peer() -> subprocess.Popen[str]:
-    """The peer, ready; installed on the first run."""
+    """Starts the peer, and installs it on the first run."""
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", str(ENVIRONMENT)], check=True)

@@ -1,4 +1,4 @@
-"""What a user finds in a running suite, whether it is one process or three. Each topology inherits it."""
+"""What a caller of a running suite can do, in one process or in three. Each topology inherits it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.commands import clawdbot
 from tests.support.foreign import Grpcurl, node_conversation
 from tests.support.talking import kinds, said, talk
 
-WISH = "a table for 4 tomorrow at 7pm"
+BOOKING = "a table for 4 tomorrow at 7pm"
 DIALOGUE = "clawdbot.dialogue.v1.DialogueService"
 
 
@@ -39,7 +39,7 @@ class Conversations:
     async def test_a_table_is_booked(self, topology):
         async with talk(topology.dialogue, "book_table") as booking:
             assert booking.opening == "For how many people?"
-            asked = await booking.say(WISH)
+            asked = await booking.say(BOOKING)
             assert said(asked).startswith("Shall I book a table for 4 on ")
             assert booking.session.state == "confirm"
             done = await booking.say("yes")
@@ -48,27 +48,29 @@ class Conversations:
         assert [record.call.name for record in done.tool_calls] == ["tables.reserve"]
         assert booking.session.status == SESSION_STATUS_ENDED
 
-    async def test_the_events_of_a_turn_tell_what_happens_as_it_happens(self, topology):
+    async def test_a_turn_is_streamed_as_events_in_order(self, topology):
         async with talk(topology.dialogue, "book_table") as booking:
-            await booking.say(WISH)
+            await booking.say(BOOKING)
             events = await booking.stream("yes")
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-        told = kinds(events)
-        assert told[0] == "turn_started"
-        assert told[-1] == "turn_finished"
-        assert told.index("tool_call_started") < told.index("tool_call_finished") < told.index("text_delta")
+        order = kinds(events)
+        assert order[0] == "turn_started"
+        assert order[-1] == "turn_finished"
+        assert (
+            order.index("tool_call_started") < order.index("tool_call_finished") < order.index("text_delta")
+        )
         text = "".join(event.text_delta.text for event in events)
         assert text == said(events[-1].turn_finished.turn)
 
     async def test_a_retried_turn_is_the_same_turn(self, topology):
         async with talk(topology.dialogue, "book_table") as booking:
-            await booking.say(WISH)
+            await booking.say(BOOKING)
             first = await booking.stream("yes", "only-once")
             again = await booking.stream("yes", "only-once")
             turn = await booking.say("yes", "only-once")
         assert first[-1].turn_finished.turn == again[-1].turn_finished.turn == turn
 
-    async def test_a_question_in_between_is_answered_and_the_booking_goes_on(self, topology):
+    async def test_a_digression_is_answered_and_the_booking_goes_on(self, topology):
         async with talk(topology.dialogue, "book_table") as booking:
             await booking.say("for 4 people")
             aside = await booking.say("when do you open?")
@@ -76,8 +78,8 @@ class Conversations:
             assert said(aside).endswith("For which day?")
             assert booking.session.state == "details"
 
-    async def test_a_model_writes_in_the_chat(self, topology):
-        """The echo model repeats what it was told, word by word."""
+    async def test_a_model_replies_in_the_chat(self, topology):
+        """The echo model repeats the message."""
         async with talk(topology.dialogue, "chat") as chat:
             events = await chat.stream("hello there")
         assert "hello there" in said(events[-1].turn_finished.turn)
@@ -89,9 +91,9 @@ class Conversations:
             assert support.session.status == SESSION_STATUS_HANDED_OFF
             assert support.session.handoff_queue == "support"
 
-    # Models and tools by themselves
+    # Models and tools
 
-    async def test_a_reply_comes_whole_or_in_pieces(self, topology):
+    async def test_a_reply_is_returned_or_streamed(self, topology):
         async with grpc.aio.insecure_channel(topology.model_gateway) as channel:
             gateway = ModelGatewayServiceStub(channel)
             whole = await gateway.Generate(question("one two three"))
@@ -103,7 +105,7 @@ class Conversations:
         assert events[0].WhichOneof("event") == "started"
         assert events[-1].finished.finish_reason == whole.finish_reason
 
-    async def test_another_model_answers_after_a_switch(self, topology):
+    async def test_an_alias_can_be_switched_to_another_model(self, topology):
         async with grpc.aio.insecure_channel(topology.model_gateway) as channel:
             admin = ModelAdminServiceStub(channel)
             models = (await admin.ListModels(model_admin_service_pb2.ListModelsRequest())).models
@@ -123,21 +125,21 @@ class Conversations:
             events = [event async for event in ToolServiceStub(channel).InvokeTool(request)]
         assert "42" in str(events[-1].result)
 
-    # Clients that nobody here wrote
+    # Foreign clients
 
-    async def test_grpcurl_finds_its_way(self, topology):
-        """list, describe and a turn, as the README has it."""
+    async def test_grpcurl_lists_describes_and_calls(self, topology):
+        """As the README shows it."""
         grpcurl = Grpcurl(topology.dialogue)
         assert DIALOGUE in await grpcurl.lines("list")
         assert any("rpc SendTurn" in line for line in await grpcurl.lines("describe", DIALOGUE))
         created = await grpcurl.call(f"{DIALOGUE}/CreateSession", {"flow": "book_table"})
-        request = {"session_id": created["session"]["id"], "text": WISH}
+        request = {"session_id": created["session"]["id"], "text": BOOKING}
         answer = await grpcurl.call(f"{DIALOGUE}/SendTurn", request)
         assert answer["session"]["state"] == "confirm"
         assert answer["session"]["slots"]["party_size"] == 4
         assert answer["turn"]["sessionId"] == created["session"]["id"]
 
-    async def test_grpcurl_is_told_why_it_was_refused(self, topology):
+    async def test_grpcurl_shows_why_a_call_failed(self, topology):
         code, _, errors = await Grpcurl(topology.dialogue).attempt(
             f"{DIALOGUE}/CreateSession", {"flow": "book_tabel"}
         )
@@ -146,19 +148,19 @@ class Conversations:
         assert "FLOW_NOT_FOUND" in errors
         assert "book_table" in errors
 
-    async def test_node_holds_a_streamed_conversation(self, topology):
-        events = await node_conversation(topology.dialogue, "book_table", WISH, "yes")
+    async def test_node_streams_a_conversation(self, topology):
+        events = await node_conversation(topology.dialogue, "book_table", BOOKING, "yes")
         last = events[-1]["turnFinished"]
         assert last["session"]["status"] == "SESSION_STATUS_ENDED"
         assert last["turn"]["replies"][0]["parts"][0]["text"].startswith("Booked. Reference ")
 
-    async def test_the_chat_books_a_table(self, topology, tmp_path):
+    async def test_the_chat_command_books_a_table(self, topology, tmp_path):
         arguments = ("chat", "--flow", "book_table", "--addr", topology.dialogue)
-        ended = await clawdbot(*arguments, state=tmp_path, lines=f"{WISH}\nyes\n")
+        ended = await clawdbot(*arguments, state=tmp_path, lines=f"{BOOKING}\nyes\n")
         assert ended.code == 0, ended.err
         assert "Booked. Reference" in ended.out
 
-    # What cannot be done
+    # Errors
 
     @pytest.mark.parametrize(
         ("method", "request_", "code", "reason"),
@@ -175,26 +177,26 @@ class Conversations:
             ("GetSession", pb.GetSessionRequest(session_id="nobody"), "NOT_FOUND", "SESSION_NOT_FOUND"),
         ],
     )
-    async def test_what_is_not_there_is_said_in_a_sentence(self, topology, method, request_, code, reason):
+    async def test_an_error_has_a_status_a_reason_and_a_sentence(
+        self, topology, method, request_, code, reason
+    ):
         async with grpc.aio.insecure_channel(topology.dialogue) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await getattr(DialogueServiceStub(channel), method)(request_)
-        fault = remote_error(caught.value)
-        assert (fault.code, fault.reason, fault.domain) == (code, reason, "clawdbot.dev")
-        assert fault.message.endswith((".", "?"))
+        error = remote_error(caught.value)
+        assert (error.code, error.reason, error.domain) == (code, reason, "clawdbot.dev")
+        assert error.message.endswith((".", "?"))
 
     @pytest.mark.parametrize(
         ("text", "code"), [("", "INVALID_ARGUMENT"), ("  \n", "INVALID_ARGUMENT"), ("x" * 5_000_000, None)]
     )
-    async def test_a_text_that_is_none_or_too_much_is_refused_and_the_session_goes_on(
-        self, topology, text, code
-    ):
-        """5 MB are over gRPC's limit for a message; the transport refuses them."""
+    async def test_an_empty_or_oversize_text_is_refused_and_the_session_goes_on(self, topology, text, code):
+        """5 MB exceed gRPC's limit for a message: the transport refuses them."""
         async with talk(topology.dialogue, "book_table") as booking:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await booking.say(text)
             assert caught.value.code().name == (code or "RESOURCE_EXHAUSTED")
-            await booking.say(WISH)
+            await booking.say(BOOKING)
             assert booking.session.state == "confirm"
 
     async def test_a_text_over_the_limit_is_refused_by_its_field(self, topology):
@@ -203,8 +205,8 @@ class Conversations:
                 await booking.say("x" * 1_000_000)
         assert remote_error(caught.value).violations[0].field == "text"
 
-    async def test_text_that_is_no_utf8_is_refused(self, topology):
-        """No generated client can write it, so it is written byte by byte: field 3, two bytes."""
+    async def test_text_that_is_not_utf8_is_refused(self, topology):
+        """No generated client can send it, so it is encoded by hand: field 3, two bytes."""
         async with talk(topology.dialogue, "book_table") as booking:
             session_id = booking.session.id.encode()
             request = b"\x0a" + bytes([len(session_id)]) + session_id + b"\x1a\x02\xff\xfe"
@@ -213,11 +215,11 @@ class Conversations:
                 with pytest.raises(grpc.aio.AioRpcError) as caught:
                     await call(request)
             assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
-            assert said(await booking.say(WISH)).startswith("Shall I book")
+            assert said(await booking.say(BOOKING)).startswith("Shall I book")
 
     async def test_the_same_request_id_with_another_text_is_refused(self, topology):
         async with talk(topology.dialogue, "book_table") as booking:
-            await booking.say(WISH, "one")
+            await booking.say(BOOKING, "one")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await booking.say("something else", "one")
         assert remote_error(caught.value).reason == "REQUEST_ID_REUSED"
@@ -250,7 +252,7 @@ class Conversations:
         assert remote_error(tool.value).reason == "TOOL_NOT_FOUND"
         assert remote_error(plugin.value).reason == "PLUGIN_NOT_FOUND"
 
-    async def test_what_comes_later_says_so(self, topology):
+    async def test_an_rpc_of_a_later_version_is_unimplemented(self, topology):
         async with grpc.aio.insecure_channel(topology.model_gateway) as channel:
             request = model_admin_service_pb2.FlushCacheRequest()
             with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -1,4 +1,4 @@
-"""The first configuration that anybody writes: three lines, and an endpoint from the environment."""
+"""A first configuration: three lines, and an endpoint from the environment."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ plugins: [rate_limiter, audit_log]
 """
 
 
-async def test_three_lines_start_four_workers_that_hold_conversations(tmp_path):
-    """Verbatim, but for the port. A conversation's turns come by different connections, to any worker."""
+async def test_three_lines_start_four_workers_that_run_conversations(tmp_path):
+    """Verbatim, except for the port. A conversation's turns use different connections, to any worker."""
     config = tmp_path / "clawdbot.yaml"
     config.write_text(THREE_LINES)
     async with fake_openai() as backend:
@@ -56,7 +56,7 @@ def test_the_readme_shows_these_three_lines():
     assert THREE_LINES in README.read_text()
 
 
-async def test_with_keys_only_who_has_one_may_talk(tmp_path):
+async def test_with_keys_a_caller_without_one_is_unauthenticated(tmp_path):
     key = "cb_test_0123456789abcdef"
     environment = {"CLAWDBOT_AUTH__KEYS": f'[{{"id": "one", "tenant": "acme", "key": "{key}"}}]'}
     async with (
@@ -65,8 +65,8 @@ async def test_with_keys_only_who_has_one_may_talk(tmp_path):
     ):
         stub = DialogueServiceStub(channel)
         request = pb.CreateSessionRequest(flow="book_table")
-        opened = await stub.CreateSession(request, metadata=(("authorization", f"Bearer {key}"),))
-        assert opened.session.tenant == "acme"
+        created = await stub.CreateSession(request, metadata=(("authorization", f"Bearer {key}"),))
+        assert created.session.tenant == "acme"
         for metadata in ((), (("x-api-key", key[::-1]),)):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await stub.CreateSession(request, metadata=metadata)

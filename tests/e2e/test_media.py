@@ -1,4 +1,4 @@
-"""Pictures from a person's turn to the vendor's door, through all services, byte for byte."""
+"""Images from a turn to the vendor's API, through all services, byte for byte."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ states:
 
 
 def camera(folder):
-    """Puts the plugin and the flow there; the environment in which a process finds both."""
+    """Installs the plugin and the flow in a folder; returns the environment to find both in."""
     info = folder / "camera-0.1.0.dist-info"
     info.mkdir(parents=True)
     (folder / "camera_plugin.py").write_text(CAMERA)
@@ -59,7 +59,7 @@ def camera(folder):
     }
 
 
-async def test_a_picture_that_a_plugin_returns_comes_to_the_vendor(tmp_path):
+async def test_an_image_that_a_plugin_returns_reaches_the_vendor(tmp_path):
     async with fake_openai() as backend:
         model = {"provider": "openai_compatible", "endpoint": backend.url, "api_key": KEY}
         environment = {"CLAWDBOT_MODEL": json.dumps(model), **camera(tmp_path / "site")}
@@ -74,9 +74,9 @@ async def test_a_picture_that_a_plugin_returns_comes_to_the_vendor(tmp_path):
             assert (shown["role"], shown["content"][-1]) == ("user", SHOWN)
 
 
-async def test_a_picture_comes_through_three_services_to_the_vendor_and_stays(tmp_path):
-    picture = Part(image=Media(data=PNG, media_type="image/png"))
-    message = Message(parts=[Part(text="What is this?"), picture])
+async def test_an_image_reaches_the_vendor_through_three_services_and_stays_in_the_session(tmp_path):
+    image = Part(image=Media(data=PNG, media_type="image/png"))
+    message = Message(parts=[Part(text="What is this?"), image])
     async with fake_openai() as backend:
         model = {"provider": "openai_compatible", "endpoint": backend.url, "api_key": KEY}
         environment = {"CLAWDBOT_MODEL": json.dumps(model)}

@@ -1,4 +1,4 @@
-"""The conversations in one process."""
+"""The conversation contract with all services in one process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conversations through three processes, over TCP."""
+"""The conversation contract with three processes, over TCP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions and turns for tests of stores and the engine, with everything that does not matter filled in."""
+"""Records of sessions and turns for tests, with defaults for what does not matter."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from clawdbot_dialogue.core.sessions.records import (
 )
 
 TENANT = "acme"
-BID = LeaseRequest("worker-1", 130.0)
-"""What most tests claim with, at time 100."""
+LEASE_REQUEST = LeaseRequest("worker-1", 130.0)
+"""What most tests acquire leases with, at time 100."""
 
 
-def words(text: str, role: Message.ROLE = ROLE_USER) -> Message:  # type: ignore[name-defined]
+def message(text: str, role: Message.ROLE = ROLE_USER) -> Message:  # type: ignore[name-defined]
     return Message(role=role, parts=[Part(text=text)])
 
 
@@ -60,17 +60,19 @@ def new_turn(
     *,
     request_id: str = "",
     tenant: str = "",
-    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE,
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE,
     limit: int | None = None,
     cancel_on_disconnect: bool = False,
 ) -> NewTurn:
-    turn = Turn(request_id=request_id, input=words(text))
+    turn = Turn(request_id=request_id, input=message(text))
     turn.create_time.FromSeconds(100)
     digest = hashlib.sha256(text.encode()).digest()
-    return NewTurn(tenant or session.tenant, session.id, turn, digest, double, cancel_on_disconnect, limit)
+    return NewTurn(
+        tenant or session.tenant, session.id, turn, digest, concurrency, cancel_on_disconnect, limit
+    )
 
 
-def finished(
+def turn_result(
     turn: Turn,
     session: Session,
     *,
@@ -83,7 +85,7 @@ def finished(
     done = Turn()
     done.CopyFrom(turn)
     done.status = status
-    done.replies.append(words(reply, ROLE_ASSISTANT))
+    done.replies.append(message(reply, ROLE_ASSISTANT))
     after = Session()
     after.CopyFrom(session)
     after.revision = session.revision + 1 if revision is None else revision
@@ -94,22 +96,22 @@ def finished(
     return TurnResult(done, after, (started,), transcript)
 
 
-def commit(work: TurnTask, turn: InboxTurn | None = None, **changes) -> Commit:
-    """The end of a turn; keyword arguments for `finished` and for Commit."""
-    mine = {key: changes.pop(key) for key in list(changes) if key in Commit.__struct_fields__}
-    done = finished((turn or work.inbox_turn).turn, work.session, **changes)
-    defaults = {"revision": work.session.revision, "snapshot": '{"state": "later"}', "forget": "all"}
-    return Commit(lease=work.lease, result=done, **{**defaults, **mine})
+def commit(task: TurnTask, turn: InboxTurn | None = None, **changes) -> Commit:
+    """The commit of a turn; takes the keyword arguments of `turn_result` and of Commit."""
+    own = {key: changes.pop(key) for key in list(changes) if key in Commit.__struct_fields__}
+    done = turn_result((turn or task.inbox_turn).turn, task.session, **changes)
+    defaults = {"revision": task.session.revision, "snapshot": '{"state": "later"}', "clear_journal": "all"}
+    return Commit(lease=task.lease, result=done, **{**defaults, **own})
 
 
-async def opened(store, **changes):
-    """A session in the store."""
-    return (await store.create_session(new_session(**changes), BID)).session
+async def stored_session(store, **changes):
+    """Creates a session in the store."""
+    return (await store.create_session(new_session(**changes), LEASE_REQUEST)).session
 
 
-async def working(store, text="hello", **changes):
-    """A session with one turn, claimed by BID."""
-    session = await opened(store)
-    accepted = await store.accept_turn(new_turn(session, text, **changes), BID, now=100.0)
+async def leased_task(store, text="hello", **changes):
+    """Creates a session with one turn, leased with LEASE_REQUEST."""
+    session = await stored_session(store)
+    accepted = await store.accept_turn(new_turn(session, text, **changes), LEASE_REQUEST, now=100.0)
     assert accepted.task is not None
     return accepted.task

@@ -1,4 +1,4 @@
-"""The dialogue service on a real host, its peers scripted servers on a port of their own."""
+"""The dialogue service on a real host; its peers are scripted servers on another port."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ScriptedPeers(
     plugin_service_pb2_grpc.PluginServiceServicer,
     hook_service_pb2_grpc.HookServiceServicer,
 ):
-    """The gateway and the plugin service on the wire."""
+    """The model gateway and the plugin service on the wire."""
 
     def __init__(self) -> None:
         self.gateway = ScriptedGateway()
@@ -55,18 +55,18 @@ class ScriptedPeers(
         self.refusal: hook_service_pb2.GateResponse | None = None
         self.observed: asyncio.Queue[hook_service_pb2.HookSubject] = asyncio.Queue()
         self.breaks = 0
-        """How many of the next tool calls end with a broken connection, before the tool is run."""
+        """How many of the next tool calls end with a broken connection before the tool is run."""
         self.tenants: list[str] = []
         self.models = ["chat"]
-        """Aliases, which ListModels gives one a page."""
+        """Aliases; ListModels returns one on each page."""
 
     async def StreamGenerate(self, request, context):
         self.tenants += [v for k, v in context.invocation_metadata() if k == "x-clawdbot-tenant"]
         try:
             async for event in self.gateway.stream(request.request):
                 yield event
-        except PeerError as failure:
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, failure)
+        except PeerError as error:
+            await _abort(context, grpc.StatusCode.NOT_FOUND, error)
 
     async def ListModels(self, request, context):
         at = int(request.page_token or 0)
@@ -82,8 +82,8 @@ class ScriptedPeers(
             self.breaks -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         if request.tool not in self.tools._tools:
-            failure = PeerError("TOOL_NOT_FOUND", f"There is no tool {request.tool}.")
-            await _refuse(context, grpc.StatusCode.NOT_FOUND, failure)
+            error = PeerError("TOOL_NOT_FOUND", f"There is no tool {request.tool}.")
+            await _abort(context, grpc.StatusCode.NOT_FOUND, error)
         progress = tool_service_pb2.ToolProgress(message="working")
         yield tool_service_pb2.InvokeToolResponse(progress=progress)
         yield tool_service_pb2.InvokeToolResponse(result=await self.tools.invoke(request))
@@ -101,13 +101,13 @@ class ScriptedPeers(
         return hook_service_pb2.ObserveResponse()
 
 
-async def _refuse(context: Any, code: grpc.StatusCode, failure: PeerError) -> None:
-    status = status_of(code, failure.reason, failure.message)
-    await context.abort(code, failure.message, ((STATUS_KEY, status.SerializeToString()),))
+async def _abort(context: Any, code: grpc.StatusCode, error: PeerError) -> None:
+    status = status_of(code, error.reason, error.message)
+    await context.abort(code, error.message, ((STATUS_KEY, status.SerializeToString()),))
 
 
-class Served:
-    """The running service and a caller's stubs."""
+class RunningService:
+    """The running service, and stubs to call it."""
 
     def __init__(self, host: Host, peers: ScriptedPeers, channel: grpc.aio.Channel) -> None:
         self.host = host
@@ -117,43 +117,43 @@ class Served:
         self.flows = FlowServiceStub(channel)
 
     async def open(self, flow: str = "chat", **fields: Any) -> Session:
-        """A new session."""
-        answer = await self.dialogue.CreateSession(pb.CreateSessionRequest(flow=flow, **fields), timeout=20)
-        return answer.session
+        """Creates a session."""
+        response = await self.dialogue.CreateSession(pb.CreateSessionRequest(flow=flow, **fields), timeout=20)
+        return response.session
 
     async def send(self, session: Session, text: str | None = None, **fields: Any) -> pb.SendTurnResponse:
-        """A turn."""
-        given = {} if text is None else {"text": text}
-        request = pb.SendTurnRequest(session_id=session.id, **given, **fields)
+        """Sends a turn and returns the response."""
+        content = {} if text is None else {"text": text}
+        request = pb.SendTurnRequest(session_id=session.id, **content, **fields)
         return await self.dialogue.SendTurn(request, timeout=20)
 
     def stream(self, session: Session, text: str, **fields: Any) -> Any:
-        """A turn's running stream."""
+        """Starts to stream a turn."""
         request = pb.StreamTurnRequest(session_id=session.id, text=text, **fields)
         return self.dialogue.StreamTurn(request, timeout=20)
 
 
-async def refusal(call: Any) -> RemoteError:
-    """How a call fails, with its details."""
+async def rpc_error(call: Any) -> RemoteError:
+    """Awaits a call that must fail, and returns the error with its details."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
         return remote_error(error)
-    raise AssertionError("the call went well")
+    raise AssertionError("the call succeeded")
 
 
-async def stream_refusal(call: Any) -> RemoteError:
-    """How a streaming call fails."""
+async def stream_rpc_error(call: Any) -> RemoteError:
+    """Reads a stream that must fail, and returns the error with its details."""
 
     async def drain() -> None:
         async for _ in call:
             pass
 
-    return await refusal(drain())
+    return await rpc_error(drain())
 
 
 def dialogue_settings(state: Path, peers: str, **sections: Any) -> DialogueSettings:
-    """Settings on any free port, the peers at an address."""
+    """Settings for a free port, with both peers at an address."""
     return DialogueSettings.model_validate(
         {
             "server": {"port": 0, **sections.pop("server", {})},
@@ -167,7 +167,7 @@ def dialogue_settings(state: Path, peers: str, **sections: Any) -> DialogueSetti
 
 @asynccontextmanager
 async def scripted_peers() -> AsyncIterator[tuple[ScriptedPeers, str]]:
-    """The peers, and where they listen."""
+    """Runs the peers; yields them and their address."""
     peers, server = ScriptedPeers(), grpc.aio.server()
     model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(peers, server)
     model_admin_service_pb2_grpc.add_ModelAdminServiceServicer_to_server(peers, server)
@@ -183,8 +183,8 @@ async def scripted_peers() -> AsyncIterator[tuple[ScriptedPeers, str]]:
 
 
 @asynccontextmanager
-async def serving(state: Path, **sections: Any) -> AsyncIterator[Served]:
-    """The dialogue service, SERVING."""
+async def serving(state: Path, **sections: Any) -> AsyncIterator[RunningService]:
+    """Runs the dialogue service; yields it once it is SERVING."""
     async with scripted_peers() as (peers, address):
         peers.hooks = sections.pop("hooks", [])
         settings = dialogue_settings(state, address, **sections)
@@ -195,6 +195,6 @@ async def serving(state: Path, **sections: Any) -> AsyncIterator[Served]:
             await host.start()
             await host.ready()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{host.port}") as channel:
-                yield Served(host, peers, channel)
+                yield RunningService(host, peers, channel)
         finally:
             await host.stop(0)

@@ -1,4 +1,4 @@
-"""A dialogue service and a model gateway that say what a test wants, on a real server."""
+"""A dialogue service and a model gateway on a real server, scripted by a test."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 SERVICE = "clawdbot.dialogue.v1.DialogueService"
 
 BREAK = object()
-"""In a script: the connection breaks here, the first time that the turn is told."""
+"""In a script: the connection breaks here, the first time that the turn is streamed."""
 HOLD = object()
-"""In a script: nothing more until the turn is cancelled."""
+"""In a script: nothing more happens until the turn is cancelled."""
 
 Script = Sequence[object]
 
 
 def said(*pieces: str, index: int = 0) -> list[pb.StreamTurnResponse]:
-    """Pieces of one reply."""
+    """The text deltas of one reply."""
     return [
         pb.StreamTurnResponse(text_delta=turn_pb2.TurnTextDelta(text=each, reply_index=index))
         for each in pieces
@@ -42,7 +42,7 @@ class ScriptedDialogue(
     flow_service_pb2_grpc.FlowServiceServicer,
     model_admin_service_pb2_grpc.ModelAdminServiceServicer,
 ):
-    """Tells each turn as the script of its text says; `scripts` maps text → events, BREAK and HOLD."""
+    """Streams each turn as the script of its text says; `scripts` maps a text to events, BREAK and HOLD."""
 
     def __init__(self, scripts: dict[str, Script] | None = None) -> None:
         self.scripts = scripts or {}
@@ -52,11 +52,11 @@ class ScriptedDialogue(
         self.opening: turn_pb2.Turn | None = None
         self.turns: list[turn_pb2.Turn] = []
         self.told: Counter[str] = Counter()
-        """request_id → how often its turn was told."""
+        """request_id → how often its turn was streamed."""
         self.keys: list[str] = []
         self.switched: list[models_pb.SwitchModelRequest] = []
         self.held = asyncio.Event()
-        """Set when a script has come to HOLD."""
+        """Set when a script has reached HOLD."""
         self._cancelled = asyncio.Event()
 
     async def CreateSession(self, request, context):
@@ -130,14 +130,14 @@ class ScriptedDialogue(
 
 
 async def refuse(context, code: grpc.StatusCode, reason: str, message: str) -> None:
-    """Ends the call as a Clawdbot service does."""
+    """Ends the call with an error, as a Clawdbot service does."""
     status = status_of(code, reason, message)
     await context.abort(code, message, ((STATUS_KEY, status.SerializeToString()),))
 
 
 @asynccontextmanager
 async def serving(dialogue: ScriptedDialogue, port: int = 0) -> AsyncIterator[str]:
-    """The address of a server that carries it, until the block ends."""
+    """Runs it on a server; yields the server's address."""
     server = grpc.aio.server()
     dialogue_service_pb2_grpc.add_DialogueServiceServicer_to_server(dialogue, server)
     flow_service_pb2_grpc.add_FlowServiceServicer_to_server(dialogue, server)
@@ -154,5 +154,5 @@ async def serving(dialogue: ScriptedDialogue, port: int = 0) -> AsyncIterator[st
 
 
 def reply(text: str) -> Message:
-    """A whole reply."""
+    """A complete reply."""
     return Message(role=ROLE_ASSISTANT, parts=[Part(text=text)])

@@ -1,4 +1,4 @@
-"""The turn engine's ports as a test wants them: a model that says what is written, tools that do as told."""
+"""The turn engine's ports, scripted by a test: models, tools, hooks and lease owners."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ EFFECTS = {
 
 
 def call(name: str, call_id: str = "", **arguments: Any) -> ToolCall:
-    """A model's wish to run a tool."""
+    """A tool call as a model makes it."""
     return ToolCall(id=call_id, name=name, arguments=to_struct(arguments))
 
 
 @dataclass
 class Hold:
-    """A place in a script where nothing happens until the test lets it go on."""
+    """A point in a script that waits until the test sets `go_on`."""
 
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,29 +52,29 @@ class Hold:
 
 
 class ScriptedGateway:
-    """Answers each generation with the next script: pieces of text, ToolCalls, Holds, exceptions.
+    """Answers each generation with the next script: texts, ToolCalls, Holds, exceptions.
 
-    Without a script it says "Echo: " and the last message.
+    Without a script it replies "Echo: " and the last message.
     """
 
     def __init__(self) -> None:
         self.scripts: deque[Sequence[object]] = deque()
         self.requests: list[pb.GenerateRequest] = []
         self.open = 0
-        """Generations that run."""
+        """Generations that are running."""
 
     async def stream(self, request: pb.GenerateRequest) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
         self.requests.append(request)
-        words = request.messages[-1].parts[0].text if request.messages else ""
-        script = self.scripts.popleft() if self.scripts else [f"Echo: {words}"]
+        text = request.messages[-1].parts[0].text if request.messages else ""
+        script = self.scripts.popleft() if self.scripts else [f"Echo: {text}"]
         self.open += 1
         try:
-            async for event in self._told(script):
+            async for event in self._events(script):
                 yield event
         finally:
             self.open -= 1
 
-    async def _told(self, script: Sequence[object]) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
+    async def _events(self, script: Sequence[object]) -> AsyncGenerator[pb.StreamGenerateResponse, None]:
         yield pb.StreamGenerateResponse(started=pb.GenerationStarted(model="scripted"))
         calls = 0
         for each in script:
@@ -95,22 +95,22 @@ class ScriptedGateway:
 
 
 class ScriptedTools:
-    """Tools by name. What one does is its result, an exception, a Hold, or a function of its arguments."""
+    """Tools by name. A behavior is a result, an exception, a Hold, or a function of the arguments."""
 
     def __init__(self) -> None:
         self.calls: list[InvokeToolRequest] = []
-        """Every call that was made, in order."""
+        """Every call, in order."""
         self.running = 0
         self._tools: dict[str, Tool] = {}
-        self._does: dict[str, Any] = {}
+        self._behaviors: dict[str, Any] = {}
 
-    def add(self, name: str, does: Any, effect: str = "none") -> None:
+    def add(self, name: str, behavior: Any, effect: str = "none") -> None:
         spec = ToolSpec(name=name, description=name, input_schema=to_struct({"type": "object"}))
         self._tools[name] = Tool(spec=spec, effect=EFFECTS[effect])
-        self._does[name] = does
+        self._behaviors[name] = behavior
 
     def names(self) -> list[str]:
-        """Of the calls that were made."""
+        """The tools of the calls, in order."""
         return [each.tool for each in self.calls]
 
     async def tools(self, names: Sequence[str]) -> Mapping[str, Tool]:
@@ -120,26 +120,28 @@ class ScriptedTools:
         self.calls.append(request)
         self.running += 1
         try:
-            does = self._does[request.tool]
-            if callable(does):
-                does = does(to_plain(request.arguments))
-                if inspect.isawaitable(does):
-                    does = await does
-            if isinstance(does, Hold):
-                await does.wait()
-                does = {"ok": True}
+            behavior = self._behaviors[request.tool]
+            if callable(behavior):
+                behavior = behavior(to_plain(request.arguments))
+                if inspect.isawaitable(behavior):
+                    behavior = await behavior
+            if isinstance(behavior, Hold):
+                await behavior.wait()
+                behavior = {"ok": True}
         finally:
             self.running -= 1
-        if isinstance(does, Exception):
-            raise does
-        if isinstance(does, ToolOutcome):
-            return does
-        failed = bool(does.get("failed"))
-        return ToolOutcome(content=[Part(text=str(does))], structured=to_struct(does), is_error=failed)
+        if isinstance(behavior, Exception):
+            raise behavior
+        if isinstance(behavior, ToolOutcome):
+            return behavior
+        failed = bool(behavior.get("failed"))
+        return ToolOutcome(
+            content=[Part(text=str(behavior))], structured=to_struct(behavior), is_error=failed
+        )
 
 
 class ScriptedHooks:
-    """Gates refuse with `refusal` where it is set; observers' events are kept."""
+    """Gates raise `refusal` if it is set; the events of observers are collected."""
 
     def __init__(self) -> None:
         self.refusal: Exception | None = None
@@ -155,24 +157,24 @@ class ScriptedHooks:
         self.observed.append(subject)
 
 
-class Register:
-    """Who lives, as all engines of a test see it."""
+class OwnerRegistry:
+    """Which lease owners are dead, as all engines of a test see it."""
 
     def __init__(self) -> None:
         self.dead: set[str] = set()
         self._count = 0
 
-    def enter(self) -> Registered:
+    def register(self) -> RegisteredOwner:
         self._count += 1
-        return Registered(self, f"engine-{self._count}")
+        return RegisteredOwner(self, f"engine-{self._count}")
 
 
 @dataclass
-class Registered:
-    """One engine's Owners."""
+class RegisteredOwner:
+    """One engine's LeaseOwners."""
 
-    register: Register
+    registry: OwnerRegistry
     me: str
 
     def gone(self, owner: str) -> bool:
-        return owner in self.register.dead
+        return owner in self.registry.dead

@@ -1,4 +1,4 @@
-"""What SessionStore promises about deployed flows; part of SessionStoreContract."""
+"""The SessionStore contract for deployed flows; part of SessionStoreContract."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from clawdbot_dialogue.core.errors import FlowExists
 
 
 class Flows:
-    async def test_a_deployed_flow_is_kept_with_its_time(self, store):
+    async def test_a_deployed_flow_is_stored_with_its_time(self, store):
         kept = await store.deploy_flow("greet", 1, "source", 5.0)
         assert (kept.name, kept.version, kept.source, kept.deploy_time) == ("greet", 1, "source", 5.0)
         assert await store.deployed_flows(0) == (kept,)
 
-    async def test_the_same_source_again_is_what_is_kept(self, store):
+    async def test_the_same_source_again_changes_nothing(self, store):
         kept = await store.deploy_flow("greet", 1, "source", 5.0)
         assert await store.deploy_flow("greet", 1, "source", 9.0) == kept
         assert await store.deployed_flows(0) == (kept,)
@@ -25,7 +25,7 @@ class Flows:
             await store.deploy_flow("greet", 1, "other", 6.0)
         assert await store.deployed_flows(0) == (kept,)
 
-    async def test_only_what_came_after_a_number_is_read(self, store):
+    async def test_only_flows_after_a_number_are_returned(self, store):
         first = await store.deploy_flow("greet", 2, "source", 5.0)
         second = await store.deploy_flow("greet", 1, "older", 6.0)
         assert await store.deployed_flows(first.number) == (second,)

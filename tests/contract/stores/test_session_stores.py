@@ -1,4 +1,4 @@
-"""Each session store keeps the contract."""
+"""Runs the SessionStore contract on each store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 from tests.contract.stores.session_store_contract import SessionStoreContract
 
 
-class TestMemorySessionStore(SessionStoreContract):
+class TestInMemorySessionStore(SessionStoreContract):
     @pytest.fixture
     async def store(self):
         return InMemorySessionStore()

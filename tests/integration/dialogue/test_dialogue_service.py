@@ -1,4 +1,4 @@
-"""Conversations over gRPC: what callers get, and what they are told when it cannot be."""
+"""Conversations over gRPC: responses, streams, errors, tenants and hooks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1 import turn_pb2
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED
 from clawdbot.plugins.v1 import hook_service_pb2 as hook
-from clawdbot_dialogue.core.turns.ports import GenerationRefused
+from clawdbot_dialogue.core.turns.ports import GenerationError
 from clawdbot_servicekit.structs import to_struct
 from google.protobuf.duration_pb2 import Duration
 
-from tests.support.dialogue_service import refusal, serving, stream_refusal
+from tests.support.dialogue_service import rpc_error, serving, stream_rpc_error
+from tests.support.engine_cluster import event_kinds, reply_texts, streamed_text
 from tests.support.scripted_peers import Hold, call
-from tests.support.stage import kinds, said, text_of
 
 FLOWS = """
 flow: order
@@ -57,36 +57,36 @@ async def test_a_conversation_from_opening_to_end(served):
     opened = await served.dialogue.CreateSession(
         pb.CreateSessionRequest(flow="order", user="ann", labels={"channel": "web"}, request_id="s1")
     )
-    assert said(opened.opening) == ["How many?"]
-    answer = await served.send(opened.session, "3")
-    assert said(answer.turn) == ["Thank you."]
-    assert answer.session.status == SESSION_STATUS_ENDED
+    assert reply_texts(opened.opening) == ["How many?"]
+    response = await served.send(opened.session, "3")
+    assert reply_texts(response.turn) == ["Thank you."]
+    assert response.session.status == SESSION_STATUS_ENDED
     shown = await served.dialogue.GetSession(pb.GetSessionRequest(session_id=opened.session.id))
-    assert shown.session == answer.session
+    assert shown.session == response.session
     assert (shown.session.user, shown.session.labels["channel"], shown.session.tenant) == (
         "ann",
         "web",
         "default",
     )
     listed = await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=opened.session.id))
-    assert list(listed.turns) == [opened.opening, answer.turn]
+    assert list(listed.turns) == [opened.opening, response.turn]
 
 
-async def test_a_models_words_reach_the_caller_as_they_come(served):
+async def test_a_models_reply_is_streamed_to_the_caller(served):
     session = await served.open()
     hold = Hold()
     served.peers.gateway.scripts.append(["one ", hold, "two"])
     events = aiter(served.stream(session, "hello"))
     seen = [await anext(events), await anext(events)]
-    assert kinds(seen) == ["turn_started", "text_delta"]
-    assert text_of(seen) == "one "
+    assert event_kinds(seen) == ["turn_started", "text_delta"]
+    assert streamed_text(seen) == "one "
     hold.go_on.set()
     rest = [event async for event in events]
-    assert text_of(rest) == "two"
-    assert said(rest[-1].turn_finished.turn) == ["one two"]
+    assert streamed_text(rest) == "two"
+    assert reply_texts(rest[-1].turn_finished.turn) == ["one two"]
 
 
-async def test_a_broken_stream_is_joined_again_from_its_first_event(served):
+async def test_a_retry_of_a_broken_stream_joins_from_the_first_event(served):
     session = await served.open()
     hold = Hold()
     served.peers.gateway.scripts.append(["one ", hold, "two"])
@@ -98,39 +98,39 @@ async def test_a_broken_stream_is_joined_again_from_its_first_event(served):
     assert first.turn_started.joined
     assert await anext(again) == seen[1]
     hold.go_on.set()
-    assert text_of([event async for event in again]) == "two"
+    assert streamed_text([event async for event in again]) == "two"
     assert len(served.peers.gateway.requests) == 1
 
 
-async def test_a_turn_goes_on_after_its_callers_deadline(served):
+async def test_a_turn_runs_on_after_its_callers_deadline(served):
     session = await served.open()
     hold = Hold()
     served.peers.gateway.scripts.append([hold, "late"])
     request = pb.SendTurnRequest(session_id=session.id, text="hello", request_id="r1")
-    fault = await refusal(served.dialogue.SendTurn(request, timeout=0.2))
-    assert fault.code == "DEADLINE_EXCEEDED"
+    error = await rpc_error(served.dialogue.SendTurn(request, timeout=0.2))
+    assert error.code == "DEADLINE_EXCEEDED"
     hold.go_on.set()
-    assert said((await served.dialogue.SendTurn(request, timeout=20)).turn) == ["late"]
+    assert reply_texts((await served.dialogue.SendTurn(request, timeout=20)).turn) == ["late"]
     assert len(served.peers.gateway.requests) == 1
 
 
-async def test_a_caller_may_take_its_turn_along(served):
+async def test_a_turn_can_be_cancelled_with_its_caller(served):
     session = await served.open()
     hold = Hold()
     served.peers.gateway.scripts.append(["Half", hold])
     fields = {"request_id": "r1", "on_disconnect": pb.DISCONNECT_POLICY_CANCEL}
     stream = served.stream(session, "hello", **fields)
-    # Until the words have come this far: what the model has sent is not yet what the service has heard.
+    # Waits until the service has streamed the text: the model has sent it before.
     while not (await stream.read()).text_delta.text:
         pass
     stream.cancel()
-    answer = await served.send(session, "hello", **fields)
-    assert answer.turn.status == turn_pb2.TURN_STATUS_CANCELLED
-    assert said(answer.turn) == ["Half"]
+    response = await served.send(session, "hello", **fields)
+    assert response.turn.status == turn_pb2.TURN_STATUS_CANCELLED
+    assert reply_texts(response.turn) == ["Half"]
 
 
 @pytest.mark.parametrize("by", ["turn_id", "request_id"])
-async def test_a_turn_is_cancelled_by_either_of_its_names(served, by):
+async def test_a_turn_is_cancelled_by_turn_id_or_request_id(served, by):
     session = await served.open()
     hold = Hold()
     served.peers.gateway.scripts.append(["Half", hold])
@@ -139,24 +139,24 @@ async def test_a_turn_is_cancelled_by_either_of_its_names(served, by):
     await hold.reached.wait()
     name = {"turn_id": started.turn_id} if by == "turn_id" else {"request_id": "r1"}
     request = pb.CancelTurnRequest(session_id=session.id, **name)
-    answer = await served.dialogue.CancelTurn(request, timeout=20)
-    assert answer.turn.status == turn_pb2.TURN_STATUS_CANCELLED
+    response = await served.dialogue.CancelTurn(request, timeout=20)
+    assert response.turn.status == turn_pb2.TURN_STATUS_CANCELLED
     rest = [event async for event in events]
-    assert rest[-1].turn_finished.turn == answer.turn
-    assert (await served.dialogue.CancelTurn(request, timeout=20)).turn == answer.turn
+    assert rest[-1].turn_finished.turn == response.turn
+    assert (await served.dialogue.CancelTurn(request, timeout=20)).turn == response.turn
 
 
-async def test_a_message_and_an_event_are_inputs_too(served):
+async def test_a_message_and_an_event_are_inputs(served):
     session = await served.open()
     part = message_pb2.Part(text="hello")
     picture = message_pb2.Part(image=message_pb2.Media(data=b"png", media_type="image/png"))
-    answer = await served.send(session, message=message_pb2.Message(parts=[part, picture]))
-    assert said(answer.turn) == ["Echo: hello"]
-    assert answer.turn.input.role == message_pb2.ROLE_USER
+    response = await served.send(session, message=message_pb2.Message(parts=[part, picture]))
+    assert reply_texts(response.turn) == ["Echo: hello"]
+    assert response.turn.input.role == message_pb2.ROLE_USER
     assert served.peers.gateway.requests[0].messages[-1].parts[1] == picture
-    answer = await served.send(session, event=turn_pb2.Event(name="payment", data=to_struct({"sum": 3})))
-    assert answer.turn.status == turn_pb2.TURN_STATUS_DONE
-    assert answer.turn.input_event.data["sum"] == 3
+    response = await served.send(session, event=turn_pb2.Event(name="payment", data=to_struct({"sum": 3})))
+    assert response.turn.status == turn_pb2.TURN_STATUS_DONE
+    assert response.turn.input_event.data["sum"] == 3
 
 
 async def test_pages_of_sessions_and_turns_hold_everything_once(served):
@@ -185,21 +185,21 @@ async def test_pages_of_sessions_and_turns_hold_everything_once(served):
     numbers = [turn.number for turn in (*last.turns, *earliest.turns)]
     assert numbers == list(range(numbers[0], 0, -1))
     back.newest_first = False
-    refused = await refusal(served.dialogue.ListTurns(back))
+    refused = await rpc_error(served.dialogue.ListTurns(back))
     assert refused.violations[0].field == "page_token"
 
 
-async def test_a_session_is_erased(served):
+async def test_a_session_is_deleted(served):
     session = await served.open("order")
     await served.send(session, "3")
     request = pb.DeleteSessionRequest(session_id=session.id, request_id="d1")
-    erased = await served.dialogue.DeleteSession(request)
-    assert (erased.turns, erased.tool_calls) == (2, 1)
-    assert await served.dialogue.DeleteSession(request) == erased
-    assert (await refusal(served.send(session, "hello"))).reason == "SESSION_NOT_FOUND"
+    deleted = await served.dialogue.DeleteSession(request)
+    assert (deleted.turns, deleted.tool_calls) == (2, 1)
+    assert await served.dialogue.DeleteSession(request) == deleted
+    assert (await rpc_error(served.send(session, "hello"))).reason == "SESSION_NOT_FOUND"
 
 
-async def test_an_export_is_lines_of_json(served):
+async def test_an_export_is_json_lines(served):
     session = await served.open("order")
     await served.send(session, "3")
     request = pb.ExportSessionRequest(session_id=session.id)
@@ -211,31 +211,31 @@ async def test_an_export_is_lines_of_json(served):
 # Peers
 
 
-async def test_a_tool_whose_connection_broke_is_called_again_under_the_same_name(served):
+async def test_a_tool_call_whose_connection_broke_is_retried_with_the_same_request_id(served):
     session = await served.open("order")
     served.peers.breaks = 2
-    answer = await served.send(session, "3")
-    assert said(answer.turn) == ["Thank you."]
+    response = await served.send(session, "3")
+    assert reply_texts(response.turn) == ["Thank you."]
     assert len(served.peers.tools.calls) == 1
 
 
-async def test_an_unknown_tool_takes_the_flows_way_for_errors(served):
+async def test_an_unknown_tool_takes_the_flows_error_transition(served):
     session = await served.open("order")
     del served.peers.tools._tools["shop.buy"]
-    answer = await served.send(session, "3")
-    assert said(answer.turn) == ["That was not bought.", "How many?"]
-    (record,) = answer.turn.tool_calls
+    response = await served.send(session, "3")
+    assert reply_texts(response.turn) == ["That was not bought.", "How many?"]
+    (record,) = response.turn.tool_calls
     assert record.result.structured["reason"] == "TOOL_NOT_FOUND"
     assert not record.outcome_unknown
 
 
 async def test_an_unknown_model_fails_the_turn_with_the_gateways_reason(served):
     session = await served.open()
-    served.peers.gateway.scripts.append([GenerationRefused("MODEL_NOT_FOUND", "There is no model x.")])
-    answer = await served.send(session, "hello")
-    assert answer.turn.status == turn_pb2.TURN_STATUS_FAILED
-    assert answer.turn.error.message.startswith("MODEL_NOT_FOUND")
-    assert "Echo" in said((await served.send(session, "again")).turn)[0]
+    served.peers.gateway.scripts.append([GenerationError("MODEL_NOT_FOUND", "There is no model x.")])
+    response = await served.send(session, "hello")
+    assert response.turn.status == turn_pb2.TURN_STATUS_FAILED
+    assert response.turn.error.message.startswith("MODEL_NOT_FOUND")
+    assert "Echo" in reply_texts((await served.send(session, "again")).turn)[0]
 
 
 async def test_a_models_tool_call_crosses_the_wire_and_back(served):
@@ -244,16 +244,16 @@ async def test_a_models_tool_call_crosses_the_wire_and_back(served):
     await asyncio.sleep(0)
     served.peers.gateway.scripts.append([call("calculator.evaluate", "a", expression="6 * 7")])
     served.peers.gateway.scripts.append(["42."])
-    answer = await served.send(session, "what is 6 times 7?")
-    assert said(answer.turn) == ["42."]
-    assert answer.turn.tool_calls[0].result.structured["value"] == 42
+    response = await served.send(session, "what is 6 times 7?")
+    assert reply_texts(response.turn) == ["42."]
+    assert response.turn.tool_calls[0].result.structured["value"] == 42
 
 
 def gate(point: str) -> hook.HookRegistration:
     return hook.HookRegistration(point=point, kind=hook.HOOK_KIND_GATE, timeout=Duration(seconds=1))
 
 
-async def test_a_hook_may_keep_a_turn_out_and_hears_of_those_that_were_done(tmp_path):
+async def test_a_hook_can_refuse_a_turn_and_observes_finished_ones(tmp_path):
     observer = hook.HookRegistration(point="turn_done", kind=hook.HOOK_KIND_OBSERVE)
     async with serving(tmp_path, hooks=[gate("before_turn"), observer]) as served:
         session = await served.open()
@@ -263,15 +263,15 @@ async def test_a_hook_may_keep_a_turn_out_and_hears_of_those_that_were_done(tmp_
         served.peers.refusal = hook.GateResponse(
             plugin="limiter", reason="RATE_LIMITED", message="Slowly.", retry_after=Duration(seconds=7)
         )
-        fault = await refusal(served.send(session, "hello"))
-        assert (fault.code, fault.reason, fault.message) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Slowly.")
-        assert fault.retry_after == 7
+        error = await rpc_error(served.send(session, "hello"))
+        assert (error.code, error.reason, error.message) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED", "Slowly.")
+        assert error.retry_after == 7
 
 
 # Tenants
 
 
-async def test_a_tenants_sessions_are_not_there_for_another(tmp_path):
+async def test_a_tenants_sessions_are_not_found_by_another(tmp_path):
     keys = [{"id": name, "tenant": name, "key": f"{name}-0123456789abcdef"} for name in ("acme", "umbrella")]
     auth = {"keys": keys, "service_token": "between-services-0123"}
     async with serving(tmp_path, auth=auth) as served:
@@ -291,21 +291,21 @@ async def test_a_tenants_sessions_are_not_there_for_another(tmp_path):
             ),
             served.dialogue.DeleteSession(pb.DeleteSessionRequest(session_id=session.id), **theirs),
         ):
-            assert (await refusal(attempt)).reason == "SESSION_NOT_FOUND"
+            assert (await rpc_error(attempt)).reason == "SESSION_NOT_FOUND"
         listed = await served.dialogue.ListSessions(pb.ListSessionsRequest(), **theirs)
         assert list(listed.sessions) == []
 
 
-async def test_what_comes_later_says_so(served):
-    for answer in (
-        await refusal(served.dialogue.ForkSession(pb.ForkSessionRequest())),
-        await stream_refusal(served.dialogue.WatchSession(pb.WatchSessionRequest())),
-        await stream_refusal(served.dialogue.Converse(iter(()))),
+async def test_rpcs_of_a_later_version_are_unimplemented(served):
+    for response in (
+        await rpc_error(served.dialogue.ForkSession(pb.ForkSessionRequest())),
+        await stream_rpc_error(served.dialogue.WatchSession(pb.WatchSessionRequest())),
+        await stream_rpc_error(served.dialogue.Converse(iter(()))),
     ):
-        assert (answer.code, answer.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")
+        assert (response.code, response.reason) == ("UNIMPLEMENTED", "NOT_IMPLEMENTED_YET")
 
 
-async def test_a_turn_is_explained_by_its_id_or_by_the_callers_name(served):
+async def test_a_turn_is_explained_by_turn_id_or_request_id(served):
     session = (await served.dialogue.CreateSession(pb.CreateSessionRequest(flow="order"))).session
     turn = (await served.send(session, "3", request_id="r1")).turn
     by_id = await served.dialogue.ExplainTurn(pb.ExplainTurnRequest(session_id=session.id, turn_id=turn.id))

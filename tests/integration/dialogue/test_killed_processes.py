@@ -1,6 +1,6 @@
-"""Real processes, really killed: conversations are there afterwards, and nothing was done twice.
+"""Real processes, really killed: sessions are there afterwards, and nothing was done twice.
 
-The peers are scripted, in this process: a tool or a model that holds still is where the service dies.
+The peers are scripted, in this process: a tool or a model that holds is where the service is killed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
 
 from tests.support.dialogue_service import scripted_peers
+from tests.support.engine_cluster import reply_texts
 from tests.support.ports import free_port
 from tests.support.processes import process
 from tests.support.scripted_peers import Hold
-from tests.support.stage import said
 from tests.unit.dialogue.turns.conftest import ORDER
 
 pytestmark = pytest.mark.integration
 
 OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
-"""Each channel may so reach another worker."""
-PATIENCE = 30.0
+"""So each channel can reach another worker."""
+TIMEOUT = 30.0
 
 
 class Service:
-    """The service's settings, and its peers."""
+    """How to start the service, and its peers."""
 
     def __init__(self, folder: Path, peers, address: str) -> None:
         self.peers = peers
@@ -45,7 +45,7 @@ class Service:
         }
 
     def run(self, workers: int = 1):
-        """The process, on the same port and the same sessions each time."""
+        """Starts the process, each time on the same port and the same store."""
         environment = {**self._environment, "CLAWDBOT_SERVER__WORKERS": str(workers)}
         state = self._folder / "state"
         return process("clawdbot_dialogue", state=state, environment=environment, port=self._port)
@@ -61,44 +61,44 @@ async def service(tmp_path):
         yield Service(tmp_path, peers, address)
 
 
-async def opened(channel, flow="chat"):
+async def create_session(channel, flow="chat"):
     request = pb.CreateSessionRequest(flow=flow)
-    return (await DialogueServiceStub(channel).CreateSession(request, timeout=PATIENCE)).session
+    return (await DialogueServiceStub(channel).CreateSession(request, timeout=TIMEOUT)).session
 
 
 async def send(channel, session, text, request_id=""):
     request = pb.SendTurnRequest(session_id=session.id, text=text, request_id=request_id)
-    return await DialogueServiceStub(channel).SendTurn(request, timeout=PATIENCE, wait_for_ready=True)
+    return await DialogueServiceStub(channel).SendTurn(request, timeout=TIMEOUT, wait_for_ready=True)
 
 
-async def test_a_purchase_under_way_when_the_process_is_killed_is_not_made_again(service):
+async def test_a_purchase_that_was_running_when_the_process_was_killed_is_not_made_again(service):
     selling = Hold()
     service.peers.tools.add("shop.buy", selling, "once")
     async with service.run() as running, service.connect() as channel:
-        session = await opened(channel, "order")
+        session = await create_session(channel, "order")
         lost = asyncio.create_task(send(channel, session, "3", "r1"))
         await selling.reached.wait()
         await running.kill()
         with pytest.raises(grpc.aio.AioRpcError):
             await lost
     async with service.run(), service.connect() as channel:
-        answer = await send(channel, session, "3", "r1")
+        response = await send(channel, session, "3", "r1")
         listed = await DialogueServiceStub(channel).ListTurns(pb.ListTurnsRequest(session_id=session.id))
-    assert said(answer.turn)[0] == "I do not know whether that was bought."
-    (record,) = answer.turn.tool_calls
+    assert reply_texts(response.turn)[0] == "I do not know whether that was bought."
+    (record,) = response.turn.tool_calls
     assert record.outcome_unknown
     assert len(service.peers.tools.calls) == 1
     assert [turn.number for turn in listed.turns] == [1, 2]
 
 
-async def test_a_reply_under_way_when_the_process_is_killed_is_written_anew(service):
+async def test_a_reply_that_was_streaming_when_the_process_was_killed_is_generated_again(service):
     hold = Hold()
     service.peers.gateway.scripts.append(["Half a sen", hold])
     service.peers.gateway.scripts.append(["A whole sentence."])
     async with service.run() as running, service.connect() as channel:
-        session = await opened(channel)
+        session = await create_session(channel)
         stream = DialogueServiceStub(channel).StreamTurn(
-            pb.StreamTurnRequest(session_id=session.id, text="hello", request_id="r1"), timeout=PATIENCE
+            pb.StreamTurnRequest(session_id=session.id, text="hello", request_id="r1"), timeout=TIMEOUT
         )
         await hold.reached.wait()
         await running.kill()
@@ -106,20 +106,20 @@ async def test_a_reply_under_way_when_the_process_is_killed_is_written_anew(serv
             async for _ in stream:
                 pass
     async with service.run(), service.connect() as channel:
-        answer = await send(channel, session, "hello", "r1")
+        response = await send(channel, session, "hello", "r1")
         after = await send(channel, session, "and now?")
-    assert said(answer.turn) == ["A whole sentence."]
-    assert (answer.turn.status, after.turn.number) == (TURN_STATUS_DONE, answer.turn.number + 1)
+    assert reply_texts(response.turn) == ["A whole sentence."]
+    assert (response.turn.status, after.turn.number) == (TURN_STATUS_DONE, response.turn.number + 1)
     shown = [message.parts[0].text for message in service.peers.gateway.requests[-1].messages]
     assert shown.count("A whole sentence.") == 1
     assert "Half a sen" not in shown
 
 
-async def test_turns_are_taken_up_after_a_restart_without_anybody_asking(service):
+async def test_turns_are_recovered_after_a_restart_without_a_retry(service):
     hold = Hold()
     service.peers.gateway.scripts.append([hold])
     async with service.run() as running, service.connect() as channel:
-        session = await opened(channel)
+        session = await create_session(channel)
         lost = [asyncio.create_task(send(channel, session, f"say {n}", f"r{n}")) for n in range(3)]
         await hold.reached.wait()
         stub = DialogueServiceStub(channel)
@@ -129,23 +129,23 @@ async def test_turns_are_taken_up_after_a_restart_without_anybody_asking(service
         await asyncio.gather(*lost, return_exceptions=True)
     async with service.run(), service.connect() as channel:
         stub = DialogueServiceStub(channel)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             while True:
                 turns = (await stub.ListTurns(pb.ListTurnsRequest(session_id=session.id))).turns
                 if all(turn.status == TURN_STATUS_DONE for turn in turns):
                     break
                 await asyncio.sleep(0.05)
     assert [turn.number for turn in turns] == [1, 2, 3, 4]
-    assert sorted(said(turn)[0] for turn in turns[1:]) == ["Echo: say 0", "Echo: say 1", "Echo: say 2"]
+    assert sorted(reply_texts(turn)[0] for turn in turns[1:]) == ["Echo: say 0", "Echo: say 1", "Echo: say 2"]
 
 
 async def test_workers_share_sessions(service):
-    """Inputs for one session, each by whatever worker took the connection: one order, each answered once."""
+    """Inputs for one session, through any worker: they have one order, and each is run once."""
     async with service.run(workers=3):
         channels = [service.connect() for _ in range(8)]
         try:
-            session = await opened(channels[0])
-            answers = await asyncio.gather(
+            session = await create_session(channels[0])
+            responses = await asyncio.gather(
                 *(send(channel, session, f"say {n}", f"r{n}") for n, channel in enumerate(channels * 2))
             )
             again = await asyncio.gather(
@@ -154,27 +154,27 @@ async def test_workers_share_sessions(service):
         finally:
             for channel in channels:
                 await channel.close()
-    numbers = [answer.turn.number for answer in answers]
+    numbers = [response.turn.number for response in responses]
     assert sorted(numbers) == list(range(min(numbers), min(numbers) + 16))
-    assert [said(answer.turn) for answer in answers] == [[f"Echo: say {n}"] for n in range(16)]
-    assert [answer.turn for answer in again] == [answer.turn for answer in answers[:8]]
+    assert [reply_texts(response.turn) for response in responses] == [[f"Echo: say {n}"] for n in range(16)]
+    assert [response.turn for response in again] == [response.turn for response in responses[:8]]
     assert len(service.peers.gateway.requests) == 16
 
 
-async def test_workers_that_are_killed_leave_their_turns_to_those_that_come(service):
+async def test_turns_of_killed_workers_are_recovered_by_their_replacements(service):
     hold = Hold()
     service.peers.gateway.scripts.append([hold])
     async with service.run(workers=2) as running:
         async with service.connect() as channel:
-            session = await opened(channel)
+            session = await create_session(channel)
             lost = asyncio.create_task(send(channel, session, "hello", "r1"))
             await hold.reached.wait()
             for worker in children(running.pid):
                 os.kill(worker, signal.SIGKILL)
             await asyncio.gather(lost, return_exceptions=True)
         async with service.connect() as channel:
-            answer = await send(channel, session, "hello", "r1")
-    assert said(answer.turn) == ["Echo: hello"]
+            response = await send(channel, session, "hello", "r1")
+    assert reply_texts(response.turn) == ["Echo: hello"]
 
 
 async def test_a_turn_is_cancelled_through_any_worker(service):
@@ -183,24 +183,24 @@ async def test_a_turn_is_cancelled_through_any_worker(service):
     async with service.run(workers=3):
         channels = [service.connect() for _ in range(6)]
         try:
-            session = await opened(channels[0])
+            session = await create_session(channels[0])
             stubs = [DialogueServiceStub(channel) for channel in channels]
-            wish = pb.StreamTurnRequest(session_id=session.id, request_id="r1", text="hello")
-            events = aiter(stubs[0].StreamTurn(wish, timeout=PATIENCE))
-            # What the model has sent is not yet what the service has heard.
+            turn_request = pb.StreamTurnRequest(session_id=session.id, request_id="r1", text="hello")
+            events = aiter(stubs[0].StreamTurn(turn_request, timeout=TIMEOUT))
+            # The model has sent this text once the service has streamed it.
             while not (await anext(events)).text_delta.text:
                 pass
             request = pb.CancelTurnRequest(session_id=session.id, request_id="r1")
-            answers = await asyncio.gather(*(stub.CancelTurn(request, timeout=PATIENCE) for stub in stubs))
+            responses = await asyncio.gather(*(stub.CancelTurn(request, timeout=TIMEOUT) for stub in stubs))
             turn = [event async for event in events][-1].turn_finished.turn
         finally:
             for channel in channels:
                 await channel.close()
     assert turn.status == TURN_STATUS_CANCELLED
-    assert said(turn) == ["Half"]
-    assert all(answer.turn == turn for answer in answers)
+    assert reply_texts(turn) == ["Half"]
+    assert all(response.turn == turn for response in responses)
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started and that live."""
+    """The live child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -1,4 +1,4 @@
-"""docs/dialogue.md says what the code does: every setting with its default, every reason of a failure."""
+"""docs/dialogue.md lists every setting with its default, and every error reason."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_defaults_are_those_of_the_code(name):
     assert read == default
 
 
-def test_every_failure_of_the_service_is_explained():
+def test_every_error_of_the_service_is_documented():
     table = error_table()
     kinds = [
         kind
@@ -42,12 +42,12 @@ def test_every_failure_of_the_service_is_explained():
         assert f"`{rule.code.name}`" in PAGE
 
 
-def test_every_reason_of_a_failed_turn_is_explained():
+def test_every_reason_of_a_failed_turn_is_documented():
     source = Path(errors.__file__).parent
-    told = {
+    reasons = {
         reason
         for path in source.rglob("*.py")
         for reason in re.findall(r'(?:reason=|fail\()"([A-Z_]+)"', path.read_text(encoding="utf-8"))
     }
-    assert {"TURN_TIMEOUT", "FLOW_LOOP", "INTERNAL"} <= told
-    assert [reason for reason in sorted(told) if f"`{reason}`" not in PAGE] == []
+    assert {"TURN_TIMEOUT", "FLOW_LOOP", "INTERNAL"} <= reasons
+    assert [reason for reason in sorted(reasons) if f"`{reason}`" not in PAGE] == []

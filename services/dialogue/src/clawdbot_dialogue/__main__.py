@@ -1,4 +1,4 @@
-"""`python -m clawdbot_dialogue`: the dialogue service alone."""
+"""`python -m clawdbot_dialogue`: runs the dialogue service alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clawdbot_dialogue.wiring import build
 
 
 def main() -> None:
-    """Serves until a signal."""
+    """Serves until a signal arrives."""
     run_service(DialogueSettings, build)
 
 

@@ -7,6 +7,6 @@ from importlib.util import find_spec
 
 
 def core_is_compiled() -> bool:
-    """Whether the machine is machine code; docs/decisions/0008 says of which modules."""
+    """Returns whether the core is compiled to machine code; docs/decisions/0008 lists its modules."""
     spec = find_spec("clawdbot_dialogue.core.machine.step")
     return bool(spec and spec.origin and spec.origin.endswith(tuple(EXTENSION_SUFFIXES)))

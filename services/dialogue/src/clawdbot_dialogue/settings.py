@@ -1,4 +1,4 @@
-"""What the dialogue service is told: the shared sections and its own three."""
+"""The dialogue service's settings: the shared sections, and three of its own."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from clawdbot_servicekit.settings.shared import PORTS
 from pydantic import BeforeValidator, Field, field_validator
 
 
-def _listed(given: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """One path stands for a list of one."""
-    return (given,) if isinstance(given, str) else given
+    return (value,) if isinstance(value, str) else value
 
 
 class StoresSettings(Section):
-    """Where what must be kept is kept."""
+    """Where durable data is kept."""
 
     dialogue: Literal["sqlite", "memory"] | ConfigPath = "sqlite"
-    """Sessions: "sqlite" (a file under state_dir), the path of a SQLite file, or "memory", which forgets them
-    with the process and is for one worker only."""
+    """Sessions: "sqlite" (a file under state_dir), the path of a SQLite file, or "memory", which is lost with
+    the process and works with one worker only."""
 
     @field_validator("dialogue", mode="before")
     @classmethod
-    def _no_address(cls, given: Any) -> Any:
-        if isinstance(given, str) and ("://" in given or not given):
+    def _reject_address(cls, value: Any) -> Any:
+        if isinstance(value, str) and ("://" in value or not value):
             raise ValueError("expected sqlite, memory, or the path of a SQLite file")
-        return given
+        return value
 
 
 class DialogueSection(Section):
@@ -35,34 +35,34 @@ class DialogueSection(Section):
 
     turn_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """How long one turn may take, tools and models included."""
-    claim: Annotated[Seconds, Field(ge=1)] = 30.0
-    """How long a worker that no longer gives a sign of life keeps its sessions from the others."""
+    lease: Annotated[Seconds, Field(ge=1)] = 30.0
+    """How long an unresponsive worker keeps its sessions from the others."""
     inbox: Annotated[int, Field(ge=1)] = 16
-    """Unfinished turns of one session; more are refused."""
+    """How many turns of one session may be unfinished; more are refused."""
     attempts: Annotated[int, Field(ge=1)] = 5
-    """How often a turn is begun, by workers that died over it, before it is given up."""
+    """How often a turn is started, by workers that died during it, before it fails."""
     tool_rounds: Annotated[int, Field(ge=0)] = 8
-    """How often a model may call tools before it has to answer."""
+    """How often a model may call tools before it must reply."""
     history: Annotated[int, Field(ge=1)] = 40
-    """Messages of the conversation that a model is shown."""
+    """How many messages of the conversation a model is shown."""
     history_bytes: Annotated[Bytes, Field(ge=1024)] = 1024 * 1024
-    """Their size."""
+    """Size of those messages."""
     max_text: Annotated[Bytes, Field(ge=1)] = 32 * 1024
-    """Longest text of one input."""
+    """Size of the text of one input."""
     max_input: Annotated[Bytes, Field(ge=1)] = 2 * 1024 * 1024
-    """Largest input, with images and the like; below server.max_message."""
+    """Size of one input, with images and other media; keep it below server.max_message."""
     max_slots: Annotated[Bytes, Field(ge=1)] = 64 * 1024
-    """Largest slots of CreateSession, and largest data of an event."""
+    """Size of the slots in CreateSession, and of an event's data."""
     max_labels: Annotated[int, Field(ge=0)] = 64
     """Labels of one session."""
     max_flow: Annotated[Bytes, Field(ge=1)] = 512 * 1024
-    """Largest source of a flow that ValidateFlow reads."""
+    """Size of a flow's source in ValidateFlow and DeployFlow."""
     time_zone: str = ""
-    """What "tomorrow" is counted in, such as Europe/London; left out: the machine's own."""
+    """The zone of "tomorrow", such as Europe/London; empty for the machine's own."""
 
     @field_validator("time_zone")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_time_zone(cls, name: str) -> str:
         try:
             if name:
                 zoneinfo.ZoneInfo(name)
@@ -72,11 +72,11 @@ class DialogueSection(Section):
 
 
 class DialogueSettings(SharedSettings):
-    """The dialogue service's settings."""
+    """The settings of the dialogue service."""
 
     default_port: ClassVar[int] = PORTS["dialogue"]
 
-    flows: Annotated[tuple[ConfigPath, ...], BeforeValidator(_listed)] = ()
-    """Folders of flows, or single files, besides those that come with the service."""
+    flows: Annotated[tuple[ConfigPath, ...], BeforeValidator(_as_list)] = ()
+    """Folders of flows, or single files, in addition to the flows that come with the service."""
     stores: StoresSettings = StoresSettings()
     dialogue: DialogueSection = DialogueSection()

@@ -1,4 +1,4 @@
-"""Puts the dialogue service together: the only file that knows every class."""
+"""Puts the dialogue service together: the only module that knows every class."""
 
 from __future__ import annotations
 
@@ -17,42 +17,43 @@ from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
 from clawdbot_dialogue.api.error_table import error_table
 from clawdbot_dialogue.api.flow_servicer import FlowServicer
 from clawdbot_dialogue.api.request_validation import RequestValidator
-from clawdbot_dialogue.application import DialogueApplication, LivingOwners, Parts
+from clawdbot_dialogue.application import Components, DialogueApplication
 from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.graphviz import GraphvizRenderer
 from clawdbot_dialogue.clients.tools import ToolsClient
 from clawdbot_dialogue.core.flow_admin import FlowAdmin
 from clawdbot_dialogue.core.session_admin import SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
+from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSection, DialogueSettings
-from clawdbot_dialogue.stores.in_memory.owner import SoleOwner
+from clawdbot_dialogue.stores.in_memory.owner import SingleOwner
 from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
-FILE: Final = Path("dialogue") / "sessions.db"
+DATABASE_FILE: Final = Path("dialogue") / "sessions.db"
 """Under state_dir."""
 
 
 def build(
     settings: DialogueSettings, peers: Peers, *, clock: Callable[[], float] = time.time
 ) -> DialogueApplication:
-    """The dialogue service, not yet started.
+    """Builds the dialogue service; it is not started yet.
 
     Args:
-        settings: its settings, or the suite's.
-        peers: the model gateway and the plugin service.
-        clock: seconds since 1970.
+        settings: The settings of the service, or of the suite.
+        peers: The model gateway and the plugin service.
+        clock: Returns epoch seconds.
 
     Raises:
-        StartupError: for a broken flow file, or a store that the workers cannot share.
+        StartupError: a flow file has errors, or the workers cannot share the store.
     """
     limits = turn_limits(settings.dialogue)
     flows = load_flows(settings.flows)
-    store, owners = _store(settings, clock)
+    store, lease_owners = _store(settings, clock)
     deployments = Deployments(store, flows, clock)
     gateway = GatewayClient(peers.channel("model_gateway"))
     tools = ToolsClient(peers.channel("plugins"))
@@ -63,52 +64,57 @@ def build(
         gateway=gateway,
         tools=tools,
         hooks=hooks,
-        owners=owners,
+        lease_owners=lease_owners,
         limits=limits,
         clock=clock,
-        refresh=deployments.refresh,
+        refresh_flows=deployments.refresh,
     )
     sessions = SessionAdmin(
-        store=store, flows=flows, engine=engine, clock=clock, zone=limits.zone, deployments=deployments
-    )
-    intake = RequestValidator(settings.dialogue)
-    parts = Parts(
         store=store,
-        owners=owners,
+        flows=flows,
+        engine=engine,
+        clock=clock,
+        time_zone=limits.time_zone,
+        deployments=deployments,
+    )
+    validator = RequestValidator(settings.dialogue)
+    components = Components(
+        store=store,
+        lease_owners=lease_owners,
         flows=flows,
         deployments=deployments,
         hooks=hooks,
         engine=engine,
-        dialogue_servicer=DialogueServicer(sessions, engine, intake),
+        dialogue_servicer=DialogueServicer(sessions, engine, validator),
         flow_servicer=FlowServicer(
-            FlowAdmin(flows, tools, gateway, deployments), sessions, intake, GraphvizRenderer()
+            FlowAdmin(flows, tools, gateway, deployments), sessions, validator, GraphvizRenderer()
         ),
     )
-    return DialogueApplication(parts, error_table())
+    return DialogueApplication(components, error_table())
 
 
 def turn_limits(section: DialogueSection) -> TurnLimits:
-    """The engine's limits, as the settings have them."""
+    """Returns the engine's limits, as the settings have them."""
     return TurnLimits(
-        turn=section.turn_timeout,
-        lease=section.claim,
+        turn_timeout=section.turn_timeout,
+        lease_seconds=section.lease,
         inbox=section.inbox,
-        attempts=section.attempts,
+        max_attempts=section.attempts,
         tool_rounds=section.tool_rounds,
         history=section.history,
         history_bytes=section.history_bytes,
-        zone=zoneinfo.ZoneInfo(section.time_zone) if section.time_zone else None,
+        time_zone=zoneinfo.ZoneInfo(section.time_zone) if section.time_zone else None,
     )
 
 
-def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[SessionStore, LivingOwners]:
-    where = settings.stores.dialogue
-    if where == "memory":
+def _store(settings: DialogueSettings, clock: Callable[[], float]) -> tuple[SessionStore, LeaseOwners]:
+    setting = settings.stores.dialogue
+    if setting == "memory":
         if settings.server.workers > 1:
             raise StartupError(
                 f"stores.dialogue: memory cannot be shared by {settings.server.workers} workers; use sqlite."
             )
-        return InMemorySessionStore(), SoleOwner()
-    path = settings.state_dir / FILE if where == "sqlite" else Path(where)
-    # Beside the file: whoever shares it must see who else does.
+        return InMemorySessionStore(), SingleOwner()
+    path = settings.state_dir / DATABASE_FILE if setting == "sqlite" else Path(setting)
+    # Next to the file: every process that shares it must see the others.
     return SqliteSessionStore(path, clock), ProcessLocks(path.with_name(f"{path.name}.owners"))

@@ -1,4 +1,4 @@
-"""Sessions are opened with what their flow says first, found by their tenant only, and erased whole."""
+"""Sessions are created with their opening turn, visible to their tenant only, and deleted whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.stage import TENANT, kinds, said, staged
+from tests.support.engine_cluster import TENANT, event_kinds, reply_texts, running_cluster
 from tests.unit.dialogue.turns.conftest import CHAT, ORDER
 
 ASKING = """
@@ -44,21 +44,21 @@ states:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def stage(request, tmp_path):
-    async with staged(request.param, tmp_path) as stage:
+async def cluster(request, tmp_path):
+    async with running_cluster(request.param, tmp_path) as cluster:
         for flow in (CHAT, ORDER, ASKING, GREETING):
-            stage.flow(flow)
-        stage.tools.add("clock.now", {"time": "12:00"})
-        stage.tools.add("shop.buy", {"ok": True}, "once")
-        yield stage
+            cluster.flow(flow)
+        cluster.tools.add("clock.now", {"time": "12:00"})
+        cluster.tools.add("shop.buy", {"ok": True}, "once")
+        yield cluster
 
 
-def asked(flow="order", **options) -> CreateSession:
+def create_request(flow="order", **options) -> CreateSession:
     return CreateSession(TENANT, flow, **options)
 
 
-async def test_a_flow_speaks_first_in_a_turn_of_its_own(stage):
-    session, opening = await stage.main.sessions.create(asked())
+async def test_what_a_flow_says_first_is_a_turn_of_its_own(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request())
     assert (session.flow, session.flow_version, session.state) == ("order", 1, "ask")
     assert session.status == SESSION_STATUS_ACTIVE
     assert (opening.number, opening.input_event.name, opening.status) == (
@@ -66,41 +66,57 @@ async def test_a_flow_speaks_first_in_a_turn_of_its_own(stage):
         "session.started",
         TURN_STATUS_DONE,
     )
-    assert said(opening) == ["How many?"]
+    assert reply_texts(opening) == ["How many?"]
     assert (opening.id, opening.session_id) == (f"{session.id}-1", session.id)
     assert session.revision == 1
-    assert await stage.session(session) == session
-    assert list(await stage.turns(session)) == [opening]
+    assert await cluster.session(session) == session
+    assert list(await cluster.turns(session)) == [opening]
 
 
-async def test_a_flow_that_says_nothing_has_no_opening(stage):
-    session, opening = await stage.main.sessions.create(asked("chat"))
+async def test_a_flow_that_says_nothing_has_no_opening(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request("chat"))
     assert opening is None
     assert session.revision == 0
-    assert await stage.turns(session) == ()
+    assert await cluster.turns(session) == ()
 
 
-async def test_an_opening_that_needs_a_tool_is_a_turn_like_any_other(stage):
-    session, opening = await stage.main.sessions.create(asked("asking"))
-    assert said(opening) == ["It is 12:00.", "Bye."]
+@pytest.mark.parametrize("flow", ["order", "chat"])
+async def test_a_session_and_its_opening_are_stored_in_one_write(cluster, flow):
+    cluster.store.stall("nothing", done=False)  # starts the count
+    await cluster.newest.sessions.create(create_request(flow))
+    assert cluster.store.counted == {"deployed_flows": 1, "create_session": 1}
+
+
+async def test_an_opening_that_needs_a_tool_is_a_turn_like_any_other(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request("asking"))
+    assert reply_texts(opening) == ["It is 12:00.", "Bye."]
     assert opening.tool_calls[0].call.name == "clock.now"
     assert session.revision == 1
 
 
-async def test_an_opening_is_done_by_another_process_when_the_first_one_dies(stage):
-    stage.store.stall("read_journal", done=False)
-    creating = asyncio.create_task(stage.main.sessions.create(asked("asking", request_id="s1")))
-    await stage.store.stalled.wait()
+@pytest.mark.parametrize("flow", ["order", "asking"])
+async def test_an_opening_starts_its_flow_once_however_it_is_run(cluster, flow):
+    """Whether it runs while the session is created or later as a turn, the machine gets Started one time."""
+    session, _ = await cluster.newest.sessions.create(create_request(flow))
+    steps = (await cluster.newest.sessions.explain_turn(TENANT, session.id, 1)).steps
+    assert steps[0].transition_taken.cause == "started"
+    assert [step.note.code for step in steps if step.HasField("note")] == []
+
+
+async def test_an_opening_is_run_by_another_process_when_the_first_one_dies(cluster):
+    cluster.store.stall("read_journal", done=False)
+    creating = asyncio.create_task(cluster.newest.sessions.create(create_request("asking", request_id="s1")))
+    await cluster.store.stalled.wait()
     creating.cancel()
     await asyncio.gather(creating, return_exceptions=True)
-    await stage.crash()
-    session, opening = await stage.main.sessions.create(asked("asking", request_id="s1"))
-    assert said(opening) == ["It is 12:00.", "Bye."]
-    assert len(await stage.turns(session)) == 1
+    await cluster.crash()
+    session, opening = await cluster.newest.sessions.create(create_request("asking", request_id="s1"))
+    assert reply_texts(opening) == ["It is 12:00.", "Bye."]
+    assert len(await cluster.turns(session)) == 1
 
 
-async def test_a_flow_that_fails_at_once_opens_a_session_with_a_failed_turn(stage):
-    stage.flow("""
+async def test_a_flow_that_fails_at_once_creates_a_session_with_a_failed_turn(cluster):
+    cluster.flow("""
 flow: stuck
 version: 1
 description: Runs in circles
@@ -108,102 +124,102 @@ states:
   a: {say: a, next: [{to: b}]}
   b: {say: b, next: [{if: 1 < 2, to: a}]}
 """)
-    _, opening = await stage.main.sessions.create(asked("stuck"))
+    _, opening = await cluster.newest.sessions.create(create_request("stuck"))
     assert (opening.status, opening.error.reason) == (TURN_STATUS_FAILED, "FLOW_LOOP")
 
 
-async def test_a_retry_returns_the_first_session_as_it_was_opened(stage):
-    session, opening = await stage.main.sessions.create(asked(request_id="s1", digest=b"d"))
-    await stage.send(session, "what?")
-    again, opened = await stage.main.sessions.create(asked(request_id="s1", digest=b"d"))
+async def test_a_retry_returns_the_first_session_as_it_was_created(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request(request_id="s1", digest=b"d"))
+    await cluster.send(session, "what?")
+    again, opened = await cluster.newest.sessions.create(create_request(request_id="s1", digest=b"d"))
     assert (again, opened) == (session, opening)
     with pytest.raises(RequestIdReused):
-        await stage.main.sessions.create(asked(request_id="s1", digest=b"other"))
+        await cluster.newest.sessions.create(create_request(request_id="s1", digest=b"other"))
 
 
-async def test_slots_may_be_known_beforehand(stage):
-    session, opening = await stage.main.sessions.create(asked(slots={"count": 3}))
+async def test_slots_can_be_set_when_a_session_is_created(cluster):
+    session, opening = await cluster.newest.sessions.create(create_request(slots={"count": 3}))
     assert session.slots["count"] == 3
-    assert said(opening) == ["Thank you."]
-    assert stage.tools.calls[0].arguments["count"] == 3
+    assert reply_texts(opening) == ["Thank you."]
+    assert cluster.tools.calls[0].arguments["count"] == 3
 
 
 @pytest.mark.parametrize("slots", [{"counts": 3}, {"count": 12}, {"count": "many"}])
-async def test_slots_that_do_not_fit_are_named(stage, slots):
+async def test_slots_with_invalid_values_are_named(cluster, slots):
     with pytest.raises(InvalidRequest) as caught:
-        await stage.main.sessions.create(asked(slots=slots))
+        await cluster.newest.sessions.create(create_request(slots=slots))
     (violation,) = caught.value.violations
     assert violation.field == f"slots.{next(iter(slots))}"
 
 
-async def test_an_unknown_flow_is_told_with_the_nearest_one(stage):
+async def test_an_unknown_flow_is_reported_with_the_nearest_one(cluster):
     with pytest.raises(UnknownFlow) as caught:
-        await stage.main.sessions.create(asked("ordre"))
+        await cluster.newest.sessions.create(create_request("ordre"))
     assert "order" in caught.value.hint
     with pytest.raises(UnknownFlow) as caught:
-        await stage.main.sessions.create(asked("order", flow_version=7))
+        await cluster.newest.sessions.create(create_request("order", flow_version=7))
     assert caught.value.flow == "order in version 7"
     assert caught.value.hint == ""
 
 
-async def test_session_ids_cannot_be_guessed(stage):
-    ids = [(await stage.begin()).id for _ in range(5)]
+async def test_session_ids_cannot_be_guessed(cluster):
+    ids = [(await cluster.open_session()).id for _ in range(5)]
     assert len(set(ids)) == 5
     assert all(len(each) == 26 and each.isalnum() for each in ids)
 
 
-async def test_a_deleted_session_is_gone_with_its_turns_and_says_how_many(stage):
-    session = await stage.begin("order")
-    await stage.send(session, "3")
+async def test_a_session_is_deleted_with_its_turns_and_counts_them(cluster):
+    session = await cluster.open_session("order")
+    await cluster.send(session, "3")
     with pytest.raises(SessionNotFound):
-        await stage.main.sessions.delete("other", session.id, "")
-    erased = await stage.main.sessions.delete(TENANT, session.id, "d1")
-    assert (erased.turns, erased.tool_calls) == (2, 1)
-    assert await stage.main.sessions.delete(TENANT, session.id, "d1") == erased
+        await cluster.newest.sessions.delete("other", session.id, "")
+    counts = await cluster.newest.sessions.delete(TENANT, session.id, "d1")
+    assert (counts.turns, counts.tool_calls) == (2, 1)
+    assert await cluster.newest.sessions.delete(TENANT, session.id, "d1") == counts
     with pytest.raises(SessionNotFound):
-        await stage.main.sessions.get(TENANT, session.id)
+        await cluster.newest.sessions.get(TENANT, session.id)
     with pytest.raises(SessionNotFound):
-        await stage.turns(session)
+        await cluster.turns(session)
 
 
-async def test_an_export_holds_the_session_and_every_turn_as_a_line_each(stage):
-    session = await stage.begin("order")
-    await stage.send(session, "3")
-    data = b"".join([line async for line in stage.main.sessions.export(TENANT, session.id)])
+async def test_an_export_holds_the_session_and_every_turn_as_a_line_each(cluster):
+    session = await cluster.open_session("order")
+    await cluster.send(session, "3")
+    data = b"".join([line async for line in cluster.newest.sessions.export(TENANT, session.id)])
     first, *turns = [json.loads(line) for line in data.decode().splitlines()]
     assert first["id"] == session.id
     assert [turn["number"] for turn in turns] == ["1", "2"]
     assert turns[1]["toolCalls"][0]["call"]["name"] == "shop.buy"
 
 
-async def test_a_session_whose_flow_version_vanished_says_so_and_goes_on_once_it_is_back(stage):
-    session = await stage.begin("order")
-    known, stage.flows._versions = stage.flows._versions, FlowLibrary()._versions
-    await stage.crash()
-    failed = (await stage.send(session, "3")).turn
+async def test_a_session_without_its_flow_version_fails_turns_and_goes_on_once_it_is_back(cluster):
+    session = await cluster.open_session("order")
+    known, cluster.flows._versions = cluster.flows._versions, FlowLibrary()._versions
+    await cluster.crash()
+    failed = (await cluster.send(session, "3")).turn
     assert (failed.status, failed.error.reason) == (TURN_STATUS_FAILED, "FLOW_VERSION_GONE")
     assert "order" in failed.error.message
-    assert (await stage.session(session)).state == "ask"
-    stage.flows._versions.update(known)
-    events = await stage.events(session, "3")
-    assert kinds(events)[-1] == "turn_finished"
-    assert said(events[-1].turn_finished.turn) == ["Thank you."]
+    assert (await cluster.session(session)).state == "ask"
+    cluster.flows._versions.update(known)
+    events = await cluster.events(session, "3")
+    assert event_kinds(events)[-1] == "turn_finished"
+    assert reply_texts(events[-1].turn_finished.turn) == ["Thank you."]
 
 
-async def test_a_session_stays_with_its_version_when_a_newer_one_comes(stage):
-    old = await stage.begin("order")
-    stage.flow(ORDER.replace("version: 1", "version: 2").replace("Thank you.", "Thanks a lot."))
-    new = await stage.begin("order")
+async def test_a_session_keeps_its_flow_version_when_a_newer_one_comes(cluster):
+    old = await cluster.open_session("order")
+    cluster.flow(ORDER.replace("version: 1", "version: 2").replace("Thank you.", "Thanks a lot."))
+    new = await cluster.open_session("order")
     assert (old.flow_version, new.flow_version) == (1, 2)
-    assert said((await stage.send(old, "3")).turn) == ["Thank you."]
-    assert said((await stage.send(new, "3")).turn) == ["Thanks a lot."]
+    assert reply_texts((await cluster.send(old, "3")).turn) == ["Thank you."]
+    assert reply_texts((await cluster.send(new, "3")).turn) == ["Thanks a lot."]
 
 
-async def test_a_state_that_was_renamed_under_a_live_session_is_told(stage):
-    session = await stage.begin("order")
-    stage.flows._versions = FlowLibrary()._versions
-    stage.flow(ORDER.replace("  ask:", "  enquire:").replace("to: ask", "to: enquire"))
-    failed = (await stage.send(session, "3")).turn
+async def test_a_state_that_is_missing_in_the_flow_is_named(cluster):
+    session = await cluster.open_session("order")
+    cluster.flows._versions = FlowLibrary()._versions
+    cluster.flow(ORDER.replace("  ask:", "  enquire:").replace("to: ask", "to: enquire"))
+    failed = (await cluster.send(session, "3")).turn
     assert failed.error.reason == "FLOW_VERSION_GONE"
     assert "ask" in failed.error.message
 
@@ -217,20 +233,20 @@ async def test_a_state_that_was_renamed_under_a_live_session_is_told(stage):
         ("fr", "en", "How many?"),
     ],
 )
-async def test_a_session_begins_in_its_persons_language(stage, locale, speaks, says):
-    session, opening = await stage.main.sessions.create(asked("greeting", locale=locale))
-    assert (session.locale, said(opening)) == (speaks, [says])
+async def test_a_session_starts_in_the_persons_language(cluster, locale, speaks, says):
+    session, opening = await cluster.newest.sessions.create(create_request("greeting", locale=locale))
+    assert (session.locale, reply_texts(opening)) == (speaks, [says])
 
 
-async def test_a_session_follows_its_person_into_another_language_and_stays_there(stage):
-    session = await stage.begin("greeting")
-    changed = await stage.send(session, "三个")
-    assert (changed.session.locale, said(changed.turn)) == ("zh", ["然后呢？"])
-    await stage.crash()
-    assert (await stage.session(session)).locale == "zh"
-    assert said((await stage.send(session, "4")).turn) == ["再见。"]
+async def test_a_session_follows_its_person_into_another_language_and_stays_there(cluster):
+    session = await cluster.open_session("greeting")
+    changed = await cluster.send(session, "三个")
+    assert (changed.session.locale, reply_texts(changed.turn)) == ("zh", ["然后呢？"])
+    await cluster.crash()
+    assert (await cluster.session(session)).locale == "zh"
+    assert reply_texts((await cluster.send(session, "4")).turn) == ["再见。"]
 
 
-async def test_what_does_not_fit_is_told_in_the_callers_language(stage):
+async def test_an_invalid_slot_is_reported_in_the_callers_language(cluster):
     with pytest.raises(InvalidRequest, match="数目不能超过9。"):
-        await stage.main.sessions.create(asked("greeting", locale="zh", slots={"n": 10}))
+        await cluster.newest.sessions.create(create_request("greeting", locale="zh", slots={"n": 10}))

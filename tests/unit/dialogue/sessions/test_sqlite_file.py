@@ -1,4 +1,4 @@
-"""What only the SQLite store can get wrong: its file."""
+"""The file of the SQLite store: versions, locks, damage, sharing, size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from clawdbot_dialogue.stores.sqlite import schema, threads
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 from clawdbot_servicekit.errors import StartupError
 
-from tests.support.dialogue_records import BID, TENANT, commit, new_session, new_turn
+from tests.support.dialogue_records import LEASE_REQUEST, TENANT, commit, new_session, new_turn
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def store(path):
 
 
 def edit(path, statement, *values):
-    """Another program's hand in the file."""
+    """Changes the file as another program would."""
     with closing(sqlite3.connect(path)) as db, db:
         db.execute(statement, values)
 
@@ -39,9 +39,9 @@ def edit(path, statement, *values):
 async def test_what_was_committed_is_there_after_reopening(path):
     first = SqliteSessionStore(path, clock=lambda: 100.0)
     await first.open()
-    session = (await first.create_session(new_session(), BID)).session
-    work = (await first.accept_turn(new_turn(session), BID, 100.0)).task
-    await first.commit(commit(work))
+    session = (await first.create_session(new_session(), LEASE_REQUEST)).session
+    task = (await first.accept_turn(new_turn(session), LEASE_REQUEST, 100.0)).task
+    await first.commit(commit(task))
     await first.close()
     await first.close()
     second = SqliteSessionStore(path, clock=lambda: 100.0)
@@ -58,7 +58,7 @@ async def test_a_closed_store_says_so(path):
     await closed.check()
     await closed.close()
     with pytest.raises(StoreUnavailable):
-        await closed.create_session(new_session(), BID)
+        await closed.create_session(new_session(), LEASE_REQUEST)
 
 
 async def test_commits_are_synced_to_the_disk(store, path):
@@ -75,7 +75,7 @@ async def test_commits_are_synced_to_the_disk(store, path):
         (lambda path: path.mkdir(), "cannot be opened"),
     ],
 )
-async def test_a_file_that_is_not_ours_stops_the_start_with_a_sentence(path, spoil, sentence):
+async def test_a_file_of_another_program_stops_the_start_with_a_sentence(path, spoil, sentence):
     path.parent.mkdir()
     spoil(path)
     with pytest.raises(StartupError, match=sentence) as caught:
@@ -84,7 +84,7 @@ async def test_a_file_that_is_not_ours_stops_the_start_with_a_sentence(path, spo
     assert str(caught.value).endswith(".")
 
 
-async def test_a_folder_that_cannot_be_made_stops_the_start_with_a_sentence(tmp_path):
+async def test_a_folder_that_cannot_be_created_stops_the_start_with_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StartupError, match="state_dir"):
         await SqliteSessionStore(tmp_path / "file" / "sessions.db", clock=lambda: 100.0).open()
@@ -97,7 +97,7 @@ async def test_a_file_of_a_newer_version_stops_the_start(store, path):
 
 
 async def test_a_locked_file_stops_the_start_with_a_sentence(path, monkeypatch):
-    monkeypatch.setattr(schema, "PATIENCE", 0.05)
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT", 0.05)
     path.parent.mkdir()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -106,32 +106,34 @@ async def test_a_locked_file_stops_the_start_with_a_sentence(path, monkeypatch):
 
 
 async def test_a_file_that_stays_locked_is_unavailable_and_then_works_again(store, path, monkeypatch):
-    monkeypatch.setattr(threads, "PATIENCE", 0.05)
+    monkeypatch.setattr(threads, "WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable):
-            await store.create_session(new_session(), BID)
+            await store.create_session(new_session(), LEASE_REQUEST)
         assert (await store.list_sessions(TENANT, SessionFilter(), 10, None)).items == ()
-    await store.create_session(new_session(), BID)
+    await store.create_session(new_session(), LEASE_REQUEST)
 
 
-async def test_a_write_that_fails_does_not_take_others_of_its_batch_along(store):
-    """Twenty sessions in one transaction, two of them with one id: nineteen are there."""
+async def test_a_write_that_fails_does_not_fail_others_of_its_batch(store):
+    """Twenty sessions in one transaction, two of them with the same id: nineteen are stored."""
     session_id = new_session().session.id
     made = [new_session() for _ in range(18)]
     made += [new_session(session_id=session_id), new_session(session_id=session_id)]
-    results = await asyncio.gather(*(store.create_session(new, BID) for new in made), return_exceptions=True)
+    results = await asyncio.gather(
+        *(store.create_session(new, LEASE_REQUEST) for new in made), return_exceptions=True
+    )
     assert [type(each) for each in results if isinstance(each, Exception)] == [StoreUnavailable]
     assert len((await store.list_sessions(TENANT, SessionFilter(), 50, None)).items) == 19
 
 
 async def test_two_stores_on_one_file_give_one_total_order(path):
-    """As two worker processes do: numbers without gaps, one claim."""
+    """As two worker processes do: numbers without gaps, one lease."""
     stores = [SqliteSessionStore(path, clock=lambda: 100.0) for _ in range(2)]
     await asyncio.gather(*(store.open() for store in stores))
-    session = (await stores[0].create_session(new_session(), BID)).session
+    session = (await stores[0].create_session(new_session(), LEASE_REQUEST)).session
     accepted = await asyncio.gather(
-        *(stores[n % 2].accept_turn(new_turn(session, f"turn {n}"), BID, 100.0) for n in range(40))
+        *(stores[n % 2].accept_turn(new_turn(session, f"turn {n}"), LEASE_REQUEST, 100.0) for n in range(40))
     )
     assert sorted(each.number for each in accepted) == list(range(1, 41))
     assert len([each for each in accepted if each.task]) == 1
@@ -141,34 +143,34 @@ async def test_two_stores_on_one_file_give_one_total_order(path):
 
 @pytest.mark.parametrize("column", ["view", "snapshot"])
 async def test_an_unreadable_session_is_quarantined_and_others_go_on(store, path, column):
-    bad = (await store.create_session(new_session(user="bad"), BID)).session
-    good = (await store.create_session(new_session(), BID)).session
+    bad = (await store.create_session(new_session(user="bad"), LEASE_REQUEST)).session
+    good = (await store.create_session(new_session(), LEASE_REQUEST)).session
     edit(path, f"UPDATE sessions SET {column} = ? WHERE id = ?", b"\xff\xff\xff", bad.id)
     with pytest.raises(SessionQuarantined):
-        await store.accept_turn(new_turn(bad), BID, 100.0)
+        await store.accept_turn(new_turn(bad), LEASE_REQUEST, 100.0)
     shown = await store.get_session(TENANT, bad.id)
     assert (shown.id, shown.user, shown.status) == (bad.id, "bad", SESSION_STATUS_QUARANTINED)
-    assert (await store.accept_turn(new_turn(good), BID, 100.0)).task is not None
+    assert (await store.accept_turn(new_turn(good), LEASE_REQUEST, 100.0)).task is not None
     assert len((await store.list_sessions(TENANT, SessionFilter(), 10, None)).items) == 2
     turns = (await store.list_turns(TENANT, bad.id, 10, None)).items
     assert [turn.error.reason for turn in turns] == ["SESSION_QUARANTINED"]
-    assert [each.session_id for each in await store.orphaned_sessions()] == [good.id]
+    assert [each.session_id for each in await store.pending_sessions()] == [good.id]
 
 
-async def test_a_listed_turn_that_cannot_be_read_hides_no_other(store, path):
-    session = (await store.create_session(new_session(), BID)).session
-    work = (await store.accept_turn(new_turn(session), BID, 100.0)).task
-    ending = commit(work)
+async def test_a_turn_that_cannot_be_read_does_not_hide_others(store, path):
+    session = (await store.create_session(new_session(), LEASE_REQUEST)).session
+    task = (await store.accept_turn(new_turn(session), LEASE_REQUEST, 100.0)).task
+    ending = commit(task)
     await store.commit(ending)
-    await store.accept_turn(new_turn(session), BID, 100.0)
+    await store.accept_turn(new_turn(session), LEASE_REQUEST, 100.0)
     edit(path, "UPDATE turns SET turn = x'ffffff' WHERE key & 0xfffffff = 1")
     turns = (await store.list_turns(TENANT, session.id, 10, None)).items
     assert [(turn.number, turn.error.reason) for turn in turns] == [(1, "TURN_UNREADABLE"), (2, "")]
 
 
 async def test_a_turn_costs_the_same_bytes_late_as_early(store, path):
-    """The transcript is appended to, never written anew."""
-    session = (await store.create_session(new_session(), BID)).session
+    """The transcript is appended to, never rewritten."""
+    session = (await store.create_session(new_session(), LEASE_REQUEST)).session
     with closing(schema.connect(path)) as db:
 
         def pages():
@@ -179,8 +181,8 @@ async def test_a_turn_costs_the_same_bytes_late_as_early(store, path):
         for number in range(400):
             if number % 200 == 0:
                 sizes.append(pages())
-            work = (await store.accept_turn(new_turn(session, "hello " * 20), BID, 100.0)).task
-            ending = commit(work)
+            task = (await store.accept_turn(new_turn(session, "hello " * 20), LEASE_REQUEST, 100.0)).task
+            ending = commit(task)
             await store.commit(ending)
             session = ending.result.session
         sizes.append(pages())

@@ -1,11 +1,11 @@
-"""One stage for every fact about turns, on each store."""
+"""Runs every test of turns on a cluster of engines, once with each store."""
 
 from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.turns import maintenance
 
-from tests.support.stage import staged
+from tests.support.engine_cluster import running_cluster
 
 CHAT = """
 flow: chat
@@ -44,13 +44,13 @@ states:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def stage(request, tmp_path, monkeypatch):
-    """An engine with the flows chat and order, and its background duties quick."""
-    for name in ("WISHES", "TAKE_OVER", "TIMERS"):
+async def cluster(request, tmp_path, monkeypatch):
+    """A cluster of one engine, with the flows chat and order, whose maintenance loop runs often."""
+    for name in ("STOP_REQUEST_INTERVAL", "RECOVERY_INTERVAL", "TIMER_INTERVAL"):
         monkeypatch.setattr(maintenance, name, 0.02)
-    async with staged(request.param, tmp_path) as stage:
-        stage.flow(CHAT)
-        stage.flow(ORDER)
-        stage.tools.add("clock.now", {"time": "12:00"}, "none")
-        stage.tools.add("shop.buy", {"ok": True}, "once")
-        yield stage
+    async with running_cluster(request.param, tmp_path) as cluster:
+        cluster.flow(CHAT)
+        cluster.flow(ORDER)
+        cluster.tools.add("clock.now", {"time": "12:00"}, "none")
+        cluster.tools.add("shop.buy", {"ok": True}, "once")
+        yield cluster

@@ -1,4 +1,4 @@
-"""Why a turn went the way it went: what is kept of it, and that it is bounded."""
+"""The explanation of a turn: what it says, and that it is bounded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import pytest
 from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot_dialogue.core.errors import TurnNotFound
 from clawdbot_dialogue.core.turns import explanation
-from clawdbot_dialogue.core.turns.ports import GenerationRefused
+from clawdbot_dialogue.core.turns.ports import GenerationError
 
+from tests.support.engine_cluster import TENANT
 from tests.support.scripted_peers import call
-from tests.support.stage import TENANT
 
 GUARDED = """
 flow: guarded
@@ -27,25 +27,25 @@ states:
 """
 
 
-async def explained(stage, session, number):
-    return (await stage.main.sessions.explanation(TENANT, session.id, number)).steps
+async def explanation_steps(cluster, session, number):
+    return (await cluster.newest.sessions.explain_turn(TENANT, session.id, number)).steps
 
 
 def kinds(steps):
     return [step.WhichOneof("step") for step in steps]
 
 
-async def test_the_opening_tells_where_it_began(stage):
-    session = await stage.begin("order")
-    (moved,) = await explained(stage, session, 1)
-    assert (moved.transition_taken.target, moved.transition_taken.cause) == ("ask", "started")
+async def test_the_opening_is_explained_by_the_transition_that_started_it(cluster):
+    session = await cluster.open_session("order")
+    (step,) = await explanation_steps(cluster, session, 1)
+    assert (step.transition_taken.target, step.transition_taken.cause) == ("ask", "started")
 
 
-async def test_a_turn_tells_what_was_understood_tried_and_gone(stage):
-    stage.flow(GUARDED)
-    session = await stage.begin("guarded")
-    await stage.send(session, "3")
-    steps = await explained(stage, session, 2)
+async def test_a_turn_is_explained_by_commands_guards_and_transitions(cluster):
+    cluster.flow(GUARDED)
+    session = await cluster.open_session("guarded")
+    await cluster.send(session, "3")
+    steps = await explanation_steps(cluster, session, 2)
     assert kinds(steps) == [
         "commands_generated",
         "guard_evaluated",
@@ -71,12 +71,12 @@ async def test_a_turn_tells_what_was_understood_tried_and_gone(stage):
     assert steps[5].note.code == "guard-failed"
 
 
-async def test_what_a_model_saw_to_understand_is_told(stage):
-    stage.flow(GUARDED)
-    session = await stage.begin("guarded")
-    stage.gateway.scripts.append([call("set_slot", slot="count", value=7)])
-    await stage.send(session, "the usual")
-    steps = await explained(stage, session, 2)
+async def test_a_model_call_for_commands_is_explanation_steps(cluster):
+    cluster.flow(GUARDED)
+    session = await cluster.open_session("guarded")
+    cluster.gateway.scripts.append([call("set_slot", slot="count", value=7)])
+    await cluster.send(session, "the usual")
+    steps = await explanation_steps(cluster, session, 2)
     assert kinds(steps)[:2] == ["model_call", "commands_generated"]
     called = steps[0].model_call
     assert (called.purpose, called.model) == (ModelCall.PURPOSE_COMMANDS, "small")
@@ -87,40 +87,44 @@ async def test_what_a_model_saw_to_understand_is_told(stage):
     assert steps[1].commands_generated.commands[0].source == "model"
 
 
-async def test_what_a_model_saw_to_reply_is_told_for_each_round(stage):
-    session = await stage.begin()
-    stage.gateway.scripts.append([call("clock.now", "a")])
-    await stage.send(session, "what time is it?")
-    calls = [step.model_call for step in await explained(stage, session, 1) if step.HasField("model_call")]
+async def test_each_model_call_for_a_reply_is_explanation_steps(cluster):
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append([call("clock.now", "a")])
+    await cluster.send(session, "what time is it?")
+    calls = [
+        step.model_call
+        for step in await explanation_steps(cluster, session, 1)
+        if step.HasField("model_call")
+    ]
     assert [each.purpose for each in calls] == [ModelCall.PURPOSE_REPLY] * 2
     assert list(calls[0].tools) == ["clock.now", "shop.buy"]
     assert [each.message_count for each in calls] == [1, 3]
     assert calls[0].instructions == "Be brief."
 
 
-async def test_a_failure_of_the_model_is_told_though_the_turn_failed(stage):
-    session = await stage.begin()
-    stage.gateway.scripts.append([GenerationRefused("BACKEND_DOWN", "gone")])
-    await stage.send(session, "hello")
-    steps = await explained(stage, session, 1)
+async def test_an_error_of_the_model_is_explained_although_the_turn_failed(cluster):
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append([GenerationError("BACKEND_DOWN", "gone")])
+    await cluster.send(session, "hello")
+    steps = await explanation_steps(cluster, session, 1)
     (called,) = [step.model_call for step in steps if step.HasField("model_call")]
     assert called.error == "BACKEND_DOWN: gone"
 
 
-async def test_a_turn_that_is_not_there_has_no_explanation(stage):
-    session = await stage.begin()
+async def test_a_missing_turn_has_no_explanation(cluster):
+    session = await cluster.open_session()
     with pytest.raises(TurnNotFound):
-        await explained(stage, session, 7)
+        await explanation_steps(cluster, session, 7)
 
 
-async def test_it_is_bounded(stage, monkeypatch):
+async def test_an_explanation_is_bounded(cluster, monkeypatch):
     monkeypatch.setattr(explanation, "MAX_STEPS", 3)
     monkeypatch.setattr(explanation, "MAX_MODEL_CALL_BYTES", 100)
-    stage.flow(GUARDED)
-    session = await stage.begin("guarded")
-    stage.gateway.scripts.append([call("set_slot", slot="count", value=7)])
-    await stage.send(session, "the usual")
-    kept = await stage.main.sessions.explanation(TENANT, session.id, 2)
+    cluster.flow(GUARDED)
+    session = await cluster.open_session("guarded")
+    cluster.gateway.scripts.append([call("set_slot", slot="count", value=7)])
+    await cluster.send(session, "the usual")
+    kept = await cluster.newest.sessions.explain_turn(TENANT, session.id, 2)
     assert kept.truncated
     assert len(kept.steps) == 3
     assert kept.ByteSize() < 1000

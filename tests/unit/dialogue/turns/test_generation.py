@@ -1,4 +1,4 @@
-"""The model's share of a turn: rounds of words and tool calls, their limits, and what goes wrong."""
+"""A model's reply within a turn: rounds of text and tool calls, their limits, and errors."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, ROLE_USER,
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
 from clawdbot_dialogue.core.turns.context_window import fit_to_budget
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolLost, ToolRefused
+from clawdbot_dialogue.core.turns.ports import GenerationError, ToolOutcomeUnknown, ToolRefused
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.engine_cluster import event_kinds, reply_texts, running_cluster
 from tests.support.scripted_peers import call
-from tests.support.stage import kinds, said, staged
 from tests.unit.dialogue.turns.conftest import CHAT
 
 
-async def test_a_models_tool_calls_are_run_and_answered_to_it(stage):
-    session = await stage.begin()
-    stage.gateway.scripts.append(["Let me look. ", call("clock.now", "a", zone="UTC")])
-    stage.gateway.scripts.append(["It is noon."])
-    events = await stage.events(session, "what time is it?")
-    assert kinds(events) == [
+async def test_a_models_tool_calls_run_and_it_gets_the_results(cluster):
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append(["Let me look. ", call("clock.now", "a", zone="UTC")])
+    cluster.gateway.scripts.append(["It is noon."])
+    events = await cluster.events(session, "what time is it?")
+    assert event_kinds(events) == [
         "turn_started",
         "text_delta",
         "tool_call_started",
@@ -32,133 +32,133 @@ async def test_a_models_tool_calls_are_run_and_answered_to_it(stage):
         "turn_finished",
     ]
     turn = events[-1].turn_finished.turn
-    assert said(turn) == ["Let me look. ", "It is noon."]
+    assert reply_texts(turn) == ["Let me look. ", "It is noon."]
     assert [each.text_delta.reply_index for each in events if each.HasField("text_delta")] == [0, 1]
     assert turn.tool_calls[0].result.structured["time"] == "12:00"
-    *_, asked, answered = stage.gateway.requests[1].messages
+    *_, asked, answered = cluster.gateway.requests[1].messages
     assert (asked.role, answered.role) == (ROLE_ASSISTANT, ROLE_TOOL)
     assert asked.parts[1].tool_call.id == answered.parts[0].tool_result.call_id == "a"
     assert turn.usage.output_tokens == 10
-    (made,) = stage.tools.calls
+    (made,) = cluster.tools.calls
     assert (made.tool, made.context.session_id, made.context.turn_id) == ("clock.now", session.id, turn.id)
     assert (made.context.flow, made.context.state) == ("chat", "talk")
 
 
-async def test_the_model_is_offered_the_states_tools_and_no_others(stage):
-    stage.tools.add("other.tool", {})
-    session = await stage.begin()
-    await stage.send(session, "hello")
-    assert [each.name for each in stage.gateway.requests[0].tools] == ["clock.now", "shop.buy"]
+async def test_the_model_is_offered_the_states_tools_and_no_others(cluster):
+    cluster.tools.add("other.tool", {})
+    session = await cluster.open_session()
+    await cluster.send(session, "hello")
+    assert [each.name for each in cluster.gateway.requests[0].tools] == ["clock.now", "shop.buy"]
 
 
-async def test_a_call_that_the_state_does_not_allow_is_answered_and_not_made(stage):
-    stage.tools.add("other.tool", {})
-    session = await stage.begin()
-    stage.gateway.scripts.append([call("other.tool", "a")])
-    finished = await stage.send(session, "hello")
+async def test_a_call_that_the_state_does_not_allow_gets_an_error_and_is_not_made(cluster):
+    cluster.tools.add("other.tool", {})
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append([call("other.tool", "a")])
+    finished = await cluster.send(session, "hello")
     (record,) = finished.turn.tool_calls
     assert record.result.is_error
     assert record.result.structured["reason"] == "TOOL_NOT_ALLOWED"
-    assert stage.tools.calls == []
+    assert cluster.tools.calls == []
     assert finished.turn.status == TURN_STATUS_DONE
 
 
-async def test_calls_without_an_id_or_with_one_that_was_used_get_their_own(stage):
-    session = await stage.begin()
+async def test_calls_without_a_unique_id_get_one(cluster):
+    session = await cluster.open_session()
     for _ in range(2):
-        stage.gateway.scripts.append([call("clock.now", "call_0"), call("clock.now"), call("clock.now")])
-        stage.gateway.scripts.append(["Noon."])
-        await stage.send(session, "what time is it?")
-    used = [each.call.id for turn in await stage.turns(session) for each in turn.tool_calls]
+        cluster.gateway.scripts.append([call("clock.now", "call_0"), call("clock.now"), call("clock.now")])
+        cluster.gateway.scripts.append(["Noon."])
+        await cluster.send(session, "what time is it?")
+    used = [each.call.id for turn in await cluster.turns(session) for each in turn.tool_calls]
     assert len(used) == 6
     assert len(set(used)) == 6
     assert used[0] == "call_0"
 
 
-async def test_a_tools_own_failure_is_for_the_model_to_read(stage):
-    session = await stage.begin()
-    stage.tools.add("clock.now", {"failed": True})
-    stage.gateway.scripts.append([call("clock.now", "a")])
-    stage.gateway.scripts.append(["I cannot tell."])
-    finished = await stage.send(session, "what time is it?")
+async def test_a_tools_own_error_goes_to_the_model(cluster):
+    session = await cluster.open_session()
+    cluster.tools.add("clock.now", {"failed": True})
+    cluster.gateway.scripts.append([call("clock.now", "a")])
+    cluster.gateway.scripts.append(["I cannot tell."])
+    finished = await cluster.send(session, "what time is it?")
     assert finished.turn.status == TURN_STATUS_DONE
     assert finished.turn.tool_calls[0].result.is_error
-    assert stage.gateway.requests[1].messages[-1].parts[0].tool_result.is_error
+    assert cluster.gateway.requests[1].messages[-1].parts[0].tool_result.is_error
 
 
 @pytest.mark.parametrize(
     ("failure", "reason"),
     [
         (ToolRefused("TOOL_BUSY", "Too many."), "TOOL_BUSY"),
-        (ToolLost("PLUGINS_UNAVAILABLE", "Gone."), "PLUGINS_UNAVAILABLE"),
+        (ToolOutcomeUnknown("PLUGINS_UNAVAILABLE", "Gone."), "PLUGINS_UNAVAILABLE"),
     ],
 )
-async def test_a_tool_that_could_not_be_run_is_a_result_too(stage, failure, reason):
-    session = await stage.begin()
-    stage.tools.add("clock.now", failure)
-    stage.gateway.scripts.append([call("clock.now", "a")])
-    finished = await stage.send(session, "what time is it?")
+async def test_a_tool_that_could_not_run_gives_an_error_result(cluster, failure, reason):
+    session = await cluster.open_session()
+    cluster.tools.add("clock.now", failure)
+    cluster.gateway.scripts.append([call("clock.now", "a")])
+    finished = await cluster.send(session, "what time is it?")
     (record,) = finished.turn.tool_calls
     assert record.result.is_error
     assert record.result.structured["reason"] == reason
     assert not record.outcome_unknown
 
 
-async def test_a_lost_call_with_effect_once_is_unknown(stage):
-    session = await stage.begin()
-    stage.tools.add("shop.buy", ToolLost("PLUGINS_UNAVAILABLE", "Gone."), "once")
-    stage.gateway.scripts.append([call("shop.buy", "a")])
-    finished = await stage.send(session, "buy it")
+async def test_a_lost_call_with_effect_once_has_an_unknown_outcome(cluster):
+    session = await cluster.open_session()
+    cluster.tools.add("shop.buy", ToolOutcomeUnknown("PLUGINS_UNAVAILABLE", "Gone."), "once")
+    cluster.gateway.scripts.append([call("shop.buy", "a")])
+    finished = await cluster.send(session, "buy it")
     assert finished.turn.tool_calls[0].outcome_unknown
 
 
-async def test_a_model_that_never_stops_calling_tools_is_stopped(stage):
-    session = await stage.begin()
-    rounds = stage.limits.tool_rounds
+async def test_a_model_that_never_stops_calling_tools_is_stopped(cluster):
+    session = await cluster.open_session()
+    rounds = cluster.limits.tool_rounds
     for n in range(rounds + 1):
-        stage.gateway.scripts.append([call("clock.now", f"c{n}")])
-    finished = await stage.send(session, "what time is it?")
+        cluster.gateway.scripts.append([call("clock.now", f"c{n}")])
+    finished = await cluster.send(session, "what time is it?")
     assert finished.turn.status == TURN_STATUS_FAILED
     assert finished.turn.error.reason == "GENERATION_FAILED"
     assert "TOOL_ROUNDS_EXCEEDED" in finished.turn.error.message
-    assert len(stage.tools.calls) == rounds
-    modes = [request.tool_choice.mode for request in stage.gateway.requests]
+    assert len(cluster.tools.calls) == rounds
+    modes = [request.tool_choice.mode for request in cluster.gateway.requests]
     assert modes == [0] * rounds + [ToolChoice.MODE_NONE]
 
 
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ([GenerationRefused("MODEL_NOT_FOUND", "There is no model chat.")], "MODEL_NOT_FOUND"),
-        (["Half a sen", GenerationRefused("GATEWAY_UNAVAILABLE", "It is gone.")], "GATEWAY_UNAVAILABLE"),
+        ([GenerationError("MODEL_NOT_FOUND", "There is no model chat.")], "MODEL_NOT_FOUND"),
+        (["Half a sen", GenerationError("GATEWAY_UNAVAILABLE", "It is gone.")], "GATEWAY_UNAVAILABLE"),
         ([], "EMPTY_REPLY"),
         (["  \n"], "EMPTY_REPLY"),
     ],
 )
-async def test_a_model_that_does_not_answer_fails_the_turn_and_not_the_session(stage, script, reason):
-    session = await stage.begin()
-    stage.gateway.scripts.append(script)
-    finished = await stage.send(session, "hello")
+async def test_a_model_without_a_reply_fails_the_turn_and_not_the_session(cluster, script, reason):
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append(script)
+    finished = await cluster.send(session, "hello")
     assert finished.turn.status == TURN_STATUS_FAILED
     assert finished.turn.error.reason == "GENERATION_FAILED"
     assert reason in finished.turn.error.message
-    assert said(finished.turn), "the person is told something"
-    assert said((await stage.send(session, "again")).turn) == ["Echo: again"]
+    assert reply_texts(finished.turn), "the person gets a reply"
+    assert reply_texts((await cluster.send(session, "again")).turn) == ["Echo: again"]
 
 
-async def test_a_turn_has_its_time(tmp_path):
-    async with staged("memory", tmp_path) as stage:
-        stage.limits = replace(stage.limits, turn=0.05)
-        actor = await stage.join()
-        stage.flow(CHAT)
-        stage.tools.add("clock.now", lambda _: _forever())
-        session = await stage.begin()
-        stage.gateway.scripts.append(["Let me see. ", call("clock.now", "a")])
-        finished = await actor.send(session, "what time is it?")
+async def test_a_turn_times_out(tmp_path):
+    async with running_cluster("memory", tmp_path) as cluster:
+        cluster.limits = replace(cluster.limits, turn_timeout=0.05)
+        node = await cluster.join()
+        cluster.flow(CHAT)
+        cluster.tools.add("clock.now", lambda _: _forever())
+        session = await cluster.open_session()
+        cluster.gateway.scripts.append(["Let me see. ", call("clock.now", "a")])
+        finished = await node.send(session, "what time is it?")
         assert finished.turn.error.reason == "TURN_TIMEOUT"
-        assert said(finished.turn) == ["Let me see. "]
+        assert reply_texts(finished.turn) == ["Let me see. "]
         assert finished.turn.tool_calls[0].result.is_error
-        assert stage.tools.running == 0
+        assert cluster.tools.running == 0
 
 
 async def _forever():
@@ -167,21 +167,21 @@ async def _forever():
     await asyncio.get_running_loop().create_future()
 
 
-def words(text: str, role: int = ROLE_USER) -> Message:
+def message(text: str, role: int = ROLE_USER) -> Message:
     return Message(role=role, parts=[Part(text=text)])
 
 
 TRANSCRIPT = [
-    words("a" * 100),
-    words("b" * 100, ROLE_ASSISTANT),
-    words("c" * 100, ROLE_TOOL),
-    words("d" * 100),
-    words("e" * 100, ROLE_ASSISTANT),
+    message("a" * 100),
+    message("b" * 100, ROLE_ASSISTANT),
+    message("c" * 100, ROLE_TOOL),
+    message("d" * 100),
+    message("e" * 100, ROLE_ASSISTANT),
 ]
 
 
 @pytest.mark.parametrize(("limit", "first"), [(10_000, 0), (540, 0), (500, 3), (230, 3), (1, 3)])
-def test_a_long_history_is_cut_before_a_persons_words(limit, first):
+def test_a_long_history_is_cut_before_a_message_of_the_person(limit, first):
     assert list(fit_to_budget(TRANSCRIPT, limit)) == TRANSCRIPT[first:]
 
 
@@ -189,8 +189,8 @@ def test_a_long_history_is_cut_before_a_persons_words(limit, first):
     st.lists(st.tuples(st.sampled_from([ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL]), st.integers(0, 50))),
     st.integers(1, 500),
 )
-def test_what_is_cut_from_a_history_is_its_beginning_and_no_more_than_needed(shape, limit):
-    messages = [words("x" * size, role) for role, size in shape]
+def test_a_history_is_cut_at_its_beginning_and_no_more_than_needed(shape, limit):
+    messages = [message("x" * size, role) for role, size in shape]
     kept = list(fit_to_budget(messages, limit))
     assert kept == messages[len(messages) - len(kept) :]
     if len(kept) < len(messages):

@@ -1,4 +1,4 @@
-"""Pictures and documents in a conversation: what of them reaches the model, and when they are only named."""
+"""Images and documents in a conversation: what reaches the model, and when labels replace them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.engine_cluster import reply_texts
 from tests.support.scripted_peers import call
-from tests.support.stage import said
 
 PNG = b"\x89PNG" + bytes(2000)
 PICTURE = Part(image=Media(data=PNG, media_type="image/png"))
@@ -29,43 +29,43 @@ def shows(*parts, role=ROLE_USER):
     return Message(role=role, parts=[Part(text=each) if isinstance(each, str) else each for each in parts])
 
 
-async def test_a_picture_reaches_the_model_and_stays_in_the_conversation(stage):
-    session = await stage.begin()
-    await stage.send(session, shows("What is this?", PICTURE, PAPER))
-    (asked,) = stage.gateway.requests
+async def test_an_image_reaches_the_model_and_stays_in_the_conversation(cluster):
+    session = await cluster.open_session()
+    await cluster.send(session, shows("What is this?", PICTURE, PAPER))
+    (asked,) = cluster.gateway.requests
     assert [part.WhichOneof("content") for part in asked.messages[-1].parts] == ["text", "image", "document"]
     assert asked.messages[-1].parts[1].image.data == PNG
-    await stage.send(session, "and the left half of it?")
-    assert stage.gateway.requests[1].messages[1].parts[1].image.data == PNG
-    assert (await stage.turns(session))[0].input.parts[1] == PICTURE
+    await cluster.send(session, "and the left half of it?")
+    assert cluster.gateway.requests[1].messages[1].parts[1].image.data == PNG
+    assert (await cluster.turns(session))[0].input.parts[1] == PICTURE
 
 
-async def test_a_picture_without_words_is_answered(stage):
-    session = await stage.begin()
-    turn = (await stage.send(session, shows(PICTURE))).turn
-    assert said(turn)
-    assert stage.gateway.requests[0].messages[-1].parts[0].image.data == PNG
+async def test_an_image_without_text_gets_a_reply(cluster):
+    session = await cluster.open_session()
+    turn = (await cluster.send(session, shows(PICTURE))).turn
+    assert reply_texts(turn)
+    assert cluster.gateway.requests[0].messages[-1].parts[0].image.data == PNG
 
 
-async def test_a_caption_fills_a_slot_and_a_bare_picture_is_no_answer(stage):
-    session = await stage.begin("order")
-    bare = (await stage.send(session, shows(PICTURE))).turn
-    assert said(bare) == ["Sorry, I did not understand that. How many?"]
-    assert said((await stage.send(session, shows("3 of these", PICTURE))).turn) == ["Thank you."]
+async def test_a_caption_fills_a_slot_and_a_bare_image_does_not(cluster):
+    session = await cluster.open_session("order")
+    bare = (await cluster.send(session, shows(PICTURE))).turn
+    assert reply_texts(bare) == ["Sorry, I did not understand that. How many?"]
+    assert reply_texts((await cluster.send(session, shows("3 of these", PICTURE))).turn) == ["Thank you."]
 
 
-async def test_a_picture_that_a_tool_returns_goes_back_to_the_model(stage):
+async def test_an_image_that_a_tool_returns_goes_to_the_model(cluster):
     outcome = ToolOutcome(content=[Part(text="A map."), PICTURE])
-    stage.tools.add("clock.now", lambda _: outcome, "none")
-    session = await stage.begin()
-    stage.gateway.scripts.append([call("clock.now", "a")])
-    turn = (await stage.send(session, "show me a map")).turn
-    result = stage.gateway.requests[1].messages[-1].parts[0].tool_result
+    cluster.tools.add("clock.now", lambda _: outcome, "none")
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append([call("clock.now", "a")])
+    turn = (await cluster.send(session, "show me a map")).turn
+    result = cluster.gateway.requests[1].messages[-1].parts[0].tool_result
     assert [part.WhichOneof("content") for part in result.content] == ["text", "image"]
     assert turn.tool_calls[0].result.content[1].image.data == PNG
 
 
-def test_media_give_way_before_words_do_the_oldest_first():
+def test_media_are_replaced_before_text_is_cut_the_oldest_first():
     messages = [
         shows("first", PICTURE),
         shows("one", role=ROLE_ASSISTANT),
@@ -87,7 +87,7 @@ def test_media_give_way_before_words_do_the_oldest_first():
     sizes=st.lists(st.tuples(st.sampled_from([ROLE_USER, ROLE_ASSISTANT]), st.integers(0, 300)), max_size=12),
     limit=st.integers(0, 2000),
 )
-def test_what_fits_stays_as_it_is(sizes, limit):
+def test_a_transcript_that_fits_stays_as_it_is(sizes, limit):
     picture = Part(image=Media(data=b"x" * 50, media_type="image/png"))
     messages = [shows("w" * size, *([picture] if size % 2 else []), role=role) for role, size in sizes]
     shown = fit_to_budget(messages, limit)

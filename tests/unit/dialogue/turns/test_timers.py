@@ -1,4 +1,4 @@
-"""Timers are absolute, fire once, and lose against the person who speaks first."""
+"""Timers are absolute, fire once, and have no effect if the person speaks first."""
 
 from __future__ import annotations
 
@@ -6,76 +6,76 @@ import asyncio
 
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE, SESSION_STATUS_ENDED
 
+from tests.support.engine_cluster import reply_texts, turn_request
 from tests.support.scripted_peers import Hold
-from tests.support.stage import said, wish
 
 TEN_MINUTES = 600.0
 
 
-async def ended(stage, session):
-    """The session once it has ended."""
+async def wait_until_ended(cluster, session):
+    """Waits until the session has ended and returns it."""
     async with asyncio.timeout(5):
-        while (found := await stage.session(session)).status != SESSION_STATUS_ENDED:  # noqa: ASYNC110
+        while (found := await cluster.session(session)).status != SESSION_STATUS_ENDED:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return found
 
 
-async def test_a_timer_fires_when_its_time_has_come(stage):
-    session = await stage.begin("order")
-    due, following = await stage.store.due_timers(stage.clock(), 10)
+async def test_a_timer_fires_when_it_is_due(cluster):
+    session = await cluster.open_session("order")
+    due, following = await cluster.store.due_timers(cluster.clock(), 10)
     assert due == ()
-    assert TEN_MINUTES - 5 < following - stage.clock() <= TEN_MINUTES
-    stage.clock.offset = TEN_MINUTES + 1
-    await ended(stage, session)
-    turns = await stage.turns(session)
+    assert TEN_MINUTES - 5 < following - cluster.clock() <= TEN_MINUTES
+    cluster.clock.offset = TEN_MINUTES + 1
+    await wait_until_ended(cluster, session)
+    turns = await cluster.turns(session)
     assert turns[-1].input_event.name == "timer.fired"
-    assert said(turns[-1]) == ["Come back any time."]
+    assert reply_texts(turns[-1]) == ["Come back any time."]
 
 
-async def test_a_timer_that_was_due_while_nobody_served_fires_once_afterwards(stage):
-    session = await stage.begin("order")
-    await stage.kill(stage.main)
-    stage.clock.offset = TEN_MINUTES + 1
-    await asyncio.gather(stage.join(), stage.join())
-    await ended(stage, session)
-    assert [turn.input_event.name for turn in await stage.turns(session)] == [
+async def test_a_timer_that_was_due_while_no_engine_ran_fires_once_afterwards(cluster):
+    session = await cluster.open_session("order")
+    await cluster.kill(cluster.newest)
+    cluster.clock.offset = TEN_MINUTES + 1
+    await asyncio.gather(cluster.join(), cluster.join())
+    await wait_until_ended(cluster, session)
+    assert [turn.input_event.name for turn in await cluster.turns(session)] == [
         "session.started",
         "timer.fired",
     ]
 
 
-async def test_a_clock_that_is_set_back_fires_nothing(stage):
-    session = await stage.begin("order")
-    stage.clock.offset = -3600.0
-    assert said((await stage.send(session, "what?")).turn)
-    assert (await stage.session(session)).status == SESSION_STATUS_ACTIVE
+async def test_a_clock_that_is_set_back_fires_nothing(cluster):
+    session = await cluster.open_session("order")
+    cluster.clock.offset = -3600.0
+    assert reply_texts((await cluster.send(session, "what?")).turn)
+    assert (await cluster.session(session)).status == SESSION_STATUS_ACTIVE
 
 
-async def test_a_message_sets_the_timer_anew(stage):
-    session = await stage.begin("order")
-    stage.clock.offset = TEN_MINUTES - 60
-    await stage.send(session, "what?")
-    stage.clock.offset = TEN_MINUTES + 60
-    due, following = await stage.store.due_timers(stage.clock(), 10)
+async def test_a_message_restarts_the_timer(cluster):
+    session = await cluster.open_session("order")
+    cluster.clock.offset = TEN_MINUTES - 60
+    await cluster.send(session, "what?")
+    cluster.clock.offset = TEN_MINUTES + 60
+    due, following = await cluster.store.due_timers(cluster.clock(), 10)
     assert due == ()
-    assert following > stage.clock() + TEN_MINUTES - 180
+    assert following > cluster.clock() + TEN_MINUTES - 180
 
 
-async def test_a_timer_that_fires_while_the_person_is_answered_does_nothing(stage):
-    session = await stage.begin("order")
+async def test_a_timer_that_fires_during_a_turn_of_the_person_does_nothing(cluster):
+    session = await cluster.open_session("order")
     selling = Hold()
-    stage.tools.add("shop.buy", lambda _: _sold_out(selling), "once")
-    first = await stage.engine.accept(wish(session, "3"))
+    cluster.tools.add("shop.buy", lambda _: _sold_out(selling), "once")
+    first = await cluster.engine.accept(turn_request(session, "3"))
     await selling.reached.wait()
-    stage.clock.offset = TEN_MINUTES + 1
+    cluster.clock.offset = TEN_MINUTES + 1
     async with asyncio.timeout(5):
-        while len(await stage.turns(session)) < 3:  # noqa: ASYNC110
+        while len(await cluster.turns(session)) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     selling.go_on.set()
-    assert said((await first.result()).turn) == ["Sold out.", "How many?"]
-    third = stage.engine.follow("acme", session.id, 3)
-    assert said((await third.result()).turn) == []
-    assert (await stage.session(session)).state == "ask"
+    assert reply_texts((await first.result()).turn) == ["Sold out.", "How many?"]
+    third = cluster.engine.subscribe("acme", session.id, 3)
+    assert reply_texts((await third.result()).turn) == []
+    assert (await cluster.session(session)).state == "ask"
 
 
 async def _sold_out(selling):
@@ -83,14 +83,14 @@ async def _sold_out(selling):
     return {"ok": False}
 
 
-async def test_a_session_that_ended_has_no_timers(stage):
-    session = await stage.begin("order")
-    await stage.send(session, "3")
-    assert await stage.store.due_timers(stage.clock() + 10 * TEN_MINUTES, 10) == ((), None)
+async def test_a_session_that_ended_has_no_timers(cluster):
+    session = await cluster.open_session("order")
+    await cluster.send(session, "3")
+    assert await cluster.store.due_timers(cluster.clock() + 10 * TEN_MINUTES, 10) == ((), None)
 
 
-async def test_a_timer_of_one_session_that_cannot_be_fired_keeps_no_other_back(stage, monkeypatch):
-    bad, good = await stage.begin("order"), await stage.begin("order")
-    await stage.store.quarantine(bad.id, "unreadable", stage.clock())
-    stage.clock.offset = TEN_MINUTES + 1
-    await ended(stage, good)
+async def test_a_timer_that_cannot_be_fired_does_not_delay_others(cluster, monkeypatch):
+    bad, good = await cluster.open_session("order"), await cluster.open_session("order")
+    await cluster.store.quarantine(bad.id, "unreadable", cluster.clock())
+    cluster.clock.offset = TEN_MINUTES + 1
+    await wait_until_ended(cluster, good)

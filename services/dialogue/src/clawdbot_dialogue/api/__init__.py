@@ -1,1 +1,1 @@
-"""The wire edge: servicers, request validation, conversion and the error table. Decides nothing."""
+"""The gRPC API: servicers, request validation, conversion and the error table. It decides nothing."""

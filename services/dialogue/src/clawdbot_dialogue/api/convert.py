@@ -1,4 +1,4 @@
-"""From the domain's flows and diagnostics to the wire's messages; sessions and turns are the wire's own."""
+"""Converts flows and diagnostics to wire messages. Sessions and turns are wire messages in the domain too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEVERITIES: Final = {
 
 
 def flow_to_wire(flow: Flow, deploy_time: float | None = None) -> wire.Flow:
-    """A flow as callers see it; the time in epoch seconds, None for one that was not deployed."""
+    """Converts a flow. `deploy_time` is in epoch seconds; None for a flow that was not deployed."""
     return wire.Flow(
         name=flow.name,
         version=flow.version,
@@ -28,14 +28,14 @@ def flow_to_wire(flow: Flow, deploy_time: float | None = None) -> wire.Flow:
     )
 
 
-def diagnostic_to_wire(found: Diagnostic) -> wire.Diagnostic:
-    """One finding."""
+def diagnostic_to_wire(diagnostic: Diagnostic) -> wire.Diagnostic:
+    """Converts a diagnostic."""
     return wire.Diagnostic(
-        severity=SEVERITIES[found.severity],
-        code=found.code,
-        message=found.message,
-        hint=found.hint,
-        line=found.line,
-        column=found.column,
-        file=found.file,
+        severity=SEVERITIES[diagnostic.severity],
+        code=diagnostic.code,
+        message=diagnostic.message,
+        hint=diagnostic.hint,
+        line=diagnostic.line,
+        column=diagnostic.column,
+        file=diagnostic.file,
     )

@@ -1,5 +1,4 @@
-"""DialogueService on the wire."""
-# ruff: noqa: ARG002 - the generated signatures
+"""DialogueService on the wire: validates requests and delegates them."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import NotImplementedYet
 from clawdbot_servicekit.paging import number_place, page_size, page_token
+from typing_extensions import override
 
 from clawdbot_dialogue.api.request_validation import RequestValidator
 from clawdbot_dialogue.core.session_admin import SessionAdmin
@@ -21,119 +21,123 @@ from clawdbot_dialogue.core.turns.subscription import TurnRef
 
 
 class DialogueServicer(DialogueServiceServicer):
-    """Holds conversations."""
+    """Sessions and their turns."""
 
-    def __init__(self, sessions: SessionAdmin, engine: TurnEngine, intake: RequestValidator) -> None:
+    def __init__(self, sessions: SessionAdmin, engine: TurnEngine, validator: RequestValidator) -> None:
         self._sessions = sessions
         self._engine = engine
-        self._intake = intake
+        self._validator = validator
 
+    @override
     async def CreateSession(
         self, request: wire.CreateSessionRequest, context: Any
     ) -> wire.CreateSessionResponse:
-        """As the contract says."""
-        session, opening = await self._sessions.create(self._intake.session(request))
+        session, opening = await self._sessions.create(self._validator.create_session(request))
         annotate(session=session.id, flow=session.flow)
         return wire.CreateSessionResponse(session=session, opening=opening)
 
+    @override
     async def GetSession(self, request: wire.GetSessionRequest, context: Any) -> wire.GetSessionResponse:
-        """As the contract says."""
-        session = await self._sessions.get(_tenant(), self._intake.session_id(request.session_id))
+        session = await self._sessions.get(_tenant(), self._validator.session_id(request.session_id))
         annotate(session=session.id)
         return wire.GetSessionResponse(session=session)
 
+    @override
     async def ListSessions(
         self, request: wire.ListSessionsRequest, context: Any
     ) -> wire.ListSessionsResponse:
-        """As the contract says."""
         size, before = page_size(request.page_size), number_place("sessions", request.page_token)
-        page = await self._sessions.list(_tenant(), self._intake.filter(request), size, before)
+        page = await self._sessions.list(_tenant(), self._validator.session_filter(request), size, before)
         return wire.ListSessionsResponse(
             sessions=page.items, next_page_token=page_token("sessions", page.next)
         )
 
+    @override
     async def DeleteSession(
         self, request: wire.DeleteSessionRequest, context: Any
     ) -> wire.DeleteSessionResponse:
-        """As the contract says."""
-        session_id = self._intake.session_id(request.session_id)
+        session_id = self._validator.session_id(request.session_id)
         annotate(session=session_id)
-        erased = await self._sessions.delete(
-            _tenant(), session_id, self._intake.request_id(request.request_id)
+        counts = await self._sessions.delete(
+            _tenant(), session_id, self._validator.request_id(request.request_id)
         )
-        return wire.DeleteSessionResponse(turns=erased.turns, tool_calls=erased.tool_calls)
+        return wire.DeleteSessionResponse(turns=counts.turns, tool_calls=counts.tool_calls)
 
+    @override
     async def SendTurn(self, request: wire.SendTurnRequest, context: Any) -> wire.SendTurnResponse:
-        """As the contract says."""
-        wish = self._intake.turn(request)
-        annotate(session=wish.session_id)
-        finished = await self._engine.send(wish)
-        annotate(turn=finished.turn.id)
-        return wire.SendTurnResponse(turn=finished.turn, session=finished.session)
+        turn_request = self._validator.turn(request)
+        annotate(session=turn_request.session_id)
+        result = await self._engine.send(turn_request)
+        annotate(turn=result.turn.id)
+        return wire.SendTurnResponse(turn=result.turn, session=result.session)
 
+    @override
     async def StreamTurn(
         self, request: wire.StreamTurnRequest, context: Any
     ) -> AsyncIterator[wire.StreamTurnResponse]:
-        """As the contract says."""
-        wish = self._intake.turn(request)
-        annotate(session=wish.session_id)
-        async with aclosing(self._engine.stream(wish)) as events:
+        turn_request = self._validator.turn(request)
+        annotate(session=turn_request.session_id)
+        async with aclosing(self._engine.stream(turn_request)) as events:
             async for event in events:
                 yield event
 
+    @override
     async def Converse(
         self, request_iterator: AsyncIterator[wire.ConverseRequest], context: Any
     ) -> AsyncIterator[wire.ConverseResponse]:
-        """Later."""
+        """Not implemented yet."""
         raise NotImplementedYet("Converse")
-        yield  # an async generator, as the contract's streams are
+        yield  # makes this an async generator, as the generated method is
 
+    @override
     async def CancelTurn(self, request: wire.CancelTurnRequest, context: Any) -> wire.CancelTurnResponse:
-        """As the contract says."""
-        number, request_id = self._intake.turn_name(request)
-        if request_id:
-            number = await self._engine.number_of(_tenant(), request.session_id, request_id)
-        name = TurnRef(_tenant(), request.session_id, number)
-        annotate(session=name.session_id, turn=name.id)
-        finished = await self._engine.cancel(name)
-        return wire.CancelTurnResponse(turn=finished.turn, session=finished.session)
+        ref = await self._turn_ref(request)
+        annotate(session=ref.session_id, turn=ref.id)
+        result = await self._engine.cancel(ref)
+        return wire.CancelTurnResponse(turn=result.turn, session=result.session)
 
+    @override
     async def ListTurns(self, request: wire.ListTurnsRequest, context: Any) -> wire.ListTurnsResponse:
-        """As the contract says."""
-        session_id = self._intake.session_id(request.session_id)
+        session_id = self._validator.session_id(request.session_id)
         newest_first = request.newest_first
         listing = "turns, newest first" if newest_first else "turns"
         size, after = page_size(request.page_size), number_place(listing, request.page_token)
-        page = await self._sessions.turns(_tenant(), session_id, size, after, newest_first=newest_first)
+        page = await self._sessions.list_turns(_tenant(), session_id, size, after, newest_first=newest_first)
         return wire.ListTurnsResponse(turns=page.items, next_page_token=page_token(listing, page.next))
 
+    @override
     async def ExplainTurn(self, request: wire.ExplainTurnRequest, context: Any) -> wire.ExplainTurnResponse:
-        """As the contract says."""
-        number, request_id = self._intake.turn_name(request)
-        if request_id:
-            number = await self._engine.number_of(_tenant(), request.session_id, request_id)
-        explanation = await self._sessions.explanation(_tenant(), request.session_id, number)
+        ref = await self._turn_ref(request)
+        explanation = await self._sessions.explain_turn(ref.tenant, ref.session_id, ref.number)
         return wire.ExplainTurnResponse(explanation=explanation)
 
+    @override
     async def WatchSession(
         self, request: wire.WatchSessionRequest, context: Any
     ) -> AsyncIterator[wire.WatchSessionResponse]:
-        """Later."""
+        """Not implemented yet."""
         raise NotImplementedYet("WatchSession")
-        yield  # an async generator, as the contract's streams are
+        yield  # makes this an async generator, as the generated method is
 
+    @override
     async def ForkSession(self, request: wire.ForkSessionRequest, context: Any) -> wire.ForkSessionResponse:
-        """Later."""
+        """Not implemented yet."""
         raise NotImplementedYet("ForkSession")
 
+    @override
     async def ExportSession(
         self, request: wire.ExportSessionRequest, context: Any
     ) -> AsyncIterator[wire.ExportSessionResponse]:
-        """As the contract says."""
-        session_id = self._intake.session_id(request.session_id)
+        session_id = self._validator.session_id(request.session_id)
         async with aclosing(self._sessions.export(_tenant(), session_id)) as lines:
             async for line in lines:
                 yield wire.ExportSessionResponse(data=line)
+
+    async def _turn_ref(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> TurnRef:
+        number, request_id = self._validator.turn_ref(request)
+        if request_id:
+            number = await self._engine.find_turn_number(_tenant(), request.session_id, request_id)
+        return TurnRef(_tenant(), request.session_id, number)
 
 
 def _tenant() -> str:

@@ -1,4 +1,4 @@
-"""What the dialogue service's exceptions mean to a caller."""
+"""Maps the dialogue service's exceptions to gRPC statuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clawdbot_dialogue.core import errors
 
 
 def error_table() -> ErrorTable:
-    """The table, over what every service shares."""
+    """Returns the table, which extends the one that all services share."""
     return ErrorTable(
         {
             **HOOK_RULES,
@@ -25,13 +25,13 @@ def error_table() -> ErrorTable:
                 StatusCode.NOT_FOUND, "FLOW_NOT_FOUND", "There is no flow {flow}.{hint}", metadata=("flow",)
             ),
             errors.FlowRejected: ErrorRule(
-                StatusCode.INVALID_ARGUMENT, "FLOW_INVALID", "The source is no usable flow. {first}"
+                StatusCode.INVALID_ARGUMENT, "FLOW_INVALID", "The source has errors. {first}"
             ),
             errors.FlowExists: ErrorRule(
                 StatusCode.ALREADY_EXISTS,
                 "FLOW_VERSION_EXISTS",
-                "Version {version} of the flow {flow} is there with another source; "
-                "give this one another version.",
+                "Version {version} of the flow {flow} exists with another source; "
+                "give this source another version.",
                 metadata=("flow", "version"),
             ),
             RendererMissing: ErrorRule(
@@ -42,17 +42,17 @@ def error_table() -> ErrorTable:
             RendererBroken: ErrorRule(
                 StatusCode.INTERNAL,
                 "RENDERER_FAILED",
-                "Graphviz did not draw the picture: {explanation}. Ask for Mermaid.",
+                "Graphviz failed to draw the flow: {explanation}. Ask for Mermaid.",
             ),
             errors.SessionEnded: ErrorRule(
                 StatusCode.FAILED_PRECONDITION,
                 "SESSION_ENDED",
-                "The session {session_id} has ended; open another one.",
+                "The session {session_id} has ended; create another one.",
             ),
             errors.SessionBusy: ErrorRule(
                 StatusCode.ABORTED,
                 "SESSION_BUSY",
-                "The session {session_id} is at work on another turn.",
+                "The session {session_id} has an unfinished turn.",
                 retryable=True,
             ),
             errors.SessionQuarantined: ErrorRule(
@@ -63,31 +63,31 @@ def error_table() -> ErrorTable:
             errors.RequestIdReused: ErrorRule(
                 StatusCode.ALREADY_EXISTS,
                 "REQUEST_ID_REUSED",
-                "The request id {request_id} was used for something else before.",
+                "The request id {request_id} was used for another request.",
                 metadata=("request_id",),
             ),
             errors.InboxFull: ErrorRule(
                 StatusCode.RESOURCE_EXHAUSTED,
                 "INBOX_FULL",
-                "The session {session_id} has {limit} unfinished turns and takes no more.",
+                "The session {session_id} has {limit} unfinished turns; no more are allowed.",
                 retryable=True,
             ),
             errors.LeaseLost: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "TURN_MOVED",
-                "Another server goes on with the session {session_id}; ask again.",
+                "Another server process runs the session {session_id} now; try again.",
                 retryable=True,
             ),
             errors.TurnMoved: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "TURN_MOVED",
-                "Another server goes on with the turn {turn_id}; ask again under the same request id.",
+                "Another server process runs the turn {turn_id} now; try again with the same request id.",
                 retryable=True,
             ),
             errors.StoreUnavailable: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "STORE_UNAVAILABLE",
-                "The session store cannot be used now; what was asked for was not done.",
+                "The session store is not available; nothing was changed.",
                 retryable=True,
             ),
         }

@@ -1,6 +1,6 @@
-"""What callers may send, checked field by field; everything that is wrong with a request is told at once.
+"""Validates requests field by field, and reports everything that is wrong with one at once.
 
-Knows the wire and the limits; what is right in form and still cannot be done is for the domain to say.
+It knows the wire and the limits. Whether a valid request can be carried out is for the domain to say.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_dialogue.core.sessions.ids import turn_number
 from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, SessionFilter
 from clawdbot_dialogue.core.turns.engine import TurnRequest
-from clawdbot_dialogue.core.turns.inputs import RESERVED
+from clawdbot_dialogue.core.turns.inputs import RESERVED_PREFIXES
 from clawdbot_dialogue.settings import DialogueSection
 
-LONGEST_ID: Final = 200
-"""Characters of a request id, and of an event's name."""
-LONGEST_USER: Final = 256
-LONGEST_LABEL: Final = 63
+MAX_ID_LENGTH: Final = 200
+"""Characters of a request id, a session id, and the name of a flow or an event."""
+MAX_USER_LENGTH: Final = 256
+MAX_LABEL_LENGTH: Final = 63
 """Characters of a label's name, as in Kubernetes."""
-LONGEST_LABEL_VALUE: Final = 256
-MOST_PARTS: Final = 100
-"""Parts of one message: each becomes an object of a request to a model."""
+MAX_LABEL_VALUE_LENGTH: Final = 256
+MAX_PARTS: Final = 100
+"""Parts of one message: each becomes an object in requests to models."""
 
-DOUBLES: Final = {
+CONCURRENCY_POLICIES: Final = {
     wire.CONCURRENCY_POLICY_UNSPECIFIED: ConcurrencyPolicy.ENQUEUE,
     wire.CONCURRENCY_POLICY_ENQUEUE: ConcurrencyPolicy.ENQUEUE,
     wire.CONCURRENCY_POLICY_REJECT: ConcurrencyPolicy.REJECT,
     wire.CONCURRENCY_POLICY_INTERRUPT: ConcurrencyPolicy.INTERRUPT,
     wire.CONCURRENCY_POLICY_ROLLBACK: ConcurrencyPolicy.ROLLBACK,
 }
-CANCELS: Final = {
+CANCEL_ON_DISCONNECT: Final = {
     wire.DISCONNECT_POLICY_UNSPECIFIED: False,
     wire.DISCONNECT_POLICY_CONTINUE: False,
     wire.DISCONNECT_POLICY_CANCEL: True,
 }
-SPOKEN: Final = ("text", "image", "audio", "document")
-"""What a person's message may be made of."""
+INPUT_PART_KINDS: Final = ("text", "image", "audio", "document")
+"""What parts a person's message may have."""
 
 LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,8}")
 
@@ -58,16 +58,16 @@ MISSING: Final = "is missing."
 
 @dataclass(frozen=True, slots=True)
 class RequestValidator:
-    """Turns requests into wishes of the running call's tenant, or raises InvalidRequest."""
+    """Converts requests to those of the domain, for the running call's tenant, or raises InvalidRequest."""
 
     limits: DialogueSection
 
-    def session(self, request: wire.CreateSessionRequest) -> CreateSession:
-        """A conversation to open."""
-        _check(self._session(request))
-        unnamed = wire.CreateSessionRequest()
-        unnamed.CopyFrom(request)
-        unnamed.ClearField("request_id")
+    def create_session(self, request: wire.CreateSessionRequest) -> CreateSession:
+        """Converts a request to create a session."""
+        _check(self._create_session(request))
+        without_id = wire.CreateSessionRequest()
+        without_id.CopyFrom(request)
+        without_id.ClearField("request_id")
         return CreateSession(
             tenant=current_caller().tenant,
             flow=request.flow,
@@ -77,36 +77,36 @@ class RequestValidator:
             slots=to_plain(request.slots),
             locale=request.locale,
             request_id=request.request_id,
-            digest=hashlib.sha256(unnamed.SerializeToString(deterministic=True)).digest(),
+            digest=hashlib.sha256(without_id.SerializeToString(deterministic=True)).digest(),
         )
 
-    def filter(self, request: wire.ListSessionsRequest) -> SessionFilter:
-        """Which sessions to list."""
+    def session_filter(self, request: wire.ListSessionsRequest) -> SessionFilter:
+        """Converts the filter of ListSessions."""
         if request.status not in SessionStatus.values():
-            raise InvalidRequest.of("status", f"{request.status} is not one of the contract's values.")
+            raise InvalidRequest.of("status", f"{request.status} is not a value of SessionStatus.")
         return SessionFilter(request.user, request.flow, request.status)
 
     def turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> TurnRequest:
-        """An input for a session."""
+        """Converts an input for a session."""
         _check(self._turn(request))
         return TurnRequest(
             tenant=current_caller().tenant,
             session_id=request.session_id,
             input=_input(request),
             request_id=request.request_id,
-            double=DOUBLES[request.concurrency],
-            cancel_on_disconnect=CANCELS[request.on_disconnect],
+            concurrency=CONCURRENCY_POLICIES[request.concurrency],
+            cancel_on_disconnect=CANCEL_ON_DISCONNECT[request.on_disconnect],
         )
 
-    def turn_name(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> tuple[int, str]:
-        """Number or request_id of the turn that is meant: one of them is there.
+    def turn_ref(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> tuple[int, str]:
+        """Returns number and request_id of the turn that a request names; one of them is set.
 
         Raises:
-            TurnNotFound: the id is not one of the session's.
+            TurnNotFound: the turn_id is not that of a turn of the session.
         """
         _check(_name("session_id", request.session_id))
         if bool(request.turn_id) == bool(request.request_id):
-            raise InvalidRequest.of("turn_id", "give either turn_id or request_id.")
+            raise InvalidRequest.of("turn_id", "set either turn_id or request_id.")
         if request.request_id:
             return 0, request.request_id
         number = turn_number(request.session_id, request.turn_id)
@@ -114,51 +114,51 @@ class RequestValidator:
             raise TurnNotFound(request.session_id, request.turn_id)
         return number, ""
 
-    def session_id(self, given: str) -> str:
-        """The id of a session."""
-        _check(_name("session_id", given))
-        return given
+    def session_id(self, value: str) -> str:
+        """Returns a valid session id."""
+        _check(_name("session_id", value))
+        return value
 
-    def request_id(self, given: str) -> str:
-        """The caller's name for what it asks for; may be empty."""
-        _check(_short("request_id", given, LONGEST_ID))
-        return given
+    def request_id(self, value: str) -> str:
+        """Returns a valid request id; it may be empty."""
+        _check(_max_length("request_id", value, MAX_ID_LENGTH))
+        return value
 
-    def source(self, given: str) -> str:
-        """The source of a flow."""
-        _check(_small("source", len(given.encode()), self.limits.max_flow))
-        return given
+    def source(self, value: str) -> str:
+        """Returns a valid source of a flow."""
+        _check(_max_bytes("source", len(value.encode()), self.limits.max_flow))
+        return value
 
-    def _session(self, request: wire.CreateSessionRequest) -> Iterator[FieldViolation]:
+    def _create_session(self, request: wire.CreateSessionRequest) -> Iterator[FieldViolation]:
         yield from _name("flow", request.flow)
         if request.flow_version < 0:
             yield FieldViolation("flow_version", "must not be negative.")
-        yield from _short("user", request.user, LONGEST_USER)
-        yield from _short("request_id", request.request_id, LONGEST_ID)
+        yield from _max_length("user", request.user, MAX_USER_LENGTH)
+        yield from _max_length("request_id", request.request_id, MAX_ID_LENGTH)
         if request.locale and not LANGUAGE_TAG.fullmatch(request.locale):
-            yield FieldViolation("locale", "is no BCP 47 language tag, such as zh-CN.")
-        yield from _small("slots", request.slots.ByteSize(), self.limits.max_slots)
+            yield FieldViolation("locale", "is not a BCP 47 tag (example: zh-CN).")
+        yield from _max_bytes("slots", request.slots.ByteSize(), self.limits.max_slots)
         if not finite(request.slots):
-            yield FieldViolation("slots", "holds a number that JSON does not have.")
+            yield FieldViolation("slots", "contains a number that JSON does not have (NaN or infinity).")
         if len(request.labels) > self.limits.max_labels:
             yield FieldViolation(
-                "labels", f"has {len(request.labels)} entries; {self.limits.max_labels} may be."
+                "labels", f"has {len(request.labels)} entries; at most {self.limits.max_labels} are allowed."
             )
             return
         for name, value in request.labels.items():
             if not name:
-                yield FieldViolation("labels", "holds one without a name.")
-            yield from _short("labels", name, LONGEST_LABEL)
-            yield from _short(f"labels.{name[:LONGEST_LABEL]}", value, LONGEST_LABEL_VALUE)
+                yield FieldViolation("labels", "contains a label without a name.")
+            yield from _max_length("labels", name, MAX_LABEL_LENGTH)
+            yield from _max_length(f"labels.{name[:MAX_LABEL_LENGTH]}", value, MAX_LABEL_VALUE_LENGTH)
 
     def _turn(self, request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Iterator[FieldViolation]:
         yield from _name("session_id", request.session_id)
-        yield from _short("request_id", request.request_id, LONGEST_ID)
-        if request.concurrency not in DOUBLES:
-            yield FieldViolation("concurrency", f"{request.concurrency} is not one of the contract's values.")
-        if request.on_disconnect not in CANCELS:
+        yield from _max_length("request_id", request.request_id, MAX_ID_LENGTH)
+        if request.concurrency not in CONCURRENCY_POLICIES:
+            yield FieldViolation("concurrency", f"{request.concurrency} is not a value of ConcurrencyPolicy.")
+        if request.on_disconnect not in CANCEL_ON_DISCONNECT:
             yield FieldViolation(
-                "on_disconnect", f"{request.on_disconnect} is not one of the contract's values."
+                "on_disconnect", f"{request.on_disconnect} is not a value of DisconnectPolicy."
             )
         kind = request.WhichOneof("input")
         if kind == "text":
@@ -168,37 +168,42 @@ class RequestValidator:
         elif kind == "event":
             yield from self._event(request.event)
         else:
-            yield FieldViolation("text", "is missing: a turn takes a text, a message or an event.")
+            yield FieldViolation("text", "is missing: a turn needs a text, a message or an event.")
 
     def _text(self, field: str, text: str) -> Iterator[FieldViolation]:
         if not text.strip():
             yield FieldViolation(field, "is empty.")
-        yield from _small(field, len(text.encode()), self.limits.max_text)
+        yield from _max_bytes(field, len(text.encode()), self.limits.max_text)
 
     def _message(self, message: Message) -> Iterator[FieldViolation]:
-        yield from _small("message", message.ByteSize(), self.limits.max_input)
+        yield from _max_bytes("message", message.ByteSize(), self.limits.max_input)
         if message.role not in (ROLE_UNSPECIFIED, ROLE_USER):
-            yield FieldViolation("message.role", "must be ROLE_USER, or left out.")
-        yield from _short("message.name", message.name, LONGEST_LABEL)
+            yield FieldViolation("message.role", "must be ROLE_USER or unset.")
+        yield from _max_length("message.name", message.name, MAX_LABEL_LENGTH)
         if not message.parts:
             yield FieldViolation("message.parts", "is empty.")
-        if len(message.parts) > MOST_PARTS:
-            yield FieldViolation("message.parts", f"has {len(message.parts)} parts; {MOST_PARTS} may be.")
+        if len(message.parts) > MAX_PARTS:
+            yield FieldViolation(
+                "message.parts", f"has {len(message.parts)} parts; at most {MAX_PARTS} are allowed."
+            )
             return
         texts = [part.text for part in message.parts if part.WhichOneof("content") == "text"]
-        yield from _small("message.parts", sum(len(text.encode()) for text in texts), self.limits.max_text)
+        yield from _max_bytes(
+            "message.parts", sum(len(text.encode()) for text in texts), self.limits.max_text
+        )
         if len(texts) == len(message.parts) and texts and not any(text.strip() for text in texts):
-            yield FieldViolation("message.parts", "holds no word.")
+            yield FieldViolation("message.parts", "has no text.")
         for index, part in enumerate(message.parts):
             yield from _part(f"message.parts[{index}]", part)
 
     def _event(self, event: Event) -> Iterator[FieldViolation]:
         yield from _name("event.name", event.name)
-        if event.name.startswith(RESERVED):
-            yield FieldViolation("event.name", f"may not begin with {' or '.join(RESERVED)}")
-        yield from _small("event.data", event.data.ByteSize(), self.limits.max_slots)
+        if event.name.startswith(RESERVED_PREFIXES):
+            prefixes = " or ".join(f'"{prefix}"' for prefix in RESERVED_PREFIXES)
+            yield FieldViolation("event.name", f"must not begin with {prefixes}.")
+        yield from _max_bytes("event.data", event.data.ByteSize(), self.limits.max_slots)
         if not finite(event.data):
-            yield FieldViolation("event.data", "holds a number that JSON does not have.")
+            yield FieldViolation("event.data", "contains a number that JSON does not have (NaN or infinity).")
 
 
 def _check(violations: Iterator[FieldViolation]) -> None:
@@ -207,46 +212,46 @@ def _check(violations: Iterator[FieldViolation]) -> None:
         raise InvalidRequest(found)
 
 
-def _name(field: str, given: str) -> Iterator[FieldViolation]:
-    if not given:
+def _name(field: str, value: str) -> Iterator[FieldViolation]:
+    if not value:
         yield FieldViolation(field, MISSING)
-    yield from _short(field, given, LONGEST_ID)
+    yield from _max_length(field, value, MAX_ID_LENGTH)
 
 
-def _short(field: str, given: str, limit: int) -> Iterator[FieldViolation]:
-    if len(given) > limit:
-        yield FieldViolation(field, f"has {len(given)} characters; {limit} may be.")
+def _max_length(field: str, value: str, limit: int) -> Iterator[FieldViolation]:
+    if len(value) > limit:
+        yield FieldViolation(field, f"has {len(value)} characters; at most {limit} are allowed.")
 
 
-def _small(field: str, size: int, limit: int) -> Iterator[FieldViolation]:
+def _max_bytes(field: str, size: int, limit: int) -> Iterator[FieldViolation]:
     if size > limit:
-        yield FieldViolation(field, f"takes {size} bytes; {limit} may be.")
+        yield FieldViolation(field, f"has {size} bytes; at most {limit} are allowed.")
 
 
 def _part(field: str, part: Part) -> Iterator[FieldViolation]:
     kind = part.WhichOneof("content")
-    if kind not in SPOKEN:
-        yield FieldViolation(field, f"must be one of {', '.join(SPOKEN)}.")
+    if kind not in INPUT_PART_KINDS:
+        yield FieldViolation(field, f"must be one of {', '.join(INPUT_PART_KINDS)}.")
     elif kind != "text":
         media = getattr(part, kind)
         source = media.WhichOneof("source")
         if source is None:
-            yield FieldViolation(f"{field}.{kind}", "has neither data nor uri.")
+            yield FieldViolation(f"{field}.{kind}", "needs data or uri.")
         elif source == "data" and not media.media_type:
             yield FieldViolation(f"{field}.{kind}.media_type", MISSING)
         elif media.media_type and not _MEDIA_TYPES[kind].fullmatch(media.media_type):
             yield FieldViolation(
-                f"{field}.{kind}.media_type", f"must be one of {kind}, such as {_SUCH_AS[kind]}."
+                f"{field}.{kind}.media_type", f"is not a media type for {kind} (example: {_EXAMPLES[kind]})."
             )
 
 
-_NAME_OF_TYPE = r"[A-Za-z0-9][\w!#$&^.+-]{0,126}"
+_TYPE_NAME = r"[A-Za-z0-9][\w!#$&^.+-]{0,126}"
 """As in https://www.rfc-editor.org/rfc/rfc6838#section-4.2."""
 _MEDIA_TYPES: Final = {
-    kind: re.compile(rf"{top}/{_NAME_OF_TYPE}(?: *;[^\r\n]{{0,200}})?", re.ASCII | re.IGNORECASE)
-    for kind, top in (("image", "image"), ("audio", "audio"), ("document", _NAME_OF_TYPE))
+    kind: re.compile(rf"{top}/{_TYPE_NAME}(?: *;[^\r\n]{{0,200}})?", re.ASCII | re.IGNORECASE)
+    for kind, top in (("image", "image"), ("audio", "audio"), ("document", _TYPE_NAME))
 }
-_SUCH_AS: Final = {"image": "image/png", "audio": "audio/wav", "document": "application/pdf"}
+_EXAMPLES: Final = {"image": "image/png", "audio": "audio/wav", "document": "application/pdf"}
 
 
 def _input(request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Message | Event:
@@ -255,8 +260,8 @@ def _input(request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Message | 
         return request.event
     if kind == "text":
         return Message(role=ROLE_USER, parts=[Part(text=request.text)])
-    said = Message()
-    said.CopyFrom(request.message)
-    said.role = ROLE_USER
-    said.ClearField("create_time")
-    return said
+    message = Message()
+    message.CopyFrom(request.message)
+    message.role = ROLE_USER
+    message.ClearField("create_time")
+    return message

@@ -1,1 +1,1 @@
-"""The other services as the engine's ports see them, over generated stubs."""
+"""The other services, and Graphviz, behind the ports of the domain."""

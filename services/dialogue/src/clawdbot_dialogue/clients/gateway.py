@@ -1,4 +1,4 @@
-"""The model gateway as the engine's ModelGateway, and as the flows' ModelDirectory."""
+"""The model gateway, as the turn engine's ModelGateway and the flows' ModelDirectory."""
 
 from __future__ import annotations
 
@@ -17,63 +17,69 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewa
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.status_details import DOMAIN
+from typing_extensions import override
 
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelsUnknown
+from clawdbot_dialogue.core.turns.ports import (
+    GenerationError,
+    ModelDirectory,
+    ModelGateway,
+    ModelsUnknown,
+)
 
-SENTENCES: Final = {
+STATUS_MESSAGES: Final = {
     "UNAVAILABLE": "The model gateway does not answer.",
     "DEADLINE_EXCEEDED": "The model did not answer in time.",
 }
-"""What is said of a status that bears no reason of ours."""
-PAGE: Final = 500
-LOOK_UP: Final = 5.0
-"""Seconds that a page of the models may take."""
+"""For statuses without a reason of Clawdbot's own."""
+PAGE_SIZE: Final = 500
+LOOKUP_TIMEOUT: Final = 5.0
+"""Seconds for one page of the list of models."""
 
 
-class GatewayClient:
-    """Streams replies from the gateway, and asks it which models there are."""
+class GatewayClient(ModelGateway, ModelDirectory):
+    """Streams replies from the gateway, and lists its models."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = ModelGatewayServiceStub(channel)
         self._admin = ModelAdminServiceStub(channel)
 
+    @override
     async def models(self) -> Collection[str]:
-        """See ModelDirectory."""
-        found = set[str]()
-        request = ListModelsRequest(page_size=PAGE)
+        names = set[str]()
+        request = ListModelsRequest(page_size=PAGE_SIZE)
         try:
             while True:
-                page = await self._admin.ListModels(request, timeout=deadline.outgoing(LOOK_UP))
-                found.update(model.name for model in page.models)
+                page = await self._admin.ListModels(request, timeout=deadline.outgoing(LOOKUP_TIMEOUT))
+                names.update(model.name for model in page.models)
                 if not page.next_page_token:
-                    return found
+                    return names
                 request.page_token = page.next_page_token
         except grpc.aio.AioRpcError as error:
             code = remote_error(error).code
             raise ModelsUnknown(
-                "MODELS_UNAVAILABLE", f"The model gateway cannot be asked for its models ({code})."
+                "MODELS_UNAVAILABLE", f"The model gateway did not list its models ({code})."
             ) from error
 
+    @override
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
-        """See ModelGateway."""
-        whole = StreamGenerateRequest(request=request)
-        call = self._stub.StreamGenerate(whole, timeout=deadline.outgoing())
+        wire_request = StreamGenerateRequest(request=request)
+        call = self._stub.StreamGenerate(wire_request, timeout=deadline.outgoing())
         finished = False
         try:
             async for event in call:
                 finished = event.HasField("finished")
                 yield event
         except grpc.aio.AioRpcError as error:
-            raise _refused(error) from error
+            raise _generation_error(error) from error
         finally:
             call.cancel()
         if not finished:
-            raise GenerationRefused("GENERATION_CUT_OFF", "The model's reply ended in the middle.")
+            raise GenerationError("GENERATION_CUT_OFF", "The model's reply ended in the middle.")
 
 
-def _refused(error: grpc.aio.AioRpcError) -> GenerationRefused:
-    fault = remote_error(error)
-    if fault.domain == DOMAIN and fault.reason:
-        return GenerationRefused(fault.reason, fault.message)
-    sentence = SENTENCES.get(fault.code, f"The model gateway answered {fault.code}.")
-    return GenerationRefused(f"GATEWAY_{fault.code}", sentence)
+def _generation_error(error: grpc.aio.AioRpcError) -> GenerationError:
+    remote = remote_error(error)
+    if remote.domain == DOMAIN and remote.reason:
+        return GenerationError(remote.reason, remote.message)
+    message = STATUS_MESSAGES.get(remote.code, f"The model gateway answered {remote.code}.")
+    return GenerationError(f"GATEWAY_{remote.code}", message)

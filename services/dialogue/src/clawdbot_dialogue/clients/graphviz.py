@@ -1,4 +1,4 @@
-"""Graphviz's `dot` as a child process: it is C that reads what others wrote, and costs processor time."""
+"""Runs Graphviz's `dot` as a child process: it is C code that reads input of others, and takes CPU time."""
 
 from __future__ import annotations
 
@@ -7,61 +7,65 @@ import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from typing import Final, Literal
 
-TIME: Final = 15.0
-"""Seconds for one picture, waiting for others included."""
-LARGEST: Final = 8 * 1024 * 1024
-"""Bytes of one picture."""
-AT_ONCE: Final = 2
-"""Pictures drawn at the same time by one Renderer."""
+RENDER_TIMEOUT: Final = 15.0
+"""Seconds for one image, the wait for others included."""
+MAX_IMAGE_BYTES: Final = 8 * 1024 * 1024
+MAX_CONCURRENT: Final = 2
+"""Images that one GraphvizRenderer draws at the same time."""
 
 
 class RendererMissing(Exception):
-    """There is no `dot` on PATH."""
+    """`dot` is not on PATH."""
 
     def __init__(self) -> None:
         super().__init__("Graphviz is not installed: install the package graphviz, so that `dot` is on PATH.")
 
 
 class RendererBroken(Exception):
-    """`dot` did not draw the picture."""
+    """`dot` failed to draw the image."""
 
     def __init__(self, explanation: str) -> None:
         self.explanation = explanation
-        super().__init__(f"Graphviz did not draw the picture: {explanation}.")
+        super().__init__(f"Graphviz failed to draw the flow: {explanation}.")
 
 
 class GraphvizRenderer:
-    """Draws a few pictures at once; more wait."""
+    """Draws a few images at a time; more have to wait."""
 
-    def __init__(self, at_once: int = AT_ONCE, time: float = TIME, largest: int = LARGEST) -> None:
-        self._free = asyncio.Semaphore(at_once)
-        self._time = time
-        self._largest = largest
+    def __init__(
+        self,
+        max_concurrent: int = MAX_CONCURRENT,
+        timeout: float = RENDER_TIMEOUT,
+        max_bytes: int = MAX_IMAGE_BYTES,
+    ) -> None:
+        self._free = asyncio.Semaphore(max_concurrent)
+        self._timeout = timeout
+        self._max_bytes = max_bytes
 
-    async def render(self, dot: str, form: Literal["svg", "png"]) -> bytes:
-        """A picture of a graph. Cancelling kills the child.
+    async def render(self, dot: str, image_format: Literal["svg", "png"]) -> bytes:
+        """Draws a graph in the DOT language. Cancelling kills the child process.
 
         Raises:
-            RendererMissing: there is no `dot` on PATH.
-            RendererBroken: it failed, took too long, or drew too much.
+            RendererMissing: `dot` is not on PATH.
+            RendererBroken: `dot` failed, took too long, or made too large an image.
         """
         program = shutil.which("dot")
         if program is None:
             raise RendererMissing
         try:
-            async with asyncio.timeout(self._time), self._free:
-                return await self._drawn(program, dot, form)
+            async with asyncio.timeout(self._timeout), self._free:
+                return await self._run(program, dot, image_format)
         except TimeoutError:
-            raise RendererBroken(f"it took more than {self._time:g} seconds") from None
+            raise RendererBroken(f"it took more than {self._timeout:g} seconds") from None
 
-    async def _drawn(self, program: str, dot: str, form: str) -> bytes:
+    async def _run(self, program: str, dot: str, image_format: str) -> bytes:
         child = await asyncio.create_subprocess_exec(
-            program, f"-T{form}", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            program, f"-T{image_format}", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_feed(child, dot.encode()))
-                reading = tasks.create_task(self._read(child))
+                tasks.create_task(_write_input(child, dot.encode()))
+                reading = tasks.create_task(self._read_output(child))
             code = await child.wait()
         finally:
             if child.returncode is None:
@@ -69,28 +73,23 @@ class GraphvizRenderer:
                 # Shielded: a second cancellation must not leave a zombie.
                 await asyncio.shield(child.wait())
         data = reading.result()
-        if len(data) > self._largest:
-            raise RendererBroken(f"the picture has more than {self._largest:,} bytes")
+        if len(data) > self._max_bytes:
+            raise RendererBroken(f"the image has more than {self._max_bytes:,} bytes")
         if code:
             raise RendererBroken(f"it ended with exit code {code}")
         return data
 
-    async def _read(self, child: Process) -> bytes:
+    async def _read_output(self, child: Process) -> bytes:
         assert child.stdout is not None  # noqa: S101 - it is a pipe
         data = bytearray()
-        while len(data) <= self._largest and (piece := await child.stdout.read(65_536)):
-            data += piece
-        if len(data) > self._largest:
+        while len(data) <= self._max_bytes and (chunk := await child.stdout.read(65_536)):
+            data += chunk
+        if len(data) > self._max_bytes:
             child.kill()
         return bytes(data)
 
 
-async def render(dot: str, form: Literal["svg", "png"]) -> bytes:
-    """One picture; see Renderer.render."""
-    return await GraphvizRenderer().render(dot, form)
-
-
-async def _feed(child: Process, data: bytes) -> None:
+async def _write_input(child: Process, data: bytes) -> None:
     assert child.stdin is not None  # noqa: S101 - it is a pipe
     try:
         child.stdin.write(data)

@@ -1,1 +1,1 @@
-"""The domain of the dialogue service: flows, understanding, the machine, sessions, turns. No transport."""
+"""The dialogue service's domain: language, flows, understanding, machine, sessions, turns. No transport."""

@@ -1,17 +1,17 @@
-"""What can go wrong with sessions and turns, as exceptions that know no transport.
+"""The errors of sessions, turns and flows, as exceptions that know no transport.
 
-DialogueFault
+DialogueError
 ├── SessionNotFound         no such session, or another tenant's
-├── TurnNotFound            no such turn in this session
-├── FlowUnknown             no such flow, or not in that version
-├── FlowRejected            a source that is no usable flow
-├── FlowExists              that version of the flow is there with another source
+├── TurnNotFound            the session has no such turn
+├── UnknownFlow             no such flow, or not in that version
+├── FlowRejected            the source of a flow has errors
+├── FlowExists              the version is deployed with another source
 ├── SessionEnded            the flow has reached its end
-├── SessionBusy             a turn runs and the caller did not want to wait
-├── SessionQuarantined      what is stored of this session cannot be read
-├── RequestIdReused         the same request_id with something else in it
-├── InboxFull               too many turns wait already
-├── StaleClaim              another writer has the session by now
+├── SessionBusy             a turn is unfinished, and the caller did not want to wait
+├── SessionQuarantined      what is stored of the session cannot be read
+├── RequestIdReused         the request_id was used for another request
+├── InboxFull               too many turns of the session are unfinished
+├── LeaseLost               another process holds the session's lease by now
 ├── TurnMoved               another process goes on with the turn
 └── StoreUnavailable        the store does not answer, or cannot write
 """
@@ -24,11 +24,11 @@ from clawdbot_servicekit.errors import FieldViolation
 
 
 class DialogueError(Exception):
-    """A failure that the dialogue service's error table knows."""
+    """An error that the dialogue service's error table maps to a status."""
 
 
 class SessionNotFound(DialogueError):
-    """There is no such session for this tenant."""
+    """The tenant has no such session."""
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
@@ -45,18 +45,18 @@ class TurnNotFound(DialogueError):
 
 
 class UnknownFlow(DialogueError):
-    """There is no such flow, or not in that version."""
+    """There is no such flow, or it does not have that version."""
 
     def __init__(self, flow: str, hint: str = "") -> None:
         self.flow = flow
-        """With its version, where one was asked for."""
+        """The name; with the version, if the caller asked for one."""
         self.hint = hint
         """Empty, or a space and a sentence."""
         super().__init__(flow)
 
 
 class FlowRejected(DialogueError):
-    """A source that is no usable flow; nothing was deployed."""
+    """The source of a flow has errors; nothing was deployed."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
@@ -65,7 +65,7 @@ class FlowRejected(DialogueError):
 
 
 class FlowExists(DialogueError):
-    """That version of the flow is there with another source; nothing was deployed."""
+    """The version of the flow is deployed with another source; nothing was deployed."""
 
     def __init__(self, flow: str, version: int) -> None:
         self.flow = flow
@@ -82,7 +82,7 @@ class SessionEnded(DialogueError):
 
 
 class SessionBusy(DialogueError):
-    """A turn runs, and the caller asked for REJECT; nothing was accepted."""
+    """A turn is unfinished and the caller asked for REJECT; nothing was accepted."""
 
     def __init__(self, session_id: str, retry_after: float = 1.0) -> None:
         self.session_id = session_id
@@ -91,7 +91,7 @@ class SessionBusy(DialogueError):
 
 
 class SessionQuarantined(DialogueError):
-    """What is stored of the session cannot be read; it is kept as it is, and takes no turns."""
+    """What is stored of the session cannot be read. It is kept as it is, and takes no turns."""
 
     def __init__(self, session_id: str, explanation: str = "") -> None:
         self.session_id = session_id
@@ -100,7 +100,7 @@ class SessionQuarantined(DialogueError):
 
 
 class RequestIdReused(DialogueError):
-    """The request_id names something else already."""
+    """The request_id was used for another request before."""
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
@@ -108,7 +108,7 @@ class RequestIdReused(DialogueError):
 
 
 class InboxFull(DialogueError):
-    """As many turns wait for the session as may; nothing was accepted."""
+    """The session has as many unfinished turns as are allowed; nothing was accepted."""
 
     def __init__(self, session_id: str, limit: int, retry_after: float = 1.0) -> None:
         self.session_id = session_id
@@ -119,7 +119,7 @@ class InboxFull(DialogueError):
 
 
 class LeaseLost(DialogueError):
-    """The claim was lost, or the session changed or went, since it was read; nothing was written."""
+    """The lease is lost, or the session was changed or deleted since it was read; nothing was written."""
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
@@ -127,7 +127,7 @@ class LeaseLost(DialogueError):
 
 
 class TurnMoved(DialogueError):
-    """Another process has taken the turn over after this one had begun to tell about it."""
+    """Another process took over the turn after this one had sent some of its events."""
 
     def __init__(self, turn_id: str, retry_after: float = 1.0) -> None:
         self.turn_id = turn_id
@@ -136,7 +136,7 @@ class TurnMoved(DialogueError):
 
 
 class StoreUnavailable(DialogueError):
-    """The store cannot read or write now; what was asked for has not happened."""
+    """The store cannot read or write now; nothing was changed."""
 
     def __init__(self, explanation: str, retry_after: float = 1.0) -> None:
         self.explanation = explanation

@@ -1,4 +1,4 @@
-"""Sessions for callers: opened, read, listed, deleted, told in full."""
+"""What callers do with sessions, except turns: create, read, list, delete and export them."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
-from clawdbot_dialogue.core.errors import TurnNotFound, UnknownFlow
-from clawdbot_dialogue.core.flow.diagnostics import nearest
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound
+from clawdbot_dialogue.core.errors import TurnNotFound
+from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
-from clawdbot_dialogue.core.session_start import SessionStart, opened
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
 from clawdbot_dialogue.core.sessions.records import DeletionCounts, Page, SessionFilter, TurnResult
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.engine import TurnEngine
-from clawdbot_dialogue.core.turns.inputs import STARTED
+from clawdbot_dialogue.core.turns.inputs import SESSION_STARTED
+from clawdbot_dialogue.core.turns.opening_turn import SessionStart, run_opening
 
 
 @dataclass(frozen=True, slots=True)
 class CreateSession:
-    """A conversation that a caller wants to open."""
+    """A request to create a session."""
 
     tenant: str
     flow: str
@@ -44,11 +43,11 @@ class CreateSession:
     """BCP 47; empty for the flow's default."""
     request_id: str = ""
     digest: bytes = b""
-    """Of the whole wish: tells a retry from another one under the same request_id."""
+    """Of the whole request: tells a retry from another request with the same request_id."""
 
 
 class SessionAdmin:
-    """What callers do with sessions, besides turns."""
+    """Sessions for callers; the engine runs their turns."""
 
     def __init__(
         self,
@@ -57,119 +56,108 @@ class SessionAdmin:
         flows: FlowLibrary,
         engine: TurnEngine,
         clock: Callable[[], float],
-        zone: tzinfo | None,
+        time_zone: tzinfo | None,
         deployments: Deployments,
     ) -> None:
         self._store = store
         self._flows = flows
         self._engine = engine
         self._clock = clock
-        self._zone = zone
+        self._time_zone = time_zone
         self._deployments = deployments
 
-    async def create(self, wish: CreateSession) -> tuple[Session, Turn | None]:
-        """Opens a session; returns it with what its flow did before anybody spoke.
+    async def create(self, request: CreateSession) -> tuple[Session, Turn | None]:
+        """Creates a session; returns it with its opening turn, None if the flow says nothing first.
 
         Raises:
-            FlowUnknown: there is no such flow.
-            InvalidRequest: a slot does not fit.
-            RequestIdReused: the request_id opened another session.
-            StoreUnavailable: nothing was opened.
+            UnknownFlow: there is no such flow.
+            InvalidRequest: a slot has a value that its flow does not accept.
+            RequestIdReused: the request_id created another session.
+            StoreUnavailable: nothing was created.
         """
-        await self._deployments.refresh()
-        flow, now = self._flow(wish), self._clock()
+        flow = await self._deployments.find(request.flow, request.flow_version)
+        now = self._clock()
         session = Session(
             id=new_session_id(),
-            tenant=wish.tenant,
-            user=wish.user,
+            tenant=request.tenant,
+            user=request.user,
             flow=flow.name,
             flow_version=flow.version,
-            labels=wish.labels,
+            labels=request.labels,
             create_time=to_timestamp(now),
             update_time=to_timestamp(now),
         )
-        beginning = SessionStart(
-            session, begin(flow, self._slots(flow, wish), wish.locale), wish.request_id, wish.digest, now
-        )
-        new = opened(self._flows.get, beginning)
-        created = await self._store.create_session(new, self._engine.lease_request())
+        snapshot = begin(flow, self._slots(flow, request), request.locale)
+        start = SessionStart(session, snapshot, request.request_id, request.digest, now)
+        new = run_opening(self._flows.get, start)
+        created = await self._store.create_session(new, self._engine.new_lease_request())
         if created.task is not None:
             self._engine.start_task(created.task)
         elif not created.existed:
-            self._engine.timers_set(new.timers)
+            self._engine.on_timers_set(new.timers)
             return new.session, new.opening.turn if isinstance(new.opening, TurnResult) else None
-        return await self._as_opened(created.session)
+        return await self._after_opening(created.session)
 
     async def get(self, tenant: str, session_id: str) -> Session:
-        """The session as of its last commit. SessionNotFound where there is none."""
+        """Returns the session as of its last commit. Raises SessionNotFound."""
         return await self._store.get_session(tenant, session_id)
 
-    async def list(self, tenant: str, wanted: SessionFilter, size: int, before: int | None) -> Page[Session]:
-        """A page of the tenant's sessions, newest first."""
-        return await self._store.list_sessions(tenant, wanted, size, before)
+    async def list(
+        self, tenant: str, session_filter: SessionFilter, size: int, before: int | None
+    ) -> Page[Session]:
+        """Returns a page of the tenant's sessions, newest first."""
+        return await self._store.list_sessions(tenant, session_filter, size, before)
 
-    async def turns(
+    async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool
     ) -> Page[Turn]:
-        """A page of a session's turns. SessionNotFound where there is no session."""
+        """Returns a page of a session's turns. Raises SessionNotFound."""
         return await self._store.list_turns(tenant, session_id, size, after, newest_first=newest_first)
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> Explanation:
-        """Why a finished turn went the way it went.
+    async def explain_turn(self, tenant: str, session_id: str, number: int) -> Explanation:
+        """Returns why a finished turn went the way it went.
 
         Raises:
-            SessionNotFound, TurnNotFound: there is none, or it has not finished.
+            SessionNotFound: the tenant has no such session.
+            TurnNotFound: the session has no such turn, or it is unfinished.
         """
-        return Explanation.FromString(await self._store.explanation(tenant, session_id, number))
+        return Explanation.FromString(await self._store.get_explanation(tenant, session_id, number))
 
     async def delete(self, tenant: str, session_id: str, request_id: str) -> DeletionCounts:
-        """Erases a session, whatever it is at. SessionNotFound where there is none."""
-        erased = await self._store.delete_session(tenant, session_id, request_id, self._clock())
+        """Deletes a session, even while a turn runs. Raises SessionNotFound."""
+        counts = await self._store.delete_session(tenant, session_id, request_id, self._clock())
         self._engine.abandon_session(session_id)
-        return erased
+        return counts
 
     async def export(self, tenant: str, session_id: str) -> AsyncGenerator[bytes, None]:
-        """The session and then its turns, each as a line of JSON. SessionNotFound where there is none."""
-        yield _line(await self._store.get_session(tenant, session_id))
+        """Yields the session and then its turns, each as a line of JSON. Raises SessionNotFound."""
+        yield _json_line(await self._store.get_session(tenant, session_id))
         after: int | None = 0
         while after is not None:
             page = await self._store.list_turns(tenant, session_id, MAX_PAGE_SIZE, after or None)
             for turn in page.items:
-                yield _line(turn)
+                yield _json_line(turn)
             after = page.next
 
-    def _flow(self, wish: CreateSession) -> Flow:
+    def _slots(self, flow: Flow, request: CreateSession) -> dict[str, object]:
+        now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._time_zone)
         try:
-            return self._flows.get(wish.flow, wish.flow_version or None)
-        except FlowNotFound as missing:
-            raise flow_unknown(missing, self._flows) from None
+            localized = flow.spoken(flow.language(request.locale))
+            return validate_slots(localized, request.slots, now)
+        except SlotInvalid as error:
+            raise InvalidRequest(error.violations) from None
 
-    def _slots(self, flow: Flow, wish: CreateSession) -> dict[str, object]:
-        now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._zone)
-        try:
-            spoken = flow.spoken(flow.language(wish.locale))
-            return validate_slots(spoken, wish.slots, now)
-        except SlotInvalid as invalid:
-            raise InvalidRequest(invalid.violations) from None
-
-    async def _as_opened(self, session: Session) -> tuple[Session, Turn | None]:
-        """The session as its opening left it, and the opening: the same however often it is asked for."""
+    async def _after_opening(self, session: Session) -> tuple[Session, Turn | None]:
+        """The session as its opening turn left it, and that turn: the same answer for every retry."""
         try:
             found = await self._store.find_turn(session.tenant, session.id, number=1)
         except TurnNotFound:
             return session, None
-        if found.turn.input_event.name != STARTED:
+        if found.turn.input_event.name != SESSION_STARTED:
             return session, None
-        finished = found.result or await self._engine.follow(session.tenant, session.id, 1).result()
-        return finished.session, finished.turn
+        result = found.result or await self._engine.subscribe(session.tenant, session.id, 1).result()
+        return result.session, result.turn
 
 
-def flow_unknown(missing: FlowNotFound, flows: FlowLibrary) -> UnknownFlow:
-    """The failure for callers, with the name that they may have meant."""
-    names = [flow.name for flow in flows.list()]
-    hint = "" if missing.name in names else f" {nearest(missing.name, names)}"
-    return UnknownFlow(missing.flow, hint)
-
-
-def _line(message: Session | Turn) -> bytes:
+def _json_line(message: Session | Turn) -> bytes:
     return (MessageToJson(message, indent=None, ensure_ascii=False) + "\n").encode()

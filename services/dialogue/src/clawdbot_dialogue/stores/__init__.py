@@ -1,1 +1,1 @@
-"""Where sessions are kept: one file per kind of store, each held to tests/contract/stores."""
+"""Session stores. Each keeps the contract of core.sessions.store."""

@@ -1,4 +1,4 @@
-"""Several messages in one blob: each behind its length in four bytes, big-endian."""
+"""Packs several protobuf messages into one blob: each after its length in four bytes, big-endian."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _LENGTH: Final = Struct(">I")
 
 
 def pack(messages: Iterable[Message]) -> bytes:
-    """The messages as one blob."""
-    pieces: list[bytes] = []
+    """Packs messages into one blob."""
+    chunks: list[bytes] = []
     for message in messages:
         data = message.SerializeToString()
-        pieces += (_LENGTH.pack(len(data)), data)
-    return b"".join(pieces)
+        chunks += (_LENGTH.pack(len(data)), data)
+    return b"".join(chunks)
 
 
 def unpack(blob: bytes, kind: type[M]) -> tuple[M, ...]:
-    """The messages of a blob.
+    """Unpacks the messages of a blob.
 
     Raises:
-        DecodeError: it is not one.
+        DecodeError: the blob is truncated, or holds something else.
     """
     messages = []
     position = 0
     while position < len(blob):
         start = position + _LENGTH.size
         if start > len(blob):
-            raise DecodeError("cut short")
+            raise DecodeError("truncated")
         position = start + _LENGTH.unpack_from(blob, position)[0]
         if position > len(blob):
-            raise DecodeError("cut short")
+            raise DecodeError("truncated")
         messages.append(kind.FromString(blob[start:position]))
     return tuple(messages)

@@ -33,27 +33,27 @@ class _ConcurrencyPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Con
     CONCURRENCY_POLICY_UNSPECIFIED: _ConcurrencyPolicy.ValueType  # 0
     """ENQUEUE."""
     CONCURRENCY_POLICY_ENQUEUE: _ConcurrencyPolicy.ValueType  # 1
-    """Waits in the session's inbox, which is bounded."""
+    """The turn waits in the session's inbox, which is bounded."""
     CONCURRENCY_POLICY_REJECT: _ConcurrencyPolicy.ValueType  # 2
-    """Is refused with ABORTED (SESSION_BUSY)."""
+    """The turn is refused with ABORTED (SESSION_BUSY)."""
     CONCURRENCY_POLICY_INTERRUPT: _ConcurrencyPolicy.ValueType  # 3
-    """Cancels the running turn, keeping what it said."""
+    """The running turn is cancelled; what it said stays in the transcript."""
     CONCURRENCY_POLICY_ROLLBACK: _ConcurrencyPolicy.ValueType  # 4
-    """Cancels the running turn as if it had never been."""
+    """The running turn is cancelled; nothing of it stays in the transcript."""
 
 class ConcurrencyPolicy(_ConcurrencyPolicy, metaclass=_ConcurrencyPolicyEnumTypeWrapper):
-    """ConcurrencyPolicy says what a turn does when another one runs."""
+    """ConcurrencyPolicy is what a turn does while another turn is unfinished."""
 
 CONCURRENCY_POLICY_UNSPECIFIED: ConcurrencyPolicy.ValueType  # 0
 """ENQUEUE."""
 CONCURRENCY_POLICY_ENQUEUE: ConcurrencyPolicy.ValueType  # 1
-"""Waits in the session's inbox, which is bounded."""
+"""The turn waits in the session's inbox, which is bounded."""
 CONCURRENCY_POLICY_REJECT: ConcurrencyPolicy.ValueType  # 2
-"""Is refused with ABORTED (SESSION_BUSY)."""
+"""The turn is refused with ABORTED (SESSION_BUSY)."""
 CONCURRENCY_POLICY_INTERRUPT: ConcurrencyPolicy.ValueType  # 3
-"""Cancels the running turn, keeping what it said."""
+"""The running turn is cancelled; what it said stays in the transcript."""
 CONCURRENCY_POLICY_ROLLBACK: ConcurrencyPolicy.ValueType  # 4
-"""Cancels the running turn as if it had never been."""
+"""The running turn is cancelled; nothing of it stays in the transcript."""
 Global___ConcurrencyPolicy: _TypeAlias = ConcurrencyPolicy  # noqa: Y015
 
 class _DisconnectPolicy:
@@ -65,24 +65,24 @@ class _DisconnectPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disc
     DISCONNECT_POLICY_UNSPECIFIED: _DisconnectPolicy.ValueType  # 0
     """CONTINUE."""
     DISCONNECT_POLICY_CONTINUE: _DisconnectPolicy.ValueType  # 1
-    """Runs on; a retry joins it."""
+    """The turn runs on; a retry joins it."""
     DISCONNECT_POLICY_CANCEL: _DisconnectPolicy.ValueType  # 2
-    """Is cancelled, as by CancelTurn."""
+    """The turn is cancelled, as by CancelTurn."""
 
 class DisconnectPolicy(_DisconnectPolicy, metaclass=_DisconnectPolicyEnumTypeWrapper):
-    """DisconnectPolicy says what a turn does when its caller goes away."""
+    """DisconnectPolicy is what a turn does when its last caller disconnects."""
 
 DISCONNECT_POLICY_UNSPECIFIED: DisconnectPolicy.ValueType  # 0
 """CONTINUE."""
 DISCONNECT_POLICY_CONTINUE: DisconnectPolicy.ValueType  # 1
-"""Runs on; a retry joins it."""
+"""The turn runs on; a retry joins it."""
 DISCONNECT_POLICY_CANCEL: DisconnectPolicy.ValueType  # 2
-"""Is cancelled, as by CancelTurn."""
+"""The turn is cancelled, as by CancelTurn."""
 Global___DisconnectPolicy: _TypeAlias = DisconnectPolicy  # noqa: Y015
 
 @_typing.final
 class CreateSessionRequest(_message.Message):
-    """CreateSessionRequest says what conversation to open."""
+    """CreateSessionRequest describes the session to create."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -118,18 +118,18 @@ class CreateSessionRequest(_message.Message):
     flow_version: _builtins.int
     """0 for the newest."""
     user: _builtins.str
-    """Whom the conversation is with. Optional."""
+    """The person whom the conversation is with. Optional."""
     request_id: _builtins.str
-    """The caller's name for the session. Empty: the call is not repeatable."""
+    """The caller's id for this request. Empty: the call is not safe to retry."""
     locale: _builtins.str
-    """The person's language as a BCP 47 tag ("zh-CN"). Empty, or one that the
-    flow does not speak: the flow's default.
+    """The person's language as a BCP 47 tag ("zh-CN"). Empty, or a language that
+    the flow does not support: the flow's default.
     """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def slots(self) -> _struct_pb2.Struct:
-        """Values known beforehand."""
+        """Slot values that are known already."""
 
     def __init__(
         self,
@@ -162,8 +162,8 @@ class CreateSessionResponse(_message.Message):
     def session(self) -> _session_pb2.Session: ...
     @_builtins.property
     def opening(self) -> _turn_pb2.Turn:
-        """What the flow said before anybody spoke, as a turn of its own (number 1,
-        input_event "session.started"). Absent where it said and did nothing.
+        """What the flow said before the person spoke, as a turn of its own (number 1,
+        input_event "session.started"). Absent if it said nothing.
         """
 
     def __init__(
@@ -225,7 +225,7 @@ Global___GetSessionResponse: _TypeAlias = GetSessionResponse  # noqa: Y015
 
 @_typing.final
 class ListSessionsRequest(_message.Message):
-    """ListSessionsRequest asks for a page of sessions."""
+    """ListSessionsRequest selects a page of sessions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -237,7 +237,7 @@ class ListSessionsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     user: _builtins.str
-    """Only this user's, this flow's, in this status; empty for all."""
+    """Only sessions of this user, in this flow, with this status. Empty: all."""
     flow: _builtins.str
     status: _session_pb2.SessionStatus.ValueType
     def __init__(
@@ -308,7 +308,7 @@ Global___DeleteSessionRequest: _TypeAlias = DeleteSessionRequest  # noqa: Y015
 
 @_typing.final
 class DeleteSessionResponse(_message.Message):
-    """DeleteSessionResponse says what was erased."""
+    """DeleteSessionResponse is how many turns and tool calls were deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -345,7 +345,7 @@ class SendTurnRequest(_message.Message):
     ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     request_id: _builtins.str
-    """The caller's name for the turn. Empty: the call is not repeatable."""
+    """The caller's id for this turn. Empty: the call is not safe to retry."""
     text: _builtins.str
     concurrency: Global___ConcurrencyPolicy.ValueType
     on_disconnect: Global___DisconnectPolicy.ValueType
@@ -505,7 +505,7 @@ Global___StreamTurnResponse: _TypeAlias = StreamTurnResponse  # noqa: Y015
 
 @_typing.final
 class ConverseRequest(_message.Message):
-    """ConverseRequest is the caller's next word on the stream."""
+    """ConverseRequest is a turn to run or a turn to cancel."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -558,7 +558,7 @@ Global___ConverseResponse: _TypeAlias = ConverseResponse  # noqa: Y015
 
 @_typing.final
 class CancelTurnRequest(_message.Message):
-    """CancelTurnRequest names a turn, by its id or by the caller's request_id."""
+    """CancelTurnRequest names a turn by turn_id or by request_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -585,7 +585,7 @@ Global___CancelTurnRequest: _TypeAlias = CancelTurnRequest  # noqa: Y015
 
 @_typing.final
 class CancelTurnResponse(_message.Message):
-    """CancelTurnResponse is the turn afterwards."""
+    """CancelTurnResponse is the turn as it ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -611,7 +611,7 @@ Global___CancelTurnResponse: _TypeAlias = CancelTurnResponse  # noqa: Y015
 
 @_typing.final
 class ListTurnsRequest(_message.Message):
-    """ListTurnsRequest asks for a page of a session's turns."""
+    """ListTurnsRequest selects a page of a session's turns."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -623,7 +623,7 @@ class ListTurnsRequest(_message.Message):
     page_size: _builtins.int
     page_token: _builtins.str
     newest_first: _builtins.bool
-    """The last turn comes first, and each page goes on to earlier ones."""
+    """The newest turn comes first, and each page continues with earlier ones."""
     def __init__(
         self,
         *,
@@ -667,7 +667,7 @@ Global___ListTurnsResponse: _TypeAlias = ListTurnsResponse  # noqa: Y015
 
 @_typing.final
 class ExplainTurnRequest(_message.Message):
-    """ExplainTurnRequest names a turn, by its id or by the caller's request_id."""
+    """ExplainTurnRequest names a turn by turn_id or by request_id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -694,7 +694,7 @@ Global___ExplainTurnRequest: _TypeAlias = ExplainTurnRequest  # noqa: Y015
 
 @_typing.final
 class ExplainTurnResponse(_message.Message):
-    """ExplainTurnResponse is why it went that way."""
+    """ExplainTurnResponse is the explanation of the turn."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -762,7 +762,7 @@ Global___WatchSessionResponse: _TypeAlias = WatchSessionResponse  # noqa: Y015
 
 @_typing.final
 class ForkSessionRequest(_message.Message):
-    """ForkSessionRequest says where to go on from."""
+    """ForkSessionRequest names the turn to continue from."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -833,13 +833,13 @@ Global___ExportSessionRequest: _TypeAlias = ExportSessionRequest  # noqa: Y015
 
 @_typing.final
 class ExportSessionResponse(_message.Message):
-    """ExportSessionResponse is the next piece of the export."""
+    """ExportSessionResponse is the next chunk of the export."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DATA_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """Whole lines of JSON Lines, UTF-8."""
+    """Whole lines of JSON, in UTF-8."""
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DialogueServiceStub:
-    """DialogueService holds conversations.
+    """DialogueService creates sessions and runs their turns.
     """
 
     def __init__(self, channel):
@@ -103,17 +103,17 @@ class DialogueServiceStub:
 
 
 class DialogueServiceServicer:
-    """DialogueService holds conversations.
+    """DialogueService creates sessions and runs their turns.
     """
 
     def CreateSession(self, request, context):
-        """CreateSession opens a conversation in a flow.
+        """CreateSession creates a session: a conversation in a flow.
 
-        The newest version of the flow unless flow_version says otherwise. Errors:
+        It uses the newest version of the flow unless flow_version is set. Errors:
         NOT_FOUND (FLOW_NOT_FOUND); INVALID_ARGUMENT for slots that the flow does
-        not declare or that do not fit; ALREADY_EXISTS (REQUEST_ID_REUSED) for a
-        request_id that opened another conversation. Safe to retry with one
-        request_id: the same session is returned.
+        not declare, or values that it does not accept; ALREADY_EXISTS
+        (REQUEST_ID_REUSED) for a request_id that created another session. Safe to
+        retry with the same request_id: returns the same session.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,8 @@ class DialogueServiceServicer:
 
     def GetSession(self, request, context):
         """GetSession returns a session as of its last committed turn. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's. Safe to retry.
+        NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's session. Safe to
+        retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,59 +130,61 @@ class DialogueServiceServicer:
 
     def ListSessions(self, request, context):
         """ListSessions lists the tenant's sessions, newest first, a page at a time.
-        The default page is 50 and the largest 500. Errors: INVALID_ARGUMENT for a
-        bad page_token. Safe to retry.
+        A page has 50 sessions by default and at most 500. Errors: INVALID_ARGUMENT
+        for an invalid page_token. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """DeleteSession erases a session with its turns, and says how much that was.
-        Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with one request_id.
+        """DeleteSession deletes a session with its turns, and returns how many there
+        were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
+        request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SendTurn(self, request, context):
-        """SendTurn gives a session an input and answers with the finished turn.
+        """SendTurn sends an input to a session and returns the finished turn.
 
-        The turn is in durable storage before any work is done, and runs on when
-        the caller goes away, unless on_disconnect says otherwise. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or
-        malformed input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
+        The turn is stored durably before it runs, and runs on if the caller
+        disconnects, unless on_disconnect is CANCEL. Errors: NOT_FOUND
+        (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or malformed
+        input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
         (REQUEST_ID_REUSED) for the same request_id with another input;
         RESOURCE_EXHAUSTED (INBOX_FULL, or a hook's reason) with RetryInfo;
-        ABORTED (SESSION_BUSY) under concurrency REJECT; DEADLINE_EXCEEDED, and
-        the turn goes on. What fails inside a turn is in Turn.error. Safe to retry
-        with one request_id: the same turn is returned.
+        ABORTED (SESSION_BUSY) with concurrency REJECT; DEADLINE_EXCEEDED, and the
+        turn runs on. An error inside the turn is in Turn.error. Safe to retry with
+        the same request_id: returns the same turn.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamTurn(self, request, context):
-        """StreamTurn does the same and sends the turn's events as they happen. A
-        retry with the same request_id receives the stream from its first event.
+        """StreamTurn does the same, and streams the turn's events as they happen.
+        Errors as for SendTurn. Safe to retry with the same request_id: the stream
+        starts from the turn's first event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Converse(self, request_iterator, context):
-        """Converse holds a whole conversation on one stream: each request is a turn
-        or a cancel, each response an event of a turn.
+        """Converse runs a whole conversation on one stream: each request is a turn or
+        a cancellation, each response an event of a turn. Not implemented yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTurn(self, request, context):
-        """CancelTurn ends a turn that is waiting or running. What was said stays in
-        the transcript and every announced tool call gets its result. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). A turn that has finished is
-        returned as it is. Safe to retry.
+        """CancelTurn ends a turn that waits or runs, and returns it. What was said
+        stays in the transcript, and every announced tool call gets a result. A
+        finished turn is returned as it is. Errors: NOT_FOUND (SESSION_NOT_FOUND,
+        TURN_NOT_FOUND). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -189,45 +192,45 @@ class DialogueServiceServicer:
 
     def ListTurns(self, request, context):
         """ListTurns lists a session's turns, oldest first unless newest_first is set,
-        a page at a time. The default page is 50 and the largest 500. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
-        the other order. Safe to retry.
+        a page at a time. A page has 50 turns by default and at most 500. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an invalid page_token,
+        also for one of the other order. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainTurn(self, request, context):
-        """ExplainTurn tells why a finished turn went the way it went: what was
-        understood by what, which guards held, what models saw. Errors: NOT_FOUND
-        (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
-        Safe to retry.
+        """ExplainTurn returns why a finished turn went the way it went: the commands
+        generated, the guards evaluated, the transitions taken, the model calls.
+        Errors: NOT_FOUND (SESSION_NOT_FOUND; TURN_NOT_FOUND, also for an unfinished
+        turn). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSession(self, request, context):
-        """WatchSession sends the events of a session's turns as they happen, from any
-        replica, until the caller cancels. Errors: NOT_FOUND (SESSION_NOT_FOUND).
-        Safe to retry from the last sequence seen.
+        """WatchSession streams the events of a session's turns as they happen, in
+        whichever process, until the caller cancels. Errors: NOT_FOUND
+        (SESSION_NOT_FOUND). Safe to retry. Not implemented yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForkSession(self, request, context):
-        """ForkSession opens a new session that continues from a past turn. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with one
-        request_id.
+        """ForkSession creates a session that continues from a past turn. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with the same
+        request_id. Not implemented yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExportSession(self, request, context):
-        """ExportSession sends the whole transcript as JSON Lines. Errors: NOT_FOUND
-        (SESSION_NOT_FOUND). Safe to retry.
+        """ExportSession streams the session and all its turns as JSON Lines. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,7 +313,7 @@ def add_DialogueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DialogueService:
-    """DialogueService holds conversations.
+    """DialogueService creates sessions and runs their turns.
     """
 
     @staticmethod

@@ -27,171 +27,177 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DialogueServiceStub:
-    """DialogueService holds conversations."""
+    """DialogueService creates sessions and runs their turns."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DialogueServiceAsyncStub: ...
     CreateSession: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.CreateSessionRequest, _dialogue_service_pb2.CreateSessionResponse]
-    """CreateSession opens a conversation in a flow.
+    """CreateSession creates a session: a conversation in a flow.
 
-    The newest version of the flow unless flow_version says otherwise. Errors:
+    It uses the newest version of the flow unless flow_version is set. Errors:
     NOT_FOUND (FLOW_NOT_FOUND); INVALID_ARGUMENT for slots that the flow does
-    not declare or that do not fit; ALREADY_EXISTS (REQUEST_ID_REUSED) for a
-    request_id that opened another conversation. Safe to retry with one
-    request_id: the same session is returned.
+    not declare, or values that it does not accept; ALREADY_EXISTS
+    (REQUEST_ID_REUSED) for a request_id that created another session. Safe to
+    retry with the same request_id: returns the same session.
     """
     GetSession: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.GetSessionRequest, _dialogue_service_pb2.GetSessionResponse]
     """GetSession returns a session as of its last committed turn. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's. Safe to retry.
+    NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's session. Safe to
+    retry.
     """
     ListSessions: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ListSessionsRequest, _dialogue_service_pb2.ListSessionsResponse]
     """ListSessions lists the tenant's sessions, newest first, a page at a time.
-    The default page is 50 and the largest 500. Errors: INVALID_ARGUMENT for a
-    bad page_token. Safe to retry.
+    A page has 50 sessions by default and at most 500. Errors: INVALID_ARGUMENT
+    for an invalid page_token. Safe to retry.
     """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.DeleteSessionRequest, _dialogue_service_pb2.DeleteSessionResponse]
-    """DeleteSession erases a session with its turns, and says how much that was.
-    Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with one request_id.
+    """DeleteSession deletes a session with its turns, and returns how many there
+    were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
+    request_id.
     """
     SendTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.SendTurnRequest, _dialogue_service_pb2.SendTurnResponse]
-    """SendTurn gives a session an input and answers with the finished turn.
+    """SendTurn sends an input to a session and returns the finished turn.
 
-    The turn is in durable storage before any work is done, and runs on when
-    the caller goes away, unless on_disconnect says otherwise. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or
-    malformed input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
+    The turn is stored durably before it runs, and runs on if the caller
+    disconnects, unless on_disconnect is CANCEL. Errors: NOT_FOUND
+    (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or malformed
+    input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
     (REQUEST_ID_REUSED) for the same request_id with another input;
     RESOURCE_EXHAUSTED (INBOX_FULL, or a hook's reason) with RetryInfo;
-    ABORTED (SESSION_BUSY) under concurrency REJECT; DEADLINE_EXCEEDED, and
-    the turn goes on. What fails inside a turn is in Turn.error. Safe to retry
-    with one request_id: the same turn is returned.
+    ABORTED (SESSION_BUSY) with concurrency REJECT; DEADLINE_EXCEEDED, and the
+    turn runs on. An error inside the turn is in Turn.error. Safe to retry with
+    the same request_id: returns the same turn.
     """
     StreamTurn: _grpc.UnaryStreamMultiCallable[_dialogue_service_pb2.StreamTurnRequest, _dialogue_service_pb2.StreamTurnResponse]
-    """StreamTurn does the same and sends the turn's events as they happen. A
-    retry with the same request_id receives the stream from its first event.
+    """StreamTurn does the same, and streams the turn's events as they happen.
+    Errors as for SendTurn. Safe to retry with the same request_id: the stream
+    starts from the turn's first event.
     """
     Converse: _grpc.StreamStreamMultiCallable[_dialogue_service_pb2.ConverseRequest, _dialogue_service_pb2.ConverseResponse]
-    """Converse holds a whole conversation on one stream: each request is a turn
-    or a cancel, each response an event of a turn.
+    """Converse runs a whole conversation on one stream: each request is a turn or
+    a cancellation, each response an event of a turn. Not implemented yet.
     """
     CancelTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.CancelTurnRequest, _dialogue_service_pb2.CancelTurnResponse]
-    """CancelTurn ends a turn that is waiting or running. What was said stays in
-    the transcript and every announced tool call gets its result. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). A turn that has finished is
-    returned as it is. Safe to retry.
+    """CancelTurn ends a turn that waits or runs, and returns it. What was said
+    stays in the transcript, and every announced tool call gets a result. A
+    finished turn is returned as it is. Errors: NOT_FOUND (SESSION_NOT_FOUND,
+    TURN_NOT_FOUND). Safe to retry.
     """
     ListTurns: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ListTurnsRequest, _dialogue_service_pb2.ListTurnsResponse]
     """ListTurns lists a session's turns, oldest first unless newest_first is set,
-    a page at a time. The default page is 50 and the largest 500. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
-    the other order. Safe to retry.
+    a page at a time. A page has 50 turns by default and at most 500. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an invalid page_token,
+    also for one of the other order. Safe to retry.
     """
     ExplainTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ExplainTurnRequest, _dialogue_service_pb2.ExplainTurnResponse]
-    """ExplainTurn tells why a finished turn went the way it went: what was
-    understood by what, which guards held, what models saw. Errors: NOT_FOUND
-    (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
-    Safe to retry.
+    """ExplainTurn returns why a finished turn went the way it went: the commands
+    generated, the guards evaluated, the transitions taken, the model calls.
+    Errors: NOT_FOUND (SESSION_NOT_FOUND; TURN_NOT_FOUND, also for an unfinished
+    turn). Safe to retry.
     """
     WatchSession: _grpc.UnaryStreamMultiCallable[_dialogue_service_pb2.WatchSessionRequest, _dialogue_service_pb2.WatchSessionResponse]
-    """WatchSession sends the events of a session's turns as they happen, from any
-    replica, until the caller cancels. Errors: NOT_FOUND (SESSION_NOT_FOUND).
-    Safe to retry from the last sequence seen.
+    """WatchSession streams the events of a session's turns as they happen, in
+    whichever process, until the caller cancels. Errors: NOT_FOUND
+    (SESSION_NOT_FOUND). Safe to retry. Not implemented yet.
     """
     ForkSession: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.ForkSessionRequest, _dialogue_service_pb2.ForkSessionResponse]
-    """ForkSession opens a new session that continues from a past turn. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with one
-    request_id.
+    """ForkSession creates a session that continues from a past turn. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with the same
+    request_id. Not implemented yet.
     """
     ExportSession: _grpc.UnaryStreamMultiCallable[_dialogue_service_pb2.ExportSessionRequest, _dialogue_service_pb2.ExportSessionResponse]
-    """ExportSession sends the whole transcript as JSON Lines. Errors: NOT_FOUND
-    (SESSION_NOT_FOUND). Safe to retry.
+    """ExportSession streams the session and all its turns as JSON Lines. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND). Safe to retry.
     """
 
 @_typing.type_check_only
 class DialogueServiceAsyncStub(DialogueServiceStub):
-    """DialogueService holds conversations."""
+    """DialogueService creates sessions and runs their turns."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSession: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.CreateSessionRequest, _dialogue_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
-    """CreateSession opens a conversation in a flow.
+    """CreateSession creates a session: a conversation in a flow.
 
-    The newest version of the flow unless flow_version says otherwise. Errors:
+    It uses the newest version of the flow unless flow_version is set. Errors:
     NOT_FOUND (FLOW_NOT_FOUND); INVALID_ARGUMENT for slots that the flow does
-    not declare or that do not fit; ALREADY_EXISTS (REQUEST_ID_REUSED) for a
-    request_id that opened another conversation. Safe to retry with one
-    request_id: the same session is returned.
+    not declare, or values that it does not accept; ALREADY_EXISTS
+    (REQUEST_ID_REUSED) for a request_id that created another session. Safe to
+    retry with the same request_id: returns the same session.
     """
     GetSession: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.GetSessionRequest, _dialogue_service_pb2.GetSessionResponse]  # type: ignore[assignment]
     """GetSession returns a session as of its last committed turn. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's. Safe to retry.
+    NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's session. Safe to
+    retry.
     """
     ListSessions: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ListSessionsRequest, _dialogue_service_pb2.ListSessionsResponse]  # type: ignore[assignment]
     """ListSessions lists the tenant's sessions, newest first, a page at a time.
-    The default page is 50 and the largest 500. Errors: INVALID_ARGUMENT for a
-    bad page_token. Safe to retry.
+    A page has 50 sessions by default and at most 500. Errors: INVALID_ARGUMENT
+    for an invalid page_token. Safe to retry.
     """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.DeleteSessionRequest, _dialogue_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
-    """DeleteSession erases a session with its turns, and says how much that was.
-    Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with one request_id.
+    """DeleteSession deletes a session with its turns, and returns how many there
+    were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
+    request_id.
     """
     SendTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.SendTurnRequest, _dialogue_service_pb2.SendTurnResponse]  # type: ignore[assignment]
-    """SendTurn gives a session an input and answers with the finished turn.
+    """SendTurn sends an input to a session and returns the finished turn.
 
-    The turn is in durable storage before any work is done, and runs on when
-    the caller goes away, unless on_disconnect says otherwise. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or
-    malformed input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
+    The turn is stored durably before it runs, and runs on if the caller
+    disconnects, unless on_disconnect is CANCEL. Errors: NOT_FOUND
+    (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or malformed
+    input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
     (REQUEST_ID_REUSED) for the same request_id with another input;
     RESOURCE_EXHAUSTED (INBOX_FULL, or a hook's reason) with RetryInfo;
-    ABORTED (SESSION_BUSY) under concurrency REJECT; DEADLINE_EXCEEDED, and
-    the turn goes on. What fails inside a turn is in Turn.error. Safe to retry
-    with one request_id: the same turn is returned.
+    ABORTED (SESSION_BUSY) with concurrency REJECT; DEADLINE_EXCEEDED, and the
+    turn runs on. An error inside the turn is in Turn.error. Safe to retry with
+    the same request_id: returns the same turn.
     """
     StreamTurn: _aio.UnaryStreamMultiCallable[_dialogue_service_pb2.StreamTurnRequest, _dialogue_service_pb2.StreamTurnResponse]  # type: ignore[assignment]
-    """StreamTurn does the same and sends the turn's events as they happen. A
-    retry with the same request_id receives the stream from its first event.
+    """StreamTurn does the same, and streams the turn's events as they happen.
+    Errors as for SendTurn. Safe to retry with the same request_id: the stream
+    starts from the turn's first event.
     """
     Converse: _aio.StreamStreamMultiCallable[_dialogue_service_pb2.ConverseRequest, _dialogue_service_pb2.ConverseResponse]  # type: ignore[assignment]
-    """Converse holds a whole conversation on one stream: each request is a turn
-    or a cancel, each response an event of a turn.
+    """Converse runs a whole conversation on one stream: each request is a turn or
+    a cancellation, each response an event of a turn. Not implemented yet.
     """
     CancelTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.CancelTurnRequest, _dialogue_service_pb2.CancelTurnResponse]  # type: ignore[assignment]
-    """CancelTurn ends a turn that is waiting or running. What was said stays in
-    the transcript and every announced tool call gets its result. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). A turn that has finished is
-    returned as it is. Safe to retry.
+    """CancelTurn ends a turn that waits or runs, and returns it. What was said
+    stays in the transcript, and every announced tool call gets a result. A
+    finished turn is returned as it is. Errors: NOT_FOUND (SESSION_NOT_FOUND,
+    TURN_NOT_FOUND). Safe to retry.
     """
     ListTurns: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ListTurnsRequest, _dialogue_service_pb2.ListTurnsResponse]  # type: ignore[assignment]
     """ListTurns lists a session's turns, oldest first unless newest_first is set,
-    a page at a time. The default page is 50 and the largest 500. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
-    the other order. Safe to retry.
+    a page at a time. A page has 50 turns by default and at most 500. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an invalid page_token,
+    also for one of the other order. Safe to retry.
     """
     ExplainTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ExplainTurnRequest, _dialogue_service_pb2.ExplainTurnResponse]  # type: ignore[assignment]
-    """ExplainTurn tells why a finished turn went the way it went: what was
-    understood by what, which guards held, what models saw. Errors: NOT_FOUND
-    (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
-    Safe to retry.
+    """ExplainTurn returns why a finished turn went the way it went: the commands
+    generated, the guards evaluated, the transitions taken, the model calls.
+    Errors: NOT_FOUND (SESSION_NOT_FOUND; TURN_NOT_FOUND, also for an unfinished
+    turn). Safe to retry.
     """
     WatchSession: _aio.UnaryStreamMultiCallable[_dialogue_service_pb2.WatchSessionRequest, _dialogue_service_pb2.WatchSessionResponse]  # type: ignore[assignment]
-    """WatchSession sends the events of a session's turns as they happen, from any
-    replica, until the caller cancels. Errors: NOT_FOUND (SESSION_NOT_FOUND).
-    Safe to retry from the last sequence seen.
+    """WatchSession streams the events of a session's turns as they happen, in
+    whichever process, until the caller cancels. Errors: NOT_FOUND
+    (SESSION_NOT_FOUND). Safe to retry. Not implemented yet.
     """
     ForkSession: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.ForkSessionRequest, _dialogue_service_pb2.ForkSessionResponse]  # type: ignore[assignment]
-    """ForkSession opens a new session that continues from a past turn. Errors:
-    NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with one
-    request_id.
+    """ForkSession creates a session that continues from a past turn. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with the same
+    request_id. Not implemented yet.
     """
     ExportSession: _aio.UnaryStreamMultiCallable[_dialogue_service_pb2.ExportSessionRequest, _dialogue_service_pb2.ExportSessionResponse]  # type: ignore[assignment]
-    """ExportSession sends the whole transcript as JSON Lines. Errors: NOT_FOUND
-    (SESSION_NOT_FOUND). Safe to retry.
+    """ExportSession streams the session and all its turns as JSON Lines. Errors:
+    NOT_FOUND (SESSION_NOT_FOUND). Safe to retry.
     """
 
 class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """DialogueService holds conversations."""
+    """DialogueService creates sessions and runs their turns."""
 
     @_abc_1.abstractmethod
     def CreateSession(
@@ -199,13 +205,13 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.CreateSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.CreateSessionResponse, _abc.Awaitable[_dialogue_service_pb2.CreateSessionResponse]]:
-        """CreateSession opens a conversation in a flow.
+        """CreateSession creates a session: a conversation in a flow.
 
-        The newest version of the flow unless flow_version says otherwise. Errors:
+        It uses the newest version of the flow unless flow_version is set. Errors:
         NOT_FOUND (FLOW_NOT_FOUND); INVALID_ARGUMENT for slots that the flow does
-        not declare or that do not fit; ALREADY_EXISTS (REQUEST_ID_REUSED) for a
-        request_id that opened another conversation. Safe to retry with one
-        request_id: the same session is returned.
+        not declare, or values that it does not accept; ALREADY_EXISTS
+        (REQUEST_ID_REUSED) for a request_id that created another session. Safe to
+        retry with the same request_id: returns the same session.
         """
 
     @_abc_1.abstractmethod
@@ -215,7 +221,8 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.GetSessionResponse, _abc.Awaitable[_dialogue_service_pb2.GetSessionResponse]]:
         """GetSession returns a session as of its last committed turn. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's. Safe to retry.
+        NOT_FOUND (SESSION_NOT_FOUND), also for another tenant's session. Safe to
+        retry.
         """
 
     @_abc_1.abstractmethod
@@ -225,8 +232,8 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.ListSessionsResponse, _abc.Awaitable[_dialogue_service_pb2.ListSessionsResponse]]:
         """ListSessions lists the tenant's sessions, newest first, a page at a time.
-        The default page is 50 and the largest 500. Errors: INVALID_ARGUMENT for a
-        bad page_token. Safe to retry.
+        A page has 50 sessions by default and at most 500. Errors: INVALID_ARGUMENT
+        for an invalid page_token. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -235,8 +242,9 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.DeleteSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.DeleteSessionResponse, _abc.Awaitable[_dialogue_service_pb2.DeleteSessionResponse]]:
-        """DeleteSession erases a session with its turns, and says how much that was.
-        Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with one request_id.
+        """DeleteSession deletes a session with its turns, and returns how many there
+        were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
+        request_id.
         """
 
     @_abc_1.abstractmethod
@@ -245,17 +253,17 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.SendTurnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.SendTurnResponse, _abc.Awaitable[_dialogue_service_pb2.SendTurnResponse]]:
-        """SendTurn gives a session an input and answers with the finished turn.
+        """SendTurn sends an input to a session and returns the finished turn.
 
-        The turn is in durable storage before any work is done, and runs on when
-        the caller goes away, unless on_disconnect says otherwise. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or
-        malformed input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
+        The turn is stored durably before it runs, and runs on if the caller
+        disconnects, unless on_disconnect is CANCEL. Errors: NOT_FOUND
+        (SESSION_NOT_FOUND); INVALID_ARGUMENT for an empty, oversize or malformed
+        input; FAILED_PRECONDITION (SESSION_ENDED); ALREADY_EXISTS
         (REQUEST_ID_REUSED) for the same request_id with another input;
         RESOURCE_EXHAUSTED (INBOX_FULL, or a hook's reason) with RetryInfo;
-        ABORTED (SESSION_BUSY) under concurrency REJECT; DEADLINE_EXCEEDED, and
-        the turn goes on. What fails inside a turn is in Turn.error. Safe to retry
-        with one request_id: the same turn is returned.
+        ABORTED (SESSION_BUSY) with concurrency REJECT; DEADLINE_EXCEEDED, and the
+        turn runs on. An error inside the turn is in Turn.error. Safe to retry with
+        the same request_id: returns the same turn.
         """
 
     @_abc_1.abstractmethod
@@ -264,8 +272,9 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.StreamTurnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dialogue_service_pb2.StreamTurnResponse], _abc.AsyncIterator[_dialogue_service_pb2.StreamTurnResponse]]:
-        """StreamTurn does the same and sends the turn's events as they happen. A
-        retry with the same request_id receives the stream from its first event.
+        """StreamTurn does the same, and streams the turn's events as they happen.
+        Errors as for SendTurn. Safe to retry with the same request_id: the stream
+        starts from the turn's first event.
         """
 
     @_abc_1.abstractmethod
@@ -274,8 +283,8 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_dialogue_service_pb2.ConverseRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dialogue_service_pb2.ConverseResponse], _abc.AsyncIterator[_dialogue_service_pb2.ConverseResponse]]:
-        """Converse holds a whole conversation on one stream: each request is a turn
-        or a cancel, each response an event of a turn.
+        """Converse runs a whole conversation on one stream: each request is a turn or
+        a cancellation, each response an event of a turn. Not implemented yet.
         """
 
     @_abc_1.abstractmethod
@@ -284,10 +293,10 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.CancelTurnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.CancelTurnResponse, _abc.Awaitable[_dialogue_service_pb2.CancelTurnResponse]]:
-        """CancelTurn ends a turn that is waiting or running. What was said stays in
-        the transcript and every announced tool call gets its result. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). A turn that has finished is
-        returned as it is. Safe to retry.
+        """CancelTurn ends a turn that waits or runs, and returns it. What was said
+        stays in the transcript, and every announced tool call gets a result. A
+        finished turn is returned as it is. Errors: NOT_FOUND (SESSION_NOT_FOUND,
+        TURN_NOT_FOUND). Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -297,9 +306,9 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.ListTurnsResponse, _abc.Awaitable[_dialogue_service_pb2.ListTurnsResponse]]:
         """ListTurns lists a session's turns, oldest first unless newest_first is set,
-        a page at a time. The default page is 50 and the largest 500. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT also for a page token of
-        the other order. Safe to retry.
+        a page at a time. A page has 50 turns by default and at most 500. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND); INVALID_ARGUMENT for an invalid page_token,
+        also for one of the other order. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -308,10 +317,10 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.ExplainTurnRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.ExplainTurnResponse, _abc.Awaitable[_dialogue_service_pb2.ExplainTurnResponse]]:
-        """ExplainTurn tells why a finished turn went the way it went: what was
-        understood by what, which guards held, what models saw. Errors: NOT_FOUND
-        (SESSION_NOT_FOUND, TURN_NOT_FOUND; also for a turn that has not finished).
-        Safe to retry.
+        """ExplainTurn returns why a finished turn went the way it went: the commands
+        generated, the guards evaluated, the transitions taken, the model calls.
+        Errors: NOT_FOUND (SESSION_NOT_FOUND; TURN_NOT_FOUND, also for an unfinished
+        turn). Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -320,9 +329,9 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.WatchSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dialogue_service_pb2.WatchSessionResponse], _abc.AsyncIterator[_dialogue_service_pb2.WatchSessionResponse]]:
-        """WatchSession sends the events of a session's turns as they happen, from any
-        replica, until the caller cancels. Errors: NOT_FOUND (SESSION_NOT_FOUND).
-        Safe to retry from the last sequence seen.
+        """WatchSession streams the events of a session's turns as they happen, in
+        whichever process, until the caller cancels. Errors: NOT_FOUND
+        (SESSION_NOT_FOUND). Safe to retry. Not implemented yet.
         """
 
     @_abc_1.abstractmethod
@@ -331,9 +340,9 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.ForkSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.ForkSessionResponse, _abc.Awaitable[_dialogue_service_pb2.ForkSessionResponse]]:
-        """ForkSession opens a new session that continues from a past turn. Errors:
-        NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with one
-        request_id.
+        """ForkSession creates a session that continues from a past turn. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND, TURN_NOT_FOUND). Safe to retry with the same
+        request_id. Not implemented yet.
         """
 
     @_abc_1.abstractmethod
@@ -342,8 +351,8 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dialogue_service_pb2.ExportSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dialogue_service_pb2.ExportSessionResponse], _abc.AsyncIterator[_dialogue_service_pb2.ExportSessionResponse]]:
-        """ExportSession sends the whole transcript as JSON Lines. Errors: NOT_FOUND
-        (SESSION_NOT_FOUND). Safe to retry.
+        """ExportSession streams the session and all its turns as JSON Lines. Errors:
+        NOT_FOUND (SESSION_NOT_FOUND). Safe to retry.
         """
 
 def add_DialogueServiceServicer_to_server(servicer: DialogueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

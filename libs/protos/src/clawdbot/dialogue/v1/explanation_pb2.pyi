@@ -36,7 +36,7 @@ class Explanation(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     truncated: _builtins.bool
-    """True when later steps were left out to bound the explanation's size."""
+    """True if steps were shortened or left out to bound the explanation's size."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplanationStep]: ...
     def __init__(
@@ -166,7 +166,7 @@ class TransitionTaken(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     flow: _builtins.str
     source: _builtins.str
-    """Empty where the flow started, or resumed after another one."""
+    """Empty if the flow started, or resumed after another one."""
     target: _builtins.str
     cause: _builtins.str
     """started, next, error, event, timeout, no_match, corrected, interrupted,
@@ -259,7 +259,7 @@ class ModelCall(_message.Message):
     purpose: Global___ModelCall.Purpose.ValueType
     model: _builtins.str
     instructions: _builtins.str
-    """The system message, as sent."""
+    """The system message, as it was sent."""
     message_count: _builtins.int
     """How many messages of the transcript followed it, the newest last."""
     error: _builtins.str

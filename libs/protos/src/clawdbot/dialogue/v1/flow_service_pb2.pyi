@@ -33,7 +33,7 @@ class _DiagramFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Diagram
     DIAGRAM_FORMAT_PNG: _DiagramFormat.ValueType  # 3
 
 class DiagramFormat(_DiagramFormat, metaclass=_DiagramFormatEnumTypeWrapper):
-    """DiagramFormat is a form that a flow can be drawn in."""
+    """DiagramFormat is a format that a flow can be rendered in."""
 
 DIAGRAM_FORMAT_UNSPECIFIED: DiagramFormat.ValueType  # 0
 """MERMAID."""
@@ -83,7 +83,7 @@ Global___Flow: _TypeAlias = Flow  # noqa: Y015
 
 @_typing.final
 class Diagnostic(_message.Message):
-    """Diagnostic is one thing found in a flow's source."""
+    """Diagnostic is an error or a warning about a flow's source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -142,7 +142,7 @@ Global___Diagnostic: _TypeAlias = Diagnostic  # noqa: Y015
 
 @_typing.final
 class ListFlowsRequest(_message.Message):
-    """ListFlowsRequest asks for a page of flows."""
+    """ListFlowsRequest selects a page of flows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -242,7 +242,7 @@ Global___GetFlowResponse: _TypeAlias = GetFlowResponse  # noqa: Y015
 
 @_typing.final
 class ValidateFlowRequest(_message.Message):
-    """ValidateFlowRequest brings a flow's source."""
+    """ValidateFlowRequest is a flow's source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -268,7 +268,9 @@ Global___ValidateFlowRequest: _TypeAlias = ValidateFlowRequest  # noqa: Y015
 
 @_typing.final
 class ValidateFlowResponse(_message.Message):
-    """ValidateFlowResponse is what was found; nothing of severity ERROR: it is valid."""
+    """ValidateFlowResponse is the diagnostics. A source is valid if none is an
+    error.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -278,7 +280,7 @@ class ValidateFlowResponse(_message.Message):
     def diagnostics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Diagnostic]: ...
     @_builtins.property
     def flow(self) -> Global___Flow:
-        """Absent where the source could not be read as a flow."""
+        """Absent if the source has errors."""
 
     def __init__(
         self,
@@ -296,7 +298,7 @@ Global___ValidateFlowResponse: _TypeAlias = ValidateFlowResponse  # noqa: Y015
 
 @_typing.final
 class DeployFlowRequest(_message.Message):
-    """DeployFlowRequest brings a flow's source."""
+    """DeployFlowRequest is a flow's source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -346,7 +348,7 @@ Global___DeployFlowResponse: _TypeAlias = DeployFlowResponse  # noqa: Y015
 
 @_typing.final
 class RenderFlowRequest(_message.Message):
-    """RenderFlowRequest says what to draw."""
+    """RenderFlowRequest says what to render."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -358,7 +360,9 @@ class RenderFlowRequest(_message.Message):
     version: _builtins.int
     format: Global___DiagramFormat.ValueType
     session_id: _builtins.str
-    """Highlights this session's state. Optional."""
+    """Render this session's version of the flow, and highlight its states.
+    Optional.
+    """
     def __init__(
         self,
         *,
@@ -377,7 +381,7 @@ Global___RenderFlowRequest: _TypeAlias = RenderFlowRequest  # noqa: Y015
 
 @_typing.final
 class RenderFlowResponse(_message.Message):
-    """RenderFlowResponse is the drawing."""
+    """RenderFlowResponse is the diagram."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FlowServiceStub:
-    """FlowService keeps the flows.
+    """FlowService lists, validates, deploys and renders flows.
     """
 
     def __init__(self, channel):
@@ -63,12 +63,13 @@ class FlowServiceStub:
 
 
 class FlowServiceServicer:
-    """FlowService keeps the flows.
+    """FlowService lists, validates, deploys and renders flows.
     """
 
     def ListFlows(self, request, context):
         """ListFlows lists the newest version of each flow by name, a page at a time.
-        The default page is 50 and the largest 500. Safe to retry.
+        A page has 50 flows by default and at most 500. Errors: INVALID_ARGUMENT
+        for an invalid page_token. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,26 +84,27 @@ class FlowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ValidateFlow(self, request, context):
-        """ValidateFlow checks a flow's source and returns what is wrong with it; a
-        flow with errors is an answer, not a failed call. Safe to retry.
+        """ValidateFlow checks a flow's source and returns its diagnostics. The call
+        succeeds for a source with errors, too. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeployFlow(self, request, context):
-        """DeployFlow makes a version of a flow live for new sessions; sessions that
-        run keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-        diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version with
-        another source. Safe to retry.
+        """DeployFlow makes a version of a flow live for new sessions; running
+        sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
+        diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
+        with another source. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenderFlow(self, request, context):
-        """RenderFlow draws a flow. Errors: NOT_FOUND (FLOW_NOT_FOUND);
-        FAILED_PRECONDITION (RENDERER_MISSING). Safe to retry.
+        """RenderFlow renders a flow as a diagram. Errors: NOT_FOUND (FLOW_NOT_FOUND,
+        SESSION_NOT_FOUND); FAILED_PRECONDITION (RENDERER_MISSING); INTERNAL
+        (RENDERER_FAILED). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,7 +147,7 @@ def add_FlowServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FlowService:
-    """FlowService keeps the flows.
+    """FlowService lists, validates, deploys and renders flows.
     """
 
     @staticmethod

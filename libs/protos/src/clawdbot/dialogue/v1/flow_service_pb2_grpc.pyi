@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FlowServiceStub:
-    """FlowService keeps the flows."""
+    """FlowService lists, validates, deploys and renders flows."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,57 +35,61 @@ class FlowServiceStub:
     def __new__(cls, channel: _aio.Channel) -> FlowServiceAsyncStub: ...
     ListFlows: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.ListFlowsRequest, _flow_service_pb2.ListFlowsResponse]
     """ListFlows lists the newest version of each flow by name, a page at a time.
-    The default page is 50 and the largest 500. Safe to retry.
+    A page has 50 flows by default and at most 500. Errors: INVALID_ARGUMENT
+    for an invalid page_token. Safe to retry.
     """
     GetFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.GetFlowRequest, _flow_service_pb2.GetFlowResponse]
     """GetFlow returns one flow with its source. Errors: NOT_FOUND
     (FLOW_NOT_FOUND). Safe to retry.
     """
     ValidateFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.ValidateFlowRequest, _flow_service_pb2.ValidateFlowResponse]
-    """ValidateFlow checks a flow's source and returns what is wrong with it; a
-    flow with errors is an answer, not a failed call. Safe to retry.
+    """ValidateFlow checks a flow's source and returns its diagnostics. The call
+    succeeds for a source with errors, too. Safe to retry.
     """
     DeployFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.DeployFlowRequest, _flow_service_pb2.DeployFlowResponse]
-    """DeployFlow makes a version of a flow live for new sessions; sessions that
-    run keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-    diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version with
-    another source. Safe to retry.
+    """DeployFlow makes a version of a flow live for new sessions; running
+    sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
+    diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
+    with another source. Safe to retry.
     """
     RenderFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.RenderFlowRequest, _flow_service_pb2.RenderFlowResponse]
-    """RenderFlow draws a flow. Errors: NOT_FOUND (FLOW_NOT_FOUND);
-    FAILED_PRECONDITION (RENDERER_MISSING). Safe to retry.
+    """RenderFlow renders a flow as a diagram. Errors: NOT_FOUND (FLOW_NOT_FOUND,
+    SESSION_NOT_FOUND); FAILED_PRECONDITION (RENDERER_MISSING); INTERNAL
+    (RENDERER_FAILED). Safe to retry.
     """
 
 @_typing.type_check_only
 class FlowServiceAsyncStub(FlowServiceStub):
-    """FlowService keeps the flows."""
+    """FlowService lists, validates, deploys and renders flows."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFlows: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ListFlowsRequest, _flow_service_pb2.ListFlowsResponse]  # type: ignore[assignment]
     """ListFlows lists the newest version of each flow by name, a page at a time.
-    The default page is 50 and the largest 500. Safe to retry.
+    A page has 50 flows by default and at most 500. Errors: INVALID_ARGUMENT
+    for an invalid page_token. Safe to retry.
     """
     GetFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.GetFlowRequest, _flow_service_pb2.GetFlowResponse]  # type: ignore[assignment]
     """GetFlow returns one flow with its source. Errors: NOT_FOUND
     (FLOW_NOT_FOUND). Safe to retry.
     """
     ValidateFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ValidateFlowRequest, _flow_service_pb2.ValidateFlowResponse]  # type: ignore[assignment]
-    """ValidateFlow checks a flow's source and returns what is wrong with it; a
-    flow with errors is an answer, not a failed call. Safe to retry.
+    """ValidateFlow checks a flow's source and returns its diagnostics. The call
+    succeeds for a source with errors, too. Safe to retry.
     """
     DeployFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.DeployFlowRequest, _flow_service_pb2.DeployFlowResponse]  # type: ignore[assignment]
-    """DeployFlow makes a version of a flow live for new sessions; sessions that
-    run keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-    diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version with
-    another source. Safe to retry.
+    """DeployFlow makes a version of a flow live for new sessions; running
+    sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
+    diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
+    with another source. Safe to retry.
     """
     RenderFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.RenderFlowRequest, _flow_service_pb2.RenderFlowResponse]  # type: ignore[assignment]
-    """RenderFlow draws a flow. Errors: NOT_FOUND (FLOW_NOT_FOUND);
-    FAILED_PRECONDITION (RENDERER_MISSING). Safe to retry.
+    """RenderFlow renders a flow as a diagram. Errors: NOT_FOUND (FLOW_NOT_FOUND,
+    SESSION_NOT_FOUND); FAILED_PRECONDITION (RENDERER_MISSING); INTERNAL
+    (RENDERER_FAILED). Safe to retry.
     """
 
 class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
-    """FlowService keeps the flows."""
+    """FlowService lists, validates, deploys and renders flows."""
 
     @_abc_1.abstractmethod
     def ListFlows(
@@ -94,7 +98,8 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_flow_service_pb2.ListFlowsResponse, _abc.Awaitable[_flow_service_pb2.ListFlowsResponse]]:
         """ListFlows lists the newest version of each flow by name, a page at a time.
-        The default page is 50 and the largest 500. Safe to retry.
+        A page has 50 flows by default and at most 500. Errors: INVALID_ARGUMENT
+        for an invalid page_token. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -113,8 +118,8 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _flow_service_pb2.ValidateFlowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_flow_service_pb2.ValidateFlowResponse, _abc.Awaitable[_flow_service_pb2.ValidateFlowResponse]]:
-        """ValidateFlow checks a flow's source and returns what is wrong with it; a
-        flow with errors is an answer, not a failed call. Safe to retry.
+        """ValidateFlow checks a flow's source and returns its diagnostics. The call
+        succeeds for a source with errors, too. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -123,10 +128,10 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _flow_service_pb2.DeployFlowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_flow_service_pb2.DeployFlowResponse, _abc.Awaitable[_flow_service_pb2.DeployFlowResponse]]:
-        """DeployFlow makes a version of a flow live for new sessions; sessions that
-        run keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-        diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version with
-        another source. Safe to retry.
+        """DeployFlow makes a version of a flow live for new sessions; running
+        sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
+        diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
+        with another source. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -135,8 +140,9 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _flow_service_pb2.RenderFlowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_flow_service_pb2.RenderFlowResponse, _abc.Awaitable[_flow_service_pb2.RenderFlowResponse]]:
-        """RenderFlow draws a flow. Errors: NOT_FOUND (FLOW_NOT_FOUND);
-        FAILED_PRECONDITION (RENDERER_MISSING). Safe to retry.
+        """RenderFlow renders a flow as a diagram. Errors: NOT_FOUND (FLOW_NOT_FOUND,
+        SESSION_NOT_FOUND); FAILED_PRECONDITION (RENDERER_MISSING); INTERNAL
+        (RENDERER_FAILED). Safe to retry.
         """
 
 def add_FlowServiceServicer_to_server(servicer: FlowServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -30,28 +30,28 @@ class _SessionStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Session
     SESSION_STATUS_UNSPECIFIED: _SessionStatus.ValueType  # 0
     SESSION_STATUS_ACTIVE: _SessionStatus.ValueType  # 1
     SESSION_STATUS_HANDED_OFF: _SessionStatus.ValueType  # 2
-    """A person has taken over; turns are kept but not answered."""
+    """A person has taken over; turns are stored but not answered."""
     SESSION_STATUS_ENDED: _SessionStatus.ValueType  # 3
-    """The flow reached its end; turns are refused."""
+    """The flow has reached its end; turns are refused."""
     SESSION_STATUS_QUARANTINED: _SessionStatus.ValueType  # 4
-    """What is stored cannot be read; turns are refused, other sessions go on."""
+    """What is stored of it cannot be read; turns are refused."""
 
 class SessionStatus(_SessionStatus, metaclass=_SessionStatusEnumTypeWrapper):
-    """SessionStatus says whether a session goes on."""
+    """SessionStatus is whether a session takes turns."""
 
 SESSION_STATUS_UNSPECIFIED: SessionStatus.ValueType  # 0
 SESSION_STATUS_ACTIVE: SessionStatus.ValueType  # 1
 SESSION_STATUS_HANDED_OFF: SessionStatus.ValueType  # 2
-"""A person has taken over; turns are kept but not answered."""
+"""A person has taken over; turns are stored but not answered."""
 SESSION_STATUS_ENDED: SessionStatus.ValueType  # 3
-"""The flow reached its end; turns are refused."""
+"""The flow has reached its end; turns are refused."""
 SESSION_STATUS_QUARANTINED: SessionStatus.ValueType  # 4
-"""What is stored cannot be read; turns are refused, other sessions go on."""
+"""What is stored of it cannot be read; turns are refused."""
 Global___SessionStatus: _TypeAlias = SessionStatus  # noqa: Y015
 
 @_typing.final
 class FlowFrame(_message.Message):
-    """FlowFrame is one flow on the stack of a session, and the states it is in."""
+    """FlowFrame is a flow on a session's stack, with its active states."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -62,7 +62,7 @@ class FlowFrame(_message.Message):
     flow_version: _builtins.int
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """More than one where regions go on side by side."""
+        """More than one in a parallel state: one of each region."""
 
     def __init__(
         self,
@@ -122,26 +122,28 @@ class Session(_message.Message):
     LOCALE_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Unguessable, made by the service."""
+    """Made by the service; cannot be guessed."""
     tenant: _builtins.str
     """From the caller's key."""
     user: _builtins.str
-    """Whom the conversation is with, as the caller names them. Optional."""
+    """The person whom the conversation is with, as the caller names them.
+    Optional.
+    """
     flow: _builtins.str
     flow_version: _builtins.int
     """The version that the session is pinned to."""
     state: _builtins.str
-    """The state it is in, "outer.inner" where states nest; of several regions the
-    one that talks.
+    """The active state, "outer.inner" if states nest; in a parallel state that of
+    the region that talks to the person.
     """
     status: Global___SessionStatus.ValueType
     revision: _builtins.int
-    """Grows by one with every committed turn."""
+    """Grows by one with each committed turn."""
     handoff_queue: _builtins.str
     """For HANDED_OFF: the queue that the conversation was handed to."""
     locale: _builtins.str
-    """The language that it is held in, as a BCP 47 tag: one that the flow speaks.
-    It follows the person, who may change it with any message.
+    """The language of the conversation as a BCP 47 tag: one that the flow
+    supports. It follows the person, who can change it with any message.
     """
     @_builtins.property
     def slots(self) -> _struct_pb2.Struct:
@@ -155,12 +157,12 @@ class Session(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """All states it is in, where regions go on side by side; empty for one."""
+        """All active states, in a parallel state; empty if there is only one."""
 
     @_builtins.property
     def stack(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowFrame]:
-        """The flows within one another, the one that talks last, where another one
-        has been started or called from the session's own; empty otherwise.
+        """The session's flow and those that were started or called from it, the one
+        that talks last. Empty if there is only the session's flow.
         """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Sessions: what is kept of a conversation, and the port through which it is kept."""
+"""Sessions: the records of a conversation, and the port to the store that keeps them."""

@@ -1,6 +1,6 @@
-"""Flows that were deployed: read from the store that all workers share, before anything that must see them.
+"""Deployed flows: read from the store that all processes share, before anything that must see them.
 
-One indexed read that finds nothing is what that costs; a flow is compiled once per process.
+A read that finds nothing new costs one indexed query. A flow is compiled once per process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Callable
 import structlog
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_dialogue.core.errors import FlowExists
+from clawdbot_dialogue.core.errors import FlowExists, UnknownFlow
+from clawdbot_dialogue.core.flow.diagnostics import nearest
 from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound, FlowVersionExists
 from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.model import Flow
@@ -22,71 +23,86 @@ _log = structlog.get_logger(__name__)
 
 
 class Deployments:
-    """Keeps a library abreast of what was deployed, by whichever process."""
+    """Keeps a library of flows up to date with what any process deployed."""
 
     def __init__(self, store: SessionStore, library: FlowLibrary, clock: Callable[[], float]) -> None:
         self._store = store
         self._library = library
         self._clock = clock
-        self._seen = 0
-        self._times: dict[tuple[str, int], float] = {}
+        self._last_number = 0
+        """Of the deployed flows read so far."""
+        self._deploy_times: dict[tuple[str, int], float] = {}
 
     async def start(self) -> None:
-        """Loads all of them.
+        """Loads all deployed flows.
 
         Raises:
-            StartupError: a flow's file and what was deployed in its version differ.
+            StartupError: a flow's file and the flow deployed in its version have different sources.
         """
-        for clash in await self._read():
+        for conflict in await self._read_new():
             raise StartupError(
-                f"Version {clash.version} of the flow {clash.name} was deployed with another source than its "
-                "file has: give the file another version, or take it away."
+                f"Version {conflict.version} of the flow {conflict.name} is deployed with another source "
+                "than its file has: give the file another version, or remove it."
             )
 
     async def refresh(self) -> None:
-        """Takes in what was deployed since; a version that is here with another source stays as it is."""
-        for clash in await self._read():
-            _log.error("deployed_flow_clashes", flow=clash.name, version=clash.version)
+        """Loads what was deployed since. A version that is loaded with another source stays as it is."""
+        for conflict in await self._read_new():
+            _log.error("deployed_flow_clashes", flow=conflict.name, version=conflict.version)
 
-    async def deploy(self, flow: Flow) -> float:
-        """Makes a version live for new sessions, everywhere; returns when that was done, in epoch seconds.
-
-        The same source again changes nothing.
+    async def find(self, name: str, version: int) -> Flow:
+        """Returns a flow that a file or any process brought; its newest version for 0.
 
         Raises:
-            FlowExists: the version is there with another source.
+            UnknownFlow: there is no such flow; the error names the nearest one.
         """
         await self.refresh()
         try:
-            before = self._library.get(flow.name, flow.version)
+            return self._library.get(name, version or None)
+        except FlowNotFound as error:
+            names = [flow.name for flow in self._library.list()]
+            hint = "" if error.name in names else f" {nearest(error.name, names)}"
+            raise UnknownFlow(error.flow, hint) from None
+
+    async def deploy(self, flow: Flow) -> float:
+        """Makes a version live for new sessions in every process; returns its deploy time in epoch seconds.
+
+        Deploying the same source again changes nothing.
+
+        Raises:
+            FlowExists: the version is deployed with another source.
+        """
+        await self.refresh()
+        try:
+            existing = self._library.get(flow.name, flow.version)
         except FlowNotFound:
             pass
         else:
-            if before.source != flow.source:
+            if existing.source != flow.source:
                 raise FlowExists(flow.name, flow.version)
-        kept = await self._store.deploy_flow(flow.name, flow.version, flow.source, self._clock())
+        deployed = await self._store.deploy_flow(flow.name, flow.version, flow.source, self._clock())
         await self.refresh()
-        return kept.deploy_time
+        return deployed.deploy_time
 
     def time_of(self, flow: Flow) -> float | None:
-        """When a flow was deployed, in epoch seconds; None for one from a file."""
-        return self._times.get((flow.name, flow.version))
+        """Returns when a flow was deployed, in epoch seconds; None for a flow from a file."""
+        return self._deploy_times.get((flow.name, flow.version))
 
-    async def _read(self) -> list[DeployedFlow]:
-        """Takes in what is new; returns what clashes with the library."""
-        clashes = []
-        for kept in await self._store.deployed_flows(self._seen):
-            # Compiling takes milliseconds: not on the loop.
-            found = await asyncio.to_thread(examine, kept.source, f"{kept.name}.yaml")
+    async def _read_new(self) -> list[DeployedFlow]:
+        """Loads what is new; returns the deployed flows that conflict with the library."""
+        conflicts = []
+        for deployed in await self._store.deployed_flows(self._last_number):
+            # Compiling takes milliseconds: not on the event loop.
+            found = await asyncio.to_thread(examine, deployed.source, f"{deployed.name}.yaml")
             if found.flow is None:
-                # Another version of the program took it; its sessions wait for that one.
-                _log.error("deployed_flow_unusable", flow=kept.name, version=kept.version)
+                # Another version of the program accepted it; its sessions wait for that one.
+                _log.error("deployed_flow_unusable", flow=deployed.name, version=deployed.version)
             else:
                 try:
                     self._library.add(found.flow)
                 except FlowVersionExists:
-                    clashes.append(kept)
+                    conflicts.append(deployed)
                 else:
-                    self._times[kept.name, kept.version] = kept.deploy_time
-            self._seen = max(self._seen, kept.number)
-        return clashes
+                    self._deploy_times[deployed.name, deployed.version] = deployed.deploy_time
+            self._last_number = max(self._last_number, deployed.number)
+        return conflicts

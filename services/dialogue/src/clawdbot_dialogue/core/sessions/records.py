@@ -1,10 +1,13 @@
-"""What the engine and a store hand each other: frozen, the messages in them never changed by the taker."""
+"""What the turn engine and a session store pass to each other.
+
+All records are frozen, and a receiver never changes the protobuf messages in them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
@@ -16,17 +19,17 @@ T = TypeVar("T")
 
 
 class StopMode(IntEnum):
-    """Whether somebody wants a turn to end before its time; the numbers are stored."""
+    """Whether a turn was asked to stop early, and how. Stores keep the numbers."""
 
-    NO = 0
+    NONE = 0
     CANCEL = 1
-    """Keep what was said."""
+    """What was said stays in the transcript."""
     ROLLBACK = 2
-    """As if it had never been."""
+    """Nothing of the turn stays in the transcript."""
 
 
 class ConcurrencyPolicy(IntEnum):
-    """What an input does when the session has unfinished turns already."""
+    """What an input does if the session has unfinished turns."""
 
     ENQUEUE = 1
     REJECT = 2
@@ -34,88 +37,95 @@ class ConcurrencyPolicy(IntEnum):
     ROLLBACK = 4
 
 
+STOP_MODES: Final[Mapping[ConcurrencyPolicy, StopMode]] = {
+    ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL,
+    ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK,
+}
+"""How an input with this policy stops the earliest unfinished turn; with the others it does not."""
+
+
 class LeaseRequest(Struct, frozen=True):
-    """Who wants a session, and until when in epoch seconds."""
+    """Who asks for a session's lease, and when it is to expire, in epoch seconds."""
 
     owner: str
     expires: float
 
 
 class Lease(Struct, frozen=True):
-    """The right to write one session. A later claim has a larger token, and this one is worth nothing."""
+    """The right to write one session. Each lease has a larger fencing token, and voids the ones before it."""
 
     session_id: str
     token: int
 
 
 class TurnResult(Struct, frozen=True):
-    """A turn that is over, and everything that was told about it."""
+    """A finished turn and everything that was sent about it."""
 
     turn: Turn
     session: Session
     """As it was right after the turn."""
     events: tuple[StreamTurnResponse, ...]
-    """All but the last, turn_finished, which is made of `turn` and `session`."""
+    """All but the last, turn_finished, which is made from `turn` and `session`."""
     transcript: tuple[Message, ...] = ()
-    """What the turn adds to what a model is shown later. Empty when read back by find_turn."""
+    """What the turn adds to what models are shown later. Empty in the result of find_turn."""
     explanation: bytes = b""
-    """Why it went that way: a serialised Explanation. Empty when read back by find_turn."""
+    """A serialised Explanation of the turn. Empty in the result of find_turn."""
 
 
 class NewTurn(Struct, frozen=True):
-    """An input on its way into a session's inbox."""
+    """An input to put in a session's inbox."""
 
     tenant: str
     session_id: str
     turn: Turn
     """Input or input_event, request_id and create_time; the store adds id, session_id, number and status."""
     digest: bytes
-    """Of the input: tells a retry from another input under the same request_id; empty where it has none."""
+    """Of the input: tells a retry from another input with the same request_id. Empty without a request_id."""
     concurrency: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
     cancel_on_disconnect: bool = False
     limit: int | None = None
-    """The most turns that may be unfinished, this one counted; None for no limit."""
+    """How many turns of the session may be unfinished, this one included; None for no limit."""
 
 
 class InboxTurn(Struct, frozen=True):
-    """A turn that is accepted and not finished."""
+    """An accepted turn that is not finished."""
 
     turn: Turn
     """As accepted: id, session_id, number and input."""
     attempts: int = 1
-    """How often somebody has begun it, this time counted."""
-    stop_mode: StopMode = StopMode.NO
+    """How often the turn was started, this attempt included."""
+    stop_mode: StopMode = StopMode.NONE
     cancel_on_disconnect: bool = False
 
 
 class TurnTask(Struct, frozen=True):
-    """A claimed session with the turn to do next."""
+    """A leased session and the turn to run next."""
 
     lease: Lease
     session: Session
     snapshot: str
-    """JSON; the machine's."""
+    """The machine's snapshot as JSON."""
     inbox_turn: InboxTurn
 
 
 class AcceptedTurn(Struct, frozen=True):
-    """What became of an input."""
+    """The outcome of putting an input in an inbox."""
 
     number: int
     joined: bool = False
-    """True when the request_id had named this turn before."""
+    """True if the request_id named this turn before."""
     task: TurnTask | None = None
-    """For the caller to do at once: its bid for the session won. `next` may be an earlier turn."""
+    """For the caller to run now: it got the session's lease. The turn may be an earlier one than this."""
     result: TurnResult | None = None
-    """The turn, when it is over already."""
+    """The turn, if it is finished already."""
     inbox: InboxTurn | None = None
-    """The turn, while it is not."""
+    """The turn, if it is unfinished."""
     stopped_turn: int | None = None
     """Number of the turn that was asked to stop for this one."""
 
 
 class NewSession(Struct, frozen=True):
-    """A session about to be."""
+    """A session to create."""
 
     session: Session
     """Complete."""
@@ -123,52 +133,54 @@ class NewSession(Struct, frozen=True):
     request_id: str
     digest: bytes
     opening: TurnResult | NewTurn | None = None
-    """What the flow does of its own accord: done already, to be done as a turn, or nothing."""
+    """The opening turn: finished, still to run, or none."""
     timers: Mapping[str, float] = {}
+    """Timer id → when it is due, in epoch seconds."""
 
 
 class CreatedSession(Struct, frozen=True):
-    """A session that is."""
+    """A session as created."""
 
     session: Session
     existed: bool = False
-    """True when the request_id had made it before."""
+    """True if the request_id created it before."""
     task: TurnTask | None = None
-    """The opening turn, to be done at once by the bidder."""
+    """The opening turn, for the caller to run now."""
 
 
 class Commit(Struct, frozen=True):
-    """Everything that a turn changes, at once."""
+    """Everything that a turn changes, to be written at once."""
 
     lease: Lease
     revision: int
-    """The session's, as it was read; `finished.session.revision` is one more."""
+    """The session's, as it was read; `result.session.revision` is one more."""
     result: TurnResult
     snapshot: str | None
-    """None leaves it as it is."""
+    """None keeps the stored one."""
     set_timers: Mapping[str, float] = {}
     """Timer id → when it is due, in epoch seconds."""
     clear_timers: Sequence[str] | Literal["all"] = ()
-    forget: Sequence[str] | Literal["all"] = ()
+    clear_journal: Sequence[str] | Literal["all"] = ()
     """Keys of the turn's journal entries that are no longer needed."""
-    renew_until: float = 0.0
-    """When the claim runs out that is kept for the next turn."""
+    lease_expires: float = 0.0
+    """Epoch seconds until which the lease is kept, if another turn waits."""
 
 
 class JournalEntry(Struct, frozen=True):
-    """One thing that a turn did outside and must not do again when it is run again."""
+    """One call to the outside that a turn made, and must not make again when it is run again."""
 
     number: int
     """The turn's."""
     key: str
-    """Unique in the turn and the same whenever it is run again: "c3", "g2/0" or "g2/0/1"."""
+    """Unique in the turn, and the same in every attempt: "c3", "g2/0" or "g2/0/1"."""
     digest: bytes = b""
-    """Of tool and arguments: tells whether a repeated call is the same."""
+    """Of tool and arguments: tells whether a repeated call is the same. Empty for a model's reply."""
     once: bool = False
+    """Whether the tool has the effect `once`."""
     record: bytes = b""
     """Serialised: a ToolCallRecord, with its result once that is known; or a model's Message."""
     done: bool = False
-    """Whether the outcome is in the record. A call begun and not done may or may not have taken place."""
+    """Whether the outcome is in the record. A call that is not done may or may not have taken place."""
 
 
 class FoundTurn(Struct, frozen=True):
@@ -178,20 +190,21 @@ class FoundTurn(Struct, frozen=True):
     result: TurnResult | None
     inbox: InboxTurn | None
     running: bool = False
-    """True when somebody's claim covers it."""
+    """True if a lease covers it."""
 
 
-class OrphanedSession(Struct, frozen=True):
-    """A session with turns to do, and who is meant to do them."""
+class PendingSession(Struct, frozen=True):
+    """A session with unfinished turns, and the lease on it."""
 
     session_id: str
     token: int
     owner: str
+    """Empty if nobody holds a lease."""
     expires: float
 
 
 class DeployedFlow(Struct, frozen=True):
-    """A version of a flow that was deployed."""
+    """A deployed version of a flow."""
 
     number: int
     """Grows with every version that a store keeps."""
@@ -203,23 +216,24 @@ class DeployedFlow(Struct, frozen=True):
 
 
 class DueTimer(Struct, frozen=True):
-    """A timer whose time has come."""
+    """A timer that is due."""
 
     session_id: str
     tenant: str
     timer_id: str
     due: float
+    """Epoch seconds."""
 
 
 class DeletionCounts(Struct, frozen=True):
-    """How much a deletion took away."""
+    """How much was deleted with a session."""
 
     turns: int
     tool_calls: int
 
 
 class SessionFilter(Struct, frozen=True):
-    """Which of a tenant's sessions to list; empty fields take all."""
+    """Which of a tenant's sessions to list; an empty field selects all."""
 
     user: str = ""
     flow: str = ""
@@ -227,8 +241,8 @@ class SessionFilter(Struct, frozen=True):
 
 
 class Page(Struct, Generic[T], frozen=True):
-    """A piece of a list."""
+    """One page of a list."""
 
     items: tuple[T, ...]
     next: int | None
-    """Where the next page begins; None at the end."""
+    """Where the next page begins; None on the last page."""

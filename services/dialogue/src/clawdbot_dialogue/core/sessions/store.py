@@ -1,9 +1,9 @@
-"""The port to whatever keeps sessions. One contract suite, tests/contract/stores, holds every store to it."""
+"""The port to a session store. One contract suite, tests/contract/stores, holds every store to it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.session_pb2 import Session
@@ -23,22 +23,25 @@ from clawdbot_dialogue.core.sessions.records import (
     LeaseRequest,
     NewSession,
     NewTurn,
-    OrphanedSession,
     Page,
+    PendingSession,
     SessionFilter,
     StopMode,
     TurnResult,
     TurnTask,
 )
 
+DELETION_RETRY_SECONDS: Final = 86_400.0
+"""How long a store answers a retried deletion as it answered the first one: a day."""
+
 
 class SessionStore(Protocol):
-    """Keeps sessions, their turns, journals and timers.
+    """Keeps sessions, their turns, journals and timers, and the deployed flows.
 
     A method that writes MUST be atomic, and MUST return only when what it wrote survives the process.
-    A method that could not be carried out MUST raise StoreUnavailable and MUST have changed nothing.
-    Methods that take a tenant MUST treat another tenant's session as one that is not there.
-    Cancelling a method's caller leaves open whether it was carried out, never half of it.
+    A method that cannot be carried out MUST raise StoreUnavailable and MUST NOT have changed anything.
+    A method that takes a tenant MUST treat another tenant's session as one that does not exist.
+    If the caller of a method is cancelled, the method is carried out whole or not at all.
     """
 
     @property
@@ -46,178 +49,183 @@ class SessionStore(Protocol):
         """Which store this is, for the banner: "SQLite, /path/to/file"."""
 
     async def open(self) -> None:
-        """Makes ready. MUST raise StartupError for what an operator can mend."""
+        """Opens the store. MUST raise StartupError for what an operator can fix."""
 
     async def close(self) -> None:
-        """Frees everything. MUST be safe after a failed open, and twice."""
+        """Frees everything. MUST be safe after a failed open, and when called twice."""
 
     async def check(self) -> None:
-        """Returns when the store answers."""
+        """Returns if the store answers."""
 
     # Flows
 
     async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
-        """Keeps a version of a flow for good; the same source again MUST return what is kept.
+        """Stores a version of a flow. If the same source is stored already, MUST return that one.
 
         Raises:
-            FlowExists: the version is kept with another source.
+            FlowExists: the version is stored with another source.
         """
 
     async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
-        """The flows with a number beyond `after`, in its order.
+        """Returns the flows with a number greater than `after`, in the order of their numbers.
 
-        What any process deployed MUST be there once its deploy_flow returned, and a flow MUST NOT come
-        after one with a higher number was seen.
+        A flow MUST be visible once its deploy_flow returned, in any process, and a flow MUST NOT appear after
+        one with a higher number was returned.
         """
 
     # Sessions
 
-    async def create_session(self, new: NewSession, bid: LeaseRequest) -> CreatedSession:
-        """Adds a session with its opening turn.
+    async def create_session(self, new: NewSession, lease_request: LeaseRequest) -> CreatedSession:
+        """Creates a session with its opening turn.
 
-        A request_id that made a session for the tenant before MUST return that one, if the digests are equal.
-        An opening that is a NewTurn MUST be claimed for the bidder.
+        If the request_id created a session for the tenant before and the digests are equal, MUST return that
+        session. If the opening is a NewTurn, MUST lease the session to the caller.
 
         Raises:
-            RequestIdReused: the request_id made another session.
+            RequestIdReused: the request_id created a session with another digest.
         """
 
     async def get_session(self, tenant: str, session_id: str) -> Session:
-        """The session as of its last commit.
+        """Returns the session as of its last commit.
 
-        A session that cannot be read MUST be returned with what can be told and status QUARANTINED.
+        A session that cannot be read MUST be returned with what is known of it, in status QUARANTINED.
 
         Raises:
-            SessionNotFound: there is none.
+            SessionNotFound: the tenant has no such session.
         """
 
     async def list_sessions(
-        self, tenant: str, wanted: SessionFilter, size: int, before: int | None
+        self, tenant: str, session_filter: SessionFilter, size: int, before: int | None
     ) -> Page[Session]:
-        """At most `size` sessions, newest first, from a page's `next` on.
+        """Returns at most `size` sessions, newest first, from a page's `next` on.
 
-        A session that cannot be read MUST not hide others.
+        A session that cannot be read MUST NOT hide others.
         """
 
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float
     ) -> DeletionCounts:
-        """Erases a session with its turns, journal and timers, whoever holds a claim on it.
+        """Deletes a session with its turns, journal and timers, whoever holds its lease.
 
-        The same request_id (not empty) within a day MUST return the same answer again.
+        The same request_id (not empty) within DELETION_RETRY_SECONDS MUST return the same counts again.
 
         Raises:
-            SessionNotFound: there is none.
+            SessionNotFound: the tenant has no such session.
         """
 
     async def quarantine(self, session_id: str, explanation: str, now: float) -> None:
         """Sets a session's status to QUARANTINED and fails its unfinished turns with SESSION_QUARANTINED.
 
-        What is stored of it MUST be kept as it is. Its claim is void, its timers are gone.
+        What is stored of it MUST be kept as it is. Its lease is void and its timers are deleted.
         """
 
     # Turns
 
-    async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
-        """Puts an input in the session's inbox, in one total order per session.
+    async def accept_turn(self, new: NewTurn, lease_request: LeaseRequest, now: float) -> AcceptedTurn:
+        """Puts an input in the session's inbox. The turns of a session have one total order.
 
-        A request_id (not empty) that names a turn already MUST return that turn. Otherwise, when nobody has a
-        claim that is still good, the bidder MUST get one, with the earliest unfinished turn as work. A claim
-        of the bidder's own MUST count as good whatever the clock says: it is at work, and clocks are set.
+        If the request_id (not empty) names a turn, MUST return that turn. Otherwise, if no unexpired lease is
+        held, MUST grant one to the caller, with the earliest unfinished turn as its task. A lease that the
+        caller itself holds MUST count as unexpired: the caller is running turns, and clocks are set.
         INTERRUPT and ROLLBACK MUST ask the earliest unfinished turn to stop.
 
         Raises:
-            SessionNotFound: there is no such session.
+            SessionNotFound: the tenant has no such session.
             RequestIdReused: the request_id names a turn with another digest.
-            SessionEnded, SessionQuarantined: it takes no turns any more.
-            SessionBusy: REJECT, and a turn is unfinished.
+            SessionEnded, SessionQuarantined: the session takes no more turns.
+            SessionBusy: the policy is REJECT and a turn is unfinished.
             InboxFull: new.limit turns are unfinished already.
         """
 
     async def find_turn(
         self, tenant: str, session_id: str, *, number: int = 0, request_id: str = ""
     ) -> FoundTurn:
-        """A turn by its number or by the caller's name for it.
+        """Returns a turn by its number or by its request_id.
 
         Raises:
-            SessionNotFound, TurnNotFound: there is none.
+            SessionNotFound: the tenant has no such session.
+            TurnNotFound: the session has no such turn.
         """
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
-        """What `Finished.explanation` of a turn was.
+    async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+        """Returns `TurnResult.explanation` of a finished turn.
 
         Raises:
-            SessionNotFound, TurnNotFound: there is none, or it has not finished.
+            SessionNotFound: the tenant has no such session.
+            TurnNotFound: the session has no such turn, or it is unfinished.
         """
 
     async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
     ) -> Page[Turn]:
-        """At most `size` turns, oldest or newest first, from a page's `next` on; unfinished ones as they are.
+        """Returns at most `size` turns from a page's `next` on, oldest or newest first, unfinished ones too.
 
-        A page's `next` is for the order that it came in.
+        A page's `next` is valid for the order of that page only.
 
         Raises:
-            SessionNotFound: there is none.
+            SessionNotFound: the tenant has no such session.
         """
 
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
-        """The end of the transcript, oldest first: whole turns, at least one, at most `limit` messages."""
+        """Returns the end of the transcript, oldest first.
 
-    async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
-        """Leaves word for whoever does an unfinished turn; nothing where it is finished or gone."""
+        It consists of whole turns: as many as have at most `limit` messages together, but at least one.
+        """
+
+    async def request_stop(self, session_id: str, number: int, mode: StopMode) -> None:
+        """Asks the process that runs an unfinished turn to stop it. Does nothing for any other turn."""
 
     async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
-        """Session, number and manner for each unfinished turn that was asked to stop."""
+        """Returns session id, turn number and stop mode of each unfinished turn that was asked to stop."""
 
-    async def finish_waiting(self, finished: TurnResult) -> bool:
-        """Ends a turn that nobody has begun. False, and nothing done, when it is begun, finished or gone."""
+    async def finish_waiting(self, result: TurnResult) -> bool:
+        """Finishes a turn that nobody runs. Returns False, and does nothing, for any other turn."""
 
-    # Claims
+    # Leases
 
-    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
-        """Takes a session over whose claim is as it was seen; None when it is not, or no turn is left.
+    async def acquire_lease(self, pending: PendingSession, lease_request: LeaseRequest) -> TurnTask | None:
+        """Leases a session whose lease is still as in `pending`; None if it is not, or no turn is unfinished.
 
         Raises:
-            SessionQuarantined: it cannot be read.
+            SessionQuarantined: the session cannot be read.
         """
 
-    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
-        """Extends claims, and returns those that are lost."""
+    async def renew_leases(self, leases: Sequence[Lease], expires: float) -> tuple[Lease, ...]:
+        """Sets the expiry of leases, and returns those that are lost."""
 
-    async def release(self, claims: Sequence[Lease]) -> None:
-        """Lets claims go at once, their turns undone. Lost ones are no matter."""
+    async def release_leases(self, leases: Sequence[Lease]) -> None:
+        """Ends leases now; their turns stay unfinished. Leases that are lost are ignored."""
 
-    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
-        """Every session with unfinished turns, whoever holds it."""
+    async def pending_sessions(self) -> tuple[PendingSession, ...]:
+        """Returns every session with unfinished turns, whoever holds its lease."""
 
     async def commit(self, commit: Commit) -> InboxTurn | None:
-        """Writes a turn's end: session, transcript, events, result, timers and journal, all or nothing.
+        """Writes the end of a turn: session, transcript, events, result, timers and journal, all or nothing.
 
-        When more turns wait the claim MUST go on to the next one, which is returned; else it MUST be let go.
+        If more turns wait, the lease MUST pass to the next one, which is returned. Otherwise it MUST end.
 
         Raises:
-            StaleClaim: the token or the revision is not the session's, or it is gone.
+            LeaseLost: token or revision differ from the session's, or the session is deleted.
         """
 
-    # The journal
+    # Journal
 
-    async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
+    async def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> None:
         """Adds entries, or replaces those with the same number and key.
 
         Raises:
-            StaleClaim: the token is not the session's, or it is gone.
+            LeaseLost: the token differs from the session's, or the session is deleted.
         """
 
     async def read_journal(self, session_id: str) -> tuple[JournalEntry, ...]:
-        """All entries of a session that are kept, oldest turn first."""
+        """Returns all entries of a session, oldest turn first."""
 
     # Timers
 
     async def due_timers(self, now: float, limit: int) -> tuple[tuple[DueTimer, ...], float | None]:
-        """Timers due by now, earliest first, and when the next one after those is due."""
+        """Returns the timers due by now, earliest first, and when the next one after those is due."""
 
     async def fire_timer(
-        self, timer: DueTimer, new: NewTurn, bid: LeaseRequest, now: float
+        self, timer: DueTimer, new: NewTurn, lease_request: LeaseRequest, now: float
     ) -> AcceptedTurn | None:
-        """Turns a timer into a turn, as accept_turn would; None when it is not set any more."""
+        """Turns a timer into a turn, as accept_turn does; None if the timer is no longer set."""

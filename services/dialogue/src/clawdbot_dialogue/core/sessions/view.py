@@ -1,4 +1,4 @@
-"""The session that callers see, from the snapshot that the machine keeps."""
+"""Makes the session that callers see, and the one that stores keep, from the machine's snapshot."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from clawdbot.dialogue.v1.session_pb2 import (
     SESSION_STATUS_ACTIVE,
     SESSION_STATUS_ENDED,
@@ -23,55 +24,61 @@ STATUSES: Final[Mapping[str, SessionStatus.ValueType]] = {
     "handed_off": SESSION_STATUS_HANDED_OFF,
     "ended": SESSION_STATUS_ENDED,
 }
+"""The snapshot's status → the session's."""
 
 
 def to_timestamp(now: float) -> Timestamp:
-    """Epoch seconds as the wire has them."""
+    """Converts epoch seconds to a wire timestamp, exact to the microsecond."""
     seconds, micros = divmod(int(now * 1_000_000), 1_000_000)
     return Timestamp(seconds=seconds, nanos=micros * 1000)
 
 
-def from_timestamp(stamped: Timestamp) -> datetime:
-    """A moment of the wire, in UTC."""
-    return datetime.fromtimestamp(stamped.seconds + stamped.nanos / 1e9, UTC)
+def from_timestamp(timestamp: Timestamp) -> datetime:
+    """Converts a wire timestamp to a datetime in UTC."""
+    return datetime.fromtimestamp(timestamp.seconds + timestamp.nanos / 1e9, UTC)
 
 
 def session_from_snapshot(session: Session, snapshot: Snapshot, now: float | None = None) -> Session:
-    """The session with what the snapshot says of it; the given one is left alone.
+    """Returns a copy of the session, with state, slots, status and locale from the snapshot.
 
     Args:
-        session: as it was.
-        snapshot: where the machine stands.
-        now: epoch seconds of the commit that this is for; None where it is for none.
+        session: The session so far; it is not changed.
+        snapshot: The machine's snapshot.
+        now: Epoch seconds of the commit that the copy is for: raises the revision. None for no commit.
     """
-    shown = Session()
-    shown.CopyFrom(session)
-    shown.state = snapshot.state
-    del shown.states[:]
+    updated = Session()
+    updated.CopyFrom(session)
+    updated.state = snapshot.state
+    del updated.states[:]
     if len(snapshot.states) > 1:
-        shown.states.extend(snapshot.states)
-    del shown.stack[:]
+        updated.states.extend(snapshot.states)
+    del updated.stack[:]
     for frame in snapshot.frames if len(snapshot.frames) > 1 else ():
         states = (place.state for place in frame.places)
-        shown.stack.add(flow=frame.flow, flow_version=frame.version, states=states)
-    shown.slots.Clear()
-    fill_struct(shown.slots, snapshot.slots)
-    shown.status = STATUSES[snapshot.status]
-    shown.locale = snapshot.locale
-    shown.handoff_queue = snapshot.handoff_queue
+        updated.stack.add(flow=frame.flow, flow_version=frame.version, states=states)
+    updated.slots.Clear()
+    fill_struct(updated.slots, snapshot.slots)
+    updated.status = STATUSES[snapshot.status]
+    updated.locale = snapshot.locale
+    updated.handoff_queue = snapshot.handoff_queue
     if now is not None:
-        _revise(shown, now)
-    return shown
+        _raise_revision(updated, now)
+    return updated
+
+
+def encode_snapshot(snapshot: Snapshot) -> str:
+    """Returns the snapshot as stores keep it: JSON, without the fields that are at their default."""
+    return msgspec.json.encode(snapshot).decode()
 
 
 def touch(session: Session, now: float) -> Session:
-    """The session one commit later."""
-    shown = Session()
-    shown.CopyFrom(session)
-    _revise(shown, now)
-    return shown
+    """Returns a copy of the session for a commit at `now` that changes nothing else."""
+    updated = Session()
+    updated.CopyFrom(session)
+    _raise_revision(updated, now)
+    return updated
 
 
-def _revise(session: Session, now: float) -> None:
+def _raise_revision(session: Session, now: float) -> None:
     session.revision += 1
     session.update_time.CopyFrom(to_timestamp(now))

@@ -1,16 +1,24 @@
-"""The turn engine: takes inputs in, has the machine step, carries out what it asks for, commits, tells.
+"""The turn engine: accepts inputs, runs the machine and what it asks for, streams events and commits results.
 
-engine.py       accept, join, cancel; owns every task
-following.py    one caller's view of a turn
-runner.py       a claimed session's turns, one after the other
-performance.py  one attempt at one turn
-generation.py   the model's share of it
-calls.py        tool calls, journalled
-record.py       what a turn has come to so far
-tasks.py        the tasks of all that
-history.py      what of the transcript a model is shown
-notices.py      what observers are told
-live.py         turns under way in this process
-caretaker.py    claims renewed, turns of dead owners taken over, timers fired
-ports.py        the model gateway, the tools, the hooks, as the engine needs them
+engine.py           accepts inputs, lets callers subscribe and cancel; owns every task
+opening_turn.py     the first turn of a session, run while the session is created
+session_runner.py   the turns of one leased session, one after the other
+turn_attempt.py     one attempt at one turn
+step_loop.py        drives the machine through a turn
+generation.py       a model's reply
+llm_commands.py     a model's commands for a message
+model_call.py       one call of a model
+accumulator.py      collects a streamed reply
+context_window.py   the part of the transcript that a model is shown
+tool_calls.py       tool calls and their journal
+turn_record.py      what a turn has done so far
+explanation.py      why it did so
+inputs.py           inputs as the machine takes them
+active_turns.py     the turns of this process
+subscription.py     one caller's view of a turn
+maintenance.py      renews leases, recovers orphaned turns, fires timers
+task_supervisor.py  runs the tasks of all that
+hook_events.py      events for observer hooks
+usage.py            sums of token usage
+ports.py            what the engine needs from outside
 """

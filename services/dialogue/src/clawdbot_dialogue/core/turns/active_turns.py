@@ -1,4 +1,4 @@
-"""Turns that are under way, or wait, in this process: their events so far, and whoever follows them."""
+"""The turns that run or wait in this process: their events so far, and what subscribers wait for."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from clawdbot_dialogue.core.sessions.records import StopMode, TurnResult
 
 
 class CancelScope:
-    """Ends what runs inside it when somebody says so: `with` it around the work, `stop` from another task.
+    """A block of code that another task can end: enter it with `with`, end it with `stop` or `lose_lease`.
 
-    The block then ends early without an exception, and `up` says so. Do not begin it when the sign is up
-    already. Cancelling the task itself passes through.
+    The block then ends early without an exception, and `cancel_called` is True. Do not enter it if
+    `cancel_called` is True already. A cancellation of the task itself passes through.
     """
 
     def __init__(self) -> None:
-        self.wish = StopMode.NO
-        self.lost = False
-        """True when the claim is gone: nothing may be written any more."""
+        self.stop_mode = StopMode.NONE
+        self.lease_lost = False
+        """True if the lease is lost: nothing may be written any more."""
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
-        self._sent = False
+        self._cancel_sent = False
 
-    def stop(self, wish: StopMode) -> None:
-        """Ends the work; a rollback is not softened by a later, gentler wish."""
-        self.wish = max(self.wish, wish)
-        self._send()
+    def stop(self, mode: StopMode) -> None:
+        """Ends the block. A later, weaker mode does not replace a rollback."""
+        self.stop_mode = max(self.stop_mode, mode)
+        self._cancel()
 
-    def lose(self) -> None:
-        """Ends the work because another writer has the session."""
-        self.lost = True
-        self._send()
+    def lose_lease(self) -> None:
+        """Ends the block because another process holds the session's lease."""
+        self.lease_lost = True
+        self._cancel()
 
-    def _send(self) -> None:
-        if self._task is not None and not self._sent:
-            self._sent = True
+    def _cancel(self) -> None:
+        if self._task is not None and not self._cancel_sent:
+            self._cancel_sent = True
             self._task.cancel()
 
     @property
-    def up(self) -> bool:
-        """Whether the work is to end."""
-        return self.lost or self.wish is not StopMode.NO
+    def cancel_called(self) -> bool:
+        """Whether the block was, or is to be, ended."""
+        return self.lease_lost or self.stop_mode is not StopMode.NONE
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
-            raise RuntimeError("a stop sign stands in a task")
+            raise RuntimeError("enter a cancel scope in a task")
         self._task = task
         self._cancelling = task.cancelling()
         return self
@@ -61,137 +61,134 @@ class CancelScope:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         task, self._task = self._task, None
-        if not self._sent or task is None:
+        if not self._cancel_sent or task is None:
             return False
-        # As in asyncio.timeout: a cancellation from outside, at the same time, is not swallowed.
-        mine = task.uncancel() <= self._cancelling
-        return mine and kind is not None and issubclass(kind, asyncio.CancelledError)
+        # As in asyncio.timeout: a cancellation from outside at the same time is not swallowed.
+        own = task.uncancel() <= self._cancelling
+        return own and kind is not None and issubclass(kind, asyncio.CancelledError)
 
 
 class ActiveTurn:
-    """One turn of this process, from acceptance to its end."""
+    """One turn of this process, from its acceptance to its end."""
 
     def __init__(self, session_id: str, number: int) -> None:
         self.session_id = session_id
         self.number = number
-        self.sign = CancelScope()
-        self.begun = False
-        self.followers = 0
-        self.finished: TurnResult | None = None
+        self.cancel_scope = CancelScope()
+        self.started = False
+        """Whether an attempt at it has started in this process."""
+        self.subscribers = 0
+        self._result: TurnResult | None = None
         self._events: list[StreamTurnResponse] = []
-        self._fault: Exception | None = None
-        self._news: asyncio.Event | None = None
-        """What followers wait for, once there are any that do."""
+        self._error: Exception | None = None
+        self._changed: asyncio.Event | None = None
+        """What subscribers wait for; made once one does."""
 
     @property
-    def over(self) -> bool:
-        """Whether followers have nothing more to wait for."""
-        return self.finished is not None or self._fault is not None
+    def is_over(self) -> bool:
+        """Whether subscribers have nothing more to wait for."""
+        return self._result is not None or self._error is not None
 
     def emit(self, event: StreamTurnResponse) -> None:
-        """Tells everybody who follows, now or later."""
+        """Sends an event to every subscriber, now or later."""
         self._events.append(event)
-        self._tell()
+        self._notify()
 
-    def finish(self, finished: TurnResult) -> None:
-        """The turn is committed."""
-        self.finished = finished
-        # A turn that was ended while it waited was never told about.
-        self._events = list(finished.events)
-        self._tell()
+    def finish(self, result: TurnResult) -> None:
+        """Ends the turn: it is committed."""
+        self._result = result
+        # A turn that was ended while it waited has emitted nothing.
+        self._events = list(result.events)
+        self._notify()
 
-    def fail(self, fault: Exception) -> None:
-        """This process can say no more about the turn; followers get the fault."""
-        self._fault = fault
-        self._tell()
+    def fail(self, error: Exception) -> None:
+        """Ends the turn for this process; subscribers get the error."""
+        self._error = error
+        self._notify()
 
-    def _tell(self) -> None:
-        if self._news is not None:
-            self._news.set()
+    def _notify(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
 
-    async def _more(self) -> None:
-        if self._news is None:
-            self._news = asyncio.Event()
-        self._news.clear()
-        await self._news.wait()
-
-    async def settled(self) -> None:
-        """Returns when there is nothing more to wait for."""
-        while not self.over:
-            await self._more()
+    async def _wait_for_change(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        self._changed.clear()
+        await self._changed.wait()
 
     async def result(self) -> TurnResult:
-        """The end of the turn.
+        """Waits for the end of the turn and returns it.
 
         Raises:
             TurnMoved: another process goes on with it.
-            DialogueFault: it cannot be told.
+            DialogueError: this process cannot finish it.
         """
-        await self.settled()
-        if self.finished is None:
-            raise self._fault or TurnMoved(self.session_id)
-        return self.finished
+        while not self.is_over:
+            await self._wait_for_change()
+        if self._result is None:
+            raise self._error or TurnMoved(self.session_id)
+        return self._result
 
     async def events(self) -> AsyncGenerator[StreamTurnResponse, None]:
-        """Every event from the first to the last, as they come. Raises as `result` does."""
-        told = 0
+        """Yields every event from the first to the last as it is emitted. Raises what `result` raises."""
+        sent = 0
         while True:
-            while told < len(self._events):
-                yield self._events[told]
-                told += 1
-            if self.finished is not None:
-                yield last_event(self.finished)
+            while sent < len(self._events):
+                yield self._events[sent]
+                sent += 1
+            if self._result is not None:
+                yield turn_finished_event(self._result)
                 return
-            if self._fault is not None:
-                raise self._fault
-            await self._more()
+            if self._error is not None:
+                raise self._error
+            await self._wait_for_change()
 
 
 class ActiveTurns:
-    """The turns of this process, by session and number."""
+    """The turns of this process, by session id and number."""
 
     def __init__(self) -> None:
         self._turns: dict[str, dict[int, ActiveTurn]] = {}
 
     def get(self, session_id: str, number: int) -> ActiveTurn | None:
-        """The turn, while it is not over."""
+        """Returns the turn, if it is in this process and not over."""
         return self._turns.get(session_id, {}).get(number)
 
     def open(self, session_id: str, number: int) -> ActiveTurn:
-        """The turn, made where it is not known yet."""
+        """Returns the turn; adds it if it is not in this process yet."""
         turns = self._turns.setdefault(session_id, {})
-        live = turns.get(number)
-        if live is None:
-            live = turns[number] = ActiveTurn(session_id, number)
-        return live
+        turn = turns.get(number)
+        if turn is None:
+            turn = turns[number] = ActiveTurn(session_id, number)
+        return turn
 
-    def begin(self, session_id: str, number: int) -> ActiveTurn:
-        """The turn, for whoever is about to do it. An attempt that another claim cut off is told so first."""
-        live = self.get(session_id, number)
-        if live is not None and live.begun:
-            live.sign.lose()
-            live.fail(TurnMoved(session_id))
-            self.close(live)
-        live = self.open(session_id, number)
-        live.begun = True
-        return live
+    def start(self, session_id: str, number: int) -> ActiveTurn:
+        """Returns the turn for a new attempt. An attempt under an earlier lease is ended first."""
+        turn = self.get(session_id, number)
+        if turn is not None and turn.started:
+            turn.cancel_scope.lose_lease()
+            turn.fail(TurnMoved(session_id))
+            self.remove(turn)
+        turn = self.open(session_id, number)
+        turn.started = True
+        return turn
 
-    def close(self, live: ActiveTurn) -> None:
-        """Forgets a turn; those who follow it keep it."""
-        if self.get(live.session_id, live.number) is live:
-            turns = self._turns[live.session_id]
-            del turns[live.number]
+    def remove(self, turn: ActiveTurn) -> None:
+        """Removes a turn; its subscribers keep it."""
+        if self.get(turn.session_id, turn.number) is turn:
+            turns = self._turns[turn.session_id]
+            del turns[turn.number]
             if not turns:
-                del self._turns[live.session_id]
+                del self._turns[turn.session_id]
 
-    def of(self, session_id: str) -> list[ActiveTurn]:
-        """The turns of one session, earliest first."""
-        return [live for _, live in sorted(self._turns.get(session_id, {}).items())]
+    def of_session(self, session_id: str) -> list[ActiveTurn]:
+        """Returns the turns of one session, earliest first."""
+        return [turn for _, turn in sorted(self._turns.get(session_id, {}).items())]
 
 
-def last_event(finished: TurnResult) -> StreamTurnResponse:
-    """The event that ends a turn's stream."""
+def turn_finished_event(result: TurnResult) -> StreamTurnResponse:
+    """Returns the last event of a turn's stream."""
     return StreamTurnResponse(
-        sequence=len(finished.events) + 1,
-        turn_finished=TurnFinished(turn=finished.turn, session=finished.session),
+        sequence=len(result.events) + 1,
+        turn_finished=TurnFinished(turn=result.turn, session=result.session),
     )

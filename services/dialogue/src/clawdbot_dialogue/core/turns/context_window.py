@@ -1,6 +1,7 @@
-"""What of a transcript a model is shown: its end, cut before a person's words, so that calls keep results.
+"""Chooses the part of a transcript that a model is shown: its end, within a budget of bytes.
 
-Where it does not fit, pictures and other media go before words do, the oldest first: their place is marked.
+It is cut before a message of the person, so that every tool call keeps its result. If the transcript does not
+fit, images and other media are replaced by labels first, the oldest first.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ MEDIA = ("image", "audio", "document")
 
 
 def fit_to_budget(messages: Sequence[Message], limit: int) -> Sequence[Message]:
-    """The longest end of the transcript that takes at most `limit` bytes and begins with a person's words.
+    """Returns the longest end of the transcript that takes at most `limit` bytes and begins with the person.
 
-    The shortest such end stays whatever its words take; a transcript that fits stays whole.
+    The shortest such end is returned whatever its size; a transcript that fits is returned whole.
     """
-    messages = _lightened(messages, limit)
+    messages = _replace_old_media(messages, limit)
     first: int | None = None
     size = 0
     for position in range(len(messages) - 1, -1, -1):
@@ -29,43 +30,43 @@ def fit_to_budget(messages: Sequence[Message], limit: int) -> Sequence[Message]:
     return messages
 
 
-def _lightened(messages: Sequence[Message], limit: int) -> Sequence[Message]:
-    """The messages with as many media named instead of shown as it takes to fit, if that helps."""
+def _replace_old_media(messages: Sequence[Message], limit: int) -> Sequence[Message]:
+    """The messages with labels in place of media, in as many of the oldest as it takes to fit."""
     size = sum(message.ByteSize() for message in messages)
     if size <= limit:
         return messages
-    lighter = list(messages)
+    replaced = list(messages)
     for position, message in enumerate(messages):
         if size <= limit:
             break
-        named = _named(message)
-        if named is not message:
-            lighter[position] = named
-            size -= message.ByteSize() - named.ByteSize()
-    return lighter
+        labelled = _with_labels(message)
+        if labelled is not message:
+            replaced[position] = labelled
+            size -= message.ByteSize() - labelled.ByteSize()
+    return replaced
 
 
-def _named(message: Message) -> Message:
-    """The message with its media as words; itself where it has none."""
-    if not any(_heavy(part) for part in message.parts):
+def _with_labels(message: Message) -> Message:
+    """A copy of the message with labels in place of its media; the message itself if it has none."""
+    if not any(_has_media(part) for part in message.parts):
         return message
-    named = Message()
-    named.CopyFrom(message)
-    for part in named.parts:
-        _name(part)
+    labelled = Message()
+    labelled.CopyFrom(message)
+    for part in labelled.parts:
+        _replace_media(part)
         if part.HasField("tool_result"):
-            for each in part.tool_result.content:
-                _name(each)
-    return named
+            for content in part.tool_result.content:
+                _replace_media(content)
+    return labelled
 
 
-def _heavy(part: Part) -> bool:
+def _has_media(part: Part) -> bool:
     if part.HasField("tool_result"):
-        return any(_heavy(each) for each in part.tool_result.content)
+        return any(_has_media(content) for content in part.tool_result.content)
     return part.WhichOneof("content") in MEDIA
 
 
-def _name(part: Part) -> None:
+def _replace_media(part: Part) -> None:
     kind = part.WhichOneof("content")
     if kind in MEDIA:
         title = f" {part.document.title}" if kind == "document" and part.document.title else ""

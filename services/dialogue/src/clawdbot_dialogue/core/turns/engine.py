@@ -1,6 +1,7 @@
-"""The turn engine: puts inputs in inboxes, has their turns done, lets them be followed and cancelled.
+"""The turn engine: puts inputs in inboxes, runs their turns, lets callers subscribe to turns and cancel them.
 
-A turn is the engine's, not its caller's: it goes on when the caller's time is up or the caller goes away.
+A turn belongs to the engine and not to its caller: it runs on when the caller's deadline passes or the caller
+disconnects.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.errors import NotReady, ShuttingDown
 from msgspec import Struct
 from msgspec.structs import replace
+from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import DialogueError, SessionNotFound, StoreUnavailable, TurnNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
+from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
 from clawdbot_dialogue.core.sessions.records import (
+    STOP_MODES,
     Commit,
     ConcurrencyPolicy,
     DueTimer,
@@ -37,34 +41,31 @@ from clawdbot_dialogue.core.sessions.records import (
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.active_turns import ActiveTurns
-from clawdbot_dialogue.core.turns.generation import TurnDependencies
 from clawdbot_dialogue.core.turns.hook_events import hook_events
-from clawdbot_dialogue.core.turns.inputs import digest_of, timer_fired
-from clawdbot_dialogue.core.turns.maintenance import MaintenanceLoop
-from clawdbot_dialogue.core.turns.ports import ModelGateway, Owners, ToolBox, TurnHooks, TurnLimits
-from clawdbot_dialogue.core.turns.session_runner import ClaimedSession, SessionRunner
+from clawdbot_dialogue.core.turns.inputs import input_digest, timer_fired_event
+from clawdbot_dialogue.core.turns.maintenance import MaintenanceLoop, TurnOwner
+from clawdbot_dialogue.core.turns.ports import ModelGateway, ToolBox, TurnDependencies, TurnHooks, TurnLimits
+from clawdbot_dialogue.core.turns.session_runner import LeasedSession, SessionRunner
 from clawdbot_dialogue.core.turns.subscription import TurnRef, TurnSubscription
 from clawdbot_dialogue.core.turns.task_supervisor import TaskSupervisor
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 _log = structlog.get_logger(__name__)
 
-STOPS = {ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL, ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK}
-
 
 class TurnRequest(Struct, frozen=True):
-    """An input that a caller has for a session."""
+    """A caller's input for a session."""
 
     tenant: str
     session_id: str
     input: Message | Event
     request_id: str = ""
-    double: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
+    concurrency: ConcurrencyPolicy = ConcurrencyPolicy.ENQUEUE
     cancel_on_disconnect: bool = False
 
 
-class TurnEngine:
-    """Does turns. Start it in the loop that uses it, and stop it there."""
+class TurnEngine(TurnOwner):
+    """Runs turns. Start and stop it in the event loop that uses it."""
 
     def __init__(
         self,
@@ -74,278 +75,284 @@ class TurnEngine:
         gateway: ModelGateway,
         tools: ToolBox,
         hooks: TurnHooks,
-        owners: Owners,
+        lease_owners: LeaseOwners,
         limits: TurnLimits,
         clock: Callable[[], float],
-        refresh: Callable[[], Awaitable[None]],
+        refresh_flows: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._hooks = hooks
-        self._owners = owners
+        self._lease_owners = lease_owners
         self._limits = limits
         self._clock = clock
-        self._live = ActiveTurns()
-        self._runs: dict[str, ClaimedSession] = {}
+        self._active_turns = ActiveTurns()
+        self._sessions: dict[str, LeasedSession] = {}
         self._runner = SessionRunner(
             TurnDependencies(store, gateway, tools, limits),
             flows,
-            self._live,
+            self._active_turns,
             clock,
-            self._committed,
-            refresh=refresh,
+            self._on_commit,
+            refresh_flows=refresh_flows,
         )
-        self._caretaker = MaintenanceLoop(self, store, owners, clock, limits.lease)
-        self._tasks = TaskSupervisor()
+        self._maintenance = MaintenanceLoop(self, store, lease_owners, clock, limits.lease_seconds)
+        self._supervisor = TaskSupervisor()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    # Life
+    # Start and stop
 
     async def start(self) -> None:
-        """Begins to take turns over that were left undone, and to fire timers."""
-        await self._tasks.start()
-        self._tasks.spawn(self._caretaker.run())
+        """Starts to recover orphaned turns, to fire timers and to run new turns."""
+        await self._supervisor.start()
+        self._supervisor.spawn(self._maintenance.run())
 
     async def stop(self) -> None:
-        """Lets turns under way end for a moment; leaves the rest in the inbox, for whoever comes next."""
-        if not self._tasks.running:
+        """Waits for running turns for a moment; the rest stay in the inbox, for any process to recover."""
+        if not self._supervisor.running:
             return
-        self._caretaker.rest()
+        self._maintenance.drain()
         try:
-            async with asyncio.timeout(self._limits.grace):
+            async with asyncio.timeout(self._limits.shutdown_grace):
                 await self._idle.wait()
         except TimeoutError:
-            _log.warning("turns_left", sessions=len(self._runs))
-        held = [run.claim for run in self._runs.values()]
-        await self._tasks.stop()
-        if held:
+            _log.warning("turns_unfinished_at_stop", sessions=len(self._sessions))
+        leases = self.leases
+        await self._supervisor.stop()
+        if leases:
             try:
-                await self._store.release(held)
-            except StoreUnavailable as fault:
-                _log.warning("claims_not_released", reason=fault.explanation)
+                await self._store.release_leases(leases)
+            except StoreUnavailable as error:
+                _log.warning("leases_not_released", reason=error.explanation)
 
     def check(self) -> None:
-        """Raises NotReady when turns would be accepted and not done."""
-        if not self._tasks.running:
-            raise NotReady("the turn engine", "it does not run")
+        """Raises NotReady if turns would be accepted and not run."""
+        if not self._supervisor.running:
+            raise NotReady("the turn engine", "it is not running")
 
     # For callers
 
-    async def send(self, wish: TurnRequest) -> TurnResult:
-        """Accepts an input and waits for the end of its turn. Errors as for `accept`."""
-        following = await self.accept(wish)
+    async def send(self, request: TurnRequest) -> TurnResult:
+        """Accepts an input, waits for the end of its turn and returns it. Raises what `accept` raises."""
+        subscription = await self.accept(request)
         try:
-            return await following.result()
+            return await subscription.result()
         finally:
-            self._leave(following)
+            self._unsubscribe(subscription)
 
-    async def stream(self, wish: TurnRequest) -> AsyncGenerator[StreamTurnResponse, None]:
-        """Accepts an input and gives its turn's events from the first on. Errors as for `accept`."""
-        following = await self.accept(wish)
+    async def stream(self, request: TurnRequest) -> AsyncGenerator[StreamTurnResponse, None]:
+        """Accepts an input and yields its turn's events from the first on. Raises what `accept` raises."""
+        subscription = await self.accept(request)
         try:
-            async with aclosing(following.events()) as events:
+            async with aclosing(subscription.events()) as events:
                 async for event in events:
                     yield event
         finally:
-            self._leave(following)
+            self._unsubscribe(subscription)
 
-    async def accept(self, wish: TurnRequest) -> TurnSubscription:
-        """Puts an input in the inbox, or finds the turn that its request_id names. End with `leave`.
+    async def accept(self, request: TurnRequest) -> TurnSubscription:
+        """Puts an input in the inbox, or joins the turn that its request_id names.
 
         Raises:
             SessionNotFound, SessionEnded, SessionQuarantined, SessionBusy, InboxFull, RequestIdReused,
             StoreUnavailable, ShuttingDown: nothing was accepted.
-            Whatever the hooks refuse with.
+            A gate hook's refusal: nothing was accepted.
         """
-        turn = Turn(request_id=wish.request_id, create_time=to_timestamp(self._clock()))
-        if isinstance(wish.input, Message):
-            turn.input.CopyFrom(wish.input)
+        turn = Turn(request_id=request.request_id, create_time=to_timestamp(self._clock()))
+        if isinstance(request.input, Message):
+            turn.input.CopyFrom(request.input)
         else:
-            turn.input_event.CopyFrom(wish.input)
+            turn.input_event.CopyFrom(request.input)
         new = NewTurn(
-            wish.tenant,
-            wish.session_id,
+            request.tenant,
+            request.session_id,
             turn,
-            digest_of(turn),
-            wish.double,
-            wish.cancel_on_disconnect,
+            input_digest(turn),
+            request.concurrency,
+            request.cancel_on_disconnect,
             self._limits.inbox,
         )
         try:
-            await self._hooks.gate(HookSubject(point="before_turn", session_id=wish.session_id))
+            await self._hooks.gate(HookSubject(point="before_turn", session_id=request.session_id))
         except Exception:
-            # A retry of a turn that was let in is no new turn.
-            if not await self._known(new):
+            # A retry of a turn that was allowed is not a new turn.
+            if not await self._is_known(new):
                 raise
         accepted: asyncio.Future[TurnSubscription] = asyncio.get_running_loop().create_future()
-        self._tasks.spawn(self._admit(new, accepted))
+        self._supervisor.spawn(self._accept_and_run(new, accepted))
         try:
             return await accepted
         except asyncio.CancelledError:
             if accepted.done() and not accepted.cancelled() and accepted.exception() is None:
-                self._leave(accepted.result())
+                self._unsubscribe(accepted.result())
             raise
 
-    def _leave(self, following: TurnSubscription) -> None:
-        """The caller does not follow the turn any more."""
-        live = following.live
-        if live is not None:
-            live.followers -= 1
-        if following.complete or not self._tasks.running:
-            return
-        if following.cancels and (live is None or not live.followers):
-            self._tasks.spawn(self._give_up(following.name))
-
-    async def cancel(self, name: TurnRef) -> TurnResult:
-        """Ends a turn that waits or runs, wherever it does, and returns its end.
+    async def cancel(self, ref: TurnRef) -> TurnResult:
+        """Ends a turn that waits or runs, in whichever process, and returns its end.
 
         Raises:
-            SessionNotFound, TurnNotFound: there is none.
+            SessionNotFound: the tenant has no such session.
+            TurnNotFound: the session has no such turn.
         """
         while True:
-            found = await self._store.find_turn(name.tenant, name.session_id, number=name.number)
+            found = await self._store.find_turn(ref.tenant, ref.session_id, number=ref.number)
             if found.result is not None:
                 return found.result
-            live = self._live.get(name.session_id, name.number)
-            if live is not None and live.begun:
-                live.sign.stop(StopMode.CANCEL)
+            active_turn = self._active_turns.get(ref.session_id, ref.number)
+            if active_turn is not None and active_turn.started:
+                active_turn.cancel_scope.stop(StopMode.CANCEL)
             elif found.running:
-                await self._store.request_stop(name.session_id, name.number, StopMode.CANCEL)
+                await self._store.request_stop(ref.session_id, ref.number, StopMode.CANCEL)
             else:
-                ended = await self._cancel_waiting(name, found)
-                if ended is None:
+                result = await self._cancel_waiting(ref, found)
+                if result is None:
                     continue
-                return ended
-            return await self._following(name, joined=True).result()
+                return result
+            return await self._subscribe(ref, joined=True).result()
 
-    async def number_of(self, tenant: str, session_id: str, request_id: str) -> int:
-        """The position of the turn that a request_id names.
+    async def find_turn_number(self, tenant: str, session_id: str, request_id: str) -> int:
+        """Returns the number of the turn that a request_id names.
 
         Raises:
-            SessionNotFound, TurnNotFound: there is none.
+            SessionNotFound: the tenant has no such session.
+            TurnNotFound: the session has no such turn.
         """
         return (await self._store.find_turn(tenant, session_id, request_id=request_id)).turn.number
 
     def abandon_session(self, session_id: str) -> None:
-        """Ends what this process does for a session that was deleted."""
-        for live in self._live.of(session_id):
-            live.sign.lose()
+        """Ends the turns of a session that was deleted."""
+        for active_turn in self._active_turns.of_session(session_id):
+            active_turn.cancel_scope.lose_lease()
 
-    def follow(self, tenant: str, session_id: str, number: int) -> TurnSubscription:
-        """A view of a turn that is under way already. Needs no `leave`."""
-        return self._following(TurnRef(tenant, session_id, number), joined=False)
+    def subscribe(self, tenant: str, session_id: str, number: int) -> TurnSubscription:
+        """Returns a view of an accepted turn, which goes on without this subscriber too."""
+        return self._subscribe(TurnRef(tenant, session_id, number), joined=False)
 
-    def timers_set(self, timers: Mapping[str, float]) -> None:
-        """Timers are in the store that may be due before the ones known."""
+    def on_timers_set(self, timers: Mapping[str, float]) -> None:
+        """Takes note of timers in the store that may be due before those known."""
         if timers:
-            self._caretaker.timer_set(min(timers.values()))
+            self._maintenance.on_timer_set(min(timers.values()))
 
-    # For the caretaker
+    # For the maintenance loop
 
     @property
+    @override
     def leases(self) -> list[Lease]:
-        """What this process holds."""
-        return [run.claim for run in self._runs.values()]
+        return [session.lease for session in self._sessions.values()]
 
+    @override
     def holds(self, session_id: str) -> bool:
-        """Whether this process does turns of the session."""
-        return session_id in self._runs
+        return session_id in self._sessions
 
-    def lease_request(self) -> LeaseRequest:
-        """A bid for a session, from now on."""
-        return LeaseRequest(self._owners.me, self._clock() + self._limits.lease)
+    @override
+    def new_lease_request(self) -> LeaseRequest:
+        return LeaseRequest(self._lease_owners.me, self._clock() + self._limits.lease_seconds)
 
-    def start_task(self, work: TurnTask) -> None:
-        """Does the work in a task of the engine's own."""
-        run = self._hold(work)
-        self._tasks.spawn(self._run(work, run))
+    @override
+    def start_task(self, task: TurnTask) -> None:
+        session = self._add_session(task)
+        self._supervisor.spawn(self._run(task, session))
 
-    def on_lease_lost(self, claim: Lease) -> None:
-        """Ends what is done under a claim that another writer has by now."""
-        run = self._runs.get(claim.session_id)
-        if run is not None and run.claim == claim:
-            for live in self._live.of(claim.session_id):
-                live.sign.lose()
+    @override
+    def on_lease_lost(self, lease: Lease) -> None:
+        session = self._sessions.get(lease.session_id)
+        if session is not None and session.lease == lease:
+            for active_turn in self._active_turns.of_session(lease.session_id):
+                active_turn.cancel_scope.lose_lease()
 
-    def stop_turn(self, session_id: str, number: int, wish: StopMode) -> None:
-        """Ends a turn of this process's; nothing where it does not do it."""
-        live = self._live.get(session_id, number)
-        if live is not None:
-            live.sign.stop(wish)
+    @override
+    def stop_turn(self, session_id: str, number: int, mode: StopMode) -> None:
+        active_turn = self._active_turns.get(session_id, number)
+        if active_turn is not None:
+            active_turn.cancel_scope.stop(mode)
 
-    async def fire(self, timer: DueTimer) -> None:
-        """Turns a due timer into a turn, unless somebody else did."""
-        turn = Turn(create_time=to_timestamp(self._clock()), input_event=timer_fired(timer.timer_id))
-        new = NewTurn(timer.tenant, timer.session_id, turn, digest_of(turn))
-        accepted = await self._store.fire_timer(timer, new, self.lease_request(), self._clock())
+    @override
+    async def fire_timer(self, timer: DueTimer) -> None:
+        turn = Turn(create_time=to_timestamp(self._clock()), input_event=timer_fired_event(timer.timer_id))
+        new = NewTurn(timer.tenant, timer.session_id, turn, input_digest(turn))
+        accepted = await self._store.fire_timer(timer, new, self.new_lease_request(), self._clock())
         if accepted is not None and accepted.task is not None:
             self.start_task(accepted.task)
 
-    # Within
+    # Internals
 
-    async def _admit(self, new: NewTurn, accepted: asyncio.Future[TurnSubscription]) -> None:
-        """Accepts an input and does what it won. A task of its own: the caller may go away at any moment."""
+    async def _accept_and_run(self, new: NewTurn, accepted: asyncio.Future[TurnSubscription]) -> None:
+        """Accepts an input and runs the task it won. In its own task: the caller may leave at any moment."""
         try:
-            outcome = await self._store.accept_turn(new, self.lease_request(), self._clock())
-        except Exception as fault:  # noqa: BLE001 - told to the caller
+            outcome = await self._store.accept_turn(new, self.new_lease_request(), self._clock())
+        except Exception as error:  # noqa: BLE001 - raised in the caller
             if not accepted.done():
-                accepted.set_exception(fault)
+                accepted.set_exception(error)
             return
         except asyncio.CancelledError:
             if not accepted.done():
                 accepted.set_exception(ShuttingDown())
             raise
-        run = self._hold(outcome.task) if outcome.task is not None else None
-        following = self._following(
+        session = self._add_session(outcome.task) if outcome.task is not None else None
+        subscription = self._subscribe(
             TurnRef(new.tenant, new.session_id, outcome.number),
             joined=outcome.joined,
-            finished=outcome.result,
+            result=outcome.result,
             inbox=outcome.inbox,
         )
         if accepted.done():
-            self._leave(following)
+            self._unsubscribe(subscription)
         else:
-            accepted.set_result(following)
+            accepted.set_result(subscription)
         if outcome.stopped_turn is not None:
-            self.stop_turn(new.session_id, outcome.stopped_turn, STOPS[new.concurrency])
-        if outcome.task is not None and run is not None:
-            await self._run(outcome.task, run)
+            self.stop_turn(new.session_id, outcome.stopped_turn, STOP_MODES[new.concurrency])
+        if outcome.task is not None and session is not None:
+            await self._run(outcome.task, session)
 
-    def _hold(self, work: TurnTask) -> ClaimedSession:
-        run = ClaimedSession(work.lease, work.inbox_turn.turn.number - 1)
-        self._runs[work.lease.session_id] = run
+    def _add_session(self, task: TurnTask) -> LeasedSession:
+        session = LeasedSession(task.lease, task.inbox_turn.turn.number - 1)
+        self._sessions[task.lease.session_id] = session
         self._idle.clear()
-        return run
+        return session
 
-    async def _run(self, work: TurnTask, run: ClaimedSession) -> None:
-        enter_caller(Caller(tenant=work.session.tenant))
+    async def _run(self, task: TurnTask, session: LeasedSession) -> None:
+        enter_caller(Caller(tenant=task.session.tenant))
         try:
-            await self._runner.run(work, run)
+            await self._runner.run(task, session)
         finally:
-            if self._runs.get(work.lease.session_id) is run:
-                del self._runs[work.lease.session_id]
-            if not self._runs:
+            if self._sessions.get(task.lease.session_id) is session:
+                del self._sessions[task.lease.session_id]
+            if not self._sessions:
                 self._idle.set()
 
-    def _following(
+    def _subscribe(
         self,
-        name: TurnRef,
+        ref: TurnRef,
         *,
         joined: bool,
-        finished: TurnResult | None = None,
+        result: TurnResult | None = None,
         inbox: InboxTurn | None = None,
     ) -> TurnSubscription:
-        cancel = inbox is not None and inbox.cancel_on_disconnect
-        run = self._runs.get(name.session_id)
-        live = None
-        if finished is None and run is not None and name.number > run.done:
-            live = self._live.open(name.session_id, name.number)
-            live.followers += 1
+        session = self._sessions.get(ref.session_id)
+        active_turn = None
+        if result is None and session is not None and ref.number > session.last_finished:
+            active_turn = self._active_turns.open(ref.session_id, ref.number)
+            active_turn.subscribers += 1
         return TurnSubscription(
-            name, self._store, self._live, joined=joined, live=live, finished=finished, cancels=cancel
+            ref,
+            self._store,
+            self._active_turns,
+            joined=joined,
+            active_turn=active_turn,
+            result=result,
+            cancel_on_disconnect=inbox is not None and inbox.cancel_on_disconnect,
         )
 
-    async def _known(self, new: NewTurn) -> bool:
+    def _unsubscribe(self, subscription: TurnSubscription) -> None:
+        active_turn = subscription.active_turn
+        if active_turn is not None:
+            active_turn.subscribers -= 1
+        if subscription.completed or not self._supervisor.running:
+            return
+        if subscription.cancel_on_disconnect and (active_turn is None or not active_turn.subscribers):
+            self._supervisor.spawn(self._cancel_abandoned(subscription.ref))
+
+    async def _is_known(self, new: NewTurn) -> bool:
         """Whether the input's request_id names a turn already."""
         if not new.turn.request_id:
             return False
@@ -355,29 +362,28 @@ class TurnEngine:
             return False
         return True
 
-    async def _give_up(self, name: TurnRef) -> None:
-        """Cancels a turn whose caller went away and wanted that."""
+    async def _cancel_abandoned(self, ref: TurnRef) -> None:
+        """Cancels a turn whose last caller disconnected and had asked for that."""
         try:
-            await self.cancel(name)
-        except DialogueError as fault:
-            _log.warning("turn_not_cancelled", turn=name.id, fault=type(fault).__name__)
+            await self.cancel(ref)
+        except DialogueError as error:
+            _log.warning("turn_not_cancelled", turn=ref.id, error=type(error).__name__)
 
-    async def _cancel_waiting(self, name: TurnRef, found: FoundTurn) -> TurnResult | None:
-        """Ends a turn that nobody has begun; None when somebody began it meanwhile."""
-        session = await self._store.get_session(name.tenant, name.session_id)
+    async def _cancel_waiting(self, ref: TurnRef, found: FoundTurn) -> TurnResult | None:
+        """Ends a turn that nobody runs; None if a process started it meanwhile."""
+        session = await self._store.get_session(ref.tenant, ref.session_id)
         record = TurnRecord(found.turn, lambda _: None)
-        ended = record.end(TURN_STATUS_CANCELLED, session, self._clock())
-        ended = replace(ended, transcript=())
-        if not await self._store.finish_waiting(ended):
+        result = replace(record.end(TURN_STATUS_CANCELLED, session, self._clock()), transcript=())
+        if not await self._store.finish_waiting(result):
             return None
-        live = self._live.get(name.session_id, name.number)
-        if live is not None:
-            live.finish(ended)
-            self._live.close(live)
-        return ended
+        active_turn = self._active_turns.get(ref.session_id, ref.number)
+        if active_turn is not None:
+            active_turn.finish(result)
+            self._active_turns.remove(active_turn)
+        return result
 
-    def _committed(self, commit: Commit, seconds: float) -> None:
-        """Tells observers of a turn's end, and the caretaker of its timers."""
-        self.timers_set(commit.set_timers)
+    def _on_commit(self, commit: Commit, seconds: float) -> None:
+        """Tells the maintenance loop of the turn's timers, and observers of its end."""
+        self.on_timers_set(commit.set_timers)
         for subject in hook_events(commit.result, seconds):
             self._hooks.observe(subject)

@@ -1,6 +1,6 @@
 """Builds the explanation of a turn: commands generated, guards evaluated, transitions taken, model calls.
 
-It is stored with the turn and read by people only, so its size is bounded; what is left out is marked.
+It is stored with the turn and only people read it, so its size is bounded; it says if something is left out.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from clawdbot_dialogue.core.machine.step_result import (
 from clawdbot_dialogue.core.understanding.commands import Command
 
 MAX_STEPS: Final = 500
-"""Steps of one turn that are kept."""
+"""Steps that are kept of one turn."""
 MAX_MODEL_CALL_BYTES: Final = 128 * 1024
-"""Of all model calls of one turn: an author's instructions, and replies, may be long."""
+"""Bytes that are kept of all model calls of one turn: instructions and replies can be long."""
 MAX_SHORTENED_INSTRUCTIONS: Final = 500
-"""Characters of instructions that are kept once the model calls are over their bound."""
+"""Characters that are kept of a call's instructions once the calls exceed their limit."""
 
 
 class ExplanationBuilder:
-    """Grows with the turn."""
+    """Adds up the explanation while the turn runs."""
 
     def __init__(self) -> None:
         self._explanation = pb.Explanation()
         self._bytes_left = MAX_MODEL_CALL_BYTES
 
     def add_step(self, result: StepResult) -> None:
-        """Adds what one step of the machine did."""
+        """Adds what the machine did in one step."""
         steps = self._explanation.steps
         for effect in result.effects:
             if isinstance(effect, Understood):
@@ -55,7 +55,7 @@ class ExplanationBuilder:
             self._add(pb.ExplanationStep(note=wire_note))
 
     def add_model_call(self, call: pb.ModelCall) -> None:
-        """Adds a finished model call, shortened when the turn's calls are over their bound."""
+        """Adds a finished model call, shortened if the turn's calls exceed their limit."""
         self._bytes_left -= call.ByteSize()
         if self._bytes_left < 0:
             short = pb.ModelCall(purpose=call.purpose, model=call.model, message_count=call.message_count)
@@ -66,7 +66,7 @@ class ExplanationBuilder:
         self._add(pb.ExplanationStep(model_call=call))
 
     def encoded(self) -> bytes:
-        """The Explanation, serialised; empty when nothing happened."""
+        """Returns the Explanation, serialised; empty if nothing happened."""
         return self._explanation.SerializeToString()
 
     def _add(self, step: pb.ExplanationStep) -> None:
@@ -76,7 +76,7 @@ class ExplanationBuilder:
             self._explanation.truncated = True
 
 
-# Several for each turn: filled in place, which takes a third of what building and copying does.
+# A turn has many of these: filling one in place takes a third of the time of building and copying it.
 
 
 def _fill_guard(step: pb.ExplanationStep, event: GuardEvaluated) -> None:

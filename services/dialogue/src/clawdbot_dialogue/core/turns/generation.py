@@ -1,14 +1,12 @@
-"""The model's share of a turn: its reply streamed, its tool calls run, until it has nothing more to ask for.
+"""A model's reply within a turn: streams its text and runs its tool calls, round after round.
 
-Each round that ended in tool calls is journalled with the calls' intents, so that a turn run again after a
-crash goes on from the calls instead of asking the model for others.
+Each round that ends in tool calls is journalled with the calls' intents. A turn that is run again after a
+crash then goes on from those calls, and does not ask the model for others.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
 
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
@@ -18,36 +16,16 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     StreamGenerateResponse,
     ToolChoice,
 )
-from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE, Tool
+from clawdbot.plugins.v1.tool_service_pb2 import Tool
 
 from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
-from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.context_window import fit_to_budget
 from clawdbot_dialogue.core.turns.model_call import call_model
-from clawdbot_dialogue.core.turns.ports import (
-    GenerationRefused,
-    ModelGateway,
-    ToolBox,
-    ToolRefused,
-    TurnLimits,
-)
-from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
+from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
+from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
-
-HARMLESS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
-"""Effects that allow a second call. A tool that does not say counts as `once`."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnDependencies:
-    """What generations of any turn need."""
-
-    store: SessionStore
-    gateway: ModelGateway
-    tools: ToolBox
-    limits: TurnLimits
 
 
 class Generation:
@@ -55,77 +33,80 @@ class Generation:
 
     def __init__(
         self,
-        means: TurnDependencies,
+        dependencies: TurnDependencies,
         effect: Generate,
         record: TurnRecord,
         journal: TurnJournal,
-        calls: ToolCaller,
+        tool_caller: ToolCaller,
     ) -> None:
-        self._means = means
+        self._dependencies = dependencies
         self._effect = effect
         self._record = record
         self._journal = journal
-        self._calls = calls
+        self._tool_caller = tool_caller
         self._history: Sequence[Message] = ()
 
     async def run(self) -> GenerationFinished | GenerationFailed:
-        """Rounds of words and tool calls, until there are only words.
+        """Runs rounds of text and tool calls until a round has text only.
 
         Raises:
-            StaleClaim: another writer has the session.
+            LeaseLost: another process holds the session's lease.
         """
         try:
-            tools = await self._means.tools.tools(self._effect.tools) if self._effect.tools else {}
-            limits = self._means.limits
-            kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
-            self._history = fit_to_budget(kept, limits.history_bytes)
+            names = self._effect.tools
+            tools = await self._dependencies.tools.tools(names) if names else {}
+            limits = self._dependencies.limits
+            recent = await self._dependencies.store.recent_messages(
+                self._record.turn.session_id, limits.history
+            )
+            self._history = fit_to_budget(recent, limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
-                message = self._journalled(number) or await self._ask(number, tools)
+                message = self._replayed_round(number) or await self._call_model(number, tools)
                 calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
                 if not calls:
                     return self._finished(message)
                 if number < limits.tool_rounds:
-                    await self._call(number, message, tools)
-        except (GenerationRefused, ToolRefused) as refusal:
-            self._record.cut_short()
-            return self._failed(refusal.reason, refusal.message)
-        return self._failed("TOOL_ROUNDS_EXCEEDED", "The model went on calling tools and never answered.")
+                    await self._run_tools(number, message, tools)
+        except (GenerationError, ToolRefused) as error:
+            self._record.end_partial_reply()
+            return self._failed(error.reason, error.message)
+        return self._failed("TOOL_ROUNDS_EXCEEDED", "The model kept calling tools and never replied.")
 
     def _finished(self, message: Message) -> GenerationFinished | GenerationFailed:
         text = "".join(part.text for part in message.parts)
         if not text.strip():
-            return self._failed("EMPTY_REPLY", "The model answered without words.")
+            return self._failed("EMPTY_REPLY", "The model's reply has no text.")
         return GenerationFinished(self._effect.generation_id, text)
 
     def _failed(self, reason: str, message: str) -> GenerationFailed:
         return GenerationFailed(self._effect.generation_id, reason, message)
 
-    def _journalled(self, number: int) -> Message | None:
-        """The round as an earlier attempt at the turn had it, told again."""
-        entry = self._journal.mine(f"{self._effect.generation_id}/{number}")
+    def _replayed_round(self, number: int) -> Message | None:
+        """The model's message of a round that an earlier attempt journalled, recorded and emitted again."""
+        entry = self._journal.get(f"{self._effect.generation_id}/{number}")
         if entry is None or not entry.done:
             return None
         message = Message.FromString(entry.record)
-        self._record.delta("".join(part.text for part in message.parts))
-        self._record.spoken(message)
+        self._record.text_delta("".join(part.text for part in message.parts))
+        self._record.reply_finished(message)
         return message
 
-    async def _ask(self, number: int, tools: Mapping[str, Tool]) -> Message:
-        """One round of the model, shown as it comes."""
+    async def _call_model(self, number: int, tools: Mapping[str, Tool]) -> Message:
+        """The model's message of one round, emitted as it arrives."""
         request = self._request(number, tools)
-        message = await call_model(self._means.gateway, request, self._record, show=self._show)
-        self._name_calls(number, message)
-        self._record.spoken(message)
+        message = await call_model(self._dependencies.gateway, request, self._record, show=self._show)
+        self._assign_call_ids(number, message)
+        self._record.reply_finished(message)
         return message
 
     def _show(self, event: StreamGenerateResponse) -> None:
         kind = event.WhichOneof("event")
         if kind == "text_delta":
-            self._record.delta(event.text_delta.text)
+            self._record.text_delta(event.text_delta.text)
         elif kind == "reasoning_delta":
-            self._record.thought(event.reasoning_delta.text)
+            self._record.reasoning_delta(event.reasoning_delta.text)
 
-    def _name_calls(self, number: int, message: Message) -> None:
+    def _assign_call_ids(self, number: int, message: Message) -> None:
         """Gives each call an id of its own: some backends send none, or the same one each time."""
         if not any(part.HasField("tool_call") for part in message.parts):
             return
@@ -150,37 +131,38 @@ class Generation:
             request.messages.add(role=ROLE_SYSTEM, parts=[Part(text=self._effect.instructions)])
         request.messages.extend(self._history)
         request.messages.extend(self._record.transcript())
-        if tools and number == self._means.limits.tool_rounds:
-            # The last round: now it has to answer.
+        if tools and number == self._dependencies.limits.tool_rounds:
+            # The last round: the model has to reply now.
             request.tool_choice.mode = ToolChoice.MODE_NONE
         return request
 
-    async def _call(self, number: int, message: Message, tools: Mapping[str, Tool]) -> None:
-        """Runs the calls of a round; one that the state does not allow is answered without being made."""
+    async def _run_tools(self, number: int, message: Message, tools: Mapping[str, Tool]) -> None:
+        """Runs the calls of a round; a call of a tool that the state does not allow gets an error result."""
         prefix = f"{self._effect.generation_id}/{number}"
-        if self._journal.mine(prefix) is None:
+        if self._journal.get(prefix) is None:
             entry = JournalEntry(
                 self._record.turn.number, prefix, record=message.SerializeToString(), done=True
             )
-            self._journal.later(entry)
-        wanted = []
+            self._journal.defer(entry)
+        pending = []
         calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]
         for index, call in enumerate(calls):
             tool = tools.get(call.name)
             if tool is None:
-                self._refuse(call)
+                self._reject(call)
             else:
-                wanted.append(PendingCall(f"{prefix}/{index}", call, tool.effect not in HARMLESS))
-        if wanted:
-            await self._calls.make(wanted)
+                once = tool.effect not in REPEATABLE_EFFECTS
+                pending.append(PendingCall(f"{prefix}/{index}", call, once))
+        if pending:
+            await self._tool_caller.run(pending)
 
-    def _refuse(self, call: ToolCall) -> None:
+    def _reject(self, call: ToolCall) -> None:
         self._record.call_started(call)
-        result = error_result(call, f"There is no tool {call.name} here.")
+        result = error_result(call, f"The tool {call.name} is not available here.")
         result.structured.update({"reason": "TOOL_NOT_ALLOWED"})
         self._record.call_finished(ToolCallRecord(call=call, result=result))
 
 
 def call_ids(messages: Iterable[Message]) -> set[str]:
-    """The ids of all tool calls in the messages."""
+    """Returns the ids of all tool calls in the messages."""
     return {part.tool_call.id for message in messages for part in message.parts if part.HasField("tool_call")}

@@ -1,4 +1,4 @@
-"""What observers are told of a turn: how it went, never what was said."""
+"""The events that observer hooks get for a finished turn: how it went, never what was said."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from clawdbot_servicekit.structs import fill_struct
 from clawdbot_dialogue.core.sessions.records import TurnResult
 
 
-def hook_events(finished: TurnResult, seconds: float) -> list[HookSubject]:
-    """One for the turn, and one for the session when that is over."""
-    turn, session = finished.turn, finished.session
+def hook_events(result: TurnResult, seconds: float) -> list[HookSubject]:
+    """Returns one event for the turn, and one for the session if the turn ended it.
+
+    Args:
+        result: The finished turn.
+        seconds: How long it took.
+    """
+    turn, session = result.turn, result.session
     facts = {
         "status": TurnStatus.Name(turn.status).removeprefix("TURN_STATUS_"),
         "seconds": seconds,
@@ -21,15 +26,17 @@ def hook_events(finished: TurnResult, seconds: float) -> list[HookSubject]:
         "output_tokens": turn.usage.output_tokens,
         "error": turn.error.reason,
     }
-    done = HookSubject(
+    turn_done = HookSubject(
         point="turn_done",
         session_id=session.id,
         turn_id=turn.id,
         flow=session.flow,
         state=session.state,
     )
-    fill_struct(done.facts, facts)
+    fill_struct(turn_done.facts, facts)
     if session.status != SESSION_STATUS_ENDED or turn.status != TURN_STATUS_DONE:
-        return [done]
-    over = HookSubject(point="session_ended", session_id=session.id, turn_id=turn.id, flow=session.flow)
-    return [done, over]
+        return [turn_done]
+    session_ended = HookSubject(
+        point="session_ended", session_id=session.id, turn_id=turn.id, flow=session.flow
+    )
+    return [turn_done, session_ended]

@@ -1,4 +1,4 @@
-"""What can be given to a session: words, a message, an event; and what the machine is told of it."""
+"""The inputs of turns: a text, a message or an event, as the machine takes them."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 from clawdbot_dialogue.core.machine import events
 from clawdbot_dialogue.core.sessions.view import from_timestamp
 
-STARTED: Final = "session.started"
-TIMER: Final = "timer.fired"
-RESERVED: Final = ("session.", "timer.")
-"""Names of events that the service makes itself begin with one of these; callers may not use them."""
+SESSION_STARTED: Final = "session.started"
+TIMER_FIRED: Final = "timer.fired"
+RESERVED_PREFIXES: Final = ("session.", "timer.")
+"""The service's own events begin with one of these; a caller's event must not."""
 
 
-def event_of(turn: Turn, zone: tzinfo | None) -> events.Event:
-    """What the machine is told of a turn's input: the same, however often the turn is run."""
+def to_machine_event(turn: Turn, zone: tzinfo | None) -> events.Event:
+    """Returns a turn's input as the machine's event: the same in every attempt."""
     now = from_timestamp(turn.create_time).astimezone(zone)
     if turn.HasField("input"):
-        return events.UserSaid(words(turn.input), now)
-    given = turn.input_event
-    data = to_plain(given.data)
-    if given.name == STARTED:
+        return events.UserSaid(message_text(turn.input), now)
+    event = turn.input_event
+    data = to_plain(event.data)
+    if event.name == SESSION_STARTED:
         return events.Started()
-    if given.name == TIMER:
+    if event.name == TIMER_FIRED:
         return events.TimerFired(str(data.get("timer_id", "")), now)
-    return events.EventReceived(given.name, data, now)
+    return events.EventReceived(event.name, data, now)
 
 
-def words(message: Message) -> str:
-    """The text of a message."""
+def message_text(message: Message) -> str:
+    """Returns the text of a message."""
     return "\n".join([part.text for part in message.parts if part.WhichOneof("content") == "text"])
 
 
-def started() -> WireEvent:
-    """The input of an opening turn."""
-    return WireEvent(name=STARTED)
+def session_started_event() -> WireEvent:
+    """Returns the input of an opening turn."""
+    return WireEvent(name=SESSION_STARTED)
 
 
-def timer_fired(timer_id: str) -> WireEvent:
-    """The input of a turn that a timer makes."""
-    return WireEvent(name=TIMER, data=to_struct({"timer_id": timer_id}))
+def timer_fired_event(timer_id: str) -> WireEvent:
+    """Returns the input of a turn that a timer starts."""
+    return WireEvent(name=TIMER_FIRED, data=to_struct({"timer_id": timer_id}))
 
 
-def digest_of(turn: Turn) -> bytes:
-    """Tells a retry from another input under the same request_id; empty where there is none."""
+def input_digest(turn: Turn) -> bytes:
+    """Returns a digest of the input: tells a retry from another input. Empty without a request_id."""
     if not turn.request_id:
         return b""
-    given = turn.input if turn.HasField("input") else turn.input_event
-    kind = given.DESCRIPTOR.name.encode()
-    return hashlib.sha256(kind + b"\0" + given.SerializeToString(deterministic=True)).digest()
+    content = turn.input if turn.HasField("input") else turn.input_event
+    kind = content.DESCRIPTOR.name.encode()
+    return hashlib.sha256(kind + b"\0" + content.SerializeToString(deterministic=True)).digest()

@@ -1,7 +1,7 @@
-"""The model's share of understanding: what a message means, as calls that stand for commands.
+"""Lets a model generate the commands for a message: it calls them as tools.
 
-Nothing of it is shown. A round that was answered is journalled, so that a turn run again after a crash
-understands what it understood.
+Nothing of that is shown to the person. Each reply is journalled, so that a turn that is run again after a
+crash has the same commands.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
 from clawdbot_dialogue.core.turns.context_window import fit_to_budget
-from clawdbot_dialogue.core.turns.generation import HARMLESS, TurnDependencies
 from clawdbot_dialogue.core.turns.model_call import call_model
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ToolRefused
-from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
+from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
+from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 from clawdbot_dialogue.core.understanding.llm_commands import Offer, Proposal
 
@@ -31,41 +30,46 @@ class CommandGeneration:
 
     def __init__(
         self,
-        means: TurnDependencies,
+        dependencies: TurnDependencies,
         effect: Interpret,
         record: TurnRecord,
         journal: TurnJournal,
-        calls: ToolCaller,
+        tool_caller: ToolCaller,
     ) -> None:
-        self._means = means
+        self._dependencies = dependencies
         self._effect = effect
         self._record = record
         self._journal = journal
-        self._calls = calls
-        self._offered = {offer.name: _spec(offer) for offer in effect.offers}
+        self._tool_caller = tool_caller
+        self._offered = {offer.name: _tool_spec(offer) for offer in effect.offers}
 
     async def run(self) -> Interpreted | InterpretationFailed:
-        """Rounds of tool calls, until the model calls commands or nothing.
+        """Runs rounds of tool calls until the model calls commands, or calls nothing.
 
         Raises:
-            StaleClaim: another writer has the session.
+            LeaseLost: another process holds the session's lease.
         """
         proposals: list[Proposal] = []
         try:
-            tools = await self._means.tools.tools(self._effect.tools) if self._effect.tools else {}
-            limits = self._means.limits
-            kept = await self._means.store.recent_messages(self._record.turn.session_id, limits.history)
-            history = fit_to_budget(kept, limits.history_bytes)
+            names = self._effect.tools
+            tools = await self._dependencies.tools.tools(names) if names else {}
+            limits = self._dependencies.limits
+            recent = await self._dependencies.store.recent_messages(
+                self._record.turn.session_id, limits.history
+            )
+            history = fit_to_budget(recent, limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
-                last = number == limits.tool_rounds
-                message = self._journalled(number) or await self._ask(number, {} if last else tools, history)
+                offered_tools = {} if number == limits.tool_rounds else tools
+                message = self._replayed_round(number) or await self._call_model(
+                    number, offered_tools, history
+                )
                 proposals += self._proposals(message, tools)
-                wanted = self._wanted(number, message, tools)
-                if proposals or not wanted:
+                pending = self._pending_calls(number, message, tools)
+                if proposals or not pending:
                     break
-                await self._call(wanted)
-        except (GenerationRefused, ToolRefused) as refusal:
-            return self._failed(refusal.reason, refusal.message)
+                await self._run_tools(pending)
+        except (GenerationError, ToolRefused) as error:
+            return self._failed(error.reason, error.message)
         if not proposals:
             return self._failed("NO_COMMAND", "The model called no command.")
         return Interpreted(self._effect.interpretation_id, tuple(proposals), self._effect.heard)
@@ -73,16 +77,19 @@ class CommandGeneration:
     def _failed(self, reason: str, message: str) -> InterpretationFailed:
         return InterpretationFailed(self._effect.interpretation_id, reason, message, self._effect.heard)
 
-    def _journalled(self, number: int) -> Message | None:
-        entry = self._journal.mine(f"{self._effect.interpretation_id}/{number}")
+    def _replayed_round(self, number: int) -> Message | None:
+        """The model's message of a round that an earlier attempt journalled."""
+        entry = self._journal.get(f"{self._effect.interpretation_id}/{number}")
         return Message.FromString(entry.record) if entry is not None and entry.done else None
 
-    async def _ask(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> Message:
+    async def _call_model(
+        self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]
+    ) -> Message:
         request = self._request(number, tools, history)
-        message = await call_model(self._means.gateway, request, self._record, offers=self._offered)
+        message = await call_model(self._dependencies.gateway, request, self._record, offers=self._offered)
         key = f"{self._effect.interpretation_id}/{number}"
         turn = self._record.turn.number
-        self._journal.later(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
+        self._journal.defer(JournalEntry(turn, key, record=message.SerializeToString(), done=True))
         return message
 
     def _request(self, number: int, tools: Mapping[str, Tool], history: Sequence[Message]) -> GenerateRequest:
@@ -101,31 +108,31 @@ class CommandGeneration:
         return request
 
     def _proposals(self, message: Message, tools: Mapping[str, Tool]) -> list[Proposal]:
-        """The commands that were called; what is neither a command nor a tool is one that will be refused."""
+        """The commands that were called, and calls of unknown names: the machine refuses those."""
         return [
             Proposal(call.name, to_plain(call.arguments))
             for call in _calls(message)
             if call.name in self._offered or call.name not in tools
         ]
 
-    def _wanted(self, number: int, message: Message, tools: Mapping[str, Tool]) -> list[PendingCall]:
+    def _pending_calls(self, number: int, message: Message, tools: Mapping[str, Tool]) -> list[PendingCall]:
         prefix = f"{self._effect.interpretation_id}/{number}"
-        wanted = []
+        pending = []
         for index, call in enumerate(_calls(message)):
             if call.name in tools and call.name not in self._offered:
                 call.id = f"t{self._record.turn.number}-{self._effect.interpretation_id}-{number}-{index}"
-                once = tools[call.name].effect not in HARMLESS
-                wanted.append(PendingCall(f"{prefix}/{index}", call, once))
-        return wanted
+                once = tools[call.name].effect not in REPEATABLE_EFFECTS
+                pending.append(PendingCall(f"{prefix}/{index}", call, once))
+        return pending
 
-    async def _call(self, wanted: Sequence[PendingCall]) -> None:
-        """Runs the tools of a round; they are in the transcript, with their results, as a flow's own are."""
-        for each in wanted:
-            self._record.asked(each.call)
-        await self._calls.make(wanted)
+    async def _run_tools(self, pending: Sequence[PendingCall]) -> None:
+        """Runs the tools of a round. Calls and results are in the transcript, as the flow's own are."""
+        for each in pending:
+            self._record.call_requested(each.call)
+        await self._tool_caller.run(pending)
 
 
-def _spec(offer: Offer) -> ToolSpec:
+def _tool_spec(offer: Offer) -> ToolSpec:
     spec = ToolSpec(name=offer.name, description=offer.description)
     spec.input_schema.CopyFrom(to_struct(offer.parameters))
     return spec

@@ -20,16 +20,16 @@ from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
 
 from clawdbot_dialogue.core.turns.accumulator import ReplyAccumulator
-from clawdbot_dialogue.core.turns.ports import GenerationRefused, ModelGateway
+from clawdbot_dialogue.core.turns.ports import GenerationError, ModelGateway
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 UNUSABLE_REPLIES: Final[Mapping[FinishReason.ValueType, str]] = {
-    FINISH_REASON_MODEL_ERROR: "The model produced nothing that can be used.",
+    FINISH_REASON_MODEL_ERROR: "The model's output cannot be used.",
     FINISH_REASON_CANCELLED: "The generation was cancelled.",
-    FINISH_REASON_TRUNCATED: "The connection to the model broke before its reply was whole.",
+    FINISH_REASON_TRUNCATED: "The connection to the model broke in the middle of its reply.",
     FINISH_REASON_CONTENT_FILTER: "The model's provider withheld the reply.",
 }
-"""Finish reasons that make a reply unusable, with a sentence for the person."""
+"""Finish reasons that make a reply unusable, with a sentence about each."""
 
 
 async def call_model(
@@ -40,7 +40,7 @@ async def call_model(
     offers: Mapping[str, ToolSpec] | None = None,
     show: Callable[[StreamGenerateResponse], None] | None = None,
 ) -> Message:
-    """The model's reply.
+    """Calls the model and returns its reply.
 
     Args:
         gateway: The model gateway.
@@ -50,27 +50,27 @@ async def call_model(
         show: Called with each event of the stream.
 
     Raises:
-        GenerationRefused: the model gave no reply, or an incomplete one.
+        GenerationError: the model gave no reply, or an incomplete one.
     """
     call, reply, start = _model_call(request, offers), ReplyAccumulator(), time.monotonic()
     try:
         async with aclosing(gateway.stream(request)) as events:
             async for event in events:
-                reply.take(event)
+                reply.add(event)
                 if show is not None:
                     show(event)
         if reply.finish_reason in UNUSABLE_REPLIES:
             reason = FinishReason.Name(reply.finish_reason).removeprefix("FINISH_REASON_")
-            raise GenerationRefused(f"GENERATION_{reason}", UNUSABLE_REPLIES[reply.finish_reason])
-    except GenerationRefused as refusal:
-        call.error = f"{refusal.reason}: {refusal.message}"
+            raise GenerationError(f"GENERATION_{reason}", UNUSABLE_REPLIES[reply.finish_reason])
+    except GenerationError as error:
+        call.error = f"{error.reason}: {error.message}"
         raise
     else:
         message = reply.message()
         call.reply.CopyFrom(message)
         return message
     finally:
-        record.used(reply.usage)
+        record.usage_reported(reply.usage)
         call.usage.CopyFrom(reply.usage)
         call.elapsed.FromMilliseconds(round((time.monotonic() - start) * 1000))
         record.explanation.add_model_call(call)

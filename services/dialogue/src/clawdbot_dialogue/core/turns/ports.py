@@ -1,4 +1,4 @@
-"""What the engine needs of the model gateway, the plugins and the process it lives in."""
+"""The turn engine's ports: models, tools and hooks, as the engine uses them, and the limits of a turn."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGene
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, Tool, ToolOutcome
 
+from clawdbot_dialogue.core.sessions.store import SessionStore
+
 
 class PeerError(Exception):
-    """Another service did not do what it was asked to."""
+    """Another service did not do what it was asked to do."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -23,94 +25,93 @@ class PeerError(Exception):
         super().__init__(f"{reason}: {message}")
 
 
-class GenerationRefused(PeerError):
-    """The model did not write, or not to the end."""
+class GenerationError(PeerError):
+    """The model gave no reply, or an incomplete one."""
 
 
 class ModelsUnknown(PeerError):
-    """Which models there are cannot be learnt."""
+    """The gateway cannot be asked which models exist."""
 
 
 class ToolRefused(PeerError):
     """The tool was certainly not run."""
 
 
-class ToolLost(PeerError):
-    """The tool may have run; nobody knows what came of it."""
+class ToolOutcomeUnknown(PeerError):
+    """The tool may have been run; its outcome is not known."""
 
 
 class ModelGateway(Protocol):
-    """Writes replies."""
+    """Generates replies."""
 
     def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
-        """The events of a reply; `finished` is the last.
+        """Yields the events of a reply; `finished` is the last one.
 
-        MUST raise GenerationRefused where it ends otherwise. Closing it early MUST end the generation. The
-        deadline of the running task holds.
+        MUST raise GenerationError if the reply ends in any other way. Closing the generator early MUST end
+        the generation. The deadline of the running task applies.
         """
 
 
 class ModelDirectory(Protocol):
-    """Knows the models."""
+    """Lists models."""
 
     async def models(self) -> Collection[str]:
-        """The aliases and targets that there are. MUST raise ModelsUnknown where that cannot be learnt."""
+        """Returns all aliases and targets. MUST raise ModelsUnknown if it cannot."""
 
 
 class ToolBox(Protocol):
-    """Runs tools."""
+    """Lists and runs tools."""
 
     async def tools(self, names: Sequence[str]) -> Mapping[str, Tool]:
-        """Those of the named tools that there are. MUST raise ToolRefused where that cannot be learnt."""
+        """Returns the named tools that exist. MUST raise ToolRefused if it cannot."""
 
     async def invoke(self, request: InvokeToolRequest) -> ToolOutcome:
-        """What a call came to; a tool's own failure is an outcome.
+        """Runs a tool and returns its outcome. An error of the tool itself is an outcome, too.
 
-        MUST raise ToolRefused when the tool was certainly not run, and ToolLost when it may have been.
-        Cancelling MUST end the call. The deadline of the running task holds.
+        MUST raise ToolRefused if the tool was certainly not run, and ToolOutcomeUnknown if it may have been.
+        Cancelling MUST end the call. The deadline of the running task applies.
         """
 
 
 class TurnHooks(Protocol):
-    """What plugins have to say about turns."""
+    """The plugins' hooks on turns."""
 
     async def gate(self, subject: HookSubject) -> None:
-        """Returns when the turn may happen; raises the refusal otherwise, for the caller to see."""
+        """Returns if the turn is allowed; otherwise raises the refusal, which the caller sees."""
 
     def observe(self, subject: HookSubject) -> None:
-        """Tells plugins; never waits, never raises."""
-
-
-class Owners(Protocol):
-    """Who may hold claims."""
-
-    @property
-    def me(self) -> str:
-        """This engine's name; no other has it, nor had it before."""
-
-    def gone(self, owner: str) -> bool:
-        """Whether an owner is certainly dead; False where that cannot be known from here."""
+        """Tells the plugins. MUST NOT wait or raise."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnLimits:
-    """How much a turn may take. Seconds where nothing else is said."""
+    """Limits of turns. Times are in seconds."""
 
-    turn: float = 300.0
+    turn_timeout: float = 300.0
     """For one attempt at a turn, outgoing calls included."""
-    lease: float = 30.0
-    """How long a claim holds without being renewed."""
+    lease_seconds: float = 30.0
+    """How long a lease lasts unless it is renewed."""
     inbox: int = 16
     """Unfinished turns of one session."""
-    attempts: int = 5
-    """After so many beginnings without an end a turn is given up, so that it cannot kill workers forever."""
+    max_attempts: int = 5
+    """A turn that was started so often without an end fails, so that it cannot kill workers forever."""
     tool_rounds: int = 8
-    """How often a model may call tools before it must answer."""
+    """How often a model may call tools before it must reply."""
     history: int = 40
     """Messages of the transcript that a model is shown."""
     history_bytes: int = 1024 * 1024
-    """Their size: it has to fit into one request to the gateway."""
-    grace: float = 5.0
-    """How long turns may go on when the engine stops."""
-    zone: tzinfo | None = None
-    """What "tomorrow" is counted in; None for the machine's own zone."""
+    """Size of those messages: they have to fit in one request to the gateway."""
+    shutdown_grace: float = 5.0
+    """How long turns may run on when the engine stops."""
+    time_zone: tzinfo | None = None
+    """The zone of "tomorrow"; None for the machine's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDependencies:
+    """What every turn needs."""
+
+    store: SessionStore
+    gateway: ModelGateway
+    tools: ToolBox
+    limits: TurnLimits

@@ -1,4 +1,4 @@
-"""Does the turns of one claimed session, one after the other, until none waits or the claim is lost."""
+"""Runs the turns of a leased session, one after the other, until none waits or the lease is lost."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ from clawdbot_dialogue.core.errors import (
 )
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, SnapshotInvalid
-from clawdbot_dialogue.core.session_start import packed
 from clawdbot_dialogue.core.sessions.records import Commit, InboxTurn, Lease, StopMode, TurnTask
-from clawdbot_dialogue.core.sessions.view import session_from_snapshot, touch
+from clawdbot_dialogue.core.sessions.view import encode_snapshot, session_from_snapshot, touch
 from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns
-from clawdbot_dialogue.core.turns.generation import TurnDependencies
-from clawdbot_dialogue.core.turns.inputs import event_of
+from clawdbot_dialogue.core.turns.inputs import to_machine_event
+from clawdbot_dialogue.core.turns.ports import TurnDependencies
 from clawdbot_dialogue.core.turns.turn_attempt import TurnAttempt
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
@@ -40,209 +39,205 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class ClaimedSession:
-    """A session that this process has claimed."""
+class LeasedSession:
+    """A session whose lease this process holds."""
 
-    claim: Lease
-    done: int = 0
-    """Number of the turn that was finished last."""
+    lease: Lease
+    last_finished: int = 0
+    """Number of the turn that finished last."""
 
 
 class SessionRunner:
-    """Does turns. One for the whole process; each claimed session runs in a task of its own."""
+    """Runs turns. There is one in a process; it runs each leased session in a task of its own."""
 
     def __init__(
         self,
-        means: TurnDependencies,
+        dependencies: TurnDependencies,
         flows: FlowLookup,
-        live: ActiveTurns,
+        active_turns: ActiveTurns,
         clock: Callable[[], float],
-        committed: Callable[[Commit, float], None],
+        on_commit: Callable[[Commit, float], None],
         *,
-        refresh: Callable[[], Awaitable[None]],
+        refresh_flows: Callable[[], Awaitable[None]],
     ) -> None:
-        self._means = means
+        self._dependencies = dependencies
         self._flows = flows
-        self._live = live
+        self._active_turns = active_turns
         self._clock = clock
-        self._committed = committed
-        """Told of each commit and of the seconds that its turn took."""
-        self._refresh = refresh
-        """Takes in flows that other processes deployed: a session may be pinned to one."""
+        self._on_commit = on_commit
+        """Called with each commit and the seconds that its turn took."""
+        self._refresh_flows = refresh_flows
+        """Loads the flows that other processes deployed: a session may be pinned to one."""
 
-    async def run(self, work: TurnTask, run: ClaimedSession) -> None:
-        """Does the claimed turn and those that wait behind it."""
+    async def run(self, task: TurnTask, session: LeasedSession) -> None:
+        """Runs the task's turn and those that wait behind it."""
+        session_id = task.lease.session_id
         try:
-            await self._turns(work, run)
+            await self._run_turns(task, session)
         except LeaseLost:
-            _log.warning("claim_lost", session=work.lease.session_id)
-            self._leave(work.lease.session_id, None)
-        except DialogueError as fault:
-            _log.warning("turn_left", session=work.lease.session_id, fault=type(fault).__name__)
-            self._leave(work.lease.session_id, fault)
+            _log.warning("lease_lost", session=session_id)
+            self._fail_active_turns(session_id, TurnMoved(session_id))
+        except DialogueError as error:
+            _log.warning("turn_abandoned", session=session_id, error=type(error).__name__)
+            self._fail_active_turns(session_id, error)
         except asyncio.CancelledError:
-            self._leave(work.lease.session_id, None)
+            self._fail_active_turns(session_id, TurnMoved(session_id))
             raise
         except Exception:  # noqa: BLE001 - logged
-            # A defect of ours ends one session's work, not everybody's; the caretaker takes it up again.
-            _log.exception("runner_broke", session=work.lease.session_id)
-            self._leave(work.lease.session_id, None)
+            # A defect of ours ends one session's turns and no others; the maintenance loop recovers them.
+            _log.exception("session_runner_failed", session=session_id)
+            self._fail_active_turns(session_id, TurnMoved(session_id))
 
-    async def _turns(self, work: TurnTask, run: ClaimedSession) -> None:
-        snapshot: Snapshot | TurnError = await self._decoded(work)
+    async def _run_turns(self, task: TurnTask, session: LeasedSession) -> None:
+        snapshot: Snapshot | TurnError = await self._load_snapshot(task)
         while True:
-            begun = self._clock()
-            inbox = work.inbox_turn
-            live = self._live.begin(work.lease.session_id, inbox.turn.number)
-            commit, after = await self._attempt(work, snapshot, live)
-            following = await self._means.store.commit(commit)
-            run.done = inbox.turn.number
-            live.finish(commit.result)
-            self._live.close(live)
-            self._committed(commit, self._clock() - begun)
-            self._pass_over(work.lease.session_id, following)
-            if following is None:
+            start = self._clock()
+            number = task.inbox_turn.turn.number
+            active_turn = self._active_turns.start(task.lease.session_id, number)
+            commit, after = await self._run_turn(task, snapshot, active_turn)
+            next_turn = await self._dependencies.store.commit(commit)
+            session.last_finished = number
+            active_turn.finish(commit.result)
+            self._active_turns.remove(active_turn)
+            self._on_commit(commit, self._clock() - start)
+            self._fail_skipped_turns(task.lease.session_id, next_turn)
+            if next_turn is None:
                 return
             snapshot = after
-            work = replace(work, session=commit.result.session, inbox_turn=following)
+            task = replace(task, session=commit.result.session, inbox_turn=next_turn)
 
-    def _pass_over(self, session_id: str, following: InboxTurn | None) -> None:
-        """Sends those who follow a waiting turn to the store, where another process has cancelled it."""
-        for live in self._live.of(session_id):
-            if following is None or live.number < following.turn.number:
-                live.fail(TurnMoved(session_id))
-                self._live.close(live)
+    def _fail_skipped_turns(self, session_id: str, next_turn: InboxTurn | None) -> None:
+        """Sends subscribers of a waiting turn to the store, if another process has cancelled that turn."""
+        for active_turn in self._active_turns.of_session(session_id):
+            if next_turn is None or active_turn.number < next_turn.turn.number:
+                active_turn.fail(TurnMoved(session_id))
+                self._active_turns.remove(active_turn)
 
-    def _leave(self, session_id: str, fault: DialogueError | None) -> None:
-        """Tells those who follow a turn of the session that it ends, or goes on, elsewhere."""
-        for live in self._live.of(session_id):
-            live.fail(fault or TurnMoved(session_id))
-            self._live.close(live)
+    def _fail_active_turns(self, session_id: str, error: DialogueError) -> None:
+        """Ends the session's turns for this process: they fail, or another process runs them."""
+        for active_turn in self._active_turns.of_session(session_id):
+            active_turn.fail(error)
+            self._active_turns.remove(active_turn)
 
-    async def _decoded(self, work: TurnTask) -> Snapshot | TurnError:
-        """The snapshot, or why its flow cannot go on.
+    async def _load_snapshot(self, task: TurnTask) -> Snapshot | TurnError:
+        """The snapshot, or the error of its turns if its flow cannot be used.
 
         Raises:
-            SessionQuarantined: it cannot be read.
+            SessionQuarantined: the snapshot cannot be read.
         """
         try:
-            stored = msgspec.json.decode(work.snapshot)
+            stored = msgspec.json.decode(task.snapshot)
         except ValueError as error:
-            explanation = f"its snapshot is no JSON: {error}"
-            await self._means.store.quarantine(work.lease.session_id, explanation, self._clock())
-            raise SessionQuarantined(work.lease.session_id, explanation) from error
-        await self._refresh()
+            explanation = f"its snapshot is not JSON: {error}"
+            await self._dependencies.store.quarantine(task.lease.session_id, explanation, self._clock())
+            raise SessionQuarantined(task.lease.session_id, explanation) from error
+        await self._refresh_flows()
         try:
             return Snapshot.from_json(stored, self._flows)
         except (FlowNotFound, SnapshotInvalid) as error:
-            # Kept as it is: with the flow put back, or the newer program, the session goes on.
-            return gone(error)
+            # Kept as it is: once the flow is back, or the newer program, the session goes on.
+            return flow_version_gone(error)
 
-    async def _attempt(
-        self, work: TurnTask, snapshot: Snapshot | TurnError, live: ActiveTurn
+    async def _run_turn(
+        self, task: TurnTask, snapshot: Snapshot | TurnError, active_turn: ActiveTurn
     ) -> tuple[Commit, Snapshot | TurnError]:
-        """Does one turn, and says what to commit and where the machine stands then."""
-        record = TurnRecord(work.inbox_turn.turn, live.emit)
-        performance = TurnAttempt(self._means, self._flows, work, record)
-        live.sign.wish = max(live.sign.wish, work.inbox_turn.stop_mode)
-        error = snapshot if isinstance(snapshot, TurnError) else self._refusal(work)
+        """Runs one turn; returns what to commit, and the snapshot after it."""
+        record = TurnRecord(task.inbox_turn.turn, active_turn.emit)
+        attempt = TurnAttempt(self._dependencies, self._flows, task, record)
+        scope = active_turn.cancel_scope
+        scope.stop_mode = max(scope.stop_mode, task.inbox_turn.stop_mode)
+        error = snapshot if isinstance(snapshot, TurnError) else self._reason_not_to_run(task)
         after: Snapshot | None = None
-        if error is not None or isinstance(snapshot, TurnError) or live.sign.up:
-            await performance.replay_journal()
+        if error is not None or isinstance(snapshot, TurnError) or scope.cancel_called:
+            await attempt.replay_journal()
         else:
-            after, error = await self._perform(performance, work, snapshot, live)
-        if live.sign.lost:
-            raise LeaseLost(work.lease.session_id)
+            after, error = await self._run_attempt(attempt, task, snapshot, active_turn)
+        if scope.lease_lost:
+            raise LeaseLost(task.lease.session_id)
         if error is not None or after is None:
-            return self._broken_off(work, record, performance, live.sign.wish, error), snapshot
-        return self._done(work, record, performance, after), after
+            return self._failure(task, record, attempt, scope.stop_mode, error), snapshot
+        return self._success(task, record, attempt, after), after
 
-    def _refusal(self, work: TurnTask) -> TurnError | None:
-        """Why the turn is not begun at all."""
-        if work.session.status == SESSION_STATUS_ENDED:
-            return TurnError(
-                reason="SESSION_ENDED", message="The conversation had ended before its turn came."
-            )
-        if work.inbox_turn.attempts > self._means.limits.attempts:
-            return TurnError(
-                reason="TURN_GIVEN_UP",
-                message=f"It was begun {self._means.limits.attempts} times and never came to an end.",
-            )
+    def _reason_not_to_run(self, task: TurnTask) -> TurnError | None:
+        if task.session.status == SESSION_STATUS_ENDED:
+            return TurnError(reason="SESSION_ENDED", message="The session ended before this turn started.")
+        max_attempts = self._dependencies.limits.max_attempts
+        if task.inbox_turn.attempts > max_attempts:
+            return TurnError(reason="TURN_GIVEN_UP", message=f"Gave up after {max_attempts} attempts.")
         return None
 
-    async def _perform(
-        self, performance: TurnAttempt, work: TurnTask, snapshot: Snapshot, live: ActiveTurn
+    async def _run_attempt(
+        self, attempt: TurnAttempt, task: TurnTask, snapshot: Snapshot, active_turn: ActiveTurn
     ) -> tuple[Snapshot | None, TurnError | None]:
-        limit = self._means.limits.turn
-        deadline.enter_deadline(limit)
+        """The snapshot after the turn, or why there is none; neither if the turn was stopped."""
+        limits = self._dependencies.limits
+        deadline.enter_deadline(limits.turn_timeout)
+        turn = task.inbox_turn.turn
         after = None
         try:
-            with live.sign:
-                after = await performance.run(
-                    snapshot, event_of(work.inbox_turn.turn, self._means.limits.zone)
-                )
+            with active_turn.cancel_scope:
+                after = await attempt.run(snapshot, to_machine_event(turn, limits.time_zone))
         except TimeoutError:
             return None, TurnError(
-                reason="TURN_TIMEOUT", message=f"The turn took more than {limit:g} seconds."
+                reason="TURN_TIMEOUT", message=f"The turn took more than {limits.turn_timeout:g} seconds."
             )
         except (FlowNotFound, SnapshotInvalid) as error:
-            return None, gone(error)
+            return None, flow_version_gone(error)
         except (LeaseLost, StoreUnavailable, SessionQuarantined):
             raise
         except Exception:  # noqa: BLE001 - logged
-            # A defect of ours must not take the session along: the turn fails, the next may well go through.
-            _log.exception("turn_broke", session=work.lease.session_id, turn=work.inbox_turn.turn.id)
+            # A defect of ours must not end the session: the turn fails, the next one may succeed.
+            _log.exception("turn_crashed", session=task.lease.session_id, turn=turn.id)
             return None, TurnError(
-                reason="INTERNAL",
-                message=f"Something went wrong inside; the log knows it as {work.inbox_turn.turn.id}.",
+                reason="INTERNAL", message=f"Internal error; the server's log has it under {turn.id}."
             )
-        return after, performance.failure
+        return after, attempt.error
 
-    def _done(self, work: TurnTask, record: TurnRecord, performance: TurnAttempt, after: Snapshot) -> Commit:
+    def _success(self, task: TurnTask, record: TurnRecord, attempt: TurnAttempt, after: Snapshot) -> Commit:
         now = self._clock()
-        session = session_from_snapshot(work.session, after, now)
+        session = session_from_snapshot(task.session, after, now)
         ended = session.status == SESSION_STATUS_ENDED
         return Commit(
-            lease=work.lease,
-            revision=work.session.revision,
+            lease=task.lease,
+            revision=task.session.revision,
             result=record.end(TURN_STATUS_DONE, session, now),
-            snapshot=packed(after),
-            set_timers={} if ended else {name: now + after for name, after in record.set_timers.items()},
+            snapshot=encode_snapshot(after),
+            set_timers={} if ended else record.due_timers(now),
             clear_timers="all" if ended else record.clear_timers,
-            forget="all" if performance.journal.touched else (),
-            renew_until=now + self._means.limits.lease,
+            clear_journal="all" if attempt.journal.has_entries else (),
+            lease_expires=now + self._dependencies.limits.lease_seconds,
         )
 
-    def _broken_off(
+    def _failure(
         self,
-        work: TurnTask,
+        task: TurnTask,
         record: TurnRecord,
-        performance: TurnAttempt,
-        stop: StopMode,
+        attempt: TurnAttempt,
+        stop_mode: StopMode,
         error: TurnError | None,
     ) -> Commit:
-        """The end of a turn that failed or was stopped: the session stands as before, what was said stays."""
+        """The commit of a turn that failed or was stopped: the session is as before, what was said stays."""
         now = self._clock()
-        session = touch(work.session, now)
-        if stop:
-            finished = record.end(TURN_STATUS_CANCELLED, session, now)
+        session = touch(task.session, now)
+        if stop_mode:
+            result = record.end(TURN_STATUS_CANCELLED, session, now)
         else:
-            finished = record.end(TURN_STATUS_FAILED, session, now, error)
-        shown = record.said_anything or finished.turn.tool_calls
-        if stop is StopMode.ROLLBACK or not (shown or stop):
-            finished = replace(finished, transcript=())
+            result = record.end(TURN_STATUS_FAILED, session, now, error)
+        shown = record.has_text or result.turn.tool_calls
+        if stop_mode is StopMode.ROLLBACK or not (shown or stop_mode):
+            result = replace(result, transcript=())
         return Commit(
-            lease=work.lease,
-            revision=work.session.revision,
-            result=finished,
+            lease=task.lease,
+            revision=task.session.revision,
+            result=result,
             snapshot=None,
-            forget=performance.journal.stale(),
-            renew_until=now + self._means.limits.lease,
+            clear_journal=attempt.journal.stale_keys(),
+            lease_expires=now + self._dependencies.limits.lease_seconds,
         )
 
 
-def gone(error: FlowNotFound | SnapshotInvalid) -> TurnError:
-    """What a session is told whose flow, or whose place in it, is not there any more."""
+def flow_version_gone(error: FlowNotFound | SnapshotInvalid) -> TurnError:
+    """Returns the error of a turn whose session's flow, or state in it, is not installed any more."""
     return TurnError(
-        reason="FLOW_VERSION_GONE", message=f"This conversation cannot go on where it stood: {error}."
+        reason="FLOW_VERSION_GONE", message=f"The session cannot go on from where it was: {error}."
     )

@@ -1,4 +1,4 @@
-"""One caller's view of a turn: live where this process does it, from the store where another one does."""
+"""One caller's view of a turn: live if this process runs it, from the store if another one does."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from clawdbot_dialogue.core.errors import TurnMoved
 from clawdbot_dialogue.core.sessions.ids import turn_id
 from clawdbot_dialogue.core.sessions.records import TurnResult
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns, last_event
+from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns, turn_finished_event
 
-FIRST_PAUSE: Final = 0.02
-LONGEST_PAUSE: Final = 0.25
-"""Seconds between two looks at a turn that another process does."""
+BACKOFF_MIN: Final = 0.02
+BACKOFF_MAX: Final = 0.25
+"""Seconds between two reads of a turn that another process runs."""
 
 
 class TurnRef(Struct, frozen=True):
-    """Which turn."""
+    """Identifies a turn."""
 
     tenant: str
     session_id: str
@@ -35,94 +35,93 @@ class TurnRef(Struct, frozen=True):
 
 
 class TurnSubscription:
-    """A turn that somebody waits for."""
+    """Waits for a turn for one caller."""
 
     def __init__(
         self,
-        name: TurnRef,
+        ref: TurnRef,
         store: SessionStore,
         turns: ActiveTurns,
         *,
         joined: bool,
-        live: ActiveTurn | None,
-        finished: TurnResult | None,
-        cancels: bool,
+        active_turn: ActiveTurn | None,
+        result: TurnResult | None,
+        cancel_on_disconnect: bool,
     ) -> None:
-        self.name = name
-        self.live = live
-        """Where this process does the turn."""
-        self.cancels = cancels
-        """Whether the turn is to be cancelled when nobody follows it any more."""
-        self.complete = False
-        """Whether the end was told."""
+        self.ref = ref
+        self.active_turn = active_turn
+        """The turn in this process; None if it is in another one, or over."""
+        self.cancel_on_disconnect = cancel_on_disconnect
+        """Whether the turn is to be cancelled once its last subscriber leaves."""
+        self.completed = False
+        """Whether the caller got the end of the turn."""
         self._joined = joined
-        self._finished = finished
+        self._result = result
         self._store = store
         self._turns = turns
 
     async def result(self) -> TurnResult:
-        """The end of the turn, whoever does it.
+        """Waits for the end of the turn, whichever process runs it, and returns it.
 
         Raises:
-            DialogueFault: it cannot be told; SessionNotFound where the session was deleted meanwhile.
+            SessionNotFound: the session was deleted meanwhile.
+            DialogueError: the end cannot be read.
         """
-        finished = self._finished
-        while finished is None:
+        result = self._result
+        while result is None:
             try:
-                finished = await (self.live.result() if self.live else self._stored())
+                result = await (self.active_turn.result() if self.active_turn else self._poll_store())
             except TurnMoved:
-                self.live = None
-        self.complete = True
-        return finished
+                self.active_turn = None
+        self.completed = True
+        return result
 
     async def events(self) -> AsyncGenerator[StreamTurnResponse, None]:
-        """Every event of the turn from the first; the same ones, whenever and however often it is asked for.
+        """Yields every event of the turn from the first one on: the same ones for every subscriber.
 
         Raises:
-            TurnMoved: another process does the turn anew, and this caller has seen more than its beginning.
-            DialogueFault: as `result`.
+            TurnMoved: another process runs the turn again, and this caller has got some of its events.
+            DialogueError: as `result`.
         """
-        told = 0
-        if self.live is not None:
+        sent = 0
+        if self.active_turn is not None:
             try:
-                async with aclosing(self.live.events()) as events:
+                async with aclosing(self.active_turn.events()) as events:
                     async for event in events:
-                        told += 1
-                        yield self._shown(event)
+                        sent += 1
+                        yield self._marked(event)
             except TurnMoved:
-                if told > 1:
-                    raise TurnMoved(self.name.id) from None
-                self.live = None
+                if sent > 1:
+                    raise TurnMoved(self.ref.id) from None
+                self.active_turn = None
             else:
-                self.complete = True
+                self.completed = True
                 return
-        finished = await self.result()
-        for event in (*finished.events, last_event(finished)):
-            if event.sequence > told:
-                yield self._shown(event)
+        result = await self.result()
+        for event in (*result.events, turn_finished_event(result)):
+            if event.sequence > sent:
+                yield self._marked(event)
 
-    def _shown(self, event: StreamTurnResponse) -> StreamTurnResponse:
-        """The event; in the first one, a caller that joined is told so."""
+    def _marked(self, event: StreamTurnResponse) -> StreamTurnResponse:
+        """The event; the first one says `joined` to a caller whose request_id joined the turn."""
         if not self._joined or not event.HasField("turn_started"):
             return event
-        shown = StreamTurnResponse()
-        shown.CopyFrom(event)
-        shown.turn_started.joined = True
-        return shown
+        marked = StreamTurnResponse()
+        marked.CopyFrom(event)
+        marked.turn_started.joined = True
+        return marked
 
-    async def _stored(self) -> TurnResult:
-        """Looks at the store until the turn's owner has committed it."""
-        pause = FIRST_PAUSE
+    async def _poll_store(self) -> TurnResult:
+        """Reads the store until the process that runs the turn has committed it."""
+        pause = BACKOFF_MIN
         while True:
-            found = await self._store.find_turn(
-                self.name.tenant, self.name.session_id, number=self.name.number
-            )
+            found = await self._store.find_turn(self.ref.tenant, self.ref.session_id, number=self.ref.number)
             if found.result is not None:
                 return found.result
-            live = self._turns.get(self.name.session_id, self.name.number)
-            if live is not None:
-                # Its owner is gone, and this process has taken it over.
-                self.live = live
-                return await live.result()
+            active_turn = self._turns.get(self.ref.session_id, self.ref.number)
+            if active_turn is not None:
+                # The process that ran it is dead, and this one has taken it over.
+                self.active_turn = active_turn
+                return await active_turn.result()
             await asyncio.sleep(pause)
-            pause = min(LONGEST_PAUSE, pause * 1.5)
+            pause = min(BACKOFF_MAX, pause * 1.5)

@@ -1,8 +1,8 @@
-"""Tool calls that happen once however often a turn is run: intent journalled, called, result journalled.
+"""Tool calls that happen once however often a turn is run: journal the intent, call, journal the result.
 
-A call found in the journal is not made again when its result is there, nor when it has the effect `once`:
-then its outcome is unknown. What an earlier turn did once, before it failed or was cancelled, counts as done
-when the flow comes to the same call with the same arguments again.
+A call in the journal is not made again if its result is there. Nor is it if it has the effect `once`: then
+its outcome is unknown. A call that an earlier turn made once, before it failed or was cancelled, counts as
+made when the flow comes to the same call with the same arguments again.
 """
 
 from __future__ import annotations
@@ -11,94 +11,108 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from clawdbot.common.v1.message_pb2 import ToolCall, ToolResult
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
-from clawdbot.plugins.v1.tool_service_pb2 import InvocationContext, InvokeToolRequest
+from clawdbot.plugins.v1.tool_service_pb2 import (
+    TOOL_EFFECT_NONE,
+    TOOL_EFFECT_REPEATABLE,
+    InvocationContext,
+    InvokeToolRequest,
+)
 from msgspec.structs import replace
 
 from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.ports import ToolBox, ToolLost, ToolRefused
-from clawdbot_dialogue.core.turns.turn_record import CUT_SHORT, UNKNOWN, TurnRecord, error_result
+from clawdbot_dialogue.core.turns.ports import ToolBox, ToolOutcomeUnknown, ToolRefused
+from clawdbot_dialogue.core.turns.turn_record import (
+    NOT_FINISHED_MESSAGE,
+    OUTCOME_UNKNOWN_MESSAGE,
+    TurnRecord,
+    error_result,
+)
+
+REPEATABLE_EFFECTS: Final = (TOOL_EFFECT_NONE, TOOL_EFFECT_REPEATABLE)
+"""Effects that allow a second call. A tool that declares none counts as `once`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCall:
-    """A call about to be made."""
+    """A call that is about to be made."""
 
     key: str
-    """Its name in the journal: the same whenever the turn is run again."""
+    """Its key in the journal: the same in every attempt."""
     call: ToolCall
     once: bool
-    """Whether making it a second time would do it again."""
+    """Whether it has the effect `once`: a second call would act a second time."""
 
 
 class TurnJournal:
-    """What the turn under way has done outside, and what earlier ones left behind."""
+    """The journal of the current turn, and what earlier turns left in it."""
 
-    def __init__(self, store: SessionStore, claim: Lease, number: int) -> None:
+    def __init__(self, store: SessionStore, lease: Lease, number: int) -> None:
         self._store = store
-        self._claim = claim
+        self._lease = lease
         self._number = number
-        self._mine: dict[str, JournalEntry] = {}
+        self._entries: dict[str, JournalEntry] = {}
         self._earlier: dict[str, JournalEntry] = {}
-        self._unwritten: list[JournalEntry] = []
-        self._read = False
+        self._deferred: list[JournalEntry] = []
+        self._loaded = False
 
-    async def read(self) -> None:
-        """Learns what is kept of the session. Once is enough."""
-        if self._read:
+    async def load(self) -> None:
+        """Reads the session's journal from the store, the first time it is called."""
+        if self._loaded:
             return
-        self._read = True
-        for entry in await self._store.read_journal(self._claim.session_id):
+        self._loaded = True
+        for entry in await self._store.read_journal(self._lease.session_id):
             if entry.number == self._number:
-                self._mine.setdefault(entry.key, entry)
+                self._entries.setdefault(entry.key, entry)
             elif entry.number < self._number and entry.once:
                 self._earlier[entry.key] = entry
 
-    def begun(self) -> list[ToolCallRecord]:
-        """Every call that an earlier attempt at this turn journalled, with what is known of its end."""
-        return [_known_end(entry) for entry in self._mine.values() if entry.digest]
+    def started_calls(self) -> list[ToolCallRecord]:
+        """Returns every call that an earlier attempt at this turn journalled, with its outcome if known."""
+        return [_outcome_of(entry) for entry in self._entries.values() if entry.digest]
 
-    def mine(self, key: str) -> JournalEntry | None:
-        """What an earlier attempt at this turn wrote."""
-        return self._mine.get(key)
+    def get(self, key: str) -> JournalEntry | None:
+        """Returns this turn's entry."""
+        return self._entries.get(key)
 
-    def earlier(self, key: str) -> JournalEntry | None:
-        """What the last turn before this one wrote at the same place, if the call had the effect `once`."""
+    def get_earlier(self, key: str) -> JournalEntry | None:
+        """Returns the last earlier turn's entry with the key, if that call had the effect `once`."""
         return self._earlier.get(key)
 
-    def later(self, entry: JournalEntry) -> None:
-        """Keeps an entry to be written with the next one: what only matters once something follows it."""
-        self._mine[entry.key] = entry
-        self._unwritten.append(entry)
+    def defer(self, entry: JournalEntry) -> None:
+        """Adds an entry that only matters if another one follows it; it is written with the next one."""
+        self._entries[entry.key] = entry
+        self._deferred.append(entry)
 
     async def write(self, entries: Sequence[JournalEntry]) -> None:
-        """Writes entries, and those kept back, at once. Raises StaleClaim."""
-        written, self._unwritten = [*self._unwritten, *entries], []
-        await self._store.write_journal(self._claim, written)
+        """Writes entries, and the deferred ones. Raises LeaseLost."""
+        to_write, self._deferred = [*self._deferred, *entries], []
+        await self._store.write_journal(self._lease, to_write)
         for entry in entries:
-            self._mine[entry.key] = entry
+            self._entries[entry.key] = entry
 
-    def entry(self, wanted: PendingCall) -> JournalEntry:
-        """The intent of a call."""
-        call = ToolCallRecord(call=wanted.call).SerializeToString()
-        return JournalEntry(self._number, wanted.key, digest(wanted.call), wanted.once, call)
+    def intent(self, pending: PendingCall) -> JournalEntry:
+        """Returns the entry that says that a call is about to be made."""
+        call = ToolCallRecord(call=pending.call).SerializeToString()
+        return JournalEntry(self._number, pending.key, call_digest(pending.call), pending.once, call)
 
     @property
-    def touched(self) -> bool:
+    def has_entries(self) -> bool:
         """Whether anything of this turn was, or is to be, written."""
-        return bool(self._mine)
+        return bool(self._entries)
 
-    def stale(self) -> list[str]:
-        """The keys that nobody needs once the turn has failed: all but what may have been done once."""
-        return [key for key, entry in self._mine.items() if not (entry.once and durable(entry))]
+    def stale_keys(self) -> list[str]:
+        """Returns the keys to delete if the turn fails: all but `once` calls that may have been made."""
+        return [key for key, entry in self._entries.items() if not (entry.once and is_durable(entry))]
 
-    def release(self, intents: Sequence[JournalEntry]) -> None:
+    def mark_not_made(self, intents: Sequence[JournalEntry]) -> None:
         """Marks calls as certainly not made, whether or not their intent was written in time."""
         for intent in intents:
-            self._mine[intent.key] = replace(intent, once=False)
+            self._entries[intent.key] = replace(intent, once=False)
 
 
 class ToolCaller:
@@ -111,63 +125,66 @@ class ToolCaller:
         self._journal = journal
         self._record = record
         self._context = context
-        self._made: set[str] = set()
+        self._sent: set[str] = set()
 
-    async def make(self, wanted: Sequence[PendingCall]) -> list[ToolCallRecord]:
-        """Has every call end with a result: from the journal, or by making it. In the order given.
+    async def run(self, calls: Sequence[PendingCall]) -> list[ToolCallRecord]:
+        """Gives each call a result, from the journal or by making it. Returns them in the order of the calls.
 
         Raises:
-            StaleClaim: another writer has the session.
+            LeaseLost: another process holds the session's lease.
         """
-        for each in wanted:
-            self._record.call_started(each.call)
-        await self._journal.read()
-        known = {each.key: self._known(each) for each in wanted}
-        new = [each for each in wanted if known[each.key] is None]
-        intents = [self._journal.entry(each) for each in new if not self._begun_before(each)]
+        for pending in calls:
+            self._record.call_started(pending.call)
+        await self._journal.load()
+        known = {pending.key: self._known_outcome(pending) for pending in calls}
+        new = [pending for pending in calls if known[pending.key] is None]
+        intents = [self._journal.intent(pending) for pending in new if not self._is_journalled(pending)]
         try:
             if intents:
                 await self._journal.write(intents)
-            return await self._all([(each, known[each.key]) for each in wanted])
+            return await self._run_all([(pending, known[pending.key]) for pending in calls])
         except asyncio.CancelledError:
-            self._journal.release([intent for intent in intents if intent.key not in self._made])
+            self._journal.mark_not_made([intent for intent in intents if intent.key not in self._sent])
             raise
 
-    async def _all(self, calls: Sequence[tuple[PendingCall, ToolCallRecord | None]]) -> list[ToolCallRecord]:
+    async def _run_all(
+        self, calls: Sequence[tuple[PendingCall, ToolCallRecord | None]]
+    ) -> list[ToolCallRecord]:
         if len(calls) == 1:
-            return [await self._one(*calls[0])]
+            return [await self._run_one(*calls[0])]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(*each)) for each in calls]
+                tasks = [group.create_task(self._run_one(*each)) for each in calls]
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _one(self, wanted: PendingCall, known: ToolCallRecord | None) -> ToolCallRecord:
-        record = known or await self._invoke(wanted)
+    async def _run_one(self, pending: PendingCall, known: ToolCallRecord | None) -> ToolCallRecord:
+        record = known or await self._invoke(pending)
         self._record.call_finished(record)
         return record
 
-    async def _invoke(self, wanted: PendingCall) -> ToolCallRecord:
-        call = wanted.call
+    async def _invoke(self, pending: PendingCall) -> ToolCallRecord:
+        call = pending.call
         record = ToolCallRecord(call=call)
         request = InvokeToolRequest(
             tool=call.name,
             arguments=call.arguments,
-            request_id=f"{self._context.turn_id}/{wanted.key}/{digest(call)[:8].hex()}",
+            request_id=f"{self._context.turn_id}/{pending.key}/{call_digest(call)[:8].hex()}",
             context=self._context,
         )
-        self._made.add(wanted.key)
-        self._record.call_made(call, once=wanted.once)
+        self._sent.add(pending.key)
+        self._record.call_sent(call, once=pending.once)
         try:
             outcome = await self._tools.invoke(request)
-        except ToolRefused as refusal:
-            record.result.CopyFrom(error_result(call, refusal.message))
-            record.result.structured.update({"reason": refusal.reason})
-        except ToolLost as loss:
-            record.result.CopyFrom(error_result(call, UNKNOWN if wanted.once else loss.message))
-            record.result.structured.update({"reason": loss.reason})
-            record.outcome_unknown = wanted.once
+        except ToolRefused as error:
+            record.result.CopyFrom(error_result(call, error.message))
+            record.result.structured.update({"reason": error.reason})
+        except ToolOutcomeUnknown as error:
+            message = OUTCOME_UNKNOWN_MESSAGE if pending.once else error.message
+            record.result.CopyFrom(error_result(call, message))
+            record.result.structured.update({"reason": error.reason})
+            record.outcome_unknown = pending.once
         else:
             record.result.CopyFrom(
                 ToolResult(
@@ -176,66 +193,67 @@ class ToolCaller:
             )
             if outcome.HasField("structured"):
                 record.result.structured.CopyFrom(outcome.structured)
-        done = replace(self._journal.entry(wanted), record=record.SerializeToString(), done=True)
+        done = replace(self._journal.intent(pending), record=record.SerializeToString(), done=True)
         try:
             await self._journal.write([done])
         except asyncio.CancelledError:
-            # The turn ends here, but not without what is known.
+            # The turn ends here, but the result is known.
             self._record.call_finished(record)
             raise
         return record
 
-    def _begun_before(self, wanted: PendingCall) -> bool:
-        mine = self._journal.mine(wanted.key)
-        return mine is not None and mine.digest == digest(wanted.call)
+    def _is_journalled(self, pending: PendingCall) -> bool:
+        entry = self._journal.get(pending.key)
+        return entry is not None and entry.digest == call_digest(pending.call)
 
-    def _known(self, wanted: PendingCall) -> ToolCallRecord | None:
-        """What became of the call before, where that decides what becomes of it now."""
-        mine = self._journal.mine(wanted.key)
-        if mine is not None and mine.digest == digest(wanted.call):
-            if mine.done:
-                return _again(mine, wanted.call)
-            return lost_record(wanted.call) if wanted.once else None
-        earlier = self._journal.earlier(wanted.key)
-        if earlier is None or not wanted.once or earlier.digest != digest(wanted.call):
+    def _known_outcome(self, pending: PendingCall) -> ToolCallRecord | None:
+        """The outcome of the call if the journal decides it; None if the call is to be made."""
+        entry = self._journal.get(pending.key)
+        if entry is not None and entry.digest == call_digest(pending.call):
+            if entry.done:
+                return _replay(entry, pending.call)
+            return outcome_unknown_record(pending.call) if pending.once else None
+        earlier = self._journal.get_earlier(pending.key)
+        if earlier is None or not pending.once or earlier.digest != call_digest(pending.call):
             return None
-        return _again(earlier, wanted.call) if earlier.done else lost_record(wanted.call)
+        return _replay(earlier, pending.call) if earlier.done else outcome_unknown_record(pending.call)
 
 
-def digest(call: ToolCall) -> bytes:
-    """Tells whether two calls ask for the same."""
+def call_digest(call: ToolCall) -> bytes:
+    """Returns a digest of tool and arguments: tells whether two calls are the same."""
     arguments = call.arguments.SerializeToString(deterministic=True)
     return hashlib.sha256(call.name.encode() + b"\0" + arguments).digest()
 
 
-def durable(entry: JournalEntry) -> bool:
-    """Whether a call took place, or may have: everything but a definite failure."""
+def is_durable(entry: JournalEntry) -> bool:
+    """Returns whether the call took place, or may have: True unless it definitely failed."""
     if not entry.done:
         return True
     record = ToolCallRecord.FromString(entry.record)
     return record.outcome_unknown or not record.result.is_error
 
 
-def lost_record(call: ToolCall) -> ToolCallRecord:
-    """The end of a call of which a crash hid the outcome."""
-    result = error_result(call, UNKNOWN)
+def outcome_unknown_record(call: ToolCall) -> ToolCallRecord:
+    """Returns the record of a call whose outcome a crash has hidden."""
+    result = error_result(call, OUTCOME_UNKNOWN_MESSAGE)
     result.structured.update({"reason": "OUTCOME_UNKNOWN"})
     return ToolCallRecord(call=call, result=result, outcome_unknown=True)
 
 
-def _known_end(entry: JournalEntry) -> ToolCallRecord:
-    """A call's end as the journal has it, for a turn that does not come to the call again."""
+def _outcome_of(entry: JournalEntry) -> ToolCallRecord:
+    """The outcome of a journalled call in a turn that is not run again."""
     record = ToolCallRecord.FromString(entry.record)
     if entry.done:
         return record
     return (
-        lost_record(record.call)
+        outcome_unknown_record(record.call)
         if entry.once
-        else ToolCallRecord(call=record.call, result=error_result(record.call, CUT_SHORT))
+        else ToolCallRecord(call=record.call, result=error_result(record.call, NOT_FINISHED_MESSAGE))
     )
 
 
-def _again(entry: JournalEntry, call: ToolCall) -> ToolCallRecord:
+def _replay(entry: JournalEntry, call: ToolCall) -> ToolCallRecord:
+    """The journalled outcome as that of `call`, which may have another id."""
     record = ToolCallRecord.FromString(entry.record)
     record.call.CopyFrom(call)
     record.result.call_id = call.id

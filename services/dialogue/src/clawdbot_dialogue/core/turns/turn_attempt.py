@@ -1,13 +1,9 @@
-"""One attempt at one turn: has the machine step and carries out what it wants, until it waits again."""
+"""One attempt at one turn: drives the machine and carries out its effects, until it waits for the person."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, Final
 
-import structlog
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
@@ -16,136 +12,105 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
-from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.sessions.records import TurnTask
-from clawdbot_dialogue.core.turns.generation import Generation, TurnDependencies
+from clawdbot_dialogue.core.turns.generation import Generation
 from clawdbot_dialogue.core.turns.llm_commands import CommandGeneration
-from clawdbot_dialogue.core.turns.ports import ToolRefused
+from clawdbot_dialogue.core.turns.ports import ToolRefused, TurnDependencies
+from clawdbot_dialogue.core.turns.step_loop import StepLoop
 from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
-_log = structlog.get_logger(__name__)
-
-RECORDED_EFFECTS: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
-    effects.Understood: TurnRecord.understood,
-    effects.StateEntered: TurnRecord.entered,
-    effects.SlotChanged: TurnRecord.slot_changed,
-    effects.Say: TurnRecord.say,
-    effects.HandOff: TurnRecord.handed_off,
-    effects.SetTimer: TurnRecord.timer_set,
-    effects.CancelTimer: TurnRecord.timer_cancelled,
-    effects.Ended: lambda _record, _effect: None,  # the snapshot's status says it
-}
-"""Effects that are only written down."""
-
-
-def record_effect(record: TurnRecord, effect: effects.Effect) -> bool:
-    """Writes an effect down; False where there is more to do about it."""
-    note = RECORDED_EFFECTS.get(type(effect))
-    if note is None:
-        return False
-    note(record, effect)
-    return True
-
 
 class TurnAttempt:
-    """Drives the machine through one turn."""
+    """Runs one turn once."""
 
     def __init__(
-        self, means: TurnDependencies, flows: FlowLookup, work: TurnTask, record: TurnRecord
+        self, dependencies: TurnDependencies, flows: FlowLookup, task: TurnTask, record: TurnRecord
     ) -> None:
-        self.journal = TurnJournal(means.store, work.lease, work.inbox_turn.turn.number)
-        self.failure: TurnError | None = None
-        """Set when the machine itself says that it failed."""
-        self._means = means
+        self.journal = TurnJournal(dependencies.store, task.lease, task.inbox_turn.turn.number)
+        self.error: TurnError | None = None
+        """Set if the machine itself says that the turn failed."""
+        self._dependencies = dependencies
         self._flows = flows
-        self._work = work
+        self._task = task
         self._record = record
 
     async def replay_journal(self) -> None:
-        """Tells of what earlier attempts did outside, for a turn that is not begun again."""
-        await self.journal.read()
-        for call in self.journal.begun():
-            self._record.asked(call.call)
-            self._record.call_started(call.call)
-            self._record.call_finished(call)
+        """Records the calls of earlier attempts, for a turn that is not run again."""
+        await self.journal.load()
+        for call_record in self.journal.started_calls():
+            self._record.call_requested(call_record.call)
+            self._record.call_started(call_record.call)
+            self._record.call_finished(call_record)
 
     async def run(self, snapshot: Snapshot, event: events.Event) -> Snapshot:
-        """The snapshot after the turn.
+        """Runs the turn and returns the snapshot after it.
 
         Raises:
-            TimeoutError: the task's deadline is over.
-            StaleClaim: another writer has the session.
-            FlowNotFound, SnapshotInvalid: the flow, or the session's state in it, is not there any more.
+            TimeoutError: the running task's deadline has passed.
+            LeaseLost: another process holds the session's lease.
+            FlowNotFound: a flow of the session is not installed in its version.
+            SnapshotInvalid: the flow does not have the state that the session is in.
         """
-        if self._work.inbox_turn.attempts > 1:
+        if self._task.inbox_turn.attempts > 1:
             async with asyncio.timeout(deadline.remaining()):
-                await self.journal.read()
-        todo: deque[events.Event] = deque([event])
-        if snapshot.waiting_for is None and snapshot.status == "active":
-            todo.appendleft(events.Started())
-        while todo:
-            taken = step(self._flows, snapshot, todo.popleft())
-            snapshot = taken.snapshot
-            self._record.explanation.add_step(taken)
-            for note in taken.notes:
-                _log.info("machine_note", code=note.code, flow=note.flow, state=note.state)
-            for effect in taken.effects:
-                if record_effect(self._record, effect):
-                    continue
-                # What is written down takes no time; a turn that does no more needs no watch set.
-                async with asyncio.timeout(deadline.remaining()):
-                    outcome = await self._carry_out(effect, snapshot)
-                if outcome is not None:
-                    todo.appendleft(outcome)
-        return snapshot
+                await self.journal.load()
+        loop = StepLoop(self._flows, self._record, snapshot, event)
+        while (effect := loop.next_effect()) is not None:
+            # Set here, so that a turn that only records effects pays for no timeout.
+            async with asyncio.timeout(deadline.remaining()):
+                outcome = await self._carry_out(effect, loop.snapshot)
+            if outcome is not None:
+                loop.add_event(outcome)
+        return loop.snapshot
 
     async def _carry_out(self, effect: effects.Effect, snapshot: Snapshot) -> events.Event | None:
         if isinstance(effect, effects.CallTool):
-            return await self._call(effect, snapshot)
+            return await self._call_tool(effect, snapshot)
         if isinstance(effect, effects.Generate):
-            generation = Generation(self._means, effect, self._record, self.journal, self._calls(snapshot))
-            return await generation.run()
+            caller = self._tool_caller(snapshot)
+            return await Generation(self._dependencies, effect, self._record, self.journal, caller).run()
         if isinstance(effect, effects.Interpret):
-            calls = self._calls(snapshot)
-            return await CommandGeneration(self._means, effect, self._record, self.journal, calls).run()
+            caller = self._tool_caller(snapshot)
+            generation = CommandGeneration(self._dependencies, effect, self._record, self.journal, caller)
+            return await generation.run()
         if isinstance(effect, effects.Failed):
-            self.failure = TurnError(reason=effect.reason, message=effect.message)
+            self.error = TurnError(reason=effect.reason, message=effect.message)
         return None
 
-    async def _call(self, effect: effects.CallTool, snapshot: Snapshot) -> events.ToolReturned:
-        """A call that the flow itself makes."""
+    async def _call_tool(self, effect: effects.CallTool, snapshot: Snapshot) -> events.ToolReturned:
+        """Makes a call of the flow itself."""
         call = ToolCall(
             id=f"t{self._record.turn.number}-{effect.call_id}",
             name=effect.tool,
             arguments=to_struct(effect.arguments),
         )
-        self._record.asked(call)
+        self._record.call_requested(call)
         once = effect.effect == "once" or await self._is_once(effect.tool)
-        wanted = PendingCall(effect.call_id, call, once)
-        (record,) = await self._calls(snapshot).make([wanted])
+        pending = PendingCall(effect.call_id, call, once)
+        (record,) = await self._tool_caller(snapshot).run([pending])
         return events.ToolReturned(
-            effect.call_id, result_of(record), record.result.is_error, record.outcome_unknown
+            effect.call_id, tool_result_value(record), record.result.is_error, record.outcome_unknown
         )
 
     async def _is_once(self, name: str) -> bool:
-        """Whether the tool itself says that it must not run twice, whatever the flow says."""
+        """Whether the tool itself has the effect `once`, whatever the flow says."""
         try:
-            tools = await self._means.tools.tools([name])
+            tools = await self._dependencies.tools.tools([name])
         except ToolRefused:
-            return False  # the call itself will tell why
+            return False  # the call itself will say why
         return name in tools and tools[name].effect == TOOL_EFFECT_ONCE
 
-    def _calls(self, snapshot: Snapshot) -> ToolCaller:
+    def _tool_caller(self, snapshot: Snapshot) -> ToolCaller:
         turn = self._record.turn
         context = InvocationContext(
             session_id=turn.session_id, turn_id=turn.id, flow=snapshot.flow, state=snapshot.state
         )
-        return ToolCaller(self._means.tools, self.journal, self._record, context)
+        return ToolCaller(self._dependencies.tools, self.journal, self._record, context)
 
 
-def result_of(record: ToolCallRecord) -> dict[str, object]:
-    """What guards and templates see as `result`: the structured result; its words, if any, under `text`."""
+def tool_result_value(record: ToolCallRecord) -> dict[str, object]:
+    """Returns what guards and templates see as `result`: the structured result, with any text as `text`."""
     texts = [part.text for part in record.result.content if part.WhichOneof("content") == "text"]
     shown: dict[str, object] = {"text": "\n".join(texts)} if texts else {}
     return {**shown, **to_plain(record.result.structured)}

@@ -1,6 +1,6 @@
-"""What a turn has come to so far: its events, replies, transcript, calls and timers, and at last its end.
+"""What one attempt at a turn has done so far: events, replies, transcript, calls, timers, and its result.
 
-It only writes down. Nothing said is lost when the turn ends early, and every announced call gets a result.
+It only records. Nothing that was said is lost if the turn ends early, and every announced call gets a result.
 """
 
 from __future__ import annotations
@@ -22,146 +22,156 @@ from clawdbot_dialogue.core.turns.explanation import ExplanationBuilder, fill_co
 from clawdbot_dialogue.core.turns.usage import add_usage
 from clawdbot_dialogue.core.understanding.commands import Command
 
-CUT_SHORT: Final = "The turn was ended before this call was over."
-UNKNOWN: Final = "It is not known whether this took place. Do not do it again without asking."
+NOT_FINISHED_MESSAGE: Final = "The turn ended before this call finished."
+OUTCOME_UNKNOWN_MESSAGE: Final = (
+    "It is not known whether this took place. Do not call it again without asking."
+)
+"""Results of calls, as the model reads them."""
 
 
 class TurnRecord:
-    """The notes of one attempt at one turn."""
+    """The record of one attempt at one turn."""
 
     def __init__(self, turn: Turn, emit: Callable[[StreamTurnResponse], None]) -> None:
+        """Starts the record, with the event turn_started.
+
+        Args:
+            turn: The turn as accepted; it is not changed.
+            emit: Called with each event.
+        """
         self.turn = turn
         self.events: list[StreamTurnResponse] = []
         self.set_timers: dict[str, float] = {}
-        """Timer id → seconds from the end of the step."""
+        """Timer id → seconds from the end of the turn."""
         self.clear_timers: list[str] = []
-        self.said_anything = False
-        self._tell = emit
+        self.has_text = False
+        """Whether the person was shown any text."""
+        self._emit_event = emit
         self._commands: list[Command] = []
         self._path: list[str] = []
         self._replies: list[Message] = []
-        self._saying: list[str] = []
+        self._partial_reply: list[str] = []
         self._messages: list[Message] = [turn.input] if turn.HasField("input") else []
         self._open: dict[str, tuple[ToolCall, bool]] = {}
         self._calls: dict[str, ToolCallRecord] = {}
-        """By call id, in the order in which they were announced; without a result while they are open."""
+        """By call id, in the order of their announcement; without a result while they are open."""
         self._usage = Usage()
         self.explanation = ExplanationBuilder()
-        """Why it goes the way it goes."""
-        event = self._event()
+        """Why the turn goes the way it goes."""
+        event = self._new_event()
         event.turn_started.turn_id = turn.id
         event.turn_started.session_id = turn.session_id
         self._emit(event)
 
-    # What the machine says
+    # The machine's effects
 
-    def understood(self, effect: effects.Understood) -> None:
-        """What the input was taken to mean."""
+    def commands_generated(self, effect: effects.Understood) -> None:
+        """Records the commands that the input was turned into."""
         self._commands.extend(effect.commands)
 
-    def entered(self, effect: effects.StateEntered) -> None:
-        """The flow moved."""
+    def state_entered(self, effect: effects.StateEntered) -> None:
+        """Records that the flow entered a state."""
         self._path.append(effect.state)
-        event = self._event()
+        event = self._new_event()
         event.state_entered.state = effect.state
         event.state_entered.flow = effect.flow
         self._emit(event)
 
     def slot_changed(self, effect: effects.SlotChanged) -> None:
-        """A slot was filled or cleared."""
-        event = self._event()
+        """Records that a slot was set or cleared."""
+        event = self._new_event()
         event.slot_set.slot = effect.slot
         if effect.value is not None:
             fill_value(event.slot_set.value, effect.value)
         self._emit(event)
 
     def say(self, effect: effects.Say) -> None:
-        """A whole reply."""
-        self.delta(effect.text)
-        self.spoken(words(effect.text))
+        """Records a whole reply."""
+        self.text_delta(effect.text)
+        self.reply_finished(text_message(effect.text))
 
     def handed_off(self, effect: effects.HandOff) -> None:
-        """A person takes over."""
-        event = self._event()
+        """Records that a person takes over."""
+        event = self._new_event()
         event.handoff.queue = effect.queue
         self._emit(event)
 
     def timer_set(self, effect: effects.SetTimer) -> None:
-        """A timer is wanted."""
+        """Records a timer to set."""
         self.set_timers[effect.timer_id] = effect.seconds
 
     def timer_cancelled(self, effect: effects.CancelTimer) -> None:
-        """A timer is not wanted any more."""
+        """Records a timer to clear."""
         self.set_timers.pop(effect.timer_id, None)
         self.clear_timers.append(effect.timer_id)
 
-    # What the model says
+    # The model's reply
 
-    def delta(self, text: str) -> None:
-        """The next piece of a reply."""
+    def text_delta(self, text: str) -> None:
+        """Records the next text of the current reply."""
         if text:
-            self.said_anything = True
-            self._saying.append(text)
-            event = self._event()
+            self.has_text = True
+            self._partial_reply.append(text)
+            event = self._new_event()
             event.text_delta.text = text
             event.text_delta.reply_index = len(self._replies)
             self._emit(event)
 
-    def thought(self, text: str) -> None:
-        """The next piece of the model's reasoning."""
+    def reasoning_delta(self, text: str) -> None:
+        """Records the next text of the model's reasoning."""
         if text:
-            event = self._event()
+            event = self._new_event()
             event.reasoning_delta.text = text
             self._emit(event)
 
-    def spoken(self, message: Message) -> None:
-        """A reply is whole: its text is shown already, its tool calls are about to be made."""
-        self._saying.clear()
-        if message.parts:  # vendors refuse a history with an empty message in it
+    def reply_finished(self, message: Message) -> None:
+        """Records a whole reply; its text was emitted already, its tool calls are still to be made."""
+        self._partial_reply.clear()
+        if message.parts:  # vendors reject a history with an empty message in it
             self._messages.append(message)
         texts = [part for part in message.parts if part.WhichOneof("content") == "text"]
         if texts:
-            whole = len(texts) == len(message.parts)
-            self._replies.append(message if whole else Message(role=ROLE_ASSISTANT, parts=texts))
+            only_text = len(texts) == len(message.parts)
+            self._replies.append(message if only_text else Message(role=ROLE_ASSISTANT, parts=texts))
 
-    def cut_short(self) -> None:
-        """A reply ends where it is."""
-        text = "".join(self._saying)
+    def end_partial_reply(self) -> None:
+        """Ends the current reply where it is."""
+        text = "".join(self._partial_reply)
         if text:
-            self.spoken(words(text))
+            self.reply_finished(text_message(text))
 
-    def used(self, usage: Usage) -> None:
-        """What a generation cost."""
+    def usage_reported(self, usage: Usage) -> None:
+        """Adds the usage of a generation."""
         add_usage(self._usage, usage)
 
-    # What tools are asked
+    # Tool calls
 
-    def asked(self, call: ToolCall) -> None:
-        """The flow itself makes a call; a model's calls come with its message."""
+    def call_requested(self, call: ToolCall) -> None:
+        """Adds a call to the transcript that no reply contains, such as one that the flow itself makes."""
         self._messages.append(Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=call)]))
 
     def call_started(self, call: ToolCall) -> None:
-        """A call is announced."""
+        """Announces a call."""
         self._open[call.id] = (call, False)
         self._calls[call.id] = ToolCallRecord(call=call)
-        event = self._event()
+        event = self._new_event()
         event.tool_call_started.call.CopyFrom(call)
         self._emit(event)
 
-    def call_made(self, call: ToolCall, *, once: bool) -> None:
-        """From now on it may have taken place."""
+    def call_sent(self, call: ToolCall, *, once: bool) -> None:
+        """Records that from now on the call may have taken place."""
         self._open[call.id] = (call, once)
 
     def call_finished(self, record: ToolCallRecord) -> None:
-        """A call has its result."""
+        """Records a call's result."""
         self._open.pop(record.call.id, None)
         self._calls[record.call.id] = record
-        event = self._event()
+        event = self._new_event()
         event.tool_call_finished.record.CopyFrom(record)
         self._emit(event)
 
     def transcript(self) -> tuple[Message, ...]:
-        """The turn so far as a model reads it: after each message with calls, their results."""
+        """Returns the turn so far as a model reads it: messages with calls are followed by the results."""
         messages: list[Message] = []
         for message in self._messages:
             messages.append(message)
@@ -174,24 +184,28 @@ class TurnRecord:
     def _result(self, call: ToolCall) -> ToolResult:
         record = self._calls.get(call.id)
         finished = record is not None and record.HasField("result")
-        return record.result if record is not None and finished else error_result(call, CUT_SHORT)
+        return record.result if record is not None and finished else error_result(call, NOT_FINISHED_MESSAGE)
 
     # The end
+
+    def due_timers(self, now: float) -> dict[str, float]:
+        """Returns timer id → due time, in epoch seconds, if the turn ends at `now`."""
+        return {timer_id: now + seconds for timer_id, seconds in self.set_timers.items()}
 
     def end(
         self, status: TurnStatus.ValueType, session: Session, now: float, error: TurnError | None = None
     ) -> TurnResult:
-        """The turn's end; what is open is closed.
+        """Ends the turn and returns its result; open calls get a result, too.
 
         Args:
-            status: how it ended.
-            session: as it is after the turn.
-            now: epoch seconds.
-            error: for FAILED.
+            status: How the turn ended.
+            session: The session after the turn.
+            now: Epoch seconds.
+            error: For FAILED.
         """
-        self.cut_short()
+        self.end_partial_reply()
         for call, once in list(self._open.values()):
-            result = error_result(call, UNKNOWN if once else CUT_SHORT)
+            result = error_result(call, OUTCOME_UNKNOWN_MESSAGE if once else NOT_FINISHED_MESSAGE)
             self.call_finished(ToolCallRecord(call=call, result=result, outcome_unknown=once))
         done = Turn()
         done.CopyFrom(self.turn)
@@ -199,8 +213,8 @@ class TurnRecord:
         done.replies.extend(self._replies)
         done.state = session.state
         done.slots.CopyFrom(session.slots)
-        for each in self._commands:
-            fill_command(done.commands.add(), each)
+        for command in self._commands:
+            fill_command(done.commands.add(), command)
         done.tool_calls.extend(self._calls.values())
         done.path.extend(self._path)
         if self._usage.ByteSize():
@@ -210,22 +224,22 @@ class TurnRecord:
         done.finish_time.CopyFrom(to_timestamp(now))
         return TurnResult(done, session, tuple(self.events), self.transcript(), self.explanation.encoded())
 
-    def _event(self) -> StreamTurnResponse:
-        """The next event, to be filled in place: building its content apart would copy it."""
+    def _new_event(self) -> StreamTurnResponse:
+        """The next event, to be filled in place: a content that was built apart would be copied."""
         return StreamTurnResponse(sequence=len(self.events) + 1)
 
     def _emit(self, event: StreamTurnResponse) -> None:
         self.events.append(event)
-        self._tell(event)
+        self._emit_event(event)
 
 
-def words(text: str) -> Message:
-    """A reply of words alone."""
+def text_message(text: str) -> Message:
+    """Returns a reply that consists of text."""
     message = Message(role=ROLE_ASSISTANT)
     message.parts.add().text = text
     return message
 
 
 def error_result(call: ToolCall, explanation: str) -> ToolResult:
-    """The result of a call that came to nothing, with a sentence for the model."""
+    """Returns the result of a call that failed, with a sentence for the model."""
     return ToolResult(call_id=call.id, name=call.name, content=[Part(text=explanation)], is_error=True)

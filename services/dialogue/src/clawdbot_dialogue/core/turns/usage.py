@@ -1,4 +1,4 @@
-"""Adds up what several generations of one turn cost."""
+"""Sums the token usage of several generations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS: Final = (
 
 
 def add_usage(total: Usage, more: Usage) -> None:
-    """Adds to the total. Its provenance is the least certain one: the enum's numbers grow with doubt."""
+    """Adds `more` to `total`, which takes the less certain provenance: the one with the larger number."""
     for name in COUNTS:
         setattr(total, name, getattr(total, name) + getattr(more, name))
     total.provenance = max(total.provenance, more.provenance)

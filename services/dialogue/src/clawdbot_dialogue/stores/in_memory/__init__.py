@@ -1,1 +1,1 @@
-"""Sessions in the memory of one process; nothing outlives it."""
+"""A session store in the memory of one process."""

@@ -1,27 +1,33 @@
-"""Who may hold claims where no other process can: the claims of sessions in memory."""
+"""The one lease owner of a store in memory, which no other process can see."""
 
 from __future__ import annotations
 
 import secrets
 
+from typing_extensions import override
 
-class SoleOwner:
-    """The only engine there is: for sessions in memory, which no other process sees."""
+from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
+
+
+class SingleOwner(LeaseOwners):
+    """This process alone: every other owner counts as dead."""
 
     def __init__(self) -> None:
         self._me = secrets.token_hex(8)
 
     @property
+    @override
     def me(self) -> str:
-        """This engine's name."""
         return self._me
 
+    @override
     def gone(self, owner: str) -> bool:
-        """Nobody else was ever there."""
         return owner != self._me
 
+    @override
     def open(self) -> None:
-        """Nothing to say."""
+        pass
 
+    @override
     def close(self) -> None:
-        """Nothing to let go."""
+        pass

@@ -1,4 +1,4 @@
-"""What the memory store keeps: a row for each session and each turn."""
+"""The rows of the in-memory store: one for each session and each turn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clawdbot_dialogue.core.sessions.records import (
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.stores import record_helpers
+from clawdbot_dialogue.stores import statuses
 
 
 @dataclass(slots=True)
@@ -28,18 +28,18 @@ class TurnRow:
     digest: bytes
     cancel_on_disconnect: bool
     attempts: int = 0
-    stop: StopMode = StopMode.NO
-    finished: TurnResult | None = None
+    stop_mode: StopMode = StopMode.NONE
+    result: TurnResult | None = None
 
     @property
     def inbox(self) -> InboxTurn:
-        """The turn as one that is to be done."""
-        return InboxTurn(self.turn, self.attempts, self.stop, self.cancel_on_disconnect)
+        """The turn as an unfinished one."""
+        return InboxTurn(self.turn, self.attempts, self.stop_mode, self.cancel_on_disconnect)
 
 
 @dataclass(slots=True)
 class SessionRow:
-    """A session with everything of it."""
+    """A session with its turns, lease, timers and journal."""
 
     position: int
     session: Session
@@ -51,10 +51,11 @@ class SessionRow:
     """By number, in order."""
     requests: dict[str, TurnRow] = field(default_factory=dict)
     owner: str = ""
+    """Of the lease; empty without one."""
     token: int = 0
     expires: float = 0.0
     running: int = 0
-    """Number of the turn that the claim is for; 0 for none."""
+    """Number of the turn that the lease covers; 0 for none."""
     tool_calls: int = 0
     timers: dict[str, float] = field(default_factory=dict)
     journal: dict[tuple[int, str], JournalEntry] = field(default_factory=dict)
@@ -62,7 +63,7 @@ class SessionRow:
     def add(self, new: NewTurn) -> TurnRow:
         """Puts an input in the inbox."""
         number = len(self.turns) + 1
-        turn = record_helpers.accepted(new.turn, self.session.id, number)
+        turn = statuses.accepted_turn(new.turn, self.session.id, number)
         row = TurnRow(turn, new.digest, new.cancel_on_disconnect)
         self.turns.append(row)
         self.unfinished[number] = row
@@ -70,30 +71,31 @@ class SessionRow:
             self.requests[turn.request_id] = row
         return row
 
-    def finish(self, row: TurnRow, finished: TurnResult) -> None:
-        """Ends a turn."""
-        row.finished = finished
-        row.turn = finished.turn
-        self.unfinished.pop(finished.turn.number, None)
-        self.tool_calls += len(finished.turn.tool_calls)
+    def finish(self, row: TurnRow, result: TurnResult) -> None:
+        """Finishes a turn."""
+        row.result = result
+        row.turn = result.turn
+        self.unfinished.pop(result.turn.number, None)
+        self.tool_calls += len(result.turn.tool_calls)
 
-    def hand_to(self, bid: LeaseRequest) -> TurnTask:
-        """Gives the bidder the claim, for the earliest unfinished turn."""
+    def grant_lease(self, lease_request: LeaseRequest) -> TurnTask:
+        """Leases the session for its earliest unfinished turn."""
         row = next(iter(self.unfinished.values()))
-        self.owner, self.expires = bid.owner, bid.expires
+        self.owner, self.expires = lease_request.owner, lease_request.expires
         self.token += 1
-        return TurnTask(Lease(self.session.id, self.token), self.session, self.snapshot, self.begin(row))
+        inbox_turn = self.start_attempt(row)
+        return TurnTask(Lease(self.session.id, self.token), self.session, self.snapshot, inbox_turn)
 
-    def begin(self, row: TurnRow) -> InboxTurn:
-        """Counts an attempt at a turn."""
+    def start_attempt(self, row: TurnRow) -> InboxTurn:
+        """Counts an attempt at a turn, which the lease now covers."""
         row.attempts += 1
         self.running = row.turn.number
         return row.inbox
 
-    def let_go(self) -> None:
-        """Ends the claim."""
+    def end_lease(self) -> None:
+        """Ends the lease."""
         self.owner, self.expires, self.running = "", 0.0, 0
 
-    def shown(self, row: TurnRow) -> Turn:
-        """The turn as others see it."""
-        return record_helpers.running(row.turn) if row.turn.number == self.running else row.turn
+    def as_listed(self, row: TurnRow) -> Turn:
+        """Returns the turn with its status as of now."""
+        return statuses.running_turn(row.turn) if row.turn.number == self.running else row.turn

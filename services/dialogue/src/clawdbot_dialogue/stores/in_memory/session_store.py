@@ -1,4 +1,4 @@
-"""Sessions in this process's memory: for tests and for trying things out. Nothing outlives the process."""
+"""A session store in the memory of this process, for tests and first steps. It keeps nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ENDED, SESSION_STATUS_QUARANTINED, Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
+from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import (
     FlowExists,
@@ -20,6 +21,7 @@ from clawdbot_dialogue.core.errors import (
     TurnNotFound,
 )
 from clawdbot_dialogue.core.sessions.records import (
+    STOP_MODES,
     AcceptedTurn,
     Commit,
     ConcurrencyPolicy,
@@ -34,58 +36,60 @@ from clawdbot_dialogue.core.sessions.records import (
     LeaseRequest,
     NewSession,
     NewTurn,
-    OrphanedSession,
     Page,
+    PendingSession,
     SessionFilter,
     StopMode,
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.stores import record_helpers
+from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS, SessionStore
+from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.in_memory.rows import SessionRow
-
-STOPS = {ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL, ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK}
-"""How an input asks the one before it to stop."""
+from clawdbot_dialogue.stores.transcript_window import recent_whole_turns
 
 
-class InMemorySessionStore:
-    """A SessionStore of dictionaries."""
+class InMemorySessionStore(SessionStore):
+    """A session store that consists of dictionaries."""
 
     def __init__(self) -> None:
         self._rows: dict[str, SessionRow] = {}
         self._created: dict[tuple[str, str], str] = {}
-        self._erased: dict[tuple[str, str, str], tuple[DeletionCounts, float]] = {}
+        self._deleted: dict[tuple[str, str, str], tuple[DeletionCounts, float]] = {}
         self._position = 0
         self._flows: dict[tuple[str, int], DeployedFlow] = {}
 
     @property
+    @override
     def description(self) -> str:
-        """For the banner."""
         return "memory (nothing is kept)"
 
+    @override
     async def open(self) -> None:
-        """Nothing to open."""
+        pass
 
+    @override
     async def close(self) -> None:
-        """Nothing to free."""
+        pass
 
+    @override
     async def check(self) -> None:
-        """Always there."""
+        pass
 
+    @override
     async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
-        """See SessionStore."""
         new = DeployedFlow(len(self._flows) + 1, name, version, source, now)
         kept = self._flows.setdefault((name, version), new)
         if kept.source != source:
             raise FlowExists(name, version)
         return kept
 
+    @override
     async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
-        """See SessionStore."""
         return tuple(flow for flow in self._flows.values() if flow.number > after)
 
-    async def create_session(self, new: NewSession, bid: LeaseRequest) -> CreatedSession:
-        """See SessionStore."""
+    @override
+    async def create_session(self, new: NewSession, lease_request: LeaseRequest) -> CreatedSession:
         tenant = new.session.tenant
         known = self._created.get((tenant, new.request_id)) if new.request_id else None
         if known is not None:
@@ -101,83 +105,80 @@ class InMemorySessionStore:
             self._created[tenant, new.request_id] = new.session.id
         if isinstance(new.opening, NewTurn):
             row.add(new.opening)
-            return CreatedSession(new.session, task=row.hand_to(bid))
+            return CreatedSession(new.session, task=row.grant_lease(lease_request))
         if new.opening is not None:
             opening = row.add(NewTurn(tenant, new.session.id, new.opening.turn, digest=b""))
             row.finish(opening, new.opening)
         return CreatedSession(new.session)
 
+    @override
     async def get_session(self, tenant: str, session_id: str) -> Session:
-        """See SessionStore."""
         return self._row(tenant, session_id).session
 
+    @override
     async def list_sessions(
-        self, tenant: str, wanted: SessionFilter, size: int, before: int | None
+        self, tenant: str, session_filter: SessionFilter, size: int, before: int | None
     ) -> Page[Session]:
-        """See SessionStore."""
         found = [
             row
             for row in reversed(self._rows.values())
             if row.session.tenant == tenant
             and (before is None or row.position < before)
-            and wanted.user in ("", row.session.user)
-            and wanted.flow in ("", row.session.flow)
-            and wanted.status in (0, row.session.status)
+            and session_filter.user in ("", row.session.user)
+            and session_filter.flow in ("", row.session.flow)
+            and session_filter.status in (0, row.session.status)
         ][: size + 1]
         more = found[size - 1].position if len(found) > size else None
         return Page(tuple(row.session for row in found[:size]), more)
 
+    @override
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float
     ) -> DeletionCounts:
-        """See SessionStore."""
         key = (tenant, session_id, request_id)
-        self._erased = {
-            each: known
-            for each, known in self._erased.items()
-            if known[1] > now - record_helpers.RETRY_MEMORY
+        self._deleted = {
+            each: known for each, known in self._deleted.items() if known[1] > now - DELETION_RETRY_SECONDS
         }
-        if request_id and key in self._erased:
-            return self._erased[key][0]
+        if request_id and key in self._deleted:
+            return self._deleted[key][0]
         row = self._row(tenant, session_id)
         del self._rows[session_id]
         self._created.pop((tenant, row.request_id), None)
-        erased = DeletionCounts(len(row.turns), row.tool_calls)
+        counts = DeletionCounts(len(row.turns), row.tool_calls)
         if request_id:
-            self._erased[key] = (erased, now)
-        return erased
+            self._deleted[key] = (counts, now)
+        return counts
 
-    async def quarantine(self, session_id: str, explanation: str, now: float) -> None:  # noqa: ARG002 - the port's
-        """See SessionStore."""
+    @override
+    async def quarantine(self, session_id: str, explanation: str, now: float) -> None:
         row = self._rows.get(session_id)
         if row is None:
             return
-        row.session = record_helpers.quarantine_error(row.session)
+        row.session = statuses.quarantined_session(row.session)
         row.token += 1
-        row.let_go()
+        row.end_lease()
         row.timers.clear()
         for turn in list(row.unfinished.values()):
-            row.finish(turn, TurnResult(record_helpers.lost(turn.turn, now), row.session, ()))
+            row.finish(turn, TurnResult(statuses.quarantined_turn(turn.turn, now), row.session, ()))
 
-    async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
-        """See SessionStore."""
+    @override
+    async def accept_turn(self, new: NewTurn, lease_request: LeaseRequest, now: float) -> AcceptedTurn:
         row = self._row(new.tenant, new.session_id)
         known = row.requests.get(new.turn.request_id)
         if known is not None:
             if known.digest != new.digest:
                 raise RequestIdReused(new.turn.request_id)
-            inbox = None if known.finished else known.inbox
-            return AcceptedTurn(known.turn.number, joined=True, result=known.finished, inbox=inbox)
+            inbox = None if known.result else known.inbox
+            return AcceptedTurn(known.turn.number, joined=True, result=known.result, inbox=inbox)
         self._admit(row, new)
-        stopped = next(iter(row.unfinished.values()), None) if new.concurrency in STOPS else None
+        stopped = next(iter(row.unfinished.values()), None) if new.concurrency in STOP_MODES else None
         if stopped is not None:
-            stopped.stop = max(stopped.stop, STOPS[new.concurrency])
+            stopped.stop_mode = max(stopped.stop_mode, STOP_MODES[new.concurrency])
         turn = row.add(new)
-        free = not row.owner or (row.expires <= now and row.owner != bid.owner)
-        work = row.hand_to(bid) if free else None
+        free = not row.owner or (row.expires <= now and row.owner != lease_request.owner)
         return AcceptedTurn(
             turn.turn.number,
-            task=work,
+            task=row.grant_lease(lease_request) if free else None,
             inbox=turn.inbox,
             stopped_turn=stopped.turn.number if stopped else None,
         )
@@ -192,10 +193,10 @@ class InMemorySessionStore:
         if new.limit is not None and len(row.unfinished) >= new.limit:
             raise InboxFull(new.session_id, new.limit)
 
+    @override
     async def find_turn(
         self, tenant: str, session_id: str, *, number: int = 0, request_id: str = ""
     ) -> FoundTurn:
-        """See SessionStore."""
         row = self._row(tenant, session_id)
         if request_id:
             found = row.requests.get(request_id)
@@ -204,99 +205,99 @@ class InMemorySessionStore:
         if found is None:
             raise TurnNotFound(session_id, request_id or str(number))
         return FoundTurn(
-            row.shown(found),
-            found.finished,
-            None if found.finished else found.inbox,
+            row.as_listed(found),
+            found.result,
+            None if found.result else found.inbox,
             running=found.turn.number == row.running,
         )
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
-        """See SessionStore."""
+    @override
+    async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
         row = self._row(tenant, session_id)
         found = row.turns[number - 1] if 0 < number <= len(row.turns) else None
-        if found is None or found.finished is None:
+        if found is None or found.result is None:
             raise TurnNotFound(session_id, str(number))
-        return found.finished.explanation
+        return found.result.explanation
 
+    @override
     async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
     ) -> Page[Turn]:
-        """See SessionStore."""
         row = self._row(tenant, session_id)
         if newest_first:
             rest = row.turns[: len(row.turns) if after is None else after - 1][::-1]
         else:
             rest = row.turns[after or 0 :]
         more = rest[size - 1].turn.number if len(rest) > size else None
-        return Page(tuple(row.shown(turn) for turn in rest[:size]), more)
+        return Page(tuple(row.as_listed(turn) for turn in rest[:size]), more)
 
+    @override
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
-        """See SessionStore."""
         row = self._rows.get(session_id)
         turns = reversed(row.turns) if row else ()
-        return record_helpers.window((turn.finished.transcript for turn in turns if turn.finished), limit)
+        return recent_whole_turns((turn.result.transcript for turn in turns if turn.result), limit)
 
-    async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
-        """See SessionStore."""
+    @override
+    async def request_stop(self, session_id: str, number: int, mode: StopMode) -> None:
         row = self._rows.get(session_id)
         turn = row.unfinished.get(number) if row else None
         if turn is not None:
-            turn.stop = max(turn.stop, stop)
+            turn.stop_mode = max(turn.stop_mode, mode)
 
+    @override
     async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
-        """See SessionStore."""
         return tuple(
-            (session_id, number, turn.stop)
+            (session_id, number, turn.stop_mode)
             for session_id, row in self._rows.items()
             for number, turn in row.unfinished.items()
-            if turn.stop
+            if turn.stop_mode
         )
 
-    async def finish_waiting(self, finished: TurnResult) -> bool:
-        """See SessionStore."""
-        row = self._rows.get(finished.turn.session_id)
-        turn = row.unfinished.get(finished.turn.number) if row else None
-        if row is None or turn is None or row.running == finished.turn.number:
+    @override
+    async def finish_waiting(self, result: TurnResult) -> bool:
+        row = self._rows.get(result.turn.session_id)
+        turn = row.unfinished.get(result.turn.number) if row else None
+        if row is None or turn is None or row.running == result.turn.number:
             return False
-        row.finish(turn, finished)
+        row.finish(turn, result)
         return True
 
-    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
-        """See SessionStore."""
-        row = self._rows.get(seen.session_id)
-        if row is None or not row.unfinished or (row.token, row.owner) != (seen.token, seen.owner):
+    @override
+    async def acquire_lease(self, pending: PendingSession, lease_request: LeaseRequest) -> TurnTask | None:
+        row = self._rows.get(pending.session_id)
+        if row is None or not row.unfinished or (row.token, row.owner) != (pending.token, pending.owner):
             return None
-        return row.hand_to(bid)
+        return row.grant_lease(lease_request)
 
-    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
-        """See SessionStore."""
+    @override
+    async def renew_leases(self, leases: Sequence[Lease], expires: float) -> tuple[Lease, ...]:
         lost = []
-        for claim in claims:
-            row = self._held(claim)
+        for lease in leases:
+            row = self._leased(lease)
             if row is None:
-                lost.append(claim)
+                lost.append(lease)
             else:
-                row.expires = until
+                row.expires = expires
         return tuple(lost)
 
-    async def release(self, claims: Sequence[Lease]) -> None:
-        """See SessionStore."""
-        for claim in claims:
-            row = self._held(claim)
+    @override
+    async def release_leases(self, leases: Sequence[Lease]) -> None:
+        for lease in leases:
+            row = self._leased(lease)
             if row is not None:
-                row.let_go()
+                row.end_lease()
 
-    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
-        """See SessionStore."""
+    @override
+    async def pending_sessions(self) -> tuple[PendingSession, ...]:
         return tuple(
-            OrphanedSession(session_id, row.token, row.owner, row.expires)
+            PendingSession(session_id, row.token, row.owner, row.expires)
             for session_id, row in self._rows.items()
             if row.unfinished
         )
 
+    @override
     async def commit(self, commit: Commit) -> InboxTurn | None:
-        """See SessionStore."""
-        row = self._held(commit.lease)
+        row = self._leased(commit.lease)
         number = commit.result.turn.number
         turn = row.unfinished.get(number) if row else None
         if row is None or turn is None or row.session.revision != commit.revision:
@@ -309,28 +310,28 @@ class InMemorySessionStore:
             row.timers.pop(timer, None)
         row.timers.update(commit.set_timers)
         for key in list(row.journal):
-            if key[0] == number and (commit.forget == "all" or key[1] in commit.forget):
+            if key[0] == number and (commit.clear_journal == "all" or key[1] in commit.clear_journal):
                 del row.journal[key]
         if not row.unfinished:
-            row.let_go()
+            row.end_lease()
             return None
-        row.expires = max(row.expires, commit.renew_until)
-        return row.begin(next(iter(row.unfinished.values())))
+        row.expires = max(row.expires, commit.lease_expires)
+        return row.start_attempt(next(iter(row.unfinished.values())))
 
-    async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
-        """See SessionStore."""
-        row = self._held(claim)
+    @override
+    async def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> None:
+        row = self._leased(lease)
         if row is None:
-            raise LeaseLost(claim.session_id)
+            raise LeaseLost(lease.session_id)
         row.journal.update(((entry.number, entry.key), entry) for entry in entries)
 
+    @override
     async def read_journal(self, session_id: str) -> tuple[JournalEntry, ...]:
-        """See SessionStore."""
         row = self._rows.get(session_id)
         return tuple(sorted(row.journal.values(), key=lambda entry: entry.number)) if row else ()
 
+    @override
     async def due_timers(self, now: float, limit: int) -> tuple[tuple[DueTimer, ...], float | None]:
-        """See SessionStore."""
         timers = sorted(
             (
                 DueTimer(session_id, row.session.tenant, timer, due)
@@ -342,14 +343,14 @@ class InMemorySessionStore:
         due = tuple(timer for timer in timers if timer.due <= now)[:limit]
         return due, timers[len(due)].due if len(timers) > len(due) else None
 
+    @override
     async def fire_timer(
-        self, timer: DueTimer, new: NewTurn, bid: LeaseRequest, now: float
+        self, timer: DueTimer, new: NewTurn, lease_request: LeaseRequest, now: float
     ) -> AcceptedTurn | None:
-        """See SessionStore."""
         row = self._rows.get(timer.session_id)
         if row is None or row.timers.get(timer.timer_id) != timer.due:
             return None
-        accepted = await self.accept_turn(new, bid, now)
+        accepted = await self.accept_turn(new, lease_request, now)
         del row.timers[timer.timer_id]
         return accepted
 
@@ -359,7 +360,7 @@ class InMemorySessionStore:
             raise SessionNotFound(session_id)
         return row
 
-    def _held(self, claim: Lease) -> SessionRow | None:
-        """The session, when the claim is still the last one."""
-        row = self._rows.get(claim.session_id)
-        return row if row is not None and row.token == claim.token else None
+    def _leased(self, lease: Lease) -> SessionRow | None:
+        """The session, if the lease on it is not lost."""
+        row = self._rows.get(lease.session_id)
+        return row if row is not None and row.token == lease.token else None

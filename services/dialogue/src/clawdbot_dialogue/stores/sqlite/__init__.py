@@ -1,1 +1,13 @@
-"""Sessions in one SQLite file that the processes of a machine share: the default store."""
+"""A session store in one SQLite file, which the processes of one machine may share: the default.
+
+session_store.py  the store: encodes and decodes on the event loop's side
+threads.py        one writer and one reader thread
+schema.py         tables, migrations, connections, error messages
+sessions.py       SQL of sessions and leases
+turns.py          SQL of turns
+timers.py         SQL of timers
+journal.py        SQL of the journal
+flows.py          SQL of deployed flows
+rows.py           what goes to and comes from the SQL
+decoder.py        from rows back to records
+"""

@@ -1,4 +1,4 @@
-"""From the SQLite file's rows back to records, with something to show for a row that cannot be read."""
+"""Decodes the rows of the SQLite store; a session or turn that cannot be read still has something to show."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from clawdbot_dialogue.core.sessions.records import (
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.stores import record_helpers
+from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.framing import unpack
-from clawdbot_dialogue.stores.sqlite.rows import AcceptedRow, FinishedRow, TurnRow, WorkRow
+from clawdbot_dialogue.stores.sqlite.rows import AcceptedRow, FinishedRow, TaskRow, TurnRow
 from clawdbot_dialogue.stores.sqlite.sessions import SessionRow
 
 
 def session(row: SessionRow) -> Session:
-    """The session; quarantined, with what the columns tell, where its view cannot be read."""
+    """Decodes a session; one that cannot be read is QUARANTINED and has what the columns hold."""
     try:
-        shown = Session.FromString(row.view)
+        decoded = Session.FromString(row.view)
     except DecodeError:
-        shown = Session(id=row.id, tenant=row.tenant, user=row.user, flow=row.flow)
-        shown.status = SESSION_STATUS_QUARANTINED
+        decoded = Session(id=row.id, tenant=row.tenant, user=row.user, flow=row.flow)
+        decoded.status = SESSION_STATUS_QUARANTINED
     if row.status == SESSION_STATUS_QUARANTINED:
-        shown.status = SESSION_STATUS_QUARANTINED
-    return shown
+        decoded.status = SESSION_STATUS_QUARANTINED
+    return decoded
 
 
 def turn(session_id: str, row: TurnRow) -> Turn:
-    """The turn; FAILED, where it cannot be read."""
+    """Decodes a turn; one that cannot be read is FAILED."""
     try:
-        shown = Turn.FromString(row.turn)
+        decoded = Turn.FromString(row.turn)
     except DecodeError:
         return Turn(
             id=turn_id(session_id, row.number),
@@ -47,21 +47,21 @@ def turn(session_id: str, row: TurnRow) -> Turn:
             status=TURN_STATUS_FAILED,
             error=TurnError(reason="TURN_UNREADABLE", message="What is stored of this turn cannot be read."),
         )
-    return shown if row.finished else record_helpers.accepted(shown, session_id, row.number)
+    return decoded if row.finished else statuses.accepted_turn(decoded, session_id, row.number)
 
 
 def inbox(session_id: str, row: TurnRow) -> InboxTurn:
-    """A turn that is to be done.
+    """Decodes an unfinished turn.
 
     Raises:
         DecodeError: it cannot be read.
     """
-    accepted = record_helpers.accepted(Turn.FromString(row.turn), session_id, row.number)
+    accepted = statuses.accepted_turn(Turn.FromString(row.turn), session_id, row.number)
     return InboxTurn(accepted, row.attempts, StopMode(row.stop), bool(row.cancel_on_disconnect))
 
 
 def finished(row: FinishedRow) -> TurnResult:
-    """A turn that is over.
+    """Decodes a finished turn.
 
     Raises:
         DecodeError: it cannot be read.
@@ -71,21 +71,21 @@ def finished(row: FinishedRow) -> TurnResult:
     )
 
 
-def work(session_id: str, row: WorkRow) -> TurnTask:
-    """A session just claimed.
+def task(session_id: str, row: TaskRow) -> TurnTask:
+    """Decodes a session that was just leased.
 
     Raises:
         DecodeError: it cannot be read.
     """
     if not isinstance(row.snapshot, str):
-        raise DecodeError("the snapshot is no text")
+        raise DecodeError("the snapshot is not text")
     return TurnTask(
         Lease(session_id, row.token), Session.FromString(row.view), row.snapshot, inbox(session_id, row.turn)
     )
 
 
 def accepted(row: AcceptedRow, new: NewTurn) -> AcceptedTurn:
-    """What became of an input.
+    """Decodes the outcome of putting an input in an inbox.
 
     Raises:
         DecodeError: what is stored of the session cannot be read.
@@ -100,9 +100,9 @@ def accepted(row: AcceptedRow, new: NewTurn) -> AcceptedTurn:
         )
     return AcceptedTurn(
         row.number,
-        task=work(session_id, row.work) if row.work else None,
+        task=task(session_id, row.task) if row.task else None,
         inbox=InboxTurn(
-            record_helpers.accepted(new.turn, session_id, row.number),
+            statuses.accepted_turn(new.turn, session_id, row.number),
             cancel_on_disconnect=new.cancel_on_disconnect,
         ),
         stopped_turn=row.stopped,

@@ -1,4 +1,4 @@
-"""Deployed flows in SQLite: kept for good, numbered in the order in which they were committed."""
+"""SQL of deployed flows: kept for as long as the file, numbered in the order of their commits."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Final
 from clawdbot_dialogue.core.errors import FlowExists
 from clawdbot_dialogue.core.sessions.records import DeployedFlow
 
-KEPT: Final = """
+ONE_VERSION: Final = """
     SELECT number, name, version, source, deploy_time FROM flows WHERE name = ? AND version = ?
 """
-BEYOND: Final = """
+AFTER_NUMBER: Final = """
     SELECT number, name, version, source, deploy_time FROM flows WHERE number > ? ORDER BY number
 """
 
 
 def deploy(db: sqlite3.Connection, name: str, version: int, source: str, now: float) -> DeployedFlow:
-    """Keeps a version, or finds it kept. Within a transaction that may write: one of two rivals wins."""
-    row = db.execute(KEPT, (name, version)).fetchone()
+    """SessionStore.deploy_flow. Needs a transaction that may write: one of two rivals wins."""
+    row = db.execute(ONE_VERSION, (name, version)).fetchone()
     if row is not None:
-        kept = DeployedFlow(*row)
-        if kept.source != source:
+        stored = DeployedFlow(*row)
+        if stored.source != source:
             raise FlowExists(name, version)
-        return kept
+        return stored
     number = db.execute(
         "INSERT INTO flows (name, version, source, deploy_time) VALUES (?, ?, ?, ?)",
         (name, version, source, now),
@@ -33,6 +33,6 @@ def deploy(db: sqlite3.Connection, name: str, version: int, source: str, now: fl
 
 
 def deployed(db: sqlite3.Connection, after: int) -> tuple[DeployedFlow, ...]:
-    """Those beyond a number, in order."""
-    rows = db.execute(BEYOND, (after,))
+    """SessionStore.deployed_flows."""
+    rows = db.execute(AFTER_NUMBER, (after,))
     return tuple(DeployedFlow(*row) for row in rows)

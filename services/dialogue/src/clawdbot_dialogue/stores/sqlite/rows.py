@@ -1,4 +1,4 @@
-"""What goes to and comes from the SQLite file: messages serialised, everything else plain."""
+"""Rows of the SQLite store: protobuf messages are serialised, everything else is plain."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, Literal, NamedTuple
 from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, Lease
 
 NUMBER_BITS: Final = 28
-"""A session has room for 268 million turns, a file for 34 thousand million sessions."""
+"""Bits of a turn's number in its key: room for 268 million turns a session, 34 billion sessions a file."""
 
 
 def turn_key(session: int, number: int) -> int:
-    """The key of a session's n-th turn."""
+    """Returns the key of a session's n-th turn."""
     return session << NUMBER_BITS | number
 
 
@@ -28,20 +28,20 @@ class TurnRow(NamedTuple):
 
     @property
     def number(self) -> int:
-        """Position in the session."""
+        """Position in the session, from 1."""
         return self.key & (1 << NUMBER_BITS) - 1
 
 
 class FinishedRow(NamedTuple):
-    """What a finished turn has besides."""
+    """The result of a finished turn."""
 
     turn: bytes
     view: bytes
     events: bytes
 
 
-class WorkRow(NamedTuple):
-    """A session just claimed, and the turn to do."""
+class TaskRow(NamedTuple):
+    """A session that was just leased, and the turn to run."""
 
     token: int
     view: bytes
@@ -50,32 +50,33 @@ class WorkRow(NamedTuple):
 
 
 class AcceptedRow(NamedTuple):
-    """What became of an input."""
+    """The outcome of putting an input in an inbox."""
 
     number: int
     known: TurnRow | None = None
+    """The turn that the request_id named before."""
     finished: FinishedRow | None = None
-    work: WorkRow | None = None
+    task: TaskRow | None = None
     stopped: int | None = None
 
 
-class NewRow(NamedTuple):
-    """An input, serialised."""
+class NewTurnRow(NamedTuple):
+    """An input."""
 
     tenant: str
     session_id: str
     request_id: str
     digest: bytes
     turn: bytes
-    double: ConcurrencyPolicy
+    concurrency: ConcurrencyPolicy
     cancel_on_disconnect: bool
     limit: int | None
 
 
 class CommitRow(NamedTuple):
-    """A turn's end, serialised."""
+    """The end of a turn."""
 
-    claim: Lease
+    lease: Lease
     revision: int
     number: int
     status: int
@@ -88,5 +89,5 @@ class CommitRow(NamedTuple):
     explanation: bytes
     set_timers: Sequence[tuple[str, float]]
     clear_timers: Sequence[str] | Literal["all"]
-    forget: Sequence[str] | Literal["all"]
-    renew_until: float
+    clear_journal: Sequence[str] | Literal["all"]
+    lease_expires: float

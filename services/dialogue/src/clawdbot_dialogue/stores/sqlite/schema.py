@@ -1,4 +1,4 @@
-"""The SQLite file: its tables and versions, how it is opened, what an operator is told when that fails."""
+"""The SQLite file: its tables and versions, how it is opened, and what an operator reads if that fails."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Final
 from clawdbot_servicekit.errors import StartupError
 
 APPLICATION_ID: Final = 0x636C6462
-"""Marks the file as ours ("cldb"), so that another program's database is never taken for one."""
+"""Marks the file as ours ("cldb"), so that another program's database is never used."""
 
-PATIENCE: Final = 5.0
-"""Seconds to wait at start for a file that is locked."""
+LOCK_TIMEOUT: Final = 5.0
+"""Seconds to wait for a locked file at start."""
 
 MIGRATIONS: Final = (
     """
@@ -104,50 +104,49 @@ MIGRATIONS: Final = (
     );
     """,
 )
-"""What turns version n into n + 1. Only ever appended to.
+"""SQL that turns version n into n + 1. Only append to it.
 
-The key of a turn is its session's seq and its number in one integer (sqlite_rows.turn_key): a session's turns
-lie side by side in one tree and need no second index. `sessions.reached` is the turn that was begun last:
-every turn before it is finished, so the next one is found without walking the history. It is at work while
-the session has an owner.
+The key of a turn is its session's seq and its number in one integer (rows.turn_key): a session's turns lie
+side by side in one tree and need no second index. `sessions.reached` is the turn that was started last:
+every turn before it is finished, so the next one is found without a walk through the history. It is running
+while the session has an owner.
 """
 
 
 def prepare(path: Path) -> None:
-    """Makes or migrates the file.
+    """Creates or migrates the file.
 
     Raises:
-        StartupError: the file cannot be used, and why.
+        StartupError: the file cannot be used; says why.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + LOCK_TIMEOUT
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         while not _prepared(path, may_wait=time.monotonic() < end):
             _pause()
     except (OSError, sqlite3.Error) as error:
-        raise StartupError(explain(path, error)) from error
+        raise StartupError(describe_error(path, error)) from error
 
 
 def _prepared(path: Path, *, may_wait: bool) -> bool:
-    """Whether it could be done now: workers that start together refuse each other the switch to WAL."""
+    """Returns whether that worked: workers that start together lock each other out of the switch to WAL."""
     try:
         with closing(connect(path)) as connection:
             _migrate(path, connection)
     except sqlite3.OperationalError as error:
-        if not (may_wait and busy(error)):
+        if not (may_wait and is_busy(error)):
             raise
         return False
     return True
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection in the modes that the promises need.
+    """Opens a connection in the modes that SessionStore's contract needs.
 
     WAL lets readers go on while one process writes. `synchronous = FULL` syncs the log at every commit, so
-    that what was acknowledged outlives a power cut and not only the process; the writer shares one commit
-    among all who wait.
+    that what was acknowledged survives a power failure too; the writer commits everything that waits at once.
     """
-    connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
@@ -160,24 +159,24 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size = {-2048 if read_only else -8192}")
         connection.execute(f"PRAGMA query_only = {int(read_only)}")
         if not read_only:
-            connection.execute("PRAGMA busy_timeout = 0")  # `begin` waits, and better
+            connection.execute("PRAGMA busy_timeout = 0")  # `begin` waits instead
     except sqlite3.Error:
         connection.close()
         raise
     return connection
 
 
-def begin(connection: sqlite3.Connection, patience: float) -> None:
-    """Begins a transaction that may write, waiting its turn among the processes that share the file.
+def begin(connection: sqlite3.Connection, timeout: float) -> None:
+    """Begins a transaction that may write, once no other process that shares the file is writing.
 
-    SQLite's own waiting sleeps up to 100 ms at a time, which would starve a worker beside three busy ones.
+    SQLite's own busy handler sleeps up to 100 ms at a time, which starves one worker next to three busy ones.
     """
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     while True:
         try:
             connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
-            if not busy(error) or time.monotonic() > end:
+            if not is_busy(error) or time.monotonic() > end:
                 raise
             _pause()
         else:
@@ -185,45 +184,45 @@ def begin(connection: sqlite3.Connection, patience: float) -> None:
 
 
 def _pause() -> None:
-    time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - no secret
+    time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - not a secret
 
 
-def busy(error: Exception) -> bool:
-    """Whether another process was in the way."""
+def is_busy(error: Exception) -> bool:
+    """Returns whether the error is that another process has the file locked."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def explain(path: Path, error: Exception) -> str:
-    """One sentence for the operator: what is wrong with the file and what to do."""
+def describe_error(path: Path, error: Exception) -> str:
+    """Returns a sentence for the operator: what is wrong with the file and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     meanings = {
-        sqlite3.SQLITE_NOTADB: "is not a SQLite database: move it away, or set stores.dialogue to another",
-        sqlite3.SQLITE_CORRUPT: "is damaged: restore a copy, or move it away to start with an empty one",
-        sqlite3.SQLITE_BUSY: "is locked by another program: end that one, or set another file",
-        sqlite3.SQLITE_READONLY: "cannot be written: mend its permissions, or set another state_dir",
-        sqlite3.SQLITE_CANTOPEN: "cannot be opened: mend the permissions, or set another state_dir",
+        sqlite3.SQLITE_NOTADB: "is not a SQLite database: move it away, or set another stores.dialogue",
+        sqlite3.SQLITE_CORRUPT: "is damaged: restore a backup, or move it away to start with an empty one",
+        sqlite3.SQLITE_BUSY: "is locked by another program: stop that one, or set another file",
+        sqlite3.SQLITE_READONLY: "cannot be written: fix its permissions, or set another state_dir",
+        sqlite3.SQLITE_CANTOPEN: "cannot be opened: fix the permissions, or set another state_dir",
         sqlite3.SQLITE_FULL: "cannot grow: the disk is full",
     }
     if isinstance(error, OSError):
-        return f"The folder {path.parent} cannot be made ({error.strerror}): set state_dir to another one."
+        return f"The folder {path.parent} cannot be created ({error.strerror}): set state_dir to another one."
     meaning = meanings.get(code, f"cannot be used ({error})")
     return f"The session store {path} {meaning}."
 
 
 def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    begin(connection, PATIENCE)
+    begin(connection, LOCK_TIMEOUT)
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     if application != APPLICATION_ID and tables:
         raise StartupError(
-            f"The session store {path} belongs to another program; set stores.dialogue to another file."
+            f"The session store {path} belongs to another program: set stores.dialogue to another file."
         )
     if version > len(MIGRATIONS):
         raise StartupError(
             f"The session store {path} was written by a newer Clawdbot (version {version}; this one knows "
-            f"{len(MIGRATIONS)}); use that one, or set stores.dialogue to another file."
+            f"{len(MIGRATIONS)}): use that Clawdbot, or set stores.dialogue to another file."
         )
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         for statement in filter(str.strip, script.split(";")):

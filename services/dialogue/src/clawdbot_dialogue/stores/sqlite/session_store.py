@@ -1,6 +1,6 @@
-"""Sessions in one SQLite file, which the processes of one machine may share: the default store.
+"""The session store in one SQLite file.
 
-Serialising and decoding happen here, on the loop's side; the SQL is in the sqlite_… modules, in two threads.
+Encodes and decodes here, on the event loop's side. The SQL of its neighbours runs in two threads.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 from google.protobuf.message import DecodeError
+from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import SessionQuarantined, StoreUnavailable
 from clawdbot_dialogue.core.sessions.records import (
@@ -31,28 +32,28 @@ from clawdbot_dialogue.core.sessions.records import (
     LeaseRequest,
     NewSession,
     NewTurn,
-    OrphanedSession,
     Page,
+    PendingSession,
     SessionFilter,
     StopMode,
     TurnResult,
     TurnTask,
 )
-from clawdbot_dialogue.stores import record_helpers
+from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.framing import pack, unpack
-from clawdbot_dialogue.stores.sqlite import decoder, flows, schema, sessions
-from clawdbot_dialogue.stores.sqlite import timers as sqlite_timers
-from clawdbot_dialogue.stores.sqlite import turns as sqlite_turns
-from clawdbot_dialogue.stores.sqlite.rows import CommitRow, FinishedRow, NewRow, TurnRow
+from clawdbot_dialogue.stores.sqlite import decoder, flows, journal, schema, sessions, timers, turns
+from clawdbot_dialogue.stores.sqlite.rows import CommitRow, FinishedRow, NewTurnRow, TurnRow
 from clawdbot_dialogue.stores.sqlite.sessions import NewSessionRow, OpeningRow
 from clawdbot_dialogue.stores.sqlite.threads import SqliteThread
+from clawdbot_dialogue.stores.transcript_window import recent_whole_turns
 
 T = TypeVar("T")
 _UNREADABLE = "its row in the store cannot be decoded"
 
 
-class SqliteSessionStore:
-    """A SessionStore in a SQLite file in WAL mode. Open and close it in the loop that uses it."""
+class SqliteSessionStore(SessionStore):
+    """A session store in a SQLite file in WAL mode. Open and close it in the event loop that uses it."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
@@ -61,37 +62,37 @@ class SqliteSessionStore:
         self._reader: SqliteThread | None = None
 
     @property
+    @override
     def description(self) -> str:
-        """For the banner."""
         return f"SQLite, {self._path}"
 
+    @override
     async def open(self) -> None:
-        """See SessionStore."""
         await asyncio.to_thread(schema.prepare, self._path)
         self._writer = SqliteThread(self._path, writes=True)
         self._reader = SqliteThread(self._path, writes=False)
 
+    @override
     async def close(self) -> None:
-        """See SessionStore."""
         threads = [thread for thread in (self._writer, self._reader) if thread]
         self._writer = self._reader = None
         for thread in threads:
             await thread.close()
 
+    @override
     async def check(self) -> None:
-        """See SessionStore."""
         await self._read(lambda db: db.execute("SELECT 1").fetchone())
 
+    @override
     async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
-        """See SessionStore."""
         return await self._write(lambda db: flows.deploy(db, name, version, source, now))
 
+    @override
     async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
-        """See SessionStore."""
         return await self._read(lambda db: flows.deployed(db, after))
 
-    async def create_session(self, new: NewSession, bid: LeaseRequest) -> CreatedSession:
-        """See SessionStore."""
+    @override
+    async def create_session(self, new: NewSession, lease_request: LeaseRequest) -> CreatedSession:
         view = new.session
         row = NewSessionRow(
             view.id,
@@ -107,167 +108,167 @@ class SqliteSessionStore:
             tuple(new.timers.items()),
         )
         opening = _opening(new.opening)
-        known, work = await self._write(lambda db: sessions.create(db, row, opening, bid))
+        known, task = await self._write(lambda db: sessions.create(db, row, opening, lease_request))
         if known is not None:
             return CreatedSession(decoder.session(known), existed=True)
-        return CreatedSession(view, task=decoder.work(view.id, work) if work else None)
+        return CreatedSession(view, task=decoder.task(view.id, task) if task else None)
 
+    @override
     async def get_session(self, tenant: str, session_id: str) -> Session:
-        """See SessionStore."""
         return decoder.session(await self._read(lambda db: sessions.get(db, tenant, session_id)))
 
+    @override
     async def list_sessions(
-        self, tenant: str, wanted: SessionFilter, size: int, before: int | None
+        self, tenant: str, session_filter: SessionFilter, size: int, before: int | None
     ) -> Page[Session]:
-        """See SessionStore."""
-        rows = await self._read(lambda db: sessions.list_sessions(db, tenant, wanted, size + 1, before))
+        rows = await self._read(
+            lambda db: sessions.list_sessions(db, tenant, session_filter, size + 1, before)
+        )
         shown = tuple(decoder.session(row) for row in rows[:size])
         return Page(shown, rows[size - 1].seq if len(rows) > size else None)
 
+    @override
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float
     ) -> DeletionCounts:
-        """See SessionStore."""
         return await self._write(lambda db: sessions.delete(db, tenant, session_id, request_id, now))
 
+    @override
     async def quarantine(self, session_id: str, explanation: str, now: float) -> None:
-        """See SessionStore."""
-
         def operation(db: sqlite3.Connection) -> None:
-            rows = sessions.unfinished(db, session_id)
+            rows = sessions.unfinished_turns(db, session_id)
             ends = [
-                (row.key, record_helpers.lost(decoder.turn(session_id, row), now).SerializeToString(), b"")
+                (
+                    row.key,
+                    statuses.quarantined_turn(decoder.turn(session_id, row), now).SerializeToString(),
+                    b"",
+                )
                 for row in rows
             ]
             sessions.quarantine(db, session_id, explanation, ends)
 
         await self._write(operation)
 
-    async def accept_turn(self, new: NewTurn, bid: LeaseRequest, now: float) -> AcceptedTurn:
-        """See SessionStore."""
+    @override
+    async def accept_turn(self, new: NewTurn, lease_request: LeaseRequest, now: float) -> AcceptedTurn:
         row = _new_row(new)
-        found = await self._write(lambda db: sqlite_turns.accept(db, row, bid, now))
-        return await self._readable(new.session_id, lambda: decoder.accepted(found, new))
+        found = await self._write(lambda db: turns.accept(db, row, lease_request, now))
+        return await self._decoded(new.session_id, lambda: decoder.accepted(found, new))
 
+    @override
     async def find_turn(
         self, tenant: str, session_id: str, *, number: int = 0, request_id: str = ""
     ) -> FoundTurn:
-        """See SessionStore."""
-        row, end, at_work = await self._read(
-            lambda db: sqlite_turns.find(db, tenant, session_id, number, request_id)
+        row, end, is_running = await self._read(
+            lambda db: turns.find(db, tenant, session_id, number, request_id)
         )
         if end is not None:
-            return await self._readable(session_id, lambda: _found(decoder.finished(end)))
-        inbox = await self._readable(session_id, lambda: decoder.inbox(session_id, row))
-        turn = record_helpers.running(inbox.turn) if at_work else inbox.turn
-        return FoundTurn(turn, None, inbox, running=at_work)
+            return await self._decoded(session_id, lambda: _found(decoder.finished(end)))
+        inbox = await self._decoded(session_id, lambda: decoder.inbox(session_id, row))
+        turn = statuses.running_turn(inbox.turn) if is_running else inbox.turn
+        return FoundTurn(turn, None, inbox, running=is_running)
 
-    async def explanation(self, tenant: str, session_id: str, number: int) -> bytes:
-        """See SessionStore."""
-        return await self._read(lambda db: sqlite_turns.explanation(db, tenant, session_id, number))
+    @override
+    async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
+        return await self._read(lambda db: turns.get_explanation(db, tenant, session_id, number))
 
+    @override
     async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
     ) -> Page[Turn]:
-        """See SessionStore."""
-        query = sqlite_turns.NEWEST_FIRST if newest_first else sqlite_turns.OLDEST_FIRST
-        rows, at_work = await self._read(
-            lambda db: sqlite_turns.list_turns(
-                db, tenant, session_id, query=query, size=size + 1, after=after
-            )
+        query = turns.NEWEST_FIRST if newest_first else turns.OLDEST_FIRST
+        rows, running = await self._read(
+            lambda db: turns.list_turns(db, tenant, session_id, query=query, size=size + 1, after=after)
         )
-        turns = (_shown(session_id, row, at_work) for row in rows[:size])
-        return Page(tuple(turns), rows[size - 1].number if len(rows) > size else None)
+        listed = tuple(_listed(session_id, row, running) for row in rows[:size])
+        return Page(listed, rows[size - 1].number if len(rows) > size else None)
 
+    @override
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
-        """See SessionStore."""
-        blobs = await self._read(lambda db: sqlite_turns.recent_transcripts(db, session_id, limit))
-        return await self._readable(
-            session_id, lambda: record_helpers.window((unpack(blob, Message) for blob in blobs), limit)
+        blobs = await self._read(lambda db: turns.recent_transcripts(db, session_id, limit))
+        return await self._decoded(
+            session_id,
+            lambda: recent_whole_turns((unpack(blob, Message) for blob in blobs), limit),
         )
 
-    async def request_stop(self, session_id: str, number: int, stop: StopMode) -> None:
-        """See SessionStore."""
-        await self._write(lambda db: sqlite_turns.request_stop(db, session_id, number, stop))
+    @override
+    async def request_stop(self, session_id: str, number: int, mode: StopMode) -> None:
+        await self._write(lambda db: turns.request_stop(db, session_id, number, mode))
 
+    @override
     async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
-        """See SessionStore."""
-        rows = await self._read(sqlite_turns.stop_requests)
+        rows = await self._read(turns.stop_requests)
         return tuple((session_id, number, StopMode(stop)) for session_id, number, stop in rows)
 
-    async def finish_waiting(self, finished: TurnResult) -> bool:
-        """See SessionStore."""
-        turn = finished.turn
-        end = FinishedRow(
-            turn.SerializeToString(), finished.session.SerializeToString(), pack(finished.events)
-        )
-        return await self._write(
-            lambda db: sqlite_turns.finish_waiting(db, turn.session_id, turn.number, end)
-        )
+    @override
+    async def finish_waiting(self, result: TurnResult) -> bool:
+        turn = result.turn
+        end = FinishedRow(turn.SerializeToString(), result.session.SerializeToString(), pack(result.events))
+        return await self._write(lambda db: turns.finish_waiting(db, turn.session_id, turn.number, end))
 
-    async def claim(self, seen: OrphanedSession, bid: LeaseRequest) -> TurnTask | None:
-        """See SessionStore."""
-        row = await self._write(lambda db: sessions.claim(db, seen, bid))
+    @override
+    async def acquire_lease(self, pending: PendingSession, lease_request: LeaseRequest) -> TurnTask | None:
+        row = await self._write(lambda db: sessions.acquire_lease(db, pending, lease_request))
         if row is None:
             return None
-        return await self._readable(seen.session_id, lambda: decoder.work(seen.session_id, row))
+        return await self._decoded(pending.session_id, lambda: decoder.task(pending.session_id, row))
 
-    async def renew(self, claims: Sequence[Lease], until: float) -> tuple[Lease, ...]:
-        """See SessionStore."""
-        return tuple(await self._write(lambda db: sessions.renew(db, claims, until)))
+    @override
+    async def renew_leases(self, leases: Sequence[Lease], expires: float) -> tuple[Lease, ...]:
+        return tuple(await self._write(lambda db: sessions.renew_leases(db, leases, expires)))
 
-    async def release(self, claims: Sequence[Lease]) -> None:
-        """See SessionStore."""
-        await self._write(lambda db: sessions.release(db, claims))
+    @override
+    async def release_leases(self, leases: Sequence[Lease]) -> None:
+        await self._write(lambda db: sessions.release_leases(db, leases))
 
-    async def orphaned_sessions(self) -> tuple[OrphanedSession, ...]:
-        """See SessionStore."""
-        return tuple(await self._read(sessions.orphaned_sessions))
+    @override
+    async def pending_sessions(self) -> tuple[PendingSession, ...]:
+        return tuple(await self._read(sessions.pending_sessions))
 
+    @override
     async def commit(self, commit: Commit) -> InboxTurn | None:
-        """See SessionStore."""
         row = _commit_row(commit)
-        following = await self._write(lambda db: sqlite_turns.commit(db, row))
-        if following is None:
+        next_turn = await self._write(lambda db: turns.commit(db, row))
+        if next_turn is None:
             return None
         session_id = commit.lease.session_id
-        return await self._readable(session_id, lambda: decoder.inbox(session_id, following))
+        return await self._decoded(session_id, lambda: decoder.inbox(session_id, next_turn))
 
-    async def write_journal(self, claim: Lease, entries: Sequence[JournalEntry]) -> None:
-        """See SessionStore."""
-        await self._write(lambda db: sqlite_timers.write_journal(db, claim, entries))
+    @override
+    async def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> None:
+        await self._write(lambda db: journal.write_journal(db, lease, entries))
 
+    @override
     async def read_journal(self, session_id: str) -> tuple[JournalEntry, ...]:
-        """See SessionStore."""
-        return tuple(await self._read(lambda db: sqlite_timers.read_journal(db, session_id)))
+        return tuple(await self._read(lambda db: journal.read_journal(db, session_id)))
 
+    @override
     async def due_timers(self, now: float, limit: int) -> tuple[tuple[DueTimer, ...], float | None]:
-        """See SessionStore."""
-        rows, after = await self._read(lambda db: sqlite_timers.due_timers(db, now, limit))
-        return tuple(DueTimer(*row) for row in rows), after
+        rows, next_due = await self._read(lambda db: timers.due_timers(db, now, limit))
+        return tuple(DueTimer(*row) for row in rows), next_due
 
+    @override
     async def fire_timer(
-        self, timer: DueTimer, new: NewTurn, bid: LeaseRequest, now: float
+        self, timer: DueTimer, new: NewTurn, lease_request: LeaseRequest, now: float
     ) -> AcceptedTurn | None:
-        """See SessionStore."""
         row = _new_row(new)
-        found = await self._write(lambda db: sqlite_turns.fire(db, timer, row, bid, now))
+        found = await self._write(lambda db: turns.fire(db, timer, row, lease_request, now))
         if found is None:
             return None
-        return await self._readable(new.session_id, lambda: decoder.accepted(found, new))
+        return await self._decoded(new.session_id, lambda: decoder.accepted(found, new))
 
     async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._writer is None:
             raise StoreUnavailable("The session store is closed.")
-        return await self._writer.do(operation)
+        return await self._writer.run(operation)
 
     async def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
         if self._reader is None:
             raise StoreUnavailable("The session store is closed.")
-        return await self._reader.do(operation)
+        return await self._reader.run(operation)
 
-    async def _readable(self, session_id: str, decode: Callable[[], T]) -> T:
-        """What decodes; a session with a row that does not is quarantined, so that it harms no other."""
+    async def _decoded(self, session_id: str, decode: Callable[[], T]) -> T:
+        """Returns what `decode` returns; quarantines the session if a row of it cannot be decoded."""
         try:
             return decode()
         except DecodeError as error:
@@ -291,8 +292,8 @@ def _opening(opening: TurnResult | NewTurn | None) -> OpeningRow | None:
     )
 
 
-def _new_row(new: NewTurn) -> NewRow:
-    return NewRow(
+def _new_row(new: NewTurn) -> NewTurnRow:
+    return NewTurnRow(
         new.tenant,
         new.session_id,
         new.turn.request_id,
@@ -305,30 +306,30 @@ def _new_row(new: NewTurn) -> NewRow:
 
 
 def _commit_row(commit: Commit) -> CommitRow:
-    finished = commit.result
+    result = commit.result
     return CommitRow(
         commit.lease,
         commit.revision,
-        finished.turn.number,
-        finished.session.status,
-        len(finished.turn.tool_calls),
-        finished.session.SerializeToString(),
+        result.turn.number,
+        result.session.status,
+        len(result.turn.tool_calls),
+        result.session.SerializeToString(),
         commit.snapshot,
-        finished.turn.SerializeToString(),
-        pack(finished.events),
-        pack(finished.transcript),
-        finished.explanation,
+        result.turn.SerializeToString(),
+        pack(result.events),
+        pack(result.transcript),
+        result.explanation,
         tuple(commit.set_timers.items()),
         commit.clear_timers,
-        commit.forget,
-        commit.renew_until,
+        commit.clear_journal,
+        commit.lease_expires,
     )
 
 
-def _found(finished: TurnResult) -> FoundTurn:
-    return FoundTurn(finished.turn, finished, None)
+def _found(result: TurnResult) -> FoundTurn:
+    return FoundTurn(result.turn, result, None)
 
 
-def _shown(session_id: str, row: TurnRow, at_work: int) -> Turn:
+def _listed(session_id: str, row: TurnRow, running: int) -> Turn:
     turn = decoder.turn(session_id, row)
-    return record_helpers.running(turn) if not row.finished and row.number == at_work else turn
+    return statuses.running_turn(turn) if not row.finished and row.number == running else turn

@@ -1,4 +1,4 @@
-"""Sessions and claims in the SQLite file: one function an operation, as in sqlite_turns."""
+"""SQL of sessions and leases: one function for each operation, as in turns.py."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from clawdbot_dialogue.core.sessions.records import (
     DeletionCounts,
     Lease,
     LeaseRequest,
-    OrphanedSession,
+    PendingSession,
     SessionFilter,
 )
-from clawdbot_dialogue.stores.record_helpers import RETRY_MEMORY
-from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TurnRow, WorkRow, turn_key
+from clawdbot_dialogue.core.sessions.store import DELETION_RETRY_SECONDS
+from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, TaskRow, TurnRow, turn_key
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
-from clawdbot_dialogue.stores.sqlite.turns import begin_next
+from clawdbot_dialogue.stores.sqlite.turns import start_next
 
 
 class SessionRow(NamedTuple):
-    """What can be told of a session, even when its view cannot be read."""
+    """What is known of a session even if its view cannot be read."""
 
     seq: int
     id: str
@@ -35,7 +35,7 @@ class SessionRow(NamedTuple):
 
 
 class NewSessionRow(NamedTuple):
-    """A session about to be, serialised."""
+    """A session to create."""
 
     id: str
     tenant: str
@@ -51,7 +51,7 @@ class NewSessionRow(NamedTuple):
 
 
 class OpeningRow(NamedTuple):
-    """A session's first turn: with its end, or still to be done (view, transcript and events are None)."""
+    """A session's first turn: finished, or still to run (then view, transcript and events are None)."""
 
     digest: bytes
     turn: bytes
@@ -63,9 +63,9 @@ class OpeningRow(NamedTuple):
 
 
 def create(
-    db: sqlite3.Connection, new: NewSessionRow, opening: OpeningRow | None, bid: LeaseRequest
-) -> tuple[SessionRow | None, WorkRow | None]:
-    """SessionStore.create_session: the session that was there before, or the opening turn's work."""
+    db: sqlite3.Connection, new: NewSessionRow, opening: OpeningRow | None, lease_request: LeaseRequest
+) -> tuple[SessionRow | None, TaskRow | None]:
+    """SessionStore.create_session: returns the session that existed, or the opening turn's task."""
     if new.request_id:
         row = db.execute(
             "SELECT digest, seq, id, tenant, user, flow, status, view FROM sessions"
@@ -89,13 +89,13 @@ def create(
             int(pending),
             int(opening is not None),
             opening.tool_calls if opening else 0,
-            bid.owner if pending else "",
+            lease_request.owner if pending else "",
             1 if pending else 0,
-            bid.expires if pending else 0.0,
+            lease_request.expires if pending else 0.0,
         ),
     ).lastrowid
     if seq is None:
-        raise sqlite3.DatabaseError("no row was made")
+        raise sqlite3.DatabaseError("no row was inserted")
     change_timers(db, seq, new.timers)
     if opening is None:
         return None, None
@@ -118,7 +118,7 @@ def create(
     if not pending:
         return None, None
     turn = TurnRow(turn_key(seq, 1), 0, 1, 0, 0, opening.turn)
-    return None, WorkRow(1, new.view, new.snapshot, turn)
+    return None, TaskRow(1, new.view, new.snapshot, turn)
 
 
 def get(db: sqlite3.Connection, tenant: str, session_id: str) -> SessionRow:
@@ -133,14 +133,21 @@ def get(db: sqlite3.Connection, tenant: str, session_id: str) -> SessionRow:
 
 
 def list_sessions(
-    db: sqlite3.Connection, tenant: str, wanted: SessionFilter, size: int, before: int | None
+    db: sqlite3.Connection, tenant: str, session_filter: SessionFilter, size: int, before: int | None
 ) -> list[SessionRow]:
-    """SessionStore.list_sessions: at most `size` of them."""
+    """SessionStore.list_sessions: returns at most `size` of them."""
     rows = db.execute(
         "SELECT seq, id, tenant, user, flow, status, view FROM sessions WHERE tenant = ? AND seq < ?"
         " AND user = coalesce(?, user) AND flow = coalesce(?, flow) AND status = coalesce(?, status)"
         " ORDER BY seq DESC LIMIT ?",
-        (tenant, before or 1 << 62, wanted.user or None, wanted.flow or None, wanted.status or None, size),
+        (
+            tenant,
+            before or 1 << 62,
+            session_filter.user or None,
+            session_filter.flow or None,
+            session_filter.status or None,
+            size,
+        ),
     ).fetchall()
     return [SessionRow._make(row) for row in rows]
 
@@ -152,7 +159,7 @@ def delete(
     known = db.execute(
         "SELECT turns, tool_calls FROM erasures WHERE tenant = ? AND session_id = ? AND request_id = ?"
         " AND erase_time > ?",
-        (tenant, session_id, request_id, now - RETRY_MEMORY),
+        (tenant, session_id, request_id, now - DELETION_RETRY_SECONDS),
     ).fetchone()
     if known is not None:
         return DeletionCounts(*known)
@@ -167,7 +174,7 @@ def delete(
     db.execute("DELETE FROM turns WHERE key >= ? AND key < ?", turn_range)
     change_timers(db, seq, (), "all")
     db.execute("DELETE FROM sessions WHERE seq = ?", (seq,))
-    db.execute("DELETE FROM erasures WHERE erase_time <= ?", (now - RETRY_MEMORY,))
+    db.execute("DELETE FROM erasures WHERE erase_time <= ?", (now - DELETION_RETRY_SECONDS,))
     if request_id:
         db.execute(
             "INSERT OR REPLACE INTO erasures (tenant, session_id, request_id, turns, tool_calls, erase_time)"
@@ -177,8 +184,8 @@ def delete(
     return DeletionCounts(turns, tool_calls)
 
 
-def unfinished(db: sqlite3.Connection, session_id: str) -> list[TurnRow]:
-    """The turns of a session that a quarantine has to end."""
+def unfinished_turns(db: sqlite3.Connection, session_id: str) -> list[TurnRow]:
+    """Returns the unfinished turns of a session, which a quarantine has to end."""
     rows = db.execute(
         "SELECT key, finished, attempts, stop, cancel_on_disconnect, turn FROM turns, sessions"
         " WHERE id = ? AND key >= (seq << ? | reached) AND key < (seq + 1) << ? AND finished = 0",
@@ -190,7 +197,7 @@ def unfinished(db: sqlite3.Connection, session_id: str) -> list[TurnRow]:
 def quarantine(
     db: sqlite3.Connection, session_id: str, explanation: str, ends: Sequence[tuple[int, bytes, bytes]]
 ) -> None:
-    """SessionStore.quarantine; `ends` are the keys, turns and views of its unfinished turns."""
+    """SessionStore.quarantine; `ends` holds key, turn and view of each unfinished turn, as it ends."""
     row = db.execute(
         "UPDATE sessions SET status = ?, explanation = ?, waiting = 0, owner = '', token = token + 1"
         " WHERE id = ? RETURNING seq",
@@ -205,43 +212,46 @@ def quarantine(
     )
 
 
-def claim(db: sqlite3.Connection, seen: OrphanedSession, bid: LeaseRequest) -> WorkRow | None:
-    """SessionStore.claim."""
+def acquire_lease(
+    db: sqlite3.Connection, pending: PendingSession, lease_request: LeaseRequest
+) -> TaskRow | None:
+    """SessionStore.acquire_lease."""
     row = db.execute(
         "SELECT seq, view, snapshot FROM sessions WHERE id = ? AND token = ? AND owner = ? AND waiting > 0",
-        (seen.session_id, seen.token, seen.owner),
+        (pending.session_id, pending.token, pending.owner),
     ).fetchone()
     if row is None:
         return None
     seq, view, snapshot = row
-    turn = begin_next(db, seq)
+    turn = start_next(db, seq)
     db.execute(
         "UPDATE sessions SET owner = ?, expires = ?, token = token + 1, reached = ? WHERE seq = ?",
-        (bid.owner, bid.expires, turn.number, seq),
+        (lease_request.owner, lease_request.expires, turn.number, seq),
     )
-    return WorkRow(seen.token + 1, view, snapshot, turn)
+    return TaskRow(pending.token + 1, view, snapshot, turn)
 
 
-def renew(db: sqlite3.Connection, claims: Sequence[Lease], until: float) -> list[Lease]:
-    """SessionStore.renew."""
+def renew_leases(db: sqlite3.Connection, leases: Sequence[Lease], expires: float) -> list[Lease]:
+    """SessionStore.renew_leases."""
     return [
         each
-        for each in claims
+        for each in leases
         if not db.execute(
-            "UPDATE sessions SET expires = ? WHERE id = ? AND token = ?", (until, each.session_id, each.token)
+            "UPDATE sessions SET expires = ? WHERE id = ? AND token = ?",
+            (expires, each.session_id, each.token),
         ).rowcount
     ]
 
 
-def release(db: sqlite3.Connection, claims: Sequence[Lease]) -> None:
-    """SessionStore.release."""
+def release_leases(db: sqlite3.Connection, leases: Sequence[Lease]) -> None:
+    """SessionStore.release_leases."""
     db.executemany(
         "UPDATE sessions SET owner = '', expires = 0 WHERE id = ? AND token = ?",
-        [(each.session_id, each.token) for each in claims],
+        [(each.session_id, each.token) for each in leases],
     )
 
 
-def orphaned_sessions(db: sqlite3.Connection) -> list[OrphanedSession]:
-    """SessionStore.orphaned_sessions."""
+def pending_sessions(db: sqlite3.Connection) -> list[PendingSession]:
+    """SessionStore.pending_sessions."""
     rows = db.execute("SELECT id, token, owner, expires FROM sessions WHERE waiting > 0").fetchall()
-    return [OrphanedSession(*row) for row in rows]
+    return [PendingSession(*row) for row in rows]

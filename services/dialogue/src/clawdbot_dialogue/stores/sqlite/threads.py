@@ -1,7 +1,7 @@
-"""The two threads that speak to SQLite, so that the loop never waits for a disk: one writes, one reads.
+"""The threads that talk to SQLite, so that the event loop never waits for a disk: one writes, one reads.
 
-The writer takes everything that waits into one transaction, and so pays for one sync of the disk however many
-turns are under way; it answers only after that sync.
+The writer puts everything that waits into one transaction, and so pays for one disk sync however many turns
+are running. It answers only after that sync.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any, Final, TypeVar
 import structlog
 
 from clawdbot_dialogue.core.errors import DialogueError, StoreUnavailable
-from clawdbot_dialogue.stores.sqlite.schema import begin, busy, connect, explain
+from clawdbot_dialogue.stores.sqlite.schema import begin, connect, describe_error, is_busy
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
-"""Works on the connection. MUST raise its DialogueFault before it writes. May be run a second time."""
+"""Uses the connection. MUST raise its DialogueError before it writes. May be run a second time."""
 
-BATCH: Final = 256
-"""The most operations of one transaction: bounds what a failing one makes the others do again."""
+MAX_BATCH: Final = 256
+"""Operations in one transaction: bounds how many are repeated because another one failed."""
 
-PATIENCE: Final = 10.0
-"""Seconds that a write waits for other processes before it is given up."""
+WRITE_TIMEOUT: Final = 10.0
+"""Seconds that a write waits for other processes before it fails."""
 
 
 class _Job:
-    """One operation and whom to tell."""
+    """One operation and the future of its outcome."""
 
     __slots__ = ("error", "future", "operation", "result")
 
@@ -46,11 +46,11 @@ class _Job:
         self.error = None
         try:
             self.result = self.operation(connection)
-        except DialogueError as fault:
-            self.error = fault
+        except DialogueError as error:
+            self.error = error
 
-    def tell(self) -> None:
-        if self.future.done():  # whoever asked has gone
+    def resolve(self) -> None:
+        if self.future.done():  # the caller was cancelled
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -59,7 +59,7 @@ class _Job:
 
 
 class SqliteThread:
-    """A thread with a connection of its own."""
+    """A thread with its own connection."""
 
     def __init__(self, path: Path, *, writes: bool) -> None:
         self._path = path
@@ -72,14 +72,14 @@ class SqliteThread:
         )
         self._thread.start()
 
-    def do(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Has the operation done; awaiting the result raises its DialogueFault, or StoreUnavailable."""
+    def run(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Queues the operation; awaiting it raises the operation's DialogueError, or StoreUnavailable."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(operation, future))
         return future
 
     async def close(self) -> None:
-        """Ends after what was asked for before."""
+        """Ends the thread after what is queued."""
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
         self._connection.close()
@@ -94,17 +94,17 @@ class SqliteThread:
             else:
                 self._read(jobs)
             try:
-                self._loop.call_soon_threadsafe(_tell, jobs)
-            except RuntimeError:  # the loop is closed: nobody is left to be told
+                self._loop.call_soon_threadsafe(_resolve, jobs)
+            except RuntimeError:  # the loop is closed: nobody awaits the results
                 return
 
     def _next(self) -> list[_Job]:
-        """Everything that waits, at least one; empty at the end."""
+        """Waits for a job and returns all that are queued, up to MAX_BATCH; empty at the end."""
         jobs: list[_Job] = []
         job = self._jobs.get()
         while job is not None:
             jobs.append(job)
-            if len(jobs) == BATCH:
+            if len(jobs) == MAX_BATCH:
                 return jobs
             try:
                 job = self._jobs.get_nowait()
@@ -118,46 +118,46 @@ class SqliteThread:
         for job in jobs:
             try:
                 job.run(self._connection)
-            except Exception as error:  # noqa: BLE001 - told to whoever asked; the thread must go on
-                job.error = self._told(error)
+            except Exception as error:  # noqa: BLE001 - raised in the caller; the thread must go on
+                job.error = self._translated(error)
 
     def _write(self, jobs: list[_Job]) -> None:
         try:
             self._transact(jobs)
-        except Exception as error:  # noqa: BLE001 - told to whoever asked; the thread must go on
-            self._undo()
-            if len(jobs) == 1 or busy(error):
+        except Exception as error:  # noqa: BLE001 - raised in the caller; the thread must go on
+            self._roll_back()
+            if len(jobs) == 1 or is_busy(error):
                 for job in jobs:
-                    job.error = self._told(error)
+                    job.error = self._translated(error)
             else:
-                # One of them cannot be done; the others must not suffer for it.
+                # One of them fails; the others must not fail with it.
                 for job in jobs:
                     self._write([job])
 
     def _transact(self, jobs: list[_Job]) -> None:
-        begin(self._connection, PATIENCE)
+        begin(self._connection, WRITE_TIMEOUT)
         for job in jobs:
             job.run(self._connection)
         self._connection.execute("COMMIT")
 
-    def _undo(self) -> None:
+    def _roll_back(self) -> None:
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            # What could not be rolled back goes with the connection.
+            # Closing the connection discards what could not be rolled back.
             _log.warning("store_reconnects", reason=str(error))
             self._connection.close()
             self._connection = connect(self._path)
 
-    def _told(self, error: Exception) -> Exception:
+    def _translated(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
-        unavailable = StoreUnavailable(explain(self._path, error))
+        unavailable = StoreUnavailable(describe_error(self._path, error))
         unavailable.__cause__ = error
         return unavailable
 
 
-def _tell(jobs: list[_Job]) -> None:
+def _resolve(jobs: list[_Job]) -> None:
     for job in jobs:
-        job.tell()
+        job.resolve()

@@ -1,7 +1,7 @@
-"""Turns in the SQLite file: one function an operation.
+"""SQL of turns: one function for each operation.
 
-Each takes the connection, in a transaction where it writes, and raises its DialogueFault before it does.
-Blobs go in and out as they are; decoding is the store's business, on the loop's side.
+Each takes a connection, in a transaction if it writes, and raises its DialogueError before it writes.
+Blobs go in and out as they are: the store decodes them on the event loop's side.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from clawdbot_dialogue.core.errors import (
     SessionQuarantined,
     TurnNotFound,
 )
-from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, DueTimer, LeaseRequest, StopMode
+from clawdbot_dialogue.core.sessions.records import (
+    STOP_MODES,
+    ConcurrencyPolicy,
+    DueTimer,
+    LeaseRequest,
+    StopMode,
+)
 from clawdbot_dialogue.stores.sqlite.rows import (
     NUMBER_BITS,
     AcceptedRow,
     CommitRow,
     FinishedRow,
-    NewRow,
+    NewTurnRow,
+    TaskRow,
     TurnRow,
-    WorkRow,
     turn_key,
 )
 from clawdbot_dialogue.stores.sqlite.timers import change_timers
-
-STOPS: Final = {ConcurrencyPolicy.INTERRUPT: StopMode.CANCEL, ConcurrencyPolicy.ROLLBACK: StopMode.ROLLBACK}
-"""How an input asks the one before it to stop."""
 
 
 class _SessionRow(NamedTuple):
@@ -51,7 +54,7 @@ class _SessionRow(NamedTuple):
     snapshot: str
 
 
-def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -> AcceptedRow:
+def accept(db: sqlite3.Connection, new: NewTurnRow, lease_request: LeaseRequest, now: float) -> AcceptedRow:
     """SessionStore.accept_turn."""
     row = db.execute(
         "SELECT seq, tenant, status, turns, waiting, owner, token, expires, view, snapshot FROM sessions"
@@ -66,10 +69,14 @@ def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -
         if known is not None:
             return _joined(db, known, new)
     _admit(session, new)
-    stopped = _ask_first_to_stop(db, session, STOPS[new.double]) if new.double in STOPS else None
+    stopped = (
+        _request_first_to_stop(db, session, STOP_MODES[new.concurrency])
+        if new.concurrency in STOP_MODES
+        else None
+    )
     number = session.turns + 1
-    free = not session.owner or (session.expires <= now and session.owner != bid.owner)
-    at_once = free and not session.waiting
+    free = not session.owner or (session.expires <= now and session.owner != lease_request.owner)
+    runs_now = free and not session.waiting
     db.execute(
         "INSERT INTO turns (key, session, request_id, digest, attempts, cancel_on_disconnect, turn)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -78,7 +85,7 @@ def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -
             session.seq,
             new.request_id or None,
             new.digest,
-            int(at_once),
+            int(runs_now),
             new.cancel_on_disconnect,
             new.turn,
         ),
@@ -88,38 +95,38 @@ def accept(db: sqlite3.Connection, new: NewRow, bid: LeaseRequest, now: float) -
             "UPDATE sessions SET turns = turns + 1, waiting = waiting + 1 WHERE seq = ?", (session.seq,)
         )
         return AcceptedRow(number, stopped=stopped)
-    if at_once:
+    if runs_now:
         turn = TurnRow(turn_key(session.seq, number), 0, 1, 0, new.cancel_on_disconnect, new.turn)
     else:
-        turn = begin_next(db, session.seq)
+        turn = start_next(db, session.seq)
     db.execute(
         "UPDATE sessions SET turns = turns + 1, waiting = waiting + 1, reached = ?, owner = ?, expires = ?,"
         " token = token + 1 WHERE seq = ?",
-        (turn.number, bid.owner, bid.expires, session.seq),
+        (turn.number, lease_request.owner, lease_request.expires, session.seq),
     )
-    work = WorkRow(session.token + 1, session.view, session.snapshot, turn)
-    return AcceptedRow(number, work=work, stopped=stopped)
+    task = TaskRow(session.token + 1, session.view, session.snapshot, turn)
+    return AcceptedRow(number, task=task, stopped=stopped)
 
 
-def _joined(db: sqlite3.Connection, known: tuple[TurnRow, bytes], new: NewRow) -> AcceptedRow:
+def _joined(db: sqlite3.Connection, known: tuple[TurnRow, bytes], new: NewTurnRow) -> AcceptedRow:
     turn, digest = known
     if digest != new.digest:
         raise RequestIdReused(new.request_id)
     return AcceptedRow(turn.number, known=turn, finished=finished_row(db, turn) if turn.finished else None)
 
 
-def _admit(session: _SessionRow, new: NewRow) -> None:
+def _admit(session: _SessionRow, new: NewTurnRow) -> None:
     if session.status == SESSION_STATUS_QUARANTINED:
         raise SessionQuarantined(new.session_id)
     if session.status == SESSION_STATUS_ENDED:
         raise SessionEnded(new.session_id)
-    if session.waiting and new.double is ConcurrencyPolicy.REJECT:
+    if session.waiting and new.concurrency is ConcurrencyPolicy.REJECT:
         raise SessionBusy(new.session_id)
     if new.limit is not None and session.waiting >= new.limit:
         raise InboxFull(new.session_id, new.limit)
 
 
-def _ask_first_to_stop(db: sqlite3.Connection, session: _SessionRow, stop: StopMode) -> int | None:
+def _request_first_to_stop(db: sqlite3.Connection, session: _SessionRow, stop: StopMode) -> int | None:
     if not session.waiting:
         return None
     first = first_unfinished(db, session.seq)
@@ -128,7 +135,7 @@ def _ask_first_to_stop(db: sqlite3.Connection, session: _SessionRow, stop: StopM
 
 
 def first_unfinished(db: sqlite3.Connection, session: int) -> TurnRow:
-    """The earliest unfinished turn of a session that has one."""
+    """Returns the earliest unfinished turn of a session that has one."""
     row = db.execute(
         "SELECT key, finished, attempts, stop, cancel_on_disconnect, turn FROM turns"
         " WHERE key >= (SELECT seq << ? | reached FROM sessions WHERE seq = ?)"
@@ -138,8 +145,8 @@ def first_unfinished(db: sqlite3.Connection, session: int) -> TurnRow:
     return TurnRow._make(row)
 
 
-def begin_next(db: sqlite3.Connection, session: int) -> TurnRow:
-    """Counts an attempt at the earliest unfinished turn, and returns it; the caller updates the session."""
+def start_next(db: sqlite3.Connection, session: int) -> TurnRow:
+    """Counts an attempt at the earliest unfinished turn and returns it; the caller updates the session."""
     turn = first_unfinished(db, session)
     db.execute("UPDATE turns SET attempts = attempts + 1 WHERE key = ?", (turn.key,))
     return turn._replace(attempts=turn.attempts + 1)
@@ -157,14 +164,14 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
             end.view,
             end.snapshot,
             end.tool_calls,
-            end.claim.session_id,
-            end.claim.token,
+            end.lease.session_id,
+            end.lease.token,
             end.revision,
             end.number,
         ),
     ).fetchone()
     if found is None:
-        raise LeaseLost(end.claim.session_id)
+        raise LeaseLost(end.lease.session_id)
     session, waiting = found
     key = turn_key(session, end.number)
     db.execute(
@@ -172,19 +179,19 @@ def commit(db: sqlite3.Connection, end: CommitRow) -> TurnRow | None:
         " WHERE key = ?",
         (end.turn, end.view, end.transcript, end.events, end.explanation, key),
     )
-    if end.forget == "all":
+    if end.clear_journal == "all":
         db.execute("DELETE FROM journal WHERE turn = ?", (key,))
-    elif end.forget:
+    elif end.clear_journal:
         db.executemany(
-            "DELETE FROM journal WHERE turn = ? AND name = ?", [(key, name) for name in end.forget]
+            "DELETE FROM journal WHERE turn = ? AND name = ?", [(key, name) for name in end.clear_journal]
         )
     change_timers(db, session, end.set_timers, end.clear_timers)
     if not waiting:
         return None
-    turn = begin_next(db, session)
+    turn = start_next(db, session)
     db.execute(
         "UPDATE sessions SET reached = ?, expires = max(expires, ?) WHERE seq = ?",
-        (turn.number, end.renew_until, session),
+        (turn.number, end.lease_expires, session),
     )
     return turn
 
@@ -225,7 +232,7 @@ def stop_requests(db: sqlite3.Connection) -> list[tuple[str, int, int]]:
 def find(
     db: sqlite3.Connection, tenant: str, session_id: str, number: int, request_id: str
 ) -> tuple[TurnRow, FinishedRow | None, bool]:
-    """SessionStore.find_turn: the turn, its end, and whether it is at work."""
+    """SessionStore.find_turn: returns the turn, its result if finished, and whether it is running."""
     session = db.execute(
         "SELECT seq, owner, reached FROM sessions WHERE id = ? AND tenant = ?", (session_id, tenant)
     ).fetchone()
@@ -242,12 +249,12 @@ def find(
         turn = TurnRow._make(row) if row else None
     if turn is None:
         raise TurnNotFound(session_id, request_id or str(number))
-    at_work = bool(session[1]) and session[2] == turn.number and not turn.finished
-    return turn, finished_row(db, turn) if turn.finished else None, at_work
+    is_running = bool(session[1]) and session[2] == turn.number and not turn.finished
+    return turn, finished_row(db, turn) if turn.finished else None, is_running
 
 
-def explanation(db: sqlite3.Connection, tenant: str, session_id: str, number: int) -> bytes:
-    """SessionStore.explanation."""
+def get_explanation(db: sqlite3.Connection, tenant: str, session_id: str, number: int) -> bytes:
+    """SessionStore.get_explanation."""
     session = db.execute(
         "SELECT seq FROM sessions WHERE id = ? AND tenant = ?", (session_id, tenant)
     ).fetchone()
@@ -271,7 +278,10 @@ NEWEST_FIRST: Final = f"{_LISTED} ORDER BY key DESC LIMIT ?"
 def list_turns(
     db: sqlite3.Connection, tenant: str, session_id: str, *, query: str, size: int, after: int | None
 ) -> tuple[list[TurnRow], int]:
-    """SessionStore.list_turns by a query of the above, and the number of the turn at work (0 for none)."""
+    """SessionStore.list_turns: returns the turns and the number of the running one (0 for none).
+
+    `query` is OLDEST_FIRST or NEWEST_FIRST.
+    """
     session = db.execute(
         "SELECT seq, CASE WHEN owner = '' THEN 0 ELSE reached END FROM sessions WHERE id = ? AND tenant = ?",
         (session_id, tenant),
@@ -287,7 +297,7 @@ def list_turns(
 
 
 def recent_transcripts(db: sqlite3.Connection, session_id: str, limit: int) -> list[bytes]:
-    """The transcripts of at most `limit` turns that have one, newest first."""
+    """Returns the transcripts of at most `limit` turns that have one, newest first."""
     session = db.execute("SELECT seq FROM sessions WHERE id = ?", (session_id,)).fetchone()
     if session is None:
         return []
@@ -300,7 +310,7 @@ def recent_transcripts(db: sqlite3.Connection, session_id: str, limit: int) -> l
 
 
 def fire(
-    db: sqlite3.Connection, timer: DueTimer, new: NewRow, bid: LeaseRequest, now: float
+    db: sqlite3.Connection, timer: DueTimer, new: NewTurnRow, lease_request: LeaseRequest, now: float
 ) -> AcceptedRow | None:
     """SessionStore.fire_timer."""
     session = db.execute("SELECT seq FROM sessions WHERE id = ?", (timer.session_id,)).fetchone()
@@ -312,13 +322,13 @@ def fire(
     )
     if not row or row[0] != timer.due:
         return None
-    accepted = accept(db, new, bid, now)
+    accepted = accept(db, new, lease_request, now)
     change_timers(db, session[0], (), [timer.timer_id])
     return accepted
 
 
 def finished_row(db: sqlite3.Connection, turn: TurnRow) -> FinishedRow:
-    """The end of a finished turn."""
+    """Returns the result of a finished turn."""
     view, events = db.execute("SELECT view, events FROM turns WHERE key = ?", (turn.key,)).fetchone()
     return FinishedRow(turn.turn, view, events)
 

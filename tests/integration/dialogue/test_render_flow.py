@@ -1,4 +1,4 @@
-"""What is drawn is read by the real tools: Mermaid's parser under Node.js, and Graphviz's dot."""
+"""Diagrams are read by the real tools: Mermaid's parser under Node.js, and Graphviz's dot."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not 
 
 
 def renamed(drawn: Picture, names: list[str]) -> Picture:
-    """The picture with other words on everything."""
-    given = iter(names * 100)
-    nodes = tuple(dataclasses.replace(node, label=next(given)) for node in drawn.nodes)
-    edges = tuple(Edge(each.source, each.target, next(given), each.line) for each in drawn.edges)
-    return dataclasses.replace(drawn, title=next(given), nodes=nodes, edges=edges)
+    """The diagram with other names on everything."""
+    labels = iter(names * 100)
+    nodes = tuple(dataclasses.replace(node, label=next(labels)) for node in drawn.nodes)
+    edges = tuple(Edge(each.source, each.target, next(labels), each.line) for each in drawn.edges)
+    return dataclasses.replace(drawn, title=next(labels), nodes=nodes, edges=edges)
 
 
 async def test_mermaid_reads_every_flow_and_any_name():
@@ -88,7 +88,7 @@ def test_graphviz_reads_any_name(names):
 
 
 @needs_dot
-async def test_a_picture_is_drawn_in_either_form():
+async def test_graphviz_renders_svg_and_png():
     text = draw(FLOWS[0], "dot")
     renderer = GraphvizRenderer()
     assert b"<svg" in await renderer.render(text, "svg")
@@ -96,29 +96,29 @@ async def test_a_picture_is_drawn_in_either_form():
 
 
 @needs_dot
-async def test_a_picture_beyond_the_limit_is_none():
+async def test_an_image_over_the_limit_is_an_error():
     with pytest.raises(RendererBroken, match="more than 10 bytes"):
-        await GraphvizRenderer(largest=10).render(draw(FLOWS[0], "dot"), "svg")
+        await GraphvizRenderer(max_bytes=10).render(draw(FLOWS[0], "dot"), "svg")
 
 
-async def test_without_graphviz_it_is_said_what_to_install(monkeypatch, tmp_path):
+async def test_without_graphviz_the_error_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RendererMissing, match="install the package graphviz"):
         await GraphvizRenderer().render("digraph {}", "svg")
 
 
-def standing(folder: Path, monkeypatch) -> Path:
-    """A `dot` that never ends, and tells its process id in a fifo."""
-    told = folder / "pid"
-    os.mkfifo(told)
+def install_endless_dot(folder: Path, monkeypatch) -> Path:
+    """Installs a `dot` that never ends, and returns the fifo that it writes its process id to."""
+    pid_file = folder / "pid"
+    os.mkfifo(pid_file)
     program = folder / "dot"
-    program.write_text(f"#!/bin/sh\necho $$ > {told}\nexec sleep 600\n")
+    program.write_text(f"#!/bin/sh\necho $$ > {pid_file}\nexec sleep 600\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    return told
+    return pid_file
 
 
-def gone(pid: int) -> bool:
+def is_dead(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -127,18 +127,18 @@ def gone(pid: int) -> bool:
 
 
 async def test_cancelling_kills_the_child_and_leaves_no_zombie(monkeypatch, tmp_path):
-    told = standing(tmp_path, monkeypatch)
+    pid_file = install_endless_dot(tmp_path, monkeypatch)
     task = asyncio.create_task(GraphvizRenderer().render("digraph {}", "svg"))
-    pid = int(await asyncio.to_thread(told.read_text))
+    pid = int(await asyncio.to_thread(pid_file.read_text))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert gone(pid)
+    assert is_dead(pid)
 
 
 async def test_a_child_that_takes_too_long_is_killed(monkeypatch, tmp_path):
-    told = standing(tmp_path, monkeypatch)
-    reading = asyncio.create_task(asyncio.to_thread(told.read_text))
+    pid_file = install_endless_dot(tmp_path, monkeypatch)
+    reading = asyncio.create_task(asyncio.to_thread(pid_file.read_text))
     with pytest.raises(RendererBroken, match="more than 1 seconds"):
-        await GraphvizRenderer(time=1.0).render("digraph {}", "svg")
-    assert gone(int(await reading))
+        await GraphvizRenderer(timeout=1.0).render("digraph {}", "svg")
+    assert is_dead(int(await reading))

@@ -1,4 +1,4 @@
-"""Flows deployed and drawn over gRPC: live at once, kept for good, for every process of the store."""
+"""Flows deployed and rendered over gRPC: live at once and durable, for every process of the store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clawdbot.dialogue.v1 import flow_service_pb2 as pb
 from clawdbot_servicekit.errors import StartupError
 
 from tests.integration.dialogue.test_flow_service import BROKEN
-from tests.support.dialogue_service import refusal, serving
+from tests.support.dialogue_service import rpc_error, serving
 
 SOURCE = """
 flow: greet
@@ -38,13 +38,13 @@ async def served(tmp_path):
 
 
 async def test_a_deployed_flow_is_live_and_shown_with_its_time(served):
-    answer = await deploy(served, source())
-    assert (answer.flow.name, answer.flow.version) == ("greet", 1)
-    assert answer.flow.HasField("deploy_time")
+    response = await deploy(served, source())
+    assert (response.flow.name, response.flow.version) == ("greet", 1)
+    assert response.flow.HasField("deploy_time")
     shown = await served.flows.GetFlow(pb.GetFlowRequest(name="greet"))
-    assert (shown.flow, shown.source) == (answer.flow, source())
+    assert (shown.flow, shown.source) == (response.flow, source())
     listed = await served.flows.ListFlows(pb.ListFlowsRequest())
-    assert answer.flow in listed.flows
+    assert response.flow in listed.flows
     assert (await served.open("greet")).flow_version == 1
 
 
@@ -84,14 +84,14 @@ async def test_the_same_source_again_changes_nothing(served):
 
 async def test_another_source_in_the_same_version_is_refused(served):
     await deploy(served, source())
-    fault = await refusal(deploy(served, source(word="Other.")))
-    assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "FLOW_VERSION_EXISTS")
+    error = await rpc_error(deploy(served, source(word="Other.")))
+    assert (error.code, error.reason) == ("ALREADY_EXISTS", "FLOW_VERSION_EXISTS")
 
 
 async def test_a_version_that_a_file_has_is_refused(served):
     chat = (await served.flows.GetFlow(pb.GetFlowRequest(name="chat"))).source
-    fault = await refusal(deploy(served, chat + "\n# changed\n"))
-    assert fault.reason == "FLOW_VERSION_EXISTS"
+    error = await rpc_error(deploy(served, chat + "\n# changed\n"))
+    assert error.reason == "FLOW_VERSION_EXISTS"
 
 
 async def test_of_two_rivals_for_a_version_one_wins(served):
@@ -104,34 +104,34 @@ async def test_of_two_rivals_for_a_version_one_wins(served):
     assert lost.code().name == "ALREADY_EXISTS"
 
 
-async def test_an_older_version_is_there_for_who_asks_for_it(served):
+async def test_an_older_version_is_there_for_sessions_that_name_it(served):
     await deploy(served, source(5))
     await deploy(served, source(4))
     assert (await served.open("greet")).flow_version == 5
     assert (await served.open("greet", flow_version=4)).flow_version == 4
 
 
-async def test_a_broken_source_is_refused_with_every_fault_in_its_place(served):
-    fault = await refusal(deploy(served, BROKEN))
-    assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "FLOW_INVALID")
-    (violation,) = fault.violations
+async def test_a_source_with_errors_is_refused_with_each_error_and_its_position(served):
+    error = await rpc_error(deploy(served, BROKEN))
+    assert (error.code, error.reason) == ("INVALID_ARGUMENT", "FLOW_INVALID")
+    (violation,) = error.violations
     assert violation.field == "source"
     assert violation.description.startswith("10:")
     assert "cuont" in violation.description
-    fault = await refusal(served.flows.GetFlow(pb.GetFlowRequest(name="greet")))
-    assert fault.reason == "FLOW_NOT_FOUND"
+    error = await rpc_error(served.flows.GetFlow(pb.GetFlowRequest(name="greet")))
+    assert error.reason == "FLOW_NOT_FOUND"
 
 
-async def test_what_is_missing_is_warned_of(served):
+async def test_a_missing_tool_is_a_warning(served):
     calls = (
         "flow: c\nversion: 1\nstates:\n"
         "  a: {call: {tool: nowhere, effect: none}, next: b}\n  b: {say: B., end: true}\n"
     )
-    answer = await deploy(served, calls)
-    assert "unknown-tool" in {each.code for each in answer.diagnostics}
+    response = await deploy(served, calls)
+    assert "unknown-tool" in {each.code for each in response.diagnostics}
 
 
-async def test_another_process_of_the_store_has_it_at_once_and_goes_on_with_its_sessions(tmp_path):
+async def test_another_process_of_the_store_has_a_deployed_flow_at_once_and_runs_its_sessions(tmp_path):
     shared = {"stores": {"dialogue": str(tmp_path / "shared.db")}}
     async with serving(tmp_path / "a", **shared) as one, serving(tmp_path / "b", **shared) as two:
         for version in (1, 2, 3):
@@ -150,32 +150,32 @@ async def test_a_deployed_flow_is_there_after_a_restart(tmp_path):
         assert (await served.open("greet")).flow_version == 1
 
 
-async def test_a_file_that_differs_from_what_was_deployed_stops_the_start(tmp_path):
+async def test_a_file_that_differs_from_the_deployed_flow_stops_the_start(tmp_path):
     async with serving(tmp_path) as served:
         await deploy(served, source())
     file = tmp_path / "greet.yaml"
     file.write_text(source(word="Other."))
-    with pytest.raises(StartupError, match="Version 1 of the flow greet was deployed"):
+    with pytest.raises(StartupError, match="Version 1 of the flow greet is deployed with another source"):
         async with serving(tmp_path, flows=[file]):
             pass
 
 
-async def test_a_flow_is_drawn_for_mermaid_unless_asked_else(served):
-    answer = await served.flows.RenderFlow(pb.RenderFlowRequest(name="book_table"))
-    assert answer.media_type == "text/vnd.mermaid"
-    assert answer.data.startswith(b"stateDiagram-v2")
+async def test_a_flow_is_rendered_as_mermaid_by_default(served):
+    response = await served.flows.RenderFlow(pb.RenderFlowRequest(name="book_table"))
+    assert response.media_type == "text/vnd.mermaid"
+    assert response.data.startswith(b"stateDiagram-v2")
 
 
-async def test_a_session_has_its_own_version_drawn_with_its_state_highlighted(served):
+async def test_a_sessions_own_version_is_rendered_with_its_state_highlighted(served):
     await deploy(served, source(1))
     session = await served.open("greet")
     await deploy(served, source(2).replace("hello", "welcome"))
-    answer = await served.flows.RenderFlow(pb.RenderFlowRequest(session_id=session.id))
-    assert b'"hello" as s0' in answer.data
-    assert b"class s0 highlighted" in answer.data
+    response = await served.flows.RenderFlow(pb.RenderFlowRequest(session_id=session.id))
+    assert b'"hello" as s0' in response.data
+    assert b"class s0 highlighted" in response.data
     await served.send(session, "Ann")
-    answer = await served.flows.RenderFlow(pb.RenderFlowRequest(name="greet", session_id=session.id))
-    assert b"class s1 highlighted" in answer.data
+    response = await served.flows.RenderFlow(pb.RenderFlowRequest(name="greet", session_id=session.id))
+    assert b"class s1 highlighted" in response.data
 
 
 @pytest.mark.parametrize(
@@ -184,37 +184,37 @@ async def test_a_session_has_its_own_version_drawn_with_its_state_highlighted(se
         ({"name": "nowhere"}, "FLOW_NOT_FOUND"),
         ({"name": "chat", "version": -1}, "INVALID_REQUEST"),
         ({"name": "chat", "format": 77}, "INVALID_REQUEST"),
-        ({"session_id": "nobody's"}, "SESSION_NOT_FOUND"),
+        ({"session_id": "missing"}, "SESSION_NOT_FOUND"),
     ],
 )
-async def test_what_cannot_be_drawn_is_told(served, fields, reason):
-    assert (await refusal(served.flows.RenderFlow(pb.RenderFlowRequest(**fields)))).reason == reason
+async def test_a_flow_that_cannot_be_rendered_is_an_error_with_a_reason(served, fields, reason):
+    assert (await rpc_error(served.flows.RenderFlow(pb.RenderFlowRequest(**fields)))).reason == reason
 
 
-async def test_of_a_session_that_was_interrupted_each_flow_is_drawn_where_it_stands(served):
+async def test_each_flow_on_the_stack_of_a_session_is_rendered_with_its_state(served):
     session = await served.open("support")
     await served.send(session, "My coat was stolen")
-    answer = await served.send(session, "book a table for 4 tomorrow at 7pm")
-    assert [each.flow for each in answer.session.stack] == ["support", "book_table"]
+    response = await served.send(session, "book a table for 4 tomorrow at 7pm")
+    assert [each.flow for each in response.session.stack] == ["support", "book_table"]
     for name in ("support", "book_table"):
-        drawn = await served.flows.RenderFlow(pb.RenderFlowRequest(name=name, session_id=session.id))
-        assert b"highlighted" in drawn.data
-    drawn = await served.flows.RenderFlow(pb.RenderFlowRequest(session_id=session.id))
-    assert b'"urgency"' in drawn.data
+        rendered = await served.flows.RenderFlow(pb.RenderFlowRequest(name=name, session_id=session.id))
+        assert b"highlighted" in rendered.data
+    rendered = await served.flows.RenderFlow(pb.RenderFlowRequest(session_id=session.id))
+    assert b'"urgency"' in rendered.data
 
 
 async def test_a_session_of_another_flow_is_refused(served):
     session = await served.open("chat")
-    fault = await refusal(served.flows.RenderFlow(pb.RenderFlowRequest(name="faq", session_id=session.id)))
-    assert fault.violations[0].field == "name"
+    error = await rpc_error(served.flows.RenderFlow(pb.RenderFlowRequest(name="faq", session_id=session.id)))
+    assert error.violations[0].field == "name"
 
 
-async def test_without_graphviz_a_picture_is_refused_with_what_to_install(served, monkeypatch, tmp_path):
+async def test_without_graphviz_the_error_says_what_to_install(served, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     request = pb.RenderFlowRequest(name="chat", format=pb.DIAGRAM_FORMAT_SVG)
-    fault = await refusal(served.flows.RenderFlow(request))
-    assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "RENDERER_MISSING")
-    assert "graphviz" in fault.message
+    error = await rpc_error(served.flows.RenderFlow(request))
+    assert (error.code, error.reason) == ("FAILED_PRECONDITION", "RENDERER_MISSING")
+    assert "graphviz" in error.message
 
 
 KEYS = {
@@ -229,14 +229,14 @@ def of(key):
     return {"metadata": (("x-api-key", f"key-of-{key}-0123456789"),)}
 
 
-async def test_deploying_needs_the_admin_scope_and_sessions_are_drawn_for_their_tenant_alone(tmp_path):
+async def test_deploying_needs_the_admin_scope_and_only_a_tenant_sees_its_sessions_rendered(tmp_path):
     async with serving(tmp_path, auth=KEYS) as served:
-        fault = await refusal(served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("b")))
-        assert (fault.code, fault.reason) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
+        error = await rpc_error(served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("b")))
+        assert (error.code, error.reason) == ("PERMISSION_DENIED", "PERMISSION_DENIED")
         await served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("a"))
         request = dialogue_service_pb2.CreateSessionRequest(flow="greet")
         session = (await served.dialogue.CreateSession(request, **of("b"))).session
-        drawing = pb.RenderFlowRequest(session_id=session.id)
-        assert (await served.flows.RenderFlow(drawing, **of("b"))).data
-        fault = await refusal(served.flows.RenderFlow(drawing, **of("a")))
-        assert fault.reason == "SESSION_NOT_FOUND"
+        request_ = pb.RenderFlowRequest(session_id=session.id)
+        assert (await served.flows.RenderFlow(request_, **of("b"))).data
+        error = await rpc_error(served.flows.RenderFlow(request_, **of("a")))
+        assert error.reason == "SESSION_NOT_FOUND"

@@ -1,4 +1,4 @@
-"""What the dialogue service is told at its start, and what it says when that cannot be."""
+"""The dialogue service's settings and start, and the messages if they fail."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def settings(state, **sections) -> DialogueSettings:
 
 
 async def built(state, **sections):
-    told = settings(state, **sections)
-    return build(told, NetworkPeers(told))
+    parsed = settings(state, **sections)
+    return build(parsed, NetworkPeers(parsed))
 
 
-def test_flows_come_from_folders_and_files_besides_the_shipped_ones(tmp_path):
+def test_flows_come_from_folders_and_files_and_the_shipped_ones(tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "greet.yml").write_text(GOOD)
     (tmp_path / "more" / "notes.txt").write_text("not a flow")
@@ -38,7 +38,7 @@ def test_flows_come_from_folders_and_files_besides_the_shipped_ones(tmp_path):
     assert {"greet", "bye", "book_table"} <= names
 
 
-def test_a_broken_flow_stops_the_start_with_its_place_and_a_caret(tmp_path):
+def test_a_flow_with_an_error_stops_the_start_with_its_position_and_a_caret(tmp_path):
     path = tmp_path / "greet.yaml"
     path.write_text(GOOD.replace("end: true", "ned: true"))
     with pytest.raises(StartupError) as caught:
@@ -53,7 +53,7 @@ def test_a_broken_flow_stops_the_start_with_its_place_and_a_caret(tmp_path):
     ("content", "sentence"),
     [(b"\xff\xfe", "UTF-8"), (b"", "cannot be used"), (b"x" * 17_000_000, "larger than")],
 )
-def test_a_file_that_is_no_flow_stops_the_start_with_a_sentence(tmp_path, content, sentence):
+def test_a_file_that_is_not_a_flow_stops_the_start_with_a_sentence(tmp_path, content, sentence):
     path = tmp_path / "greet.yaml"
     path.write_bytes(content)
     with pytest.raises(StartupError, match=sentence) as caught:
@@ -61,7 +61,7 @@ def test_a_file_that_is_no_flow_stops_the_start_with_a_sentence(tmp_path, conten
     assert str(path) in str(caught.value)
 
 
-def test_a_place_that_is_not_there_stops_the_start(tmp_path):
+def test_a_missing_path_stops_the_start(tmp_path):
     with pytest.raises(StartupError, match="nowhere"):
         load_flows([tmp_path / "nowhere"])
 
@@ -83,7 +83,7 @@ async def test_memory_is_for_one_worker_only(tmp_path):
         await built(tmp_path, stores={"dialogue": "memory"}, server={"workers": 4})
 
 
-async def test_sessions_are_kept_under_the_state_directory_or_where_the_settings_say(tmp_path):
+async def test_sessions_are_stored_under_the_state_directory_or_where_the_settings_say(tmp_path):
     usual = await built(tmp_path)
     assert usual.describe()["store"] == (f"SQLite, {tmp_path / 'dialogue' / 'sessions.db'}",)
     elsewhere = await built(tmp_path, stores={"dialogue": str(tmp_path / "mine.db")})
@@ -93,12 +93,12 @@ async def test_sessions_are_kept_under_the_state_directory_or_where_the_settings
     assert "book_table" in nowhere.describe()["flows"]
 
 
-def test_one_path_of_flows_needs_no_list_and_starts_at_the_configuration(tmp_path):
+def test_one_path_of_flows_needs_no_list_and_is_relative_to_the_configuration(tmp_path):
     path = tmp_path / "clawdbot.yaml"
     path.write_text("flows: ./mine\nstores: {dialogue: sessions.db}\n")
-    told = load(DialogueSettings, path, {})
-    assert told.flows == (tmp_path / "mine",)
-    assert told.stores.dialogue == tmp_path / "sessions.db"
+    loaded = load(DialogueSettings, path, {})
+    assert loaded.flows == (tmp_path / "mine",)
+    assert loaded.stores.dialogue == tmp_path / "sessions.db"
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,6 @@ def test_one_path_of_flows_needs_no_list_and_starts_at_the_configuration(tmp_pat
         {"dialogue": {"unknown": 1}},
     ],
 )
-def test_settings_that_cannot_be_are_refused(tmp_path, sections):
+def test_invalid_settings_are_refused(tmp_path, sections):
     with pytest.raises(ValidationError):
         settings(tmp_path, **sections)

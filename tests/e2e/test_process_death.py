@@ -1,4 +1,4 @@
-"""The suite is killed in the middle of a turn: afterwards nothing is lost, and nothing is doubled."""
+"""The suite is killed in the middle of a turn: nothing is lost, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.talking import said, talk
 pytestmark = pytest.mark.integration
 
 
-async def test_a_turn_that_was_being_written_is_written_once(tmp_path):
+async def test_a_turn_that_was_running_is_finished_once(tmp_path):
     async with fake_openai() as backend:
         port = free_port()
         environment = {"OPENAI_BASE_URL": backend.url, "OPENAI_API_KEY": KEY}

@@ -1,4 +1,4 @@
-"""What cannot be done is refused with a status, a reason and one sentence, and the server goes on."""
+"""An invalid request gets a status, a reason and one sentence, and the server goes on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.dialogue_service import refusal, serving, stream_refusal
-from tests.support.stage import said
+from tests.support.dialogue_service import rpc_error, serving, stream_rpc_error
+from tests.support.engine_cluster import reply_texts
 
 LIMITS = {"max_text": 1000, "max_labels": 3, "max_slots": 500, "max_input": 5000}
 
@@ -88,31 +88,31 @@ TURNS = [
 
 
 @pytest.mark.parametrize(("fields", "field"), SESSIONS)
-async def test_a_session_that_does_not_fit_is_refused_by_field(served, fields, field):
-    fault = await refusal(served.dialogue.CreateSession(pb.CreateSessionRequest(**fields)))
-    assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
-    assert [each.field for each in fault.violations] == [field]
-    assert fault.message.endswith(".")
+async def test_an_invalid_session_is_refused_by_field(served, fields, field):
+    error = await rpc_error(served.dialogue.CreateSession(pb.CreateSessionRequest(**fields)))
+    assert (error.code, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    assert [each.field for each in error.violations] == [field]
+    assert error.message.endswith(".")
 
 
 @pytest.mark.parametrize(("fields", "field"), TURNS)
-async def test_an_input_that_does_not_fit_is_refused_by_field(served, fields, field):
+async def test_an_invalid_input_is_refused_by_field(served, fields, field):
     session = await served.open()
-    fault = await refusal(served.send(session, **fields))
-    assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
-    assert [each.field for each in fault.violations] == [field]
+    error = await rpc_error(served.send(session, **fields))
+    assert (error.code, error.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    assert [each.field for each in error.violations] == [field]
     streamed = served.dialogue.StreamTurn(pb.StreamTurnRequest(session_id=session.id, **fields))
-    assert (await stream_refusal(streamed)).violations == fault.violations
+    assert (await stream_rpc_error(streamed)).violations == error.violations
     listed = await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=session.id))
     assert [turn.input_event.name for turn in listed.turns] == ["session.started"]
 
 
-async def test_everything_that_is_wrong_is_told_at_once(served):
-    fault = await refusal(served.dialogue.SendTurn(pb.SendTurnRequest(concurrency=9)))
-    assert [each.field for each in fault.violations] == ["session_id", "concurrency", "text"]
+async def test_all_violations_are_reported_at_once(served):
+    error = await rpc_error(served.dialogue.SendTurn(pb.SendTurnRequest(concurrency=9)))
+    assert [each.field for each in error.violations] == ["session_id", "concurrency", "text"]
 
 
-async def test_what_is_not_there_is_told_by_name(served):
+async def test_what_is_missing_is_named(served):
     session = await served.open()
     missing = {
         "SESSION_NOT_FOUND": served.dialogue.GetSession(pb.GetSessionRequest(session_id="nobody")),
@@ -122,67 +122,67 @@ async def test_what_is_not_there_is_told_by_name(served):
         ),
     }
     for reason, attempt in missing.items():
-        fault = await refusal(attempt)
-        assert (fault.code, fault.reason) == ("NOT_FOUND", reason)
-        assert fault.message.startswith(("There is no", "The session"))
-    fault = await refusal(served.flows.GetFlow(GetFlowRequest(name="book_tabel")))
-    assert 'Did you mean "book_table"?' in fault.message
+        error = await rpc_error(attempt)
+        assert (error.code, error.reason) == ("NOT_FOUND", reason)
+        assert error.message.startswith(("There is no", "The session"))
+    error = await rpc_error(served.flows.GetFlow(GetFlowRequest(name="book_tabel")))
+    assert 'Did you mean "book_table"?' in error.message
     odd = pb.CancelTurnRequest(session_id=session.id, turn_id="-1; DROP TABLE turns")
-    assert (await refusal(served.dialogue.CancelTurn(odd))).reason == "TURN_NOT_FOUND"
+    assert (await rpc_error(served.dialogue.CancelTurn(odd))).reason == "TURN_NOT_FOUND"
     for names in ({}, {"turn_id": "a", "request_id": "b"}):
-        fault = await refusal(
+        error = await rpc_error(
             served.dialogue.CancelTurn(pb.CancelTurnRequest(session_id=session.id, **names))
         )
-        assert [each.field for each in fault.violations] == ["turn_id"]
+        assert [each.field for each in error.violations] == ["turn_id"]
 
 
 @pytest.mark.parametrize("token", ["x", "%%%", "c2Vzc2lvbnM6LTE", "dHVybnM6NQ", "c2Vzc2lvbnM6", "é"])
-async def test_a_page_token_that_is_none_is_refused(served, token):
+async def test_an_invalid_page_token_is_refused(served, token):
     for attempt in (
         served.dialogue.ListSessions(pb.ListSessionsRequest(page_token=token)),
         served.flows.ListFlows(ListFlowsRequest(page_token=token)),
     ):
-        fault = await refusal(attempt)
-        assert (fault.code, [each.field for each in fault.violations]) == ("INVALID_ARGUMENT", ["page_token"])
-    fault = await refusal(served.dialogue.ListSessions(pb.ListSessionsRequest(page_size=-1)))
-    assert fault.violations[0].field == "page_size"
-    fault = await refusal(served.dialogue.ListSessions(pb.ListSessionsRequest(status=77)))
-    assert fault.violations[0].field == "status"
+        error = await rpc_error(attempt)
+        assert (error.code, [each.field for each in error.violations]) == ("INVALID_ARGUMENT", ["page_token"])
+    error = await rpc_error(served.dialogue.ListSessions(pb.ListSessionsRequest(page_size=-1)))
+    assert error.violations[0].field == "page_size"
+    error = await rpc_error(served.dialogue.ListSessions(pb.ListSessionsRequest(status=77)))
+    assert error.violations[0].field == "status"
 
 
-async def test_bytes_that_are_no_request_are_refused(served):
-    """Invalid UTF-8 in the text, and plain rubbish."""
+async def test_bytes_that_are_not_a_request_are_refused(served):
+    """Invalid UTF-8 in the text, and random bytes."""
     send = served.channel.unary_unary("/clawdbot.dialogue.v1.DialogueService/SendTurn")
     session = await served.open()
     spoilt = pb.SendTurnRequest(session_id=session.id, text="AAAA").SerializeToString()
     for data in (spoilt.replace(b"AAAA", b"\xff\xfe\xff\xfe"), b"\xff" * 50):
-        fault = await refusal(send(data, timeout=10))
-        assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
-    assert said((await served.send(session, "hello")).turn) == ["Echo: hello"]
+        error = await rpc_error(send(data, timeout=10))
+        assert (error.code, error.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+    assert reply_texts((await served.send(session, "hello")).turn) == ["Echo: hello"]
 
 
-async def test_a_request_id_with_another_body_and_an_ended_session(served):
+async def test_a_reused_request_id_and_an_ended_session_are_refused(served):
     session = await served.open()
     await served.send(session, "hello", request_id="r1")
-    fault = await refusal(served.send(session, "other", request_id="r1"))
-    assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+    error = await rpc_error(served.send(session, "other", request_id="r1"))
+    assert (error.code, error.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     await served.open(request_id="s1")
-    fault = await refusal(served.open(request_id="s1", user="ann"))
-    assert (fault.code, fault.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
+    error = await rpc_error(served.open(request_id="s1", user="ann"))
+    assert (error.code, error.reason) == ("ALREADY_EXISTS", "REQUEST_ID_REUSED")
     await served.send(session, "cancel")
-    fault = await refusal(served.send(session, "hello"))
-    assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "SESSION_ENDED")
+    error = await rpc_error(served.send(session, "hello"))
+    assert (error.code, error.reason) == ("FAILED_PRECONDITION", "SESSION_ENDED")
 
 
-async def test_a_deadline_that_has_passed_already(served):
+async def test_a_deadline_that_has_passed_is_exceeded(served):
     session = await served.open()
     request = pb.SendTurnRequest(session_id=session.id, text="hello")
-    fault = await refusal(served.dialogue.SendTurn(request, timeout=0.000001))
-    assert fault.code == "DEADLINE_EXCEEDED"
+    error = await rpc_error(served.dialogue.SendTurn(request, timeout=0.000001))
+    assert error.code == "DEADLINE_EXCEEDED"
 
 
-async def test_any_text_is_a_turn_or_a_clear_refusal(served):
-    """Whatever people type: control characters, right-to-left marks, emoji, NULs."""
+async def test_any_text_is_a_turn_or_an_invalid_argument(served):
+    """Control characters, right-to-left marks, emoji, NULs."""
     texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
     found: list[str] = []
 
@@ -198,18 +198,18 @@ async def test_any_text_is_a_turn_or_a_clear_refusal(served):
         if text.strip():
             assert (await turn).turn.number == 2, repr(text)
         else:
-            assert (await refusal(turn)).code == "INVALID_ARGUMENT", repr(text)
+            assert (await rpc_error(turn)).code == "INVALID_ARGUMENT", repr(text)
 
 
-async def test_a_session_that_cannot_be_read_is_told_and_others_go_on(tmp_path):
+async def test_a_session_that_cannot_be_read_is_an_error_and_others_go_on(tmp_path):
     async with serving(tmp_path) as served:
         bad, good = await served.open(), await served.open()
         with closing(sqlite3.connect(tmp_path / "dialogue" / "sessions.db")) as db, db:
             db.execute("UPDATE sessions SET snapshot = 'no JSON' WHERE id = ?", (bad.id,))
-        fault = await refusal(served.send(bad, "hello"))
-        assert (fault.code, fault.reason) == ("FAILED_PRECONDITION", "SESSION_QUARANTINED")
+        error = await rpc_error(served.send(bad, "hello"))
+        assert (error.code, error.reason) == ("FAILED_PRECONDITION", "SESSION_QUARANTINED")
         shown = await served.dialogue.GetSession(pb.GetSessionRequest(session_id=bad.id))
         assert shown.session.status == SESSION_STATUS_QUARANTINED
         turns = (await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=bad.id))).turns
         assert turns[-1].error.reason == "SESSION_QUARANTINED"
-        assert said((await served.send(good, "hello")).turn) == ["Echo: hello"]
+        assert reply_texts((await served.send(good, "hello")).turn) == ["Echo: hello"]

@@ -1,0 +1,46 @@
+"""SQL of the journal. A function that writes raises its DialogueError before it writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from clawdbot_dialogue.core.errors import LeaseLost
+from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
+from clawdbot_dialogue.stores.sqlite.rows import NUMBER_BITS, turn_key
+
+
+def write_journal(db: sqlite3.Connection, lease: Lease, entries: Sequence[JournalEntry]) -> None:
+    """SessionStore.write_journal."""
+    session = db.execute(
+        "SELECT seq FROM sessions WHERE id = ? AND token = ?", (lease.session_id, lease.token)
+    ).fetchone()
+    if session is None:
+        raise LeaseLost(lease.session_id)
+    db.executemany(
+        "INSERT OR REPLACE INTO journal (turn, name, digest, once, record, done) VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (
+                turn_key(session[0], entry.number),
+                entry.key,
+                entry.digest,
+                entry.once,
+                entry.record,
+                entry.done,
+            )
+            for entry in entries
+        ],
+    )
+
+
+def read_journal(db: sqlite3.Connection, session_id: str) -> list[JournalEntry]:
+    """SessionStore.read_journal."""
+    rows = db.execute(
+        "SELECT turn & ?, name, journal.digest, once, record, done FROM journal, sessions"
+        " WHERE sessions.id = ? AND turn >= seq << ? AND turn < (seq + 1) << ? ORDER BY turn, name",
+        ((1 << NUMBER_BITS) - 1, session_id, NUMBER_BITS, NUMBER_BITS),
+    ).fetchall()
+    return [
+        JournalEntry(number, key, digest, bool(once), record, bool(done))
+        for number, key, digest, once, record, done in rows
+    ]
