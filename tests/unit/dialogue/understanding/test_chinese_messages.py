@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,8 +41,8 @@ UNITS = [
 
 
 def hear(text, *, asked="", slots=None, others=()):
-    situation = Situation(FLOW, slots or {}, asked, True, others)
-    return [(each.name, each.target, each.value) for each in understand(situation, text, NOW)]
+    situation = MessageContext(FLOW, slots or {}, asked, True, others)
+    return [(each.name, each.target, each.value) for each in generate_commands(situation, text, NOW)]
 
 
 def sets(**slots):

@@ -74,8 +74,8 @@ def test_a_message_that_is_nothing_but_a_set_phrase(text, name):
     ],
 )  # fmt: skip
 def test_a_message_that_begins_like_a_correction(text):
-    assert ZH.corrects(fold(text))
-    assert not ZH.corrects(fold("四位"))
+    assert ZH.is_correction(fold(text))
+    assert not ZH.is_correction(fold("四位"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_message_that_begins_like_a_correction(text):
     ],
 )
 def test_what_is_to_be_said_anew(text, what):
-    assert ZH.changed_slot(fold(text)) == what
+    assert ZH.slot_to_change(fold(text)) == what
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_bare_name(text, name):
     ],
 )
 def test_a_name_that_is_given(text, name):
-    assert ZH.named(text) == name
+    assert ZH.stated_name(text) == name
 
 
 @given(
@@ -141,6 +141,12 @@ def test_a_name_that_is_given(text, name):
 )
 def test_any_text_is_heard_without_fault(text):
     folded = fold(text)
-    ZH.yes_no(folded), ZH.set_phrase(folded), ZH.changed_slot(folded), ZH.corrects(folded), ZH.asks(folded)
-    assert ZH.named(text) in text
+    (
+        ZH.yes_no(folded),
+        ZH.set_phrase(folded),
+        ZH.slot_to_change(folded),
+        ZH.is_correction(folded),
+        ZH.is_question(folded),
+    )
+    assert ZH.stated_name(text) in text
     assert ZH.bare_name(text) in text

@@ -17,15 +17,15 @@ TODAY = date(2026, 11, 24)
 
 
 def days(text, today=TODAY):
-    return [f"{found.value:%m-%d}" for found in ZH.dates(ZH.digits(fold(text)), today)]
+    return [f"{found.value:%m-%d}" for found in ZH.dates(ZH.normalize_numerals(fold(text)), today)]
 
 
 def times(text, asked=False):
-    return [found.value for found in ZH.times(ZH.digits(fold(text)), asked, False)]
+    return [found.value for found in ZH.times(ZH.normalize_numerals(fold(text)), asked, False)]
 
 
 def numbers(text):
-    return [found.value for found in ZH.numbers(ZH.digits(fold(text)))]
+    return [found.value for found in ZH.numbers(ZH.normalize_numerals(fold(text)))]
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def numeral(number):
 
 @given(st.integers(1, 10**12 - 1))
 def test_a_number_in_chinese_is_itself(number):
-    assert ZH.digits(numeral(number)) == str(number)
+    assert ZH.normalize_numerals(numeral(number)) == str(number)
 
 
 @given(st.integers(0, 10**12))
@@ -329,7 +329,7 @@ def test_a_number_in_figures_is_itself(number):
     ],
 )
 def test_a_length_of_time(text, seconds):
-    found = [each.value for each in ZH.durations(ZH.digits(fold(text)))]
+    found = [each.value for each in ZH.durations(ZH.normalize_numerals(fold(text)))]
     assert found == ([] if seconds is None else [seconds])
 
 
@@ -354,7 +354,7 @@ def test_a_length_of_time(text, seconds):
     ],
 )
 def test_a_sum_of_money(text, sums):
-    found = (each.value for each in ZH.amounts(ZH.digits(fold(text))))
+    found = (each.value for each in ZH.money(ZH.normalize_numerals(fold(text))))
     assert [(amount, currencies[0] if currencies else "") for amount, currencies in found] == sums
 
 
@@ -364,8 +364,8 @@ def test_a_sum_of_money(text, sums):
 )
 def test_any_text_is_read_without_fault(text):
     folded = fold(text)
-    digits = ZH.digits(folded)
+    digits = ZH.normalize_numerals(folded)
     for asked in (True, False):
         ZH.times(digits, asked, False)
-    for found in (*ZH.dates(digits, TODAY), *ZH.numbers(digits), *ZH.durations(digits), *ZH.amounts(digits)):
+    for found in (*ZH.dates(digits, TODAY), *ZH.numbers(digits), *ZH.durations(digits), *ZH.money(digits)):
         assert 0 <= found.start < found.end <= len(digits)

@@ -12,7 +12,7 @@ from clawdbot_dialogue.core.language.currencies import (
     PESOS,
     POUNDS,
     RUPEES,
-    SIGNS,
+    SYMBOLS,
     decimals,
 )
 from clawdbot_dialogue.core.language.language_pack import LOCALES, locale
@@ -114,7 +114,7 @@ def test_a_currency_that_is_none_is_told_where_it_stands(code, hint):
 
 
 def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
-    known = {*CODES.values(), *SIGNS.values(), *DOLLARS, *POUNDS, *PESOS, *RUPEES, *FRANCS}
+    known = {*CODES.values(), *SYMBOLS.values(), *DOLLARS, *POUNDS, *PESOS, *RUPEES, *FRANCS}
     assert known <= decimals().keys()
 
 
@@ -125,6 +125,6 @@ def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
 )
 def test_a_sum_as_it_is_shown_is_understood_again(name, code, units):
     language, value = locale(name), units / 10 ** decimals()[code]
-    said = language.digits(fold(language.show_amount(value, code)))
-    (found,) = language.amounts(said)
+    said = language.normalize_numerals(fold(language.show_amount(value, code)))
+    (found,) = language.money(said)
     assert (found.value[0], found.value[1][0]) == (value, code)

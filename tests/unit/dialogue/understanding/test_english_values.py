@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import LOCALES, WORDINGS, locale
+from clawdbot_dialogue.core.language.language_pack import LOCALES, MESSAGE_KEYS, locale
 from clawdbot_dialogue.core.language.normalization import fold
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,15 +16,15 @@ TODAY = date(2026, 11, 24)
 
 
 def days(text, today=TODAY):
-    return [f"{found.value:%m-%d}" for found in EN.dates(EN.digits(fold(text)), today)]
+    return [f"{found.value:%m-%d}" for found in EN.dates(EN.normalize_numerals(fold(text)), today)]
 
 
 def times(text, asked=False):
-    return [found.value for found in EN.times(EN.digits(fold(text)), asked, False)]
+    return [found.value for found in EN.times(EN.normalize_numerals(fold(text)), asked, False)]
 
 
 def numbers(text):
-    return [found.value for found in EN.numbers(EN.digits(fold(text)))]
+    return [found.value for found in EN.numbers(EN.normalize_numerals(fold(text)))]
 
 
 @pytest.mark.parametrize(
@@ -338,6 +338,6 @@ def test_a_message_that_is_nothing_but_a_set_phrase(text, name):
 
 @pytest.mark.parametrize("name", LOCALES)
 def test_a_locale_has_words_for_everything_that_the_machine_says(name):
-    assert set(locale(name).wording) == WORDINGS
+    assert set(locale(name).wording) == MESSAGE_KEYS
     for purpose, words in locale(name).wording.items():
         assert words.format(name="n", limit="l", description="d", first="f", second="s"), purpose

@@ -28,7 +28,7 @@ from clawdbot_dialogue.core.language.normalization import fold
     ],
 )
 def test_what_a_text_lists(language, text, items):
-    assert locale(language).lists.items(text) == items
+    assert locale(language).lists.split_items(text) == items
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_what_a_text_lists(language, text, items):
 )
 def test_what_a_text_does_to_a_list(language, text, adds, drops, enough):
     lists, folded = locale(language).lists, fold(text)
-    heard = (lists.adds(folded), lists.drops(folded), lists.enough(folded))
+    heard = (lists.is_addition(folded), lists.is_removal(folded), lists.is_complete(folded))
     assert heard == (adds, drops, enough)
 
 
@@ -106,7 +106,7 @@ def test_a_list_made_to_take_long_does_not(language, unit):
     before = time.perf_counter()
     for end in ("", "\0x"):
         text = "x" + unit * (20_000 // len(unit)) + end
-        table.items(text)
-        for heard in (table.adds, table.drops, table.enough, table.changes):
+        table.split_items(text)
+        for heard in (table.is_addition, table.is_removal, table.is_complete, table.item_changes):
             heard(fold(text))
     assert time.perf_counter() - before < 5

@@ -27,7 +27,7 @@ TODAY = date(2026, 11, 24)
     ],
 )
 def test_a_day_in_the_past_in_english(text, day):
-    assert [found.value for found in EN.dates(EN.digits(fold(text)), TODAY)] == [day]
+    assert [found.value for found in EN.dates(EN.normalize_numerals(fold(text)), TODAY)] == [day]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_day_in_the_past_in_english(text, day):
     ],
 )
 def test_a_day_that_may_only_be_past_in_english(text, day):
-    assert [found.value for found in EN.dates(EN.digits(fold(text)), TODAY, past=True)] == [day]
+    assert [found.value for found in EN.dates(EN.normalize_numerals(fold(text)), TODAY, past=True)] == [day]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_day_that_may_only_be_past_in_english(text, day):
     ],
 )
 def test_a_day_in_the_past_in_chinese(text, day):
-    assert [found.value for found in ZH.dates(ZH.digits(fold(text)), TODAY)] == [day]
+    assert [found.value for found in ZH.dates(ZH.normalize_numerals(fold(text)), TODAY)] == [day]
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_a_day_in_the_past_in_chinese(text, day):
     ],
 )
 def test_a_day_that_may_only_be_past_in_chinese(text, day):
-    assert [found.value for found in ZH.dates(ZH.digits(fold(text)), TODAY, past=True)] == [day]
+    assert [found.value for found in ZH.dates(ZH.normalize_numerals(fold(text)), TODAY, past=True)] == [day]

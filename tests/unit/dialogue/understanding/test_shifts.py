@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 
 from tests.support.flows import NOW, compiled
 from tests.support.hearing import TABLES, heard
@@ -45,10 +45,10 @@ def test_what_is_not_known_is_not_moved():
 
 def test_the_time_of_a_moment_is_moved_within_its_day():
     flow = compiled("slots: {when: {type: datetime}}\nstates: {a: {end: true}}")
-    situation = Situation(
-        flow, {"when": "2026-11-27T19:00"}, parts={"when.date": "2026-11-27", "when.time": "19:00"}
+    situation = MessageContext(
+        flow, {"when": "2026-11-27T19:00"}, known_parts={"when.date": "2026-11-27", "when.time": "19:00"}
     )
-    (command,) = understand(situation, "an hour later", NOW)
+    (command,) = generate_commands(situation, "an hour later", NOW)
     assert (command.target, command.value) == ("when.time", "20:00")
 
 

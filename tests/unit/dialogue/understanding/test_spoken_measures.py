@@ -13,16 +13,16 @@ EN, ZH = locale("en"), locale("zh")
 
 
 def numbers(language, text):
-    return [found.value for found in language.numbers(language.digits(fold(text)))]
+    return [found.value for found in language.numbers(language.normalize_numerals(fold(text)))]
 
 
 def sums(language, text):
-    found = (each.value for each in language.amounts(language.digits(fold(text))))
+    found = (each.value for each in language.money(language.normalize_numerals(fold(text))))
     return [(amount, currencies[0] if currencies else "") for amount, currencies in found]
 
 
 def lengths(language, text):
-    return [found.value for found in language.durations(language.digits(fold(text)))]
+    return [found.value for found in language.durations(language.normalize_numerals(fold(text)))]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +297,6 @@ def test_every_code_that_is_known_is_heard_on_either_side():
 )
 def test_any_text_is_read_without_fault(text):
     for language in (EN, ZH):
-        digits = language.digits(fold(text))
-        for found in (*language.numbers(digits), *language.amounts(digits), *language.durations(digits)):
+        digits = language.normalize_numerals(fold(text))
+        for found in (*language.numbers(digits), *language.money(digits), *language.durations(digits)):
             assert 0 <= found.start < found.end <= len(digits)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,8 +42,8 @@ UNITS = [
 
 
 def hear(text, *, asked="", slots=None, others=()):
-    situation = Situation(FLOW, slots or {}, asked, True, others)
-    return [(each.name, each.target, each.value) for each in understand(situation, text, NOW)]
+    situation = MessageContext(FLOW, slots or {}, asked, True, others)
+    return [(each.name, each.target, each.value) for each in generate_commands(situation, text, NOW)]
 
 
 def sets(**slots):
@@ -178,10 +178,10 @@ def test_another_flow_is_started_by_its_trigger_and_slots_are_filled_beside():
 
 
 def test_where_a_model_answers_small_talk_and_help_are_left_to_it():
-    situation = Situation(FLOW, {}, collecting=False)
-    assert [each.name for each in understand(situation, "hello", NOW)] == ["none"]
-    assert [each.name for each in understand(situation, "help", NOW)] == ["none"]
-    assert [each.name for each in understand(situation, "cancel", NOW)] == ["cancel_flow"]
+    situation = MessageContext(FLOW, {}, collecting=False)
+    assert [each.name for each in generate_commands(situation, "hello", NOW)] == ["none"]
+    assert [each.name for each in generate_commands(situation, "help", NOW)] == ["none"]
+    assert [each.name for each in generate_commands(situation, "cancel", NOW)] == ["cancel_flow"]
 
 
 @settings(max_examples=300, deadline=None)
