@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 
 from tests.support.flows import NOW, compiled
 
@@ -33,5 +33,5 @@ TABLES = in_both(TABLE)
 
 def heard(flow: Flow, text: str, asked: str = "", known: Mapping[str, object] | None = None):
     """What a message fills, corrects or leaves open (then both values), by slot."""
-    commands = understand(Situation(flow, known or {}, asked), text, NOW)
+    commands = generate_commands(MessageContext(flow, known or {}, asked), text, NOW)
     return {each.target: each.value for each in commands if each.target}
