@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.machine.events import (
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
-from clawdbot_dialogue.core.machine.step import MICRO_STEPS, begin, step
+from clawdbot_dialogue.core.machine.step import MAX_MICROSTEPS, begin, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,7 +126,7 @@ def test_any_event_in_any_state_has_a_defined_result(name, history):
         # Nothing happens after a call or a generation has begun; one message is understood, and that first.
         assert kinds[:-1].count(CallTool) == kinds[:-1].count(Generate) == 0
         assert [at for at, kind in enumerate(kinds) if kind is Understood] in ([], [0])
-        assert kinds.count(StateEntered) <= 2 * MICRO_STEPS
+        assert kinds.count(StateEntered) <= 2 * MAX_MICROSTEPS
         assert (after.status == "ended") == (Ended in kinds or before.status == "ended")
         assert after.waiting_for is not None or after.status != "active"
         assert 1 <= len(after.frames) <= 8
@@ -134,8 +134,8 @@ def test_any_event_in_any_state_has_a_defined_result(name, history):
             flow = LIBRARY.get(frame.flow, frame.version)
             assert all(place.state in flow.states for place in frame.places)
             assert sum(bool(place.asked) for place in frame.places) <= 1
-            assert len(set(frame.passed)) == len(frame.passed)
-            assert set(frame.sealed) <= set(frame.passed)
+            assert len(set(frame.visited)) == len(frame.visited)
+            assert set(frame.commit_points) <= set(frame.visited)
             for slot, value in frame.slots.items():
                 assert flow.slots[slot].check(value, None) == value
         states = LIBRARY.get(after.flow, after.version).states

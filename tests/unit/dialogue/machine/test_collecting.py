@@ -190,7 +190,7 @@ class TestCommands:
         talk = Talk.about(compiled(ORDER + "interrupts: {allow: []}"))
         talk.say("cancel")
         assert talk.commands == [("cancel_flow", "f", None, False)]
-        assert talk.replies == ["This cannot be cancelled just now. How many?"]
+        assert talk.replies == ["This cannot be cancelled right now. How many?"]
 
     def test_politeness_is_answered_and_the_question_repeated(self, talk):
         assert talk.say("hello").replies == ["Hello! How many?"]

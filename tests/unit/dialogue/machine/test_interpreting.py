@@ -63,7 +63,7 @@ def test_it_is_told_where_the_conversation_stands(talk):
     told = talk.say("4").say("whenever Jim is back").interpret.instructions
     for part in ("Reserve a table", "closed on Mondays", "2026-11-24", "asked for day: When?", "n = 4"):
         assert part in told
-    assert "Still wanted: day" in told
+    assert "Still missing: day" in told
 
 
 def test_it_is_offered_what_is_allowed_here(talk):
@@ -99,7 +99,7 @@ def test_several_things_are_understood_in_order(talk):
         (("correct_slot", {"slot": "n", "value": 1}), "correct_slot was not on offer"),
         (("start_flow", {"flow": "support"}), "flow cannot be 'support' here"),
         (("set_slot", {"slot": "n"}), "it has no value"),
-        (("clarify", {"slot": "n", "values": [4]}), "it names no two values"),
+        (("clarify", {"slot": "n", "values": [4]}), "it needs two values"),
     ],
 )
 def test_what_is_not_allowed_here_is_refused_and_recorded(talk, proposal, reason):
@@ -185,7 +185,7 @@ def test_a_message_that_wakes_a_conversation_is_asked_about_too():
     talk.say("yes")
     assert talk.state == "done"
     talk.say("once more, for the lot")
-    assert talk.interpret.heard.woke
+    assert talk.interpret.heard.restarted
     talk.means(("correct_slot", {"slot": "n", "value": 8}))
     assert talk.slots["n"] == 8
 

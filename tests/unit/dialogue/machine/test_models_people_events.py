@@ -118,7 +118,7 @@ class TestHandOff:
 
     def test_without_words_of_its_own_the_machine_says_so(self):
         talk = Talk.about(compiled("states: {a: {handoff: desk}}"))
-        assert talk.replies == ["I am passing you on to a person."]
+        assert talk.replies == ["I am transferring you to a person."]
 
     def test_what_is_said_meanwhile_is_for_that_person(self, talk):
         before = talk.snapshot
@@ -145,7 +145,7 @@ class TestHandOff:
             compiled("slots: {x: {type: date, ask: q}}\nstates: {a: {collect: [x], next: b}, b: {end: true}}")
         )
         talk.say("can I talk to somebody?")
-        assert talk.replies == ["Sorry, there is no person here whom I can pass you to. q"]
+        assert talk.replies == ["Sorry, there is nobody here I can transfer you to. q"]
 
 
 EVENTS = """

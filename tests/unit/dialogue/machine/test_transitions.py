@@ -81,7 +81,7 @@ def test_a_flow_with_no_way_on_says_so_and_waits():
     talk = Talk.about(flow("  a: {collect: [n], next: [{if: slots.n > 5, to: b}]}\n  b: {end: true}"))
     talk.say("3")
     assert talk.failures == ["NO_TRANSITION"]
-    assert talk.replies == ["Sorry, I do not know how to go on."]
+    assert talk.replies == ["Sorry, I do not know how to continue."]
     assert talk.snapshot.waiting_for == "user"
 
 
@@ -187,7 +187,7 @@ class TestCalls:
     def test_what_was_done_once_is_not_undone_by_a_correction(self, talk):
         talk.returns({"ok": True, "ref": "R7"}).say("make it 5")
         assert talk.commands == [("correct_slot", "n", 5, False)]
-        assert talk.replies == ["That is done already and cannot be changed here. 3 then?"]
+        assert talk.replies == ["That is already done and cannot be changed here. 3 then?"]
         assert talk.slots["n"] == 3
 
     def test_after_a_failure_a_correction_goes_back_and_the_call_is_made_anew(self, talk):
