@@ -1,4 +1,4 @@
-"""What rules understand of a message, in as few words as the tests of them need."""
+"""The slot values that the rules extract from a message, in one call, and the flow that most tests use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 
 from tests.support.flows import NOW, compiled
 
-TABLE = """
+BOOKING = """
 slots:
   party_size: {type: integer, hints: [people, guests, of us, 位, 个人]}
   date: {type: date}
@@ -22,16 +22,16 @@ states: {a: {end: true}}
 """
 
 
-def in_both(body: str) -> Mapping[str, Flow]:
-    """A flow in English and in Chinese, by language."""
+def in_both_languages(body: str) -> Mapping[str, Flow]:
+    """The flow in English and in Chinese, by language."""
     return {"en": compiled(body), "zh": compiled(f"locale: zh\n{body}", "zh")}
 
 
-TABLES = in_both(TABLE)
-"""A table to be booked."""
+BOOKING_FLOWS = in_both_languages(BOOKING)
+"""A flow that books a table, by language."""
 
 
-def heard(flow: Flow, text: str, asked: str = "", known: Mapping[str, object] | None = None):
-    """What a message fills, corrects or leaves open (then both values), by slot."""
+def slot_values(flow: Flow, text: str, asked: str = "", known: Mapping[str, object] | None = None):
+    """The values that a message sets, by slot; both values of a slot that it leaves open."""
     commands = generate_commands(MessageContext(flow, known or {}, asked), text, NOW)
     return {each.target: each.value for each in commands if each.target}
