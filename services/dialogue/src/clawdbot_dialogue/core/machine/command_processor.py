@@ -137,8 +137,8 @@ class _CommandProcessor:
         context = self._context
         self._restarted = restarted
         self._asked = self._asked or slot_filling.next_to_ask(context)
-        offers = offered_tools(context, self._asked, self._startable_flows())
-        proposed = validate_proposals(proposals, offers, context.slots)
+        tools = offered_tools(context, self._asked, self._startable_flows())
+        proposed = validate_proposals(proposals, tools, context.slots)
         self.commands += [command for command in proposed if not command.accepted]
         self._apply(
             [command for command in proposed if command.accepted]

@@ -30,16 +30,16 @@ class Proposal(Struct, frozen=True):
 
 
 def validate_proposals(
-    proposals: Sequence[Proposal], offers: Sequence[Offer], filled: Mapping[str, object]
+    proposals: Sequence[Proposal], tools: Sequence[Offer], filled: Mapping[str, object]
 ) -> list[Command]:
     """The proposals as commands, in order; those that were not offered are refused.
 
     Args:
         proposals: The calls of the model.
-        offers: The tools it was offered.
+        tools: The tools it was offered.
         filled: The slots that have a value; a new value for one is a correction, whatever the model called.
     """
-    offered = {offer.name: offer for offer in offers}
+    offered = {offer.name: offer for offer in tools}
     return [_command(each, offered, filled) for each in proposals]
 
 
