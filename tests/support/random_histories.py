@@ -1,4 +1,4 @@
-"""What may happen in flows that nobody wrote, and conversations in which it does."""
+"""Generated event histories for generated flows, and the conversations that they lead to."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from tests.support.flows import NOW
 from tests.support.random_flows import EVENTS, OTHER, documents, loaded
 
-MOST_STEPS = 12
-"""Micro-steps allowed: fewer than usual, since many of these flows run in circles."""
+MAX_STEPS = 12
+"""The maximum of microsteps: lower than the default, since many of these flows loop."""
 RESULTS = [{"ok": True}, {"ok": False}, None, 7]
 PHRASES = [
     "4", "12 people", "99", "red", "blue", "yes", "no", "Ada", "my name is Bob", "no, make it 6",
@@ -36,14 +36,14 @@ PHRASES = [
     "light, 4", "dark", "light 4 and dark 5", "also Dave", "monday at 5pm and tuesday",
     "that's all", "change the town", "in two hours",
 ]  # fmt: skip
-HAPPENINGS = st.one_of(
+INPUTS = st.one_of(
     st.tuples(st.just("go on"), st.sampled_from(PHRASES), st.integers(0, 9)),
     st.tuples(st.just("say"), st.sampled_from(PHRASES), st.just(0)),
     st.tuples(st.just("event"), st.sampled_from([*EVENTS, "handoff.return"]), st.just(0)),
     st.tuples(st.just("timer"), st.just(""), st.integers(0, 3)),
     st.tuples(st.just("stale"), st.just(""), st.just(0)),
 )
-HISTORIES = st.lists(HAPPENINGS, min_size=6, max_size=25)
+HISTORIES = st.lists(INPUTS, min_size=6, max_size=25)
 PROFILE = settings(
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
@@ -52,7 +52,7 @@ PROFILE = settings(
 
 
 def event_of(snapshot: Snapshot, kind: str, what: str, number: int) -> Event:
-    """The event, about what the conversation waits for where it says "go on"."""
+    """The event of a kind; for "go on" the one that the conversation waits for."""
     waits = snapshot.waiting_for or ""
     match kind:
         case "event":
@@ -73,7 +73,7 @@ def event_of(snapshot: Snapshot, kind: str, what: str, number: int) -> Event:
 
 @st.composite
 def libraries(draw: st.DrawFn) -> FlowLibrary:
-    """Two flows, of which one calls the other and may be interrupted by it."""
+    """Two flows: one calls the other, and may be interrupted by it."""
     library = FlowLibrary()
     for name in ("main", OTHER):
         flow = loaded(draw(documents(name)))
@@ -87,14 +87,16 @@ def libraries(draw: st.DrawFn) -> FlowLibrary:
 def play(
     library: FlowLibrary, history: list[tuple[str, str, int]]
 ) -> Iterator[tuple[Snapshot, Event, StepResult]]:
+    """The events of a history, each with the snapshot before it and the result of its step."""
     snapshot = begin(library.get("main"), {})
     event: Event = Started()
-    for happening in (*history, ("stale", "", 0)):
-        taken = step(library.get, snapshot, event, MOST_STEPS)
-        yield snapshot, event, taken
-        snapshot = taken.snapshot
-        event = event_of(snapshot, *happening)
+    for happened in (*history, ("stale", "", 0)):
+        result = step(library.get, snapshot, event, MAX_STEPS)
+        yield snapshot, event, result
+        snapshot = result.snapshot
+        event = event_of(snapshot, *happened)
 
 
 def active(frame: Frame) -> set[str]:
-    return {name for place in frame.places for name in (place.state, *ancestors(place.state))}
+    """The active states of a frame, with their ancestors."""
+    return {name for record in frame.places for name in (record.state, *ancestors(record.state))}

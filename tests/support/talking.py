@@ -1,4 +1,4 @@
-"""A caller of the dialogue service, as another team would write one: generated stubs on a channel."""
+"""A client of the dialogue service, as another team would write it: generated stubs on a channel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawdbot.dialogue.v1.turn_pb2 import Turn
 
 
 class Talk:
-    """One conversation."""
+    """One conversation with the service."""
 
     def __init__(self, stub: DialogueServiceStub, opened: pb.CreateSessionResponse) -> None:
         self.stub = stub
@@ -21,7 +21,7 @@ class Talk:
         self.opening = said(opened.opening)
 
     async def say(self, text: str, request_id: str = "") -> Turn:
-        """A turn by SendTurn."""
+        """Sends a message with SendTurn; returns the turn."""
         reply = await self.stub.SendTurn(
             pb.SendTurnRequest(session_id=self.session.id, request_id=request_id, text=text), timeout=30
         )
@@ -29,14 +29,14 @@ class Talk:
         return reply.turn
 
     async def stream(self, text: str, request_id: str = "") -> Sequence[pb.StreamTurnResponse]:
-        """A turn by StreamTurn, whole."""
+        """Sends a message with StreamTurn; returns all of its events."""
         request = pb.StreamTurnRequest(session_id=self.session.id, request_id=request_id, text=text)
         return [event async for event in self.stub.StreamTurn(request, timeout=30)]
 
 
 @asynccontextmanager
 async def talk(address: str, flow: str) -> AsyncIterator[Talk]:
-    """A new conversation in the flow, on a channel of its own."""
+    """A new conversation in the flow, on its own channel."""
     async with grpc.aio.insecure_channel(address) as channel:
         stub = DialogueServiceStub(channel)
         request = pb.CreateSessionRequest(flow=flow, request_id=uuid4().hex)
@@ -44,10 +44,10 @@ async def talk(address: str, flow: str) -> AsyncIterator[Talk]:
 
 
 def said(turn: Turn) -> str:
-    """What a turn replied, one line for each reply."""
+    """The replies of a turn, one per line."""
     return "\n".join("".join(part.text for part in reply.parts) for reply in turn.replies)
 
 
 def kinds(events: Sequence[pb.StreamTurnResponse]) -> list[str]:
-    """The names of the events, in order."""
+    """The kinds of the events, in order."""
     return [event.WhichOneof("event") or "" for event in events]

@@ -1,4 +1,4 @@
-"""Real vocabularies that need no download: Qwen's, from a package, and one that is trained on the spot."""
+"""Real tokenizer vocabularies without a download: Qwen's from a package, and one that is trained here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.scripts import SAMPLES
 
 
 def qwen_vocabulary() -> Path:
-    """Qwen's vocabulary of 151,643 tokens, a resource of Alibaba's client library."""
+    """The file with Qwen's vocabulary of 151,643 tokens, a resource of Alibaba's client library."""
     try:
         package = distribution("dashscope")
     except PackageNotFoundError:
@@ -24,15 +24,15 @@ def qwen_vocabulary() -> Path:
 
 
 def train_tokenizer(file: Path, *, metaspace: bool = False) -> Path:
-    """A tokenizer.json of a few hundred tokens; with `metaspace` one that puts a mark before each text."""
-    made = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
+    """Writes a tokenizer.json with a few hundred tokens; `metaspace` prepends a marker to each text."""
+    tokenizer = tokenizers.Tokenizer(models.BPE(unk_token="<unk>"))
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.pre_tokenizer = pre_tokenizers.Metaspace() if metaspace else byte_level
-    made.decoder = decoders.Metaspace() if metaspace else decoders.ByteLevel()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace() if metaspace else byte_level
+    tokenizer.decoder = decoders.Metaspace() if metaspace else decoders.ByteLevel()
     alphabet = [] if metaspace else pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
         vocab_size=600, special_tokens=["<unk>", "<|end|>"], initial_alphabet=alphabet, show_progress=False
     )
-    made.train_from_iterator(SAMPLES.values(), trainer)
-    made.save(str(file))
+    tokenizer.train_from_iterator(SAMPLES.values(), trainer)
+    tokenizer.save(str(file))
     return file

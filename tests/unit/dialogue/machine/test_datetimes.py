@@ -1,4 +1,4 @@
-"""Datetimes: a day and a time, said together or apart, corrected together or apart."""
+"""Datetime slots: date and time are given, and corrected, together or separately."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import pytest
 from clawdbot_dialogue.core.machine.snapshot import Snapshot, SnapshotInvalid
 
+from tests.support.composite_flows import VISIT, drafts
 from tests.support.flows import Talk, compiled, library
-from tests.support.parted_flows import VISIT, drafts
 
 
 class TestDatetimes:
@@ -30,7 +30,7 @@ class TestDatetimes:
             ("现在", "2026-11-24T10:00"),
         ],
     )
-    def test_a_day_and_a_time_in_one_message_are_one_value(self, talk, text, when):
+    def test_a_date_and_a_time_in_one_message_are_one_value(self, talk, text, when):
         talk.say(text)
         assert talk.commands == [("set_slot", "when", when, True)]
         assert dict(talk.slots) == {"when": when}
@@ -61,40 +61,40 @@ class TestDatetimes:
         assert talk.say("后天").replies == ["为什么？"]
         assert dict(talk.slots) == {"when": "2026-11-26T19:00"}
 
-    def test_a_half_is_corrected_before_and_after_the_whole_is_there(self, talk):
+    def test_a_half_can_be_corrected_before_and_after_completion(self, talk):
         talk.say("tomorrow").say("no, on friday").say("7pm")
         assert dict(talk.slots) == {"when": "2026-11-27T19:00"}
         talk.say("because").say("actually at 8")
         assert talk.commands == [("correct_slot", "when.time", "20:00", True)]
         assert talk.replies == ["On Friday, 27 November 2026 at 20:00."]
 
-    def test_a_half_is_taken_back_and_asked_for_alone(self, talk):
+    def test_a_half_that_is_cleared_is_asked_for_alone(self, talk):
         talk.say("tomorrow at 7pm").say("because").say("change the time")
         assert talk.replies == ["At what time?"]
         assert "when" not in talk.slots
         assert talk.say("9pm").replies == ["On Wednesday, 25 November 2026 at 21:00."]
 
-    def test_halves_that_do_not_go_together_are_asked_for_anew(self, talk):
+    def test_halves_that_are_invalid_together_are_asked_for_again(self, talk):
         talk.say("today").say("9am")
         assert talk.commands == [("set_slot", "when.time", "09:00", False)]
         assert talk.replies == ["The when must not be before Tuesday, 24 November 2026 at 10:00. When?"]
         assert drafts(talk) == {}
 
-    def test_a_correction_that_does_not_fit_leaves_the_value_as_it_was(self, talk):
+    def test_an_invalid_correction_leaves_the_value_unchanged(self, talk):
         talk.say("tomorrow at 7pm").say("because").say("actually on 2027-01-01")
         assert talk.replies[0] == "The when must not be after Tuesday, 1 December 2026 at 10:00."
         assert talk.slots["when"] == "2026-11-25T19:00"
 
-    def test_two_days_are_asked_back(self, talk):
+    def test_two_dates_lead_to_a_clarifying_question(self, talk):
         talk.say("monday or tuesday at 5pm")
         assert talk.replies[0] == "Is it Monday, 30 November 2026 or Tuesday, 1 December 2026?"
         assert drafts(talk) == {"when": {"time": "17:00"}}
 
-    def test_two_times_are_asked_back(self, talk):
+    def test_two_times_lead_to_a_clarifying_question(self, talk):
         assert talk.say("monday at 5 or 6").replies[0] == "Is it 17:00 or 18:00?"
         assert drafts(talk) == {"when": {"date": "2026-11-30"}}
 
-    def test_a_draft_outlives_a_digression_and_a_restart(self, talk):
+    def test_a_draft_survives_an_interrupt_and_a_restore(self, talk):
         talk.say("tomorrow").say("what are your opening hours?")
         stored = json.loads(json.dumps(talk.snapshot.to_json()))
         talk.snapshot = Snapshot.from_json(stored, talk.flows)

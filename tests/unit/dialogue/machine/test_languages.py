@@ -1,4 +1,4 @@
-"""The conversation goes on in the language that the person speaks, and changes it for nothing less."""
+"""The conversation continues in the person's language, and switches only for a clear message in another."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def talk(locale="", **slots):
     ("tag", "reply"),
     [("", "How many?"), ("zh-CN", "几位？"), ("zh", "几位？"), ("en-GB", "How many?"), ("fr", "How many?")],
 )
-def test_a_conversation_begins_in_the_language_that_is_asked_for(tag, reply):
+def test_a_conversation_starts_in_the_requested_language(tag, reply):
     assert talk(tag).replies == [reply]
 
 
-def test_it_changes_with_a_message_in_another_and_stays_there():
+def test_a_message_in_another_language_switches_the_conversation():
     held = talk()
     assert held.say("四位").replies == ["您的名字？"]
     assert held.snapshot.locale == "zh"
@@ -74,7 +74,7 @@ def test_it_changes_with_a_message_in_another_and_stays_there():
         ("en", {}, "123 !?"),
     ],
 )
-def test_what_is_not_clearly_in_another_changes_nothing(locale, known, text):
+def test_a_message_not_clearly_in_another_language_switches_nothing(locale, known, text):
     assert talk(locale, **known).say(text).snapshot.locale == locale
 
 
@@ -93,11 +93,11 @@ def test_what_is_not_clearly_in_another_changes_nothing(locale, known, text):
         ("en", {}, "謝謝"),
     ],
 )
-def test_what_is_clearly_in_another_changes_the_language(locale, known, text):
+def test_a_message_clearly_in_another_language_switches_it(locale, known, text):
     assert talk(locale, **known).say(text).snapshot.locale != locale
 
 
-def test_a_flow_that_does_not_speak_it_uses_its_own_and_the_one_below_goes_on_in_it():
+def test_a_flow_without_the_language_uses_its_own_and_the_next_one_switches_back():
     held = talk("zh").say("讲个故事吧")
     assert (held.snapshot.flow, held.snapshot.locale, held.replies) == ("english", "zh", ["Scary?"])
     held.say("no")
@@ -114,7 +114,7 @@ def test_the_language_is_part_of_the_snapshot():
         Snapshot.from_json({**stored, "locale": "xx"}, held.flows)
 
 
-def test_a_snapshot_from_before_there_were_languages_goes_on_in_the_flows_default():
+def test_a_snapshot_without_a_language_continues_in_the_flows_default():
     held = talk()
     stored = held.snapshot.to_json()
     del stored["locale"]

@@ -1,4 +1,4 @@
-"""Regions side by side: one question at a time, every message for all of them, joined when all have ended."""
+"""Parallel regions: one question at a time, every message for all of them, joined when all have ended."""
 
 from __future__ import annotations
 
@@ -45,47 +45,47 @@ def talk():
     return Talk.about(compiled(ORDER))
 
 
-def test_all_regions_begin_and_one_question_is_asked(talk):
+def test_all_regions_start_and_one_question_is_asked(talk):
     assert talk.snapshot.states == ("order.what.size", "order.who.mail")
     assert talk.replies == ["An order.", "How many?"]
     assert talk.snapshot.state == "order.what.size"
 
 
-def test_a_message_is_for_every_region(talk):
+def test_a_message_is_processed_by_every_region(talk):
     talk.say("my address is ada@example.com")
     assert talk.snapshot.states == ("order.what.size", "order.who.day")
     assert talk.replies == ["How many?"]
 
 
-def test_a_region_that_is_done_lets_the_next_one_ask(talk):
+def test_after_one_region_the_next_one_asks(talk):
     talk.say("3")
     assert talk.call.tool == "stock"
     assert talk.returns({"left": 7}).replies == ["Which address?"]
     assert talk.snapshot.states == ("order.what.fine", "order.who.mail")
 
 
-def test_when_all_have_ended_the_way_goes_on_and_each_result_is_there(talk):
+def test_after_all_regions_the_flow_continues_with_each_result(talk):
     talk.say("3").returns({"left": 7}).say("ada@example.com").say("tomorrow")
     assert talk.replies == ["What over.", "Order over.", "Fine?"]
     assert talk.say("yes").replies == ["In stock: 7."]
 
 
-def test_a_way_out_of_one_region_ends_them_all(talk):
+def test_a_transition_out_of_one_region_exits_all(talk):
     talk.say("ada@example.com").say("400")
     assert (talk.snapshot.states, talk.snapshot.status) == (("human",), "handed_off")
 
 
-def test_an_event_is_taken_by_the_region_that_knows_it(talk):
+def test_an_event_is_handled_by_the_region_with_a_transition_for_it(talk):
     talk.event("known")
     assert talk.snapshot.states == ("order.what.size", "order.who.day")
     assert talk.replies == []
 
 
-def test_an_event_of_the_state_that_holds_them_is_taken_once(talk):
+def test_an_event_of_the_parallel_state_is_handled_once(talk):
     assert talk.event("stop").replies.count("Order over.") == 1
 
 
-def test_silence_moves_the_region_whose_time_it_is(talk):
+def test_a_timeout_affects_its_own_region(talk):
     assert talk.ring().snapshot.states == ("order.what.size", "order.who.day")
     assert talk.replies == ["Late."]
 
@@ -129,7 +129,7 @@ def test_a_conversation_in_several_regions_survives_json(talk):
     assert Snapshot.from_json(talk.snapshot.to_json(), flows) == talk.snapshot
 
 
-def test_regions_that_lead_nowhere_set_one_timer_each():
+def test_regions_without_an_enabled_transition_set_one_timer_each():
     flow = compiled(
         """
         states:

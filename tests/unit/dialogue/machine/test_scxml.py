@@ -1,6 +1,6 @@
-"""The W3C's tests of SCXML that make sense for conversations, rewritten as flows and what happens in them.
+"""The W3C's SCXML tests that make sense for conversations, rewritten as flows with scripted events.
 
-The tests themselves are at https://www.w3.org/Voice/2013/scxml-irp/; docs/scxml.md says which are here.
+The original tests are at https://www.w3.org/Voice/2013/scxml-irp/; docs/scxml.md lists which are included.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MANDATORY = {
     436, 487, 488, 495, 496, 500, 501, 503, 504, 505, 506, 521, 525, 527, 528, 529, 530, 533, 550, 551,
     552, 553, 554, 570, 576, 579, 580,
 }  # fmt: skip
-"""The mandatory tests in the suite's manifest, those to be done by hand included."""
+"""The mandatory tests in the suite's manifest, manual ones included."""
 CASES = {
     f"{case['test']}{case.get('part', '')}": {**case, "file": file.name}
     for file in sorted((Path(__file__).parent / "scxml").glob("*.yaml"))
@@ -38,7 +38,8 @@ PAGE = (Path(__file__).resolve().parents[4] / "docs" / "scxml.md").read_text(enc
 ROWS = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE)
 
 
-def happen(talk: Talk, turn: dict[str, Any]) -> None:
+def send(talk: Talk, turn: dict[str, Any]) -> None:
+    """Sends the event of a script's turn."""
     if "event" in turn:
         talk.event(turn["event"])
     elif "say" in turn:
@@ -49,8 +50,8 @@ def happen(talk: Talk, turn: dict[str, Any]) -> None:
         talk.give(TimerFired(talk.timer if turn["ring"] is True else turn["ring"], NOW))
 
 
-def seen(talk: Talk) -> dict[str, Any]:
-    """What a script may expect."""
+def observed(talk: Talk) -> dict[str, Any]:
+    """Everything that a script can expect."""
     return {
         "said": talk.replies,
         "path": talk.path,
@@ -74,11 +75,11 @@ def test_a_rewritten_test_of_the_suite_passes(case):
     talk = Talk.about(flow, *others, slots=case.get("given"))
     for number, turn in enumerate(case["script"]):
         if number:
-            happen(talk, turn)
-        now = seen(talk)
-        expected = {key: value for key, value in turn.items() if key in now}
-        assert expected == {key: now[key] for key in expected}, f"after {turn}"
-        assert "notes" in turn or not now["notes"]
+            send(talk, turn)
+        actual = observed(talk)
+        expected = {key: value for key, value in turn.items() if key in actual}
+        assert expected == {key: actual[key] for key in expected}, f"after {turn}"
+        assert "notes" in turn or not actual["notes"]
         assert not talk.failures
 
 
@@ -86,12 +87,12 @@ def test_every_mandatory_test_is_in_the_table_once():
     assert sorted(int(number) for number, _, _ in ROWS) == sorted(MANDATORY)
 
 
-def test_the_table_says_of_each_rewritten_test_where_it_is_and_of_no_other():
-    files = {int(number): here.split("`")[1] for number, _, here in ROWS if here.startswith("`")}
+def test_the_table_names_the_file_of_each_rewritten_test_and_no_other():
+    files = {int(number): where.split("`")[1] for number, _, where in ROWS if where.startswith("`")}
     assert files == {case["test"]: case["file"] for case in CASES.values()}
 
 
-def test_the_reason_for_each_test_that_is_not_here_is_one_that_is_explained():
-    reasons = {here for _, _, here in ROWS if not here.startswith("`")}
+def test_the_reason_for_each_omitted_test_is_explained():
+    reasons = {where for _, _, where in ROWS if not where.startswith("`")}
     explained = set(re.findall(r"^\* \*(.+?)\*: ", PAGE, re.MULTILINE))
     assert reasons == explained

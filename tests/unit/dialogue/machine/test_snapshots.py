@@ -1,4 +1,4 @@
-"""A snapshot becomes JSON and back without loss; what is damaged is refused, never guessed at."""
+"""A snapshot is converted to JSON and back without loss; a damaged one is refused, never repaired."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_snapshot_survives_json(talk):
     assert Snapshot.from_json(stored, LIBRARY.get) == talk.snapshot
 
 
-def test_a_snapshot_of_every_moment_goes_on_as_the_original_does(talk):
+def test_a_restored_snapshot_continues_as_the_original_does(talk):
     again = Talk(
         LIBRARY.get, Snapshot.from_json(json.loads(json.dumps(talk.snapshot.to_json())), LIBRARY.get)
     )
@@ -40,32 +40,32 @@ def damaged(talk, change):
 DAMAGE = {
     "another format": lambda stored: stored.update(format=1),
     "no frames": lambda stored: stored.update(frames=[]),
-    "frames that are none": lambda stored: stored.update(frames="x"),
-    "a frame that is none": lambda stored: stored["frames"].append(7),
-    "half a frame": lambda stored: stored["frames"][0].pop("slots"),
-    "a state that is not there": lambda stored: stored["frames"][0]["places"][0].update(state="gone"),
-    "a slot that is not there": lambda stored: stored["frames"][0].update(slots={"gone": 1}),
-    "a question that is not there": lambda stored: stored["frames"][0]["places"][0].update(asked="gone"),
-    "a way that is not there": lambda stored: stored["frames"][1].update(passed=["gone"]),
-    "a way that is no way": lambda stored: stored["frames"][1].update(passed=[["party"]]),
-    "a flow that is nowhere": lambda stored: stored["frames"][0].update(places=[]),
-    "a place that is none": lambda stored: stored["frames"][0].update(places=[7]),
-    "a seal on what is not there": lambda stored: stored["frames"][1].update(sealed=["gone"]),
-    "a memory of what is not there": lambda stored: stored["frames"][1].update(left={"gone": ["party"]}),
+    "frames of another type": lambda stored: stored.update(frames="x"),
+    "a frame of another type": lambda stored: stored["frames"].append(7),
+    "an incomplete frame": lambda stored: stored["frames"][0].pop("slots"),
+    "an unknown active state": lambda stored: stored["frames"][0]["places"][0].update(state="gone"),
+    "an unknown slot": lambda stored: stored["frames"][0].update(slots={"gone": 1}),
+    "an unknown question": lambda stored: stored["frames"][0]["places"][0].update(asked="gone"),
+    "an unknown visited state": lambda stored: stored["frames"][1].update(passed=["gone"]),
+    "a visited state of another type": lambda stored: stored["frames"][1].update(passed=[["party"]]),
+    "no active state": lambda stored: stored["frames"][0].update(places=[]),
+    "an active state of another type": lambda stored: stored["frames"][0].update(places=[7]),
+    "an unknown commit point": lambda stored: stored["frames"][1].update(sealed=["gone"]),
+    "an unknown state in the history": lambda stored: stored["frames"][1].update(left={"gone": ["party"]}),
     "an unknown key": lambda stored: stored.update(mood="fine"),
     "a key of another type": lambda stored: stored.update(ids="many"),
-    "a status that is none": lambda stored: stored.update(status="asleep"),
+    "an unknown status": lambda stored: stored.update(status="asleep"),
 }
 
 
 @pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
-def test_what_is_damaged_is_refused_with_its_reason(talk, change):
+def test_a_damaged_snapshot_is_refused_with_the_reason(talk, change):
     with pytest.raises(SnapshotInvalid) as refused:
         Snapshot.from_json(damaged(talk, change), LIBRARY.get)
     assert refused.value.explanation
 
 
-def test_a_snapshot_of_a_flow_version_that_vanished_says_which(talk):
+def test_a_snapshot_of_a_missing_flow_version_names_it(talk):
     with pytest.raises(FlowNotFound) as missing:
         Snapshot.from_json(damaged(talk, lambda stored: stored["frames"][0].update(version=7)), LIBRARY.get)
     assert (missing.value.name, missing.value.version) == ("support", 7)

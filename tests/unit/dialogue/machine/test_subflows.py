@@ -1,4 +1,4 @@
-"""A flow that calls another: what it gives, what it takes back, and what can go wrong."""
+"""Subflows: what they are given, what they return, and what can go wrong."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ def talk():
     return Talk.about(compiled(CALLER, "caller"), compiled(ADDRESS, "address"))
 
 
-def test_a_subflow_knows_what_it_is_given_and_gives_back_what_is_taken(talk):
+def test_a_subflow_takes_and_returns_slots(talk):
     assert talk.say("4").replies == ["Where, for 4?"]
     assert [frame.flow for frame in talk.snapshot.frames] == ["caller", "address"]
     assert talk.say("Harbour Street 12").replies == ["Harbour Street 12."]
     assert talk.snapshot.status == "ended"
 
 
-def test_where_it_ended_decides_the_way(talk):
+def test_the_end_state_of_a_subflow_decides_the_transition(talk):
     talk.say("4").say("Mars")
     assert talk.replies == ["Too far.", "Mars."]
 
 
-def test_giving_it_up_gives_the_caller_its_turn(talk):
+def test_cancelling_a_subflow_returns_to_the_caller(talk):
     talk.say("4").say("cancel")
     assert "No address then." in talk.replies
 
 
-def test_a_value_that_it_refuses_is_a_failure(talk):
+def test_a_value_that_the_subflow_refuses_is_an_error(talk):
     assert talk.say("9").replies[0] == "That did not work."
 
 
-def test_a_flow_that_is_not_there_is_a_failure():
+def test_a_missing_subflow_is_an_error():
     talk = Talk.about(compiled(CALLER.replace("address", "nowhere"), "caller"))
     assert talk.say("4").replies[0] == "That did not work."
 
 
-def test_a_flow_that_calls_itself_for_ever_is_a_failure():
+def test_endless_recursion_is_an_error():
     talk = Talk.about(compiled("states:\n  a: {subflow: f, next: b}\n  b: {end: true}"))
     assert talk.failures == ["SUBFLOW_FAILED"]
     assert len(talk.snapshot.frames) == 8

@@ -1,4 +1,4 @@
-"""The ways between states: which is taken, what is said and forgotten, and what becomes of failures."""
+"""Transitions: which one is taken, what it says and clears, and how errors are handled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def flow(states):
     return compiled(SLOTS + "states:\n" + states)
 
 
-def test_the_first_guard_that_holds_is_taken_in_document_order():
+def test_the_first_passing_guard_in_document_order_is_taken():
     talk = Talk.about(flow("""
   a:
     collect: [n]
@@ -32,13 +32,13 @@ def test_the_first_guard_that_holds_is_taken_in_document_order():
     assert talk.say("50").path == ["b"]
 
 
-def test_the_default_is_taken_where_no_guard_holds():
+def test_the_default_is_taken_if_no_guard_passes():
     talk = Talk.about(flow("  a: {collect: [n], next: [{if: slots.n > 5, to: b}, {to: c}]}\n"
                            "  b: {end: true}\n  c: {end: true}"))  # fmt: skip
     assert talk.say("5").path == ["c"]
 
 
-def test_a_guard_that_fails_counts_as_false_and_leaves_a_note():
+def test_a_failing_guard_is_false_and_leaves_a_note():
     talk = Talk.about(
         flow("  a: {next: [{if: result.ok, to: b}, {to: c}]}\n  b: {end: true}\n  c: {end: true}")
     )
@@ -47,7 +47,7 @@ def test_a_guard_that_fails_counts_as_false_and_leaves_a_note():
     assert "result.ok" in talk.notes[0].message
 
 
-def test_a_transition_says_its_words_then_forgets_then_enters():
+def test_a_transition_says_then_clears_then_enters():
     talk = Talk.about(
         flow("""
   a: {collect: [n], next: [{say: "Not {n}.", clear: [n], to: b}]}
@@ -60,7 +60,7 @@ def test_a_transition_says_its_words_then_forgets_then_enters():
     assert dict(talk.slots) == {}
 
 
-def test_a_gap_without_a_value_is_called_unknown_and_leaves_a_note():
+def test_a_placeholder_without_a_value_is_shown_as_unknown_and_leaves_a_note():
     talk = Talk.about(compiled("slots: {n: {type: integer}}\nstates: {a: {say: 'For {n}.', end: true}}"))
     assert talk.replies == ["For (unknown)."]
     assert [note.code for note in talk.notes] == ["value-missing"]
@@ -77,15 +77,15 @@ def test_values_are_shown_as_people_write_them():
     assert talk.replies == ["Tuesday, 1 December 2026, 3, yes"]
 
 
-def test_a_flow_with_no_way_on_says_so_and_waits():
+def test_a_flow_without_an_enabled_transition_says_so_and_waits():
     talk = Talk.about(flow("  a: {collect: [n], next: [{if: slots.n > 5, to: b}]}\n  b: {end: true}"))
     talk.say("3")
     assert talk.failures == ["NO_TRANSITION"]
-    assert talk.replies == ["Sorry, I do not know how to go on."]
+    assert talk.replies == ["Sorry, I do not know how to continue."]
     assert talk.snapshot.waiting_for == "user"
 
 
-def test_a_flow_that_runs_in_circles_is_stopped_after_a_hundred_states():
+def test_a_loop_is_stopped_after_a_hundred_states():
     circle = "  b: {say: b, next: c}\n  c: {next: [{if: 1 < 2, to: b}]}"
     talk = Talk.about(flow(f"  a: {{collect: [n], next: b}}\n{circle}"))
     talk.say("3")
@@ -95,7 +95,7 @@ def test_a_flow_that_runs_in_circles_is_stopped_after_a_hundred_states():
     assert talk.say("3").failures == ["FLOW_LOOP"]
 
 
-def test_a_circle_through_tools_is_stopped_too():
+def test_a_loop_through_tools_is_stopped_too():
     talk = Talk.about(
         compiled(
             "states:\n"
@@ -109,7 +109,7 @@ def test_a_circle_through_tools_is_stopped_too():
     assert talk.failures == ["FLOW_LOOP"]
 
 
-def test_what_a_person_says_starts_the_count_of_states_anew():
+def test_a_message_resets_the_count_of_states():
     circle = flow("  a: {collect: [n], next: [{clear: [n], to: a}]}")
     talk = Talk.about(circle)
     for _ in range(250):
@@ -161,36 +161,36 @@ class TestCalls:
             "deep": {"list": ["2026-12-01", 1, True]},
         }  # fmt: skip
 
-    def test_the_result_decides_how_to_go_on(self, talk):
+    def test_the_result_decides_the_transition(self, talk):
         assert talk.returns({"ok": True, "ref": "R7"}).replies == ["Bought R7.", "3 then?"]
 
-    def test_a_result_that_is_not_as_wished_takes_the_default(self, talk):
+    def test_an_unwanted_result_takes_the_default(self, talk):
         assert talk.returns({"ok": False, "why": "sold out"}).replies[0] == "No: sold out."
 
-    def test_an_error_takes_the_first_branch_for_it(self, talk):
+    def test_an_error_takes_the_first_matching_transition(self, talk):
         assert talk.returns({"error": "x"}, is_error=True).replies[0] == "Failed."
 
-    def test_a_call_that_may_have_been_made_takes_the_branch_for_that(self, talk):
+    def test_an_unknown_outcome_takes_its_transition(self, talk):
         assert talk.returns(None, unknown=True).replies[0] == "Unknown."
 
-    def test_an_answer_that_is_not_waited_for_changes_nothing(self, talk):
+    def test_an_unexpected_result_changes_nothing(self, talk):
         before = talk.snapshot
         talk.give(ToolReturned("call-99", {"ok": True}, False))
         assert talk.snapshot is before
         assert talk.effects == ()
 
-    def test_a_message_while_a_tool_works_is_refused_by_name(self, talk):
+    def test_a_message_during_a_call_is_refused_with_a_reason(self, talk):
         before = talk.snapshot
         assert talk.say("hello?").failures == ["STILL_WAITING"]
         assert talk.snapshot == before
 
-    def test_what_was_done_once_is_not_undone_by_a_correction(self, talk):
+    def test_a_correction_does_not_repeat_a_call_with_effect_once(self, talk):
         talk.returns({"ok": True, "ref": "R7"}).say("make it 5")
         assert talk.commands == [("correct_slot", "n", 5, False)]
-        assert talk.replies == ["That is done already and cannot be changed here. 3 then?"]
+        assert talk.replies == ["That is already done and cannot be changed here. 3 then?"]
         assert talk.slots["n"] == 3
 
-    def test_after_a_failure_a_correction_goes_back_and_the_call_is_made_anew(self, talk):
+    def test_after_a_failure_a_correction_goes_back_and_repeats_the_call(self, talk):
         talk.returns(None, is_error=True).say("make it 5")
         assert talk.path == ["a", "b"]
         assert talk.call.arguments["n"] == 5
@@ -199,14 +199,14 @@ class TestCalls:
         talk.returns(None, unknown=True).say("make it 5")
         assert talk.commands == [("correct_slot", "n", 5, False)]
 
-    def test_a_flow_that_goes_back_by_itself_takes_corrections_again(self, talk):
+    def test_a_flow_that_goes_back_by_itself_allows_corrections_again(self, talk):
         talk.returns({"ok": True, "ref": "R7"}).say("no").say("yes")
         assert talk.call.arguments["n"] == 3
         talk.returns(None, is_error=True).say("make it 5")
         assert talk.call.arguments["n"] == 5
 
 
-def test_an_error_without_a_branch_is_told_and_the_conversation_goes_on():
+def test_an_error_without_on_error_is_reported_and_the_conversation_continues():
     talk = Talk.about(compiled("states:\n  a: {call: {tool: t}, next: b}\n  b: {end: true}"))
     talk.returns(None, is_error=True)
     assert talk.failures == ["TOOL_FAILED"]
@@ -214,7 +214,7 @@ def test_an_error_without_a_branch_is_told_and_the_conversation_goes_on():
     assert talk.snapshot.waiting_for == "user"
 
 
-def test_an_argument_without_a_value_takes_the_error_branch_and_calls_nothing():
+def test_an_argument_without_a_value_takes_the_error_transition_without_a_call():
     talk = Talk.about(compiled(
         "slots: {n: {type: integer}}\n"
         "states:\n  a: {call: {tool: t, args: {n: '${slots.n}'}}, "
@@ -224,7 +224,7 @@ def test_an_argument_without_a_value_takes_the_error_branch_and_calls_nothing():
     assert talk.failures == []
 
 
-def test_an_argument_without_a_value_and_without_a_branch_is_a_declared_failure():
+def test_an_argument_without_a_value_and_without_on_error_is_reported():
     talk = Talk.about(compiled(
         "slots: {n: {type: integer}}\n"
         "states:\n  a: {call: {tool: t, args: {n: '${slots.n}'}}, next: b}\n  b: {end: true}"
@@ -232,7 +232,7 @@ def test_an_argument_without_a_value_and_without_a_branch_is_a_declared_failure(
     assert talk.failures == ["ARGUMENT_FAILED"]
 
 
-def test_a_step_tells_what_was_tried_and_why_it_moved():
+def test_the_trace_has_the_guards_and_the_transitions():
     talk = Talk.about(flow("  a: {collect: [n], next: [{if: slots.n > 5, to: b}, {to: c}]}\n"
                            "  b: {end: true}\n  c: {collect: [m], next: b}"))  # fmt: skip
     talk.say("3")

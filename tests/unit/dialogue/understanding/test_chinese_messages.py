@@ -1,12 +1,12 @@
-"""What a Chinese message means where it falls: slots filled and corrected, commands, free text."""
+"""Commands from Chinese messages in context: slots filled and corrected, set phrases, free text."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +28,7 @@ slots:
 states: {a: {end: true}}
 """)
 OTHER = compiled("locale: zh\ntriggers: [营业时间, 几点开门]\nstates: {a: {end: true}}", "hours")
-UNITS = [
+FRAGMENTS = [
     "好", "好的", "嗯", "那就", "谢谢", "的", "吧", "我", "我想", "取消", "算了", "不", "不对，", "改成",
     "换个", "一", "一十", "万", "两三", "七点", "七点半", "差五分", "明晚", "下周", "周", "三天",
     "个半小时", "元", "¥1", "1,", "1.", "，", "。", "、", "？", "以", "用a", "的名义", "我叫", "我叫李",
@@ -37,15 +37,15 @@ UNITS = [
     "七八点", "1或", "两大一小", "我和", "我跟老婆", "多一位", "少两个人", "晚半小时",
     "提前", "不行", "除了", "要不", "五一", "平安夜", "两周后的周", "2大",
 ]  # fmt: skip
-"""Pieces of which messages are made that are awkward, and long ones that are slow to read."""
+"""Fragments for awkward messages, and for long ones that might make a pattern backtrack."""
 
 
-def hear(text, *, asked="", slots=None, others=()):
-    situation = Situation(FLOW, slots or {}, asked, True, others)
-    return [(each.name, each.target, each.value) for each in understand(situation, text, NOW)]
+def commands_for(text, *, asked="", slots=None, others=()):
+    context = MessageContext(FLOW, slots or {}, asked, True, others)
+    return [(each.name, each.target, each.value) for each in generate_commands(context, text, NOW)]
 
 
-def sets(**slots):
+def set_slots(**slots):
     return sorted(("set_slot", name, value) for name, value in slots.items())
 
 
@@ -71,7 +71,7 @@ def sets(**slots):
     ],
 )
 def test_slots_are_filled_from_one_sentence(text, slots):
-    assert sorted(hear(text)) == (sets(**slots) if slots else [("none", "", None)])
+    assert sorted(commands_for(text)) == (set_slots(**slots) if slots else [("none", "", None)])
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_slots_are_filled_from_one_sentence(text, slots):
     ],
 )
 def test_an_answer_goes_to_what_was_asked_for(asked, text, value):
-    assert ("set_slot", asked, value) in hear(text, asked=asked)
+    assert ("set_slot", asked, value) in commands_for(text, asked=asked)
 
 
 @pytest.mark.parametrize(
@@ -110,25 +110,27 @@ def test_an_answer_goes_to_what_was_asked_for(asked, text, value):
         ("四位", [("none", "", None)]),
     ],
 )
-def test_what_has_a_value_is_corrected(text, commands):
-    assert hear(text, slots={"party_size": 4, "date": "2026-11-25", "time": "19:00"}) == commands
+def test_a_new_value_corrects_a_filled_slot(text, commands):
+    assert commands_for(text, slots={"party_size": 4, "date": "2026-11-25", "time": "19:00"}) == commands
 
 
-def test_a_correction_at_a_confirmation_is_no_no():
+def test_a_correction_in_reply_to_a_confirmation_is_not_a_no():
     known = {"party_size": 4, "date": "2026-11-25"}
-    assert hear("不是四位是六位", asked="confirmed", slots=known) == [("correct_slot", "party_size", 6)]
-    assert hear("好的，留名李雷", asked="confirmed", slots=known) == [
+    assert commands_for("不是四位是六位", asked="confirmed", slots=known) == [
+        ("correct_slot", "party_size", 6)
+    ]
+    assert commands_for("好的，留名李雷", asked="confirmed", slots=known) == [
         ("set_slot", "name", "李雷"), ("set_slot", "confirmed", True),
     ]  # fmt: skip
 
 
-def test_two_values_for_one_slot_are_left_to_the_person():
-    assert hear("四位还是五位") == [("clarify", "party_size", [4, 5])]
-    assert hear("周五或者周六") == [("clarify", "date", ["2026-11-27", "2026-11-28"])]
+def test_two_values_for_one_slot_are_clarified():
+    assert commands_for("四位还是五位") == [("clarify", "party_size", [4, 5])]
+    assert commands_for("周五或者周六") == [("clarify", "date", ["2026-11-27", "2026-11-28"])]
 
 
-def test_yes_is_no_answer_to_an_open_question():
-    assert hear("好的", asked="note") == [("affirm", "", None)]
+def test_yes_is_not_an_answer_to_an_open_question():
+    assert commands_for("好的", asked="note") == [("affirm", "", None)]
 
 
 @pytest.mark.parametrize(
@@ -137,32 +139,32 @@ def test_yes_is_no_answer_to_an_open_question():
 )
 def test_set_phrases_are_commands_whatever_was_asked_for(text, name):
     for asked in ("", "party_size", "confirmed", "seat", "email"):
-        assert hear(text, asked=asked)[0][0] == name
+        assert commands_for(text, asked=asked)[0][0] == name
 
 
-def test_another_flow_is_started_by_its_trigger_and_slots_are_filled_beside():
-    assert hear("四位。你们几点开门？", others=(OTHER,)) == [
+def test_a_trigger_starts_another_flow_and_the_values_are_kept():
+    assert commands_for("四位。你们几点开门？", others=(OTHER,)) == [
         ("set_slot", "party_size", 4), ("start_flow", "hours", None),
     ]  # fmt: skip
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.text(max_size=80) | st.lists(st.sampled_from(UNITS), max_size=15).map("".join),
+    st.text(max_size=80) | st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("".join),
     st.sampled_from(["", *FLOW.slots]),
 )
-def test_any_message_is_understood_as_something_and_always_as_the_same(text, asked):
-    commands = hear(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
+def test_any_message_gives_commands_deterministically(text, asked):
+    commands = commands_for(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
     assert commands
-    assert commands == hear(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
+    assert commands == commands_for(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_a_message_made_to_take_long_does_not(unit):
-    """Each takes milliseconds; a regular expression that backtracks takes seconds, minutes, for ever."""
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_a_hostile_message_does_not_take_long(fragment):
+    """Each takes milliseconds; a regular expression that backtracks would take seconds or much longer."""
     before = time.perf_counter()
     for start in ("", "我叫", "不对，", "算了"):
         for asked in ("", "name", "time"):
             known = {} if asked else {"party_size": 4, "time": "19:00"}
-            hear(start + unit * (2_000 // len(unit)) + "\0x", asked=asked, slots=known)
+            commands_for(start + fragment * (2_000 // len(fragment)) + "\0x", asked=asked, slots=known)
     assert time.perf_counter() - before < 5

@@ -1,4 +1,4 @@
-"""What Chinese sentences say of days, times, numbers, lengths of time and sums of money."""
+"""Dates, times, numbers, durations and sums of money in Chinese texts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ TODAY = date(2026, 11, 24)
 """A Tuesday."""
 
 
-def days(text, today=TODAY):
-    return [f"{found.value:%m-%d}" for found in ZH.dates(ZH.digits(fold(text)), today)]
+def dates(text, today=TODAY):
+    return [f"{found.value:%m-%d}" for found in ZH.dates(ZH.normalize_numerals(fold(text)), today)]
 
 
 def times(text, asked=False):
-    return [found.value for found in ZH.times(ZH.digits(fold(text)), asked, False)]
+    return [found.value for found in ZH.times(ZH.normalize_numerals(fold(text)), asked, False)]
 
 
 def numbers(text):
-    return [found.value for found in ZH.numbers(ZH.digits(fold(text)))]
+    return [found.value for found in ZH.numbers(ZH.normalize_numerals(fold(text)))]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def numbers(text):
         ("１２月１日", "12-01"),
     ],
 )
-def test_a_day(text, means):
-    assert days(text) == [means]
+def test_a_date(text, means):
+    assert dates(text) == [means]
 
 
 @pytest.mark.parametrize(
@@ -106,11 +106,11 @@ def test_a_day(text, means):
         "二月三十号",
     ],
 )
-def test_no_day(text):
-    assert days(text) == []
+def test_not_a_date(text):
+    assert dates(text) == []
 
 
-def test_a_day_without_a_year_is_the_next_one():
+def test_a_date_without_a_year_is_the_next_one():
     assert ZH.dates("11月23日", TODAY)[0].value == date(2027, 11, 23)
     assert ZH.dates("2月29日", TODAY)[0].value == date(2028, 2, 29)
     assert ZH.dates("31号", date(2026, 2, 1))[0].value == date(2026, 3, 31)
@@ -118,19 +118,19 @@ def test_a_day_without_a_year_is_the_next_one():
     assert ZH.dates("周末", date(2026, 11, 29))[0].value == date(2026, 11, 29)
 
 
-def test_two_days_are_found_in_order():
-    assert days("明天，或者周五，或者十二月三号") == ["11-25", "11-27", "12-03"]
+def test_two_dates_are_found_in_order():
+    assert dates("明天，或者周五，或者十二月三号") == ["11-25", "11-27", "12-03"]
 
 
 @given(st.dates(date(2024, 1, 1), date(2090, 1, 1)), st.integers(0, 3650))
-def test_a_day_as_it_is_shown_is_understood_again(today, ahead):
-    day = today + timedelta(days=ahead)
-    assert [found.value for found in ZH.dates(fold(ZH.show_date(day)), today)] == [day]
-    assert [found.value for found in ZH.dates(day.isoformat(), today)] == [day]
+def test_a_formatted_date_is_understood_again(today, ahead):
+    expected = today + timedelta(days=ahead)
+    assert [found.value for found in ZH.dates(fold(ZH.show_date(expected)), today)] == [expected]
+    assert [found.value for found in ZH.dates(expected.isoformat(), today)] == [expected]
 
 
 @given(st.dates(date(2000, 1, 1), date(2090, 1, 1)), st.sampled_from("一二三四五六日天"))
-def test_a_weekday_is_within_a_week_and_the_next_one_in_the_next_week(today, name):
+def test_a_weekday_is_within_a_week_and_next_weekday_is_in_the_next_week(today, name):
     (plain,) = ZH.dates(f"周{name}", today)
     (after,) = ZH.dates(f"下周{name}", today)
     assert 1 <= (plain.value - today).days <= 7
@@ -212,7 +212,7 @@ def test_a_time(text, first):
         "50%",
     ],
 )
-def test_no_time(text):
+def test_not_a_time(text):
     assert times(text) == []
 
 
@@ -220,21 +220,21 @@ def test_no_time(text):
     ("text", "first"),
     [("七", "07:00"), ("730", "07:30"), ("大概8", "08:00"), ("晚上7", "19:00"), ("十九", "19:00")],
 )
-def test_a_mere_number_is_a_time_when_one_was_asked_for(text, first):
+def test_a_bare_number_is_a_time_if_one_was_asked_for(text, first):
     assert times(text, asked=True)[0][0] == first
 
 
-def test_a_number_of_people_is_no_time():
+def test_a_number_of_people_is_not_a_time():
     assert times("三个人", asked=True) == []
 
 
-def test_a_time_without_its_half_of_the_day_can_be_read_both_ways():
+def test_a_time_without_a_part_of_the_day_has_two_readings():
     assert times("七点") == [("07:00", "19:00")]
     assert times("三点") == [("15:00", "03:00")]
 
 
 @given(st.times())
-def test_a_time_in_figures_is_itself(clock):
+def test_a_time_in_digits_is_unchanged(clock):
     assert f"{clock:%H:%M}" in times(f"{clock:%H:%M}")[0]
     assert f"{clock:%H:%M}" in times(f"{clock.hour}点{clock.minute:02}分")[0]
 
@@ -290,7 +290,7 @@ def test_numbers(text, means):
 
 
 def numeral(number):
-    """A number in Chinese, as schools teach it."""
+    """A number as a standard Chinese numeral."""
     figures, units = "零一二三四五六七八九", ["千", "百", "十", ""]
     text = ""
     for group, size in ((number // 10**8, "亿"), (number // 10**4 % 10**4, "万"), (number % 10**4, "")):
@@ -301,12 +301,12 @@ def numeral(number):
 
 
 @given(st.integers(1, 10**12 - 1))
-def test_a_number_in_chinese_is_itself(number):
-    assert ZH.digits(numeral(number)) == str(number)
+def test_a_chinese_numeral_has_its_value(number):
+    assert ZH.normalize_numerals(numeral(number)) == str(number)
 
 
 @given(st.integers(0, 10**12))
-def test_a_number_in_figures_is_itself(number):
+def test_a_number_in_digits_is_unchanged(number):
     assert numbers(f"我要{number}个") == [number]
 
 
@@ -328,8 +328,8 @@ def test_a_number_in_figures_is_itself(number):
         ("四位", None),
     ],
 )
-def test_a_length_of_time(text, seconds):
-    found = [each.value for each in ZH.durations(ZH.digits(fold(text)))]
+def test_a_duration(text, seconds):
+    found = [each.value for each in ZH.durations(ZH.normalize_numerals(fold(text)))]
     assert found == ([] if seconds is None else [seconds])
 
 
@@ -354,7 +354,7 @@ def test_a_length_of_time(text, seconds):
     ],
 )
 def test_a_sum_of_money(text, sums):
-    found = (each.value for each in ZH.amounts(ZH.digits(fold(text))))
+    found = (each.value for each in ZH.money(ZH.normalize_numerals(fold(text))))
     assert [(amount, currencies[0] if currencies else "") for amount, currencies in found] == sums
 
 
@@ -362,10 +362,10 @@ def test_a_sum_of_money(text, sums):
     st.text(max_size=60)
     | st.text("一二两三十百千万亿零点半刻分个位周月日号后天下午晚上不是好的我叫，。7:. ", max_size=40)
 )
-def test_any_text_is_read_without_fault(text):
-    folded = fold(text)
-    digits = ZH.digits(folded)
+def test_any_text_is_read_without_error(text):
+    normalized = fold(text)
+    digits = ZH.normalize_numerals(normalized)
     for asked in (True, False):
         ZH.times(digits, asked, False)
-    for found in (*ZH.dates(digits, TODAY), *ZH.numbers(digits), *ZH.durations(digits), *ZH.amounts(digits)):
+    for found in (*ZH.dates(digits, TODAY), *ZH.numbers(digits), *ZH.durations(digits), *ZH.money(digits)):
         assert 0 <= found.start < found.end <= len(digits)

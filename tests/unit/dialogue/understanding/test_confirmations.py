@@ -1,16 +1,16 @@
-"""What is a yes to a last question, and what only begins like one: a booking is made by it."""
+"""A yes to a final confirmation, and messages that only start like one: a yes makes the booking."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.support.hearing import TABLES, heard
+from tests.support.slot_values import BOOKING_FLOWS, slot_values
 
 KNOWN = {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
 
 
-def hear(language, text, known=KNOWN, asked="confirmed"):
-    return heard(TABLES[language], text, asked, known)
+def reply_values(language, text, known=KNOWN, asked="confirmed"):
+    return slot_values(BOOKING_FLOWS[language], text, asked, known)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def hear(language, text, known=KNOWN, asked="confirmed"):
     ],
 )  # fmt: skip
 def test_a_yes(language, text):
-    assert hear(language, text) == {"confirmed": True}
+    assert reply_values(language, text) == {"confirmed": True}
 
 
 @pytest.mark.parametrize(
@@ -45,15 +45,15 @@ def test_a_yes(language, text):
         )],
     ],
 )  # fmt: skip
-def test_what_only_begins_like_a_yes(language, text):
-    assert "confirmed" not in hear(language, text)
+def test_what_only_starts_like_a_yes(language, text):
+    assert "confirmed" not in reply_values(language, text)
 
 
 @pytest.mark.parametrize(
     ("language", "text"), [("en", "no"), ("en", "please no"), ("zh", "不要"), ("zh", "不是")]
 )
 def test_a_no(language, text):
-    assert hear(language, text) == {"confirmed": False}
+    assert reply_values(language, text) == {"confirmed": False}
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_a_no(language, text):
         ("zh", "名字写错了，是王晓明", {"name": "王晓明"}),
     ],
 )
-def test_a_change_is_of_what_it_names(language, text, changed):
-    assert hear(language, text) == changed
+def test_a_change_applies_to_the_named_slot(language, text, changed):
+    assert reply_values(language, text) == changed
 
 
-def test_a_number_that_another_question_asked_for_changes_nothing_else():
-    assert hear("en", "3", {"party_size": 4}, "date") == {}
-    assert hear("en", "make it 5 people", {"party_size": 4}, "date") == {"party_size": 5}
+def test_a_number_for_another_question_changes_nothing():
+    assert reply_values("en", "3", {"party_size": 4}, "date") == {}
+    assert reply_values("en", "make it 5 people", {"party_size": 4}, "date") == {"party_size": 5}
 
 
-def test_a_comma_between_numbers_of_words_is_none_of_thousands():
-    assert hear("zh", "五百，三个人", {}, "") == {"party_size": 3}
-    assert hear("zh", "我们打车去的，3个人", {}, "") == {"party_size": 3}
+def test_a_comma_after_a_numeral_is_not_a_thousands_separator():
+    assert reply_values("zh", "五百，三个人", {}, "") == {"party_size": 3}
+    assert reply_values("zh", "我们打车去的，3个人", {}, "") == {"party_size": 3}

@@ -1,4 +1,4 @@
-"""Currencies are those of ISO 4217, and sums have the digits of theirs."""
+"""Currencies are those of ISO 4217, and sums have the digits of their currency."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clawdbot_dialogue.core.language.currencies import (
     PESOS,
     POUNDS,
     RUPEES,
-    SIGNS,
+    SYMBOLS,
     decimals,
 )
 from clawdbot_dialogue.core.language.language_pack import LOCALES, locale
@@ -31,12 +31,12 @@ states:
 """)
 
 
-def kept(price):
+def stored(price):
     return validate_slots(ANY, {"price": price})["price"]
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "is_kept"),
+    ("amount", "currency", "expected"),
     [
         (30.5, "EUR", 30.5),
         (30.555, "EUR", 30.56),
@@ -51,8 +51,8 @@ def kept(price):
         ("-12", "EUR", -12.0),
     ],
 )
-def test_a_sum_is_rounded_to_the_digits_of_its_currency(amount, currency, is_kept):
-    assert kept({"amount": amount, "currency": currency}) == {"amount": is_kept, "currency": currency}
+def test_a_sum_is_rounded_to_the_digits_of_its_currency(amount, currency, expected):
+    assert stored({"amount": amount, "currency": currency}) == {"amount": expected, "currency": currency}
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_a_sum_is_rounded_to_the_digits_of_its_currency(amount, currency, is_kep
         "30.50",
     ],
 )
-def test_what_is_no_sum_in_a_currency_is_refused(price):
+def test_an_invalid_sum_is_refused(price):
     with pytest.raises(SlotInvalid):
-        kept(price)
+        stored(price)
 
 
 @pytest.mark.parametrize(
-    ("said", "reply"),
+    ("text", "reply"),
     [
         ("30.5 euros", "That is 30.50 EUR."),
         ("30 euros", "That is 30 EUR."),
@@ -91,15 +91,15 @@ def test_what_is_no_sum_in_a_currency_is_refused(price):
         ("一千五百日元", "1,500日元。"),
     ],
 )
-def test_a_sum_is_shown_with_the_digits_of_its_currency(said, reply):
-    assert Talk.about(ANY).say(said).replies == [reply]
+def test_a_sum_is_formatted_with_the_digits_of_its_currency(text, reply):
+    assert Talk.about(ANY).say(text).replies == [reply]
 
 
 @pytest.mark.parametrize(
     ("code", "hint"),
     [("ZZZ", "There are: AED, ARS, "), ("EUX", 'Did you mean "EUR"?'), ("RMB", 'Did you mean "CNY"?')],
 )
-def test_a_currency_that_is_none_is_told_where_it_stands(code, hint):
+def test_an_unknown_currency_is_reported_with_its_position(code, hint):
     source = (
         "flow: f\nversion: 1\n"
         f"slots: {{price: {{type: money, currencies: [GBP, {code}]}}}}\n"
@@ -113,8 +113,8 @@ def test_a_currency_that_is_none_is_told_where_it_stands(code, hint):
     assert fault.hint.startswith(hint)
 
 
-def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
-    known = {*CODES.values(), *SIGNS.values(), *DOLLARS, *POUNDS, *PESOS, *RUPEES, *FRANCS}
+def test_every_name_symbol_and_code_is_of_a_real_currency():
+    known = {*CODES.values(), *SYMBOLS.values(), *DOLLARS, *POUNDS, *PESOS, *RUPEES, *FRANCS}
     assert known <= decimals().keys()
 
 
@@ -123,8 +123,8 @@ def test_what_the_languages_know_by_name_sign_or_code_are_currencies():
     code=st.sampled_from(sorted(set(CODES.values()))),
     units=st.integers(0, 10**11),
 )
-def test_a_sum_as_it_is_shown_is_understood_again(name, code, units):
+def test_a_formatted_sum_is_understood_again(name, code, units):
     language, value = locale(name), units / 10 ** decimals()[code]
-    said = language.digits(fold(language.show_amount(value, code)))
-    (found,) = language.amounts(said)
+    text = language.normalize_numerals(fold(language.show_amount(value, code)))
+    (found,) = language.money(text)
     assert (found.value[0], found.value[1][0]) == (value, code)

@@ -1,11 +1,11 @@
-"""What English sentences say of days, times, numbers, yes and no."""
+"""Dates, times, numbers, yes and no in English texts."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import LOCALES, WORDINGS, locale
+from clawdbot_dialogue.core.language.language_pack import LOCALES, MESSAGE_KEYS, locale
 from clawdbot_dialogue.core.language.normalization import fold
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,16 +15,16 @@ TODAY = date(2026, 11, 24)
 """A Tuesday."""
 
 
-def days(text, today=TODAY):
-    return [f"{found.value:%m-%d}" for found in EN.dates(EN.digits(fold(text)), today)]
+def dates(text, today=TODAY):
+    return [f"{found.value:%m-%d}" for found in EN.dates(EN.normalize_numerals(fold(text)), today)]
 
 
 def times(text, asked=False):
-    return [found.value for found in EN.times(EN.digits(fold(text)), asked, False)]
+    return [found.value for found in EN.times(EN.normalize_numerals(fold(text)), asked, False)]
 
 
 def numbers(text):
-    return [found.value for found in EN.numbers(EN.digits(fold(text)))]
+    return [found.value for found in EN.numbers(EN.normalize_numerals(fold(text)))]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +73,8 @@ def numbers(text):
         ("5/5", "05-05"),
     ],
 )
-def test_a_day(text, means):
-    assert days(text) == [means]
+def test_a_date(text, means):
+    assert dates(text) == [means]
 
 
 @pytest.mark.parametrize(
@@ -97,30 +97,30 @@ def test_a_day(text, means):
         "sunny",
     ],
 )
-def test_no_day(text):
-    assert days(text) == []
+def test_not_a_date(text):
+    assert dates(text) == []
 
 
-def test_a_day_without_a_year_is_the_next_one():
+def test_a_date_without_a_year_is_the_next_one():
     assert EN.dates("november 23", TODAY)[0].value == date(2027, 11, 23)
     assert EN.dates("29 february", TODAY)[0].value == date(2028, 2, 29)
     assert EN.dates("december 1, 2030", TODAY)[0].value == date(2030, 12, 1)
     assert EN.dates("the 31st", date(2026, 2, 1))[0].value == date(2026, 3, 31)
 
 
-def test_two_days_are_found_in_order():
-    assert days("tomorrow, or friday, or the 3rd of december") == ["11-25", "11-27", "12-03"]
+def test_two_dates_are_found_in_order():
+    assert dates("tomorrow, or friday, or the 3rd of december") == ["11-25", "11-27", "12-03"]
 
 
 @given(st.dates(date(2024, 1, 1), date(2090, 1, 1)), st.integers(0, 3650))
-def test_a_day_as_it_is_shown_is_understood_again(today, ahead):
-    day = today + timedelta(days=ahead)
-    assert [found.value for found in EN.dates(fold(EN.show_date(day)), today)] == [day]
-    assert [found.value for found in EN.dates(day.isoformat(), today)] == [day]
+def test_a_formatted_date_is_understood_again(today, ahead):
+    expected = today + timedelta(days=ahead)
+    assert [found.value for found in EN.dates(fold(EN.show_date(expected)), today)] == [expected]
+    assert [found.value for found in EN.dates(expected.isoformat(), today)] == [expected]
 
 
 @given(st.dates(date(2000, 1, 1), date(2090, 1, 1)), st.sampled_from(["monday", "wednesday", "sunday"]))
-def test_a_weekday_is_within_a_week_and_the_next_one_in_the_next_week(today, name):
+def test_a_weekday_is_within_a_week_and_next_weekday_is_in_the_next_week(today, name):
     (plain,) = EN.dates(name, today)
     (after,) = EN.dates(f"next {name}", today)
     assert 1 <= (plain.value - today).days <= 7
@@ -171,24 +171,24 @@ def test_a_time(text, first):
 @pytest.mark.parametrize(
     "text", ["", "seven", "4", "25:00", "7:75", "at 7 people", "at 30", "for 7 of us", "10%"]
 )
-def test_no_time(text):
+def test_not_a_time(text):
     assert times(text) == []
 
 
 @pytest.mark.parametrize(
     ("text", "first"), [("seven", "07:00"), ("730", "07:30"), ("about 8", "08:00"), ("19", "19:00")]
 )
-def test_a_mere_number_is_a_time_when_one_was_asked_for(text, first):
+def test_a_bare_number_is_a_time_if_one_was_asked_for(text, first):
     assert times(text, asked=True)[0][0] == first
 
 
-def test_a_time_without_am_or_pm_can_be_read_both_ways():
+def test_a_time_without_am_or_pm_has_two_readings():
     assert times("at 7") == [("07:00", "19:00")]
     assert times("at 3") == [("15:00", "03:00")]
 
 
 @given(st.times())
-def test_a_time_in_figures_is_itself(clock):
+def test_a_time_in_digits_is_unchanged(clock):
     assert times(f"{clock:%H:%M}")[0][0] == f"{clock:%H:%M}" or clock.hour in range(10, 13)
     assert f"{clock:%H:%M}" in times(f"{clock:%H:%M}")[0]
 
@@ -225,7 +225,7 @@ def test_numbers(text, means):
 
 
 @given(st.integers(0, 10**12))
-def test_a_number_in_figures_is_itself(number):
+def test_a_number_in_digits_is_unchanged(number):
     assert numbers(f"I want {number} of them") == [number]
 
 
@@ -331,13 +331,13 @@ def test_yes_and_no(text, means):
         ("", None),
     ],
 )
-def test_a_message_that_is_nothing_but_a_set_phrase(text, name):
+def test_set_phrases(text, name):
     found = EN.set_phrase(fold(text))
     assert (found and found.name) == name
 
 
 @pytest.mark.parametrize("name", LOCALES)
-def test_a_locale_has_words_for_everything_that_the_machine_says(name):
-    assert set(locale(name).wording) == WORDINGS
+def test_a_language_pack_has_every_message(name):
+    assert set(locale(name).wording) == MESSAGE_KEYS
     for purpose, words in locale(name).wording.items():
         assert words.format(name="n", limit="l", description="d", first="f", second="s"), purpose

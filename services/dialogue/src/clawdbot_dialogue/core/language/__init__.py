@@ -1,1 +1,1 @@
-"""One folder for each language that the rules know."""
+"""Language packs: one folder for each language, and what they share."""

@@ -1,7 +1,7 @@
-"""What differs from language to language: how things are said, and how they are understood.
+"""Everything that differs from language to language: what is said, and how text is understood.
 
-A locale is a table of functions and wordings, one folder each under locales/. The rest of the rules and the
-whole machine know no language.
+A language pack is a table of functions and messages; each language has its own folder beside this module. The
+other rules and the machine contain nothing that is specific to a language.
 """
 
 from __future__ import annotations
@@ -13,105 +13,110 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
-from clawdbot_dialogue.core.language.list_grammar import Lists
-from clawdbot_dialogue.core.language.span import Found, Shift
+from clawdbot_dialogue.core.language.list_grammar import ListGrammar
+from clawdbot_dialogue.core.language.span import RelativeUpdate, Span
 
 LOCALES: Mapping[str, str] = {
     "en": "clawdbot_dialogue.core.language.en",
     "zh": "clawdbot_dialogue.core.language.zh",
 }
-"""Locale name → the module whose `LOCALE` it is."""
+"""Language → the module that defines its `LANGUAGE_PACK`."""
 
 
 Currencies: TypeAlias = tuple[str, ...]
-"""Those of ISO 4217 that a sum may be in, the likeliest first: all that are called dollars; none where none
-is said."""
+"""The ISO 4217 codes that a sum may be in, likeliest first: every currency that is called a dollar. Empty if
+the text names no currency."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What a whole message means when it is nothing but a set phrase."""
+class SetPhrase:
+    """The meaning of a message that consists of a set phrase alone."""
 
     name: Literal["cancel_flow", "handoff", "help", "chitchat"]
     kind: str = ""
-    """For chitchat: greeting, thanks, how_are_you or farewell."""
+    """For chitchat: "greeting", "thanks", "how_are_you" or "farewell"; empty for other commands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Locale:
-    """One language. Texts given to its functions are folded: NFKC, lower case, single spaces."""
+    """One language. Its functions take normalized text (see `normalization`) unless they say otherwise."""
 
     name: str
     script: Literal["latin", "han"]
-    """The letters that it is written in: by them a person is heard to change the language."""
-    joint: str
-    """What stands between two sentences: a space, or nothing."""
+    """The script it is written in; a message in another script may switch the conversation's language."""
+    sentence_separator: str
+    """Goes between two sentences: a space, or nothing."""
     wording: Mapping[str, str]
-    """What the machine itself says: str.format templates by purpose; WORDINGS lists them."""
-    set_phrase: Callable[[str], Spoken | None]
-    """A command that the whole message is."""
+    """The machine's own messages: `str.format` templates by key; MESSAGE_KEYS lists the keys."""
+    set_phrase: Callable[[str], SetPhrase | None]
+    """The command that the whole message stands for."""
     yes_no: Callable[[str], bool | None]
-    """Whether the message says yes or no."""
+    """Whether the message says yes or no; None for neither."""
     only_yes_no: Callable[[str], bool | None]
-    """Whether the message says yes or no, and nothing else."""
-    corrects: Callable[[str], bool]
+    """As `yes_no`, for a message that says nothing else; otherwise None."""
+    is_correction: Callable[[str], bool]
     """Whether the message begins like a correction: "actually", "no, make it"."""
-    asks: Callable[[str], bool]
-    """Whether the message is a question."""
-    changed_slot: Callable[[str], str]
-    """What the person wants to say anew: "change the date" → "the date"; empty where nothing."""
-    changed_to: Callable[[str], str]
-    """What the person wants it to be: "change the city to Paris" → "Paris". Takes the text as written."""
-    digits: Callable[[str], str]
-    """The text with its number words as digits."""
-    dates: Callable[[str, date, bool], list[Found[date]]]
-    """The days that a text with digits names, given today; in order, never overlapping. True where a day
-    without its year or week is the last one rather than the next."""
-    times: Callable[[str, bool, bool], list[Found[tuple[str, ...]]]]
-    """The times of day, each with its readings ("at 7": 19:00, 07:00), likeliest first; True when a time was
-    asked for and needs no word such as "at"; True when a number was, so that "around 7" may be one."""
-    day_half: Callable[[str], str]
-    """The half of the day that a text speaks of, "am" or "pm": "tomorrow evening"; empty for none."""
-    durations: Callable[[str], list[Found[float]]]
-    """The lengths of time that a text with digits names, in seconds."""
-    amounts: Callable[[str], list[Found[tuple[float, Currencies]]]]
-    """The sums of money that a text with digits names, each with what it may be in."""
-    numbers: Callable[[str], list[Found[int | float]]]
-    """The numbers that are left."""
-    parties: Callable[[str], Iterable[Found[int]]]
-    """How many people the text counts up, and where: "2 adults and a child"."""
-    people: tuple[str, ...]
-    """What a slot counts that counts people."""
-    of_people: Callable[[str], bool]
-    """Whether the text after a number makes it one of people, or says nothing of what it counts."""
-    counted: Callable[[str, str], bool]
-    """Whether the texts before and after a number leave it standing for itself: "make it 6, please"."""
-    either: Callable[[str, str], bool]
-    """Whether the texts before and between two values leave open which is meant: "or", "between … and"."""
-    spans: Callable[[str], bool]
-    """Whether the text between two values makes them the ends of a span: "to"."""
-    denied: Callable[[str, str], bool]
-    """Whether the texts before and after a value take it back: "not Friday", "Friday doesn't work"."""
+    is_question: Callable[[str], bool]
+    """Whether the message asks or wishes for something."""
+    slot_to_change: Callable[[str], str]
+    """What the person wants to change: "change the date" → "date"; empty if nothing."""
+    new_value: Callable[[str], str]
+    """The value the person wants instead: "change the city to Paris" → "Paris". Takes the text as written."""
+    normalize_numerals: Callable[[str], str]
+    """The text with number words and numerals written as digits: "for twenty-one" → "for 21". The functions
+    below take its output."""
+    dates: Callable[[str, date, bool], list[Span[date]]]
+    """The dates in a text, given today; in order, never overlapping. The flag is True if a date without a
+    year or week is the last one rather than the next one."""
+    times: Callable[[str, bool, bool], list[Span[tuple[str, ...]]]]
+    """The times of day, each with its possible readings ("at 7": 07:00, 19:00), likeliest first. First flag:
+    a time was asked for, so a bare number is one. Second flag: a number was asked for, so "around 7" may be
+    that number."""
+    am_or_pm: Callable[[str], str]
+    """The half of the day that a text mentions ("tomorrow evening"): "am" or "pm"; empty for none."""
+    durations: Callable[[str], list[Span[float]]]
+    """The durations, in seconds."""
+    money: Callable[[str], list[Span[tuple[float, Currencies]]]]
+    """The sums of money, each with its possible currencies."""
+    numbers: Callable[[str], list[Span[int | float]]]
+    """The numbers; dates, times, ordinals and percentages are not numbers."""
+    group_sizes: Callable[[str], Iterable[Span[int]]]
+    """The total of people that the text counts up, and where: "2 adults and a child"."""
+    people_units: tuple[str, ...]
+    """The units of a slot that counts people: "people", "guests"."""
+    counts_people: Callable[[str], bool]
+    """Whether the text after a number says that it counts people, or does not say what it counts."""
+    is_bare_number: Callable[[str, str], bool]
+    """Whether a number, given the text before and after it, counts nothing else: "make it 6, please"."""
+    are_alternatives: Callable[[str, str], bool]
+    """Whether two values, given the text before and between them, are alternatives: "or", "between … and"."""
+    is_range: Callable[[str], bool]
+    """Whether the text between two values makes them the ends of a range: "to"."""
+    is_negated: Callable[[str, str], bool]
+    """Whether a value, given the text before and after it, is negated: "not Friday", "Friday doesn't
+    work"."""
     bare_name: Callable[[str], str]
-    """A person's name without what is said around it: "my name is Ada" → "Ada". Takes the text as written."""
-    from_now: Callable[[str], list[Found[float]]]
-    """The lengths of time that a text with digits counts from now, in seconds: "in two hours"."""
-    shifts: Callable[[str], Iterable[Found[Shift]]]
-    """By how much a text with digits moves what is known: "one more person", "an hour later"."""
-    lists: Lists
-    named: Callable[[str], str]
-    """The name that a text gives in so many words, unasked: "…, under the name of Ada"; empty for none."""
+    """A person's name without the words around it: "my name is Ada" → "Ada". Takes the text as written."""
+    offsets_from_now: Callable[[str], list[Span[float]]]
+    """The durations that are counted from now, in seconds; negative for the past: "in 2 hours", "2 hours
+    ago"."""
+    relative_updates: Callable[[str], Iterable[Span[RelativeUpdate]]]
+    """By how much the text changes a known value: "one more person", "an hour later"."""
+    lists: ListGrammar
+    stated_name: Callable[[str], str]
+    """The name that a text states explicitly, unasked: "…, under the name of Ada"; empty for none. Takes the
+    text as written."""
     spoken: Callable[[str], str]
-    """An identifier as said: "party_size" → "party size"."""
+    """An identifier in words: "party_size" → "party size"."""
     show_date: Callable[[date], str]
     show_datetime: Callable[[datetime], str]
     show_duration: Callable[[float], str]
-    """Seconds, as a person says them: "2 hours 30 minutes"."""
+    """Takes seconds: "2 hours 30 minutes"."""
     show_amount: Callable[[float, str], str]
-    """A sum of money and its ISO 4217 currency: "30.50 EUR"."""
+    """Takes an amount and its ISO 4217 code: "30.50 EUR"."""
 
 
-WORDINGS = frozenset(
+MESSAGE_KEYS = frozenset(
     {
         "ask",
         "ask_date",
@@ -166,15 +171,15 @@ WORDINGS = frozenset(
         "too_many",
     }
 )
-"""Every purpose that a locale has words for."""
+"""The keys of every language pack's messages."""
 
 
 @functools.cache
 def locale(name: str) -> Locale:
-    """The locale of that name.
+    """The language pack of that name, imported on first use.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such language.
     """
-    found: Locale = importlib.import_module(LOCALES[name]).LOCALE
-    return found
+    pack: Locale = importlib.import_module(LOCALES[name]).LANGUAGE_PACK
+    return pack

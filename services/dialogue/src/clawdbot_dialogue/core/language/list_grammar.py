@@ -1,4 +1,4 @@
-"""How one language lists things: "Ann, Bob and Carol", "also Dave", "without Bob", "that's all"."""
+"""The grammar of lists in one language: "Ann, Bob and Carol", "also Dave", "without Bob", "that's all"."""
 
 from __future__ import annotations
 
@@ -6,70 +6,72 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clawdbot_dialogue.core.language.normalization import LONGEST_READ
-from clawdbot_dialogue.core.language.traditional_chinese import SIMPLER
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
+from clawdbot_dialogue.core.language.traditional_chinese import TO_SIMPLIFIED
 
-_LONGEST_CHANGE = 12
-"""Words."""
+_MAX_CHANGE_WORDS = 12
+"""Words of a wish to change an item ("make the soup a cake"). Every way to split them in two is tried."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
-    """Patterns, and what stands between items that are shown. Texts are folded, unless it says else."""
+class ListGrammar:
+    """Patterns and joiners of lists. Methods take normalized text unless they say otherwise."""
 
-    lead: re.Pattern[str]
-    """What is said before the first item, in simplified characters."""
-    tail: re.Pattern[str]
-    """And after the last."""
-    between: re.Pattern[str]
-    added: re.Pattern[str]
-    dropped: re.Pattern[str]
-    no_more: re.Pattern[str]
-    changed: re.Pattern[str]
-    """A wish to change an item: `which` and `into`, or `both` where nothing stands between the two."""
+    prefix: re.Pattern[str]
+    """Words before the first item, in simplified characters."""
+    suffix: re.Pattern[str]
+    """Words after the last item."""
+    separator: re.Pattern[str]
+    addition: re.Pattern[str]
+    removal: re.Pattern[str]
+    completion: re.Pattern[str]
+    item_change: re.Pattern[str]
+    """A wish to change an item. Groups: `which` and `into`, or `both` where no word separates the two."""
     last_item: re.Pattern[str]
-    """As a whole `which`: the item that was named last."""
+    """A `which` that means the last item: "it"."""
     all_items: re.Pattern[str]
-    comma: str
-    last: str
+    """A `which` that means every item: "both"."""
+    joiner: str
+    last_joiner: str
+    """Goes before the last item: " and "."""
 
-    def items(self, text: str) -> list[str]:
-        """What a text, as written, lists."""
-        body = text.strip(_MARKS)
-        if len(body) <= LONGEST_READ:
-            # Simplifying keeps every position, so what is found in one text is cut from the other.
-            lead = self.lead.match(body.translate(SIMPLER))
+    def split_items(self, text: str) -> list[str]:
+        """The items that a text, as written, lists."""
+        body = text.strip(_PUNCTUATION)
+        if len(body) <= MAX_READ_CHARS:
+            # Simplifying keeps every position, so a match in one text can be cut from the other.
+            lead = self.prefix.match(body.translate(TO_SIMPLIFIED))
             body = body[lead.end() :] if lead else body
-            tail = self.tail.search(body.translate(SIMPLER))
+            tail = self.suffix.search(body.translate(TO_SIMPLIFIED))
             body = body[: tail.start()] if tail else body
-        return [each for each in [part.strip(_MARKS) for part in self.between.split(body)] if each]
+        return [each for each in [part.strip(_PUNCTUATION) for part in self.separator.split(body)] if each]
 
-    def adds(self, text: str) -> bool:
+    def is_addition(self, text: str) -> bool:
         """Whether the message adds to a list: "also Dave"."""
-        return bool(self.added.search(text))
+        return bool(self.addition.search(text))
 
-    def drops(self, text: str) -> bool:
-        """Whether the message takes something off a list: "without Bob"."""
-        return bool(self.dropped.match(text))
+    def is_removal(self, text: str) -> bool:
+        """Whether the message removes something from a list: "without Bob"."""
+        return bool(self.removal.match(text))
 
-    def changes(self, text: str) -> list[tuple[str, str]]:
-        """What item the message changes, and into what: each way to read it, likeliest first."""
-        found = self.changed.match(text)
+    def item_changes(self, text: str) -> list[tuple[str, str]]:
+        """Which item the message changes, and into what: every possible reading, likeliest first."""
+        found = self.item_change.match(text)
         if found is None:
             return []
         if found["which"]:
             return [(found["which"], found["into"])]
-        words = found["both"].split(" ")[:_LONGEST_CHANGE]
+        words = found["both"].split(" ")[:_MAX_CHANGE_WORDS]
         return [(" ".join(words[:at]), " ".join(words[at:])) for at in range(1, len(words))]
 
-    def enough(self, text: str) -> bool:
-        """Whether the message says that nothing more is to be listed: "that's all"."""
-        return bool(self.no_more.match(text))
+    def is_complete(self, text: str) -> bool:
+        """Whether the message says that the list is complete: "that's all"."""
+        return bool(self.completion.match(text))
 
     def listed(self, shown: Sequence[str]) -> str:
-        """A list as a person says it: "Ann, Bob and Carol"."""
+        """The items as one phrase: "Ann, Bob and Carol"."""
         *before, last = shown or ("",)
-        return f"{self.comma.join(before)}{self.last}{last}" if before else last
+        return f"{self.joiner.join(before)}{self.last_joiner}{last}" if before else last
 
 
-_MARKS = " \t\n,.!，。！“”「」"
+_PUNCTUATION = " \t\n,.!，。！“”「」"

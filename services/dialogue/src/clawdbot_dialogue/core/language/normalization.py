@@ -1,33 +1,33 @@
-"""Makes texts comparable: one form for each character, lower case, single spaces."""
+"""Normalizes text so that patterns can match it: one form for each character, lower case, single spaces."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-from clawdbot_dialogue.core.language.traditional_chinese import SIMPLER
+from clawdbot_dialogue.core.language.traditional_chinese import TO_SIMPLIFIED
 
-LONGEST_READ = 2000
-"""Characters of a message that the rules look at; whoever writes more is not answering a question in set
-phrases."""
+MAX_READ_CHARS = 2000
+"""Characters of a message that the rules read. A longer message is not an answer to a question; the limit
+also bounds the time that the patterns take."""
 
-_ALIKE = str.maketrans(
+_EQUIVALENTS = str.maketrans(
     {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-"}
 )
-_ALIKE |= SIMPLER
-_VULGAR = re.compile(r"(?:(\d{1,9}) ?)?([¼-¾⅐-⅞])")
-"""Before NFKC, which makes 11⁄2 of 1½."""
+_EQUIVALENTS |= TO_SIMPLIFIED
+_VULGAR_FRACTION = re.compile(r"(?:(\d{1,9}) ?)?([¼-¾⅐-⅞])")
+"""Replaced before NFKC, which turns 1½ into 11⁄2."""
 
 
 def fold(text: str) -> str:
-    """The text in lower case, with plain quotes, ½ as 0.5, simplified characters and single spaces.
+    """The text in lower case, with plain quotes, ½ as 0.5, simplified Chinese characters and single spaces.
 
-    It is cut to LONGEST_READ.
+    Cuts it to MAX_READ_CHARS.
     """
-    text = text[:LONGEST_READ]
+    text = text[:MAX_READ_CHARS]
     if not text.isascii():
-        text = _VULGAR.sub(_decimal, text)
-        text = unicodedata.normalize("NFKC", text).translate(_ALIKE)
+        text = _VULGAR_FRACTION.sub(_decimal, text)
+        text = unicodedata.normalize("NFKC", text).translate(_EQUIVALENTS)
     return " ".join(text.lower().split())
 
 
@@ -39,7 +39,7 @@ def _decimal(found: re.Match[str]) -> str:
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
-def words(text: str) -> int:
-    """How many words a folded text has, roughly: Chinese, which parts none, makes one of two characters."""
+def count_words(text: str) -> int:
+    """Roughly how many words a normalized text has; two Chinese characters count as one word."""
     han = len(_HAN.findall(text))
     return han // 2 + len(_HAN.sub(" ", text).split())

@@ -1,4 +1,4 @@
-"""What a look through a text finds: values, and where they stand."""
+"""What a scan of a text finds: a value and its position."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from msgspec import Struct
 Value_co = TypeVar("Value_co", covariant=True)
 
 
-class Found(Struct, Generic[Value_co], frozen=True):
-    """A value and where in the text it stands."""
+class Span(Struct, Generic[Value_co], frozen=True):
+    """A value and its position in the text: `text[start:end]`."""
 
     start: int
     end: int
     value: Value_co
 
 
-class Shift(Struct, frozen=True):
-    """By how much a known value is moved."""
+class RelativeUpdate(Struct, frozen=True):
+    """By how much a known value changes: "one more person", "half an hour later"."""
 
     kind: Literal["number", "time", "date"]
     amount: int
-    """Of a time minutes, of a date days."""
+    """Minutes for a time, days for a date; negative for less, or earlier."""
 
     @classmethod
-    def by(cls, seconds: int) -> Shift:
-        """A length of time: of whole days it moves a date, of any other a time."""
+    def from_seconds(cls, seconds: int) -> RelativeUpdate:
+        """The update for a duration: whole days change a date, anything else changes a time."""
         days, rest = divmod(seconds, 86_400)
         return cls("time", seconds // 60) if rest else cls("date", days)

@@ -1,7 +1,8 @@
-"""Traditional Chinese characters as simplified ones, one for one, so that positions in a text stay.
+"""Maps traditional Chinese characters to simplified ones, one to one, so that positions stay the same.
 
-Only those that the rules' own words and everyday bookings hold. A whole converter (OpenCC and its like) turns
-phrases into others of another length, and takes megabytes of tables for what some 160 characters do here.
+Only characters that occur in the rules' patterns and in everyday bookings. A full converter such as OpenCC
+replaces phrases by phrases of another length, and needs megabytes of tables where some 160 characters
+suffice.
 """
 
 from __future__ import annotations
@@ -20,5 +21,5 @@ _SIMPLIFIED = (
     "丽赵钱孙赶车场营业"
     "卢铢纽尔罗位于里里边离广东们来吴张陈刘杨黄许郑冯蒋韦云马龙叶兰宾坏记忆圆须愿术请仅只总体页头临顾复复无"
 )
-SIMPLER = {ord(old): new for old, new in zip(_TRADITIONAL, _SIMPLIFIED, strict=True) if old != new}
+TO_SIMPLIFIED = {ord(old): new for old, new in zip(_TRADITIONAL, _SIMPLIFIED, strict=True) if old != new}
 """For str.translate."""

@@ -1,4 +1,4 @@
-"""The words of one flow, compiled once: what its slots, values and triggers are called."""
+"""The vocabulary of one flow, compiled once: what its slots, their values and its triggers are called."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.language.normalization import fold
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.span import Span
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """How one slot is spoken of."""
+    """The phrases of one slot."""
 
-    name: re.Pattern[str]
-    """The slot itself: its name as said, and its hints."""
-    values: re.Pattern[str] | None
-    """For an enum: whatever stands for one of its values."""
-    meaning: Mapping[str, str]
-    """For an enum: folded words → value; "colas" as well as "cola"."""
-    counted: re.Pattern[str] | None
-    """Whether the text after a number says that it counts this slot's things: "people"."""
+    name_pattern: re.Pattern[str]
+    """Matches the slot itself: its name in words, and its hints."""
+    value_pattern: re.Pattern[str] | None
+    """For an enum: matches any phrase for one of its values."""
+    value_by_phrase: Mapping[str, str]
+    """For an enum: normalized phrase → value; "colas" as well as "cola"."""
+    unit_pattern: re.Pattern[str] | None
+    """Matches the text after a number that counts this slot's units: "people"."""
 
     def counts(self, after: str) -> bool:
-        """Whether the text after a number says that it counts this slot's things."""
-        return bool(self.counted and self.counted.search(after))
+        """Whether the text after a number says that it counts this slot's units."""
+        return bool(self.unit_pattern and self.unit_pattern.search(after))
 
-    def counts_any(self, things: Iterable[str]) -> bool:
-        """Whether some of these are what it counts."""
-        return any(self.counts(each) for each in things)
+    def counts_any(self, units: Iterable[str]) -> bool:
+        """Whether one of these is a unit of this slot."""
+        return any(self.counts(each) for each in units)
 
-    def values_in(self, text: str) -> list[Found[str]]:
-        """The enum's values that the text names, in order."""
-        found = self.values.finditer(text) if self.values else ()
-        return [Found(*each.span(), self.meaning[each[0]]) for each in found]
+    def find_values(self, text: str) -> list[Span[str]]:
+        """The enum's values in the text, in order."""
+        found = self.value_pattern.finditer(text) if self.value_pattern else ()
+        return [Span(*each.span(), self.value_by_phrase[each[0]]) for each in found]
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The words of one flow."""
+    """The phrases of one flow."""
 
     slots: Mapping[str, Words]
-    """By what can be asked for: slots, and parts of slots."""
+    """By path: slots, and parts of slots."""
     triggers: re.Pattern[str] | None
-    """What a person says to start the flow."""
+    """Matches what a person says to start the flow."""
 
     def triggered_by(self, text: str) -> int:
-        """How many characters of a folded text are one of the triggers; 0 for none."""
+        """The length of the longest trigger in a normalized text; 0 for none."""
         if self.triggers is None or not self.triggers.search(text):
             return 0
         return max((len(found[0]) for found in self.triggers.finditer(text)), default=0)
 
 
 def any_of(phrases: Iterable[str]) -> re.Pattern[str] | None:
-    """Matches each of the phrases as whole words, the longest first; None for no phrase."""
+    """Matches each of the phrases as whole words, the longest first; None if there are no phrases."""
     words = sorted({fold(each) for each in phrases} - {""}, key=len, reverse=True)
     if not words:
         return None
@@ -62,12 +62,12 @@ def any_of(phrases: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]) -> Words:
-    """The words of one slot.
+    """The phrases of one slot.
 
     Args:
-        spoken: Its name as said.
-        hints: Other words for it.
-        values: For an enum, each value and how else it is said.
+        spoken: Its name in words.
+        hints: Other words for it; also the units that it counts.
+        values: For an enum, each value and its synonyms.
     """
     last = spoken.rsplit(" ", 1)[-1]
     name = any_of([spoken, last, *hints])
@@ -85,15 +85,15 @@ def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[s
     meaning = {**plurals, **meaning}
     counted = any_of(hints)
     return Words(
-        name=name or re.compile(r"(?!)"),
-        values=any_of(meaning),
-        meaning=meaning,
-        counted=re.compile(rf"^\s*(?:of )?(?:{counted.pattern})") if counted else None,
+        name_pattern=name or re.compile(r"(?!)"),
+        value_pattern=any_of(meaning),
+        value_by_phrase=meaning,
+        unit_pattern=re.compile(rf"^\s*(?:of )?(?:{counted.pattern})") if counted else None,
     )
 
 
 def _edge(word: str, index: int) -> str:
-    """Nothing where words stand without spaces, as in Chinese; else the word's edge."""
+    """A word boundary; empty in scripts that do not put spaces between words, such as Chinese."""
     char = word[index]
     if not (char.isalnum() and char.isascii()) and not char.isalpha():
         return ""

@@ -1,15 +1,18 @@
-"""The pure machine: (flows, snapshot, event) → (snapshot, effects).
+"""The dialogue state machine, a pure function: (flows, snapshot, event) → (snapshot, effects).
 
-No input or output, no clock, no randomness.
+No I/O, no clock, no randomness.
 
-    events.py    what goes in
-    effects.py   what comes out
-    snapshot.py  Snapshot, with to_json and from_json
-    step.py      begin, step: what each event does
-    hearing.py   what a message does
-    running.py   the loop of micro-steps
-    moving.py    leaving and entering states
-    states.py    what each kind of state does
-    progress.py  the conversation in the middle of a step
-    trace.py     why it went that way
+    events.py             inputs
+    effects.py            outputs
+    snapshot.py           Snapshot, with to_json and from_json
+    step.py               begin and step: what each event does
+    step_context.py       the conversation during a step
+    command_processor.py  what a message does
+    llm_fallback.py       when a model is asked what a message means
+    slot_filling.py       what is asked for next, and what an answer fills
+    interpreter.py        the loop of microsteps
+    transitions.py        exiting and entering states
+    state_behaviors.py    what each kind of state does
+    scope.py              what guards and templates see
+    step_result.py        StepResult, with the trace of how the step got there
 """

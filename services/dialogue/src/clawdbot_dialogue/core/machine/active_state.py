@@ -1,24 +1,22 @@
-"""A place of the conversation in the middle of a step: what may change there, and the states around it."""
+"""An active state during a step: the mutable copy of a StateRecord."""
 
 from __future__ import annotations
 
 from clawdbot_dialogue.core.flow.model import State
-from clawdbot_dialogue.core.machine.snapshot import Place
+from clawdbot_dialogue.core.machine.snapshot import StateRecord
 
 USER = "user"
-"""What a spot waits for that waits for the person."""
+"""The value of `waiting_for` while the state waits for the person."""
+_IDLE = frozenset(("", USER))
 
 
-_NOT_BUSY = frozenset(("", USER))
-
-
-class Spot:
-    """The working copy of a Place; its fields are described there."""
+class ActiveState:
+    """The mutable copy of a StateRecord, which describes its fields."""
 
     __slots__ = ("asked", "misses", "resting", "result", "spoke", "state", "timer", "waiting_for")
 
-    def __init__(self, state: State, place: Place) -> None:
-        """Begins as the place is, in its state."""
+    def __init__(self, state: State, place: StateRecord) -> None:
+        """Copies the record; `state` is the state that it names."""
         self.state = state
         self.result = place.result
         self.asked = place.asked
@@ -29,13 +27,13 @@ class Spot:
         self.spoke = place.spoke
 
     @classmethod
-    def new(cls, state: State, result: object) -> Spot:
-        """A state just come to, with the result that goes on with it."""
-        return cls(state, Place(state.name, result=result))
+    def new(cls, state: State, result: object) -> ActiveState:
+        """A state that was just entered, with the result that was passed on to it."""
+        return cls(state, StateRecord(state.name, result=result))
 
-    def place(self) -> Place:
-        """What is kept of it."""
-        return Place(
+    def to_record(self) -> StateRecord:
+        """The record to store."""
+        return StateRecord(
             self.state.name,
             self.asked,
             self.misses,
@@ -48,5 +46,5 @@ class Spot:
 
     @property
     def busy(self) -> bool:
-        """Whether a tool, the model or a subflow is at work for it."""
-        return self.waiting_for not in _NOT_BUSY
+        """Whether it waits for a tool, a model or a subflow."""
+        return self.waiting_for not in _IDLE

@@ -1,4 +1,4 @@
-"""What a person's message does: commands are accepted or refused, and the machine goes on from there."""
+"""Processes a message: accepts or refuses its commands, and continues the conversation accordingly."""
 
 from __future__ import annotations
 
@@ -14,156 +14,176 @@ from clawdbot_dialogue.core.flow.slots.slot import SlotRefused, root_of
 from clawdbot_dialogue.core.flow.slots.validation import refusal
 from clawdbot_dialogue.core.language.normalization import fold
 from clawdbot_dialogue.core.machine import slot_filling
-from clawdbot_dialogue.core.machine.effects import Heard, Understood
-from clawdbot_dialogue.core.machine.interpreter import end, pass_through, run
-from clawdbot_dialogue.core.machine.llm_fallback import INTERPRETATION, ask_model, offered, wants_model
-from clawdbot_dialogue.core.machine.state_behaviors import generate
-from clawdbot_dialogue.core.machine.step_context import DEEPEST_STACK, Progress
-from clawdbot_dialogue.core.machine.transitions import Way, go, restart, start, take, turn_aside
+from clawdbot_dialogue.core.machine.effects import PendingMessage, Understood
+from clawdbot_dialogue.core.machine.interpreter import end_flow, pass_through, run
+from clawdbot_dialogue.core.machine.llm_fallback import (
+    INTERPRETATION_PREFIX,
+    needs_model,
+    offered_tools,
+    request_interpretation,
+)
+from clawdbot_dialogue.core.machine.state_behaviors import request_generation
+from clawdbot_dialogue.core.machine.step_context import MAX_STACK_DEPTH, StepContext
+from clawdbot_dialogue.core.machine.transitions import (
+    EnabledTransition,
+    enter_initial_state,
+    go_to,
+    restart,
+    take,
+    take_fallback,
+)
 from clawdbot_dialogue.core.understanding.commands import Command, CommandName
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.llm_commands import Proposal, judged
-from clawdbot_dialogue.core.understanding.rule_commands import fill, set_phrase, understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.llm_commands import Proposal, validate_proposals
+from clawdbot_dialogue.core.understanding.rule_commands import (
+    generate_commands,
+    set_phrase_command,
+    slot_commands,
+)
 
 
-def hear(progress: Progress, text: str, now: datetime, limit: int) -> None:
-    """Understands a message where the conversation stands, and acts on it; or wants a model's help first."""
-    progress.follow(text)
-    hearing = _Hearing(progress, text, now, limit)
-    before = len(progress.effects)
-    hearing.run()
-    if not progress.here.waiting_for.startswith(INTERPRETATION):
-        progress.effects.insert(before, Understood(tuple(hearing.commands)))
+def process_message(context: StepContext, text: str, now: datetime, limit: int) -> None:
+    """Generates commands from a message and executes them, or asks a model for an interpretation first."""
+    context.follow_language(text)
+    processor = _CommandProcessor(context, text, now, limit)
+    before = len(context.effects)
+    processor.run()
+    if not context.focus.waiting_for.startswith(INTERPRETATION_PREFIX):
+        context.effects.insert(before, Understood(tuple(processor.commands)))
 
 
-def heard(progress: Progress, message: Heard, proposals: Sequence[Proposal], limit: int) -> None:
-    """Acts on a message that a model has looked at; on what the rules understood where it proposed nothing.
+def process_interpretation(
+    context: StepContext, message: PendingMessage, proposals: Sequence[Proposal], limit: int
+) -> None:
+    """Executes the commands that a model proposed for a message, or those of the rules if none is allowed.
 
     Args:
-        progress: Turned to where the message was heard.
+        context: Focused on the state that waited for the model.
         message: The message.
-        proposals: What the model makes of it.
-        limit: Micro-steps.
+        proposals: What the model proposed.
+        limit: The maximum of microsteps.
     """
-    hearing = _Hearing(progress, message.text, message.now, limit)
-    before = len(progress.effects)
-    hearing.go_on_with(proposals, waking=message.woke)
-    progress.effects.insert(before, Understood(tuple(hearing.commands)))
+    processor = _CommandProcessor(context, message.text, message.now, limit)
+    before = len(context.effects)
+    processor.run_proposals(proposals, restarted=message.restarted)
+    context.effects.insert(before, Understood(tuple(processor.commands)))
 
 
 @dataclass(frozen=True, slots=True)
-class _Reach:
-    """How far back a correction goes: the flow runs forward from there, through every guard."""
+class _CorrectionScope:
+    """How far back a correction goes: the flow runs forward again from there, through every guard."""
 
     state: str = ""
-    """The latest state that collected the slot; empty where the correction stays in the running one."""
+    """The latest visited state that collected the slot; empty if an active state collects it, or none did."""
     position: int = 0
-    """How far along the way that state is."""
+    """The position of that state in `visited`."""
     too_late: bool = False
-    """True where a call with effect `once` lies in between."""
+    """True if a call with effect `once` was made since."""
 
     @classmethod
-    def of(cls, progress: Progress, slot: str) -> _Reach:
-        """The reach of a correction of the slot."""
-        if any(slot in spot.state.collect for spot in progress.spots):
+    def of(cls, context: StepContext, slot: str) -> _CorrectionScope:
+        """The scope of a correction of the slot."""
+        if any(slot in active.state.collect for active in context.active_states):
             return cls()
-        states = progress.flow.states
-        for position in range(len(progress.passed) - 1, -1, -1):
-            if slot in states[progress.passed[position]].collect:
-                name = progress.passed[position]
-                return cls(name, position, name in progress.sealed)
+        states = context.flow.states
+        for position in range(len(context.visited) - 1, -1, -1):
+            if slot in states[context.visited[position]].collect:
+                name = context.visited[position]
+                return cls(name, position, name in context.commit_points)
         return cls()
 
 
-_HERE = _Reach()
+_IN_PLACE = _CorrectionScope()
 
 
-class _Hearing:
-    """One message on its way through the machine."""
+class _CommandProcessor:
+    """The processing of one message."""
 
-    def __init__(self, progress: Progress, text: str, now: datetime, limit: int) -> None:
+    def __init__(self, context: StepContext, text: str, now: datetime, limit: int) -> None:
         self.commands: list[Command] = []
-        """What was understood, with the machine's verdict."""
-        self._progress = progress
+        """The commands of the message, each accepted or refused."""
+        self._context = context
         self._text = text
         self._now = now
         self._limit = limit
         self._refusals: list[str] = []
-        self._filled = False
-        """Whether a slot was filled, corrected or taken back."""
-        self._back: _Reach | None = None
-        """Where the corrections go back to."""
-        self._waking = False
-        self._asked = progress.here.asked
-        """The slot that the message may answer."""
+        self._slots_changed = False
+        """Whether a slot was filled, corrected or cleared."""
+        self._correction: _CorrectionScope | None = None
+        """The correction that goes back furthest."""
+        self._restarted = False
+        """Whether the message restarted a conversation at rest."""
+        self._asked = context.focus.asked
+        """The path of the slot that the message may answer."""
 
     def run(self) -> None:
-        progress = self._progress
-        progress.cancel_timers()
-        # A conversation that rests stays at rest for "thanks", and starts over for anything with substance.
-        if progress.resting and set_phrase(self._situation(), fold(self._text)) is None:
-            self._waking = True
-            restart(progress)
+        context = self._context
+        context.cancel_timers()
+        # A conversation at rest stays at rest for a set phrase such as "thanks"; any other message restarts
+        # it.
+        if context.resting and set_phrase_command(self._message_context(), fold(self._text)) is None:
+            self._restarted = True
+            restart(context)
             self._look_ahead()
-        commands = understand(self._situation(), self._text, self._now)
-        if wants_model(progress, commands):
-            message = Heard(self._text, self._now, self._waking)
-            ask_model(progress, message, self._asked, self._others())
+        commands = generate_commands(self._message_context(), self._text, self._now)
+        if needs_model(context, commands):
+            message = PendingMessage(self._text, self._now, self._restarted)
+            request_interpretation(context, message, self._asked, self._startable_flows())
         else:
-            self._act(commands)
+            self._apply(commands)
 
-    def go_on_with(self, proposals: Sequence[Proposal], *, waking: bool) -> None:
-        """Acts on what a model proposed, where some of it is allowed here; else on what the rules say."""
-        progress = self._progress
-        self._waking = waking
-        self._asked = self._asked or slot_filling.missing(progress)
-        offers = offered(progress, self._asked, self._others())
-        proposed = judged(proposals, offers, progress.slots)
+    def run_proposals(self, proposals: Sequence[Proposal], *, restarted: bool) -> None:
+        """Executes the proposals that are allowed, or the commands of the rules if there are none."""
+        context = self._context
+        self._restarted = restarted
+        self._asked = self._asked or slot_filling.next_to_ask(context)
+        tools = offered_tools(context, self._asked, self._startable_flows())
+        proposed = validate_proposals(proposals, tools, context.slots)
         self.commands += [command for command in proposed if not command.accepted]
-        self._act(
+        self._apply(
             [command for command in proposed if command.accepted]
-            or understand(self._situation(), self._text, self._now)
+            or generate_commands(self._message_context(), self._text, self._now)
         )
 
-    def _act(self, commands: Sequence[Command]) -> None:
+    def _apply(self, commands: Sequence[Command]) -> None:
         for command in commands:
-            if done := _ACTIONS[command.name](self, command):
-                done()
+            if finish := _ACTIONS[command.name](self, command):
+                finish()
                 return
-        self._go_on()
+        self._continue()
 
     def _look_ahead(self) -> None:
-        """Comes to a state that can take the message, and knows what it would ask for, without asking yet."""
-        pass_through(self._progress, self._limit)
-        self._asked = slot_filling.missing(self._progress)
+        """Advances to a state that can use the message, and determines what it would ask for."""
+        pass_through(self._context, self._limit)
+        self._asked = slot_filling.next_to_ask(self._context)
 
-    def _situation(self) -> Situation:
-        progress = self._progress
-        return Situation(
-            progress.flow,
-            progress.slots,
+    def _message_context(self) -> MessageContext:
+        context = self._context
+        return MessageContext(
+            context.flow,
+            context.slots,
             self._asked,
-            progress.state.kind != "generate",
-            self._others(),
-            slot_filling.parts(progress),
+            context.state.kind != "generate",
+            self._startable_flows(),
+            slot_filling.known_parts(context),
         )
 
-    def _others(self) -> tuple[Flow, ...]:
-        """The flows that may interrupt here; `check_references` told of those that are not there."""
-        progress = self._progress
-        inside, others = progress.inside, []
-        for name in progress.flow.interrupts.flows if len(inside) < DEEPEST_STACK else ():
-            if name not in inside:
+    def _startable_flows(self) -> tuple[Flow, ...]:
+        """The flows that may interrupt in this state; the loader has reported those that do not exist."""
+        context = self._context
+        stack, startable = context.flow_stack, []
+        for name in context.flow.interrupts.flows if len(stack) < MAX_STACK_DEPTH else ():
+            if name not in stack:
                 try:
-                    others.append(progress.flows(name))
+                    startable.append(context.find_flow(name))
                 except FlowNotFound:
                     continue
-        return tuple(others)
+        return tuple(startable)
 
-    # What each command does. An action returns what is to happen instead of going on, or None.
+    # One action for each command. It returns a function that finishes the processing, or None to continue.
 
     def accept(self, command: Command) -> None:
-        """Keeps a command as understood."""
+        """Records a command as accepted."""
         self.commands.append(command)
 
     def _refuse(self, command: Command, reason: str) -> None:
@@ -171,92 +191,94 @@ class _Hearing:
         self._refusals.append(reason)
 
     def hand_off(self, command: Command) -> Callable[[], None] | None:
-        """The person wants a person."""
-        progress = self._progress
-        if not progress.flow.on_handoff:
-            self._refuse(command, progress.flow.locale.wording["no_person"])
+        """The person wants to talk to a human agent."""
+        context = self._context
+        if not context.flow.on_handoff:
+            self._refuse(command, context.flow.locale.wording["no_person"])
             return None
-        self.accept(replace(command, target=progress.flow.states[progress.flow.on_handoff].queue))
-        return self._to_person
+        self.accept(replace(command, target=context.flow.states[context.flow.on_handoff].queue))
+        return self._go_to_handoff
 
-    def _to_person(self) -> None:
-        go(self._progress, self._progress.flow.on_handoff, "handed_off")
-        run(self._progress, self._limit)
+    def _go_to_handoff(self) -> None:
+        go_to(self._context, self._context.flow.on_handoff, "handed_off")
+        run(self._context, self._limit)
 
     def cancel(self, command: Command) -> Callable[[], None] | None:
-        """The person wants no more of this."""
-        progress = self._progress
-        command = replace(command, target=progress.flow.name)
-        if not progress.flow.interrupts.cancel:
-            self._refuse(command, progress.flow.locale.wording["cannot_cancel"])
+        """The person wants to stop the running flow."""
+        context = self._context
+        command = replace(command, target=context.flow.name)
+        if not context.flow.interrupts.cancel:
+            self._refuse(command, context.flow.locale.wording["cannot_cancel"])
             return None
         self.accept(command)
         return self._end_flow
 
     def _end_flow(self) -> None:
-        progress = self._progress
-        progress.say(progress.flow.on_cancel or progress.flow.locale.wording["cancelled"])
-        if end(progress, cancelled=True):
-            run(progress, self._limit)
+        context = self._context
+        context.say(context.flow.on_cancel or context.flow.locale.wording["cancelled"])
+        if end_flow(context, cancelled=True):
+            run(context, self._limit)
 
     def start_flow(self, command: Command) -> Callable[[], None] | None:
-        """The person wants something else first."""
+        """The person wants to do something else first."""
         self.accept(command)
-        return lambda: self._digress(self._progress.flows(command.target))
+        return lambda: self._interrupt(self._context.find_flow(command.target))
 
-    def _digress(self, flow: Flow) -> None:
-        """Starts another flow; what the message says beyond the wish for it fills that flow's slots."""
-        progress = self._progress
+    def _interrupt(self, flow: Flow) -> None:
+        """Starts another flow, and fills its slots with the values in the message."""
+        context = self._context
         self._say_refusals()
-        if self._back:
-            # So that the guards there see the correction when this flow goes on.
-            go(progress, self._back.state, "corrected")
-        progress.push(flow, {})
-        start(progress, "interrupted")
+        if self._correction:
+            # Before the interruption, so that the guards see the correction when this flow resumes.
+            go_to(context, self._correction.state, "corrected")
+        context.push(flow, {})
+        enter_initial_state(context, "interrupted")
         self._look_ahead()
-        if progress.state.kind != "generate":
-            for command in fill(self._situation(), self._text, fold(self._text), self._now, free_text=False):
+        if context.state.kind != "generate":
+            for command in slot_commands(
+                self._message_context(), self._text, fold(self._text), self._now, free_text=False
+            ):
                 _ACTIONS[command.name](self, command)
             self._say_refusals()
-        run(progress, self._limit)
+        run(context, self._limit)
 
     def set_slot(self, command: Command) -> None:
-        """The person fills, corrects or takes back a slot."""
-        progress = self._progress
-        flow, path, value = progress.flow, command.target, command.value
+        """The person fills, corrects or clears a slot."""
+        context = self._context
+        flow, path, value = context.flow, command.target, command.value
         root = root_of(path)
-        # A part may be new, and what it is a part of have its value.
-        reach = _Reach.of(progress, root) if root in progress.slots else _HERE
-        if reach.too_late:
+        # Checked for the root, since a new part may belong to a slot that already has a value.
+        scope = _CorrectionScope.of(context, root) if root in context.slots else _IN_PLACE
+        if scope.too_late:
             self._refuse(command, flow.locale.wording["too_late"])
             return
         try:
-            value = slot_filling.fill(progress, path, value)
+            value = slot_filling.fill_slot(context, path, value)
         except SlotRefused as refused:
             self._refuse(command, refusal(refused, flow.askable[path], flow.locale))
             return
         self.accept(command if value is command.value else replace(command, value=value))
-        self._filled = True
-        if reach.state and (self._back is None or reach.position < self._back.position):
-            self._back = reach
+        self._slots_changed = True
+        if scope.state and (self._correction is None or scope.position < self._correction.position):
+            self._correction = scope
 
     def yes_or_no(self, command: Command) -> None:
-        """The person says yes or no; of a list, whether there is more to it."""
+        """The person says yes or no; if the command targets a list, whether it has more items."""
         if command.target:
-            progress = self._progress
+            context = self._context
             try:
-                slot_filling.go_on_listing(progress, command.target, more=command.name == "affirm")
+                slot_filling.continue_list(context, command.target, more=command.name == "affirm")
             except SlotRefused as refused:
-                locale = progress.flow.locale
-                self._refuse(command, refusal(refused, progress.flow.slots[command.target], locale))
+                locale = context.flow.locale
+                self._refuse(command, refusal(refused, context.flow.slots[command.target], locale))
                 return
-            self._filled = True
+            self._slots_changed = True
         self.accept(command)
 
     def clarify(self, command: Command) -> None:
-        """The person named two values for one slot."""
-        now, locale = self._progress.now, self._progress.flow.locale
-        slot = self._progress.flow.askable[command.target]
+        """The person gave two alternatives for one slot."""
+        now, locale = self._context.now, self._context.flow.locale
+        slot = self._context.flow.askable[command.target]
         try:
             values = [slot.check(each, now) for each in _pair(command.value)]
         except SlotRefused as refused:
@@ -266,82 +288,82 @@ class _Hearing:
         self._refuse(command, locale.wording["either"].format(first=first, second=second))
 
     def help(self, command: Command) -> Callable[[], None]:
-        """The person wants to know what is possible."""
+        """The person asks what they can do."""
         self.accept(command)
-        progress = self._progress
-        flow = progress.flow
-        words = flow.locale.wording["help"].format(description=flow.description.rstrip(".") or flow.name)
-        text = progress.text(flow.help) if flow.help else words
+        context = self._context
+        flow = context.flow
+        default = flow.locale.wording["help"].format(description=flow.description.rstrip(".") or flow.name)
+        text = context.render(flow.help) if flow.help else default
         return lambda: self._ask_again(text)
 
-    def small_talk(self, command: Command) -> Callable[[], None]:
+    def chitchat(self, command: Command) -> Callable[[], None]:
         """The person is being polite."""
         self.accept(command)
-        words = self._progress.flow.locale.wording.get(str(command.value), "")
+        words = self._context.flow.locale.wording.get(str(command.value), "")
         return lambda: self._ask_again(words)
 
-    # How the conversation goes on.
+    # How the conversation continues.
 
-    def _go_on(self) -> None:
-        progress = self._progress
-        if self._back:
+    def _continue(self) -> None:
+        context = self._context
+        if self._correction:
             self._say_refusals()
-            go(progress, self._back.state, "corrected")
-            run(progress, self._limit)
-        elif self._waking or self._filled:
-            # Nothing was asked for when a conversation wakes, so there is nothing to apologise for.
-            progress.here.misses = 0
-            for spot in progress.spots:
-                spot.asked = ""  # what is still open is asked again
+            go_to(context, self._correction.state, "corrected")
+            run(context, self._limit)
+        elif self._restarted or self._slots_changed:
+            # After a restart no question was open, so the message cannot have missed one.
+            context.focus.misses = 0
+            for active in context.active_states:
+                active.asked = ""  # so that open questions are asked again
             self._say_refusals()
-            run(progress, self._limit)
-        elif progress.state.kind == "generate" and not self._refusals:
-            self._to_model()
+            run(context, self._limit)
+        elif context.state.kind == "generate" and not self._refusals:
+            self._generate()
         else:
-            self._missed()
+            self._not_understood()
 
-    def _to_model(self) -> None:
-        """The model answers; where it has done so and the state waited for this message, the flow goes on."""
-        progress = self._progress
-        heard_out = progress.state.wait and progress.here.spoke
-        transition = progress.scope.first(progress.state.next) if heard_out else None
+    def _generate(self) -> None:
+        """Lets the model reply; a state with `wait` whose model has replied takes a transition instead."""
+        context = self._context
+        may_leave = context.state.wait and context.focus.spoke
+        transition = context.scope.first_enabled(context.state.next) if may_leave else None
         if transition:
-            take(progress, Way(progress.here, transition))
-            run(progress, self._limit)
+            take(context, EnabledTransition(context.focus, transition))
+            run(context, self._limit)
         else:
-            generate(progress)
+            request_generation(context)
 
-    def _missed(self) -> None:
-        """Nothing in the message could be used."""
-        progress = self._progress
-        progress.here.misses += 1
-        no_match = progress.state.no_match
-        reason = progress.flow.locale.joint.join(self._refusals)
-        if no_match and progress.here.misses > no_match.retries:
-            progress.say(reason)
-            turn_aside(progress, no_match, "no_match")
-            run(progress, self._limit)
+    def _not_understood(self) -> None:
+        """Handles a message of which nothing could be used."""
+        context = self._context
+        context.focus.misses += 1
+        no_match = context.state.no_match
+        reason = context.flow.locale.sentence_separator.join(self._refusals)
+        if no_match and context.focus.misses > no_match.retries:
+            context.say(reason)
+            take_fallback(context, no_match, "no_match")
+            run(context, self._limit)
             return
-        own = progress.text(no_match.say) if no_match and no_match.say else ""
-        self._ask_again(reason or own or progress.flow.locale.wording["not_understood"])
+        custom = context.render(no_match.say) if no_match and no_match.say else ""
+        self._ask_again(reason or custom or context.flow.locale.wording["not_understood"])
 
-    def _ask_again(self, words: str) -> None:
-        """Says something and repeats the open question, as one reply."""
-        progress = self._progress
+    def _ask_again(self, text: str) -> None:
+        """Says a text and repeats the open question, as one reply."""
+        context = self._context
         if self._asked:
-            asked = slot_filling.still(progress, self._asked)
-            progress.here.asked = progress.here.asked and asked
-            question = slot_filling.question(progress, asked)
-            words = f"{words}{progress.flow.locale.joint}{question}" if words else question
-        progress.say(words)
-        for spot in progress.spots:
-            progress.attend(spot)
-            progress.wait_for_user()
-        progress.attend()
+            asked = slot_filling.next_to_repeat(context, self._asked)
+            context.focus.asked = context.focus.asked and asked
+            question = slot_filling.question(context, asked)
+            text = f"{text}{context.flow.locale.sentence_separator}{question}" if text else question
+        context.say(text)
+        for active in context.active_states:
+            context.focus_on(active)
+            context.wait_for_user()
+        context.focus_on()
 
     def _say_refusals(self) -> None:
         if self._refusals:
-            self._progress.say(self._progress.flow.locale.joint.join(self._refusals))
+            self._context.say(self._context.flow.locale.sentence_separator.join(self._refusals))
             self._refusals.clear()
 
 
@@ -349,16 +371,16 @@ def _pair(value: object) -> Iterable[object]:
     return value if isinstance(value, list) else (value, value)
 
 
-_ACTIONS: Mapping[CommandName, Callable[[_Hearing, Command], Callable[[], None] | None]] = {
-    "set_slot": _Hearing.set_slot,
-    "correct_slot": _Hearing.set_slot,
-    "affirm": _Hearing.yes_or_no,
-    "deny": _Hearing.yes_or_no,
-    "none": _Hearing.accept,
-    "start_flow": _Hearing.start_flow,
-    "cancel_flow": _Hearing.cancel,
-    "clarify": _Hearing.clarify,
-    "chitchat": _Hearing.small_talk,
-    "handoff": _Hearing.hand_off,
-    "help": _Hearing.help,
+_ACTIONS: Mapping[CommandName, Callable[[_CommandProcessor, Command], Callable[[], None] | None]] = {
+    "set_slot": _CommandProcessor.set_slot,
+    "correct_slot": _CommandProcessor.set_slot,
+    "affirm": _CommandProcessor.yes_or_no,
+    "deny": _CommandProcessor.yes_or_no,
+    "none": _CommandProcessor.accept,
+    "start_flow": _CommandProcessor.start_flow,
+    "cancel_flow": _CommandProcessor.cancel,
+    "clarify": _CommandProcessor.clarify,
+    "chitchat": _CommandProcessor.chitchat,
+    "handoff": _CommandProcessor.hand_off,
+    "help": _CommandProcessor.help,
 }

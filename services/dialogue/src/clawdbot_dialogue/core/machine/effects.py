@@ -1,8 +1,8 @@
-"""What the machine wants done, in order: its outputs.
+"""The machine's outputs: the effects of a step, in order.
 
-The driver carries them out one after the other. CallTool, Generate and Interpret are always the last of a
-step: the machine then waits for the event that answers it, with the same id. Ids are unique
-within a session and the same on every replay.
+The driver carries them out one after the other. CallTool, Generate and Interpret are always the last effect
+of a step: the machine then waits for the event that answers it and has the same id. Ids are unique within a
+session and the same on every replay.
 """
 
 from __future__ import annotations
@@ -18,52 +18,52 @@ from clawdbot_dialogue.core.understanding.llm_commands import Offer
 
 
 class Understood(Struct, frozen=True):
-    """What the message was taken to mean, refused commands included. At most one a step, always first."""
+    """The commands generated from the message, refused ones included. At most one per step, always first."""
 
     commands: tuple[Command, ...]
 
 
 class StateEntered(Struct, frozen=True):
-    """The conversation is now in this state; also told when a digression is over and its caller goes on."""
+    """The conversation entered this state, or came back to it after an interrupting flow or subflow ended."""
 
     flow: str
     state: str
-    """Dotted path where states nest."""
+    """The state's path; dotted if states are nested."""
 
 
 class SlotChanged(Struct, frozen=True):
-    """A slot of the flow that is running has a new value; None: it was cleared."""
+    """A slot of the running flow has a new value; None means that it was cleared."""
 
     slot: str
     value: object
-    """JSON-able: dates as "2026-12-01", times as "19:30"."""
+    """JSON-serializable: dates as "2026-12-01", times as "19:30"."""
 
 
 class Say(Struct, frozen=True):
-    """A reply for the person, whole: templates are already filled in."""
+    """A complete reply to the person; templates are already filled in."""
 
     text: str
 
 
 class HandOff(Struct, frozen=True):
-    """A person takes over. The snapshot's status is "handed_off" until the event "handoff.return"."""
+    """A human agent takes over. The snapshot's status is "handed_off" until the event "handoff.return"."""
 
     queue: str
 
 
 class Ended(Struct, frozen=True):
-    """The conversation is over; every later event is ignored."""
+    """The conversation has ended; later events are ignored."""
 
 
 class SetTimer(Struct, frozen=True):
-    """Give TimerFired with its id when so many seconds have passed. A state that waits has one at most."""
+    """Send TimerFired with this id after so many seconds. A waiting state has at most one timer."""
 
     timer_id: str
     seconds: float
 
 
 class CancelTimer(Struct, frozen=True):
-    """The timer is no longer wanted; firing it all the same is harmless."""
+    """The timer is no longer needed. A TimerFired that is sent nevertheless is ignored."""
 
     timer_id: str
 
@@ -75,16 +75,16 @@ class CallTool(Struct, frozen=True):
     tool: str
     """ "plugin.tool"."""
     arguments: Mapping[str, object]
-    """JSON-able."""
+    """JSON-serializable."""
     effect: Literal["none", "repeatable", "once"]
-    """none: reads only; repeatable: may be made again after a crash; once: never."""
+    """none: the tool only reads; repeatable: the call may be repeated after a crash; once: it must not be."""
 
 
 class Generate(Struct, frozen=True):
-    """Let the model answer what was said, and give GenerationFinished or GenerationFailed.
+    """Let the model reply, and answer with GenerationFinished or GenerationFailed.
 
-    The driver sends its transcript with the instructions as the system's word, shows the text as it comes,
-    and runs the model's tool calls, which may name these tools only.
+    The driver sends the transcript with the instructions as system message, streams the text to the person,
+    and runs the model's calls of these tools.
     """
 
     generation_id: str
@@ -94,21 +94,21 @@ class Generate(Struct, frozen=True):
     tools: tuple[str, ...]
 
 
-class Heard(Struct, frozen=True):
-    """A message that waits for a model to say what it means; comes back with the answer."""
+class PendingMessage(Struct, frozen=True):
+    """A message that a model is interpreting; the event with the answer returns it."""
 
     text: str
     now: datetime
-    woke: bool
-    """Whether it woke a conversation that rested: then nothing was asked before it."""
+    restarted: bool
+    """Whether it restarted a conversation at rest, so that no question preceded it."""
 
 
 class Interpret(Struct, frozen=True):
-    """Let a model say what a message means, and give Interpreted or InterpretationFailed.
+    """Let a model interpret a message, and answer with Interpreted or InterpretationFailed.
 
-    The driver sends its transcript, the message last, with the instructions as the system's word, and demands
-    calls: of the offers, which are commands, or of the tools, which it runs and tells the model of. It shows
-    the person nothing.
+    The driver sends the transcript, which ends with the message, and the instructions as system message, and
+    requires tool calls: of `offers`, which are commands, or of `tools`, which it runs and whose results it
+    returns to the model. It shows nothing to the person.
     """
 
     interpretation_id: str
@@ -117,17 +117,18 @@ class Interpret(Struct, frozen=True):
     instructions: str
     offers: tuple[Offer, ...]
     tools: tuple[str, ...]
-    """Tools that it may call to find out what is meant."""
-    heard: Heard
+    """Tools of the flow that the model may call to find out what is meant."""
+    heard: PendingMessage
 
 
 class Failed(Struct, frozen=True):
-    """A declared failure inside the machine. The session stays usable and waits for the person.
+    """An error inside the machine. The session stays usable and waits for the person.
 
-    Reasons: FLOW_LOOP (more micro-steps in a row than allowed), NO_TRANSITION (no `next` held), TOOL_FAILED
-    (and no `on_error` took it), SUBFLOW_FAILED and GENERATION_FAILED (likewise), STILL_WAITING (a message
-    came while a tool or the model was at work; it was not looked at), ARGUMENT_FAILED (a call's argument
-    could not be computed).
+    Reasons: FLOW_LOOP (too many microsteps in a row), NO_TRANSITION (no guard in `next` passed), TOOL_FAILED
+        (without
+    a matching `on_error`), SUBFLOW_FAILED and GENERATION_FAILED (likewise), STILL_WAITING (a message arrived
+    while a tool or the model was busy, and was ignored), ARGUMENT_FAILED (a call's argument could not be
+    evaluated).
     """
 
     reason: str

@@ -1,7 +1,7 @@
-"""What can happen to a conversation: the machine's inputs.
+"""The machine's inputs: the events that can happen to a conversation.
 
-Frozen and JSON-able, so that a conversation can be written down and replayed. The driver (the turn engine,
-the conversation runner) makes them; nothing here reads a clock.
+They are immutable and JSON-serializable, so that a conversation can be recorded and replayed. The driver (the
+turn engine or the test runner) creates them; nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from clawdbot_dialogue.core.machine.effects import Heard
+from clawdbot_dialogue.core.machine.effects import PendingMessage
 from clawdbot_dialogue.core.understanding.llm_commands import Proposal
 
 
 class Started(Struct, frozen=True):
-    """The first event of a session: enters the flow's initial state. Given again later it is ignored."""
+    """The first event of a session: enters the flow's initial state. Ignored if it is sent again."""
 
 
 class UserSaid(Struct, frozen=True):
-    """A person's message; what it means is worked out in the step, by rules, from `text` and `now` alone."""
+    """A message from the person. The step interprets it by rules, from its fields and the snapshot alone."""
 
     text: str
     """The text parts of the message, joined by line breaks."""
     now: datetime
-    """When it was said, in the person's time zone where that is known (the tzinfo itself is not read): it
-    decides what "tomorrow" means."""
+    """When it was said, in the person's time zone if that is known (the tzinfo itself is not used). Decides
+    what "tomorrow" means."""
 
 
 class EventReceived(Struct, frozen=True):
-    """Something that nobody said: a payment, an agent's return ("handoff.return")."""
+    """An event that is not a message: a payment, or the return from a human agent ("handoff.return")."""
 
     name: str
     data: Mapping[str, object]
@@ -39,26 +39,26 @@ class EventReceived(Struct, frozen=True):
 
 
 class ToolReturned(Struct, frozen=True):
-    """The end of the call that the last CallTool began. A call_id that is not waited for is ignored."""
+    """The result of the call that the last CallTool started. An unexpected call_id is ignored."""
 
     call_id: str
     result: object
-    """The JSON value that guards and templates see as `result`; for an error, what is known about it."""
+    """The JSON value that guards and templates see as `result`; for an error, its details."""
     is_error: bool
     unknown: bool = False
-    """True when a crash hid whether the call took place; takes the `on_error: unknown` (or `any`)
-    transition."""
+    """True if it is unknown, because of a crash, whether the call was executed; takes the `on_error: unknown`
+    (or `any`) transition."""
 
 
 class GenerationFinished(Struct, frozen=True):
-    """The model has written its reply. The driver showed it already; the machine never repeats it."""
+    """The model finished its reply. The driver has already shown it; the machine does not repeat it."""
 
     generation_id: str
     text: str
 
 
 class GenerationFailed(Struct, frozen=True):
-    """The model could not write: takes the state's `on_error`, or apologises and waits."""
+    """The model did not reply: takes the state's `on_error` transition, or apologizes and waits."""
 
     generation_id: str
     reason: str
@@ -67,27 +67,27 @@ class GenerationFailed(Struct, frozen=True):
 
 
 class Interpreted(Struct, frozen=True):
-    """The model has said what a message means: proposals, which the machine checks."""
+    """The model interpreted a message: it proposes commands, which the machine validates."""
 
     interpretation_id: str
     proposals: tuple[Proposal, ...]
-    heard: Heard
-    """As the effect had it."""
+    heard: PendingMessage
+    """The message of the Interpret effect, unchanged."""
 
 
 class InterpretationFailed(Struct, frozen=True):
-    """The model could not say what a message means: what the rules understood stands."""
+    """The model did not interpret a message: the commands of the rules apply."""
 
     interpretation_id: str
     reason: str
     """UPPER_SNAKE, as in google.rpc.ErrorInfo."""
     message: str
-    heard: Heard
-    """As the effect had it."""
+    heard: PendingMessage
+    """The message of the Interpret effect, unchanged."""
 
 
 class TimerFired(Struct, frozen=True):
-    """A timer is due. One that is not set any more is ignored, so a late one does no harm."""
+    """A timer is due. A timer that is no longer set is ignored, so a late event does no harm."""
 
     timer_id: str
     now: datetime

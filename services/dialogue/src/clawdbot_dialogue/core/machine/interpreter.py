@@ -1,7 +1,7 @@
-"""The loop that goes on until every state waits: transitions first, then raised events, then work.
+"""The interpreter loop: takes transitions and raised events, and invokes states, until every state waits.
 
-One round is a micro-step, as in https://www.w3.org/TR/scxml/#AlgorithmforSCXMLInterpretation; what SCXML
-calls invoking is here the work of a state: a question, a call, a reply of the model.
+One iteration is a microstep, as in https://www.w3.org/TR/scxml/#AlgorithmforSCXMLInterpretation. To invoke a
+state means to ask its question, or to start its tool call, model reply or subflow.
 """
 
 from __future__ import annotations
@@ -10,199 +10,211 @@ from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Transition
 from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
-from clawdbot_dialogue.core.machine.active_state import USER, Spot
+from clawdbot_dialogue.core.machine.active_state import USER, ActiveState
 from clawdbot_dialogue.core.machine.snapshot import Frame
-from clawdbot_dialogue.core.machine.state_behaviors import SUBFLOW, done, failed_ways, onward, stuck, work
-from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.state_behaviors import (
+    SUBFLOW_PREFIX,
+    error_transitions,
+    fail_without_transition,
+    invoke,
+    is_finished,
+    next_transition,
+)
+from clawdbot_dialogue.core.machine.step_context import StepContext
 from clawdbot_dialogue.core.machine.transitions import (
-    Way,
-    joined,
-    leave_all,
-    start,
+    EnabledTransition,
+    enter_initial_state,
+    exit_all,
+    joined_result,
+    remove_conflicts,
     take,
     take_all,
-    without_conflicts,
 )
 
-MICRO_STEPS = 100
-"""States that may be gone through without anything coming from outside."""
+MAX_MICROSTEPS = 100
+"""Microsteps that may happen without external input."""
 
 
-def run(progress: Progress, limit: int) -> None:
-    """Goes on until every state waits, or the limit is reached."""
-    while progress.steps < limit:
-        progress.steps += 1
-        if ways := _ready(progress):
-            take_all(progress, ways)
-        elif progress.raised:
-            name = progress.raised.pop(0)
-            progress.see({"name": name, "data": {}})
-            taken = taking(progress, name)
-            if not taken:
-                progress.note("ignored-event", f"no state takes the event {name!r}")
-            take_all(progress, taken)
-        elif progress.here.state.final:
-            if not end(progress, cancelled=False):
+def run(context: StepContext, limit: int) -> None:
+    """Runs until every active state waits, or until the limit of microsteps is reached."""
+    while context.steps < limit:
+        context.steps += 1
+        if eventless := _eventless_transitions(context):
+            take_all(context, eventless)
+        elif context.raised:
+            name = context.raised.pop(0)
+            context.set_event({"name": name, "data": {}})
+            enabled = enabled_transitions(context, name)
+            if not enabled:
+                context.note("ignored-event", f"no active state has a transition for the event {name!r}")
+            take_all(context, enabled)
+        elif context.focus.state.final:
+            if not end_flow(context, cancelled=False):
                 return
-        elif not _work(progress):
-            _set_timers(progress)
-            progress.attend()
+        elif not _invoke(context):
+            _set_timers(context)
+            context.focus_on()
             return
-    _stop(progress, limit)
+    _stop_loop(context, limit)
 
 
-def pass_through(progress: Progress, limit: int) -> None:
-    """Goes on through states that only say or choose, as far as those that do more."""
-    while progress.steps < limit:
-        ways = [
-            Way(spot, transition)
-            for spot in tuple(progress.spots)
-            if spot.state.kind in ("say", "choice")
-            if (transition := _first(progress, spot, spot.state.next))
+def pass_through(context: StepContext, limit: int) -> None:
+    """Takes the transitions of states that only say something or choose, until none is enabled."""
+    while context.steps < limit:
+        enabled = [
+            EnabledTransition(active, transition)
+            for active in tuple(context.active_states)
+            if active.state.kind in ("say", "choice")
+            if (transition := _first_enabled(context, active, active.state.next))
         ]
-        if not ways:
+        if not enabled:
             break
-        progress.steps += 1
-        take_all(progress, without_conflicts(progress, ways))
-    progress.attend()
+        context.steps += 1
+        take_all(context, remove_conflicts(context, enabled))
+    context.focus_on()
 
 
-def taking(progress: Progress, event: str) -> Sequence[Way]:
-    """The ways that an event takes."""
-    ways = []
-    for spot in progress.spots:
-        matching = tuple(way for way in spot.state.events if _matches(way.event, event))
-        if matching and (transition := _first(progress, spot, matching)):
-            ways.append(Way(spot, transition, "event"))
-    return without_conflicts(progress, ways)
+def enabled_transitions(context: StepContext, event: str) -> Sequence[EnabledTransition]:
+    """The transitions that an event enables."""
+    enabled = []
+    for active in context.active_states:
+        matching = tuple(each for each in active.state.events if _matches(each.event, event))
+        if matching and (transition := _first_enabled(context, active, matching)):
+            enabled.append(EnabledTransition(active, transition, "event"))
+    return remove_conflicts(context, enabled)
 
 
 def _matches(descriptor: str, event: str) -> bool:
-    """Whether a transition is for an event; https://www.w3.org/TR/scxml/#EventDescriptors."""
+    """Whether an event descriptor matches an event; https://www.w3.org/TR/scxml/#EventDescriptors."""
     return descriptor in ("*", event) or event.startswith(f"{descriptor}.")
 
 
-def _first(progress: Progress, spot: Spot, transitions: tuple[Transition, ...]) -> Transition | None:
-    progress.attend(spot)
-    return progress.scope.first(transitions)
+def _first_enabled(
+    context: StepContext, active: ActiveState, transitions: tuple[Transition, ...]
+) -> Transition | None:
+    context.focus_on(active)
+    return context.scope.first_enabled(transitions)
 
 
-def _ready(progress: Progress) -> Sequence[Way]:
-    """The ways out of states that have done their work; where none is, those that are stuck rest."""
-    ways: list[Way] = []
-    nowhere: list[Spot] = []
-    for spot in _finished(progress):
-        if transition := _first(progress, spot, spot.state.next):
-            ways.append(Way(spot, transition))
+def _eventless_transitions(context: StepContext) -> Sequence[EnabledTransition]:
+    """The enabled transitions of finished states. If there are none, the finished states rest."""
+    enabled: list[EnabledTransition] = []
+    stuck: list[ActiveState] = []
+    for active in _finished_states(context):
+        if transition := _first_enabled(context, active, active.state.next):
+            enabled.append(EnabledTransition(active, transition))
         else:
-            nowhere.append(spot)
-    if not ways:
-        for spot in nowhere:
-            progress.attend(spot)
-            stuck(progress)
-            # What stands for regions is no place of its own: they rest, and it sets no timer.
-            for each in _joining(progress, spot.state.joins) or [spot]:
-                progress.attend(each)
-                progress.rest()
-    return without_conflicts(progress, ways)
+            stuck.append(active)
+    if not enabled:
+        for active in stuck:
+            context.focus_on(active)
+            fail_without_transition(context)
+            # The placeholder of a parallel state is not active itself: its regions rest, and it sets no
+            # timer.
+            for each in _joining_regions(context, active.state.joins) or [active]:
+                context.focus_on(each)
+                context.rest()
+    return remove_conflicts(context, enabled)
 
 
-def _finished(progress: Progress) -> list[Spot]:
-    """The spots whose states have done their work; for a parallel state one that stands for its regions."""
-    finished: list[Spot] = []
+def _finished_states(context: StepContext) -> list[ActiveState]:
+    """The active states that are finished; for a finished parallel state one placeholder for its regions."""
+    finished: list[ActiveState] = []
     seen: set[str] = set()
-    for spot in progress.spots:
-        progress.attend(spot)
-        parallel = spot.state.joins
-        if parallel in seen or not done(progress):
+    for active in context.active_states:
+        context.focus_on(active)
+        parallel = active.state.joins
+        if parallel in seen or not is_finished(context):
             continue
         if parallel:
             seen.add(parallel)
-            depth = len(progress.flow.states[parallel].regions)
-            finished.append(Spot.new(spot.state, joined(_joining(progress, parallel), depth)))
+            depth = len(context.flow.states[parallel].regions)
+            finished.append(
+                ActiveState.new(active.state, joined_result(_joining_regions(context, parallel), depth))
+            )
         else:
-            finished.append(spot)
+            finished.append(active)
     return finished
 
 
-def _joining(progress: Progress, parallel: str) -> list[Spot]:
-    return [spot for spot in progress.spots if parallel and spot.state.joins == parallel]
+def _joining_regions(context: StepContext, parallel: str) -> list[ActiveState]:
+    return [active for active in context.active_states if parallel and active.state.joins == parallel]
 
 
-def _work(progress: Progress) -> bool:
-    """Lets the states do what they do, one tool, reply or subflow at a time; True where this leads on."""
-    if progress.busy:
+def _invoke(context: StepContext) -> bool:
+    """Invokes the active states, one tool, reply or subflow at a time. True if the loop must continue."""
+    if context.busy:
         return False
-    for spot in progress.spots:
-        progress.attend(spot)
-        if transition := work(progress):
-            take(progress, Way(spot, transition))
+    for active in context.active_states:
+        context.focus_on(active)
+        if transition := invoke(context):
+            take(context, EnabledTransition(active, transition))
             return True
-        if not progress.spots:
-            start(progress, "called")
+        if not context.active_states:
+            enter_initial_state(context, "called")
             return True
-        if spot.busy:
+        if active.busy:
             return False
     return False
 
 
-def _set_timers(progress: Progress) -> None:
-    """Sets the timers of all that waits, unless a tool or the model is at work: then once it is done."""
-    if not progress.busy:
-        for spot in progress.spots:
-            if spot.waiting_for == USER and spot.state.timeout and not spot.timer:
-                progress.attend(spot)
-                progress.set_timer()
+def _set_timers(context: StepContext) -> None:
+    """Sets the timers of the states that wait for the person, unless a tool or the model is still busy."""
+    if not context.busy:
+        for active in context.active_states:
+            if active.waiting_for == USER and active.state.timeout and not active.timer:
+                context.focus_on(active)
+                context.set_timer()
 
 
-def end(progress: Progress, *, cancelled: bool) -> bool:
-    """Ends the running flow; True where another one goes on, which waited for it."""
-    leave_all(progress)
-    over = progress.finish()
-    if over is None:
+def end_flow(context: StepContext, *, cancelled: bool) -> bool:
+    """Ends the running flow; True if a flow that waited for it continues."""
+    exit_all(context)
+    ended = context.pop()
+    if ended is None:
         return False
-    _resume(progress)
-    if progress.spot_where(lambda spot: spot.waiting_for.startswith(SUBFLOW)):
-        _returned(progress, over, cancelled=cancelled)
+    _resume_flow(context)
+    if context.focus_where(lambda active: active.waiting_for.startswith(SUBFLOW_PREFIX)):
+        _subflow_returned(context, ended, cancelled=cancelled)
     return True
 
 
-def _returned(progress: Progress, over: Frame, *, cancelled: bool) -> None:
-    """A subflow is over."""
-    spot = progress.here
-    spot.waiting_for = ""
-    result = {"flow": over.flow, "state": over.state, "slots": dict(over.slots), "cancelled": cancelled}
-    progress.set_result(result)
-    subflow = spot.state.subflow
+def _subflow_returned(context: StepContext, ended: Frame, *, cancelled: bool) -> None:
+    """Passes the result of a subflow to the state that called it, and leaves that state."""
+    active = context.focus
+    active.waiting_for = ""
+    result = {"flow": ended.flow, "state": ended.state, "slots": dict(ended.slots), "cancelled": cancelled}
+    context.set_result(result)
+    subflow = active.state.subflow
     for name, theirs in subflow.take.items() if subflow else ():
-        value = over.slots.get(theirs)
+        value = ended.slots.get(theirs)
         try:
-            slot = progress.flow.slots[name]
-            progress.set_slot(name, None if value is None else slot.check(value, progress.now))
+            slot = context.flow.slots[name]
+            context.set_slot(name, None if value is None else slot.check(value, context.now))
         except SlotRefused as refused:
-            progress.note("not-set", f"{name} was not set: {refused}")
-    transition = progress.scope.first(failed_ways(spot.state, "cancelled")) if cancelled else None
-    transition = transition or onward(progress)
+            context.note("not-set", f"{name} was not set: {refused}")
+    errors = error_transitions(active.state, "cancelled") if cancelled else ()
+    transition = context.scope.first_enabled(errors) or next_transition(context)
     if transition:
-        take(progress, Way(spot, transition))
+        take(context, EnabledTransition(active, transition))
 
 
-def _resume(progress: Progress) -> None:
-    """Goes on with a flow that waited, where it was: asks again, unless it is to keep silent."""
-    silent = progress.flow.interrupts.resume == "silent"
-    for spot in progress.spots:
-        if spot.waiting_for == USER:
-            progress.attend(spot)
-            if spot.asked and not (silent and spot.asked not in progress.slots):
-                spot.asked = ""
+def _resume_flow(context: StepContext) -> None:
+    """Resumes a flow that waited: repeats its question, unless the flow says to resume silently."""
+    silent = context.flow.interrupts.resume == "silent"
+    for active in context.active_states:
+        if active.waiting_for == USER:
+            context.focus_on(active)
+            if active.asked and not (silent and active.asked not in context.slots):
+                active.asked = ""
             else:
-                progress.set_timer()
+                context.set_timer()
 
 
-def _stop(progress: Progress, limit: int) -> None:
-    progress.fail("FLOW_LOOP", f"The flow went through {limit} states without waiting for anybody.")
-    progress.say(progress.flow.locale.wording["stuck"])
-    progress.raised.clear()
-    for spot in progress.spots:
-        progress.attend(spot)
-        progress.rest()
+def _stop_loop(context: StepContext, limit: int) -> None:
+    context.fail("FLOW_LOOP", f"The flow took {limit} microsteps without waiting for input.")
+    context.say(context.flow.locale.wording["stuck"])
+    context.raised.clear()
+    for active in context.active_states:
+        context.focus_on(active)
+        context.rest()

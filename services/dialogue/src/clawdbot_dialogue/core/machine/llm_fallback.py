@@ -1,58 +1,66 @@
-"""Where a model helps to understand a message: when it is asked, and what is made of its answer."""
+"""The model as a fallback for the rules: when it is asked what a message means, and with which prompt."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.machine.effects import Heard, Interpret
-from clawdbot_dialogue.core.machine.slot_filling import parts, question
-from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.effects import Interpret, PendingMessage
+from clawdbot_dialogue.core.machine.slot_filling import known_parts, question
+from clawdbot_dialogue.core.machine.step_context import StepContext
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.llm_commands import Offer
-from clawdbot_dialogue.core.understanding.prompt import Standing, instructions, offers
+from clawdbot_dialogue.core.understanding.prompt import PromptContext, command_tools, system_prompt
 
-INTERPRETATION = "interpretation"
-"""What the ids of these requests begin with."""
+INTERPRETATION_PREFIX = "interpretation"
+"""The prefix of the ids of these requests."""
 _UNCLEAR = frozenset({"none", "affirm", "deny"})
-"""What the rules say of a message that they can make no use of."""
-_PLAIN = frozenset({"cancel_flow", "handoff", "help", "chitchat"})
-"""What is certain when the rules find it, since it is the whole message."""
+"""Commands that the rules generate for a message that they do not understand."""
+_CERTAIN = frozenset({"cancel_flow", "handoff", "help", "chitchat"})
+"""Commands that are certain if the rules find them, since a set phrase is the whole message."""
 
 
-def wants_model(progress: Progress, commands: Sequence[Command]) -> bool:
-    """Whether a model is to be asked what a message means.
+def needs_model(context: StepContext, commands: Sequence[Command]) -> bool:
+    """Whether to ask a model what a message means.
 
     Args:
-        progress: Where the conversation stands.
-        commands: What the rules understood.
+        context: The conversation.
+        commands: The commands that the rules generated.
     """
-    state = progress.state
+    state = context.state
     if state.kind != "collect" or not state.model:
         return False
-    if progress.flow.understanding == "always":
-        return commands[0].name not in _PLAIN
+    if context.flow.understanding == "always":
+        return commands[0].name not in _CERTAIN
     return all(command.name in _UNCLEAR and not command.target for command in commands)
 
 
-def ask_model(progress: Progress, heard: Heard, asked: str, others: tuple[Flow, ...]) -> None:
-    """Wants the model to say what a message means; the machine waits for its answer."""
-    standing = _standing(progress, asked, others)
-    interpretation_id = progress.next_id(INTERPRETATION)
-    progress.here.waiting_for = interpretation_id
-    state = progress.state
-    progress.effects.append(
-        Interpret(
-            interpretation_id, state.model, instructions(standing), offers(standing), state.tools, heard
-        )
+def request_interpretation(
+    context: StepContext, message: PendingMessage, asked: str, startable_flows: tuple[Flow, ...]
+) -> None:
+    """Asks the model what a message means; the machine then waits for its answer."""
+    prompt = _prompt_context(context, asked, startable_flows)
+    interpretation_id = context.next_id(INTERPRETATION_PREFIX)
+    context.focus.waiting_for = interpretation_id
+    state, tools = context.state, command_tools(prompt)
+    context.effects.append(
+        Interpret(interpretation_id, state.model, system_prompt(prompt), tools, state.tools, message)
     )
 
 
-def offered(progress: Progress, asked: str, others: tuple[Flow, ...]) -> tuple[Offer, ...]:
-    """What the model was offered where the conversation stands."""
-    return offers(_standing(progress, asked, others))
+def offered_tools(context: StepContext, asked: str, startable_flows: tuple[Flow, ...]) -> tuple[Offer, ...]:
+    """The command tools that the model is offered in the current state."""
+    return command_tools(_prompt_context(context, asked, startable_flows))
 
 
-def _standing(progress: Progress, asked: str, others: tuple[Flow, ...]) -> Standing:
-    slots, inner, words = progress.slots, parts(progress), question(progress, asked)
-    return Standing(progress.flow, progress.state, slots, asked, words, others, progress.turn, inner)
+def _prompt_context(context: StepContext, asked: str, startable_flows: tuple[Flow, ...]) -> PromptContext:
+    return PromptContext(
+        context.flow,
+        context.state,
+        context.slots,
+        asked,
+        question(context, asked),
+        startable_flows,
+        context.turn,
+        known_parts(context),
+    )

@@ -1,7 +1,7 @@
-"""What guards, texts and arguments see, and how they are worked out, faults included.
+"""The scope of guards, templates and arguments, and their evaluation, errors included.
 
-A guard that fails is false, and a gap without a value says so: neither stops the conversation, both leave a
-note.
+A guard that cannot be evaluated is false, and a placeholder without a value is shown as unknown. Neither
+stops the conversation; both leave a note.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from clawdbot_dialogue.core.machine.step_result import GuardEvaluated, Note, Tra
 
 
 class Scope:
-    """The values of one moment."""
+    """The values that expressions see at one moment of a step."""
 
     __slots__ = ("_activation", "_flow", "_notes", "_state", "_trace", "_values")
 
     def __init__(
         self, flow: Flow, state: str, values: Mapping[str, object], notes: list[Note], trace: list[TraceEvent]
     ) -> None:
-        """Takes a moment's values.
+        """Takes the values of the moment.
 
         Args:
             flow: Declares the slots and the language.
-            state: The path of the state whose moment it is.
-            values: What `slots`, `result`, `event` and `turn` are.
-            notes: Takes what failed.
-            trace: Takes each transition that is looked at, and whether it holds.
+            state: The path of the focused state.
+            values: The values of `slots`, `result`, `event` and `turn`.
+            notes: Collects what could not be evaluated.
+            trace: Collects each guard that is evaluated, and its result.
         """
         self._flow = flow
         self._state = state
@@ -40,45 +40,43 @@ class Scope:
         self._trace = trace
         self._activation = Activation(values)
 
-    def first(self, transitions: Iterable[Transition]) -> Transition | None:
-        """The first transition, in document order, that has no guard or whose guard holds."""
+    def first_enabled(self, transitions: Iterable[Transition]) -> Transition | None:
+        """The first transition, in document order, that has no guard or whose guard passes."""
         for transition in transitions:
             guard = transition.guard
-            held = guard is None or self._holds(guard)
-            written = guard.text if guard else ""
+            passed = guard is None or self._passes(guard)
+            text = guard.text if guard else ""
             to, source, number = transition.to, transition.source, transition.number
-            self._trace.append(
-                GuardEvaluated(self._flow.name, self._state, to, written, held, source, number)
-            )
-            if held:
+            self._trace.append(GuardEvaluated(self._flow.name, self._state, to, text, passed, source, number))
+            if passed:
                 return transition
         return None
 
-    def text(self, template: Template) -> str:
-        """A text with its gaps filled."""
+    def render(self, template: Template) -> str:
+        """The text of a template with its placeholders filled."""
         return template.fill(self._values, self._show, self._missing)
 
-    def argument(self, build: object) -> object:
-        """What a call is given.
+    def evaluate(self, build: object) -> object:
+        """The value of a call's argument.
 
         Raises:
-            EvaluationFailed: an expression in it has no value.
+            EvaluationFailed: an expression in it cannot be evaluated.
         """
         if isinstance(build, Expression):
             return build.value(self._activation)
         if isinstance(build, Template):
-            return self.text(build)
+            return self.render(build)
         if isinstance(build, dict):
-            return {key: self.argument(each) for key, each in build.items()}
+            return {key: self.evaluate(each) for key, each in build.items()}
         if isinstance(build, list):
-            return [self.argument(each) for each in build]
+            return [self.evaluate(each) for each in build]
         return build
 
-    def _holds(self, guard: Expression) -> bool:
+    def _passes(self, guard: Expression) -> bool:
         try:
             return guard.holds(self._activation)
-        except EvaluationFailed as failure:
-            self._note("guard-failed", str(failure))
+        except EvaluationFailed as error:
+            self._note("guard-failed", str(error))
             return False
 
     def _show(self, gap: Gap, value: object) -> str:

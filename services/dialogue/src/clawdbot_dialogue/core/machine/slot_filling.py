@@ -1,4 +1,4 @@
-"""How values come together: what is asked for next, in what words, and what an answer fills."""
+"""Slot filling: what is asked for next, with which question, and what an answer fills."""
 
 from __future__ import annotations
 
@@ -7,110 +7,109 @@ from typing import Any
 
 from clawdbot_dialogue.core.flow.slots import partial_values
 from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused, root_of
-from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.step_context import StepContext
 
 
-def missing(progress: Progress) -> str:
-    """What the state asks for next: a slot that it collects, or a part of one; empty for nothing."""
-    for name in progress.here.state.collect:
-        if name not in progress.slots:
-            slot = progress.flow.slots[name]
-            return (slot.composed and _open(progress, slot)) or name
+def next_to_ask(context: StepContext) -> str:
+    """The path of the slot, or part of a slot, that the focused state asks for next; empty if none."""
+    for name in context.focus.state.collect:
+        if name not in context.slots:
+            slot = context.flow.slots[name]
+            return (slot.composed and _open_part(context, slot)) or name
     return ""
 
 
-def still(progress: Progress, asked: str) -> str:
-    """What is to be asked for again after `asked` was, and the answer was of no use."""
-    slot = progress.flow.slots[root_of(asked)]
-    return (slot.composed and slot.name not in progress.slots and _open(progress, slot)) or asked
+def next_to_repeat(context: StepContext, asked: str) -> str:
+    """The path to ask for again after an answer to `asked` could not be used."""
+    slot = context.flow.slots[root_of(asked)]
+    return (slot.composed and slot.name not in context.slots and _open_part(context, slot)) or asked
 
 
-def _open(progress: Progress, slot: Slot) -> str:
-    wanted = partial_values.missing(slot, progress.drafts.get(slot.name))
+def _open_part(context: StepContext, slot: Slot) -> str:
+    wanted = partial_values.missing(slot, context.drafts.get(slot.name))
     return wanted.name if wanted else ""
 
 
-def parts(progress: Progress) -> Mapping[str, object]:
-    """The parts that are known of what has any, by their paths; of a list that grows, its items so far."""
-    if not progress.flow.composed:
+def known_parts(context: StepContext) -> Mapping[str, object]:
+    """The known parts of composite slots, by path; of an unfinished list, the items so far."""
+    if not context.flow.composed:
         return partial_values.EMPTY
     return {
         path: value
-        for slot in progress.flow.composed
-        for path, value in partial_values.known(slot, _draft(progress, slot))
+        for slot in context.flow.composed
+        for path, value in partial_values.known(slot, _draft(context, slot))
     }
 
 
-def question(progress: Progress, asked: str) -> str:
-    """The words that ask for a slot or a part of one; empty for nothing."""
+def question(context: StepContext, asked: str) -> str:
+    """The question for a slot or a part of one; empty if `asked` is."""
     if not asked:
         return ""
-    slot = progress.flow.slots[root_of(asked)]
+    slot = context.flow.slots[root_of(asked)]
     if not slot.composed:
-        return progress.text(slot.ask)
-    texts = map(progress.text, partial_values.question(slot, _draft(progress, slot), asked))
-    return progress.flow.locale.joint.join(filter(None, texts))
+        return context.render(slot.ask)
+    texts = map(context.render, partial_values.question(slot, _draft(context, slot), asked))
+    return context.flow.locale.sentence_separator.join(filter(None, texts))
 
 
-def fill(progress: Progress, path: str, value: object) -> object:
-    """Fills a slot or a part of one, or empties it.
+def fill_slot(context: StepContext, path: str, value: object) -> object:
+    """Sets or clears a slot or a part of one.
 
     Args:
-        progress: Keeps it.
-        path: Of what is filled.
-        value: JSON-able; None empties.
+        context: The conversation.
+        path: The path of the slot or part.
+        value: JSON-serializable; None clears.
 
     Returns:
-        The value as it is kept; of an object what was given.
+        The value as it is stored; for an object the given value.
 
     Raises:
-        SlotRefused: it does not fit. What does is kept, unless the slot has a value: that stays as it was.
+        SlotRefused: the value is not valid. The valid parts of it are stored, unless the slot already had a
+            value, which then stays unchanged.
     """
-    slot = progress.flow.slots[root_of(path)]
+    slot = context.flow.slots[root_of(path)]
     if not slot.composed:
-        kept = None if value is None else slot.check(value, progress.now)
-        progress.set_slot(path, kept)
-        return kept
-    had = slot.name in progress.slots
-    draft, refused = partial_values.put(
-        slot, _draft(progress, slot), path.split(".")[1:], value, progress.now
-    )
+        stored = None if value is None else slot.check(value, context.now)
+        context.set_slot(path, stored)
+        return stored
+    had = slot.name in context.slots
+    draft, refused = partial_values.put(slot, _draft(context, slot), path.split(".")[1:], value, context.now)
     lacks = partial_values.missing(slot, draft) if had and value is not None else None
     if lacks:  # half of an optional part
         refused = refused or SlotRefused.of(slot, "part_missing", lacks.spoken)
     if not (had and refused):
-        _keep(progress, slot, draft)
+        _store(context, slot, draft)
     if refused:
         raise refused
-    return value if isinstance(value, Mapping) else progress.slots.get(path, value)
+    return value if isinstance(value, Mapping) else context.slots.get(path, value)
 
 
-def go_on_listing(progress: Progress, name: str, *, more: bool) -> None:
-    """The person has more items to name for a list, or has named all.
+def continue_list(context: StepContext, name: str, *, more: bool) -> None:
+    """Asks for another item of a list (`more`), or completes the list.
 
     Raises:
-        SlotRefused: there are too few.
+        SlotRefused: the list has too few items to be complete.
     """
-    slot = progress.flow.slots[name]
-    draft = _draft(progress, slot)
-    _keep(progress, slot, partial_values.another(draft) if more else partial_values.closed(slot, draft))
+    slot = context.flow.slots[name]
+    draft = _draft(context, slot)
+    _store(context, slot, partial_values.another(draft) if more else partial_values.closed(slot, draft))
 
 
-def _keep(progress: Progress, slot: Slot, draft: partial_values.Draft) -> None:
-    """Keeps a draft, or the value that it makes; forgets all where that does not fit, but not a value."""
+def _store(context: StepContext, slot: Slot, draft: partial_values.Draft) -> None:
+    """Stores a draft, or its value if it is complete. An invalid value is dropped; the old one stays."""
     value = partial_values.whole(slot, draft)
     if value is None:
-        progress.set_slot(slot.name, None)
-        progress.set_draft(slot.name, draft)
+        context.set_slot(slot.name, None)
+        context.set_draft(slot.name, draft)
         return
     try:
-        progress.set_slot(slot.name, slot.check(value, progress.now))
+        context.set_slot(slot.name, slot.check(value, context.now))
     except SlotRefused:
-        progress.set_draft(slot.name, partial_values.EMPTY)
+        context.set_draft(slot.name, partial_values.EMPTY)
         raise
 
 
-def _draft(progress: Progress, slot: Slot) -> Any:
-    if slot.name in progress.slots:
-        return partial_values.drafted(slot, progress.slots[slot.name])
-    return progress.drafts.get(slot.name, partial_values.EMPTY)
+def _draft(context: StepContext, slot: Slot) -> Any:
+    if slot.name in context.slots:
+        return partial_values.drafted(slot, context.slots[slot.name])
+    return context.drafts.get(slot.name, partial_values.EMPTY)

@@ -1,7 +1,7 @@
-"""Where a conversation stands: all that the machine remembers between two events, and nothing else.
+"""The snapshot of a conversation: everything that the machine remembers between two events, and nothing else.
 
-A snapshot is immutable and becomes JSON and back without loss. Its dictionaries are never changed in place;
-whoever holds one must not change them either.
+A snapshot is immutable and can be converted to JSON and back without loss. Its dictionaries are never
+modified in place; callers must not modify them either.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.partial_values import Draft, is_draft
@@ -18,13 +18,13 @@ from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.language.language_pack import LOCALES
 
 FORMAT = 2
-"""Grows when an older snapshot can no longer be read."""
+"""The version of the stored format. Increase it when older snapshots can no longer be read."""
 
 Status = Literal["active", "handed_off", "ended"]
 
 
 class SnapshotInvalid(ValueError):
-    """What was stored is not a snapshot of these flows; `explanation` says why, in one sentence."""
+    """The stored JSON is not a snapshot of these flows. `explanation` says why."""
 
     def __init__(self, explanation: str) -> None:
         self.explanation = explanation
@@ -32,101 +32,103 @@ class SnapshotInvalid(ValueError):
 
 
 class FlowLookup(Protocol):
-    """Finds flows; FlowLibrary.get is one."""
+    """Finds a flow, as FlowLibrary.get does."""
 
     def __call__(self, name: str, version: int | None = None, /) -> Flow:
-        """The flow, the newest version for None. MUST raise FlowNotFound(name, version)."""
+        """The flow in a version; in the newest version for None. MUST raise FlowNotFound(name, version)."""
 
 
-class Place(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A state that a flow is in: its only one, or that of one of several regions."""
+class StateRecord(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """An active state of a flow: the only one, or the one of a region."""
 
     state: str
-    """Its path; one that holds no others."""
+    """The path of an atomic state: one that contains no others."""
     asked: str = ""
-    """The slot, or the path of a part of one, that was asked for last, while its answer is awaited. One place
-    at most has one."""
+    """The path of the slot, or part of a slot, that was asked for, until it is answered. At most one active
+    state has one."""
     misses: int = 0
-    """Messages in a row that were not understood here."""
+    """Consecutive messages that were not understood in this state."""
     waiting_for: str = ""
-    """Empty: its work has not begun; "user"; or the id of the call, generation or subflow whose end is
-    awaited."""
+    """Empty if the state was not invoked yet; "user"; or the id of the call, generation or subflow it waits
+    for."""
     timer: str = ""
-    """The id of the timer that is set; empty for none."""
+    """The id of the timer that is set; empty if none."""
     resting: bool = False
-    """True where nothing more is to be done: where all rest, the next message starts over."""
+    """True if the state has nothing left to do. If all active states rest, the next message restarts the
+    flow."""
     spoke: bool = False
-    """True once the model has answered here."""
+    """True once a model has replied in this state."""
     result: object = None
-    """What the last tool or subflow on the way here returned."""
+    """What the last tool or subflow before or in this state returned."""
 
 
 class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One flow on the stack; the last is the one that talks, those below wait for it to end."""
+    """One flow on the stack. The last one is running; those below wait until it ends."""
 
     flow: str
     version: int
     slots: Mapping[str, object]
-    """Slots that have a value, JSON-able."""
-    places: tuple[Place, ...]
-    """Where it is, in document order; more than one within a parallel state."""
-    passed: tuple[str, ...] = ()
-    """Collecting states on the way here, each once, the latest last: a correction goes back to one."""
-    sealed: tuple[str, ...] = ()
-    """Those of them that lie before a call with effect `once`: no correction changes what is done."""
-    left: Mapping[str, tuple[str, ...]] = {}
-    """What history states stand for: a state that holds others, and the paths that were left in it."""
+    """Slots that have a value; JSON-serializable."""
+    places: tuple[StateRecord, ...] = field(name="places")
+    """The active states in document order; more than one within a parallel state."""
+    visited: tuple[str, ...] = field(default=(), name="passed")
+    """Collect states visited so far, each once, the latest last. A correction goes back to one of them."""
+    commit_points: tuple[str, ...] = field(default=(), name="sealed")
+    """Those of `visited` that lie before a call with effect `once`: no correction may go back to them."""
+    history: Mapping[str, tuple[str, ...]] = field(default={}, name="left")
+    """What history states stand for: composite state → the paths that were active in it when it was
+    exited."""
     drafts: Mapping[str, Draft] = {}
-    """What is known of slots that have no value yet, by slot; flow/slots/drafts.py says how."""
+    """Partial values of slots that have no value yet, by slot; see flow/slots/partial_values.py."""
 
     @property
-    def talking(self) -> Place:
-        """The place whose question is open; the first where none is."""
-        for place in self.places:
-            if place.asked:
-                return place
+    def focus(self) -> StateRecord:
+        """The active state whose question is open; the first one if there is no question."""
+        for record in self.places:
+            if record.asked:
+                return record
         return self.places[0]
 
     @property
     def state(self) -> str:
-        """The path of the state that talks."""
-        return self.talking.state
+        """The path of the focused state."""
+        return self.focus.state
 
 
 class Snapshot(
     Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, tag_field="format", tag=FORMAT
 ):
-    """The whole conversation. Made by `begin`, changed by `step` alone."""
+    """A whole conversation. Created by `begin`; only `step` creates its successors."""
 
     frames: tuple[Frame, ...]
     status: Status = "active"
     handoff_queue: str = ""
     """The queue, while handed off."""
     ids: int = 0
-    """How many ids were given out; the next is made from it."""
+    """How many ids were issued so far; the next id is derived from it."""
     steps: int = 0
-    """Micro-steps since something last came from outside: bounds a flow that runs in circles through its
-    tools."""
+    """Microsteps since the last external input; bounds a flow that loops through its tools."""
     turn: Mapping[str, object] = {}
-    """What guards see as `turn`: number, date and time of the last message or event."""
+    """What guards see as `turn`: the number, date and time of the last message or event."""
     locale: str = ""
-    """The language that the person speaks; a flow that does not uses its default. Empty: that too."""
+    """The person's language. A flow that does not support it uses its default, as all flows do if this is
+    empty."""
 
     def to_json(self) -> dict[str, object]:
-        """The snapshot as JSON, what stands at its default left out."""
+        """The snapshot as JSON-serializable data; fields that have their default value are left out."""
         stored: dict[str, object] = msgspec.to_builtins(self)
         return stored
 
     @staticmethod
     def from_json(stored: Mapping[str, object], flows: FlowLookup) -> Snapshot:
-        """What `to_json` made, checked: it was written by another version of the program, or is damaged.
+        """Restores and validates what `to_json` returned; it may be damaged, or written by another version.
 
         Raises:
-            SnapshotInvalid: it is no snapshot, or its flow has no such state or slot.
-            FlowNotFound: one of its flows is not there in its version.
+            SnapshotInvalid: it is not a snapshot, or its flow has no such state or slot.
+            FlowNotFound: one of its flows does not exist in that version.
         """
         if stored.get("format") != FORMAT:
-            raise SnapshotInvalid(f"its format is {stored.get('format')!r}; {FORMAT} can be read")
+            raise SnapshotInvalid(f"its format is {stored.get('format')!r}; only format {FORMAT} can be read")
         try:
             snapshot = msgspec.convert(stored, Snapshot)
         except msgspec.ValidationError as error:
@@ -141,8 +143,8 @@ class Snapshot(
 
     @property
     def waiting_for(self) -> str | None:
-        """The id of the call or generation under way, else "user"; None before Started and after the end."""
-        waits = [place.waiting_for for place in self.frames[-1].places if place.waiting_for]
+        """The id of the call or generation in progress, else "user". None before Started and after Ended."""
+        waits = [record.waiting_for for record in self.frames[-1].places if record.waiting_for]
         for each in waits:
             if each != "user":
                 return each
@@ -151,47 +153,47 @@ class Snapshot(
     @property
     def timers(self) -> tuple[str, ...]:
         """The ids of the timers that are set."""
-        return tuple([place.timer for place in self.frames[-1].places if place.timer])
+        return tuple([record.timer for record in self.frames[-1].places if record.timer])
 
     @property
     def flow(self) -> str:
-        """The name of the flow that talks."""
+        """The name of the running flow."""
         return self.frames[-1].flow
 
     @property
     def version(self) -> int:
-        """Its version."""
+        """The version of the running flow."""
         return self.frames[-1].version
 
     @property
     def state(self) -> str:
-        """The state of it that talks, a dotted path where states nest."""
+        """The focused state of the running flow; a dotted path if states are nested."""
         return self.frames[-1].state
 
     @property
     def states(self) -> tuple[str, ...]:
-        """All states that it is in: one, or that of each region."""
-        return tuple([place.state for place in self.frames[-1].places])
+        """All active states of the running flow: one, or one for each region."""
+        return tuple([record.state for record in self.frames[-1].places])
 
     @property
     def slots(self) -> Mapping[str, object]:
-        """Its slots that have a value, JSON-able."""
+        """The slots of the running flow that have a value; JSON-serializable."""
         return self.frames[-1].slots
 
 
 def _check(frame: Frame, flow: Flow) -> None:
     if not frame.places:
-        raise SnapshotInvalid("one of its frames is nowhere")
-    states = [*[place.state for place in frame.places], *frame.passed, *frame.sealed, *frame.left]
-    states += [name for left in frame.left.values() for name in left]
+        raise SnapshotInvalid("one of its frames has no active state")
+    states = [*[record.state for record in frame.places], *frame.visited, *frame.commit_points]
+    states += [name for parent, paths in frame.history.items() for name in (parent, *paths)]
     for name in states:
         if name not in flow.states:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")
-    for place in frame.places:
-        if place.waiting_for and flow.states[place.state].kind in ("compound", "parallel", "history"):
-            raise SnapshotInvalid(f"nobody waits in {place.state!r}, which holds other states")
-        if place.asked and place.asked not in flow.askable:
-            raise SnapshotInvalid(f"{flow.name} {flow.version} cannot ask for {place.asked!r}")
+    for record in frame.places:
+        if record.waiting_for and flow.states[record.state].kind in ("compound", "parallel", "history"):
+            raise SnapshotInvalid(f"{record.state!r} cannot wait for anything: it is not an atomic state")
+        if record.asked and record.asked not in flow.askable:
+            raise SnapshotInvalid(f"{flow.name} {flow.version} cannot ask for {record.asked!r}")
     for slot in (*frame.slots, *frame.drafts):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")
@@ -200,7 +202,7 @@ def _check(frame: Frame, flow: Flow) -> None:
 
 
 def _check_composed(slot: Slot, frame: Frame) -> None:
-    """What is corrected is taken apart, so it has to be what it should be."""
+    """A composite value is taken apart when it is corrected, so it must be valid."""
     value, draft = frame.slots.get(slot.name), frame.drafts.get(slot.name, {})
     if (value is not None and not slot.takes(value, None)) or not is_draft(slot, draft):
-        raise SnapshotInvalid(f"what is known of {slot.name!r} is no {slot.type}")
+        raise SnapshotInvalid(f"the stored value of {slot.name!r} is not a valid {slot.type}")

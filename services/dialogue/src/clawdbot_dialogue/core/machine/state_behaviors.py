@@ -1,4 +1,4 @@
-"""What each kind of state does while the conversation is in it."""
+"""The behavior of each kind of state: what invoking it does, and when it is finished."""
 
 from __future__ import annotations
 
@@ -10,180 +10,181 @@ from clawdbot_dialogue.core.flow.model import ErrorKind, State, StateKind, Trans
 from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
 from clawdbot_dialogue.core.machine.active_state import USER
 from clawdbot_dialogue.core.machine.effects import CallTool, Generate, HandOff
-from clawdbot_dialogue.core.machine.slot_filling import missing, question
-from clawdbot_dialogue.core.machine.step_context import DEEPEST_STACK, Progress
+from clawdbot_dialogue.core.machine.slot_filling import next_to_ask, question
+from clawdbot_dialogue.core.machine.step_context import MAX_STACK_DEPTH, StepContext
 
-SUBFLOW = "subflow"
-"""What the ids of calls of flows begin with."""
-
-
-def done(progress: Progress) -> bool:
-    """Whether the state that it is about has done its work, so that its `next` may be looked at."""
-    here = progress.here
-    is_done = _DONE.get(here.state.kind)
-    return is_done is not None and not here.resting and is_done(progress)
+SUBFLOW_PREFIX = "subflow"
+"""The prefix of the ids of subflow calls."""
 
 
-def _nothing_to_do(_: Progress) -> bool:
+def is_finished(context: StepContext) -> bool:
+    """Whether the focused state is finished, so that its `next` may be evaluated."""
+    focus = context.focus
+    finished = _FINISHED.get(focus.state.kind)
+    return finished is not None and not focus.resting and finished(context)
+
+
+def _always(_: StepContext) -> bool:
     return True
 
 
-def _collected(progress: Progress) -> bool:
-    if missing(progress):
+def _collected(context: StepContext) -> bool:
+    if next_to_ask(context):
         return False
-    here = progress.here
-    here.asked = ""
-    if here.state.name not in progress.passed:
-        progress.passed = (*progress.passed, here.state.name)
+    focus = context.focus
+    focus.asked = ""
+    if focus.state.name not in context.visited:
+        context.visited = (*context.visited, focus.state.name)
     return True
 
 
-def _ended(progress: Progress) -> bool:
-    parallel = progress.state.joins
+def _ended(context: StepContext) -> bool:
+    parallel = context.state.joins
     if not parallel:
-        return not progress.state.final
-    within = [spot for spot in progress.spots if parallel in spot.state.ancestors]
-    return all(spot.state.joins == parallel for spot in within)
+        return not context.state.final
+    within = [active for active in context.active_states if parallel in active.state.ancestors]
+    return all(active.state.joins == parallel for active in within)
 
 
-_DONE: Mapping[StateKind, Callable[[Progress], bool]] = {
-    "say": _nothing_to_do,
-    "choice": _nothing_to_do,
+_FINISHED: Mapping[StateKind, Callable[[StepContext], bool]] = {
+    "say": _always,
+    "choice": _always,
     "collect": _collected,
     "end": _ended,
 }
-"""Kinds of state that know it themselves; of the others, what returns says it."""
+"""Kinds of states that finish by themselves; the others finish with the event that they wait for."""
 
 
-def onward(progress: Progress) -> Transition | None:
-    """The first transition that holds; rests where there is none."""
-    transition = progress.scope.first(progress.state.next)
+def next_transition(context: StepContext) -> Transition | None:
+    """The first enabled transition; if there is none, the state rests."""
+    transition = context.scope.first_enabled(context.state.next)
     if transition is None:
-        stuck(progress)
-        progress.rest()
+        fail_without_transition(context)
+        context.rest()
     return transition
 
 
-def stuck(progress: Progress) -> None:
-    """Nothing leads on from here: declared where something was meant to."""
-    if progress.state.next:
-        progress.fail("NO_TRANSITION", f"None of the guards of {progress.state.name} holds.")
-        progress.say(progress.flow.locale.wording["stuck"])
+def fail_without_transition(context: StepContext) -> None:
+    """Reports that no transition is enabled, if the state has any."""
+    if context.state.next:
+        context.fail("NO_TRANSITION", f"None of the guards of {context.state.name} passes.")
+        context.say(context.flow.locale.wording["stuck"])
 
 
-def failed_ways(state: State, kind: ErrorKind) -> tuple[Transition, ...]:
-    """The transitions of a state that a failure of some kind may take."""
-    return tuple(way for way in state.errors if way.on_error in ("any", kind))
+def error_transitions(state: State, kind: ErrorKind) -> tuple[Transition, ...]:
+    """The transitions of a state for an error of some kind."""
+    return tuple(each for each in state.errors if each.on_error in ("any", kind))
 
 
-def failed(progress: Progress, kind: ErrorKind, reason: str, message: str) -> Transition | None:
-    """The way out of a state whose tool, model or subflow failed; without one the failure is declared."""
-    transition = progress.scope.first(failed_ways(progress.state, kind))
+def handle_error(context: StepContext, kind: ErrorKind, reason: str, message: str) -> Transition | None:
+    """The transition for an error of the state's tool, model or subflow. Without one, reports the error."""
+    transition = context.scope.first_enabled(error_transitions(context.state, kind))
     if transition is None:
-        progress.fail(reason, message)
-        wording = progress.flow.locale.wording
-        if progress.state.kind == "generate":
-            progress.say(wording["model_failed"])
-            progress.wait_for_user()
+        context.fail(reason, message)
+        wording = context.flow.locale.wording
+        if context.state.kind == "generate":
+            context.say(wording["model_failed"])
+            context.wait_for_user()
         else:
-            progress.say(wording["tool_failed"])
-            progress.rest()
+            context.say(wording["tool_failed"])
+            context.rest()
     return transition
 
 
-def work(progress: Progress) -> Transition | None:
-    """Lets the state that it is about do what it does until something comes from outside.
+def invoke(context: StepContext) -> Transition | None:
+    """Invokes the focused state: asks, calls or replies, and waits.
 
     Returns:
-        Where to go at once, since the work failed.
+        The transition to take at once, because of an error; None otherwise.
     """
-    return _WORK[progress.here.state.kind](progress)
+    return _INVOKERS[context.focus.state.kind](context)
 
 
-def _ask(progress: Progress) -> Transition | None:
-    here = progress.here
-    if here.resting or here.asked:
+def _ask(context: StepContext) -> Transition | None:
+    focus = context.focus
+    if focus.resting or focus.asked:
         return None
-    if not progress.asking:
-        here.asked = missing(progress)
-        progress.say(question(progress, here.asked))
-    progress.wait_for_user()
+    if not context.has_open_question:
+        focus.asked = next_to_ask(context)
+        context.say(question(context, focus.asked))
+    context.wait_for_user()
     return None
 
 
-def _generate(progress: Progress) -> Transition | None:
-    if not progress.here.waiting_for:
-        if progress.heard:
-            generate(progress)
+def _generate(context: StepContext) -> Transition | None:
+    if not context.focus.waiting_for:
+        if context.user_has_spoken:
+            request_generation(context)
         else:
-            progress.wait_for_user()
+            context.wait_for_user()
     return None
 
 
-def generate(progress: Progress) -> None:
-    """Asks the model for words."""
-    generation = progress.state.generation
-    if generation is None:  # the kind says that there is one
+def request_generation(context: StepContext) -> None:
+    """Lets the model of the focused state reply."""
+    generation = context.state.generation
+    if generation is None:  # cannot happen in a generate state
         return
-    generation_id = progress.next_id("generation")
-    progress.here.waiting_for = generation_id
-    instructions = progress.text(generation.instructions)
-    progress.effects.append(Generate(generation_id, generation.model, instructions, generation.tools))
+    generation_id = context.next_id("generation")
+    context.focus.waiting_for = generation_id
+    instructions = context.render(generation.instructions)
+    context.effects.append(Generate(generation_id, generation.model, instructions, generation.tools))
 
 
-def _call(progress: Progress) -> Transition | None:
-    call = progress.state.call
-    if call is None or progress.here.waiting_for:  # the kind says that there is one
+def _call(context: StepContext) -> Transition | None:
+    call = context.state.call
+    if call is None or context.focus.waiting_for:  # call is never None in a call state
         return None
     try:
-        arguments = {name: progress.scope.argument(each.build) for name, each in call.arguments.items()}
-    except EvaluationFailed as failure:
-        progress.set_result(None)
-        return failed(progress, "failed", "ARGUMENT_FAILED", f"{call.tool} was not called: {failure}.")
-    call_id = progress.next_id("call")
-    progress.here.waiting_for = call_id
-    progress.effects.append(CallTool(call_id, call.tool, arguments, call.effect))
+        arguments = {name: context.scope.evaluate(each.build) for name, each in call.arguments.items()}
+    except EvaluationFailed as error:
+        context.set_result(None)
+        return handle_error(context, "failed", "ARGUMENT_FAILED", f"{call.tool} was not called: {error}.")
+    call_id = context.next_id("call")
+    context.focus.waiting_for = call_id
+    context.effects.append(CallTool(call_id, call.tool, arguments, call.effect))
     return None
 
 
-def _subflow(progress: Progress) -> Transition | None:
-    subflow = progress.state.subflow
-    if subflow is None or progress.here.waiting_for:  # the kind says that there is one
+def _subflow(context: StepContext) -> Transition | None:
+    subflow = context.state.subflow
+    if subflow is None or context.focus.waiting_for:  # subflow is never None in a subflow state
         return None
     try:
-        if len(progress.inside) >= DEEPEST_STACK:
-            raise EvaluationFailed(f"more than {DEEPEST_STACK} flows within one another")
-        flow = progress.flows(subflow.flow)
-        given = {name: progress.scope.argument(each.build) for name, each in subflow.give.items()}
-        slots = validate_slots(flow, given, progress.now)
-    except (EvaluationFailed, FlowNotFound, SlotInvalid) as failure:
-        progress.set_result(None)
-        return failed(progress, "failed", "SUBFLOW_FAILED", f"{subflow.flow} was not started: {failure}.")
-    progress.here.waiting_for = progress.next_id(SUBFLOW)
-    progress.push(flow, slots)
+        if len(context.flow_stack) >= MAX_STACK_DEPTH:
+            raise EvaluationFailed(f"more than {MAX_STACK_DEPTH} flows call one another")
+        flow = context.find_flow(subflow.flow)
+        given = {name: context.scope.evaluate(each.build) for name, each in subflow.give.items()}
+        slots = validate_slots(flow, given, context.now)
+    except (EvaluationFailed, FlowNotFound, SlotInvalid) as error:
+        context.set_result(None)
+        message = f"{subflow.flow} was not started: {error}."
+        return handle_error(context, "failed", "SUBFLOW_FAILED", message)
+    context.focus.waiting_for = context.next_id(SUBFLOW_PREFIX)
+    context.push(flow, slots)
     return None
 
 
-def _hand_off(progress: Progress) -> Transition | None:
-    if progress.status == "handed_off":
+def _hand_off(context: StepContext) -> Transition | None:
+    if context.status == "handed_off":
         return None
-    if progress.state.say is None:
-        progress.say(progress.flow.locale.wording["handed_off"])
-    progress.status = "handed_off"
-    progress.handoff_queue = progress.state.queue
-    progress.effects.append(HandOff(progress.state.queue))
-    progress.set_timer()
+    if context.state.say is None:
+        context.say(context.flow.locale.wording["handed_off"])
+    context.status = "handed_off"
+    context.handoff_queue = context.state.queue
+    context.effects.append(HandOff(context.state.queue))
+    context.set_timer()
     return None
 
 
-def _rest(progress: Progress) -> Transition | None:
-    """Waits for the other regions, or has nothing to do."""
-    if progress.here.waiting_for != USER:
-        progress.wait_for_user()
+def _rest(context: StepContext) -> Transition | None:
+    """Waits for the other regions, or because there is nothing left to do."""
+    if context.focus.waiting_for != USER:
+        context.wait_for_user()
     return None
 
 
-_WORK: Mapping[StateKind, Callable[[Progress], Transition | None]] = {
+_INVOKERS: Mapping[StateKind, Callable[[StepContext], Transition | None]] = {
     "collect": _ask,
     "generate": _generate,
     "call": _call,

@@ -1,7 +1,7 @@
-"""The machine's two functions: begin a conversation, and take one event further.
+"""The machine's two functions: `begin` a conversation, and `step` it with one event.
 
-Pure: the same flows, snapshot and event give the same step, on any machine at any time. Every event has a
-defined result in every state; what does not belong there is ignored, with a note.
+They are pure: the same flows, snapshot and event always give the same result. Every event has a defined
+result in every state; an event that does not apply is ignored, with a note.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clawdbot_dialogue.core.flow.model import Clear, ErrorKind, Flow, Transition
-from clawdbot_dialogue.core.machine.active_state import USER, Spot
-from clawdbot_dialogue.core.machine.command_processor import hear, heard
+from clawdbot_dialogue.core.machine.active_state import USER, ActiveState
+from clawdbot_dialogue.core.machine.command_processor import process_interpretation, process_message
 from clawdbot_dialogue.core.machine.events import (
     Event,
     EventReceived,
@@ -24,190 +24,198 @@ from clawdbot_dialogue.core.machine.events import (
     ToolReturned,
     UserSaid,
 )
-from clawdbot_dialogue.core.machine.interpreter import MICRO_STEPS, run, taking
-from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Place, Snapshot
-from clawdbot_dialogue.core.machine.state_behaviors import failed, onward
-from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.interpreter import MAX_MICROSTEPS, enabled_transitions, run
+from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Frame, Snapshot, StateRecord
+from clawdbot_dialogue.core.machine.state_behaviors import handle_error, next_transition
+from clawdbot_dialogue.core.machine.step_context import StepContext
 from clawdbot_dialogue.core.machine.step_result import Note, StepResult
-from clawdbot_dialogue.core.machine.transitions import Way, restart, start, take, take_all, turn_aside
+from clawdbot_dialogue.core.machine.transitions import (
+    EnabledTransition,
+    enter_initial_state,
+    restart,
+    take,
+    take_all,
+    take_fallback,
+)
 
-__all__ = ["HANDOFF_RETURN", "MICRO_STEPS", "Note", "StepResult", "begin", "step"]
+__all__ = ["HANDOFF_RETURN", "MAX_MICROSTEPS", "Note", "StepResult", "begin", "step"]
 
 HANDOFF_RETURN = "handoff.return"
-"""The event by which a person gives the conversation back."""
+"""The event by which a human agent gives the conversation back."""
 
 
 def begin(flow: Flow, slots: Mapping[str, object], locale: str = "") -> Snapshot:
-    """A conversation about to start: give `step` the event Started next.
+    """The snapshot of a new conversation. Call `step` with the event Started next.
 
     Args:
         flow: The flow that the session is pinned to.
-        slots: Values known beforehand, as `validate_slots` returns them.
-        locale: The person's language as a BCP 47 tag, "zh-CN"; the flow's default where it does not speak it.
+        slots: Values known in advance, as `validate_slots` returns them.
+        locale: The person's language as a BCP 47 tag (example: zh-CN). If the flow does not support it, its
+            default is used.
     """
-    frame = Frame(flow.name, flow.version, dict(slots), (Place(flow.initial),))
+    frame = Frame(flow.name, flow.version, dict(slots), (StateRecord(flow.initial),))
     return Snapshot((frame,), locale=flow.language(locale))
 
 
-def step(flows: FlowLookup, snapshot: Snapshot, event: Event, micro_steps: int = MICRO_STEPS) -> StepResult:
-    """Takes one event further.
+def step(
+    flows: FlowLookup, snapshot: Snapshot, event: Event, max_microsteps: int = MAX_MICROSTEPS
+) -> StepResult:
+    """Processes one event.
 
     Args:
         flows: Finds the flows on the stack in their versions, and those that may be started.
-        snapshot: Where the conversation stands.
-        event: What happened.
-        micro_steps: States that may be gone through without anything coming from outside.
+        snapshot: The conversation before the event.
+        event: The event.
+        max_microsteps: The maximum of microsteps without external input.
 
     Raises:
-        FlowNotFound: a flow on the snapshot's stack is not there in its version any more.
-        SnapshotInvalid: the flow no longer has the state that the snapshot is in.
+        FlowNotFound: a flow on the snapshot's stack no longer exists in its version.
+        SnapshotInvalid: the flow no longer has a state that is active in the snapshot.
     """
-    progress = Progress(flows, snapshot)
-    why_not = _handle(progress, event, micro_steps)
-    if why_not:
-        ignored = Note("ignored-event", why_not, snapshot.flow, snapshot.state)
-        return StepResult(snapshot, (), (*progress.notes, ignored), tuple(progress.trace))
-    return StepResult(
-        progress.snapshot(), tuple(progress.effects), tuple(progress.notes), tuple(progress.trace)
-    )
+    context = StepContext(flows, snapshot)
+    reason = _handle(context, event, max_microsteps)
+    if reason:
+        ignored = Note("ignored-event", reason, snapshot.flow, snapshot.state)
+        return StepResult(snapshot, (), (*context.notes, ignored), tuple(context.trace))
+    return StepResult(context.snapshot(), tuple(context.effects), tuple(context.notes), tuple(context.trace))
 
 
-def _handle(progress: Progress, event: Event, limit: int) -> str:
-    """Acts on the event; or says why it is ignored, having changed nothing."""
-    if progress.status == "ended":
-        return "the conversation is over"
-    if not isinstance(event, Started) and not progress.begun:
+def _handle(context: StepContext, event: Event, limit: int) -> str:
+    """Processes the event; or returns why it is ignored, without having changed anything."""
+    if context.status == "ended":
+        return "the conversation has ended"
+    if not isinstance(event, Started) and not context.has_started:
         return "the conversation has not started"
-    return _HANDLERS[type(event)](progress, event, limit)
+    return _HANDLERS[type(event)](context, event, limit)
 
 
-def _started(progress: Progress, _: Started, limit: int) -> str:
-    if progress.begun:
-        return "the conversation has started already"
-    progress.heard = False
-    start(progress, "started")
-    run(progress, limit)
+def _started(context: StepContext, _: Started, limit: int) -> str:
+    if context.has_started:
+        return "the conversation has already started"
+    context.user_has_spoken = False
+    enter_initial_state(context, "started")
+    run(context, limit)
     return ""
 
 
-def _user_said(progress: Progress, event: UserSaid, limit: int) -> str:
-    if progress.status == "handed_off":
-        return "a person answers"
-    if busy := progress.busy:
-        progress.fail("STILL_WAITING", f"The answer to {busy} is still awaited.")
+def _user_said(context: StepContext, event: UserSaid, limit: int) -> str:
+    if context.status == "handed_off":
+        return "a human agent has taken over"
+    if busy := context.busy:
+        context.fail("STILL_WAITING", f"The conversation is still waiting for {busy}.")
         return ""
-    progress.begin_turn(event.now)
-    hear(progress, event.text, event.now, limit)
+    context.begin_turn(event.now)
+    process_message(context, event.text, event.now, limit)
     return ""
 
 
-def _event_received(progress: Progress, event: EventReceived, limit: int) -> str:
-    if busy := progress.busy:
-        return f"the answer to {busy} is awaited"
-    back = progress.status == "handed_off" and event.name == HANDOFF_RETURN
-    before = progress.turn
-    progress.begin_turn(event.now, {"name": event.name, "data": dict(event.data)})
-    if ways := taking(progress, event.name):
-        take_all(progress, ways)
-    elif back:
-        _return(progress)
+def _event_received(context: StepContext, event: EventReceived, limit: int) -> str:
+    if busy := context.busy:
+        return f"the conversation is waiting for {busy}"
+    returned = context.status == "handed_off" and event.name == HANDOFF_RETURN
+    before = context.turn
+    context.begin_turn(event.now, {"name": event.name, "data": dict(event.data)})
+    if enabled := enabled_transitions(context, event.name):
+        take_all(context, enabled)
+    elif returned:
+        _resume_from_handoff(context)
     else:
-        progress.turn = before
-        return f"no state takes the event {event.name!r}"
-    run(progress, limit)
+        context.turn = before
+        return f"no active state has a transition for the event {event.name!r}"
+    run(context, limit)
     return ""
 
 
-def _return(progress: Progress) -> None:
-    """A person gives the conversation back: along `next`, else to a fresh start."""
-    spot = progress.spot_where(lambda spot: spot.state.kind == "handoff")
-    transition = progress.scope.first(progress.state.next)
-    if spot and transition:
-        take(progress, Way(spot, transition))
+def _resume_from_handoff(context: StepContext) -> None:
+    """A human agent gives the conversation back: takes a transition of `next`, or restarts without slots."""
+    active = context.focus_where(lambda active: active.state.kind == "handoff")
+    transition = context.scope.first_enabled(context.state.next)
+    if active and transition:
+        take(context, EnabledTransition(active, transition))
         return
-    restart(progress, tuple(Clear(slot) for slot in progress.flow.slots))
-    progress.passed, progress.sealed, progress.left = (), (), {}
+    restart(context, tuple(Clear(slot) for slot in context.flow.slots))
+    context.visited, context.commit_points, context.history = (), (), {}
 
 
-def _tool_returned(progress: Progress, event: ToolReturned, limit: int) -> str:
-    spot = progress.spot_where(lambda spot: spot.waiting_for == event.call_id and spot.busy)
-    if spot is None:
-        return f"{event.call_id} is not awaited"
-    spot.waiting_for = ""
-    progress.set_result(event.result)
-    call = spot.state.call
-    wrong = event.is_error or event.unknown
-    if call and call.effect == "once" and (event.unknown or not wrong):
-        progress.seal()
-    if wrong:
-        what = "may or may not have been called" if event.unknown else "failed"
+def _tool_returned(context: StepContext, event: ToolReturned, limit: int) -> str:
+    active = context.focus_where(lambda active: active.waiting_for == event.call_id and active.busy)
+    if active is None:
+        return f"the conversation is not waiting for {event.call_id}"
+    active.waiting_for = ""
+    context.set_result(event.result)
+    call = active.state.call
+    failed = event.is_error or event.unknown
+    if call and call.effect == "once" and (event.unknown or not failed):
+        context.add_commit_point()
+    if failed:
+        what = "may or may not have been executed" if event.unknown else "failed"
         tool = call.tool if call else "The tool"
         kind: ErrorKind = "unknown" if event.unknown else "failed"
-        transition = failed(progress, kind, "TOOL_FAILED", f"{tool} {what}.")
+        transition = handle_error(context, kind, "TOOL_FAILED", f"{tool} {what}.")
     else:
-        transition = onward(progress)
-    return _go_on(progress, spot, transition, limit)
+        transition = next_transition(context)
+    return _continue(context, active, transition, limit)
 
 
-def _generation_finished(progress: Progress, event: GenerationFinished, limit: int) -> str:
-    spot = progress.spot_where(lambda spot: spot.waiting_for == event.generation_id and spot.busy)
-    if spot is None:
-        return f"{event.generation_id} is not awaited"
-    spot.spoke = True
-    transition = None if spot.state.wait else progress.scope.first(spot.state.next)
+def _generation_finished(context: StepContext, event: GenerationFinished, limit: int) -> str:
+    active = context.focus_where(lambda active: active.waiting_for == event.generation_id and active.busy)
+    if active is None:
+        return f"the conversation is not waiting for {event.generation_id}"
+    active.spoke = True
+    transition = None if active.state.wait else context.scope.first_enabled(active.state.next)
     if transition is None:
-        progress.wait_for_user()
-    return _go_on(progress, spot, transition, limit)
+        context.wait_for_user()
+    return _continue(context, active, transition, limit)
 
 
-def _generation_failed(progress: Progress, event: GenerationFailed, limit: int) -> str:
-    spot = progress.spot_where(lambda spot: spot.waiting_for == event.generation_id and spot.busy)
-    if spot is None:
-        return f"{event.generation_id} is not awaited"
+def _generation_failed(context: StepContext, event: GenerationFailed, limit: int) -> str:
+    active = context.focus_where(lambda active: active.waiting_for == event.generation_id and active.busy)
+    if active is None:
+        return f"the conversation is not waiting for {event.generation_id}"
     message = f"{event.reason}: {event.message}"
-    return _go_on(progress, spot, failed(progress, "failed", "GENERATION_FAILED", message), limit)
+    return _continue(context, active, handle_error(context, "failed", "GENERATION_FAILED", message), limit)
 
 
-def _interpreted(progress: Progress, event: Interpreted, limit: int) -> str:
-    spot = progress.spot_where(lambda spot: spot.waiting_for == event.interpretation_id and spot.busy)
-    if spot is None:
-        return f"{event.interpretation_id} is not awaited"
-    spot.waiting_for = USER
-    heard(progress, event.heard, event.proposals, limit)
+def _interpreted(context: StepContext, event: Interpreted, limit: int) -> str:
+    active = context.focus_where(lambda active: active.waiting_for == event.interpretation_id and active.busy)
+    if active is None:
+        return f"the conversation is not waiting for {event.interpretation_id}"
+    active.waiting_for = USER
+    process_interpretation(context, event.heard, event.proposals, limit)
     return ""
 
 
-def _interpretation_failed(progress: Progress, event: InterpretationFailed, limit: int) -> str:
-    spot = progress.spot_where(lambda spot: spot.waiting_for == event.interpretation_id and spot.busy)
-    if spot is None:
-        return f"{event.interpretation_id} is not awaited"
-    spot.waiting_for = USER
-    progress.note("not-interpreted", f"{event.reason}: {event.message}")
-    heard(progress, event.heard, (), limit)
+def _interpretation_failed(context: StepContext, event: InterpretationFailed, limit: int) -> str:
+    active = context.focus_where(lambda active: active.waiting_for == event.interpretation_id and active.busy)
+    if active is None:
+        return f"the conversation is not waiting for {event.interpretation_id}"
+    active.waiting_for = USER
+    context.note("not-interpreted", f"{event.reason}: {event.message}")
+    process_interpretation(context, event.heard, (), limit)
     return ""
 
 
-def _timer_fired(progress: Progress, event: TimerFired, limit: int) -> str:
-    spot = progress.spot_where(lambda spot: spot.timer != "" and spot.timer == event.timer_id)
-    timeout = spot.state.timeout if spot else None
-    if spot is None or timeout is None:
+def _timer_fired(context: StepContext, event: TimerFired, limit: int) -> str:
+    active = context.focus_where(lambda active: active.timer != "" and active.timer == event.timer_id)
+    timeout = active.state.timeout if active else None
+    if active is None or timeout is None:
         return f"the timer {event.timer_id!r} is not set"
-    spot.timer = ""
-    progress.tell_time(event.now)
-    turn_aside(progress, timeout, "timeout")
-    run(progress, limit)
+    active.timer = ""
+    context.set_time(event.now)
+    take_fallback(context, timeout, "timeout")
+    run(context, limit)
     return ""
 
 
-def _go_on(progress: Progress, spot: Spot, transition: Transition | None, limit: int) -> str:
-    """Takes what follows, and lets the other regions, which waited for this one, go on."""
+def _continue(context: StepContext, active: ActiveState, transition: Transition | None, limit: int) -> str:
+    """Takes the transition, if any, and runs the other regions, which waited for this one."""
     if transition is not None:
-        take(progress, Way(spot, transition))
-    run(progress, limit)
+        take(context, EnabledTransition(active, transition))
+    run(context, limit)
     return ""
 
 
-_HANDLERS: Mapping[type, Callable[[Progress, Any, int], str]] = {
+_HANDLERS: Mapping[type, Callable[[StepContext, Any, int], str]] = {
     Started: _started,
     UserSaid: _user_said,
     EventReceived: _event_received,

@@ -1,6 +1,7 @@
-"""What a step of the machine returns: the next snapshot, the effects, and the trace of how it got there.
+"""The result of a step: the next snapshot, the effects, and the trace of how the step got there.
 
-Nothing reads the trace or the notes back: they are for people, and not part of the snapshot.
+The trace and the notes are for people. The machine never reads them back, and they are not part of the
+snapshot.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ Cause = Literal[
 
 
 class GuardEvaluated(Struct, frozen=True):
-    """A transition's guard was evaluated; the first that passes is taken."""
+    """A transition's guard was evaluated; the first transition whose guard passes is taken."""
 
     flow: str
     state: str
     target: str
     guard: str
-    """The expression as written; empty where the transition has none."""
+    """The expression as written; empty if the transition has no guard."""
     passed: bool
     owner: str = ""
     """The state that declares the transition: `state` itself, or one of its ancestors."""
@@ -45,11 +46,11 @@ class GuardEvaluated(Struct, frozen=True):
 
 
 class TransitionTaken(Struct, frozen=True):
-    """The conversation went from one state to another."""
+    """A transition was taken from one state to another."""
 
     flow: str
     source: str
-    """The state that was left; empty where the flow begins."""
+    """The state that was exited; empty at the start of the flow."""
     target: str
     cause: Cause
 
@@ -58,7 +59,7 @@ TraceEvent: TypeAlias = GuardEvaluated | TransitionTaken
 
 
 class Note(Struct, frozen=True):
-    """A finding for the operator that changed nothing for the person.
+    """A diagnostic for operators; nothing changed for the person.
 
     Codes: ignored-event, guard-failed, value-missing, not-set, not-interpreted.
     """
@@ -70,7 +71,7 @@ class Note(Struct, frozen=True):
 
 
 class StepResult(Struct, frozen=True):
-    """What an event led to."""
+    """The result of processing one event."""
 
     snapshot: Snapshot
     effects: tuple[Effect, ...]

@@ -1,8 +1,8 @@
-"""Goes from states to states: what is left and entered, in which order, and what is done on the way.
+"""Takes transitions: which states are exited and entered, in which order, and which actions are executed.
 
-The order is that of https://www.w3.org/TR/scxml/#AlgorithmforSCXMLInterpretation: states are left from the
-innermost outwards and the last in the document first, then the transitions' actions are done, then states are
-entered from the outermost inwards and the first first.
+The order is that of https://www.w3.org/TR/scxml/#AlgorithmforSCXMLInterpretation: states are exited from the
+inside out and in reverse document order, then the transitions' actions are executed, then states are entered
+from the outside in and in document order.
 """
 
 from __future__ import annotations
@@ -26,293 +26,310 @@ from clawdbot_dialogue.core.flow.model import (
 )
 from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
 from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
-from clawdbot_dialogue.core.machine.active_state import Spot
+from clawdbot_dialogue.core.machine.active_state import ActiveState
 from clawdbot_dialogue.core.machine.effects import StateEntered
-from clawdbot_dialogue.core.machine.step_context import Progress
+from clawdbot_dialogue.core.machine.step_context import StepContext
 from clawdbot_dialogue.core.machine.step_result import Cause, TransitionTaken
 
-HOLDING: tuple[StateKind, ...] = ("compound", "parallel")
-"""Kinds of state that hold others; a flow is never in them alone."""
-_NEVER_ALONE: tuple[StateKind, ...] = (*HOLDING, "history")
+COMPOSITE_KINDS: tuple[StateKind, ...] = ("compound", "parallel")
+"""Kinds of states that contain others. A flow is never in such a state without being in one of its
+descendants."""
+_NON_ATOMIC_KINDS: tuple[StateKind, ...] = (*COMPOSITE_KINDS, "history")
 
 
 @dataclass(slots=True)
-class _Entering:
-    """What is about to be entered."""
+class _EntrySet:
+    """The states that are about to be entered."""
 
     states: dict[State, None]
     defaults: dict[State, tuple[Action, ...]]
-    """The actions of a history state's transition, by the state that holds it: done right after its entry."""
+    """The parent of a history state → the actions of the history's default transition, executed after its
+    entry."""
 
 
-class Way(NamedTuple):
-    """A transition, and the spot whose state takes it."""
+class EnabledTransition(NamedTuple):
+    """A transition that is about to be taken, and the active state that takes it."""
 
-    spot: Spot
+    active_state: ActiveState
     transition: Transition
     cause: Cause = "next"
 
 
-def start(progress: Progress, cause: Cause) -> None:
-    """Enters the initial state of a flow that is nowhere yet."""
-    flow = progress.flow
-    progress.trace.append(TransitionTaken(flow.name, "", flow.initial, cause))
-    progress.spots = []
-    _enter(progress, flow.states[flow.initial], "", None)
+def enter_initial_state(context: StepContext, cause: Cause) -> None:
+    """Enters the initial state of a flow that has no active state yet."""
+    flow = context.flow
+    context.trace.append(TransitionTaken(flow.name, "", flow.initial, cause))
+    context.active_states = []
+    _enter_target(context, flow.states[flow.initial], "", None)
 
 
-def take(progress: Progress, way: Way) -> None:
-    """Goes along one way."""
-    take_all(progress, (way,))
+def take(context: StepContext, enabled: EnabledTransition) -> None:
+    """Takes one transition."""
+    take_all(context, (enabled,))
 
 
-def take_all(progress: Progress, ways: Sequence[Way]) -> None:
-    """Goes along ways that do not conflict, as one micro-step."""
-    moves = [way for way in ways if way.transition.to]
-    for way in moves:
-        cause: Cause = "error" if way.transition.on_error else way.cause
-        source = way.spot.state.name
-        progress.trace.append(TransitionTaken(progress.flow.name, source, way.transition.to, cause))
-    results = _leave(progress, [way.transition.domain for way in moves]) if moves else ()
-    for way in ways:
-        _act(progress, way.transition.actions, way.spot)
-    handed_off = progress.status != "active"
-    if moves and handed_off and not any(spot.state.kind == "handoff" for spot in progress.spots):
-        progress.status = "active"
-        progress.handoff_queue = ""
-    for way, result in zip(moves, results, strict=True):
-        _enter(progress, progress.flow.states[way.transition.to], way.transition.domain, result)
+def take_all(context: StepContext, enabled: Sequence[EnabledTransition]) -> None:
+    """Takes transitions that do not conflict, as one microstep."""
+    moves = [each for each in enabled if each.transition.to]
+    for move in moves:
+        cause: Cause = "error" if move.transition.on_error else move.cause
+        source = move.active_state.state.name
+        context.trace.append(TransitionTaken(context.flow.name, source, move.transition.to, cause))
+    results = _exit_domains(context, [move.transition.domain for move in moves]) if moves else ()
+    for each in enabled:
+        _execute(context, each.transition.actions, each.active_state)
+    handed_off = context.status != "active"
+    if moves and handed_off and not any(active.state.kind == "handoff" for active in context.active_states):
+        context.status = "active"
+        context.handoff_queue = ""
+    for move, result in zip(moves, results, strict=True):
+        _enter_target(context, context.flow.states[move.transition.to], move.transition.domain, result)
 
 
-def go(progress: Progress, to: str, cause: Cause) -> None:
-    """Goes to a state that no transition of the flow leads to: as if the nearest spot had one."""
-    states = progress.flow.states
+def go_to(context: StepContext, to: str, cause: Cause) -> None:
+    """Goes to a state without a transition in the flow, as if the nearest active state had one."""
+    states = context.flow.states
     target = states[to]
-    spot = max(progress.spots, key=lambda each: len(domain(states, each.state, target)))
-    take(progress, Way(spot, Transition(to, spot.state.name, domain(states, spot.state, target)), cause))
+    nearest = max(context.active_states, key=lambda each: len(domain(states, each.state, target)))
+    transition = Transition(to, nearest.state.name, domain(states, nearest.state, target))
+    take(context, EnabledTransition(nearest, transition, cause))
 
 
-def turn_aside(progress: Progress, aside: NoMatch | Timeout, cause: Cause) -> None:
-    """Goes where a state leads that was not understood, or not answered in time."""
-    actions = (Utter(aside.say),) if isinstance(aside, Timeout) and aside.say else ()
-    way = Transition(aside.to, aside.source, aside.domain, actions=actions)
-    take(progress, Way(progress.here, way, cause))
+def take_fallback(context: StepContext, fallback: NoMatch | Timeout, cause: Cause) -> None:
+    """Goes where the focused state leads if nothing was understood, or if nobody answered in time."""
+    actions = (Utter(fallback.say),) if isinstance(fallback, Timeout) and fallback.say else ()
+    transition = Transition(fallback.to, fallback.source, fallback.domain, actions=actions)
+    take(context, EnabledTransition(context.focus, transition, cause))
 
 
-def restart(progress: Progress, actions: tuple[Action, ...] = ()) -> None:
-    """Leaves all that it is in, does the actions, and begins the flow anew."""
-    take(progress, Way(progress.here, Transition(progress.flow.initial, actions=actions), "restarted"))
+def restart(context: StepContext, actions: tuple[Action, ...] = ()) -> None:
+    """Exits all active states, executes the actions, and enters the flow's initial state."""
+    transition = Transition(context.flow.initial, actions=actions)
+    take(context, EnabledTransition(context.focus, transition, "restarted"))
 
 
-def without_conflicts(progress: Progress, ways: Sequence[Way]) -> Sequence[Way]:
-    """Those of the ways that can be taken together.
+def remove_conflicts(
+    context: StepContext, enabled: Sequence[EnabledTransition]
+) -> Sequence[EnabledTransition]:
+    """The transitions that can be taken together.
 
-    Of two that would leave the same state, the one that begins further inside is taken, else the first.
+    Of two that would exit the same state, the one whose source is a descendant of the other's wins, else the
+    first.
     """
-    if len(ways) < 2:
-        return ways
-    states, kept = progress.flow.states, list[Way]()
-    for way in ways:
-        if any(way.transition is other.transition for other in kept):
+    if len(enabled) < 2:
+        return enabled
+    states, kept = context.flow.states, list[EnabledTransition]()
+    for each in enabled:
+        if any(each.transition is other.transition for other in kept):
             continue
-        rivals = [other for other in kept if _conflict(progress, way.transition, other.transition)]
-        inner = states[way.transition.source]
-        if all(below(inner, rival.transition.source) for rival in rivals):
-            kept = [other for other in kept if other not in rivals] + [way]
+        rivals = [other for other in kept if _conflicts(context, each.transition, other.transition)]
+        source = states[each.transition.source]
+        if all(below(source, rival.transition.source) for rival in rivals):
+            kept = [other for other in kept if other not in rivals] + [each]
     return kept
 
 
-def _conflict(progress: Progress, one: Transition, other: Transition) -> bool:
+def _conflicts(context: StepContext, one: Transition, other: Transition) -> bool:
     if not one.to or not other.to:
         return False
-    return any(below(spot.state, one.domain) and below(spot.state, other.domain) for spot in progress.spots)
+    return any(
+        below(active.state, one.domain) and below(active.state, other.domain)
+        for active in context.active_states
+    )
 
 
-def _leave(progress: Progress, domains: Sequence[str]) -> Sequence[object]:
-    """Leaves all that lies below the domains; returns the results that go on with what is entered in each."""
-    spots = progress.spots
-    if len(spots) == 1 and not spots[0].state.ancestors:
-        # The plain case, and the most frequent: one state, which nothing holds.
-        (leaving,) = spots
-        progress.cancel_timer(leaving)
-        _act(progress, leaving.state.exit, leaving)
-        progress.spots = []
-        return (leaving.result,)
-    _exit(progress, domains)
-    going = [[spot for spot in spots if below(spot.state, holder)] for holder in domains]
-    progress.spots = [spot for spot in spots if not any(spot in group for group in going)]
-    states = progress.flow.states
+def _exit_domains(context: StepContext, domains: Sequence[str]) -> Sequence[object]:
+    """Exits everything below the domains; returns for each the result to pass on to what is entered."""
+    active_states = context.active_states
+    if len(active_states) == 1 and not active_states[0].state.ancestors:
+        # The simple and most frequent case: a single state at the top level.
+        (only,) = active_states
+        context.cancel_timer(only)
+        _execute(context, only.state.exit, only)
+        context.active_states = []
+        return (only.result,)
+    _exit_states(context, domains)
+    exited = [[active for active in active_states if below(active.state, ancestor)] for ancestor in domains]
+    context.active_states = [
+        active for active in active_states if not any(active in group for group in exited)
+    ]
+    states = context.flow.states
     return [
-        joined(group, len(states[holder].regions) if holder else 0)
-        for group, holder in zip(going, domains, strict=True)
+        joined_result(group, len(states[ancestor].regions) if ancestor else 0)
+        for group, ancestor in zip(exited, domains, strict=True)
     ]
 
 
-def leave_all(progress: Progress) -> None:
-    """Does what is to be done when states are left, for the flow is over. It is known where it was."""
-    _exit(progress, ("",))
+def exit_all(context: StepContext) -> None:
+    """Executes the exit actions of all active states at the end of a flow; they stay recorded as active."""
+    _exit_states(context, ("",))
 
 
-def _exit(progress: Progress, domains: Sequence[str]) -> None:
-    """Does the exit actions of all that lies below the domains, innermost and last first."""
-    states, inside = progress.flow.states, dict[State, Spot]()
-    going = [spot for spot in progress.spots if any(below(spot.state, holder) for holder in domains)]
-    for spot in going:
-        progress.cancel_timer(spot)
-        inside[spot.state] = spot
-        for holder in domains:
-            if below(spot.state, holder):
-                for name in path_between(spot.state.ancestors, holder):
-                    inside.setdefault(states[name], spot)
-    for state in sorted(inside, key=lambda each: -each.order):
+def _exit_states(context: StepContext, domains: Sequence[str]) -> None:
+    """Executes the exit actions of everything below the domains, from the inside out, last first."""
+    states, by_state = context.flow.states, dict[State, ActiveState]()
+    exited = [
+        active
+        for active in context.active_states
+        if any(below(active.state, ancestor) for ancestor in domains)
+    ]
+    for active in exited:
+        context.cancel_timer(active)
+        by_state[active.state] = active
+        for ancestor in domains:
+            if below(active.state, ancestor):
+                for name in path_between(active.state.ancestors, ancestor):
+                    by_state.setdefault(states[name], active)
+    for state in sorted(by_state, key=lambda each: -each.order):
         if state.remembers:
-            left = tuple(spot.state.name for spot in going if state.name in spot.state.ancestors)
-            progress.left = {**progress.left, state.name: left}
-        _act(progress, state.exit, inside[state])
+            left = tuple(active.state.name for active in exited if state.name in active.state.ancestors)
+            context.history = {**context.history, state.name: left}
+        _execute(context, state.exit, by_state[state])
 
 
-def joined(spots: Sequence[Spot], depth: int) -> object:
-    """The result of spots: that of the only one; of several, each region's by its name.
+def joined_result(active_states: Sequence[ActiveState], depth: int) -> object:
+    """The result of active states: of a single one its own; of several a mapping from region to result.
 
     Args:
-        spots: All that lie in one state that holds others.
-        depth: How many regions lie around that state.
+        active_states: Everything that is active below one composite state.
+        depth: The number of regions around that state.
     """
-    if len(spots) == 1:
-        return spots[0].result
-    regions: dict[str, list[Spot]] = {}
-    for spot in spots:
-        regions.setdefault(spot.state.regions[depth][1].rpartition(".")[2], []).append(spot)
-    results = {name: joined(within, depth + 1) for name, within in regions.items()}
+    if len(active_states) == 1:
+        return active_states[0].result
+    regions: dict[str, list[ActiveState]] = {}
+    for active in active_states:
+        regions.setdefault(active.state.regions[depth][1].rpartition(".")[2], []).append(active)
+    results = {name: joined_result(within, depth + 1) for name, within in regions.items()}
     return {name: result for name, result in results.items() if result is not None}
 
 
-def _enter(progress: Progress, target: State, holder: str, result: object) -> None:
-    """Enters a state, those between it and the holder, and where those begin that hold others."""
-    if not target.ancestors and target.kind not in _NEVER_ALONE:
-        _enter_one(progress, target, result)
+def _enter_target(context: StepContext, target: State, ancestor: str, result: object) -> None:
+    """Enters a target, its ancestors below `ancestor`, and the default descendants of composite states."""
+    if not target.ancestors and target.kind not in _NON_ATOMIC_KINDS:
+        _enter_state(context, target, result)
         return
-    entering = _Entering({}, {})
-    _add_inside(progress, target, entering)
-    _add_around(progress, target, holder, entering)
-    for parent, actions in entering.defaults.items():
-        if parent not in entering.states:  # it was not left
-            _act(progress, actions, progress.here)
-    depth = len(progress.flow.states[holder].regions) if holder else 0
-    for state in sorted(entering.states, key=lambda each: each.order):
-        # Regions begin with no result, else each would hand on what all of them began with, over and over.
-        _enter_one(progress, state, result if len(state.regions) == depth else None)
-        _act(progress, entering.defaults.get(state, ()), progress.here)
-    progress.spots.sort(key=lambda each: each.state.order)
+    entry = _EntrySet({}, {})
+    _add_descendants(context, target, entry)
+    _add_ancestors(context, target, ancestor, entry)
+    for parent, actions in entry.defaults.items():
+        if parent not in entry.states:  # it was not exited
+            _execute(context, actions, context.focus)
+    depth = len(context.flow.states[ancestor].regions) if ancestor else 0
+    for state in sorted(entry.states, key=lambda each: each.order):
+        # Regions start without a result: otherwise each would pass on the result that all of them started
+        # with.
+        _enter_state(context, state, result if len(state.regions) == depth else None)
+        _execute(context, entry.defaults.get(state, ()), context.focus)
+    context.active_states.sort(key=lambda each: each.state.order)
 
 
-def _enter_one(progress: Progress, state: State, result: object) -> None:
-    spot = Spot.new(state, result)
-    progress.attend(spot)
-    if state.kind not in HOLDING:
-        if state.name in progress.passed:
-            _step_back(progress, state)
-        progress.spots.append(spot)
-        progress.effects.append(StateEntered(progress.flow.name, state.name))
-    _act(progress, state.entry, spot)
+def _enter_state(context: StepContext, state: State, result: object) -> None:
+    active = ActiveState.new(state, result)
+    context.focus_on(active)
+    if state.kind not in COMPOSITE_KINDS:
+        if state.name in context.visited:
+            _rewind(context, state)
+        context.active_states.append(active)
+        context.effects.append(StateEntered(context.flow.name, state.name))
+    _execute(context, state.entry, active)
     for slot in state.collect:
-        # A confirmation is asked for anew: what was confirmed may have changed.
-        if progress.flow.slots[slot].asked_only:
-            progress.set_slot(slot, None)
-    progress.say(state.say)
+        # A confirmation is asked for again, since what was confirmed may have changed.
+        if context.flow.slots[slot].asked_only:
+            context.set_slot(slot, None)
+    context.say(state.say)
 
 
-def _step_back(progress: Progress, state: State) -> None:
-    """Forgets the way from a state on, for the conversation comes back to it."""
-    position = progress.passed.index(state.name)
-    states = progress.flow.states
-    after = [name for name in progress.passed[position:] if apart(states[name], state)]
-    progress.passed = (*progress.passed[:position], *after)
-    if state.name in progress.sealed:
-        progress.sealed = ()  # the flow itself goes back: what was called settled nothing
+def _rewind(context: StepContext, state: State) -> None:
+    """Forgets the states visited since a state, because the conversation has come back to it."""
+    position = context.visited.index(state.name)
+    states = context.flow.states
+    later = [name for name in context.visited[position:] if apart(states[name], state)]
+    context.visited = (*context.visited[:position], *later)
+    if state.name in context.commit_points:
+        context.commit_points = ()  # the flow itself went back, so the call was not final
     else:
-        progress.sealed = tuple(name for name in progress.sealed if name in progress.passed)
+        context.commit_points = tuple(name for name in context.commit_points if name in context.visited)
 
 
-def _add_inside(progress: Progress, state: State, entering: _Entering) -> None:
-    """Adds a state and where it begins."""
-    states = progress.flow.states
+def _add_descendants(context: StepContext, state: State, entry: _EntrySet) -> None:
+    """Adds a state, and the descendants that are entered with it."""
+    states = context.flow.states
     match state.kind:
         case "history":
-            if state.parent not in progress.left:
-                entering.defaults[states[state.parent]] = state.next[0].actions
-            remembered = [states[name] for name in _remembered(progress, state)]
-            for each in remembered:
-                _add_inside(progress, each, entering)
-            # Only then: else regions would begin anew that are still to be added.
-            for each in remembered:
-                _add_around(progress, each, state.parent, entering)
+            if state.parent not in context.history:
+                entry.defaults[states[state.parent]] = state.next[0].actions
+            recorded = [states[name] for name in _history_states(context, state)]
+            for each in recorded:
+                _add_descendants(context, each, entry)
+            # Only after that: otherwise regions that are still to be added would be entered by default.
+            for each in recorded:
+                _add_ancestors(context, each, state.parent, entry)
         case "compound":
-            entering.states[state] = None
-            _add_inside(progress, states[state.initial], entering)
-            _add_around(progress, states[state.initial], state.name, entering)
+            entry.states[state] = None
+            _add_descendants(context, states[state.initial], entry)
+            _add_ancestors(context, states[state.initial], state.name, entry)
         case "parallel":
-            entering.states[state] = None
-            _add_regions(progress, state, entering)
+            entry.states[state] = None
+            _add_regions(context, state, entry)
         case _:
-            entering.states[state] = None
+            entry.states[state] = None
 
 
-def _add_around(progress: Progress, state: State, holder: str, entering: _Entering) -> None:
-    """Adds what holds a state, as far as a holder, with the other regions of what is parallel."""
+def _add_ancestors(context: StepContext, state: State, ancestor: str, entry: _EntrySet) -> None:
+    """Adds the ancestors of a state below `ancestor`, and the other regions of those that are parallel."""
     if not state.ancestors:
         return
-    for name in reversed(path_between(state.ancestors, holder)):
-        outer = progress.flow.states[name]
-        entering.states[outer] = None
+    for name in reversed(path_between(state.ancestors, ancestor)):
+        outer = context.flow.states[name]
+        entry.states[outer] = None
         if outer.kind == "parallel":
-            _add_regions(progress, outer, entering)
+            _add_regions(context, outer, entry)
 
 
-def _add_regions(progress: Progress, parallel: State, entering: _Entering) -> None:
+def _add_regions(context: StepContext, parallel: State, entry: _EntrySet) -> None:
     for name in parallel.children:
-        region = progress.flow.states[name]
-        if region not in entering.states and not any(name in each.ancestors for each in entering.states):
-            _add_inside(progress, region, entering)
+        region = context.flow.states[name]
+        if region not in entry.states and not any(name in each.ancestors for each in entry.states):
+            _add_descendants(context, region, entry)
 
 
-def _remembered(progress: Progress, history: State) -> Sequence[str]:
-    """The states that a history state stands for now."""
-    left = progress.left.get(history.parent)
-    if left is None:
-        return [way.to for way in history.next]
+def _history_states(context: StepContext, history: State) -> Sequence[str]:
+    """The states that a history state currently stands for."""
+    recorded = context.history.get(history.parent)
+    if recorded is None:
+        return [transition.to for transition in history.next]
     if history.history == "deep":
-        return left
+        return recorded
     depth = len(history.ancestors)
-    return list(dict.fromkeys([".".join(name.split(".")[: depth + 1]) for name in left]))
+    return list(dict.fromkeys([".".join(name.split(".")[: depth + 1]) for name in recorded]))
 
 
-def _act(progress: Progress, actions: Sequence[Action], spot: Spot) -> None:
-    """Does actions in order, as seen from a spot."""
+def _execute(context: StepContext, actions: Sequence[Action], active: ActiveState) -> None:
+    """Executes actions in order, with the result of an active state in scope."""
     if not actions:
         return
-    if progress.here is not spot:
-        progress.attend(spot)
+    if context.focus is not active:
+        context.focus_on(active)
     for action in actions:
         match action:
             case Utter(text):
-                progress.say(text)
+                context.say(text)
             case Clear(slot):
-                progress.set_slot(slot, None)
+                context.set_slot(slot, None)
             case Raise(event):
-                progress.raised.append(event)
+                context.raised.append(event)
             case Assign():
-                _assign(progress, action)
+                _assign(context, action)
 
 
-def _assign(progress: Progress, action: Assign) -> None:
-    """Fills a slot, unless the value cannot be worked out or does not fit: then it stays as it is."""
-    slot = progress.flow.slots[action.slot]
+def _assign(context: StepContext, action: Assign) -> None:
+    """Sets a slot. If the value cannot be computed or is not valid, the slot keeps its value."""
+    slot = context.flow.slots[action.slot]
     try:
-        value = progress.scope.argument(action.value.build)
+        value = context.scope.evaluate(action.value.build)
         if value is not None:
-            value = slot.check(value, progress.now)
-    except (EvaluationFailed, SlotRefused) as failure:
-        progress.note("not-set", f"{action.slot} was not set: {failure}")
+            value = slot.check(value, context.now)
+    except (EvaluationFailed, SlotRefused) as error:
+        context.note("not-set", f"{action.slot} was not set: {error}")
         return
-    progress.set_slot(action.slot, value)
+    context.set_slot(action.slot, value)

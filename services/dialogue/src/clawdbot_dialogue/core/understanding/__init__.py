@@ -1,4 +1,4 @@
-"""What a person said, as typed commands.
+"""Natural-language understanding: turns a message into typed commands.
 
-Rules only: no model, no clock, no network; the same text in the same place gives the same commands.
+Rules only: no model, no clock, no network. The same text in the same context always gives the same commands.
 """

@@ -1,7 +1,7 @@
-"""The vocabulary between understanding and the machine: what a message can be understood to mean.
+"""The commands that a message can stand for: the interface between understanding and the machine.
 
-A command is a proposal; only the machine decides whether it holds here, and says so in `accepted` and
-`reason`.
+A command is a proposal. Only the machine decides whether it is valid in the current state, and records that
+in `accepted` and `reason`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ CommandName = Literal[
     "help",
     "none",
 ]
-"""The names of clawdbot.dialogue.v1.Command."""
+"""The same names as in clawdbot.dialogue.v1.Command."""
 
 
 class Command(Struct, frozen=True):
-    """One thing that a message was understood to mean, field for field the proto's Command."""
+    """One thing that a message means; has the same fields as clawdbot.dialogue.v1.Command."""
 
     name: CommandName
     target: str = ""
-    """The slot, flow or queue it is about; empty where it is about none."""
+    """The slot, flow or queue it is about; empty if none."""
     value: object = None
-    """For set_slot and correct_slot: the JSON-able value; None elsewhere."""
+    """For set_slot and correct_slot: the JSON-serializable value; for clarify: the two values; for chitchat:
+    its kind. Otherwise None."""
     source: Literal["rules", "model", "caller"] = "rules"
     accepted: bool = True
     reason: str = ""
-    """For a refused one: a sentence for the person, such as "The party size must be at most 20."."""
+    """For a refused command: a sentence for the person, such as "The party size must be at most 20."."""

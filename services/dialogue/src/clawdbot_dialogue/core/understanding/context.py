@@ -1,4 +1,4 @@
-"""Where a message falls: all that decides what it means besides its words."""
+"""The context of a message: everything besides its text that decides what it means."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from msgspec import Struct
 from clawdbot_dialogue.core.flow.model import Flow
 
 
-class Situation(Struct, frozen=True):
-    """Where a message falls."""
+class MessageContext(Struct, frozen=True):
+    """The context of a message."""
 
     flow: Flow
     slots: Mapping[str, object]
     """The slots that have a value."""
     asked: str = ""
-    """The slot, or part of one, that was asked for; empty where none."""
+    """The path of the slot, or part of a slot, that was asked for; empty if none."""
     collecting: bool = True
-    """False where a model answers: small talk and cries for help are then its business."""
-    others: tuple[Flow, ...] = ()
-    """The flows that may be started from here."""
-    parts: Mapping[str, object] = {}
-    """The parts that are known of what has any, by their paths; of a list that grows, its items so far."""
+    """False in a state where a model replies: small talk and requests for help are then left to the model."""
+    startable_flows: tuple[Flow, ...] = ()
+    """The flows that may be started in this state."""
+    known_parts: Mapping[str, object] = {}
+    """The known parts of composite slots, by path; of an unfinished list, the items so far."""
 
     @property
     def known(self) -> Mapping[str, object]:
-        """All that has a value: slots, and parts of slots."""
-        return {**self.parts, **self.slots} if self.parts else self.slots
+        """Everything that has a value: slots, and parts of slots."""
+        return {**self.known_parts, **self.slots} if self.known_parts else self.slots

@@ -1,4 +1,4 @@
-"""What a message is looked through for: it depends on the flow and on the question that is open alone."""
+"""The slots that a message is searched for. They depend only on the flow and on what was asked for."""
 
 from __future__ import annotations
 
@@ -9,89 +9,90 @@ from dataclasses import dataclass
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 
-_FIGURES = frozenset(("integer", "number", "date", "time", "duration", "money"))
+_NUMERIC_TYPES = frozenset(("integer", "number", "date", "time", "duration", "money"))
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
-    """The slots that a message may fill or correct by what stands in it."""
+class ExtractionTargets:
+    """The slots that values in a message may fill or correct."""
 
     asked: str
-    """The slot, or part of one, that was asked for; empty where none."""
-    kind: str
-    """Its type, of a list its items'; empty where none."""
-    slots: Mapping[str, Sequence[Slot]]
-    """By type, what was asked for before the others; parts instead of the slots that they make up."""
-    records: Sequence[Slot]
-    """What has parts: slots, and items that are being put together."""
-    moments: Sequence[Slot]
-    """The datetimes among those and their parts."""
-    dated: Slot | None
-    """What a day is for first, where it takes none after some day."""
-    counting: Sequence[Slot]
-    """Those that a bare number may be for."""
-    people: Slot | None
-    """The only one of those, if it may count people."""
-    figures: bool
-    """Whether figures can fill any of them."""
+    """The path of the slot, or part of a slot, that was asked for; empty if none."""
+    asked_type: str
+    """Its type, or the type of its items if it is a list; empty if nothing was asked for."""
+    by_type: Mapping[str, Sequence[Slot]]
+    """The slots by type, those that were asked for first; parts in place of the composite slots they belong
+    to."""
+    composites: Sequence[Slot]
+    """What has parts: slots, and list items that are being filled."""
+    datetimes: Sequence[Slot]
+    """The datetimes among the composites and their parts."""
+    primary_date: Slot | None
+    """The slot that a date goes to first, if that slot has a maximum."""
+    numeric: Sequence[Slot]
+    """The slots that a bare number may fill."""
+    people_slot: Slot | None
+    """The only numeric slot, if it may count people."""
+    needs_numerals: bool
+    """Whether any of them needs numbers in the text as digits."""
 
 
 @functools.lru_cache(maxsize=1024)
-def sought(flow: Flow, asked: str) -> Sought:
-    """What is looked for while a slot is asked for; empty where none is."""
+def targets_for(flow: Flow, asked: str) -> ExtractionTargets:
+    """What to search a message for while `asked` is open; `asked` is empty if no question is."""
     slots: dict[str, list[Slot]] = {}
-    records: list[Slot] = []
+    composites: list[Slot] = []
     for root in flow.slots.values():
-        reached = within(asked, root.name)
-        # One item of a list after the other is put together from parts, while it is asked for.
+        reached = is_within(asked, root.name)
+        # Items with parts are filled one after the other, and only while their list is asked for.
         if reached or not (root.asked_only or (root.item and root.item.parts)):
-            record = root.item or root
-            if record.parts:
-                records.append(record)
-            for slot in _simple(record):
-                if _marked(slot, asked=within(slot.name, asked)):
+            holder = root.item or root
+            if holder.parts:
+                composites.append(holder)
+            for slot in _leaf_slots(holder):
+                if _is_recognizable(slot, asked=is_within(slot.name, asked)):
                     same = slots.setdefault(slot.type, [])
-                    same.insert(0 if within(slot.name, asked) else len(same), slot)
+                    same.insert(0 if is_within(slot.name, asked) else len(same), slot)
     question = flow.askable.get(asked)
-    moments = [each for record in records for each in record.within() if each.type == "datetime"]
+    datetimes = [each for holder in composites for each in holder.within() if each.type == "datetime"]
     counting = slots.get("integer", []) + slots.get("number", [])
-    return Sought(
+    return ExtractionTargets(
         asked=asked,
-        kind=(question.item or question).type if question else "",
-        slots=slots,
-        records=records,
-        moments=sorted(moments, key=lambda each: not within(asked, each.name)),
-        dated=next((_dated(slot, moments) for slot in slots.get("date", ())), None),
-        counting=sorted(counting, key=lambda slot: not within(slot.name, asked)),
-        people=_people(flow, asked, counting),
-        figures=not slots.keys().isdisjoint(_FIGURES),
+        asked_type=(question.item or question).type if question else "",
+        by_type=slots,
+        composites=composites,
+        datetimes=sorted(datetimes, key=lambda each: not is_within(asked, each.name)),
+        primary_date=next((_primary_date(slot, datetimes) for slot in slots.get("date", ())), None),
+        numeric=sorted(counting, key=lambda slot: not is_within(slot.name, asked)),
+        people_slot=_people_slot(flow, asked, counting),
+        needs_numerals=not slots.keys().isdisjoint(_NUMERIC_TYPES),
     )
 
 
-def _people(flow: Flow, asked: str, counting: Sequence[Slot]) -> Slot | None:
+def _people_slot(flow: Flow, asked: str, counting: Sequence[Slot]) -> Slot | None:
     if len(counting) != 1 or counting[0].listed:
         return None
     slot, words = counting[0], flow.vocabulary.slots[counting[0].name]
-    return slot if slot.name == asked or words.counts_any(flow.locale.people) else None
+    return slot if slot.name == asked or words.counts_any(flow.locale.people_units) else None
 
 
-def within(name: str, whole: str) -> bool:
-    """Whether a name is that of a slot, or of a part of it; of none where there is none."""
+def is_within(name: str, whole: str) -> bool:
+    """Whether a path names a slot or a part of it; False if `whole` is empty."""
     return bool(whole) and (name == whole or name.startswith(f"{whole}."))
 
 
-def _dated(slot: Slot, moments: Sequence[Slot]) -> Slot | None:
-    whole = next((each for each in moments if each.parts["date"] is slot), slot)
+def _primary_date(slot: Slot, datetimes: Sequence[Slot]) -> Slot | None:
+    whole = next((each for each in datetimes if each.parts["date"] is slot), slot)
     return whole if whole.maximum else None
 
 
-def _simple(slot: Slot) -> list[Slot]:
-    """What a slot is made up of in the end."""
+def _leaf_slots(slot: Slot) -> list[Slot]:
+    """The slot itself, or the parts at the bottom of its tree."""
     return [each for each in slot.within() if not each.parts]
 
 
-def _marked(slot: Slot, *, asked: bool) -> bool:
-    """Whether something in a message can mark a value as this slot's."""
+def _is_recognizable(slot: Slot, *, asked: bool) -> bool:
+    """Whether a value of this slot can be recognized in a message."""
     if slot.type == "boolean":
         return False
     return slot.type != "string" or (slot.names_person and not asked)

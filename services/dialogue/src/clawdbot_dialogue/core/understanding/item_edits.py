@@ -1,4 +1,4 @@
-"""What a message does to items with parts: names several, takes one off or changes it, known by its parts."""
+"""Edits of list items that have parts: adds several, removes one or changes one, identified by its parts."""
 
 from __future__ import annotations
 
@@ -10,114 +10,121 @@ from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.language.normalization import fold
 from clawdbot_dialogue.core.understanding.commands import Command
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.extraction_targets import Sought, sought, within
-from clawdbot_dialogue.core.understanding.slot_extraction import Values, find_values
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.extraction_targets import ExtractionTargets, is_within, targets_for
+from clawdbot_dialogue.core.understanding.slot_extraction import ExtractedValues, extract_slots
 
 
-def held(situation: Situation, slot: Slot) -> list[object]:
-    """The items that the list has; none for what is no list."""
-    items = situation.known.get(slot.name)
+def current_items(context: MessageContext, slot: Slot) -> list[object]:
+    """The items of a list slot so far; empty for any other slot."""
+    items = context.known.get(slot.name)
     return items if isinstance(items, list) else []
 
 
-def becomes(slot: Slot, before: list[object], after: list[object]) -> Iterator[Command]:
-    """The list with other items, if they are others."""
+def list_update(slot: Slot, before: list[object], after: list[object]) -> Iterator[Command]:
+    """The command that gives the list its new items, if they changed."""
     if after != before:
         value = after if after or not slot.min_items else None
         yield Command("correct_slot" if before else "set_slot", slot.name, value)
 
 
-def several(situation: Situation, wanted: Sought, text: str, now: datetime) -> Command | None:
-    """A list of the items with parts that one message names one after the other: "2 soups and 3 cakes"."""
-    language = situation.flow.locale
-    for slot in situation.flow.composed:
-        if slot.item and slot.item.parts and within(situation.asked, slot.name):
-            segments = language.lists.items(text)
-            said = [_values(situation, wanted, each, now) for each in segments] if len(segments) > 1 else []
-            items = [item for values in said if (item := parts_of(slot, values.by_slot))]
+def several_items(
+    context: MessageContext, targets: ExtractionTargets, text: str, now: datetime
+) -> Command | None:
+    """A list of the items with parts that one message names: "2 soups and 3 cakes"."""
+    language = context.flow.locale
+    for slot in context.flow.composed:
+        if slot.item and slot.item.parts and is_within(context.asked, slot.name):
+            segments = language.lists.split_items(text)
+            several = len(segments) > 1
+            extracted = [_extract(context, targets, each, now) for each in segments] if several else []
+            items = [item for values in extracted if (item := item_parts(slot, values.by_slot))]
             needed = {name for name, part in slot.item.parts.items() if part.required}
             if len(items) > 1 and all(needed <= each.keys() for each in items):
                 made = [slot.item.kind.join(each) for each in items]
-                before = held(situation, slot)
+                before = current_items(context, slot)
                 return Command("correct_slot" if before else "set_slot", slot.name, [*before, *made])
     return None
 
 
-def item_edited(
-    situation: Situation, slot: Slot, text: str, now: datetime, *, drops: bool
+def edit_item(
+    context: MessageContext, slot: Slot, text: str, now: datetime, *, removes: bool
 ) -> Iterator[Command]:
-    """An item with parts: known again by those that are named, or begun."""
-    item = parts_of(slot, _values(situation, sought(situation.flow, slot.name), text, now).by_slot)
-    if item and drops:
-        yield from dropped(situation, slot, item)
+    """Removes the items whose parts are named, or starts a new item with them."""
+    item = item_parts(slot, _extract(context, targets_for(context.flow, slot.name), text, now).by_slot)
+    if item and removes:
+        yield from remove_items(context, slot, item)
     elif item:
         yield Command("correct_slot", f"{slot.name}.{NEXT}", item)
 
 
-def dropped(situation: Situation, slot: Slot, parts: Mapping[str, object]) -> Iterator[Command]:
+def remove_items(context: MessageContext, slot: Slot, parts: Mapping[str, object]) -> Iterator[Command]:
     """The list without the items that have these parts."""
-    before = held(situation, slot)
-    after = [each for each in before if not _has(each, parts)]
-    yield from becomes(slot, before, after)
+    before = current_items(context, slot)
+    after = [each for each in before if not _matches(each, parts)]
+    yield from list_update(slot, before, after)
 
 
-def _has(item: object, parts: Mapping[str, object]) -> bool:
+def _matches(item: object, parts: Mapping[str, object]) -> bool:
     return isinstance(item, Mapping) and all(item.get(name) == value for name, value in parts.items())
 
 
-def is_named(situation: Situation, slot: Slot, folded: str) -> bool:
-    """Whether a message names an item with parts that the list has, by one of its choices."""
-    words = situation.flow.vocabulary.slots
+def names_item(context: MessageContext, slot: Slot, normalized: str) -> bool:
+    """Whether a message names an item of the list by one of its enum parts."""
+    words = context.flow.vocabulary.slots
     return any(
-        _has(item, {name: found.value})
+        _matches(item, {name: found.value})
         for name, part in (slot.item.parts if slot.item else {}).items()
         if part.type == "enum"
-        for found in words[part.name].values_in(folded)
-        for item in held(situation, slot)
+        for found in words[part.name].find_values(normalized)
+        for item in current_items(context, slot)
     )
 
 
-def changed(situation: Situation, folded: str, now: datetime) -> Command | None:
-    """The list with an item changed, known again by its parts: "make the margherita large"."""
-    splits = situation.flow.locale.lists.changes(folded)
-    for slot in situation.flow.composed if splits else ():
-        before = held(situation, slot)
+def changed_items(context: MessageContext, normalized: str, now: datetime) -> Command | None:
+    """The list with an item changed, identified by its parts: "make the margherita large"."""
+    splits = context.flow.locale.lists.item_changes(normalized)
+    for slot in context.flow.composed if splits else ():
+        before = current_items(context, slot)
         if not before or slot.item is None or slot.item.type != "object":
             continue
-        wanted = sought(situation.flow, slot.name)
+        targets = targets_for(context.flow, slot.name)
         for which, into in splits:
-            said, wish = [_values(situation, wanted, each, now) for each in (which, into)]
-            if said.either or wish.either:
+            old_values, new_values = [_extract(context, targets, each, now) for each in (which, into)]
+            if old_values.alternatives or new_values.alternatives:
                 continue
-            new = parts_of(slot, wish.by_slot)
-            meant = _meant(situation, before, which, parts_of(slot, said.by_slot)) if new else []
-            after = [{**each, **new} if each in meant and isinstance(each, dict) else each for each in before]
+            new = item_parts(slot, new_values.by_slot)
+            selected = _selected(context, before, which, item_parts(slot, old_values.by_slot)) if new else []
+            after = [
+                {**each, **new} if each in selected and isinstance(each, dict) else each for each in before
+            ]
             if after != before:
                 return Command("correct_slot", slot.name, after)
     return None
 
 
-def _meant(
-    situation: Situation, items: list[object], which: str, named: Mapping[str, object]
+def _selected(
+    context: MessageContext, items: list[object], which: str, named: Mapping[str, object]
 ) -> list[object]:
-    """What some words mean: all items, the last, or the only one that has the parts that they name."""
-    lists = situation.flow.locale.lists
+    """The items that `which` refers to: all, the last, or the one that has the named parts."""
+    lists = context.flow.locale.lists
     if lists.all_items.match(which):
         return items
     if lists.last_item.match(which):
         return items[-1:]
-    alike = [each for each in items if _has(each, named)] if named else []
+    alike = [each for each in items if _matches(each, named)] if named else []
     return alike if all(each == alike[0] for each in alike) else []
 
 
-def _values(situation: Situation, wanted: Sought, text: str, now: datetime) -> Values:
-    """What a piece of a message says, whatever is known already."""
-    return find_values(situation.flow, wanted, {}, raw=text, folded=fold(text), now=now)
+def _extract(
+    context: MessageContext, targets: ExtractionTargets, text: str, now: datetime
+) -> ExtractedValues:
+    """The values in a piece of a message, regardless of what is known already."""
+    return extract_slots(context.flow, targets, {}, raw=text, normalized=fold(text), now=now)
 
 
-def parts_of(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:
-    """The parts of a list's next item among what was found, by name; not halves of a datetime within it."""
+def item_parts(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:
+    """The parts of a list's next item among what was found, by name; without incomplete datetimes."""
     whole = found.get(f"{slot.name}.{NEXT}")
     if isinstance(whole, str) and slot.item:
         return dict(slot.item.kind.split(whole))

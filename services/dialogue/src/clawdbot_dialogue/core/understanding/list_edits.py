@@ -1,6 +1,6 @@
-"""What a message does to a list: it names items, adds some, takes some off, or says that these are all.
+"""Edits of lists: a message names items, adds some, removes some, or says that the list is complete.
 
-What is particular to items with parts is in `items`.
+`item_edits` handles items that have parts.
 """
 
 from __future__ import annotations
@@ -10,96 +10,100 @@ from datetime import datetime
 
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
-from clawdbot_dialogue.core.language.normalization import fold, words
+from clawdbot_dialogue.core.language.normalization import count_words, fold
 from clawdbot_dialogue.core.language.vocabulary import any_of
 from clawdbot_dialogue.core.understanding.commands import Command
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.extraction_targets import within
-from clawdbot_dialogue.core.understanding.item_edits import becomes, held, item_edited
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.extraction_targets import is_within
+from clawdbot_dialogue.core.understanding.item_edits import current_items, edit_item, list_update
 
-_LONGEST_ITEM = 4
-"""Words of an item that nobody asked for: "also Dave"."""
+_MAX_ITEM_WORDS = 4
+"""Words of an item that was not asked for: "also Dave"."""
 
 
-def listed(situation: Situation, slot: Slot, named: Sequence[object], folded: str) -> Iterator[Command]:
-    """The list with the items that a message names.
+def update_list(
+    context: MessageContext, slot: Slot, named: Sequence[object], normalized: str
+) -> Iterator[Command]:
+    """The command that updates a list with the items that a message names.
 
     Args:
-        situation: Where the message falls.
+        context: The context of the message.
         slot: The list.
         named: The items, at least one.
-        folded: The message folded.
+        normalized: The normalized message.
     """
-    language, before = situation.flow.locale, held(situation, slot)
-    adds, drops = language.lists.adds(folded), language.lists.drops(folded)
-    if slot.name in situation.slots and not (adds or drops or _speaks_of(situation, slot, folded)):
-        return  # who names an item while something else is talked of means something else
-    if drops:
+    language, before = context.flow.locale, current_items(context, slot)
+    adds, removes = language.lists.is_addition(normalized), language.lists.is_removal(normalized)
+    if slot.name in context.slots and not (adds or removes or _is_topic(context, slot, normalized)):
+        return  # an item that is mentioned while the topic is something else is not meant for the list
+    if removes:
         after = [each for each in before if not _is_among(each, named)]
-    elif language.corrects(folded) and not adds:
+    elif language.is_correction(normalized) and not adds:
         after = [*named]
     else:
         after = [*before, *[each for each in named if slot.repeats or not _is_among(each, before)]]
-    yield from becomes(slot, before, after)
+    yield from list_update(slot, before, after)
 
 
 def _is_among(item: object, others: Sequence[object]) -> bool:
-    """Whether an item is one of some others, however it is written."""
+    """Whether an item is among others, regardless of spelling variants."""
     return any(item == each or (isinstance(item, str) and fold(item) == fold(str(each))) for each in others)
 
 
-def _speaks_of(situation: Situation, slot: Slot, folded: str) -> bool:
-    return within(situation.asked, slot.name) or bool(
-        situation.flow.vocabulary.slots[slot.name].name.search(folded)
+def _is_topic(context: MessageContext, slot: Slot, normalized: str) -> bool:
+    return is_within(context.asked, slot.name) or bool(
+        context.flow.vocabulary.slots[slot.name].name_pattern.search(normalized)
     )
 
 
-def named_in(situation: Situation, slot: Slot, text: str, folded: str) -> list[object]:
-    """The items of a list of texts that a message names: those that are there, where it takes some off."""
-    language = situation.flow.locale
-    if language.lists.drops(folded):
-        return held_in(situation, slot, folded)
-    named = [language.bare_name(each) if slot.names_person else each for each in language.lists.items(text)]
+def named_items(context: MessageContext, slot: Slot, text: str, normalized: str) -> list[object]:
+    """The items of a list of strings that a message names; only existing items if it removes some."""
+    language = context.flow.locale
+    if language.lists.is_removal(normalized):
+        return mentioned_items(context, slot, normalized)
+    named = [
+        language.bare_name(each) if slot.names_person else each for each in language.lists.split_items(text)
+    ]
     return [each for each in named if each]
 
 
-def held_in(situation: Situation, slot: Slot, folded: str) -> list[object]:
-    """The items of a list of texts or choices that a folded message names and that are there."""
-    items = held(situation, slot)
+def mentioned_items(context: MessageContext, slot: Slot, normalized: str) -> list[object]:
+    """The existing items of a list of strings or enum values that a normalized message names."""
+    items = current_items(context, slot)
     if slot.item is None or slot.item.type not in ("string", "enum"):
         return []
     if slot.item.type == "enum":
-        named = [each.value for each in situation.flow.vocabulary.slots[slot.name].values_in(folded)]
+        named = [each.value for each in context.flow.vocabulary.slots[slot.name].find_values(normalized)]
         return [each for each in items if each in named]
-    said = any_of(map(str, items))
-    found = {each[0] for each in said.finditer(folded)} if said else set[str]()
+    pattern = any_of(map(str, items))
+    found = {each[0] for each in pattern.finditer(normalized)} if pattern else set[str]()
     return [each for each in items if fold(str(each)) in found]
 
 
-def edited(situation: Situation, text: str, folded: str, now: datetime) -> Iterator[Command]:
-    """What a message that nobody asked for adds to a list, or takes off one."""
-    language = situation.flow.locale
-    adds, drops = language.lists.adds(folded), language.lists.drops(folded)
-    lists = [slot for slot in situation.flow.composed if slot.item] if adds or drops else []
+def unprompted_edits(context: MessageContext, text: str, normalized: str, now: datetime) -> Iterator[Command]:
+    """Additions to lists and removals from them that were not asked for."""
+    language = context.flow.locale
+    adds, removes = language.lists.is_addition(normalized), language.lists.is_removal(normalized)
+    lists = [slot for slot in context.flow.composed if slot.item] if adds or removes else []
     texts = [
-        slot for slot in lists if slot.item and slot.item.type == "string" and slot.name in situation.known
+        slot for slot in lists if slot.item and slot.item.type == "string" and slot.name in context.known
     ]
     for slot in lists:
-        if slot.item and slot.item.parts and slot.name in situation.slots:
-            yield from item_edited(situation, slot, text, now, drops=drops)
-    for slot in texts if drops or len(texts) == 1 else ():
-        named = named_in(situation, slot, text, folded)
-        if named and (drops or all(words(fold(str(each))) <= _LONGEST_ITEM for each in named)):
-            yield from listed(situation, slot, named, folded)
+        if slot.item and slot.item.parts and slot.name in context.slots:
+            yield from edit_item(context, slot, text, now, removes=removes)
+    for slot in texts if removes or len(texts) == 1 else ():
+        named = named_items(context, slot, text, normalized)
+        if named and (removes or all(count_words(fold(str(each))) <= _MAX_ITEM_WORDS for each in named)):
+            yield from update_list(context, slot, named, normalized)
 
 
-def no_more(situation: Situation, folded: str) -> Command | None:
-    """The answer to whether there are more items, which is the one that is not for a value; None for none."""
-    slot = situation.flow.slots[root_of(situation.asked)]
-    if slot.item is None or any(path.startswith(f"{slot.name}.{NEXT}.") for path in situation.parts):
+def answer_to_more(context: MessageContext, normalized: str) -> Command | None:
+    """The answer to "anything else?": affirm, or deny if the list is complete; None for other messages."""
+    slot = context.flow.slots[root_of(context.asked)]
+    if slot.item is None or any(path.startswith(f"{slot.name}.{NEXT}.") for path in context.known_parts):
         return None
-    language = situation.flow.locale
-    says = False if language.lists.enough(folded) else language.only_yes_no(folded)
-    if says is False and situation.flow.askable[situation.asked].type != "boolean":
+    language = context.flow.locale
+    says = False if language.lists.is_complete(normalized) else language.only_yes_no(normalized)
+    if says is False and context.flow.askable[context.asked].type != "boolean":
         return Command("deny", slot.name)
-    return Command("affirm", slot.name) if says and situation.asked == slot.name else None
+    return Command("affirm", slot.name) if says and context.asked == slot.name else None

@@ -1,7 +1,7 @@
-"""What a model may propose that a message means: the offers made to it, and what it answers.
+"""Commands proposed by a model: the tools that it is offered, and the check of the calls that it returns.
 
-It answers with calls of tools that stand for commands. What it proposes beyond its offers is refused, and
-what it proposes within them the machine checks as it checks everything.
+A model answers with calls of tools that stand for commands. A call that was not offered is refused here; the
+machine then checks the others as it checks the commands of the rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.understanding.commands import Command
 
 
 class Offer(Struct, frozen=True):
-    """A command that the model may propose."""
+    """A tool that stands for a command which the model may propose."""
 
     name: str
     description: str
@@ -23,23 +23,23 @@ class Offer(Struct, frozen=True):
 
 
 class Proposal(Struct, frozen=True):
-    """A command that the model proposed."""
+    """A call of such a tool: a command that the model proposed."""
 
     name: str
     arguments: Mapping[str, object]
 
 
-def judged(
-    proposals: Sequence[Proposal], offers: Sequence[Offer], filled: Mapping[str, object]
+def validate_proposals(
+    proposals: Sequence[Proposal], tools: Sequence[Offer], filled: Mapping[str, object]
 ) -> list[Command]:
-    """The proposals as commands, in order; what was not on offer is refused.
+    """The proposals as commands, in order; those that were not offered are refused.
 
     Args:
-        proposals: What the model called.
-        offers: What it was offered.
-        filled: The slots that have a value: a new one for them is a correction, whatever it was called.
+        proposals: The calls of the model.
+        tools: The tools it was offered.
+        filled: The slots that have a value; a new value for one is a correction, whatever the model called.
     """
-    offered = {offer.name: offer for offer in offers}
+    offered = {offer.name: offer for offer in tools}
     return [_command(each, offered, filled) for each in proposals]
 
 
@@ -53,14 +53,14 @@ def _command(proposal: Proposal, offered: Mapping[str, Offer], filled: Mapping[s
         allowed = schema.get("enum")
         if allowed is not None and given not in allowed:
             return _refused(proposal, f"{name} cannot be {str(given)[:100]!r} here")
-    return _READ.get(proposal.name, _plain)(proposal, filled)
+    return _PARSERS.get(proposal.name, _without_arguments)(proposal, filled)
 
 
-def _plain(proposal: Proposal, _: Mapping[str, object]) -> Command:
+def _without_arguments(proposal: Proposal, _: Mapping[str, object]) -> Command:
     return Command(proposal.name, source="model")  # type: ignore[arg-type]  # it was on offer
 
 
-def _slot(proposal: Proposal, filled: Mapping[str, object]) -> Command:
+def _set_slot(proposal: Proposal, filled: Mapping[str, object]) -> Command:
     slot, value = str(proposal.arguments.get("slot")), proposal.arguments.get("value")
     if value is None and proposal.name == "set_slot":
         return _refused(proposal, "it has no value")
@@ -74,7 +74,7 @@ def _start(proposal: Proposal, _: Mapping[str, object]) -> Command:
 def _clarify(proposal: Proposal, _: Mapping[str, object]) -> Command:
     values = proposal.arguments.get("values")
     if not isinstance(values, list) or len(values) < 2:
-        return _refused(proposal, "it names no two values")
+        return _refused(proposal, "it needs two values")
     return Command("clarify", str(proposal.arguments.get("slot")), list(values[:2]), "model")
 
 
@@ -82,9 +82,9 @@ def _chitchat(proposal: Proposal, _: Mapping[str, object]) -> Command:
     return Command("chitchat", "", proposal.arguments.get("kind"), "model")
 
 
-_READ = {
-    "set_slot": _slot,
-    "correct_slot": _slot,
+_PARSERS = {
+    "set_slot": _set_slot,
+    "correct_slot": _set_slot,
     "start_flow": _start,
     "clarify": _clarify,
     "chitchat": _chitchat,
@@ -92,12 +92,12 @@ _READ = {
 
 
 def _refused(proposal: Proposal, reason: str) -> Command:
-    name = proposal.name if proposal.name in _NAMES else "none"
+    name = proposal.name if proposal.name in _PROPOSABLE else "none"
     target = str(proposal.arguments.get("slot") or proposal.arguments.get("flow") or "")[:100]
     return Command(name, target, None, "model", accepted=False, reason=reason)  # type: ignore[arg-type]
 
 
-_NAMES = frozenset(
+_PROPOSABLE = frozenset(
     [
         "set_slot",
         "correct_slot",

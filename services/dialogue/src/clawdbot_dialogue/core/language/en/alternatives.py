@@ -1,4 +1,4 @@
-"""How English leaves a value open, or takes one back: "5 or 6", "not Friday", "anything but the terrace"."""
+"""English alternatives, ranges and negations: "5 or 6", "5 to 6", "not Friday", "Friday doesn't work"."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _NOT = (
     r"|cannot(?: (?:do|make))?"
     r"|(?:(?:do|did|would|could|can) not|(?:would|could)n't) (?:want|like|need|mean|say|do|make)"
 )
-_DENIED = re.compile(rf"\b(?:{_NOT})(?: (?:it|on|at|in|for|by|the|an?|this|next|too|sit|be|really))* $")
-_THEN_DENIED = re.compile(
+_NEGATED = re.compile(rf"\b(?:{_NOT})(?: (?:it|on|at|in|for|by|the|an?|this|next|too|sit|be|really))* $")
+_THEN_NEGATED = re.compile(
     r"^(?: (?:at|on|in) all)? (?:(?:does|do|will|would|is|are)(?: not|n't)|won't|isn't|aren't) (?:really )?"
     r"(?:work|suit|do|go|good|great|ideal|possible|convenient|ok|okay|fine|right|what)\b"
     r"|^ (?:is|are|'s) (?:no good|impossible|bad|out\b|wrong)"
 )
 
 
-def either(before: str, between: str) -> bool:
-    """Whether the texts before and between two values leave open which is meant."""
+def are_alternatives(before: str, between: str) -> bool:
+    """Whether two values are alternatives, given the text before and between them."""
     return bool(_OR.match(between) or (_AND.match(between) and _BETWEEN.search(before)))
 
 
-def denied(before: str, after: str) -> bool:
-    """Whether the texts before and after a value take it back."""
-    return bool(_DENIED.search(before) or _THEN_DENIED.match(after))
+def is_negated(before: str, after: str) -> bool:
+    """Whether a value is negated, given the text before and after it."""
+    return bool(_NEGATED.search(before) or _THEN_NEGATED.match(after))
 
 
-def spans(between: str) -> bool:
-    """Whether the text between two values makes them the ends of a span."""
+def is_range(between: str) -> bool:
+    """Whether the text between two values makes them the ends of a range."""
     return bool(_TO.match(between))

@@ -1,9 +1,9 @@
-"""English days: "tomorrow", "next Friday", "on the 3rd", "5 December", "2026-12-01".
+"""English dates: "tomorrow", "next Friday", "on the 3rd", "5 December", "2026-12-01".
 
-A day without a year or month is the next one from today on, or the last one up to it where only the past can
-be meant. A weekday alone is the next after today; "this Friday" may be today; "next Friday" is the one in the
-week after this, weeks beginning on Monday. All-figures dates with slashes are read only where they can be
-read in one way, since 3/4 is March in one country and April in another.
+A date without a year or month is the next one from today on, or the last one up to today if only the past is
+possible. A weekday alone is the next one after today; "this Friday" may be today; "next Friday" is in the
+week after this one; weeks begin on Monday. Dates such as 3/4 are read only if they are unambiguous, since the
+first number is the month in some countries and the day in others.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ import re
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from clawdbot_dialogue.core.language.pattern_rules import DayRule, Today, day_of, days, span_within_month
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.pattern_rules import (
+    DateRule,
+    ReferenceDate,
+    date_or_none,
+    range_within_month,
+    scan_dates,
+)
+from clawdbot_dialogue.core.language.span import Span
 
 _MONTH_NAMES = (
     "January", "February", "March", "April", "May", "June",
@@ -37,14 +43,14 @@ _HOLIDAYS = {
     "new years": (1, 1), "valentines": (2, 14), "halloween": (10, 31), "christmas eve": (12, 24),
     "christmas": (12, 25), "boxing": (12, 26), "new years eve": (12, 31),
 }  # fmt: skip
-"""Those that have the same date each year everywhere; their names without apostrophes and "day"."""
+"""Holidays that have the same date every year everywhere; their names without apostrophes and "day"."""
 _HOLIDAY = (
     r"(?:new year'?s|christmas) eve|(?:new year'?s|christmas|valentine'?s)(?: day)?|boxing day|halloween"
 )
 _UNITS = {"day": 1, "week": 7, "fortnight": 14}
 _UNIT = r"days?|weeks?|fortnight"
-_FARTHEST = 3660
-"""Days ahead that "in N days" may reach: ten years."""
+_MAX_DAYS_AHEAD = 3660
+"""How many days ahead "in N days" may be: ten years."""
 
 
 def _any(words: dict[str, int]) -> str:
@@ -64,88 +70,90 @@ _NOT_THE_NTH = (
 )
 
 
-def _month_day(found: re.Match[str], today: Today) -> date | None:
+def _month_day(found: re.Match[str], today: ReferenceDate) -> date | None:
     month, day = _MONTHS[found["month"]], int(found["day"])
     if found["year"]:
-        return day_of(_year(found["year"], today), month, day)
-    return today.of_year(month, day)
+        return date_or_none(_year(found["year"], today), month, day)
+    return today.nearest_month_day(month, day)
 
 
-def _year(figures: str, today: Today) -> int:
-    """A year in four figures, or in two behind an apostrophe: then none that is far ahead."""
-    if len(figures) == 4:
-        return int(figures)
-    year = 2000 + int(figures[1:])
-    return year if year <= today.day.year + (0 if today.past else 10) else year - 100
+def _year(digits: str, today: ReferenceDate) -> int:
+    """A year of four digits, or of two after an apostrophe, which is never more than ten years ahead."""
+    if len(digits) == 4:
+        return int(digits)
+    year = 2000 + int(digits[1:])
+    return year if year <= today.day.year + (0 if today.prefer_past else 10) else year - 100
 
 
-def _nth(found: re.Match[str], today: Today) -> date | None:
-    return today.of_month(int(found["day"]))
+def _nth(found: re.Match[str], today: ReferenceDate) -> date | None:
+    return today.nearest_day_of_month(int(found["day"]))
 
 
-def _figures(found: re.Match[str], _: Today) -> date | None:
-    return day_of(int(found["y"]), int(found["m"]), int(found["d"]))
+def _numeric(found: re.Match[str], _: ReferenceDate) -> date | None:
+    return date_or_none(int(found["y"]), int(found["m"]), int(found["d"]))
 
 
-def _slashes(found: re.Match[str], today: Today) -> date | None:
+def _slashes(found: re.Match[str], today: ReferenceDate) -> date | None:
     first, second, year = int(found["first"]), int(found["second"]), found["y"]
     if (first > 12) == (second > 12) and first != second:
         return None
     month, day = (second, first) if first > 12 else (first, second)
     if year:
-        return day_of(int(year) + (2000 if len(year) == 2 else 0), month, day)
-    return today.of_year(month, day)
+        return date_or_none(int(year) + (2000 if len(year) == 2 else 0), month, day)
+    return today.nearest_month_day(month, day)
 
 
-def _named(found: re.Match[str], today: Today) -> date | None:
+def _named(found: re.Match[str], today: ReferenceDate) -> date | None:
     return today.day + timedelta(days=_NAMED[found["name"]])
 
 
-def _day_after(_: re.Match[str], today: Today) -> date | None:
+def _day_after(_: re.Match[str], today: ReferenceDate) -> date | None:
     return today.day + timedelta(days=2)
 
 
-def _ahead(found: re.Match[str], today: Today) -> date | None:
+def _ahead(found: re.Match[str], today: ReferenceDate) -> date | None:
     count = 1 if found["count"] in ("a", "the") else int(found["count"])
     days = count * next(days for unit, days in _UNITS.items() if found["unit"].startswith(unit))
-    return today.day + timedelta(days=days) if days <= _FARTHEST else None
+    return today.day + timedelta(days=days) if days <= _MAX_DAYS_AHEAD else None
 
 
-def _weeks_after(found: re.Match[str], today: Today) -> date | None:
+def _weeks_after(found: re.Match[str], today: ReferenceDate) -> date | None:
     weeks = int(found["count"]) if found["count"].isdigit() else 1
-    return today.weekday(_DAYS[found["weekday"]], or_today=False) + timedelta(days=7 * weeks)
+    return today.nearest_weekday(_DAYS[found["weekday"]], or_today=False) + timedelta(days=7 * weeks)
 
 
-def _holiday(found: re.Match[str], today: Today) -> date | None:
+def _holiday(found: re.Match[str], today: ReferenceDate) -> date | None:
     month, day = _HOLIDAYS[found["holiday"].replace("'", "").removesuffix(" day")]
-    return day_of(_year(found["year"], today), month, day) if found["year"] else today.of_year(month, day)
+    if found["year"]:
+        return date_or_none(_year(found["year"], today), month, day)
+    return today.nearest_month_day(month, day)
 
 
-def _day_month(found: re.Match[str], today: Today) -> date | None:
-    return today.of_year(int(found["m"]), int(found["d"]))
+def _day_month(found: re.Match[str], today: ReferenceDate) -> date | None:
+    return today.nearest_month_day(int(found["m"]), int(found["d"]))
 
 
-def _ago(found: re.Match[str], today: Today) -> date | None:
+def _ago(found: re.Match[str], today: ReferenceDate) -> date | None:
     ahead = _ahead(found, today)
     return ahead and today.day - (ahead - today.day)
 
 
-def _weekday(found: re.Match[str], today: Today) -> date | None:
+def _weekday(found: re.Match[str], today: ReferenceDate) -> date | None:
     wanted = _DAYS[found["weekday"]]
     which = found["which"] or ""
     if which == "next" or found["after"]:
         monday = today.day - timedelta(days=today.day.weekday())
         return monday + timedelta(days=7 + wanted)
     if which == "last":
-        return Today(today.day, past=True).weekday(wanted, or_today=False)
-    return today.weekday(wanted, or_today=which == "this")
+        return ReferenceDate(today.day, prefer_past=True).nearest_weekday(wanted, or_today=False)
+    return today.nearest_weekday(wanted, or_today=which == "this")
 
 
-_RULES: tuple[DayRule, ...] = tuple(
-    (hint, re.compile(pattern), reading)
-    for hint, pattern, reading in (
-        ("", r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _figures),
-        (".", r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _figures),
+_RULES: tuple[DateRule, ...] = tuple(
+    (hint, re.compile(pattern), interpret)
+    for hint, pattern, interpret in (
+        ("", r"\b(?:on )?(?P<y>(?:19|20)\d\d)[-/.](?P<m>\d{1,2})[-/.](?P<d>\d{1,2})\b", _numeric),
+        (".", r"\b(?:on )?(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>(?:19|20)\d\d)\b", _numeric),
         ("", rf"\b{_LEAD}{_TH} (?:of )?{_MONTH}\b{_YEAR}", _month_day),
         ("", rf"\b{_LEAD}{_MONTH} (?:the )?{_TH}\b{_YEAR}{_NOT_A_COUNT}", _month_day),
         ("/", r"(?<![\d/])(?P<first>\d{1,2})/(?P<second>\d{1,2})(?:/(?P<y>\d{4}|\d{2}))?(?![\d/])", _slashes),
@@ -163,49 +171,51 @@ _RULES: tuple[DayRule, ...] = tuple(
         ("", rf"\b(?:on )?(?:(?P<which>{_WHICH}) )?{_WEEKDAY}\b(?P<after> (?:of )?next week)?", _weekday),
     )
 )  # fmt: skip
-"""In order: what an earlier rule takes, a later one does not see."""
+"""In order of precedence: a later rule does not see what an earlier one matched."""
 _TO = r"(?P<to> ?[-–] ?| to | till | until | through | or )(?:the )?"
 _NTH = r"(?:st|nd|rd|th)?"
-_SPANS = (
+_RANGES = (
     re.compile(
         rf"\b{_MONTH} (?:the )?(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH}\b"
         rf"(?! ?(?:[ap]\.?m\b|:\d|{_any(_MONTHS)})){_NOT_A_COUNT}"
     ),
     re.compile(rf"(?<![\d.:/-])(?P<first>\d{{1,2}}){_NTH}{_TO}(?P<last>\d{{1,2}}){_NTH} (?:of )?{_MONTH}\b"),
 )
-"""What lies within one month: "December 3-5", "from the 3rd to the 5th of December"."""
-_WORDED = tuple(rule for rule in _RULES if rule[2] not in {_figures, _month_day, _slashes, _nth})
-"""Those that a text without figures may fit."""
-_FIGURE = re.compile(r"\d")
+"""Ranges within one month: "December 3-5", "from the 3rd to the 5th of December"."""
+_RULES_WITHOUT_DIGITS = tuple(
+    rule for rule in _RULES if rule[2] not in {_numeric, _month_day, _slashes, _nth}
+)
+"""The rules that can match a text without digits."""
+_DIGIT = re.compile(r"\d")
 _HINT = re.compile(
     r"\d(?:[-/.]\d|st\b|nd\b|rd\b|th\b)|(?:\d|\ba) (?:day|week|fort)|christm|year'?s|valent|hallow|boxing"
     rf"|\b(?:to[md]|yest|last night|day before|tonight|tmr|this |{_any(_DAYS)})|{_any(_MONTHS)}"
 )
-"""What every day named in English contains some of: most messages need no more than this look."""
+"""Matches some part of every date in English. Most messages do not match it and need no further scan."""
 
 
-def dates(text: str, today: date, past: bool = False) -> list[Found[date]]:
-    """The days that the text names; days that do not exist (31 November) are not found."""
+def dates(text: str, today: date, past: bool = False) -> list[Span[date]]:
+    """The dates in the text; dates that do not exist (31 November) are left out."""
     if not _HINT.search(text):
         return []
-    from_day = Today(today, past)
-    if not _FIGURE.search(text):
-        return days(text, from_day, _WORDED)
-    return days(text, from_day, _RULES, _spans(text, from_day))
+    from_day = ReferenceDate(today, past)
+    if not _DIGIT.search(text):
+        return scan_dates(text, from_day, _RULES_WITHOUT_DIGITS)
+    return scan_dates(text, from_day, _RULES, _ranges(text, from_day))
 
 
-def _spans(text: str, today: Today) -> Iterator[Found[date]]:
-    for pattern in _SPANS:
+def _ranges(text: str, today: ReferenceDate) -> Iterator[Span[date]]:
+    for pattern in _RANGES:
         for match in pattern.finditer(text):
-            first = today.of_year(_MONTHS[match["month"]], int(match["first"]))
-            yield from span_within_month(match, first)
+            first = today.nearest_month_day(_MONTHS[match["month"]], int(match["first"]))
+            yield from range_within_month(match, first)
 
 
-def show_date(day: date) -> str:
-    """The day as in "Tuesday, 1 December 2026"."""
+def format_date(day: date) -> str:
+    """The date as "Tuesday, 1 December 2026"."""
     return f"{_DAY_NAMES[day.weekday()]}, {day.day} {_MONTH_NAMES[day.month - 1]} {day.year}"
 
 
-def show_datetime(when: datetime) -> str:
-    """The moment as in "Tuesday, 1 December 2026 at 19:30"."""
-    return f"{show_date(when.date())} at {when:%H:%M}"
+def format_datetime(when: datetime) -> str:
+    """The datetime as "Tuesday, 1 December 2026 at 19:30"."""
+    return f"{format_date(when.date())} at {when:%H:%M}"

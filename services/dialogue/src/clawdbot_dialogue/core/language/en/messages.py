@@ -1,11 +1,11 @@
-"""What the machine says in English of its own accord. A flow's `say` and `ask` come before any of these."""
+"""The machine's own messages in English. A flow's `say` and `ask` take precedence over them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-WORDING: Mapping[str, str] = MappingProxyType(
+MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         "ask": "What is the {name}?",
         "ask_date": "On which day?",
@@ -14,9 +14,9 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "the_time": "time",
         "not_understood": "Sorry, I did not understand that.",
         "cancelled": "All right, I have stopped here.",
-        "cannot_cancel": "This cannot be cancelled just now.",
-        "no_person": "Sorry, there is no person here whom I can pass you to.",
-        "handed_off": "I am passing you on to a person.",
+        "cannot_cancel": "This cannot be cancelled right now.",
+        "no_person": "Sorry, there is nobody here I can transfer you to.",
+        "handed_off": "I am transferring you to a person.",
         "help": "This is what I can do here: {description}.",
         "greeting": "Hello!",
         "thanks": "You are welcome.",
@@ -24,14 +24,14 @@ WORDING: Mapping[str, str] = MappingProxyType(
         "farewell": "Goodbye!",
         "tool_failed": "Sorry, something went wrong on my side.",
         "model_failed": "Sorry, I cannot answer just now.",
-        "stuck": "Sorry, I do not know how to go on.",
+        "stuck": "Sorry, I do not know how to continue.",
         "unknown": "(unknown)",
         "between_fields": ", ",
         "between_items": "; ",
         "yes": "yes",
         "no": "no",
         "either": "Is it {first} or {second}?",
-        "too_late": "That is done already and cannot be changed here.",
+        "too_late": "That is already done and cannot be changed here.",
         "too_small": "The {name} must be at least {limit}.",
         "too_large": "The {name} must be at most {limit}.",
         "too_early": "The {name} must not be before {limit}.",

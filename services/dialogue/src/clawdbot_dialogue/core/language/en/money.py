@@ -12,15 +12,15 @@ from clawdbot_dialogue.core.language.currencies import (
     PESOS,
     POUNDS,
     RUPEES,
-    SIGNS,
-    show_figures,
+    SYMBOLS,
+    format_number,
 )
 from clawdbot_dialogue.core.language.en.durations import durations
 from clawdbot_dialogue.core.language.language_pack import Currencies
-from clawdbot_dialogue.core.language.pattern_rules import Sum, any_of, sums
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.pattern_rules import MoneyMention, alternation, merge_money
+from clawdbot_dialogue.core.language.span import Span
 
-_SHORT: Mapping[str, str] = {**SIGNS, **CODES, "¥": "JPY"}
+_SYMBOLS_AND_CODES: Mapping[str, str] = {**SYMBOLS, **CODES, "¥": "JPY"}
 _NAMES: Mapping[str, str] = {
     "dollar": "USD", "buck": "USD", "us dollar": "USD", "american dollar": "USD", "canadian dollar": "CAD",
     "australian dollar": "AUD", "aussie dollar": "AUD", "new zealand dollar": "NZD", "kiwi dollar": "NZD",
@@ -37,64 +37,69 @@ _NAMES: Mapping[str, str] = {
     "swedish kronor": "SEK", "norwegian krone": "NOK", "norwegian kroner": "NOK", "danish krone": "DKK",
     "danish kroner": "DKK",
 }  # fmt: skip
-"""Where several countries call theirs so, the one that is meant most; a crown or dinar alone is left open."""
+"""If several countries use the name, the most common one; a crown or dinar alone is too ambiguous and left
+out."""
 _SHARED: Mapping[str, Currencies] = {
     "$": DOLLARS, "dollar": DOLLARS, "buck": DOLLARS, "£": POUNDS, "pound": POUNDS, "peso": PESOS,
     "rs": RUPEES, "rs.": RUPEES, "rupee": RUPEES, "fr.": FRANCS, "franc": FRANCS, "¥": ("JPY", "CNY"),
     "p": POUNDS, "penny": POUNDS, "pence": POUNDS,
 }  # fmt: skip
-"""Signs and names that several currencies have."""
+"""Symbols and names that several currencies share."""
 _MINOR_NAMES: Mapping[str, str] = {
     "cent": "", "c": "", "¢": "", "pence": "GBP", "penny": "GBP", "p": "GBP",
     "euro cent": "EUR", "us cent": "USD",
 }  # fmt: skip
-"""The hundredth of a currency; empty where several call it so."""
-_CODES: Mapping[str, str] = {**_SHORT, **_MINOR_NAMES, **_NAMES}
+"""Names of hundredths → the currency; empty if several currencies use the name."""
+_CODES: Mapping[str, str] = {**_SYMBOLS_AND_CODES, **_MINOR_NAMES, **_NAMES}
 _SCALES: Mapping[str, int] = {"m": 10**6, "grand": 1000}
-"""Only of money; all else that multiplies is figures by now."""
+"""Multipliers used only for money; the others have already been replaced by digits."""
 
-_FIGURES = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,4})?|\d{1,15}(?:\.\d{1,4})?"
+_DIGITS = r"\d{1,3}(?:,\d{3})+(?:\.\d{1,4})?|\d{1,15}(?:\.\d{1,4})?"
 _BARE = r"(?<![a-z\d.,:/-])"
 _SUM = re.compile(
-    rf"(?:(?P<sign>(?<![a-z])(?:{any_of(_SHORT)})) ?|{_BARE})"
-    rf"(?P<figures>{_FIGURES}|an?(?= (?:dollar|buck|euro|pound|quid)\b(?! of\b)))"
-    rf"(?: ?(?P<scale>{any_of(_SCALES)})(?![a-z]))?"
-    rf"(?: ?(?:(?P<name>{any_of(_NAMES)})s?|(?P<code>{any_of(_SHORT)}))(?![a-z])"
+    rf"(?:(?P<sign>(?<![a-z])(?:{alternation(_SYMBOLS_AND_CODES)})) ?|{_BARE})"
+    rf"(?P<number>{_DIGITS}|an?(?= (?:dollar|buck|euro|pound|quid)\b(?! of\b)))"
+    rf"(?: ?(?P<scale>{alternation(_SCALES)})(?![a-z]))?"
+    rf"(?: ?(?:(?P<name>{alternation(_NAMES)})s?|(?P<code>{alternation(_SYMBOLS_AND_CODES)}))(?![a-z])"
     r"(?:(?:(?<=[a-z]) |(?<=[^a-z ]))(?P<left>\d\d)(?= ?(?:$|[,.!?;])))?)?"
     r"(?![a-z\d:/%]|[.,]\d)"
 )
-"""Also 30€50. "20 pounds fifty" goes no further: what comes then would be counted."""
-_MINOR = re.compile(rf"{_BARE}(?P<figures>\d{{1,2}}(?:\.\d)?) ?(?P<name>{any_of(_MINOR_NAMES)})s?(?![a-z])")
+"""Also 30€50. A minor part without a unit counts only at the end of a clause: "20 pounds fifty"."""
+_MINOR = re.compile(
+    rf"{_BARE}(?P<number>\d{{1,2}}(?:\.\d)?) ?(?P<name>{alternation(_MINOR_NAMES)})s?(?![a-z])"
+)
 _JOINED = re.compile(r"^,?(?: and)? ?$")
 _COUNTS = re.compile(r" ?(?:people|persons?|guests?|adults?|seats?|of us|o'?clock|[ap]\.?m)\b")
 
 
-def amounts(text: str) -> list[Found[tuple[float, Currencies]]]:
-    """The sums of money that a text with digits names, each with what it may be in."""
+def money(text: str) -> list[Span[tuple[float, Currencies]]]:
+    """The sums of money in a text with digits, each with its possible currencies."""
     minors = [
-        Sum(match.start(), match.end(), float(match["figures"]) / 100, _meant(match["name"]), minor=True)
+        MoneyMention(
+            match.start(), match.end(), float(match["number"]) / 100, _candidates(match["name"]), minor=True
+        )
         for match in _MINOR.finditer(text)
     ]
     majors = [each for each in _majors(text) if each.currencies or not _COUNTS.match(text, each.end)]
-    return sums(text, (*minors, *majors), _JOINED, durations(text))
+    return merge_money(text, (*minors, *majors), _JOINED, durations(text))
 
 
-def _meant(word: str) -> Currencies:
+def _candidates(word: str) -> Currencies:
     code = _CODES.get(word, "")
     return _SHARED.get(word) or ((code,) if code else ())
 
 
-def _majors(text: str) -> Iterator[Sum]:
+def _majors(text: str) -> Iterator[MoneyMention]:
     for match in _SUM.finditer(text):
-        figures = match["figures"].replace(",", "")
-        value = (float(figures) if figures[0].isdigit() else 1.0) * _SCALES.get(match["scale"] or "", 1)
-        # What is written out says more than a sign: $30 CAD.
-        currencies = _meant(match["name"] or match["code"] or match["sign"] or "")
+        number = match["number"].replace(",", "")
+        value = (float(number) if number[0].isdigit() else 1.0) * _SCALES.get(match["scale"] or "", 1)
+        # A name or code is more precise than a symbol: $30 CAD.
+        currencies = _candidates(match["name"] or match["code"] or match["sign"] or "")
         if match["left"] and value.is_integer():
             value += int(match["left"]) / 100
-        yield Sum(match.start(), match.end(), value, currencies)
+        yield MoneyMention(match.start(), match.end(), value, currencies)
 
 
-def show_amount(value: float, currency: str) -> str:
-    """A sum of money as a person reads it."""
-    return f"{show_figures(value, currency)} {currency}"
+def format_money(value: float, currency: str) -> str:
+    """A sum of money with its currency: "30.50 EUR"."""
+    return f"{format_number(value, currency)} {currency}"

@@ -1,13 +1,13 @@
-"""English numbers: what the figures in a text count, and how one stands beside another."""
+"""English numbers: which digits in a text are numbers, and whether one counts something else."""
 
 from __future__ import annotations
 
 import re
 
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.span import Span
 
 _RANGED = r"(?:(?<=^\d-)|(?<=^\d\d-)|(?<= \d-)|(?<= \d\d-))"
-"""Behind the first number of "4-6"."""
+"""After the first number of "4-6"."""
 _NUMBER = re.compile(
     rf"(?:(?<![\w.,:/@-])|{_RANGED})[-+]?(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,15}})(?:\.\d{{1,6}})?"
     r"(?![\w:/@%]|[.,]\d|-(?!\d{1,2}(?![\w.:/-]))\d| quarters?\b"
@@ -23,18 +23,18 @@ _AFTER = re.compile(
 )
 
 
-def numbers(text: str) -> list[Found[int | float]]:
-    """The numbers in a text with digits; times, dates, ordinals and percentages are none."""
+def numbers(text: str) -> list[Span[int | float]]:
+    """The numbers in a text with digits; times, dates, ordinals and percentages are not numbers."""
     return [
-        Found(found.start(), found.end(), _value(found[0].replace(",", "")))
+        Span(found.start(), found.end(), _value(found[0].replace(",", "")))
         for found in _NUMBER.finditer(text)
     ]
 
 
-def _value(figures: str) -> int | float:
-    return float(figures) if "." in figures else int(figures)
+def _value(digits: str) -> int | float:
+    return float(digits) if "." in digits else int(digits)
 
 
-def counted(before: str, after: str) -> bool:
-    """Whether the texts around a number leave it standing for itself; "for 3 nights" does not."""
+def is_bare_number(before: str, after: str) -> bool:
+    """Whether a number counts nothing else, given the text around it; in "for 3 nights" it counts nights."""
     return bool((_BEFORE.search(before) and _AFTER.search(after)) or _GROUP_OF.search(before))

@@ -1,13 +1,13 @@
-"""English set phrases: yes and no, commands, small talk, and how a correction begins."""
+"""English set phrases: yes and no, commands, small talk, corrections and stated names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from clawdbot_dialogue.core.language.language_pack import Spoken
-from clawdbot_dialogue.core.language.normalization import LONGEST_READ
-from clawdbot_dialogue.core.language.pattern_rules import Answers, SetPhrases
+from clawdbot_dialogue.core.language.language_pack import SetPhrase
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
+from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules
 
 
 def _alternatives(*phrases: str) -> str:
@@ -63,24 +63,31 @@ _POLITE_END = (
 )
 
 
-_ANSWERS = Answers(yes=_SAYS_YES, no=_SAYS_NO, then_not=_THEN_NOT, unless=_UNLESS, weak=_WEAK, stops=_STOPS)
+_ANSWERS = YesNoRules(
+    yes=_SAYS_YES,
+    no=_SAYS_NO,
+    negation_after=_THEN_NOT,
+    condition_after=_UNLESS,
+    weak_yes=_WEAK,
+    end_of_yes=_STOPS,
+)
 
 
 def yes_no(text: str) -> bool | None:
-    """Whether the message begins by saying yes or no."""
+    """Whether the message begins with yes or no; None for neither."""
     text = _PLEASE_NO.sub("", _FILLERS.sub("", text))
     if _NEITHER.search(text):
         return None
     if _ALL_WELL.match(text):
         return True
-    return _ANSWERS.begun(text)
+    return _ANSWERS.leading_answer(text)
 
 
 _NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")
 
 
 def only_yes_no(text: str) -> bool | None:
-    """Whether the message says yes or no, and nothing else."""
+    """As `yes_no`, for a message that says nothing else; otherwise None."""
     return yes_no(text) if _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
 
 
@@ -132,7 +139,7 @@ _SMALL_TALK = (
 )  # fmt: skip
 
 
-set_phrase: Callable[[str], Spoken | None] = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
+set_phrase: Callable[[str], SetPhrase | None] = SetPhraseRules(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).match
 
 
 _CORRECTS = re.compile(
@@ -154,18 +161,18 @@ _CHANGED = re.compile(
 )
 
 
-def corrects(text: str) -> bool:
+def is_correction(text: str) -> bool:
     """Whether the message begins like a correction."""
     return bool(_CORRECTS.match(text))
 
 
-def asks(text: str) -> bool:
+def is_question(text: str) -> bool:
     """Whether the message asks or wishes for something rather than answers."""
     return bool(_QUESTION.search(text))
 
 
-def changed_slot(text: str) -> str:
-    """What the person wants to say anew; empty where nothing."""
+def slot_to_change(text: str) -> str:
+    """What the person wants to change; empty if nothing."""
     found = _CHANGED.search(text)
     return (found["after"] or found["before"]) if found else ""
 
@@ -177,31 +184,31 @@ _CHANGED_TO = re.compile(
 )
 
 
-def changed_to(text: str) -> str:
-    """What the person wants it to be; empty where they do not say."""
-    found = _CHANGED_TO.search(text.strip()[:LONGEST_READ])
+def new_value(text: str) -> str:
+    """The value that the person wants instead; empty if they do not say."""
+    found = _CHANGED_TO.search(text.strip()[:MAX_READ_CHARS])
     return found["value"] if found else ""
 
 
-_NAME_LEAD = re.compile(
+_NAME_PREFIX = re.compile(
     r"^(?:(?:hi|hello|hey|yes|ok|okay|sure|well)[ ,.!]+)*"
     r"(?:(?:my|the|our|her|his|their) (?:full )?name(?: is|'s| would be)|it'?s|it is|i'?m|i am"
     r"|this is|call me|name'?s"
     r"|(?:put it |book it )?(?:under|in|on|for)(?: the)?(?: name)?(?: of)?|make (?:it|that))\s+",
     re.IGNORECASE,
 )
-_NAME_END = re.compile(r"(?:^|[\s,])(?:please|thanks|thank you)$", re.IGNORECASE)
-_LONGEST_NAMING = 200
-"""Characters of a sentence that gives a name; a longer text is not one."""
+_NAME_SUFFIX = re.compile(r"(?:^|[\s,])(?:please|thanks|thank you)$", re.IGNORECASE)
+_MAX_NAME_SENTENCE = 200
+"""Characters of a sentence that states a name; a longer text is returned as it is."""
 
 
 def bare_name(text: str) -> str:
     """The name in "My name is Ada Lovelace, please."."""
     text = text.strip()
-    if len(text) > _LONGEST_NAMING:
+    if len(text) > _MAX_NAME_SENTENCE:
         return text
-    name = _NAME_LEAD.sub("", text).rstrip(" \t\n,.!")
-    return _NAME_END.sub("", name).rstrip(" \t\n,.!")
+    name = _NAME_PREFIX.sub("", text).rstrip(" \t\n,.!")
+    return _NAME_SUFFIX.sub("", name).rstrip(" \t\n,.!")
 
 
 _NAMED = re.compile(
@@ -212,12 +219,12 @@ _NAMED = re.compile(
 )
 
 
-def named(text: str) -> str:
+def stated_name(text: str) -> str:
     """The name in "a table for 4 under the name of Ada Lovelace, please"."""
     found = _NAMED.search(text)
     return found["name"].rstrip(".'-") if found else ""
 
 
-def spoken(identifier: str) -> str:
-    """An identifier as said: "party_size" → "party size"."""
+def humanize(identifier: str) -> str:
+    """An identifier in words: "party_size" → "party size"."""
     return identifier.replace("_", " ").strip().lower()

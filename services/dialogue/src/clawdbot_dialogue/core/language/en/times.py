@@ -1,7 +1,7 @@
 """English times of day: "7pm", "half past seven", "at 7", "19:30", "noon".
 
-A time on the twelve-hour clock without am or pm has two readings, likeliest first; whoever asked picks the
-first that fits (a restaurant open from 11:00 to 22:00 reads "at 7" as 19:00).
+A time on the twelve-hour clock without am or pm has two readings, likeliest first; the caller picks the first
+one that fits (for a restaurant open from 11:00 to 22:00, "at 7" is 19:00).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from clawdbot_dialogue.core.language.pattern_rules import Rule, look, taken
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.pattern_rules import Rule, mask, scan
+from clawdbot_dialogue.core.language.span import Span
 
 _PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
 _HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
@@ -28,11 +28,11 @@ _Readings = tuple[str, ...]
 
 
 def _readings(
-    hour: int, minute: int, exact: bool, groups: Mapping[str, str | None], day_half: str
+    hour: int, minute: int, exact: bool, groups: Mapping[str, str | None], default_half: str
 ) -> _Readings:
     if hour > 23 or minute > 59:
         return ()
-    half = _half(groups, hour, day_half)
+    half = _half(groups, hour, default_half)
     if half is None and (exact or hour > 12 or hour == 0):
         return (_show(hour, minute),)
     if hour > 12:
@@ -44,19 +44,19 @@ def _readings(
     return (later, morning) if hour < 7 or hour == 12 else (morning, later)
 
 
-def _half(groups: Mapping[str, str | None], hour: int, day_half: str) -> str | None:
+def _half(groups: Mapping[str, str | None], hour: int, default_half: str) -> str | None:
     if half := groups.get("half"):
         return half[0] + "m"
     if part := groups.get("part"):
         return "am" if part == "morning" else "pm"
     if groups.get("night"):
         return "pm" if 5 <= hour < 12 else "am"
-    # "Twelve, for dinner" is midnight as little as noon.
-    return (None if day_half == "pm" and hour == 12 else day_half) or None
+    # "Twelve, for dinner" is ambiguous: noon or midnight.
+    return (None if default_half == "pm" and hour == 12 else default_half) or None
 
 
-def day_half(text: str) -> str:
-    """Which half of the day the text as a whole speaks of: "a table for tonight … at 8"."""
+def am_or_pm(text: str) -> str:
+    """Which half of the day the text as a whole mentions: "a table for tonight … at 8"."""
     if _LATER.search(text):
         return "pm"
     return "am" if _MORNING.search(text) else ""
@@ -66,25 +66,25 @@ def _show(hour: int, minute: int) -> str:
     return f"{hour:02}:{minute:02}"
 
 
-def _clock(found: re.Match[str], day_half: str) -> _Readings:
+def _clock(found: re.Match[str], default_half: str) -> _Readings:
     exact = found["hour"].startswith("0") and len(found["hour"]) == 2
-    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found.groupdict(), day_half)
+    return _readings(int(found["hour"]), int(found["minute"] or 0), exact, found.groupdict(), default_half)
 
 
-def _past(found: re.Match[str], day_half: str) -> _Readings:
+def _past(found: re.Match[str], default_half: str) -> _Readings:
     minutes = {"half": 30, "quarter": 15, "a quarter": 15}.get(found["minutes"]) or int(found["minutes"])
     hour = int(found["hour"])
-    # "4 to 6" is no time of day, "5 to 6" one unless it is "from 5 to 6".
+    # "4 to 6" is a range; "5 to 6" is a time of day, "from 5 to 6" is a range again.
     is_range = (minutes % 5 and "minute" not in found[0]) or found[0].startswith("from")
     if not 0 < minutes < 60 or hour > 23 or (found["way"] == "to" and is_range):
         return ()
     if found["way"] in ("to", "before"):
         hour, minutes = (hour - 1) % 24 or (12 if hour <= 12 else 24), 60 - minutes
-    return _readings(hour % 24, minutes, False, found.groupdict(), day_half)
+    return _readings(hour % 24, minutes, False, found.groupdict(), default_half)
 
 
-def _half_past(found: re.Match[str], day_half: str) -> _Readings:
-    return _readings(int(found["hour"]), 30, False, found.groupdict(), day_half)
+def _half_past(found: re.Match[str], default_half: str) -> _Readings:
+    return _readings(int(found["hour"]), 30, False, found.groupdict(), default_half)
 
 
 def _named(found: re.Match[str], _: str) -> _Readings:
@@ -100,10 +100,10 @@ _FREE = r"(?<![\d.,:/-])"
 def _rules(
     *rules: tuple[str, str, Callable[[re.Match[str], str], _Readings]],
 ) -> tuple[Rule[str, _Readings], ...]:
-    return tuple((hint, re.compile(pattern), reading) for hint, pattern, reading in rules)
+    return tuple((hint, re.compile(pattern), interpret) for hint, pattern, interpret in rules)
 
 
-_SURE = _rules(
+_EXPLICIT = _rules(
     (" ", rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
     ("", rf"{_NEAR}{_FREE}{_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
     ("m", rf"{_NEAR}{_FREE}{_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
@@ -116,7 +116,7 @@ _SURE = _rules(
     (" or ", rf"(?<=_ or ){_HOUR}(?:[. ](?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock),
     (" or ", rf"(?<![\w.,:/-]){_HOUR}(?P<minute>)(?= or _)", _clock),
 )  # fmt: skip
-_ASKED = _rules(("", rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
+_BARE = _rules(("", rf"{_NEAR}(?<![\w.,:/-]){_HOUR}(?:[. ]?(?P<minute>[0-5]\d))?\b{_NOT_A_COUNT}", _clock))
 _TIME = r"\d{1,2}(?::[0-5]\d)?"
 _AM_PM = r"(?: ?(?P<{}>[ap])\.?m\b\.?)?"
 _RANGE = re.compile(
@@ -132,60 +132,63 @@ _AND_THEN = (
     r"|inside|in)\b))"
 )
 _ROUGHLY = re.compile(r"\b(?:around|about) \d")
-_AROUND = _rules(
+_APPROXIMATE = _rules(
     ("", rf"(?<!for )(?<!of )\b(?:around|about) {_HOUR}(?:[. ](?P<minute>[0-5]\d))?{_AND_THEN}", _clock)
 )
 _HINT = re.compile(r"\d|noon|midday|midnight")
-_SURE_HINT = re.compile(
+_EXPLICIT_HINT = re.compile(
     r"\d ?[:h]|[ap]\.?m|clock|half|past|after|to|before|in the|\bat|\bby|@|noon|midday|midnight"
 )
-"""What every time contains some of but a mere number."""
+"""Matches some part of every time of day that is more than a bare number."""
 
 
-def _ranges(text: str, day_half: str, *, bare: bool) -> Iterator[Found[_Readings]]:
-    """Both ends of what lies between two times. Am or pm of the last is the first's too: "5-6pm"."""
+def _ranges(text: str, default_half: str, *, bare: bool) -> Iterator[Span[_Readings]]:
+    """Both ends of a range of times. Am or pm at the end applies to the start too: "5-6pm"."""
     for match in _RANGE.finditer(text):
         lead, half, first_half = match["lead"], match["half"], match["first_half"]
         if match["to"] == " and " and lead != "between":
             continue
         if not (half or (lead and (bare or first_half or ":" in match[0]))):
             continue
-        (hour, minute), (last, last_minute) = _figures(match["first"]), _figures(match["last"])
+        (hour, minute), (last, last_minute) = (
+            _hour_and_minute(match["first"]),
+            _hour_and_minute(match["last"]),
+        )
         if hour % 12 <= last % 12:
             first_half = first_half or half
-        first = _readings(hour, minute, False, {"half": first_half}, day_half)
-        second = _readings(last, last_minute, False, {"half": half or first_half}, day_half)
+        first = _readings(hour, minute, False, {"half": first_half}, default_half)
+        second = _readings(last, last_minute, False, {"half": half or first_half}, default_half)
         if first and second:
-            yield Found(match.start("first"), match.start("to"), first)
-            yield Found(match.start("last"), match.end(), second)
+            yield Span(match.start("first"), match.start("to"), first)
+            yield Span(match.start("last"), match.end(), second)
 
 
-def _figures(clock: str) -> tuple[int, int]:
+def _hour_and_minute(clock: str) -> tuple[int, int]:
     hour, _, minute = clock.partition(":")
     return int(hour), int(minute or 0)
 
 
-def times(text: str, asked: bool, counting: bool) -> list[Found[tuple[str, ...]]]:
-    """The times of day that the text names, each with its readings.
+def times(text: str, asked: bool, counting: bool) -> list[Span[tuple[str, ...]]]:
+    """The times of day in the text, each with its possible readings.
 
     Args:
-        text: Folded, with digits; days that were found before are blanked out, all but the words that tell
-            the part of the day.
-        asked: True when a time was asked for, so that a mere number is one.
-        counting: True when a number was asked for, so that "around 8" may be one.
+        text: Normalized, with digits. Dates that were found before are blanked out, except for words that
+            name a part of the day.
+        asked: True if a time was asked for, so a bare number is one.
+        counting: True if a number was asked for, so "around 8" may be that number.
     """
     if not _HINT.search(text):
         return []
-    half = day_half(text)
+    half = am_or_pm(text)
     found = [*_ranges(text, half, bare=asked or not counting)] if _RANGE_HINT.search(text) else []
     for each in found:
-        text = taken(text, each.start, each.end)
-    if _SURE_HINT.search(text):
-        sure, text = look(text, _SURE, lambda *_: half)
-        found += sure
+        text = mask(text, each.start, each.end)
+    if _EXPLICIT_HINT.search(text):
+        explicit, text = scan(text, _EXPLICIT, lambda *_: half)
+        found += explicit
     if not found and asked:
-        found, _ = look(text, _ASKED, lambda *_: half)
+        found, _ = scan(text, _BARE, lambda *_: half)
     elif not asked and _ROUGHLY.search(text) and (not counting or _COUNTED.search(text)):
-        # "For 2 around 8": the number that says how many is another.
-        found += look(text, _AROUND, lambda *_: half)[0]
+        # "For 2 around 8": another number says how many.
+        found += scan(text, _APPROXIMATE, lambda *_: half)[0]
     return sorted(found, key=lambda each: each.start)

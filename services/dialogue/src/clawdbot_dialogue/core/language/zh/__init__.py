@@ -1,4 +1,4 @@
-"""Chinese, as it is written on the mainland; traditional characters are understood too."""
+"""Chinese: replies are in simplified characters; traditional ones are understood too."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from clawdbot_dialogue.core.language.zh import (
     relative_updates,
     times,
 )
-from clawdbot_dialogue.core.language.zh.list_grammar import LISTS
-from clawdbot_dialogue.core.language.zh.messages import WORDING
+from clawdbot_dialogue.core.language.zh.list_grammar import LIST_GRAMMAR
+from clawdbot_dialogue.core.language.zh.messages import MESSAGES
 
-LOCALE = Locale(
+LANGUAGE_PACK = Locale(
     name="zh",
     script="han",
-    joint="",
-    wording=WORDING,
+    sentence_separator="",
+    wording=MESSAGES,
     set_phrase=phrases.set_phrase,
     yes_no=phrases.yes_no,
     only_yes_no=phrases.only_yes_no,
-    corrects=phrases.corrects,
-    asks=phrases.asks,
-    changed_slot=phrases.changed_slot,
-    changed_to=phrases.changed_to,
-    digits=numerals.digits,
+    is_correction=phrases.is_correction,
+    is_question=phrases.is_question,
+    slot_to_change=phrases.slot_to_change,
+    new_value=phrases.new_value,
+    normalize_numerals=numerals.normalize_numerals,
     dates=dates.dates,
     times=times.times,
-    day_half=times.day_half,
+    am_or_pm=times.am_or_pm,
     durations=durations.durations,
-    amounts=money.amounts,
+    money=money.money,
     numbers=numbers.numbers,
-    parties=group_sizes.parties,
-    people=group_sizes.PEOPLE,
-    of_people=group_sizes.of_people,
-    counted=numbers.counted,
-    either=alternatives.either,
-    spans=alternatives.spans,
-    denied=alternatives.denied,
+    group_sizes=group_sizes.group_sizes,
+    people_units=group_sizes.PEOPLE_UNITS,
+    counts_people=group_sizes.counts_people,
+    is_bare_number=numbers.is_bare_number,
+    are_alternatives=alternatives.are_alternatives,
+    is_range=alternatives.is_range,
+    is_negated=alternatives.is_negated,
     bare_name=names.bare_name,
-    named=names.named,
-    spoken=names.spoken,
-    from_now=durations.from_now,
-    shifts=relative_updates.shifts,
-    lists=LISTS,
-    show_date=dates.show_date,
-    show_datetime=dates.show_datetime,
-    show_duration=durations.show_duration,
-    show_amount=money.show_amount,
+    stated_name=names.stated_name,
+    spoken=names.humanize,
+    offsets_from_now=durations.offsets_from_now,
+    relative_updates=relative_updates.relative_updates,
+    lists=LIST_GRAMMAR,
+    show_date=dates.format_date,
+    show_datetime=dates.format_datetime,
+    show_duration=durations.format_duration,
+    show_amount=money.format_money,
 )
-"""The locale."""
+"""The language pack."""

@@ -1,11 +1,11 @@
-"""What the machine says in Chinese of its own accord. A flow's `say` and `ask` come before any of these."""
+"""The machine's own messages in Chinese. A flow's `say` and `ask` take precedence over them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-WORDING: Mapping[str, str] = MappingProxyType(
+MESSAGES: Mapping[str, str] = MappingProxyType(
     {
         "ask": "请告诉我{name}。",
         "ask_date": "哪一天呢？",

@@ -1,41 +1,41 @@
-"""Names of persons in Chinese: 我叫李雷, 姓王, 以李雷的名义, 留名 Ada Lovelace.
+"""Personal names in Chinese: 我叫李雷, 姓王, 以李雷的名义, 留名 Ada Lovelace.
 
-Nothing marks where a name of two or three characters ends, so one counts as given only up to a mark, or up to
-a word that goes on with something else.
+Nothing marks the end of a name of two or three characters, so one counts only up to a punctuation mark, or up
+to a word that starts something else.
 """
 
 from __future__ import annotations
 
 import re
 
-from clawdbot_dialogue.core.language.traditional_chinese import SIMPLER
+from clawdbot_dialogue.core.language.traditional_chinese import TO_SIMPLIFIED
 
 _POLITE = r"(?:(?:你好|您好|嗨|嗯|好的?|是的?|可以|对|行|那)[\s,，.。!！]*)*"
-_LEAD = re.compile(
+_PREFIX = re.compile(
     rf"^{_POLITE}(?:我的?(?:名字|姓名|全名)(?:是|叫|:|：)?|(?:名字|姓名|预订人|联系人)(?:是|叫|写|留|用|:"
     rf"|：)?|我叫做?|我是|叫我|本人叫?|免贵姓|我姓"
     r"|姓(?=[一-鿿](?:$|[\s,，.。!！]|先生|女士|小姐))|(?:就|请|那就)?(?:写|留|用|填|叫|记)(?:名|的?是)?"
     r"|以|用|订在|在)[\s:：]*"
 )
-_TAIL = re.compile(
+_SUFFIX = re.compile(
     r"(?:的?名义(?:预订|订|预定)?|的?名字|的?名下|就(?:好|行|可以)了?|吧|谢谢|多谢|哦|啊"
     r"|呀)?[\s,，.。!！~]*(?:谢谢[你您]?)?[\s,，.。!！]*$"
 )
-_LONGEST = 200
-"""Characters of a sentence that gives a name; a longer text is not one."""
+_MAX_NAME_SENTENCE = 200
+"""Characters of a sentence that states a name; a longer text is returned as it is."""
 
 
 def bare_name(text: str) -> str:
     """The name in 我叫李雷，谢谢."""
     text = text.strip()
-    if len(text) > _LONGEST:
+    if len(text) > _MAX_NAME_SENTENCE:
         return text
-    # Simplifying keeps every position, so what is found in one text is cut from the other.
-    plain = text.translate(SIMPLER)
-    lead = _LEAD.match(plain)
-    start = lead.end() if lead else 0
-    tail = _TAIL.search(plain, start)
-    return text[start : tail.start() if tail else len(text)].strip(" \t\n,，.。!！\"'“”「」")
+    # Simplifying keeps every position, so a match in one text can be cut from the other.
+    plain = text.translate(TO_SIMPLIFIED)
+    prefix = _PREFIX.match(plain)
+    start = prefix.end() if prefix else 0
+    suffix = _SUFFIX.search(plain, start)
+    return text[start : suffix.start() if suffix else len(text)].strip(" \t\n,，.。!！\"'“”「」")
 
 
 _HAN = r"[一-鿿]"
@@ -58,15 +58,15 @@ _NAMED = re.compile(
 )
 
 
-def named(text: str) -> str:
+def stated_name(text: str) -> str:
     """The name in 明晚七点四位，以李雷的名义; empty for none."""
-    found = _NAMED.search(text.translate(SIMPLER))
+    found = _NAMED.search(text.translate(TO_SIMPLIFIED))
     if not found:
         return ""
     group = found.lastgroup or "name"
     return text[found.start(group) : found.end(group)].strip(" .'-")
 
 
-def spoken(identifier: str) -> str:
-    """An identifier as said, where the flow does not say what the slot is called."""
+def humanize(identifier: str) -> str:
+    """An identifier in words, for a slot that the flow gives no name in Chinese."""
     return identifier.replace("_", " ").strip().lower()

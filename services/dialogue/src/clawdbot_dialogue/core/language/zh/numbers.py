@@ -1,10 +1,10 @@
-"""Chinese numbers: what the figures in a text count, and how one stands beside another."""
+"""Chinese numbers: which digits in a text are numbers, and whether one counts something else."""
 
 from __future__ import annotations
 
 import re
 
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.span import Span
 
 _NUMBER = re.compile(
     r"(?<![a-z\d_:/@#-])(?<!\d[.,])(?<!第)(?<!分之)[-+]?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,6})?"
@@ -17,18 +17,18 @@ _BEFORE = re.compile(
 _AFTER = re.compile(r"^(?: *(?:$|[,.!?;。、~])|\s|位|个人|人|名|口|个$|吧|呢|就|了|左右|用餐|吃饭|的|在)")
 
 
-def numbers(text: str) -> list[Found[int | float]]:
-    """The numbers in a text with digits; times, dates, ordinals and percentages are none."""
+def numbers(text: str) -> list[Span[int | float]]:
+    """The numbers in a text with digits; times, dates, ordinals and percentages are not numbers."""
     return [
-        Found(found.start(), found.end(), _read(found[0].replace(",", "")))
+        Span(found.start(), found.end(), _value(found[0].replace(",", "")))
         for found in _NUMBER.finditer(text)
     ]
 
 
-def _read(figures: str) -> int | float:
-    return float(figures) if "." in figures else int(figures)
+def _value(digits: str) -> int | float:
+    return float(digits) if "." in digits else int(digits)
 
 
-def counted(before: str, after: str) -> bool:
-    """Whether the texts around a number leave it standing for itself; 住3晚 does not."""
+def is_bare_number(before: str, after: str) -> bool:
+    """Whether a number counts nothing else, given the text around it; in 住3晚 it counts nights."""
     return bool(_BEFORE.search(before[-6:]) and _AFTER.search(after))

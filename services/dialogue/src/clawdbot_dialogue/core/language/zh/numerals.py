@@ -1,7 +1,8 @@
-"""Chinese numerals as figures: 四, 两百零五, 三万, 1万2, 5k and 三块五 become digits.
+"""Writes Chinese numerals as digits: 四, 两百零五, 三万, 1万2, 5k and 三块五.
 
-Own tables, since cn2an (the library that is kept) rewrites whole texts without places: it makes 7.4 of
-七点四, one number of the four people that 七点四位 speaks of, and digits of 一些 (some) and 统一 (to unite).
+Custom tables, since cn2an (the maintained library) converts whole texts without context: it reads 七点四 as
+7.4, 七点四位 (at seven, for four people) as one number, and converts the numerals in 一些 (some) and 统一 (to
+unite).
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ _MIXED = (
     rf"\d{{1,9}}(?:\.\d{{1,4}})?(?:[kw](?![a-z\d])|{_SIZE}(?!分)(?:零?\d{{1,4}}{_SIZE})*"
     r"(?:零?\d{1,4}(?![\d.:点月号日年分时]))?)"
 )
-"""Figures among the units: 1万2, 3千5百, 5k; what is a time or a day is left."""
+"""Digits mixed with units: 1万2, 3千5百, 5k; times and dates are left alone."""
 _TOKENS = re.compile(
-    # Words that hold a numeral and count nothing, weekdays among them, are left as they are.
+    # Words that contain a numeral but do not count anything, such as weekdays, are left alone.
     r"(?P<word>(?:周|星期|礼拜)[一二三四五六日天]"
     r"|一(?:下|些|起|定|样|般|直|共|会儿?|边|律|切|旦|块儿)|[万统唯专之其单]一|十分(?=感谢|满意|抱歉|喜欢"
     r"|高兴|着急|紧急|想)"
@@ -46,7 +47,7 @@ _TOKENS = re.compile(
     rf"|(?P<whole>(?=[一-鿿]){_WHOLE})|(?P<zero>零)(?=[点度])"
 )
 _DECIMAL = re.compile(rf"({_SMALL}|零)点([一二三四五六七八九][零〇一二三四五六七八九]*)(?=[。.!]?$)")
-"""As a whole message: a time of day would be 三点零五分 or 三点十五."""
+"""A decimal as a whole message; a time of day would be 三点零五分 or 三点十五."""
 _SCALES: Mapping[str, int] = {
     "": 1, "十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 10**8, "k": 1000, "w": 10_000,
 }  # fmt: skip
@@ -62,8 +63,8 @@ _TENTHS = re.compile(
 _PEOPLE: Mapping[str, str] = {"俩": "2个人", "仨": "3个人"}
 
 
-def digits(text: str) -> str:
-    """The text with figures for numerals: 明晚七点四位 → 明晚7点4位; two that meet are kept apart."""
+def normalize_numerals(text: str) -> str:
+    """The text with numerals as digits: 明晚七点四位 → 明晚7点4位. A space separates adjacent numbers."""
     if text.isascii() and not _LETTERED.search(text):
         return text
     if decimal := _DECIMAL.match(text):
@@ -73,20 +74,20 @@ def digits(text: str) -> str:
     for found in _TOKENS.finditer(text):
         if found.end() == found.start():
             continue
-        written = _written(found)
+        replacement = _replacement(found)
         touching = text[last : found.start()] or (parts[-1] if parts else "")
         parts.append(text[last : found.start()])
-        # A comma between two numerals is none of thousands.
-        if (touching[-1:].isdecimal() or touching[-1:] == ",") and written[:1].isdecimal():
+        # A comma between two numerals is not a thousands separator.
+        if (touching[-1:].isdecimal() or touching[-1:] == ",") and replacement[:1].isdecimal():
             parts.append(" ")
-        parts.append(written)
+        parts.append(replacement)
         last = found.end()
-        if written[-1:].isdecimal() and text[last : last + 1].isdecimal():
+        if replacement[-1:].isdecimal() and text[last : last + 1].isdecimal():
             parts.append(" ")
     return _TENTHS.sub(_tenths, "".join([*parts, text[last:]]))
 
 
-def _written(found: re.Match[str]) -> str:
+def _replacement(found: re.Match[str]) -> str:
     kind = str(found.lastgroup)
     if found["word"]:
         return found[0]
@@ -103,11 +104,11 @@ def _written(found: re.Match[str]) -> str:
         return "2" if found["pair"] == "俩" else "3"
     if found["point"]:
         value = float(_point(found["point"], found["fraction"]))
-        return _shown(value * _SCALES[found["size"] or ""])
+        return _format(value * _SCALES[found["size"] or ""])
     if found["string"]:
         return "".join(str(_DIGITS[each]) for each in found[0])
     if found["figures"]:
-        return _shown(_mixed(found[0]))
+        return _format(_mixed(found[0]))
     return "0" if kind == "zero" else str(_value(found[0]))
 
 
@@ -118,11 +119,11 @@ def _point(whole: str, fraction: str) -> str:
 def _tenths(found: re.Match[str]) -> str:
     tenths = int(found["jiao"] or found["bare"] or 0)
     hundredths = int(found["fen"] or found["cents"] or found["alone"] or 0)
-    return f"{_shown(int(found['yuan'] or 0) + tenths / 10 + hundredths / 100)}块"
+    return f"{_format(int(found['yuan'] or 0) + tenths / 10 + hundredths / 100)}块"
 
 
 def _mixed(figures: str) -> float:
-    """What figures among units stand for, by the rules of _value: 1万2 is 12000, 1亿2千万 is 120000000."""
+    """The value of digits mixed with units, by the rules of _value: 1万2 is 12000, 1亿2千万 is 120000000."""
     total, section, number, size, zero = 0.0, 0.0, 0.0, 1, False
     for step in _STEPS.finditer(figures):
         if step["figures"]:
@@ -131,18 +132,18 @@ def _mixed(figures: str) -> float:
         size = _SCALES[step["unit"]]
         if size < 10_000:
             section, number = section + number * size, 0.0
-        else:  # 1万亿 multiplies what was summed before
+        else:  # 1万亿 multiplies the sum so far
             total = total + (section + number) * size if section or number else total * size
             section, number = 0.0, 0.0
     return total + section + number * (1 if zero else max(1, size // 10))
 
 
-def _shown(value: float) -> str:
+def _format(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def _value(numeral: str) -> int:
-    """What a well-formed numeral stands for: 三万五 is 35000, 三万零五 is 30005."""
+    """The value of a well-formed numeral: 三万五 is 35000, 三万零五 is 30005."""
     total = 0
     for unit, size in (("亿", 10**8), ("万", 10_000)):
         before, found, after = numeral.partition(unit)
@@ -155,7 +156,7 @@ def _value(numeral: str) -> int:
 
 
 def _small(numeral: str) -> int:
-    """A numeral below 10,000; a bare digit at the end counts the unit's tenth: 四百五 is 450."""
+    """The value of a numeral below 10,000; a final digit counts tenths of the last unit: 四百五 is 450."""
     total, digit, unit = 0, 0, 0
     for char in numeral.lstrip("零"):
         if char in _UNITS:

@@ -1,10 +1,11 @@
-"""Chinese set phrases: yes and no, commands, small talk, and how a correction begins.
+"""Chinese set phrases: yes and no, commands, small talk and corrections.
 
-No space tells where a word ends, so a phrase of one character counts only where nothing follows that would
-make another word of it: 对 is yes, 对不起 is not. What people write in English within Chinese (ok, yes, bye)
-is understood too.
+No space marks the end of a word, so a phrase of one character counts only if the next characters do not make
+it another word: 对 is yes, 对不起 is not. Common English words in Chinese text (ok, yes, bye) are understood
+too.
 
-Within (…)* no alternative may be made of others: each would double the time that a hostile message takes.
+Within (…)* no alternative may be composed of others: each one would double the time that a hostile message
+takes.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from clawdbot_dialogue.core.language.language_pack import Spoken
-from clawdbot_dialogue.core.language.normalization import LONGEST_READ
-from clawdbot_dialogue.core.language.pattern_rules import Answers, SetPhrases
+from clawdbot_dialogue.core.language.language_pack import SetPhrase
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
+from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules
 
 
 def _any(*phrases: str) -> str:
@@ -23,7 +24,7 @@ def _any(*phrases: str) -> str:
 
 
 _STOP = r"[\s,.!?;。、~…]"
-# 嗯 alone is a yes; before another word of that kind it is nothing.
+# 嗯 alone is a yes; before another yes or no it is a filler.
 _FILLERS = re.compile(
     rf"^(?:(?:嗯+(?={_STOP}+(?:不|没|别|算|好|对|可以|行|是))|呃+|啊+|哦+|噢+|额+|那个?"
     rf"|这个|你好|您好|唉|哎){_STOP}+)+"
@@ -63,15 +64,22 @@ _STOPS = re.compile(rf"^{_PARTICLE}*(?:{_STOP}|$)")
 _THEN_NOT = re.compile(r"[ ,.!。]*(?:但是?不|不过不|可是不|还是(?:不|算)|算了|哦不|啊不|不[,对不])")
 
 
-_ANSWERS = Answers(yes=_SAYS_YES, no=_SAYS_NO, then_not=_THEN_NOT, unless=_UNLESS, weak=_WEAK, stops=_STOPS)
+_ANSWERS = YesNoRules(
+    yes=_SAYS_YES,
+    no=_SAYS_NO,
+    negation_after=_THEN_NOT,
+    condition_after=_UNLESS,
+    weak_yes=_WEAK,
+    end_of_yes=_STOPS,
+)
 
 
 def yes_no(text: str) -> bool | None:
-    """Whether the message begins by saying yes or no; the longer phrase wins (不错 and 没问题 are a yes)."""
+    """Whether the message begins with yes or no; the longer phrase wins (不错 and 没问题 are a yes)."""
     text = _FILLERS.sub("", text)
     if _NEITHER.search(text):
         return None
-    return _ANSWERS.begun(text)
+    return _ANSWERS.leading_answer(text)
 
 
 _NOTHING_ELSE = re.compile(
@@ -80,7 +88,7 @@ _NOTHING_ELSE = re.compile(
 
 
 def only_yes_no(text: str) -> bool | None:
-    """Whether the message says yes or no, and nothing else."""
+    """As `yes_no`, for a message that says nothing else; otherwise None."""
     return yes_no(text) if _NOTHING_ELSE.match(text) else None
 
 
@@ -136,7 +144,7 @@ _SMALL_TALK = (
 )  # fmt: skip
 
 
-set_phrase: Callable[[str], Spoken | None] = SetPhrases(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).meant
+set_phrase: Callable[[str], SetPhrase | None] = SetPhraseRules(_HAND_OFF, _CANCEL, _HELP, _SMALL_TALK).match
 
 
 _CORRECTS = re.compile(
@@ -169,23 +177,23 @@ _CHANGED_TO = re.compile(
 )
 
 
-def changed_to(text: str) -> str:
-    """What the person wants it to be; empty where they do not say."""
-    found = _CHANGED_TO.search(text.strip()[:LONGEST_READ])
+def new_value(text: str) -> str:
+    """The value that the person wants instead; empty if they do not say."""
+    found = _CHANGED_TO.search(text.strip()[:MAX_READ_CHARS])
     return found["value"] if found else ""
 
 
-def corrects(text: str) -> bool:
+def is_correction(text: str) -> bool:
     """Whether the message begins like a correction."""
     return bool(_CORRECTS.match(text))
 
 
-def asks(text: str) -> bool:
+def is_question(text: str) -> bool:
     """Whether the message asks or wishes for something rather than answers."""
     return bool(_QUESTION.search(text))
 
 
-def changed_slot(text: str) -> str:
-    """What the person wants to say anew; empty where nothing."""
+def slot_to_change(text: str) -> str:
+    """What the person wants to change; empty if nothing."""
     found = _CHANGES.search(text) or _WRONG.search(text)
     return found["slot"] if found else ""

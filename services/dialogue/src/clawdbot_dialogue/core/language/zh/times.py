@@ -1,7 +1,8 @@
 """Chinese times of day: 七点, 晚上七点半, 下午三点一刻, 差五分八点, 19:30, 中午.
 
-An hour without a part of the day has two readings, likeliest first, as in English; whoever asked picks the
-first that fits. The part of the day is the last that was named before the hour (明晚大概七点), else any.
+An hour without a part of the day has two readings, likeliest first, as in English; the caller picks the first
+one that fits. The part of the day is the last one mentioned before the hour (明晚大概七点), else the first
+one after it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from clawdbot_dialogue.core.language.pattern_rules import Rule, look
-from clawdbot_dialogue.core.language.span import Found
+from clawdbot_dialogue.core.language.pattern_rules import Rule, scan
+from clawdbot_dialogue.core.language.span import Span
 
 _PARTS = (
     ("dawn", r"凌晨"),
@@ -35,8 +36,8 @@ def _part(text: str, start: int) -> str:
     return str(after.lastgroup) if after else ""
 
 
-def day_half(text: str) -> str:
-    """Which half of the day the text speaks of last."""
+def am_or_pm(text: str) -> str:
+    """Which half of the day the text mentions last."""
     parts = [str(found.lastgroup) for found in _PART.finditer(text)]
     return ("am" if parts[-1] in ("dawn", "morning") else "pm") if parts else ""
 
@@ -48,22 +49,22 @@ def _readings(hour: int, minute: int, part: str, *, exact: bool = False) -> _Rea
     if hour > 12 or hour == 0:
         return (_show(hour, minute),)
     morning, later = _show(hour % 12, minute), _show(hour % 12 + 12, minute)
-    if part in _MEANT:
-        return (later if _MEANT[part](hour) else morning,)
+    if part in _IS_PM:
+        return (later if _IS_PM[part](hour) else morning,)
     if exact:
         return (_show(hour, minute),)
     # From one to six, and at twelve, people mean the afternoon; from seven on either.
     return (later, morning) if hour < 7 or hour == 12 else (morning, later)
 
 
-_MEANT: dict[str, Callable[[int], bool]] = {
+_IS_PM: dict[str, Callable[[int], bool]] = {
     "dawn": lambda _: False,
     "morning": lambda hour: hour == 12,
     "noon": lambda hour: hour < 3 or hour == 12,
     "afternoon": lambda _: True,
     "evening": lambda hour: 5 <= hour < 12,
 }
-"""Part of the day → whether an hour of the twelve-hour clock is in its second half; 晚上12点 is midnight."""
+"""Part of the day → whether an hour of the twelve-hour clock is pm; 晚上12点 is midnight."""
 
 
 def _clock(found: re.Match[str], part: str) -> _Readings:
@@ -96,11 +97,11 @@ _MINUTE = rf"(?P<minute>半|[13]刻|0\d(?!\d)分?|[1-5]\d(?!\d)(?:分|{_NOT_A_CO
 def _rules(
     *rules: tuple[str, Callable[[re.Match[str], str], _Readings]],
 ) -> tuple[Rule[str, _Readings], ...]:
-    return tuple(("", re.compile(pattern), reading) for pattern, reading in rules)
+    return tuple(("", re.compile(pattern), interpret) for pattern, interpret in rules)
 
 
 _BEFORE = r"(?P<before>1刻|[1-5]?\d(?=分))(?:分钟?|钟)?"
-_SURE = _rules(
+_EXPLICIT = _rules(
     (rf"差{_BEFORE}(?:到|就)?{_HOUR}{_OCLOCK}", _before),
     (rf"{_HOUR}{_OCLOCK}差{_BEFORE}", _before),
     (rf"{_HOUR}:(?P<minute>[0-5]\d)(?![\d:]) ?(?:(?P<half>[ap])\.?m\b\.?)?", _clock),
@@ -110,23 +111,23 @@ _SURE = _rules(
     (rf"{_HOUR}(?=[或到至、~-]_)", _clock),
 )
 _NAMES = _rules((r"(?P<name>中午(?!好)|正午|午夜)(?!\d)", _named))
-"""Only where no hour stands: 中午一点 is one o'clock."""
-_ASKED = _rules((rf"{_HOUR}(?:[:.]?(?P<minute>[0-5]\d))?{_NOT_A_COUNT}(?!号|月|年)", _clock))
+"""Only if the text has no hour: 中午一点 is one o'clock."""
+_BARE = _rules((rf"{_HOUR}(?:[:.]?(?P<minute>[0-5]\d))?{_NOT_A_COUNT}(?!号|月|年)", _clock))
 _HINT = re.compile(r"\d|中午|正午|午夜")
 
 
-def times(text: str, asked: bool, _counting: bool) -> list[Found[tuple[str, ...]]]:
-    """The times of day that the text names, each with its readings.
+def times(text: str, asked: bool, _counting: bool) -> list[Span[tuple[str, ...]]]:
+    """The times of day in the text, each with its possible readings.
 
     Args:
-        text: Folded, with digits; days that were found before are blanked out, all but the words that tell
-            the part of the day.
-        asked: True when a time was asked for, so that a mere number is one.
+        text: Normalized, with digits. Dates that were found before are blanked out, except for words that
+            name a part of the day.
+        asked: True if a time was asked for, so a bare number is one.
     """
     if not _HINT.search(text):
         return []
-    found: list[Found[tuple[str, ...]]] = []
-    for rules in (_SURE, _NAMES, _ASKED if asked else ()):
+    found: list[Span[tuple[str, ...]]] = []
+    for rules in (_EXPLICIT, _NAMES, _BARE if asked else ()):
         if not found:
-            found, text = look(text, rules, _part)
+            found, text = scan(text, rules, _part)
     return sorted(found, key=lambda each: each.start)

@@ -1,4 +1,4 @@
-"""Flows whose slots have parts, and conversations about them."""
+"""Flows with composite slots, and conversations in them."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ states:
 
 
 def drafts(talk: Talk) -> dict[str, object]:
-    """What is known of slots that have no value yet."""
+    """The partial values of slots that have no value yet."""
     return dict(talk.snapshot.frames[-1].drafts)
 
 
-def spoken(body: str, *lines: str) -> Talk:
-    """The conversation after some lines."""
+def conversation(body: str, *lines: str) -> Talk:
+    """A conversation in the flow after some messages."""
     talk = Talk.about(compiled(body))
     for line in lines:
         talk.say(line)

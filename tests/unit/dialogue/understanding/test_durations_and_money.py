@@ -1,4 +1,4 @@
-"""Lengths of time and sums of money, in English and Chinese: heard, bounded, shown, given by callers."""
+"""Durations and sums of money in English and Chinese: extracted, validated, formatted, given by callers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FLOW = compiled(HIRE)
 
 
 @pytest.mark.parametrize(
-    ("said", "stay", "price"),
+    ("text", "stay", "price"),
     [
         ("2 hours", 7200, None),
         ("an hour and a half", 5400, None),
@@ -44,20 +44,20 @@ FLOW = compiled(HIRE)
         ("25", None, None),
     ],
 )
-def test_they_are_heard_wherever_they_stand(said, stay, price):
-    slots = Talk.about(FLOW).say(said).slots
+def test_durations_and_sums_are_found_anywhere(text, stay, price):
+    slots = Talk.about(FLOW).say(text).slots
     assert (slots.get("stay"), slots.get("price")) == (stay, price)
 
 
-def test_a_bare_number_is_a_sum_for_whom_was_asked_for_one():
+def test_a_bare_number_is_a_sum_if_one_was_asked_for():
     talk = Talk.about(FLOW).say("1 hour").say("25")
     assert talk.slots["price"] == {"amount": 25.0, "currency": "EUR"}
     assert talk.replies == ["1 hour for 25 EUR."]
 
 
-@pytest.mark.parametrize(("said", "counted"), [("2 million people", 2_000_000), ("一百二十万位", 1_200_000)])
-def test_a_large_number_is_heard_as_one(said, counted):
-    assert Talk.about(FLOW, slots={"stay": 3600}).say(said).slots["n"] == counted
+@pytest.mark.parametrize(("text", "counted"), [("2 million people", 2_000_000), ("一百二十万位", 1_200_000)])
+def test_a_large_number_is_one_number(text, counted):
+    assert Talk.about(FLOW, slots={"stay": 3600}).say(text).slots["n"] == counted
 
 
 EITHER = compiled("""
@@ -67,15 +67,15 @@ EITHER = compiled("""
 
 
 @pytest.mark.parametrize(
-    ("known", "said", "slots"),
+    ("known", "text", "slots"),
     [
         ({}, "1h30", {"stay": 5400}),
         ({"stay": 60}, "19h30", {"stay": 60, "at": "19:30"}),
         ({"stay": 60}, "no, 1h30m", {"stay": 5400}),
     ],
 )
-def test_hours_and_minutes_that_may_be_either_are_what_was_asked_for(known, said, slots):
-    assert Talk.about(EITHER, slots=known).say(said).slots == slots
+def test_ambiguous_hours_and_minutes_are_what_was_asked_for(known, text, slots):
+    assert Talk.about(EITHER, slots=known).say(text).slots == slots
 
 
 def test_guards_compare_them():
@@ -84,7 +84,7 @@ def test_guards_compare_them():
 
 
 @pytest.mark.parametrize(
-    ("said", "refusal"),
+    ("text", "refusal"),
     [
         ("5 minutes", "The stay must be at least 30 minutes."),
         ("a week", "The stay must be at most 3 days."),
@@ -93,12 +93,12 @@ def test_guards_compare_them():
         ("5分钟", "30分钟"),
     ],
 )
-def test_what_is_out_of_bounds_is_refused_with_the_bound(said, refusal):
-    assert refusal in Talk.about(FLOW).say(said).replies[0]
+def test_a_value_out_of_bounds_is_refused_with_the_bound(text, refusal):
+    assert refusal in Talk.about(FLOW).say(text).replies[0]
 
 
 @pytest.mark.parametrize(
-    ("currencies", "said", "price"),
+    ("currencies", "text", "price"),
     [
         ("[CAD]", "20 dollars", {"amount": 20.0, "currency": "CAD"}),
         ("[EUR, AUD]", "20 dollars and 50 cents", {"amount": 20.5, "currency": "AUD"}),
@@ -111,7 +111,7 @@ def test_what_is_out_of_bounds_is_refused_with_the_bound(said, refusal):
         ("[CAD]", "20 us dollars", None),
     ],
 )
-def test_a_name_that_several_currencies_have_is_that_which_the_slot_takes(currencies, said, price):
+def test_an_ambiguous_currency_is_resolved_by_the_slot(currencies, text, price):
     flow = compiled(
         f"""
         locales: [en, zh]
@@ -119,7 +119,7 @@ def test_a_name_that_several_currencies_have_is_that_which_the_slot_takes(curren
         states: {{a: {{collect: [price], next: b}}, b: {{end: true}}}}
         """
     )
-    assert Talk.about(flow).say(said).slots.get("price") == price
+    assert Talk.about(flow).say(text).slots.get("price") == price
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_callers_give_them_as_json(given_, kept):
         {"price": True},
     ],
 )  # fmt: skip
-def test_what_is_none_is_refused(given_):
+def test_invalid_values_are_refused(given_):
     with pytest.raises(SlotInvalid):
         validate_slots(FLOW, given_)
 
@@ -155,12 +155,12 @@ def test_what_is_none_is_refused(given_):
         "{type: money, min: 30m}", "{type: integer, currencies: [EUR]}", "{type: money, currencies: [euro]}",
     ],
 )  # fmt: skip
-def test_options_that_do_not_fit_are_told(slot):
+def test_invalid_options_are_reported(slot):
     source = f"flow: f\nversion: 1\nslots: {{x: {slot}}}\nstates: {{a: {{collect: [x]}}}}\n"
     assert examine(source, "f.yaml").flow is None
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet="0123456789.,€$¥ hourmin元小时半两", max_size=30))
-def test_any_text_is_heard_without_harm(text):
+def test_any_text_gives_valid_values(text):
     for slot, value in Talk.about(FLOW).say(text).slots.items():
         assert FLOW.slots[slot].check(value, None) == value

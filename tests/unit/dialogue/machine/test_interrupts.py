@@ -1,4 +1,4 @@
-"""Interrupts: another flow is pushed, ends, and the first goes on where it was."""
+"""Interrupts: another flow is pushed on the stack, ends, and the first one resumes."""
 
 from __future__ import annotations
 
@@ -39,40 +39,40 @@ on_cancel: No cake.
 """
 
 
-def talk_with(main=MAIN):
+def conversation(main=MAIN):
     return Talk.about(compiled(main), compiled(HOURS, "hours"), compiled(ORDER, "order"))
 
 
 @pytest.fixture
 def talk():
-    return talk_with()
+    return conversation()
 
 
-def where(talk):
+def stack(talk):
     return [(frame.flow, frame.state) for frame in talk.snapshot.frames]
 
 
-def test_an_allowed_flow_interrupts_ends_and_the_question_is_asked_again(talk):
+def test_an_allowed_flow_interrupts_and_then_the_question_is_repeated(talk):
     talk.say("What are your opening hours?")
     assert talk.commands == [("start_flow", "hours", None, True)]
     assert talk.replies == ["From 11 to 22.", "How many?"]
     assert talk.path == ["only", "first"]
-    assert where(talk) == [("f", "first")]
+    assert stack(talk) == [("f", "first")]
 
 
 def test_with_resume_silent_the_question_is_not_repeated():
-    talk = talk_with(MAIN.replace("cancel]}", "cancel], resume: silent}"))
+    talk = conversation(MAIN.replace("cancel]}", "cancel], resume: silent}"))
     talk.say("opening hours?")
     assert talk.replies == ["From 11 to 22."]
     assert talk.say("4").replies == ["When?"]
 
 
 def test_a_flow_that_is_not_allowed_does_not_interrupt():
-    talk = talk_with(MAIN.replace("allow: [hours, order, cancel]", "allow: [order, cancel]"))
+    talk = conversation(MAIN.replace("allow: [hours, order, cancel]", "allow: [order, cancel]"))
     assert talk.say("opening hours?").commands == [("none", "", None, True)]
 
 
-def test_a_flow_that_is_allowed_and_not_there_is_no_matter():
+def test_an_allowed_flow_that_does_not_exist_is_ignored():
     talk = Talk.about(compiled(MAIN))
     assert talk.say("opening hours?").commands == [("none", "", None, True)]
 
@@ -85,21 +85,21 @@ def test_the_message_that_interrupts_may_answer_too(talk):
 
 def test_the_message_that_interrupts_fills_the_slots_of_the_new_flow(talk):
     talk.say("I'd like to order a cake with apple")
-    assert where(talk) == [("f", "first"), ("order", "kind")]
+    assert stack(talk) == [("f", "first"), ("order", "kind")]
     assert dict(talk.slots) == {"kind": "apple"}
     assert talk.replies == ["A cake!", "For which day is the cake?"]
 
 
-def test_slots_of_the_two_flows_are_kept_apart(talk):
+def test_slots_of_two_flows_are_separate(talk):
     talk.say("4").say("order a cake").say("lemon").say("tomorrow")
     assert dict(talk.slots) == {"kind": "lemon", "when": "2026-11-25"}
     talk.returns(None)
-    assert where(talk) == [("f", "second")]
+    assert stack(talk) == [("f", "second")]
     assert dict(talk.slots) == {"size": 4}
     assert talk.replies == ["Ordered.", "When?"]
 
 
-def test_cancel_ends_the_flow_that_talks_and_the_other_goes_on(talk):
+def test_cancel_ends_the_running_flow_and_the_other_resumes(talk):
     talk.say("4").say("order a cake").say("cancel")
     assert talk.replies == ["No cake.", "When?"]
     talk.say("cancel")
@@ -107,11 +107,11 @@ def test_cancel_ends_the_flow_that_talks_and_the_other_goes_on(talk):
     assert talk.snapshot.status == "ended"
 
 
-def test_interrupts_may_be_interrupted_but_no_flow_is_in_itself(talk):
+def test_interrupts_may_be_interrupted_but_not_by_a_flow_on_the_stack(talk):
     talk.say("order a cake").say("opening hours?")
     assert talk.path == ["only", "kind"]
     talk.say("order a cake")
-    assert where(talk) == [("f", "first"), ("order", "kind")]
+    assert stack(talk) == [("f", "first"), ("order", "kind")]
 
 
 def test_a_correction_with_an_interrupt_goes_through_the_guards_afterwards(talk):
@@ -135,7 +135,7 @@ def test_a_conversation_at_rest_can_be_interrupted_too(talk):
     assert talk.replies == ["From 11 to 22.", "How many?"]
 
 
-def test_a_flow_that_was_interrupted_on_waking_does_what_it_had_not_come_to_yet():
+def test_a_flow_interrupted_on_restart_continues_with_its_first_state():
     talk = Talk.about(
         compiled(
             "states:\n  a: {call: {tool: t}, next: b}\n  b: {say: Rested.}\ninterrupts: {allow: [hours]}"
@@ -148,7 +148,7 @@ def test_a_flow_that_was_interrupted_on_waking_does_what_it_had_not_come_to_yet(
     assert talk.returns(None).replies == ["Rested."]
 
 
-def test_a_mentioned_trigger_within_a_long_free_text_starts_nothing():
+def test_a_trigger_within_a_long_free_text_starts_nothing():
     talk = Talk.about(
         compiled("slots: {x: {type: string, ask: q}}\nstates: {a: {collect: [x], next: b}, b: {end: true}}\n"
                  "interrupts: {allow: [hours]}"),

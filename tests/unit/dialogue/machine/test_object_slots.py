@@ -1,4 +1,4 @@
-"""Objects: fields that are asked for one after the other, and drafts as they are stored."""
+"""Object slots: fields are asked for one after the other, and drafts are stored."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import pytest
 from clawdbot_dialogue.core.machine.snapshot import Snapshot, SnapshotInvalid
 
+from tests.support.composite_flows import ADDRESS, GUESTS, ORDER, VISIT, drafts
 from tests.support.flows import Talk, compiled, library
-from tests.support.parted_flows import ADDRESS, GUESTS, ORDER, VISIT, drafts
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,10 @@ from tests.support.parted_flows import ADDRESS, GUESTS, ORDER, VISIT, drafts
         (ORDER, {}, {"order": {"items": [{"dish": "soup"}]}}),
     ],
 )
-def test_a_stored_value_that_is_damaged_is_refused(body, slots, stored):
+def test_a_damaged_stored_value_is_refused(body, slots, stored):
     snapshot = json.loads(json.dumps(Talk.about(compiled(body)).snapshot.to_json()))
     snapshot["frames"][0] |= {"slots": slots, "drafts": stored}
-    with pytest.raises(SnapshotInvalid, match=r"what is known of|drafts"):
+    with pytest.raises(SnapshotInvalid, match=r"the stored value of|drafts"):
         Snapshot.from_json(snapshot, library(compiled(body)).get)
 
 
@@ -39,7 +39,7 @@ class TestObjects:
     def talk(self):
         return Talk.about(compiled(ADDRESS))
 
-    def test_the_fields_are_asked_for_in_order_after_the_words_of_the_object(self, talk):
+    def test_the_fields_are_asked_for_in_order_after_the_objects_question(self, talk):
         assert talk.replies == ["Where do you live? Which street?"]
         assert talk.say("Main Street").replies == ["Which number?"]
         assert talk.say("12").replies == ["How many pets?"]
@@ -54,13 +54,13 @@ class TestObjects:
         assert talk.slots["address"] == {"street": "Main Street", "number": 12, "floor": "upper"}
         assert talk.replies == ["Main Street, 12, upper"]
 
-    def test_an_optional_field_that_is_half_known_is_asked_for(self, talk):
+    def test_the_missing_half_of_an_optional_field_is_asked_for(self, talk):
         talk.say("Main Street").say("12, since 2026-11-23")
         assert talk.replies == ["At what time?"]
         talk.say("9am")
         assert talk.slots["address"]["since"] == "2026-11-23T09:00"
 
-    def test_a_field_that_does_not_fit_is_refused_by_its_own_name(self, talk):
+    def test_an_invalid_field_is_refused_by_its_own_name(self, talk):
         talk.say("Main Street").say("0")
         assert talk.replies == ["The number must be at least 1. Which number?"]
         assert drafts(talk) == {"address": {"street": "Main Street"}}

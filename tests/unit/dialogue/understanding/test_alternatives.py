@@ -1,14 +1,14 @@
-"""What a message leaves open is asked about, what it takes back is not meant, and people are counted up."""
+"""Alternatives are clarified, negated values are ignored, ranges have two ends, and people are counted up."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.flows import compiled
-from tests.support.hearing import TABLES, heard, in_both
+from tests.support.slot_values import BOOKING_FLOWS, in_both_languages, slot_values
 
 ARRIVAL = {"arrival": "2026-11-27"}
-TRIPS = in_both("""
+TRIPS = in_both_languages("""
 slots: {arrival: {type: date}, departure: {type: date}}
 states: {a: {end: true}}
 """)
@@ -38,8 +38,8 @@ states: {a: {end: true}}
         ("zh", "party_size", "四五位", [4, 5]),
     ],
 )  # fmt: skip
-def test_what_is_left_open_is_asked_about(language, asked, text, choice):
-    meant = heard(TABLES[language], text, asked)
+def test_alternatives_are_clarified(language, asked, text, choice):
+    meant = slot_values(BOOKING_FLOWS[language], text, asked)
     assert meant == {asked or "time": choice or ["17:00", "18:00"]}
 
 
@@ -48,8 +48,8 @@ def test_what_is_left_open_is_asked_about(language, asked, text, choice):
     [("5 to 6", "17:55"), ("10 to 6", "17:50"), ("quarter to 6", "17:45"), ("7 minutes to 6", "17:53"),
      ("from 7", "19:00"), ("not before 7", "19:00")],
 )  # fmt: skip
-def test_a_time_that_is_no_range(text, value):
-    assert heard(TABLES["en"], text, "time") == {"time": value}
+def test_a_time_that_only_looks_like_a_range(text, value):
+    assert slot_values(BOOKING_FLOWS["en"], text, "time") == {"time": value}
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_time_that_is_no_range(text, value):
         ("zh", "seat", "要不要室内的", "inside"),
     ],
 )  # fmt: skip
-def test_what_is_taken_back_is_not_meant(language, asked, text, value):
-    assert heard(TABLES[language], text, asked) == ({asked: value} if value else {})
+def test_a_negated_value_is_ignored(language, asked, text, value):
+    assert slot_values(BOOKING_FLOWS[language], text, asked) == ({asked: value} if value else {})
 
 
 @pytest.mark.parametrize(
@@ -105,15 +105,15 @@ def test_what_is_taken_back_is_not_meant(language, asked, text, value):
     ],
 )  # fmt: skip
 def test_people_are_counted_up(language, text, people):
-    assert heard(TABLES[language], text, "party_size") == {"party_size": people}
+    assert slot_values(BOOKING_FLOWS[language], text, "party_size") == {"party_size": people}
 
 
-def test_people_are_not_counted_up_where_each_kind_has_its_slot():
+def test_people_are_not_counted_up_if_each_kind_has_its_own_slot():
     flow = compiled("""
     slots: {adults: {type: integer, hints: [adults]}, children: {type: integer, hints: [children, kids]}}
     states: {a: {end: true}}
     """)
-    assert heard(flow, "2 adults and 3 kids", "adults") == {"adults": 2, "children": 3}
+    assert slot_values(flow, "2 adults and 3 kids", "adults") == {"adults": 2, "children": 3}
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_people_are_not_counted_up_where_each_kind_has_its_slot():
         ("zh", "28号到2号", "2026-11-28", "2026-12-02"),
     ],
 )
-def test_the_ends_of_a_span_of_days(trip, text, arrival, departure):
-    assert heard(TRIPS[trip], text, "arrival") == {"arrival": arrival, "departure": departure}
+def test_the_ends_of_a_date_range(trip, text, arrival, departure):
+    assert slot_values(TRIPS[trip], text, "arrival") == {"arrival": arrival, "departure": departure}
 
 
 @pytest.mark.parametrize(
@@ -148,15 +148,17 @@ def test_the_ends_of_a_span_of_days(trip, text, arrival, departure):
         ("departure", "two days later", ARRIVAL, {"departure": "2026-11-29"}),
     ],
 )
-def test_of_two_days_what_is_known_stays(asked, text, known, meant):
-    assert heard(TRIPS["en"], text, asked, known) == meant
+def test_a_range_fills_both_slots_but_a_known_one_stays(asked, text, known, meant):
+    assert slot_values(TRIPS["en"], text, asked, known) == meant
 
 
-def test_a_day_and_its_time_are_left_open_together():
+def test_alternatives_of_a_date_and_its_time():
     flow = compiled("""
     slots: {when: {type: datetime}, birthday: {type: date, max: today}}
     states: {a: {end: true}}
     """)
-    meant = heard(flow, "Friday at 9 or Saturday at 10", "when.date")
+    meant = slot_values(flow, "Friday at 9 or Saturday at 10", "when.date")
     assert meant["when.date"] == ["2026-11-27", "2026-11-28"]
-    assert heard(flow, "Wednesday at 10, no, Thursday at 11", "when.date") == {"when": "2026-11-26T11:00"}
+    assert slot_values(flow, "Wednesday at 10, no, Thursday at 11", "when.date") == {
+        "when": "2026-11-26T11:00"
+    }

@@ -1,12 +1,12 @@
-"""What a message means where it falls: slots filled and corrected, commands, other flows, free text."""
+"""Commands from messages in context: slots filled and corrected, set phrases, other flows, free text."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ states: {a: {end: true}}
 OTHER = compiled("triggers: [opening hours, when are you open]\nstates: {a: {end: true}}", "hours")
 
 
-UNITS = [
+FRAGMENTS = [
     "a ", "the ", "no, ", "um, ", ", ", ". ", "! ", " ", "\n", "1 ", "1,", "1. ", "(1", "1-", "1/", "at 7 ",
     "at ", "one ", "monday, ", "5 december ", "talk to a ", "please ", "actually ", "my name is ", "A ",
     "change the ", "x@", "x@y.", "'", "half past ", "cancel the a ", "i want to ", "is wrong ", "twenty ",
@@ -38,15 +38,15 @@ UNITS = [
     "2 kids, ", "a baby and ", "including a ", "2 more ", "another person ", "an hour later ", "8ish ",
     "anything but the ", "doesn't work ", "around 8 ", "half 7 ", "a week from ", "new year's ",
 ]  # fmt: skip
-"""Pieces of which messages are made that are awkward, and long ones that are slow to read."""
+"""Fragments for awkward messages, and for long ones that might make a pattern backtrack."""
 
 
-def hear(text, *, asked="", slots=None, others=()):
-    situation = Situation(FLOW, slots or {}, asked, True, others)
-    return [(each.name, each.target, each.value) for each in understand(situation, text, NOW)]
+def commands_for(text, *, asked="", slots=None, others=()):
+    context = MessageContext(FLOW, slots or {}, asked, True, others)
+    return [(each.name, each.target, each.value) for each in generate_commands(context, text, NOW)]
 
 
-def sets(**slots):
+def set_slots(**slots):
     return [("set_slot", name, value) for name, value in slots.items()]
 
 
@@ -70,7 +70,7 @@ def sets(**slots):
     ],
 )  # fmt: skip
 def test_slots_are_filled_from_one_sentence(text, slots):
-    assert sorted(map(str, hear(text))) == sorted(map(str, sets(**slots)))
+    assert sorted(map(str, commands_for(text))) == sorted(map(str, set_slots(**slots)))
 
 
 @pytest.mark.parametrize(
@@ -95,26 +95,30 @@ def test_slots_are_filled_from_one_sentence(text, slots):
     ],
 )  # fmt: skip
 def test_an_answer_goes_to_what_was_asked_for(asked, text, value):
-    assert ("set_slot", asked, value) in hear(text, asked=asked)
+    assert ("set_slot", asked, value) in commands_for(text, asked=asked)
 
 
-def test_a_bare_number_goes_nowhere_when_nothing_can_own_it():
-    assert hear("7") == [("none", "", None)]
+def test_a_bare_number_that_fits_no_slot_is_ignored():
+    assert commands_for("7") == [("none", "", None)]
 
 
-def test_a_number_of_people_is_no_time_though_a_time_was_asked_for():
-    assert hear("wait, we are 3 people", asked="time", slots={"party_size": 2}) == [
+def test_a_number_of_people_is_not_a_time_though_a_time_was_asked_for():
+    assert commands_for("wait, we are 3 people", asked="time", slots={"party_size": 2}) == [
         ("correct_slot", "party_size", 3)
     ]
 
 
-def test_a_free_text_keeps_the_days_and_numbers_in_it():
-    assert hear("On Friday 3 people fell ill", asked="note") == sets(note="On Friday 3 people fell ill")
+def test_a_free_text_keeps_its_dates_and_numbers():
+    assert commands_for("On Friday 3 people fell ill", asked="note") == set_slots(
+        note="On Friday 3 people fell ill"
+    )
 
 
-def test_yes_is_no_answer_to_an_open_question_but_a_sentence_that_begins_so_is():
-    assert hear("yes", asked="note") == [("affirm", "", None)]
-    assert hear("no milk for any of us please", asked="note") == sets(note="no milk for any of us please")
+def test_yes_is_not_an_answer_to_an_open_question_but_a_sentence_that_starts_with_it_is():
+    assert commands_for("yes", asked="note") == [("affirm", "", None)]
+    assert commands_for("no milk for any of us please", asked="note") == set_slots(
+        note="no milk for any of us please"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,26 +138,28 @@ def test_yes_is_no_answer_to_an_open_question_but_a_sentence_that_begins_so_is()
         ("not 4, 6 people", [("correct_slot", "party_size", 6)]),
     ],
 )
-def test_what_has_a_value_is_corrected(text, commands):
+def test_a_new_value_corrects_a_filled_slot(text, commands):
     known = {"party_size": 4, "date": "2026-11-25", "time": "19:00"}
-    assert hear(text, slots=known) == commands
+    assert commands_for(text, slots=known) == commands
 
 
-def test_a_correction_at_a_confirmation_is_no_no():
+def test_a_correction_in_reply_to_a_confirmation_is_not_a_no():
     known = {"party_size": 4, "date": "2026-11-25"}
-    assert hear("no, make it 6 people", asked="confirmed", slots=known) == [("correct_slot", "party_size", 6)]
-    assert hear("yes, under the name of Ada", asked="confirmed", slots=known) == sets(
+    assert commands_for("no, make it 6 people", asked="confirmed", slots=known) == [
+        ("correct_slot", "party_size", 6)
+    ]
+    assert commands_for("yes, under the name of Ada", asked="confirmed", slots=known) == set_slots(
         name="Ada", confirmed=True
     )
 
 
-def test_two_values_for_one_slot_are_left_to_the_person():
-    assert hear("4 or 5 people") == [("clarify", "party_size", [4, 5])]
-    assert hear("friday or saturday") == [("clarify", "date", ["2026-11-27", "2026-11-28"])]
+def test_two_values_for_one_slot_are_clarified():
+    assert commands_for("4 or 5 people") == [("clarify", "party_size", [4, 5])]
+    assert commands_for("friday or saturday") == [("clarify", "date", ["2026-11-27", "2026-11-28"])]
 
 
 def test_of_two_values_without_an_or_the_last_one_counts():
-    assert hear("friday, no, saturday") == sets(date="2026-11-28")
+    assert commands_for("friday, no, saturday") == set_slots(date="2026-11-28")
 
 
 @pytest.mark.parametrize(
@@ -168,40 +174,40 @@ def test_of_two_values_without_an_or_the_last_one_counts():
 )
 def test_set_phrases_are_commands_whatever_was_asked_for(text, name):
     for asked in ("", "party_size", "confirmed", "seat", "email"):
-        assert hear(text, asked=asked)[0][0] == name
+        assert commands_for(text, asked=asked)[0][0] == name
 
 
-def test_another_flow_is_started_by_its_trigger_and_slots_are_filled_beside():
-    assert hear("4 people. When are you open?", others=(OTHER,)) == [
-        *sets(party_size=4), ("start_flow", "hours", None),
+def test_a_trigger_starts_another_flow_and_the_values_are_kept():
+    assert commands_for("4 people. When are you open?", others=(OTHER,)) == [
+        *set_slots(party_size=4), ("start_flow", "hours", None),
     ]  # fmt: skip
 
 
-def test_where_a_model_answers_small_talk_and_help_are_left_to_it():
-    situation = Situation(FLOW, {}, collecting=False)
-    assert [each.name for each in understand(situation, "hello", NOW)] == ["none"]
-    assert [each.name for each in understand(situation, "help", NOW)] == ["none"]
-    assert [each.name for each in understand(situation, "cancel", NOW)] == ["cancel_flow"]
+def test_in_a_generate_state_small_talk_and_help_are_left_to_the_model():
+    context = MessageContext(FLOW, {}, collecting=False)
+    assert [each.name for each in generate_commands(context, "hello", NOW)] == ["none"]
+    assert [each.name for each in generate_commands(context, "help", NOW)] == ["none"]
+    assert [each.name for each in generate_commands(context, "cancel", NOW)] == ["cancel_flow"]
 
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.text(max_size=80) | st.lists(st.sampled_from(UNITS), max_size=15).map("".join),
+    st.text(max_size=80) | st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("".join),
     st.sampled_from(["", *FLOW.slots]),
 )  # fmt: skip
-def test_any_message_is_understood_as_something_and_always_as_the_same(text, asked):
-    commands = hear(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
+def test_any_message_gives_commands_deterministically(text, asked):
+    commands = commands_for(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
     assert commands
-    assert commands == hear(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
+    assert commands == commands_for(text, asked=asked, slots={"date": "2026-11-25"}, others=(OTHER,))
     assert all(target in (*FLOW.slots, "hours", "") for _, target, _ in commands)
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_a_message_made_to_take_long_does_not(unit):
-    """Each takes milliseconds; a regular expression that backtracks takes seconds, minutes, for ever."""
+@pytest.mark.parametrize("fragment", FRAGMENTS)
+def test_a_hostile_message_does_not_take_long(fragment):
+    """Each takes milliseconds; a regular expression that backtracks would take seconds or much longer."""
     before = time.perf_counter()
     for start in ("", "my name is ", "change the ", "no, "):
         for asked in ("", "name", "time"):
             known = {} if asked else {"party_size": 4, "time": "19:00"}
-            hear(start + unit * (20_000 // len(unit)) + "\0x", asked=asked, slots=known)
+            commands_for(start + fragment * (20_000 // len(fragment)) + "\0x", asked=asked, slots=known)
     assert time.perf_counter() - before < 5

@@ -1,4 +1,4 @@
-"""An item of a list is known again by its parts, and changed."""
+"""An item of a list is identified by its parts, and changed."""
 
 from __future__ import annotations
 
@@ -64,30 +64,30 @@ def test_an_item_is_changed(language, text, after):
     ["make the tea nicer", "make the black tea large", "make the milk tea small and the green tea large",
      "make it 2", "change the date"],
 )  # fmt: skip
-def test_what_is_not_clear_changes_nothing(text):
+def test_an_unclear_change_is_ignored(text):
     talk = Talk.about(FLOWS["en"]).say(ORDERS["en"]).say(text)
     assert order(talk) == ["large milk", "small green"]
 
 
-def test_of_two_that_are_alike_in_what_is_named_neither_is_changed():
+def test_an_ambiguous_item_is_not_changed():
     talk = Talk.about(FLOWS["en"]).say("a large milk tea and a small milk tea").say("make the milk tea large")
     assert order(talk) == ["large milk", "small milk"]
 
 
-def test_what_else_is_said_is_heard():
+def test_other_values_in_the_message_are_extracted_too():
     talk = Talk.about(FLOWS["en"]).say(ORDERS["en"]).say("make the green tea large, at 7pm")
     assert order(talk) == ["large milk", "large green"]
     assert talk.snapshot.slots["when"] == "19:00"
 
 
 @pytest.mark.parametrize("text", ["cancel the green tea", "drop the small one"])
-def test_an_item_is_taken_off_and_the_order_goes_on(text):
+def test_an_item_is_removed_and_the_order_continues(text):
     talk = Talk.about(FLOWS["en"]).say(ORDERS["en"]).say(text)
     assert talk.snapshot.status == "active"
     assert order(talk) == ["large milk"]
 
 
-def test_what_another_slot_counts_is_no_sum():
+def test_a_number_that_another_slot_counts_is_not_a_sum():
     flow = compiled("""
     slots: {amount: {type: money, currencies: [USD], ask: How much?}, years: {type: integer, hints: [years]}}
     states: {a: {collect: [amount, years], next: [{to: b}]}, b: {end: true}}

@@ -1,4 +1,4 @@
-"""Collecting slots: questions, refusals, corrections, commands, silence, and starting over."""
+"""Collect states: questions, refusals, corrections, commands, timeouts and restarts."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def talk(flow):
 
 
 class TestQuestions:
-    def test_slots_are_asked_for_in_order_and_those_that_are_known_are_not(self, talk):
+    def test_missing_slots_are_asked_for_in_order(self, talk):
         assert talk.replies == ["How many?"]
         assert talk.say("4").replies == ["When?"]
         assert talk.say("tomorrow").replies == ["Pickup or delivery?"]
 
-    def test_a_message_may_answer_what_is_asked_later(self, talk):
+    def test_a_message_may_answer_later_questions(self, talk):
         talk.say("fetch it for 4 people tomorrow")
         assert dict(talk.slots) == {"size": 4, "day": "2026-11-25", "how": "pickup"}
         assert talk.replies == ["4 on Wednesday, 25 November 2026, sure?"]
@@ -60,54 +60,54 @@ class TestQuestions:
         assert talk.commands == [("set_slot", "size", 12, False)]
         assert talk.replies == ["The size must be at most 9. How many?"]
 
-    def test_what_fits_is_kept_though_something_else_is_refused(self, talk):
+    def test_valid_values_are_kept_though_another_is_refused(self, talk):
         talk.say("4 people on 2026-11-01")
         assert dict(talk.slots) == {"size": 4}
         assert talk.replies == ["The day must not be before Tuesday, 24 November 2026.", "When?"]
 
-    def test_two_values_are_asked_back(self, talk):
+    def test_two_alternatives_lead_to_a_clarifying_question(self, talk):
         talk.say("3 or 4")
         assert talk.commands == [("clarify", "size", [3, 4], False)]
         assert talk.replies == ["Is it 3 or 4? How many?"]
 
-    def test_a_confirmation_is_taken_only_when_it_is_asked_for(self, talk):
+    def test_a_confirmation_counts_only_if_it_was_asked_for(self, talk):
         talk.say("yes")
         assert talk.commands == [("affirm", "", None, True)]
         assert dict(talk.slots) == {}
 
-    def test_a_confirmation_is_asked_for_anew_when_its_state_is_entered_again(self, talk):
+    def test_a_confirmation_is_asked_for_again_when_its_state_is_reentered(self, talk):
         talk.say("fetch it for 4 people tomorrow").say("no").say("on friday")
         assert talk.state == "third"
         assert "sure" not in talk.slots
 
 
 class TestNotUnderstood:
-    def test_the_states_own_words_and_the_question_are_said(self, talk):
+    def test_the_states_own_message_and_the_question_are_said(self, talk):
         assert talk.say("purple").replies == ["A number please. How many?"]
 
-    def test_after_so_many_retries_the_flow_goes_where_it_was_told(self, talk):
+    def test_after_the_retries_the_flow_takes_the_no_match_transition(self, talk):
         talk.say("purple").say("purple").say("purple")
         assert talk.path == ["lost"]
         assert (talk.snapshot.status, talk.snapshot.handoff_queue) == ("handed_off", "desk")
 
-    def test_an_answer_starts_the_count_anew(self, talk):
+    def test_an_answer_resets_the_misses(self, talk):
         talk.say("purple").say("purple").say("4 or 5").say("purple")
         assert talk.state == "lost"
         again = Talk.about(compiled(ORDER.replace("collect: [size]", "collect: [size, day]")))
         again.say("purple").say("purple").say("4").say("purple").say("purple")
         assert again.state == "first"
 
-    def test_a_refusal_counts_as_a_miss_and_is_said(self, talk):
+    def test_a_refusal_counts_as_a_miss_and_is_explained(self, talk):
         talk.say("12").say("12").say("12")
         assert talk.replies == ["The size must be at most 9.", "Lost.", *talk.replies[2:]]
 
-    def test_without_no_match_it_is_asked_for_ever(self, talk):
+    def test_without_no_match_the_question_is_repeated_without_limit(self, talk):
         talk.say("4")
         for _ in range(20):
             assert talk.say("purple").replies == ["Sorry, I did not understand that. When?"]
 
     @pytest.mark.parametrize("text", ["", "   ", "\0", "🤷", "?" * 5000, "x" * 200_000])
-    def test_whatever_is_said_is_answered(self, talk, text):
+    def test_every_message_gets_a_reply(self, talk, text):
         assert talk.say("4").say(text).replies
 
 
@@ -117,15 +117,15 @@ class TestCorrections:
         assert talk.commands == [("correct_slot", "size", 8, True)]
         assert talk.path == ["first", "big"]
 
-    def test_a_correction_that_changes_no_way_comes_back_to_the_question(self, talk):
+    def test_a_correction_without_effect_on_the_guards_returns_to_the_question(self, talk):
         talk.say("fetch it for 4 people tomorrow").say("actually 5 people")
         assert talk.replies == ["5 on Wednesday, 25 November 2026, sure?"]
 
-    def test_the_same_value_again_is_no_correction(self, talk):
+    def test_repeating_a_value_is_not_a_correction(self, talk):
         talk.say("4").say("4 people, tomorrow")
         assert talk.commands == [("set_slot", "day", "2026-11-25", True)]
 
-    def test_a_wish_to_change_something_without_its_value_asks_for_it(self, talk):
+    def test_a_change_without_a_value_asks_for_the_value(self, talk):
         talk.say("fetch it for 4 people tomorrow").say("change the day")
         assert talk.commands == [("correct_slot", "day", None, True)]
         assert talk.replies == ["When?"]
@@ -140,8 +140,8 @@ class TestCorrections:
         assert talk.path == ["first", "second", "third"]
         assert (talk.slots["size"], talk.slots["day"]) == (5, "2026-11-27")
 
-    def test_a_correction_does_not_go_back_to_a_state_of_a_way_that_was_left(self, talk):
-        """The street was given on the way of a delivery; who fetches it is not asked for it any more."""
+    def test_a_correction_does_not_go_back_to_a_state_of_an_abandoned_path(self, talk):
+        """The street belongs to a delivery; after a change to pickup it is not asked for again."""
         talk.say("deliver it for 4 people tomorrow").say("12 Harbour Street")
         assert talk.state == "third"
         talk.say("no, fetch")
@@ -164,7 +164,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("before", [[], ["4"], ["deliver it for 4 people tomorrow"],
                                         ["fetch it for 4 people tomorrow"]])  # fmt: skip
-    def test_help_is_given_in_any_state_and_the_question_repeated(self, talk, before):
+    def test_help_is_given_in_any_state_and_the_question_is_repeated(self, talk, before):
         for text in before:
             talk.say(text)
         state, question = talk.state, talk.replies[-1]
@@ -177,37 +177,37 @@ class TestCommands:
             talk.say("help")
         assert talk.state == "first"
 
-    def test_without_words_of_its_own_a_flow_helps_with_its_description(self):
+    def test_without_a_help_text_the_description_is_used(self):
         talk = Talk.about(compiled(ORDER.replace("help: Say a number.", "description: Order things.")))
         assert talk.say("help").replies == ["This is what I can do here: Order things. How many?"]
 
-    def test_a_person_is_found_for_who_wants_one(self, talk):
+    def test_a_request_for_a_person_leads_to_a_handoff(self, talk):
         talk.say("I want to talk to a human")
         assert talk.commands == [("handoff", "desk", None, True)]
         assert talk.snapshot.status == "handed_off"
 
-    def test_a_flow_may_forbid_to_cancel(self):
+    def test_a_flow_may_forbid_cancelling(self):
         talk = Talk.about(compiled(ORDER + "interrupts: {allow: []}"))
         talk.say("cancel")
         assert talk.commands == [("cancel_flow", "f", None, False)]
-        assert talk.replies == ["This cannot be cancelled just now. How many?"]
+        assert talk.replies == ["This cannot be cancelled right now. How many?"]
 
-    def test_politeness_is_answered_and_the_question_repeated(self, talk):
+    def test_small_talk_is_answered_and_the_question_is_repeated(self, talk):
         assert talk.say("hello").replies == ["Hello! How many?"]
         assert talk.say("thanks!").replies == ["You are welcome. How many?"]
 
 
-class TestTime:
+class TestTimers:
     def test_a_timer_is_set_while_a_state_with_a_timeout_waits(self, talk):
         assert talk.timer
         talk.say("4")
         assert talk.timer == ""
 
-    def test_silence_leads_where_the_timeout_says(self, talk):
+    def test_silence_takes_the_timeout_transition(self, talk):
         talk.ring()
         assert (talk.state, talk.replies) == ("parked", ["Later."])
 
-    def test_guards_and_texts_see_when_the_time_was_over(self):
+    def test_guards_and_templates_see_the_time_of_the_timeout(self):
         flow = """
 slots: {n: {type: integer, ask: N?}}
 states:
@@ -217,49 +217,49 @@ states:
         talk = Talk.about(compiled(flow)).ring(NOW + timedelta(hours=1))
         assert talk.replies == ["It is 2026-11-24, 11:00."]
 
-    def test_a_timer_that_was_taken_back_does_nothing(self, talk):
+    def test_a_cancelled_timer_does_nothing(self, talk):
         old = talk.timer
         talk.say("purple")
         before = talk.snapshot
         talk.give(TimerFired(old, NOW))
         assert (talk.effects, talk.snapshot) == ((), before)
 
-    def test_every_message_sets_the_time_back(self, talk):
+    def test_every_message_restarts_the_timer(self, talk):
         old = talk.timer
         talk.say("purple")
         assert talk.timer not in ("", old)
 
-    def test_a_conversation_at_rest_starts_over_and_knows_what_it_knew(self, talk):
+    def test_a_conversation_at_rest_restarts_with_its_slots(self, talk):
         talk.say("fetch").ring()
         talk.say("4 people tomorrow")
         assert talk.replies == ["4 on Wednesday, 25 November 2026, sure?"]
 
-    def test_a_conversation_at_rest_stays_so_for_thanks(self, talk):
+    def test_thanks_do_not_restart_a_conversation_at_rest(self, talk):
         talk.ring()
         assert talk.say("thank you").replies == ["You are welcome."]
         assert talk.state == "parked"
 
-    def test_at_rest_something_that_says_nothing_is_asked_the_first_question(self, talk):
+    def test_at_rest_a_message_without_values_leads_to_the_first_question(self, talk):
         talk.ring()
         assert talk.say("I am back now").replies == ["How many?"]
 
-    def test_at_rest_a_refused_value_is_said_before_the_question(self, talk):
+    def test_at_rest_a_refusal_precedes_the_question(self, talk):
         talk.ring()
         assert talk.say("12 people").replies == ["The size must be at most 9.", "How many?"]
 
-    def test_what_tomorrow_means_depends_on_when_it_is_said(self, talk):
+    def test_the_meaning_of_tomorrow_depends_on_the_time_of_the_message(self, talk):
         talk.say("4").say("tomorrow", NOW.replace(day=30))
         assert talk.slots["day"] == "2026-12-01"
 
 
-def test_values_given_beforehand_are_not_asked_for(flow):
+def test_values_given_at_the_start_are_not_asked_for(flow):
     talk = Talk.about(flow, slots={"size": 4, "day": "2026-12-01"})
     assert talk.path == ["first", "second"]
     assert talk.replies == ["Pickup or delivery?"]
 
 
-def test_a_flow_that_begins_with_a_call_makes_it_once_when_it_starts_over():
-    """The message that wakes it fills slots first; then the call is made, with them."""
+def test_a_flow_that_starts_with_a_call_makes_it_once_when_it_restarts():
+    """The message that restarts it fills slots first; then the call is made with them."""
     talk = Talk.about(compiled(
         "slots: {n: {type: integer, ask: q}}\n"
         "states:\n"

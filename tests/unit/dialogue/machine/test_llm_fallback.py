@@ -1,4 +1,4 @@
-"""A model that helps to understand: when it is asked, what it may propose, and who decides."""
+"""The model as a fallback for the rules: when it is asked, what it may propose, and who decides."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def names(talk):
     return [offer.name for offer in talk.interpret.offers]
 
 
-def test_the_rules_come_first(talk):
+def test_the_rules_have_precedence(talk):
     talk.say("4")
     assert talk._all(Interpret) == []
     assert talk.slots["n"] == 4
 
 
-def test_the_model_is_asked_where_the_rules_can_make_no_use_of_a_message(talk):
+def test_the_model_is_asked_if_the_rules_do_not_understand_a_message(talk):
     talk.say("the usual lot plus my in-laws")
     assert talk.interpret.model == "small"
     assert talk.effects[-1] is talk.interpret
@@ -59,14 +59,14 @@ def test_the_model_is_asked_where_the_rules_can_make_no_use_of_a_message(talk):
     assert talk.replies == ["When?"]
 
 
-def test_it_is_told_where_the_conversation_stands(talk):
+def test_the_prompt_describes_the_conversation(talk):
     told = talk.say("4").say("whenever Jim is back").interpret.instructions
     for part in ("Reserve a table", "closed on Mondays", "2026-11-24", "asked for day: When?", "n = 4"):
         assert part in told
-    assert "Still wanted: day" in told
+    assert "Still missing: day" in told
 
 
-def test_it_is_offered_what_is_allowed_here(talk):
+def test_the_model_is_offered_the_allowed_commands(talk):
     talk.say("hmm, dunno")
     assert names(talk) == [
         "set_slot", "start_flow", "cancel_flow", "handoff", "clarify", "chitchat", "help", "none",
@@ -77,13 +77,13 @@ def test_it_is_offered_what_is_allowed_here(talk):
     assert "correct_slot" in names(talk)
 
 
-def test_it_is_not_offered_what_the_flow_does_not_allow():
+def test_the_model_is_not_offered_commands_that_the_flow_forbids():
     bare = "slots: {n: {type: integer}}\nstates: {a: {collect: [n], model: m, next: b}, b: {end: true}}\n"
     talk = Talk.about(compiled(bare + "interrupts: {allow: []}")).say("hmm, dunno")
     assert not {"start_flow", "cancel_flow", "handoff"} & set(names(talk))
 
 
-def test_several_things_are_understood_in_order(talk):
+def test_several_proposals_are_processed_in_order(talk):
     talk.say("the usual lot, on the day after the match")
     talk.means(("set_slot", {"slot": "n", "value": 8}), ("set_slot", {"slot": "day", "value": "2026-12-01"}))
     assert talk.state == "confirm"
@@ -99,10 +99,10 @@ def test_several_things_are_understood_in_order(talk):
         (("correct_slot", {"slot": "n", "value": 1}), "correct_slot was not on offer"),
         (("start_flow", {"flow": "support"}), "flow cannot be 'support' here"),
         (("set_slot", {"slot": "n"}), "it has no value"),
-        (("clarify", {"slot": "n", "values": [4]}), "it names no two values"),
+        (("clarify", {"slot": "n", "values": [4]}), "it needs two values"),
     ],
 )
-def test_what_is_not_allowed_here_is_refused_and_recorded(talk, proposal, reason):
+def test_a_proposal_that_is_not_allowed_is_refused_and_recorded(talk, proposal, reason):
     talk.say("please do it").means(proposal)
     (command, *_) = talk._all(Understood)[0].commands
     assert (command.accepted, command.reason, command.source) == (False, reason, "model")
@@ -111,13 +111,13 @@ def test_what_is_not_allowed_here_is_refused_and_recorded(talk, proposal, reason
     assert talk.replies == ["Sorry, I did not understand that. How many?"]
 
 
-def test_a_value_out_of_bounds_is_refused_with_its_reason_to_the_person(talk):
+def test_a_proposed_value_out_of_bounds_is_refused_with_the_reason(talk):
     talk.say("the whole village").means(("set_slot", {"slot": "n", "value": 300}))
     assert talk.commands == [("set_slot", "n", 300, False)]
     assert "20" in talk.replies[0]
 
 
-def test_what_is_allowed_counts_though_something_besides_is_not(talk):
+def test_an_allowed_proposal_counts_though_another_is_refused(talk):
     talk.say("do it for the lot").means(("drop_tables", {}), ("set_slot", {"slot": "n", "value": 8}))
     assert [command[3] for command in talk.commands] == [False, True]
     assert talk.slots["n"] == 8
@@ -145,12 +145,12 @@ def test_a_new_value_for_a_slot_that_has_one_is_a_correction(talk):
     ],
     ids=lambda each: each[0] if isinstance(each, tuple) else "",
 )  # fmt: skip
-def test_each_command_does_what_it_does_when_the_rules_find_it(talk, proposal, holds):
+def test_a_proposed_command_has_the_same_effect_as_one_of_the_rules(talk, proposal, holds):
     talk.say("well, you know what I mean").means(proposal)
     assert holds(talk)
 
 
-def test_without_an_answer_the_rules_have_the_last_word(talk):
+def test_without_an_interpretation_the_rules_decide(talk):
     talk.say("hmm").means_nothing()
     assert talk.replies == ["Sorry, I did not understand that. How many?"]
     assert [note.code for note in talk.notes] == ["not-interpreted"]
@@ -158,7 +158,7 @@ def test_without_an_answer_the_rules_have_the_last_word(talk):
     assert talk.snapshot.status == "handed_off"
 
 
-def test_an_answer_that_nobody_waits_for_is_ignored(talk):
+def test_an_unexpected_interpretation_is_ignored(talk):
     wish = talk.say("hmm").interpret
     before = talk.means(("set_slot", {"slot": "n", "value": 8})).snapshot
     talk.give(Interpreted(wish.interpretation_id, (), wish.heard))
@@ -166,7 +166,7 @@ def test_an_answer_that_nobody_waits_for_is_ignored(talk):
     assert talk.notes[0].code == "ignored-event"
 
 
-def test_always_means_every_message_but_set_phrases():
+def test_with_always_the_model_gets_every_message_except_set_phrases():
     talk = Talk.about(compiled(TABLE.replace("unclear", "always")))
     talk.say("4 people, though Jim may not come")
     talk.means(("set_slot", {"slot": "n", "value": 3}))
@@ -174,18 +174,18 @@ def test_always_means_every_message_but_set_phrases():
     assert talk.say("cancel").snapshot.status == "ended"
 
 
-def test_always_falls_back_on_what_the_rules_had():
+def test_with_always_the_rules_are_the_fallback():
     talk = Talk.about(compiled(TABLE.replace("unclear", "always")))
     assert talk.say("4 people").means_nothing().slots["n"] == 4
 
 
-def test_a_message_that_wakes_a_conversation_is_asked_about_too():
+def test_a_message_that_restarts_a_conversation_may_be_interpreted_too():
     flow = TABLE.replace("done: {say: Done., end: true}", "done: {say: Done.}")
     talk = Talk.about(compiled(flow), slots={"n": 4, "day": "2026-12-01"})
     talk.say("yes")
     assert talk.state == "done"
     talk.say("once more, for the lot")
-    assert talk.interpret.heard.woke
+    assert talk.interpret.heard.restarted
     talk.means(("correct_slot", {"slot": "n", "value": 8}))
     assert talk.slots["n"] == 8
 
@@ -230,7 +230,7 @@ WORDS = st.sampled_from(["hmm", "4", "tomorrow", "yes", "whatever you say"])
 
 @settings(max_examples=100, deadline=None)
 @given(turns=st.lists(st.tuples(WORDS, PROPOSALS), max_size=6))
-def test_whatever_the_model_proposes_the_machine_stays_whole(turns):
+def test_no_proposal_breaks_the_machine(turns):
     talk = Talk.about(FLOW)
     for words, proposals in turns:
         talk.say(words)

@@ -21,34 +21,34 @@ class TestGeneration:
         assert talk.replies == ["Hi."]
         assert talk.snapshot.waiting_for == "user"
 
-    def test_the_model_is_asked_with_the_states_words_and_tools(self):
+    def test_the_model_gets_the_states_instructions_and_tools(self):
         talk = Talk.about(compiled(CHAT)).say("What day is it?")
         request = talk.generation
         assert (request.model, request.tools) == ("small", ("clock.now",))
         assert request.instructions == "Be kind. It is 2026-11-24."
         assert talk.effects[-1] is request
 
-    def test_what_the_model_wrote_is_not_said_again(self):
+    def test_the_models_reply_is_not_repeated(self):
         talk = Talk.about(compiled(CHAT)).say("x").writes("Hello.")
         assert talk.replies == []
         assert talk.snapshot.waiting_for == "user"
 
-    def test_small_talk_and_help_are_the_models_business(self):
+    def test_small_talk_and_help_are_left_to_the_model(self):
         talk = Talk.about(compiled(CHAT))
         for text in ("hello", "help", "thanks"):
             assert talk.say(text).generation
             talk.writes("…")
 
-    def test_cancel_is_not(self):
+    def test_cancel_is_not_left_to_the_model(self):
         assert Talk.about(compiled(CHAT)).say("cancel").snapshot.status == "ended"
 
-    def test_without_a_branch_a_failure_is_told_and_the_next_message_tries_again(self):
+    def test_without_on_error_a_failure_is_reported_and_the_next_message_retries(self):
         talk = Talk.about(compiled(CHAT)).say("x").breaks()
         assert talk.failures == ["GENERATION_FAILED"]
         assert talk.replies == ["Sorry, I cannot answer just now."]
         assert talk.say("x").generation
 
-    def test_a_failure_takes_its_branch(self):
+    def test_a_failure_takes_its_on_error_transition(self):
         talk = Talk.about(compiled(
             "states:\n  a: {generate: {instructions: i}, next: [{on_error: any, to: b}]}\n"
             "  b: {say: Sorry., end: true}"
@@ -56,19 +56,19 @@ class TestGeneration:
         assert talk.say("x").breaks().replies == ["Sorry."]
         assert talk.failures == []
 
-    def test_an_answer_that_is_not_waited_for_is_ignored(self):
+    def test_an_unexpected_generation_is_ignored(self):
         talk = Talk.about(compiled(CHAT)).say("x")
         before = talk.snapshot
         talk.give(GenerationFinished("generation-77", "x"))
         assert talk.snapshot is before
 
-    def test_with_next_the_flow_goes_on_once_the_model_has_written(self):
+    def test_with_next_the_flow_continues_after_the_models_reply(self):
         talk = Talk.about(
             compiled("states:\n  a: {generate: {instructions: i}, next: b}\n  b: {say: b, end: true}")
         )
         assert talk.say("x").writes("y").path == ["b"]
 
-    def test_with_wait_the_person_is_heard_before_it_goes_on(self):
+    def test_with_wait_the_flow_continues_after_the_persons_next_message(self):
         talk = Talk.about(compiled(
             "states:\n  a: {generate: {instructions: i}, wait: true, next: b}\n  b: {say: b, end: true}"
         ))  # fmt: skip
@@ -78,7 +78,7 @@ class TestGeneration:
         assert (talk.state, talk.snapshot.waiting_for) == ("a", "user")
         assert talk.say("z").path == ["b"]
 
-    def test_with_wait_and_a_guard_the_talk_goes_on_until_it_holds(self):
+    def test_with_wait_and_a_guard_the_model_replies_until_the_guard_passes(self):
         talk = Talk.about(compiled(
             "states:\n  a: {generate: {instructions: i}, wait: true, next: [{if: turn.number >= 3, to: b}]}\n"
             "  b: {say: b, end: true}"
@@ -87,7 +87,7 @@ class TestGeneration:
         assert talk.generation
         assert talk.writes("y").say("3").path == ["b"]
 
-    def test_who_enters_it_from_another_state_is_answered_at_once(self):
+    def test_entered_from_another_state_the_model_replies_at_once(self):
         talk = Talk.about(compiled(
             "slots: {n: {type: integer, ask: q}}\nstates:\n  a: {collect: [n], next: b}\n"
             "  b: {generate: {instructions: 'Praise {n}.'}}"
@@ -116,36 +116,36 @@ class TestHandOff:
         assert (talk.snapshot.status, talk.snapshot.handoff_queue) == ("handed_off", "desk")
         assert talk.replies == ["Wait."]
 
-    def test_without_words_of_its_own_the_machine_says_so(self):
+    def test_without_a_message_of_its_own_the_handoff_is_announced(self):
         talk = Talk.about(compiled("states: {a: {handoff: desk}}"))
-        assert talk.replies == ["I am passing you on to a person."]
+        assert talk.replies == ["I am transferring you to a person."]
 
-    def test_what_is_said_meanwhile_is_for_that_person(self, talk):
+    def test_messages_during_a_handoff_are_ignored(self, talk):
         before = talk.snapshot
         assert talk.say("cancel").effects == ()
         assert talk.snapshot is before
 
-    def test_the_return_takes_the_first_way_that_holds(self, talk):
+    def test_the_return_takes_the_first_enabled_transition(self, talk):
         talk.event("handoff.return", solved=True)
         assert talk.replies == ["Solved."]
 
-    def test_a_return_with_no_way_on_starts_afresh(self, talk):
+    def test_a_return_without_an_enabled_transition_restarts_the_flow(self, talk):
         talk.event("handoff.return", solved=False)
         assert (talk.snapshot.status, talk.state, dict(talk.slots)) == ("active", "a", {})
 
-    def test_nobody_may_come(self, talk):
+    def test_a_handoff_may_time_out(self, talk):
         assert talk.ring().replies == ["Nobody."]
 
-    def test_the_flow_chooses_the_state_for_who_wants_a_person(self):
+    def test_on_handoff_names_the_state_for_a_requested_handoff(self):
         talk = Talk.about(compiled(DESK + "  other: {handoff: vip}\non_handoff: other"))
         assert talk.say("can I talk to somebody?").snapshot.handoff_queue == "vip"
 
-    def test_without_such_a_state_it_says_that_there_is_nobody(self):
+    def test_without_a_handoff_state_the_request_is_refused(self):
         talk = Talk.about(
             compiled("slots: {x: {type: date, ask: q}}\nstates: {a: {collect: [x], next: b}, b: {end: true}}")
         )
         talk.say("can I talk to somebody?")
-        assert talk.replies == ["Sorry, there is no person here whom I can pass you to. q"]
+        assert talk.replies == ["Sorry, there is nobody here I can transfer you to. q"]
 
 
 EVENTS = """
@@ -169,22 +169,22 @@ class TestEvents:
     def talk(self):
         return Talk.about(compiled(EVENTS))
 
-    def test_an_event_takes_its_first_way_that_holds(self, talk):
+    def test_an_event_takes_its_first_enabled_transition(self, talk):
         assert talk.event("paid", cents=150).replies == ["Thanks for 150.", "b"]
 
     def test_guards_see_the_events_data(self, talk):
         assert talk.event("paid", cents=50).path == ["c"]
 
-    def test_an_event_that_the_state_does_not_know_changes_nothing(self, talk):
+    def test_an_event_without_a_transition_changes_nothing(self, talk):
         before = talk.snapshot
         assert talk.event("sneeze").effects == ()
         assert talk.snapshot is before
         assert "sneeze" in talk.notes[0].message
 
-    def test_ways_of_events_are_not_taken_otherwise(self, talk):
+    def test_event_transitions_are_not_taken_without_the_event(self, talk):
         assert talk.say("tomorrow").path == ["d"]
 
-    def test_an_event_while_a_tool_works_is_ignored(self):
+    def test_an_event_during_a_call_is_ignored(self):
         talk = Talk.about(compiled("states:\n  a: {call: {tool: t}, next: b}\n  b: {end: true}"))
         assert talk.event("paid").effects == ()
 

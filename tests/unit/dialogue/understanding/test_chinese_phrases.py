@@ -1,4 +1,4 @@
-"""Chinese set phrases, corrections and names: what is one, and what only looks like one."""
+"""Chinese set phrases, corrections and names, and texts that only look like one."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ PHRASES = {
 @pytest.mark.parametrize(
     ("text", "name"), [(each, name) for name, texts in PHRASES.items() for each in texts]
 )
-def test_a_message_that_is_nothing_but_a_set_phrase(text, name):
+def test_set_phrases(text, name):
     found = ZH.set_phrase(fold(text))
     assert (found and found.name) == name
 
@@ -73,9 +73,9 @@ def test_a_message_that_is_nothing_but_a_set_phrase(text, name):
         "应该是六位", "哦不，六位", "其实是五位",
     ],
 )  # fmt: skip
-def test_a_message_that_begins_like_a_correction(text):
-    assert ZH.corrects(fold(text))
-    assert not ZH.corrects(fold("四位"))
+def test_a_message_that_starts_like_a_correction(text):
+    assert ZH.is_correction(fold(text))
+    assert not ZH.is_correction(fold("四位"))
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_message_that_begins_like_a_correction(text):
         ("明晚七点", ""),
     ],
 )
-def test_what_is_to_be_said_anew(text, what):
-    assert ZH.changed_slot(fold(text)) == what
+def test_the_slot_to_change(text, what):
+    assert ZH.slot_to_change(fold(text)) == what
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,22 @@ def test_a_bare_name(text, name):
         ("", ""),
     ],
 )
-def test_a_name_that_is_given(text, name):
-    assert ZH.named(text) == name
+def test_a_stated_name(text, name):
+    assert ZH.stated_name(text) == name
 
 
 @given(
     st.text(max_size=60)
     | st.text("一二两三十百千万亿零点半刻分个位周月日号后天下午晚上不是好的我叫，。7:. ", max_size=40)
 )
-def test_any_text_is_heard_without_fault(text):
-    folded = fold(text)
-    ZH.yes_no(folded), ZH.set_phrase(folded), ZH.changed_slot(folded), ZH.corrects(folded), ZH.asks(folded)
-    assert ZH.named(text) in text
+def test_any_text_is_processed_without_error(text):
+    normalized = fold(text)
+    (
+        ZH.yes_no(normalized),
+        ZH.set_phrase(normalized),
+        ZH.slot_to_change(normalized),
+        ZH.is_correction(normalized),
+        ZH.is_question(normalized),
+    )
+    assert ZH.stated_name(text) in text
     assert ZH.bare_name(text) in text

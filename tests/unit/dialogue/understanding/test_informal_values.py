@@ -1,11 +1,11 @@
-"""What people write when they are not being exact: days, times and numbers that are told loosely."""
+"""Informal dates, times and numbers: "8ish", "friday week", "around 8"."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.support.flows import compiled
-from tests.support.hearing import TABLES, heard, in_both
+from tests.support.slot_values import BOOKING_FLOWS, in_both_languages, slot_values
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from tests.support.hearing import TABLES, heard, in_both
     ],
 )
 def test_a_first_message(text, slots):
-    assert heard(TABLES["en"], text, "") == slots
+    assert slot_values(BOOKING_FLOWS["en"], text, "") == slots
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_first_message(text, slots):
      ("8 or 8:30", ["20:00", "20:30"]), ("7:30 or 8", ["19:30", "20:00"])],
 )  # fmt: skip
 def test_a_time(text, time):
-    assert heard(TABLES["en"], text, "time") == {"time": time}
+    assert slot_values(BOOKING_FLOWS["en"], text, "time") == {"time": time}
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_a_time(text, time):
         ("born on christmas 1990", "1990-12-25"),
     ],
 )
-def test_a_day(text, day):
-    assert heard(TABLES["en"], text, "date") == {"date": day}
+def test_a_date(text, day):
+    assert slot_values(BOOKING_FLOWS["en"], text, "date") == {"date": day}
 
 
 @pytest.mark.parametrize("text", ["5ish", "about 5", "around 5", "5 or so"])
-def test_a_number_that_was_asked_for(text):
-    assert heard(TABLES["en"], text, "party_size") == {"party_size": 5}
+def test_an_approximate_number_that_was_asked_for(text):
+    assert slot_values(BOOKING_FLOWS["en"], text, "party_size") == {"party_size": 5}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_number_that_was_asked_for(text):
     ],
 )
 def test_in_chinese(asked, text, slots):
-    assert heard(TABLES["zh"], text, asked) == slots
+    assert slot_values(BOOKING_FLOWS["zh"], text, asked) == slots
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ def test_in_chinese(asked, text, slots):
     ],
 )
 def test_what_only_looks_like_a_value(asked, text, slots):
-    assert heard(TABLES["zh" if "圣" in text else "en"], text, asked) == slots
+    assert slot_values(BOOKING_FLOWS["zh" if "圣" in text else "en"], text, asked) == slots
 
 
-def test_a_name_is_no_day():
+def test_a_name_is_not_a_date():
     flow = compiled("slots: {name: {type: string}, date: {type: date}}\nstates: {a: {end: true}}")
-    assert heard(flow, "my name is Noel Christmas", "") == {"name": "Noel Christmas"}
-    assert heard(flow, "my name is A, on christmas", "") == {"name": "A", "date": "2026-12-25"}
+    assert slot_values(flow, "my name is Noel Christmas", "") == {"name": "Noel Christmas"}
+    assert slot_values(flow, "my name is A, on christmas", "") == {"name": "A", "date": "2026-12-25"}
 
 
-THINGS = in_both("""
+THINGS = in_both_languages("""
 slots:
   drink: {type: enum, values: {cola: [coke], water: [], lunch_box: [lunch]}}
   born: {type: date, max: today}
@@ -122,14 +122,14 @@ states: {a: {end: true}}
         ("zh", "long", "俩小时", 7200),
     ],
 )
-def test_a_thing(language, asked, text, value):
-    assert heard(THINGS[language], text, asked)[asked] == value
+def test_other_values(language, asked, text, value):
+    assert slot_values(THINGS[language], text, asked)[asked] == value
 
 
-def test_a_number_that_counts_is_no_time_and_bars_none():
-    assert heard(TABLES["en"], "4 people friday 7", "time") == {
+def test_a_counted_number_is_not_a_time_and_does_not_prevent_one():
+    assert slot_values(BOOKING_FLOWS["en"], "4 people friday 7", "time") == {
         "party_size": 4,
         "date": "2026-11-27",
         "time": "19:00",
     }
-    assert heard(TABLES["en"], "4, maybe 5", "party_size") == {"party_size": [4, 5]}
+    assert slot_values(BOOKING_FLOWS["en"], "4, maybe 5", "party_size") == {"party_size": [4, 5]}

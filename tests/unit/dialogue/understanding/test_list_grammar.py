@@ -1,4 +1,4 @@
-"""How lists are told: what they hold, what is added or taken off, and that nothing more comes."""
+"""The grammar of lists: items, additions, removals, and phrases that complete a list."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from clawdbot_dialogue.core.language.normalization import fold
         ("zh", "李雷跟韓梅梅", ["李雷", "韓梅梅"]),
     ],
 )
-def test_what_a_text_lists(language, text, items):
-    assert locale(language).lists.items(text) == items
+def test_the_items_of_a_text(language, text, items):
+    assert locale(language).lists.split_items(text) == items
 
 
 @pytest.mark.parametrize(
-    ("language", "text", "adds", "drops", "enough"),
+    ("language", "text", "adds", "removes", "complete"),
     [
         ("en", "also Dave", True, False, False),
         ("en", "yes, and Dave", True, False, False),
@@ -56,10 +56,10 @@ def test_what_a_text_lists(language, text, items):
         ("zh", "不用了", False, False, True),
     ],
 )
-def test_what_a_text_does_to_a_list(language, text, adds, drops, enough):
-    lists, folded = locale(language).lists, fold(text)
-    heard = (lists.adds(folded), lists.drops(folded), lists.enough(folded))
-    assert heard == (adds, drops, enough)
+def test_what_a_text_does_to_a_list(language, text, adds, removes, complete):
+    lists, normalized = locale(language).lists, fold(text)
+    method = (lists.is_addition(normalized), lists.is_removal(normalized), lists.is_complete(normalized))
+    assert method == (adds, removes, complete)
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_what_a_text_does_to_a_list(language, text, adds, drops, enough):
         ("zh", ["甲", "乙", "丙"], "甲、乙和丙"),
     ],
 )
-def test_how_a_list_is_shown(language, items, shown):
+def test_a_list_is_formatted(language, items, shown):
     assert locale(language).lists.listed(items) == shown
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize(
-    "unit",
+    "fragment",
     [
         " ",
         ",",
@@ -100,13 +100,13 @@ def test_how_a_list_is_shown(language, items, shown):
         "改成",
     ],
 )
-def test_a_list_made_to_take_long_does_not(language, unit):
-    """Each takes milliseconds; a regular expression that backtracks takes seconds, minutes, for ever."""
-    table = locale(language).lists
+def test_a_hostile_list_does_not_take_long(language, fragment):
+    """Each takes milliseconds; a regular expression that backtracks would take seconds or much longer."""
+    grammar = locale(language).lists
     before = time.perf_counter()
     for end in ("", "\0x"):
-        text = "x" + unit * (20_000 // len(unit)) + end
-        table.items(text)
-        for heard in (table.adds, table.drops, table.enough, table.changes):
-            heard(fold(text))
+        text = "x" + fragment * (20_000 // len(fragment)) + end
+        grammar.split_items(text)
+        for method in (grammar.is_addition, grammar.is_removal, grammar.is_complete, grammar.item_changes):
+            method(fold(text))
     assert time.perf_counter() - before < 5

@@ -1,4 +1,4 @@
-"""States within states: where they begin, what they inherit, what happens on the way in and out."""
+"""Nested states: where they start, what they inherit, and what happens when they are entered and exited."""
 
 from __future__ import annotations
 
@@ -47,51 +47,51 @@ def talk():
     return Talk.about(compiled(TRAVEL))
 
 
-def test_a_state_that_holds_others_begins_in_its_initial_one(talk):
+def test_a_composite_state_starts_in_its_initial_state(talk):
     assert talk.snapshot.state == "trip.people"
     assert talk.replies == ["A trip.", "How many?"]
 
 
-def test_entry_and_exit_actions_happen_in_order_on_the_way(talk):
+def test_entry_and_exit_actions_are_executed_in_order(talk):
     assert talk.say("4").replies == ["Seen 2.", "When?"]
     assert talk.say("tomorrow").replies == ["Leaving the dates.", "Leaving the trip.", "4 then?"]
 
 
-def test_an_end_within_a_state_leads_where_that_state_goes(talk):
+def test_an_end_within_a_state_takes_that_states_transition(talk):
     talk.say("4").say("tomorrow")
     assert talk.path == ["trip.checked", "confirm"]
 
 
-def test_what_a_state_does_not_have_the_one_that_holds_it_has(talk):
+def test_a_state_inherits_no_match_and_timeout_from_its_parent(talk):
     assert talk.say("purple").snapshot.status == "handed_off"
     silent = Talk.about(compiled(TRAVEL)).ring()
     assert silent.replies == ["Leaving the trip.", "Too slow.", "Parked."]
 
 
-def test_an_event_is_taken_by_the_state_that_holds_the_one_that_waits(talk):
+def test_an_event_is_handled_by_the_parent_of_the_waiting_state(talk):
     assert talk.event("hurry.now").replies == ["Leaving the trip.", "Hurry.", "Done."]
 
 
-def test_an_internal_transition_does_not_leave_the_state_that_it_belongs_to(talk):
+def test_an_internal_transition_does_not_exit_its_own_state(talk):
     assert talk.event("again").replies == ["Seen 2.", "When?"]
     assert talk.event("anew").replies == [
         "Leaving the dates.", "Leaving the trip.", "A trip.", "Seen 2.", "When?",
     ]  # fmt: skip
 
 
-def test_a_transition_to_nowhere_does_its_actions_and_asks_nothing_again(talk):
+def test_a_transition_without_a_target_only_executes_its_actions(talk):
     assert talk.event("count").replies == []
     assert (talk.slots["seen"], talk.snapshot.state) == (11, "trip.people")
     assert talk.say("4").replies == ["Seen 12.", "When?"]
 
 
-def test_a_correction_goes_back_into_the_state_and_to_its_way_forward(talk):
+def test_a_correction_goes_back_into_the_composite_state_and_forward_again(talk):
     talk.say("4").say("tomorrow").say("no, make it 6")
     assert talk.path == ["trip.people", "trip.dates", "trip.checked", "confirm"]
     assert talk.slots["n"] == 6
 
 
-def test_a_name_is_looked_for_beside_where_it_stands_then_outwards():
+def test_a_name_is_resolved_among_siblings_first_and_then_outwards():
     talk = Talk.about(
         compiled("""
 states:
@@ -134,12 +134,12 @@ states:
 @pytest.mark.parametrize(
     ("kind", "path"), [("shallow", ["outer.inner.one", "outer.inner.two"]), ("deep", ["outer.inner.two"])]
 )
-def test_history_comes_back_to_what_was_left(kind, path):
+def test_history_restores_the_exited_states(kind, path):
     talk = Talk.about(compiled(HISTORY)).say("blue").event("away").event(kind)
     assert talk.path == path
 
 
-def test_history_takes_its_default_where_nothing_was_left():
+def test_history_takes_its_default_if_nothing_was_exited():
     flow = compiled(HISTORY.replace("states:\n  outer", "initial: aside\nstates:\n  outer", 1))
     talk = Talk.about(flow).event("deep")
     assert talk.replies == ["Never been there.", "X?"]

@@ -1,4 +1,4 @@
-"""How much is meant by what people say of sums of money, lengths of time and large numbers."""
+"""The value of large numbers, sums of money and durations as people say them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ EN, ZH = locale("en"), locale("zh")
 
 
 def numbers(language, text):
-    return [found.value for found in language.numbers(language.digits(fold(text)))]
+    return [found.value for found in language.numbers(language.normalize_numerals(fold(text)))]
 
 
 def sums(language, text):
-    found = (each.value for each in language.amounts(language.digits(fold(text))))
+    found = (each.value for each in language.money(language.normalize_numerals(fold(text))))
     return [(amount, currencies[0] if currencies else "") for amount, currencies in found]
 
 
-def lengths(language, text):
-    return [found.value for found in language.durations(language.digits(fold(text)))]
+def durations(language, text):
+    return [found.value for found in language.durations(language.normalize_numerals(fold(text)))]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_large_number_in_chinese(text, means):
     st.integers(1, 999_999),
     st.sampled_from([("thousand", 10**3), ("million", 10**6), ("billion", 10**9)]),
 )
-def test_figures_before_a_scale_are_multiplied(count, scale):
+def test_digits_before_a_scale_are_multiplied(count, scale):
     word, size = scale
     assert numbers(EN, f"{count} {word} of them") == [count * size]
 
@@ -251,8 +251,8 @@ def test_a_sum_in_chinese(text, means):
         ("a quarter to 8", None),
     ],
 )
-def test_a_length_of_time_in_english(text, seconds):
-    assert lengths(EN, text) == ([] if seconds is None else [seconds])
+def test_a_duration_in_english(text, seconds):
+    assert durations(EN, text) == ([] if seconds is None else [seconds])
 
 
 @pytest.mark.parametrize(
@@ -282,11 +282,11 @@ def test_a_length_of_time_in_english(text, seconds):
         ("差一刻八点", None),
     ],
 )
-def test_a_length_of_time_in_chinese(text, seconds):
-    assert lengths(ZH, text) == ([] if seconds is None else [seconds])
+def test_a_duration_in_chinese(text, seconds):
+    assert durations(ZH, text) == ([] if seconds is None else [seconds])
 
 
-def test_every_code_that_is_known_is_heard_on_either_side():
+def test_every_known_code_is_found_on_either_side():
     for code in set(CODES.values()):
         for language in (EN, ZH):
             assert sums(language, f"{code} 30") == sums(language, f"30 {code}") == [(30, code)]
@@ -295,8 +295,8 @@ def test_every_code_that_is_known_is_heard_on_either_side():
 @given(
     st.text("0123456789.,/ ½$€元块毛角分刻万千百kwm小时半" + "and half quarter million cents", max_size=40)
 )
-def test_any_text_is_read_without_fault(text):
+def test_any_text_is_read_without_error(text):
     for language in (EN, ZH):
-        digits = language.digits(fold(text))
-        for found in (*language.numbers(digits), *language.amounts(digits), *language.durations(digits)):
+        digits = language.normalize_numerals(fold(text))
+        for found in (*language.numbers(digits), *language.money(digits), *language.durations(digits)):
             assert 0 <= found.start < found.end <= len(digits)

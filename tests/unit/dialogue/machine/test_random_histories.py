@@ -1,4 +1,4 @@
-"""The machine under any history of events in the shipped flows: defined, repeatable, bounded, storable."""
+"""The shipped flows with generated histories: every step is defined, repeatable, bounded and storable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.machine.events import (
     UserSaid,
 )
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
-from clawdbot_dialogue.core.machine.step import MICRO_STEPS, begin, step
+from clawdbot_dialogue.core.machine.step import MAX_MICROSTEPS, begin, step
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +72,7 @@ RESULTS = [
     7,
     "x",
 ]
-HAPPENINGS = st.one_of(
+INPUTS = st.one_of(
     st.tuples(st.just("say"), st.sampled_from(PHRASES) | st.text(max_size=20), st.integers(0, 40)),
     st.tuples(st.just("event"), st.sampled_from(["handoff.return", "ping", "x"]), st.just(0)),
     st.tuples(st.just("tool"), st.sampled_from(RESULTS), st.integers(0, 3)),
@@ -82,9 +82,9 @@ HAPPENINGS = st.one_of(
 )
 
 
-def event_of(snapshot, happening):
-    """The event, about what the conversation waits for; now and then about something else."""
-    kind, what, number = happening
+def event_of(snapshot, happened):
+    """The event for what the conversation waits for; sometimes for something else."""
+    kind, what, number = happened
     waiting = snapshot.waiting_for or "" if number != 2 else "stale-1"
     match kind:
         case "say":
@@ -103,44 +103,44 @@ def event_of(snapshot, happening):
 
 
 def play(name, history):
-    """The events of a history as they come, and the steps they led to."""
+    """The events of a history, each with the snapshot before it and the result of its step."""
     snapshot = begin(LIBRARY.get(name), {})
-    for happening in (("start", None, 0), *history):
-        event = event_of(snapshot, happening)
-        taken = step(LIBRARY.get, snapshot, event)
-        yield snapshot, event, taken
-        snapshot = taken.snapshot
+    for happened in (("start", None, 0), *history):
+        event = event_of(snapshot, happened)
+        result = step(LIBRARY.get, snapshot, event)
+        yield snapshot, event, result
+        snapshot = result.snapshot
 
 
-HISTORIES = st.lists(HAPPENINGS, min_size=8, max_size=40) | st.lists(HAPPENINGS, max_size=8)
+HISTORIES = st.lists(INPUTS, min_size=8, max_size=40) | st.lists(INPUTS, max_size=8)
 
 
 @pytest.mark.parametrize("name", FLOWS)
 @settings(max_examples=120, deadline=None)
 @given(history=HISTORIES)
 def test_any_event_in_any_state_has_a_defined_result(name, history):
-    for before, _, taken in play(name, history):
-        after, effects = taken.snapshot, taken.effects
+    for before, _, result in play(name, history):
+        after, effects = result.snapshot, result.effects
         kinds = [type(effect) for effect in effects]
         assert all(isinstance(effect, get_args(Effect)) for effect in effects)
-        # Nothing happens after a call or a generation has begun; one message is understood, and that first.
+        # A call or generation is the last effect; the commands of a message are the first one, at most once.
         assert kinds[:-1].count(CallTool) == kinds[:-1].count(Generate) == 0
         assert [at for at, kind in enumerate(kinds) if kind is Understood] in ([], [0])
-        assert kinds.count(StateEntered) <= 2 * MICRO_STEPS
+        assert kinds.count(StateEntered) <= 2 * MAX_MICROSTEPS
         assert (after.status == "ended") == (Ended in kinds or before.status == "ended")
         assert after.waiting_for is not None or after.status != "active"
         assert 1 <= len(after.frames) <= 8
         for frame in after.frames:
             flow = LIBRARY.get(frame.flow, frame.version)
-            assert all(place.state in flow.states for place in frame.places)
-            assert sum(bool(place.asked) for place in frame.places) <= 1
-            assert len(set(frame.passed)) == len(frame.passed)
-            assert set(frame.sealed) <= set(frame.passed)
+            assert all(record.state in flow.states for record in frame.places)
+            assert sum(bool(record.asked) for record in frame.places) <= 1
+            assert len(set(frame.visited)) == len(frame.visited)
+            assert set(frame.commit_points) <= set(frame.visited)
             for slot, value in frame.slots.items():
                 assert flow.slots[slot].check(value, None) == value
         states = LIBRARY.get(after.flow, after.version).states
-        for place in after.frames[-1].places if after.waiting_for == "user" else ():
-            assert place.resting or states[place.state].kind in ("collect", "generate", "end")
+        for record in after.frames[-1].places if after.waiting_for == "user" else ():
+            assert record.resting or states[record.state].kind in ("collect", "generate", "end")
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -149,38 +149,38 @@ def test_any_event_in_any_state_has_a_defined_result(name, history):
 def test_the_same_events_give_the_same_snapshots_and_effects(name, history):
     first = list(play(name, history))
     snapshot = begin(LIBRARY.get(name), {})
-    for _, event, taken in first:
+    for _, event, result in first:
         again = step(LIBRARY.get, snapshot, event)
-        assert again == taken
+        assert again == result
         snapshot = again.snapshot
 
 
 @pytest.mark.parametrize("name", FLOWS)
 @settings(max_examples=30, deadline=None)
 @given(history=HISTORIES)
-def test_a_conversation_that_was_stored_between_any_two_events_goes_on_as_if_it_had_not_been(name, history):
-    for before, event, taken in play(name, history):
+def test_a_conversation_restored_between_any_two_events_continues_unchanged(name, history):
+    for before, event, result in play(name, history):
         stored = json.loads(json.dumps(before.to_json()))
         restored = Snapshot.from_json(stored, LIBRARY.get)
         assert restored == before
-        assert step(LIBRARY.get, restored, event) == taken
+        assert step(LIBRARY.get, restored, event) == result
 
 
 @pytest.mark.parametrize("name", FLOWS)
 @settings(max_examples=30, deadline=None)
 @given(history=HISTORIES)
-def test_a_step_leaves_the_snapshot_that_it_began_with_as_it_was(name, history):
-    kept = [(before, json.dumps(before.to_json())) for before, _, _ in play(name, history)]
-    assert all(json.dumps(before.to_json()) == stored for before, stored in kept)
+def test_a_step_does_not_modify_its_snapshot(name, history):
+    snapshots = [(before, json.dumps(before.to_json())) for before, _, _ in play(name, history)]
+    assert all(json.dumps(before.to_json()) == stored for before, stored in snapshots)
 
 
 @settings(max_examples=100, deadline=None)
 @given(history=HISTORIES, limit=st.integers(1, 12))
-def test_no_event_leads_through_more_states_than_allowed(history, limit):
+def test_no_event_enters_more_states_than_allowed(history, limit):
     snapshot = begin(LIBRARY.get("circles"), {})
-    for happening in (("start", None, 0), *history):
-        taken = step(LIBRARY.get, snapshot, event_of(snapshot, happening), limit)
-        entered = sum(isinstance(effect, StateEntered) for effect in taken.effects)
-        # A message may add the few states by which it wakes, corrects or interrupts before the count begins.
+    for happened in (("start", None, 0), *history):
+        result = step(LIBRARY.get, snapshot, event_of(snapshot, happened), limit)
+        entered = sum(isinstance(effect, StateEntered) for effect in result.effects)
+        # A message may add a few states: it restarts, corrects or interrupts before the count starts.
         assert entered <= limit + 4
-        snapshot = taken.snapshot
+        snapshot = result.snapshot

@@ -1,13 +1,13 @@
-"""What is known is moved: one more person, half an hour later, a day earlier."""
+"""Changes of known values: one more person, half an hour later, a day earlier."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.understanding.context import Situation
-from clawdbot_dialogue.core.understanding.rule_commands import understand
+from clawdbot_dialogue.core.understanding.context import MessageContext
+from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 
 from tests.support.flows import NOW, compiled
-from tests.support.hearing import TABLES, heard
+from tests.support.slot_values import BOOKING_FLOWS, slot_values
 
 KNOWN = {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
 
@@ -35,28 +35,28 @@ KNOWN = {"party_size": 4, "date": "2026-11-27", "time": "19:00"}
         ("zh", "晚一点", {}),
     ],
 )
-def test_what_is_known_is_moved(language, text, moved):
-    assert heard(TABLES[language], text, known=KNOWN) == moved
+def test_a_known_value_is_changed(language, text, moved):
+    assert slot_values(BOOKING_FLOWS[language], text, known=KNOWN) == moved
 
 
-def test_what_is_not_known_is_not_moved():
-    assert heard(TABLES["en"], "half an hour later", known={"party_size": 4}) == {}
+def test_an_unknown_value_is_not_changed():
+    assert slot_values(BOOKING_FLOWS["en"], "half an hour later", known={"party_size": 4}) == {}
 
 
-def test_the_time_of_a_moment_is_moved_within_its_day():
+def test_the_time_of_a_datetime_is_changed_within_its_day():
     flow = compiled("slots: {when: {type: datetime}}\nstates: {a: {end: true}}")
-    situation = Situation(
-        flow, {"when": "2026-11-27T19:00"}, parts={"when.date": "2026-11-27", "when.time": "19:00"}
+    context = MessageContext(
+        flow, {"when": "2026-11-27T19:00"}, known_parts={"when.date": "2026-11-27", "when.time": "19:00"}
     )
-    (command,) = understand(situation, "an hour later", NOW)
+    (command,) = generate_commands(context, "an hour later", NOW)
     assert (command.target, command.value) == ("when.time", "20:00")
 
 
-def test_a_number_is_moved_by_its_own_things():
+def test_a_number_is_changed_by_its_own_unit():
     flow = compiled("""
     slots: {nights: {type: integer, hints: [nights, night]}, rooms: {type: integer, hints: [rooms, room]}}
     states: {a: {end: true}}
     """)
     known = {"nights": 2, "rooms": 1}
-    assert heard(flow, "one more night", known=known) == {"nights": 3}
-    assert heard(flow, "one more", known=known) == {}
+    assert slot_values(flow, "one more night", known=known) == {"nights": 3}
+    assert slot_values(flow, "one more", known=known) == {}
