@@ -15,11 +15,11 @@ class TestCompositeProposals:
     def talk(self):
         return Talk.about(compiled(self.BODY))
 
-    def test_the_prompt_describes_the_parts_and_the_known_values(self, talk):
-        wish = talk.say("soup").say("whatever you like").interpret
-        assert "order.next.dish = soup" in wish.instructions
-        (offer,) = (each for each in wish.offers if each.name == "set_slot")
-        described = offer.parameters["properties"]["value"]["description"]
+    def test_the_prompt_describes_the_parts_and_the_known_values(self, talk: Talk):
+        request = talk.say("soup").say("whatever you like").interpret
+        assert "order.next.dish = soup" in request.instructions
+        (set_slot,) = (each for each in request.offers if each.name == "set_slot")
+        described = set_slot.parameters["properties"]["value"]["description"]
         assert "dish: one of these values: soup, cake" in described
 
     def test_a_proposal_may_set_a_whole_list(self, talk):
@@ -32,7 +32,7 @@ class TestCompositeProposals:
         talk.say("the usual").means(("set_slot", {"slot": "order", "value": [{"dish": "soup"}]}))
         assert talk.replies == ["The order needs: count. Soup or cake?"]
 
-    def test_a_proposal_may_extend_an_unfinished_list(self, talk):
+    def test_a_proposal_may_extend_an_unfinished_list(self, talk: Talk):
         talk.say("soup").say("2").say("the usual as well")
         assert "set_slot" in {each.name for each in talk.interpret.offers}
         items = [{"dish": "soup", "count": 2}, {"dish": "cake", "count": 1}]

@@ -37,8 +37,8 @@ def talk():
     return Talk.about(compiled(TABLE))
 
 
-def names(talk):
-    return [offer.name for offer in talk.interpret.offers]
+def offered_names(talk: Talk) -> list[str]:
+    return [tool.name for tool in talk.interpret.offers]
 
 
 def test_the_rules_have_precedence(talk):
@@ -66,21 +66,21 @@ def test_the_prompt_describes_the_conversation(talk):
     assert "Still missing: day" in told
 
 
-def test_the_model_is_offered_the_allowed_commands(talk):
+def test_the_model_is_offered_the_allowed_commands(talk: Talk):
     talk.say("hmm, dunno")
-    assert names(talk) == [
+    assert offered_names(talk) == [
         "set_slot", "start_flow", "cancel_flow", "handoff", "clarify", "chitchat", "help", "none",
     ]  # fmt: skip
-    (slots,) = [offer for offer in talk.interpret.offers if offer.name == "set_slot"]
-    assert slots.parameters["properties"]["slot"]["enum"] == ["n", "day"]
+    (set_slot,) = [tool for tool in talk.interpret.offers if tool.name == "set_slot"]
+    assert set_slot.parameters["properties"]["slot"]["enum"] == ["n", "day"]
     talk.means_nothing().say("4").say("dunno")
-    assert "correct_slot" in names(talk)
+    assert "correct_slot" in offered_names(talk)
 
 
 def test_the_model_is_not_offered_commands_that_the_flow_forbids():
     bare = "slots: {n: {type: integer}}\nstates: {a: {collect: [n], model: m, next: b}, b: {end: true}}\n"
     talk = Talk.about(compiled(bare + "interrupts: {allow: []}")).say("hmm, dunno")
-    assert not {"start_flow", "cancel_flow", "handoff"} & set(names(talk))
+    assert not {"start_flow", "cancel_flow", "handoff"} & set(offered_names(talk))
 
 
 def test_several_proposals_are_processed_in_order(talk):
@@ -158,10 +158,10 @@ def test_without_an_interpretation_the_rules_decide(talk):
     assert talk.snapshot.status == "handed_off"
 
 
-def test_an_unexpected_interpretation_is_ignored(talk):
-    wish = talk.say("hmm").interpret
+def test_an_unexpected_interpretation_is_ignored(talk: Talk):
+    request = talk.say("hmm").interpret
     before = talk.means(("set_slot", {"slot": "n", "value": 8})).snapshot
-    talk.give(Interpreted(wish.interpretation_id, (), wish.heard))
+    talk.give(Interpreted(request.interpretation_id, (), request.heard))
     assert talk.snapshot == before
     assert talk.notes[0].code == "ignored-event"
 

@@ -145,7 +145,7 @@ class TestHandOff:
             compiled("slots: {x: {type: date, ask: q}}\nstates: {a: {collect: [x], next: b}, b: {end: true}}")
         )
         talk.say("can I talk to somebody?")
-        assert talk.replies == ["Sorry, there is nobody here I can transfer you to. q"]
+        assert talk.replies == ["Sorry, there is no person here I can transfer you to. q"]
 
 
 EVENTS = """

@@ -15,7 +15,7 @@ MESSAGES: Mapping[str, str] = MappingProxyType(
         "not_understood": "Sorry, I did not understand that.",
         "cancelled": "All right, I have stopped here.",
         "cannot_cancel": "This cannot be cancelled right now.",
-        "no_person": "Sorry, there is nobody here I can transfer you to.",
+        "no_person": "Sorry, there is no person here I can transfer you to.",
         "handed_off": "I am transferring you to a person.",
         "help": "This is what I can do here: {description}.",
         "greeting": "Hello!",

@@ -15,7 +15,7 @@ from clawdbot_dialogue.core.language.span import Span
 _PART = r"(?: in the (?P<part>morning|afternoon|evening)| at (?P<night>night))"
 _HALF = rf"(?: ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)|{_PART})?"
 _MINUTES = r"(?P<minutes>half|(?:a )?quarter|\d{1,2})(?: minutes?)?"
-_WAY = r"(?P<way>past|after|to|before)"
+_DIRECTION = r"(?P<direction>past|after|to|before)"
 _CLOCK = r"(?: ?o'?clock)?"
 _NOT_A_COUNT = (
     r"(?! ?(?:people|persons?|guests?|adults?|children|kids|seats?|of us|nights?|days?|weeks?|hours?"
@@ -76,9 +76,9 @@ def _past(found: re.Match[str], default_half: str) -> _Readings:
     hour = int(found["hour"])
     # "4 to 6" is a range; "5 to 6" is a time of day, "from 5 to 6" is a range again.
     is_range = (minutes % 5 and "minute" not in found[0]) or found[0].startswith("from")
-    if not 0 < minutes < 60 or hour > 23 or (found["way"] == "to" and is_range):
+    if not 0 < minutes < 60 or hour > 23 or (found["direction"] == "to" and is_range):
         return ()
-    if found["way"] in ("to", "before"):
+    if found["direction"] in ("to", "before"):
         hour, minutes = (hour - 1) % 24 or (12 if hour <= 12 else 24), 60 - minutes
     return _readings(hour % 24, minutes, False, found.groupdict(), default_half)
 
@@ -104,7 +104,7 @@ def _rules(
 
 
 _EXPLICIT = _rules(
-    (" ", rf"{_NEAR}\b{_MINUTES} {_WAY} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
+    (" ", rf"{_NEAR}\b{_MINUTES} {_DIRECTION} {_HOUR}\b{_NOT_A_COUNT}{_CLOCK}{_HALF}", _past),
     ("", rf"{_NEAR}{_FREE}{_HOUR}(?::|h(?=\d))(?P<minute>[0-5]\d)(?![\d:m])(?: ?hours)?{_HALF}", _clock),
     ("m", rf"{_NEAR}{_FREE}{_HOUR}(?:[. ](?P<minute>[0-5]\d))? ?(?P<half>a\.?m\b\.?|p\.?m\b\.?)", _clock),
     ("clock", rf"{_NEAR}{_FREE}{_HOUR}(?P<minute>) ?o'?clock{_HALF}", _clock),

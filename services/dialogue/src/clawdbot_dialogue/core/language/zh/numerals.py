@@ -43,7 +43,7 @@ _TOKENS = re.compile(
     rf"|(?P<point>{_D}|[零十])点(?P<fraction>[零〇一二三四五六七八九]+)(?:(?P<size>[万亿])|(?=[元块%]"
     r"|公里|公斤|个?小时|个?钟头))"
     r"|(?P<string>[零〇一幺二三四五六七八九]{2,}(?![十百千万亿]))"
-    rf"|(?P<figures>{_MIXED})"
+    rf"|(?P<digits>{_MIXED})"
     rf"|(?P<whole>(?=[一-鿿]){_WHOLE})|(?P<zero>零)(?=[点度])"
 )
 _DECIMAL = re.compile(rf"({_SMALL}|零)点([一二三四五六七八九][零〇一二三四五六七八九]*)(?=[。.!]?$)")
@@ -52,7 +52,7 @@ _SCALES: Mapping[str, int] = {
     "": 1, "十": 10, "百": 100, "千": 1000, "万": 10_000, "亿": 10**8, "k": 1000, "w": 10_000,
 }  # fmt: skip
 _LETTERED = re.compile(r"\d[kw](?![a-z\d])")
-_STEPS = re.compile(r"(?P<zero>零)?(?P<figures>\d+(?:\.\d+)?)|(?P<unit>[十百千万亿kw])")
+_STEPS = re.compile(r"(?P<zero>零)?(?P<digits>\d+(?:\.\d+)?)|(?P<unit>[十百千万亿kw])")
 _NOT_COUNTED = r"(?![\d位个人名口张份桌间天晚点小月号分])"
 _TENTHS = re.compile(
     rf"(?<![\d.])(?:(?P<yuan>\d{{1,9}})(?:块|元|圆)钱?(?:零|又)?)?(?:"
@@ -107,7 +107,7 @@ def _replacement(found: re.Match[str]) -> str:
         return _format(value * _SCALES[found["size"] or ""])
     if found["string"]:
         return "".join(str(_DIGITS[each]) for each in found[0])
-    if found["figures"]:
+    if found["digits"]:
         return _format(_mixed(found[0]))
     return "0" if kind == "zero" else str(_value(found[0]))
 
@@ -122,12 +122,12 @@ def _tenths(found: re.Match[str]) -> str:
     return f"{_format(int(found['yuan'] or 0) + tenths / 10 + hundredths / 100)}块"
 
 
-def _mixed(figures: str) -> float:
+def _mixed(digits: str) -> float:
     """The value of digits mixed with units, by the rules of _value: 1万2 is 12000, 1亿2千万 is 120000000."""
     total, section, number, size, zero = 0.0, 0.0, 0.0, 1, False
-    for step in _STEPS.finditer(figures):
-        if step["figures"]:
-            number, zero = float(step["figures"]), bool(step["zero"]) or len(step["figures"]) > 1
+    for step in _STEPS.finditer(digits):
+        if step["digits"]:
+            number, zero = float(step["digits"]), bool(step["zero"]) or len(step["digits"]) > 1
             continue
         size = _SCALES[step["unit"]]
         if size < 10_000:
