@@ -114,7 +114,7 @@ def test_the_json_form_holds_every_field(desk):
                 "severity": "error",
                 "code": "unknown-state",
                 "message": 'There is no state "b".',
-                "hint": "There are: a.",
+                "hint": "Available: a.",
             }
         ],
         "summary": {"files": 1, "errors": 1, "warnings": 0},
@@ -126,7 +126,7 @@ def test_the_form_for_github_escapes_what_would_end_a_command(desk):
     ran = desk.run("flow", "lint", "--format", "github", "50%,a:b.yaml")
     assert ran.out.splitlines()[0] == (
         "::error file=50%25%2Ca%3Ab.yaml,line=3,col=33,title=unknown-state::"
-        'There is no state "b". There are: a.'
+        'There is no state "b". Available: a.'
     )
 
 

@@ -97,7 +97,7 @@ def test_a_sum_is_shown_with_the_digits_of_its_currency(said, reply):
 
 @pytest.mark.parametrize(
     ("code", "hint"),
-    [("ZZZ", "There are: AED, ARS, "), ("EUX", 'Did you mean "EUR"?'), ("RMB", 'Did you mean "CNY"?')],
+    [("ZZZ", "Available: AED, ARS, "), ("EUX", 'Did you mean "EUR"?'), ("RMB", 'Did you mean "CNY"?')],
 )
 def test_a_currency_that_is_none_is_told_where_it_stands(code, hint):
     source = (
