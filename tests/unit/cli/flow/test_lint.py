@@ -95,7 +95,7 @@ def test_ten_megabytes_are_refused_with_their_size(desk):
     desk.put("f.yaml", HEAD + "a: b\n" * 2_000_000)
     ran = desk.run("flow", "lint", "f.yaml")
     assert ran.code == 1
-    assert "The source has 10,000,019 characters" in ran.out
+    assert "The file has 10,000,019 characters" in ran.out
 
 
 def test_the_json_form_holds_every_field(desk):
@@ -193,7 +193,7 @@ def test_arguments_are_held_to_the_tools_of_a_configuration(desk):
     desk.write(f=CALLS, clawdbot="plugins: [calculator]\n")
     ran = desk.run("flow", "lint", "--config", "clawdbot.yaml", "f.yaml")
     assert ran.code == 0
-    assert "f.yaml:4:60: warning: expression is string; this is integer. [tool-argument]" in ran.out
+    assert 'f.yaml:4:60: warning: "expression" must be string; this is integer. [tool-argument]' in ran.out
 
 
 def test_a_configuration_that_is_wrong_is_exit_code_2(desk):
