@@ -47,12 +47,12 @@ class Argument:
         return _is_literal(self.build)
 
 
-def _is_literal(build: object) -> bool:
-    if isinstance(build, dict):
-        return all(map(_is_literal, build.values()))
-    if isinstance(build, list):
-        return all(map(_is_literal, build))
-    return not isinstance(build, Expression | Template)
+def _is_literal(tree: object) -> bool:
+    if isinstance(tree, dict):
+        return all(map(_is_literal, tree.values()))
+    if isinstance(tree, list):
+        return all(map(_is_literal, tree))
+    return not isinstance(tree, Expression | Template)
 
 
 @dataclass(frozen=True, slots=True)

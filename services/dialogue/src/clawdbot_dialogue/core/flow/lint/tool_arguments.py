@@ -74,23 +74,21 @@ def _call_errors(call: Call, schema: Mapping[str, Any]) -> Iterator[_ArgumentErr
             yield _ArgumentError((name,), message, nearest(name, known))
 
 
-def _value_errors(
-    build: object, schema: Any, root: Mapping[str, Any], path: Path
-) -> Iterator[_ArgumentError]:
+def _value_errors(tree: object, schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[_ArgumentError]:
     schema = _resolved(schema, root)
     accepted = _accepted_types(schema, root)
-    given = _json_type(build)
+    given = _json_type(tree)
     what = f'"{path[-1]}"' if isinstance(path[-1], str) else f"The item at index {path[-1]}"
     if given and accepted and not _is_accepted(given, accepted):
         yield _ArgumentError(path, f"{what} must be {' or '.join(sorted(accepted))}; this is {given}.")
-    elif isinstance(build, str) and "enum" in schema and build not in schema["enum"]:
-        hint = nearest(build, [each for each in schema["enum"] if isinstance(each, str)])
-        yield _ArgumentError(path, f'{what} cannot be "{build}".', hint)
-    elif isinstance(build, dict):
-        for key, each in build.items():
+    elif isinstance(tree, str) and "enum" in schema and tree not in schema["enum"]:
+        hint = nearest(tree, [each for each in schema["enum"] if isinstance(each, str)])
+        yield _ArgumentError(path, f'{what} cannot be "{tree}".', hint)
+    elif isinstance(tree, dict):
+        for key, each in tree.items():
             yield from _value_errors(each, schema.get("properties", {}).get(key, {}), root, (*path, key))
-    elif isinstance(build, list):
-        for index, each in enumerate(build):
+    elif isinstance(tree, list):
+        for index, each in enumerate(tree):
             yield from _value_errors(each, schema.get("items", {}), root, (*path, index))
 
 
@@ -98,18 +96,18 @@ def _is_accepted(given: str, accepted: frozenset[str]) -> bool:
     return given in accepted or (given == "integer" and "number" in accepted)
 
 
-def _json_type(build: object) -> str:
+def _json_type(tree: object) -> str:
     """The JSON type that a value will have; empty if it is not known yet."""
-    if isinstance(build, Expression):
-        container = (name for start, name in _CONTAINER_TYPES.items() if build.return_type.startswith(start))
-        return _SCALAR_TYPES.get(build.return_type) or next(container, "")
-    if isinstance(build, bool):
+    if isinstance(tree, Expression):
+        container = (name for start, name in _CONTAINER_TYPES.items() if tree.return_type.startswith(start))
+        return _SCALAR_TYPES.get(tree.return_type) or next(container, "")
+    if isinstance(tree, bool):
         return "boolean"
     names: tuple[tuple[type, str], ...] = (
         (Template, "string"), (str, "string"), (int, "integer"), (float, "number"),
         (dict, "object"), (list, "array"), (type(None), "null"),
     )  # fmt: skip
-    return next((name for kind, name in names if isinstance(build, kind)), "")
+    return next((name for kind, name in names if isinstance(tree, kind)), "")
 
 
 def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -211,6 +211,6 @@ TYPES: tuple[SlotType, ...] = (
         _DURATION_BOUNDS,
         format=_format_duration,
         format_limit=_format_duration_limit,
-        duplicates_count=True,
+        allows_duplicates=True,
     ),
 )

@@ -57,6 +57,6 @@ TYPES: tuple[SlotType, ...] = (
         NUMBERS,
         options=frozenset({"currencies"}),
         format=_format,
-        duplicates_count=True,
+        allows_duplicates=True,
     ),
 )

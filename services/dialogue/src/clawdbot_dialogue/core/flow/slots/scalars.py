@@ -91,9 +91,9 @@ TYPES: tuple[SlotType, ...] = (
         "int",
         _integer,
         Bounds("a whole number", _whole_number),
-        duplicates_count=True,
+        allows_duplicates=True,
     ),
-    SlotType("number", "double", _number, NUMBERS, duplicates_count=True),
+    SlotType("number", "double", _number, NUMBERS, allows_duplicates=True),
     SlotType("boolean", "bool", _boolean, format=_format_boolean),
     SlotType("enum", "string", _enum, options=frozenset({"values"})),
 )

@@ -27,7 +27,7 @@ MAX_ITEMS = 100
 
 
 class SlotRefused(ValueError):
-    """A value that a slot does not accept. `reason` is a key of Locale.wording, `limit` fills its text."""
+    """A value that a slot does not accept. `reason` names the message for the person, `limit` fills it."""
 
     def __init__(self, reason: str, limit: object = "") -> None:
         self.reason = reason
@@ -115,7 +115,7 @@ class Slot:
     @property
     def repeats(self) -> bool:
         """For a list: whether it keeps equal items: ages and sums, but not names or days."""
-        return self.item is not None and self.item.kind.duplicates_count
+        return self.item is not None and self.item.kind.allows_duplicates
 
     @property
     def type(self) -> str:
@@ -193,7 +193,7 @@ class SlotType:
     """The options that it supports, apart from min and max, ask, fill, hints and type."""
     format: Callable[[Slot, Any, Locale], str] = _format_json
     format_limit: Callable[[Any, Locale], str] = _format_json_limit
-    duplicates_count: bool = False
+    allows_duplicates: bool = False
     """Whether a value given twice in a list stands for two items."""
     asked_as_whole: bool = False
     """For a type with parts: whether one question asks for all of them first."""
