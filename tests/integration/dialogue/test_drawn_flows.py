@@ -42,12 +42,12 @@ AWKWARD = [
 needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 
 
-def renamed(drawn: Diagram, names: list[str]) -> Diagram:
-    """The picture with other words on everything."""
+def renamed(diagram: Diagram, names: list[str]) -> Diagram:
+    """The diagram with other texts on everything."""
     given = iter(names * 100)
-    nodes = tuple(dataclasses.replace(node, label=next(given)) for node in drawn.nodes)
-    edges = tuple(Edge(each.source, each.target, next(given), each.line) for each in drawn.edges)
-    return dataclasses.replace(drawn, title=next(given), nodes=nodes, edges=edges)
+    nodes = tuple(dataclasses.replace(node, label=next(given)) for node in diagram.nodes)
+    edges = tuple(Edge(each.source, each.target, next(given), each.line) for each in diagram.edges)
+    return dataclasses.replace(diagram, title=next(given), nodes=nodes, edges=edges)
 
 
 async def test_mermaid_reads_every_flow_and_any_name():

@@ -165,13 +165,13 @@ def _references(flow: Flow) -> Iterator[tuple[str, str, Path]]:
     """The flows, tools and models that a flow's states name: kind, name, path in the document."""
     for state in flow.states.values():
         path = document_path(flow.states, state.name)
-        for holder, tools, model in (
+        for place, tools, model in (
             (path, state.tools, state.model),
             ((*path, "generate"), *_generation_references(state)),
         ):
-            yield from (("tool", tool, (*holder, "tools", index)) for index, tool in enumerate(tools))
+            yield from (("tool", tool, (*place, "tools", index)) for index, tool in enumerate(tools))
             if model:
-                yield "model", model, (*holder, "model")
+                yield "model", model, (*place, "model")
         if state.call:
             yield "tool", state.call.tool, (*path, "call", "tool")
         if state.subflow:

@@ -39,7 +39,7 @@ _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", 
 _OVERLOAD = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
 _UNKNOWN_FIELD = re.compile(r"undefined field '(.*)' not found in struct '(.*)'")
 _UNKNOWN_NAME = re.compile(r"undeclared reference to '([^']*)'")
-_NO_PARTS = re.compile(r"expression of type '(.*)' cannot be the (?:operand of a select|range of a)")
+_NO_PARTS = re.compile(r"expression of type '(.*)' cannot be the (operand of a select|range of a)")
 
 
 def translate_error(
@@ -85,7 +85,8 @@ def translate_error(
         message = f'"{name[1]}" is not defined here.'
         return ExpressionError("guard-type", message, hint, at if at >= 0 else offset)
     if parts := _NO_PARTS.match(problem):
-        message = f"{capitalized(describe_type(parts[1], structures))} cannot be taken apart in this way."
+        problem = "has no named parts" if parts[2].startswith("operand") else "is not a list"
+        message = f"{capitalized(describe_type(parts[1], structures))} {problem}."
         return ExpressionError("guard-type", message, "", offset)
     problem = problem.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "its end")
     return ExpressionError(
