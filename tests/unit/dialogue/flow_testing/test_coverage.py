@@ -36,9 +36,9 @@ states:
 def uncovered(flow, *conversations):
     head = "flow: f\nnow: 2026-11-24T10:00\nconversations:\n"
     source = head + "".join(f"  - name: x\n{indent(dedent(each), '    ')}\n" for each in conversations)
-    outcomes = run_conversations(source, "c.yaml", library(flow).get)
-    assert [each.failures for each in outcomes] == [()] * len(conversations)
-    found = coverage(flow, outcomes)
+    results = run_conversations(source, "c.yaml", library(flow).get)
+    assert [each.failures for each in results] == [()] * len(conversations)
+    found = coverage(flow, results)
     return [each.text for each in (*found.missing_states, *found.missing_ways)], found
 
 

@@ -56,8 +56,8 @@ def test_the_steps_are_versions_of_one_flow():
 @pytest.mark.parametrize("source", CONVERSATIONS)
 def test_the_conversations_on_the_page_pass(source):
     flows = library(*(examine(each, "my_table.yaml").flow for each in FLOWS))
-    for outcome in run_conversations(source, "my_table.test.yaml", flows.get):
-        assert outcome.failures == (), outcome.render()
+    for result in run_conversations(source, "my_table.test.yaml", flows.get):
+        assert result.failures == (), result.render()
 
 
 def test_the_diagnostic_on_the_page_is_the_real_one():

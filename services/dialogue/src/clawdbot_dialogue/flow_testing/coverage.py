@@ -50,16 +50,16 @@ class Coverage:
         return 100 * (1 - len(self.missing_ways) / self.ways) if self.ways else 100.0
 
 
-def coverage(flow: Flow, outcomes: Iterable[Outcome]) -> Coverage:
+def coverage(flow: Flow, results: Iterable[Outcome]) -> Coverage:
     """What all conversations together covered of a flow."""
     entered: set[str] = set()
     taken: set[Edge] = set()
-    for outcome in outcomes:
-        for name, state in outcome.entered:
+    for result in results:
+        for name, state in result.entered:
             if name == flow.name and state in flow.states:
                 # While a state is active, its ancestors are.
                 entered |= {state, *flow.states[state].ancestors}
-        taken |= outcome.taken
+        taken |= result.taken
     # A history state is never active itself.
     states = [name for name, state in flow.states.items() if state.kind != "history"]
     edges = all_edges(flow)

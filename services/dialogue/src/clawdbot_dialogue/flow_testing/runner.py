@@ -92,7 +92,7 @@ def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "")
         SlotInvalid: a conversation starts with values that its flow does not accept.
     """
     parsed, document = load_conversations(source, file)
-    outcomes = []
+    results = []
     for index, conversation in enumerate(parsed.conversations):
         if only not in conversation.name:
             continue
@@ -104,8 +104,8 @@ def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "")
         line = document.at(("conversations", index)).line
         entered, taken = frozenset(runner.entered), frozenset(runner.taken)
         elapsed = time.perf_counter() - started
-        outcomes.append(Outcome(conversation.name, file, line, failures, flow, entered, taken, elapsed))
-    return outcomes
+        results.append(Outcome(conversation.name, file, line, failures, flow, entered, taken, elapsed))
+    return results
 
 
 def shipped_conversations() -> list[tuple[str, str]]:
