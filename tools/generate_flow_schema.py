@@ -1,6 +1,6 @@
-"""Writes the JSON Schema of flow files, generated from the models that check them, beside the shipped flows.
+"""Writes the JSON Schema of flow files beside the shipped flows, generated from the source model.
 
-A test compares the published file with what this would write.
+A test compares the published file with what this writes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Flows for tests, and a conversation with the pure machine in as few words as its tests need."""
+"""Flows for tests, and a short way to drive a conversation on the pure machine."""
 
 from __future__ import annotations
 
@@ -37,28 +37,28 @@ from clawdbot_dialogue.core.machine.step import begin, step
 from clawdbot_dialogue.core.machine.step_result import Note, StepResult
 from clawdbot_dialogue.core.understanding.llm_commands import Proposal
 
-NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's own time, whose zone nobody knows
+NOW = datetime(2026, 11, 24, 10, 0)  # noqa: DTZ001  # a person's local time, whose zone is unknown
 """A Tuesday."""
 
 
 def compiled(body: str, name: str = "f") -> Flow:
-    """The flow with this body; `flow` and `version` are put before it."""
+    """The flow with this body; `flow` and `version` are added before it."""
     return load_flow(f"flow: {name}\nversion: 1\n{dedent(body)}", f"{name}.yaml")
 
 
 def library(*flows: Flow) -> FlowLibrary:
-    """The flows, and those that ship."""
-    found = FlowLibrary()
+    """A registry with the shipped flows and these."""
+    registry = FlowLibrary()
     for file, source in shipped_flows():
-        found.add(load_flow(source, file))
+        registry.add(load_flow(source, file))
     for flow in flows:
-        found.add(flow)
-    return found
+        registry.add(flow)
+    return registry
 
 
 @dataclass
 class Talk:
-    """A conversation under way; what the last event led to is at hand."""
+    """A running conversation, with the result of its last event."""
 
     flows: FlowLookup
     snapshot: Snapshot
@@ -66,13 +66,13 @@ class Talk:
 
     @classmethod
     def about(cls, flow: Flow, *others: Flow, slots: Mapping[str, object] | None = None) -> Talk:
-        """Opens a conversation in the flow, others being there to interrupt."""
+        """Starts a conversation in the flow; the others may interrupt it."""
         talk = cls(library(flow, *others).get, begin(flow, slots or {}))
         talk.give(Started())
         return talk
 
     def give(self, event: Event) -> Talk:
-        """Lets something happen."""
+        """Sends an event to the machine."""
         self.last = step(self.flows, self.snapshot, event)
         self.snapshot = self.last.snapshot
         return self
@@ -84,37 +84,39 @@ class Talk:
         return self.give(EventReceived(name, data, NOW))
 
     def returns(self, result: object, **flags: bool) -> Talk:
-        """The tool that is waited for returns."""
+        """Answers the pending tool call."""
         return self.give(
             ToolReturned(self.call.call_id, result, flags.get("is_error", False), flags.get("unknown", False))
         )
 
     def writes(self, text: str) -> Talk:
-        """The model that is waited for has written."""
+        """Answers the pending generation."""
         return self.give(GenerationFinished(self.generation.generation_id, text))
 
     def breaks(self) -> Talk:
-        """The model that is waited for has not."""
+        """Fails the pending generation."""
         return self.give(GenerationFailed(self.generation.generation_id, "UNAVAILABLE", "gone"))
 
     def means(self, *proposals: tuple[str, dict[str, object]]) -> Talk:
-        """The model that is asked what a message means proposes commands."""
-        wish = self.interpret
-        made = tuple(Proposal(name, arguments) for name, arguments in proposals)
-        return self.give(Interpreted(wish.interpretation_id, made, wish.heard))
+        """Answers the pending interpretation with commands."""
+        request = self.interpret
+        commands = tuple(Proposal(name, arguments) for name, arguments in proposals)
+        return self.give(Interpreted(request.interpretation_id, commands, request.heard))
 
     def means_nothing(self) -> Talk:
-        """The model that is asked what a message means does not know, or is not there."""
-        wish = self.interpret
-        return self.give(InterpretationFailed(wish.interpretation_id, "UNAVAILABLE", "gone", wish.heard))
+        """Fails the pending interpretation."""
+        request = self.interpret
+        return self.give(
+            InterpretationFailed(request.interpretation_id, "UNAVAILABLE", "gone", request.heard)
+        )
 
     def ring(self, now: datetime = NOW) -> Talk:
-        """The timer that is set fires."""
+        """Fires the first timer."""
         return self.give(TimerFired(self.timer, now))
 
     @property
     def timer(self) -> str:
-        """The id of the first timer that is set; empty for none."""
+        """The id of the first timer; empty if there is none."""
         return next(iter(self.snapshot.timers), "")
 
     def _all(self, kind: type) -> list:
@@ -142,7 +144,7 @@ class Talk:
 
     @property
     def commands(self) -> list[tuple[str, str, object, bool]]:
-        """(name, target, value, accepted) of what was understood."""
+        """(name, target, value, accepted) of each command."""
         return [
             (c.name, c.target, c.value, c.accepted) for each in self._all(Understood) for c in each.commands
         ]

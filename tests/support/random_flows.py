@@ -1,7 +1,7 @@
-"""Flows that nobody wrote: a strategy for everything that a flow may hold, in any arrangement that loads.
+"""Random flows: a hypothesis strategy for everything that a flow may contain, in any valid arrangement.
 
-Every state says "+flow:path" when it is entered and "-flow:path" when it is left, so that a test can keep
-count. Flows come as their source's document; `loaded` makes a flow of one, where it can be one.
+Every state says "+flow:path" when it is entered and "-flow:path" when it is exited, so that a test can keep
+count. The strategy draws documents; `loaded` compiles one, if it is valid.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ OTHER = "other"
 
 @dataclass
 class _Node:
-    """A state to be written: its kind, and the states within."""
+    """A state to be generated: its kind and its child states."""
 
     kind: str
     children: dict[str, _Node] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class _Node:
 
 @st.composite
 def _nodes(draw: st.DrawFn, numbers: list[int], depth: int) -> dict[str, _Node]:
-    """The states beside one another; a number names each, so that a name means one state alone."""
+    """Sibling states; names are numbered, so that each is unique in the flow."""
     nodes = {}
     for _ in range(draw(st.integers(1, 3 if depth else 4))):
         deep = depth < 3 and len(numbers) < 14
@@ -104,25 +104,25 @@ def _nodes(draw: st.DrawFn, numbers: list[int], depth: int) -> dict[str, _Node]:
     return nodes
 
 
-def _walk(nodes: Mapping[str, _Node], holder: str = "") -> list[tuple[str, _Node]]:
+def _walk(nodes: Mapping[str, _Node], parent: str = "") -> list[tuple[str, _Node]]:
     found = []
     for name, node in nodes.items():
-        path = f"{holder}.{name}" if holder else name
+        path = f"{parent}.{name}" if parent else name
         found += [(path, node), *_walk(node.children, path)]
     return found
 
 
-class _Writer:
-    """Writes one flow's states down, drawing what each of them holds."""
+class _Generator:
+    """Generates the states of one flow, and draws what each of them contains."""
 
     def __init__(self, draw: st.DrawFn, flow: str, nodes: Mapping[str, _Node]) -> None:
         self.draw = draw
         self.flow = flow
         self.nodes = dict(_walk(nodes))
-        self.goals = list(self.nodes)
+        self.targets = list(self.nodes)
 
     def often(self, times: int) -> bool:
-        """True once in so many times."""
+        """True once in this many times."""
         return self.draw(st.integers(1, times)) == 1
 
     def pick(self, choices: list[Any]) -> Any:
@@ -146,54 +146,54 @@ class _Writer:
         )
 
     def transition(self, **more: Any) -> dict[str, Any]:
-        way: dict[str, Any] = {"to": self.pick(self.goals), **more}
+        transition: dict[str, Any] = {"to": self.pick(self.targets), **more}
         if self.often(2):
-            way["if"] = self.pick(GUARDS)
+            transition["if"] = self.pick(GUARDS)
         if self.often(3):
-            way |= self.action()
-        return way
+            transition |= self.action()
+        return transition
 
-    def following(self, kind: str) -> list[dict[str, Any]]:
-        ways = [self.transition() for _ in range(self.draw(st.integers(0, 2)))]
+    def transitions(self, kind: str) -> list[dict[str, Any]]:
+        transitions = [self.transition() for _ in range(self.draw(st.integers(0, 2)))]
         if kind in ("call", "generate", "subflow", "compound", "parallel") and self.often(2):
-            ways.insert(0, self.transition(on_error=self.pick(["any", "failed", "unknown"])))
+            transitions.insert(0, self.transition(on_error=self.pick(["any", "failed", "unknown"])))
         if kind not in ("call", "subflow") and self.often(2):
-            ways.insert(0, self.transition(event=self.pick([*EVENTS, "*", "handoff.return"])))
+            transitions.insert(0, self.transition(event=self.pick([*EVENTS, "*", "handoff.return"])))
             if self.often(3):
-                del ways[0]["to"]
-        return ways
+                del transitions[0]["to"]
+        return transitions
 
     def state(self, path: str) -> dict[str, Any]:
         node = self.nodes[path]
         if node.kind == "history":
-            holder = path.rpartition(".")[0]
-            inside = (each for each in self.goals if each.startswith(f"{holder}."))
-            within = [each for each in inside if self.nodes[each].kind != "history"]
+            parent = path.rpartition(".")[0]
+            descendants = (each for each in self.targets if each.startswith(f"{parent}."))
+            defaults = [each for each in descendants if self.nodes[each].kind != "history"]
             return {
                 "history": self.pick(["shallow", "deep"]),
-                "next": [{"to": self.pick(within), "say": f"={self.flow}:{path}"}],
+                "next": [{"to": self.pick(defaults), "say": f"={self.flow}:{path}"}],
             }
-        written: dict[str, Any] = self.counted(path)
+        declaration: dict[str, Any] = self.counted(path)
         if node.kind != "end":
-            written["next"] = self.following(node.kind)
+            declaration["next"] = self.transitions(node.kind)
         if node.kind not in ("end", "call", "subflow") and self.often(3):
-            written["timeout"] = {"after": "1m", "to": self.pick(self.goals)}
+            declaration["timeout"] = {"after": "1m", "to": self.pick(self.targets)}
         if node.kind in ("collect", "compound", "parallel") and self.often(3):
-            written["no_match"] = {"retries": self.pick([0, 1]), "to": self.pick(self.goals)}
-        return written | self.own(path, node)
+            declaration["no_match"] = {"retries": self.pick([0, 1]), "to": self.pick(self.targets)}
+        return declaration | self.own(path, node)
 
     def counted(self, path: str) -> dict[str, Any]:
-        """What is said and done on the way in and out."""
-        way_in: list[dict[str, Any]] = [{"say": f"+{self.flow}:{path}"}]
-        way_out: list[dict[str, Any]] = [{"say": f"-{self.flow}:{path}"}]
+        """The entry and exit actions, which say that they run."""
+        entry: list[dict[str, Any]] = [{"say": f"+{self.flow}:{path}"}]
+        exit_: list[dict[str, Any]] = [{"say": f"-{self.flow}:{path}"}]
         if self.often(3):
-            way_in.append(self.action())
+            entry.append(self.action())
         if self.often(4):
-            way_out.append(self.action())
-        return {"entry": way_in, "exit": way_out}
+            exit_.append(self.action())
+        return {"entry": entry, "exit": exit_}
 
     def own(self, path: str, node: _Node) -> dict[str, Any]:
-        """What makes the state what it is."""
+        """The keys that determine the kind of the state."""
         match node.kind:
             case "collect":
                 return {"collect": self.draw(st.lists(st.sampled_from(ASKED), min_size=1, max_size=2))}
@@ -231,20 +231,20 @@ class _Writer:
 
 @st.composite
 def documents(draw: st.DrawFn, name: str) -> dict[str, Any]:
-    """A flow's document; most of them load."""
+    """Documents of flows; most of them are valid."""
     nodes = draw(_nodes([], 0))
-    writer = _Writer(draw, name, nodes)
+    generator = _Generator(draw, name, nodes)
     allow = ["cancel", *([OTHER] if name != OTHER else [])]
     return {
         "flow": name,
         "version": 1,
         "triggers": [f"start {name}"],
         "slots": SLOTS,
-        "states": {each: writer.state(each) for each in nodes},
+        "states": {each: generator.state(each) for each in nodes},
         "interrupts": {"allow": allow, "resume": draw(st.sampled_from(["reask", "silent"]))},
     }
 
 
 def loaded(document: Mapping[str, Any]) -> Flow | None:
-    """The flow, or None where the document has faults."""
+    """The compiled flow; None if the document is not valid."""
     return examine(json.dumps(document), "random.yaml").flow

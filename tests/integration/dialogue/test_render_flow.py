@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
 from clawdbot_dialogue.core.flow.diagrams import dot, mermaid
-from clawdbot_dialogue.core.flow.diagrams.diagram import Edge, Picture, picture
+from clawdbot_dialogue.core.flow.diagrams.diagram import Diagram, Edge, build_diagram
 from clawdbot_dialogue.core.flow.diagrams.formats import draw
 from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
 from clawdbot_dialogue.core.flow.loader import load_flow
@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.foreign import mermaid_faults
-from tests.unit.dialogue.flow.test_drawing import FLOW, NESTED
+from tests.unit.dialogue.flow.test_diagrams import FLOW, NESTED
 
 pytestmark = pytest.mark.integration
 
@@ -42,17 +42,17 @@ AWKWARD = [
 needs_dot = pytest.mark.skipif(not shutil.which("dot"), reason="Graphviz is not installed")
 
 
-def renamed(drawn: Picture, names: list[str]) -> Picture:
-    """The diagram with other names on everything."""
-    labels = iter(names * 100)
-    nodes = tuple(dataclasses.replace(node, label=next(labels)) for node in drawn.nodes)
-    edges = tuple(Edge(each.source, each.target, next(labels), each.line) for each in drawn.edges)
-    return dataclasses.replace(drawn, title=next(labels), nodes=nodes, edges=edges)
+def renamed(diagram: Diagram, names: list[str]) -> Diagram:
+    """The diagram with other texts on everything."""
+    given = iter(names * 100)
+    nodes = tuple(dataclasses.replace(node, label=next(given)) for node in diagram.nodes)
+    edges = tuple(Edge(each.source, each.target, next(given), each.line) for each in diagram.edges)
+    return dataclasses.replace(diagram, title=next(given), nodes=nodes, edges=edges)
 
 
 async def test_mermaid_reads_every_flow_and_any_name():
     texts = [draw(flow, "mermaid", frozenset({flow.initial})) for flow in FLOWS]
-    texts += [mermaid.write(renamed(picture(FLOWS[-2], frozenset()), [name])) for name in AWKWARD]
+    texts += [mermaid.write(renamed(build_diagram(FLOWS[-2], frozenset()), [name])) for name in AWKWARD]
     made: list[list[str]] = []
 
     @settings(max_examples=60, deadline=None, database=None)
@@ -61,7 +61,7 @@ async def test_mermaid_reads_every_flow_and_any_name():
         made.append(names)
 
     collect()
-    texts += [mermaid.write(renamed(picture(FLOWS[-2], frozenset()), names)) for names in made]
+    texts += [mermaid.write(renamed(build_diagram(FLOWS[-2], frozenset()), names)) for names in made]
     faults = await mermaid_faults(texts)
     assert len(faults) == len(texts)
     assert [(text, fault) for text, fault in zip(texts, faults, strict=True) if fault] == []
@@ -82,7 +82,7 @@ def test_graphviz_reads_every_flow_without_a_warning(flow):
 @settings(max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=12) | st.sampled_from(AWKWARD), min_size=1, max_size=6))
 def test_graphviz_reads_any_name(names):
-    text = dot.write(renamed(picture(FLOWS[-2], frozenset()), names))
+    text = dot.write(renamed(build_diagram(FLOWS[-2], frozenset()), names))
     ran = subprocess.run(["dot", "-Tcanon"], input=text.encode(), capture_output=True, check=True, timeout=30)
     assert b"syntax error" not in ran.stderr
 

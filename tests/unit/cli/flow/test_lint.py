@@ -95,7 +95,7 @@ def test_ten_megabytes_are_refused_with_their_size(cli):
     cli.put("f.yaml", HEAD + "a: b\n" * 2_000_000)
     result = cli.run("flow", "lint", "f.yaml")
     assert result.code == 1
-    assert "The source has 10,000,019 characters" in result.out
+    assert "The file has 10,000,019 characters" in result.out
 
 
 def test_the_json_format_has_every_field(cli):
@@ -114,7 +114,7 @@ def test_the_json_format_has_every_field(cli):
                 "severity": "error",
                 "code": "unknown-state",
                 "message": 'There is no state "b".',
-                "hint": "There are: a.",
+                "hint": "Available: a.",
             }
         ],
         "summary": {"files": 1, "errors": 1, "warnings": 0},
@@ -126,7 +126,7 @@ def test_the_github_format_escapes_what_would_end_a_command(cli):
     result = cli.run("flow", "lint", "--format", "github", "50%,a:b.yaml")
     assert result.out.splitlines()[0] == (
         "::error file=50%25%2Ca%3Ab.yaml,line=3,col=33,title=unknown-state::"
-        'There is no state "b". There are: a.'
+        'There is no state "b". Available: a.'
     )
 
 
@@ -193,7 +193,7 @@ def test_arguments_are_checked_against_the_tools_of_a_configuration(cli):
     cli.write(f=CALLS, clawdbot="plugins: [calculator]\n")
     result = cli.run("flow", "lint", "--config", "clawdbot.yaml", "f.yaml")
     assert result.code == 0
-    assert "f.yaml:4:60: warning: expression is string; this is integer. [tool-argument]" in result.out
+    assert 'f.yaml:4:60: warning: "expression" must be string; this is integer. [tool-argument]' in result.out
 
 
 def test_a_wrong_configuration_is_exit_code_2(cli):

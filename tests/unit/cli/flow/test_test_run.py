@@ -54,7 +54,7 @@ def test_a_failing_test_is_reported_with_its_line_and_exit_code_1(tested):
     tested.write(f_test=BAD)
     result = tested.run("flow", "test", ".")
     assert result.code == 1
-    assert "  FAILED  many\n    f.test.yaml:10: expected the path done, went big, done\n" in result.out
+    assert "  FAILED  many\n    f.test.yaml:10: expected the path done, got big, done\n" in result.out
     assert "1 passed, 1 failed (" in result.out
 
 
@@ -72,7 +72,7 @@ def test_the_json_format_has_every_outcome_and_what_is_not_covered(tested):
     assert report["format"] == 1
     ((file, error, (few, many)),) = [tuple(each.values()) for each in report["files"]]
     assert (file, error, few["passed"], few["line"]) == ("f.test.yaml", "", True, 4)
-    assert many["failures"] == [{"line": 10, "message": "expected the path done, went big, done"}]
+    assert many["failures"] == [{"line": 10, "message": "expected the path done, got big, done"}]
     (covered,) = report["coverage"]
     assert covered["states"] == {"total": 4, "percent": 75.0, "missing": [{"name": "late", "line": 14}]}
     assert covered["transitions"]["missing"] == [{"name": "a → late (timeout)", "line": 8}]
@@ -107,8 +107,8 @@ def test_junit_has_the_counts_and_names_that_ci_systems_read(tested):
     assert (passed.get("name"), passed.get("line"), len(passed)) == ("few", "4", 0)
     assert float(passed.get("time")) >= 0
     assert failed.get("name") == "many� <&>"
-    assert failed[0].get("message") == "expected the path done, went big, done"
-    assert failed[0].text == "f.test.yaml:10: expected the path done, went big, done"
+    assert failed[0].get("message") == "expected the path done, got big, done"
+    assert failed[0].text == "f.test.yaml:10: expected the path done, got big, done"
     assert "there is no flow g" in second[0][0].get("message")
 
 

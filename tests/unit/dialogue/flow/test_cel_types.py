@@ -1,14 +1,14 @@
-"""Slots that have parts or hold several values, as guards, arguments and texts see them."""
+"""Composite slots, as guards, arguments and texts see them."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.cel.errors import ExpressionFault
+from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
 from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationFailed, ExpressionCompiler
 from clawdbot_dialogue.core.flow.cel.types import ListOf, Structure
 from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
 from clawdbot_dialogue.core.flow.loader import load_flow
-from clawdbot_dialogue.core.flow.templates import TemplateFault, parse_template, show_json
+from clawdbot_dialogue.core.flow.templates import TemplateError, parse_template, show_json
 
 from tests.support.flows import Talk, compiled
 
@@ -22,7 +22,7 @@ KINDS = {
     "grid": ListOf(ListOf("int")),
     "anything": "dyn",
     "things": ListOf("dyn"),
-    "nested": Structure({"slots": SUM, "nested": SUM}, "names that are in use elsewhere"),
+    "nested": Structure({"slots": SUM, "nested": SUM}, "names that are used elsewhere"),
 }
 SLOTS = {
     "total": {"amount": 30.5, "currency": "EUR"},
@@ -53,20 +53,20 @@ SLOTS = {
         "[slots.total.amount, slots.lines[0].price.amount].all(amount, amount > 1.0)",
     ],
 )
-def test_guards_look_into_them(guard):
+def test_guards_can_access_parts(guard):
     assert ExpressionCompiler(KINDS).guard(guard).holds(Activation({"slots": SLOTS}))
 
 
 @pytest.mark.parametrize(
     "argument", ["slots.total", "slots.lines", "slots.tags", "slots.grid", "slots.things"]
 )
-def test_an_argument_is_given_the_whole(argument):
+def test_an_argument_can_be_the_whole_value(argument):
     expression = ExpressionCompiler(KINDS).argument(argument)
     assert expression.value(Activation({"slots": SLOTS})) == SLOTS[argument.removeprefix("slots.")]
 
 
 @pytest.mark.parametrize("guard", ["slots.paid.amount > 1.0", "slots.lines[3].name == 'tea'"])
-def test_a_part_of_what_has_no_value_has_none(guard):
+def test_a_part_of_a_missing_value_is_an_evaluation_error(guard):
     with pytest.raises(EvaluationFailed):
         ExpressionCompiler(KINDS).guard(guard).holds(Activation({"slots": SLOTS}))
 
@@ -76,32 +76,36 @@ def test_a_part_of_what_has_no_value_has_none(guard):
     [
         ("slots.lines[0].price.amuont > 1.0", 'A sum of money has no part "amuont".', "amuont"),
         ("slots.lines.exists(line, line.nmae == 'tea')", 'A line has no part "nmae".', "nmae"),
-        ("slots.lines.all(x, x.price.amount > 1)", "`>` does not fit a number and a whole number.", "> 1"),
-        ("slots.lines.name == 'tea'", "A list has no parts to look at here.", ".name"),
-        ("slots.lines == 'tea'", "`==` does not fit a list and text.", "== "),
-        ("slots.tags[0] > 1", "`>` does not fit text and a whole number.", "> 1"),
-        ("slots.total.exists(part, true)", "A sum of money has no parts to look at here.", ".total"),
+        (
+            "slots.lines.all(x, x.price.amount > 1)",
+            "`>` cannot be applied to a number and a whole number.",
+            "> 1",
+        ),
+        ("slots.lines.name == 'tea'", "A list has no named parts.", ".name"),
+        ("slots.lines == 'tea'", "`==` cannot be applied to a list and text.", "== "),
+        ("slots.tags[0] > 1", "`>` cannot be applied to text and a whole number.", "> 1"),
+        ("slots.total.exists(part, true)", "A sum of money is not a list.", ".total"),
         ("slots.nested.nested.amuont > 1.0", 'A sum of money has no part "amuont".', "amuont"),
-        ("slots.nested.total.amount > 1.0", 'Names that are in use elsewhere has no part "total".', "total"),
-        ("true && slots.lines", "`&&` does not fit true or false and a list.", "&& "),
+        ("slots.nested.total.amount > 1.0", 'Names that are used elsewhere has no part "total".', "total"),
+        ("true && slots.lines", "`&&` cannot be applied to true or false and a list.", "&& "),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_them_is_told_where_it_stands(guard, message, at):
-    with pytest.raises(ExpressionFault) as told:
+def test_a_type_error_is_reported_with_its_position(guard, message, at):
+    with pytest.raises(ExpressionError) as error:
         ExpressionCompiler(KINDS).guard(guard)
-    assert (told.value.message, told.value.offset) == (message, guard.index(at))
+    assert (error.value.message, error.value.offset) == (message, guard.index(at))
 
 
 @pytest.mark.parametrize(
     "guard", ["flow.s1 == flow.s1", "type(slots.total) == flow.s1", "flow.s1{} == slots.total"]
 )
 def test_the_messages_of_the_check_cannot_be_named(guard):
-    with pytest.raises(ExpressionFault):
+    with pytest.raises(ExpressionError):
         ExpressionCompiler(KINDS).guard(guard)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "rendered"),
     [
         ("{total.amount} {total.currency}", "30.5 EUR"),
         ("{slots.lines.0.price.amount}", "2.5"),
@@ -112,11 +116,11 @@ def test_the_messages_of_the_check_cannot_be_named(guard):
         ("{lines.7.name}", "?"),
     ],
 )
-def test_texts_show_their_parts(text, words):
+def test_texts_can_show_parts(text, rendered):
     shown = parse_template(text, KINDS).fill(
         {"slots": SLOTS}, lambda _, value: show_json(value), lambda _: "?"
     )
-    assert shown == words
+    assert shown == rendered
 
 
 @pytest.mark.parametrize(
@@ -129,11 +133,11 @@ def test_texts_show_their_parts(text, words):
         ("{tags.0.x}", '"tags.0" has no part "x".', "x}"),
     ],
 )
-def test_a_text_with_a_part_that_is_not_there_is_told_where_it_stands(text, message, at):
-    with pytest.raises(TemplateFault) as told:
+def test_an_unknown_part_in_a_text_is_reported_with_its_position(text, message, at):
+    with pytest.raises(TemplateError) as error:
         parse_template(text, KINDS)
-    assert (told.value.code, told.value.message) == ("undeclared-slot", message)
-    assert told.value.offset == text.index(at)
+    assert (error.value.code, error.value.message) == ("undeclared-slot", message)
+    assert error.value.offset == text.index(at)
 
 
 PAY = compiled("""
@@ -147,13 +151,13 @@ states:
 """)
 
 
-def test_a_sum_is_given_and_shown_whole_or_by_parts():
+def test_a_sum_is_passed_and_shown_whole_or_by_parts():
     talk = Talk.about(PAY).say("30.50 euros")
     assert talk.call.arguments == {"sum": {"amount": 30.5, "currency": "EUR"}, "amount": 30.5}
     assert talk.returns({}).replies == ["30.5 of EUR, in all 30.50 EUR."]
 
 
-def test_a_tool_that_takes_no_object_is_told_of_before_it_is_given_a_sum():
+def test_a_sum_passed_to_a_tool_that_accepts_no_object_is_reported():
     schema = {"properties": {"sum": {"type": "string"}, "amount": {"type": "number"}}}
     (found,) = check_arguments(load_flow(PAY.source, "f.yaml"), {"pay": schema})
-    assert "sum is string; this is object" in found.message
+    assert '"sum" must be string; this is object' in found.message

@@ -1,4 +1,4 @@
-"""Each kind of mistake in a flow is told with its place, a code, a sentence and what to do about it."""
+"""Each kind of mistake in a flow is reported with its position, a code, a message and a hint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from clawdbot_dialogue.core.flow import diagnostic_codes
 from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
-from clawdbot_dialogue.core.flow.diagnostics import MOST_FINDINGS, Findings, Mark
+from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, DiagnosticCollector, Mark
 from clawdbot_dialogue.core.flow.loader import FlowInvalid, check_references, examine, load_flow
 
 HEAD = "flow: f\nversion: 1\n"
@@ -20,7 +20,7 @@ END = "  done: {say: Bye., end: true}\n"
 
 @dataclass(frozen=True)
 class Mistake:
-    """A source in which ⟦ stands before the fault."""
+    """A source in which ⟦ marks the position of the error."""
 
     code: str
     source: str
@@ -32,7 +32,7 @@ class Mistake:
         return self.source.replace("⟦", "")
 
     @property
-    def place(self) -> tuple[int, int]:
+    def position(self) -> tuple[int, int]:
         before = self.source.split("⟦")[0]
         return before.count("\n") + 1, len(before) - before.rfind("\n")
 
@@ -46,11 +46,11 @@ def slot(text: str) -> str:
 
 
 def mistakes(severity: str) -> list[Mistake]:
-    written = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text(encoding="utf-8"))
+    cases = yaml.safe_load((Path(__file__).parent / "mistakes.yaml").read_text(encoding="utf-8"))
     wrap = {"state": state, "slot": slot, "source": str}
     return [
         Mistake(each["code"], wrap[form](each[form]), each["says"], each.get("hint", ""))
-        for each in written[severity]
+        for each in cases[severity]
         for form in wrap
         if form in each
     ]
@@ -58,8 +58,10 @@ def mistakes(severity: str) -> list[Mistake]:
 
 ERRORS = [
     *mistakes("errors"),
-    Mistake("too-large", "⟦" + "a: b\n" * 900_000, "4,194,304 are allowed", "Split it"),
-    Mistake("guard-syntax", state("{call: {tool: t, args: {n: '${⟦" + "1+" * 600 + "1}'}}}"), "1,000 are"),
+    Mistake("too-large", "⟦" + "a: b\n" * 900_000, "at most 4,194,304 are allowed", "Split it"),
+    Mistake(
+        "guard-syntax", state("{call: {tool: t, args: {n: '${⟦" + "1+" * 600 + "1}'}}}"), "at most 1,000 are"
+    ),
 ]
 WARNINGS = mistakes("warnings")
 
@@ -71,33 +73,35 @@ def names(found):
 def check(mistake: Mistake, severity: str) -> None:
     found = examine(mistake.clean, "f.yaml").diagnostics
     shown = "\n".join(each.render(mistake.clean) for each in found)
-    here = [each for each in found if each.code == mistake.code and (each.line, each.column) == mistake.place]
-    assert here, f"wanted {mistake.code} at {mistake.place}, found:\n{shown}"
+    here = [
+        each for each in found if each.code == mistake.code and (each.line, each.column) == mistake.position
+    ]
+    assert here, f"expected {mistake.code} at {mistake.position}, found:\n{shown}"
     assert here[0].severity == severity
     assert mistake.says in here[0].message
     assert mistake.hint in here[0].hint
 
 
 @pytest.mark.parametrize("mistake", ERRORS, ids=names(ERRORS))
-def test_a_mistake_is_told_where_it_is(mistake):
+def test_an_error_is_reported_where_it_is(mistake):
     check(mistake, "error")
     with pytest.raises(FlowInvalid):
         load_flow(mistake.clean, "f.yaml")
 
 
 @pytest.mark.parametrize("mistake", WARNINGS, ids=names(WARNINGS))
-def test_what_is_likely_not_meant_is_told_and_does_not_keep_the_flow_from_loading(mistake):
+def test_a_warning_is_reported_and_does_not_keep_the_flow_from_loading(mistake):
     check(mistake, "warning")
     assert load_flow(mistake.clean, "f.yaml").warnings
 
 
-def test_a_byte_that_is_not_utf8_is_told_with_its_place():
+def test_a_byte_that_is_not_utf8_is_reported_with_its_position():
     found = examine(b"flow: f\nversion: 1\ndescription: caf\xe9\n", "f.yaml").diagnostics
     assert [(each.code, each.line, each.column) for each in found] == [("not-utf8", 3, 17)]
     assert "0xe9" in found[0].message
 
 
-def test_bytes_in_utf8_are_read_as_their_text():
+def test_bytes_are_decoded_as_utf8():
     source = HEAD + "description: café\nstates: {a: {end: true}}"
     assert load_flow(source.encode(), "f.yaml").description == "café"
 
@@ -113,11 +117,10 @@ REFERENCES = HEAD + (
 )
 
 
-def test_names_of_flows_tools_and_models_that_are_not_there_are_warned_of():
+def test_unknown_flows_tools_and_models_are_warnings():
     flow = load_flow(REFERENCES, "f.yaml")
     found = check_references(flow, {"faq"}, {"clock.now", "tables.reserve", "finder"}, {"small"})
-    told = {(each.code, each.line, each.column, each.hint) for each in found}
-    assert told == {
+    assert {(each.code, each.line, each.column, each.hint) for each in found} == {
         ("unknown-model", 5, 28, 'Did you mean "small"?'),
         ("unknown-model", 6, 42, 'Did you mean "small"?'),
         ("unknown-tool", 6, 56, 'Did you mean "clock.now"?'),
@@ -127,15 +130,15 @@ def test_names_of_flows_tools_and_models_that_are_not_there_are_warned_of():
     assert {each.severity for each in found} == {"warning"}
 
 
-def test_tools_and_models_are_left_alone_where_it_is_not_known_which_there_are():
+def test_tools_and_models_are_not_checked_if_the_known_ones_are_not_given():
     flow = load_flow(REFERENCES, "f.yaml")
     assert {each.code for each in check_references(flow, {"fak"})} == set()
 
 
-def test_a_hundred_errors_are_told_and_that_there_are_more():
+def test_a_hundred_errors_are_reported_and_that_there_are_more():
     source = HEAD + "".join(f"key{number}: 1\n" for number in range(150))
     found = examine(source, "f.yaml").diagnostics
-    assert len(found) == MOST_FINDINGS + 1
+    assert len(found) == MAX_PER_SEVERITY + 1
     assert [each.code for each in found].count("too-many") == 1
 
 
@@ -144,21 +147,21 @@ def test_every_code_has_a_case_here():
     assert {each.code for each in (*ERRORS, *WARNINGS)} | elsewhere == set(CODES)
 
 
-def test_every_code_is_spelt_out_in_the_code_that_finds_it():
+def test_every_code_is_reported_somewhere():
     folder = Path(diagnostic_codes.__file__).parent
-    spelt = {
+    literals = {
         node.value
         for path in folder.rglob("*.py")
-        if path.name != "codes.py"
+        if path.name != "diagnostic_codes.py"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert set(CODES) - spelt == set()
+    assert set(CODES) - literals == set()
 
 
-def test_a_code_that_is_not_declared_cannot_be_told():
+def test_an_undeclared_code_cannot_be_reported():
     with pytest.raises(KeyError):
-        Findings("f.yaml").error("made-up", "x", Mark(1, 1))
+        DiagnosticCollector("f.yaml").error("made-up", "x", Mark(1, 1))
 
 
 def test_mistakes_of_several_kinds_are_found_in_one_run():
@@ -168,7 +171,7 @@ def test_mistakes_of_several_kinds_are_found_in_one_run():
     }  # fmt: skip
 
 
-def test_one_mistake_in_a_slot_is_told_once_however_often_the_slot_is_used():
+def test_a_mistake_in_a_slot_is_reported_once_however_often_the_slot_is_used():
     source = HEAD + (
         "slots: {x: {typ: date, ask: q}}\n"
         "states:\n  a: {collect: [x], next: [{if: 'slots.x == \"\"', to: b}, {to: b}]}\n"
@@ -177,7 +180,7 @@ def test_one_mistake_in_a_slot_is_told_once_however_often_the_slot_is_used():
     assert {each.line for each in examine(source, "f.yaml").diagnostics} == {3}
 
 
-def test_a_diagnostic_shows_its_line_with_a_caret_under_the_fault():
+def test_a_diagnostic_shows_its_line_with_a_caret_under_the_error():
     source = state("{say: x, next: dine}")
     (found,) = [each for each in examine(source, "flows/f.yaml").diagnostics if each.code == "unknown-state"]
     assert found.render(source).splitlines() == [
@@ -188,7 +191,7 @@ def test_a_diagnostic_shows_its_line_with_a_caret_under_the_fault():
     ]
 
 
-def test_the_caret_stands_right_under_wide_characters_tabs_and_in_long_lines():
+def test_the_caret_is_aligned_under_wide_characters_tabs_and_long_lines():
     for before in ("请问几位？", "\t", "x" * 500):
         source = f'{HEAD}states: {{a: {{say: "{before}", next: dine}}, done: {{end: true}}}}'
         (found,) = [each for each in examine(source, "f").diagnostics if each.code == "unknown-state"]

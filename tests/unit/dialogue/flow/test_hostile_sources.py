@@ -1,4 +1,4 @@
-"""Whatever is sent as a flow is answered soon, with a diagnostic rather than an exception."""
+"""Whatever is sent as a flow is answered quickly, with a diagnostic rather than an exception."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clawdbot_dialogue.core.flow.cel.expressions import (
     Activation,
     EvaluationFailed,
     ExpressionCompiler,
-    ExpressionFault,
+    ExpressionError,
 )
 from clawdbot_dialogue.core.flow.loader import examine
 from clawdbot_dialogue.core.flow.parse.source_model import FlowSource, SlotSource, StateSource
@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from tests.support.flows import compiled
 
 HEAD = "flow: f\nversion: 1\n"
-LONG = 10.0
-"""Seconds; each takes under 1 on an idle machine. What is guarded against takes minutes, or for ever."""
+MAX_SECONDS = 10.0
+"""Each takes under 1 on an idle machine. What is guarded against takes minutes, or never ends."""
 
 
 def states(count, text):
@@ -43,44 +43,44 @@ HOSTILE = {
     "a key many times": ("a: 1\n" * 100_000, "duplicate-key"),
     "unknown keys": (HEAD + "".join(f"key{at}: 1\n" for at in range(50_000)), "unknown-key"),
     "misspelt states": (states(5000, "{next: stote_%d}"), "unknown-state"),
-    "many misfits at once": (states(10_000, "{end: 3, say: 4, wait: %d}"), "wrong-type"),
-    "misfits on several levels": (states(30, "{next: [{to: x%d, if: 3, clear: [[1]]}]}"), "wrong-type"),
-    "more slots than fit": (
+    "many type errors at once": (states(10_000, "{end: 3, say: 4, wait: %d}"), "wrong-type"),
+    "type errors on several levels": (states(30, "{next: [{to: x%d, if: 3, clear: [[1]]}]}"), "wrong-type"),
+    "too many slots": (
         HEAD + "slots:\n" + "".join(f"  s{at}: {{type: date}}\n" for at in range(9000)) + "states: {}",
         "bad-value",
     ),
     "a null character": ("flow: \0", "syntax"),
-    "half a surrogate": ("flow: \ud800", "syntax"),
-    "bytes that are no text": (b"\xff\xfe\x00\x00", "not-utf8"),
+    "a lone surrogate": ("flow: \ud800", "syntax"),
+    "bytes that are not text": (b"\xff\xfe\x00\x00", "not-utf8"),
     "a long key": (f'? "{"k" * 500_000}"\n: 1\n{HEAD}', "unknown-key"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("source", "code"), HOSTILE.values(), ids=HOSTILE)
-def test_a_hostile_source_is_refused_soon_and_in_few_words(source, code):
+def test_a_hostile_source_is_rejected_quickly_and_briefly(source, code):
     before = time.perf_counter()
     found = examine(source, "f.yaml")
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS
     assert found.flow is None
     assert code in {each.code for each in found.diagnostics}
     assert len(found.diagnostics) < 250
     assert max(len(each.message) for each in found.diagnostics) < 1000
 
 
-def test_a_flow_with_ten_thousand_states_is_compiled_soon():
+def test_a_flow_with_ten_thousand_states_compiles_quickly():
     source = states(10_000, "{handoff: q, next: [{if: turn.number > %d, to: state_0}, {to: state_1}]}")
     before = time.perf_counter()
     assert examine(source, "f.yaml").flow is not None
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS
 
 
-def test_a_dense_graph_of_guards_and_slots_is_checked_soon():
+def test_a_dense_graph_of_guards_and_slots_is_checked_quickly():
     slots = "slots:\n" + "".join(f"  s{at}: {{type: date, ask: q}}\n" for at in range(100))
-    ways = ", ".join(f"{{if: 'slots.s{at} > turn.date', to: state_{at}}}" for at in range(0, 100, 4))
-    source = states(100, "{collect: [s%d], next: [" + ways + ", {to: state_0}]}")
+    transitions = ", ".join(f"{{if: 'slots.s{at} > turn.date', to: state_{at}}}" for at in range(0, 100, 4))
+    source = states(100, "{collect: [s%d], next: [" + transitions + ", {to: state_0}]}")
     before = time.perf_counter()
     assert examine(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS
 
 
 LONG_OR = " || ".join(f"slots.n == {at}" for at in range(50))
@@ -88,39 +88,39 @@ LONG_AND = " && ".join(f"slots.n != {at}" for at in range(50))
 DECLARED = "slots: {{n: {{type: integer, ask: q}}, t: {{type: enum, values: [{}], ask: q}}}}\n".format(
     ", ".join(f"value_{at}" for at in range(300))
 )
-LOOKED_AT = {
+LINTED = {
     "guards of many alternatives": "["
     + ", ".join(f"{{if: {LONG_OR} || slots.n > {at}, to: b}}, {{if: {LONG_AND}, to: b}}" for at in range(200))
     + "]",
     "many different guards": "[" + ", ".join(f"{{if: slots.n > {-at}, to: b}}" for at in range(5000)) + "]",
-    "many values that are none": "["
+    "many impossible values": "["
     + ", ".join(f"{{if: \"slots.t == 'valve_{at}'\", to: b}}" for at in range(5000))
     + "]",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("ways", LOOKED_AT.values(), ids=LOOKED_AT)
-def test_what_lint_compares_is_bounded(ways):
-    source = f"{HEAD}{DECLARED}states: {{a: {{collect: [n, t], next: {ways}}}, b: {{end: true}}}}"
+@pytest.mark.parametrize("transitions", LINTED.values(), ids=LINTED)
+def test_what_lint_compares_is_limited(transitions):
+    source = f"{HEAD}{DECLARED}states: {{a: {{collect: [n, t], next: {transitions}}}, b: {{end: true}}}}"
     before = time.perf_counter()
     assert examine(source, "f.yaml").flow is not None
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS
 
 
-def test_states_that_lead_to_one_another_are_looked_through_soon():
-    ways = "{{next: [{{if: turn.number > 1, to: s{0}}}, {{to: s{1}}}]}}"
+def test_large_cycles_are_found_quickly():
+    state = "{{next: [{{if: turn.number > 1, to: s{0}}}, {{to: s{1}}}]}}"
     source = HEAD + "states:\n" + "".join(
-        f"  s{at}: {ways.format((at + 1) % 5000, (at * 7) % 5000)}\n" for at in range(5000)
+        f"  s{at}: {state.format((at + 1) % 5000, (at * 7) % 5000)}\n" for at in range(5000)
     )  # fmt: skip
     before = time.perf_counter()
     assert "loop" in {each.code for each in examine(source, "f.yaml").diagnostics}
     ring = HEAD + "states:\n" + "".join(f"  s{at}: {{next: s{(at + 1) % 5000}}}\n" for at in range(5000))
     assert "loop" in {each.code for each in examine(ring, "f.yaml").diagnostics}
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300))
-def test_no_source_makes_the_examination_raise(source):
+def test_no_source_makes_the_validation_raise(source):
     found = examine(source, "f.yaml")
     assert found.flow is None
     assert found.diagnostics
@@ -150,7 +150,7 @@ TREES = st.recursive(
 
 @settings(max_examples=150)
 @given(st.dictionaries(KEYS, TREES, max_size=6))
-def test_no_document_makes_the_examination_raise(document):
+def test_no_document_makes_the_validation_raise(document):
     import json
 
     source = json.dumps({"flow": "f", "version": 1, "states": {"a": {"end": True}}} | document)
@@ -165,24 +165,24 @@ EXPRESSIONS = {
     "nested loops": FORTY + ".all(a, " + f"{FORTY}.all(b, " * 6 + "a + b > 0" + ")" * 7,
     "a regular expression that backtracks": "slots.t.matches('(a+)+$')",
     "a regular expression that explodes": "slots.t.matches('((((a{1,100}){1,100}){1,100}){1,100})')",
-    "a text doubled thrice": "[slots.t].all(a, [a + a].all(b, [b + b].all(c, [c + c].all(d, size(d) > 0))))",
+    "a text doubled often": "[slots.t].all(a, [a + a].all(b, [b + b].all(c, [c + c].all(d, size(d) > 0))))",
     "deep brackets": "(" * 300 + "true" + ")" * 300,
     "a long chain": " && ".join(["true"] * 120),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS.values(), ids=EXPRESSIONS)
-def test_a_hostile_expression_is_refused_or_over_soon(text):
+def test_a_hostile_expression_is_rejected_or_ends_quickly(text):
     before = time.perf_counter()
     try:
         guard = ExpressionCompiler({"t": "string"}).guard(text)
         guard.holds(Activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
-    except (ExpressionFault, EvaluationFailed):
+    except (ExpressionError, EvaluationFailed):
         pass
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS
 
 
-def test_a_pattern_that_would_backtrack_for_ever_takes_linear_time():
+def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():
     flow = compiled(
         "slots: {x: {type: string, pattern: '(a+)+b', ask: q}}\n"
         "states: {a: {collect: [x], next: b}, b: {end: true}}"
@@ -190,4 +190,4 @@ def test_a_pattern_that_would_backtrack_for_ever_takes_linear_time():
     before = time.perf_counter()
     with pytest.raises(SlotRefused):
         flow.slots["x"].check("a" * 9000, None)
-    assert time.perf_counter() - before < LONG
+    assert time.perf_counter() - before < MAX_SECONDS

@@ -1,4 +1,4 @@
-"""A slot takes what fits its type and bounds, in one form, and says in words why the rest does not."""
+"""A slot accepts what fits its type and bounds, normalises it, and explains why it rejects the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def flow_with(slot):
     return compiled(f"slots:\n  x: {slot}\nstates: {{a: {{end: true}}}}")
 
 
-FITTING = [
+VALID = [
     ("{type: string}", "  hello ", "hello"),
     ("{type: string, pattern: '[A-Z]{2}[0-9]+'}", "AB12", "AB12"),
     ("{type: integer}", 4, 4),
@@ -58,7 +58,7 @@ FITTING = [
         [{"a": "x"}, {"a": "y"}],
     ),
 ]
-MISFITS = [
+INVALID = [
     ("{type: string}", "   ", "too_short"),
     ("{type: string}", 4, "not_text"),
     ("{type: string}", "x" * 10_001, "too_long"),
@@ -117,29 +117,29 @@ MISFITS = [
 ]
 
 
-@pytest.mark.parametrize(("slot", "value", "kept"), FITTING)
-def test_a_value_that_fits_is_kept_in_one_form(slot, value, kept):
-    found = flow_with(slot).slots["x"].check(value, NOW)
-    assert found == kept
-    assert type(found) is type(kept)
+@pytest.mark.parametrize(("slot", "value", "normalised"), VALID)
+def test_a_value_that_fits_is_normalised(slot, value, normalised):
+    checked = flow_with(slot).slots["x"].check(value, NOW)
+    assert checked == normalised
+    assert type(checked) is type(normalised)
 
 
-@pytest.mark.parametrize(("slot", "value", "why"), MISFITS)
-def test_a_value_that_does_not_fit_is_refused_with_its_reason(slot, value, why):
-    with pytest.raises(SlotRefused) as refused:
+@pytest.mark.parametrize(("slot", "value", "reason"), INVALID)
+def test_a_value_that_does_not_fit_is_rejected_with_a_reason(slot, value, reason):
+    with pytest.raises(SlotRefused) as error:
         flow_with(slot).slots["x"].check(value, NOW)
-    assert refused.value.purpose == why
+    assert error.value.reason == reason
 
 
-@pytest.mark.parametrize(("slot", "value", "why"), MISFITS)
-def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, value, why):
+@pytest.mark.parametrize(("slot", "value", "reason"), INVALID)
+def test_an_invalid_value_from_a_caller_is_a_violation_with_field_and_sentence(slot, value, reason):
     flow = flow_with(slot)
     if value is None:
         assert validate_slots(flow, {"x": None}, NOW) == {}
         return
-    with pytest.raises(SlotInvalid) as refused:
+    with pytest.raises(SlotInvalid) as error:
         validate_slots(flow, {"x": value, "y": 1}, NOW)
-    first, second = refused.value.violations
+    first, second = error.value.violations
     assert first.field in ("slots.x", "slots.x.a", "slots.x[0]")
     assert first.description.endswith((".", '".'))
     assert "{" not in first.description
@@ -148,9 +148,9 @@ def test_a_callers_misfit_is_a_violation_with_the_field_and_a_sentence(slot, val
 
 def test_the_field_of_an_object_that_does_not_fit_is_named():
     flow = flow_with("{type: object, fields: {a: {type: integer, max: 4, called: age}}}")
-    with pytest.raises(SlotInvalid) as refused:
+    with pytest.raises(SlotInvalid) as error:
         validate_slots(flow, {"x": {"a": 5}}, NOW)
-    (violation,) = refused.value.violations
+    (violation,) = error.value.violations
     assert (violation.field, violation.description) == ("slots.x.a", "The age must be at most 4.")
 
 
@@ -168,17 +168,17 @@ def test_the_field_of_an_object_that_does_not_fit_is_named():
 )
 def test_the_item_of_a_list_that_does_not_fit_is_named(items, value, field):
     flow = flow_with(f"{{type: list, items: {items}}}")
-    with pytest.raises(SlotInvalid) as refused:
+    with pytest.raises(SlotInvalid) as error:
         validate_slots(flow, {"x": value}, NOW)
-    assert [each.field for each in refused.value.violations] == [field]
+    assert [each.field for each in error.value.violations] == [field]
 
 
-def test_every_value_that_is_kept_fits_again():
-    for slot, value, _ in FITTING:
+def test_every_normalised_value_fits_again():
+    for slot, value, _ in VALID:
         checked = flow_with(slot).slots["x"].check(value, NOW)
         assert flow_with(slot).slots["x"].check(checked, NOW) == checked
 
 
-def test_bounds_that_count_from_today_are_left_out_when_nobody_knows_what_day_it_is():
+def test_bounds_relative_to_today_are_skipped_without_a_date():
     flow = flow_with("{type: date, min: today}")
     assert validate_slots(flow, {"x": "1999-01-01"}) == {"x": "1999-01-01"}

@@ -1,23 +1,23 @@
-"""Texts with gaps are filled from the slots and results, and reach nothing else."""
+"""Texts with placeholders are rendered from slots and results, and reach nothing else."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.templates import LONGEST_SHOWN, TemplateFault, parse_template, show_json
+from clawdbot_dialogue.core.flow.templates import MAX_VALUE_LENGTH, TemplateError, parse_template, show_json
 from hypothesis import given
 from hypothesis import strategies as st
 
 SLOTS = {"name": "dyn", "event": "dyn"}
 
 
-def filled(text, **scope):
+def rendered(text, **scope):
     return parse_template(text, SLOTS).fill(
-        scope, lambda _, value: show_json(value), lambda gap: f"<{gap.text}>"
+        scope, lambda _, value: show_json(value), lambda placeholder: f"<{placeholder.text}>"
     )
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
         ("plain", "plain"),
         ("Hello {name}!", "Hello Ada!"),
@@ -32,7 +32,7 @@ def filled(text, **scope):
         ("{turn.date}", "2026-11-24"),
     ],
 )
-def test_a_gap_is_filled(text, words):
+def test_a_placeholder_is_replaced(text, expected):
     result = {
         "ref": "T-1",
         "rows": [{}, {"id": 7}],
@@ -40,47 +40,47 @@ def test_a_gap_is_filled(text, words):
         "price": 12.0,
         "deep": {"a": 1},
     }
-    assert filled(text, slots={"name": "Ada"}, result=result, turn={"date": "2026-11-24"}) == words
+    assert rendered(text, slots={"name": "Ada"}, result=result, turn={"date": "2026-11-24"}) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["{name}", "{result.ref}", "{result.rows.9}", "{result.rows.x}", "{result.ref.more}"]
 )
-def test_a_gap_without_a_value_is_told_rather_than_left(text):
-    assert filled(text, slots={}, result={"rows": []}) == f"<{text[1:-1]}>"
+def test_a_placeholder_without_a_value_is_passed_to_the_callback(text):
+    assert rendered(text, slots={}, result={"rows": []}) == f"<{text[1:-1]}>"
 
 
-def test_a_slot_goes_before_a_scope_of_the_same_name():
-    assert filled("{event}", slots={"event": "wedding"}) == "wedding"
+def test_a_slot_takes_precedence_over_a_scope_of_the_same_name():
+    assert rendered("{event}", slots={"event": "wedding"}) == "wedding"
 
 
 @pytest.mark.parametrize(
     "text", ["{", "}", "{name", "{}", "{name!r}", "{name.__class__}x{", "{a b}", "{0}", "{nmae}"]
 )
-def test_what_is_no_gap_is_refused(text):
-    with pytest.raises(TemplateFault):
+def test_an_invalid_placeholder_is_rejected(text):
+    with pytest.raises(TemplateError):
         parse_template(text, SLOTS)
 
 
-def test_a_gap_reaches_keys_and_positions_only_and_no_attribute():
-    assert filled("{name.__class__}", slots={"name": "Ada"}) == "<name.__class__>"
+def test_a_placeholder_reaches_keys_and_positions_but_no_attributes():
+    assert rendered("{name.__class__}", slots={"name": "Ada"}) == "<name.__class__>"
 
 
-def test_what_a_tool_returned_cannot_flood_the_reply():
-    assert len(filled("{result.text}", result={"text": "x" * 1_000_000})) == LONGEST_SHOWN
+def test_a_tools_result_cannot_flood_the_reply():
+    assert len(rendered("{result.text}", result={"text": "x" * 1_000_000})) == MAX_VALUE_LENGTH
 
 
-def test_a_value_is_never_read_as_a_template():
-    assert filled("{name}", slots={"name": "{result.secret} {{"}) == "{result.secret} {{"
+def test_a_value_is_never_parsed_as_a_template():
+    assert rendered("{name}", slots={"name": "{result.secret} {{"}) == "{result.secret} {{"
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_template_or_refused(text):
+def test_any_text_is_a_template_or_rejected(text):
     try:
-        words = parse_template(text, SLOTS).fill({}, lambda _, __: "", lambda _: "")
-    except TemplateFault as fault:
-        offset = fault.offset
+        result = parse_template(text, SLOTS).fill({}, lambda _, __: "", lambda _: "")
+    except TemplateError as error:
+        offset = error.offset
     else:
-        assert words.count("{") <= text.count("{")
+        assert result.count("{") <= text.count("{")
         return
     assert 0 <= offset <= len(text)

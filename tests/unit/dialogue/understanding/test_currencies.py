@@ -97,7 +97,7 @@ def test_a_sum_is_formatted_with_the_digits_of_its_currency(text, reply):
 
 @pytest.mark.parametrize(
     ("code", "hint"),
-    [("ZZZ", "There are: AED, ARS, "), ("EUX", 'Did you mean "EUR"?'), ("RMB", 'Did you mean "CNY"?')],
+    [("ZZZ", "Available: AED, ARS, "), ("EUX", 'Did you mean "EUR"?'), ("RMB", 'Did you mean "CNY"?')],
 )
 def test_an_unknown_currency_is_reported_with_its_position(code, hint):
     source = (

@@ -1,4 +1,4 @@
-"""How much of a flow its conversations go through: the states and the ways between them, and what is left."""
+"""Coverage: the share of a flow's states and edges that its conversations covered, and what is uncovered."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clawdbot_dialogue.core.flow.diagnostics import Findings
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.parse.yaml_parser import Path, read
-from clawdbot_dialogue.core.flow.tree import written_at
+from clawdbot_dialogue.core.flow.parse.yaml_parser import Path, parse_yaml
+from clawdbot_dialogue.core.flow.tree import document_path
 from clawdbot_dialogue.flow_testing.runner import Outcome
-from clawdbot_dialogue.flow_testing.transition_coverage import Way, all_ways
+from clawdbot_dialogue.flow_testing.transition_coverage import Edge, all_edges
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A state that was never entered, or a way that was never taken."""
+    """A state that was never entered, or an edge that was never taken."""
 
     text: str
     """"details", "details → confirm", "details → human (on_error: any)"."""
@@ -27,83 +27,86 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What conversations went through of one flow."""
+    """What conversations covered of one flow."""
 
     flow: str
     file: str
     states: int
-    """How many there are."""
+    """The number of states."""
     ways: int
+    """The number of edges."""
     missing_states: Sequence[Missing]
-    """In document order, as are the ways."""
+    """In document order, as are the edges."""
     missing_ways: Sequence[Missing]
 
     @property
     def of_states(self) -> float:
-        """Share of the states that were entered, in percent."""
+        """The share of states that were entered, in percent."""
         return 100 * (1 - len(self.missing_states) / self.states)
 
     @property
     def of_ways(self) -> float:
-        """Share of the ways that were taken, in percent; 100 where there is none."""
+        """The share of edges that were taken, in percent; 100 for a flow without any."""
         return 100 * (1 - len(self.missing_ways) / self.ways) if self.ways else 100.0
 
 
-def coverage(flow: Flow, outcomes: Iterable[Outcome]) -> Coverage:
-    """What all the conversations together went through of a flow."""
+def coverage(flow: Flow, results: Iterable[Outcome]) -> Coverage:
+    """What all conversations together covered of a flow."""
     entered: set[str] = set()
-    taken: set[Way] = set()
-    for outcome in outcomes:
-        for name, state in outcome.entered:
+    taken: set[Edge] = set()
+    for result in results:
+        for name, state in result.entered:
             if name == flow.name and state in flow.states:
-                # Whoever is in a state is in those that hold it.
+                # While a state is active, its ancestors are.
                 entered |= {state, *flow.states[state].ancestors}
-        taken |= outcome.taken
-    # Nobody is ever in a history state.
+        taken |= result.taken
+    # A history state is never active itself.
     states = [name for name, state in flow.states.items() if state.kind != "history"]
-    ways = all_ways(flow)
-    places = _Places(flow)
-    missing = [places.missing(way, to) for way, to in ways.items() if way not in taken]
+    edges = all_edges(flow)
+    locations = _SourceLocations(flow)
+    uncovered_edges = [locations.edge(edge, to) for edge, to in edges.items() if edge not in taken]
     return Coverage(
         flow=flow.name,
         file=flow.file,
         states=len(states),
-        ways=len(ways),
-        missing_states=tuple(Missing(name, places.line_of(name)) for name in states if name not in entered),
-        missing_ways=tuple(sorted(missing, key=lambda each: (each.line, each.column))),
+        ways=len(edges),
+        missing_states=tuple(
+            Missing(name, locations.line_of(name)) for name in states if name not in entered
+        ),
+        missing_ways=tuple(sorted(uncovered_edges, key=lambda each: (each.line, each.column))),
     )
 
 
-class _Places:
-    """Where the states and ways of a flow stand in its file."""
+class _SourceLocations:
+    """Where the states and edges of a flow are in its file."""
 
     def __init__(self, flow: Flow) -> None:
         self._states = flow.states
-        # It was read from this source, so that it can be read again.
-        self._document: Any = read(flow.source, Findings(flow.file))
+        # The flow was compiled from this source, so parsing it cannot fail.
+        self._document: Any = parse_yaml(flow.source, DiagnosticCollector(flow.file))
 
     def line_of(self, state: str) -> int:
         """The line on which a state begins."""
-        line: int = self._document.key_at(written_at(self._states, state)).line
+        line: int = self._document.key_at(document_path(self._states, state)).line
         return line
 
-    def missing(self, way: Way, to: str) -> Missing:
-        """A way as it is written."""
-        path: Path = written_at(self._states, way.state)
-        notes = [str(way.place)]
-        if isinstance(way.place, int):
-            path = (*path, "next", way.place)
+    def edge(self, edge: Edge, to: str) -> Missing:
+        """An uncovered edge as it is written."""
+        path: Path = document_path(self._states, edge.state)
+        notes = [str(edge.key)]
+        if isinstance(edge.key, int):
+            path = (*path, "next", edge.key)
             written = self._value(path)
             keys = ("if", "on_error", "event") if isinstance(written, dict) else ()
             notes = [f"{key}: {written[key]}" for key in keys if key in written]
         else:
-            path = (*path, way.place)
-        text = " → ".join(filter(None, (way.state, to)))
+            path = (*path, edge.key)
+        text = " → ".join(filter(None, (edge.state, to)))
         mark = self._document.at(path)
         return Missing(f"{text} ({', '.join(notes)})" if notes else text, mark.line, mark.column)
 
     def _value(self, path: Path) -> Any:
         data: Any = self._document.data
         for key in path:
-            data = data[key] if not isinstance(data, str) else None  # the name of a state alone
+            data = data[key] if not isinstance(data, str) else None  # a state's name instead of a list
         return data

@@ -1,11 +1,17 @@
-"""Holds the names in a conversation file to the flows that it is about, before anything is run."""
+"""Checks the names in a conversation file against the flows that it tests, before anything runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 
-from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, Findings, Mark, TooManyErrors, nearest
+from clawdbot_dialogue.core.flow.diagnostics import (
+    Diagnostic,
+    DiagnosticCollector,
+    Mark,
+    TooManyErrors,
+    nearest,
+)
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.flow_testing.test_file import Conversation, ConversationFile, Expectation
@@ -18,73 +24,79 @@ def check_conversations(
     flows: Callable[[Iterable[str]], Mapping[str, Flow]],
     names: Collection[str],
 ) -> tuple[Diagnostic, ...]:
-    """Flows, states and slots that there are not, as errors: such a conversation cannot pass.
+    """Reports flows, states and slots that do not exist, as errors: such a conversation cannot pass.
 
     Args:
         parsed: The file.
-        document: The same, with its places.
+        document: The file with its positions.
         file: The name to show.
-        flows: Gives those of some flows that can be used; one that cannot is left alone.
+        flows: Returns the flows of the given names that compile; leaves out the others.
         names: The names of all flows.
     """
-    findings = Findings(file)
+    diagnostics = DiagnosticCollector(file)
     with suppress(TooManyErrors):
         if parsed.flow not in names:
-            _missing("flow", parsed.flow, names, document.at(("flow",)), findings)
-        for at, conversation in enumerate(parsed.conversations):
-            path: Path = ("conversations", at)
+            _report_unknown("flow", parsed.flow, names, document.at(("flow",)), diagnostics)
+        for index, conversation in enumerate(parsed.conversations):
+            path: Path = ("conversations", index)
             if conversation.flow and conversation.flow not in names:
                 mark = document.at((*path, "flow"))
-                _missing("flow", conversation.flow, names, mark, findings)
-            about = _reached(conversation.flow or parsed.flow, flows)
-            if about:
-                _conversation(conversation, about, document, path, findings)
-    return findings.sorted()
+                _report_unknown("flow", conversation.flow, names, mark, diagnostics)
+            reachable = _reachable_flows(conversation.flow or parsed.flow, flows)
+            if reachable:
+                _check_conversation(conversation, reachable, document, path, diagnostics)
+    return diagnostics.sorted()
 
 
-def _reached(name: str, flows: Callable[[Iterable[str]], Mapping[str, Flow]]) -> Mapping[str, Flow]:
-    """A flow and those that a conversation in it may come to; empty where not all of them are known."""
+def _reachable_flows(name: str, flows: Callable[[Iterable[str]], Mapping[str, Flow]]) -> Mapping[str, Flow]:
+    """A flow and those that a conversation in it may reach; empty if one of them is not available."""
     found: dict[str, Flow] = {}
-    waiting = {name}
-    while waiting:
-        usable = flows(waiting)
-        if len(usable) < len(waiting):
+    pending = {name}
+    while pending:
+        usable = flows(pending)
+        if len(usable) < len(pending):
             return {}
         found |= usable
-        waiting = {each for flow in usable.values() for each in _calls(flow)} - found.keys()
+        pending = {each for flow in usable.values() for each in _called_flows(flow)} - found.keys()
     return found
 
 
-def _calls(flow: Flow) -> Iterator[str]:
+def _called_flows(flow: Flow) -> Iterator[str]:
     yield from flow.interrupts.flows
     yield from (state.subflow.flow for state in flow.states.values() if state.subflow)
 
 
-def _conversation(
-    conversation: Conversation, flows: Mapping[str, Flow], document: Document, path: Path, findings: Findings
+def _check_conversation(
+    conversation: Conversation,
+    flows: Mapping[str, Flow],
+    document: Document,
+    path: Path,
+    diagnostics: DiagnosticCollector,
 ) -> None:
     states = {name for flow in flows.values() for name in flow.states}
     slots = {name for flow in flows.values() for name in flow.slots}
-    for number, step in enumerate(conversation.steps):
-        place = (*path, "steps", number, "expect")
-        for name, at in _states(step.expect, place):
+    for index, step in enumerate(conversation.steps):
+        place = (*path, "steps", index, "expect")
+        for name, at in _expected_states(step.expect, place):
             if name not in states:
-                _missing("state", name, states, document.at(at), findings)
+                _report_unknown("state", name, states, document.at(at), diagnostics)
         for name in step.expect.slots:
             if name not in slots:
                 mark = document.key_at((*place, "slots", name))
-                _missing("slot", name, slots, mark, findings)
+                _report_unknown("slot", name, slots, mark, diagnostics)
 
 
-def _states(expected: Expectation, place: Path) -> Iterator[tuple[str, Path]]:
+def _expected_states(expected: Expectation, place: Path) -> Iterator[tuple[str, Path]]:
     if expected.state is not None:
         yield expected.state, (*place, "state")
-    for at, name in enumerate(expected.path or ()):
-        yield name, (*place, "path", at)
+    for index, name in enumerate(expected.path or ()):
+        yield name, (*place, "path", index)
 
 
 _CODES: Mapping[str, str] = {"flow": "unknown-flow", "state": "unknown-state", "slot": "undeclared-slot"}
 
 
-def _missing(kind: str, name: str, known: Collection[str], mark: Mark, findings: Findings) -> None:
-    findings.error(_CODES[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))
+def _report_unknown(
+    kind: str, name: str, known: Collection[str], mark: Mark, diagnostics: DiagnosticCollector
+) -> None:
+    diagnostics.error(_CODES[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))

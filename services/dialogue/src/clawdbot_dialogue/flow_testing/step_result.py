@@ -10,21 +10,21 @@ from clawdbot_dialogue.core.machine.step_result import Note
 
 
 @dataclass(slots=True)
-class Record:
+class ConversationStepResult:
     """What was said, called, understood and entered, each in order."""
 
     replies: list[str] = field(default_factory=list)
     tool_calls: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
-    """Names; with an exclamation mark where refused."""
+    """Names, with an exclamation mark if rejected."""
     path: list[tuple[str, str]] = field(default_factory=list)
     """(flow, state)."""
     failures: list[str] = field(default_factory=list)
-    """Reasons that the machine declared."""
+    """Reasons of the failures that the machine reported."""
     notes: list[Note] = field(default_factory=list)
 
-    def add(self, effects: Iterable[Effect], notes: Iterable[Note]) -> None:
-        """Writes down what a step of the machine led to."""
+    def record(self, effects: Iterable[Effect], notes: Iterable[Note]) -> None:
+        """Adds the effects and notes of one step of the machine."""
         self.notes += notes
         for effect in effects:
             match effect:
@@ -39,7 +39,7 @@ class Record:
                 case Failed(reason, _):
                     self.failures.append(reason)
 
-    def join(self, later: Record) -> None:
+    def extend(self, later: ConversationStepResult) -> None:
         """Adds what happened after it."""
         for name in self.__slots__:
             getattr(self, name).extend(getattr(later, name))

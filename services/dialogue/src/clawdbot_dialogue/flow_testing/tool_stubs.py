@@ -1,4 +1,4 @@
-"""The tools of a written conversation: what each answers to which call."""
+"""Answers the tool calls of a conversation with the stubs in its file."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from clawdbot_dialogue.core.machine.effects import CallTool
 from clawdbot_dialogue.core.machine.events import ToolReturned
-from clawdbot_dialogue.flow_testing.test_file import ToolAnswer
+from clawdbot_dialogue.flow_testing.test_file import ToolStub
 
 
-class NoAnswer(Exception):
-    """A tool is called, and the file does not say what it answers; the text is a sentence."""
+class NoMatchingStub(Exception):
+    """A tool was called, and no stub in the file answers the call; the text is a sentence."""
 
 
-class Stubs:
-    """Answers calls: each with the first answer that fits it and is not used up."""
+class ToolStubs:
+    """Answers each call with the first stub that matches it and is not used up."""
 
-    def __init__(self, answers: Mapping[str, Sequence[ToolAnswer]]) -> None:
-        self._left = {tool: list(given) for tool, given in answers.items()}
+    def __init__(self, stubs: Mapping[str, Sequence[ToolStub]]) -> None:
+        self._left = {tool: list(given) for tool, given in stubs.items()}
 
     def answer(self, call: CallTool) -> ToolReturned:
         """What the tool returns.
 
         Raises:
-            NoAnswer: nothing is left that fits.
+            NoMatchingStub: no stub that is left matches the call.
         """
         left = self._left.get(call.tool, [])
-        found = next((each for each in left if within(each.when, call.arguments)), None)
-        if found is None:
-            fitting = f" that fits {dict(call.arguments)}" if left else ""
-            raise NoAnswer(f"{call.tool} is called, and the file has no (more) answer for it{fitting}")
-        if not found.always:
-            left.remove(found)
-        wrong = found.error is not None
-        result = {"error": found.error} if wrong else found.result
-        return ToolReturned(call.call_id, result, wrong, found.unknown)
+        stub = next((each for each in left if is_subset(each.when, call.arguments)), None)
+        if stub is None:
+            matching = f" that matches {dict(call.arguments)}" if left else ""
+            raise NoMatchingStub(f"{call.tool} was called, but the file has no answer left{matching}")
+        if not stub.always:
+            left.remove(stub)
+        is_error = stub.error is not None
+        result = {"error": stub.error} if is_error else stub.result
+        return ToolReturned(call.call_id, result, is_error, stub.unknown)
 
     def unused(self) -> Iterator[str]:
-        """Answers that nothing asked for, those that may be given any number of times aside."""
-        for tool, answers in self._left.items():
-            if left := sum(not each.always for each in answers):
-                yield f"{tool} was to be called {left} more times"
+        """A sentence for each tool with unused stubs, except those that may be used any number of times."""
+        for tool, stubs in self._left.items():
+            if left := sum(not each.always for each in stubs):
+                yield f"unused answers of {tool}: {left}"
 
 
-def within(wanted: object, given: object) -> bool:
-    """Whether a value is as wanted; a mapping may have more keys than are wanted."""
-    if isinstance(wanted, dict):
+def is_subset(expected: object, given: object) -> bool:
+    """Whether a value is as expected; its mappings may have more keys than expected."""
+    if isinstance(expected, dict):
         return isinstance(given, Mapping) and all(
-            key in given and within(value, given[key]) for key, value in wanted.items()
+            key in given and is_subset(value, given[key]) for key, value in expected.items()
         )
     # In Python true == 1; in JSON it is not.
-    return isinstance(wanted, bool) == isinstance(given, bool) and wanted == given
+    return isinstance(expected, bool) == isinstance(given, bool) and expected == given

@@ -1,4 +1,4 @@
-"""Which ways between states there are, and which of them a step of the machine went, read from its trace."""
+"""The edges of a flow, and those that a step of the machine took, according to its trace."""
 
 from __future__ import annotations
 
@@ -9,52 +9,53 @@ from clawdbot_dialogue.core.flow.model import Flow, State
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup
 from clawdbot_dialogue.core.machine.step_result import GuardEvaluated, TraceEvent
 
-ASIDES = ("no_match", "timeout")
-"""Ways out of a state that are not among its `next`."""
+FALLBACKS = ("no_match", "timeout")
+"""Edges that are not among the `next` of a state."""
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A way out of a state, named by the state that it is written at."""
+class Edge:
+    """A transition or fallback, identified by the state that declares it."""
 
     flow: str
     state: str
-    place: int | str
-    """Its position in `next`, from 0; or "no_match" or "timeout"."""
+    key: int | str
+    """Its index in `next`, from 0; or "no_match" or "timeout"."""
 
 
-def all_ways(flow: Flow) -> Mapping[Way, str]:
-    """Every way out of a state, and the state that it leads to; empty for one that stays."""
-    found: dict[Way, str] = {}
+def all_edges(flow: Flow) -> Mapping[Edge, str]:
+    """Every edge of a flow, and the state that it leads to; empty for a targetless transition."""
+    found: dict[Edge, str] = {}
     for state in flow.states.values():
         for each in (*state.next, *state.errors, *state.events):
-            # States within others have the ways of those too.
-            found.setdefault(Way(flow.name, each.source, each.number), each.to)
-        for place in ASIDES:
-            aside = getattr(state, place)
-            if aside and aside.to:
-                found.setdefault(Way(flow.name, _writer(flow, state, place), place), aside.to)
+            # Child states inherit the edges of their ancestors.
+            found.setdefault(Edge(flow.name, each.source, each.number), each.to)
+        for key in FALLBACKS:
+            fallback = getattr(state, key)
+            if fallback and fallback.to:
+                found.setdefault(Edge(flow.name, _declaring_state(flow, state, key), key), fallback.to)
     return found
 
 
-def ways_taken(flows: FlowLookup, trace: Iterable[TraceEvent]) -> Iterator[Way]:
-    """The ways that were gone in a step.
+def edges_taken(flows: FlowLookup, trace: Iterable[TraceEvent]) -> Iterator[Edge]:
+    """The edges that a step took.
 
     Args:
         flows: Finds the flows that the trace names.
-        trace: The step's.
+        trace: The trace of the step.
     """
     for each in trace:
         if isinstance(each, GuardEvaluated):
             if each.passed:
-                yield Way(each.flow, each.owner, each.number)
-        elif each.cause in ASIDES:
+                yield Edge(each.flow, each.owner, each.number)
+        elif each.cause in FALLBACKS:
             flow = flows(each.flow)
-            yield Way(flow.name, _writer(flow, flow.states[each.source], each.cause), each.cause)
+            state = _declaring_state(flow, flow.states[each.source], each.cause)
+            yield Edge(flow.name, state, each.cause)
 
 
-def _writer(flow: Flow, state: State, place: str) -> str:
-    """The state at which an aside is written: the outermost that has the same one."""
-    aside = getattr(state, place)
-    holders = (flow.states[name] for name in state.ancestors)
-    return next((each.name for each in holders if getattr(each, place) is aside), state.name)
+def _declaring_state(flow: Flow, state: State, key: str) -> str:
+    """The state that declares a fallback: the outermost one that has the same one."""
+    fallback = getattr(state, key)
+    ancestors = (flow.states[name] for name in state.ancestors)
+    return next((each.name for each in ancestors if getattr(each, key) is fallback), state.name)

@@ -1,7 +1,7 @@
-"""What is wrong with a flow's source, where, and what to do about it.
+"""Diagnostics: what is wrong with a flow's source, where, and what to do about it.
 
-Rendered in the form that editors and CI systems pick up: file:line:column, then the line with a caret under
-the fault.
+Rendered in the form that editors and CI systems parse: file:line:column, then the source line with a caret
+under the error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a source."""
+    """A position in a source."""
 
     line: int
     """From 1."""
@@ -32,7 +32,7 @@ START = Mark(1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding."""
+    """One error or warning."""
 
     severity: Severity
     code: str
@@ -46,11 +46,11 @@ class Diagnostic:
     file: str
 
     def render(self, source: str) -> str:
-        """The finding for a person: place, sentence, the line of `source` with a caret, the hint."""
+        """The diagnostic for a person: position, message, the line of `source` with a caret, the hint."""
         return self.beside(source.splitlines())
 
     def beside(self, source: Sequence[str]) -> str:
-        """The same, of a source that is cut into lines already: there may be many findings on one."""
+        """Like render, for a source already split into lines: one source may have many diagnostics."""
         lines = [f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message} [{self.code}]"]
         text = source[self.line - 1] if self.line <= len(source) else ""
         if text.strip():
@@ -61,27 +61,27 @@ class Diagnostic:
         return "\n".join(lines)
 
 
-_WIDEST = 160
+_MAX_LINE_WIDTH = 160
 """Characters of a source line that are shown: a minified flow must not flood a terminal."""
 
 
 def _excerpt(text: str, column: int) -> tuple[str, str]:
-    """The part of a line around a column, and the space that puts a caret under it."""
-    start = 0 if column < _WIDEST else column - _WIDEST // 2
-    shown = text[start : start + _WIDEST]
+    """The part of a line around a column, and the padding that puts a caret under it."""
+    start = 0 if column < _MAX_LINE_WIDTH else column - _MAX_LINE_WIDTH // 2
+    shown = text[start : start + _MAX_LINE_WIDTH]
     before = shown[: column - 1 - start]
-    # A wide (Chinese, Japanese) character takes two columns of a terminal, a tab as many as it does above.
-    pad = "".join(
-        "\t" if each == "\t" else "  " if unicodedata.east_asian_width(each) in "WF" else " "
-        for each in before
+    # A wide (Chinese, Japanese) character takes two columns of a terminal; a tab is repeated as a tab.
+    padding = "".join(
+        "\t" if char == "\t" else "  " if unicodedata.east_asian_width(char) in "WF" else " "
+        for char in before
     )
     return "".join(
-        each if each.isprintable() or each == "\t" else "\N{REPLACEMENT CHARACTER}" for each in shown
-    ), pad
+        char if char.isprintable() or char == "\t" else "\N{REPLACEMENT CHARACTER}" for char in shown
+    ), padding
 
 
 class FlowInvalid(ValueError):
-    """A source that is no usable flow; `diagnostics` holds every finding, in source order."""
+    """A source that does not compile; `diagnostics` holds every diagnostic, in source order."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = diagnostics
@@ -94,74 +94,78 @@ class FlowInvalid(ValueError):
         super().__init__(f"{self.file}: {self.summary}")
 
 
-MOST_FINDINGS = 100
-"""Errors, and warnings, that are told of one source: a hostile one could have as many as it has lines."""
+MAX_PER_SEVERITY = 100
+"""Errors, and warnings, that are kept for one source: a hostile one could have one for each line."""
 
 
-_LONGEST = 500
-"""Characters of a message: names come from the source, and may be as long as it."""
+_MAX_MESSAGE_LENGTH = 500
+"""Characters of a message: names come from the source, and may be as long as the whole of it."""
 
 
 class TooManyErrors(Exception):
-    """There is no use in looking on; what was found is in the Findings."""
+    """MAX_PER_SEVERITY errors were found, so checking stops; the collector has them."""
 
 
-class Findings:
-    """Collects the findings on one source, up to MOST_FINDINGS errors and as many warnings."""
+class DiagnosticCollector:
+    """Collects the diagnostics of one source: up to MAX_PER_SEVERITY errors, and as many warnings."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._found: dict[Severity, dict[Diagnostic, None]] = {"error": {}, "warning": {}}
+        self._by_severity: dict[Severity, dict[Diagnostic, None]] = {"error": {}, "warning": {}}
 
     def error(self, code: str, message: str, mark: Mark, hint: str = "") -> None:
-        """Something without which the flow cannot run.
+        """Adds something that keeps the flow from running.
 
         Raises:
-            TooManyErrors: this one is beyond what is told.
+            TooManyErrors: there are MAX_PER_SEVERITY errors already.
         """
         if not self._add("error", code, message, mark, hint):
             raise TooManyErrors
 
     def warning(self, code: str, message: str, mark: Mark, hint: str = "") -> None:
-        """Something that runs and is likely not meant."""
+        """Adds something that runs, but is probably a mistake."""
         self._add("warning", code, message, mark, hint)
 
     def _add(self, severity: Severity, code: str, message: str, mark: Mark, hint: str) -> bool:
         if code not in CODES:
             raise KeyError(code)
-        found = self._found[severity]
-        message, hint = (f"{each[:_LONGEST]}…" if len(each) > _LONGEST else each for each in (message, hint))
-        room = len(found) < MOST_FINDINGS
-        if room:
+        found = self._by_severity[severity]
+        has_room = len(found) < MAX_PER_SEVERITY
+        if has_room:
+            message, hint = _shortened(message), _shortened(hint)
             found[Diagnostic(severity, code, message, hint, mark.line, mark.column, self._file)] = None
-        elif len(found) == MOST_FINDINGS:
-            sentence = f"There are more {severity}s than the {MOST_FINDINGS} that are told."
-            found[Diagnostic(severity, "too-many", sentence, "", mark.line, mark.column, self._file)] = None
-        return room
+        elif len(found) == MAX_PER_SEVERITY:
+            message = f"There are more than {MAX_PER_SEVERITY} {severity}s; the others are not shown."
+            found[Diagnostic(severity, "too-many", message, "", mark.line, mark.column, self._file)] = None
+        return has_room
 
     @property
-    def failed(self) -> bool:
-        """True once there is an error."""
-        return bool(self._found["error"])
+    def has_errors(self) -> bool:
+        """Whether there is at least one error."""
+        return bool(self._by_severity["error"])
 
     def sorted(self) -> tuple[Diagnostic, ...]:
-        """All of them, in source order."""
-        found = [*self._found["error"], *self._found["warning"]]
+        """All diagnostics, in source order."""
+        found = [*self._by_severity["error"], *self._by_severity["warning"]]
         return tuple(sorted(found, key=lambda each: (each.line, each.column, each.severity, each.code)))
 
 
-_MOST_COMPARED = 200
-"""Names that a misspelt one is compared with: each takes about 20 µs."""
+def _shortened(text: str) -> str:
+    return f"{text[:_MAX_MESSAGE_LENGTH]}…" if len(text) > _MAX_MESSAGE_LENGTH else text
+
+
+_MAX_COMPARED = 200
+"""Known names that a misspelt one is compared with: each comparison takes about 20 µs."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint with the known name most like `name`, or with all of them when there are few."""
+    """A hint with the known name most like `name`, or with the known names when none is similar."""
     names = sorted(set(known))
-    similar = [each for each in names if abs(len(each) - len(name)) <= 3][:_MOST_COMPARED]
+    similar = [each for each in names if abs(len(each) - len(name)) <= 3][:_MAX_COMPARED]
     close = difflib.get_close_matches(name, similar, n=1, cutoff=0.6)
     if close:
         return f'Did you mean "{close[0]}"?'
     if not names:
-        return "There is none."
+        return "None is defined."
     shown = ", ".join(names[:8])
-    return f"There are: {shown}{', …' if len(names) > 8 else ''}."
+    return f"Available: {shown}{', …' if len(names) > 8 else ''}."

@@ -1,4 +1,4 @@
-"""Keeps flows by name and version. Knows no folders: whoever starts the service gives it the sources."""
+"""Keeps flows by name and version. Reads no folders: the caller adds compiled flows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clawdbot_dialogue.core.flow.model import Flow
 
 
 class FlowNotFound(LookupError):
-    """There is no flow of that name, or not in that version."""
+    """There is no flow of that name, or it does not have that version."""
 
     def __init__(self, name: str, version: int | None = None) -> None:
         self.name = name
@@ -20,29 +20,29 @@ class FlowNotFound(LookupError):
 
 
 class FlowVersionExists(ValueError):
-    """That version of the flow is there already, with another source."""
+    """That version of the flow exists already, with another source."""
 
     def __init__(self, name: str, version: int) -> None:
         self.name = name
         self.version = version
-        super().__init__(f"version {version} of the flow {name} is there with another source")
+        super().__init__(f"version {version} of the flow {name} exists with another source")
 
 
 class FlowLibrary:
-    """The flows that conversations can be in.
+    """The flows that sessions can run.
 
-    Each version is kept for good, since conversations are pinned to theirs.
+    A version is never removed, because sessions are pinned to theirs.
     """
 
     def __init__(self) -> None:
         self._versions: dict[str, dict[int, Flow]] = {}
-        """By name and version; as version 0 the newest again."""
+        """By name and version; version 0 is the newest one once more."""
 
     def add(self, flow: Flow) -> None:
         """Adds a version; adding the same source again changes nothing.
 
         Raises:
-            FlowVersionExists: the version is there with another source.
+            FlowVersionExists: the version exists with another source.
         """
         versions = self._versions.setdefault(flow.name, {})
         if flow.version in versions and versions[flow.version].source != flow.source:
@@ -51,7 +51,7 @@ class FlowLibrary:
         versions[0] = versions[max(versions)]
 
     def get(self, name: str, version: int | None = None, /) -> Flow:
-        """A flow, the newest version for None or 0.
+        """A flow; the newest version for None or 0.
 
         Raises:
             FlowNotFound: there is none.
@@ -68,7 +68,7 @@ class FlowLibrary:
 
 
 def shipped_flows() -> list[tuple[str, str]]:
-    """The flows that come with the service, as (file name, source), by name."""
+    """The flows that ship with the service, as (file name, source), by name."""
     folder = resources.files("clawdbot_dialogue").joinpath("flows")
     files = sorted(
         (file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name

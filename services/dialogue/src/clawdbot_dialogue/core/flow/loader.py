@@ -1,4 +1,4 @@
-"""The way from a source to a flow, and everything that was found on it."""
+"""Loads a flow: parses, validates, compiles and lints a source, and reports everything that it finds."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from clawdbot_dialogue.core.flow.cel.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.compile.flows import FlowCompiler
-from clawdbot_dialogue.core.flow.compile.linker import Names
+from clawdbot_dialogue.core.flow.compile.linker import DeclaredNames
 from clawdbot_dialogue.core.flow.compile.states import KINDS
 from clawdbot_dialogue.core.flow.diagnostics import (
-    MOST_FINDINGS,
+    MAX_PER_SEVERITY,
     Diagnostic,
-    Findings,
+    DiagnosticCollector,
     FlowInvalid,
     Mark,
     TooManyErrors,
@@ -23,97 +23,97 @@ from clawdbot_dialogue.core.flow.diagnostics import (
 )
 from clawdbot_dialogue.core.flow.lint.linter import lint
 from clawdbot_dialogue.core.flow.model import Flow, State
-from clawdbot_dialogue.core.flow.parse.localization import documents
-from clawdbot_dialogue.core.flow.parse.schema_validation import fit
-from clawdbot_dialogue.core.flow.parse.source_model import MOST_SLOTS, FlowSource
-from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path, read
-from clawdbot_dialogue.core.flow.tree import declared, written_at
+from clawdbot_dialogue.core.flow.parse.localization import split_by_locale
+from clawdbot_dialogue.core.flow.parse.schema_validation import validate
+from clawdbot_dialogue.core.flow.parse.source_model import MAX_SLOTS, FlowSource
+from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path, parse_yaml
+from clawdbot_dialogue.core.flow.tree import document_path, iter_states
 
 __all__ = ["Examination", "FlowInvalid", "check_references", "examine", "load_flow"]
 
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What came out of reading a source."""
+    """The flow and the diagnostics of one source."""
 
     flow: Flow | None
-    """None where there is an error."""
+    """None if there is an error."""
     diagnostics: tuple[Diagnostic, ...]
     """In source order."""
 
 
 def examine(source: str | bytes, file: str) -> Examination:
-    """Reads a flow's source and tells all that is wrong with it, never raising for it.
+    """Compiles and lints a flow's source; reports its mistakes as diagnostics, and never raises for them.
 
     Args:
-        source: YAML; as bytes, in UTF-8.
+        source: YAML; bytes must be UTF-8.
         file: The name to show in diagnostics.
     """
-    findings = Findings(file)
+    collector = DiagnosticCollector(file)
     flow: Flow | None = None
     with suppress(TooManyErrors):
-        text = source if isinstance(source, str) else _decoded(source, findings)
-        flow = None if text is None else _compiled(text, file, findings)
-    diagnostics = findings.sorted()
-    if flow is None or findings.failed:
+        text = source if isinstance(source, str) else _decode(source, collector)
+        flow = None if text is None else _compile(text, file, collector)
+    diagnostics = collector.sorted()
+    if flow is None or collector.has_errors:
         return Examination(None, diagnostics)
     return Examination(dataclasses.replace(flow, warnings=diagnostics), diagnostics)
 
 
-def _decoded(source: bytes, findings: Findings) -> str | None:
+def _decode(source: bytes, diagnostics: DiagnosticCollector) -> str | None:
     try:
         return source.decode()
     except UnicodeDecodeError as error:
         before = source[: error.start].decode()
         mark = Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
         message = f"The byte 0x{source[error.start]:02x} is not UTF-8."
-        findings.error("not-utf8", message, mark, "Save the file as UTF-8.")
+        diagnostics.error("not-utf8", message, mark, "Save the file as UTF-8.")
         return None
 
 
-def _compiled(source: str, file: str, findings: Findings) -> Flow | None:
-    document = read(source, findings)
+def _compile(source: str, file: str, diagnostics: DiagnosticCollector) -> Flow | None:
+    document = parse_yaml(source, diagnostics)
     expressions: ExpressionCompiler | None = None
     compiled: list[tuple[Flow, FlowSource, Document]] = []
-    for language, variant in documents(document, findings) if document else ():
-        fitted = fit(variant, findings)
-        if fitted is None:
+    for language, variant in split_by_locale(document, diagnostics) if document else ():
+        validated = validate(variant, diagnostics)
+        if validated is None:
             return None
-        shape, spoken = fitted
-        if shape.locales:
-            shape = shape.model_copy(update={"locale": language})
-        names = _names(variant)
-        if len(names.slots) > MOST_SLOTS:  # told by the shape
+        model, remainder = validated
+        if model.locales:
+            model = model.model_copy(update={"locale": language})
+        names = _declared_names(variant)
+        if len(names.slots) > MAX_SLOTS:  # reported by the validation
             return None
-        compiler = FlowCompiler(shape, spoken, names, findings, expressions)
+        compiler = FlowCompiler(model, remainder, names, diagnostics, expressions)
         expressions = compiler.expressions
-        compiled.append((compiler.compile(source, file), shape, spoken))
-    # With faulty parts left out, the rest would look unreachable or unfinished.
-    for flow, shape, spoken in compiled if not findings.failed else ():
-        lint(flow, shape, spoken, findings)
+        compiled.append((compiler.compile(source, file), model, remainder))
+    # With invalid parts left out, the rest would look unreachable or unfinished.
+    for flow, model, remainder in compiled if not diagnostics.has_errors else ():
+        lint(flow, model, remainder, diagnostics)
     if not compiled:
         return None
     first, *others = (flow for flow, _, _ in compiled)
     return dataclasses.replace(first, variants={flow.locale.name: flow for flow in others})
 
 
-def _names(document: Document) -> Names:
+def _declared_names(document: Document) -> DeclaredNames:
     data: Any = document.data
     slots = data.get("slots")
-    return Names(
+    return DeclaredNames(
         slots=frozenset(slots if isinstance(slots, dict) else ()),
         states={
-            path: frozenset(written if isinstance(written, dict) else KINDS)
-            for path, written, _ in declared(data.get("states"))
+            path: frozenset(declaration if isinstance(declaration, dict) else KINDS)
+            for path, declaration, _ in iter_states(data.get("states"))
         },
     )
 
 
 def load_flow(source: str | bytes, file: str) -> Flow:
-    """A flow from its source; its warnings are in `Flow.warnings`.
+    """Compiles a flow's source; its warnings are in `Flow.warnings`.
 
     Args:
-        source: YAML; as bytes, in UTF-8.
+        source: YAML; bytes must be UTF-8.
         file: The name to show in diagnostics.
 
     Raises:
@@ -131,44 +131,45 @@ def check_references(
     tools: Collection[str] | None = None,
     models: Collection[str] | None = None,
 ) -> tuple[Diagnostic, ...]:
-    """What a flow names that is not there, as warnings: flows, tools and models may be brought later.
+    """Warns of flows, tools and models that a flow names and that do not exist: they may be added later.
 
     Args:
         flow: The flow.
         flows: The names of all flows.
-        tools: The names of all tools, where they are known.
-        models: The aliases of all models, where they are known; "backend/model" is left to the gateway.
+        tools: The names of all tools; None if unknown, and then they are not checked.
+        models: The aliases of all models; None if unknown. A name "backend/model" is left to the gateway.
     """
     known: Mapping[str, Collection[str] | None] = {"flow": flows, "tool": tools, "model": models}
     missing = [
         (kind, name, path)
-        for kind, name, path in _named(flow)
-        if (there := known[kind]) is not None and name not in there and not (kind == "model" and "/" in name)
+        for kind, name, path in _references(flow)
+        if (names := known[kind]) is not None and name not in names and not (kind == "model" and "/" in name)
     ]
-    findings = Findings(flow.file)
-    # Most flows name nothing that is missing, and need not be read again for its place.
-    read_again = bool(missing) or not {*flow.interrupts.flows} <= {*flows}
-    document = read(flow.source, findings) if read_again else None
+    diagnostics = DiagnosticCollector(flow.file)
+    # Most flows name nothing that is missing, so they need not be parsed again for positions.
+    needs_positions = bool(missing) or not {*flow.interrupts.flows} <= {*flows}
+    document = parse_yaml(flow.source, diagnostics) if needs_positions else None
     if document is None:
-        return findings.sorted()
-    allow: Any = document.data
-    for at, name in enumerate(allow.get("interrupts", {}).get("allow", [])):
+        return diagnostics.sorted()
+    data: Any = document.data
+    for index, name in enumerate(data.get("interrupts", {}).get("allow", [])):
         if name != "cancel":
-            _told_missing("flow", name, flows, document.at(("interrupts", "allow", at)), findings)
-    for kind, name, path in missing[: MOST_FINDINGS + 1]:
-        _told_missing(kind, name, known[kind] or (), document.at(path), findings)
-    return findings.sorted()
+            mark = document.at(("interrupts", "allow", index))
+            _warn_if_unknown("flow", name, flows, mark, diagnostics)
+    for kind, name, path in missing[: MAX_PER_SEVERITY + 1]:
+        _warn_if_unknown(kind, name, known[kind] or (), document.at(path), diagnostics)
+    return diagnostics.sorted()
 
 
-def _named(flow: Flow) -> Iterator[tuple[str, str, Path]]:
-    """The flows, tools and models that a flow's states name, and where."""
+def _references(flow: Flow) -> Iterator[tuple[str, str, Path]]:
+    """The flows, tools and models that a flow's states name: kind, name, path in the document."""
     for state in flow.states.values():
-        path = written_at(flow.states, state.name)
+        path = document_path(flow.states, state.name)
         for place, tools, model in (
             (path, state.tools, state.model),
-            ((*path, "generate"), *_uses(state)),
+            ((*path, "generate"), *_generation_references(state)),
         ):
-            yield from (("tool", tool, (*place, "tools", at)) for at, tool in enumerate(tools))
+            yield from (("tool", tool, (*place, "tools", index)) for index, tool in enumerate(tools))
             if model:
                 yield "model", model, (*place, "model")
         if state.call:
@@ -177,13 +178,15 @@ def _named(flow: Flow) -> Iterator[tuple[str, str, Path]]:
             yield "flow", state.subflow.flow, (*path, "subflow", "flow")
 
 
-def _uses(state: State) -> tuple[tuple[str, ...], str]:
+def _generation_references(state: State) -> tuple[tuple[str, ...], str]:
     return (state.generation.tools, state.generation.model) if state.generation else ((), "")
 
 
-_UNKNOWN = {"flow": "unknown-flow", "tool": "unknown-tool", "model": "unknown-model"}
+_CODES = {"flow": "unknown-flow", "tool": "unknown-tool", "model": "unknown-model"}
 
 
-def _told_missing(kind: str, name: str, known: Collection[str], mark: Mark, findings: Findings) -> None:
+def _warn_if_unknown(
+    kind: str, name: str, known: Collection[str], mark: Mark, diagnostics: DiagnosticCollector
+) -> None:
     if name not in known:
-        findings.warning(_UNKNOWN[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))
+        diagnostics.warning(_CODES[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))

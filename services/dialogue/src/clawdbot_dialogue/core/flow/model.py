@@ -1,6 +1,6 @@
-"""A flow, checked and compiled: what the machine runs. Immutable; shared by every conversation in it.
+"""A flow, checked and compiled: what the machine runs. Immutable; shared by every session that runs it.
 
-States nest, and are kept flat: each by its path, with what it inherits from those that hold it worked in, so
+States nest, but are kept flat: each under its path, with what it inherits from its ancestors merged in, so
 that the machine looks at one state at a time.
 """
 
@@ -36,28 +36,28 @@ ErrorKind = Literal["any", "failed", "unknown", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """A value to be worked out: for a call, a subflow or a slot."""
+    """A value to be evaluated: for a call, a subflow or a slot."""
 
     build: Any
-    """A dict or list of such; a Template; an Expression; or plain JSON."""
+    """A dict or list of these; a Template; an Expression; or plain JSON."""
 
     @property
-    def plain(self) -> bool:
-        """Whether it is plain JSON, so that nothing is to be worked out."""
-        return _is_plain(self.build)
+    def is_literal(self) -> bool:
+        """Whether it is plain JSON, so that there is nothing to evaluate."""
+        return _is_literal(self.build)
 
 
-def _is_plain(build: object) -> bool:
-    if isinstance(build, dict):
-        return all(map(_is_plain, build.values()))
-    if isinstance(build, list):
-        return all(map(_is_plain, build))
-    return not isinstance(build, Expression | Template)
+def _is_literal(tree: object) -> bool:
+    if isinstance(tree, dict):
+        return all(map(_is_literal, tree.values()))
+    if isinstance(tree, list):
+        return all(map(_is_literal, tree))
+    return not isinstance(tree, Expression | Template)
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Fills a slot."""
+    """Sets a slot."""
 
     slot: str
     value: Argument
@@ -65,46 +65,46 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """Empties a slot."""
+    """Removes a slot's value."""
 
     slot: str
 
 
 @dataclass(frozen=True, slots=True)
 class Utter:
-    """Says something."""
+    """Says something to the person."""
 
     text: Template
 
 
 @dataclass(frozen=True, slots=True)
 class Raise:
-    """Gives the flow an event, after what is under way."""
+    """Queues an event for the flow itself, after the current step."""
 
     event: str
 
 
 Action: TypeAlias = Assign | Clear | Utter | Raise
-"""What is done on the way: when a state is entered or left, or in between."""
+"""Executable content: run when a state is entered or exited, or on a transition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A way out of a state."""
+    """A transition out of a state."""
 
     to: str
-    """The path of a state; empty where the actions are all and no state is left."""
+    """The path of the target state; empty for a targetless transition, which only runs its actions."""
     source: str = ""
-    """The state that it belongs to: itself, or one that holds it."""
+    """The state that declares it: the active state, or one of its ancestors."""
     domain: str = ""
-    """The innermost state that holds both ends and is not left; empty for the flow itself."""
+    """The innermost state that contains both ends and is not exited; empty for the flow itself."""
     guard: Expression | None = None
     actions: tuple[Action, ...] = ()
     on_error: ErrorKind | None = None
     number: int = 0
-    """Its position in the `next` of its source, from 0."""
+    """Its index in the `next` of its source, from 0."""
     event: str = ""
-    """For one that an event takes: its name, of which more may follow after a dot; "*" for any."""
+    """The event that it is taken on: "order" also matches "order.paid"; "*" matches any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +122,14 @@ class Subflow:
 
     flow: str
     give: Mapping[str, Argument]
-    """Its slots and what they are filled with."""
+    """Inputs: slots of the subflow → their values."""
     take: Mapping[str, str]
-    """Slots here, and those of it that they are filled from."""
+    """Outputs: slots of this flow → the slots of the subflow that they are set from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the model is asked for."""
+    """A request to the model for text."""
 
     instructions: Template
     model: str
@@ -142,49 +142,48 @@ class NoMatch:
 
     retries: int
     to: str
-    """Empty: ask again, however often."""
+    """The target; empty to ask again without limit."""
     say: Template | None
     source: str
-    """The state that it belongs to, and the innermost that holds both ends, as a transition has them."""
+    """The state that declares it; source and domain are as those of a transition."""
     domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """What happens when nobody says anything."""
+    """What happens when the person is silent."""
 
     after: float
     """Seconds."""
     to: str
     say: Template | None
     source: str
-    """The state that it belongs to, and the innermost that holds both ends, as a transition has them."""
+    """The state that declares it; source and domain are as those of a transition."""
     domain: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """One state. `errors`, `events`, `no_match` and `timeout` include what those that hold it have."""
+    """One state. `errors`, `events`, `no_match` and `timeout` include those inherited from its ancestors."""
 
     name: str
     """Its path: "booking.details"."""
     kind: StateKind
     order: int = 0
-    """Its place in the document; whoever holds it comes before it."""
+    """Its position in document order; parents come before their children."""
     ancestors: tuple[str, ...] = ()
-    """The states that hold it, the outermost first."""
+    """Outermost first."""
     regions: tuple[tuple[str, str], ...] = ()
-    """For each parallel state that holds it: that state, and the region of it."""
+    """For each parallel ancestor: that state, and the region that this one is in."""
     children: tuple[str, ...] = ()
-    """The states within, in document order; of a parallel state its regions, compound states themselves."""
+    """The child states in document order; for a parallel state its regions, which are compound states."""
     initial: str = ""
-    """Where a compound state begins, somewhere within it."""
+    """For a compound state: the descendant that is entered by default."""
     history: Literal["", "shallow", "deep"] = ""
     remembers: bool = False
-    """Whether a history state beside its children wants to know which was left last."""
+    """Whether a history state is among its children, so that its last active states must be recorded."""
     joins: str = ""
-    """For an end within a region: the parallel state, whose `next` it has; taken when all regions have
-    ended."""
+    """For an end inside a region: the parallel state. Its `next` is taken when all regions have ended."""
     entry: tuple[Action, ...] = ()
     exit: tuple[Action, ...] = ()
     say: Template | None = None
@@ -193,11 +192,11 @@ class State:
     call: Call | None = None
     subflow: Subflow | None = None
     queue: str = ""
-    """Of a hand-off."""
+    """For a handoff: the queue."""
     wait: bool = False
-    """A generate state that hears the person before it moves on."""
+    """For a generate state: whether it waits for a message before it moves on."""
     next: tuple[Transition, ...] = ()
-    """Taken when the state has done its work; an end within another state has that one's."""
+    """Taken when the state has done its work; an end inside a composite state has the parent's."""
     errors: tuple[Transition, ...] = ()
     """Taken when its tool, model or subflow failed."""
     events: tuple[Transition, ...] = ()
@@ -205,14 +204,14 @@ class State:
     no_match: NoMatch | None = None
     timeout: Timeout | None = None
     instructions: str = ""
-    """For a model that helps to understand, as are model and tools."""
+    """For the model that interprets messages in a collect state, as are model and tools."""
     model: str = ""
-    """Of a collecting state: who is asked what a message means; empty for the rules alone."""
+    """The model that interprets messages in a collect state; empty if only the rules do."""
     tools: tuple[str, ...] = ()
 
     @property
     def parent(self) -> str:
-        """The state that holds it; empty at the top."""
+        """The path of its parent; empty at the top."""
         return self.ancestors[-1] if self.ancestors else ""
 
     @property
@@ -223,10 +222,10 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Interrupts:
-    """What a person may do in the middle of the flow."""
+    """What the person may do in the middle of the flow."""
 
     flows: tuple[str, ...] = ()
-    """Flows that may be started; this one goes on after them."""
+    """Flows that may interrupt this one; it continues after them."""
     cancel: bool = True
     resume: Literal["reask", "silent"] = "reask"
 
@@ -241,37 +240,37 @@ class Flow:
     locale: Locale
     slots: Mapping[str, Slot]
     askable: Mapping[str, Slot]
-    """Whatever the person can be asked for, by its path: the slots, and the parts of those that have any."""
+    """Everything that the person can be asked for, by its path: slots, and the parts of composite ones."""
     composed: tuple[Slot, ...]
-    """The slots that have parts or items."""
+    """The composite slots: those with parts or items."""
     states: Mapping[str, State]
-    """Every state by its path, those that hold others included; in document order."""
+    """Every state by its path, composite ones included; in document order."""
     initial: str
     interrupts: Interrupts
     understanding: Literal["unclear", "always"]
-    """When the model of a collecting state is asked what a message means."""
+    """When the model of a collect state is asked to interpret a message."""
     vocabulary: Vocabulary
     help: Template | None
     on_cancel: Template | None
     on_handoff: str
-    """The state for who wants a person; empty where there is none."""
+    """The state to go to when the person asks for a human; empty if there is none."""
     source: str
-    """The YAML it was read from."""
+    """The YAML that it was compiled from."""
     file: str
     warnings: tuple[Diagnostic, ...]
     variants: Mapping[str, Flow] = field(default_factory=dict)
-    """The same flow in the other languages that it speaks, by locale."""
+    """The same flow in its other languages, by locale."""
 
     @property
     def locales(self) -> tuple[str, ...]:
-        """The languages that it speaks, the default first."""
+        """Its languages, the default first."""
         return (self.locale.name, *self.variants)
 
     def spoken(self, locale: str) -> Flow:
-        """The flow in a language; in its default where it does not speak it."""
+        """The flow in a language; in its default one if it does not have that language."""
         return self.variants.get(locale, self)
 
     def language(self, tag: str) -> str:
-        """The language of its own that a BCP 47 tag means ("zh-Hans-CN" → "zh"), else its default."""
+        """The flow's language that matches a BCP 47 tag ("zh-Hans-CN" → "zh"), else its default one."""
         primary = tag.replace("_", "-").split("-")[0].lower()
         return primary if primary in self.locales else self.locale.name

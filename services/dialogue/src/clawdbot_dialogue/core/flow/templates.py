@@ -1,7 +1,7 @@
-"""Texts with gaps: "Shall I book {party_size} seats on {date}?".
+"""Texts with placeholders: "Shall I book {party_size} seats on {date}?".
 
-A gap names a slot, or walks into `slots`, `result`, `event` or `turn` by keys and list positions. It computes
-nothing and reaches no attribute, so a template cannot do harm whatever stands in it.
+A placeholder names a slot, or a path of keys and list positions in `slots`, `result`, `event` or `turn`. It
+computes nothing and reaches no attribute, so a template is safe whatever it contains.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.cel.errors import SCOPES
-from clawdbot_dialogue.core.flow.cel.types import CelType, Structure, part_of
+from clawdbot_dialogue.core.flow.cel.types import CelType, Structure, part_type
 from clawdbot_dialogue.core.flow.diagnostics import nearest
 
-LONGEST_SHOWN = 2000
-"""Characters that a value from a tool may bring into a text."""
+MAX_VALUE_LENGTH = 2000
+"""Characters of a value that are put into a text: a tool must not flood a reply."""
 
 
-class TemplateFault(ValueError):
-    """A text that is no template; `offset` counts its characters from 0."""
+class TemplateError(ValueError):
+    """A text that is not a valid template; `offset` is the index of the character that is wrong."""
 
     def __init__(self, code: str, message: str, hint: str, offset: int) -> None:
         self.code = code
@@ -32,7 +32,7 @@ class TemplateFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Where a value goes."""
+    """Where a value is inserted."""
 
     scope: str
     """One of SCOPES."""
@@ -43,38 +43,38 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with gaps."""
+    """A text with placeholders."""
 
     parts: tuple[str | Gap, ...]
     plain: str = ""
-    """The whole text where it has no gaps."""
+    """The whole text if it has no placeholders."""
 
     def fill(
         self, scope: Mapping[str, object], show: Callable[[Gap, object], str], missing: Callable[[Gap], str]
     ) -> str:
-        """The text with each gap filled.
+        """The text with each placeholder replaced.
 
         Args:
-            scope: What `slots`, `result`, `event` and `turn` are.
-            show: Gives a value's words.
-            missing: Gives the words for a gap that has no value.
+            scope: The values of `slots`, `result`, `event` and `turn`.
+            show: Formats a value.
+            missing: The text for a placeholder that has no value.
         """
-        words: list[str] = []
+        rendered: list[str] = []
         for part in self.parts:
             if isinstance(part, str):
-                words.append(part)
+                rendered.append(part)
             else:
-                value = _walk(scope.get(part.scope), part.path)
-                words.append(missing(part) if value is None else show(part, value)[:LONGEST_SHOWN])
-        return "".join(words)
+                value = _look_up(scope.get(part.scope), part.path)
+                rendered.append(missing(part) if value is None else show(part, value)[:MAX_VALUE_LENGTH])
+        return "".join(rendered)
 
     @property
-    def gaps(self) -> tuple[Gap, ...]:
-        """The gaps, in order."""
+    def placeholders(self) -> tuple[Gap, ...]:
+        """The placeholders, in order."""
         return tuple(part for part in self.parts if isinstance(part, Gap))
 
 
-def _walk(value: object, path: tuple[str, ...]) -> object:
+def _look_up(value: object, path: tuple[str, ...]) -> object:
     for key in path:
         if isinstance(value, Mapping):
             value = value.get(key)
@@ -86,56 +86,57 @@ def _walk(value: object, path: tuple[str, ...]) -> object:
 
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_GAP = re.compile(r"\w+(?:\.\w+)*")
+_PLACEHOLDER = re.compile(r"\w+(?:\.\w+)*")
 
 
 def parse_template(text: str, slots: Mapping[str, CelType]) -> Template:
     """Compiles a text.
 
     Args:
-        text: `{slot}` and `{result.key.0}` are gaps; `{{` and `}}` stand for braces.
+        text: `{slot}` and `{result.key.0}` are placeholders; `{{` and `}}` are literal braces.
         slots: The declared slots and their types.
 
     Raises:
-        TemplateFault: with code template-syntax or undeclared-slot.
+        TemplateError: with code template-syntax or undeclared-slot.
     """
     parts: list[str | Gap] = []
-    plain = ""
+    literal = ""
     last = 0
     for token in _TOKEN.finditer(text):
-        plain += text[last : token.start()]
+        literal += text[last : token.start()]
         last = token.end()
         if token[0] in ("{{", "}}"):
-            plain += token[0][0]
+            literal += token[0][0]
             continue
         if token[1] is None:
-            message = f"A single {token[0]} does not belong here."
-            raise TemplateFault(
-                "template-syntax", message, f"Write {token[0] * 2} for a brace.", token.start()
-            )
-        within = token[1].strip()
-        parts += [plain, _gap(within, slots, token.start(1) + token[1].find(within))]
-        plain = ""
-    parts.append(plain + text[last:])
+            message = f"A single {token[0]} is not allowed here."
+            hint = f"Write {token[0] * 2} for a literal brace."
+            raise TemplateError("template-syntax", message, hint, token.start())
+        inner = token[1].strip()
+        parts += [literal, _placeholder(inner, slots, token.start(1) + token[1].find(inner))]
+        literal = ""
+    parts.append(literal + text[last:])
     whole = tuple(part for part in parts if part != "")
     match whole:
-        case (str(plain),):
-            return Template(whole, plain)
+        case (str(literal),):
+            return Template(whole, literal)
         case _:
             return Template(whole)
 
 
-def _gap(text: str, slots: Mapping[str, CelType], offset: int) -> Gap:
-    if not _GAP.fullmatch(text):
-        hint = "A gap holds a slot's name, or a path such as result.ref; {{ and }} stand for braces."
-        raise TemplateFault("template-syntax", f'"{text}" does not name a value.', hint, offset)
+def _placeholder(text: str, slots: Mapping[str, CelType], offset: int) -> Gap:
+    if not _PLACEHOLDER.fullmatch(text):
+        hint = (
+            "Between braces, write a slot's name or a path such as result.ref; {{ and }} are literal braces."
+        )
+        raise TemplateError("template-syntax", f'"{text}" does not name a value.', hint, offset)
     first, *rest = text.split(".")
     if first in SCOPES and (first != "slots" or rest) and first not in slots:
         scope, path = first, tuple(rest)
     else:
         scope, path = "slots", (first, *rest)
     if scope == "slots" and path[0] not in slots:
-        raise TemplateFault(
+        raise TemplateError(
             "undeclared-slot", f'There is no slot "{path[0]}".', nearest(path[0], slots), offset
         )
     if scope == "slots":
@@ -144,20 +145,20 @@ def _gap(text: str, slots: Mapping[str, CelType], offset: int) -> Gap:
 
 
 def _check_parts(path: tuple[str, ...], slots: Mapping[str, CelType], offset: int) -> None:
-    """Follows a path into a slot, whose first key stands at the offset."""
+    """Follows a path into a slot; its first key is at the offset."""
     kind = slots[path[0]]
     for at, key in enumerate(path[1:], 1):
-        inner = part_of(kind, key)
+        inner = part_type(kind, key)
         if inner is None:
             whole = ".".join(path[:at])
             hint = nearest(key, kind.parts) if isinstance(kind, Structure) else ""
             message = f'"{whole}" has no part "{key}".'
-            raise TemplateFault("undeclared-slot", message, hint, offset + len(whole) + 1)
+            raise TemplateError("undeclared-slot", message, hint, offset + len(whole) + 1)
         kind = inner
 
 
 def show_json(value: object) -> str:
-    """A value's words where no type says better: text as it is, a list with commas, a mapping as JSON."""
+    """A value of unknown type as text: a string as it is, a list with commas, a mapping as JSON."""
     if isinstance(value, str):
         return value
     if type(value) is int:

@@ -1,4 +1,4 @@
-"""How states nest: their paths, which state a name means, and what lies between two of them."""
+"""Nested states: their paths, which state a name refers to, and how two of them relate."""
 
 from __future__ import annotations
 
@@ -8,54 +8,54 @@ from typing import Any
 from clawdbot_dialogue.core.flow.model import State
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Path
 
-HOLDING = ("states", "parallel")
-"""The keys under which a state holds others."""
+CHILD_KEYS = ("states", "parallel")
+"""The keys under which a state has child states."""
 
 
-def declared(states: Any) -> Iterator[tuple[str, object, Path]]:
-    """Every state of a document as (path, what is written, where), those that hold others before them."""
-    yield from _within("", states, ("states",))
+def iter_states(states: Any) -> Iterator[tuple[str, object, Path]]:
+    """Every state of a document as (state path, declaration, document path), parents before children."""
+    yield from _iter_children("", states, ("states",))
 
 
-def _within(holder: str, states: Any, at: Path) -> Iterator[tuple[str, object, Path]]:
-    for name, written in states.items() if isinstance(states, dict) else ():
-        path = f"{holder}.{name}" if holder else str(name)
+def _iter_children(parent_path: str, states: Any, at: Path) -> Iterator[tuple[str, object, Path]]:
+    for name, declaration in states.items() if isinstance(states, dict) else ():
+        path = f"{parent_path}.{name}" if parent_path else str(name)
         place = (*at, name)
-        yield path, written, place
-        for key in HOLDING if isinstance(written, dict) else ():
-            yield from _within(path, written.get(key), (*place, key))
+        yield path, declaration, place
+        for key in CHILD_KEYS if isinstance(declaration, dict) else ():
+            yield from _iter_children(path, declaration.get(key), (*place, key))
 
 
-def resolve(name: str, holder: str, known: Container[str]) -> str | None:
-    """The path of the state that a name means.
+def resolve(name: str, scope: str, known: Container[str]) -> str | None:
+    """The path of the state that a name refers to; None if there is none.
 
     Args:
         name: As written: "details", "booking.details".
-        holder: The state among whose children the name is looked for first, then outwards; empty: the top.
+        scope: The state among whose children the name is looked up first, then outwards; empty: the top.
         known: The paths of all states.
     """
-    while holder:
-        if (path := f"{holder}.{name}") in known:
+    while scope:
+        if (path := f"{scope}.{name}") in known:
             return path
-        holder = parent(holder)
+        scope = parent(scope)
     return name if name in known else None
 
 
 def parent(path: str) -> str:
-    """The state that holds it; empty at the top."""
+    """The path of the parent state; empty at the top."""
     return path.rpartition(".")[0]
 
 
 def ancestors(path: str) -> tuple[str, ...]:
-    """The states that hold it, the outermost first."""
+    """The paths of the ancestors, outermost first."""
     names = path.split(".")
     return tuple(".".join(names[:depth]) for depth in range(1, len(names)))
 
 
 def domain(states: Mapping[str, State], source: State, target: State) -> str:
-    """The innermost compound state that holds both and is not left between them; empty for the flow itself.
+    """The innermost compound state that contains both and is not exited; empty for the flow itself.
 
-    What https://www.w3.org/TR/scxml/#LCCA calls the least common compound ancestor.
+    SCXML's least common compound ancestor: https://www.w3.org/TR/scxml/#LCCA.
     """
     shared = ""
     for ours, theirs in zip(source.ancestors, target.ancestors, strict=False):
@@ -66,27 +66,27 @@ def domain(states: Mapping[str, State], source: State, target: State) -> str:
     return shared
 
 
-def below(state: State, holder: str) -> bool:
-    """Whether a state lies within another one; everything lies within the flow itself, which is empty."""
-    return not holder or holder in state.ancestors
+def below(state: State, ancestor: str) -> bool:
+    """Whether a state is a descendant of another one; always true for the flow itself, the empty path."""
+    return not ancestor or ancestor in state.ancestors
 
 
 def apart(one: State, other: State) -> str:
-    """The parallel state in different regions of which two states lie; empty for none."""
+    """The parallel state that has the two states in different regions; empty if there is none."""
     regions = dict(other.regions)
-    return next((holder for holder, region in one.regions if regions.get(holder, region) != region), "")
+    return next((parallel for parallel, region in one.regions if regions.get(parallel, region) != region), "")
 
 
-def written_at(states: Mapping[str, State], path: str) -> Path:
-    """Where a state stands in the document."""
+def document_path(states: Mapping[str, State], path: str) -> Path:
+    """Where a state is declared in the document."""
     place: Path = ()
-    for holder in (*ancestors(path), path):
-        outer = parent(holder)
+    for state in (*ancestors(path), path):
+        outer = parent(state)
         key = "parallel" if outer and states[outer].kind == "parallel" else "states"
-        place = (*place, key, holder.rpartition(".")[2])
+        place = (*place, key, state.rpartition(".")[2])
     return place
 
 
-def path_between(ancestry: Sequence[str], holder: str) -> Sequence[str]:
-    """The part of a state's ancestors that lies below a holder, the outermost first."""
-    return ancestry[ancestry.index(holder) + 1 :] if holder else ancestry
+def path_between(ancestry: Sequence[str], ancestor: str) -> Sequence[str]:
+    """The part of a state's ancestors that lies below one of them, outermost first."""
+    return ancestry[ancestry.index(ancestor) + 1 :] if ancestor else ancestry

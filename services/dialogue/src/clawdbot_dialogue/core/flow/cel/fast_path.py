@@ -1,7 +1,7 @@
-"""What most expressions are, read from the scope itself: `slots.date`, `slots.party_size > 8`, several by &&.
+"""Evaluates the common expressions without CEL: `slots.date`, `slots.party_size > 8`, several joined by &&.
 
-CEL takes about ten times as long to evaluate one, most of it to have the scope in its own form. The meaning
-stays CEL's: what is not there, or is of two types, is left to it, and a test holds both against each other.
+CEL takes about ten times as long, most of it to convert the scope. The semantics stay CEL's: a missing value,
+or two operands of different types, is left to CEL, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 from clawdbot_dialogue.core.flow.cel.errors import SCOPES
 
 Scope: TypeAlias = Mapping[str, object]
-Reading: TypeAlias = Callable[[Scope], object]
-"""The value that an expression has in a scope; None where CEL is to say."""
+FastPath: TypeAlias = Callable[[Scope], object]
+"""The value of an expression in a scope; None if CEL has to evaluate it."""
 
 _PATH = rf"(?:{'|'.join(SCOPES)})(?:\.[A-Za-z_]\w*)+"
 _LITERAL = r"-?\d{1,15}(?:\.\d{1,15})?|'[^'\\&\n]*'|\"[^\"\\&\n]*\"|true|false"
@@ -28,65 +28,65 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-_ALIKE = frozenset((str, bool, int, float))
-"""The types of Python that behave as CEL's; integers do while they are no larger than a Struct carries."""
+_SAME_AS_CEL = frozenset((str, bool, int, float))
+"""Python types that compare as CEL's do; integers do up to the largest that a Struct carries."""
 
 
-def nothing(_: Scope) -> object:
-    """Of an expression that only CEL can tell the value of."""
+def no_fast_path(_: Scope) -> object:
+    """For an expression that only CEL can evaluate."""
     return None
 
 
-def reading(text: str) -> Reading:
-    """How an expression is read; `nothing` for one that says more than paths, comparisons and &&."""
-    parts = [_COMPARISON.fullmatch(part.strip()) for part in text.split("&&")]
-    readings = [_compared(found) for found in parts if found]
-    if len(readings) < len(parts):
-        return nothing
-    return readings[0] if len(readings) == 1 else _all(readings)
+def fast_path_for(text: str) -> FastPath:
+    """The fast path of an expression; `no_fast_path` if it has more than paths, comparisons and &&."""
+    matches = [_COMPARISON.fullmatch(part.strip()) for part in text.split("&&")]
+    terms = [_comparison(found) for found in matches if found]
+    if len(terms) < len(matches):
+        return no_fast_path
+    return terms[0] if len(terms) == 1 else _conjunction(terms)
 
 
-def _compared(found: re.Match[str]) -> Reading:
-    one = _term(found[1])
+def _comparison(found: re.Match[str]) -> FastPath:
+    one = _operand(found[1])
     if not found[2]:
         return one
-    holds, other = _OPERATORS[found[2]], _term(found[3])
+    compare, other = _OPERATORS[found[2]], _operand(found[3])
 
     def compared(scope: Scope) -> object:
         left, right = one(scope), other(scope)
-        return holds(left, right) if left is not None and type(left) is type(right) else None
+        return compare(left, right) if left is not None and type(left) is type(right) else None
 
     return compared
 
 
-def _all(readings: Sequence[Reading]) -> Reading:
+def _conjunction(terms: Sequence[FastPath]) -> FastPath:
     def all_of(scope: Scope) -> object:
-        held = [read(scope) for read in readings]
-        return all(held) if all(type(each) is bool for each in held) else None
+        values = [term(scope) for term in terms]
+        return all(values) if all(type(each) is bool for each in values) else None
 
     return all_of
 
 
-def _term(text: str) -> Reading:
+def _operand(text: str) -> FastPath:
     if text.partition(".")[0] in SCOPES:
-        return _walked(text.split("."))
-    literal = _value(text)
+        return _path_lookup(text.split("."))
+    literal = _parse_literal(text)
     return lambda _: literal
 
 
-def _walked(path: Sequence[str]) -> Reading:
-    def walked(scope: Scope) -> object:
+def _path_lookup(path: Sequence[str]) -> FastPath:
+    def look_up(scope: Scope) -> object:
         value: object = scope
         for key in path:
             if type(value) is not dict:
                 return None
             value = value.get(key)
-        return value if type(value) in _ALIKE else None
+        return value if type(value) in _SAME_AS_CEL else None
 
-    return walked
+    return look_up
 
 
-def _value(literal: str) -> object:
+def _parse_literal(literal: str) -> object:
     if literal in ("true", "false"):
         return literal == "true"
     if literal[0] in "'\"":

@@ -1,6 +1,6 @@
-"""The types of slots as expressions and texts see them, and the protobuf messages by which CEL checks them.
+"""The types of slots as expressions and texts see them, and the protobuf messages that CEL checks them with.
 
-A type is a plain one, by CEL's name, or made of others. Only the check knows of it: when an expression runs,
+A type is a scalar, under CEL's name, or is made of others. Only the type check uses structures: at run time,
 a structure is a plain map.
 """
 
@@ -12,17 +12,17 @@ from typing import Any, Literal, TypeAlias
 
 from google.protobuf import descriptor_pb2, descriptor_pool, struct_pb2
 
-Plain: TypeAlias = Literal["int", "double", "bool", "string", "dyn"]
-"""CEL's name of a type; dyn is any."""
-CelType: TypeAlias = "Plain | Structure | ListOf"
+ScalarType: TypeAlias = Literal["int", "double", "bool", "string", "dyn"]
+"""CEL's name of a type; dyn is any type."""
+CelType: TypeAlias = "ScalarType | Structure | ListOf"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Structure:
-    """Parts by name, each with its type."""
+    """Named parts, each with its type."""
 
     parts: Mapping[str, CelType]
-    called: str
+    description: str
     """For an author: "a sum of money"."""
 
 
@@ -33,8 +33,8 @@ class ListOf:
     item: CelType
 
 
-def part_of(kind: CelType, key: str) -> CelType | None:
-    """The type of a part, or of a list's item by its position; None where there is no such part."""
+def part_type(kind: CelType, key: str) -> CelType | None:
+    """The type of a part, or of a list's item by its position; None if there is no such part."""
     if isinstance(kind, Structure):
         return kind.parts.get(key)
     if isinstance(kind, ListOf):
@@ -43,38 +43,38 @@ def part_of(kind: CelType, key: str) -> CelType | None:
 
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_PLAIN_FIELDS: Mapping[str, Any] = {
+_SCALAR_FIELDS: Mapping[str, Any] = {
     "int": _FIELD.TYPE_INT64,
     "double": _FIELD.TYPE_DOUBLE,
     "bool": _FIELD.TYPE_BOOL,
     "string": _FIELD.TYPE_STRING,
 }
 _ANYTHING, _ANY_LIST = ".google.protobuf.Value", ".google.protobuf.ListValue"
-"""What CEL takes for dyn and list(dyn)."""
+"""The messages that CEL treats as dyn and list(dyn)."""
 
 
-class Messages:
-    """One protobuf message for each structure."""
+class MessageTypes:
+    """One protobuf message type for each structure."""
 
     def __init__(self, root: Structure) -> None:
-        """Takes the structure that holds all others."""
+        """Takes the structure that contains all others."""
         self._file = descriptor_pb2.FileDescriptorProto(name="flow.proto", package="flow", syntax="proto3")
         self._file.dependency.append(struct_pb2.DESCRIPTOR.name)
         self._names: dict[Structure, str] = {}
         self.root = self._message(root)
-        """The name of its message."""
+        """The name of the root's message."""
         self.pool = descriptor_pool.DescriptorPool()
         self.pool.AddSerializedFile(struct_pb2.DESCRIPTOR.serialized_pb)
         self.pool.AddSerializedFile(self._file.SerializeToString())
 
     @property
     def structures(self) -> Mapping[str, Structure]:
-        """The structures by the names of their messages, as CEL's reports have them: "flow.s1"."""
+        """The structures by the names of their messages, which CEL's reports use: "flow.s1"."""
         return {name: structure for structure, name in self._names.items()}
 
     def _message(self, structure: Structure) -> str:
         if structure not in self._names:
-            # Numbered, so that no name of a slot is in the way of another's.
+            # Numbered, so that slot names cannot clash with each other.
             short = f"s{len(self._names)}"
             self._names[structure] = f"flow.{short}"
             message = self._file.message_type.add(name=short)
@@ -87,7 +87,7 @@ class Messages:
         if isinstance(kind, ListOf) and not (isinstance(kind.item, ListOf) or kind.item == "dyn"):
             field.label, kind = _FIELD.LABEL_REPEATED, kind.item
         if isinstance(kind, str) and kind != "dyn":
-            field.type = _PLAIN_FIELDS[kind]
+            field.type = _SCALAR_FIELDS[kind]
             if field.label == _FIELD.LABEL_OPTIONAL:
                 # has() on a scalar field needs explicit presence, which proto3 spells as a oneof of one.
                 field.proto3_optional = True
@@ -97,5 +97,5 @@ class Messages:
         field.type = _FIELD.TYPE_MESSAGE
         if isinstance(kind, Structure):
             field.type_name = f".{self._message(kind)}"
-        else:  # a list of lists, which protobuf has not, or of anything
+        else:  # a list of lists, which protobuf does not have, or of anything
             field.type_name = _ANY_LIST if isinstance(kind, ListOf) else _ANYTHING

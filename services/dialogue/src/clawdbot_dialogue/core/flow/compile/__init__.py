@@ -1,1 +1,1 @@
-"""From the source model to a flow: names resolved, texts and guards compiled, slots and states checked."""
+"""From the source model to a flow: resolves names, compiles texts and guards, checks slots and states."""

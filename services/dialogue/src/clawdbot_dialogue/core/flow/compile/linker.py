@@ -1,4 +1,4 @@
-"""Resolves what a flow's parts refer to and compiles their texts and expressions, telling every fault."""
+"""Resolves the names in a flow and compiles its texts and expressions, with the position of every error."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from clawdbot_dialogue.core.flow.cel.errors import ExpressionFault
+from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
 from clawdbot_dialogue.core.flow.cel.expressions import Expression, ExpressionCompiler
 from clawdbot_dialogue.core.flow.cel.types import CelType
-from clawdbot_dialogue.core.flow.diagnostics import Findings, Mark, nearest
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, Mark, nearest
 from clawdbot_dialogue.core.flow.model import Argument
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
-from clawdbot_dialogue.core.flow.templates import Template, TemplateFault, parse_template
+from clawdbot_dialogue.core.flow.templates import Template, TemplateError, parse_template
 from clawdbot_dialogue.core.flow.tree import resolve
 
 
 @dataclass(frozen=True, slots=True)
-class Names:
-    """What the source declares, faulty declarations included, so that one mistake is told once."""
+class DeclaredNames:
+    """What the source declares, invalid declarations included, so that one mistake is reported once."""
 
     slots: frozenset[str]
     states: Mapping[str, frozenset[str]]
@@ -26,56 +26,55 @@ class Names:
 
 
 class Linker:
-    """Knows the names of one flow."""
+    """Resolves the names of one flow."""
 
     def __init__(
         self,
         document: Document,
-        findings: Findings,
-        names: Names,
+        diagnostics: DiagnosticCollector,
+        names: DeclaredNames,
         types: Mapping[str, CelType],
         expressions: ExpressionCompiler | None = None,
     ) -> None:
         """Takes the flow's document and names.
 
         Args:
-            document: Tells places.
-            findings: Takes the faults.
-            names: What is declared.
+            document: For the positions of errors.
+            diagnostics: Receives the errors.
+            names: The declared names.
             types: The slots' types.
-            expressions: That of the same flow in another language, which has compiled them.
+            expressions: The compiler of the same flow in another language, whose expressions are the same.
         """
         self.document = document
-        self.findings = findings
+        self.diagnostics = diagnostics
         self.names = names
         self._types = types
-        fields = {name: kind for name, kind in types.items() if _is_field(name)}
+        fields = {name: kind for name, kind in types.items() if _is_cel_identifier(name)}
         self.expressions = expressions or ExpressionCompiler(fields)
 
     def template(self, text: str, path: Path) -> Template:
-        """Compiles a text that stands at a path."""
+        """Compiles the text at a path."""
         try:
             return parse_template(text, self._types)
-        except TemplateFault as fault:
-            self.findings.error(
-                fault.code, fault.message, self.document.inside(path, fault.offset), fault.hint
-            )
+        except TemplateError as error:
+            mark = self.document.at_offset(path, error.offset)
+            self.diagnostics.error(error.code, error.message, mark, error.hint)
             return Template((text,))
 
-    def optional(self, text: str | None, path: Path) -> Template | None:
+    def optional_template(self, text: str | None, path: Path) -> Template | None:
         """Compiles a text that may be missing."""
         return None if text is None else self.template(text, path)
 
     def guard(self, text: str | None, path: Path) -> Expression | None:
-        """Compiles what must be true or false."""
+        """Compiles a guard that may be missing."""
         return None if text is None else self._expression(text, path, guard=True)
 
     def _expression(self, text: str, path: Path, *, guard: bool, offset: int = 0) -> Expression | None:
         try:
             return self.expressions.guard(text) if guard else self.expressions.argument(text)
-        except ExpressionFault as fault:
-            mark = self.document.inside(path, offset + fault.offset)
-            self.findings.error(fault.code, fault.message, mark, fault.hint)
+        except ExpressionError as error:
+            mark = self.document.at_offset(path, offset + error.offset)
+            self.diagnostics.error(error.code, error.message, mark, error.hint)
             return None
 
     def arguments(self, given: Mapping[str, object], path: Path) -> dict[str, Argument]:
@@ -86,36 +85,36 @@ class Linker:
         if isinstance(value, dict):
             return {key: self._argument(each, (*path, key)) for key, each in value.items()}
         if isinstance(value, list):
-            return [self._argument(each, (*path, at)) for at, each in enumerate(value)]
+            return [self._argument(each, (*path, index)) for index, each in enumerate(value)]
         if not isinstance(value, str):
             return value
         if found := re.fullmatch(r"\$\{(.*)\}", value, re.DOTALL):
             return self._expression(found[1], path, guard=False, offset=2)
         template = self.template(value, path)
-        return (
-            template if template.gaps else "".join(part for part in template.parts if isinstance(part, str))
-        )
+        if template.placeholders:
+            return template
+        return "".join(part for part in template.parts if isinstance(part, str))
 
-    def state(self, name: str, holder: str, path: Path) -> str:
-        """The path of the state that a name means, looked for among a holder's children, then outwards."""
-        found = resolve(name, holder, self.names.states)
+    def state(self, name: str, scope: str, path: Path) -> str:
+        """The path of the state that a name refers to, looked up among a state's children, then outwards."""
+        found = resolve(name, scope, self.names.states)
         if found is None:
-            near = {each for state in self.names.states for each in (state, state.rpartition(".")[2])}
+            known = {each for state in self.names.states for each in (state, state.rpartition(".")[2])}
             message = f'There is no state "{name}".'
-            self.findings.error("unknown-state", message, self.document.at(path), nearest(name, near))
+            self.diagnostics.error("unknown-state", message, self.document.at(path), nearest(name, known))
         return found or name
 
     def slots(self, names: Iterable[str], path: Path) -> None:
-        """Tells the names in a list that are no slots."""
-        for at, name in enumerate(names):
-            self.slot(name, self.document.at((*path, at)))
+        """Reports the names in a list that are not slots."""
+        for index, name in enumerate(names):
+            self.slot(name, self.document.at((*path, index)))
 
     def slot(self, name: str, mark: Mark) -> None:
-        """Tells a name that is no slot."""
+        """Reports a name that is not a slot."""
         if name not in self.names.slots:
             hint = nearest(name, self.names.slots)
-            self.findings.error("undeclared-slot", f'There is no slot "{name}".', mark, hint)
+            self.diagnostics.error("undeclared-slot", f'There is no slot "{name}".', mark, hint)
 
 
-def _is_field(name: str) -> bool:
+def _is_cel_identifier(name: str) -> bool:
     return name.isidentifier() and name.isascii()

@@ -1,4 +1,4 @@
-"""From a slot's source to the slot, part by part: its options checked against its type."""
+"""Compiles the slots of a flow, and checks their options against their types."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from clawdbot_dialogue.core.flow.cel.errors import ExpressionFault
+from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
 from clawdbot_dialogue.core.flow.cel.expressions import (
-    RESERVED,
+    RESERVED_WORDS,
     Activation,
     EvaluationFailed,
     Expression,
     ExpressionCompiler,
 )
-from clawdbot_dialogue.core.flow.diagnostics import Findings, nearest
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, nearest
 from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
-from clawdbot_dialogue.core.flow.slots.slot import LONGEST_TEXT, MOST_ITEMS, Bounds, Slot
+from clawdbot_dialogue.core.flow.slots.slot import MAX_ITEMS, MAX_TEXT_LENGTH, Bounds, Slot
 from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
 from clawdbot_dialogue.core.flow.templates import Template
 from clawdbot_dialogue.core.language.currencies import CODES, decimals
@@ -32,14 +32,14 @@ _OPTIONS = (
 )  # fmt: skip
 _BOUNDS = frozenset({"min", "max"})
 _WITH_ARTICLE = {"enum": "an enum", "object": "an object", "list": "a list"}
-_NO_ITEMS = {"list": "lists", "boolean": "yes or no"}
-_NEEDS = {
+_FORBIDDEN_ITEMS = {"list": "lists", "boolean": "booleans"}
+_REQUIRED_OPTIONS = {
     "enum": ("values", "Add values: [a, b]."),
     "object": ("fields", "Add fields: {city: {type: string}}."),
     "list": ("items", "Add items: {type: string}."),
 }
-"""The option that a type cannot do without, and a hint."""
-_FLATTEN = "Give its fields to the slot itself, or make it a slot of its own."
+"""The option that a type needs, and a hint."""
+_FLATTEN = "Move its fields up into the slot, or make it a separate slot."
 
 
 class SlotCompiler:
@@ -48,30 +48,32 @@ class SlotCompiler:
     def __init__(
         self,
         document: Document,
-        findings: Findings,
-        language: Locale,
+        diagnostics: DiagnosticCollector,
+        locale: Locale,
         template: Callable[[str, Path], Template],
     ) -> None:
         self._document = document
-        self._findings = findings
-        self._language = language
+        self._diagnostics = diagnostics
+        self._locale = locale
         self._template = template
 
     def compile(self, sources: Mapping[str, SlotSource]) -> dict[str, Slot]:
         """The slots, by name."""
         for name, source in sources.items():
-            self._refuse(source, ("required",), ("slots", name), "Only a field of an object")
+            self._reject_options(
+                source, ("required",), ("slots", name), "Only a field of an object can have it."
+            )
         return {name: self._slot(name, source, ("slots", name)) for name, source in sources.items()}
 
     def _slot(self, name: str, source: SlotSource, path: Path) -> Slot:
-        """A slot, or a part of one; `path` leads to it in the document, its name does so in a value."""
+        """A slot, or a part of one: `name` is its path in a value, `path` the one in the document."""
         self._check(name, source, path)
         last = name.rpartition(".")[2]
-        spoken = source.called or self._language.spoken(last)
+        spoken = source.called or self._locale.spoken(last)
         kind = SLOT_TYPES[source.type]
-        # Words for the whole come before the question for its first field, and are not needed.
+        # A question for the whole is asked before the one for its first field, and is optional.
         fields = source.fields or (source.items and source.items.fields)
-        ask = source.ask or ("" if fields else self._language.wording["ask"].format(name=spoken))
+        ask = source.ask or ("" if fields else self._locale.wording["ask"].format(name=spoken))
         return Slot(
             name=name,
             kind=kind,
@@ -81,9 +83,9 @@ class SlotCompiler:
             minimum=source.min,
             maximum=source.max,
             min_length=source.min_length or 0,
-            max_length=source.max_length or LONGEST_TEXT,
+            max_length=source.max_length or MAX_TEXT_LENGTH,
             pattern=self._pattern(source.pattern, (*path, "pattern")) if source.pattern else None,
-            values={value: tuple(words) for value, words in source.values.items()},
+            values={value: tuple(synonyms) for value, synonyms in source.values.items()},
             hints=tuple(source.hints),
             currencies=tuple(source.currencies),
             region=source.region or "",
@@ -92,30 +94,33 @@ class SlotCompiler:
             item=self._item(name, spoken, source, path),
             more=self._template(source.more, (*path, "more")) if source.more else None,
             min_items=1 if source.min_items is None else source.min_items,
-            max_items=source.max_items or MOST_ITEMS,
+            max_items=source.max_items or MAX_ITEMS,
         )
 
     def _parts(self, name: str, source: SlotSource, path: Path) -> dict[str, Slot]:
         if source.type == "datetime":
-            half = Slot(f"{name}.half", SLOT_TYPES["string"], "half", Template(("",)), required=False)
-            return {part: self._moment(f"{name}.{part}", part) for part in ("date", "time")} | {"half": half}
+            parts = {part: self._datetime_part(f"{name}.{part}", part) for part in ("date", "time")}
+            parts["half"] = Slot(
+                f"{name}.half", SLOT_TYPES["string"], "half", Template(("",)), required=False
+            )
+            return parts
         if source.fields and all(each.required is False for each in source.fields.values()):
-            message = "An object needs a field that is required."
+            message = "At least one field of an object must be required."
             mark = self._document.key_at((*path, "fields"))
-            self._findings.error("bad-slot", message, mark, "Remove one `required: false`.")
+            self._diagnostics.error("bad-slot", message, mark, "Remove one `required: false`.")
         for field, each in source.fields.items():
             at: Path = (*path, "fields", field)
-            self._refuse(each, ("fill",), at, "A field has no such option: only a slot")
+            self._reject_options(each, ("fill",), at, "Only a slot can have it, not a field.")
             if each.type in ("object", "list"):
                 message = f"A field cannot be {_WITH_ARTICLE[each.type]}."
-                self._findings.error("bad-slot", message, self._document.at((*at, "type")), _FLATTEN)
+                self._diagnostics.error("bad-slot", message, self._document.at((*at, "type")), _FLATTEN)
         return {
             field: self._slot(f"{name}.{field}", each, (*path, "fields", field))
             for field, each in source.fields.items()
         }
 
-    def _moment(self, name: str, part: str) -> Slot:
-        wording = self._language.wording
+    def _datetime_part(self, name: str, part: str) -> Slot:
+        wording = self._locale.wording
         ask = Template((wording[f"ask_{part}"],))
         return Slot(name=name, kind=SLOT_TYPES[part], spoken=wording[f"the_{part}"], ask=ask)
 
@@ -123,97 +128,99 @@ class SlotCompiler:
         if source.items is None:
             return None
         at: Path = (*path, "items")
-        self._refuse(source.items, ("ask", "fill", "required"), at, "The list itself")
-        if source.items.type in _NO_ITEMS:
-            message = f"The items of a list cannot be {_NO_ITEMS[source.items.type]}."
-            self._findings.error("bad-slot", message, self._document.at((*at, "type")), _FLATTEN)
-        parted = source.items.type in ("object", "datetime")
-        item = self._slot(f"{name}.{NEXT}" if parted else name, source.items, at)
+        self._reject_options(source.items, ("ask", "fill", "required"), at, "Set it on the list itself.")
+        if source.items.type in _FORBIDDEN_ITEMS:
+            message = f"The items of a list cannot be {_FORBIDDEN_ITEMS[source.items.type]}."
+            hint = "Use items of another type."
+            self._diagnostics.error("bad-slot", message, self._document.at((*at, "type")), hint)
+        has_parts = source.items.type in ("object", "datetime")
+        item = self._slot(f"{name}.{NEXT}" if has_parts else name, source.items, at)
         return replace(item, spoken=source.items.called or spoken, listed=True)
 
-    def _refuse(self, source: SlotSource, options: Iterable[str], path: Path, who: str) -> None:
-        """Tells options that a slot has, but a part of one has not, or the other way round."""
+    def _reject_options(self, source: SlotSource, options: Iterable[str], path: Path, hint: str) -> None:
+        """Reports options that only a slot has, for a part of one, and the other way round."""
         for option in options:
             if option in source.model_fields_set:
                 mark = self._document.key_at((*path, option))
-                self._findings.error("bad-slot", f'"{option}" does not belong here.', mark, f"{who} has it.")
+                self._diagnostics.error("bad-slot", f'"{option}" is not allowed here.', mark, hint)
 
     def _check(self, name: str, source: SlotSource, path: Path) -> None:
-        error, at = self._findings.error, self._document.key_at
-        if name.rpartition(".")[2] in RESERVED:
-            hint = f"Call it {path[-1]}_ or the like."
-            error("bad-name", f'"{path[-1]}" is a word of the expression language.', at(path), hint)
+        error, at = self._diagnostics.error, self._document.key_at
+        if name.rpartition(".")[2] in RESERVED_WORDS:
+            message = f'"{path[-1]}" is a reserved word of the expression language (CEL).'
+            error("bad-name", message, at(path), f"Rename it, for example to {path[-1]}_.")
         kind = SLOT_TYPES[source.type]
-        allowed = kind.options | (_BOUNDS if kind.bounds else set())
+        supported = kind.options | (_BOUNDS if kind.bounds else set())
         for option in _OPTIONS:
-            if option in source.model_fields_set and option not in allowed:
-                hint = f"It may have {', '.join(sorted(allowed)) or 'none of these'}."
-                message = f"A slot of type {source.type} has no {option}."
+            if option in source.model_fields_set and option not in supported:
+                hint = f"It supports {', '.join(sorted(supported)) or 'none of these options'}."
+                message = f'A slot of type {source.type} does not support "{option}".'
                 error("bad-slot", message, at((*path, option)), hint)
         if kind.bounds:
             self._check_bounds(source, kind.bounds, path)
-        for what, most in (("length", LONGEST_TEXT), ("items", MOST_ITEMS)):
-            least, greatest = getattr(source, f"min_{what}") or 0, getattr(source, f"max_{what}") or most
-            if least > greatest:
+        for what, default in (("length", MAX_TEXT_LENGTH), ("items", MAX_ITEMS)):
+            least, most = getattr(source, f"min_{what}") or 0, getattr(source, f"max_{what}") or default
+            if least > most:
                 message = f"The min_{what} is greater than the max_{what}."
-                error("bad-slot", message, self._document.at((*path, f"min_{what}")))
-        if source.type in _NEEDS and not getattr(source, _NEEDS[source.type][0]):
-            needed, hint = _NEEDS[source.type]
-            error("bad-slot", f"{_WITH_ARTICLE[source.type].capitalize()} needs {needed}.", at(path), hint)
+                hint = "Lower the one or raise the other."
+                error("bad-slot", message, self._document.at((*path, f"min_{what}")), hint)
+        if source.type in _REQUIRED_OPTIONS and not getattr(source, _REQUIRED_OPTIONS[source.type][0]):
+            option, hint = _REQUIRED_OPTIONS[source.type]
+            error("bad-slot", f"{_WITH_ARTICLE[source.type].capitalize()} needs {option}.", at(path), hint)
         self._check_values(source, path)
         self._check_currencies(source, path)
 
     def _check_bounds(self, source: SlotSource, bounds: Bounds, path: Path) -> None:
-        error, at = self._findings.error, self._document.at
+        error, at = self._diagnostics.error, self._document.at
         given = {"min": source.min, "max": source.max}
         for option, bound in given.items():
-            if bound is not None and bounds.order(bound) is None:
-                error("bad-slot", f"The {option} of a {source.type} is {bounds.words}.", at((*path, option)))
-        if _is_greater(bounds.order(source.min), bounds.order(source.max)):
-            error("bad-slot", "The min is greater than the max: nothing fits.", at((*path, "min")))
+            if bound is not None and bounds.sort_key(bound) is None:
+                message = f"The {option} of a slot of type {source.type} must be {bounds.description}."
+                error("bad-slot", message, at((*path, option)))
+        if _is_greater(bounds.sort_key(source.min), bounds.sort_key(source.max)):
+            message = "The min is greater than the max, so no value fits."
+            error("bad-slot", message, at((*path, "min")), "Lower the one or raise the other.")
 
     def _check_values(self, source: SlotSource, path: Path) -> None:
-        error = self._findings.error
-        taken: dict[str, str] = {}
-        for value, words in source.values.items():
-            for word in (value, *words):
-                other = taken.setdefault(fold(word), value)
+        value_of: dict[str, str] = {}
+        for value, synonyms in source.values.items():
+            for word in (value, *synonyms):
+                other = value_of.setdefault(fold(word), value)
                 if other != value:
                     mark = self._document.key_at((*path, "values", value))
-                    error(
-                        "bad-slot", f'"{word}" stands for {other} and for {value}.', mark, "Keep one of them."
-                    )
+                    message = f'"{word}" stands for both {other} and {value}.'
+                    self._diagnostics.error("bad-slot", message, mark, "Keep it for one of them.")
 
     def _check_currencies(self, source: SlotSource, path: Path) -> None:
-        for at, code in enumerate(source.currencies):
+        for index, code in enumerate(source.currencies):
             if code not in decimals():
-                mark = self._document.at((*path, "currencies", at))
-                message = f'ISO 4217 has no currency "{code}".'
-                # Of three letters, any two codes are alike: the common ones are likelier meant.
-                self._findings.error(
-                    "bad-slot", message, mark, nearest(CODES.get(code.lower(), code), CODES.values())
-                )
+                mark = self._document.at((*path, "currencies", index))
+                message = f'"{code}" is not an ISO 4217 currency code.'
+                # Any two codes of three letters are similar, so the common ones are suggested first.
+                hint = nearest(CODES.get(code.lower(), code), CODES.values())
+                self._diagnostics.error("bad-slot", message, mark, hint)
 
     def _pattern(self, pattern: str, path: Path) -> Expression | None:
-        # Through CEL's `matches` the expression is RE2, so that none can take more than linear time.
+        # With CEL's `matches` the pattern is RE2, which takes linear time.
         compiler = ExpressionCompiler({"value": "string"})
         compiled: Expression | None = None
         try:
-            # First as it is: what only looks right inside the brackets, such as "a)|(b", is none.
+            # The pattern itself comes first: "a)|(b" is valid only inside the added brackets.
             for whole in (pattern, f"^(?:{pattern})$"):
                 quoted = json.dumps(whole, ensure_ascii=False)
                 compiled = compiler.argument(f"slots.value.matches({quoted})")
                 compiled.holds(Activation({"slots": {"value": ""}}))
-        except (ExpressionFault, EvaluationFailed):
-            hint = "It is an RE2 regular expression: no look-around, no back-references."
-            self._findings.error("bad-slot", "The pattern cannot be read.", self._document.at(path), hint)
+        except (ExpressionError, EvaluationFailed):
+            message = "The pattern is not a valid regular expression."
+            hint = "Write it in RE2 syntax, which has no look-around and no back-references."
+            self._diagnostics.error("bad-slot", message, self._document.at(path), hint)
             return None
         return compiled
 
 
-def _is_greater(least: Any, greatest: Any) -> bool:
-    """Whether one bound is greater than the other, as far as both are there and can be compared."""
+def _is_greater(least: Any, most: Any) -> bool:
+    """Whether one bound is greater than the other, if both are given and comparable."""
     try:
-        return bool(least > greatest)
+        return bool(least > most)
     except TypeError:
         return False

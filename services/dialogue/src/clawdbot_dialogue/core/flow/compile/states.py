@@ -1,4 +1,4 @@
-"""From the states of a flow's source to its states: flat, by their paths, with what they inherit."""
+"""Compiles the states of a flow: flat, by their paths, with what they inherit from their ancestors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
+from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.cel.types import CelType
 from clawdbot_dialogue.core.flow.compile.linker import Linker
-from clawdbot_dialogue.core.flow.compile.misplaced_keys import misplaced_keys
+from clawdbot_dialogue.core.flow.compile.misplaced_keys import check_misplaced_keys
 from clawdbot_dialogue.core.flow.model import (
     Action,
     Assign,
@@ -52,22 +53,22 @@ KINDS: Mapping[str, StateKind] = {
     "parallel": "parallel",
     "history": "history",
 }
-"""The keys that make a state what it is; without any of them it says or chooses."""
+"""The keys that determine a state's kind; without any of them it is a say or choice state."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_SAME_TYPE: Mapping[CelType, set[str]] = {
+_ASSIGNABLE_FROM: Mapping[CelType, set[str]] = {
     "int": {"int"},
     "double": {"double", "int"},
     "string": {"string"},
     "bool": {"bool"},
 }
-"""CEL types of slots, and those of expressions that fill them."""
+"""CEL types of slots, and the types of the expressions that they can be set to."""
 
-_Aside = TypeVar("_Aside", NoMatch | None, Timeout | None)
+_Fallback = TypeVar("_Fallback", NoMatch | None, Timeout | None)
 
 
 @dataclass(slots=True)
-class _Written:
-    """One state as written, and where."""
+class _StateDeclaration:
+    """One state as written, and its path in the document."""
 
     source: StateSource
     at: Path
@@ -78,183 +79,185 @@ class _Written:
 class StateCompiler:
     """Compiles the states of one flow."""
 
-    def __init__(self, linker: Linker, slots: Mapping[str, Slot], cel: Mapping[str, CelType]) -> None:
+    def __init__(self, linker: Linker, slots: Mapping[str, Slot], types: Mapping[str, CelType]) -> None:
         """Takes what the states refer to.
 
         Args:
             linker: Resolves names.
             slots: The compiled slots.
-            cel: Their types, as expressions see them.
+            types: The slots' types in expressions.
         """
-        self._link = linker
+        self._linker = linker
         self._slots = slots
-        self._cel = cel
-        self._written: dict[str, _Written] = {}
-        self._helper = ""
-        """The model that helps to understand, where a state names no other."""
+        self._types = types
+        self._declarations: dict[str, _StateDeclaration] = {}
+        self._default_model = ""
+        """The model that interprets messages in a collect state that names none."""
 
     def compile(self, source: FlowSource) -> dict[str, State]:
         """Every state by its path, in document order."""
-        self._helper = source.understanding.model if source.understanding else ""
-        self._gather("", source.states, ("states",))
+        self._default_model = source.understanding.model if source.understanding else ""
+        self._declare("", source.states, ("states",))
         states = {
-            path: self._state(path, written, order)
-            for order, (path, written) in enumerate(self._written.items())
+            path: self._state(path, declaration, order)
+            for order, (path, declaration) in enumerate(self._declarations.items())
         }
         states = {path: self._with_domains(state, states) for path, state in states.items()}
         for path, state in states.items():
             states[path] = self._with_inherited(state, states)
-        self._check_defaults(states)
+        self._check_history_defaults(states)
         return states
 
-    def _gather(
-        self, holder: str, sources: Mapping[str, StateSource] | Mapping[str, RegionSource], at: Path
+    def _declare(
+        self, outer: str, sources: Mapping[str, StateSource] | Mapping[str, RegionSource], at: Path
     ) -> None:
         for name, given in sources.items():
-            path = f"{holder}.{name}" if holder else name
-            source = given if isinstance(given, StateSource) else _state_of(given)
-            written = _Written(source, (*at, name), self._kind(path, source, (*at, name)))
-            self._written[path] = written
-            if holder:
-                self._written[holder].children.append(path)
-            self._gather(path, source.states or {}, (*at, name, "states"))
-            self._gather(path, source.parallel or {}, (*at, name, "parallel"))
+            path = f"{outer}.{name}" if outer else name
+            source = given if isinstance(given, StateSource) else _region_as_state(given)
+            kind = self._kind(path, source, (*at, name))
+            self._declarations[path] = _StateDeclaration(source, (*at, name), kind)
+            if outer:
+                self._declarations[outer].children.append(path)
+            self._declare(path, source.states or {}, (*at, name, "states"))
+            self._declare(path, source.parallel or {}, (*at, name, "parallel"))
 
     def _kind(self, path: str, state: StateSource, at: Path) -> StateKind:
         given = [key for key in KINDS if getattr(state, key) is not None]
-        document, findings = self._link.document, self._link.findings
+        document, diagnostics = self._linker.document, self._linker.diagnostics
         if len(given) > 1:
-            hint = "Make two states of it."
-            message = f'"{at[-1]}" is two kinds of state at once: {" and ".join(given)}.'
-            findings.error("two-kinds", message, document.key_at((*at, given[1])), hint)
+            message = f'"{at[-1]}" has the keys of two kinds of state: {" and ".join(given)}.'
+            mark = document.key_at((*at, given[1]))
+            diagnostics.error("two-kinds", message, mark, "Split it into two states.")
         if given:
             return KINDS[given[0]]
         if state.say is not None:
             return "say"
-        if not state.next and self._link.names.states[path].isdisjoint(
+        if not state.next and self._linker.names.states[path].isdisjoint(
             {*KINDS, "say", "next", "entry", "exit"}
         ):
             hint = f"Give it one of say, next, {', '.join(KINDS)}."
-            findings.error("no-kind", f'"{at[-1]}" does nothing.', document.key_at(at), hint)
+            diagnostics.error("no-kind", f'"{at[-1]}" does nothing.', document.key_at(at), hint)
         return "choice"
 
-    def _state(self, path: str, written: _Written, order: int) -> State:
-        source, at, kind = written.source, written.at, written.kind
-        link = self._link
-        misplaced_keys(kind, source, link.document, at, link.findings)
-        link.slots(source.collect or (), (*at, "collect"))
-        ways = [self._transition(each, path, (*at, "next"), n) for n, each in enumerate(source.next)]
+    def _state(self, path: str, declaration: _StateDeclaration, order: int) -> State:
+        source, at, kind = declaration.source, declaration.at, declaration.kind
+        linker = self._linker
+        check_misplaced_keys(kind, source, linker.document, at, linker.diagnostics)
+        linker.slots(source.collect or (), (*at, "collect"))
+        transitions = [self._transition(each, path, (*at, "next"), n) for n, each in enumerate(source.next)]
         if kind == "end" and source.next:
-            hint = "Remove `next` or `end`."
-            link.findings.warning(
-                "shadowed", "A state that ends goes nowhere.", link.document.key_at((*at, "next")), hint
-            )
-        holders = ancestors(path)
+            message = "A state with `end: true` never takes a transition."
+            mark = linker.document.key_at((*at, "next"))
+            linker.diagnostics.warning("shadowed", message, mark, "Remove `next` or `end`.")
+        outer_states = ancestors(path)
         return State(
             name=path,
             kind=kind,
             order=order,
-            ancestors=holders,
+            ancestors=outer_states,
             regions=tuple(
-                (holder, region)
-                for holder, region in pairwise((*holders, path))
-                if self._written[holder].kind == "parallel"
+                (outer, region)
+                for outer, region in pairwise((*outer_states, path))
+                if self._declarations[outer].kind == "parallel"
             ),
-            children=tuple(written.children),
-            initial=self._initial(path, written),
+            children=tuple(declaration.children),
+            initial=self._initial(path, declaration),
             history=source.history or "",
-            remembers=any(self._written[child].kind == "history" for child in written.children),
+            remembers=any(self._declarations[child].kind == "history" for child in declaration.children),
             entry=tuple(self._actions(source.entry, (*at, "entry"))),
             exit=tuple(self._actions(source.exit, (*at, "exit"))),
-            say=link.optional(source.say, (*at, "say")),
+            say=linker.optional_template(source.say, (*at, "say")),
             collect=tuple(dict.fromkeys(source.collect or ())),
             generation=self._generation(source.generate, (*at, "generate")),
             call=self._call(source.call, (*at, "call")),
             subflow=self._subflow(source.subflow, (*at, "subflow")),
             queue=source.handoff or "",
             wait=source.wait,
-            next=tuple(way for way in ways if not way.event and not way.on_error),
-            errors=tuple(way for way in ways if way.on_error and not way.event),
-            events=tuple(way for way in ways if way.event),
+            next=tuple(each for each in transitions if not each.event and not each.on_error),
+            errors=tuple(each for each in transitions if each.on_error and not each.event),
+            events=tuple(each for each in transitions if each.event),
             no_match=self._no_match(source.no_match, path, (*at, "no_match")),
             timeout=self._timeout(source.timeout, path, (*at, "timeout")),
             instructions=source.instructions or "",
-            model=source.model or (self._helper if kind == "collect" else ""),
+            model=source.model or (self._default_model if kind == "collect" else ""),
             tools=tuple(source.tools),
         )
 
     def _generation(self, given: GenerateSource | None, at: Path) -> Generation | None:
         if given is None:
             return None
-        instructions = self._link.template(given.instructions, (*at, "instructions"))
+        instructions = self._linker.template(given.instructions, (*at, "instructions"))
         return Generation(instructions, given.model, tuple(given.tools))
 
     def _call(self, given: CallSource | None, at: Path) -> Call | None:
         if given is None:
             return None
-        return Call(given.tool, self._link.arguments(given.args, (*at, "args")), given.effect)
+        return Call(given.tool, self._linker.arguments(given.args, (*at, "args")), given.effect)
 
     def _subflow(self, given: SubflowSource | None, at: Path) -> Subflow | None:
         if given is None:
             return None
         for name in given.take:
-            self._link.slot(name, self._link.document.key_at((*at, "take", name)))
-        return Subflow(given.flow, self._link.arguments(given.give, (*at, "give")), given.take)
+            self._linker.slot(name, self._linker.document.key_at((*at, "take", name)))
+        return Subflow(given.flow, self._linker.arguments(given.give, (*at, "give")), given.take)
 
     def _no_match(self, given: NoMatchSource | None, path: str, at: Path) -> NoMatch | None:
         if given is None:
             return None
-        to = self._link.state(given.to, parent(path), (*at, "to"))
-        return NoMatch(given.retries, to, self._link.optional(given.say, (*at, "say")), path)
+        to = self._linker.state(given.to, parent(path), (*at, "to"))
+        return NoMatch(given.retries, to, self._linker.optional_template(given.say, (*at, "say")), path)
 
     def _timeout(self, given: TimeoutSource | None, path: str, at: Path) -> Timeout | None:
         if given is None:
             return None
-        to = self._link.state(given.to, parent(path), (*at, "to"))
-        return Timeout(seconds(given.after), to, self._link.optional(given.say, (*at, "say")), path)
+        to = self._linker.state(given.to, parent(path), (*at, "to"))
+        say = self._linker.optional_template(given.say, (*at, "say"))
+        return Timeout(duration_seconds(given.after), to, say, path)
 
-    def _initial(self, path: str, written: _Written) -> str:
-        if written.kind != "compound":
+    def _initial(self, path: str, declaration: _StateDeclaration) -> str:
+        if declaration.kind != "compound":
             return ""
-        name = written.source.initial
+        name = declaration.source.initial
+        children = declaration.children
         if name is None:
-            first = (each for each in written.children if self._written[each].kind != "history")
-            return next(first, written.children[0] if written.children else path)
-        at = (*written.at, "initial")
-        found = self._link.state(name, path, at)
+            first = (each for each in children if self._declarations[each].kind != "history")
+            return next(first, children[0] if children else path)
+        at = (*declaration.at, "initial")
+        found = self._linker.state(name, path, at)
         if not found.startswith(f"{path}."):
-            self._outside(name, path, at)
+            self._report_outside(name, path, at)
         return found
 
-    def _outside(self, name: str, holder: str, at: Path) -> None:
-        if name in self._link.names.states:  # else it was told that there is no such state
-            message = f'"{name}" does not lie within "{holder}".'
-            self._link.findings.error("bad-value", message, self._link.document.at(at), "Name one that does.")
+    def _report_outside(self, name: str, outer: str, at: Path) -> None:
+        if name in self._linker.names.states:  # else unknown-state is reported already
+            message = f'"{name}" is not inside "{outer}".'
+            mark = self._linker.document.at(at)
+            self._linker.diagnostics.error("bad-value", message, mark, "Name a state that is.")
 
-    def _transition(self, given: TransitionSource, path: str, ways: Path, number: int) -> Transition:
-        link, at = self._link, (*ways, number)
-        to = "" if given.to is None else link.state(given.to, parent(path), (*at, "to"))
+    def _transition(self, given: TransitionSource, path: str, at_next: Path, number: int) -> Transition:
+        linker, at = self._linker, (*at_next, number)
+        to = "" if given.to is None else linker.state(given.to, parent(path), (*at, "to"))
         if given.event and given.on_error:
-            mark = link.document.key_at((*at, "on_error"))
-            hint = "Make two transitions of it."
-            link.findings.error("bad-value", "A transition has `event` or `on_error`, not both.", mark, hint)
+            mark = linker.document.key_at((*at, "on_error"))
+            message = "A transition can have `event` or `on_error`, not both."
+            linker.diagnostics.error("bad-value", message, mark, "Split it into two transitions.")
         if not to and not given.event:
-            link.findings.error(
-                "missing-key", 'The key "to" is missing here.', link.document.at(at), "Add it."
+            linker.diagnostics.error(
+                "missing-key", 'The key "to" is missing here.', linker.document.at(at), "Add it."
             )
-        if given.internal and self._written[path].kind == "compound" and not to.startswith(f"{path}."):
-            self._outside(to, path, (*at, "to"))
-        link.slots(given.clear, (*at, "clear"))
+        if given.internal and self._declarations[path].kind == "compound" and not to.startswith(f"{path}."):
+            self._report_outside(to, path, (*at, "to"))
+        linker.slots(given.clear, (*at, "clear"))
         return Transition(
             to=to,
             source=path,
-            # Not yet the domain: whether it is the state itself is all that its source tells.
+            # Preliminary: _with_domain replaces it, and needs to know whether the transition is internal.
             domain=path if given.internal else "",
-            guard=link.guard(given.if_, (*at, "if")),
+            guard=linker.guard(given.if_, (*at, "if")),
             actions=(
-                *(() if given.say is None else (Utter(link.template(given.say, (*at, "say"))),)),
+                *(() if given.say is None else (Utter(linker.template(given.say, (*at, "say"))),)),
                 *(Clear(slot) for slot in given.clear),
-                *self._assigned(given.set_, (*at, "set")),
+                *self._assignments(given.set_, (*at, "set")),
                 *(() if given.raise_ is None else (Raise(given.raise_),)),
             ),
             on_error=given.on_error,
@@ -264,80 +267,82 @@ class StateCompiler:
 
     def _actions(self, given: list[ActionSource], at: Path) -> Iterator[Action]:
         for number, each in enumerate(given):
-            # One action alone may stand without a list.
-            place = (*at, number) if self._link.document.has((*at, number)) else at
+            # A single action may be written without a list.
+            place = (*at, number) if self._linker.document.has((*at, number)) else at
             if len(each.model_fields_set) != 1:
-                mark = self._link.document.at(place)
-                message = "An action is one of set, clear, say and raise."
-                self._link.findings.error("bad-value", message, mark, "Make a list of several actions.")
-            yield from self._assigned(each.set_ or {}, (*place, "set"))
-            self._link.slots(each.clear or (), (*place, "clear"))
+                mark = self._linker.document.at(place)
+                message = "An action must be exactly one of set, clear, say and raise."
+                self._linker.diagnostics.error("bad-value", message, mark, "Write several as a list.")
+            yield from self._assignments(each.set_ or {}, (*place, "set"))
+            self._linker.slots(each.clear or (), (*place, "clear"))
             yield from (Clear(slot) for slot in each.clear or ())
             if each.say is not None:
-                yield Utter(self._link.template(each.say, (*place, "say")))
+                yield Utter(self._linker.template(each.say, (*place, "say")))
             if each.raise_ is not None:
                 yield Raise(each.raise_)
 
-    def _assigned(self, given: Mapping[str, object], at: Path) -> Iterator[Assign]:
-        for name, argument in self._link.arguments(given, at).items():
-            mark = self._link.document.at((*at, name))
-            self._link.slot(name, self._link.document.key_at((*at, name)))
-            returns = getattr(argument.build, "returns", "dyn")
-            wanted = _SAME_TYPE.get(self._cel.get(name, "dyn"))
-            if wanted and returns in {"int", "double", "string", "bool"} - wanted:
-                message = f'The slot "{name}" cannot be filled with this: it is of another type.'
-                self._link.findings.error("guard-type", message, mark)
-            if name in self._slots and argument.build is not None and argument.plain:
+    def _assignments(self, given: Mapping[str, object], at: Path) -> Iterator[Assign]:
+        for name, argument in self._linker.arguments(given, at).items():
+            mark = self._linker.document.at((*at, name))
+            self._linker.slot(name, self._linker.document.key_at((*at, name)))
+            value = argument.build
+            value_type = value.return_type if isinstance(value, Expression) else "dyn"
+            accepted = _ASSIGNABLE_FROM.get(self._types.get(name, "dyn"))
+            if accepted and value_type in {"int", "double", "string", "bool"} - accepted:
+                message = f'The slot "{name}" cannot be set to this: it is of another type.'
+                hint = "Convert it in the expression: int(…), double(…), string(…)."
+                self._linker.diagnostics.error("guard-type", message, mark, hint)
+            if name in self._slots and value is not None and argument.is_literal:
                 try:
-                    self._slots[name].check(argument.build, None)
+                    self._slots[name].check(value, None)
                 except SlotRefused:
-                    message = f'This is no value for the slot "{name}".'
-                    self._link.findings.error("bad-value", message, mark)
+                    message = f'This is not a valid value for the slot "{name}".'
+                    self._linker.diagnostics.error("bad-value", message, mark)
             yield Assign(name, argument)
 
-    # What can only be told once all states are there.
+    # What needs all states.
 
     def _with_domains(self, state: State, states: Mapping[str, State]) -> State:
-        def placed(ways: tuple[Transition, ...]) -> tuple[Transition, ...]:
-            return tuple(self._placed(way, states) for way in ways)
+        def with_domains(transitions: tuple[Transition, ...]) -> tuple[Transition, ...]:
+            return tuple(self._with_domain(each, states) for each in transitions)
 
-        def aside(way: _Aside) -> _Aside:
-            if way is None or way.to not in states:  # it was told that there is no such state
-                return way
-            return replace(way, domain=domain(states, state, states[way.to]))
+        def fallback_with_domain(fallback: _Fallback) -> _Fallback:
+            if fallback is None or fallback.to not in states:  # unknown-state is reported already
+                return fallback
+            return replace(fallback, domain=domain(states, state, states[fallback.to]))
 
         return replace(
             state,
-            next=placed(state.next),
-            errors=placed(state.errors),
-            events=placed(state.events),
-            no_match=aside(state.no_match),
-            timeout=aside(state.timeout),
+            next=with_domains(state.next),
+            errors=with_domains(state.errors),
+            events=with_domains(state.events),
+            no_match=fallback_with_domain(state.no_match),
+            timeout=fallback_with_domain(state.timeout),
         )
 
-    def _placed(self, way: Transition, states: Mapping[str, State]) -> Transition:
-        if way.to not in states:  # none, or it was told that there is no such state
-            return replace(way, domain="")
-        source, target = states[way.source], states[way.to]
-        if way.domain and source.kind == "compound" and below(target, way.source):
-            return way
-        return replace(way, domain=domain(states, source, target))
+    def _with_domain(self, transition: Transition, states: Mapping[str, State]) -> Transition:
+        if transition.to not in states:  # it has no target, or unknown-state is reported already
+            return replace(transition, domain="")
+        source, target = states[transition.source], states[transition.to]
+        if transition.domain and source.kind == "compound" and below(target, transition.source):
+            return transition
+        return replace(transition, domain=domain(states, source, target))
 
     def _with_inherited(self, state: State, states: Mapping[str, State]) -> State:
-        """Works in what the states that hold it have; those come before it and have theirs already."""
+        """Merges in what the parent has; parents come first, and already have what they inherit."""
         if not state.ancestors:
             return state
         outer = states[state.parent]
-        following, joins = state.next, ""
+        next_transitions, joins = state.next, ""
         if state.kind == "end":
             if outer.regions and outer.regions[-1][1] == outer.name:
                 joins = outer.parent
-                following = states[joins].next
+                next_transitions = states[joins].next
             else:
-                following = outer.next
+                next_transitions = outer.next
         return replace(
             state,
-            next=following,
+            next=next_transitions,
             joins=joins,
             errors=(*state.errors, *outer.errors),
             events=(*state.events, *outer.events),
@@ -345,31 +350,32 @@ class StateCompiler:
             timeout=state.timeout or outer.timeout,
         )
 
-    def _check_defaults(self, states: Mapping[str, State]) -> None:
+    def _check_history_defaults(self, states: Mapping[str, State]) -> None:
         for path, state in states.items():
             if state.kind != "history":
                 continue
-            at, document = self._written[path].at, self._link.document
-            first = state.next[0] if state.next else None
-            if first is None or len(state.next) > 1 or first.guard:
-                hint = "Give it `next: STATE`, for when none was left yet."
-                message = f'"{at[-1]}" needs one transition without a guard.'
-                self._link.findings.error("bad-value", message, document.key_at(at), hint)
-            elif first.to in states and not below(states[first.to], state.parent):
-                self._outside(first.to, state.parent or "the flow", (*at, "next"))
-            elif first.to in states and states[first.to].kind == "history":
-                message = f'"{first.to}" stands for others itself, and may have none yet.'
+            at, document = self._declarations[path].at, self._linker.document
+            default = state.next[0] if state.next else None
+            if default is None or len(state.next) > 1 or default.guard:
+                hint = "Give it `next: STATE`, the state to enter the first time."
+                message = f'"{at[-1]}" needs exactly one transition, without a guard.'
+                self._linker.diagnostics.error("bad-value", message, document.key_at(at), hint)
+            elif default.to in states and not below(states[default.to], state.parent):
+                self._report_outside(default.to, state.parent or "the flow", (*at, "next"))
+            elif default.to in states and states[default.to].kind == "history":
+                message = f'"{default.to}" is a history state too, so there may be nothing to restore yet.'
                 mark = document.key_at((*at, "next"))
-                self._link.findings.error("bad-value", message, mark, "Name a state that can be entered.")
+                hint = "Name a state that is not a history state."
+                self._linker.diagnostics.error("bad-value", message, mark, hint)
 
 
-def _state_of(region: RegionSource) -> StateSource:
-    """A region as what it is: a state that holds others."""
+def _region_as_state(region: RegionSource) -> StateSource:
+    """A region as the compound state that it is."""
     return StateSource.model_construct(
         states=region.states, initial=region.initial, entry=region.entry, exit=region.exit
     )
 
 
-def seconds(duration: str) -> float:
-    """Seconds of "10m"; the shape was checked."""
+def duration_seconds(duration: str) -> float:
+    """The seconds of a valid duration such as "10m"."""
     return float(duration[:-1]) * _UNITS[duration[-1]]

@@ -1,1 +1,1 @@
-"""Flows as diagrams: one picture of states and ways, and a writer for each language that it is told in."""
+"""Flows as diagrams: one model of nodes and edges, and a writer for each diagram language."""

@@ -1,4 +1,4 @@
-"""Draws a flow, in the language that is asked for."""
+"""Draws a flow in the requested diagram language."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal
 
 from clawdbot_dialogue.core.flow.diagrams import dot, mermaid
-from clawdbot_dialogue.core.flow.diagrams.diagram import Picture, picture
+from clawdbot_dialogue.core.flow.diagrams.diagram import Diagram, build_diagram
 from clawdbot_dialogue.core.flow.model import Flow
 
-Form = Literal["mermaid", "dot"]
-WRITERS: Final[Mapping[Form, Callable[[Picture], str]]] = {"mermaid": mermaid.write, "dot": dot.write}
+DiagramFormat = Literal["mermaid", "dot"]
+WRITERS: Final[Mapping[DiagramFormat, Callable[[Diagram], str]]] = {
+    "mermaid": mermaid.write,
+    "dot": dot.write,
+}
 
 
-def draw(flow: Flow, form: Form, highlight: frozenset[str] = frozenset()) -> str:
-    """A flow as a diagram's text.
+def draw(flow: Flow, diagram_format: DiagramFormat, highlight: frozenset[str] = frozenset()) -> str:
+    """The text of a flow's diagram.
 
     Args:
-        flow: the flow.
-        form: the language: of Mermaid, or of Graphviz.
-        highlight: paths of states that stand out; those that are not there are no matter.
+        flow: The flow.
+        diagram_format: The language: Mermaid's, or Graphviz's.
+        highlight: Paths of the states to highlight; unknown ones are ignored.
     """
-    return WRITERS[form](picture(flow, highlight))
+    return WRITERS[diagram_format](build_diagram(flow, highlight))

@@ -1,4 +1,4 @@
-"""Finds comparisons of a slot with what it cannot be: a value that an enum has not, a day that is none."""
+"""Finds comparisons of a slot with a value that it cannot have: not one of an enum's values, not a date."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from clawdbot_dialogue.core.flow.diagnostics import MOST_FINDINGS, Findings, nearest
+from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, DiagnosticCollector, nearest
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.core.flow.slots.datetimes import parse_date, parse_datetime, parse_time
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 
-_TEXT = r"""(?:'[^'\\]*'|"[^"\\]*")"""
-_AFTER = re.compile(rf"\bslots\.(\w+)\s*(?:[=!]=|[<>]=?)\s*({_TEXT})")
-_BEFORE = re.compile(rf"({_TEXT})\s*(?:[=!]=|[<>]=?)\s*slots\.(\w+)")
-_AMONG = re.compile(rf"\bslots\.(\w+)\s+in\s*\[\s*({_TEXT}(?:\s*,\s*{_TEXT})*)\s*,?\s*\]")
+_LITERAL = r"""(?:'[^'\\]*'|"[^"\\]*")"""
+_SLOT_FIRST = re.compile(rf"\bslots\.(\w+)\s*(?:[=!]=|[<>]=?)\s*({_LITERAL})")
+_LITERAL_FIRST = re.compile(rf"({_LITERAL})\s*(?:[=!]=|[<>]=?)\s*slots\.(\w+)")
+_IN_LIST = re.compile(rf"\bslots\.(\w+)\s+in\s*\[\s*({_LITERAL}(?:\s*,\s*{_LITERAL})*)\s*,?\s*\]")
 _EXAMPLES = {
     "date": '"2026-12-01"',
-    "time": '"19:30", two digits each',
+    "time": '"19:30", with two digits each',
     "datetime": '"2026-12-01T19:30"',
 }
 
 
-def impossible_values(flow: Flow, document: Document, findings: Findings) -> None:
-    """Adds a warning for each value in a guard or an argument."""
+def check_impossible_values(flow: Flow, document: Document, diagnostics: DiagnosticCollector) -> None:
+    """Warns of each such value in a guard or an argument."""
     checked = {
         name: slot for name, slot in flow.slots.items() if slot.type == "enum" or slot.type in _EXAMPLES
     }
@@ -33,17 +33,17 @@ def impossible_values(flow: Flow, document: Document, findings: Findings) -> Non
     found = (
         (checked[name], literal[1:-1], path, offset)
         for path, text in _expressions(document.data, ())
-        for name, literal, offset in _compared(text)
-        if name in checked and not _can_be(checked[name], literal[1:-1])
+        for name, literal, offset in _comparisons(text)
+        if name in checked and not _is_possible(checked[name], literal[1:-1])
     )
-    # To find what was meant takes milliseconds each; more are not told.
-    for slot, value, path, offset in islice(found, MOST_FINDINGS + 1):
-        message = f'"{slot.name}" is never "{value}".'
-        findings.warning("not-a-value", message, document.inside(path, offset), _hint(slot, value))
+    # A hint takes milliseconds to compute, so none is computed for what would not be shown.
+    for slot, value, path, offset in islice(found, MAX_PER_SEVERITY + 1):
+        message = f'The slot "{slot.name}" is never "{value}".'
+        diagnostics.warning("not-a-value", message, document.at_offset(path, offset), _hint(slot, value))
 
 
 def _expressions(data: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """The guards of a document, and its texts with an expression in them."""
+    """The guards of a document, and its texts that are an expression."""
     if isinstance(data, dict):
         for key, each in data.items():
             if isinstance(each, str):
@@ -52,34 +52,36 @@ def _expressions(data: object, path: Path) -> Iterator[tuple[Path, str]]:
             else:
                 yield from _expressions(each, (*path, key))
     elif isinstance(data, list):
-        for at, each in enumerate(data):
+        for index, each in enumerate(data):
             if isinstance(each, str) and each.startswith("${"):
-                yield (*path, at), each
+                yield (*path, index), each
             elif not isinstance(each, str):
-                yield from _expressions(each, (*path, at))
+                yield from _expressions(each, (*path, index))
 
 
-def _compared(text: str) -> Iterator[tuple[str, str, int]]:
-    """(slot, literal, where the literal begins)."""
-    for found in _AFTER.finditer(text):
+def _comparisons(text: str) -> Iterator[tuple[str, str, int]]:
+    """(slot, literal, offset of the literal)."""
+    for found in _SLOT_FIRST.finditer(text):
         yield found[1], found[2], found.start(2)
-    for found in _BEFORE.finditer(text):
+    for found in _LITERAL_FIRST.finditer(text):
         yield found[2], found[1], found.start(1)
-    for found in _AMONG.finditer(text):
-        for literal in re.finditer(_TEXT, found[2]):
+    for found in _IN_LIST.finditer(text):
+        for literal in re.finditer(_LITERAL, found[2]):
             yield found[1], literal[0], found.start(2) + literal.start()
 
 
-def _can_be(slot: Slot, value: str) -> bool:
+def _is_possible(slot: Slot, value: str) -> bool:
     if slot.type == "enum":
         return value in slot.values
-    # An empty text asks whether there is any.
+    # A comparison with an empty text tests whether there is a value.
     if slot.type == "date":
         return value == "" or parse_date(value) is not None
-    if slot.type == "datetime":  # a day orders before all moments of it
+    if slot.type == "datetime":  # a date sorts before all datetimes of that day
         return value in ("", parse_datetime(value)) or parse_date(value) is not None
     return value in ("", parse_time(value))
 
 
 def _hint(slot: Slot, value: str) -> str:
-    return nearest(value, slot.values) if slot.type == "enum" else f"A {slot.type} is {_EXAMPLES[slot.type]}."
+    if slot.type == "enum":
+        return nearest(value, slot.values)
+    return f"Write a {slot.type} as {_EXAMPLES[slot.type]}."

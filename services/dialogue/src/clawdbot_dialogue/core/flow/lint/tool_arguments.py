@@ -1,4 +1,4 @@
-"""Finds arguments of calls that the tool's JSON Schema does not take, before anything is called."""
+"""Finds arguments of calls that the tool's JSON Schema rejects, before anything is called."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from itertools import islice
 from typing import Any
 
 from clawdbot_dialogue.core.flow.cel.expressions import Expression
-from clawdbot_dialogue.core.flow.diagnostics import MOST_FINDINGS, Diagnostic, Findings, nearest
+from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, Diagnostic, DiagnosticCollector, nearest
 from clawdbot_dialogue.core.flow.model import Call, Flow
-from clawdbot_dialogue.core.flow.parse.yaml_parser import Path, read
+from clawdbot_dialogue.core.flow.parse.yaml_parser import Path, parse_yaml
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.flow.tree import written_at
+from clawdbot_dialogue.core.flow.tree import document_path
 
-_OF_CEL: Mapping[str, str] = {"int": "integer", "double": "number", "bool": "boolean", "string": "string"}
-"""CEL's types that are one of JSON Schema's for certain."""
-_MADE_IN_CEL: Mapping[str, str] = {"list<": "array", "map<": "object", "flow.": "object"}
-"""The same by how a name begins; that of a structure is the name of its message."""
+_SCALAR_TYPES: Mapping[str, str] = {
+    "int": "integer",
+    "double": "number",
+    "bool": "boolean",
+    "string": "string",
+}
+"""CEL's types, and the JSON Schema types that their values certainly have."""
+_CONTAINER_TYPES: Mapping[str, str] = {"list<": "array", "map<": "object", "flow.": "object"}
+"""The same, by the beginning of CEL's name; a structure is named after its message."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Misfit:
+class _ArgumentError:
     path: Path
     """Within the arguments."""
     message: str
@@ -29,82 +34,84 @@ class _Misfit:
 
 
 def check_arguments(flow: Flow, schemas: Mapping[str, Mapping[str, Any]]) -> tuple[Diagnostic, ...]:
-    """What calls give their tools and the tools do not take, as warnings: a tool may be another one later.
+    """Warns of arguments that a tool does not accept; warnings only, since the tool may change.
 
-    Types, names, required arguments and enums are held to the schema; what else it says, the tool itself
-    holds them to. An expression whose type is not known before it runs is left alone.
+    Checks types, names, required arguments and enums; the rest of a schema is left to the tool. An expression
+    whose type is known only at run time is not checked.
 
     Args:
         flow: The flow.
-        schemas: The JSON Schema of each tool's arguments, by the tool's name, where it is known.
+        schemas: The JSON Schema of each tool's arguments, by the tool's name, as far as it is known.
     """
-    misfits = (
-        (state.name, misfit)
+    errors = (
+        (state.name, error)
         for state in flow.states.values()
         if state.call and state.call.tool in schemas
-        for misfit in _misfits(state.call, schemas[state.call.tool])
+        for error in _call_errors(state.call, schemas[state.call.tool])
     )
-    found = [*islice(misfits, MOST_FINDINGS + 1)]
-    findings = Findings(flow.file)
-    document = read(flow.source, findings) if found else None
+    found = [*islice(errors, MAX_PER_SEVERITY + 1)]
+    diagnostics = DiagnosticCollector(flow.file)
+    document = parse_yaml(flow.source, diagnostics) if found else None
     if document is not None:
-        for name, misfit in found:
-            place = (*written_at(flow.states, name), "call")
-            mark = document.at((*place, "args", *misfit.path)) if misfit.path else document.key_at(place)
-            findings.warning("tool-argument", misfit.message, mark, misfit.hint)
-    return findings.sorted()
+        for name, error in found:
+            place = (*document_path(flow.states, name), "call")
+            mark = document.at((*place, "args", *error.path)) if error.path else document.key_at(place)
+            diagnostics.warning("tool-argument", error.message, mark, error.hint)
+    return diagnostics.sorted()
 
 
-def _misfits(call: Call, schema: Mapping[str, Any]) -> Iterator[_Misfit]:
+def _call_errors(call: Call, schema: Mapping[str, Any]) -> Iterator[_ArgumentError]:
     known = schema.get("properties", {})
     for name in schema.get("required", ()):
         if name not in call.arguments:
-            yield _Misfit((), f"{call.tool} needs the argument {name}.", f"Add {name} to `args`.")
+            message = f'The tool {call.tool} requires the argument "{name}".'
+            yield _ArgumentError((), message, f"Add {name} to `args`.")
     for name, argument in call.arguments.items():
         if name in known:
-            yield from _value(argument.build, known[name], schema, (name,))
+            yield from _value_errors(argument.build, known[name], schema, (name,))
         elif schema.get("additionalProperties") is False:
-            message = f"{call.tool} takes no argument {name}."
-            yield _Misfit((name,), message, nearest(name, known))
+            message = f'The tool {call.tool} has no argument "{name}".'
+            yield _ArgumentError((name,), message, nearest(name, known))
 
 
-def _value(build: object, schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[_Misfit]:
+def _value_errors(tree: object, schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[_ArgumentError]:
     schema = _resolved(schema, root)
-    kinds = _kinds(schema, root)
-    given = _kind(build)
-    if given and kinds and not _fits(given, kinds):
-        yield _Misfit(path, f"{path[-1]} is {' or '.join(sorted(kinds))}; this is {given}.")
-    elif isinstance(build, str) and "enum" in schema and build not in schema["enum"]:
-        hint = nearest(build, [each for each in schema["enum"] if isinstance(each, str)])
-        yield _Misfit(path, f'{path[-1]} is never "{build}".', hint)
-    elif isinstance(build, dict):
-        for key, each in build.items():
-            yield from _value(each, schema.get("properties", {}).get(key, {}), root, (*path, key))
-    elif isinstance(build, list):
-        for at, each in enumerate(build):
-            yield from _value(each, schema.get("items", {}), root, (*path, at))
+    accepted = _accepted_types(schema, root)
+    given = _json_type(tree)
+    what = f'"{path[-1]}"' if isinstance(path[-1], str) else f"The item at index {path[-1]}"
+    if given and accepted and not _is_accepted(given, accepted):
+        yield _ArgumentError(path, f"{what} must be {' or '.join(sorted(accepted))}; this is {given}.")
+    elif isinstance(tree, str) and "enum" in schema and tree not in schema["enum"]:
+        hint = nearest(tree, [each for each in schema["enum"] if isinstance(each, str)])
+        yield _ArgumentError(path, f'{what} cannot be "{tree}".', hint)
+    elif isinstance(tree, dict):
+        for key, each in tree.items():
+            yield from _value_errors(each, schema.get("properties", {}).get(key, {}), root, (*path, key))
+    elif isinstance(tree, list):
+        for index, each in enumerate(tree):
+            yield from _value_errors(each, schema.get("items", {}), root, (*path, index))
 
 
-def _fits(given: str, kinds: frozenset[str]) -> bool:
-    return given in kinds or (given == "integer" and "number" in kinds)
+def _is_accepted(given: str, accepted: frozenset[str]) -> bool:
+    return given in accepted or (given == "integer" and "number" in accepted)
 
 
-def _kind(build: object) -> str:
-    """The JSON type that a value will have; empty where it is not known yet."""
-    if isinstance(build, Expression):
-        made = (name for start, name in _MADE_IN_CEL.items() if build.returns.startswith(start))
-        return _OF_CEL.get(build.returns) or next(made, "")
-    if isinstance(build, bool):
+def _json_type(tree: object) -> str:
+    """The JSON type that a value will have; empty if it is not known yet."""
+    if isinstance(tree, Expression):
+        container = (name for start, name in _CONTAINER_TYPES.items() if tree.return_type.startswith(start))
+        return _SCALAR_TYPES.get(tree.return_type) or next(container, "")
+    if isinstance(tree, bool):
         return "boolean"
     names: tuple[tuple[type, str], ...] = (
         (Template, "string"), (str, "string"), (int, "integer"), (float, "number"),
         (dict, "object"), (list, "array"), (type(None), "null"),
     )  # fmt: skip
-    return next((name for kind, name in names if isinstance(build, kind)), "")
+    return next((name for kind, name in names if isinstance(tree, kind)), "")
 
 
 def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The schema that a reference within the document names; an unknown one says nothing."""
+    """The schema that a reference within the document points to; empty for an unknown one."""
     if not isinstance(schema, Mapping):
         return {}
     reference = schema.get("$ref")
@@ -116,12 +123,12 @@ def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _kinds(schema: Mapping[str, Any], root: Mapping[str, Any]) -> frozenset[str]:
-    """The JSON types that a schema takes; empty for any, or where that is not plain."""
+def _accepted_types(schema: Mapping[str, Any], root: Mapping[str, Any]) -> frozenset[str]:
+    """The JSON types that a schema accepts; empty for any, or if it is not obvious."""
     if "type" in schema:
         named = schema["type"]
         return frozenset([named] if isinstance(named, str) else named)
     branches = [_resolved(each, root) for each in schema.get("anyOf") or schema.get("oneOf") or ()]
-    # Alternatives of alternatives are left to the tool; a schema may refer to itself.
-    kinds = [_kinds({"type": each["type"]}, root) for each in branches if "type" in each]
-    return frozenset().union(*kinds) if kinds and len(kinds) == len(branches) else frozenset()
+    # Nested alternatives are left to the tool; a schema may refer to itself.
+    types = [_accepted_types({"type": each["type"]}, root) for each in branches if "type" in each]
+    return frozenset().union(*types) if types and len(types) == len(branches) else frozenset()

@@ -1,1 +1,1 @@
-"""From text to the source model: YAML with positions, the schema of a flow file, a document per language."""
+"""From text to the source model: YAML with positions, schema validation, one document per language."""

@@ -1,4 +1,4 @@
-"""Marks the parts of a flow's source that may be written once for each language."""
+"""Marks the parts of a flow's source that may have one value per language."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from clawdbot_dialogue.core.language.language_pack import LOCALES
 
 
 @dataclass(frozen=True, slots=True)
-class PerLocale:
-    """In a type's annotation: a mapping from locale to value may stand for the value.
+class Localized:
+    """In a type's annotation: a mapping from locale to value may be written instead of the value.
 
-    `variants` chooses among them before a source is fitted, so validation only ever sees the value; editors
-    are told of both.
+    `localization` chooses one value before a source is validated, so validation only sees plain values. The
+    JSON Schema allows both.
     """
 
-    needed: bool = True
-    """Whether a plain text in a flow of several languages lacks the others: what a person reads does, what a
-    model reads does not."""
+    required: bool = True
+    """Whether a plain text in a flow of several languages is an error: it is one for text that a person
+    reads, but not for text that a model reads."""
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The value, or a mapping from the known locales to such values."""
-        one = handler(core_schema)
+        value = handler(core_schema)
         mapping = {
             "type": "object",
-            "properties": {name: dict(one) for name in LOCALES},
+            "properties": {name: dict(value) for name in LOCALES},
             "additionalProperties": False,
             "minProperties": 1,
         }
-        return {"anyOf": [one, mapping]}
+        return {"anyOf": [value, mapping]}

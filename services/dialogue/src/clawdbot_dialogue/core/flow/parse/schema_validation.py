@@ -1,6 +1,6 @@
-"""Fits a document to the shape of a flow file, and says for every misfit where it is and what was expected.
+"""Validates a document against the source model; reports each error with its position and what was expected.
 
-What does not fit is cut out and the rest is kept, so that one run finds the mistakes of every kind at once.
+What is invalid is cut out and the rest is kept, so that one run finds mistakes of every kind.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from clawdbot_dialogue.core.flow.diagnostics import START, Findings, nearest
+from clawdbot_dialogue.core.flow.diagnostics import START, DiagnosticCollector, nearest
 from clawdbot_dialogue.core.flow.parse.source_model import (
     ActionSource,
     CallSource,
@@ -30,7 +30,7 @@ from clawdbot_dialogue.core.flow.parse.source_model import (
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 
 Sections: TypeAlias = tuple[tuple[tuple[str, ...], type[BaseModel]], ...]
-"""Where each model's keys stand: a path, "*" for any key, and the model."""
+"""Where the keys of each model are: a path in the document ("*" matches any key) and the model."""
 
 _SECTIONS: Sections = (
     ((), FlowSource),
@@ -48,8 +48,8 @@ _SECTIONS: Sections = (
     (("states", "*", "exit", "*"), ActionSource),
     (("states", "*", "parallel", "*"), RegionSource),
 )
-"""A state within another one has the keys of one at the top."""
-_EXPECTED: Mapping[str, str] = {
+"""A child state has the keys of a state at the top."""
+_EXPECTED_TYPES: Mapping[str, str] = {
     "string_type": "text",
     "int_type": "a whole number",
     "float_type": "a number",
@@ -59,62 +59,65 @@ _EXPECTED: Mapping[str, str] = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
-_STAND_INS = {"flow": "unnamed", "version": 1}
-"""For keys without which nothing could be checked; that they are wrong has been told by then."""
-_ROUNDS = 50
-"""Cutting one misfit out can bring up another, a level higher; a flow is about six levels deep."""
+_FALLBACKS = {"flow": "unnamed", "version": 1}
+"""Values for keys without which nothing else could be checked; their errors are reported already."""
+_MAX_ROUNDS = 50
+"""Cutting out one error can cause another one level higher; a flow is about six levels deep."""
 
 
-def fit(document: Document, findings: Findings) -> tuple[FlowSource, Document] | None:
-    """The document as a flow's source, and itself, both without what does not fit; None for no document."""
+def validate(document: Document, diagnostics: DiagnosticCollector) -> tuple[FlowSource, Document] | None:
+    """The source model of a document, and the document, both without their invalid parts.
+
+    None if the document is not a mapping, or nothing valid remains.
+    """
     if not isinstance(document.data, dict):
-        hint = "It begins with `flow:`, `version:` and `states:`."
-        findings.error("not-a-flow", "A flow file is a mapping of keys.", START, hint)
+        hint = "Begin it with `flow:`, `version:` and `states:`."
+        diagnostics.error("not-a-flow", "A flow file must be a mapping of keys.", START, hint)
         return None
     try:
         return FlowSource.model_validate(document.data), document
     except ValidationError as error:
-        misfits = tell(error, document, _SECTIONS, findings)
-    return _salvage(document, misfits)
+        errors = report_errors(error, document, _SECTIONS, diagnostics)
+    return _validate_remainder(document, errors)
 
 
-def tell(
-    error: ValidationError, document: Document, sections: Sections, findings: Findings
+def report_errors(
+    error: ValidationError, document: Document, sections: Sections, diagnostics: DiagnosticCollector
 ) -> list[ErrorDetails]:
-    """Tells `findings` what does not fit, and returns it.
+    """Reports the errors of a document, and returns them.
 
     Args:
-        error: Pydantic's finding.
-        document: What it is about.
-        sections: Where each model's keys stand, for hints.
-        findings: Takes one diagnostic for each misfit.
+        error: Pydantic's error.
+        document: The document that was validated.
+        sections: Where the keys of each model are, for hints.
+        diagnostics: Receives one diagnostic for each error.
     """
-    misfits = error.errors()
-    for misfit in misfits:
-        _tell(misfit, document, sections, findings)
-    return misfits
+    errors = error.errors()
+    for each in errors:
+        _report_error(each, document, sections, diagnostics)
+    return errors
 
 
-def _salvage(document: Document, misfits: list[ErrorDetails]) -> tuple[FlowSource, Document] | None:
-    for _ in range(_ROUNDS):
-        document = document.without({_inside(misfit["loc"], document.data) for misfit in misfits} - {()})
+def _validate_remainder(document: Document, errors: list[ErrorDetails]) -> tuple[FlowSource, Document] | None:
+    for _ in range(_MAX_ROUNDS):
+        document = document.without({_document_path(each["loc"], document.data) for each in errors} - {()})
         data: Any = document.data
         try:
-            return FlowSource.model_validate(_STAND_INS | data), document
+            return FlowSource.model_validate(_FALLBACKS | data), document
         except ValidationError as error:
-            misfits = error.errors()
+            errors = error.errors()
     return None
 
 
-def _inside(loc: tuple[str | int, ...], data: Any) -> Path:
-    """The part of pydantic's location that is in the document: for a missing key, what misses it.
+def _document_path(loc: tuple[str | int, ...], data: Any) -> Path:
+    """The part of pydantic's location that is in the document; for a missing key, its parent.
 
-    Pydantic appends what branch of a union it tried.
+    Pydantic appends the branch of a union that it tried.
     """
     path: Path = ()
     for key in loc:
         if isinstance(key, int) and not isinstance(data, list):
-            continue  # a single value may stand for a list of it
+            continue  # a single value may be written instead of a list of it
         in_mapping = isinstance(data, dict) and key in data
         if not in_mapping and not (isinstance(data, list) and isinstance(key, int) and key < len(data)):
             break
@@ -123,31 +126,33 @@ def _inside(loc: tuple[str | int, ...], data: Any) -> Path:
     return path
 
 
-def _tell(misfit: ErrorDetails, document: Document, sections: Sections, findings: Findings) -> None:
-    kind, loc = misfit["type"], misfit["loc"]
-    path = _inside(loc, document.data)
+def _report_error(
+    error: ErrorDetails, document: Document, sections: Sections, diagnostics: DiagnosticCollector
+) -> None:
+    kind, loc = error["type"], error["loc"]
+    path = _document_path(loc, document.data)
     if kind == "extra_forbidden":
         section = _section(path[:-1], sections)
         known = [field.alias or name for name, field in section.model_fields.items()] if section else []
         message = f'The key "{path[-1]}" is not known here.'
-        findings.error("unknown-key", message, document.key_at(path), nearest(str(path[-1]), known))
+        diagnostics.error("unknown-key", message, document.key_at(path), nearest(str(path[-1]), known))
     elif kind == "missing":
         mark = document.key_at(path) if path else START
-        findings.error("missing-key", f'The key "{loc[-1]}" is missing here.', mark, "Add it.")
+        diagnostics.error("missing-key", f'The key "{loc[-1]}" is missing here.', mark, "Add it.")
     elif loc and loc[-1] == "[key]":
-        hint = "Use letters, digits and _; begin with a letter."
-        message = f'"{loc[-2]}" cannot be a name here.'
-        findings.error("bad-name", message, document.key_at((*path[: len(loc) - 2], loc[-2])), hint)
+        hint = "Use letters, digits and underscores, beginning with a letter."
+        message = f'"{loc[-2]}" is not a valid name.'
+        diagnostics.error("bad-name", message, document.key_at((*path[: len(loc) - 2], loc[-2])), hint)
     else:
         code = "wrong-type" if kind.endswith("_type") else "bad-value"
         # A location that ends in a type's name is one branch of a union, and only bounds are unions.
-        union = bool(loc) and isinstance(loc[-1], str) and path[-1:] != loc[-1:]
-        message = f'"{path[-1]}" should be a number or text.' if union else _sentence(misfit, path)
-        findings.error(code, message, document.at(path), _hint(misfit))
+        is_union = bool(loc) and isinstance(loc[-1], str) and path[-1:] != loc[-1:]
+        message = f'"{path[-1]}" must be a number or text.' if is_union else _message(error, path)
+        diagnostics.error(code, message, document.at(path), _hint(error))
 
 
 def _section(path: Path, sections: Sections) -> type[BaseModel] | None:
-    path = _innermost(path)
+    path = _top_level_equivalent(path)
     for pattern, model in sections:
         if len(pattern) == len(path) and all(
             want in ("*", have) for want, have in zip(pattern, path, strict=True)
@@ -156,54 +161,54 @@ def _section(path: Path, sections: Sections) -> type[BaseModel] | None:
     return None
 
 
-def _innermost(path: Path) -> Path:
-    """A place in a state that others hold, or in a part of a slot, as if it stood at the top."""
+def _top_level_equivalent(path: Path) -> Path:
+    """A path in a child state, or in a part of a slot, as if that were at the top."""
     if path[:1] == ("states",):
         if path[2:3] == ("states",) and len(path) > len(("states", "outer", "states")):
-            return _innermost(path[2:])
+            return _top_level_equivalent(path[2:])
         if path[2:3] == ("parallel",) and path[4:5] == ("states",) and path[5:]:
-            return _innermost(path[4:])
+            return _top_level_equivalent(path[4:])
     if path[:1] == ("slots",):
         if path[2:3] == ("fields",) and path[3:]:
-            return _innermost(("slots", *path[3:]))
+            return _top_level_equivalent(("slots", *path[3:]))
         if path[2:3] == ("items",):
-            return _innermost(("slots", *path[2:]))
+            return _top_level_equivalent(("slots", *path[2:]))
     return path
 
 
-def _sentence(misfit: ErrorDetails, path: Path) -> str:
+def _message(error: ErrorDetails, path: Path) -> str:
     name = next((str(key) for key in reversed(path) if isinstance(key, str)), "the file")
-    if expected := _EXPECTED.get(misfit["type"]):
-        return f'"{name}" should be {expected}; this is {_kind(misfit["input"])}.'
-    match misfit["type"]:
+    if expected := _EXPECTED_TYPES.get(error["type"]):
+        return f'"{name}" must be {expected}; this is {_type_name(error["input"])}.'
+    match error["type"]:
         case "literal_error":
-            expected = misfit["ctx"]["expected"].replace("True", "true")
-            return f'"{name}" should be {expected}; this is {_shown(misfit["input"])}.'
+            expected = error["ctx"]["expected"].replace("True", "true")
+            return f'"{name}" must be {expected}; this is {_quoted(error["input"])}.'
         case "string_pattern_mismatch" if name == "after":
-            return f"{_shown(misfit['input'])} is not a duration."
+            return f"{_quoted(error['input'])} is not a duration."
         case "string_pattern_mismatch":
-            return f'{_shown(misfit["input"])} does not fit "{name}".'
+            return f'{_quoted(error["input"])} is not a valid value for "{name}".'
         case _:
-            return f'"{name}": {misfit["msg"]}.'
+            return f'"{name}": {error["msg"]}.'
 
 
-def _hint(misfit: ErrorDetails) -> str:
-    given = misfit["input"]
-    if misfit["type"] in ("bool_type", "literal_error") and given in ("yes", "no", "on", "off"):
+def _hint(error: ErrorDetails) -> str:
+    given = error["input"]
+    if error["type"] in ("bool_type", "literal_error") and given in ("yes", "no", "on", "off"):
         return f"Write {'true' if given in ('yes', 'on') else 'false'}."
-    if misfit["type"] == "literal_error" and isinstance(given, str):
+    if error["type"] == "literal_error" and isinstance(given, str):
         close = nearest(
-            given, [each.strip("'") for each in misfit["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+            given, [each.strip("'") for each in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         )
         return close if close.startswith("Did") else ""
-    if misfit["type"] == "string_pattern_mismatch" and misfit["loc"][-1] == "after":
+    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "after":
         return "Write 30s, 10m, 2h or 1d."
-    if misfit["type"] == "string_type" and isinstance(given, int | float | bool):
+    if error["type"] == "string_type" and isinstance(given, int | float | bool):
         return "Put it in quotes."
     return ""
 
 
-def _kind(value: object) -> str:
+def _type_name(value: object) -> str:
     if value is None:
         return "empty"
     if isinstance(value, bool):
@@ -217,6 +222,6 @@ def _kind(value: object) -> str:
     return next((name for kind, name in names if isinstance(value, kind)), "a mapping")
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     text = str(value)
     return f'"{text[:60]}…"' if len(text) > 60 else f'"{text}"'

@@ -1,5 +1,5 @@
-"""Slots: what a flow wants to know, typed.
+"""Typed slots: what a flow asks the person for.
 
-slot.py says what a slot and a type of slot are, types.py lists the types, one file for each family of them;
-compiling.py makes slots from a flow's source, and validating.py checks what comes from outside.
+slot.py defines Slot and SlotType; types.py lists the types, of which each family has a file of its own;
+partial_values.py puts values together over several messages, and validation.py checks values from callers.
 """

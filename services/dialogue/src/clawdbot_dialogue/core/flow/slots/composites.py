@@ -16,13 +16,13 @@ def _object(slot: Slot, value: object, now: datetime | None) -> object:
         raise SlotRefused("not_object", ", ".join(slot.parts))
     for name in value.keys() - slot.parts.keys():
         raise SlotRefused("no_part", name)
-    kept: dict[str, object] = {}
+    checked: dict[str, object] = {}
     for name, part in slot.parts.items():
         if value.get(name) is not None:
-            kept[name] = part.check(value[name], now)
+            checked[name] = part.check(value[name], now)
         elif part.required:
             raise SlotRefused("part_missing", part.spoken)
-    return kept
+    return checked
 
 
 def _list(slot: Slot, value: object, now: datetime | None) -> object:
@@ -38,38 +38,40 @@ def _list(slot: Slot, value: object, now: datetime | None) -> object:
 def _item(item: Slot, position: int, value: object, now: datetime | None) -> object:
     try:
         return item.check(value, now)
-    except SlotRefused as refused:
-        refused.position = position
+    except SlotRefused as error:
+        error.position = position
         raise
 
 
-def _structure(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelType:
-    return Structure({name: seen(field) for name, field in source.fields.items()}, "an object")
+def _object_type(source: SlotSource, cel_type: Callable[[SlotSource], CelType]) -> CelType:
+    return Structure({name: cel_type(field) for name, field in source.fields.items()}, "an object")
 
 
-def _list_of(source: SlotSource, seen: Callable[[SlotSource], CelType]) -> CelType:
-    return ListOf(seen(source.items) if source.items else "dyn")
+def _list_type(source: SlotSource, cel_type: Callable[[SlotSource], CelType]) -> CelType:
+    return ListOf(cel_type(source.items) if source.items else "dyn")
 
 
-def _show_object(slot: Slot, value: Mapping[str, object], locale: Locale) -> str:
-    shown = [part.show(value[name], locale) for name, part in slot.parts.items() if name in value]
-    return locale.wording["between_fields"].join(shown)
+def _format_object(slot: Slot, value: Mapping[str, object], locale: Locale) -> str:
+    formatted = [part.show(value[name], locale) for name, part in slot.parts.items() if name in value]
+    return locale.wording["between_fields"].join(formatted)
 
 
-def _show_list(slot: Slot, value: list[object], locale: Locale) -> str:
-    shown = [slot.item.show(each, locale) if slot.item else "" for each in value]
-    # Where an item has commas of its own, they cannot part items too.
-    parted = slot.item and slot.item.parts
-    return locale.wording["between_items"].join(shown) if parted else locale.lists.listed(shown)
+def _format_list(slot: Slot, value: list[object], locale: Locale) -> str:
+    formatted = [slot.item.show(each, locale) if slot.item else "" for each in value]
+    # Items with parts contain commas themselves, so commas cannot separate the items.
+    has_commas = slot.item and slot.item.parts
+    if has_commas:
+        return locale.wording["between_items"].join(formatted)
+    return locale.lists.listed(formatted)
 
 
 TYPES: tuple[SlotType, ...] = (
-    SlotType("object", _structure, _object, options=frozenset({"fields"}), show=_show_object),
+    SlotType("object", _object_type, _object, options=frozenset({"fields"}), format=_format_object),
     SlotType(
         "list",
-        _list_of,
+        _list_type,
         _list,
         options=frozenset({"items", "more", "min_items", "max_items"}),
-        show=_show_list,
+        format=_format_list,
     ),
 )

@@ -9,8 +9,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from clawdbot_dialogue.core.flow.cel.types import Structure
-from clawdbot_dialogue.core.flow.slots.scalars import NUMBERS, bounded
-from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Slot, SlotRefused, SlotType
+from clawdbot_dialogue.core.flow.slots.scalars import NUMBERS, check_bounds
+from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Slot, SlotRefused, SlotType
 from clawdbot_dialogue.core.language.currencies import decimals
 from clawdbot_dialogue.core.language.language_pack import Locale
 
@@ -25,30 +25,38 @@ def _money(slot: Slot, value: object, _: datetime | None) -> object:
         raise SlotRefused("not_money")
     if slot.currencies and currency not in slot.currencies:
         raise SlotRefused("not_currency", ", ".join(slot.currencies))
-    smallest = Decimal(1).scaleb(-decimals()[currency])
-    rounded = float(amount.quantize(smallest, ROUND_HALF_UP)) or 0.0  # never -0.0
-    return {"amount": bounded(slot, rounded), "currency": currency}
+    minor_unit = Decimal(1).scaleb(-decimals()[currency])
+    rounded = float(amount.quantize(minor_unit, ROUND_HALF_UP)) or 0.0  # never -0.0
+    return {"amount": check_bounds(slot, rounded), "currency": currency}
 
 
 def _amount(given: object) -> Decimal:
-    """A number, or a text such as "30.50", which callers write who keep clear of binary fractions."""
+    """The amount of a number, or of text such as "30.50", which callers send to avoid binary fractions."""
     if isinstance(given, str) and _DECIMAL.fullmatch(given):
         amount = Decimal(given)
-    elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < LARGEST_INTEGER:
+    elif isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < MAX_INTEGER:
         # By its shortest digits: 2.675 is what was meant, not 2.67499999…
         amount = Decimal(str(given))
     else:
         raise SlotRefused("not_money")
-    if abs(amount) >= LARGEST_INTEGER:
+    if abs(amount) >= MAX_INTEGER:
         raise SlotRefused("not_money")
     return amount
 
 
-def _show(_: Slot, value: Mapping[str, Any], locale: Locale) -> str:
+def _format(_: Slot, value: Mapping[str, Any], locale: Locale) -> str:
     return locale.show_amount(value["amount"], value["currency"])
 
 
-_SUM = Structure({"amount": "double", "currency": "string"}, "a sum of money")
+_MONEY = Structure({"amount": "double", "currency": "string"}, "a sum of money")
 TYPES: tuple[SlotType, ...] = (
-    SlotType("money", _SUM, _money, NUMBERS, options=frozenset({"currencies"}), show=_show, counts=True),
+    SlotType(
+        "money",
+        _MONEY,
+        _money,
+        NUMBERS,
+        options=frozenset({"currencies"}),
+        format=_format,
+        allows_duplicates=True,
+    ),
 )

@@ -1,4 +1,4 @@
-"""Text, numbers, yes and no, and choices."""
+"""Text, numbers, booleans and enums."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.cel.expressions import Activation
-from clawdbot_dialogue.core.flow.slots.slot import LARGEST_INTEGER, Bounds, Slot, SlotRefused, SlotType
+from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotRefused, SlotType
 from clawdbot_dialogue.core.language.language_pack import Locale
 
 
@@ -25,27 +25,27 @@ def _string(slot: Slot, value: object, _: datetime | None) -> object:
 
 
 def _integer(slot: Slot, value: object, _: datetime | None) -> object:
-    # Callers' values come through google.protobuf.Struct, where 4 is 4.0.
+    # Callers' values come in a google.protobuf.Struct, where 4 is 4.0.
     number = (
         int(value) if isinstance(value, float) and math.isfinite(value) and value == int(value) else value
     )
-    if not isinstance(number, int) or isinstance(number, bool) or abs(number) > LARGEST_INTEGER:
+    if not isinstance(number, int) or isinstance(number, bool) or abs(number) > MAX_INTEGER:
         raise SlotRefused("not_integer")
-    return bounded(slot, number)
+    return check_bounds(slot, number)
 
 
 def _number(slot: Slot, value: object, _: datetime | None) -> object:
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
         raise SlotRefused("not_number")
-    # Always a float, so that an expression sees one type whatever the person wrote.
-    return bounded(slot, float(value))
+    # Always a float, so that expressions see one type whatever the person wrote.
+    return check_bounds(slot, float(value))
 
 
-def bounded(slot: Slot, value: int | float) -> int | float:
-    """The number, where it is neither too small nor too large.
+def check_bounds(slot: Slot, value: int | float) -> int | float:
+    """The number, if it is within the slot's bounds.
 
     Raises:
-        SlotRefused: it is.
+        SlotRefused: it is too small or too large.
     """
     if isinstance(slot.minimum, int | float) and value < slot.minimum:
         raise SlotRefused("too_small", slot.minimum)
@@ -67,11 +67,11 @@ def _enum(slot: Slot, value: object, _: datetime | None) -> object:
 
 
 def yes_or_no(value: bool, locale: Locale) -> str:
-    """A truth value as a person reads it."""
+    """A boolean for a person: "yes" or "no" in the locale's language."""
     return locale.wording["yes" if value else "no"]
 
 
-def _show_boolean(_: Slot, value: bool, locale: Locale) -> str:
+def _format_boolean(_: Slot, value: bool, locale: Locale) -> str:
     return yes_or_no(value, locale)
 
 
@@ -91,9 +91,9 @@ TYPES: tuple[SlotType, ...] = (
         "int",
         _integer,
         Bounds("a whole number", _whole_number),
-        counts=True,
+        allows_duplicates=True,
     ),
-    SlotType("number", "double", _number, NUMBERS, counts=True),
-    SlotType("boolean", "bool", _boolean, show=_show_boolean),
+    SlotType("number", "double", _number, NUMBERS, allows_duplicates=True),
+    SlotType("boolean", "bool", _boolean, format=_format_boolean),
     SlotType("enum", "string", _enum, options=frozenset({"values"})),
 )

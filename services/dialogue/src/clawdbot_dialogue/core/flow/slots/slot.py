@@ -1,6 +1,6 @@
 """A slot and a type of slot.
 
-A type checks and normalises values; every value that a conversation holds went through `Slot.check`.
+A type checks and normalises values; every value that a session holds has passed `Slot.check`.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
 from clawdbot_dialogue.core.flow.templates import Template, show_json
 from clawdbot_dialogue.core.language.language_pack import Locale
 
-LARGEST_INTEGER = 2**53
-"""Beyond it a google.protobuf.Struct, which carries slots to callers, is not exact."""
-LONGEST_TEXT = 10_000
-"""Characters of a string slot that names no smaller max_length."""
+MAX_INTEGER = 2**53
+"""Larger integers are not exact in a google.protobuf.Struct, which carries slots to callers."""
+MAX_TEXT_LENGTH = 10_000
+"""Characters of a string slot that sets no smaller max_length."""
 
 
-MOST_ITEMS = 100
-"""Items of a list that names no smaller max_items."""
+MAX_ITEMS = 100
+"""Items of a list slot that sets no smaller max_items."""
 
 
 class SlotRefused(ValueError):
-    """A value that does not fit. `purpose` names the locale's wording, `limit` what goes into it."""
+    """A value that a slot does not accept. `reason` names the message for the person, `limit` fills it."""
 
-    def __init__(self, purpose: str, limit: object = "") -> None:
-        self.purpose = purpose
+    def __init__(self, reason: str, limit: object = "") -> None:
+        self.reason = reason
         self.limit = limit
         self.slot: Slot | None = None
-        """What it does not fit: a slot, or a part of one. Set by Slot.check."""
+        """The slot, or part of one, that does not accept the value. Set by Slot.check."""
         self.position: int | None = None
-        """Of the item in its list, from 0, where it is one."""
-        super().__init__(f"{purpose} {limit}".strip())
+        """The index in its list, from 0, if the value is a list item."""
+        super().__init__(f"{reason} {limit}".strip())
 
     @classmethod
-    def of(cls, slot: Slot, purpose: str, limit: object = "") -> SlotRefused:
-        """A refusal by a slot, or a part of one."""
-        refused = cls(purpose, limit)
-        refused.slot = slot
-        return refused
+    def of(cls, slot: Slot, reason: str, limit: object = "") -> SlotRefused:
+        """The error for a known slot, or part of one."""
+        error = cls(reason, limit)
+        error.slot = slot
+        return error
 
 
 def root_of(path: str) -> str:
-    """The slot that a path leads into: "address.city" → "address"; a slot's name leads to itself."""
+    """The slot that a path leads into: "address.city" → "address"; a slot's name is its own root."""
     return path.partition(".")[0]
 
 
@@ -56,43 +56,44 @@ class Slot:
     """One declared slot."""
 
     name: str
-    """For a part of another slot the path to it: "address.city"."""
+    """For a part of another slot, the path to it: "address.city"."""
     kind: SlotType
     spoken: str
-    """The name as said: "party size"."""
+    """The name as shown to the person: "party size"."""
     ask: Template
     asked_only: bool = False
-    """Filled only while it is asked for, and asked anew whenever its state is entered: a confirmation."""
+    """Filled only by the answer to its own question, and cleared whenever its state is entered: a
+    confirmation."""
     minimum: Any = None
     """A number; a day or time as text; for a date also "today+30d", for a datetime "now+2h"."""
     maximum: Any = None
     min_length: int = 0
-    max_length: int = LONGEST_TEXT
+    max_length: int = MAX_TEXT_LENGTH
     pattern: Expression | None = None
-    """Whether the value of the slot `value` matches."""
+    """True if the slot `value` matches."""
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """For an enum: each value and how else it is said."""
+    """For an enum: each value and its synonyms."""
     hints: tuple[str, ...] = ()
-    """Words beside a number, or for a person's wish to change it, that point to this slot: people, guests."""
+    """Words that point to this slot, beside a number or in a request to change it: people, guests."""
     currencies: tuple[str, ...] = ()
-    """For a sum of money: the ISO 4217 codes that it may be in, the one first that is meant where none is
-    said; empty for any that is said."""
+    """For money: the ISO 4217 codes that it accepts, the first one being the default; empty to accept any
+    that the person names."""
     region: str = ""
-    """For a phone: the country whose numbers need no country code, as in ISO 3166: "GB"."""
+    """For a phone: the ISO 3166 country whose numbers need no country code: "GB"."""
     parts: Mapping[str, Slot] = field(default_factory=dict)
-    """What the value is put together from, by name: an object's fields; a datetime's date and time, and the
-    half of the day, "am" or "pm", by which a time that is yet to come is read."""
+    """The parts of the value, by name: an object's fields; a datetime's date and time, and `half`, the half
+    of the day ("am" or "pm") with which a time given later is read."""
     required: bool = True
-    """For a part: whether there is no value without it. One that is not is never asked for."""
+    """For a part: whether the value is incomplete without it. An optional part is never asked for."""
     item: Slot | None = None
-    """For a list: what its items are. It has the list's own name where it has no parts, else `NAME.next`, the
-    one that is being put together."""
+    """For a list: its item. An item without parts has the list's own name; one with parts is called
+    `NAME.next`, the item that is being put together."""
     listed: bool = False
-    """Whether it is the item of a list, so that a message may give several values."""
+    """Whether it is the item of a list, so that one message may give several values."""
     more: Template | None = None
-    """For a list: what the person is asked after each item; None where the first answer is the list."""
+    """For a list: the question after each item; None if the first answer is the whole list."""
     min_items: int = 1
-    max_items: int = MOST_ITEMS
+    max_items: int = MAX_ITEMS
 
     def within(self) -> Iterator[Slot]:
         """The slot itself, and all parts of it and of its items."""
@@ -103,18 +104,18 @@ class Slot:
             yield from part.within()
 
     def part(self, key: str) -> Slot | None:
-        """A part by its name, or a list's item by its position; None for no such part."""
+        """A part by its name, or a list's item by its position; None if there is no such part."""
         return self.item if self.item and key.isdecimal() else self.parts.get(key)
 
     @property
     def composed(self) -> bool:
-        """Whether its value may come together over several messages."""
+        """Whether it has parts or items, so that its value may take several messages."""
         return bool(self.parts or self.item)
 
     @property
     def repeats(self) -> bool:
-        """For a list: whether the same item twice means two: ages, sums, but not names or days."""
-        return self.item is not None and self.item.kind.counts
+        """For a list: whether it keeps equal items: ages and sums, but not names or days."""
+        return self.item is not None and self.item.kind.allows_duplicates
 
     @property
     def type(self) -> str:
@@ -123,27 +124,27 @@ class Slot:
 
     @property
     def names_person(self) -> bool:
-        """Whether it asks for somebody's name, by the word "name" in its own: "my name is Ada" fills it."""
+        """Whether it asks for a person's name, judged by the word "name" in its own: "my name is Ada"."""
         return "name" in self.name.rpartition(".")[2].lower().split("_")
 
     def check(self, value: object, now: datetime | None) -> object:
-        """The value as it is kept.
+        """The normalised value.
 
         Args:
             value: JSON-able.
-            now: What "today" means in a bound; None leaves such bounds out.
+            now: The time that "today" in a bound refers to; None skips such bounds.
 
         Raises:
-            SlotRefused: it does not fit.
+            SlotRefused: the slot does not accept the value.
         """
         try:
             return self.kind.check(self, value, now)
-        except SlotRefused as refused:
-            refused.slot = refused.slot or self
+        except SlotRefused as error:
+            error.slot = error.slot or self
             raise
 
     def takes(self, value: object, now: datetime | None) -> bool:
-        """Whether a value fits, as `check` has it."""
+        """Whether `check` accepts a value."""
         try:
             self.check(value, now)
         except SlotRefused:
@@ -151,30 +152,30 @@ class Slot:
         return True
 
     def show(self, value: object, locale: Locale) -> str:
-        """A value that it holds, as a person reads it: "Tuesday, 1 December 2026"."""
-        return self.kind.show(self, value, locale)
+        """A value of this slot for a person: "Tuesday, 1 December 2026"."""
+        return self.kind.format(self, value, locale)
 
-    def show_limit(self, limit: object, locale: Locale) -> str:
-        """A bound of it, as SlotRefused has it, as a person reads it."""
-        return self.kind.show_limit(limit, locale)
+    def format_limit(self, limit: object, locale: Locale) -> str:
+        """The limit of a SlotRefused for a person."""
+        return self.kind.format_limit(limit, locale)
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the min and max of a type are."""
+    """What the min and max of a type may be."""
 
-    words: str
+    description: str
     """For an author: "a whole number"."""
-    order: Callable[[Any], Any]
-    """One in the form that compares with those of its type, what counts from now with no other; None for
-    what is no bound."""
+    sort_key: Callable[[Any], Any]
+    """A bound in a form that compares with others of its type; a bound relative to now compares only with
+    other relative ones. None for an invalid bound."""
 
 
-def _plainly(_: Slot, value: object, __: Locale) -> str:
+def _format_json(_: Slot, value: object, __: Locale) -> str:
     return show_json(value)
 
 
-def _as_it_is(limit: object, _: Locale) -> str:
+def _format_json_limit(limit: object, _: Locale) -> str:
     return show_json(limit)
 
 
@@ -184,19 +185,19 @@ class SlotType:
 
     name: str
     cel: CelType | Callable[[SlotSource, Callable[[SlotSource], CelType]], CelType]
-    """How expressions and texts see it: a type, or what tells it from how the slot is declared."""
+    """Its type in expressions and texts, or a function that derives it from the slot's declaration."""
     check: Callable[[Slot, Any, datetime | None], object]
-    """As Slot.check."""
+    """The implementation of Slot.check."""
     bounds: Bounds | None = None
     options: frozenset[str] = frozenset()
-    """The options that make sense for it, besides min and max, ask, fill, hints and type."""
-    show: Callable[[Slot, Any, Locale], str] = _plainly
-    show_limit: Callable[[Any, Locale], str] = _as_it_is
-    counts: bool = False
-    """Whether one value said twice means two of them."""
-    together: bool = False
-    """For one whose values have parts: whether they are asked for with one question first."""
+    """The options that it supports, apart from min and max, ask, fill, hints and type."""
+    format: Callable[[Slot, Any, Locale], str] = _format_json
+    format_limit: Callable[[Any, Locale], str] = _format_json_limit
+    allows_duplicates: bool = False
+    """Whether a value given twice in a list stands for two items."""
+    asked_as_whole: bool = False
+    """For a type with parts: whether one question asks for all of them first."""
     join: Callable[[Mapping[str, Any]], object] = dict
-    """For one whose values have parts: the value that parts make."""
+    """For a type with parts: the value made of its parts."""
     split: Callable[[Any], Mapping[str, object]] = dict
-    """The other way round."""
+    """The inverse of join."""

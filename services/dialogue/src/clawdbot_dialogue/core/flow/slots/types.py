@@ -1,4 +1,4 @@
-"""Every type of slot."""
+"""All types of slot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SLOT_TYPES: Mapping[str, SlotType] = {
 """By name."""
 
 
-def seen(source: SlotSource) -> CelType:
-    """How expressions and texts see a slot that is declared so."""
+def cel_type(source: SlotSource) -> CelType:
+    """The type of a declared slot in expressions and texts."""
     kind = SLOT_TYPES[source.type].cel
-    return kind(source, seen) if callable(kind) else kind
+    return kind(source, cel_type) if callable(kind) else kind

@@ -1,4 +1,4 @@
-"""Values from outside, checked against the slots that a flow declares."""
+"""Checks values from callers against the slots that a flow declares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawdbot_dialogue.core.language.language_pack import Locale
 
 
 class SlotInvalid(ValueError):
-    """Values from outside that do not fit a flow's slots."""
+    """Values from a caller that a flow's slots do not accept."""
 
     def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
         self.violations = violations
@@ -24,15 +24,15 @@ class SlotInvalid(ValueError):
 def validate_slots(
     flow: Flow, values: Mapping[str, object], now: datetime | None = None
 ) -> dict[str, object]:
-    """Values from outside, such as CreateSession's, checked and normalised against what the flow declares.
+    """Values from a caller, such as those of CreateSession, checked and normalised.
 
     Args:
         flow: Declares the slots.
-        values: JSON-able; a None leaves its slot empty.
-        now: What "today" means in a date's bound; None leaves such bounds out.
+        values: JSON-able; None leaves its slot empty.
+        now: The time that "today" in a bound refers to; None skips such bounds.
 
     Raises:
-        SlotInvalid: with one violation for each value that does not fit.
+        SlotInvalid: with one violation for each value that is not accepted.
     """
     checked: dict[str, object] = {}
     violations: list[FieldViolation] = []
@@ -43,23 +43,23 @@ def validate_slots(
         elif value is not None:
             try:
                 checked[name] = slot.check(value, now)
-            except SlotRefused as refused:
-                violations.append(FieldViolation(_field(slot, refused), refusal(refused, slot, flow.locale)))
+            except SlotRefused as error:
+                violations.append(FieldViolation(_field(slot, error), refusal(error, slot, flow.locale)))
     if violations:
         raise SlotInvalid(tuple(violations))
     return checked
 
 
-def _field(slot: Slot, refused: SlotRefused) -> str:
-    """Where a caller finds what does not fit: "slots.address.city", "slots.lines[2].price"."""
-    name = (refused.slot or slot).name
-    if slot.item and refused.position is not None:
-        name = f"{slot.name}[{refused.position}]{name.removeprefix(slot.item.name)}"
+def _field(slot: Slot, error: SlotRefused) -> str:
+    """The path of the invalid value for a caller: "slots.address.city", "slots.lines[2].price"."""
+    name = (error.slot or slot).name
+    if slot.item and error.position is not None:
+        name = f"{slot.name}[{error.position}]{name.removeprefix(slot.item.name)}"
     return f"slots.{name}"
 
 
-def refusal(refused: SlotRefused, slot: Slot, locale: Locale) -> str:
-    """Why a value does not fit a slot, in a sentence for a person; about the part of it that is at fault."""
-    at_fault = refused.slot or slot
-    limit = at_fault.show_limit(refused.limit, locale)
-    return locale.wording[refused.purpose].format(name=at_fault.spoken, limit=limit)
+def refusal(error: SlotRefused, slot: Slot, locale: Locale) -> str:
+    """Why a slot, or a part of it, does not accept a value: a sentence for a person."""
+    invalid = error.slot or slot
+    limit = invalid.format_limit(error.limit, locale)
+    return locale.wording[error.reason].format(name=invalid.spoken, limit=limit)

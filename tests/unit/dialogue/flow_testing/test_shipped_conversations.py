@@ -1,4 +1,4 @@
-"""The conversations of the flows that ship, held as they are written, and what they cover."""
+"""The conversation files of the shipped flows pass, and cover every state."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from tests.support.flows import library
 
 LIBRARY = library()
 FILES = dict(shipped_conversations())
-OUTCOMES = {file: run_conversations(source, file, LIBRARY.get) for file, source in FILES.items()}
+RESULTS = {file: run_conversations(source, file, LIBRARY.get) for file, source in FILES.items()}
 
 
-def named(file: str, locale: str) -> str:
+def conversation_file(file: str, locale: str) -> str:
     """The conversation file of a flow in a language."""
     return file if locale == "en" else file.replace(".yaml", f".{locale}.yaml")
 
 
 def test_every_shipped_flow_has_conversations_in_each_language():
-    assert set(FILES) == {named(file, locale) for file, _ in shipped_flows() for locale in ("en", "zh")}
+    assert set(FILES) == {
+        conversation_file(file, locale) for file, _ in shipped_flows() for locale in ("en", "zh")
+    }
 
 
 @pytest.mark.parametrize(
-    "outcome",
-    [outcome for outcomes in OUTCOMES.values() for outcome in outcomes],
-    ids=lambda outcome: f"{outcome.file}: {outcome.name}",
+    "result",
+    [result for results in RESULTS.values() for result in results],
+    ids=lambda result: f"{result.file}: {result.name}",
 )
-def test_a_shipped_conversation_goes_as_it_is_written(outcome):
-    assert not outcome.failures, outcome.render()
+def test_a_shipped_conversation_passes(result):
+    assert not result.failures, result.render()
 
 
 @pytest.mark.parametrize("locale", ["en", "zh"])
 @pytest.mark.parametrize("flow", LIBRARY.list(), ids=lambda flow: flow.name)
 def test_the_conversations_of_each_language_enter_every_state(flow, locale):
-    outcomes = OUTCOMES[named(flow.file, locale)]
-    entered = {state for outcome in outcomes for name, state in outcome.entered if name == flow.name}
+    results = RESULTS[conversation_file(flow.file, locale)]
+    entered = {state for result in results for name, state in result.entered if name == flow.name}
     assert entered == set(flow.states)

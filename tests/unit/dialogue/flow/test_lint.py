@@ -1,11 +1,11 @@
-"""What lint says, and what it leaves alone, where single sentences do not show it."""
+"""What lint reports and what it accepts, beyond the single mistakes of mistakes.yaml."""
 
 from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
-from clawdbot_dialogue.core.flow.lint.cycles import circle_from, circles
-from clawdbot_dialogue.core.flow.lint.guards import alternatives, implies
+from clawdbot_dialogue.core.flow.lint.analysis.cycles import cyclic_components, shortest_cycle
+from clawdbot_dialogue.core.flow.lint.analysis.guard_implication import alternatives, implies
 from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
 from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
 from clawdbot_dialogue.core.flow.loader import examine, load_flow
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.flows import compiled, library
 
 
-def told(body):
+def reported(body):
     return [(each.code, each.line) for each in examine(f"flow: f\nversion: 1\n{body}", "f").diagnostics]
 
 
@@ -47,7 +47,7 @@ def test_the_shipped_flows_are_clean(file, source):
         ("a ? b : c", "a?b:c"),
     ],
 )
-def test_a_guard_says_no_more_than_one_that_it_implies(one, other):
+def test_a_guard_implies_another(one, other):
     assert implies(alternatives(one), alternatives(other))
 
 
@@ -66,7 +66,7 @@ def test_a_guard_says_no_more_than_one_that_it_implies(one, other):
         ("true", "a"),
     ],
 )
-def test_what_is_not_certain_is_not_taken_for_implied(one, other):
+def test_an_uncertain_implication_is_not_assumed(one, other):
     assert not implies(alternatives(one), alternatives(other))
 
 
@@ -78,8 +78,8 @@ GUARDS = st.recursive(
 
 
 @given(GUARDS, GUARDS)
-def test_an_implied_guard_holds_wherever_the_other_one_does(one, other):
-    """Worked out for every value that the names can have."""
+def test_an_implied_guard_is_true_whenever_the_other_one_is(one, other):
+    """Evaluated for every value that the names can have."""
     if not implies(alternatives(one), alternatives(other)):
         return
     python = [
@@ -93,11 +93,11 @@ def test_an_implied_guard_holds_wherever_the_other_one_does(one, other):
             assert second or not first
 
 
-def test_a_guard_after_another_kind_of_transition_is_not_shadowed_by_it():
-    ways = "[{event: go, to: b}, {event: come, to: b}, {if: slots.n > 1, to: b}, {to: b}]"
-    assert told(
+def test_a_guard_is_not_shadowed_by_transitions_of_another_kind():
+    transitions = "[{event: go, to: b}, {event: come, to: b}, {if: slots.n > 1, to: b}, {to: b}]"
+    assert reported(
         "slots: {n: {type: integer, ask: q}}\n"
-        f"states: {{a: {{collect: [n], next: {ways}}}, b: {{end: true}}}}"
+        f"states: {{a: {{collect: [n], next: {transitions}}}, b: {{end: true}}}}"
     ) == []  # fmt: skip
 
 
@@ -113,14 +113,14 @@ def test_a_guard_after_another_kind_of_transition_is_not_shadowed_by_it():
         "a: {handoff: q, next: c}, c: {say: x, next: a}",
     ],
 )
-def test_a_way_round_on_which_the_person_is_waited_for_is_no_loop(states):
+def test_a_cycle_that_waits_for_the_person_is_not_reported(states):
     slots = "slots: {n: {type: integer, ask: q}, ok: {type: boolean, fill: asked_only, ask: q}}\n"
-    assert "loop" not in {code for code, _ in told(f"{slots}states: {{{states}, b: {{end: true}}}}")}
+    assert "loop" not in {code for code, _ in reported(f"{slots}states: {{{states}, b: {{end: true}}}}")}
 
 
-def test_a_loop_that_is_left_by_waiting_states_is_told_without_them():
-    """The inner circle never waits; the outer one does, through a confirmation."""
-    found = told(
+def test_a_loop_is_reported_without_the_waiting_states_around_it():
+    """The inner cycle never waits; the outer one does, through a confirmation."""
+    found = reported(
         "slots: {ok: {type: boolean, fill: asked_only, ask: q}}\n"
         "states:\n"
         "  a: {collect: [ok], next: b}\n"
@@ -130,8 +130,8 @@ def test_a_loop_that_is_left_by_waiting_states_is_told_without_them():
     assert found == [("loop", 6)]
 
 
-def test_states_within_others_are_looked_at_where_they_are_written():
-    found = told(
+def test_child_states_are_checked_and_reported_where_they_are_declared():
+    found = reported(
         "slots: {n: {type: integer, ask: q}, t: {type: enum, values: [x], ask: q}, u: {type: date}}\n"
         "states:\n"
         "  outer:\n"
@@ -148,15 +148,15 @@ def test_states_within_others_are_looked_at_where_they_are_written():
     assert set(found) == {("unused-slot", 3), ("shadowed", 9), ("not-a-value", 10), ("loop", 10)}
 
 
-def test_a_way_round_through_a_state_that_holds_others_is_found():
-    assert told(
+def test_a_loop_through_a_compound_state_is_found():
+    assert reported(
         "states:\n"
         "  outer: {initial: one, next: back, states: {one: {say: x, next: over}, over: {end: true}}}\n"
         "  back: {next: outer}\n"
     ) == [("loop", 4)]  # fmt: skip
 
 
-def test_regions_that_wait_for_one_another_are_no_loop():
+def test_regions_that_wait_for_each_other_are_not_a_loop():
     body = (
         "slots: {n: {type: integer, ask: q}}\n"
         "states:\n"
@@ -166,11 +166,11 @@ def test_regions_that_wait_for_one_another_are_no_loop():
         "      left: {initial: a, states: {a: {collect: [n], next: over}, over: {end: true}}}\n"
         "      right: {initial: b, states: {b: {say: x, next: over}, over: {end: true}}}\n"
     )
-    assert "loop" not in {code for code, _ in told(body)}
+    assert "loop" not in {code for code, _ in reported(body)}
 
 
-def test_a_slot_that_an_action_fills_is_used():
-    assert told(
+def test_a_slot_that_an_action_sets_is_used():
+    assert reported(
         "slots: {x: {type: integer}}\nstates: {a: {say: x, next: [{set: {x: 1}, to: b}]}, b: {end: true}}"
     ) == []  # fmt: skip
 
@@ -179,31 +179,31 @@ GRAPHS = st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("ab
 
 
 @given(GRAPHS)
-def test_circles_are_the_nodes_that_can_come_to_one_another(graph):
-    def after(node):
-        seen, waiting = set(), [node]
-        while waiting:
-            for each in graph.get(waiting.pop(), ()):
+def test_cyclic_components_are_the_nodes_that_reach_each_other(graph):
+    def reachable_from(node):
+        seen, pending = set(), [node]
+        while pending:
+            for each in graph.get(pending.pop(), ()):
                 if each in graph and each not in seen:
                     seen.add(each)
-                    waiting.append(each)
+                    pending.append(each)
         return seen
 
-    reach = {node: after(node) for node in graph}
-    wanted = {
+    reach = {node: reachable_from(node) for node in graph}
+    expected = {
         frozenset(other for other in graph if node in reach[other] and other in reach[node])
         for node in graph
         if node in reach[node]
     }
-    found = list(circles(graph))
-    assert {frozenset(each) for each in found} == wanted
-    for group in found:
-        path = circle_from(group[0], {node: graph[node] for node in group})
-        assert path[0] == group[0]
+    found = list(cyclic_components(graph))
+    assert {frozenset(each) for each in found} == expected
+    for component in found:
+        path = shortest_cycle(component[0], {node: graph[node] for node in component})
+        assert path[0] == component[0]
         assert all(b in graph[a] for a, b in zip(path, [*path[1:], path[0]], strict=True))
 
 
-def test_a_slot_is_used_by_being_shown_looked_at_or_handed_over():
+def test_a_slot_is_used_by_texts_guards_and_arguments():
     for use in (
         "{say: 'On {x}.', end: true}",
         "{next: [{if: has(slots.x), to: b}, {to: b}]}",
@@ -211,7 +211,7 @@ def test_a_slot_is_used_by_being_shown_looked_at_or_handed_over():
         "{call: {tool: t, args: {d: [{e: 'on {slots.x}'}]}}, next: [{on_error: any, to: b}, {to: b}]}",
         "{generate: {instructions: 'About {x}.'}}",
     ):
-        found = told(f"slots: {{x: {{type: date}}}}\nstates: {{a: {use}, b: {{end: true}}}}")
+        found = reported(f"slots: {{x: {{type: date}}}}\nstates: {{a: {use}, b: {{end: true}}}}")
         assert "unused-slot" not in {code for code, _ in found}
 
 
@@ -229,20 +229,20 @@ ASKS = (
         ("states: {a: {say: x}}\ninterrupts: {allow: []}", "nothing leads back"),
     ],
 )
-def test_an_interrupt_by_a_flow_without_an_end_is_told_where_it_is_allowed(other, says):
+def test_an_interrupt_by_a_flow_that_never_ends_is_reported_where_it_is_allowed(other, says):
     flow = load_flow(ASKS + "interrupts: {allow: [cancel, endless]}", "f.yaml")
     (found,) = check_interrupts(flow, {"endless": compiled(other, "endless"), "f": flow})
     assert (found.code, found.line, found.column) == ("cannot-resume", 5, 30)
     assert says in found.message
 
 
-def test_a_call_of_a_flow_without_an_end_is_told_where_it_is_called():
+def test_a_subflow_that_never_ends_is_reported_where_it_is_called():
     flow = compiled("states: {a: {subflow: {flow: endless}, next: b}, b: {end: true}}")
     (found,) = check_interrupts(flow, {"endless": compiled("states: {a: {say: x}}", "endless")})
     assert (found.code, found.line, found.column) == ("cannot-resume", 3, 30)
 
 
-def test_an_interrupt_by_a_flow_with_an_end_or_by_an_unknown_one_is_left_alone():
+def test_an_interrupt_by_a_flow_that_ends_or_is_unknown_is_not_reported():
     flow = load_flow(ASKS + "interrupts: {allow: [ends, elsewhere]}", "f.yaml")
     assert check_interrupts(flow, {"ends": compiled("states: {a: {end: true}}", "ends")}) == ()
 
@@ -286,32 +286,32 @@ def arguments(text):
         "n: '${result.n}'",
     ],
 )
-def test_arguments_that_a_tool_takes_are_left_alone(text):
+def test_arguments_that_a_tool_accepts_are_not_reported(text):
     assert arguments(text) == []
 
 
 @pytest.mark.parametrize(
     ("text", "column", "says", "hint"),
     [
-        ("x: 1", 7, "t needs the argument n", "Add n"),
-        ("n: many", 33, "n is integer; this is string", ""),
-        ("n: '${slots.x}'", 33, "n is integer; this is number", ""),
-        ("n: 'about {n}'", 33, "n is integer; this is string", ""),
-        ("n: 1, dya: x", 41, "t takes no argument dya", 'Did you mean "day"?'),
-        ("n: 1, size: big", 42, 'size is never "big"', "small"),
-        ("n: 1, note: 3", 42, "note is null or string; this is integer", ""),
-        ("n: 1, where: {street: 4}", 52, "street is string; this is integer", ""),
-        ("n: 1, tags: [a, true]", 46, "1 is string; this is boolean", ""),
+        ("x: 1", 7, 'The tool t requires the argument "n"', "Add n"),
+        ("n: many", 33, '"n" must be integer; this is string', ""),
+        ("n: '${slots.x}'", 33, '"n" must be integer; this is number', ""),
+        ("n: 'about {n}'", 33, '"n" must be integer; this is string', ""),
+        ("n: 1, dya: x", 41, 'The tool t has no argument "dya"', 'Did you mean "day"?'),
+        ("n: 1, size: big", 42, '"size" cannot be "big"', "small"),
+        ("n: 1, note: 3", 42, '"note" must be null or string; this is integer', ""),
+        ("n: 1, where: {street: 4}", 52, '"street" must be string; this is integer', ""),
+        ("n: 1, tags: [a, true]", 46, "item at index 1 must be string; this is boolean", ""),
     ],
 )
-def test_an_argument_that_a_tool_does_not_take_is_told_where_it_is(text, column, says, hint):
-    ((line, at, message, advice),) = arguments(text)
+def test_an_argument_that_a_tool_rejects_is_reported_where_it_is(text, column, says, hint):
+    ((line, at, message, found_hint),) = arguments(text)
     assert (line, at) == (6, column)
     assert says in message
-    assert hint in advice
+    assert hint in found_hint
 
 
-def test_tools_of_which_nothing_is_known_are_left_alone():
+def test_calls_of_unknown_tools_are_not_checked():
     flow = compiled(
         "states:\n"
         "  a: {call: {tool: u, args: {n: x}}, next: [{on_error: any, to: b}, {to: b}]}\n"

@@ -1,4 +1,4 @@
-"""What is told of a flow that is sent to be checked depends on the tools and flows that there are."""
+"""The diagnostics of a flow sent to ValidateFlow depend on the tools, models and flows that exist."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ states:
 
 
 class Tools:
-    """One tool, or nobody who knows."""
+    """One tool, or a service that is unavailable."""
 
     def __init__(self, known: bool) -> None:
         self._known = known
@@ -36,7 +36,7 @@ class Tools:
 
 
 class Models:
-    """One model, or nobody who knows."""
+    """One model, or a service that is unavailable."""
 
     def __init__(self, known: bool) -> None:
         self._known = known
@@ -47,31 +47,31 @@ class Models:
         return ["chat"]
 
 
-async def told(source, *flows, known=True):
-    there = library(*flows)
-    deployments = Deployments(InMemorySessionStore(), there, time.time)
-    examined = await FlowAdmin(there, Tools(known), Models(known), deployments).examine(source, "f.yaml")
+async def reported(source, *flows, known=True):
+    registry = library(*flows)
+    deployments = Deployments(InMemorySessionStore(), registry, time.time)
+    examined = await FlowAdmin(registry, Tools(known), Models(known), deployments).examine(source, "f.yaml")
     return [(each.code, each.line) for each in examined.diagnostics]
 
 
-async def test_arguments_are_held_to_the_schema_of_the_tool_that_is_there():
-    assert await told(SOURCE) == [("tool-argument", 4)]
-    assert await told(SOURCE.replace("many", "3")) == []
+async def test_arguments_are_checked_against_the_schema_of_the_tool():
+    assert await reported(SOURCE) == [("tool-argument", 4)]
+    assert await reported(SOURCE.replace("many", "3")) == []
 
 
-async def test_where_nobody_knows_the_tools_nothing_is_said_of_them():
-    assert await told(SOURCE, known=False) == []
+async def test_tools_are_not_checked_if_the_service_is_unavailable():
+    assert await reported(SOURCE, known=False) == []
 
 
-async def test_a_model_that_is_not_there_is_told_where_somebody_knows_the_models():
+async def test_an_unknown_model_is_reported_unless_the_service_is_unavailable():
     states = "  a: {generate: {instructions: i, model: big}, next: b}\n  b: {end: true}\n"
     source = f"flow: f\nversion: 1\nstates:\n{states}"
-    assert await told(source) == [("unknown-model", 4)]
-    assert await told(source, known=False) == []
-    assert await told(source.replace("big", "chat")) == []
+    assert await reported(source) == [("unknown-model", 4)]
+    assert await reported(source, known=False) == []
+    assert await reported(source.replace("big", "chat")) == []
 
 
-async def test_an_interrupt_by_a_flow_without_an_end_is_told():
+async def test_an_interrupt_by_a_flow_that_never_ends_is_reported():
     endless = compiled("states: {a: {say: x}}", "endless")
     source = SOURCE.replace("many", "3") + "interrupts: {allow: [endless]}\n"
-    assert await told(source, endless) == [("cannot-resume", 6)]
+    assert await reported(source, endless) == [("cannot-resume", 6)]

@@ -1,4 +1,4 @@
-"""A flow in several languages becomes one flow for each, alike but for its words."""
+"""A flow in several languages becomes one flow per language; they differ only in their texts."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ help: {en: Help., zh: 帮助。}
 ZH = FLOW.spoken("zh")
 
 
-def words(template):
+def plain_text(template):
     return "".join(map(str, template.parts))
 
 
-def test_every_text_is_there_in_each_language_wherever_it_stands():
-    for flow, texts in (
+def test_every_text_has_its_variant_in_each_language_wherever_it_is():
+    for flow, expected in (
         (FLOW, ["Ask", "count", "How many?", "In.", "Eh?", "Late.", "Many.", "Within.", "Help."]),
         (ZH, ["询问", "数目", "多少？", "进。", "嗯？", "晚了。", "很多。", "里面。", "帮助。"]),
     ):
@@ -51,12 +51,12 @@ def test_every_text_is_there_in_each_language_wherever_it_stands():
         assert [
             flow.description,
             flow.slots["n"].spoken,
-            *map(words, [flow.slots["n"].ask, one.entry[0].text, one.no_match.say, one.timeout.say]),
-            *map(words, [one.next[0].actions[0].text, inner.say, flow.help]),
-        ] == texts
+            *map(plain_text, [flow.slots["n"].ask, one.entry[0].text, one.no_match.say, one.timeout.say]),
+            *map(plain_text, [one.next[0].actions[0].text, inner.say, flow.help]),
+        ] == expected
 
 
-def test_phrases_are_each_languages_own_and_plain_ones_are_shared():
+def test_localized_phrases_are_separate_and_plain_ones_are_shared():
     assert [flow.vocabulary.triggered_by("ask me") for flow in (FLOW, ZH)] == [6, 0]
     assert [flow.vocabulary.triggered_by("问我") for flow in (FLOW, ZH)] == [0, 2]
     assert [flow.slots["n"].hints for flow in (FLOW, ZH)] == [("x",), ("x",)]
@@ -67,12 +67,12 @@ def test_guards_are_compiled_once_for_all_languages():
     assert FLOW.states["one"].next[0].guard is ZH.states["one"].next[0].guard
 
 
-def test_a_model_reads_any_language_and_a_text_without_letters_needs_none():
-    assert words(FLOW.states["two.out"].generation.instructions) == "Be brief."
+def test_instructions_and_texts_without_letters_need_no_variants():
+    assert plain_text(FLOW.states["two.out"].generation.instructions) == "Be brief."
     assert FLOW.states["three"].say == ZH.states["three"].say
 
 
-def test_the_languages_are_known_by_their_tags_and_another_is_the_default():
+def test_a_tag_resolves_to_its_language_and_an_unknown_one_to_the_default():
     assert FLOW.locales == ("en", "zh")
     tags = ["", "en", "zh", "zh-CN", "zh_TW", "ZH-Hans-CN", "en-GB", "fr"]
     assert [FLOW.language(tag) for tag in tags] == ["en", "en", "zh", "zh", "zh", "zh", "en", "en"]
@@ -83,15 +83,15 @@ def test_the_first_language_is_the_default():
     flow = load_flow(
         "flow: f\nversion: 1\nlocales: [zh, en]\nstates: {a: {say: {en: Hi, zh: 你好}, end: true}}", "f"
     )
-    assert (flow.locale.name, words(flow.states["a"].say), flow.language("")) == ("zh", "你好", "zh")
+    assert (flow.locale.name, plain_text(flow.states["a"].say), flow.language("")) == ("zh", "你好", "zh")
 
 
-def test_one_language_may_be_given_as_a_mapping_too():
+def test_a_flow_in_one_language_may_use_a_mapping_too():
     flow = compiled("locale: zh\nstates: {a: {say: {zh: 你好}, end: true}}")
-    assert (words(flow.states["a"].say), flow.locales) == ("你好", ("zh",))
+    assert (plain_text(flow.states["a"].say), flow.locales) == ("你好", ("zh",))
 
 
-def test_a_fault_in_all_languages_is_told_once():
+def test_an_error_in_all_languages_is_reported_once():
     states = "{a: {next: [{if: '1 +', to: b}, {to: b}]}, b: {end: true}}"
     source = f"flow: f\nversion: 1\nlocales: [en, zh]\nstates: {states}"
     assert [each.code for each in examine(source, "f.yaml").diagnostics] == ["guard-syntax"]
@@ -107,5 +107,5 @@ def test_the_schema_refuses_what_the_compiler_refuses(text):
 
 
 @pytest.mark.parametrize("file", dict(shipped_flows()))
-def test_a_shipped_flow_speaks_english_and_chinese(file):
+def test_a_shipped_flow_is_in_english_and_chinese(file):
     assert load_flow(dict(shipped_flows())[file], file).locales == ("en", "zh")

@@ -1,4 +1,4 @@
-"""What conversations cover: every way that a step goes is counted once, where it is written."""
+"""Coverage of flows: every edge that a step takes is counted once, where it is declared."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ states:
 """)
 
 
-def missing(flow, *talks):
+def uncovered(flow, *conversations):
     head = "flow: f\nnow: 2026-11-24T10:00\nconversations:\n"
-    source = head + "".join(f"  - name: x\n{indent(dedent(each), '    ')}\n" for each in talks)
-    outcomes = run_conversations(source, "c.yaml", library(flow).get)
-    assert [each.failures for each in outcomes] == [()] * len(talks)
-    found = coverage(flow, outcomes)
+    source = head + "".join(f"  - name: x\n{indent(dedent(each), '    ')}\n" for each in conversations)
+    results = run_conversations(source, "c.yaml", library(flow).get)
+    assert [each.failures for each in results] == [()] * len(conversations)
+    found = coverage(flow, results)
     return [each.text for each in (*found.missing_states, *found.missing_ways)], found
 
 
-def test_transitions_that_lead_to_the_same_state_are_told_apart():
-    left, _ = missing(
+def test_transitions_to_the_same_state_are_distinguished():
+    left, _ = uncovered(
         FLOW,
         "tools: {t: [{error: x}]}\nsteps: [{say: '9', expect: {status: ended}}]",
         "tools: {t: [{result: 1}]}\nsteps: [{event: {name: go}}]",
@@ -60,8 +60,8 @@ def test_transitions_that_lead_to_the_same_state_are_told_apart():
     ]
 
 
-def test_everything_is_covered_by_conversations_that_go_everywhere():
-    left, found = missing(
+def test_conversations_that_take_every_edge_cover_everything():
+    left, found = uncovered(
         FLOW,
         "tools: {t: [{unknown: true}]}\nsteps: [{say: '9', expect: {status: ended}}]",
         "tools: {t: [{error: x}]}\nsteps: [{event: {name: go.far}}]",
@@ -70,12 +70,12 @@ def test_everything_is_covered_by_conversations_that_go_everywhere():
         "steps: [{say: purple}]",
         "steps: [{wait: 1h}]",
     )
-    # go.far fits the earlier `go` too, so that its own transition is never taken.
+    # The earlier `go` matches go.far too, so its own transition is never taken.
     assert left == ["a → b (event: go.far)"]
     assert (found.of_states, round(found.of_ways)) == (100.0, 90)
 
 
-def test_what_states_have_from_the_one_that_holds_them_is_one_way():
+def test_an_inherited_transition_is_one_edge():
     flow = compiled("""
 slots: {n: {type: integer, ask: q}, m: {type: integer, ask: r}}
 states:
@@ -90,7 +90,7 @@ states:
   done: {end: true}
   late: {end: true}
 """)
-    left, found = missing(flow, "steps: [{say: '1'}, {wait: 1h, expect: {status: ended}}]")
+    left, found = uncovered(flow, "steps: [{say: '1'}, {wait: 1h, expect: {status: ended}}]")
     assert found.ways == 5
     assert left == [
         "outer.over",
@@ -99,19 +99,19 @@ states:
         "outer → done",
         "outer.two → outer.over",
     ]
-    left, _ = missing(flow, "steps: [{say: '1'}, {say: '2', expect: {status: ended}}]")
+    left, _ = uncovered(flow, "steps: [{say: '1'}, {say: '2', expect: {status: ended}}]")
     assert left == ["late", "outer → late (timeout)", "outer → late (event: stop)"]
 
 
-def test_a_state_that_holds_others_is_entered_with_them():
-    """It is never named in a step's effects."""
+def test_a_composite_state_is_entered_with_its_children():
+    """The effects of a step never name it."""
     flow = compiled(
         "states: {outer: {initial: in, states: {in: {end: true}}, next: done}, done: {end: true}}"
     )
-    assert missing(flow, "steps: [{expect: {status: ended}}]")[0] == []
+    assert uncovered(flow, "steps: [{expect: {status: ended}}]")[0] == []
 
 
-def test_a_flow_without_ways_is_covered():
+def test_a_flow_without_edges_is_covered():
     flow = compiled("states: {a: {end: true}}")
-    _, found = missing(flow, "steps: [{expect: {status: ended}}]")
+    _, found = uncovered(flow, "steps: [{expect: {status: ended}}]")
     assert (found.ways, found.of_ways) == (0, 100.0)

@@ -1,9 +1,9 @@
-"""What the check says is surely filled is filled, and where it says that nothing leads nothing ever is."""
+"""Slots that the analysis says are assigned always are, and unreachable states are never active."""
 
 from __future__ import annotations
 
-from clawdbot_dialogue.core.flow.lint.control_flow import reachable
-from clawdbot_dialogue.core.flow.lint.definite_assignment import surely_filled
+from clawdbot_dialogue.core.flow.lint.analysis.control_flow import reachable
+from clawdbot_dialogue.core.flow.lint.analysis.definite_assignment import definite_assignments
 from clawdbot_dialogue.core.machine.effects import SlotChanged, Understood
 from clawdbot_dialogue.core.machine.step_result import StepResult, TransitionTaken
 from hypothesis import given, settings
@@ -12,8 +12,8 @@ from tests.support.flows import compiled
 from tests.support.random_histories import HISTORIES, PROFILE, active, libraries, play
 
 
-def beyond(taken: StepResult) -> bool:
-    """Whether something happened that the check does not think of."""
+def is_out_of_scope(taken: StepResult) -> bool:
+    """Whether something happened that the analysis does not consider."""
     corrected = any(isinstance(each, TransitionTaken) and each.cause == "corrected" for each in taken.trace)
     unset = any(note.code == "not-set" for note in taken.notes)
     taken_back = any(
@@ -22,39 +22,39 @@ def beyond(taken: StepResult) -> bool:
         if isinstance(effect, Understood)
         for command in effect.commands
     )
-    # A subflow that did not learn what is taken from it.
-    over = any(isinstance(each, TransitionTaken) and each.cause == "resumed" for each in taken.trace)
-    emptied = any(isinstance(effect, SlotChanged) and effect.value is None for effect in taken.effects)
-    return corrected or unset or taken_back or (over and emptied)
+    # A subflow that ended without a slot that is taken from it.
+    resumed = any(isinstance(each, TransitionTaken) and each.cause == "resumed" for each in taken.trace)
+    cleared = any(isinstance(effect, SlotChanged) and effect.value is None for effect in taken.effects)
+    return corrected or unset or taken_back or (resumed and cleared)
 
 
 @settings(PROFILE, max_examples=100)
 @given(library=libraries(), history=HISTORIES)
-def test_what_is_surely_filled_is_filled_wherever_a_conversation_goes(library, history):
-    filled = {flow.name: surely_filled(flow).states for flow in library.list()}
+def test_definitely_assigned_slots_have_values_in_every_conversation(library, history):
+    assigned = {flow.name: definite_assignments(flow).in_state for flow in library.list()}
     for _, _, taken in play(library, history):
-        if beyond(taken) or taken.snapshot.status == "ended":  # what has ended has been left
+        if is_out_of_scope(taken) or taken.snapshot.status == "ended":  # its states have been exited
             return
         for frame in taken.snapshot.frames:
             for place in frame.places:
-                missing = filled[frame.flow][place.state] - frame.slots.keys()
+                missing = assigned[frame.flow][place.state] - frame.slots.keys()
                 assert not missing, f"{place.state} lacks {missing}"
 
 
 @settings(PROFILE, max_examples=50)
 @given(library=libraries(), history=HISTORIES)
-def test_a_conversation_is_only_where_the_check_says_that_something_leads(library, history):
-    ends = {
+def test_a_conversation_is_only_ever_in_reachable_states(library, history):
+    reached = {
         flow.name: reachable(flow, [name for name in (flow.initial, flow.on_handoff) if name])
         for flow in library.list()
     }
     for _, _, taken in play(library, history):
         for frame in taken.snapshot.frames:
-            assert active(frame) <= ends[frame.flow]
+            assert active(frame) <= reached[frame.flow]
 
 
 def known(body: str, state: str) -> frozenset[str]:
-    return surely_filled(compiled(body)).states[state]
+    return definite_assignments(compiled(body)).in_state[state]
 
 
 SLOTS = (
@@ -62,7 +62,7 @@ SLOTS = (
 )
 
 
-def test_a_region_begins_though_another_of_its_states_was_come_to_before():
+def test_a_region_is_entered_by_default_after_another_of_its_states_was_reached():
     body = """
 states:
   p:
@@ -74,11 +74,11 @@ states:
   start: {next: p}
 initial: start
 """
-    # Who wants a person comes to the desk first, and to the region beside it.
+    # A person who asks for a human goes to the desk first, which enters the region beside it.
     assert known(SLOTS + body, "p.one.a") == known(SLOTS + body, "p.two.b") == frozenset()
 
 
-def test_what_every_region_fills_is_filled_after_all_have_ended():
+def test_what_each_region_assigns_is_assigned_after_the_join():
     body = """
 states:
   p:
@@ -92,7 +92,7 @@ states:
     assert known(SLOTS + body, "p.two.over") == {"y"}
 
 
-def test_what_another_region_may_empty_is_not_counted_on():
+def test_what_another_region_may_clear_is_not_assigned():
     body = """
 states:
   p:
@@ -105,7 +105,7 @@ states:
     assert known(SLOTS + body, "c") == set()
 
 
-def test_a_confirmation_is_empty_where_it_is_asked_for_anew():
+def test_a_confirmation_is_unassigned_where_it_is_asked_again():
     body = """
 states:
   a: {collect: [ok], next: b}
@@ -116,7 +116,7 @@ states:
     assert known(SLOTS + body, "c") == {"ok"}
 
 
-def test_an_event_that_only_empties_a_slot_empties_it_where_it_comes():
+def test_a_targetless_transition_that_clears_a_slot_is_considered():
     body = """
 states:
   a: {collect: [x], next: b}
@@ -126,7 +126,7 @@ states:
     assert known(SLOTS + body, "c") == {"y"}
 
 
-def test_history_knows_what_was_known_there_unless_it_was_forgotten_meanwhile():
+def test_history_keeps_what_was_assigned_unless_it_was_cleared_meanwhile():
     body = """
 states:
   s:

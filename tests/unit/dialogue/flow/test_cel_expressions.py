@@ -10,10 +10,10 @@ from clawdbot_dialogue.core.flow.cel.expressions import (
     Activation,
     EvaluationFailed,
     ExpressionCompiler,
-    ExpressionFault,
-    _running,
+    ExpressionError,
+    _runtime_environment,
 )
-from clawdbot_dialogue.core.flow.cel.fast_path import nothing
+from clawdbot_dialogue.core.flow.cel.fast_path import no_fast_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,14 +50,14 @@ def test_a_guard_is_true_or_false(guard, slots, holds):
     assert ExpressionCompiler(KINDS).guard(guard).holds(scope(slots)) is holds
 
 
-def outcome(expression, scope):
-    """What an expression comes to as a guard and as an argument, types and failures included."""
-    for work in (expression.holds, expression.value):
+def results(expression, scope):
+    """The values of an expression as a guard and as an argument, types and errors included."""
+    for evaluate in (expression.holds, expression.value):
         try:
-            found = work(scope)
+            found = evaluate(scope)
             yield type(found), repr(found)
-        except EvaluationFailed as failure:
-            yield EvaluationFailed, str(failure)
+        except EvaluationFailed as error:
+            yield EvaluationFailed, str(error)
 
 
 JSON = st.recursive(
@@ -82,23 +82,23 @@ PLAIN = st.recursive(
 
 @settings(deadline=None, max_examples=500)
 @given(text=PLAIN, one=JSON, other=JSON)
-def test_what_is_read_from_the_scope_is_what_cel_makes_of_it(text, one, other):
+def test_the_fast_path_gives_what_cel_gives(text, one, other):
     try:
-        plain = ExpressionCompiler(dict.fromkeys(KINDS, "dyn")).argument(text)
-    except ExpressionFault:
+        fast = ExpressionCompiler(dict.fromkeys(KINDS, "dyn")).argument(text)
+    except ExpressionError:
         return
-    assert plain.read is not nothing
+    assert fast.fast_path is not no_fast_path
     scope = {"slots": {"n": one, "day": other}, "result": one, "event": {"a": other}, "turn": {"number": 3}}
-    evaluated = replace(plain, read=nothing)
-    assert list(outcome(plain, Activation(scope))) == list(outcome(evaluated, Activation(scope)))
+    slow = replace(fast, fast_path=no_fast_path)
+    assert list(results(fast, Activation(scope))) == list(results(slow, Activation(scope)))
 
 
 @pytest.mark.parametrize(
     "text",
     ["slots.n + 1", "!slots.ok", "slots.n > 1 || slots.ok", "has(slots.n)", "slots.day == 'a\\n'", "3 > 1"],
 )
-def test_what_says_more_is_left_to_cel(text):
-    assert ExpressionCompiler(KINDS).argument(text).read is nothing
+def test_other_expressions_are_left_to_cel(text):
+    assert ExpressionCompiler(KINDS).argument(text).fast_path is no_fast_path
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_what_says_more_is_left_to_cel(text):
         ("9223372036854775807 + slots.n > 0", {"n": 1}, None),
     ],
 )
-def test_a_guard_that_has_no_value_says_so_and_never_counts_as_a_default(guard, slots, result):
-    """In particular a slot without a value is neither 0 nor the empty text."""
-    with pytest.raises(EvaluationFailed) as failure:
+def test_a_guard_without_a_value_is_an_error_and_never_has_a_default_value(guard, slots, result):
+    """In particular, a slot without a value is neither 0 nor the empty text."""
+    with pytest.raises(EvaluationFailed) as error:
         ExpressionCompiler(KINDS).guard(guard).holds(scope(slots, result))
-    assert guard in str(failure.value)
+    assert guard in str(error.value)
 
 
 def test_arguments_keep_their_types():
@@ -132,19 +132,19 @@ def test_arguments_keep_their_types():
     assert value("has(slots.day) ? dyn(slots.day) : null", {}) is None
 
 
-def test_what_json_has_not_does_not_leave_an_expression():
+def test_an_expression_cannot_return_what_json_cannot_represent():
     with pytest.raises(EvaluationFailed):
         value("{1: 'a'}")
 
 
-def test_a_slot_is_typed_at_compile_time_and_anything_goes_for_results():
-    assert ExpressionCompiler(KINDS).argument("slots.n + 1").returns == "int"
-    assert ExpressionCompiler(KINDS).argument("result.n").returns == "dyn"
+def test_slots_are_typed_at_compile_time_and_results_are_dynamic():
+    assert ExpressionCompiler(KINDS).argument("slots.n + 1").return_type == "int"
+    assert ExpressionCompiler(KINDS).argument("result.n").return_type == "dyn"
 
 
-def test_what_only_the_check_knows_cannot_be_written():
-    """The check sees the slots as a message; when a guard runs they are a map."""
-    with pytest.raises(ExpressionFault):
+def test_the_message_types_of_the_check_cannot_be_named():
+    """The check sees the slots as a message; at run time they are a map."""
+    with pytest.raises(ExpressionError):
         ExpressionCompiler(KINDS).guard("flow.slots{n: 1}.n == 1")
 
 
@@ -167,8 +167,8 @@ EXPRESSIONS = st.recursive(
 
 @settings(max_examples=300)
 @given(EXPRESSIONS)
-def test_what_passes_the_check_can_run(text):
-    """It is compiled for running only when it runs, so that no fault may be left for then."""
-    with suppress(ExpressionFault):
+def test_what_passes_the_check_compiles_for_run_time(text):
+    """Expressions are compiled for run time when they first run, so no compile error may be left for then."""
+    with suppress(ExpressionError):
         expression = ExpressionCompiler(KINDS).argument(text)
-        _running().compile(expression.text)
+        _runtime_environment().compile(expression.text)

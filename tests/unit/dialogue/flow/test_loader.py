@@ -1,4 +1,4 @@
-"""Flows as a whole: those that ship, the design's example, the schema for editors, the library."""
+"""Whole flows: the shipped ones, the example of the design, the schema for editors, the registry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import resources
 
 import jsonschema
 import pytest
-from clawdbot_dialogue.core.flow.diagnostics import Findings
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector
 from clawdbot_dialogue.core.flow.flow_registry import (
     FlowLibrary,
     FlowNotFound,
@@ -16,7 +16,7 @@ from clawdbot_dialogue.core.flow.flow_registry import (
 )
 from clawdbot_dialogue.core.flow.loader import check_references, examine, load_flow
 from clawdbot_dialogue.core.flow.parse.json_schema import flow_schema, published_schema
-from clawdbot_dialogue.core.flow.parse.yaml_parser import read
+from clawdbot_dialogue.core.flow.parse.yaml_parser import parse_yaml
 
 from tests.support.flows import Talk, compiled, library
 
@@ -55,7 +55,7 @@ states:
   parked: {say: "Come back any time."}
 interrupts: {allow: [faq, cancel], resume: reask}
 """
-"""The flow by which the design explains what flows are."""
+"""The flow with which the design explains flows."""
 SHIPPED = dict(shipped_flows())
 
 
@@ -73,7 +73,9 @@ def test_a_shipped_flow_has_neither_errors_nor_warnings(file):
 
 @pytest.mark.parametrize("source", [EXAMPLE, *SHIPPED.values()])
 def test_the_schema_accepts_what_the_compiler_accepts(source):
-    jsonschema.Draft202012Validator(json.loads(flow_schema())).validate(read(source, Findings("f.yaml")).data)
+    jsonschema.Draft202012Validator(json.loads(flow_schema())).validate(
+        parse_yaml(source, DiagnosticCollector("f.yaml")).data
+    )
 
 
 @pytest.mark.parametrize(
@@ -88,37 +90,37 @@ def test_the_schema_accepts_what_the_compiler_accepts(source):
         {"states": {"a": {"say": "x", "next": [{"if": "true"}]}}},
     ],
 )
-def test_the_schema_refuses_misshapen_flows_as_the_compiler_does(mistake):
+def test_the_schema_rejects_invalid_flows_as_the_compiler_does(mistake):
     flow = {"flow": "f", "version": 1, "states": {"a": {"end": True}}} | mistake
     assert not jsonschema.Draft202012Validator(json.loads(flow_schema())).is_valid(flow)
     assert examine(json.dumps(flow), "f.yaml").flow is None
 
 
 def test_the_published_schema_is_fresh():
-    """Write it anew with: .venv/bin/python tools/generate_flow_schema.py."""
+    """Regenerate it with: .venv/bin/python tools/generate_flow_schema.py."""
     assert published_schema() == flow_schema()
 
 
-def test_every_key_of_the_schema_says_what_it_is_for():
+def test_every_key_of_the_schema_has_a_description():
     schema = json.loads(flow_schema())
-    silent = [
+    undescribed = [
         (name, key)
         for name, part in {"FlowSource": schema, **schema["$defs"]}.items()
         for key, about in part["properties"].items()
         if not {"description", "$ref"} & about.keys()
     ]
-    assert silent == []
+    assert undescribed == []
 
 
-def test_shipped_flows_name_the_schema_that_lies_beside_them():
+def test_shipped_flows_name_the_schema_beside_them():
     folder = resources.files("clawdbot_dialogue").joinpath("flows")
     for source in SHIPPED.values():
         named = source.splitlines()[0].rpartition("$schema=./")[2]
         assert folder.joinpath(named).is_file()
 
 
-def test_the_designs_example_is_accepted_word_for_word():
-    """All that it lacks is a default after `result.ok`, of which it is warned."""
+def test_the_designs_example_is_accepted_unchanged():
+    """It only lacks a default after `result.ok`, which is a warning."""
     found = examine(EXAMPLE, "book_table.yaml")
     assert [(each.severity, each.code) for each in found.diagnostics] == [("warning", "no-default")]
 
@@ -153,20 +155,20 @@ def versions(*numbers):
     return found
 
 
-def test_a_library_gives_the_newest_version_unless_it_is_asked_for_another():
+def test_the_registry_returns_the_newest_version_by_default():
     found = versions(2, 10, 9)
     assert [found.get("f").version, found.get("f", 0).version, found.get("f", 2).version] == [10, 10, 2]
     assert [flow.version for flow in found.list()] == [10]
 
 
 @pytest.mark.parametrize(("name", "version"), [("g", None), ("f", 3)])
-def test_a_flow_that_is_not_there_is_not_found(name, version):
+def test_an_unknown_flow_or_version_is_not_found(name, version):
     with pytest.raises(FlowNotFound) as missing:
         versions(2).get(name, version)
     assert (missing.value.name, missing.value.version) == (name, version)
 
 
-def test_a_version_is_there_once_and_stays_as_it_is():
+def test_a_version_cannot_be_replaced():
     found = versions(1)
     found.add(versions(1).get("f"))
     with pytest.raises(FlowVersionExists):

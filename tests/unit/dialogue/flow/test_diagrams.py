@@ -1,9 +1,9 @@
-"""Flows as diagrams: what is drawn, and how it is written."""
+"""Flows as diagrams: what they show, and how they are written."""
 
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.diagrams.diagram import picture
+from clawdbot_dialogue.core.flow.diagrams.diagram import build_diagram
 from clawdbot_dialogue.core.flow.diagrams.formats import draw
 from clawdbot_dialogue.core.flow.loader import load_flow
 
@@ -47,29 +47,33 @@ def flow():
 
 
 def labels(flow):
-    seen = picture(flow, frozenset())
-    names = {node.id: node.label for node in seen.nodes}
-    return {(names.get(edge.source), names.get(edge.target)): (edge.label, edge.line) for edge in seen.edges}
+    diagram = build_diagram(flow, frozenset())
+    names = {node.id: node.label for node in diagram.nodes}
+    return {
+        (names.get(edge.source), names.get(edge.target)): (edge.label, edge.line) for edge in diagram.edges
+    }
 
 
-def test_a_way_says_why_it_is_taken(flow):
-    drawn = labels(flow)
-    assert drawn["ask", "sure"] == ("slots.count > 8", "solid")
-    assert drawn["ask", "pay"] == ("else", "solid")
-    assert drawn["sure", "pay"] == ("", "solid")
+def test_an_edge_says_why_it_is_taken(flow):
+    edges = labels(flow)
+    assert edges["ask", "sure"] == ("slots.count > 8", "solid")
+    assert edges["ask", "pay"] == ("else", "solid")
+    assert edges["sure", "pay"] == ("", "solid")
 
 
-def test_what_is_not_the_ordinary_course_is_dashed(flow):
-    told = {(edge.label, edge.line) for edge in picture(flow, frozenset()).edges}
-    assert {("timeout 10m", "dashed"), ("not understood ×3", "dashed"), ("error: any", "dashed")} <= told
+def test_timeouts_fallbacks_and_errors_are_dashed(flow):
+    edges = {(edge.label, edge.line) for edge in build_diagram(flow, frozenset()).edges}
+    assert {("timeout 10m", "dashed"), ("not understood ×3", "dashed"), ("error: any", "dashed")} <= edges
 
 
-def test_a_long_guard_is_cut(flow):
+def test_a_long_guard_is_truncated(flow):
     longer = load_flow(
         FLOW.replace("    on_event: {}\n", "").replace("slots.count > 8", "slots.count > 8" + " + 0" * 20),
         "f",
     )
-    (guard,) = [each.label for each in picture(longer, frozenset()).edges if each.label.startswith("slots")]
+    (guard,) = [
+        each.label for each in build_diagram(longer, frozenset()).edges if each.label.startswith("slots")
+    ]
     assert len(guard) == 40
     assert guard.endswith("…")
 
@@ -82,9 +86,9 @@ def test_a_highlighted_state_stands_out_in_each_language(flow):
     assert "penwidth=3" not in draw(flow, "dot")
 
 
-def test_regions_lie_side_by_side_and_their_states_within():
+def test_regions_are_side_by_side_with_their_states_inside():
     nested = load_flow(NESTED, "nested.yaml")
-    (both, bye) = picture(nested, frozenset()).nodes
+    (both, bye) = build_diagram(nested, frozenset()).nodes
     assert (both.kind, [region.label for region in both.children]) == ("parallel", ["left", "right"])
     assert [[state.label for state in region.children] for region in both.children] == [["ask", "over"]] * 2
     assert bye.children == ()

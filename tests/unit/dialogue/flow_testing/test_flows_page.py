@@ -1,4 +1,4 @@
-"""docs/flows.md: every file on the page is whole and right, and the reference leaves nothing out."""
+"""docs/flows.md: every file on the page is complete and valid, and the reference omits nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clawdbot_dialogue.core.flow.parse.source_model import (
     UnderstandingSource,
 )
 from clawdbot_dialogue.flow_testing.runner import run_conversations
-from clawdbot_dialogue.flow_testing.test_file import Conversation, ConversationFile, Expectation, StepGiven
+from clawdbot_dialogue.flow_testing.test_file import Conversation, ConversationFile, Expectation, Step
 
 from tests.support.flows import Talk, library
 
@@ -34,7 +34,7 @@ FLOWS = [block for block in BLOCKS if "\nstates:" in block]
 CONVERSATIONS = [block for block in BLOCKS if "\nconversations:" in block]
 
 
-def test_the_page_holds_eight_steps_of_a_flow_and_its_conversations():
+def test_the_page_has_eight_flows_and_one_conversation_file():
     assert (len(FLOWS), len(CONVERSATIONS), len(BLOCKS)) == (8, 1, 9)
 
 
@@ -54,19 +54,19 @@ def test_the_steps_are_versions_of_one_flow():
 
 
 @pytest.mark.parametrize("source", CONVERSATIONS)
-def test_a_conversation_on_the_page_goes_as_it_is_written(source):
+def test_the_conversations_on_the_page_pass(source):
     flows = library(*(examine(each, "my_table.yaml").flow for each in FLOWS))
-    for outcome in run_conversations(source, "my_table.test.yaml", flows.get):
-        assert outcome.failures == (), outcome.render()
+    for result in run_conversations(source, "my_table.test.yaml", flows.get):
+        assert result.failures == (), result.render()
 
 
-def test_the_diagnostic_on_the_page_is_what_is_told():
+def test_the_diagnostic_on_the_page_is_the_real_one():
     source = FLOWS[2].replace("slots.party_size > 8", "slots.party_sise > 8")
     (found,) = examine(source, "my_table.yaml").diagnostics
     assert f"```\n{found.render(source)}\n```" in PAGE
 
 
-def test_the_page_names_every_code_with_its_meaning():
+def test_the_page_lists_every_code_with_its_meaning():
     assert [code for code, meaning in CODES.items() if f"| `{code}` | {meaning} |" not in PAGE] == []
 
 
@@ -75,14 +75,14 @@ def test_the_page_names_every_code_with_its_meaning():
     [FlowSource, SlotSource, StateSource, RegionSource, TransitionSource, ActionSource, CallSource,
      SubflowSource, GenerateSource, NoMatchSource, TimeoutSource, InterruptsSource,
      UnderstandingSource,
-     ConversationFile, Conversation, StepGiven, Expectation],
+     ConversationFile, Conversation, Step, Expectation],
 )  # fmt: skip
-def test_the_page_names_every_key(model):
+def test_the_page_lists_every_key(model):
     keys = [field.alias or name for name, field in model.model_fields.items()]
     assert [key for key in keys if not re.search(rf"[`{{ ]{key}[`:]|^{key}:", PAGE, re.MULTILINE)] == []
 
 
-def test_the_order_on_the_page_asks_one_question_at_a_time_and_comes_back_to_where_it_was():
+def test_the_order_on_the_page_asks_one_question_at_a_time_and_resumes_where_it_was():
     talk = Talk.about(examine(FLOWS[5], "my_order.yaml").flow)
     assert talk.replies == ["Welcome!", "Soup, pasta or cake?"]
     assert talk.say("pasta for 3, to ada@example.com").call.arguments == {"dish": "pasta"}
@@ -95,7 +95,7 @@ def test_the_order_on_the_page_asks_one_question_at_a_time_and_comes_back_to_whe
     assert talk.say("parking").replies[-1] == "Enjoy!"
 
 
-def test_the_counter_on_the_page_speaks_both_its_languages():
+def test_the_counter_on_the_page_understands_both_its_languages():
     talk = Talk.about(examine(FLOWS[6], "my_counter.yaml").flow)
     assert talk.replies == ["For how many people?"]
     assert talk.say("二十一个人").replies == ["人数不能超过20。请问几位？"]
@@ -106,7 +106,7 @@ def test_the_counter_on_the_page_speaks_both_its_languages():
     assert talk.say("两位").replies == ["好的，2位。"]
 
 
-def test_the_delivery_on_the_page_puts_its_values_together():
+def test_the_delivery_on_the_page_collects_composite_values():
     talk = Talk.about(examine(FLOWS[7], "my_delivery.yaml").flow)
     assert talk.replies == ["Let us begin with the first pizza. Margherita or funghi?"]
     assert talk.say("a large margherita, 2 times").replies == ["Another one?"]

@@ -1,0 +1,221 @@
+"""Definite assignment: the slots that certainly have a value in each state and on each transition.
+
+A data-flow analysis over the states, to a fixed point. A slot is assigned after a state that collects it, an
+action that sets it, or a subflow that it is taken from, and unassigned after a `clear`. Initial values of a
+session are not counted on. Values that do not fit a slot, and what a person corrects or takes back, are not
+considered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from clawdbot_dialogue.core.flow.lint.analysis.control_flow import own_transitions
+from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Flow, State, Transition
+from clawdbot_dialogue.core.flow.tree import below, path_between
+
+_Slots: TypeAlias = frozenset[str]
+_COMPOSITE_KINDS = ("compound", "parallel")
+
+
+@dataclass(frozen=True, slots=True)
+class DefiniteAssignments:
+    """The slots that certainly have a value, on whatever path the flow got there."""
+
+    in_state: Mapping[str, _Slots]
+    """For each reachable state: as long as it is active. For a composite state: when it has been entered,
+    before its children are."""
+    at_transition: Mapping[tuple[str, int], _Slots]
+    """For each transition that can be taken, by its source and number: when its guard is evaluated."""
+
+
+def definite_assignments(flow: Flow) -> DefiniteAssignments:
+    """The slots that certainly have a value in each reachable state, and at each transition."""
+    return _DataFlow(flow).run()
+
+
+class _DataFlow:
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._all = frozenset(flow.slots)
+        self._assigned: dict[str, _Slots] = {}
+        self._at_default_entry: dict[str, _Slots] = {}
+        """What was assigned when a composite state was entered at its default."""
+        self._reached: list[str] = []
+        """The states in the order in which they were reached."""
+        self._at_transition: dict[tuple[str, int], _Slots] = {}
+        self._changed = False
+        self._clearable_beside = {name: self._cleared_beside(state) for name, state in flow.states.items()}
+
+    def run(self) -> DefiniteAssignments:
+        states = self._flow.states
+        changed = True
+        while changed:
+            self._changed = False
+            self._enter(states[self._flow.initial], "", frozenset())
+            if self._flow.on_handoff:
+                # From anywhere: the parent of that state may be entered for it, or be active already.
+                handoff = states[self._flow.on_handoff]
+                self._enter(handoff, "", frozenset())
+                self._enter(handoff, handoff.parent, frozenset())
+            for name in self._reached:  # grows meanwhile, so that most flows take two rounds
+                if states[name].kind not in (*_COMPOSITE_KINDS, "history"):
+                    self._leave(states[name])
+            changed = self._changed
+        return DefiniteAssignments(self._assigned, self._at_transition)
+
+    def _leave(self, state: State) -> None:
+        states = self._flow.states
+        for source, transition, known in self._exits(state, self._assigned[state.name]):
+            key = (transition.source, transition.number)
+            self._at_transition[key] = self._at_transition.get(key, self._all) & known
+            if transition.to:
+                after_exit = self._after_exit(source, transition.domain, known)
+                after_actions = _after_actions(transition.actions, after_exit)
+                self._enter(states[transition.to], transition.domain, after_actions)
+            else:
+                self._merge(state.name, _after_actions(transition.actions, known))
+
+    def _enter(self, target: State, domain: str, known: _Slots) -> None:
+        """Enters a state from within an ancestor: the states in between, then its default entries."""
+        states = self._flow.states
+        for outer in path_between(target.ancestors, domain):
+            known = _after_actions(states[outer].entry, known)
+            self._merge(outer, known)
+            if states[outer].kind == "parallel":
+                siblings = (each for each in states[outer].children if each != target.name)
+                self._enter_all((each for each in siblings if each not in target.ancestors), outer, known)
+        if target.kind == "history":
+            self._enter_history(target, known)
+            return
+        known = _after_actions(target.entry, known) - self._reset_on_entry(target)
+        self._merge(target.name, known)
+        if not self._default_entry_changed(target, known):
+            return
+        if target.kind == "compound":
+            self._enter(states[target.initial], target.name, known)
+        elif target.kind == "parallel":
+            self._enter_all(target.children, target.name, known)
+
+    def _default_entry_changed(self, target: State, known: _Slots) -> bool:
+        """Whether fewer slots are assigned than at the default entries before; others do not count."""
+        before = self._at_default_entry.get(target.name)
+        fewer = known if before is None else before & known
+        self._at_default_entry[target.name] = fewer
+        return fewer != before
+
+    def _enter_all(self, names: Iterable[str], domain: str, known: _Slots) -> None:
+        for name in names:
+            self._enter(self._flow.states[name], domain, known)
+
+    def _enter_history(self, history: State, known: _Slots) -> None:
+        """Enters a history state: its default, or what was active last, with what was assigned there."""
+        states, outer = self._flow.states, history.parent
+        self._merge(history.name, known)
+        for transition in history.next:
+            self._at_transition[history.name, transition.number] = self._assigned[history.name]
+            self._enter(states[transition.to], outer, _after_actions(transition.actions, known))
+        kept = self._all - _cleared_slots(self._clearing_actions_outside(outer))
+        kept_inside = self._all - _cleared_slots(self._clearing_actions(states.values()))
+        for name in tuple(self._assigned):
+            state = states[name]
+            if not below(state, outer) or state.kind == "history":
+                continue
+            if history.history == "deep" and state.kind not in _COMPOSITE_KINDS:
+                self._enter(state, outer, known | kept)
+            elif history.history == "shallow" and state.parent == outer:
+                self._enter(state, outer, known | (kept_inside if state.kind in _COMPOSITE_KINDS else kept))
+
+    def _reset_on_entry(self, state: State) -> _Slots:
+        return frozenset(slot for slot in state.collect if self._flow.slots[slot].asked_only)
+
+    def _merge(self, name: str, known: _Slots) -> bool:
+        """Meets a state's assigned slots with those of one more path; whether they became fewer."""
+        known -= self._clearable_beside[name]
+        before = self._assigned.get(name)
+        fewer = known if before is None else before & known
+        self._assigned[name] = fewer
+        if before is None:
+            self._reached.append(name)
+        self._changed |= fewer != before
+        return fewer != before
+
+    def _after_exit(self, state: State, domain: str, known: _Slots) -> _Slots:
+        for name in (state.name, *reversed(path_between(state.ancestors, domain))):
+            # Other regions are exited as well, in their own order.
+            known = _after_actions(self._flow.states[name].exit, known) - self._clearable_beside[name]
+        return known
+
+    def _exits(self, state: State, before: _Slots) -> Iterator[tuple[State, Transition, _Slots]]:
+        """The transitions of a state: the state that is exited, the transition, and what is assigned."""
+        done, failed, source = before | frozenset(state.collect), before, state
+        if state.joins:
+            source = self._flow.states[state.joins]
+            done = self._after_join(source)
+        if state.subflow:
+            done |= frozenset(state.subflow.take)
+            failed -= frozenset(state.subflow.take)
+        yield from ((source, transition, done) for transition in state.next)
+        yield from ((state, transition, failed) for transition in state.errors)
+        yield from ((state, transition, before) for transition in state.events)
+        for fallback in (state.no_match, state.timeout):
+            if fallback and fallback.to:
+                yield state, Transition(fallback.to, fallback.source, fallback.domain, number=-1), before
+
+    def _after_join(self, parallel: State) -> _Slots:
+        """What the regions of a parallel state have assigned when all have ended and been exited."""
+        states, joined = self._flow.states, frozenset[str]()
+        for region in parallel.children:
+            ends = [
+                self._after_exit(states[child], parallel.name, self._assigned[child])
+                for child in states[region].children
+                if states[child].joins == parallel.name and child in self._assigned
+            ]
+            joined |= self._all if not ends else frozenset.intersection(*ends)
+        return joined
+
+    # What may be cleared, and where.
+
+    def _cleared_beside(self, state: State) -> _Slots:
+        """What other regions may clear at any time while a state is active."""
+        states, beside = self._flow.states, list[State]()
+        for parallel, region in state.regions:
+            others = [each for each in states[parallel].children if each != region]
+            for each in states.values():
+                if any(each.name == other or other in each.ancestors for other in others):
+                    beside.append(each)
+        return _cleared_slots(self._clearing_actions(beside))
+
+    def _clearing_actions(self, states: Iterable[State]) -> Iterator[Sequence[Action]]:
+        for state in states:
+            yield [Clear(slot) for slot in self._reset_on_entry(state)]
+            yield state.entry
+            yield state.exit
+            yield from (transition.actions for transition in own_transitions(state))
+
+    def _clearing_actions_outside(self, outer: str) -> Iterator[Sequence[Action]]:
+        """The actions outside of a state, and those on exiting it."""
+        states = self._flow.states
+        for state in states.values():
+            if not below(state, outer):
+                yield from self._clearing_actions([state])
+                continue
+            yield state.exit
+            for transition in own_transitions(state):
+                if transition.to and not below(states[transition.to], outer):
+                    yield transition.actions
+
+
+def _cleared_slots(actions: Iterable[Sequence[Action]]) -> _Slots:
+    return frozenset(each.slot for sequence in actions for each in sequence if isinstance(each, Clear))
+
+
+def _after_actions(actions: Sequence[Action], known: _Slots) -> _Slots:
+    for action in actions:
+        if isinstance(action, Assign):
+            known |= {action.slot}
+        elif isinstance(action, Clear):
+            known -= {action.slot}
+    return known
