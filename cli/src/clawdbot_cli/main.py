@@ -208,7 +208,7 @@ def version() -> None:
     """Print the version, and whether the dialogue's core is compiled."""
     from importlib.metadata import version as installed_version
 
-    from clawdbot_dialogue.flow_toolkit import core_is_compiled
+    from clawdbot_dialogue.build_info import core_is_compiled
 
     python = ".".join(map(str, sys.version_info[:3]))
     core = "compiled" if core_is_compiled() else "interpreted"
