@@ -8,7 +8,7 @@ from __future__ import annotations
 import statistics
 from datetime import datetime
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry, shipped_flows
 from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.machine.effects import CallTool
 from clawdbot_dialogue.core.machine.events import Event, Started, ToolReturned, UserSaid
@@ -24,7 +24,7 @@ SAID = ("4", "tomorrow", "7pm", "yes")
 
 async def measure() -> Figure:
     """Whole conversations, one after the other."""
-    flows = FlowLibrary()
+    flows = FlowRegistry()
     for file, source in shipped_flows():
         flows.add(load_flow(source, file))
     rounds = [_round(flows) for _ in range(ROUNDS + 1)][1:]
@@ -41,7 +41,7 @@ async def measure() -> Figure:
     )
 
 
-def _round(flows: FlowLibrary) -> tuple[float, float]:
+def _round(flows: FlowRegistry) -> tuple[float, float]:
     """Steps a second, and states entered a second."""
     flow, steps, moves = flows.get("book_table"), 0, 0
     watch = Stopwatch()

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry, shipped_flows
 from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.session_admin import CreateSession, SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
@@ -67,7 +67,7 @@ async def measure() -> Figure:
 @asynccontextmanager
 async def _engine() -> AsyncIterator[tuple[SessionAdmin, TurnEngine]]:
     """Runs the engine on the in-memory store, with the shipped flows and a tool that books at once."""
-    store, flows, tools = InMemorySessionStore(), FlowLibrary(), ScriptedTools()
+    store, flows, tools = InMemorySessionStore(), FlowRegistry(), ScriptedTools()
     for file, source in shipped_flows():
         flows.add(load_flow(source, file))
     tools.add("tables.reserve", {"ok": True, "ref": "T-1"}, "once")

@@ -13,7 +13,7 @@ from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Event, Turn
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.session_admin import CreateSession, SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
@@ -85,7 +85,7 @@ class EngineCluster:
         self.gateway = ScriptedGateway()
         self.tools = ScriptedTools()
         self.hooks = ScriptedHooks()
-        self.flows = FlowLibrary()
+        self.flows = FlowRegistry()
         self.owners = OwnerRegistry()
         self.clock = Clock()
         self.limits = limits

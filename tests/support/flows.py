@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from textwrap import dedent
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, shipped_flows
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry, shipped_flows
 from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.machine.effects import (
     CallTool,
+    CommandsGenerated,
     Effect,
     Failed,
     Generate,
     Interpret,
     Say,
     StateEntered,
-    Understood,
 )
 from clawdbot_dialogue.core.machine.events import (
     Event,
@@ -46,9 +46,9 @@ def compiled(body: str, name: str = "f") -> Flow:
     return load_flow(f"flow: {name}\nversion: 1\n{dedent(body)}", f"{name}.yaml")
 
 
-def library(*flows: Flow) -> FlowLibrary:
+def library(*flows: Flow) -> FlowRegistry:
     """A registry with the shipped flows and these."""
-    registry = FlowLibrary()
+    registry = FlowRegistry()
     for file, source in shipped_flows():
         registry.add(load_flow(source, file))
     for flow in flows:
@@ -101,13 +101,13 @@ class Talk:
         """Answers the pending interpretation with commands."""
         request = self.interpret
         commands = tuple(Proposal(name, arguments) for name, arguments in proposals)
-        return self.give(Interpreted(request.interpretation_id, commands, request.heard))
+        return self.give(Interpreted(request.interpretation_id, commands, request.pending_message))
 
     def means_nothing(self) -> Talk:
         """Fails the pending interpretation."""
         request = self.interpret
         return self.give(
-            InterpretationFailed(request.interpretation_id, "UNAVAILABLE", "gone", request.heard)
+            InterpretationFailed(request.interpretation_id, "UNAVAILABLE", "gone", request.pending_message)
         )
 
     def ring(self, now: datetime = NOW) -> Talk:
@@ -146,7 +146,9 @@ class Talk:
     def commands(self) -> list[tuple[str, str, object, bool]]:
         """(name, target, value, accepted) of each command."""
         return [
-            (c.name, c.target, c.value, c.accepted) for each in self._all(Understood) for c in each.commands
+            (c.name, c.target, c.value, c.accepted)
+            for each in self._all(CommandsGenerated)
+            for c in each.commands
         ]
 
     @property

@@ -71,7 +71,7 @@ async def node_conversation(address: str, flow: str, *lines: str) -> list[dict[s
     return [json.loads(line) for line in output.splitlines()]
 
 
-async def mermaid_faults(diagrams: list[str]) -> list[str]:
+async def mermaid_errors(diagrams: list[str]) -> list[str]:
     """The error of Mermaid's parser for each diagram; empty for a valid one."""
     errors: list[str] = json.loads(
         await _node(MERMAID_PARSER, "mermaid", "parse.mjs", given=json.dumps(diagrams))

@@ -16,7 +16,7 @@ from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceStub
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceStub
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
 from clawdbot_plugin_sdk import Plugin
-from clawdbot_plugins.discovery import installed
+from clawdbot_plugins.discovery import installed_plugins
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.wiring import build
 from clawdbot_servicekit.error_table import remote_error
@@ -132,7 +132,7 @@ def plugins_settings(state: Path, *plugins: Any, **sections: Any) -> PluginsSett
 
 def entry_points(*plugins: Plugin) -> dict[str, Any]:
     """The shipped plugins and these, as if all of them were installed."""
-    return {**installed(), **{each.name: Installed(each.name, each) for each in plugins}}
+    return {**installed_plugins(), **{each.name: Installed(each.name, each) for each in plugins}}
 
 
 @asynccontextmanager

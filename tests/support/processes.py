@@ -39,7 +39,7 @@ class ServiceProcess:
     def running(self) -> bool:
         return self._process.returncode is None
 
-    async def serving(self) -> None:
+    async def wait_until_serving(self) -> None:
         """Waits until the health check reports SERVING; fails with the log if the process ends first."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
@@ -95,7 +95,7 @@ async def process(
         )
     running = ServiceProcess(child, server_port, log)
     try:
-        await running.serving()
+        await running.wait_until_serving()
         yield running
     finally:
         if running.running:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clawdbot_dialogue.core.flow.loader import examine
+from clawdbot_dialogue.core.flow.loader import validate_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from hypothesis import strategies as st
 
@@ -247,4 +247,4 @@ def documents(draw: st.DrawFn, name: str) -> dict[str, Any]:
 
 def loaded(document: Mapping[str, Any]) -> Flow | None:
     """The compiled flow; None if the document is not valid."""
-    return examine(json.dumps(document), "random.yaml").flow
+    return validate_flow(json.dumps(document), "random.yaml").flow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.tree import ancestors
 from clawdbot_dialogue.core.machine.events import (
     Event,
@@ -72,9 +72,9 @@ def event_of(snapshot: Snapshot, kind: str, what: str, number: int) -> Event:
 
 
 @st.composite
-def libraries(draw: st.DrawFn) -> FlowLibrary:
+def libraries(draw: st.DrawFn) -> FlowRegistry:
     """Two flows: one calls the other, and may be interrupted by it."""
-    library = FlowLibrary()
+    library = FlowRegistry()
     for name in ("main", OTHER):
         flow = loaded(draw(documents(name)))
         assume(flow is not None)
@@ -85,7 +85,7 @@ def libraries(draw: st.DrawFn) -> FlowLibrary:
 
 
 def play(
-    library: FlowLibrary, history: list[tuple[str, str, int]]
+    library: FlowRegistry, history: list[tuple[str, str, int]]
 ) -> Iterator[tuple[Snapshot, Event, StepResult]]:
     """The events of a history, each with the snapshot before it and the result of its step."""
     snapshot = begin(library.get("main"), {})
@@ -99,4 +99,4 @@ def play(
 
 def active(frame: Frame) -> set[str]:
     """The active states of a frame, with their ancestors."""
-    return {name for record in frame.places for name in (record.state, *ancestors(record.state))}
+    return {name for record in frame.active_states for name in (record.state, *ancestors(record.state))}

@@ -29,27 +29,27 @@ class TrialProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def said(self) -> str:
+    def log(self) -> str:
         """Everything written to stderr so far."""
         return self._log.read_text()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    async def ended(self) -> int:
+    async def exit_code(self) -> int:
         """Waits for the end; the exit code. Fails with the log if the process does not end."""
         try:
             async with asyncio.timeout(20):
                 return await self._process.wait()
         except TimeoutError:
-            raise AssertionError(f"did not end in time:\n{self.said()}") from None
+            raise AssertionError(f"did not end in time:\n{self.log()}") from None
 
     def channel(self) -> grpc.aio.Channel:
         """A new connection; with several workers, each connection may reach another one."""
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200))
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options)
 
-    async def serving(self) -> None:
+    async def wait_until_serving(self) -> None:
         """Waits until the health check reports SERVING."""
         request = health_pb2.HealthCheckRequest()
         async with asyncio.timeout(20):
@@ -63,7 +63,7 @@ class TrialProcess:
                     if response.status == health_pb2.HealthCheckResponse.SERVING:
                         return
                 await asyncio.sleep(0.02)
-        raise AssertionError(f"ended with {self._process.returncode}:\n{self.said()}")
+        raise AssertionError(f"ended with {self._process.returncode}:\n{self.log()}")
 
     async def who(self) -> int:
         """The id of the process that answers a call on a new connection."""
@@ -74,14 +74,14 @@ class TrialProcess:
             )
             return int(response.tools[0].spec.name)
 
-    async def say(self, text: str) -> None:
+    async def wait_for_log(self, text: str) -> None:
         """Waits until the log contains the text."""
         try:
             async with asyncio.timeout(20):
-                while text not in self.said():  # noqa: ASYNC110 - another process cannot set an event
+                while text not in self.log():  # noqa: ASYNC110 - another process cannot set an event
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"did not log {text!r} in time:\n{self.said()}") from None
+            raise AssertionError(f"did not log {text!r} in time:\n{self.log()}") from None
 
 
 @asynccontextmanager

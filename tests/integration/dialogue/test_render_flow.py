@@ -13,13 +13,13 @@ import pytest
 from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
 from clawdbot_dialogue.core.flow.diagrams import dot, mermaid
 from clawdbot_dialogue.core.flow.diagrams.diagram import Diagram, Edge, build_diagram
-from clawdbot_dialogue.core.flow.diagrams.formats import draw
+from clawdbot_dialogue.core.flow.diagrams.formats import render_diagram
 from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
 from clawdbot_dialogue.core.flow.loader import load_flow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.foreign import mermaid_faults
+from tests.support.foreign import mermaid_errors
 from tests.unit.dialogue.flow.test_diagrams import FLOW, NESTED
 
 pytestmark = pytest.mark.integration
@@ -51,7 +51,7 @@ def renamed(diagram: Diagram, names: list[str]) -> Diagram:
 
 
 async def test_mermaid_reads_every_flow_and_any_name():
-    texts = [draw(flow, "mermaid", frozenset({flow.initial})) for flow in FLOWS]
+    texts = [render_diagram(flow, "mermaid", frozenset({flow.initial})) for flow in FLOWS]
     texts += [mermaid.write(renamed(build_diagram(FLOWS[-2], frozenset()), [name])) for name in AWKWARD]
     made: list[list[str]] = []
 
@@ -62,7 +62,7 @@ async def test_mermaid_reads_every_flow_and_any_name():
 
     collect()
     texts += [mermaid.write(renamed(build_diagram(FLOWS[-2], frozenset()), names)) for names in made]
-    faults = await mermaid_faults(texts)
+    faults = await mermaid_errors(texts)
     assert len(faults) == len(texts)
     assert [(text, fault) for text, fault in zip(texts, faults, strict=True) if fault] == []
 
@@ -70,7 +70,7 @@ async def test_mermaid_reads_every_flow_and_any_name():
 @needs_dot
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 def test_graphviz_reads_every_flow_without_a_warning(flow):
-    text = draw(flow, "dot", frozenset({flow.initial}))
+    text = render_diagram(flow, "dot", frozenset({flow.initial}))
     ran = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=True, timeout=30)
     assert ran.stderr == ""
     for state in flow.states.values():
@@ -89,7 +89,7 @@ def test_graphviz_reads_any_name(names):
 
 @needs_dot
 async def test_graphviz_renders_svg_and_png():
-    text = draw(FLOWS[0], "dot")
+    text = render_diagram(FLOWS[0], "dot")
     renderer = GraphvizRenderer()
     assert b"<svg" in await renderer.render(text, "svg")
     assert (await renderer.render(text, "png")).startswith(b"\x89PNG")
@@ -98,7 +98,7 @@ async def test_graphviz_renders_svg_and_png():
 @needs_dot
 async def test_an_image_over_the_limit_is_an_error():
     with pytest.raises(RendererBroken, match="more than 10 bytes"):
-        await GraphvizRenderer(max_bytes=10).render(draw(FLOWS[0], "dot"), "svg")
+        await GraphvizRenderer(max_bytes=10).render(render_diagram(FLOWS[0], "dot"), "svg")
 
 
 async def test_without_graphviz_the_error_says_what_to_install(monkeypatch, tmp_path):

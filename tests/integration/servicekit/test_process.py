@@ -18,38 +18,38 @@ pytestmark = pytest.mark.integration
 async def test_a_signal_drains_and_the_process_exits_0(tmp_path, number):
     ends = tmp_path / "ended"
     async with trial_process(tmp_path, CLAWDBOT_TRIAL__ENDS_FILE=str(ends)) as process:
-        await process.serving()
+        await process.wait_until_serving()
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(20, 0.02)))
             await anext(stream)
             process.signal(number)
             assert len([event async for event in stream]) == 20
-        assert await process.ended() == 0
+        assert await process.exit_code() == 0
         assert ends.read_text() == "ended"
 
 
 async def test_a_second_signal_ends_what_is_left_with_unavailable(tmp_path):
     async with trial_process(tmp_path, CLAWDBOT_SERVER__GRACE="1h") as process:
-        await process.serving()
+        await process.wait_until_serving()
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100_000, 0.05)))
             await anext(stream)
             process.signal(signal.SIGTERM)
-            await process.say("draining")
+            await process.wait_for_log("draining")
             process.signal(signal.SIGTERM)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [event async for event in stream]
             assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await process.ended() == 0
+        assert await process.exit_code() == 0
 
 
 async def test_a_signal_while_waiting_for_a_dependency_ends_the_process_in_order(tmp_path):
     ends = tmp_path / "ended"
     never = {"CLAWDBOT_TRIAL__READY_FILE": str(tmp_path / "never"), "CLAWDBOT_TRIAL__ENDS_FILE": str(ends)}
     async with trial_process(tmp_path, **never) as process:
-        await process.say("not_ready")
+        await process.wait_for_log("not_ready")
         process.signal(signal.SIGTERM)
-        assert await process.ended() == 0
+        assert await process.exit_code() == 0
         assert ends.exists()
 
 
@@ -64,15 +64,15 @@ async def test_what_an_operator_can_mend_is_one_sentence_and_exit_code_2(tmp_pat
             ({"CLAWDBOT_CONFIG": "/no/such.yaml"}, "/no/such.yaml: cannot read the configuration"),
         ]:
             async with trial_process(tmp_path, **environment) as process:
-                assert await process.ended() == 2
-                assert sentence in process.said()
-                assert "Traceback" not in process.said()
-                assert len(process.said().splitlines()) == 1
+                assert await process.exit_code() == 2
+                assert sentence in process.log()
+                assert "Traceback" not in process.log()
+                assert len(process.log().splitlines()) == 1
 
 
 async def test_the_config_argument_names_the_file(tmp_path):
     config = tmp_path / "named.yaml"
     config.write_text("trial: {refuse: 'Read from the named file.'}")
     async with trial_process(tmp_path, "--config", str(config)) as process:
-        assert await process.ended() == 2
-        assert process.said() == "Read from the named file.\n"
+        assert await process.exit_code() == 2
+        assert process.log() == "Read from the named file.\n"

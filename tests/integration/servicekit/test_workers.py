@@ -46,7 +46,7 @@ async def gone(*pids):
 
 async def test_workers_share_the_port_and_leave_together(tmp_path):
     async with trial_process(tmp_path, **TWO) as process:
-        await process.serving()
+        await process.wait_until_serving()
         workers = await everybody(process, 2)
         assert process.pid not in workers
         async with process.channel() as channel:
@@ -54,7 +54,7 @@ async def test_workers_share_the_port_and_leave_together(tmp_path):
             await anext(stream)
             process.signal(signal.SIGTERM)
             assert len([event async for event in stream]) == 20
-        assert await process.ended() == 0
+        assert await process.exit_code() == 0
         await gone(*workers)
 
 
@@ -62,7 +62,7 @@ async def test_a_worker_killed_with_9_is_replaced_and_calls_go_on(tmp_path):
     port = free_port()
     metrics = {"CLAWDBOT_TELEMETRY__METRICS_PORT": str(port)}
     async with trial_process(tmp_path, **TWO, **metrics) as process:
-        await process.serving()
+        await process.wait_until_serving()
         first = await everybody(process, 2)
         victim = min(first)
         os.kill(victim, signal.SIGKILL)
@@ -78,39 +78,39 @@ async def test_a_worker_killed_with_9_is_replaced_and_calls_go_on(tmp_path):
 
 async def test_a_worker_whose_loop_is_stuck_is_replaced(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__STUCK_AFTER="2") as process:
-        await process.serving()
+        await process.wait_until_serving()
         await everybody(process, 2)
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(invoke("stick")))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await anext(stream)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        await process.say("its loop was stuck")
-        assert "in InvokeTool" in process.said(), "the stuck worker's stack is in the log"
+        await process.wait_for_log("its loop was stuck")
+        assert "in InvokeTool" in process.log(), "the stuck worker's stack is in the log"
         await everybody(process, 2)
 
 
 async def test_a_second_signal_reaches_the_workers(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__GRACE="1h") as process:
-        await process.serving()
+        await process.wait_until_serving()
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100_000, 0.05)))
             await anext(stream)
             process.signal(signal.SIGINT)
-            await process.say('"draining"')
+            await process.wait_for_log('"draining"')
             process.signal(signal.SIGINT)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [event async for event in stream]
             assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await process.ended() == 0
+        assert await process.exit_code() == 0
 
 
 async def test_workers_do_not_outlive_a_supervisor_killed_with_9(tmp_path):
     async with trial_process(tmp_path, **TWO) as process:
-        await process.serving()
+        await process.wait_until_serving()
         workers = await everybody(process, 2)
         process.signal(signal.SIGKILL)
-        await process.ended()
+        await process.exit_code()
         await gone(*workers)
 
 
@@ -123,10 +123,10 @@ async def test_workers_do_not_outlive_a_supervisor_killed_with_9(tmp_path):
 )
 async def test_workers_that_cannot_start_end_it_all_with_one_sentence(tmp_path, trouble, sentence):
     async with trial_process(tmp_path, **TWO, **trouble) as process:
-        assert await process.ended() == 2
-        assert process.said().splitlines()[-1].startswith(sentence)
-        assert process.said().count(sentence) == 1
-        assert "Traceback" not in process.said()
+        assert await process.exit_code() == 2
+        assert process.log().splitlines()[-1].startswith(sentence)
+        assert process.log().count(sentence) == 1
+        assert "Traceback" not in process.log()
 
 
 async def test_a_taken_port_is_found_though_workers_share_theirs(tmp_path):
@@ -136,13 +136,13 @@ async def test_a_taken_port_is_found_though_workers_share_theirs(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT=str(port)) as process:
-            assert await process.ended() == 2
-            assert f"Port {port} on 127.0.0.1 is taken." in process.said()
+            assert await process.exit_code() == 2
+            assert f"Port {port} on 127.0.0.1 is taken." in process.log()
 
 
 async def test_with_port_0_all_workers_get_the_same_free_port(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT="0") as process:
-        await process.say("worker_serves")
-        said = process.said()
+        await process.wait_for_log("worker_serves")
+        said = process.log()
         process.port = int(said.split('"address":"127.0.0.1:')[1].split('"')[0])
         await everybody(process, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_plugin_sdk import Plugin
-from clawdbot_plugins.discovery import DEFAULT_PLUGINS, choose, installed
+from clawdbot_plugins.discovery import DEFAULT_PLUGINS, installed_plugins, load_enabled_plugins
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.wiring import build
 from clawdbot_servicekit.errors import StartupError
@@ -30,7 +30,7 @@ def enabled(*entries, **available):
     settings = PluginsSettings.model_validate({"plugins": entries})
     return {
         each.definition.name: each.settings
-        for each in choose(settings.choices(), {**entry_points(DIVING), **available})
+        for each in load_enabled_plugins(settings.plugin_configs(), {**entry_points(DIVING), **available})
     }
 
 
@@ -132,7 +132,7 @@ def test_the_entry_point_must_have_the_plugins_name():
 
 
 def test_every_shipped_plugin_is_installed_and_loads():
-    available = installed()
+    available = installed_plugins()
     assert set(available) >= {"audit_log", "calculator", "clock", "rate_limiter", "tables"}
     for name, point in available.items():
         assert point.load().name == name

@@ -12,7 +12,7 @@ from clawdbot_plugins.builtin.audit_log.files import AuditFiles
 from clawdbot_plugins.builtin.calculator import MAX_DEPTH, MAX_EXPRESSION_LENGTH
 from clawdbot_plugins.builtin.rate_limiter.settings import RateLimiterSettings, parse_limits
 from clawdbot_plugins.builtin.tables.settings import TablesSettings
-from clawdbot_plugins.discovery import choose, installed
+from clawdbot_plugins.discovery import installed_plugins, load_enabled_plugins
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_servicekit.error_table import SHARED_RULES
 
@@ -83,7 +83,9 @@ def test_the_verification_example_works(tmp_path, capsys):
 def test_the_configuration_example_works():
     (text,) = blocks("yaml")
     settings = PluginsSettings.model_validate(yaml.safe_load(text))
-    enabled = {each.definition.name for each in choose(settings.choices(), installed())}
+    enabled = {
+        each.definition.name for each in load_enabled_plugins(settings.plugin_configs(), installed_plugins())
+    }
     assert enabled == {"audit_log", "rate_limiter", "calculator", "clock"}
 
 

@@ -56,11 +56,11 @@ def available_tools(options: ToolOptions) -> AvailableTools:
 def _configured_tools(config: Path) -> Mapping[str, Mapping[str, Any]]:
     """The tools of the plugins that a configuration enables."""
     # Imported here: most runs need neither the services' settings nor plugins.
-    from clawdbot_plugins.discovery import choose, installed
+    from clawdbot_plugins.discovery import installed_plugins, load_enabled_plugins
 
     from clawdbot_cli.settings import suite_settings
 
-    enabled = choose(suite_settings(config, {}).choices(), installed())
+    enabled = load_enabled_plugins(suite_settings(config, {}).plugin_configs(), installed_plugins())
     return {
         f"{plugin.definition.name}.{name}": tool.input_schema
         for plugin in enabled

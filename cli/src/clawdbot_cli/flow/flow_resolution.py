@@ -7,11 +7,11 @@ from pathlib import Path
 
 from clawdbot_dialogue.flow_toolkit import (
     Flow,
-    FlowLibrary,
     FlowNotFound,
+    FlowRegistry,
     FlowVersionExists,
-    examine,
     shipped_flows,
+    validate_flow,
 )
 from clawdbot_servicekit.errors import StartupError
 
@@ -24,7 +24,7 @@ class FlowResolver:
     def __init__(self, search_path: Sequence[Sequence[SourceFile]]) -> None:
         """Takes groups of flow files; the first group that has the name wins."""
         self._search_path = search_path
-        self._libraries: dict[str, FlowLibrary] = {}
+        self._libraries: dict[str, FlowRegistry] = {}
 
     @property
     def names(self) -> set[str]:
@@ -39,7 +39,7 @@ class FlowResolver:
             StartupError: it has errors; the message lists them.
         """
         if name not in self._libraries:
-            library = FlowLibrary()
+            library = FlowRegistry()
             for source in self._first_group(name):
                 _add(library, source)
             self._libraries[name] = library
@@ -97,11 +97,11 @@ def _relative(path: Path) -> Path:
     return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
-def _add(library: FlowLibrary, source: SourceFile) -> None:
-    examined = examine(source.content, source.file)
+def _add(library: FlowRegistry, source: SourceFile) -> None:
+    examined = validate_flow(source.content, source.file)
     if examined.flow is None:
         lines = source.text.splitlines()
-        errors = [each.beside(lines) for each in examined.diagnostics if each.severity == "error"]
+        errors = [each.render_with_lines(lines) for each in examined.diagnostics if each.severity == "error"]
         raise StartupError("\n".join([*errors, f"The flow {source.file} cannot be used. Fix these errors."]))
     try:
         library.add(examined.flow)

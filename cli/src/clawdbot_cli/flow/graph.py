@@ -9,12 +9,12 @@ from typing import Literal
 
 from clawdbot_dialogue.flow_toolkit import (
     Flow,
-    FlowInvalid,
     GraphvizRenderer,
+    InvalidFlowError,
     RendererBroken,
     RendererMissing,
-    draw,
     load_flow,
+    render_diagram,
     shipped_flows,
 )
 from clawdbot_servicekit.errors import StartupError
@@ -40,9 +40,11 @@ def draw_flow(target: str, output_format: GraphFormat, states: Sequence[str]) ->
         if state not in flow.states:
             raise StartupError(f"{flow.name} has no state {state}. Its states are: {', '.join(flow.states)}.")
     if output_format == "mermaid" or output_format == "dot":  # noqa: PLR1714 - mypy narrows the type below
-        return draw(flow, output_format, frozenset(states)).encode()
+        return render_diagram(flow, output_format, frozenset(states)).encode()
     try:
-        return asyncio.run(GraphvizRenderer().render(draw(flow, "dot", frozenset(states)), output_format))
+        return asyncio.run(
+            GraphvizRenderer().render(render_diagram(flow, "dot", frozenset(states)), output_format)
+        )
     except RendererBroken as error:
         raise StartupError(str(error)) from None
     except RendererMissing as error:
@@ -53,9 +55,9 @@ def _load(target: str) -> Flow:
     source = _read(target)
     try:
         return load_flow(source.content, source.file)
-    except FlowInvalid as error:
+    except InvalidFlowError as error:
         lines = source.text.splitlines()
-        errors = [each.beside(lines) for each in error.diagnostics if each.severity == "error"]
+        errors = [each.render_with_lines(lines) for each in error.diagnostics if each.severity == "error"]
         raise StartupError("\n".join(errors)) from None
 
 

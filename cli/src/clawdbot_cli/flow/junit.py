@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET  # written, never read
 
-from clawdbot_dialogue.flow_toolkit import Outcome
+from clawdbot_dialogue.flow_toolkit import ConversationResult
 
 from clawdbot_cli.flow.test_run import FileResult, TestRun
 
@@ -47,7 +47,7 @@ def _counts(files: Sequence[FileResult], seconds: float) -> dict[str, str]:
     }
 
 
-def _case(suite: ET.Element, result: FileResult, outcome: Outcome) -> None:
+def _case(suite: ET.Element, result: FileResult, outcome: ConversationResult) -> None:
     file = _clean(result.file)
     attributes = {"name": _clean(outcome.name), "classname": file, "file": file, "line": str(outcome.line)}
     case = ET.SubElement(suite, "testcase", {**attributes, "time": f"{outcome.seconds:.3f}"})

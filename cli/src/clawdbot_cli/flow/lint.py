@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.flow_toolkit import (
-    ConversationInvalid,
     Diagnostic,
     Flow,
+    InvalidConversationFile,
     check_arguments,
     check_conversations,
     check_interrupts,
     check_references,
-    examine,
     load_conversations,
+    validate_flow,
 )
 
 from clawdbot_cli.flow.available_tools import AvailableTools
@@ -51,7 +51,7 @@ def lint_files(files: Iterable[SourceFile], tools: AvailableTools) -> LintResult
     with gc_paused():
         sources = list(files)
         examined = {
-            source.file: examine(source.content, source.file) for source in sources if _is_flow(source)
+            source.file: validate_flow(source.content, source.file) for source in sources if _is_flow(source)
         }
         resolvers = FlowResolvers(sources)
         checked = []
@@ -85,7 +85,7 @@ def _check_names(flow: Flow, flows: FlowResolver, available: AvailableTools) -> 
 def _check_tests(source: SourceFile, flows: FlowResolver) -> Iterable[Diagnostic]:
     try:
         parsed, document = load_conversations(source.text, source.file)
-    except ConversationInvalid as error:
+    except InvalidConversationFile as error:
         return error.diagnostics
     return check_conversations(parsed, document, source.file, flows.get_usable, flows.names)
 

@@ -20,7 +20,7 @@ def as_text(result: LintResult) -> str:
     parts: list[str] = []
     for file in result.files:
         lines = file.source.text.splitlines() if file.diagnostics else []
-        parts += [sanitize(each.beside(lines)) for each in file.diagnostics]
+        parts += [sanitize(each.render_with_lines(lines)) for each in file.diagnostics]
     return "\n".join([*parts, summary(result)])
 
 

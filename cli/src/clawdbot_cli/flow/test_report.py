@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from clawdbot_dialogue.flow_toolkit import Coverage, Missing, Outcome
+from clawdbot_dialogue.flow_toolkit import ConversationResult, Coverage, Uncovered
 
 from clawdbot_cli.flow.test_run import FileResult, TestRun
 from clawdbot_cli.sanitize import sanitize
@@ -61,15 +61,15 @@ def _file_lines(result: FileResult) -> Iterator[str]:
 
 
 def _coverage_lines(covered: Coverage) -> Iterator[str]:
-    states = f"{covered.states - len(covered.missing_states)} of {covered.states} states"
-    transitions = f"{covered.ways - len(covered.missing_ways)} of {covered.ways} transitions"
-    shares = f"{states} ({covered.of_states:.0f} %), {transitions} ({covered.of_ways:.0f} %)"
+    states = f"{covered.states - len(covered.uncovered_states)} of {covered.states} states"
+    transitions = f"{covered.edges - len(covered.uncovered_edges)} of {covered.edges} transitions"
+    shares = f"{states} ({covered.state_percent:.0f} %), {transitions} ({covered.edge_percent:.0f} %)"
     yield f"coverage of {covered.flow}: {shares}"
-    for heading, missing in (("entered", covered.missing_states), ("taken", covered.missing_ways)):
+    for heading, missing in (("entered", covered.uncovered_states), ("taken", covered.uncovered_edges)):
         yield from (f"  {covered.file}:{each.line}: never {heading}: {each.text}" for each in missing)
 
 
-def _outcome(outcome: Outcome) -> Mapping[str, object]:
+def _outcome(outcome: ConversationResult) -> Mapping[str, object]:
     return {
         "name": outcome.name,
         "line": outcome.line,
@@ -84,12 +84,12 @@ def _coverage(covered: Coverage) -> Mapping[str, object]:
     return {
         "flow": covered.flow,
         "file": covered.file,
-        "states": _share(covered.states, covered.of_states, covered.missing_states),
-        "transitions": _share(covered.ways, covered.of_ways, covered.missing_ways),
+        "states": _share(covered.states, covered.state_percent, covered.uncovered_states),
+        "transitions": _share(covered.edges, covered.edge_percent, covered.uncovered_edges),
     }
 
 
-def _share(total: int, percent: float, missing: Sequence[Missing]) -> Mapping[str, object]:
+def _share(total: int, percent: float, missing: Sequence[Uncovered]) -> Mapping[str, object]:
     names = [{"name": each.text, "line": each.line} for each in missing]
     return {"total": total, "percent": round(percent, 1), "missing": names}
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.flow_toolkit import (
-    ConversationInvalid,
+    ConversationResult,
     Coverage,
     Flow,
     FlowNotFound,
-    Outcome,
-    SlotInvalid,
-    coverage,
+    InvalidConversationFile,
+    SlotValidationError,
+    measure_coverage,
     run_conversations,
 )
 from clawdbot_servicekit.errors import StartupError
@@ -28,7 +28,7 @@ class FileResult:
     """A test file, and the outcomes of its conversations."""
 
     file: str
-    outcomes: Sequence[Outcome]
+    outcomes: Sequence[ConversationResult]
     error: str = ""
     """Why the file cannot be used; empty if it can."""
 
@@ -43,7 +43,7 @@ class TestRun:
     seconds: float
 
     @property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[ConversationResult]:
         """The outcome of every conversation."""
         return [outcome for result in self.files for outcome in result.outcomes]
 
@@ -59,7 +59,7 @@ class TestRun:
 
     def covers(self, percent: float) -> bool:
         """Whether at least this share of the states and of the transitions of every flow is covered."""
-        return all(min(each.of_states, each.of_ways) >= percent for each in self.coverage)
+        return all(min(each.state_percent, each.edge_percent) >= percent for each in self.coverage)
 
     def exit_code(self, min_coverage: float = 0.0) -> int:
         """0: all passed, and enough percent are covered; 1: not so; 2: a file cannot be used."""
@@ -94,24 +94,24 @@ def run_test_files(files: Iterable[SourceFile], name_filter: str = "") -> TestRu
             results.append(result)
             flows |= {(flow.file, flow.name): flow for flow in tested}
         outcomes = [outcome for each in results for outcome in each.outcomes]
-        covered = [coverage(flow, outcomes) for flow in flows.values()]
+        covered = [measure_coverage(flow, outcomes) for flow in flows.values()]
     return TestRun(results, covered, time.perf_counter() - started)
 
 
 def _run_file(source: SourceFile, flows: FlowResolver, name_filter: str) -> tuple[FileResult, list[Flow]]:
     try:
         outcomes = run_conversations(source.text, source.file, flows.get, name_filter)
-    except ConversationInvalid as error:
+    except InvalidConversationFile as error:
         lines = source.text.splitlines()
-        diagnostics = "\n".join(each.beside(lines) for each in error.diagnostics)
+        diagnostics = "\n".join(each.render_with_lines(lines) for each in error.diagnostics)
         return FileResult(source.file, (), diagnostics), []
-    except (FlowNotFound, SlotInvalid) as error:
+    except (FlowNotFound, SlotValidationError) as error:
         return FileResult(source.file, (), f"{source.file}: {error}"), []
     except StartupError as error:
         return FileResult(source.file, (), str(error)), []
     return FileResult(source.file, outcomes), list(_tested_flows(outcomes, flows))
 
 
-def _tested_flows(outcomes: Iterable[Outcome], flows: FlowResolver) -> Iterator[Flow]:
+def _tested_flows(outcomes: Iterable[ConversationResult], flows: FlowResolver) -> Iterator[Flow]:
     for name in dict.fromkeys(outcome.flow for outcome in outcomes):
         yield flows.get(name)

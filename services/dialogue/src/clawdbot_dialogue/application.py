@@ -19,7 +19,7 @@ from clawdbot_servicekit.hooks import Hooks
 from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import StoreUnavailable
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
 from clawdbot_dialogue.core.sessions.store import SessionStore
@@ -34,7 +34,7 @@ class Components:
 
     store: SessionStore
     lease_owners: LeaseOwners
-    flows: FlowLibrary
+    flows: FlowRegistry
     deployments: Deployments
     hooks: Hooks
     engine: TurnEngine

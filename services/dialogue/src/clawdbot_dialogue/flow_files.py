@@ -9,9 +9,9 @@ from typing import Final
 import structlog
 from clawdbot_servicekit.errors import StartupError
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowVersionExists, shipped_flows
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry, FlowVersionExists, shipped_flows
 from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
-from clawdbot_dialogue.core.flow.loader import check_references, examine
+from clawdbot_dialogue.core.flow.loader import check_references, validate_flow
 
 SUFFIXES: Final = (".yaml", ".yml")
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -20,13 +20,13 @@ MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 
 
-def load_flows(places: Sequence[Path]) -> FlowLibrary:
+def load_flows(places: Sequence[Path]) -> FlowRegistry:
     """The shipped flows and those of the places, each of which is a folder or a file.
 
     Raises:
         StartupError: a place does not exist, or a file is not a valid flow: with line, column and caret.
     """
-    registry = FlowLibrary()
+    registry = FlowRegistry()
     for name, source in shipped_flows():
         _add(registry, source, name)
     for place in places:
@@ -39,8 +39,8 @@ def load_flows(places: Sequence[Path]) -> FlowLibrary:
     return registry
 
 
-def _add(registry: FlowLibrary, source: str, file: str) -> None:
-    examination = examine(source, file)
+def _add(registry: FlowRegistry, source: str, file: str) -> None:
+    examination = validate_flow(source, file)
     if examination.flow is None:
         errors = [each.render(source) for each in examination.diagnostics if each.severity == "error"]
         raise StartupError("\n".join([*errors, f"The flow {file} cannot be used: fix or remove it."]))

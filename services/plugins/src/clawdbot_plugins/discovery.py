@@ -31,7 +31,7 @@ class EnabledPlugin:
     settings: BaseModel | None
 
 
-def installed() -> dict[str, EntryPoint]:
+def installed_plugins() -> dict[str, EntryPoint]:
     """Returns the installed plugins by name. StartupError if two packages provide the same name."""
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
@@ -44,7 +44,7 @@ def installed() -> dict[str, EntryPoint]:
     return found
 
 
-def choose(
+def load_enabled_plugins(
     configured: Mapping[str, PluginConfig], available: Mapping[str, EntryPoint]
 ) -> list[EnabledPlugin]:
     """Loads the enabled plugins and validates their settings.

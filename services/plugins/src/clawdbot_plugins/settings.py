@@ -52,7 +52,7 @@ class PluginsSettings(SharedSettings):
             raise ValueError(f"the plugin {duplicates[0]} is listed twice; remove one")
         return entries
 
-    def choices(self) -> dict[str, PluginConfig]:
+    def plugin_configs(self) -> dict[str, PluginConfig]:
         """Returns the configuration of each plugin in the list."""
         configs: dict[str, PluginConfig] = {}
         for entry in self.plugins:

@@ -24,7 +24,7 @@ from clawdbot_plugins.core.invocation import ToolInvoker
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.task_runner import TaskRunner
-from clawdbot_plugins.discovery import choose, installed
+from clawdbot_plugins.discovery import installed_plugins, load_enabled_plugins
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryIdempotencyStore
@@ -54,7 +54,9 @@ def build(
     """
     del peers
     folder = settings.state_dir / STATE_FOLDER
-    plugins = choose(settings.choices(), installed() if available is None else available)
+    plugins = load_enabled_plugins(
+        settings.plugin_configs(), installed_plugins() if available is None else available
+    )
     registry, task_runner = Registry(), TaskRunner()
     hooks = HookRunner(registry, task_runner)
     observers = Observers(registry, task_runner, queue_size=settings.hooks.queue)

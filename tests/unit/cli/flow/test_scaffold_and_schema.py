@@ -7,7 +7,7 @@ import json
 import pytest
 from clawdbot_cli.flow.scaffold import locales
 from clawdbot_dialogue.flow_files import load_flows
-from clawdbot_dialogue.flow_toolkit import LOCALES, published_schema
+from clawdbot_dialogue.flow_toolkit import LANGUAGE_PACKS, published_schema
 
 
 @pytest.mark.parametrize("locale", locales())
@@ -19,7 +19,7 @@ def test_a_new_flow_has_no_warnings_and_its_tests_pass_and_cover_it(cli, locale)
 
 
 def test_every_locale_of_flows_has_a_template():
-    assert locales() == sorted(LOCALES)
+    assert locales() == sorted(LANGUAGE_PACKS)
 
 
 def test_it_prints_what_to_do_next(cli):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from clawdbot_dialogue.core.flow.cel.expressions import (
     Activation,
-    EvaluationFailed,
+    EvaluationError,
     ExpressionCompiler,
     ExpressionError,
     _runtime_environment,
@@ -56,8 +56,8 @@ def results(expression, scope):
         try:
             found = evaluate(scope)
             yield type(found), repr(found)
-        except EvaluationFailed as error:
-            yield EvaluationFailed, str(error)
+        except EvaluationError as error:
+            yield EvaluationError, str(error)
 
 
 JSON = st.recursive(
@@ -116,7 +116,7 @@ def test_other_expressions_are_left_to_cel(text):
 )
 def test_a_guard_without_a_value_is_an_error_and_never_has_a_default_value(guard, slots, result):
     """In particular, a slot without a value is neither 0 nor the empty text."""
-    with pytest.raises(EvaluationFailed) as error:
+    with pytest.raises(EvaluationError) as error:
         ExpressionCompiler(KINDS).guard(guard).holds(scope(slots, result))
     assert guard in str(error.value)
 
@@ -133,7 +133,7 @@ def test_arguments_keep_their_types():
 
 
 def test_an_expression_cannot_return_what_json_cannot_represent():
-    with pytest.raises(EvaluationFailed):
+    with pytest.raises(EvaluationError):
         value("{1: 'a'}")
 
 

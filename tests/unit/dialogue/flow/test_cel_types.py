@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
-from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationFailed, ExpressionCompiler
+from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationError, ExpressionCompiler
 from clawdbot_dialogue.core.flow.cel.types import ListOf, Structure
 from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
 from clawdbot_dialogue.core.flow.loader import load_flow
-from clawdbot_dialogue.core.flow.templates import TemplateError, parse_template, show_json
+from clawdbot_dialogue.core.flow.templates import TemplateError, format_json, parse_template
 
 from tests.support.flows import Talk, compiled
 
@@ -67,7 +67,7 @@ def test_an_argument_can_be_the_whole_value(argument):
 
 @pytest.mark.parametrize("guard", ["slots.paid.amount > 1.0", "slots.lines[3].name == 'tea'"])
 def test_a_part_of_a_missing_value_is_an_evaluation_error(guard):
-    with pytest.raises(EvaluationFailed):
+    with pytest.raises(EvaluationError):
         ExpressionCompiler(KINDS).guard(guard).holds(Activation({"slots": SLOTS}))
 
 
@@ -117,8 +117,8 @@ def test_the_messages_of_the_check_cannot_be_named(guard):
     ],
 )
 def test_texts_can_show_parts(text, rendered):
-    shown = parse_template(text, KINDS).fill(
-        {"slots": SLOTS}, lambda _, value: show_json(value), lambda _: "?"
+    shown = parse_template(text, KINDS).render(
+        {"slots": SLOTS}, lambda _, value: format_json(value), lambda _: "?"
     )
     assert shown == rendered
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clawdbot_dialogue.core.flow.lint.analysis.control_flow import reachable
 from clawdbot_dialogue.core.flow.lint.analysis.definite_assignment import definite_assignments
-from clawdbot_dialogue.core.machine.effects import SlotChanged, Understood
+from clawdbot_dialogue.core.machine.effects import CommandsGenerated, SlotChanged
 from clawdbot_dialogue.core.machine.step_result import StepResult, TransitionTaken
 from hypothesis import given, settings
 
@@ -19,7 +19,7 @@ def is_out_of_scope(taken: StepResult) -> bool:
     taken_back = any(
         command.accepted and command.value is None and command.name in ("set_slot", "correct_slot")
         for effect in taken.effects
-        if isinstance(effect, Understood)
+        if isinstance(effect, CommandsGenerated)
         for command in effect.commands
     )
     # A subflow that ended without a slot that is taken from it.
@@ -36,7 +36,7 @@ def test_definitely_assigned_slots_have_values_in_every_conversation(library, hi
         if is_out_of_scope(taken) or taken.snapshot.status == "ended":  # its states have been exited
             return
         for frame in taken.snapshot.frames:
-            for place in frame.places:
+            for place in frame.active_states:
                 missing = assigned[frame.flow][place.state] - frame.slots.keys()
                 assert not missing, f"{place.state} lacks {missing}"
 

@@ -11,7 +11,7 @@ import yaml
 from clawdbot_dialogue.core.flow import diagnostic_codes
 from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
 from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, DiagnosticCollector, Mark
-from clawdbot_dialogue.core.flow.loader import FlowInvalid, check_references, examine, load_flow
+from clawdbot_dialogue.core.flow.loader import InvalidFlowError, check_references, load_flow, validate_flow
 
 HEAD = "flow: f\nversion: 1\n"
 PARTS = HEAD + "slots:\n  size: {type: integer, ask: How many?}\n  day: {type: date, ask: When?}\nstates:\n"
@@ -71,7 +71,7 @@ def names(found):
 
 
 def check(mistake: Mistake, severity: str) -> None:
-    found = examine(mistake.clean, "f.yaml").diagnostics
+    found = validate_flow(mistake.clean, "f.yaml").diagnostics
     shown = "\n".join(each.render(mistake.clean) for each in found)
     here = [
         each for each in found if each.code == mistake.code and (each.line, each.column) == mistake.position
@@ -85,7 +85,7 @@ def check(mistake: Mistake, severity: str) -> None:
 @pytest.mark.parametrize("mistake", ERRORS, ids=names(ERRORS))
 def test_an_error_is_reported_where_it_is(mistake):
     check(mistake, "error")
-    with pytest.raises(FlowInvalid):
+    with pytest.raises(InvalidFlowError):
         load_flow(mistake.clean, "f.yaml")
 
 
@@ -96,7 +96,7 @@ def test_a_warning_is_reported_and_does_not_keep_the_flow_from_loading(mistake):
 
 
 def test_a_byte_that_is_not_utf8_is_reported_with_its_position():
-    found = examine(b"flow: f\nversion: 1\ndescription: caf\xe9\n", "f.yaml").diagnostics
+    found = validate_flow(b"flow: f\nversion: 1\ndescription: caf\xe9\n", "f.yaml").diagnostics
     assert [(each.code, each.line, each.column) for each in found] == [("not-utf8", 3, 17)]
     assert "0xe9" in found[0].message
 
@@ -137,7 +137,7 @@ def test_tools_and_models_are_not_checked_if_the_known_ones_are_not_given():
 
 def test_a_hundred_errors_are_reported_and_that_there_are_more():
     source = HEAD + "".join(f"key{number}: 1\n" for number in range(150))
-    found = examine(source, "f.yaml").diagnostics
+    found = validate_flow(source, "f.yaml").diagnostics
     assert len(found) == MAX_PER_SEVERITY + 1
     assert [each.code for each in found].count("too-many") == 1
 
@@ -166,7 +166,7 @@ def test_an_undeclared_code_cannot_be_reported():
 
 def test_mistakes_of_several_kinds_are_found_in_one_run():
     source = state("{collect: [seize], next: [{if: 'slots.size >', to: dine}], sya: x}")
-    assert {each.code for each in examine(source, "f.yaml").diagnostics} == {
+    assert {each.code for each in validate_flow(source, "f.yaml").diagnostics} == {
         "undeclared-slot", "guard-syntax", "unknown-state", "unknown-key",
     }  # fmt: skip
 
@@ -177,12 +177,14 @@ def test_a_mistake_in_a_slot_is_reported_once_however_often_the_slot_is_used():
         "states:\n  a: {collect: [x], next: [{if: 'slots.x == \"\"', to: b}, {to: b}]}\n"
         "  b: {say: '{x}', end: true}\n"
     )
-    assert {each.line for each in examine(source, "f.yaml").diagnostics} == {3}
+    assert {each.line for each in validate_flow(source, "f.yaml").diagnostics} == {3}
 
 
 def test_a_diagnostic_shows_its_line_with_a_caret_under_the_error():
     source = state("{say: x, next: dine}")
-    (found,) = [each for each in examine(source, "flows/f.yaml").diagnostics if each.code == "unknown-state"]
+    (found,) = [
+        each for each in validate_flow(source, "flows/f.yaml").diagnostics if each.code == "unknown-state"
+    ]
     assert found.render(source).splitlines() == [
         'flows/f.yaml:7:21: error: There is no state "dine". [unknown-state]',
         "    7 |   a: {say: x, next: dine}",
@@ -194,7 +196,7 @@ def test_a_diagnostic_shows_its_line_with_a_caret_under_the_error():
 def test_the_caret_is_aligned_under_wide_characters_tabs_and_long_lines():
     for before in ("请问几位？", "\t", "x" * 500):
         source = f'{HEAD}states: {{a: {{say: "{before}", next: dine}}, done: {{end: true}}}}'
-        (found,) = [each for each in examine(source, "f").diagnostics if each.code == "unknown-state"]
+        (found,) = [each for each in validate_flow(source, "f").diagnostics if each.code == "unknown-state"]
         _, line, caret, _ = found.render(source).splitlines()
         width = sum(2 if "⺀" <= each <= "￠" else 1 for each in line[: line.index("dine")])
         assert len(caret) - 1 == width

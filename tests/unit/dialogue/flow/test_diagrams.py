@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.flow.diagrams.diagram import build_diagram
-from clawdbot_dialogue.core.flow.diagrams.formats import draw
+from clawdbot_dialogue.core.flow.diagrams.formats import render_diagram
 from clawdbot_dialogue.core.flow.loader import load_flow
 
 FLOW = """
@@ -79,11 +79,11 @@ def test_a_long_guard_is_truncated(flow):
 
 
 def test_a_highlighted_state_stands_out_in_each_language(flow):
-    assert "classDef highlighted" in draw(flow, "mermaid", frozenset({"pay"}))
-    assert "class s2 highlighted" in draw(flow, "mermaid", frozenset({"pay"}))
-    assert "highlighted" not in draw(flow, "mermaid")
-    assert "penwidth=3" in draw(flow, "dot", frozenset({"pay"}))
-    assert "penwidth=3" not in draw(flow, "dot")
+    assert "classDef highlighted" in render_diagram(flow, "mermaid", frozenset({"pay"}))
+    assert "class s2 highlighted" in render_diagram(flow, "mermaid", frozenset({"pay"}))
+    assert "highlighted" not in render_diagram(flow, "mermaid")
+    assert "penwidth=3" in render_diagram(flow, "dot", frozenset({"pay"}))
+    assert "penwidth=3" not in render_diagram(flow, "dot")
 
 
 def test_regions_are_side_by_side_with_their_states_inside():
@@ -92,5 +92,5 @@ def test_regions_are_side_by_side_with_their_states_inside():
     assert (both.kind, [region.label for region in both.children]) == ("parallel", ["left", "right"])
     assert [[state.label for state in region.children] for region in both.children] == [["ask", "over"]] * 2
     assert bye.children == ()
-    assert draw(nested, "mermaid").count("\n    --\n") == 1
-    assert draw(nested, "dot").count("subgraph cluster_") == 3
+    assert render_diagram(nested, "mermaid").count("\n    --\n") == 1
+    assert render_diagram(nested, "dot").count("subgraph cluster_") == 3

@@ -8,7 +8,7 @@ from clawdbot_dialogue.core.flow.lint.analysis.cycles import cyclic_components, 
 from clawdbot_dialogue.core.flow.lint.analysis.guard_implication import alternatives, implies
 from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
 from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
-from clawdbot_dialogue.core.flow.loader import examine, load_flow
+from clawdbot_dialogue.core.flow.loader import load_flow, validate_flow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +16,7 @@ from tests.support.flows import compiled, library
 
 
 def reported(body):
-    return [(each.code, each.line) for each in examine(f"flow: f\nversion: 1\n{body}", "f").diagnostics]
+    return [(each.code, each.line) for each in validate_flow(f"flow: f\nversion: 1\n{body}", "f").diagnostics]
 
 
 @pytest.mark.parametrize(("file", "source"), shipped_flows())

@@ -9,12 +9,12 @@ import jsonschema
 import pytest
 from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector
 from clawdbot_dialogue.core.flow.flow_registry import (
-    FlowLibrary,
     FlowNotFound,
+    FlowRegistry,
     FlowVersionExists,
     shipped_flows,
 )
-from clawdbot_dialogue.core.flow.loader import check_references, examine, load_flow
+from clawdbot_dialogue.core.flow.loader import check_references, load_flow, validate_flow
 from clawdbot_dialogue.core.flow.parse.json_schema import flow_schema, published_schema
 from clawdbot_dialogue.core.flow.parse.yaml_parser import parse_yaml
 
@@ -65,7 +65,7 @@ def test_four_flows_ship():
 
 @pytest.mark.parametrize("file", SHIPPED)
 def test_a_shipped_flow_has_neither_errors_nor_warnings(file):
-    found = examine(SHIPPED[file], file)
+    found = validate_flow(SHIPPED[file], file)
     assert found.flow is not None
     assert found.diagnostics == ()
     assert check_references(found.flow, {flow.name for flow in library().list()}) == ()
@@ -93,7 +93,7 @@ def test_the_schema_accepts_what_the_compiler_accepts(source):
 def test_the_schema_rejects_invalid_flows_as_the_compiler_does(mistake):
     flow = {"flow": "f", "version": 1, "states": {"a": {"end": True}}} | mistake
     assert not jsonschema.Draft202012Validator(json.loads(flow_schema())).is_valid(flow)
-    assert examine(json.dumps(flow), "f.yaml").flow is None
+    assert validate_flow(json.dumps(flow), "f.yaml").flow is None
 
 
 def test_the_published_schema_is_fresh():
@@ -121,7 +121,7 @@ def test_shipped_flows_name_the_schema_beside_them():
 
 def test_the_designs_example_is_accepted_unchanged():
     """It only lacks a default after `result.ok`, which is a warning."""
-    found = examine(EXAMPLE, "book_table.yaml")
+    found = validate_flow(EXAMPLE, "book_table.yaml")
     assert [(each.severity, each.code) for each in found.diagnostics] == [("warning", "no-default")]
 
 
@@ -149,7 +149,7 @@ def test_a_flow_knows_its_source_and_file():
 
 
 def versions(*numbers):
-    found = FlowLibrary()
+    found = FlowRegistry()
     for number in numbers:
         found.add(load_flow(f"flow: f\nversion: {number}\nstates: {{a: {{end: true}}}}", "f.yaml"))
     return found

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 from clawdbot_dialogue.core.flow.flow_registry import shipped_flows
-from clawdbot_dialogue.core.flow.loader import examine, load_flow
+from clawdbot_dialogue.core.flow.loader import load_flow, validate_flow
 from clawdbot_dialogue.core.flow.parse.json_schema import flow_schema
 
 from tests.support.flows import compiled
@@ -35,7 +35,7 @@ states:
   three: {say: "{n}: 4", end: true}
 help: {en: Help., zh: 帮助。}
 """)
-ZH = FLOW.spoken("zh")
+ZH = FLOW.in_language("zh")
 
 
 def plain_text(template):
@@ -50,15 +50,15 @@ def test_every_text_has_its_variant_in_each_language_wherever_it_is():
         one, inner = flow.states["one"], flow.states["two.inner"]
         assert [
             flow.description,
-            flow.slots["n"].spoken,
+            flow.slots["n"].display_name,
             *map(plain_text, [flow.slots["n"].ask, one.entry[0].text, one.no_match.say, one.timeout.say]),
             *map(plain_text, [one.next[0].actions[0].text, inner.say, flow.help]),
         ] == expected
 
 
 def test_localized_phrases_are_separate_and_plain_ones_are_shared():
-    assert [flow.vocabulary.triggered_by("ask me") for flow in (FLOW, ZH)] == [6, 0]
-    assert [flow.vocabulary.triggered_by("问我") for flow in (FLOW, ZH)] == [0, 2]
+    assert [flow.vocabulary.trigger_length("ask me") for flow in (FLOW, ZH)] == [6, 0]
+    assert [flow.vocabulary.trigger_length("问我") for flow in (FLOW, ZH)] == [0, 2]
     assert [flow.slots["n"].hints for flow in (FLOW, ZH)] == [("x",), ("x",)]
     assert ZH.slots["kind"].values == {"a": ("苹果",), "b": ("both",)}
 
@@ -75,15 +75,19 @@ def test_instructions_and_texts_without_letters_need_no_variants():
 def test_a_tag_resolves_to_its_language_and_an_unknown_one_to_the_default():
     assert FLOW.locales == ("en", "zh")
     tags = ["", "en", "zh", "zh-CN", "zh_TW", "ZH-Hans-CN", "en-GB", "fr"]
-    assert [FLOW.language(tag) for tag in tags] == ["en", "en", "zh", "zh", "zh", "zh", "en", "en"]
-    assert FLOW.spoken("fr") is FLOW
+    assert [FLOW.resolve_language(tag) for tag in tags] == ["en", "en", "zh", "zh", "zh", "zh", "en", "en"]
+    assert FLOW.in_language("fr") is FLOW
 
 
 def test_the_first_language_is_the_default():
     flow = load_flow(
         "flow: f\nversion: 1\nlocales: [zh, en]\nstates: {a: {say: {en: Hi, zh: 你好}, end: true}}", "f"
     )
-    assert (flow.locale.name, plain_text(flow.states["a"].say), flow.language("")) == ("zh", "你好", "zh")
+    assert (flow.locale.name, plain_text(flow.states["a"].say), flow.resolve_language("")) == (
+        "zh",
+        "你好",
+        "zh",
+    )
 
 
 def test_a_flow_in_one_language_may_use_a_mapping_too():
@@ -94,7 +98,7 @@ def test_a_flow_in_one_language_may_use_a_mapping_too():
 def test_an_error_in_all_languages_is_reported_once():
     states = "{a: {next: [{if: '1 +', to: b}, {to: b}]}, b: {end: true}}"
     source = f"flow: f\nversion: 1\nlocales: [en, zh]\nstates: {states}"
-    assert [each.code for each in examine(source, "f.yaml").diagnostics] == ["guard-syntax"]
+    assert [each.code for each in validate_flow(source, "f.yaml").diagnostics] == ["guard-syntax"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_an_error_in_all_languages_is_reported_once():
 def test_the_schema_refuses_what_the_compiler_refuses(text):
     flow = {"flow": "f", "version": 1, "locales": ["en", "zh"], "states": {"a": {"say": text, "end": True}}}
     assert not jsonschema.Draft202012Validator(json.loads(flow_schema())).is_valid(flow)
-    assert examine(json.dumps(flow), "f.yaml").flow is None
+    assert validate_flow(json.dumps(flow), "f.yaml").flow is None
 
 
 @pytest.mark.parametrize("file", dict(shipped_flows()))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.slots.slot import SlotValueError
+from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
 
 from tests.support.flows import compiled
 
@@ -126,7 +126,7 @@ def test_a_value_that_fits_is_normalised(slot, value, normalised):
 
 @pytest.mark.parametrize(("slot", "value", "reason"), INVALID)
 def test_a_value_that_does_not_fit_is_rejected_with_a_reason(slot, value, reason):
-    with pytest.raises(SlotRefused) as error:
+    with pytest.raises(SlotValueError) as error:
         flow_with(slot).slots["x"].check(value, NOW)
     assert error.value.reason == reason
 
@@ -137,7 +137,7 @@ def test_an_invalid_value_from_a_caller_is_a_violation_with_field_and_sentence(s
     if value is None:
         assert validate_slots(flow, {"x": None}, NOW) == {}
         return
-    with pytest.raises(SlotInvalid) as error:
+    with pytest.raises(SlotValidationError) as error:
         validate_slots(flow, {"x": value, "y": 1}, NOW)
     first, second = error.value.violations
     assert first.field in ("slots.x", "slots.x.a", "slots.x[0]")
@@ -148,7 +148,7 @@ def test_an_invalid_value_from_a_caller_is_a_violation_with_field_and_sentence(s
 
 def test_the_field_of_an_object_that_does_not_fit_is_named():
     flow = flow_with("{type: object, fields: {a: {type: integer, max: 4, called: age}}}")
-    with pytest.raises(SlotInvalid) as error:
+    with pytest.raises(SlotValidationError) as error:
         validate_slots(flow, {"x": {"a": 5}}, NOW)
     (violation,) = error.value.violations
     assert (violation.field, violation.description) == ("slots.x.a", "The age must be at most 4.")
@@ -168,7 +168,7 @@ def test_the_field_of_an_object_that_does_not_fit_is_named():
 )
 def test_the_item_of_a_list_that_does_not_fit_is_named(items, value, field):
     flow = flow_with(f"{{type: list, items: {items}}}")
-    with pytest.raises(SlotInvalid) as error:
+    with pytest.raises(SlotValidationError) as error:
         validate_slots(flow, {"x": value}, NOW)
     assert [each.field for each in error.value.violations] == [field]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.templates import MAX_VALUE_LENGTH, TemplateError, parse_template, show_json
+from clawdbot_dialogue.core.flow.templates import MAX_VALUE_LENGTH, TemplateError, format_json, parse_template
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +11,8 @@ SLOTS = {"name": "dyn", "event": "dyn"}
 
 
 def rendered(text, **scope):
-    return parse_template(text, SLOTS).fill(
-        scope, lambda _, value: show_json(value), lambda placeholder: f"<{placeholder.text}>"
+    return parse_template(text, SLOTS).render(
+        scope, lambda _, value: format_json(value), lambda placeholder: f"<{placeholder.text}>"
     )
 
 
@@ -77,7 +77,7 @@ def test_a_value_is_never_parsed_as_a_template():
 @given(st.text(max_size=40))
 def test_any_text_is_a_template_or_rejected(text):
     try:
-        result = parse_template(text, SLOTS).fill({}, lambda _, __: "", lambda _: "")
+        result = parse_template(text, SLOTS).render({}, lambda _, __: "", lambda _: "")
     except TemplateError as error:
         offset = error.offset
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import dedent, indent
 
-from clawdbot_dialogue.flow_testing.coverage import coverage
+from clawdbot_dialogue.flow_testing.coverage import measure_coverage
 from clawdbot_dialogue.flow_testing.runner import run_conversations
 
 from tests.support.flows import compiled, library
@@ -38,8 +38,8 @@ def uncovered(flow, *conversations):
     source = head + "".join(f"  - name: x\n{indent(dedent(each), '    ')}\n" for each in conversations)
     results = run_conversations(source, "c.yaml", library(flow).get)
     assert [each.failures for each in results] == [()] * len(conversations)
-    found = coverage(flow, results)
-    return [each.text for each in (*found.missing_states, *found.missing_ways)], found
+    found = measure_coverage(flow, results)
+    return [each.text for each in (*found.uncovered_states, *found.uncovered_edges)], found
 
 
 def test_transitions_to_the_same_state_are_distinguished():
@@ -72,7 +72,7 @@ def test_conversations_that_take_every_edge_cover_everything():
     )
     # The earlier `go` matches go.far too, so its own transition is never taken.
     assert left == ["a → b (event: go.far)"]
-    assert (found.of_states, round(found.of_ways)) == (100.0, 90)
+    assert (found.state_percent, round(found.edge_percent)) == (100.0, 90)
 
 
 def test_an_inherited_transition_is_one_edge():
@@ -91,7 +91,7 @@ states:
   late: {end: true}
 """)
     left, found = uncovered(flow, "steps: [{say: '1'}, {wait: 1h, expect: {status: ended}}]")
-    assert found.ways == 5
+    assert found.edges == 5
     assert left == [
         "outer.over",
         "done",
@@ -114,4 +114,4 @@ def test_a_composite_state_is_entered_with_its_children():
 def test_a_flow_without_edges_is_covered():
     flow = compiled("states: {a: {end: true}}")
     _, found = uncovered(flow, "steps: [{expect: {status: ended}}]")
-    assert (found.ways, found.of_ways) == (0, 100.0)
+    assert (found.edges, found.edge_percent) == (0, 100.0)

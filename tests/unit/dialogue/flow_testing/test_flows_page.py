@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
-from clawdbot_dialogue.core.flow.loader import check_references, examine
+from clawdbot_dialogue.core.flow.loader import check_references, validate_flow
 from clawdbot_dialogue.core.flow.parse.source_model import (
     ActionSource,
     CallSource,
@@ -40,14 +40,14 @@ def test_the_page_has_eight_flows_and_one_conversation_file():
 
 @pytest.mark.parametrize("source", FLOWS)
 def test_a_flow_on_the_page_has_neither_errors_nor_warnings(source):
-    found = examine(source, "my_table.yaml")
+    found = validate_flow(source, "my_table.yaml")
     assert found.diagnostics == ()
     names = {flow.name for flow in library().list()}
     assert check_references(found.flow, names, {"tables.reserve", "kitchen.stock"}, {"chat"}) == ()
 
 
 def test_the_steps_are_versions_of_one_flow():
-    flows = [examine(source, "my_table.yaml").flow for source in FLOWS if "flow: my_table" in source]
+    flows = [validate_flow(source, "my_table.yaml").flow for source in FLOWS if "flow: my_table" in source]
     assert [(flow.name, flow.version) for flow in flows] == [
         ("my_table", number) for number in (1, 2, 3, 4, 5)
     ]
@@ -55,14 +55,14 @@ def test_the_steps_are_versions_of_one_flow():
 
 @pytest.mark.parametrize("source", CONVERSATIONS)
 def test_the_conversations_on_the_page_pass(source):
-    flows = library(*(examine(each, "my_table.yaml").flow for each in FLOWS))
+    flows = library(*(validate_flow(each, "my_table.yaml").flow for each in FLOWS))
     for result in run_conversations(source, "my_table.test.yaml", flows.get):
         assert result.failures == (), result.render()
 
 
 def test_the_diagnostic_on_the_page_is_the_real_one():
     source = FLOWS[2].replace("slots.party_size > 8", "slots.party_sise > 8")
-    (found,) = examine(source, "my_table.yaml").diagnostics
+    (found,) = validate_flow(source, "my_table.yaml").diagnostics
     assert f"```\n{found.render(source)}\n```" in PAGE
 
 
@@ -83,7 +83,7 @@ def test_the_page_lists_every_key(model):
 
 
 def test_the_order_on_the_page_asks_one_question_at_a_time_and_resumes_where_it_was():
-    talk = Talk.about(examine(FLOWS[5], "my_order.yaml").flow)
+    talk = Talk.about(validate_flow(FLOWS[5], "my_order.yaml").flow)
     assert talk.replies == ["Welcome!", "Soup, pasta or cake?"]
     assert talk.say("pasta for 3, to ada@example.com").call.arguments == {"dish": "pasta"}
     assert talk.returns({"left": 5}).replies == ["3 times pasta: is that right?"]
@@ -96,7 +96,7 @@ def test_the_order_on_the_page_asks_one_question_at_a_time_and_resumes_where_it_
 
 
 def test_the_counter_on_the_page_understands_both_its_languages():
-    talk = Talk.about(examine(FLOWS[6], "my_counter.yaml").flow)
+    talk = Talk.about(validate_flow(FLOWS[6], "my_counter.yaml").flow)
     assert talk.replies == ["For how many people?"]
     assert talk.say("二十一个人").replies == ["人数不能超过20。请问几位？"]
     assert talk.say("21").replies == ["人数不能超过20。请问几位？"]
@@ -107,7 +107,7 @@ def test_the_counter_on_the_page_understands_both_its_languages():
 
 
 def test_the_delivery_on_the_page_collects_composite_values():
-    talk = Talk.about(examine(FLOWS[7], "my_delivery.yaml").flow)
+    talk = Talk.about(validate_flow(FLOWS[7], "my_delivery.yaml").flow)
     assert talk.replies == ["Let us begin with the first pizza. Margherita or funghi?"]
     assert talk.say("a large margherita, 2 times").replies == ["Another one?"]
     assert talk.say("a small one").replies == ["Margherita or funghi?"]

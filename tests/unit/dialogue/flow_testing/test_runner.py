@@ -6,9 +6,9 @@ from textwrap import dedent, indent
 
 import pytest
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid
+from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError
 from clawdbot_dialogue.flow_testing.runner import run_conversations
-from clawdbot_dialogue.flow_testing.test_file import ConversationInvalid
+from clawdbot_dialogue.flow_testing.test_file import InvalidConversationFile
 from clawdbot_dialogue.flow_testing.tool_stubs import is_subset
 
 from tests.support.flows import compiled, library
@@ -296,7 +296,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("source", "code", "says"), MISTAKES, ids=[code for _, code, _ in MISTAKES])
 def test_an_invalid_file_is_rejected_with_positions(source, code, says):
-    with pytest.raises(ConversationInvalid) as error:
+    with pytest.raises(InvalidConversationFile) as error:
         run_conversations(source, "c.yaml", LIBRARY.get)
     found = [each for each in error.value.diagnostics if each.code == code]
     assert found, error.value.diagnostics
@@ -312,5 +312,5 @@ def test_an_unknown_flow_is_an_error():
 
 
 def test_invalid_initial_values_are_an_error():
-    with pytest.raises(SlotInvalid):
+    with pytest.raises(SlotValidationError):
         run("slots: {n: many}\nsteps: [{say: x}]")

@@ -18,7 +18,7 @@ class TestCompositeProposals:
     def test_the_prompt_describes_the_parts_and_the_known_values(self, talk: Talk):
         request = talk.say("soup").say("whatever you like").interpret
         assert "order.next.dish = soup" in request.instructions
-        (set_slot,) = (each for each in request.offers if each.name == "set_slot")
+        (set_slot,) = (each for each in request.command_tools if each.name == "set_slot")
         described = set_slot.parameters["properties"]["value"]["description"]
         assert "dish: one of these values: soup, cake" in described
 
@@ -34,7 +34,7 @@ class TestCompositeProposals:
 
     def test_a_proposal_may_extend_an_unfinished_list(self, talk: Talk):
         talk.say("soup").say("2").say("the usual as well")
-        assert "set_slot" in {each.name for each in talk.interpret.offers}
+        assert "set_slot" in {each.name for each in talk.interpret.command_tools}
         items = [{"dish": "soup", "count": 2}, {"dish": "cake", "count": 1}]
         talk.means(("set_slot", {"slot": "order", "value": items}))
         assert talk.say("no").slots["order"] == items

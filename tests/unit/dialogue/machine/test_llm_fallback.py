@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from clawdbot_dialogue.core.machine.effects import Interpret, Understood
+from clawdbot_dialogue.core.machine.effects import CommandsGenerated, Interpret
 from clawdbot_dialogue.core.machine.events import Interpreted
 from clawdbot_dialogue.core.machine.snapshot import Snapshot
 from hypothesis import given, settings
@@ -38,7 +38,7 @@ def talk():
 
 
 def offered_names(talk: Talk) -> list[str]:
-    return [tool.name for tool in talk.interpret.offers]
+    return [tool.name for tool in talk.interpret.command_tools]
 
 
 def test_the_rules_have_precedence(talk):
@@ -51,11 +51,11 @@ def test_the_model_is_asked_if_the_rules_do_not_understand_a_message(talk):
     talk.say("the usual lot plus my in-laws")
     assert talk.interpret.model == "small"
     assert talk.effects[-1] is talk.interpret
-    assert talk._all(Understood) == []
+    assert talk._all(CommandsGenerated) == []
     talk.means(("set_slot", {"slot": "n", "value": 8.0}))
     assert talk.slots["n"] == 8
     assert talk.commands == [("set_slot", "n", 8, True)]
-    assert talk._all(Understood)[0].commands[0].source == "model"
+    assert talk._all(CommandsGenerated)[0].commands[0].source == "model"
     assert talk.replies == ["When?"]
 
 
@@ -71,7 +71,7 @@ def test_the_model_is_offered_the_allowed_commands(talk: Talk):
     assert offered_names(talk) == [
         "set_slot", "start_flow", "cancel_flow", "handoff", "clarify", "chitchat", "help", "none",
     ]  # fmt: skip
-    (set_slot,) = [tool for tool in talk.interpret.offers if tool.name == "set_slot"]
+    (set_slot,) = [tool for tool in talk.interpret.command_tools if tool.name == "set_slot"]
     assert set_slot.parameters["properties"]["slot"]["enum"] == ["n", "day"]
     talk.means_nothing().say("4").say("dunno")
     assert "correct_slot" in offered_names(talk)
@@ -104,7 +104,7 @@ def test_several_proposals_are_processed_in_order(talk):
 )
 def test_a_proposal_that_is_not_allowed_is_refused_and_recorded(talk, proposal, reason):
     talk.say("please do it").means(proposal)
-    (command, *_) = talk._all(Understood)[0].commands
+    (command, *_) = talk._all(CommandsGenerated)[0].commands
     assert (command.accepted, command.reason, command.source) == (False, reason, "model")
     assert talk.state == "ask"
     assert dict(talk.slots) == {}
@@ -161,7 +161,7 @@ def test_without_an_interpretation_the_rules_decide(talk):
 def test_an_unexpected_interpretation_is_ignored(talk: Talk):
     request = talk.say("hmm").interpret
     before = talk.means(("set_slot", {"slot": "n", "value": 8})).snapshot
-    talk.give(Interpreted(request.interpretation_id, (), request.heard))
+    talk.give(Interpreted(request.interpretation_id, (), request.pending_message))
     assert talk.snapshot == before
     assert talk.notes[0].code == "ignored-event"
 
@@ -185,7 +185,7 @@ def test_a_message_that_restarts_a_conversation_may_be_interpreted_too():
     talk.say("yes")
     assert talk.state == "done"
     talk.say("once more, for the lot")
-    assert talk.interpret.heard.restarted
+    assert talk.interpret.pending_message.restarted
     talk.means(("correct_slot", {"slot": "n", "value": 8}))
     assert talk.slots["n"] == 8
 

@@ -6,17 +6,17 @@ import json
 from collections import Counter
 from typing import get_args
 
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.machine.effects import (
     CallTool,
     CancelTimer,
+    CommandsGenerated,
     Effect,
     Ended,
     Generate,
     Say,
     SetTimer,
-    Understood,
 )
 from clawdbot_dialogue.core.machine.events import (
     TimerFired,
@@ -31,7 +31,7 @@ from tests.support.random_histories import HISTORIES, MAX_STEPS, PROFILE, active
 
 def check_configuration(flow: Flow, frame: Frame) -> None:
     states = flow.states
-    orders = [states[record.state].order for record in frame.places]
+    orders = [states[record.state].order for record in frame.active_states]
     assert orders == sorted(set(orders))
     inside = active(frame)
     assert len([name for name in inside if not states[name].parent]) == 1
@@ -44,29 +44,29 @@ def check_configuration(flow: Flow, frame: Frame) -> None:
             case "parallel":
                 assert within == list(states[name].children)
             case _:
-                assert any(record.state == name for record in frame.places)
+                assert any(record.state == name for record in frame.active_states)
 
 
-def check_waiting(library: FlowLibrary, after: Snapshot) -> None:
-    assert sum(bool(record.asked) for frame in after.frames for record in frame.places[:]) <= len(
+def check_waiting(library: FlowRegistry, after: Snapshot) -> None:
+    assert sum(bool(record.asked) for frame in after.frames for record in frame.active_states[:]) <= len(
         after.frames
     )
     for frame in after.frames:
         assert frame.drafts.keys().isdisjoint(frame.slots)
         states = library.get(frame.flow).states
-        assert sum(bool(record.asked) for record in frame.places) <= 1
-        for record in frame.places:
+        assert sum(bool(record.asked) for record in frame.active_states) <= 1
+        for record in frame.active_states:
             slot = record.asked.partition(".")[0]
             assert not slot or slot in states[record.state].collect
             if states[record.state].kind == "collect" and slot and not record.resting:
                 assert slot not in frame.slots or frame is not after.frames[-1]
     for frame in after.frames[:-1]:
-        assert not any(record.timer for record in frame.places)
+        assert not any(record.timer for record in frame.active_states)
     if after.status == "active":
         assert after.waiting_for is not None
-        for record in after.frames[-1].places:
+        for record in after.frames[-1].active_states:
             assert record.waiting_for or after.waiting_for != "user" or record.resting
-    busy = [record for record in after.frames[-1].places if record.waiting_for not in ("", "user")]
+    busy = [record for record in after.frames[-1].active_states if record.waiting_for not in ("", "user")]
     assert len(busy) <= 1
 
 
@@ -74,7 +74,7 @@ def check_effects(effects: tuple[Effect, ...]) -> None:
     kinds = [type(effect) for effect in effects]
     assert all(isinstance(effect, get_args(Effect)) for effect in effects)
     assert kinds[:-1].count(CallTool) == kinds[:-1].count(Generate) == 0
-    assert [at for at, kind in enumerate(kinds) if kind is Understood] in ([], [0])
+    assert [at for at, kind in enumerate(kinds) if kind is CommandsGenerated] in ([], [0])
     assert kinds.count(Ended) <= 1
 
 
@@ -90,7 +90,7 @@ def test_every_step_leads_to_a_valid_configuration(library, history):
         ended = any(isinstance(effect, Ended) for effect in result.effects)
         assert (after.status == "ended") == (ended or before.status == "ended")
         assert not (ended and before.status == "ended")
-        regions = max(len(frame.places) for frame in (*before.frames, *after.frames))
+        regions = max(len(frame.active_states) for frame in (*before.frames, *after.frames))
         moves = sum(isinstance(each, TransitionTaken) for each in result.trace)
         # A message may add a few transitions: it restarts, corrects or interrupts before the count starts.
         assert moves <= (2 * MAX_STEPS + 4) * max(regions, 8)
@@ -126,7 +126,7 @@ def test_timers_are_set_exactly_while_their_state_waits(library, history):
         assert running == set(result.snapshot.timers)
         states = library.get(result.snapshot.flow).states
         quiet = result.snapshot.status == "active" and result.snapshot.waiting_for == "user"
-        for record in result.snapshot.frames[-1].places if quiet else ():
+        for record in result.snapshot.frames[-1].active_states if quiet else ():
             assert bool(record.timer) == (states[record.state].timeout is not None)
 
 

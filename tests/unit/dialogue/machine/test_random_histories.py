@@ -8,7 +8,14 @@ from typing import get_args
 
 import pytest
 from clawdbot_dialogue.core.flow.loader import load_flow
-from clawdbot_dialogue.core.machine.effects import CallTool, Effect, Ended, Generate, StateEntered, Understood
+from clawdbot_dialogue.core.machine.effects import (
+    CallTool,
+    CommandsGenerated,
+    Effect,
+    Ended,
+    Generate,
+    StateEntered,
+)
 from clawdbot_dialogue.core.machine.events import (
     EventReceived,
     GenerationFailed,
@@ -125,21 +132,21 @@ def test_any_event_in_any_state_has_a_defined_result(name, history):
         assert all(isinstance(effect, get_args(Effect)) for effect in effects)
         # A call or generation is the last effect; the commands of a message are the first one, at most once.
         assert kinds[:-1].count(CallTool) == kinds[:-1].count(Generate) == 0
-        assert [at for at, kind in enumerate(kinds) if kind is Understood] in ([], [0])
+        assert [at for at, kind in enumerate(kinds) if kind is CommandsGenerated] in ([], [0])
         assert kinds.count(StateEntered) <= 2 * MAX_MICROSTEPS
         assert (after.status == "ended") == (Ended in kinds or before.status == "ended")
         assert after.waiting_for is not None or after.status != "active"
         assert 1 <= len(after.frames) <= 8
         for frame in after.frames:
             flow = LIBRARY.get(frame.flow, frame.version)
-            assert all(record.state in flow.states for record in frame.places)
-            assert sum(bool(record.asked) for record in frame.places) <= 1
+            assert all(record.state in flow.states for record in frame.active_states)
+            assert sum(bool(record.asked) for record in frame.active_states) <= 1
             assert len(set(frame.visited)) == len(frame.visited)
             assert set(frame.commit_points) <= set(frame.visited)
             for slot, value in frame.slots.items():
                 assert flow.slots[slot].check(value, None) == value
         states = LIBRARY.get(after.flow, after.version).states
-        for record in after.frames[-1].places if after.waiting_for == "user" else ():
+        for record in after.frames[-1].active_states if after.waiting_for == "user" else ():
             assert record.resting or states[record.state].kind in ("collect", "generate", "end")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from clawdbot_dialogue.core.flow.loader import examine
+from clawdbot_dialogue.core.flow.loader import validate_flow
 from clawdbot_dialogue.core.machine.effects import CallTool
 from clawdbot_dialogue.core.machine.events import TimerFired, ToolReturned
 
@@ -67,7 +67,7 @@ def observed(talk: Talk) -> dict[str, Any]:
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 def test_a_rewritten_test_of_the_suite_passes(case):
     if "errors" in case:
-        found = examine(f"flow: f\nversion: 1\n{case['flow']}", "f.yaml").diagnostics
+        found = validate_flow(f"flow: f\nversion: 1\n{case['flow']}", "f.yaml").diagnostics
         assert [each.code for each in found if each.severity == "error"] == case["errors"]
         return
     flow = compiled(case["flow"])

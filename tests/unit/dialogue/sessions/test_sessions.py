@@ -9,7 +9,7 @@ import pytest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE, TURN_STATUS_FAILED
 from clawdbot_dialogue.core.errors import RequestIdReused, SessionNotFound, UnknownFlow
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_servicekit.errors import InvalidRequest
 
@@ -194,7 +194,7 @@ async def test_an_export_holds_the_session_and_every_turn_as_a_line_each(cluster
 
 async def test_a_session_without_its_flow_version_fails_turns_and_goes_on_once_it_is_back(cluster):
     session = await cluster.open_session("order")
-    known, cluster.flows._versions = cluster.flows._versions, FlowLibrary()._versions
+    known, cluster.flows._versions = cluster.flows._versions, FlowRegistry()._versions
     await cluster.crash()
     failed = (await cluster.send(session, "3")).turn
     assert (failed.status, failed.error.reason) == (TURN_STATUS_FAILED, "FLOW_VERSION_GONE")
@@ -217,7 +217,7 @@ async def test_a_session_keeps_its_flow_version_when_a_newer_one_comes(cluster):
 
 async def test_a_state_that_is_missing_in_the_flow_is_named(cluster):
     session = await cluster.open_session("order")
-    cluster.flows._versions = FlowLibrary()._versions
+    cluster.flows._versions = FlowRegistry()._versions
     cluster.flow(ORDER.replace("  ask:", "  enquire:").replace("to: ask", "to: enquire"))
     failed = (await cluster.send(session, "3")).turn
     assert failed.error.reason == "FLOW_VERSION_GONE"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-ZH = locale("zh")
+ZH = load_language_pack("zh")
 YES = [
     "嗯，谢谢", "嗯，好",
     "好的", "好", "行", "对", "是的", "嗯", "没问题", "可以", "不错", "好的，谢谢", "对，留名李雷", "OK",
@@ -31,7 +31,7 @@ NEITHER = [
     [(each, means) for texts, means in ((YES, True), (NO, False), (NEITHER, None)) for each in texts],
 )
 def test_yes_and_no(text, means):
-    assert ZH.yes_no(fold(text)) is means
+    assert ZH.yes_no(normalize(text)) is means
 
 
 PHRASES = {
@@ -62,7 +62,7 @@ PHRASES = {
     ("text", "name"), [(each, name) for name, texts in PHRASES.items() for each in texts]
 )
 def test_set_phrases(text, name):
-    found = ZH.set_phrase(fold(text))
+    found = ZH.set_phrase(normalize(text))
     assert (found and found.name) == name
 
 
@@ -74,8 +74,8 @@ def test_set_phrases(text, name):
     ],
 )  # fmt: skip
 def test_a_message_that_starts_like_a_correction(text):
-    assert ZH.is_correction(fold(text))
-    assert not ZH.is_correction(fold("四位"))
+    assert ZH.is_correction(normalize(text))
+    assert not ZH.is_correction(normalize("四位"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_message_that_starts_like_a_correction(text):
     ],
 )
 def test_the_slot_to_change(text, what):
-    assert ZH.slot_to_change(fold(text)) == what
+    assert ZH.slot_to_change(normalize(text)) == what
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_stated_name(text, name):
     | st.text("一二两三十百千万亿零点半刻分个位周月日号后天下午晚上不是好的我叫，。7:. ", max_size=40)
 )
 def test_any_text_is_processed_without_error(text):
-    normalized = fold(text)
+    normalized = normalize(text)
     (
         ZH.yes_no(normalized),
         ZH.set_phrase(normalized),

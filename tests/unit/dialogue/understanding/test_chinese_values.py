@@ -6,26 +6,26 @@ import re
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-ZH = locale("zh")
+ZH = load_language_pack("zh")
 TODAY = date(2026, 11, 24)
 """A Tuesday."""
 
 
 def dates(text, today=TODAY):
-    return [f"{found.value:%m-%d}" for found in ZH.dates(ZH.normalize_numerals(fold(text)), today)]
+    return [f"{found.value:%m-%d}" for found in ZH.dates(ZH.normalize_numerals(normalize(text)), today)]
 
 
 def times(text, asked=False):
-    return [found.value for found in ZH.times(ZH.normalize_numerals(fold(text)), asked, False)]
+    return [found.value for found in ZH.times(ZH.normalize_numerals(normalize(text)), asked, False)]
 
 
 def numbers(text):
-    return [found.value for found in ZH.numbers(ZH.normalize_numerals(fold(text)))]
+    return [found.value for found in ZH.numbers(ZH.normalize_numerals(normalize(text)))]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_two_dates_are_found_in_order():
 @given(st.dates(date(2024, 1, 1), date(2090, 1, 1)), st.integers(0, 3650))
 def test_a_formatted_date_is_understood_again(today, ahead):
     expected = today + timedelta(days=ahead)
-    assert [found.value for found in ZH.dates(fold(ZH.show_date(expected)), today)] == [expected]
+    assert [found.value for found in ZH.dates(normalize(ZH.format_date(expected)), today)] == [expected]
     assert [found.value for found in ZH.dates(expected.isoformat(), today)] == [expected]
 
 
@@ -329,7 +329,7 @@ def test_a_number_in_digits_is_unchanged(number):
     ],
 )
 def test_a_duration(text, seconds):
-    found = [each.value for each in ZH.durations(ZH.normalize_numerals(fold(text)))]
+    found = [each.value for each in ZH.durations(ZH.normalize_numerals(normalize(text)))]
     assert found == ([] if seconds is None else [seconds])
 
 
@@ -354,7 +354,7 @@ def test_a_duration(text, seconds):
     ],
 )
 def test_a_sum_of_money(text, sums):
-    found = (each.value for each in ZH.money(ZH.normalize_numerals(fold(text))))
+    found = (each.value for each in ZH.money(ZH.normalize_numerals(normalize(text))))
     assert [(amount, currencies[0] if currencies else "") for amount, currencies in found] == sums
 
 
@@ -363,7 +363,7 @@ def test_a_sum_of_money(text, sums):
     | st.text("一二两三十百千万亿零点半刻分个位周月日号后天下午晚上不是好的我叫，。7:. ", max_size=40)
 )
 def test_any_text_is_read_without_error(text):
-    normalized = fold(text)
+    normalized = normalize(text)
     digits = ZH.normalize_numerals(normalized)
     for asked in (True, False):
         ZH.times(digits, asked, False)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.loader import examine
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.loader import validate_flow
+from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
 from clawdbot_dialogue.core.language.currencies import (
     CODES,
     DOLLARS,
@@ -13,10 +13,10 @@ from clawdbot_dialogue.core.language.currencies import (
     POUNDS,
     RUPEES,
     SYMBOLS,
-    decimals,
+    fraction_digits,
 )
-from clawdbot_dialogue.core.language.language_pack import LOCALES, locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS, load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +75,7 @@ def test_a_sum_is_rounded_to_the_digits_of_its_currency(amount, currency, expect
     ],
 )
 def test_an_invalid_sum_is_refused(price):
-    with pytest.raises(SlotInvalid):
+    with pytest.raises(SlotValidationError):
         stored(price)
 
 
@@ -105,7 +105,7 @@ def test_an_unknown_currency_is_reported_with_its_position(code, hint):
         f"slots: {{price: {{type: money, currencies: [GBP, {code}]}}}}\n"
         "states: {a: {collect: [price]}}\n"
     )
-    examined = examine(source, "f.yaml")
+    examined = validate_flow(source, "f.yaml")
     (fault,) = [each for each in examined.diagnostics if each.code == "bad-slot"]
     assert examined.flow is None
     assert (fault.line, fault.column) == (3, source.split("\n")[2].index(code) + 1)
@@ -115,16 +115,16 @@ def test_an_unknown_currency_is_reported_with_its_position(code, hint):
 
 def test_every_name_symbol_and_code_is_of_a_real_currency():
     known = {*CODES.values(), *SYMBOLS.values(), *DOLLARS, *POUNDS, *PESOS, *RUPEES, *FRANCS}
-    assert known <= decimals().keys()
+    assert known <= fraction_digits().keys()
 
 
 @given(
-    name=st.sampled_from(sorted(LOCALES)),
+    name=st.sampled_from(sorted(LANGUAGE_PACKS)),
     code=st.sampled_from(sorted(set(CODES.values()))),
     units=st.integers(0, 10**11),
 )
 def test_a_formatted_sum_is_understood_again(name, code, units):
-    language, value = locale(name), units / 10 ** decimals()[code]
-    text = language.normalize_numerals(fold(language.show_amount(value, code)))
+    language, value = load_language_pack(name), units / 10 ** fraction_digits()[code]
+    text = language.normalize_numerals(normalize(language.format_money(value, code)))
     (found,) = language.money(text)
     assert (found.value[0], found.value[1][0]) == (value, code)

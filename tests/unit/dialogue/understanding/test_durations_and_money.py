@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_dialogue.core.flow.loader import examine
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.loader import validate_flow
+from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,7 +144,7 @@ def test_callers_give_them_as_json(given_, kept):
     ],
 )  # fmt: skip
 def test_invalid_values_are_refused(given_):
-    with pytest.raises(SlotInvalid):
+    with pytest.raises(SlotValidationError):
         validate_slots(FLOW, given_)
 
 
@@ -157,7 +157,7 @@ def test_invalid_values_are_refused(given_):
 )  # fmt: skip
 def test_invalid_options_are_reported(slot):
     source = f"flow: f\nversion: 1\nslots: {{x: {slot}}}\nstates: {{a: {{collect: [x]}}}}\n"
-    assert examine(source, "f.yaml").flow is None
+    assert validate_flow(source, "f.yaml").flow is None
 
 
 @given(text=st.text(max_size=60) | st.text(alphabet="0123456789.,€$¥ hourmin元小时半两", max_size=30))

@@ -5,26 +5,26 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import LOCALES, MESSAGE_KEYS, locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS, MESSAGE_KEYS, load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-EN = locale("en")
+EN = load_language_pack("en")
 TODAY = date(2026, 11, 24)
 """A Tuesday."""
 
 
 def dates(text, today=TODAY):
-    return [f"{found.value:%m-%d}" for found in EN.dates(EN.normalize_numerals(fold(text)), today)]
+    return [f"{found.value:%m-%d}" for found in EN.dates(EN.normalize_numerals(normalize(text)), today)]
 
 
 def times(text, asked=False):
-    return [found.value for found in EN.times(EN.normalize_numerals(fold(text)), asked, False)]
+    return [found.value for found in EN.times(EN.normalize_numerals(normalize(text)), asked, False)]
 
 
 def numbers(text):
-    return [found.value for found in EN.numbers(EN.normalize_numerals(fold(text)))]
+    return [found.value for found in EN.numbers(EN.normalize_numerals(normalize(text)))]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_two_dates_are_found_in_order():
 @given(st.dates(date(2024, 1, 1), date(2090, 1, 1)), st.integers(0, 3650))
 def test_a_formatted_date_is_understood_again(today, ahead):
     expected = today + timedelta(days=ahead)
-    assert [found.value for found in EN.dates(fold(EN.show_date(expected)), today)] == [expected]
+    assert [found.value for found in EN.dates(normalize(EN.format_date(expected)), today)] == [expected]
     assert [found.value for found in EN.dates(expected.isoformat(), today)] == [expected]
 
 
@@ -293,7 +293,7 @@ NEITHER = [
     [*((each, True) for each in YES), *((each, False) for each in NO), *((each, None) for each in NEITHER)],
 )
 def test_yes_and_no(text, means):
-    assert EN.yes_no(fold(text)) is means
+    assert EN.yes_no(normalize(text)) is means
 
 
 @pytest.mark.parametrize(
@@ -332,12 +332,12 @@ def test_yes_and_no(text, means):
     ],
 )
 def test_set_phrases(text, name):
-    found = EN.set_phrase(fold(text))
+    found = EN.set_phrase(normalize(text))
     assert (found and found.name) == name
 
 
-@pytest.mark.parametrize("name", LOCALES)
+@pytest.mark.parametrize("name", LANGUAGE_PACKS)
 def test_a_language_pack_has_every_message(name):
-    assert set(locale(name).wording) == MESSAGE_KEYS
-    for purpose, words in locale(name).wording.items():
+    assert set(load_language_pack(name).messages) == MESSAGE_KEYS
+    for purpose, words in load_language_pack(name).messages.items():
         assert words.format(name="n", limit="l", description="d", first="f", second="s"), purpose

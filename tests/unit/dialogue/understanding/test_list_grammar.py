@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from clawdbot_dialogue.core.language.normalization import fold
     ],
 )
 def test_the_items_of_a_text(language, text, items):
-    assert locale(language).lists.split_items(text) == items
+    assert load_language_pack(language).list_grammar.split_items(text) == items
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_items_of_a_text(language, text, items):
     ],
 )
 def test_what_a_text_does_to_a_list(language, text, adds, removes, complete):
-    lists, normalized = locale(language).lists, fold(text)
+    lists, normalized = load_language_pack(language).list_grammar, normalize(text)
     method = (lists.is_addition(normalized), lists.is_removal(normalized), lists.is_complete(normalized))
     assert method == (adds, removes, complete)
 
@@ -73,7 +73,7 @@ def test_what_a_text_does_to_a_list(language, text, adds, removes, complete):
     ],
 )
 def test_a_list_is_formatted(language, items, shown):
-    assert locale(language).lists.listed(items) == shown
+    assert load_language_pack(language).list_grammar.format_list(items) == shown
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -102,11 +102,11 @@ def test_a_list_is_formatted(language, items, shown):
 )
 def test_a_hostile_list_does_not_take_long(language, fragment):
     """Each takes milliseconds; a regular expression that backtracks would take seconds or much longer."""
-    grammar = locale(language).lists
+    grammar = load_language_pack(language).list_grammar
     before = time.perf_counter()
     for end in ("", "\0x"):
         text = "x" + fragment * (20_000 // len(fragment)) + end
         grammar.split_items(text)
         for method in (grammar.is_addition, grammar.is_removal, grammar.is_complete, grammar.item_changes):
-            method(fold(text))
+            method(normalize(text))
     assert time.perf_counter() - before < 5

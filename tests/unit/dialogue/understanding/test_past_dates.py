@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 
-EN, ZH = locale("en"), locale("zh")
+EN, ZH = load_language_pack("en"), load_language_pack("zh")
 TODAY = date(2026, 11, 24)
 """A Tuesday."""
 
@@ -27,7 +27,7 @@ TODAY = date(2026, 11, 24)
     ],
 )
 def test_a_past_date_in_english(text, expected):
-    assert [found.value for found in EN.dates(EN.normalize_numerals(fold(text)), TODAY)] == [expected]
+    assert [found.value for found in EN.dates(EN.normalize_numerals(normalize(text)), TODAY)] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_past_date_in_english(text, expected):
     ],
 )
 def test_a_date_that_must_be_past_in_english(text, expected):
-    assert [found.value for found in EN.dates(EN.normalize_numerals(fold(text)), TODAY, past=True)] == [
+    assert [found.value for found in EN.dates(EN.normalize_numerals(normalize(text)), TODAY, past=True)] == [
         expected
     ]
 
@@ -64,7 +64,7 @@ def test_a_date_that_must_be_past_in_english(text, expected):
     ],
 )
 def test_a_past_date_in_chinese(text, expected):
-    assert [found.value for found in ZH.dates(ZH.normalize_numerals(fold(text)), TODAY)] == [expected]
+    assert [found.value for found in ZH.dates(ZH.normalize_numerals(normalize(text)), TODAY)] == [expected]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,6 @@ def test_a_past_date_in_chinese(text, expected):
     ],
 )
 def test_a_date_that_must_be_past_in_chinese(text, expected):
-    assert [found.value for found in ZH.dates(ZH.normalize_numerals(fold(text)), TODAY, past=True)] == [
+    assert [found.value for found in ZH.dates(ZH.normalize_numerals(normalize(text)), TODAY, past=True)] == [
         expected
     ]

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.language.currencies import CODES
-from clawdbot_dialogue.core.language.language_pack import locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st
 
-EN, ZH = locale("en"), locale("zh")
+EN, ZH = load_language_pack("en"), load_language_pack("zh")
 
 
 def numbers(language, text):
-    return [found.value for found in language.numbers(language.normalize_numerals(fold(text)))]
+    return [found.value for found in language.numbers(language.normalize_numerals(normalize(text)))]
 
 
 def sums(language, text):
-    found = (each.value for each in language.money(language.normalize_numerals(fold(text))))
+    found = (each.value for each in language.money(language.normalize_numerals(normalize(text))))
     return [(amount, currencies[0] if currencies else "") for amount, currencies in found]
 
 
 def durations(language, text):
-    return [found.value for found in language.durations(language.normalize_numerals(fold(text)))]
+    return [found.value for found in language.durations(language.normalize_numerals(normalize(text)))]
 
 
 @pytest.mark.parametrize(
@@ -297,6 +297,6 @@ def test_every_known_code_is_found_on_either_side():
 )
 def test_any_text_is_read_without_error(text):
     for language in (EN, ZH):
-        digits = language.normalize_numerals(fold(text))
+        digits = language.normalize_numerals(normalize(text))
         for found in (*language.numbers(digits), *language.money(digits), *language.durations(digits)):
             assert 0 <= found.start < found.end <= len(digits)

@@ -16,7 +16,7 @@ from typing_extensions import override
 from clawdbot_dialogue.api.convert import diagnostic_to_wire, flow_to_wire
 from clawdbot_dialogue.api.request_validation import RequestValidator
 from clawdbot_dialogue.clients.graphviz import GraphvizRenderer
-from clawdbot_dialogue.core.flow.diagrams.formats import draw
+from clawdbot_dialogue.core.flow.diagrams.formats import render_diagram
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow_admin import FlowAdmin
 from clawdbot_dialogue.core.session_admin import SessionAdmin
@@ -91,9 +91,9 @@ class FlowServicer(FlowServiceServicer):
         flow, states = await self._flow_to_render(request)
         image_format = IMAGE_FORMATS.get(request.format)
         if image_format is None:
-            data = draw(flow, "mermaid", states).encode()
+            data = render_diagram(flow, "mermaid", states).encode()
         else:
-            data = await self._renderer.render(draw(flow, "dot", states), image_format)
+            data = await self._renderer.render(render_diagram(flow, "dot", states), image_format)
         return wire.RenderFlowResponse(data=data, media_type=MEDIA_TYPES[request.format])
 
     async def _flow_to_render(self, request: wire.RenderFlowRequest) -> tuple[Flow, frozenset[str]]:

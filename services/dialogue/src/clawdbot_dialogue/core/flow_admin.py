@@ -11,10 +11,10 @@ from google.protobuf.json_format import MessageToDict
 
 from clawdbot_dialogue.core.errors import FlowRejected
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
 from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
-from clawdbot_dialogue.core.flow.loader import Examination, check_references, examine
+from clawdbot_dialogue.core.flow.loader import ValidationResult, check_references, validate_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.turns.ports import ModelDirectory, ModelsUnknown, ToolBox, ToolRefused
@@ -24,7 +24,7 @@ class FlowAdmin:
     """Flows for callers, checked against the flows, tools and models that exist."""
 
     def __init__(
-        self, flows: FlowLibrary, tools: ToolBox, models: ModelDirectory, deployments: Deployments
+        self, flows: FlowRegistry, tools: ToolBox, models: ModelDirectory, deployments: Deployments
     ) -> None:
         self._flows = flows
         self._tools = tools
@@ -40,10 +40,10 @@ class FlowAdmin:
         """Returns a flow; its newest version for 0. Raises UnknownFlow."""
         return await self._deployments.find(name, version)
 
-    async def examine(self, source: str, file: str) -> Examination:
+    async def examine(self, source: str, file: str) -> ValidationResult:
         """Returns everything that is wrong with a source, including names of things that do not exist."""
         # Compiling takes milliseconds, for a hostile source more: not on the event loop.
-        found = await asyncio.to_thread(examine, source, file)
+        found = await asyncio.to_thread(validate_flow, source, file)
         if found.flow is None:
             return found
         schemas, models = await asyncio.gather(
@@ -58,13 +58,13 @@ class FlowAdmin:
         diagnostics = sorted(
             {*found.diagnostics, *more}, key=lambda each: (each.line, each.column, each.code)
         )
-        return Examination(found.flow, tuple(diagnostics))
+        return ValidationResult(found.flow, tuple(diagnostics))
 
     def time_of(self, flow: Flow) -> float | None:
         """Returns when a flow was deployed, in epoch seconds; None for a flow from a file."""
         return self._deployments.time_of(flow)
 
-    async def deploy(self, source: str) -> Examination:
+    async def deploy(self, source: str) -> ValidationResult:
         """Makes a flow live for new sessions; returns it with its warnings.
 
         Raises:

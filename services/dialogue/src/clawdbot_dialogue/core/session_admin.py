@@ -14,9 +14,9 @@ from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
 from clawdbot_dialogue.core.errors import TurnNotFound
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary
+from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
 from clawdbot_dialogue.core.machine.step import begin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.ids import new_session_id
@@ -53,7 +53,7 @@ class SessionAdmin:
         self,
         *,
         store: SessionStore,
-        flows: FlowLibrary,
+        flows: FlowRegistry,
         engine: TurnEngine,
         clock: Callable[[], float],
         time_zone: tzinfo | None,
@@ -142,9 +142,9 @@ class SessionAdmin:
     def _slots(self, flow: Flow, request: CreateSession) -> dict[str, object]:
         now = datetime.fromtimestamp(self._clock(), UTC).astimezone(self._time_zone)
         try:
-            localized = flow.spoken(flow.language(request.locale))
+            localized = flow.in_language(flow.resolve_language(request.locale))
             return validate_slots(localized, request.slots, now)
-        except SlotInvalid as error:
+        except SlotValidationError as error:
             raise InvalidRequest(error.violations) from None
 
     async def _after_opening(self, session: Session) -> tuple[Session, Turn | None]:

@@ -10,12 +10,12 @@ from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Path, parse_yaml
 from clawdbot_dialogue.core.flow.tree import document_path
-from clawdbot_dialogue.flow_testing.runner import Outcome
+from clawdbot_dialogue.flow_testing.runner import ConversationResult
 from clawdbot_dialogue.flow_testing.transition_coverage import Edge, all_edges
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class Uncovered:
     """A state that was never entered, or an edge that was never taken."""
 
     text: str
@@ -33,24 +33,24 @@ class Coverage:
     file: str
     states: int
     """The number of states."""
-    ways: int
+    edges: int
     """The number of edges."""
-    missing_states: Sequence[Missing]
+    uncovered_states: Sequence[Uncovered]
     """In document order, as are the edges."""
-    missing_ways: Sequence[Missing]
+    uncovered_edges: Sequence[Uncovered]
 
     @property
-    def of_states(self) -> float:
+    def state_percent(self) -> float:
         """The share of states that were entered, in percent."""
-        return 100 * (1 - len(self.missing_states) / self.states)
+        return 100 * (1 - len(self.uncovered_states) / self.states)
 
     @property
-    def of_ways(self) -> float:
+    def edge_percent(self) -> float:
         """The share of edges that were taken, in percent; 100 for a flow without any."""
-        return 100 * (1 - len(self.missing_ways) / self.ways) if self.ways else 100.0
+        return 100 * (1 - len(self.uncovered_edges) / self.edges) if self.edges else 100.0
 
 
-def coverage(flow: Flow, results: Iterable[Outcome]) -> Coverage:
+def measure_coverage(flow: Flow, results: Iterable[ConversationResult]) -> Coverage:
     """What all conversations together covered of a flow."""
     entered: set[str] = set()
     taken: set[Edge] = set()
@@ -69,11 +69,11 @@ def coverage(flow: Flow, results: Iterable[Outcome]) -> Coverage:
         flow=flow.name,
         file=flow.file,
         states=len(states),
-        ways=len(edges),
-        missing_states=tuple(
-            Missing(name, locations.line_of(name)) for name in states if name not in entered
+        edges=len(edges),
+        uncovered_states=tuple(
+            Uncovered(name, locations.line_of(name)) for name in states if name not in entered
         ),
-        missing_ways=tuple(sorted(uncovered_edges, key=lambda each: (each.line, each.column))),
+        uncovered_edges=tuple(sorted(uncovered_edges, key=lambda each: (each.line, each.column))),
     )
 
 
@@ -90,7 +90,7 @@ class _SourceLocations:
         line: int = self._document.key_at(document_path(self._states, state)).line
         return line
 
-    def edge(self, edge: Edge, to: str) -> Missing:
+    def edge(self, edge: Edge, to: str) -> Uncovered:
         """An uncovered edge as it is written."""
         path: Path = document_path(self._states, edge.state)
         notes = [str(edge.key)]
@@ -103,7 +103,7 @@ class _SourceLocations:
             path = (*path, edge.key)
         text = " → ".join(filter(None, (edge.state, to)))
         mark = self._document.at(path)
-        return Missing(f"{text} ({', '.join(notes)})" if notes else text, mark.line, mark.column)
+        return Uncovered(f"{text} ({', '.join(notes)})" if notes else text, mark.line, mark.column)
 
     def _value(self, path: Path) -> Any:
         data: Any = self._document.data

@@ -10,7 +10,7 @@ from clawdbot_dialogue.core.flow.diagnostics import (
     DiagnosticCollector,
     Mark,
     TooManyErrors,
-    nearest,
+    suggest,
 )
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
@@ -99,4 +99,4 @@ _CODES: Mapping[str, str] = {"flow": "unknown-flow", "state": "unknown-state", "
 def _report_unknown(
     kind: str, name: str, known: Collection[str], mark: Mark, diagnostics: DiagnosticCollector
 ) -> None:
-    diagnostics.error(_CODES[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))
+    diagnostics.error(_CODES[kind], f'There is no {kind} "{name}".', mark, suggest(name, known))

@@ -49,7 +49,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ConversationResult:
     """The result of one conversation."""
 
     name: str
@@ -77,7 +77,7 @@ class _ConversationAborted(Exception):
     """The conversation cannot continue as its file says; the text is a sentence."""
 
 
-def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "") -> list[Outcome]:
+def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "") -> list[ConversationResult]:
     """Runs the conversations of a file.
 
     Args:
@@ -87,9 +87,9 @@ def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "")
         only: Runs only those whose names contain this.
 
     Raises:
-        ConversationInvalid: the file is not valid.
+        InvalidConversationFile: the file is not valid.
         FlowNotFound: there is no such flow.
-        SlotInvalid: a conversation starts with values that its flow does not accept.
+        SlotValidationError: a conversation starts with values that its flow does not accept.
     """
     parsed, document = load_conversations(source, file)
     results = []
@@ -104,7 +104,9 @@ def run_conversations(source: str, file: str, flows: FlowLookup, only: str = "")
         line = document.at(("conversations", index)).line
         entered, taken = frozenset(runner.entered), frozenset(runner.taken)
         elapsed = time.perf_counter() - started
-        results.append(Outcome(conversation.name, file, line, failures, flow, entered, taken, elapsed))
+        results.append(
+            ConversationResult(conversation.name, file, line, failures, flow, entered, taken, elapsed)
+        )
     return results
 
 
@@ -230,7 +232,7 @@ class _Runner:
         if isinstance(effect, Interpret):
             # Without commands in the file the model proposes none, and those of the rules are kept.
             proposals, self.proposals = self.proposals, ()
-            return Interpreted(effect.interpretation_id, proposals, effect.heard)
+            return Interpreted(effect.interpretation_id, proposals, effect.pending_message)
         return None
 
     def _stubbed_generation(self, request: Generate, result: ConversationStepResult) -> Event:

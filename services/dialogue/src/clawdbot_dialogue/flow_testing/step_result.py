@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from clawdbot_dialogue.core.machine.effects import CallTool, Effect, Failed, Say, StateEntered, Understood
+from clawdbot_dialogue.core.machine.effects import (
+    CallTool,
+    CommandsGenerated,
+    Effect,
+    Failed,
+    Say,
+    StateEntered,
+)
 from clawdbot_dialogue.core.machine.step_result import Note
 
 
@@ -32,7 +39,7 @@ class ConversationStepResult:
                     self.replies.append(text)
                 case CallTool(_, tool, arguments, _):
                     self.tool_calls.append((tool, arguments))
-                case Understood(commands):
+                case CommandsGenerated(commands):
                     self.commands += [each.name if each.accepted else f"{each.name}!" for each in commands]
                 case StateEntered(flow, state):
                     self.path.append((flow, state))

@@ -22,7 +22,7 @@ from clawdbot_dialogue.core.flow.parse.source_model import Duration
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, parse_yaml
 
 
-class ConversationInvalid(ValueError):
+class InvalidConversationFile(ValueError):
     """A source that is not a valid conversation file; `diagnostics` says why, in source order."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
@@ -250,7 +250,7 @@ def load_conversations(source: str, file: str) -> tuple[ConversationFile, Docume
         file: The name to show in diagnostics.
 
     Raises:
-        ConversationInvalid: with every diagnostic.
+        InvalidConversationFile: with every diagnostic.
     """
     diagnostics = DiagnosticCollector(file)
     with suppress(TooManyErrors):
@@ -258,7 +258,7 @@ def load_conversations(source: str, file: str) -> tuple[ConversationFile, Docume
         parsed = _validate(document, diagnostics) if document else None
         if document is not None and parsed is not None and not diagnostics.has_errors:
             return parsed, document
-    raise ConversationInvalid(diagnostics.sorted())
+    raise InvalidConversationFile(diagnostics.sorted())
 
 
 def _validate(document: Document, diagnostics: DiagnosticCollector) -> ConversationFile | None:

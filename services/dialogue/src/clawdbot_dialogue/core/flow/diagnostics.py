@@ -47,9 +47,9 @@ class Diagnostic:
 
     def render(self, source: str) -> str:
         """The diagnostic for a person: position, message, the line of `source` with a caret, the hint."""
-        return self.beside(source.splitlines())
+        return self.render_with_lines(source.splitlines())
 
-    def beside(self, source: Sequence[str]) -> str:
+    def render_with_lines(self, source: Sequence[str]) -> str:
         """Like render, for a source already split into lines: one source may have many diagnostics."""
         lines = [f"{self.file}:{self.line}:{self.column}: {self.severity}: {self.message} [{self.code}]"]
         text = source[self.line - 1] if self.line <= len(source) else ""
@@ -80,7 +80,7 @@ def _excerpt(text: str, column: int) -> tuple[str, str]:
     ), padding
 
 
-class FlowInvalid(ValueError):
+class InvalidFlowError(ValueError):
     """A source that does not compile; `diagnostics` holds every diagnostic, in source order."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
@@ -158,7 +158,7 @@ _MAX_COMPARED = 200
 """Known names that a misspelt one is compared with: each comparison takes about 20 µs."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name most like `name`, or with the known names when none is similar."""
     names = sorted(set(known))
     similar = [each for each in names if abs(len(each) - len(name)) <= 3][:_MAX_COMPARED]

@@ -28,7 +28,7 @@ class FlowVersionExists(ValueError):
         super().__init__(f"version {version} of the flow {name} exists with another source")
 
 
-class FlowLibrary:
+class FlowRegistry:
     """The flows that sessions can run.
 
     A version is never removed, because sessions are pinned to theirs.

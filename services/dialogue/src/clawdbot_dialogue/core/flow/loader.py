@@ -16,10 +16,10 @@ from clawdbot_dialogue.core.flow.diagnostics import (
     MAX_PER_SEVERITY,
     Diagnostic,
     DiagnosticCollector,
-    FlowInvalid,
+    InvalidFlowError,
     Mark,
     TooManyErrors,
-    nearest,
+    suggest,
 )
 from clawdbot_dialogue.core.flow.lint.linter import lint
 from clawdbot_dialogue.core.flow.model import Flow, State
@@ -29,11 +29,11 @@ from clawdbot_dialogue.core.flow.parse.source_model import MAX_SLOTS, FlowSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path, parse_yaml
 from clawdbot_dialogue.core.flow.tree import document_path, iter_states
 
-__all__ = ["Examination", "FlowInvalid", "check_references", "examine", "load_flow"]
+__all__ = ["InvalidFlowError", "ValidationResult", "check_references", "load_flow", "validate_flow"]
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
+class ValidationResult:
     """The flow and the diagnostics of one source."""
 
     flow: Flow | None
@@ -42,7 +42,7 @@ class Examination:
     """In source order."""
 
 
-def examine(source: str | bytes, file: str) -> Examination:
+def validate_flow(source: str | bytes, file: str) -> ValidationResult:
     """Compiles and lints a flow's source; reports its mistakes as diagnostics, and never raises for them.
 
     Args:
@@ -56,8 +56,8 @@ def examine(source: str | bytes, file: str) -> Examination:
         flow = None if text is None else _compile(text, file, collector)
     diagnostics = collector.sorted()
     if flow is None or collector.has_errors:
-        return Examination(None, diagnostics)
-    return Examination(dataclasses.replace(flow, warnings=diagnostics), diagnostics)
+        return ValidationResult(None, diagnostics)
+    return ValidationResult(dataclasses.replace(flow, warnings=diagnostics), diagnostics)
 
 
 def _decode(source: bytes, diagnostics: DiagnosticCollector) -> str | None:
@@ -117,11 +117,11 @@ def load_flow(source: str | bytes, file: str) -> Flow:
         file: The name to show in diagnostics.
 
     Raises:
-        FlowInvalid: with every diagnostic.
+        InvalidFlowError: with every diagnostic.
     """
-    examination = examine(source, file)
+    examination = validate_flow(source, file)
     if examination.flow is None:
-        raise FlowInvalid(examination.diagnostics)
+        raise InvalidFlowError(examination.diagnostics)
     return examination.flow
 
 
@@ -189,4 +189,4 @@ def _warn_if_unknown(
     kind: str, name: str, known: Collection[str], mark: Mark, diagnostics: DiagnosticCollector
 ) -> None:
     if name not in known:
-        diagnostics.warning(_CODES[kind], f'There is no {kind} "{name}".', mark, nearest(name, known))
+        diagnostics.warning(_CODES[kind], f'There is no {kind} "{name}".', mark, suggest(name, known))

@@ -14,7 +14,7 @@ from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 from clawdbot_dialogue.core.language.vocabulary import Vocabulary
 
 StateKind = Literal[
@@ -38,13 +38,13 @@ ErrorKind = Literal["any", "failed", "unknown", "cancelled"]
 class Argument:
     """A value to be evaluated: for a call, a subflow or a slot."""
 
-    build: Any
+    tree: Any
     """A dict or list of these; a Template; an Expression; or plain JSON."""
 
     @property
     def is_literal(self) -> bool:
         """Whether it is plain JSON, so that there is nothing to evaluate."""
-        return _is_literal(self.build)
+        return _is_literal(self.tree)
 
 
 def _is_literal(tree: object) -> bool:
@@ -180,7 +180,7 @@ class State:
     initial: str = ""
     """For a compound state: the descendant that is entered by default."""
     history: Literal["", "shallow", "deep"] = ""
-    remembers: bool = False
+    records_history: bool = False
     """Whether a history state is among its children, so that its last active states must be recorded."""
     joins: str = ""
     """For an end inside a region: the parallel state. Its `next` is taken when all regions have ended."""
@@ -237,11 +237,11 @@ class Flow:
     name: str
     version: int
     description: str
-    locale: Locale
+    locale: LanguagePack
     slots: Mapping[str, Slot]
     askable: Mapping[str, Slot]
     """Everything that the person can be asked for, by its path: slots, and the parts of composite ones."""
-    composed: tuple[Slot, ...]
+    composite_slots: tuple[Slot, ...]
     """The composite slots: those with parts or items."""
     states: Mapping[str, State]
     """Every state by its path, composite ones included; in document order."""
@@ -266,11 +266,11 @@ class Flow:
         """Its languages, the default first."""
         return (self.locale.name, *self.variants)
 
-    def spoken(self, locale: str) -> Flow:
+    def in_language(self, locale: str) -> Flow:
         """The flow in a language; in its default one if it does not have that language."""
         return self.variants.get(locale, self)
 
-    def language(self, tag: str) -> str:
+    def resolve_language(self, tag: str) -> str:
         """The flow's language that matches a BCP 47 tag ("zh-Hans-CN" → "zh"), else its default one."""
         primary = tag.replace("_", "-").split("-")[0].lower()
         return primary if primary in self.locales else self.locale.name

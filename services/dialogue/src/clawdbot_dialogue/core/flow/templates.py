@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.cel.errors import SCOPES
 from clawdbot_dialogue.core.flow.cel.types import CelType, Structure, part_type
-from clawdbot_dialogue.core.flow.diagnostics import nearest
+from clawdbot_dialogue.core.flow.diagnostics import suggest
 
 MAX_VALUE_LENGTH = 2000
 """Characters of a value that are put into a text: a tool must not flood a reply."""
@@ -31,7 +31,7 @@ class TemplateError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class Placeholder:
     """Where a value is inserted."""
 
     scope: str
@@ -45,12 +45,15 @@ class Gap:
 class Template:
     """A text with placeholders."""
 
-    parts: tuple[str | Gap, ...]
-    plain: str = ""
+    parts: tuple[str | Placeholder, ...]
+    literal: str = ""
     """The whole text if it has no placeholders."""
 
-    def fill(
-        self, scope: Mapping[str, object], show: Callable[[Gap, object], str], missing: Callable[[Gap], str]
+    def render(
+        self,
+        scope: Mapping[str, object],
+        show: Callable[[Placeholder, object], str],
+        missing: Callable[[Placeholder], str],
     ) -> str:
         """The text with each placeholder replaced.
 
@@ -69,9 +72,9 @@ class Template:
         return "".join(rendered)
 
     @property
-    def placeholders(self) -> tuple[Gap, ...]:
+    def placeholders(self) -> tuple[Placeholder, ...]:
         """The placeholders, in order."""
-        return tuple(part for part in self.parts if isinstance(part, Gap))
+        return tuple(part for part in self.parts if isinstance(part, Placeholder))
 
 
 def _look_up(value: object, path: tuple[str, ...]) -> object:
@@ -99,7 +102,7 @@ def parse_template(text: str, slots: Mapping[str, CelType]) -> Template:
     Raises:
         TemplateError: with code template-syntax or undeclared-slot.
     """
-    parts: list[str | Gap] = []
+    parts: list[str | Placeholder] = []
     literal = ""
     last = 0
     for token in _TOKEN.finditer(text):
@@ -124,7 +127,7 @@ def parse_template(text: str, slots: Mapping[str, CelType]) -> Template:
             return Template(whole)
 
 
-def _placeholder(text: str, slots: Mapping[str, CelType], offset: int) -> Gap:
+def _placeholder(text: str, slots: Mapping[str, CelType], offset: int) -> Placeholder:
     if not _PLACEHOLDER.fullmatch(text):
         hint = (
             "Between braces, write a slot's name or a path such as result.ref; {{ and }} are literal braces."
@@ -137,11 +140,11 @@ def _placeholder(text: str, slots: Mapping[str, CelType], offset: int) -> Gap:
         scope, path = "slots", (first, *rest)
     if scope == "slots" and path[0] not in slots:
         raise TemplateError(
-            "undeclared-slot", f'There is no slot "{path[0]}".', nearest(path[0], slots), offset
+            "undeclared-slot", f'There is no slot "{path[0]}".', suggest(path[0], slots), offset
         )
     if scope == "slots":
         _check_parts(path, slots, offset + len(text) - len(".".join(path)))
-    return Gap(scope, path, text)
+    return Placeholder(scope, path, text)
 
 
 def _check_parts(path: tuple[str, ...], slots: Mapping[str, CelType], offset: int) -> None:
@@ -151,13 +154,13 @@ def _check_parts(path: tuple[str, ...], slots: Mapping[str, CelType], offset: in
         inner = part_type(kind, key)
         if inner is None:
             whole = ".".join(path[:at])
-            hint = nearest(key, kind.parts) if isinstance(kind, Structure) else ""
+            hint = suggest(key, kind.parts) if isinstance(kind, Structure) else ""
             message = f'"{whole}" has no part "{key}".'
             raise TemplateError("undeclared-slot", message, hint, offset + len(whole) + 1)
         kind = inner
 
 
-def show_json(value: object) -> str:
+def format_json(value: object) -> str:
     """A value of unknown type as text: a string as it is, a list with commas, a mapping as JSON."""
     if isinstance(value, str):
         return value
@@ -166,5 +169,5 @@ def show_json(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, list):
-        return ", ".join(show_json(each) for each in value)
+        return ", ".join(format_json(each) for each in value)
     return json.dumps(value, ensure_ascii=False)

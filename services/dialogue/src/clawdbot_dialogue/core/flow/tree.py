@@ -52,7 +52,7 @@ def ancestors(path: str) -> tuple[str, ...]:
     return tuple(".".join(names[:depth]) for depth in range(1, len(names)))
 
 
-def domain(states: Mapping[str, State], source: State, target: State) -> str:
+def transition_domain(states: Mapping[str, State], source: State, target: State) -> str:
     """The innermost compound state that contains both and is not exited; empty for the flow itself.
 
     SCXML's least common compound ancestor: https://www.w3.org/TR/scxml/#LCCA.
@@ -66,12 +66,12 @@ def domain(states: Mapping[str, State], source: State, target: State) -> str:
     return shared
 
 
-def below(state: State, ancestor: str) -> bool:
+def is_descendant(state: State, ancestor: str) -> bool:
     """Whether a state is a descendant of another one; always true for the flow itself, the empty path."""
     return not ancestor or ancestor in state.ancestors
 
 
-def apart(one: State, other: State) -> str:
+def separating_parallel(one: State, other: State) -> str:
     """The parallel state that has the two states in different regions; empty if there is none."""
     regions = dict(other.regions)
     return next((parallel for parallel, region in one.regions if regions.get(parallel, region) != region), "")
@@ -87,6 +87,6 @@ def document_path(states: Mapping[str, State], path: str) -> Path:
     return place
 
 
-def path_between(ancestry: Sequence[str], ancestor: str) -> Sequence[str]:
+def ancestors_below(ancestry: Sequence[str], ancestor: str) -> Sequence[str]:
     """The part of a state's ancestors that lies below one of them, outermost first."""
     return ancestry[ancestry.index(ancestor) + 1 :] if ancestor else ancestry

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 
 @functools.cache
-def decimals() -> Mapping[str, int]:
+def fraction_digits() -> Mapping[str, int]:
     """Currency code → digits after the decimal point: 2 for EUR, 0 for JPY.
 
     Leaves out codes without a minor unit in ISO 4217, such as gold and test codes.
@@ -23,7 +23,7 @@ def decimals() -> Mapping[str, int]:
 
 def format_number(value: float, currency: str) -> str:
     """A sum without its currency: "1,200", "30.50", "1.250". Has the currency's digits unless it is whole."""
-    return f"{value:,.0f}" if value.is_integer() else f"{value:,.{decimals().get(currency, 2)}f}"
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.{fraction_digits().get(currency, 2)}f}"
 
 
 SYMBOLS: Mapping[str, str] = {

@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 from clawdbot_dialogue.core.language.list_grammar import ListGrammar
 from clawdbot_dialogue.core.language.span import RelativeUpdate, Span
 
-LOCALES: Mapping[str, str] = {
+LANGUAGE_PACKS: Mapping[str, str] = {
     "en": "clawdbot_dialogue.core.language.en",
     "zh": "clawdbot_dialogue.core.language.zh",
 }
@@ -38,7 +38,7 @@ class SetPhrase:
 
 
 @dataclass(frozen=True, slots=True)
-class Locale:
+class LanguagePack:
     """One language. Its functions take normalized text (see `normalization`) unless they say otherwise."""
 
     name: str
@@ -46,7 +46,7 @@ class Locale:
     """The script it is written in; a message in another script may switch the conversation's language."""
     sentence_separator: str
     """Goes between two sentences: a space, or nothing."""
-    wording: Mapping[str, str]
+    messages: Mapping[str, str]
     """The machine's own messages: `str.format` templates by key; MESSAGE_KEYS lists the keys."""
     set_phrase: Callable[[str], SetPhrase | None]
     """The command that the whole message stands for."""
@@ -102,17 +102,17 @@ class Locale:
     ago"."""
     relative_updates: Callable[[str], Iterable[Span[RelativeUpdate]]]
     """By how much the text changes a known value: "one more person", "an hour later"."""
-    lists: ListGrammar
+    list_grammar: ListGrammar
     stated_name: Callable[[str], str]
     """The name that a text states explicitly, unasked: "…, under the name of Ada"; empty for none. Takes the
     text as written."""
-    spoken: Callable[[str], str]
+    humanize: Callable[[str], str]
     """An identifier in words: "party_size" → "party size"."""
-    show_date: Callable[[date], str]
-    show_datetime: Callable[[datetime], str]
-    show_duration: Callable[[float], str]
+    format_date: Callable[[date], str]
+    format_datetime: Callable[[datetime], str]
+    format_duration: Callable[[float], str]
     """Takes seconds: "2 hours 30 minutes"."""
-    show_amount: Callable[[float, str], str]
+    format_money: Callable[[float, str], str]
     """Takes an amount and its ISO 4217 code: "30.50 EUR"."""
 
 
@@ -175,11 +175,11 @@ MESSAGE_KEYS = frozenset(
 
 
 @functools.cache
-def locale(name: str) -> Locale:
+def load_language_pack(name: str) -> LanguagePack:
     """The language pack of that name, imported on first use.
 
     Raises:
         KeyError: there is no such language.
     """
-    pack: Locale = importlib.import_module(LOCALES[name]).LANGUAGE_PACK
+    pack: LanguagePack = importlib.import_module(LANGUAGE_PACKS[name]).LANGUAGE_PACK
     return pack

@@ -68,7 +68,7 @@ class ListGrammar:
         """Whether the message says that the list is complete: "that's all"."""
         return bool(self.completion.match(text))
 
-    def listed(self, shown: Sequence[str]) -> str:
+    def format_list(self, shown: Sequence[str]) -> str:
         """The items as one phrase: "Ann, Bob and Carol"."""
         *before, last = shown or ("",)
         return f"{self.joiner.join(before)}{self.last_joiner}{last}" if before else last

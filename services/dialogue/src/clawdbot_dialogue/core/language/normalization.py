@@ -19,7 +19,7 @@ _VULGAR_FRACTION = re.compile(r"(?:(\d{1,9}) ?)?([¼-¾⅐-⅞])")
 """Replaced before NFKC, which turns 1½ into 11⁄2."""
 
 
-def fold(text: str) -> str:
+def normalize(text: str) -> str:
     """The text in lower case, with plain quotes, ½ as 0.5, simplified Chinese characters and single spaces.
 
     Cuts it to MAX_READ_CHARS.

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.normalization import normalize
 from clawdbot_dialogue.core.language.span import Span
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class SlotVocabulary:
     """The phrases of one slot."""
 
     name_pattern: re.Pattern[str]
@@ -41,27 +41,29 @@ class Words:
 class Vocabulary:
     """The phrases of one flow."""
 
-    slots: Mapping[str, Words]
+    slots: Mapping[str, SlotVocabulary]
     """By path: slots, and parts of slots."""
     triggers: re.Pattern[str] | None
     """Matches what a person says to start the flow."""
 
-    def triggered_by(self, text: str) -> int:
+    def trigger_length(self, text: str) -> int:
         """The length of the longest trigger in a normalized text; 0 for none."""
         if self.triggers is None or not self.triggers.search(text):
             return 0
         return max((len(found[0]) for found in self.triggers.finditer(text)), default=0)
 
 
-def any_of(phrases: Iterable[str]) -> re.Pattern[str] | None:
+def phrase_pattern(phrases: Iterable[str]) -> re.Pattern[str] | None:
     """Matches each of the phrases as whole words, the longest first; None if there are no phrases."""
-    words = sorted({fold(each) for each in phrases} - {""}, key=len, reverse=True)
+    words = sorted({normalize(each) for each in phrases} - {""}, key=len, reverse=True)
     if not words:
         return None
     return re.compile("|".join(f"{_edge(each, 0)}{re.escape(each)}{_edge(each, -1)}" for each in words))
 
 
-def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]) -> Words:
+def slot_vocabulary(
+    spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]
+) -> SlotVocabulary:
     """The phrases of one slot.
 
     Args:
@@ -70,9 +72,9 @@ def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[s
         values: For an enum, each value and its synonyms.
     """
     last = spoken.rsplit(" ", 1)[-1]
-    name = any_of([spoken, last, *hints])
+    name = phrase_pattern([spoken, last, *hints])
     meaning = {
-        fold(word): value
+        normalize(word): value
         for value, words in values.items()
         for word in (*words, value.replace("_", " "), value)
     }
@@ -83,10 +85,10 @@ def slot_words(spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[s
         if word[-1:].isascii() and word[-1:].isalpha()
     }
     meaning = {**plurals, **meaning}
-    counted = any_of(hints)
-    return Words(
+    counted = phrase_pattern(hints)
+    return SlotVocabulary(
         name_pattern=name or re.compile(r"(?!)"),
-        value_pattern=any_of(meaning),
+        value_pattern=phrase_pattern(meaning),
         value_by_phrase=meaning,
         unit_pattern=re.compile(rf"^\s*(?:of )?(?:{counted.pattern})") if counted else None,
     )

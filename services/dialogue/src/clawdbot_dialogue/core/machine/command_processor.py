@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.slot import SlotRefused, root_of
-from clawdbot_dialogue.core.flow.slots.validation import refusal
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.flow.slots.slot import SlotValueError, root_slot
+from clawdbot_dialogue.core.flow.slots.validation import describe_error
+from clawdbot_dialogue.core.language.normalization import normalize
 from clawdbot_dialogue.core.machine import slot_filling
-from clawdbot_dialogue.core.machine.effects import PendingMessage, Understood
+from clawdbot_dialogue.core.machine.effects import CommandsGenerated, PendingMessage
 from clawdbot_dialogue.core.machine.interpreter import end_flow, pass_through, run
 from clawdbot_dialogue.core.machine.llm_fallback import (
     INTERPRETATION_PREFIX,
@@ -49,7 +49,7 @@ def process_message(context: StepContext, text: str, now: datetime, limit: int) 
     before = len(context.effects)
     processor.run()
     if not context.focus.waiting_for.startswith(INTERPRETATION_PREFIX):
-        context.effects.insert(before, Understood(tuple(processor.commands)))
+        context.effects.insert(before, CommandsGenerated(tuple(processor.commands)))
 
 
 def process_interpretation(
@@ -66,7 +66,7 @@ def process_interpretation(
     processor = _CommandProcessor(context, message.text, message.now, limit)
     before = len(context.effects)
     processor.run_proposals(proposals, restarted=message.restarted)
-    context.effects.insert(before, Understood(tuple(processor.commands)))
+    context.effects.insert(before, CommandsGenerated(tuple(processor.commands)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class _CommandProcessor:
         context.cancel_timers()
         # A conversation at rest stays at rest for a set phrase such as "thanks"; any other message restarts
         # it.
-        if context.resting and set_phrase_command(self._message_context(), fold(self._text)) is None:
+        if context.resting and set_phrase_command(self._message_context(), normalize(self._text)) is None:
             self._restarted = True
             restart(context)
             self._look_ahead()
@@ -194,7 +194,7 @@ class _CommandProcessor:
         """The person wants to talk to a human agent."""
         context = self._context
         if not context.flow.on_handoff:
-            self._refuse(command, context.flow.locale.wording["no_person"])
+            self._refuse(command, context.flow.locale.messages["no_person"])
             return None
         self.accept(replace(command, target=context.flow.states[context.flow.on_handoff].queue))
         return self._go_to_handoff
@@ -208,14 +208,14 @@ class _CommandProcessor:
         context = self._context
         command = replace(command, target=context.flow.name)
         if not context.flow.interrupts.cancel:
-            self._refuse(command, context.flow.locale.wording["cannot_cancel"])
+            self._refuse(command, context.flow.locale.messages["cannot_cancel"])
             return None
         self.accept(command)
         return self._end_flow
 
     def _end_flow(self) -> None:
         context = self._context
-        context.say(context.flow.on_cancel or context.flow.locale.wording["cancelled"])
+        context.say(context.flow.on_cancel or context.flow.locale.messages["cancelled"])
         if end_flow(context, cancelled=True):
             run(context, self._limit)
 
@@ -236,7 +236,7 @@ class _CommandProcessor:
         self._look_ahead()
         if context.state.kind != "generate":
             for command in slot_commands(
-                self._message_context(), self._text, fold(self._text), self._now, free_text=False
+                self._message_context(), self._text, normalize(self._text), self._now, free_text=False
             ):
                 _ACTIONS[command.name](self, command)
             self._say_refusals()
@@ -246,16 +246,16 @@ class _CommandProcessor:
         """The person fills, corrects or clears a slot."""
         context = self._context
         flow, path, value = context.flow, command.target, command.value
-        root = root_of(path)
+        root = root_slot(path)
         # Checked for the root, since a new part may belong to a slot that already has a value.
         scope = _CorrectionScope.of(context, root) if root in context.slots else _IN_PLACE
         if scope.too_late:
-            self._refuse(command, flow.locale.wording["too_late"])
+            self._refuse(command, flow.locale.messages["too_late"])
             return
         try:
             value = slot_filling.fill_slot(context, path, value)
-        except SlotRefused as refused:
-            self._refuse(command, refusal(refused, flow.askable[path], flow.locale))
+        except SlotValueError as refused:
+            self._refuse(command, describe_error(refused, flow.askable[path], flow.locale))
             return
         self.accept(command if value is command.value else replace(command, value=value))
         self._slots_changed = True
@@ -268,9 +268,9 @@ class _CommandProcessor:
             context = self._context
             try:
                 slot_filling.continue_list(context, command.target, more=command.name == "affirm")
-            except SlotRefused as refused:
+            except SlotValueError as refused:
                 locale = context.flow.locale
-                self._refuse(command, refusal(refused, context.flow.slots[command.target], locale))
+                self._refuse(command, describe_error(refused, context.flow.slots[command.target], locale))
                 return
             self._slots_changed = True
         self.accept(command)
@@ -281,25 +281,25 @@ class _CommandProcessor:
         slot = self._context.flow.askable[command.target]
         try:
             values = [slot.check(each, now) for each in _pair(command.value)]
-        except SlotRefused as refused:
-            self._refuse(command, refusal(refused, slot, locale))
+        except SlotValueError as refused:
+            self._refuse(command, describe_error(refused, slot, locale))
             return
-        first, second = [slot.show(each, locale) for each in values]
-        self._refuse(command, locale.wording["either"].format(first=first, second=second))
+        first, second = [slot.format(each, locale) for each in values]
+        self._refuse(command, locale.messages["either"].format(first=first, second=second))
 
     def help(self, command: Command) -> Callable[[], None]:
         """The person asks what they can do."""
         self.accept(command)
         context = self._context
         flow = context.flow
-        default = flow.locale.wording["help"].format(description=flow.description.rstrip(".") or flow.name)
+        default = flow.locale.messages["help"].format(description=flow.description.rstrip(".") or flow.name)
         text = context.render(flow.help) if flow.help else default
         return lambda: self._ask_again(text)
 
     def chitchat(self, command: Command) -> Callable[[], None]:
         """The person is being polite."""
         self.accept(command)
-        words = self._context.flow.locale.wording.get(str(command.value), "")
+        words = self._context.flow.locale.messages.get(str(command.value), "")
         return lambda: self._ask_again(words)
 
     # How the conversation continues.
@@ -345,7 +345,7 @@ class _CommandProcessor:
             run(context, self._limit)
             return
         custom = context.render(no_match.say) if no_match and no_match.say else ""
-        self._ask_again(reason or custom or context.flow.locale.wording["not_understood"])
+        self._ask_again(reason or custom or context.flow.locale.messages["not_understood"])
 
     def _ask_again(self, text: str) -> None:
         """Says a text and repeats the open question, as one reply."""

@@ -14,10 +14,10 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from clawdbot_dialogue.core.understanding.commands import Command
-from clawdbot_dialogue.core.understanding.llm_commands import Offer
+from clawdbot_dialogue.core.understanding.llm_commands import CommandTool
 
 
-class Understood(Struct, frozen=True):
+class CommandsGenerated(Struct, frozen=True):
     """The commands generated from the message, refused ones included. At most one per step, always first."""
 
     commands: tuple[Command, ...]
@@ -115,10 +115,10 @@ class Interpret(Struct, frozen=True):
     model: str
     """A gateway alias or "backend/model"."""
     instructions: str
-    offers: tuple[Offer, ...]
+    command_tools: tuple[CommandTool, ...]
     tools: tuple[str, ...]
     """Tools of the flow that the model may call to find out what is meant."""
-    heard: PendingMessage
+    pending_message: PendingMessage
 
 
 class Failed(Struct, frozen=True):
@@ -137,7 +137,7 @@ class Failed(Struct, frozen=True):
 
 
 Effect: TypeAlias = (
-    Understood
+    CommandsGenerated
     | StateEntered
     | SlotChanged
     | Say

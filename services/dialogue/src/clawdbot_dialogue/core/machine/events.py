@@ -71,7 +71,7 @@ class Interpreted(Struct, frozen=True):
 
     interpretation_id: str
     proposals: tuple[Proposal, ...]
-    heard: PendingMessage
+    pending_message: PendingMessage
     """The message of the Interpret effect, unchanged."""
 
 
@@ -82,7 +82,7 @@ class InterpretationFailed(Struct, frozen=True):
     reason: str
     """UPPER_SNAKE, as in google.rpc.ErrorInfo."""
     message: str
-    heard: PendingMessage
+    pending_message: PendingMessage
     """The message of the Interpret effect, unchanged."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from clawdbot_dialogue.core.flow.model import Transition
-from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
+from clawdbot_dialogue.core.flow.slots.slot import SlotValueError
 from clawdbot_dialogue.core.machine.active_state import USER, ActiveState
 from clawdbot_dialogue.core.machine.snapshot import Frame
 from clawdbot_dialogue.core.machine.state_behaviors import (
@@ -191,7 +191,7 @@ def _subflow_returned(context: StepContext, ended: Frame, *, cancelled: bool) ->
         try:
             slot = context.flow.slots[name]
             context.set_slot(name, None if value is None else slot.check(value, context.now))
-        except SlotRefused as refused:
+        except SlotValueError as refused:
             context.note("not-set", f"{name} was not set: {refused}")
     errors = error_transitions(active.state, "cancelled") if cancelled else ()
     transition = context.scope.first_enabled(errors) or next_transition(context)
@@ -213,7 +213,7 @@ def _resume_flow(context: StepContext) -> None:
 
 def _stop_loop(context: StepContext, limit: int) -> None:
     context.fail("FLOW_LOOP", f"The flow took {limit} microsteps without waiting for input.")
-    context.say(context.flow.locale.wording["stuck"])
+    context.say(context.flow.locale.messages["stuck"])
     context.raised.clear()
     for active in context.active_states:
         context.focus_on(active)

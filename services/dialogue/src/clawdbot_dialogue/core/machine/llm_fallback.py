@@ -9,7 +9,7 @@ from clawdbot_dialogue.core.machine.effects import Interpret, PendingMessage
 from clawdbot_dialogue.core.machine.slot_filling import known_parts, question
 from clawdbot_dialogue.core.machine.step_context import StepContext
 from clawdbot_dialogue.core.understanding.commands import Command
-from clawdbot_dialogue.core.understanding.llm_commands import Offer
+from clawdbot_dialogue.core.understanding.llm_commands import CommandTool
 from clawdbot_dialogue.core.understanding.prompt import PromptContext, command_tools, system_prompt
 
 INTERPRETATION_PREFIX = "interpretation"
@@ -48,7 +48,9 @@ def request_interpretation(
     )
 
 
-def offered_tools(context: StepContext, asked: str, startable_flows: tuple[Flow, ...]) -> tuple[Offer, ...]:
+def offered_tools(
+    context: StepContext, asked: str, startable_flows: tuple[Flow, ...]
+) -> tuple[CommandTool, ...]:
     """The command tools that the model is offered in the current state."""
     return command_tools(_prompt_context(context, asked, startable_flows))
 

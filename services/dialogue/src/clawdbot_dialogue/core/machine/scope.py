@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationFailed, Expression
+from clawdbot_dialogue.core.flow.cel.expressions import Activation, EvaluationError, Expression
 from clawdbot_dialogue.core.flow.model import Flow, Transition
-from clawdbot_dialogue.core.flow.slots.scalars import yes_or_no
+from clawdbot_dialogue.core.flow.slots.scalars import format_boolean
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.flow.templates import Gap, Template, show_json
+from clawdbot_dialogue.core.flow.templates import Placeholder, Template, format_json
 from clawdbot_dialogue.core.machine.step_result import GuardEvaluated, Note, TraceEvent
 
 
@@ -54,13 +54,13 @@ class Scope:
 
     def render(self, template: Template) -> str:
         """The text of a template with its placeholders filled."""
-        return template.fill(self._values, self._show, self._missing)
+        return template.render(self._values, self._show, self._missing)
 
     def evaluate(self, build: object) -> object:
         """The value of a call's argument.
 
         Raises:
-            EvaluationFailed: an expression in it cannot be evaluated.
+            EvaluationError: an expression in it cannot be evaluated.
         """
         if isinstance(build, Expression):
             return build.value(self._activation)
@@ -75,22 +75,22 @@ class Scope:
     def _passes(self, guard: Expression) -> bool:
         try:
             return guard.holds(self._activation)
-        except EvaluationFailed as error:
+        except EvaluationError as error:
             self._note("guard-failed", str(error))
             return False
 
-    def _show(self, gap: Gap, value: object) -> str:
+    def _show(self, gap: Placeholder, value: object) -> str:
         if gap.scope == "slots":
             slot: Slot | None = self._flow.slots[gap.path[0]]
             for key in gap.path[1:]:
                 slot = slot and slot.part(key)
             if slot:
-                return slot.show(value, self._flow.locale)
-        return yes_or_no(value, self._flow.locale) if isinstance(value, bool) else show_json(value)
+                return slot.format(value, self._flow.locale)
+        return format_boolean(value, self._flow.locale) if isinstance(value, bool) else format_json(value)
 
     def _note(self, code: str, message: str) -> None:
         self._notes.append(Note(code, message, self._flow.name, self._state))
 
-    def _missing(self, gap: Gap) -> str:
+    def _missing(self, gap: Placeholder) -> str:
         self._note("value-missing", f"{{{gap.text}}} has no value")
-        return self._flow.locale.wording["unknown"]
+        return self._flow.locale.messages["unknown"]

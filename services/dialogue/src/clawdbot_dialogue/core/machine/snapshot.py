@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct, field
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.partial_values import Draft, is_draft
+from clawdbot_dialogue.core.flow.slots.partial_values import PartialValue, is_partial_value
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.language.language_pack import LOCALES
+from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
 
 FORMAT = 2
 """The version of the stored format. Increase it when older snapshots can no longer be read."""
@@ -32,7 +32,7 @@ class SnapshotInvalid(ValueError):
 
 
 class FlowLookup(Protocol):
-    """Finds a flow, as FlowLibrary.get does."""
+    """Finds a flow, as FlowRegistry.get does."""
 
     def __call__(self, name: str, version: int | None = None, /) -> Flow:
         """The flow in a version; in the newest version for None. MUST raise FlowNotFound(name, version)."""
@@ -69,7 +69,7 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     version: int
     slots: Mapping[str, object]
     """Slots that have a value; JSON-serializable."""
-    places: tuple[StateRecord, ...] = field(name="places")
+    active_states: tuple[StateRecord, ...] = field(name="places")
     """The active states in document order; more than one within a parallel state."""
     visited: tuple[str, ...] = field(default=(), name="passed")
     """Collect states visited so far, each once, the latest last. A correction goes back to one of them."""
@@ -78,16 +78,16 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     history: Mapping[str, tuple[str, ...]] = field(default={}, name="left")
     """What history states stand for: composite state → the paths that were active in it when it was
     exited."""
-    drafts: Mapping[str, Draft] = {}
+    drafts: Mapping[str, PartialValue] = {}
     """Partial values of slots that have no value yet, by slot; see flow/slots/partial_values.py."""
 
     @property
     def focus(self) -> StateRecord:
         """The active state whose question is open; the first one if there is no question."""
-        for record in self.places:
+        for record in self.active_states:
             if record.asked:
                 return record
-        return self.places[0]
+        return self.active_states[0]
 
     @property
     def state(self) -> str:
@@ -135,7 +135,7 @@ class Snapshot(
             raise SnapshotInvalid(str(error)) from None
         if not snapshot.frames:
             raise SnapshotInvalid("it has no frames")
-        if snapshot.locale and snapshot.locale not in LOCALES:
+        if snapshot.locale and snapshot.locale not in LANGUAGE_PACKS:
             raise SnapshotInvalid(f"its locale is {snapshot.locale!r}")
         for frame in snapshot.frames:
             _check(frame, flows(frame.flow, frame.version))
@@ -144,7 +144,7 @@ class Snapshot(
     @property
     def waiting_for(self) -> str | None:
         """The id of the call or generation in progress, else "user". None before Started and after Ended."""
-        waits = [record.waiting_for for record in self.frames[-1].places if record.waiting_for]
+        waits = [record.waiting_for for record in self.frames[-1].active_states if record.waiting_for]
         for each in waits:
             if each != "user":
                 return each
@@ -153,7 +153,7 @@ class Snapshot(
     @property
     def timers(self) -> tuple[str, ...]:
         """The ids of the timers that are set."""
-        return tuple([record.timer for record in self.frames[-1].places if record.timer])
+        return tuple([record.timer for record in self.frames[-1].active_states if record.timer])
 
     @property
     def flow(self) -> str:
@@ -173,7 +173,7 @@ class Snapshot(
     @property
     def states(self) -> tuple[str, ...]:
         """All active states of the running flow: one, or one for each region."""
-        return tuple([record.state for record in self.frames[-1].places])
+        return tuple([record.state for record in self.frames[-1].active_states])
 
     @property
     def slots(self) -> Mapping[str, object]:
@@ -182,14 +182,14 @@ class Snapshot(
 
 
 def _check(frame: Frame, flow: Flow) -> None:
-    if not frame.places:
+    if not frame.active_states:
         raise SnapshotInvalid("one of its frames has no active state")
-    states = [*[record.state for record in frame.places], *frame.visited, *frame.commit_points]
+    states = [*[record.state for record in frame.active_states], *frame.visited, *frame.commit_points]
     states += [name for parent, paths in frame.history.items() for name in (parent, *paths)]
     for name in states:
         if name not in flow.states:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no state {name!r}")
-    for record in frame.places:
+    for record in frame.active_states:
         if record.waiting_for and flow.states[record.state].kind in ("compound", "parallel", "history"):
             raise SnapshotInvalid(f"{record.state!r} cannot wait for anything: it is not an atomic state")
         if record.asked and record.asked not in flow.askable:
@@ -197,12 +197,12 @@ def _check(frame: Frame, flow: Flow) -> None:
     for slot in (*frame.slots, *frame.drafts):
         if slot not in flow.slots:
             raise SnapshotInvalid(f"{flow.name} {flow.version} has no slot {slot!r}")
-    for composed in flow.composed:
+    for composed in flow.composite_slots:
         _check_composed(composed, frame)
 
 
 def _check_composed(slot: Slot, frame: Frame) -> None:
     """A composite value is taken apart when it is corrected, so it must be valid."""
     value, draft = frame.slots.get(slot.name), frame.drafts.get(slot.name, {})
-    if (value is not None and not slot.takes(value, None)) or not is_draft(slot, draft):
+    if (value is not None and not slot.accepts(value, None)) or not is_partial_value(slot, draft):
         raise SnapshotInvalid(f"the stored value of {slot.name!r} is not a valid {slot.type}")

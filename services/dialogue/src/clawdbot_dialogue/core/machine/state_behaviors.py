@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from clawdbot_dialogue.core.flow.cel.expressions import EvaluationFailed
+from clawdbot_dialogue.core.flow.cel.expressions import EvaluationError
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.flow.model import ErrorKind, State, StateKind, Transition
-from clawdbot_dialogue.core.flow.slots.validation import SlotInvalid, validate_slots
+from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError, validate_slots
 from clawdbot_dialogue.core.machine.active_state import USER
 from clawdbot_dialogue.core.machine.effects import CallTool, Generate, HandOff
 from clawdbot_dialogue.core.machine.slot_filling import next_to_ask, question
@@ -68,7 +68,7 @@ def fail_without_transition(context: StepContext) -> None:
     """Reports that no transition is enabled, if the state has any."""
     if context.state.next:
         context.fail("NO_TRANSITION", f"None of the guards of {context.state.name} passes.")
-        context.say(context.flow.locale.wording["stuck"])
+        context.say(context.flow.locale.messages["stuck"])
 
 
 def error_transitions(state: State, kind: ErrorKind) -> tuple[Transition, ...]:
@@ -81,7 +81,7 @@ def handle_error(context: StepContext, kind: ErrorKind, reason: str, message: st
     transition = context.scope.first_enabled(error_transitions(context.state, kind))
     if transition is None:
         context.fail(reason, message)
-        wording = context.flow.locale.wording
+        wording = context.flow.locale.messages
         if context.state.kind == "generate":
             context.say(wording["model_failed"])
             context.wait_for_user()
@@ -136,8 +136,8 @@ def _call(context: StepContext) -> Transition | None:
     if call is None or context.focus.waiting_for:  # call is never None in a call state
         return None
     try:
-        arguments = {name: context.scope.evaluate(each.build) for name, each in call.arguments.items()}
-    except EvaluationFailed as error:
+        arguments = {name: context.scope.evaluate(each.tree) for name, each in call.arguments.items()}
+    except EvaluationError as error:
         context.set_result(None)
         return handle_error(context, "failed", "ARGUMENT_FAILED", f"{call.tool} was not called: {error}.")
     call_id = context.next_id("call")
@@ -152,11 +152,11 @@ def _subflow(context: StepContext) -> Transition | None:
         return None
     try:
         if len(context.flow_stack) >= MAX_STACK_DEPTH:
-            raise EvaluationFailed(f"more than {MAX_STACK_DEPTH} flows call one another")
+            raise EvaluationError(f"more than {MAX_STACK_DEPTH} flows call one another")
         flow = context.find_flow(subflow.flow)
-        given = {name: context.scope.evaluate(each.build) for name, each in subflow.give.items()}
+        given = {name: context.scope.evaluate(each.tree) for name, each in subflow.give.items()}
         slots = validate_slots(flow, given, context.now)
-    except (EvaluationFailed, FlowNotFound, SlotInvalid) as error:
+    except (EvaluationError, FlowNotFound, SlotValidationError) as error:
         context.set_result(None)
         message = f"{subflow.flow} was not started: {error}."
         return handle_error(context, "failed", "SUBFLOW_FAILED", message)
@@ -169,7 +169,7 @@ def _hand_off(context: StepContext) -> Transition | None:
     if context.status == "handed_off":
         return None
     if context.state.say is None:
-        context.say(context.flow.locale.wording["handed_off"])
+        context.say(context.flow.locale.messages["handed_off"])
     context.status = "handed_off"
     context.handoff_queue = context.state.queue
     context.effects.append(HandOff(context.state.queue))

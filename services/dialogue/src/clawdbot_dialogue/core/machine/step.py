@@ -54,7 +54,7 @@ def begin(flow: Flow, slots: Mapping[str, object], locale: str = "") -> Snapshot
             default is used.
     """
     frame = Frame(flow.name, flow.version, dict(slots), (StateRecord(flow.initial),))
-    return Snapshot((frame,), locale=flow.language(locale))
+    return Snapshot((frame,), locale=flow.resolve_language(locale))
 
 
 def step(
@@ -181,7 +181,7 @@ def _interpreted(context: StepContext, event: Interpreted, limit: int) -> str:
     if active is None:
         return f"the conversation is not waiting for {event.interpretation_id}"
     active.waiting_for = USER
-    process_interpretation(context, event.heard, event.proposals, limit)
+    process_interpretation(context, event.pending_message, event.proposals, limit)
     return ""
 
 
@@ -191,7 +191,7 @@ def _interpretation_failed(context: StepContext, event: InterpretationFailed, li
         return f"the conversation is not waiting for {event.interpretation_id}"
     active.waiting_for = USER
     context.note("not-interpreted", f"{event.reason}: {event.message}")
-    process_interpretation(context, event.heard, (), limit)
+    process_interpretation(context, event.pending_message, (), limit)
     return ""
 
 

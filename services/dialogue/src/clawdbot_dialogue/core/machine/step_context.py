@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.model import Flow, State
-from clawdbot_dialogue.core.flow.slots.partial_values import Draft
+from clawdbot_dialogue.core.flow.slots.partial_values import PartialValue
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.flow.tree import apart
+from clawdbot_dialogue.core.flow.tree import separating_parallel
 from clawdbot_dialogue.core.machine.active_state import USER, ActiveState
 from clawdbot_dialogue.core.machine.effects import (
     CancelTimer,
@@ -60,7 +60,7 @@ class StepContext:
         self.flow: Flow = self.find_flow(frame.flow, frame.version)
         states = self.flow.states
         try:
-            self.active_states = [ActiveState(states[record.state], record) for record in frame.places]
+            self.active_states = [ActiveState(states[record.state], record) for record in frame.active_states]
         except KeyError as missing:
             raise SnapshotInvalid(f"{frame.flow} {frame.version} has no state {missing}") from None
         self.slots = frame.slots
@@ -99,7 +99,7 @@ class StepContext:
 
     def find_flow(self, name: str, version: int | None = None) -> Flow:
         """Finds a flow, in the conversation's language if the flow supports it."""
-        return self._lookup(name, version).spoken(self.locale)
+        return self._lookup(name, version).in_language(self.locale)
 
     def follow_language(self, text: str) -> None:
         """Switches to the language of a message that is clearly in another one."""
@@ -110,7 +110,7 @@ class StepContext:
         locale = detect_language(flow, self.locale or flow.locale.name, text, asked)
         if locale != (self.locale or flow.locale.name):
             self.locale = locale
-            self.flow = flow.spoken(locale)
+            self.flow = flow.in_language(locale)
             for active in self.active_states:
                 active.state = self.flow.states[active.state.name]
             self._scope = None
@@ -190,7 +190,7 @@ class StepContext:
 
     def render(self, template: Template) -> str:
         """The text of a template with its placeholders filled."""
-        return template.plain or self.scope.render(template)
+        return template.literal or self.scope.render(template)
 
     @property
     def flow_stack(self) -> tuple[str, ...]:
@@ -262,7 +262,7 @@ class StepContext:
         self._scope = None
         self.effects.append(SlotChanged(name, value))
 
-    def set_draft(self, name: str, draft: Draft) -> None:
+    def set_draft(self, name: str, draft: PartialValue) -> None:
         """Sets the partial value of a slot that has no value yet; an empty draft clears it."""
         if draft or name in self.drafts:
             rest = {each: old for each, old in self.drafts.items() if each != name}
@@ -276,7 +276,9 @@ class StepContext:
     def add_commit_point(self) -> None:
         """Marks a call with effect `once`: no correction goes back before it, except in other regions."""
         states = self.flow.states
-        self.commit_points = tuple([name for name in self.visited if not apart(states[name], self.state)])
+        self.commit_points = tuple(
+            [name for name in self.visited if not separating_parallel(states[name], self.state)]
+        )
 
     # Waiting.
 

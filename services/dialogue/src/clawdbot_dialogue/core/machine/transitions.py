@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from clawdbot_dialogue.core.flow.cel.expressions import EvaluationFailed
+from clawdbot_dialogue.core.flow.cel.expressions import EvaluationError
 from clawdbot_dialogue.core.flow.model import (
     Action,
     Assign,
@@ -24,8 +24,13 @@ from clawdbot_dialogue.core.flow.model import (
     Transition,
     Utter,
 )
-from clawdbot_dialogue.core.flow.slots.slot import SlotRefused
-from clawdbot_dialogue.core.flow.tree import apart, below, domain, path_between
+from clawdbot_dialogue.core.flow.slots.slot import SlotValueError
+from clawdbot_dialogue.core.flow.tree import (
+    ancestors_below,
+    is_descendant,
+    separating_parallel,
+    transition_domain,
+)
 from clawdbot_dialogue.core.machine.active_state import ActiveState
 from clawdbot_dialogue.core.machine.effects import StateEntered
 from clawdbot_dialogue.core.machine.step_context import StepContext
@@ -90,8 +95,8 @@ def go_to(context: StepContext, to: str, cause: Cause) -> None:
     """Goes to a state without a transition in the flow, as if the nearest active state had one."""
     states = context.flow.states
     target = states[to]
-    nearest = max(context.active_states, key=lambda each: len(domain(states, each.state, target)))
-    transition = Transition(to, nearest.state.name, domain(states, nearest.state, target))
+    nearest = max(context.active_states, key=lambda each: len(transition_domain(states, each.state, target)))
+    transition = Transition(to, nearest.state.name, transition_domain(states, nearest.state, target))
     take(context, EnabledTransition(nearest, transition, cause))
 
 
@@ -124,7 +129,7 @@ def remove_conflicts(
             continue
         rivals = [other for other in kept if _conflicts(context, each.transition, other.transition)]
         source = states[each.transition.source]
-        if all(below(source, rival.transition.source) for rival in rivals):
+        if all(is_descendant(source, rival.transition.source) for rival in rivals):
             kept = [other for other in kept if other not in rivals] + [each]
     return kept
 
@@ -133,7 +138,7 @@ def _conflicts(context: StepContext, one: Transition, other: Transition) -> bool
     if not one.to or not other.to:
         return False
     return any(
-        below(active.state, one.domain) and below(active.state, other.domain)
+        is_descendant(active.state, one.domain) and is_descendant(active.state, other.domain)
         for active in context.active_states
     )
 
@@ -149,7 +154,9 @@ def _exit_domains(context: StepContext, domains: Sequence[str]) -> Sequence[obje
         context.active_states = []
         return (only.result,)
     _exit_states(context, domains)
-    exited = [[active for active in active_states if below(active.state, ancestor)] for ancestor in domains]
+    exited = [
+        [active for active in active_states if is_descendant(active.state, ancestor)] for ancestor in domains
+    ]
     context.active_states = [
         active for active in active_states if not any(active in group for group in exited)
     ]
@@ -171,17 +178,17 @@ def _exit_states(context: StepContext, domains: Sequence[str]) -> None:
     exited = [
         active
         for active in context.active_states
-        if any(below(active.state, ancestor) for ancestor in domains)
+        if any(is_descendant(active.state, ancestor) for ancestor in domains)
     ]
     for active in exited:
         context.cancel_timer(active)
         by_state[active.state] = active
         for ancestor in domains:
-            if below(active.state, ancestor):
-                for name in path_between(active.state.ancestors, ancestor):
+            if is_descendant(active.state, ancestor):
+                for name in ancestors_below(active.state.ancestors, ancestor):
                     by_state.setdefault(states[name], active)
     for state in sorted(by_state, key=lambda each: -each.order):
-        if state.remembers:
+        if state.records_history:
             left = tuple(active.state.name for active in exited if state.name in active.state.ancestors)
             context.history = {**context.history, state.name: left}
         _execute(context, state.exit, by_state[state])
@@ -243,7 +250,7 @@ def _rewind(context: StepContext, state: State) -> None:
     """Forgets the states visited since a state, because the conversation has come back to it."""
     position = context.visited.index(state.name)
     states = context.flow.states
-    later = [name for name in context.visited[position:] if apart(states[name], state)]
+    later = [name for name in context.visited[position:] if separating_parallel(states[name], state)]
     context.visited = (*context.visited[:position], *later)
     if state.name in context.commit_points:
         context.commit_points = ()  # the flow itself went back, so the call was not final
@@ -279,7 +286,7 @@ def _add_ancestors(context: StepContext, state: State, ancestor: str, entry: _En
     """Adds the ancestors of a state below `ancestor`, and the other regions of those that are parallel."""
     if not state.ancestors:
         return
-    for name in reversed(path_between(state.ancestors, ancestor)):
+    for name in reversed(ancestors_below(state.ancestors, ancestor)):
         outer = context.flow.states[name]
         entry.states[outer] = None
         if outer.kind == "parallel":
@@ -326,10 +333,10 @@ def _assign(context: StepContext, action: Assign) -> None:
     """Sets a slot. If the value cannot be computed or is not valid, the slot keeps its value."""
     slot = context.flow.slots[action.slot]
     try:
-        value = context.scope.evaluate(action.value.build)
+        value = context.scope.evaluate(action.value.tree)
         if value is not None:
             value = slot.check(value, context.now)
-    except (EvaluationFailed, SlotRefused) as error:
+    except (EvaluationError, SlotValueError) as error:
         context.note("not-set", f"{action.slot} was not set: {error}")
         return
     context.set_slot(action.slot, value)

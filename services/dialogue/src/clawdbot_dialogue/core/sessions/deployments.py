@@ -12,9 +12,9 @@ import structlog
 from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_dialogue.core.errors import FlowExists, UnknownFlow
-from clawdbot_dialogue.core.flow.diagnostics import nearest
-from clawdbot_dialogue.core.flow.flow_registry import FlowLibrary, FlowNotFound, FlowVersionExists
-from clawdbot_dialogue.core.flow.loader import examine
+from clawdbot_dialogue.core.flow.diagnostics import suggest
+from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound, FlowRegistry, FlowVersionExists
+from clawdbot_dialogue.core.flow.loader import validate_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.records import DeployedFlow
 from clawdbot_dialogue.core.sessions.store import SessionStore
@@ -25,7 +25,7 @@ _log = structlog.get_logger(__name__)
 class Deployments:
     """Keeps a library of flows up to date with what any process deployed."""
 
-    def __init__(self, store: SessionStore, library: FlowLibrary, clock: Callable[[], float]) -> None:
+    def __init__(self, store: SessionStore, library: FlowRegistry, clock: Callable[[], float]) -> None:
         self._store = store
         self._library = library
         self._clock = clock
@@ -61,7 +61,7 @@ class Deployments:
             return self._library.get(name, version or None)
         except FlowNotFound as error:
             names = [flow.name for flow in self._library.list()]
-            hint = "" if error.name in names else f" {nearest(error.name, names)}"
+            hint = "" if error.name in names else f" {suggest(error.name, names)}"
             raise UnknownFlow(error.flow, hint) from None
 
     async def deploy(self, flow: Flow) -> float:
@@ -93,7 +93,7 @@ class Deployments:
         conflicts = []
         for deployed in await self._store.deployed_flows(self._last_number):
             # Compiling takes milliseconds: not on the event loop.
-            found = await asyncio.to_thread(examine, deployed.source, f"{deployed.name}.yaml")
+            found = await asyncio.to_thread(validate_flow, deployed.source, f"{deployed.name}.yaml")
             if found.flow is None:
                 # Another version of the program accepted it; its sessions wait for that one.
                 _log.error("deployed_flow_unusable", flow=deployed.name, version=deployed.version)

@@ -12,7 +12,7 @@ from clawdbot.dialogue.v1 import explanation_pb2 as pb
 from clawdbot.dialogue.v1.turn_pb2 import Command as WireCommand
 from clawdbot_servicekit.structs import fill_value
 
-from clawdbot_dialogue.core.machine.effects import Understood
+from clawdbot_dialogue.core.machine.effects import CommandsGenerated
 from clawdbot_dialogue.core.machine.step_result import (
     GuardEvaluated,
     StepResult,
@@ -40,7 +40,7 @@ class ExplanationBuilder:
         """Adds what the machine did in one step."""
         steps = self._explanation.steps
         for effect in result.effects:
-            if isinstance(effect, Understood):
+            if isinstance(effect, CommandsGenerated):
                 step = pb.ExplanationStep()
                 for command in effect.commands:
                     fill_command(step.commands_generated.commands.add(), command)

@@ -22,7 +22,7 @@ from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
-from clawdbot_dialogue.core.understanding.llm_commands import Offer, Proposal
+from clawdbot_dialogue.core.understanding.llm_commands import CommandTool, Proposal
 
 
 class CommandGeneration:
@@ -41,7 +41,7 @@ class CommandGeneration:
         self._record = record
         self._journal = journal
         self._tool_caller = tool_caller
-        self._offered = {offer.name: _tool_spec(offer) for offer in effect.offers}
+        self._offered = {offer.name: _tool_spec(offer) for offer in effect.command_tools}
 
     async def run(self) -> Interpreted | InterpretationFailed:
         """Runs rounds of tool calls until the model calls commands, or calls nothing.
@@ -72,10 +72,12 @@ class CommandGeneration:
             return self._failed(error.reason, error.message)
         if not proposals:
             return self._failed("NO_COMMAND", "The model called no command.")
-        return Interpreted(self._effect.interpretation_id, tuple(proposals), self._effect.heard)
+        return Interpreted(self._effect.interpretation_id, tuple(proposals), self._effect.pending_message)
 
     def _failed(self, reason: str, message: str) -> InterpretationFailed:
-        return InterpretationFailed(self._effect.interpretation_id, reason, message, self._effect.heard)
+        return InterpretationFailed(
+            self._effect.interpretation_id, reason, message, self._effect.pending_message
+        )
 
     def _replayed_round(self, number: int) -> Message | None:
         """The model's message of a round that an earlier attempt journalled."""
@@ -132,7 +134,7 @@ class CommandGeneration:
         await self._tool_caller.run(pending)
 
 
-def _tool_spec(offer: Offer) -> ToolSpec:
+def _tool_spec(offer: CommandTool) -> ToolSpec:
     spec = ToolSpec(name=offer.name, description=offer.description)
     spec.input_schema.CopyFrom(to_struct(offer.parameters))
     return spec

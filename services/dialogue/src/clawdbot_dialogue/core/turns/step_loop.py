@@ -20,7 +20,7 @@ from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 _log = structlog.get_logger(__name__)
 
 RECORDED_EFFECTS: Final[Mapping[type, Callable[[TurnRecord, Any], None]]] = {
-    effects.Understood: TurnRecord.commands_generated,
+    effects.CommandsGenerated: TurnRecord.commands_generated,
     effects.StateEntered: TurnRecord.state_entered,
     effects.SlotChanged: TurnRecord.slot_changed,
     effects.Say: TurnRecord.say,

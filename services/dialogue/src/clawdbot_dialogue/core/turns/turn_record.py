@@ -65,7 +65,7 @@ class TurnRecord:
 
     # The machine's effects
 
-    def commands_generated(self, effect: effects.Understood) -> None:
+    def commands_generated(self, effect: effects.CommandsGenerated) -> None:
         """Records the commands that the input was turned into."""
         self._commands.extend(effect.commands)
 

@@ -54,7 +54,7 @@ def targets_for(flow: Flow, asked: str) -> ExtractionTargets:
                     same = slots.setdefault(slot.type, [])
                     same.insert(0 if is_within(slot.name, asked) else len(same), slot)
     question = flow.askable.get(asked)
-    datetimes = [each for holder in composites for each in holder.within() if each.type == "datetime"]
+    datetimes = [each for holder in composites for each in holder.walk() if each.type == "datetime"]
     counting = slots.get("integer", []) + slots.get("number", [])
     return ExtractionTargets(
         asked=asked,
@@ -70,7 +70,7 @@ def targets_for(flow: Flow, asked: str) -> ExtractionTargets:
 
 
 def _people_slot(flow: Flow, asked: str, counting: Sequence[Slot]) -> Slot | None:
-    if len(counting) != 1 or counting[0].listed:
+    if len(counting) != 1 or counting[0].is_list_item:
         return None
     slot, words = counting[0], flow.vocabulary.slots[counting[0].name]
     return slot if slot.name == asked or words.counts_any(flow.locale.people_units) else None
@@ -88,11 +88,11 @@ def _primary_date(slot: Slot, datetimes: Sequence[Slot]) -> Slot | None:
 
 def _leaf_slots(slot: Slot) -> list[Slot]:
     """The slot itself, or the parts at the bottom of its tree."""
-    return [each for each in slot.within() if not each.parts]
+    return [each for each in slot.walk() if not each.parts]
 
 
 def _is_recognizable(slot: Slot, *, asked: bool) -> bool:
     """Whether a value of this slot can be recognized in a message."""
     if slot.type == "boolean":
         return False
-    return slot.type != "string" or (slot.names_person and not asked)
+    return slot.type != "string" or (slot.is_person_name and not asked)

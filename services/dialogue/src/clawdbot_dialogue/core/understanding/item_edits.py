@@ -8,7 +8,7 @@ from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.normalization import normalize
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.context import MessageContext
 from clawdbot_dialogue.core.understanding.extraction_targets import ExtractionTargets, is_within, targets_for
@@ -33,9 +33,9 @@ def several_items(
 ) -> Command | None:
     """A list of the items with parts that one message names: "2 soups and 3 cakes"."""
     language = context.flow.locale
-    for slot in context.flow.composed:
+    for slot in context.flow.composite_slots:
         if slot.item and slot.item.parts and is_within(context.asked, slot.name):
-            segments = language.lists.split_items(text)
+            segments = language.list_grammar.split_items(text)
             several = len(segments) > 1
             extracted = [_extract(context, targets, each, now) for each in segments] if several else []
             items = [item for values in extracted if (item := item_parts(slot, values.by_slot))]
@@ -83,8 +83,8 @@ def names_item(context: MessageContext, slot: Slot, normalized: str) -> bool:
 
 def changed_items(context: MessageContext, normalized: str, now: datetime) -> Command | None:
     """The list with an item changed, identified by its parts: "make the margherita large"."""
-    splits = context.flow.locale.lists.item_changes(normalized)
-    for slot in context.flow.composed if splits else ():
+    splits = context.flow.locale.list_grammar.item_changes(normalized)
+    for slot in context.flow.composite_slots if splits else ():
         before = current_items(context, slot)
         if not before or slot.item is None or slot.item.type != "object":
             continue
@@ -107,7 +107,7 @@ def _selected(
     context: MessageContext, items: list[object], which: str, named: Mapping[str, object]
 ) -> list[object]:
     """The items that `which` refers to: all, the last, or the one that has the named parts."""
-    lists = context.flow.locale.lists
+    lists = context.flow.locale.list_grammar
     if lists.all_items.match(which):
         return items
     if lists.last_item.match(which):
@@ -120,7 +120,7 @@ def _extract(
     context: MessageContext, targets: ExtractionTargets, text: str, now: datetime
 ) -> ExtractedValues:
     """The values in a piece of a message, regardless of what is known already."""
-    return extract_slots(context.flow, targets, {}, raw=text, normalized=fold(text), now=now)
+    return extract_slots(context.flow, targets, {}, raw=text, normalized=normalize(text), now=now)
 
 
 def item_parts(slot: Slot, found: Mapping[str, object]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.normalization import normalize
 
 _LANGUAGE_NEUTRAL = re.compile(r"\S+@\S+|https?://\S+|\b[a-z]*\d\w*|\b(?:am|pm|vip)\b", re.ASCII)
 """Addresses, times and references, which look the same in every language."""
@@ -42,8 +42,8 @@ def detect_language(flow: Flow, current: str, text: str, asked: Slot | None) -> 
         text: The message as written.
         asked: The slot that was asked for, if any.
     """
-    speaks = flow.spoken(current).locale
-    normalized = fold(text)
+    speaks = flow.in_language(current).locale
+    normalized = normalize(text)
     words = _LANGUAGE_NEUTRAL.sub(" ", normalized)
     counts = {script: len(letters.findall(words)) for script, letters in _LETTERS.items()}
     script = max(counts, key=lambda each: counts[each])
@@ -52,10 +52,10 @@ def detect_language(flow: Flow, current: str, text: str, asked: Slot | None) -> 
         return current
     if speaks.script == script:
         return current
-    to = next((name for name in flow.locales if flow.spoken(name).locale.script == script), current)
+    to = next((name for name in flow.locales if flow.in_language(name).locale.script == script), current)
     # "ok" and "bye" are used in Chinese too.
     short = counts[script] <= _MAX_YES_NO_LENGTH and speaks.yes_no(normalized) is not None
     if to == current or short or speaks.set_phrase(normalized):
         return current
-    may_be_name = asked is not None and asked.names_person and counts[script] <= _MAX_NAME_LENGTH
-    return current if may_be_name and not flow.spoken(to).locale.set_phrase(normalized) else to
+    may_be_name = asked is not None and asked.is_person_name and counts[script] <= _MAX_NAME_LENGTH
+    return current if may_be_name and not flow.in_language(to).locale.set_phrase(normalized) else to

@@ -13,7 +13,7 @@ from msgspec import Struct
 from clawdbot_dialogue.core.understanding.commands import Command
 
 
-class Offer(Struct, frozen=True):
+class CommandTool(Struct, frozen=True):
     """A tool that stands for a command which the model may propose."""
 
     name: str
@@ -30,7 +30,7 @@ class Proposal(Struct, frozen=True):
 
 
 def validate_proposals(
-    proposals: Sequence[Proposal], tools: Sequence[Offer], filled: Mapping[str, object]
+    proposals: Sequence[Proposal], tools: Sequence[CommandTool], filled: Mapping[str, object]
 ) -> list[Command]:
     """The proposals as commands, in order; those that were not offered are refused.
 
@@ -43,7 +43,7 @@ def validate_proposals(
     return [_command(each, offered, filled) for each in proposals]
 
 
-def _command(proposal: Proposal, offered: Mapping[str, Offer], filled: Mapping[str, object]) -> Command:
+def _command(proposal: Proposal, offered: Mapping[str, CommandTool], filled: Mapping[str, object]) -> Command:
     offer = offered.get(proposal.name)
     if offer is None:
         return _refused(proposal, f"{proposal.name} was not on offer")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clawdbot_dialogue.core.flow.model import Flow, State
-from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
-from clawdbot_dialogue.core.flow.templates import show_json
-from clawdbot_dialogue.core.understanding.llm_commands import Offer
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_slot
+from clawdbot_dialogue.core.flow.templates import format_json
+from clawdbot_dialogue.core.understanding.llm_commands import CommandTool
 
 CHITCHAT_KINDS = ("greeting", "thanks", "how_are_you", "farewell", "other")
 
@@ -57,26 +57,28 @@ def _lines(context: PromptContext) -> Iterator[str]:
     yield f"Today is {day.get('date', 'unknown')}, the time is {day.get('time', 'unknown')}."
     if context.question:
         yield f"The person was just asked for {context.asked}: {context.question}"
-    begun = {path: value for path, value in context.known_parts.items() if root_of(path) not in context.slots}
-    known = [f"{name} = {show_json(value)}" for name, value in {**begun, **context.slots}.items()]
+    begun = {
+        path: value for path, value in context.known_parts.items() if root_slot(path) not in context.slots
+    }
+    known = [f"{name} = {format_json(value)}" for name, value in {**begun, **context.slots}.items()]
     yield f"Known so far: {'; '.join(known) or 'nothing'}."
     missing = [name for name in context.state.collect if name not in context.slots]
     if missing:
         yield f"Still missing: {', '.join(missing)}."
 
 
-def command_tools(context: PromptContext) -> tuple[Offer, ...]:
+def command_tools(context: PromptContext) -> tuple[CommandTool, ...]:
     """The tools for the commands that the model may propose in this state."""
     return tuple(offer for make in _TOOL_BUILDERS for offer in make(context))
 
 
-def _set_slot(context: PromptContext) -> Iterator[Offer]:
+def _set_slot(context: PromptContext) -> Iterator[CommandTool]:
     names = [slot for slot in _settable(context) if slot.name not in context.slots]
     if names:
         yield _about_slots("set_slot", "The person gave the value of a slot", names)
 
 
-def _correct_slot(context: PromptContext) -> Iterator[Offer]:
+def _correct_slot(context: PromptContext) -> Iterator[CommandTool]:
     names = [slot for slot in _settable(context) if slot.name in context.slots]
     if names:
         what = (
@@ -87,11 +89,11 @@ def _correct_slot(context: PromptContext) -> Iterator[Offer]:
 
 def _settable(context: PromptContext) -> Iterator[Slot]:
     for name, slot in context.flow.slots.items():
-        if not slot.asked_only or name == root_of(context.asked):
+        if not slot.asked_only or name == root_slot(context.asked):
             yield slot
 
 
-def _about_slots(name: str, what: str, slots: Sequence[Slot]) -> Offer:
+def _about_slots(name: str, what: str, slots: Sequence[Slot]) -> CommandTool:
     formats = "; ".join(f"{slot.name}: {describe_slot(slot)}" for slot in slots)
     value = {"description": f"By slot: {formats}"}
     required = ["slot", "value"] if name == "set_slot" else ["slot"]
@@ -99,7 +101,7 @@ def _about_slots(name: str, what: str, slots: Sequence[Slot]) -> Offer:
     return _tool(name, f"{what}.", {"slot": slot, "value": value}, required)
 
 
-def _start_flow(context: PromptContext) -> Iterator[Offer]:
+def _start_flow(context: PromptContext) -> Iterator[CommandTool]:
     if context.startable_flows:
         about = "; ".join(f"{each.name}: {each.description}" for each in context.startable_flows)
         flow = {
@@ -110,17 +112,17 @@ def _start_flow(context: PromptContext) -> Iterator[Offer]:
         yield _tool("start_flow", "The person wants something else first.", {"flow": flow}, ["flow"])
 
 
-def _cancel_flow(context: PromptContext) -> Iterator[Offer]:
+def _cancel_flow(context: PromptContext) -> Iterator[CommandTool]:
     if context.flow.interrupts.cancel:
         yield _tool("cancel_flow", "The person does not want to continue this conversation.")
 
 
-def _hand_off(context: PromptContext) -> Iterator[Offer]:
+def _hand_off(context: PromptContext) -> Iterator[CommandTool]:
     if context.flow.on_handoff:
         yield _tool("handoff", "The person wants to talk to a human being.")
 
 
-def _clarify(context: PromptContext) -> Iterator[Offer]:
+def _clarify(context: PromptContext) -> Iterator[CommandTool]:
     if slots := list(_settable(context)):
         slot = {"type": "string", "enum": [slot.name for slot in slots]}
         values = {"type": "array", "description": "The possible values, two or more."}
@@ -128,7 +130,7 @@ def _clarify(context: PromptContext) -> Iterator[Offer]:
         yield _tool("clarify", what, {"slot": slot, "values": values}, ["slot", "values"])
 
 
-def _always(_: PromptContext) -> Iterator[Offer]:
+def _always(_: PromptContext) -> Iterator[CommandTool]:
     kind = {"type": "string", "enum": list(CHITCHAT_KINDS)}
     yield _tool(
         "chitchat", "The person is being polite, or talks about something else.", {"kind": kind}, ["kind"]
@@ -142,17 +144,17 @@ def _tool(
     description: str,
     properties: Mapping[str, object] | None = None,
     required: Iterable[str] = (),
-) -> Offer:
+) -> CommandTool:
     parameters = {
         "type": "object",
         "properties": dict(properties or {}),
         "required": list(required),
         "additionalProperties": False,
     }
-    return Offer(name, description, parameters)
+    return CommandTool(name, description, parameters)
 
 
-_TOOL_BUILDERS: Sequence[Callable[[PromptContext], Iterator[Offer]]] = (
+_TOOL_BUILDERS: Sequence[Callable[[PromptContext], Iterator[CommandTool]]] = (
     _set_slot, _correct_slot, _start_flow, _cancel_flow, _hand_off, _clarify, _always,
 )  # fmt: skip
 

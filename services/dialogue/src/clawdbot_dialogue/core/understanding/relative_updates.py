@@ -42,7 +42,7 @@ def _updatable(
 ) -> list[Slot]:
     """The slots that an update may apply to; for a number those whose unit is named, else those of people."""
     slots = targets.numeric if kind == "number" else targets.by_type.get(kind, ())
-    held = [slot for slot in slots if slot.name in known and not slot.listed]
+    held = [slot for slot in slots if slot.name in known and not slot.is_list_item]
     if kind != "number":
         return held
     words = flow.vocabulary.slots

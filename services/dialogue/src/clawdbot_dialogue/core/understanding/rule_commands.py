@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
-from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
-from clawdbot_dialogue.core.language.normalization import count_words, fold
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_slot
+from clawdbot_dialogue.core.language.normalization import count_words, normalize
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.context import MessageContext
 from clawdbot_dialogue.core.understanding.extraction_targets import ExtractionTargets, is_within, targets_for
@@ -43,7 +43,7 @@ def generate_commands(context: MessageContext, text: str, now: datetime) -> tupl
         text: The message as written; may be anything.
         now: The person's time, which decides what "tomorrow" means.
     """
-    normalized = fold(text)
+    normalized = normalize(text)
     if phrase := set_phrase_command(context, normalized):
         return (phrase,)
     start = _start_flow(context, normalized)
@@ -78,13 +78,17 @@ def slot_commands(
     if has_values:
         values = extract_slots(flow, targets, context.known, raw=text, normalized=normalized, now=now)
     commands = [*_value_commands(context, targets, values, normalized)]
-    if has_values and flow.composed and (change := changed_items(context, normalized, now)):
+    if has_values and flow.composite_slots and (change := changed_items(context, normalized, now)):
         commands = [change, *[each for each in commands if not is_within(each.target, change.target)]]
     elif has_values and targets.composites and (made := several_items(context, targets, text, now)):
         item = f"{made.target}.{NEXT}"
         commands = [made, *[each for each in commands if not is_within(each.target, item)]]
     if not commands and has_values:
-        edits = unprompted_edits(context, text, normalized, now) if flow.composed and not is_free_text else ()
+        edits = (
+            unprompted_edits(context, text, normalized, now)
+            if flow.composite_slots and not is_free_text
+            else ()
+        )
         commands = [*edits] or [*_change_command(context, changed, text)]
     if not commands and _has_unread_number(context, values, normalized):
         return commands
@@ -117,7 +121,7 @@ def set_phrase_command(context: MessageContext, normalized: str) -> Command | No
         return None
     if phrase.name == "cancel_flow" and any(
         mentioned_items(context, slot, normalized) or names_item(context, slot, normalized)
-        for slot in flow.composed
+        for slot in flow.composite_slots
     ):
         return None  # "cancel the olives"
     if phrase.name == "cancel_flow" and asked and answer_to_more(context, normalized):
@@ -134,7 +138,7 @@ def _start_flow(context: MessageContext, normalized: str) -> Command | None:
     """The command to start the flow with the longest trigger in the message; None if there is no trigger."""
     best, name = 0, ""
     for other in context.startable_flows:
-        length = other.vocabulary.triggered_by(normalized)
+        length = other.vocabulary.trigger_length(normalized)
         if length > best:
             best, name = length, other.name
     if not name:
@@ -169,7 +173,7 @@ def _slot_command(context: MessageContext, name: str, value: object, normalized:
     known = context.known
     parts = value if isinstance(value, dict) else {}
     root, _, path = name.partition(".")
-    if path.partition(".")[0] == NEXT and context.flow.locale.lists.is_removal(normalized):
+    if path.partition(".")[0] == NEXT and context.flow.locale.list_grammar.is_removal(normalized):
         named = parts or {path.partition(".")[2]: value}
         return next(remove_items(context, context.flow.slots[root], named), Command("none"))
     corrects = name in known or any(f"{name}.{each}" in known for each in parts)
@@ -214,7 +218,7 @@ def _change_command(context: MessageContext, name: str, text: str) -> Iterator[C
 def _slot_to_change(context: MessageContext, normalized: str) -> str:
     """The slot that a message wants to change; empty if none."""
     phrase = context.flow.locale.slot_to_change(normalized)
-    known = dict.fromkeys((*context.known, *map(root_of, context.known_parts))) if phrase else {}
+    known = dict.fromkeys((*context.known, *map(root_slot, context.known_parts))) if phrase else {}
     for name in known:
         is_named = context.flow.vocabulary.slots[name].name_pattern.search(phrase)
         if is_named and not context.flow.askable[name].asked_only:
@@ -245,7 +249,7 @@ def _free_text(context: MessageContext, slot: Slot, text: str, normalized: str) 
         if named := named_items(context, slot, text, normalized):
             yield from update_list(context, slot, named, normalized)
     else:
-        answer = context.flow.locale.bare_name(text) if slot.names_person else ""
+        answer = context.flow.locale.bare_name(text) if slot.is_person_name else ""
         yield Command("set_slot", slot.name, answer or text.strip())
 
 

@@ -15,10 +15,10 @@ from itertools import pairwise
 from typing import TypeVar
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.datetimes import latest_day
+from clawdbot_dialogue.core.flow.slots.datetimes import latest_date
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
-from clawdbot_dialogue.core.flow.slots.slot import Slot, root_of
-from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, fold
+from clawdbot_dialogue.core.flow.slots.slot import Slot, root_slot
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, normalize
 from clawdbot_dialogue.core.language.span import Span
 from clawdbot_dialogue.core.understanding import relative_updates
 from clawdbot_dialogue.core.understanding.extraction_targets import ExtractionTargets
@@ -110,7 +110,7 @@ class _Extractor:
             if name := self._language.stated_name(raw):
                 self._set(slot, [name])
                 # The name may contain a date: somebody may be called Sunday.
-                text = re.sub(rf"(?<![a-z]){re.escape(fold(name))}(?![a-z])", " ", text, count=1)
+                text = re.sub(rf"(?<![a-z]){re.escape(normalize(name))}(?![a-z])", " ", text, count=1)
         if "@" in text:
             found = [Span(*each.span(), each[0]) for each in _EMAIL.finditer(raw)]
             self._distribute("email", found, raw)
@@ -124,10 +124,10 @@ class _Extractor:
         for slot in self._by_type["phone"]:
             for match in _PHONE.finditer(text):
                 # If a number was asked for, even an invalid one counts; otherwise it must be valid.
-                if slot.name == self._asked or slot.takes(match[0], self._now):
+                if slot.name == self._asked or slot.accepts(match[0], self._now):
                     self._set(slot, [*self.values.list_values(slot), match[0]])
                     text = _blank(text, match.start(), match.end())
-                    if not slot.listed:
+                    if not slot.is_list_item:
                         break
         return text
 
@@ -188,7 +188,7 @@ class _Extractor:
 
     def _prefers_past(self) -> bool:
         """Whether the slot for a date accepts no date after today: a birthday, the date of an expense."""
-        latest = latest_day(self._targets.primary_date, self._now) if self._targets.primary_date else None
+        latest = latest_date(self._targets.primary_date, self._now) if self._targets.primary_date else None
         return latest is not None and latest <= self._now.date()
 
     def _allows_bare_time(self, text: str) -> bool:
@@ -199,7 +199,7 @@ class _Extractor:
         if self._targets.asked_type in ("time", "datetime"):
             return True
         times = any(slot.name in self._known for slot in self._by_type.get("time", ()))
-        others = any(slot.name in self._known for slot in self._numeric if not slot.listed)
+        others = any(slot.name in self._known for slot in self._numeric if not slot.is_list_item)
         return times and not others and self._language.is_correction(text) and not self._counted_numbers(text)
 
     def _from_now(self, text: str) -> str:
@@ -248,8 +248,8 @@ class _Extractor:
             if each.parts["time"] is slot:
                 name = each.parts["date"].name
                 day = self.values.by_slot.get(name, self._known.get(name))
-                return not day or each.takes(f"{day}T{clock}", self._now)
-        return slot.takes(clock, self._now)
+                return not day or each.accepts(f"{day}T{clock}", self._now)
+        return slot.accepts(clock, self._now)
 
     def _numbers(self, text: str) -> None:
         text = self._group_sizes(self._targets.people_slot, text) if self._targets.people_slot else text
@@ -295,7 +295,7 @@ class _Extractor:
     def _distribute(self, kind: str, found: list[Span[_T]], text: str) -> None:
         """Distributes values among the slots of their type: a single one gets all, named ones the nearest."""
         slots = self._by_type.get(kind, [])
-        if len(slots) == 1 or (slots and slots[0].listed):
+        if len(slots) == 1 or (slots and slots[0].is_list_item):
             self._assign(slots[0], found, text)
             return
         left = self._not_negated(slots[0], found, text) if slots else []
@@ -329,7 +329,7 @@ class _Extractor:
     def _named_slots(self, slots: Iterable[Slot], text: str) -> dict[str, int]:
         """The slots that the text names, or whose composite it names → the position, in order of position."""
         names = [
-            (slot.name, self._vocabulary[root_of(slot.name)].name_pattern.search(text)) for slot in slots
+            (slot.name, self._vocabulary[root_slot(slot.name)].name_pattern.search(text)) for slot in slots
         ]
         found = {name: match.start() for name, match in names if match}
         return dict(sorted(found.items(), key=lambda each: each[1]))
@@ -343,7 +343,7 @@ class _Extractor:
             return
         found = self._not_negated(slot, found, text)
         in_item = slot.name.partition(".")[2].startswith(f"{NEXT}.")
-        for one, other in pairwise(found if not slot.listed else ()):
+        for one, other in pairwise(found if not slot.is_list_item else ()):
             if one.value != other.value and (in_item or self._are_alternatives(one, other, text)):
                 self.values.alternatives[slot.name] = _stored(slot, one.value), _stored(slot, other.value)
                 return
@@ -353,7 +353,7 @@ class _Extractor:
     def _set(self, slot: Slot, values: Sequence[object]) -> None:
         """Sets a list to all of the values, any other slot to the last."""
         kept = [_stored(slot, each) for each in values]
-        self.values.by_slot[slot.name] = kept if slot.listed else kept[-1]
+        self.values.by_slot[slot.name] = kept if slot.is_list_item else kept[-1]
 
     def _are_alternatives(self, one: Span[_T], other: Span[_T], text: str) -> bool:
         between = _after_last_number(text[one.end : other.start])
@@ -361,7 +361,7 @@ class _Extractor:
 
     def _not_negated(self, slot: Slot, found: list[Span[_T]], text: str) -> list[Span[_T]]:
         """The values that the text does not negate; all for a list, where `list_edits` removes items."""
-        if slot.listed or NEXT in slot.name.split("."):
+        if slot.is_list_item or NEXT in slot.name.split("."):
             return found
         is_negated = self._language.is_negated
         return [each for each in found if not is_negated(text[: each.start], text[each.end :])]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from clawdbot_dialogue.core.flow.cel.types import Structure
-from clawdbot_dialogue.core.flow.diagnostics import nearest
+from clawdbot_dialogue.core.flow.diagnostics import suggest
 
 SCOPES = ("slots", "result", "event", "turn")
 """The names that expressions and templates can use."""
@@ -71,7 +71,7 @@ def translate_error(
         owner = (
             "There is no slot" if field[2] == root else f"{capitalized(structure.description)} has no part"
         )
-        hint = nearest(field[1], structure.parts)
+        hint = suggest(field[1], structure.parts)
         return ExpressionError("undeclared-slot", f'{owner} "{field[1]}".', hint, at)
     if name := _UNKNOWN_NAME.match(problem):
         at = text.rfind(name[1], 0, offset + len(name[1]))

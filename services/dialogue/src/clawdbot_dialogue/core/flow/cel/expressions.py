@@ -57,7 +57,7 @@ RESERVED_WORDS = frozenset(
 """Words that CEL reserves: https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax."""
 
 
-class EvaluationFailed(ValueError):
+class EvaluationError(ValueError):
     """An expression that has no value in this scope: an empty slot, a division by zero, a wrong type."""
 
 
@@ -94,20 +94,20 @@ class Expression:
         """Whether a guard is true.
 
         Raises:
-            EvaluationFailed: it is neither true nor false.
+            EvaluationError: it is neither true nor false.
         """
         value = self.fast_path(activation.scope)
         if value is None:
             value = self._evaluate(activation)
         if value is True or value is False:
             return bool(value)
-        raise EvaluationFailed(f"`{self.text}` is neither true nor false")
+        raise EvaluationError(f"`{self.text}` is neither true nor false")
 
     def value(self, activation: Activation) -> object:
         """Its value as JSON.
 
         Raises:
-            EvaluationFailed: it has no value, or one that JSON cannot represent.
+            EvaluationError: it has no value, or one that JSON cannot represent.
         """
         value = self.fast_path(activation.scope)
         return _to_json(self._evaluate(activation), self.text) if value is None else value
@@ -116,11 +116,11 @@ class Expression:
         try:
             result = self.program.eval(activation.cel_activation)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise EvaluationFailed(f"`{self.text}`: {first_line(error)}") from None
+            raise EvaluationError(f"`{self.text}`: {first_line(error)}") from None
         value = result.plain_value()
         # The plain value of an error is its message.
         if isinstance(value, str) and result.type() == cel.Type.ERROR:
-            raise EvaluationFailed(f"`{self.text}`: {strip_status_code(value)}")
+            raise EvaluationError(f"`{self.text}`: {strip_status_code(value)}")
         return value
 
 
@@ -219,4 +219,4 @@ def _to_json(value: object, text: str) -> object:
         return [_to_json(each, text) for each in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _to_json(value[key], text) for key in sorted(value)}
-    raise EvaluationFailed(f"`{text}` gives a {type(value).__name__}, which JSON cannot represent")
+    raise EvaluationError(f"`{text}` gives a {type(value).__name__}, which JSON cannot represent")

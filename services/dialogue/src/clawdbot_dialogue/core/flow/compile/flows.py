@@ -18,8 +18,13 @@ from clawdbot_dialogue.core.flow.parse.source_model import FlowSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.slots.types import cel_type
-from clawdbot_dialogue.core.language.language_pack import LOCALES, Locale, locale
-from clawdbot_dialogue.core.language.vocabulary import Vocabulary, Words, any_of, slot_words
+from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS, LanguagePack, load_language_pack
+from clawdbot_dialogue.core.language.vocabulary import (
+    SlotVocabulary,
+    Vocabulary,
+    phrase_pattern,
+    slot_vocabulary,
+)
 
 
 class FlowCompiler:
@@ -48,7 +53,7 @@ class FlowCompiler:
         flow_locale = self._locale()
         slot_compiler = SlotCompiler(self._document, self._diagnostics, flow_locale, linker.template)
         slots = slot_compiler.compile(source.slots)
-        askable = {each.name: each for slot in slots.values() for each in slot.within()}
+        askable = {each.name: each for slot in slots.values() for each in slot.walk()}
         states = StateCompiler(linker, slots, self._types).compile(source)
         initial = source.initial and linker.state(source.initial, "", ("initial",))
         on_handoff = source.on_handoff and linker.state(source.on_handoff, "", ("on_handoff",))
@@ -59,14 +64,14 @@ class FlowCompiler:
             locale=flow_locale,
             slots=slots,
             askable=askable,
-            composed=tuple(slot for slot in slots.values() if slot.composed),
+            composite_slots=tuple(slot for slot in slots.values() if slot.is_composite),
             states=states,
             initial=initial or next(iter(states)),
             interrupts=self._interrupts(),
             understanding=source.understanding.when if source.understanding else "unclear",
             vocabulary=Vocabulary(
                 slots={name: _slot_words(slot) for name, slot in askable.items()},
-                triggers=any_of(source.triggers),
+                triggers=phrase_pattern(source.triggers),
             ),
             help=linker.optional_template(source.help, ("help",)),
             on_cancel=linker.optional_template(source.on_cancel, ("on_cancel",)),
@@ -77,12 +82,12 @@ class FlowCompiler:
             warnings=(),
         )
 
-    def _locale(self) -> Locale:
+    def _locale(self) -> LanguagePack:
         name = self._source.locale
-        if name not in LOCALES:
+        if name not in LANGUAGE_PACKS:
             report_unsupported_locale(name, self._document.at(("locale",)), self._diagnostics)
             name = DEFAULT_LOCALE
-        return locale(name)
+        return load_language_pack(name)
 
     def _interrupts(self) -> Interrupts:
         allow = self._source.interrupts.allow
@@ -94,7 +99,7 @@ class FlowCompiler:
         return Interrupts(flows, "cancel" in allow, self._source.interrupts.resume)
 
 
-def _slot_words(slot: Slot) -> Words:
+def _slot_words(slot: Slot) -> SlotVocabulary:
     """The words that point to a slot; for a list, those of its items too."""
     item = slot.item or slot
-    return slot_words(slot.spoken, tuple(dict.fromkeys((*slot.hints, *item.hints))), item.values)
+    return slot_vocabulary(slot.display_name, tuple(dict.fromkeys((*slot.hints, *item.hints))), item.values)

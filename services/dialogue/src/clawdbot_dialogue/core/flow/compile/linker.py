@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
 from clawdbot_dialogue.core.flow.cel.expressions import Expression, ExpressionCompiler
 from clawdbot_dialogue.core.flow.cel.types import CelType
-from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, Mark, nearest
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, Mark, suggest
 from clawdbot_dialogue.core.flow.model import Argument
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.core.flow.templates import Template, TemplateError, parse_template
@@ -101,7 +101,7 @@ class Linker:
         if found is None:
             known = {each for state in self.names.states for each in (state, state.rpartition(".")[2])}
             message = f'There is no state "{name}".'
-            self.diagnostics.error("unknown-state", message, self.document.at(path), nearest(name, known))
+            self.diagnostics.error("unknown-state", message, self.document.at(path), suggest(name, known))
         return found or name
 
     def slots(self, names: Iterable[str], path: Path) -> None:
@@ -112,7 +112,7 @@ class Linker:
     def slot(self, name: str, mark: Mark) -> None:
         """Reports a name that is not a slot."""
         if name not in self.names.slots:
-            hint = nearest(name, self.names.slots)
+            hint = suggest(name, self.names.slots)
             self.diagnostics.error("undeclared-slot", f'There is no slot "{name}".', mark, hint)
 
 

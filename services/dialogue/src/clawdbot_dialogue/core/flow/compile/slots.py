@@ -11,20 +11,20 @@ from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
 from clawdbot_dialogue.core.flow.cel.expressions import (
     RESERVED_WORDS,
     Activation,
-    EvaluationFailed,
+    EvaluationError,
     Expression,
     ExpressionCompiler,
 )
-from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, nearest
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, suggest
 from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import MAX_ITEMS, MAX_TEXT_LENGTH, Bounds, Slot
 from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
 from clawdbot_dialogue.core.flow.templates import Template
-from clawdbot_dialogue.core.language.currencies import CODES, decimals
-from clawdbot_dialogue.core.language.language_pack import Locale
-from clawdbot_dialogue.core.language.normalization import fold
+from clawdbot_dialogue.core.language.currencies import CODES, fraction_digits
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
+from clawdbot_dialogue.core.language.normalization import normalize
 
 _OPTIONS = (
     "currencies", "min", "max", "min_length", "max_length", "pattern", "values", "region",
@@ -49,7 +49,7 @@ class SlotCompiler:
         self,
         document: Document,
         diagnostics: DiagnosticCollector,
-        locale: Locale,
+        locale: LanguagePack,
         template: Callable[[str, Path], Template],
     ) -> None:
         self._document = document
@@ -69,15 +69,15 @@ class SlotCompiler:
         """A slot, or a part of one: `name` is its path in a value, `path` the one in the document."""
         self._check(name, source, path)
         last = name.rpartition(".")[2]
-        spoken = source.called or self._locale.spoken(last)
+        spoken = source.called or self._locale.humanize(last)
         kind = SLOT_TYPES[source.type]
         # A question for the whole is asked before the one for its first field, and is optional.
         fields = source.fields or (source.items and source.items.fields)
-        ask = source.ask or ("" if fields else self._locale.wording["ask"].format(name=spoken))
+        ask = source.ask or ("" if fields else self._locale.messages["ask"].format(name=spoken))
         return Slot(
             name=name,
             kind=kind,
-            spoken=spoken,
+            display_name=spoken,
             ask=self._template(ask, (*path, "ask")),
             asked_only=source.fill == "asked_only",
             minimum=source.min,
@@ -120,9 +120,9 @@ class SlotCompiler:
         }
 
     def _datetime_part(self, name: str, part: str) -> Slot:
-        wording = self._locale.wording
+        wording = self._locale.messages
         ask = Template((wording[f"ask_{part}"],))
-        return Slot(name=name, kind=SLOT_TYPES[part], spoken=wording[f"the_{part}"], ask=ask)
+        return Slot(name=name, kind=SLOT_TYPES[part], display_name=wording[f"the_{part}"], ask=ask)
 
     def _item(self, name: str, spoken: str, source: SlotSource, path: Path) -> Slot | None:
         if source.items is None:
@@ -135,7 +135,7 @@ class SlotCompiler:
             self._diagnostics.error("bad-slot", message, self._document.at((*at, "type")), hint)
         has_parts = source.items.type in ("object", "datetime")
         item = self._slot(f"{name}.{NEXT}" if has_parts else name, source.items, at)
-        return replace(item, spoken=source.items.called or spoken, listed=True)
+        return replace(item, display_name=source.items.called or spoken, is_list_item=True)
 
     def _reject_options(self, source: SlotSource, options: Iterable[str], path: Path, hint: str) -> None:
         """Reports options that only a slot has, for a part of one, and the other way round."""
@@ -185,7 +185,7 @@ class SlotCompiler:
         value_of: dict[str, str] = {}
         for value, synonyms in source.values.items():
             for word in (value, *synonyms):
-                other = value_of.setdefault(fold(word), value)
+                other = value_of.setdefault(normalize(word), value)
                 if other != value:
                     mark = self._document.key_at((*path, "values", value))
                     message = f'"{word}" stands for both {other} and {value}.'
@@ -193,11 +193,11 @@ class SlotCompiler:
 
     def _check_currencies(self, source: SlotSource, path: Path) -> None:
         for index, code in enumerate(source.currencies):
-            if code not in decimals():
+            if code not in fraction_digits():
                 mark = self._document.at((*path, "currencies", index))
                 message = f'"{code}" is not an ISO 4217 currency code.'
                 # Any two codes of three letters are similar, so the common ones are suggested first.
-                hint = nearest(CODES.get(code.lower(), code), CODES.values())
+                hint = suggest(CODES.get(code.lower(), code), CODES.values())
                 self._diagnostics.error("bad-slot", message, mark, hint)
 
     def _pattern(self, pattern: str, path: Path) -> Expression | None:
@@ -210,7 +210,7 @@ class SlotCompiler:
                 quoted = json.dumps(whole, ensure_ascii=False)
                 compiled = compiler.argument(f"slots.value.matches({quoted})")
                 compiled.holds(Activation({"slots": {"value": ""}}))
-        except (ExpressionError, EvaluationFailed):
+        except (ExpressionError, EvaluationError):
             message = "The pattern is not a valid regular expression."
             hint = "Write it in RE2 syntax, which has no look-around and no back-references."
             self._diagnostics.error("bad-slot", message, self._document.at(path), hint)

@@ -39,8 +39,8 @@ from clawdbot_dialogue.core.flow.parse.source_model import (
     TransitionSource,
 )
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Path
-from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
-from clawdbot_dialogue.core.flow.tree import ancestors, below, domain, parent
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotValueError
+from clawdbot_dialogue.core.flow.tree import ancestors, is_descendant, parent, transition_domain
 
 KINDS: Mapping[str, StateKind] = {
     "collect": "collect",
@@ -163,7 +163,9 @@ class StateCompiler:
             children=tuple(declaration.children),
             initial=self._initial(path, declaration),
             history=source.history or "",
-            remembers=any(self._declarations[child].kind == "history" for child in declaration.children),
+            records_history=any(
+                self._declarations[child].kind == "history" for child in declaration.children
+            ),
             entry=tuple(self._actions(source.entry, (*at, "entry"))),
             exit=tuple(self._actions(source.exit, (*at, "exit"))),
             say=linker.optional_template(source.say, (*at, "say")),
@@ -285,7 +287,7 @@ class StateCompiler:
         for name, argument in self._linker.arguments(given, at).items():
             mark = self._linker.document.at((*at, name))
             self._linker.slot(name, self._linker.document.key_at((*at, name)))
-            value = argument.build
+            value = argument.tree
             value_type = value.return_type if isinstance(value, Expression) else "dyn"
             accepted = _ASSIGNABLE_FROM.get(self._types.get(name, "dyn"))
             if accepted and value_type in {"int", "double", "string", "bool"} - accepted:
@@ -295,7 +297,7 @@ class StateCompiler:
             if name in self._slots and value is not None and argument.is_literal:
                 try:
                     self._slots[name].check(value, None)
-                except SlotRefused:
+                except SlotValueError:
                     message = f'This is not a valid value for the slot "{name}".'
                     self._linker.diagnostics.error("bad-value", message, mark)
             yield Assign(name, argument)
@@ -309,7 +311,7 @@ class StateCompiler:
         def fallback_with_domain(fallback: _Fallback) -> _Fallback:
             if fallback is None or fallback.to not in states:  # unknown-state is reported already
                 return fallback
-            return replace(fallback, domain=domain(states, state, states[fallback.to]))
+            return replace(fallback, domain=transition_domain(states, state, states[fallback.to]))
 
         return replace(
             state,
@@ -324,9 +326,9 @@ class StateCompiler:
         if transition.to not in states:  # it has no target, or unknown-state is reported already
             return replace(transition, domain="")
         source, target = states[transition.source], states[transition.to]
-        if transition.domain and source.kind == "compound" and below(target, transition.source):
+        if transition.domain and source.kind == "compound" and is_descendant(target, transition.source):
             return transition
-        return replace(transition, domain=domain(states, source, target))
+        return replace(transition, domain=transition_domain(states, source, target))
 
     def _with_inherited(self, state: State, states: Mapping[str, State]) -> State:
         """Merges in what the parent has; parents come first, and already have what they inherit."""
@@ -360,7 +362,7 @@ class StateCompiler:
                 hint = "Give it `next: STATE`, the state to enter the first time."
                 message = f'"{at[-1]}" needs exactly one transition, without a guard.'
                 self._linker.diagnostics.error("bad-value", message, document.key_at(at), hint)
-            elif default.to in states and not below(states[default.to], state.parent):
+            elif default.to in states and not is_descendant(states[default.to], state.parent):
                 self._report_outside(default.to, state.parent or "the flow", (*at, "next"))
             elif default.to in states and states[default.to].kind == "history":
                 message = f'"{default.to}" is a history state too, so there may be nothing to restore yet.'

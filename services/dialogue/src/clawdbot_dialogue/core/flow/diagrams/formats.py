@@ -16,7 +16,7 @@ WRITERS: Final[Mapping[DiagramFormat, Callable[[Diagram], str]]] = {
 }
 
 
-def draw(flow: Flow, diagram_format: DiagramFormat, highlight: frozenset[str] = frozenset()) -> str:
+def render_diagram(flow: Flow, diagram_format: DiagramFormat, highlight: frozenset[str] = frozenset()) -> str:
     """The text of a flow's diagram.
 
     Args:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, DiagnosticCollector, nearest
+from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, DiagnosticCollector, suggest
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.core.flow.slots.datetimes import parse_date, parse_datetime, parse_time
@@ -83,5 +83,5 @@ def _is_possible(slot: Slot, value: str) -> bool:
 
 def _hint(slot: Slot, value: str) -> str:
     if slot.type == "enum":
-        return nearest(value, slot.values)
+        return suggest(value, slot.values)
     return f"Write a {slot.type} as {_EXAMPLES[slot.type]}."

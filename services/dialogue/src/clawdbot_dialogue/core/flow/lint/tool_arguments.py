@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from clawdbot_dialogue.core.flow.cel.expressions import Expression
-from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, Diagnostic, DiagnosticCollector, nearest
+from clawdbot_dialogue.core.flow.diagnostics import MAX_PER_SEVERITY, Diagnostic, DiagnosticCollector, suggest
 from clawdbot_dialogue.core.flow.model import Call, Flow
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Path, parse_yaml
 from clawdbot_dialogue.core.flow.templates import Template
@@ -68,10 +68,10 @@ def _call_errors(call: Call, schema: Mapping[str, Any]) -> Iterator[_ArgumentErr
             yield _ArgumentError((), message, f"Add {name} to `args`.")
     for name, argument in call.arguments.items():
         if name in known:
-            yield from _value_errors(argument.build, known[name], schema, (name,))
+            yield from _value_errors(argument.tree, known[name], schema, (name,))
         elif schema.get("additionalProperties") is False:
             message = f'The tool {call.tool} has no argument "{name}".'
-            yield _ArgumentError((name,), message, nearest(name, known))
+            yield _ArgumentError((name,), message, suggest(name, known))
 
 
 def _value_errors(tree: object, schema: Any, root: Mapping[str, Any], path: Path) -> Iterator[_ArgumentError]:
@@ -82,7 +82,7 @@ def _value_errors(tree: object, schema: Any, root: Mapping[str, Any], path: Path
     if given and accepted and not _is_accepted(given, accepted):
         yield _ArgumentError(path, f"{what} must be {' or '.join(sorted(accepted))}; this is {given}.")
     elif isinstance(tree, str) and "enum" in schema and tree not in schema["enum"]:
-        hint = nearest(tree, [each for each in schema["enum"] if isinstance(each, str)])
+        hint = suggest(tree, [each for each in schema["enum"] if isinstance(each, str)])
         yield _ArgumentError(path, f'{what} cannot be "{tree}".', hint)
     elif isinstance(tree, dict):
         for key, each in tree.items():

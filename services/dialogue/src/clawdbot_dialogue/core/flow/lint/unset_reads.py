@@ -38,7 +38,7 @@ def check_unset_reads(flow: Flow, document: Document, diagnostics: DiagnosticCol
             then = assignments.at_transition.get((name, transition.number), known | frozenset(state.collect))
             checker.check_transition(transition, then, (*at, "next", transition.number))
         for slot in state.collect:
-            for part in flow.slots[slot].within():
+            for part in flow.slots[slot].walk():
                 path = (*_declaration_path(flow.slots[slot], part), "ask")
                 checker.check_slots(_slot_placeholders(part.ask), known, path)
             known |= {slot}

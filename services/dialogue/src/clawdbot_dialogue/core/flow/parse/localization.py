@@ -15,11 +15,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, Mark, nearest
+from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, Mark, suggest
 from clawdbot_dialogue.core.flow.parse.localized import Localized
 from clawdbot_dialogue.core.flow.parse.source_model import FlowSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
-from clawdbot_dialogue.core.language.language_pack import LOCALES
+from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
 
 DEFAULT_LOCALE = "en"
 """The language of a flow that names none."""
@@ -68,10 +68,10 @@ def _declared_locales(
 ) -> Sequence[str]:
     locales, single = data.get("locales"), data.get("locale")
     if not isinstance(locales, list):
-        return [single if isinstance(single, str) and single in LOCALES else DEFAULT_LOCALE]
+        return [single if isinstance(single, str) and single in LANGUAGE_PACKS else DEFAULT_LOCALE]
     names: list[str] = []
     for index, name in enumerate(locales):
-        if isinstance(name, str) and name not in LOCALES:
+        if isinstance(name, str) and name not in LANGUAGE_PACKS:
             report_unsupported_locale(name, document.at(("locales", index)), diagnostics)
         elif isinstance(name, str) and name not in names:
             names.append(name)
@@ -83,9 +83,9 @@ def _declared_locales(
 
 
 def report_unsupported_locale(name: str, mark: Mark, diagnostics: DiagnosticCollector) -> None:
-    """Adds unknown-locale for a locale that is not one of LOCALES."""
+    """Adds unknown-locale for a locale that is not one of LANGUAGE_PACKS."""
     message = f'The locale "{name}" is not supported.'
-    diagnostics.error("unknown-locale", message, mark, nearest(name, LOCALES))
+    diagnostics.error("unknown-locale", message, mark, suggest(name, LANGUAGE_PACKS))
 
 
 def _localizable_texts(kind: Any, data: object, path: Path) -> Iterator[_LocalizableText]:
@@ -150,7 +150,7 @@ def _check(
             diagnostics.error("missing-variant", message, document.at(text.path), hint)
         return
     for name in text.variants:
-        if name not in LOCALES:
+        if name not in LANGUAGE_PACKS:
             report_unsupported_locale(name, document.key_at((*text.path, name)), diagnostics)
         elif name not in names:
             mark = document.key_at((*text.path, name))

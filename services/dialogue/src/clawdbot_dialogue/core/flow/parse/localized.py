@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import GetJsonSchemaHandler
 
-from clawdbot_dialogue.core.language.language_pack import LOCALES
+from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Localized:
         value = handler(core_schema)
         mapping = {
             "type": "object",
-            "properties": {name: dict(value) for name in LOCALES},
+            "properties": {name: dict(value) for name in LANGUAGE_PACKS},
             "additionalProperties": False,
             "minProperties": 1,
         }

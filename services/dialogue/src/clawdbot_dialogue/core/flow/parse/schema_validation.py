@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from clawdbot_dialogue.core.flow.diagnostics import START, DiagnosticCollector, nearest
+from clawdbot_dialogue.core.flow.diagnostics import START, DiagnosticCollector, suggest
 from clawdbot_dialogue.core.flow.parse.source_model import (
     ActionSource,
     CallSource,
@@ -135,7 +135,7 @@ def _report_error(
         section = _section(path[:-1], sections)
         known = [field.alias or name for name, field in section.model_fields.items()] if section else []
         message = f'The key "{path[-1]}" is not known here.'
-        diagnostics.error("unknown-key", message, document.key_at(path), nearest(str(path[-1]), known))
+        diagnostics.error("unknown-key", message, document.key_at(path), suggest(str(path[-1]), known))
     elif kind == "missing":
         mark = document.key_at(path) if path else START
         diagnostics.error("missing-key", f'The key "{loc[-1]}" is missing here.', mark, "Add it.")
@@ -197,7 +197,7 @@ def _hint(error: ErrorDetails) -> str:
     if error["type"] in ("bool_type", "literal_error") and given in ("yes", "no", "on", "off"):
         return f"Write {'true' if given in ('yes', 'on') else 'false'}."
     if error["type"] == "literal_error" and isinstance(given, str):
-        close = nearest(
+        close = suggest(
             given, [each.strip("'") for each in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         )
         return close if close.startswith("Did") else ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused, SlotType
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotType, SlotValueError
 
 _MAX_LENGTH = 320
 """Characters of an address or number that is parsed; RFC 5321 allows 64 + 1 + 255."""
@@ -15,26 +15,26 @@ _MAX_LENGTH = 320
 
 def _email(_: Slot, value: object, __: datetime | None) -> object:
     if len(str(value)) > _MAX_LENGTH:
-        raise SlotRefused("not_email")
+        raise SlotValueError("not_email")
     from email_validator import EmailNotValidError, validate_email
 
     try:
         return validate_email(str(value), check_deliverability=False).normalized
     except EmailNotValidError:
-        raise SlotRefused("not_email") from None
+        raise SlotValueError("not_email") from None
 
 
 def _phone(slot: Slot, value: object, __: datetime | None) -> object:
     if len(str(value)) > _MAX_LENGTH:
-        raise SlotRefused("not_phone")
+        raise SlotValueError("not_phone")
     import phonenumbers
 
     try:
         number = phonenumbers.parse(str(value), slot.region or None)
     except phonenumbers.NumberParseException:
-        raise SlotRefused("not_phone") from None
+        raise SlotValueError("not_phone") from None
     if not phonenumbers.is_valid_number(number):
-        raise SlotRefused("not_phone")
+        raise SlotValueError("not_phone")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
-from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotRefused, SlotType
-from clawdbot_dialogue.core.flow.templates import show_json
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotType, SlotValueError
+from clawdbot_dialogue.core.flow.templates import format_json
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
 _Ordered = TypeVar("_Ordered", date, str)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -82,7 +82,7 @@ def to_slot_value(when: datetime) -> str:
     return when.replace(tzinfo=None).isoformat(timespec="minutes")
 
 
-def latest_day(slot: Slot, now: datetime) -> date | None:
+def latest_date(slot: Slot, now: datetime) -> date | None:
     """The last date that a date or datetime slot accepts; None if there is no limit."""
     if slot.type != "datetime":
         return date_bound(slot.maximum, now)
@@ -98,15 +98,15 @@ def duration_bound(bound: object) -> float | None:
 
 def _check_range(value: _Ordered, first: _Ordered | None, last: _Ordered | None) -> None:
     if first and value < first:
-        raise SlotRefused("too_early", first)
+        raise SlotValueError("too_early", first)
     if last and value > last:
-        raise SlotRefused("too_late_value", last)
+        raise SlotValueError("too_late_value", last)
 
 
 def _date(slot: Slot, value: object, now: datetime | None) -> object:
     day = parse_date(value)
     if day is None:
-        raise SlotRefused("not_date")
+        raise SlotValueError("not_date")
     first, last = date_bound(slot.minimum, now), date_bound(slot.maximum, now)
     _check_range(day, first, last)
     return day.isoformat()
@@ -115,7 +115,7 @@ def _date(slot: Slot, value: object, now: datetime | None) -> object:
 def _time(slot: Slot, value: object, _: datetime | None) -> object:
     clock = parse_time(value)
     if clock is None:
-        raise SlotRefused("not_time")
+        raise SlotValueError("not_time")
     # Times with two-digit hours compare as text.
     first, last = _time_bound(slot.minimum), _time_bound(slot.maximum)
     _check_range(clock, first, last)
@@ -125,7 +125,7 @@ def _time(slot: Slot, value: object, _: datetime | None) -> object:
 def _datetime(slot: Slot, value: object, now: datetime | None) -> object:
     when = parse_datetime(value)
     if when is None:
-        raise SlotRefused("not_datetime")
+        raise SlotValueError("not_datetime")
     # Datetimes with all their digits compare as text.
     first, last = datetime_bound(slot.minimum, now), datetime_bound(slot.maximum, now)
     _check_range(when, first, last)
@@ -142,38 +142,38 @@ def _split(when: str) -> Mapping[str, str]:
 
 def _duration(slot: Slot, value: object, _: datetime | None) -> object:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= MAX_INTEGER:
-        raise SlotRefused("not_duration")
+        raise SlotValueError("not_duration")
     seconds = round(value)
     least, most = duration_bound(slot.minimum), duration_bound(slot.maximum)
     if least is not None and seconds < least:
-        raise SlotRefused("too_small", slot.minimum)
+        raise SlotValueError("too_small", slot.minimum)
     if most is not None and seconds > most:
-        raise SlotRefused("too_large", slot.maximum)
+        raise SlotValueError("too_large", slot.maximum)
     return seconds
 
 
-def _format_date(_: Slot, value: str, locale: Locale) -> str:
-    return locale.show_date(date.fromisoformat(value))
+def _format_date(_: Slot, value: str, locale: LanguagePack) -> str:
+    return locale.format_date(date.fromisoformat(value))
 
 
-def _format_date_limit(limit: object, locale: Locale) -> str:
-    return locale.show_date(limit) if isinstance(limit, date) else show_json(limit)
+def _format_date_limit(limit: object, locale: LanguagePack) -> str:
+    return locale.format_date(limit) if isinstance(limit, date) else format_json(limit)
 
 
-def _format_datetime(_: Slot, value: str, locale: Locale) -> str:
+def _format_datetime(_: Slot, value: str, locale: LanguagePack) -> str:
     return _format_datetime_limit(value, locale)
 
 
-def _format_datetime_limit(limit: str, locale: Locale) -> str:
-    return locale.show_datetime(datetime.fromisoformat(limit)) if limit else ""
+def _format_datetime_limit(limit: str, locale: LanguagePack) -> str:
+    return locale.format_datetime(datetime.fromisoformat(limit)) if limit else ""
 
 
-def _format_duration(_: Slot, value: int, locale: Locale) -> str:
-    return locale.show_duration(value)
+def _format_duration(_: Slot, value: int, locale: LanguagePack) -> str:
+    return locale.format_duration(value)
 
 
-def _format_duration_limit(limit: object, locale: Locale) -> str:
-    return locale.show_duration(duration_bound(limit) or 0.0)
+def _format_duration_limit(limit: object, locale: LanguagePack) -> str:
+    return locale.format_duration(duration_bound(limit) or 0.0)
 
 
 def _date_sort_key(bound: object) -> date | timedelta | None:

@@ -7,20 +7,20 @@ import sys
 from datetime import datetime
 
 from clawdbot_dialogue.core.flow.cel.expressions import Activation
-from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotRefused, SlotType
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotType, SlotValueError
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
 
 def _string(slot: Slot, value: object, _: datetime | None) -> object:
     if not isinstance(value, str):
-        raise SlotRefused("not_text")
+        raise SlotValueError("not_text")
     text = value.strip()
     if len(text) < max(slot.min_length, 1):
-        raise SlotRefused("too_short", max(slot.min_length, 1))
+        raise SlotValueError("too_short", max(slot.min_length, 1))
     if len(text) > slot.max_length:
-        raise SlotRefused("too_long", slot.max_length)
+        raise SlotValueError("too_long", slot.max_length)
     if slot.pattern and not slot.pattern.holds(Activation({"slots": {"value": text}})):
-        raise SlotRefused("no_match")
+        raise SlotValueError("no_match")
     return text
 
 
@@ -30,13 +30,13 @@ def _integer(slot: Slot, value: object, _: datetime | None) -> object:
         int(value) if isinstance(value, float) and math.isfinite(value) and value == int(value) else value
     )
     if not isinstance(number, int) or isinstance(number, bool) or abs(number) > MAX_INTEGER:
-        raise SlotRefused("not_integer")
+        raise SlotValueError("not_integer")
     return check_bounds(slot, number)
 
 
 def _number(slot: Slot, value: object, _: datetime | None) -> object:
     if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= sys.float_info.max:
-        raise SlotRefused("not_number")
+        raise SlotValueError("not_number")
     # Always a float, so that expressions see one type whatever the person wrote.
     return check_bounds(slot, float(value))
 
@@ -45,34 +45,34 @@ def check_bounds(slot: Slot, value: int | float) -> int | float:
     """The number, if it is within the slot's bounds.
 
     Raises:
-        SlotRefused: it is too small or too large.
+        SlotValueError: it is too small or too large.
     """
     if isinstance(slot.minimum, int | float) and value < slot.minimum:
-        raise SlotRefused("too_small", slot.minimum)
+        raise SlotValueError("too_small", slot.minimum)
     if isinstance(slot.maximum, int | float) and value > slot.maximum:
-        raise SlotRefused("too_large", slot.maximum)
+        raise SlotValueError("too_large", slot.maximum)
     return value
 
 
 def _boolean(_: Slot, value: object, __: datetime | None) -> object:
     if not isinstance(value, bool):
-        raise SlotRefused("not_boolean")
+        raise SlotValueError("not_boolean")
     return value
 
 
 def _enum(slot: Slot, value: object, _: datetime | None) -> object:
     if not isinstance(value, str) or value not in slot.values:
-        raise SlotRefused("not_a_value", ", ".join(slot.values))
+        raise SlotValueError("not_a_value", ", ".join(slot.values))
     return value
 
 
-def yes_or_no(value: bool, locale: Locale) -> str:
+def format_boolean(value: bool, locale: LanguagePack) -> str:
     """A boolean for a person: "yes" or "no" in the locale's language."""
-    return locale.wording["yes" if value else "no"]
+    return locale.messages["yes" if value else "no"]
 
 
-def _format_boolean(_: Slot, value: bool, locale: Locale) -> str:
-    return yes_or_no(value, locale)
+def _format_boolean(_: Slot, value: bool, locale: LanguagePack) -> str:
+    return format_boolean(value, locale)
 
 
 def _whole_number(bound: object) -> object:

@@ -13,8 +13,8 @@ from typing import Any
 from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.cel.types import CelType
 from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
-from clawdbot_dialogue.core.flow.templates import Template, show_json
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.flow.templates import Template, format_json
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
 MAX_INTEGER = 2**53
 """Larger integers are not exact in a google.protobuf.Struct, which carries slots to callers."""
@@ -26,7 +26,7 @@ MAX_ITEMS = 100
 """Items of a list slot that sets no smaller max_items."""
 
 
-class SlotRefused(ValueError):
+class SlotValueError(ValueError):
     """A value that a slot does not accept. `reason` names the message for the person, `limit` fills it."""
 
     def __init__(self, reason: str, limit: object = "") -> None:
@@ -39,14 +39,14 @@ class SlotRefused(ValueError):
         super().__init__(f"{reason} {limit}".strip())
 
     @classmethod
-    def of(cls, slot: Slot, reason: str, limit: object = "") -> SlotRefused:
+    def for_slot(cls, slot: Slot, reason: str, limit: object = "") -> SlotValueError:
         """The error for a known slot, or part of one."""
         error = cls(reason, limit)
         error.slot = slot
         return error
 
 
-def root_of(path: str) -> str:
+def root_slot(path: str) -> str:
     """The slot that a path leads into: "address.city" → "address"; a slot's name is its own root."""
     return path.partition(".")[0]
 
@@ -58,7 +58,7 @@ class Slot:
     name: str
     """For a part of another slot, the path to it: "address.city"."""
     kind: SlotType
-    spoken: str
+    display_name: str
     """The name as shown to the person: "party size"."""
     ask: Template
     asked_only: bool = False
@@ -88,32 +88,32 @@ class Slot:
     item: Slot | None = None
     """For a list: its item. An item without parts has the list's own name; one with parts is called
     `NAME.next`, the item that is being put together."""
-    listed: bool = False
+    is_list_item: bool = False
     """Whether it is the item of a list, so that one message may give several values."""
     more: Template | None = None
     """For a list: the question after each item; None if the first answer is the whole list."""
     min_items: int = 1
     max_items: int = MAX_ITEMS
 
-    def within(self) -> Iterator[Slot]:
+    def walk(self) -> Iterator[Slot]:
         """The slot itself, and all parts of it and of its items."""
         yield self
         if self.item and self.item.parts:
-            yield from self.item.within()
+            yield from self.item.walk()
         for part in self.parts.values():
-            yield from part.within()
+            yield from part.walk()
 
     def part(self, key: str) -> Slot | None:
         """A part by its name, or a list's item by its position; None if there is no such part."""
         return self.item if self.item and key.isdecimal() else self.parts.get(key)
 
     @property
-    def composed(self) -> bool:
+    def is_composite(self) -> bool:
         """Whether it has parts or items, so that its value may take several messages."""
         return bool(self.parts or self.item)
 
     @property
-    def repeats(self) -> bool:
+    def allows_duplicates(self) -> bool:
         """For a list: whether it keeps equal items: ages and sums, but not names or days."""
         return self.item is not None and self.item.kind.allows_duplicates
 
@@ -123,7 +123,7 @@ class Slot:
         return self.kind.name
 
     @property
-    def names_person(self) -> bool:
+    def is_person_name(self) -> bool:
         """Whether it asks for a person's name, judged by the word "name" in its own: "my name is Ada"."""
         return "name" in self.name.rpartition(".")[2].lower().split("_")
 
@@ -135,28 +135,28 @@ class Slot:
             now: The time that "today" in a bound refers to; None skips such bounds.
 
         Raises:
-            SlotRefused: the slot does not accept the value.
+            SlotValueError: the slot does not accept the value.
         """
         try:
             return self.kind.check(self, value, now)
-        except SlotRefused as error:
+        except SlotValueError as error:
             error.slot = error.slot or self
             raise
 
-    def takes(self, value: object, now: datetime | None) -> bool:
+    def accepts(self, value: object, now: datetime | None) -> bool:
         """Whether `check` accepts a value."""
         try:
             self.check(value, now)
-        except SlotRefused:
+        except SlotValueError:
             return False
         return True
 
-    def show(self, value: object, locale: Locale) -> str:
+    def format(self, value: object, locale: LanguagePack) -> str:
         """A value of this slot for a person: "Tuesday, 1 December 2026"."""
         return self.kind.format(self, value, locale)
 
-    def format_limit(self, limit: object, locale: Locale) -> str:
-        """The limit of a SlotRefused for a person."""
+    def format_limit(self, limit: object, locale: LanguagePack) -> str:
+        """The limit of a SlotValueError for a person."""
         return self.kind.format_limit(limit, locale)
 
 
@@ -171,12 +171,12 @@ class Bounds:
     other relative ones. None for an invalid bound."""
 
 
-def _format_json(_: Slot, value: object, __: Locale) -> str:
-    return show_json(value)
+def _format_json(_: Slot, value: object, __: LanguagePack) -> str:
+    return format_json(value)
 
 
-def _format_json_limit(limit: object, _: Locale) -> str:
-    return show_json(limit)
+def _format_json_limit(limit: object, _: LanguagePack) -> str:
+    return format_json(limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,8 @@ class SlotType:
     bounds: Bounds | None = None
     options: frozenset[str] = frozenset()
     """The options that it supports, apart from min and max, ask, fill, hints and type."""
-    format: Callable[[Slot, Any, Locale], str] = _format_json
-    format_limit: Callable[[Any, Locale], str] = _format_json_limit
+    format: Callable[[Slot, Any, LanguagePack], str] = _format_json
+    format_limit: Callable[[Any, LanguagePack], str] = _format_json_limit
     allows_duplicates: bool = False
     """Whether a value given twice in a list stands for two items."""
     asked_as_whole: bool = False

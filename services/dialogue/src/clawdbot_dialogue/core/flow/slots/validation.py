@@ -8,11 +8,11 @@ from datetime import datetime
 from clawdbot_servicekit.errors import FieldViolation
 
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotRefused
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotValueError
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
 
-class SlotInvalid(ValueError):
+class SlotValidationError(ValueError):
     """Values from a caller that a flow's slots do not accept."""
 
     def __init__(self, violations: tuple[FieldViolation, ...]) -> None:
@@ -32,7 +32,7 @@ def validate_slots(
         now: The time that "today" in a bound refers to; None skips such bounds.
 
     Raises:
-        SlotInvalid: with one violation for each value that is not accepted.
+        SlotValidationError: with one violation for each value that is not accepted.
     """
     checked: dict[str, object] = {}
     violations: list[FieldViolation] = []
@@ -43,14 +43,16 @@ def validate_slots(
         elif value is not None:
             try:
                 checked[name] = slot.check(value, now)
-            except SlotRefused as error:
-                violations.append(FieldViolation(_field(slot, error), refusal(error, slot, flow.locale)))
+            except SlotValueError as error:
+                violations.append(
+                    FieldViolation(_field(slot, error), describe_error(error, slot, flow.locale))
+                )
     if violations:
-        raise SlotInvalid(tuple(violations))
+        raise SlotValidationError(tuple(violations))
     return checked
 
 
-def _field(slot: Slot, error: SlotRefused) -> str:
+def _field(slot: Slot, error: SlotValueError) -> str:
     """The path of the invalid value for a caller: "slots.address.city", "slots.lines[2].price"."""
     name = (error.slot or slot).name
     if slot.item and error.position is not None:
@@ -58,8 +60,8 @@ def _field(slot: Slot, error: SlotRefused) -> str:
     return f"slots.{name}"
 
 
-def refusal(error: SlotRefused, slot: Slot, locale: Locale) -> str:
+def describe_error(error: SlotValueError, slot: Slot, locale: LanguagePack) -> str:
     """Why a slot, or a part of it, does not accept a value: a sentence for a person."""
     invalid = error.slot or slot
     limit = invalid.format_limit(error.limit, locale)
-    return locale.wording[error.reason].format(name=invalid.spoken, limit=limit)
+    return locale.messages[error.reason].format(name=invalid.display_name, limit=limit)

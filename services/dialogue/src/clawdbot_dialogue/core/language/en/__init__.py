@@ -16,13 +16,13 @@ from clawdbot_dialogue.core.language.en import (
 )
 from clawdbot_dialogue.core.language.en.list_grammar import LIST_GRAMMAR
 from clawdbot_dialogue.core.language.en.messages import MESSAGES
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
-LANGUAGE_PACK = Locale(
+LANGUAGE_PACK = LanguagePack(
     name="en",
     script="latin",
     sentence_separator=" ",
-    wording=MESSAGES,
+    messages=MESSAGES,
     set_phrase=phrases.set_phrase,
     yes_no=phrases.yes_no,
     only_yes_no=phrases.only_yes_no,
@@ -46,13 +46,13 @@ LANGUAGE_PACK = Locale(
     is_negated=alternatives.is_negated,
     bare_name=phrases.bare_name,
     stated_name=phrases.stated_name,
-    spoken=phrases.humanize,
+    humanize=phrases.humanize,
     offsets_from_now=durations.offsets_from_now,
     relative_updates=relative_updates.relative_updates,
-    lists=LIST_GRAMMAR,
-    show_date=dates.format_date,
-    show_datetime=dates.format_datetime,
-    show_duration=durations.format_duration,
-    show_amount=money.format_money,
+    list_grammar=LIST_GRAMMAR,
+    format_date=dates.format_date,
+    format_datetime=dates.format_datetime,
+    format_duration=durations.format_duration,
+    format_money=money.format_money,
 )
 """The language pack."""

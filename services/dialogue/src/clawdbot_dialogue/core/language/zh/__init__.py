@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clawdbot_dialogue.core.language.language_pack import Locale
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
 from clawdbot_dialogue.core.language.zh import (
     alternatives,
     dates,
@@ -19,11 +19,11 @@ from clawdbot_dialogue.core.language.zh import (
 from clawdbot_dialogue.core.language.zh.list_grammar import LIST_GRAMMAR
 from clawdbot_dialogue.core.language.zh.messages import MESSAGES
 
-LANGUAGE_PACK = Locale(
+LANGUAGE_PACK = LanguagePack(
     name="zh",
     script="han",
     sentence_separator="",
-    wording=MESSAGES,
+    messages=MESSAGES,
     set_phrase=phrases.set_phrase,
     yes_no=phrases.yes_no,
     only_yes_no=phrases.only_yes_no,
@@ -47,13 +47,13 @@ LANGUAGE_PACK = Locale(
     is_negated=alternatives.is_negated,
     bare_name=names.bare_name,
     stated_name=names.stated_name,
-    spoken=names.humanize,
+    humanize=names.humanize,
     offsets_from_now=durations.offsets_from_now,
     relative_updates=relative_updates.relative_updates,
-    lists=LIST_GRAMMAR,
-    show_date=dates.format_date,
-    show_datetime=dates.format_datetime,
-    show_duration=durations.format_duration,
-    show_amount=money.format_money,
+    list_grammar=LIST_GRAMMAR,
+    format_date=dates.format_date,
+    format_datetime=dates.format_datetime,
+    format_duration=durations.format_duration,
+    format_money=money.format_money,
 )
 """The language pack."""

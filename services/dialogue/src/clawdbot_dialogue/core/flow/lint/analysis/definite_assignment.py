@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from clawdbot_dialogue.core.flow.lint.analysis.control_flow import own_transitions
 from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Flow, State, Transition
-from clawdbot_dialogue.core.flow.tree import below, path_between
+from clawdbot_dialogue.core.flow.tree import ancestors_below, is_descendant
 
 _Slots: TypeAlias = frozenset[str]
 _COMPOSITE_KINDS = ("compound", "parallel")
@@ -81,7 +81,7 @@ class _DataFlow:
     def _enter(self, target: State, domain: str, known: _Slots) -> None:
         """Enters a state from within an ancestor: the states in between, then its default entries."""
         states = self._flow.states
-        for outer in path_between(target.ancestors, domain):
+        for outer in ancestors_below(target.ancestors, domain):
             known = _after_actions(states[outer].entry, known)
             self._merge(outer, known)
             if states[outer].kind == "parallel":
@@ -121,7 +121,7 @@ class _DataFlow:
         kept_inside = self._all - _cleared_slots(self._clearing_actions(states.values()))
         for name in tuple(self._assigned):
             state = states[name]
-            if not below(state, outer) or state.kind == "history":
+            if not is_descendant(state, outer) or state.kind == "history":
                 continue
             if history.history == "deep" and state.kind not in _COMPOSITE_KINDS:
                 self._enter(state, outer, known | kept)
@@ -143,7 +143,7 @@ class _DataFlow:
         return fewer != before
 
     def _after_exit(self, state: State, domain: str, known: _Slots) -> _Slots:
-        for name in (state.name, *reversed(path_between(state.ancestors, domain))):
+        for name in (state.name, *reversed(ancestors_below(state.ancestors, domain))):
             # Other regions are exited as well, in their own order.
             known = _after_actions(self._flow.states[name].exit, known) - self._clearable_beside[name]
         return known
@@ -199,12 +199,12 @@ class _DataFlow:
         """The actions outside of a state, and those on exiting it."""
         states = self._flow.states
         for state in states.values():
-            if not below(state, outer):
+            if not is_descendant(state, outer):
                 yield from self._clearing_actions([state])
                 continue
             yield state.exit
             for transition in own_transitions(state):
-                if transition.to and not below(states[transition.to], outer):
+                if transition.to and not is_descendant(states[transition.to], outer):
                     yield transition.actions
 
 
