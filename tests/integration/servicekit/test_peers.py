@@ -7,7 +7,12 @@ from contextlib import asynccontextmanager
 import grpc
 import grpc.aio
 import pytest
-from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
+from clawdbot.plugins.v1 import (
+    plugin_service_pb2,
+    plugin_service_pb2_grpc,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
+)
 from clawdbot_servicekit import peer_channel, tls
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.errors import StartupError
@@ -20,7 +25,7 @@ from tests.support.certificates import authority, certificate
 TOKEN = "service-token-0123456789"
 
 
-class Far(tool_service_pb2_grpc.ToolServiceServicer):
+class Far(tool_service_pb2_grpc.ToolServiceServicer, plugin_service_pb2_grpc.PluginServiceServicer):
     """Notes what it was called with; fails with UNAVAILABLE as often as told."""
 
     def __init__(self):
@@ -37,6 +42,10 @@ class Far(tool_service_pb2_grpc.ToolServiceServicer):
         await self._note(context)
         return tool_service_pb2.ListToolsResponse(next_page_token=request.plugin)
 
+    async def ListPlugins(self, request, context):
+        await self._note(context)
+        return plugin_service_pb2.ListPluginsResponse()
+
     async def InvokeTool(self, request, context):
         await self._note(context)
         yield tool_service_pb2.InvokeToolResponse()
@@ -46,6 +55,7 @@ class Far(tool_service_pb2_grpc.ToolServiceServicer):
 async def far_away(credentials=None):
     server, far = grpc.aio.server(), Far()
     tool_service_pb2_grpc.add_ToolServiceServicer_to_server(far, server)
+    plugin_service_pb2_grpc.add_PluginServiceServicer_to_server(far, server)
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
@@ -58,12 +68,18 @@ async def far_away(credentials=None):
 
 
 @asynccontextmanager
-async def reaching(address, **sections):
+async def peers_at(address, **sections):
     peers = NetworkPeers(SharedSettings.model_validate({"peers": {"plugins": address}, **sections}))
     try:
-        yield tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
+        yield peers
     finally:
         await peers.close()
+
+
+@asynccontextmanager
+async def reaching(address, **sections):
+    async with peers_at(address, **sections) as peers:
+        yield tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
 
 
 LIST = tool_service_pb2.ListToolsRequest(plugin="x")
@@ -98,6 +114,19 @@ async def test_only_what_is_safe_is_tried_again_after_unavailable():
         assert len(far.calls) == 4
 
 
+async def test_a_stub_that_is_made_after_the_first_call_is_retried_too():
+    async with far_away() as (far, address), peers_at(address) as peers:
+        early = tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
+        assert (await early.ListTools(LIST)).next_page_token == "x"
+        plugins = plugin_service_pb2.ListPluginsRequest()
+        late = plugin_service_pb2_grpc.PluginServiceStub(peers.channel("plugins"))
+        for method, request in ((late.ListPlugins, plugins), (early.ListTools, LIST)):
+            far.calls.clear()
+            far.failures = 2
+            await method(request)
+            assert len(far.calls) == 3
+
+
 async def test_the_same_channel_is_given_each_time_and_strangers_are_refused():
     peers = NetworkPeers(SharedSettings())
     assert peers.channel("plugins") is peers.channel("plugins")
@@ -109,7 +138,7 @@ async def test_the_same_channel_is_given_each_time_and_strangers_are_refused():
 
 async def test_a_peer_over_mtls_is_reached_and_new_certificates_are_taken_up(tmp_path, monkeypatch):
     """The far end changes its authority; so do we, and the stub made before goes on working."""
-    monkeypatch.setattr(peer_channel, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(peer_channel, "CHECK_INTERVAL", 0.0)
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     first, second = authority("first"), authority("second")
 

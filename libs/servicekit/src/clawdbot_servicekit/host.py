@@ -53,9 +53,10 @@ class Host:
         self._server = server_factory.make_server(settings)
         self._draining = asyncio.Event()
         self._admission = Admission(settings.server.max_concurrent_calls)
+        self._identity = Identity(settings.auth)
         self._pipeline = Pipeline(
             self._admission,
-            Identity(settings.auth).identify,
+            self._identity.identify,
             Deadlines(settings.server.default_deadline, settings.server.max_deadline),
             self._observe,
         )
@@ -76,6 +77,7 @@ class Host:
         targets = (StreamDrainServer(self._server, self._draining), self._inside)
         application.register(HandlerRegistrar(self._pipeline, targets, application.errors))
         self._applications.append(application)
+        self._identity.register(application.services)
         self.health.know(application.services)
 
     def channel(self) -> grpc.aio.Channel:

@@ -34,7 +34,7 @@ METRICS_OFFSET: Final = 9464 - 8080
 Scope = Literal[
     "dialogue", "dialogue.admin", "models", "models.admin", "plugins", "plugins.admin", "tools", "hooks"
 ]
-"""What a key may be limited to; identity.SCOPES says which methods each opens."""
+"""What a key may be limited to; the contracts say which methods need which (clawdbot.common.v1.scope)."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """0 means any free port."""

@@ -13,8 +13,8 @@ from clawdbot_servicekit.process_locks import ProcessLocks
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from clawdbot_servicekit.process_locks import Owners
-owners = Owners(Path(sys.argv[1]))
+from clawdbot_servicekit.process_locks import ProcessLocks
+owners = ProcessLocks(Path(sys.argv[1]))
 owners.open()
 print(owners.me, flush=True)
 time.sleep(60)
