@@ -8,7 +8,6 @@ import pytest
 from clawdbot_servicekit import errors, status_details
 from clawdbot_servicekit.error_table import SHARED_RULES, ErrorRule, ErrorTable, remote_error
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest, RemoteError
-from clawdbot_servicekit.hooks import HOOK_RULES, HookLimited, HookRefused
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -156,15 +155,6 @@ def test_that_a_peer_does_not_know_our_own_key_is_not_the_callers_business():
 def test_details_that_are_no_status_are_no_details(data):
     fault = remote_error(failed(grpc.StatusCode.ABORTED, "sentence", ((status_details.STATUS_KEY, data),)))
     assert (fault.code, fault.message) == ("ABORTED", "sentence")
-
-
-def test_a_hooks_refusal_bears_its_own_reason_in_the_form_that_errorinfo_wants():
-    fault = seen(HookRefused("guard", "not today!", "No."), HOOK_RULES)
-    assert (fault.code, fault.reason, fault.message) == ("PERMISSION_DENIED", "NOT_TODAY", "No.")
-    assert fault.metadata == {"plugin": "guard"}
-    limited = seen(HookLimited("limiter", "RATE_LIMITED", "Later.", 7), HOOK_RULES)
-    assert (limited.code, limited.retry_after) == ("RESOURCE_EXHAUSTED", 7.0)
-    assert seen(HookRefused("guard", "…", "No."), HOOK_RULES).reason == "UNSPECIFIED"
 
 
 @pytest.mark.parametrize(

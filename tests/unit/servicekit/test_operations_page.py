@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+from clawdbot_plugin_client.hooks import HOOK_RULES
 from clawdbot_servicekit.error_table import INTERNAL_REASON, PEER_RULES, SHARED_RULES
 from clawdbot_servicekit.health import LIVENESS, READINESS
-from clawdbot_servicekit.hooks import HOOK_RULES
 from clawdbot_servicekit.metrics import Metrics, Restarts
 from clawdbot_servicekit.settings.shared import ApiKeySettings, SharedSettings
 from clawdbot_servicekit.settings.values import Section, seconds, size

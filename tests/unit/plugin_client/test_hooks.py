@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import hook_service_pb2 as hook
 from clawdbot.plugins.v1 import hook_service_pb2_grpc, plugin_service_pb2_grpc
 from clawdbot.plugins.v1 import plugin_service_pb2 as plugin
+from clawdbot_plugin_client.hooks import HOOK_RULES, HookLimited, HookRefused, Hooks, HooksUnavailable
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, enter_caller
+from clawdbot_servicekit.error_table import ErrorTable, remote_error
 from clawdbot_servicekit.errors import NotReady
-from clawdbot_servicekit.hooks import HookLimited, HookRefused, Hooks, HooksUnavailable
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
@@ -174,6 +176,21 @@ async def test_a_gate_that_says_no_refuses_with_its_own_words(hooked):
     assert limited.value.retry_after == 3.0
 
 
+def test_a_refusal_has_the_hooks_own_reason_in_the_form_of_errorinfo():
+    def described(error):
+        found = ErrorTable(HOOK_RULES).describe(error)
+        trailing = grpc.aio.Metadata(*found.trailing_metadata())
+        call = grpc.aio.AioRpcError(found.code, grpc.aio.Metadata(), trailing, found.message)
+        return remote_error(call)
+
+    refused = described(HookRefused("guard", "not today!", "No."))
+    assert (refused.code, refused.reason, refused.message) == ("PERMISSION_DENIED", "NOT_TODAY", "No.")
+    assert refused.metadata == {"plugin": "guard"}
+    limited = described(HookLimited("limiter", "RATE_LIMITED", "Later.", 7))
+    assert (limited.code, limited.retry_after) == ("RESOURCE_EXHAUSTED", 7.0)
+    assert described(HookRefused("guard", "…", "No.")).reason == "UNSPECIFIED"
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
 async def test_a_hook_that_cannot_be_asked_passes_or_refuses_as_it_is_registered(hooked, code):
     payload = Struct()
@@ -190,7 +207,7 @@ async def test_a_hook_that_cannot_be_asked_passes_or_refuses_as_it_is_registered
             await hooks.gate(SUBJECT)
         with pytest.raises(HooksUnavailable):
             await hooks.modify(SUBJECT, payload)
-    told = [line["closed"] for line in log if line["event"] == "hooks_not_reached"]
+    told = [line["fail_closed"] for line in log if line["event"] == "hooks_not_reached"]
     assert told == [False, False, True, True]
 
 
@@ -248,7 +265,7 @@ async def test_stop_tells_what_is_queued(hooked):
 async def test_before_the_registry_was_seen_nothing_is_ready_and_gates_wait_for_it(channel_to):
     service = FakePlugins(registered(GATE))
     hooks = Hooks(channel_to(service))
-    with pytest.raises(NotReady, match="has not been seen"):
+    with pytest.raises(NotReady, match="has not been received"):
         await hooks.check()
     waiting = asyncio.ensure_future(hooks.gate(SUBJECT))
     await asyncio.sleep(0)
