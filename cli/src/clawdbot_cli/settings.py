@@ -11,7 +11,7 @@ from clawdbot_dialogue.settings import DialogueSettings
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_servicekit.settings import load
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 
 CHAT_VARIABLES = frozenset({"CLAWDBOT_API_KEY"})
 """Variables of the chat; here they would be unknown keys."""

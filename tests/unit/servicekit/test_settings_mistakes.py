@@ -70,7 +70,7 @@ def complaint(tmp_path, monkeypatch):
         ("auth:\n  keys:\n    - {key: abc}", "clawdbot.yaml:3: auth.keys[0].id is missing."),
         (
             "auth: {keys: [{id: a}]}",
-            "clawdbot.yaml:1: auth.keys[0]: give exactly one of key, key_file and sha256.",
+            "clawdbot.yaml:1: auth.keys[0]: set exactly one of key, key_file and sha256.",
         ),
         (
             "auth: {keys: [{id: a, key: short}]}",

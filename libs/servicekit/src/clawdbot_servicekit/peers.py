@@ -11,7 +11,8 @@ from typing_extensions import override
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peer_channel import Options, PeerChannel
-from clawdbot_servicekit.settings.shared import PeerSettings, ServerSettings, SharedSettings
+from clawdbot_servicekit.settings.shared import ServerSettings, SharedSettings
+from clawdbot_servicekit.settings.suite import PeerSettings
 from clawdbot_servicekit.tls import peer_certificates
 
 KEEPALIVE_INTERVAL: Final = 30.0

@@ -13,8 +13,9 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.document import Document, read_document
 from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, overlay, underlay
 from clawdbot_servicekit.settings.hints import sentences
-from clawdbot_servicekit.settings.shared import SECTIONS, SharedSettings
+from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.settings.source import settings_from
+from clawdbot_servicekit.settings.suite import SECTIONS
 from clawdbot_servicekit.settings.values import relative_to
 
 DEFAULT_FILE: Final = Path("clawdbot.yaml")
