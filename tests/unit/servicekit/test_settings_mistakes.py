@@ -70,7 +70,7 @@ def complaint(tmp_path, monkeypatch):
         ("auth:\n  keys:\n    - {key: abc}", "clawdbot.yaml:3: auth.keys[0].id is missing."),
         (
             "auth: {keys: [{id: a}]}",
-            "clawdbot.yaml:1: auth.keys[0]: set exactly one of key, key_file and sha256.",
+            "clawdbot.yaml:1: auth.keys[0]: give exactly one of key, key_file and sha256.",
         ),
         (
             "auth: {keys: [{id: a, key: short}]}",
@@ -86,12 +86,12 @@ def complaint(tmp_path, monkeypatch):
         ),
         ("server: {port: 1}\nserver: {}", "clawdbot.yaml:2: the key server is given twice; keep one."),
         ("- a", "clawdbot.yaml:1: expected lines such as `server: {port: 8080}` at the top level."),
-        ("server: &a\n  x: *a", "clawdbot.yaml:1: an alias that contains itself."),
+        ("server: &a\n  x: *a", "clawdbot.yaml:1: an alias must not contain itself."),
         (
             "model: {api_key: '${NOT_THERE}'}",
             (
                 "clawdbot.yaml:1: the environment variable NOT_THERE is not set; "
-                "set it, or write $${ where you mean ${ itself."
+                "set it, or write $${ for a literal ${."
             ),
         ),
         (

@@ -73,7 +73,7 @@ class ApiKeySettings(Section):
     @model_validator(mode="after")
     def _exactly_one(self) -> ApiKeySettings:
         if (self.key is None) == (self.sha256 is None):
-            raise ValueError("set exactly one of key, key_file and sha256")
+            raise ValueError("give exactly one of key, key_file and sha256")
         if self.key is not None and len(self.key.get_secret_value()) < 16:
             raise ValueError("the key is too short to be a secret: use at least 16 characters")
         return self
