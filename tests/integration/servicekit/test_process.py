@@ -59,7 +59,7 @@ async def test_what_an_operator_can_mend_is_one_sentence_and_exit_code_2(tmp_pat
         for environment, sentence in [
             ({"CLAWDBOT_SERVER__PORT": str(port)}, f"Port {port} on 127.0.0.1 is taken."),
             ({"CLAWDBOT_SERVRE__PORT": "1"}, "did you mean CLAWDBOT_SERVER__PORT?"),
-            ({"CLAWDBOT_STATE_DIR": "/dev/null/state"}, "The state directory /dev/null/state cannot be made"),
+            ({"CLAWDBOT_STATE_DIR": "/dev/null/state"}, "Cannot create the state directory /dev/null/state"),
             ({"CLAWDBOT_TRIAL__REFUSE": "The store is broken."}, "The store is broken."),
             ({"CLAWDBOT_CONFIG": "/no/such.yaml"}, "/no/such.yaml: cannot read the configuration"),
         ]:

@@ -88,7 +88,7 @@ async def test_changed_files_are_used_by_the_next_connection(server_files, ca, o
             certificate("server", other_ca).write(tmp_path, "server")
             assert await answers(address, other_ca)
         assert not await answers(address, ca)
-        assert [line["event"] for line in log] == ["certificates_taken_up"]
+        assert [line["event"] for line in log] == ["certificates_reloaded"]
 
 
 async def test_half_changed_files_are_reported_and_the_old_ones_stay_in_use(server_files, ca, tmp_path):
@@ -101,7 +101,7 @@ async def test_half_changed_files_are_reported_and_the_old_ones_stay_in_use(serv
             assert await answers(address, ca)
             server_files[1].write_bytes(fresh.key_pem)
             assert await answers(address, ca)
-        assert [line["event"] for line in log] == ["certificates_not_taken_up", "certificates_taken_up"]
+        assert [line["event"] for line in log] == ["certificates_not_reloaded", "certificates_reloaded"]
 
 
 def test_files_that_cannot_be_used_stop_the_start_with_a_sentence(server_files, ca, tmp_path):
@@ -113,7 +113,7 @@ def test_files_that_cannot_be_used_stop_the_start_with_a_sentence(server_files, 
         ((cert, other_key, None), f"The key in {other_key} does not belong to the certificate in {cert}."),
         ((cert, tmp_path / "no.key", None), f"Cannot read {tmp_path / 'no.key'}, named under tls"),
         ((rubbish, key, None), "are not a certificate chain and its unencrypted private key in PEM"),
-        ((cert, key, rubbish), "does not hold a certificate authority in PEM"),
+        ((cert, key, rubbish), "does not contain a certificate authority in PEM"),
     ]:
         settings = TlsSettings(cert_file=files[0], key_file=files[1], client_ca_file=files[2])
         with pytest.raises(StartupError) as caught:

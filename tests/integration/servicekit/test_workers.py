@@ -85,7 +85,7 @@ async def test_a_worker_whose_loop_is_stuck_is_replaced(tmp_path):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await anext(stream)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        await process.say("its loop was stuck")
+        await process.say("its event loop was stuck")
         assert "in InvokeTool" in process.said(), "the stuck worker's stack is in the log"
         await everybody(process, 2)
 
@@ -118,7 +118,7 @@ async def test_workers_do_not_outlive_a_supervisor_killed_with_9(tmp_path):
     ("trouble", "sentence"),
     [
         ({"CLAWDBOT_TRIAL__REFUSE": "The store is broken."}, "The store is broken."),
-        ({"CLAWDBOT_TRIAL__DIE": "true"}, "The workers die while they start (exit code 7)."),
+        ({"CLAWDBOT_TRIAL__DIE": "true"}, "The workers crash while they start (exit code 7)."),
     ],
 )
 async def test_workers_that_cannot_start_end_it_all_with_one_sentence(tmp_path, trouble, sentence):

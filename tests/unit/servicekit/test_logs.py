@@ -130,7 +130,7 @@ def record(code="OK", **changed):
 
 async def test_calls_that_went_well_are_written_together_soon(lines, monkeypatch):
     read = lines()
-    monkeypatch.setattr(logs, "TOGETHER", 0.001)
+    monkeypatch.setattr(logs, "FLUSH_INTERVAL", 0.001)
     calls = logs.CallLog()
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         calls.write(record())

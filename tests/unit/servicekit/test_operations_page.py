@@ -9,7 +9,7 @@ import pytest
 from clawdbot_plugin_client.hooks import HOOK_RULES
 from clawdbot_servicekit.error_table import INTERNAL_REASON, PEER_RULES, SHARED_RULES
 from clawdbot_servicekit.health import LIVENESS, READINESS
-from clawdbot_servicekit.metrics import Metrics, Restarts
+from clawdbot_servicekit.metrics import Metrics, WorkerMetrics
 from clawdbot_servicekit.settings.shared import ApiKeySettings, SharedSettings
 from clawdbot_servicekit.settings.values import Section, seconds, size
 from prometheus_client.process_collector import ProcessCollector
@@ -57,7 +57,7 @@ def test_every_metric_is_listed(tmp_path):
     names = {each.name for each in metrics.registry.collect()}
     names -= {each.name for each in ProcessCollector(registry=None).collect()}
     names |= {
-        f"{each.name}_total" for each in Restarts(tmp_path).registry.collect() if "restarts" in each.name
+        f"{each.name}_total" for each in WorkerMetrics(tmp_path).registry.collect() if "restarts" in each.name
     }
     assert {name for name in names if f"`{name}`" not in section("Metrics")} == set()
 
