@@ -1,4 +1,4 @@
-"""A service as a process: signals, exit codes, and no traceback for what an operator can mend."""
+"""A service as a process: signals, exit codes, and no traceback for errors that an operator can fix."""
 
 import signal
 import socket
@@ -28,7 +28,7 @@ async def test_a_signal_drains_and_the_process_exits_0(tmp_path, number):
         assert ends.read_text() == "ended"
 
 
-async def test_a_second_signal_ends_what_is_left_with_unavailable(tmp_path):
+async def test_a_second_signal_ends_the_remaining_calls_with_unavailable(tmp_path):
     async with trial_process(tmp_path, CLAWDBOT_SERVER__GRACE="1h") as process:
         await process.serving()
         async with process.channel() as channel:
@@ -43,7 +43,7 @@ async def test_a_second_signal_ends_what_is_left_with_unavailable(tmp_path):
         assert await process.ended() == 0
 
 
-async def test_a_signal_while_waiting_for_a_dependency_ends_the_process_in_order(tmp_path):
+async def test_a_signal_while_waiting_for_a_dependency_stops_the_process_cleanly(tmp_path):
     ends = tmp_path / "ended"
     never = {"CLAWDBOT_TRIAL__READY_FILE": str(tmp_path / "never"), "CLAWDBOT_TRIAL__ENDS_FILE": str(ends)}
     async with trial_process(tmp_path, **never) as process:
@@ -53,7 +53,7 @@ async def test_a_signal_while_waiting_for_a_dependency_ends_the_process_in_order
         assert ends.exists()
 
 
-async def test_what_an_operator_can_mend_is_one_sentence_and_exit_code_2(tmp_path):
+async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for environment, sentence in [

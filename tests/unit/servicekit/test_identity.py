@@ -48,7 +48,7 @@ def test_a_key_names_its_tenant(identity, header):
     assert identity.identify([("user-agent", "x"), header], TURN) == Caller(tenant="acme", key_id="ann")
 
 
-def test_a_key_may_be_configured_by_its_hash_alone(identity):
+def test_a_key_can_be_configured_by_its_hash_alone(identity):
     assert identity.identify([("x-api-key", "bobs-key")], GENERATE).key_id == "bob"
 
 
@@ -85,7 +85,7 @@ def test_a_key_without_the_scope_is_refused(identity):
     assert identity.identify(eve, GENERATE).key_id == "eve"
 
 
-def test_only_the_service_token_speaks_for_another_tenant(identity):
+def test_only_the_service_token_calls_for_another_tenant(identity):
     tenant = ("x-clawdbot-tenant", "acme")
     service = identity.identify([("authorization", f"Bearer {TOKEN}"), tenant], GENERATE)
     assert service == Caller(tenant="acme", key_id="service", service=True)
@@ -99,7 +99,7 @@ def test_a_malformed_tenant_is_refused(identity, tenant):
         identity.identify([("x-api-key", TOKEN), ("x-clawdbot-tenant", tenant)], GENERATE)
 
 
-def test_with_no_keys_everybody_is_the_default_tenant():
+def test_without_keys_every_caller_is_the_default_tenant():
     metadata = [("x-api-key", "anything"), ("x-clawdbot-tenant", "acme")]
     assert Identity(AuthSettings()).identify(metadata, TURN) == Caller()
 
