@@ -1,4 +1,4 @@
-"""The trial service as a real process: started, spoken to, signalled, and its words at hand."""
+"""The trial service as a real process, with its log."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ class TrialProcess:
     def __init__(self, process: asyncio.subprocess.Process, port: int, log: Path) -> None:
         self._process = process
         self.port = port
-        self._log = log
+        self._log_file = log
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def said(self) -> str:
+    def log(self) -> str:
         """Everything written to stderr so far."""
-        return self._log.read_text()
+        return self._log_file.read_text()
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """The exit code; fails with the log when the process does not end."""
+        """The exit code; fails with the log if the process does not end."""
         try:
             async with asyncio.timeout(20):
                 return await self._process.wait()
         except TimeoutError:
-            raise AssertionError(f"does not end:\n{self.said()}") from None
+            raise AssertionError(f"does not end:\n{self.log()}") from None
 
     def channel(self) -> grpc.aio.Channel:
-        """A connection of its own: with workers, each may reach another one."""
+        """A new connection: with workers, each may reach another one."""
         options = (("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 200))
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options)
 
     async def serving(self) -> None:
-        """Returns when a probe is told SERVING."""
+        """Returns when a probe gets SERVING."""
         request = health_pb2.HealthCheckRequest()
         async with asyncio.timeout(20):
             while self._process.returncode is None:
@@ -63,9 +63,9 @@ class TrialProcess:
                     if answer.status == health_pb2.HealthCheckResponse.SERVING:
                         return
                 await asyncio.sleep(0.02)
-        raise AssertionError(f"ended with {self._process.returncode}:\n{self.said()}")
+        raise AssertionError(f"ended with {self._process.returncode}:\n{self.log()}")
 
-    async def who(self) -> int:
+    async def serving_pid(self) -> int:
         """The process that answers a call on a new connection."""
         async with self.channel() as channel:
             stub = tool_service_pb2_grpc.ToolServiceStub(channel)
@@ -74,19 +74,19 @@ class TrialProcess:
             )
             return int(answer.tools[0].spec.name)
 
-    async def say(self, text: str) -> None:
-        """Returns when the log holds the text."""
+    async def logged(self, text: str) -> None:
+        """Returns when the log contains the text."""
         try:
             async with asyncio.timeout(20):
-                while text not in self.said():  # noqa: ASYNC110 - another process sets no event
+                while text not in self.log():  # noqa: ASYNC110 - another process sets no event
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            raise AssertionError(f"never said {text!r}:\n{self.said()}") from None
+            raise AssertionError(f"never logged {text!r}:\n{self.log()}") from None
 
 
 @asynccontextmanager
 async def trial_process(folder: Path, *arguments: str, **environment: str) -> AsyncIterator[TrialProcess]:
-    """Starts the process; kills it on the way out if it still runs."""
+    """Starts the process; kills it on exit if it still runs."""
     port = int(environment.get("CLAWDBOT_SERVER__PORT") or free_port())
     settings = {
         "CLAWDBOT_SERVER__PORT": str(port),

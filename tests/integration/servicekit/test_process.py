@@ -35,7 +35,7 @@ async def test_a_second_signal_ends_the_remaining_calls_with_unavailable(tmp_pat
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100_000, 0.05)))
             await anext(stream)
             process.signal(signal.SIGTERM)
-            await process.say("draining")
+            await process.logged("draining")
             process.signal(signal.SIGTERM)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [event async for event in stream]
@@ -47,7 +47,7 @@ async def test_a_signal_while_waiting_for_a_dependency_stops_the_process_cleanly
     ends = tmp_path / "ended"
     never = {"CLAWDBOT_TRIAL__READY_FILE": str(tmp_path / "never"), "CLAWDBOT_TRIAL__ENDS_FILE": str(ends)}
     async with trial_process(tmp_path, **never) as process:
-        await process.say("not_ready")
+        await process.logged("not_ready")
         process.signal(signal.SIGTERM)
         assert await process.ended() == 0
         assert ends.exists()
@@ -65,9 +65,9 @@ async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2
         ]:
             async with trial_process(tmp_path, **environment) as process:
                 assert await process.ended() == 2
-                assert sentence in process.said()
-                assert "Traceback" not in process.said()
-                assert len(process.said().splitlines()) == 1
+                assert sentence in process.log()
+                assert "Traceback" not in process.log()
+                assert len(process.log().splitlines()) == 1
 
 
 async def test_the_config_argument_names_the_file(tmp_path):
@@ -75,4 +75,4 @@ async def test_the_config_argument_names_the_file(tmp_path):
     config.write_text("trial: {refuse: 'Read from the named file.'}")
     async with trial_process(tmp_path, "--config", str(config)) as process:
         assert await process.ended() == 2
-        assert process.said() == "Read from the named file.\n"
+        assert process.log() == "Read from the named file.\n"

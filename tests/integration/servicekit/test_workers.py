@@ -25,7 +25,7 @@ async def worker_pids(process, count):
     found = set()
     async with asyncio.timeout(30):
         while len(found) < count:
-            found.add(await process.who())
+            found.add(await process.serving_pid())
     return found
 
 
@@ -68,7 +68,7 @@ async def test_a_killed_worker_is_replaced_and_calls_continue(tmp_path):
         os.kill(victim, signal.SIGKILL)
         (survivor,) = first - {victim}
         await exited(victim)
-        assert await process.who() in {survivor, *await worker_pids(process, 2)}
+        assert await process.serving_pid() in {survivor, *await worker_pids(process, 2)}
         assert victim not in await worker_pids(process, 2)
         url = f"http://127.0.0.1:{port}/metrics"
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
@@ -85,8 +85,8 @@ async def test_a_worker_whose_event_loop_is_stuck_is_replaced(tmp_path):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await anext(stream)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        await process.say("its event loop was stuck")
-        assert "in InvokeTool" in process.said(), "the stuck worker's stack is in the log"
+        await process.logged("its event loop was stuck")
+        assert "in InvokeTool" in process.log(), "the stuck worker's stack is in the log"
         await worker_pids(process, 2)
 
 
@@ -97,7 +97,7 @@ async def test_a_second_signal_reaches_the_workers(tmp_path):
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100_000, 0.05)))
             await anext(stream)
             process.signal(signal.SIGINT)
-            await process.say('"draining"')
+            await process.logged('"draining"')
             process.signal(signal.SIGINT)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [event async for event in stream]
@@ -124,9 +124,9 @@ async def test_workers_do_not_outlive_a_killed_supervisor(tmp_path):
 async def test_workers_that_cannot_start_end_the_process_with_one_sentence(tmp_path, trouble, sentence):
     async with trial_process(tmp_path, **TWO, **trouble) as process:
         assert await process.ended() == 2
-        assert process.said().splitlines()[-1].startswith(sentence)
-        assert process.said().count(sentence) == 1
-        assert "Traceback" not in process.said()
+        assert process.log().splitlines()[-1].startswith(sentence)
+        assert process.log().count(sentence) == 1
+        assert "Traceback" not in process.log()
 
 
 async def test_a_taken_port_is_detected_although_workers_share_theirs(tmp_path):
@@ -137,12 +137,12 @@ async def test_a_taken_port_is_detected_although_workers_share_theirs(tmp_path):
         port = taken.getsockname()[1]
         async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT=str(port)) as process:
             assert await process.ended() == 2
-            assert f"Port {port} on 127.0.0.1 is taken." in process.said()
+            assert f"Port {port} on 127.0.0.1 is taken." in process.log()
 
 
 async def test_with_port_0_all_workers_get_the_same_free_port(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT="0") as process:
-        await process.say("worker_serves")
-        said = process.said()
+        await process.logged("worker_serves")
+        said = process.log()
         process.port = int(said.split('"address":"127.0.0.1:')[1].split('"')[0])
         await worker_pids(process, 2)
