@@ -1,6 +1,6 @@
 """Generates libs/protos/src from protos/: messages, stubs and their types.
 
-`make protos` writes the package. `make protos-check` generates into a temporary folder and compares, so that it
+`make protos` writes the package. `make protos-check` writes to a temporary folder and compares, so that it
 needs neither git nor a clean tree.
 """
 

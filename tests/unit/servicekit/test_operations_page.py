@@ -1,4 +1,4 @@
-"""docs/operations.md names everything that there is, so that it cannot fall behind."""
+"""docs/operations.md lists every setting, reason, metric and probe, so that it cannot become outdated."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_every_part_of_a_key_is_listed():
     assert [key for key in ApiKeySettings.model_fields if f"`{key}`" not in section("auth")] == []
 
 
-def test_the_defaults_are_the_ones_that_hold():
-    told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", section("server"), flags=re.MULTILINE))
+def test_the_defaults_are_the_ones_in_the_code():
+    listed = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", section("server"), flags=re.MULTILINE))
     server = SharedSettings().server
     plain = {"host", "workers", "port", "max_concurrent_calls"}
-    for name, text in told.items():
+    for name, text in listed.items():
         if name not in plain and text.strip():
             value = size(text) if name in {"max_message", "max_metadata"} else seconds(text)
             assert value == getattr(server, name), name
