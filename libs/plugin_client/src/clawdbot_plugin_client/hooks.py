@@ -58,7 +58,7 @@ class HookRefused(Exception):
 
 
 class HookLimited(HookRefused):
-    """A refusal that ends by itself: `retry_after` is set. RESOURCE_EXHAUSTED with RetryInfo."""
+    """A temporary refusal: `retry_after` is set. RESOURCE_EXHAUSTED with RetryInfo."""
 
     retry_after: float
 

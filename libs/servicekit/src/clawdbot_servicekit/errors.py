@@ -1,6 +1,6 @@
 """The errors that all services share, as exceptions that know no transport.
 
-A service has its own exceptions besides; `error_table` maps both to a gRPC status. The tree:
+A service also has exceptions of its own; `error_table` maps both kinds to a gRPC status. The tree:
 
     ServiceError
     ├── InvalidRequest      fields are invalid, with their paths

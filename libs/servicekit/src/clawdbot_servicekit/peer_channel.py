@@ -64,7 +64,7 @@ class PeerChannel(grpc.aio.Channel):
         self._channel: grpc.aio.Channel | None = None
 
     def current(self) -> grpc.aio.Channel:
-        """The underlying channel. It is opened on first use, and anew when the certificates have changed."""
+        """The underlying channel. It is opened on first use, and again when the certificates have changed."""
         if self._certificates is not None and time.monotonic() - self._checked_at > CHECK_INTERVAL:
             self._checked_at = time.monotonic()
             if self._certificates.changed():

@@ -46,7 +46,11 @@ class MessageQueue:
 
     async def writable(self) -> None:
         """Returns when one more message fits, or when the queue is closed."""
-        while not self.closed and self._messages and self._is_full():
+        while (
+            not self.closed
+            and self._messages
+            and (self._free_bytes <= 0 or len(self._messages) >= MAX_MESSAGES)
+        ):
             await self._wait(self._writers)
 
     async def get(self) -> bytes | None:
@@ -71,9 +75,6 @@ class MessageQueue:
         """Closes the queue and drops the messages that wait."""
         self._messages.clear()
         self.close()
-
-    def _is_full(self) -> bool:
-        return self._free_bytes <= 0 or len(self._messages) >= MAX_MESSAGES
 
     async def _wait(self, waiters: Waiters) -> None:
         waiter = self._loop.create_future()
