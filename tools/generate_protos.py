@@ -1,6 +1,6 @@
 """Generates libs/protos/src from protos/: messages, stubs and their types.
 
-`make protos` writes the package; `make protos-check` writes to a temporary folder and compares, so that it
+`make protos` writes the package. `make protos-check` writes to a temporary folder and compares, so that it
 needs neither git nor a clean tree.
 """
 
@@ -26,7 +26,7 @@ def generate(target: Path) -> None:
     """Writes the generated code for every file under protos/ into `target`."""
     sources = sorted(PROTOS.rglob("*.proto"))
     services = [source for source in sources if source.stem.endswith("_service")]
-    # protoc finds the mypy plugins on PATH; they stand beside the interpreter.
+    # protoc looks for the mypy plugins on PATH; they are installed next to the interpreter.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     includes = [f"-I{PROTOS}", f"-I{files('grpc_tools') / '_proto'}"]
     run(includes, [f"--python_out={target}", f"--mypy_out=quiet:{target}"], sources)
@@ -35,13 +35,13 @@ def generate(target: Path) -> None:
 
 
 def run(includes: list[str], outputs: list[str], sources: list[Path]) -> None:
-    """Calls protoc once; what it complains of is on stderr already."""
+    """Calls protoc once; it prints its errors itself."""
     if protoc.main(["protoc", *includes, *outputs, *map(str, sources)]) != 0:
         sys.exit("protoc failed: see above")
 
 
 def differences(comparison: filecmp.dircmp[str], prefix: str = "") -> list[str]:
-    """Names what differs between two trees, relative to their roots."""
+    """The paths that differ between two trees, relative to their roots."""
     found = [
         f"{prefix}{name}" for name in (*comparison.left_only, *comparison.right_only, *comparison.diff_files)
     ]

@@ -1,4 +1,4 @@
-"""Certificates made on the spot, good for localhost and for a day."""
+"""Generates certificates for localhost that are valid for a day."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ class Certified:
 
 
 def authority(name: str) -> Certified:
-    """A certificate authority of our own."""
+    """A self-signed certificate authority."""
     return _signed(name, None)
 
 
-def certificate(name: str, by: Certified) -> Certified:
-    """A certificate for localhost and 127.0.0.1, good for servers and clients."""
-    return _signed(name, by)
+def certificate(name: str, issuer: Certified) -> Certified:
+    """A certificate for localhost and 127.0.0.1, for servers and clients."""
+    return _signed(name, issuer)
 
 
-def _signed(common_name: str, by: Certified | None) -> Certified:
+def _signed(common_name: str, issuer: Certified | None) -> Certified:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(by.certificate.subject if by else name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
         .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
     )
-    if by is not None:
+    if issuer is not None:
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return Certified(builder.sign(by.key if by else key, hashes.SHA256()), key)
+    return Certified(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

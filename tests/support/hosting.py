@@ -1,4 +1,4 @@
-"""A host in the test's own loop, with the trial service on it."""
+"""A host in the test's own event loop, with the trial service on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.trial_service import Trial, TrialSection, TrialSettings
 
 
 class Hosted:
-    """A running host, its application and how to reach it."""
+    """A running host, its application and its address."""
 
     def __init__(self, host: Host, trial: Trial) -> None:
         self.host = host
@@ -25,12 +25,12 @@ class Hosted:
         return f"127.0.0.1:{self.host.port}"
 
     def insecure(self, *options: tuple[str, Any]) -> grpc.aio.Channel:
-        """A channel of its own, over TCP."""
+        """A new channel, over TCP."""
         return grpc.aio.insecure_channel(self.address, options)
 
 
 def trial_settings(state: Path, **sections: Any) -> TrialSettings:
-    """Settings on any free port, metrics off, the sections laid over."""
+    """Settings with any free port and metrics off, overridden by the sections."""
     server = {"port": 0, **sections.pop("server", {})}
     telemetry = {"metrics_port": None, **sections.pop("telemetry", {})}
     return TrialSettings.model_validate(
@@ -42,7 +42,7 @@ def trial_settings(state: Path, **sections: Any) -> TrialSettings:
 async def hosting(
     state: Path, trial: TrialSection | None = None, *, until_ready: bool = True, **sections: Any
 ) -> AsyncIterator[Hosted]:
-    """Starts a host, and stops it at once on the way out."""
+    """Starts a host, and stops it without grace on exit."""
     host = Host(trial_settings(state, **sections))
     application = Trial(trial or TrialSection())
     host.add(application)

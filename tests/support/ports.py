@@ -1,4 +1,4 @@
-"""Ports for processes that must be told one before they start."""
+"""Ports for processes that need one before they start."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A service to test the servicekit with: on request it streams ticks, fails, dies or blocks its event loop.
+"""A service to test the kit with: on request it ticks, fails, dies or gets stuck.
 
-Runs as `python -m tests.support.trial_service`, or in the test's event loop as a `Trial` on a Host.
+Runs as `python -m tests.support.trial_service`, or in the test's own event loop as a `Trial` on a Host.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SERVICE = "clawdbot.plugins.v1.ToolService"
 
 class TrialSection(Section):
     refuse: str = ""
-    """Raise a StartupError with this message at start."""
+    """The text of a StartupError to raise at start."""
     die: bool = False
     """Exit at start without a message."""
     ready_file: Path | None = None
     """Not ready while this file is missing."""
     ends_file: Path | None = None
-    """Written when the application has stopped."""
+    """Written when the application has stopped cleanly."""
 
 
 class TrialSettings(SharedSettings):
@@ -43,10 +43,10 @@ class TrialSettings(SharedSettings):
 
 
 class Tools(tool_service_pb2_grpc.ToolServiceServicer):
-    """ListTools returns process id, caller and plugin; InvokeTool does what the tool's name says."""
+    """ListTools returns process and tenant; InvokeTool does what the tool's name says."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         """Set when a call of `ticks` has sent its first event."""
         self.running = 0
 
@@ -58,7 +58,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
     async def InvokeTool(self, request, context) -> AsyncIterator[tool_service_pb2.InvokeToolResponse]:
         arguments = dict(request.arguments)
         if request.tool == "stick":
-            time.sleep(60)  # noqa: ASYNC251 - blocks the event loop
+            time.sleep(60)  # noqa: ASYNC251 - blocks the event loop on purpose
         elif request.tool == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif request.tool == "fail":
@@ -68,7 +68,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
             for tick in range(int(arguments["ticks"])):
                 progress = tool_service_pb2.ToolProgress(message=str(tick))
                 yield tool_service_pb2.InvokeToolResponse(progress=progress)
-                self.begun.set()
+                self.started.set()
                 await asyncio.sleep(float(arguments.get("pause", 0)))
         finally:
             self.running -= 1
@@ -76,7 +76,7 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
 
 
 class Trial:
-    """The application with these tools."""
+    """The application."""
 
     name = "plugins"
     services = (SERVICE,)
@@ -98,7 +98,7 @@ class Trial:
 
     async def check(self) -> None:
         if self.section.ready_file is not None and not self.section.ready_file.exists():
-            raise NotReady("file", "it does not exist")
+            raise NotReady("file", "it is missing")
 
     async def stop(self) -> None:
         self.stopped += 1
@@ -107,7 +107,7 @@ class Trial:
 
 
 def ticks(count: int, pause: float = 0.0) -> tool_service_pb2.InvokeToolRequest:
-    """A request for `count` events, `pause` seconds apart."""
+    """A request for so many events, so many seconds apart."""
     return invoke("ticks", ticks=count, pause=pause)
 
 

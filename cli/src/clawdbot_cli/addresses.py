@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 
 ADDRESS_PATTERN: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(:(?P<port>\d{1,5}))?")
 """A host name, an IPv4 address or an IPv6 address in brackets, with an optional port."""

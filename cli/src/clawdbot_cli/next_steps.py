@@ -8,7 +8,7 @@ from pathlib import Path
 from clawdbot.dialogue.v1.flow_service_pb2 import DESCRIPTOR as FLOWS
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.settings import SharedSettings
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 
 from clawdbot_cli.addresses import connectable_host
 from clawdbot_cli.invocation import command_line, short_path

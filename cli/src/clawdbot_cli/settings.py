@@ -11,7 +11,7 @@ from clawdbot_dialogue.settings import DialogueSettings
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_plugins.settings import PluginsSettings
 from clawdbot_servicekit.settings import load
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 
 CLIENT_VARIABLES = frozenset({"CLAWDBOT_API_KEY"})
 """Variables that are for commands which call services; to the suite they would be unknown keys."""

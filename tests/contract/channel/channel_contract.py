@@ -1,19 +1,24 @@
-"""What a channel and a server are to each other, as grpc.aio over TCP shows it.
+"""How a channel and a server behave towards each other; grpc.aio over TCP is the reference.
 
-Each test class inherits this and brings a `connect` fixture: a factory of channels to a servicer, given its
-generic handlers and the largest message in bytes.
+Each test class inherits this and provides a `connect` fixture: a factory of channels to a servicer, given its
+generic handlers and the maximum message size in bytes.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.contract.channel.ends_contract import Cancellation, Closing, Deadlines
-from tests.contract.channel.far import Far, Stub
-from tests.contract.channel.single_contract import Limits, Metadata, Statuses, Unary
-from tests.contract.channel.stream_contract import BackPressure, ReplyStreams, RequestStreams, Talks
+from tests.contract.channel.servicer import Servicer, Stub
+from tests.contract.channel.stream_contract import (
+    BidirectionalStreams,
+    FlowControl,
+    RequestStreams,
+    ResponseStreams,
+)
+from tests.contract.channel.termination_contract import Cancellation, Closing, Deadlines
+from tests.contract.channel.unary_contract import Limits, Metadata, Statuses, Unary
 
-LARGEST = 100_000
+MAX_MESSAGE = 100_000
 """Bytes."""
 
 
@@ -22,23 +27,23 @@ class ChannelContract(
     Metadata,
     Statuses,
     Limits,
-    ReplyStreams,
+    ResponseStreams,
     RequestStreams,
-    Talks,
-    BackPressure,
+    BidirectionalStreams,
+    FlowControl,
     Deadlines,
     Cancellation,
     Closing,
 ):
-    """All of it."""
+    """The whole contract."""
 
     @pytest.fixture
-    async def far(self):
-        return Far()
+    async def servicer(self):
+        return Servicer()
 
     @pytest.fixture
-    async def channel(self, connect, far):
-        async with connect((far.handler(),), LARGEST) as channel:
+    async def channel(self, connect, servicer):
+        async with connect((servicer.handler(),), MAX_MESSAGE) as channel:
             yield channel
 
     @pytest.fixture

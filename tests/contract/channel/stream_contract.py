@@ -1,4 +1,4 @@
-"""Calls with many requests, many replies or both: order, styles, half-close, early ends, back-pressure."""
+"""Streaming calls: order, API styles, half-close, early ends, flow control."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import grpc
 import grpc.aio
 import pytest
 
-from tests.contract.channel.far import FLOOD, FLOOD_SIZE, text
+from tests.contract.channel.servicer import FLOOD, FLOOD_SIZE, text
 
 EOF = grpc.aio.EOF
 
 
-async def values(replies):
-    return [each.value async for each in replies]
+async def values(responses):
+    return [each.value async for each in responses]
 
 
 async def settled(value):
-    """The value when it has not changed for a while: whoever changes it stands still."""
+    """The value once it has not changed for a while."""
     last, same = value(), 0
     async with asyncio.timeout(20):
         while same < 20:
@@ -33,20 +33,20 @@ async def numbers(count):
         yield text(str(each))
 
 
-class ReplyStreams:
+class ResponseStreams:
     @pytest.mark.parametrize("method", ["Count", "CountByWriting"])
     @pytest.mark.parametrize("count", [0, 1, 100])
-    async def test_replies_come_in_order_to_an_iteration(self, stub, method, count):
+    async def test_responses_arrive_in_order_when_iterated(self, stub, method, count):
         call = getattr(stub, method)(text(str(count)))
         assert await values(call) == [str(each) for each in range(count)]
         assert (call.done(), await call.code()) == (True, grpc.StatusCode.OK)
 
     @pytest.mark.parametrize("method", ["Count", "CountByWriting"])
-    async def test_replies_come_in_order_to_reads_and_eof_after_them(self, stub, method):
+    async def test_responses_arrive_in_order_when_read_with_eof_after_them(self, stub, method):
         call = getattr(stub, method)(text("3"))
         assert [await call.read() for _ in range(5)] == [text("0"), text("1"), text("2"), EOF, EOF]
 
-    async def test_iterating_twice_goes_on_where_it_was(self, stub):
+    async def test_a_second_iteration_continues_where_the_first_stopped(self, stub):
         call = stub.Count(text("4"))
         assert await anext(aiter(call)) == text("0")
         assert await anext(aiter(call)) == text("1")
@@ -64,24 +64,24 @@ class ReplyStreams:
             await call.read()
         call.cancel()
 
-    async def test_an_abort_comes_after_the_replies_before_it(self, stub):
+    async def test_an_abort_arrives_after_the_responses_before_it(self, stub):
         call = stub.CountAndAbort(text("3"))
-        replies = aiter(call)
-        assert [(await anext(replies)).value for _ in range(3)] == ["0", "1", "2"]
+        responses = aiter(call)
+        assert [(await anext(responses)).value for _ in range(3)] == ["0", "1", "2"]
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await anext(replies)
+            await anext(responses)
         assert (caught.value.code(), caught.value.details()) == (grpc.StatusCode.DATA_LOSS, "lost")
         assert caught.value.trailing_metadata()["x-last"] == "2"
         assert await call.code() == grpc.StatusCode.DATA_LOSS
 
-    async def test_an_exception_comes_after_the_replies_before_it(self, stub):
+    async def test_an_exception_arrives_after_the_responses_before_it(self, stub):
         call = stub.CountAndRaise(text("2"))
         assert [await call.read(), await call.read()] == [text("0"), text("1")]
         for _ in range(2):
             with pytest.raises(grpc.aio.AioRpcError, match="Unexpected <class 'ValueError'>: broken"):
                 await call.read()
 
-    async def test_the_status_is_not_known_before_the_replies_are_read(self, stub):
+    async def test_the_status_is_not_known_before_the_responses_are_read(self, stub):
         call = stub.Count(text("3"))
         ended = asyncio.ensure_future(call.code())
         first = await call.read()
@@ -90,9 +90,9 @@ class ReplyStreams:
         assert await call.read() is EOF
         assert await ended == grpc.StatusCode.OK
 
-    async def test_replies_that_are_there_can_be_read_while_the_servicer_goes_on(self, stub, far):
+    async def test_responses_can_be_read_while_the_servicer_runs_on(self, stub, servicer):
         call = stub.CountAndWait(text("2"))
-        await far.begun.wait()
+        await servicer.started.wait()
         assert [await call.read(), await call.read()] == [text("0"), text("1")]
         assert not call.done()
         call.cancel()
@@ -137,7 +137,7 @@ class RequestStreams:
             await call.done_writing()
         assert await call == text("0")
 
-    async def test_a_servicer_may_answer_before_the_requests_end(self, stub):
+    async def test_a_servicer_may_respond_before_the_requests_end(self, stub):
         call = stub.First()
         await call.write(text("1"))
         assert await call == text("1")
@@ -157,7 +157,7 @@ class RequestStreams:
         assert await call.details() == "Locally cancelled by application!"
 
 
-class Talks:
+class BidirectionalStreams:
     @pytest.mark.parametrize("method", ["Talk", "TalkByReading"])
     async def test_both_sides_take_turns(self, stub, method):
         call = getattr(stub, method)()
@@ -168,10 +168,10 @@ class Talks:
         assert [await call.read(), await call.read()] == [text("bye"), EOF]
 
     @pytest.mark.parametrize("method", ["Talk", "TalkByReading"])
-    async def test_an_iterator_goes_out_while_replies_come_in(self, stub, method):
+    async def test_requests_are_sent_while_responses_arrive(self, stub, method):
         assert await values(getattr(stub, method)(numbers(30))) == [*(f"re: {n}" for n in range(30)), "bye"]
 
-    async def test_the_servicer_may_end_it_while_the_caller_still_talks(self, stub):
+    async def test_the_servicer_may_end_the_call_while_the_caller_still_sends(self, stub):
         call = stub.TalkUntilStop()
         await call.write(text("one"))
         await call.write(text("stop"))
@@ -180,7 +180,7 @@ class Talks:
         with pytest.raises(asyncio.InvalidStateError):
             await call.write(text("more"))
 
-    async def test_a_hundred_talks_at_once_do_not_mix(self, stub):
+    async def test_a_hundred_streams_at_once_do_not_mix(self, stub):
         async def talk(name):
             call, found = stub.Talk(), []
             for each in range(10):
@@ -193,17 +193,17 @@ class Talks:
         assert talks == [[f"re: {name}-{each}" for each in range(10)] for name in range(100)]
 
 
-class BackPressure:
-    async def test_a_reader_that_does_not_read_stalls_the_servicer_and_loses_nothing(self, stub, far):
+class FlowControl:
+    async def test_a_caller_that_does_not_read_blocks_the_servicer_and_loses_nothing(self, stub, servicer):
         call = stub.Flood(text(""))
         first = await call.read()
-        stalled = await settled(lambda: far.written)
-        assert stalled < FLOOD - 10
+        blocked = await settled(lambda: servicer.written)
+        assert blocked < FLOOD - 10
         rest = [(await call.read()).value[:6] for _ in range(FLOOD - 1)]
         assert [first.value[:6], *rest] == [f"{each:06}" for each in range(FLOOD)]
         assert await call.read() is EOF
 
-    async def test_a_servicer_that_does_not_read_stalls_the_caller_and_loses_nothing(self, stub, far):
+    async def test_a_servicer_that_does_not_read_blocks_the_caller_and_loses_nothing(self, stub, servicer):
         sent = 0
 
         async def flood():
@@ -212,22 +212,22 @@ class BackPressure:
                 yield text("x" * FLOOD_SIZE)
                 sent += 1
 
-        call = stub.Deaf(flood())
-        await far.begun.wait()
+        call = stub.ReadLater(flood())
+        await servicer.started.wait()
         assert await settled(lambda: sent) < FLOOD - 10
-        far.ended.set()
+        servicer.ended.set()
         assert await call == text(str(FLOOD))
 
-    async def test_a_stalled_servicer_is_cancelled_with_the_call(self, stub, far):
+    async def test_a_blocked_servicer_is_cancelled_with_the_call(self, stub, servicer):
         call = stub.Flood(text(""))
         await call.read()
-        await settled(lambda: far.written)
+        await settled(lambda: servicer.written)
         call.cancel()
         async with asyncio.timeout(5):
-            await far.ended.wait()
+            await servicer.ended.wait()
 
-    async def test_a_writer_that_is_stalled_ends_with_the_call(self, stub, far):
-        call = stub.Deaf(timeout=0.5)
+    async def test_a_blocked_writer_ends_with_the_call(self, stub, servicer):
+        call = stub.ReadLater(timeout=0.5)
 
         async def write():
             while True:
@@ -236,7 +236,7 @@ class BackPressure:
         writing = asyncio.ensure_future(write())
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
-        # A write that fails in the same moment may overtake the deadline: grpc.aio then says INTERNAL.
+        # A write that fails at the same moment may win over the deadline: grpc.aio then reports INTERNAL.
         ends = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL}
         assert caught.value.code() in ends
         async with asyncio.timeout(5):

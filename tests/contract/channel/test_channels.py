@@ -1,4 +1,4 @@
-"""Each channel keeps the contract: grpc.aio over TCP, which is its measure, over a Unix socket, and ours."""
+"""Each channel keeps the contract: grpc.aio over TCP (the reference), over a Unix socket, and in process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 
 from tests.contract.channel.channel_contract import ChannelContract
-from tests.contract.channel.ends_contract import soon
-from tests.contract.channel.far import Stub, text
-from tests.contract.channel.single_contract import failure
+from tests.contract.channel.servicer import Stub, text
+from tests.contract.channel.termination_contract import wait_for
+from tests.contract.channel.unary_contract import error_of
 
 
 @asynccontextmanager
-async def over_a_socket(address, handlers, largest):
-    limits = (("grpc.max_receive_message_length", largest),)
+async def over_a_socket(address, handlers, max_message):
+    limits = (("grpc.max_receive_message_length", max_message),)
     server = grpc.aio.server(options=limits)
     server.add_generic_rpc_handlers(tuple(handlers))
     port = server.add_insecure_port(address)
@@ -35,21 +35,23 @@ async def over_a_socket(address, handlers, largest):
 class TestTcp(ChannelContract):
     @pytest.fixture
     def connect(self):
-        return lambda handlers, largest: over_a_socket("127.0.0.1:0", handlers, largest)
+        return lambda handlers, max_message: over_a_socket("127.0.0.1:0", handlers, max_message)
 
 
 class TestUnixSocket(ChannelContract):
     @pytest.fixture
     def connect(self, tmp_path):
-        return lambda handlers, largest: over_a_socket(f"unix:{tmp_path / 'far.sock'}", handlers, largest)
+        return lambda handlers, max_message: over_a_socket(
+            f"unix:{tmp_path / 'servicer.sock'}", handlers, max_message
+        )
 
 
 class TestInProcess(ChannelContract):
     @pytest.fixture
     def connect(self):
         @asynccontextmanager
-        async def connected(handlers, largest):
-            server = InProcessServer(largest)
+        async def connected(handlers, max_message):
+            server = InProcessServer(max_message)
             server.add_generic_rpc_handlers(tuple(handlers))
             try:
                 async with InProcessChannel(server) as channel:
@@ -59,22 +61,22 @@ class TestInProcess(ChannelContract):
 
         return connected
 
-    async def test_a_stream_that_nobody_holds_any_more_is_cancelled(self, stub, far):
-        """Over a socket gRPC keeps it, and its servicer, until the connection ends."""
+    async def test_a_stream_without_references_is_cancelled(self, stub, servicer):
+        """Over a socket gRPC keeps the stream and its servicer until the connection ends."""
         call = stub.CountAndWait(text("1"))
         assert await call.read() == text("0")
-        await soon(far.begun)
+        await wait_for(servicer.started)
         del call
         gc.collect()
-        await soon(far.ended)
+        await wait_for(servicer.ended)
 
-    async def test_a_stopped_server_ends_its_calls_and_waits_for_the_servicers(self, far):
+    async def test_a_stopped_server_ends_its_calls_and_waits_for_the_servicers(self, servicer):
         server = InProcessServer()
-        server.add_generic_rpc_handlers((far.handler(),))
+        server.add_generic_rpc_handlers((servicer.handler(),))
         async with InProcessChannel(server) as channel:
             call = Stub(channel).Wait(text(""))
-            await soon(far.begun)
+            await wait_for(servicer.started)
             await server.stop()
-            assert far.ended.is_set()
+            assert servicer.ended.is_set()
             for each in (call, Stub(channel).Echo(text(""))):
-                assert (await failure(each)).code() == grpc.StatusCode.UNAVAILABLE
+                assert (await error_of(each)).code() == grpc.StatusCode.UNAVAILABLE

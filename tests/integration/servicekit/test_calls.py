@@ -1,4 +1,4 @@
-"""What every call to a host goes through: keys, scopes, tenants, limits, one line in the log, metrics."""
+"""Every call to a host: keys, scopes, tenants, limits, one line in the log, metrics."""
 
 import asyncio
 import urllib.request
@@ -29,19 +29,19 @@ LIST = tool_service_pb2.ListToolsRequest()
 
 
 async def refusal(channel, metadata=None, request=LIST):
-    """How ListTools is refused."""
+    """The error of a refused ListTools."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(request, metadata=metadata)
     return remote_error(caught.value)
 
 
 async def tenant(channel, *metadata):
-    """For whom the service thinks that it works."""
+    """The tenant that the service sees."""
     stub = tool_service_pb2_grpc.ToolServiceStub(channel)
     return (await stub.ListTools(LIST, metadata=metadata)).tools[1].spec.name
 
 
-async def test_a_key_opens_the_door_and_names_the_tenant(tmp_path):
+async def test_a_key_is_accepted_and_names_the_tenant(tmp_path):
     async with hosting(tmp_path, auth=KEYS) as hosted, hosted.insecure() as channel:
         assert await tenant(channel, ("authorization", f"Bearer {KEY}")) == "acme"
         assert await tenant(channel, ("x-api-key", KEY), ("x-clawdbot-tenant", "other")) == "acme"
@@ -64,8 +64,8 @@ async def test_probes_need_no_key(tmp_path):
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_a_service_speaks_for_the_tenant_of_the_call_it_works_on(tmp_path):
-    """Over the network with the service token; in the process with nothing at all."""
+async def test_a_service_calls_for_the_tenant_of_the_running_call(tmp_path):
+    """Over the network with the service token; in process without any credentials."""
     from clawdbot_servicekit.caller import Caller, enter_caller
 
     async with hosting(tmp_path, auth=KEYS) as hosted:
@@ -77,7 +77,7 @@ async def test_a_service_speaks_for_the_tenant_of_the_call_it_works_on(tmp_path)
         await network.close()
 
 
-async def test_more_calls_than_the_limit_are_refused_with_a_time_to_wait(tmp_path):
+async def test_more_calls_than_the_limit_are_refused_with_retry_info(tmp_path):
     async with (
         hosting(tmp_path, server={"max_concurrent_calls": 1}) as hosted,
         hosted.insecure() as channel,
@@ -89,7 +89,7 @@ async def test_more_calls_than_the_limit_are_refused_with_a_time_to_wait(tmp_pat
         assert refused.retry_after
 
 
-async def test_a_caller_without_a_deadline_gets_the_default_and_nobody_more_than_the_ceiling(tmp_path):
+async def test_a_caller_without_a_deadline_gets_the_default_and_no_caller_more_than_the_maximum(tmp_path):
     limits = {"default_deadline": 0.05, "max_deadline": 0.1}
     async with hosting(tmp_path, server=limits) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
@@ -104,7 +104,7 @@ async def test_every_call_is_one_line_in_the_log(tmp_path):
         with capture_logs() as log:
             await tenant(channel, ("x-api-key", KEY))
             await refusal(channel, (("x-api-key", "canary-key-0123456789"),))
-            # The caller has its answer before the server has written its line.
+            # The caller has its response before the server has written its line.
             async with asyncio.timeout(5):
                 while len(lines := [line for line in log if line["event"] == "call"]) < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
@@ -117,7 +117,7 @@ async def test_every_call_is_one_line_in_the_log(tmp_path):
     assert "canary" not in str(log)
 
 
-async def test_an_error_nobody_expected_is_internal_and_keeps_its_text_to_itself(tmp_path):
+async def test_an_unexpected_error_is_internal_and_does_not_show_its_text(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         with capture_logs(), pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -126,7 +126,7 @@ async def test_an_error_nobody_expected_is_internal_and_keeps_its_text_to_itself
         assert "canary" not in caught.value.details()
 
 
-async def test_metrics_are_shown_over_http(tmp_path):
+async def test_metrics_are_served_over_http(tmp_path):
     async with hosting(tmp_path, telemetry={"metrics_port": 0}) as hosted, hosted.insecure() as channel:
         await tenant(channel)
         url = f"http://127.0.0.1:{hosted.host.metrics_port}/metrics"
@@ -137,8 +137,8 @@ async def test_metrics_are_shown_over_http(tmp_path):
     assert f"rpc_server_call_duration_seconds_count{labels} 1.0" in text
 
 
-async def test_a_watch_ends_when_the_server_drains_and_any_other_stream_goes_on():
-    """Nobody would wait the whole grace for a caller that only waits for news."""
+async def test_a_watch_ends_when_the_server_drains_and_any_other_stream_continues():
+    """The drain must not wait for the whole grace because of callers that only wait for changes."""
     ended = []
 
     def endless(name):

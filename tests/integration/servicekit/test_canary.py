@@ -1,4 +1,4 @@
-"""What must not be seen is in no line of the log, by whichever way it came in."""
+"""Secrets are in no line of the log, whichever way they came in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from clawdbot_servicekit.settings.shared import TelemetrySettings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.hosting import hosting, trial_settings
-from tests.support.log_lines import logging_put_back
+from tests.support.logging_state import logging_restored
 from tests.support.trial_service import SERVICE, invoke
 
 SECRET = "canary-7c1e0b9a55"
@@ -25,28 +25,28 @@ AUTH = {"keys": [{"id": "ann", "tenant": "acme", "key": f"{SECRET}-key-of-ann"}]
 
 @pytest.fixture
 def written(tmp_path):
-    """Everything that is logged, at the level that says most."""
+    """Everything that is logged, at level debug."""
     stream = io.StringIO()
     redactor = Redactor(secrets_of(trial_settings(tmp_path, auth=AUTH)))
-    with logging_put_back():
+    with logging_restored():
         logs.configure(TelemetrySettings(log_level="debug", log_format="json"), redactor, stream)
         yield stream
 
 
-async def ends(call):
-    """The name of the status that the call ends with, and its sentence where that tells too much."""
+async def status_of(call):
+    """The name of the call's status, with its details if they contain the secret."""
     try:
         if isinstance(call, grpc.aio.UnaryUnaryCall):
             await call
         else:
             [event async for event in call]
     except grpc.aio.AioRpcError as error:
-        told = error.details() or ""
-        return f"{error.code().name}: {told}" if SECRET in told else error.code().name
+        details = error.details() or ""
+        return f"{error.code().name}: {details}" if SECRET in details else error.code().name
     return "OK"
 
 
-async def test_a_secret_sent_through_every_door_is_in_no_line(tmp_path, written):
+async def test_a_secret_sent_in_every_way_is_in_no_line(tmp_path, written):
     key, wrong = f"{SECRET}-key-of-ann", f"{SECRET}-wrong"
     good = (("x-api-key", key),)
     async with hosting(tmp_path, auth=AUTH) as hosted, hosted.insecure() as channel:
@@ -56,20 +56,22 @@ async def test_a_secret_sent_through_every_door_is_in_no_line(tmp_path, written)
         health = health_pb2_grpc.HealthStub(channel)
         as_service = (("authorization", f"Bearer {TOKEN}"), ("x-clawdbot-tenant", "acme"))
         ended = [
-            await ends(stub.ListTools(listing, metadata=good)),
-            await ends(stub.ListTools(listing, metadata=(("authorization", f"Bearer {key}"),))),
-            await ends(stub.ListTools(listing, metadata=as_service)),
-            await ends(stub.ListTools(listing, metadata=(("x-api-key", wrong),))),
-            await ends(stub.ListTools(listing, metadata=(("authorization", f"Basic {wrong}"),))),
-            await ends(stub.ListTools(listing, metadata=(*good, ("x-mine", SECRET), ("cookie", SECRET)))),
-            await ends(stub.InvokeTool(invoke("fail", text=key), metadata=good)),
-            await ends(stub.InvokeTool(invoke(SECRET, ticks=1), metadata=good)),
-            await ends(
+            await status_of(stub.ListTools(listing, metadata=good)),
+            await status_of(stub.ListTools(listing, metadata=(("authorization", f"Bearer {key}"),))),
+            await status_of(stub.ListTools(listing, metadata=as_service)),
+            await status_of(stub.ListTools(listing, metadata=(("x-api-key", wrong),))),
+            await status_of(stub.ListTools(listing, metadata=(("authorization", f"Basic {wrong}"),))),
+            await status_of(
+                stub.ListTools(listing, metadata=(*good, ("x-mine", SECRET), ("cookie", SECRET)))
+            ),
+            await status_of(stub.InvokeTool(invoke("fail", text=key), metadata=good)),
+            await status_of(stub.InvokeTool(invoke(SECRET, ticks=1), metadata=good)),
+            await status_of(
                 stub.InvokeTool(invoke("fail", text="a@example.com 4111 1111 1111 1111"), metadata=good)
             ),
-            await ends(raw(f"\xff{SECRET}".encode(), metadata=good)),
-            await ends(channel.unary_unary(f"/{SERVICE}/{SECRET}")(b"", metadata=good)),
-            await ends(health.Check(health_pb2.HealthCheckRequest(service=SECRET))),
+            await status_of(raw(f"\xff{SECRET}".encode(), metadata=good)),
+            await status_of(channel.unary_unary(f"/{SERVICE}/{SECRET}")(b"", metadata=good)),
+            await status_of(health.Check(health_pb2.HealthCheckRequest(service=SECRET))),
         ]
     assert ended == [
         *("OK", "OK", "OK", "UNAUTHENTICATED", "UNAUTHENTICATED", "OK"),
@@ -80,6 +82,6 @@ async def test_a_secret_sent_through_every_door_is_in_no_line(tmp_path, written)
         assert secret not in text
     lines = [json.loads(line) for line in text.splitlines()]
     assert len([line for line in lines if line["event"] == "call"]) == 10
-    # What was hidden was there: the log is not merely empty.
+    # The secrets were redacted: the log is not just empty.
     assert len([line for line in lines if line["event"] == "unexpected_error"]) == 2
     assert "[redacted]" in text

@@ -28,7 +28,7 @@ async def health(channel, service=""):
     return answer.status
 
 
-async def test_a_host_serves_what_was_added_to_it(tmp_path):
+async def test_a_host_serves_its_applications(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         answer = await tool_service_pb2_grpc.ToolServiceStub(channel).ListTools(
             tool_service_pb2.ListToolsRequest()
@@ -37,7 +37,7 @@ async def test_a_host_serves_what_was_added_to_it(tmp_path):
 
 
 async def test_health_follows_the_dependencies(tmp_path):
-    """Live at once, ready and serving only when the check passes, and again not when it fails later."""
+    """Live at once; ready and serving only while the check passes."""
     needed = tmp_path / "needed"
     section = TrialSection(ready_file=needed)
     async with hosting(tmp_path, section, until_ready=False) as hosted, hosted.insecure() as channel:
@@ -55,7 +55,7 @@ async def test_health_follows_the_dependencies(tmp_path):
         assert await health(channel, "liveness") == SERVING
 
 
-async def test_an_unknown_name_is_not_found_by_check_and_unknown_to_watch(tmp_path):
+async def test_an_unknown_name_is_not_found_by_check_and_service_unknown_to_watch(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await health(channel, "no.such.Service")
@@ -89,7 +89,7 @@ async def test_reflection_can_be_switched_off(tmp_path):
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_drain_lets_a_stream_end_and_takes_no_new_call(tmp_path):
+async def test_a_drain_lets_a_stream_end_and_accepts_no_new_call(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel, hosted.insecure() as other:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         await health(other)
@@ -110,7 +110,7 @@ async def test_a_drain_lets_a_stream_end_and_takes_no_new_call(tmp_path):
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_the_end_of_the_grace_ends_what_is_left_with_unavailable(tmp_path):
+async def test_calls_that_outlast_the_grace_end_with_unavailable(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(1_000_000, 0.01)))
         await anext(stream)
@@ -121,7 +121,7 @@ async def test_the_end_of_the_grace_ends_what_is_left_with_unavailable(tmp_path)
         assert hosted.trial.tools.running == 0
 
 
-async def test_a_second_order_to_stop_cuts_the_wait_short(tmp_path):
+async def test_a_second_stop_ends_the_wait(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(1_000_000, 0.01)))
         await anext(stream)
@@ -137,8 +137,8 @@ async def test_a_second_order_to_stop_cuts_the_wait_short(tmp_path):
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
-async def test_while_settling_calls_are_still_taken(tmp_path):
-    """Load balancers must notice first that the server is not ready."""
+async def test_while_settling_calls_are_still_accepted(tmp_path):
+    """Load balancers need time to notice that the server is not ready."""
     async with hosting(tmp_path, server={"settle": 3600}) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
@@ -150,7 +150,7 @@ async def test_while_settling_calls_are_still_taken(tmp_path):
         await stopping
 
 
-async def test_what_was_handed_over_is_closed_after_the_application_last_first(tmp_path):
+async def test_closers_run_after_the_application_in_reverse_order(tmp_path):
     order = []
     host = Host(trial_settings(tmp_path))
     trial = Trial(TrialSection())
@@ -178,7 +178,7 @@ async def test_an_application_that_cannot_start_stops_the_others(tmp_path):
     assert (good.stopped, bad.stopped, never.stopped) == (1, 1, 0)
 
 
-async def test_a_taken_port_is_one_sentence(tmp_path):
+async def test_a_taken_port_is_an_error_of_one_sentence(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         host = Host(trial_settings(tmp_path, server={"port": port}))
@@ -192,22 +192,24 @@ async def test_a_taken_port_is_one_sentence(tmp_path):
     )
 
 
-async def test_a_host_that_does_not_exist_is_one_sentence(tmp_path):
+async def test_a_host_that_does_not_exist_is_an_error_of_one_sentence(tmp_path):
     host = Host(trial_settings(tmp_path, server={"host": "no such host"}))
-    with pytest.raises(StartupError, match="There is no host no such host to listen on"):
+    with pytest.raises(StartupError, match="Cannot resolve the host no such host"):
         await host.start()
     await host.stop()
 
 
-async def test_a_state_directory_that_cannot_be_made_is_one_sentence(tmp_path):
+async def test_a_state_directory_that_cannot_be_created_is_an_error_of_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     host = Host(trial_settings(tmp_path / "file" / "state"))
-    with pytest.raises(StartupError, match=r"cannot be made: Not a directory\. Choose another"):
+    with pytest.raises(
+        StartupError, match=r"Cannot create the state directory .*: Not a directory\. Choose another"
+    ):
         await host.start()
     await host.stop()
 
 
-async def test_listening_beyond_this_machine_without_tls_warns(tmp_path):
+async def test_listening_on_other_interfaces_without_tls_warns(tmp_path):
     with capture_logs() as log:
         async with hosting(tmp_path, server={"host": "0.0.0.0"}):
             pass
@@ -229,7 +231,7 @@ async def test_a_unix_socket_is_private_and_a_stale_one_is_replaced(tmp_path):
     assert not path.exists()
 
 
-async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path):
+async def test_a_file_at_the_sockets_path_is_not_touched(tmp_path):
     path = tmp_path / "precious"
     path.write_text("keep")
     host = Host(trial_settings(tmp_path, server={"socket": path}))
@@ -240,14 +242,14 @@ async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path):
 
 
 async def test_a_burst_of_calls_is_not_lost(tmp_path):
-    """GRPC's own default drops what waits beyond 1,000 with CANCELLED."""
+    """By default gRPC drops waiting calls beyond 1,000 with CANCELLED."""
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         calls = [stub.ListTools(tool_service_pb2.ListToolsRequest()) for _ in range(3000)]
         assert len(await asyncio.gather(*calls)) == 3000
 
 
-async def test_thousands_of_streams_at_once_are_all_served_and_all_freed(tmp_path):
+async def test_thousands_of_streams_at_once_are_all_served_and_all_released(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         calls = [stub.InvokeTool(ticks(2, 3600)) for _ in range(2000)]
@@ -263,7 +265,7 @@ async def test_thousands_of_streams_at_once_are_all_served_and_all_freed(tmp_pat
 
 
 @pytest.mark.parametrize("size", [2 << 20, 8 << 20])
-async def test_a_message_over_the_limit_is_refused_and_the_server_goes_on(tmp_path, size):
+async def test_a_message_over_the_limit_is_refused_and_the_server_runs_on(tmp_path, size):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         request = tool_service_pb2.ListToolsRequest(plugin="x" * size)
@@ -276,7 +278,7 @@ async def test_a_message_over_the_limit_is_refused_and_the_server_goes_on(tmp_pa
         assert await health(channel) == SERVING
 
 
-async def test_headers_over_the_limit_are_refused_and_the_server_goes_on(tmp_path):
+async def test_headers_over_the_limit_are_refused_and_the_server_runs_on(tmp_path):
     async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

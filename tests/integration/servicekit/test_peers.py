@@ -1,4 +1,4 @@
-"""Calls to the other services over the network: made for whom, tried again when, with which certificates."""
+"""Calls to other services over the network: tenant, retries, certificates."""
 
 import asyncio
 import os
@@ -7,7 +7,12 @@ from contextlib import asynccontextmanager
 import grpc
 import grpc.aio
 import pytest
-from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
+from clawdbot.plugins.v1 import (
+    plugin_service_pb2,
+    plugin_service_pb2_grpc,
+    tool_service_pb2,
+    tool_service_pb2_grpc,
+)
 from clawdbot_servicekit import peer_channel, tls
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.errors import StartupError
@@ -20,8 +25,10 @@ from tests.support.certificates import authority, certificate
 TOKEN = "service-token-0123456789"
 
 
-class Far(tool_service_pb2_grpc.ToolServiceServicer):
-    """Notes what it was called with; fails with UNAVAILABLE as often as told."""
+class RecordingTools(
+    tool_service_pb2_grpc.ToolServiceServicer, plugin_service_pb2_grpc.PluginServiceServicer
+):
+    """Records its calls; the next `failures` calls fail with UNAVAILABLE."""
 
     def __init__(self):
         self.calls = []
@@ -37,68 +44,92 @@ class Far(tool_service_pb2_grpc.ToolServiceServicer):
         await self._note(context)
         return tool_service_pb2.ListToolsResponse(next_page_token=request.plugin)
 
+    async def ListPlugins(self, request, context):
+        await self._note(context)
+        return plugin_service_pb2.ListPluginsResponse()
+
     async def InvokeTool(self, request, context):
         await self._note(context)
         yield tool_service_pb2.InvokeToolResponse()
 
 
 @asynccontextmanager
-async def far_away(credentials=None):
-    server, far = grpc.aio.server(), Far()
-    tool_service_pb2_grpc.add_ToolServiceServicer_to_server(far, server)
+async def tools_server(credentials=None):
+    server, tools = grpc.aio.server(), RecordingTools()
+    tool_service_pb2_grpc.add_ToolServiceServicer_to_server(tools, server)
+    plugin_service_pb2_grpc.add_PluginServiceServicer_to_server(tools, server)
     if credentials is None:
         port = server.add_insecure_port("127.0.0.1:0")
     else:
         port = server.add_secure_port("127.0.0.1:0", credentials)
     await server.start()
     try:
-        yield far, f"127.0.0.1:{port}"
+        yield tools, f"127.0.0.1:{port}"
     finally:
         await server.stop(None)
 
 
 @asynccontextmanager
-async def reaching(address, **sections):
+async def peers_at(address, **sections):
     peers = NetworkPeers(SharedSettings.model_validate({"peers": {"plugins": address}, **sections}))
     try:
-        yield tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
+        yield peers
     finally:
         await peers.close()
+
+
+@asynccontextmanager
+async def stub_to(address, **sections):
+    async with peers_at(address, **sections) as peers:
+        yield tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
 
 
 LIST = tool_service_pb2.ListToolsRequest(plugin="x")
 
 
-async def test_a_call_bears_the_service_token_and_the_running_call_s_tenant():
-    async with far_away() as (far, address), reaching(address, auth={"service_token": TOKEN}) as stub:
+async def test_a_call_carries_the_service_token_and_the_running_calls_tenant():
+    async with tools_server() as (tools, address), stub_to(address, auth={"service_token": TOKEN}) as stub:
         enter_caller(Caller(tenant="acme"))
         assert (await stub.ListTools(LIST, metadata=(("x-own", "kept"),))).next_page_token == "x"
         enter_caller(Caller(tenant="other"))
         assert [event async for event in stub.InvokeTool(tool_service_pb2.InvokeToolRequest())]
-    for call, tenant in zip(far.calls, ("acme", "other"), strict=True):
+    for call, tenant in zip(tools.calls, ("acme", "other"), strict=True):
         assert (call["authorization"], call["x-clawdbot-tenant"]) == (f"Bearer {TOKEN}", tenant)
-    assert far.calls[0]["x-own"] == "kept"
+    assert tools.calls[0]["x-own"] == "kept"
 
 
-async def test_without_a_service_token_no_tenant_is_claimed():
-    async with far_away() as (far, address), reaching(address) as stub:
+async def test_without_a_service_token_no_tenant_is_sent():
+    async with tools_server() as (tools, address), stub_to(address) as stub:
         await stub.ListTools(LIST)
-    assert not {"authorization", "x-clawdbot-tenant"} & set(far.calls[0])
+    assert not {"authorization", "x-clawdbot-tenant"} & set(tools.calls[0])
 
 
-async def test_only_what_is_safe_is_tried_again_after_unavailable():
-    async with far_away() as (far, address), reaching(address) as stub:
-        far.failures = 2
+async def test_only_retryable_methods_are_retried_after_unavailable():
+    async with tools_server() as (tools, address), stub_to(address) as stub:
+        tools.failures = 2
         assert (await stub.ListTools(LIST)).next_page_token == "x"
-        assert len(far.calls) == 3
-        far.failures = 1
+        assert len(tools.calls) == 3
+        tools.failures = 1
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             [event async for event in stub.InvokeTool(tool_service_pb2.InvokeToolRequest())]
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert len(far.calls) == 4
+        assert len(tools.calls) == 4
 
 
-async def test_the_same_channel_is_given_each_time_and_strangers_are_refused():
+async def test_methods_of_a_stub_made_after_the_first_call_are_retried_too():
+    async with tools_server() as (tools, address), peers_at(address) as peers:
+        early = tool_service_pb2_grpc.ToolServiceStub(peers.channel("plugins"))
+        assert (await early.ListTools(LIST)).next_page_token == "x"
+        plugins = plugin_service_pb2.ListPluginsRequest()
+        late = plugin_service_pb2_grpc.PluginServiceStub(peers.channel("plugins"))
+        for method, request in ((late.ListPlugins, plugins), (early.ListTools, LIST)):
+            tools.calls.clear()
+            tools.failures = 2
+            await method(request)
+            assert len(tools.calls) == 3
+
+
+async def test_each_service_has_one_channel_and_an_unknown_service_has_none():
     peers = NetworkPeers(SharedSettings())
     assert peers.channel("plugins") is peers.channel("plugins")
     assert peers.channel("plugins") is not peers.channel("dialogue")
@@ -107,14 +138,14 @@ async def test_the_same_channel_is_given_each_time_and_strangers_are_refused():
     await peers.close()
 
 
-async def test_a_peer_over_mtls_is_reached_and_new_certificates_are_taken_up(tmp_path, monkeypatch):
-    """The far end changes its authority; so do we, and the stub made before goes on working."""
-    monkeypatch.setattr(peer_channel, "LOOK_EVERY", 0.0)
+async def test_a_peer_is_called_over_mtls_and_new_certificates_are_used(tmp_path, monkeypatch):
+    """Both ends change their authority, and the existing stub still works."""
+    monkeypatch.setattr(peer_channel, "CHECK_INTERVAL", 0.0)
     theirs, ours = tmp_path / "theirs", tmp_path / "ours"
     first, second = authority("first"), authority("second")
 
     def write(ca):
-        for folder, name in ((theirs, "far"), (ours, "near")):
+        for folder, name in ((theirs, "tools"), (ours, "near")):
             folder.mkdir(exist_ok=True)
             certificate(name, ca).write(folder, "tls")
             (folder / "ca.pem").write_bytes(ca.certificate_pem)
@@ -128,14 +159,14 @@ async def test_a_peer_over_mtls_is_reached_and_new_certificates_are_taken_up(tmp
         os.utime(path, (1, 1))
     credentials = tls.server_credentials(TlsSettings(**files(theirs, "client_ca_file")))
     async with (
-        far_away(credentials) as (far, address),
-        reaching(address, tls=files(ours, "peer_ca_file")) as stub,
+        tools_server(credentials) as (tools, address),
+        stub_to(address, tls=files(ours, "peer_ca_file")) as stub,
     ):
         assert (await stub.ListTools(LIST)).next_page_token == "x"
         write(second)
         async with asyncio.timeout(20):
             assert (await stub.ListTools(LIST, wait_for_ready=True)).next_page_token == "x"
-        assert len(far.calls) == 2
+        assert len(tools.calls) == 2
 
 
 def test_certificates_that_cannot_be_used_stop_the_start(tmp_path):

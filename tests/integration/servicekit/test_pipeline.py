@@ -1,4 +1,4 @@
-"""What the pipeline makes of each kind of call and of each way in which it can end, over a real port."""
+"""How the pipeline handles each kind of call and each way in which it can end, over a real port."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from clawdbot_servicekit.pipeline import Deadlines, HandlerRegistrar, Pipeline, 
 from google.protobuf.wrappers_pb2 import StringValue
 from structlog.testing import capture_logs
 
-from tests.contract.channel.far import MADE, text
+from tests.contract.channel.servicer import HANDLER_FACTORIES, text
 
 KINDS = {
     "One": "unary_unary",
@@ -29,7 +29,7 @@ KINDS = {
 
 
 class Missing(Exception):
-    """A domain's failure."""
+    """A domain error."""
 
     def __init__(self, name):
         self.name = name
@@ -40,10 +40,10 @@ ERRORS = ErrorTable({Missing: ErrorRule(grpc.StatusCode.NOT_FOUND, "THING_NOT_FO
 
 
 class Things:
-    """Each method does what the request says; the generator remembers that it was closed."""
+    """Each method does what the request says; the generator records that it was closed."""
 
     def __init__(self):
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.closed = asyncio.Event()
 
     async def One(self, request, context):
@@ -74,7 +74,7 @@ class Things:
             yield each
 
     def Placeholder(self, request, context):
-        """As generated code has it where a servicer has no method."""
+        """Generated code's default for a method that a servicer does not implement."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         raise NotImplementedError("Method not implemented!")
 
@@ -86,7 +86,7 @@ class Things:
         context.set_trailing_metadata((("x-mine", "kept"),))
         raise Missing("hat")
 
-    async def _burst(self, context):
+    async def _crash(self, context):
         raise RuntimeError("canary-text")
 
     async def _group(self, context):
@@ -100,13 +100,13 @@ class Things:
         context.set_code(grpc.StatusCode.OUT_OF_RANGE)
 
     async def _wait(self, context):
-        self.begun.set()
+        self.started.set()
         try:
             await asyncio.Event().wait()
         finally:
             self.closed.set()
 
-    async def _stray(self, context):
+    async def _cancel(self, context):
         raise asyncio.CancelledError
 
     async def _note(self, context):
@@ -118,10 +118,10 @@ class Things:
 
 
 class Served:
-    """A server with the pipeline, what it has recorded, and the methods as a caller sees them."""
+    """A server with the pipeline, its call records, and the methods as a caller sees them."""
 
-    def __init__(self, channel, inside, records, admission, things):
-        self.channel, self.inside = channel, inside
+    def __init__(self, channel, in_process, records, admission, things):
+        self.channel, self.in_process = channel, in_process
         self.records, self.admission, self.things = records, admission, things
 
     def call(self, name, kind=None, channel=None, serialize=StringValue.SerializeToString):
@@ -133,22 +133,22 @@ class Served:
         request = iter((text(what),)) if KINDS[name].startswith("stream") else text(what)
         return self.call(name)(request, **options)
 
-    async def said(self, name, what, **options):
-        """The values of all replies."""
+    async def responses_of(self, name, what, **options):
+        """The values of all responses."""
         call = self.begin(name, what, **options)
         if KINDS[name].endswith("unary"):
             return [(await call).value]
         return [each.value async for each in call]
 
-    async def refused(self, name, what="", **options):
+    async def error_of(self, name, what="", **options):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self.said(name, what, **options)
+            await self.responses_of(name, what, **options)
         return caught.value
 
     async def recorded(self):
-        """The one call that was recorded, when it is; nothing is inside any more then."""
+        """The record of the one call, once there is one; no call is in flight then."""
         async with asyncio.timeout(5):
-            while not self.records:  # noqa: ASYNC110 - the record comes after the caller's end of the call
+            while not self.records:  # noqa: ASYNC110 - a call is recorded after its caller has the status
                 await asyncio.sleep(0.005)
         (record,) = self.records
         assert self.admission.count == 0
@@ -160,32 +160,34 @@ async def serving(
     *, limit=100, deadlines=(60.0, 600.0), exempt=False, identify=lambda *_: Caller(tenant="acme")
 ):
     records, things, admission = [], Things(), Admission(limit)
-    server, inside = grpc.aio.server(), InProcessServer()
-    wrapping = HandlerRegistrar(
+    server, in_process_server = grpc.aio.server(), InProcessServer()
+    registrar = HandlerRegistrar(
         Pipeline(admission, identify, Deadlines(*deadlines), records.append),
-        (server, inside),
+        (server, in_process_server),
         ERRORS,
         exempt=exempt,
     )
-    coded = {
+    serializers = {
         "request_deserializer": StringValue.FromString,
         "response_serializer": StringValue.SerializeToString,
     }
-    handlers = {name: MADE[kind](getattr(things, name), **coded) for name, kind in KINDS.items()}
-    handlers["Placeholder"] = MADE["unary_unary"](things.Placeholder, **coded)
-    wrapping.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Things", handlers),))
-    wrapping.add_registered_method_handlers("test.Things", handlers)
+    handlers = {
+        name: HANDLER_FACTORIES[kind](getattr(things, name), **serializers) for name, kind in KINDS.items()
+    }
+    handlers["Placeholder"] = HANDLER_FACTORIES["unary_unary"](things.Placeholder, **serializers)
+    registrar.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Things", handlers),))
+    registrar.add_registered_method_handlers("test.Things", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with (
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
-            InProcessChannel(inside) as near,
+            InProcessChannel(in_process_server) as in_process,
         ):
-            yield Served(channel, near, records, admission, things)
+            yield Served(channel, in_process, records, admission, things)
     finally:
         await server.stop(None)
-        await inside.stop()
+        await in_process_server.stop()
 
 
 GOOD = {
@@ -200,7 +202,7 @@ GOOD = {
 @pytest.mark.parametrize("name", KINDS)
 async def test_a_call_of_any_kind_and_style_is_answered_and_recorded_once(name):
     async with serving() as served:
-        assert await served.said(name, "") == GOOD[name]
+        assert await served.responses_of(name, "") == GOOD[name]
         record = await served.recorded()
         assert (record.method, record.code, record.reason) == (f"/test.Things/{name}", "OK", "")
         assert (record.tenant, record.in_process, record.fields) == ("acme", False, {})
@@ -209,26 +211,30 @@ async def test_a_call_of_any_kind_and_style_is_answered_and_recorded_once(name):
 
 @pytest.mark.parametrize("what", ["fail", "group"])
 @pytest.mark.parametrize("name", KINDS)
-async def test_a_failure_of_the_domain_becomes_the_status_that_its_table_says(name, what):
+async def test_a_domain_error_becomes_the_status_of_its_rule(name, what):
     async with serving() as served:
-        error = await served.refused(name, what)
-        fault = remote_error(error)
-        assert (fault.code, fault.reason, fault.message) == ("NOT_FOUND", "THING_NOT_FOUND", "No thing hat.")
+        error = await served.error_of(name, what)
+        remote = remote_error(error)
+        assert (remote.code, remote.reason, remote.message) == (
+            "NOT_FOUND",
+            "THING_NOT_FOUND",
+            "No thing hat.",
+        )
         assert error.trailing_metadata()["x-mine"] == "kept"
         record = await served.recorded()
         assert (record.code, record.reason) == ("NOT_FOUND", "THING_NOT_FOUND")
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_what_nobody_expected_is_internal_with_an_id_and_the_log_has_the_rest(name):
+async def test_an_unexpected_error_is_internal_with_an_id_and_the_log_has_the_rest(name):
     async with serving() as served:
         with capture_logs() as log:
-            fault = remote_error(await served.refused(name, "burst"))
-        assert (fault.code, fault.reason) == ("INTERNAL", "INTERNAL")
-        assert "canary" not in fault.message
+            remote = remote_error(await served.error_of(name, "crash"))
+        assert (remote.code, remote.reason) == ("INTERNAL", "INTERNAL")
+        assert "canary" not in remote.message
         (line,) = [each for each in log if each["event"] == "unexpected_error"]
-        assert line["log_id"] == fault.metadata["log_id"]
-        assert line["log_id"] in fault.message
+        assert line["log_id"] == remote.metadata["log_id"]
+        assert line["log_id"] in remote.message
         assert str(line["exc_info"]) == "canary-text"
         assert (await served.recorded()).code == "INTERNAL"
 
@@ -240,45 +246,47 @@ async def test_a_request_that_cannot_be_decoded_is_malformed(name):
         call = served.call(name, serialize=None)(iter((b"\xff\xff",)) if streams else b"\xff\xff")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await (call if KINDS[name].endswith("unary") else call.read())
-        fault = remote_error(caught.value)
-        assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
-        assert f"test.Things/{name}" in fault.message
+        remote = remote_error(caught.value)
+        assert (remote.code, remote.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+        assert f"test.Things/{name}" in remote.message
         assert (await served.recorded()).reason == "MALFORMED_MESSAGE"
 
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize(("given", "deadlines"), [(None, (0.05, 600.0)), (500.0, (60.0, 0.05))])
-async def test_default_and_ceiling_end_a_call_with_a_reason_and_the_servicer_with_it(name, given, deadlines):
+async def test_the_default_and_the_maximum_deadline_end_a_call_with_a_reason_and_its_servicer(
+    name, given, deadlines
+):
     async with serving(deadlines=deadlines) as served:
-        fault = remote_error(await served.refused(name, "wait", timeout=given))
-        assert (fault.code, fault.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
+        remote = remote_error(await served.error_of(name, "wait", timeout=given))
+        assert (remote.code, remote.reason) == ("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED")
         assert served.things.closed.is_set()
         assert (await served.recorded()).code == "DEADLINE_EXCEEDED"
 
 
-async def test_a_callers_own_deadline_is_what_remains_inside_and_ends_the_servicer():
+async def test_a_callers_own_deadline_applies_to_the_servicer():
     async with serving() as served:
-        assert await served.said("One", "", timeout=30) == ["acme 30"]
+        assert await served.responses_of("One", "", timeout=30) == ["acme 30"]
         served.records.clear()
-        error = await served.refused("Many", "wait", timeout=0.1)
+        error = await served.error_of("Many", "wait", timeout=0.1)
         assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
         assert (await served.recorded()).code == "DEADLINE_EXCEEDED"
         assert served.things.closed.is_set()
 
 
 @pytest.mark.parametrize("name", KINDS)
-async def test_a_caller_that_leaves_ends_the_servicer_and_frees_its_place_once(name):
+async def test_a_caller_that_disconnects_ends_the_servicer_and_is_released_once(name):
     async with serving() as served:
         call = served.begin(name, "wait")
-        await served.things.begun.wait()
+        await served.things.started.wait()
         assert served.admission.count == 1
         call.cancel()
         assert (await served.recorded()).code == "CANCELLED"
         assert served.things.closed.is_set()
 
 
-async def test_a_caller_that_does_not_read_on_closes_the_generator():
-    """It is suspended in a write at that time, and not in the servicer's own code."""
+async def test_a_caller_that_stops_reading_closes_the_generator():
+    """The servicer is suspended in a write then, not in its own code."""
     async with serving() as served:
         call = served.call("Many")(text(""))
         assert (await call.read()).value == "first"
@@ -287,23 +295,23 @@ async def test_a_caller_that_does_not_read_on_closes_the_generator():
             await served.things.closed.wait()
 
 
-async def test_a_cancellation_that_nobody_ordered_is_not_a_silent_end():
-    """As when a peer's channel closes under the servicer: without a status its caller would wait for ever."""
+async def test_a_cancellation_that_nobody_requested_ends_with_a_status():
+    """As when a peer's channel closes under the servicer: without a status its caller would wait forever."""
     async with serving() as served:
-        fault = remote_error(await served.refused("One", "stray"))
-        assert (fault.code, fault.reason) == ("UNAVAILABLE", "PEER_UNAVAILABLE")
+        remote = remote_error(await served.error_of("One", "cancel"))
+        assert (remote.code, remote.reason) == ("UNAVAILABLE", "PEER_UNAVAILABLE")
         assert (await served.recorded()).code == "UNAVAILABLE"
 
 
 @pytest.mark.parametrize(("what", "code"), [("abort", "ALREADY_EXISTS"), ("code", "OUT_OF_RANGE")])
-async def test_a_status_that_the_servicer_gives_itself_stands_and_is_recorded(what, code):
+async def test_a_status_that_the_servicer_sets_itself_is_kept_and_recorded(what, code):
     async with serving() as served:
-        assert (await served.refused("One", what)).code().name == code
+        assert (await served.error_of("One", what)).code().name == code
         record = await served.recorded()
         assert (record.code, record.reason) == (code, "")
 
 
-async def test_a_method_that_the_servicer_lacks_is_not_implemented_yet():
+async def test_a_method_without_an_implementation_is_not_implemented_yet():
     async with serving() as served:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await served.call("Placeholder", "unary_unary")(text(""))
@@ -311,31 +319,31 @@ async def test_a_method_that_the_servicer_lacks_is_not_implemented_yet():
         assert (await served.recorded()).code == "UNIMPLEMENTED"
 
 
-async def test_facts_are_annotated_from_wherever_the_call_works():
+async def test_annotations_also_work_in_tasks_of_the_call():
     async with serving() as served:
-        await served.said("One", "note")
+        await served.responses_of("One", "note")
         assert (await served.recorded()).fields == {"session": "s-1", "model": "echo"}
 
 
-async def test_who_is_refused_never_reaches_the_servicer_and_holds_no_place():
+async def test_an_unidentified_caller_never_reaches_the_servicer_and_is_released():
     def refuse(*_):
         raise Missing("key")
 
     async with serving(identify=refuse) as served:
-        assert (await served.refused("Many")).code() == grpc.StatusCode.NOT_FOUND
+        assert (await served.error_of("Many")).code() == grpc.StatusCode.NOT_FOUND
         record = await served.recorded()
         assert (record.tenant, record.key_id) == ("", "")
         assert not served.things.closed.is_set()
 
 
-async def test_a_full_server_refuses_with_a_time_and_a_closed_one_as_shutting_down():
+async def test_a_full_server_refuses_with_retry_info_and_a_closed_one_as_shutting_down():
     async with serving(limit=1) as served:
         call = served.begin("One", "wait")
-        await served.things.begun.wait()
-        full = remote_error(await served.refused("One"))
+        await served.things.started.wait()
+        full = remote_error(await served.error_of("One"))
         assert (full.code, full.reason, full.retry_after) == ("RESOURCE_EXHAUSTED", "OVERLOADED", 1.0)
         served.admission.close()
-        closed = remote_error(await served.refused("One"))
+        closed = remote_error(await served.error_of("One"))
         assert (closed.code, closed.reason) == ("UNAVAILABLE", "SHUTTING_DOWN")
         assert served.admission.count == 1
         call.cancel()
@@ -343,33 +351,36 @@ async def test_a_full_server_refuses_with_a_time_and_a_closed_one_as_shutting_do
             await served.admission.idle()
 
 
-async def test_a_call_from_inside_is_its_callers_and_takes_no_place():
-    """A server that is full or drains must not lose the calls that it has let in."""
+async def test_an_in_process_call_has_its_callers_identity_and_is_not_limited():
+    """A server that is full or drains must not lose the calls that it has admitted."""
     async with serving(limit=1) as served:
         served.admission.close()
         enter_caller(Caller(tenant="umbrella", key_id="k"))
-        assert (await served.call("One", channel=served.inside)(text(""))).value == "umbrella 60"
+        assert (await served.call("One", channel=served.in_process)(text(""))).value == "umbrella 60"
         record = await served.recorded()
         assert (record.tenant, record.key_id, record.in_process) == ("umbrella", "k", True)
 
 
-async def test_exempt_methods_bear_described_errors_and_nothing_else():
+async def test_exempt_methods_get_the_error_table_and_nothing_else():
     async with serving(exempt=True, limit=1) as served:
         served.admission.close()
-        assert remote_error(await served.refused("Many", "fail")).reason == "THING_NOT_FOUND"
-        assert remote_error(await served.refused("One", "group")).reason == "THING_NOT_FOUND"
+        assert remote_error(await served.error_of("Many", "fail")).reason == "THING_NOT_FOUND"
+        assert remote_error(await served.error_of("One", "group")).reason == "THING_NOT_FOUND"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await served.call("One", serialize=None)(b"\xff\xff")
         assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
-        assert (await served.refused("One", "abort")).code() == grpc.StatusCode.ALREADY_EXISTS
+        assert (await served.error_of("One", "abort")).code() == grpc.StatusCode.ALREADY_EXISTS
         assert served.records == []
 
 
-async def test_an_application_can_register_and_nothing_more():
-    wrapping = HandlerRegistrar(None, (), ERRORS)
-    for refused in (lambda: wrapping.add_insecure_port(":0"), lambda: wrapping.add_secure_port(":0", None)):
+async def test_an_application_can_register_handlers_and_nothing_more():
+    registrar = HandlerRegistrar(None, (), ERRORS)
+    for refused in (
+        lambda: registrar.add_insecure_port(":0"),
+        lambda: registrar.add_secure_port(":0", None),
+    ):
         with pytest.raises(grpc.aio.UsageError):
             refused()
-    for refused in (wrapping.start(), wrapping.stop(None), wrapping.wait_for_termination()):
+    for refused in (registrar.start(), registrar.stop(None), registrar.wait_for_termination()):
         with pytest.raises(grpc.aio.UsageError):
             await refused

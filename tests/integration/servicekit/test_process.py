@@ -1,4 +1,4 @@
-"""A service as a process: signals, exit codes, and no traceback for what an operator can mend."""
+"""A service as a process: signals, exit codes, and no traceback for errors that an operator can fix."""
 
 import signal
 import socket
@@ -18,53 +18,53 @@ pytestmark = pytest.mark.integration
 async def test_a_signal_drains_and_the_process_exits_0(tmp_path, number):
     ends = tmp_path / "ended"
     async with trial_process(tmp_path, CLAWDBOT_TRIAL__ENDS_FILE=str(ends)) as process:
-        await process.wait_until_serving()
+        await process.serving()
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(20, 0.02)))
             await anext(stream)
             process.signal(number)
             assert len([event async for event in stream]) == 20
-        assert await process.exit_code() == 0
+        assert await process.ended() == 0
         assert ends.read_text() == "ended"
 
 
-async def test_a_second_signal_ends_what_is_left_with_unavailable(tmp_path):
+async def test_a_second_signal_ends_the_remaining_calls_with_unavailable(tmp_path):
     async with trial_process(tmp_path, CLAWDBOT_SERVER__GRACE="1h") as process:
-        await process.wait_until_serving()
+        await process.serving()
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100_000, 0.05)))
             await anext(stream)
             process.signal(signal.SIGTERM)
-            await process.wait_for_log("draining")
+            await process.logged("draining")
             process.signal(signal.SIGTERM)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [event async for event in stream]
             assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await process.exit_code() == 0
+        assert await process.ended() == 0
 
 
-async def test_a_signal_while_waiting_for_a_dependency_ends_the_process_in_order(tmp_path):
+async def test_a_signal_while_waiting_for_a_dependency_stops_the_process_cleanly(tmp_path):
     ends = tmp_path / "ended"
     never = {"CLAWDBOT_TRIAL__READY_FILE": str(tmp_path / "never"), "CLAWDBOT_TRIAL__ENDS_FILE": str(ends)}
     async with trial_process(tmp_path, **never) as process:
-        await process.wait_for_log("not_ready")
+        await process.logged("not_ready")
         process.signal(signal.SIGTERM)
-        assert await process.exit_code() == 0
+        assert await process.ended() == 0
         assert ends.exists()
 
 
-async def test_what_an_operator_can_mend_is_one_sentence_and_exit_code_2(tmp_path):
+async def test_an_error_that_an_operator_can_fix_is_one_sentence_and_exit_code_2(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for environment, sentence in [
             ({"CLAWDBOT_SERVER__PORT": str(port)}, f"Port {port} on 127.0.0.1 is taken."),
             ({"CLAWDBOT_SERVRE__PORT": "1"}, "did you mean CLAWDBOT_SERVER__PORT?"),
-            ({"CLAWDBOT_STATE_DIR": "/dev/null/state"}, "The state directory /dev/null/state cannot be made"),
+            ({"CLAWDBOT_STATE_DIR": "/dev/null/state"}, "Cannot create the state directory /dev/null/state"),
             ({"CLAWDBOT_TRIAL__REFUSE": "The store is broken."}, "The store is broken."),
             ({"CLAWDBOT_CONFIG": "/no/such.yaml"}, "/no/such.yaml: cannot read the configuration"),
         ]:
             async with trial_process(tmp_path, **environment) as process:
-                assert await process.exit_code() == 2
+                assert await process.ended() == 2
                 assert sentence in process.log()
                 assert "Traceback" not in process.log()
                 assert len(process.log().splitlines()) == 1
@@ -74,5 +74,5 @@ async def test_the_config_argument_names_the_file(tmp_path):
     config = tmp_path / "named.yaml"
     config.write_text("trial: {refuse: 'Read from the named file.'}")
     async with trial_process(tmp_path, "--config", str(config)) as process:
-        assert await process.exit_code() == 2
+        assert await process.ended() == 2
         assert process.log() == "Read from the named file.\n"

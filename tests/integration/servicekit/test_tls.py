@@ -1,4 +1,4 @@
-"""TLS from files: who gets in, and how new files are taken up."""
+"""TLS from files: which callers are accepted, and how new files are used."""
 
 import os
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ def other_ca():
 
 @pytest.fixture
 def server_files(tmp_path, ca):
-    """Certificate and key of a server, with a time in the past so that every later writing is a change."""
+    """Certificate and key of a server, with a time in the past so that every later write is a change."""
     files = certificate("server", ca).write(tmp_path, "server")
     for path in files:
         os.utime(path, (1, 1))
@@ -50,7 +50,7 @@ async def serving(**files):
 
 
 async def answers(address, ca, client=None):
-    """Whether a fresh connection that trusts `ca` and shows `client` gets an answer."""
+    """Whether a new connection that trusts `ca` and presents `client` gets an answer."""
     credentials = grpc.ssl_channel_credentials(
         ca.certificate_pem,
         client.key_pem if client else None,
@@ -66,13 +66,13 @@ async def answers(address, ca, client=None):
         return True
 
 
-async def test_a_caller_that_trusts_the_authority_gets_in(server_files, ca, other_ca):
+async def test_a_caller_that_trusts_the_authority_is_accepted(server_files, ca, other_ca):
     async with serving(cert_file=server_files[0], key_file=server_files[1]) as address:
         assert await answers(address, ca)
         assert not await answers(address, other_ca)
 
 
-async def test_with_a_client_authority_only_its_callers_get_in(server_files, ca, other_ca, tmp_path):
+async def test_with_a_client_authority_only_its_callers_are_accepted(server_files, ca, other_ca, tmp_path):
     authority_file, _ = ca.write(tmp_path, "ca")
     files = {"cert_file": server_files[0], "key_file": server_files[1], "client_ca_file": authority_file}
     async with serving(**files) as address:
@@ -88,11 +88,11 @@ async def test_changed_files_are_used_by_the_next_connection(server_files, ca, o
             certificate("server", other_ca).write(tmp_path, "server")
             assert await answers(address, other_ca)
         assert not await answers(address, ca)
-        assert [line["event"] for line in log] == ["certificates_taken_up"]
+        assert [line["event"] for line in log] == ["certificates_reloaded"]
 
 
-async def test_half_changed_files_are_reported_and_the_old_ones_stay_in_use(server_files, ca, tmp_path):
-    """Between writing the certificate and writing the key every connection still gets in."""
+async def test_half_changed_files_are_logged_and_the_old_ones_stay_in_use(server_files, ca, tmp_path):
+    """Between writing the certificate and writing the key, every connection is still accepted."""
     async with serving(cert_file=server_files[0], key_file=server_files[1]) as address:
         fresh = certificate("server", ca)
         with capture_logs() as log:
@@ -101,19 +101,19 @@ async def test_half_changed_files_are_reported_and_the_old_ones_stay_in_use(serv
             assert await answers(address, ca)
             server_files[1].write_bytes(fresh.key_pem)
             assert await answers(address, ca)
-        assert [line["event"] for line in log] == ["certificates_not_taken_up", "certificates_taken_up"]
+        assert [line["event"] for line in log] == ["certificates_not_reloaded", "certificates_reloaded"]
 
 
-def test_files_that_cannot_be_used_stop_the_start_with_a_sentence(server_files, ca, tmp_path):
+def test_unusable_files_are_a_startup_error_of_one_sentence(server_files, ca, tmp_path):
     cert, key = server_files
     _, other_key = certificate("other", ca).write(tmp_path, "other")
-    rubbish = tmp_path / "rubbish.pem"
-    rubbish.write_text("not a certificate")
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("not a certificate")
     for files, sentence in [
         ((cert, other_key, None), f"The key in {other_key} does not belong to the certificate in {cert}."),
         ((cert, tmp_path / "no.key", None), f"Cannot read {tmp_path / 'no.key'}, named under tls"),
-        ((rubbish, key, None), "are not a certificate chain and its unencrypted private key in PEM"),
-        ((cert, key, rubbish), "does not hold a certificate authority in PEM"),
+        ((garbage, key, None), "are not a certificate chain and its unencrypted private key in PEM"),
+        ((cert, key, garbage), "does not contain a certificate authority in PEM"),
     ]:
         settings = TlsSettings(cert_file=files[0], key_file=files[1], client_ca_file=files[2])
         with pytest.raises(StartupError) as caught:

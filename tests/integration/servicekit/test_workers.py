@@ -20,12 +20,12 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 TWO = {"CLAWDBOT_SERVER__WORKERS": "2"}
 
 
-async def everybody(process, count):
-    """The processes that answer; returns when so many different ones have."""
+async def worker_pids(process, count):
+    """The processes that answer; returns once so many different ones have."""
     found = set()
     async with asyncio.timeout(30):
         while len(found) < count:
-            found.add(await process.who())
+            found.add(await process.serving_pid())
     return found
 
 
@@ -37,112 +37,112 @@ def alive(pid):
     return True
 
 
-async def gone(*pids):
-    """Returns when none of the processes is there."""
+async def exited(*pids):
+    """Returns when none of the processes is alive."""
     async with asyncio.timeout(20):
         while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - another process sets no event
             await asyncio.sleep(0.02)
 
 
-async def test_workers_share_the_port_and_leave_together(tmp_path):
+async def test_workers_share_the_port_and_exit_together(tmp_path):
     async with trial_process(tmp_path, **TWO) as process:
-        await process.wait_until_serving()
-        workers = await everybody(process, 2)
+        await process.serving()
+        workers = await worker_pids(process, 2)
         assert process.pid not in workers
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(20, 0.02)))
             await anext(stream)
             process.signal(signal.SIGTERM)
             assert len([event async for event in stream]) == 20
-        assert await process.exit_code() == 0
-        await gone(*workers)
+        assert await process.ended() == 0
+        await exited(*workers)
 
 
-async def test_a_worker_killed_with_9_is_replaced_and_calls_go_on(tmp_path):
+async def test_a_killed_worker_is_replaced_and_calls_continue(tmp_path):
     port = free_port()
     metrics = {"CLAWDBOT_TELEMETRY__METRICS_PORT": str(port)}
     async with trial_process(tmp_path, **TWO, **metrics) as process:
-        await process.wait_until_serving()
-        first = await everybody(process, 2)
+        await process.serving()
+        first = await worker_pids(process, 2)
         victim = min(first)
         os.kill(victim, signal.SIGKILL)
         (survivor,) = first - {victim}
-        await gone(victim)
-        assert await process.who() in {survivor, *await everybody(process, 2)}
-        assert victim not in await everybody(process, 2)
+        await exited(victim)
+        assert await process.serving_pid() in {survivor, *await worker_pids(process, 2)}
+        assert victim not in await worker_pids(process, 2)
         url = f"http://127.0.0.1:{port}/metrics"
         text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
         assert 'clawdbot_worker_restarts_total{reason="died"} 1.0' in text
         assert 'rpc_method="clawdbot.plugins.v1.ToolService/ListTools"' in text
 
 
-async def test_a_worker_whose_loop_is_stuck_is_replaced(tmp_path):
+async def test_a_worker_whose_event_loop_is_stuck_is_replaced(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__STUCK_AFTER="2") as process:
-        await process.wait_until_serving()
-        await everybody(process, 2)
+        await process.serving()
+        await worker_pids(process, 2)
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(invoke("stick")))
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await anext(stream)
         assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        await process.wait_for_log("its loop was stuck")
+        await process.logged("its event loop was stuck")
         assert "in InvokeTool" in process.log(), "the stuck worker's stack is in the log"
-        await everybody(process, 2)
+        await worker_pids(process, 2)
 
 
 async def test_a_second_signal_reaches_the_workers(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__GRACE="1h") as process:
-        await process.wait_until_serving()
+        await process.serving()
         async with process.channel() as channel:
             stream = aiter(tool_service_pb2_grpc.ToolServiceStub(channel).InvokeTool(ticks(100_000, 0.05)))
             await anext(stream)
             process.signal(signal.SIGINT)
-            await process.wait_for_log('"draining"')
+            await process.logged('"draining"')
             process.signal(signal.SIGINT)
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 [event async for event in stream]
             assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-        assert await process.exit_code() == 0
+        assert await process.ended() == 0
 
 
-async def test_workers_do_not_outlive_a_supervisor_killed_with_9(tmp_path):
+async def test_workers_do_not_outlive_a_killed_supervisor(tmp_path):
     async with trial_process(tmp_path, **TWO) as process:
-        await process.wait_until_serving()
-        workers = await everybody(process, 2)
+        await process.serving()
+        workers = await worker_pids(process, 2)
         process.signal(signal.SIGKILL)
-        await process.exit_code()
-        await gone(*workers)
+        await process.ended()
+        await exited(*workers)
 
 
 @pytest.mark.parametrize(
     ("trouble", "sentence"),
     [
         ({"CLAWDBOT_TRIAL__REFUSE": "The store is broken."}, "The store is broken."),
-        ({"CLAWDBOT_TRIAL__DIE": "true"}, "The workers die while they start (exit code 7)."),
+        ({"CLAWDBOT_TRIAL__DIE": "true"}, "The workers crash while they start (exit code 7)."),
     ],
 )
-async def test_workers_that_cannot_start_end_it_all_with_one_sentence(tmp_path, trouble, sentence):
+async def test_workers_that_cannot_start_end_the_process_with_one_sentence(tmp_path, trouble, sentence):
     async with trial_process(tmp_path, **TWO, **trouble) as process:
-        assert await process.exit_code() == 2
+        assert await process.ended() == 2
         assert process.log().splitlines()[-1].startswith(sentence)
         assert process.log().count(sentence) == 1
         assert "Traceback" not in process.log()
 
 
-async def test_a_taken_port_is_found_though_workers_share_theirs(tmp_path):
+async def test_a_taken_port_is_detected_although_workers_share_theirs(tmp_path):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT=str(port)) as process:
-            assert await process.exit_code() == 2
+            assert await process.ended() == 2
             assert f"Port {port} on 127.0.0.1 is taken." in process.log()
 
 
 async def test_with_port_0_all_workers_get_the_same_free_port(tmp_path):
     async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT="0") as process:
-        await process.wait_for_log("worker_serves")
+        await process.logged("worker_serves")
         said = process.log()
         process.port = int(said.split('"address":"127.0.0.1:')[1].split('"')[0])
-        await everybody(process, 2)
+        await worker_pids(process, 2)

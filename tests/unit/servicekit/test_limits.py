@@ -1,4 +1,4 @@
-"""Admission and deadlines, by themselves."""
+"""Admission and deadlines, each on its own."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-async def test_as_many_as_the_limit_are_let_in_and_a_place_that_is_left_is_free():
-    door = Admission(2, retry_after=3.0)
-    door.enter()
-    door.enter()
+async def test_calls_up_to_the_limit_are_admitted_and_one_that_ends_makes_room():
+    admission = Admission(2, retry_after=3.0)
+    admission.enter()
+    admission.enter()
     with pytest.raises(Overloaded) as refused:
-        door.enter()
-    assert (refused.value.limit, refused.value.retry_after, door.count) == (2, 3.0, 2)
-    door.leave()
-    door.enter()
-    assert door.count == 2
+        admission.enter()
+    assert (refused.value.limit, refused.value.retry_after, admission.count) == (2, 3.0, 2)
+    admission.leave()
+    admission.enter()
+    assert admission.count == 2
 
 
-async def test_a_closed_door_lets_nobody_in_and_waits_for_those_inside():
-    door = Admission(2)
-    await door.idle()
-    door.enter()
-    door.close()
+async def test_a_closed_admission_refuses_and_waits_for_calls_in_flight():
+    admission = Admission(2)
+    await admission.idle()
+    admission.enter()
+    admission.close()
     with pytest.raises(ShuttingDown):
-        door.enter()
-    idle = asyncio.ensure_future(door.idle())
+        admission.enter()
+    idle = asyncio.ensure_future(admission.idle())
     await asyncio.sleep(0)
     assert not idle.done()
-    door.leave()
+    admission.leave()
     await idle
-    assert (door.count, door.closed) == (0, True)
+    assert (admission.count, admission.closed) == (0, True)
 
 
 @given(st.floats(0, 1e6) | st.none(), st.floats(0.001, 1e4), st.floats(0.001, 1e4))
-def test_a_call_gets_what_it_asked_for_up_to_the_ceiling_or_the_default(asked, default, ceiling):
-    allowed = Deadlines(default, ceiling).of(asked)
-    assert allowed == (default if asked is None else min(asked, ceiling))
+def test_a_call_gets_its_own_deadline_up_to_the_maximum_or_the_default(requested, default, maximum):
+    allowed = Deadlines(default, maximum).clamp(requested)
+    assert allowed == (default if requested is None else min(requested, maximum))
 
 
-async def test_what_remains_shrinks_never_below_nothing_and_outgoing_calls_get_less():
+async def test_remaining_shrinks_to_zero_and_outgoing_calls_get_less():
     assert (deadline.remaining(), deadline.outgoing(), deadline.outgoing(7)) == (None, None, 7)
     deadline.enter_deadline(10)
     assert 9 < deadline.remaining() <= 10
@@ -58,7 +58,7 @@ async def test_what_remains_shrinks_never_below_nothing_and_outgoing_calls_get_l
     assert deadline.remaining() is None
 
 
-async def test_a_task_inherits_the_deadline_and_cannot_change_its_parents():
+async def test_a_task_inherits_the_deadline_and_cannot_change_that_of_its_parent():
     deadline.enter_deadline(10)
 
     async def child():

@@ -1,4 +1,4 @@
-"""One line per event, redacted, whoever writes it."""
+"""One redacted line per event, whichever library writes it."""
 
 import asyncio
 import io
@@ -15,7 +15,7 @@ from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
-from tests.support.log_lines import logging_put_back
+from tests.support.logging_state import logging_restored
 
 CANARY = "canary-5f1d9c"
 KEY = "sk-proj-canarycanary1234"
@@ -23,7 +23,7 @@ KEY = "sk-proj-canarycanary1234"
 
 @pytest.fixture
 def lines():
-    """Configures logging into memory and gives the lines written; puts everything back afterwards."""
+    """Configures logging into memory and reads the lines back; restores everything afterwards."""
     stream = io.StringIO()
 
     def configure(**telemetry):
@@ -32,7 +32,7 @@ def lines():
         return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
     configure.stream = stream
-    with logging_put_back():
+    with logging_restored():
         yield configure
 
 
@@ -44,15 +44,15 @@ def test_an_event_is_one_json_line_with_time_level_and_logger(lines):
     assert line == {"event": "began", "count": 3, "name": "Zoë", "level": "info", "logger": "some.module"}
 
 
-def test_what_json_can_hardly_say_is_no_reason_to_lose_a_line(lines):
+def test_values_that_json_lacks_do_not_lose_a_line(lines):
     read = lines()
     structlog.get_logger("ours").info("odd", large=2**70, half="\ud800", keys={1: "a"}, other={object})
     (line,) = read()
     assert (line["large"], line["half"], line["keys"]) == (2**70, "\ud800", {"1": "a"})
 
 
-def test_no_way_into_the_log_lets_a_secret_through(lines):
-    """The canary goes in through every door, and is in no line."""
+def test_a_secret_logged_in_any_way_is_redacted(lines):
+    """The canary is logged in every way, and is in no line."""
     read = lines()
     log = structlog.get_logger("ours")
     log.info(CANARY, field=CANARY, nested={"a": [KEY], CANARY: 1}, authorization="Basic xyz")
@@ -83,14 +83,14 @@ def test_no_way_into_the_log_lets_a_secret_through(lines):
         assert secret not in text
 
 
-def test_the_standard_library_s_loggers_end_in_the_same_form(lines):
+def test_the_standard_librarys_loggers_write_the_same_format(lines):
     read = lines()
     logging.getLogger("theirs").warning("took %d ms", 7)
     (line,) = read()
     assert (line["event"], line["level"], line["logger"]) == ("took 7 ms", "warning", "theirs")
 
 
-def test_the_level_holds_for_both(lines):
+def test_the_level_applies_to_both(lines):
     read = lines(log_level="warning")
     structlog.get_logger("ours").info("quiet")
     logging.getLogger("theirs").info("quiet")
@@ -100,7 +100,7 @@ def test_the_level_holds_for_both(lines):
 
 
 def test_grpcs_own_debug_lines_stay_out_at_any_level(lines):
-    """It logs an object from that object's own destructor: whoever keeps the record crashes later."""
+    """It logs an object from that object's own destructor: a record that is kept crashes later."""
     read = lines(log_level="debug")
     logging.getLogger("grpc._cython.cygrpc").debug("loaded running loop")
     logging.getLogger("grpc._cython.cygrpc").error("trouble")
@@ -108,7 +108,7 @@ def test_grpcs_own_debug_lines_stay_out_at_any_level(lines):
     assert [line["event"] for line in read()] == ["trouble", "heard"]
 
 
-def test_people_get_a_form_for_people(lines):
+def test_the_console_format_is_readable(lines):
     lines(log_format="console")
     structlog.get_logger("ours").info("began", count=3)
     text = lines.stream.getvalue()
@@ -117,7 +117,7 @@ def test_people_get_a_form_for_people(lines):
     assert not text.startswith("{")
 
 
-def test_what_is_no_terminal_gets_json(lines):
+def test_a_stream_that_is_not_a_terminal_gets_json(lines):
     read = lines(log_format="auto")
     structlog.get_logger("ours").info("began")
     assert read()[0]["event"] == "began"
@@ -128,9 +128,9 @@ def record(code="OK", **changed):
     return CallRecord("/a.B/C", code, fields={}, **{**facts, **changed})
 
 
-async def test_calls_that_went_well_are_written_together_soon(lines, monkeypatch):
+async def test_successful_calls_are_written_in_batches(lines, monkeypatch):
     read = lines()
-    monkeypatch.setattr(logs, "TOGETHER", 0.001)
+    monkeypatch.setattr(logs, "FLUSH_INTERVAL", 0.001)
     calls = logs.CallLog()
     with structlog.contextvars.bound_contextvars(request_id="r-1"):
         calls.write(record())
@@ -146,7 +146,7 @@ async def test_calls_that_went_well_are_written_together_soon(lines, monkeypatch
     assert "request_id" not in second
 
 
-async def test_a_call_that_failed_is_written_at_once_after_those_before_it(lines):
+async def test_a_failed_call_is_written_at_once_after_those_before_it(lines):
     read = lines()
     calls = logs.CallLog()
     calls.write(record())
@@ -157,7 +157,7 @@ async def test_a_call_that_failed_is_written_at_once_after_those_before_it(lines
     ]
 
 
-async def test_calls_within_the_process_are_lines_at_level_debug(lines):
+async def test_in_process_calls_are_logged_at_level_debug(lines):
     read = lines(log_level="debug")
     calls = logs.CallLog()
     calls.write(record(in_process=True))

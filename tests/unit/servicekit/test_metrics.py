@@ -1,4 +1,4 @@
-"""What is counted, and the endpoint that shows it."""
+"""The metrics of a server, and the endpoint that serves them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 from clawdbot_servicekit import metrics as module
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.metrics import Endpoint, Metrics
+from clawdbot_servicekit.metrics import Metrics, MetricsEndpoint
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -23,8 +23,8 @@ def sample(metrics, name, **labels):
 def test_calls_are_counted_by_method_and_status():
     metrics = Metrics()
     for seconds in (0.002, 0.2):
-        metrics.call("/a.B/C", "OK", seconds)
-    metrics.call("/a.B/C", "NOT_FOUND", 0.1)
+        metrics.record_call("/a.B/C", "OK", seconds)
+    metrics.record_call("/a.B/C", "NOT_FOUND", 0.1)
     ok = {"rpc_method": "a.B/C", "rpc_response_status_code": "OK"}
     assert sample(metrics, "rpc_server_call_duration_seconds_count", **ok) == 2
     assert sample(metrics, "rpc_server_call_duration_seconds_sum", **ok) == pytest.approx(0.202)
@@ -39,17 +39,17 @@ def test_calls_are_counted_by_method_and_status():
     )
 
 
-def test_two_servers_in_one_process_count_apart():
+def test_two_servers_in_one_process_have_separate_metrics():
     one, other = Metrics(), Metrics()
-    one.ready("dialogue", ready=True)
+    one.set_ready("dialogue", ready=True)
     assert sample(one, "clawdbot_application_ready", application="dialogue") == 1
     assert sample(other, "clawdbot_application_ready", application="dialogue") is None
 
 
-async def test_the_loop_the_collector_and_the_calls_in_flight_are_watched(monkeypatch):
-    monkeypatch.setattr(module, "SAMPLE_PERIOD", 0.01)
+async def test_event_loop_garbage_collection_and_calls_in_flight_are_sampled(monkeypatch):
+    monkeypatch.setattr(module, "SAMPLE_INTERVAL", 0.01)
     metrics, before = Metrics(), list(gc.callbacks)
-    watching = asyncio.ensure_future(metrics.sample(lambda: 3))
+    sampling = asyncio.ensure_future(metrics.sample(lambda: 3))
     await asyncio.sleep(0)
     gc.collect()
     async with asyncio.timeout(5):
@@ -57,13 +57,13 @@ async def test_the_loop_the_collector_and_the_calls_in_flight_are_watched(monkey
             await asyncio.sleep(0.01)
     assert sample(metrics, "clawdbot_gc_longest_pause_seconds") > 0
     assert sample(metrics, "clawdbot_event_loop_lag_seconds") >= 0
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    sampling.cancel()
+    await asyncio.gather(sampling, return_exceptions=True)
     assert gc.callbacks == before
 
 
-def test_the_endpoint_shows_them_until_it_is_closed():
-    endpoint = Endpoint.open(Metrics().registry, "127.0.0.1", 0, 9464)
+def test_the_endpoint_serves_them_until_it_is_closed():
+    endpoint = MetricsEndpoint.open(Metrics().registry, "127.0.0.1", 0, default_port=9464)
     url = f"http://127.0.0.1:{endpoint.port}/metrics"
     with urllib.request.urlopen(url) as answer:
         assert b"process_resident_memory_bytes" in answer.read()
@@ -72,13 +72,13 @@ def test_the_endpoint_shows_them_until_it_is_closed():
         urllib.request.urlopen(url)
 
 
-def test_a_taken_port_is_a_sentence_unless_it_was_only_the_default():
+def test_a_taken_port_is_an_error_unless_it_is_the_default():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(StartupError, match=f"The metrics port {port} on 127.0.0.1 cannot be had"):
-            Endpoint.open(CollectorRegistry(), "127.0.0.1", port, usual=port - 1)
+        with pytest.raises(StartupError, match=f"Cannot listen on the metrics port {port} on 127.0.0.1"):
+            MetricsEndpoint.open(CollectorRegistry(), "127.0.0.1", port, default_port=port - 1)
         with capture_logs() as log:
-            endpoint = Endpoint.open(CollectorRegistry(), "127.0.0.1", port, usual=port)
+            endpoint = MetricsEndpoint.open(CollectorRegistry(), "127.0.0.1", port, default_port=port)
         assert endpoint.port != port
         assert log[0]["event"] == "metrics_port_taken"
         endpoint.close()

@@ -1,4 +1,4 @@
-"""docs/operations.md names everything that there is, so that it cannot fall behind."""
+"""docs/operations.md lists every setting, reason, metric and probe, so that it cannot become outdated."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from clawdbot_plugin_client.hooks import HOOK_RULES
 from clawdbot_servicekit.error_table import INTERNAL_REASON, PEER_RULES, SHARED_RULES
 from clawdbot_servicekit.health import LIVENESS, READINESS
-from clawdbot_servicekit.hooks import HOOK_RULES
-from clawdbot_servicekit.metrics import Metrics, Restarts
+from clawdbot_servicekit.metrics import Metrics, WorkerMetrics
 from clawdbot_servicekit.settings.shared import ApiKeySettings, SharedSettings
 from clawdbot_servicekit.settings.values import Section, seconds, size
 from prometheus_client.process_collector import ProcessCollector
@@ -34,11 +34,11 @@ def test_every_part_of_a_key_is_listed():
     assert [key for key in ApiKeySettings.model_fields if f"`{key}`" not in section("auth")] == []
 
 
-def test_the_defaults_are_the_ones_that_hold():
-    told = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", section("server"), flags=re.MULTILINE))
+def test_the_defaults_are_the_ones_in_the_code():
+    listed = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", section("server"), flags=re.MULTILINE))
     server = SharedSettings().server
     plain = {"host", "workers", "port", "max_concurrent_calls"}
-    for name, text in told.items():
+    for name, text in listed.items():
         if name not in plain and text.strip():
             value = size(text) if name in {"max_message", "max_metadata"} else seconds(text)
             assert value == getattr(server, name), name
@@ -57,7 +57,7 @@ def test_every_metric_is_listed(tmp_path):
     names = {each.name for each in metrics.registry.collect()}
     names -= {each.name for each in ProcessCollector(registry=None).collect()}
     names |= {
-        f"{each.name}_total" for each in Restarts(tmp_path).registry.collect() if "restarts" in each.name
+        f"{each.name}_total" for each in WorkerMetrics(tmp_path).registry.collect() if "restarts" in each.name
     }
     assert {name for name in names if f"`{name}`" not in section("Metrics")} == set()
 

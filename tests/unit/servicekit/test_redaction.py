@@ -1,4 +1,4 @@
-"""What must not leave the process is taken out of any text."""
+"""Secrets and personal data are redacted in any text."""
 
 import pytest
 from clawdbot_servicekit.redaction import Redactor, luhn, secrets_of
@@ -34,7 +34,7 @@ NAMED = [
     "bearer {}",
     "https://user:{}@host/path",
 ]
-INNOCENT = [
+CLEAN = [
     "2026-11-24T08:34:27.123456Z",
     "127.0.0.1:8080 and [::1]:8080",
     "550e8400-e29b-41d4-a716-446655440000",
@@ -59,13 +59,13 @@ def test_what_looks_like_a_secret_is_hidden(redactor, text):
 
 @pytest.mark.parametrize("form", NAMED)
 def test_what_is_named_a_secret_is_hidden(redactor, form):
-    said = redactor.text(form.format("Zm9vYmFyYmF6"))
-    assert "Zm9vYmFyYmF6" not in said
-    assert "[redacted]" in said
+    redacted = redactor.text(form.format("Zm9vYmFyYmF6"))
+    assert "Zm9vYmFyYmF6" not in redacted
+    assert "[redacted]" in redacted
 
 
-@pytest.mark.parametrize("text", INNOCENT)
-def test_what_is_no_secret_stays(redactor, text):
+@pytest.mark.parametrize("text", CLEAN)
+def test_other_text_stays(redactor, text):
     assert redactor.text(text) == text
 
 
@@ -81,7 +81,7 @@ def test_sensitive_keys_are_hidden_at_any_depth(redactor):
     }
 
 
-def test_bytes_and_objects_are_looked_into(redactor):
+def test_bytes_and_objects_are_searched_too(redactor):
     class Thing:
         def __repr__(self):
             return "Thing(correct-horse)"
@@ -90,20 +90,20 @@ def test_bytes_and_objects_are_looked_into(redactor):
 
 
 @given(st.text(alphabet="abk-_ 0123456789+@.:=/\"'[]redactedBEARER", max_size=80))
-def test_redacting_twice_changes_nothing_more(text):
+def test_redaction_is_idempotent(text):
     redactor = Redactor(["redacted-0"])
     once = redactor.text(text)
     assert redactor.text(once) == once
 
 
 @given(st.sampled_from([text for _, text in HIDDEN]), st.sampled_from(NAMED))
-def test_hidden_things_stay_hidden_under_a_name(secret, form):
+def test_redaction_of_named_secrets_is_idempotent(secret, form):
     redactor = Redactor(["correct-horse"])
     once = redactor.text(form.format(secret))
     assert redactor.text(once) == once
 
 
-def test_luhn_knows_a_card_from_a_number():
+def test_luhn_tells_a_card_from_a_number():
     assert luhn("4111 1111 1111 1111")
     assert not luhn("4111 1111 1111 1112")
 

@@ -59,16 +59,16 @@ def test_the_three_line_file_is_read_verbatim(read):
     assert settings.plugins == ("rate_limiter", "audit_log")
 
 
-def test_a_lone_service_ignores_the_sections_of_the_others(read):
+def test_a_service_alone_ignores_the_sections_of_the_others(read):
     assert read(THREE_LINES, Plugins).plugins == ("rate_limiter", "audit_log")
     assert read(THREE_LINES, Gateway).model.max_tokens == 2048
 
 
-def test_a_lone_service_does_not_need_the_secrets_of_the_others(read):
+def test_a_service_alone_does_not_need_the_secrets_of_the_others(read):
     assert read("model: {api_key: '${OPENAI_API_KEY}'}", Plugins).plugins == ()
 
 
-def test_nothing_at_all_gives_the_defaults(tmp_path, monkeypatch):
+def test_without_configuration_there_are_defaults(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = load(Suite, None, {})
     assert (settings.server.host, settings.server.port, settings.server.workers) == ("127.0.0.1", 8080, 1)
@@ -79,7 +79,7 @@ def test_every_service_has_a_port_of_its_own(read):
     assert [read("", cls).telemetry.metrics_port for cls in (Suite, Gateway, Plugins)] == [9464, 9466, 9467]
 
 
-def test_a_server_on_any_free_port_shows_its_metrics_on_any_free_port(read):
+def test_a_server_on_any_free_port_serves_its_metrics_on_any_free_port(read):
     assert read("server: {port: 0}").telemetry.metrics_port == 0
     assert read("server: {port: 0}\ntelemetry: {metrics_port: 9999}").telemetry.metrics_port == 9999
 
@@ -89,7 +89,7 @@ def test_settings_made_in_code_read_no_environment(monkeypatch):
     assert Suite().server.port == 8080
 
 
-def test_the_environment_beats_the_file_and_the_command_line_beats_both(tmp_path):
+def test_the_environment_overrides_the_file_and_the_command_line_overrides_both(tmp_path):
     path = tmp_path / "clawdbot.yaml"
     path.write_text("server: {port: 1, workers: 2}")
     assert load(Suite, path, {"CLAWDBOT_SERVER__PORT": "9000"}).server.port == 9000
@@ -123,7 +123,7 @@ def test_the_file_is_found_by_variable_then_in_the_working_directory(tmp_path, m
     assert load(Suite, None, {"CLAWDBOT_CONFIG": str(named)}).server.workers == 3
 
 
-def test_what_kubernetes_puts_into_the_environment_is_no_setting(read):
+def test_variables_that_kubernetes_sets_are_not_settings(read):
     links = {
         "CLAWDBOT_DIALOGUE_SERVICE_HOST": "10.0.0.1",
         "CLAWDBOT_DIALOGUE_SERVICE_PORT": "8081",
@@ -135,7 +135,7 @@ def test_what_kubernetes_puts_into_the_environment_is_no_setting(read):
     assert read("", **links).server.port == 8080
 
 
-def test_a_section_left_empty_says_nothing(read):
+def test_an_empty_section_sets_nothing(read):
     assert read("server:\nauth:\n").server.port == 8080
 
 

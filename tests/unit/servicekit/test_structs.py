@@ -1,4 +1,4 @@
-"""Structs on the wire are plain values inside, and back."""
+"""Structs are converted to plain values and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import MAX_DEPTH, canonical, finite, to_json, to_plain, to_struct
-from clawdbot_servicekit.structs import given as given_by
+from clawdbot_servicekit.structs import given as given_struct
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
@@ -24,12 +24,12 @@ OBJECTS = st.dictionaries(TEXT, VALUES, max_size=5)
 
 
 @given(OBJECTS)
-def test_what_goes_in_comes_out(values):
+def test_values_are_read_back(values):
     assert to_plain(to_struct(values)) == values
 
 
 @given(OBJECTS)
-def test_a_struct_says_the_same_as_the_librarys_own_would(values):
+def test_a_struct_equals_the_librarys_own(values):
     theirs = Struct()
     theirs.update(values)
     assert MessageToDict(to_struct(values)) == MessageToDict(theirs)
@@ -45,22 +45,22 @@ def test_a_number_that_json_does_not_have_is_refused_with_its_path(number):
     sent = Struct()
     sent.update({"guests": [{"age": 3}, {"age": number}]})
     with pytest.raises(InvalidRequest) as caught:
-        given_by(sent, "arguments")
+        given_struct(sent, "arguments")
     (violation,) = caught.value.violations
     assert violation.field == "arguments.guests[1].age"
     assert not finite(sent)
 
 
-def test_a_path_with_a_huge_key_is_cut():
+def test_a_path_with_a_huge_key_is_truncated():
     sent = Struct()
     sent.update({"k" * 100_000: math.nan})
     with pytest.raises(InvalidRequest) as caught:
-        given_by(sent, "arguments")
+        given_struct(sent, "arguments")
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 10**400, object(), b"bytes", {1: "key"}, {1, 2}])
-def test_what_json_does_not_have_cannot_be_sent(value):
+def test_a_value_that_json_does_not_have_cannot_be_sent(value):
     with pytest.raises(ValueError, match=r"JSON|double"):
         to_struct({"inner": [value]})
 
@@ -72,7 +72,7 @@ def nested(levels: int) -> dict[str, object]:
     return {"x": value}
 
 
-def test_the_deepest_value_can_still_be_read_by_the_other_side():
+def test_a_value_of_the_maximum_depth_can_be_parsed():
     sent = to_struct(nested(MAX_DEPTH - 1))
     assert Struct.FromString(sent.SerializeToString()) == sent
 
@@ -86,9 +86,9 @@ def test_a_deeper_value_cannot_be_sent():
 
 
 @given(OBJECTS, st.randoms())
-def test_the_order_of_keys_does_not_matter_to_the_canonical_form(values, chance):
+def test_the_order_of_keys_does_not_change_the_canonical_form(values, random):
     keys = list(values)
-    chance.shuffle(keys)
+    random.shuffle(keys)
     assert canonical({key: values[key] for key in keys}) == canonical(values)
 
 
@@ -99,5 +99,5 @@ def test_different_values_differ_in_the_canonical_form():
     assert len(texts) == 7
 
 
-def test_json_has_whole_numbers_whole_and_keys_in_order():
+def test_json_has_integers_and_sorted_keys():
     assert to_json(to_struct({"c": 1e300, "b": 1.5, "a": 1})) == b'{"a":1,"b":1.5,"c":1e+300}'

@@ -1,7 +1,7 @@
-"""How many calls a server works on at once, and whether it takes any more.
+"""Limits how many calls a server handles at a time, and refuses all new ones while it drains.
 
-Calls from inside the process are not counted: they belong to a call that is, and refusing them would lose
-one that was let in.
+Calls from within the process are not counted: each belongs to a call that is, and refusing it would lose an
+admitted one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from clawdbot_servicekit.errors import Overloaded, ShuttingDown
 
 
 class Admission:
-    """The door of one server: `enter` before each call, `leave` once after it."""
+    """The call limit of one server: `enter` before each call, `leave` once after it."""
 
     def __init__(self, limit: int, retry_after: float = 1.0) -> None:
-        """An open door.
+        """A limiter that admits calls.
 
         Args:
-            limit: calls at once.
-            retry_after: seconds that a refused caller is asked to wait.
+            limit: maximum number of calls at a time.
+            retry_after: seconds that a refused caller is told to wait.
         """
         self.limit = limit
         self._retry_after = retry_after
@@ -30,7 +30,7 @@ class Admission:
 
     @property
     def count(self) -> int:
-        """Calls inside."""
+        """Calls in flight."""
         return self._count
 
     @property
@@ -39,11 +39,11 @@ class Admission:
         return self._closed
 
     def enter(self) -> None:
-        """Lets one call in.
+        """Admits one call.
 
         Raises:
             ShuttingDown: when closed.
-            Overloaded: when `limit` calls are inside.
+            Overloaded: when `limit` calls are in flight.
         """
         if self._closed:
             raise ShuttingDown
@@ -54,15 +54,15 @@ class Admission:
             self._idle.clear()
 
     def leave(self) -> None:
-        """The call has ended."""
+        """Records that a call has ended."""
         self._count -= 1
         if self._count == 0:
             self._idle.set()
 
     def close(self) -> None:
-        """Takes no new call from now on; those inside go on."""
+        """Admits no new calls from now on; those in flight continue."""
         self._closed = True
 
     async def idle(self) -> None:
-        """Returns when no call is inside."""
+        """Returns when no call is in flight."""
         await self._idle.wait()

@@ -1,4 +1,4 @@
-"""What a service is to the server that runs it, and what its peers are to it."""
+"""The port between a service and the server that runs it, and the port through which it reaches its peers."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ class Application(Protocol):
 
     @property
     def services(self) -> tuple[str, ...]:
-        """Full names of its gRPC services, for health and reflection."""
+        """Full names of its gRPC services, for scopes, health and reflection."""
 
     @property
     def errors(self) -> ErrorTable:
-        """What its exceptions mean to a caller."""
+        """The status of each of its exceptions."""
 
     def register(self, server: grpc.aio.Server) -> None:
         """Calls the generated add_…_to_server functions; nothing else."""
 
     async def start(self) -> None:
-        """Opens stores and warms pools. MUST raise StartupError for what an operator can mend."""
+        """Opens stores and warms pools. MUST raise StartupError for an error that an operator can fix."""
 
     async def check(self) -> None:
-        """Returns when every dependency answers; MUST raise NotReady otherwise. Called once a second."""
+        """Returns if every dependency answers; MUST raise NotReady otherwise. Called once a second."""
 
     async def stop(self) -> None:
-        """Ends the work in flight and frees everything. MUST be safe after a failed start."""
+        """Ends the work in flight and releases everything. MUST be safe after a failed start."""
 
 
 class Peers(Protocol):
@@ -43,6 +43,6 @@ class Peers(Protocol):
     def channel(self, service: str) -> grpc.aio.Channel:
         """A channel to "dialogue", "model_gateway" or "plugins".
 
-        The same channel for every call of this method; closed by whoever made the Peers. Calls on it bear the
-        service's own credentials and the tenant of the running call.
+        The same channel for every call of this method; the owner of the Peers closes it. Calls on it carry
+        the service's own credentials and the tenant of the running call.
         """

@@ -1,6 +1,6 @@
-"""What is remembered of one call: for its line in the log and for metrics.
+"""The record of one call, for its line in the log and for metrics.
 
-The pipeline makes the record; whoever works on the call may add to it with `annotate`.
+The pipeline makes the record; the code that handles the call may add to it with `annotate`.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ class CallRecord:
     method: str
     """"/package.Service/Method"."""
     code: str
-    """Name of the status code: "OK", "NOT_FOUND"; "CANCELLED" when the caller went away."""
+    """Name of the status code: "OK", "NOT_FOUND"; "CANCELLED" if the caller disconnected."""
     reason: str
-    """ErrorInfo.reason; empty for OK and for a status that a handler set by itself."""
+    """ErrorInfo.reason; empty for OK and for a status that a handler set itself."""
     seconds: float
     tenant: str
-    """Empty when the call ended before the caller was known."""
+    """Empty if the call ended before the caller was identified."""
     key_id: str
     """Public part of the caller's key."""
     in_process: bool
     """Whether it came from a service in the same process."""
     fields: Mapping[str, object]
-    """What was annotated: session, turn, model …"""
+    """The annotations: session, turn, model …"""
 
 
-_notes: ContextVar[dict[str, object] | None] = ContextVar("notes", default=None)
+_annotations: ContextVar[dict[str, object] | None] = ContextVar("annotations", default=None)
 
 
 def annotate(**fields: object) -> None:
-    """Adds facts to the record of the running call: session, turn, model. Does nothing outside of a call.
+    """Adds fields to the record of the running call: session, turn, model. Does nothing outside a call.
 
-    Never prompts, replies, arguments or secrets. Works from tasks that the call has begun, too.
+    Never pass prompts, replies, arguments or secrets. Also works in tasks that the call has started.
     """
-    notes = _notes.get()
-    if notes is not None:
-        notes.update(fields)
+    annotations = _annotations.get()
+    if annotations is not None:
+        annotations.update(fields)
 
 
-def begin_notes() -> dict[str, object]:
-    """Starts the notes of a call in this task. For the pipeline."""
-    notes: dict[str, object] = {}
-    _notes.set(notes)
-    return notes
+def begin_annotations() -> dict[str, object]:
+    """Starts collecting the annotations of a call in this task. For the pipeline."""
+    annotations: dict[str, object] = {}
+    _annotations.set(annotations)
+    return annotations

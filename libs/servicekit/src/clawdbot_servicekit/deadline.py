@@ -1,7 +1,7 @@
-"""How long the running call may still take.
+"""The deadline of the running call, as a context variable.
 
-The server sets an absolute deadline for each call; work below asks what remains, and gives each outgoing call
-what remains less a margin, so that the callee gives up first and its answer still arrives.
+The server sets an absolute deadline for each call. Code below asks what remains, and gives each outgoing call
+what remains minus a margin, so that the callee times out first and its answer still arrives.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import time
 from contextvars import ContextVar
 
 MARGIN = 0.05
-"""Seconds kept back from an outgoing call, for the way back."""
+"""Seconds subtracted from the timeout of an outgoing call, for the way back."""
 
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def enter_deadline(seconds: float | None) -> None:
-    """Says that this task has so many seconds from now on; None for no limit."""
+    """Gives this task so many seconds from now on; None for no limit."""
     _deadline.set(None if seconds is None else time.monotonic() + seconds)
 
 
 def remaining() -> float | None:
-    """Seconds left, never below 0; None where there is no limit."""
+    """Seconds left, never below 0; None if there is no limit."""
     deadline = _deadline.get()
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def outgoing(ceiling: float | None = None) -> float | None:
-    """The timeout in seconds for a call made on behalf of this one, at most `ceiling`."""
+    """The timeout in seconds for a call that is made on behalf of this one, at most `ceiling`."""
     left = remaining()
     if left is None:
         return ceiling

@@ -1,7 +1,7 @@
-"""Which exception becomes which status: one table per application, merged over what all share.
+"""Maps exceptions to gRPC statuses: one table per application, merged over the shared one.
 
-The sentence that a caller reads is made here and nowhere else; what the table does not know becomes INTERNAL
-with a fixed sentence and an id, under which the log has the traceback.
+Only this module makes the message that a caller reads. An exception without a rule becomes INTERNAL with a
+fixed message and an id; the log has the traceback under this id.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from clawdbot_servicekit import errors, status_details
 from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.status_details import DOMAIN, STATUS_KEY
 
-__all__ = ["DOMAIN", "STATUS_KEY", "Description", "ErrorRule", "ErrorTable", "remote_error"]
+__all__ = ["DOMAIN", "STATUS_KEY", "ErrorRule", "ErrorStatus", "ErrorTable", "remote_error"]
 
 INTERNAL_REASON: Final = "INTERNAL"
-INTERNAL_SENTENCE: Final = "Something went wrong inside the server. Its log has the reason under {}."
+INTERNAL_MESSAGE: Final = "Internal error. The server's log has the cause under {}."
 RETRY_AFTER: Final = 1.0
-"""Seconds to wait before a retry where the exception does not say."""
+"""Seconds to wait before a retry if the exception does not say."""
 REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]")
-"""What google.rpc.ErrorInfo allows as a reason."""
+"""The format of a reason in google.rpc.ErrorInfo."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """What one class of exceptions means to a caller."""
+    """The status of one class of exceptions."""
 
     code: grpc.StatusCode
     reason: str
     """UPPER_SNAKE, ErrorInfo.reason. "{reason}" takes it from the exception's attribute."""
-    sentence: str
+    message: str
     """str.format template over the exception's public attributes: "There is no session {session_id}."."""
     retryable: bool = False
-    """Adds RetryInfo: the exception's `retry_after` seconds if it has them, else RETRY_AFTER."""
+    """Adds RetryInfo: the exception's `retry_after` in seconds if it has one, else RETRY_AFTER."""
     metadata: tuple[str, ...] = ()
-    """Attributes that go to ErrorInfo.metadata."""
+    """Attributes to copy to ErrorInfo.metadata."""
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
-    """One failure as its caller sees it."""
+class ErrorStatus:
+    """One error as its caller sees it."""
 
     code: grpc.StatusCode
     reason: str
@@ -57,18 +57,18 @@ class Description:
     status: status_pb2.Status
 
     def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
-        """What carries the details."""
+        """The trailing metadata with the details."""
         return ((STATUS_KEY, self.status.SerializeToString()),)
 
 
 SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
     errors.InvalidRequest: ErrorRule(
-        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "The request does not fit. {description}"
+        grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST", "The request is invalid. {description}"
     ),
     errors.MalformedMessage: ErrorRule(
         grpc.StatusCode.INVALID_ARGUMENT,
         "MALFORMED_MESSAGE",
-        "The request to {rpc} cannot be decoded: it is no message of the type that the method takes.",
+        "The request to {rpc} cannot be decoded: its bytes are not a message of the method's request type.",
     ),
     errors.Unauthenticated: ErrorRule(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "{explanation}"),
     errors.PermissionDenied: ErrorRule(
@@ -80,11 +80,11 @@ SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
     errors.Overloaded: ErrorRule(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",
-        "The server is working on {limit} calls and takes no more at the moment.",
+        "The server has reached its limit of {limit} calls at a time.",
         retryable=True,
     ),
     errors.DeadlineExpired: ErrorRule(
-        grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The call did not end within its deadline."
+        grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "The call did not finish within its deadline."
     ),
     errors.NotImplementedYet: ErrorRule(
         grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED_YET", "{rpc} comes with a later version of Clawdbot."
@@ -99,30 +99,36 @@ SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
     errors.ShuttingDown: ErrorRule(
         grpc.StatusCode.UNAVAILABLE,
         "SHUTTING_DOWN",
-        "The server is shutting down and takes no new calls.",
+        "The server is shutting down and accepts no new calls.",
         retryable=True,
     ),
 }
-"""The rules for servicekit.faults; an application's own table may overrule them."""
+"""The rules for servicekit.errors; an application's own table may override them."""
 
 PEER_RULES: Final[Mapping[str, ErrorRule]] = {
     "UNAVAILABLE": ErrorRule(
-        grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE", "A service behind this one does not answer.", True
+        grpc.StatusCode.UNAVAILABLE,
+        "PEER_UNAVAILABLE",
+        "A service that this one depends on does not answer.",
+        True,
     ),
     "CANCELLED": ErrorRule(
-        grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE", "A service behind this one went away.", True
+        grpc.StatusCode.UNAVAILABLE,
+        "PEER_UNAVAILABLE",
+        "A service that this one depends on has stopped.",
+        True,
     ),
     "DEADLINE_EXCEEDED": ErrorRule(
         grpc.StatusCode.DEADLINE_EXCEEDED,
         "PEER_DEADLINE_EXCEEDED",
-        "A service behind this one did not answer within the deadline.",
+        "A service that this one depends on did not answer within the deadline.",
     ),
 }
-"""What a peer's status that bears no reason of ours means to our own caller. The rest is INTERNAL."""
+"""A peer's status code without a reason of ours → our own status. Any other code is INTERNAL."""
 
 
 def remote_error(error: grpc.aio.AioRpcError) -> RemoteError:
-    """Reads the details back from a call that failed: reason, message, wait, violations."""
+    """The details of a failed call: reason, message, retry delay, violations."""
     return status_details.read(error)
 
 
@@ -133,94 +139,94 @@ class ErrorTable:
         """A table of these rules over the shared ones.
 
         Raises:
-            ValueError: for a template that reaches further than public attributes, or a malformed reason.
+            ValueError: for a template that uses more than public attributes, or a malformed reason.
         """
         self._rules: dict[type, ErrorRule] = {**SHARED_RULES, **rules}
         for kind, rule in self._rules.items():
             _check(kind, rule)
         self._log = structlog.get_logger(__name__)
 
-    def describe(self, error: BaseException) -> Description:
-        """What a caller is told. Call it once per failure: what the table does not know is logged here.
+    def describe(self, error: BaseException) -> ErrorStatus:
+        """The status for the caller. Call it once per error: an exception without a rule is logged here.
 
-        A group of exceptions (TaskGroup) means its first member that the table knows. A failed call to a
-        peer means what the peer said where it gave a reason of ours (but UNAUTHENTICATED, which is about our
-        own credentials), else by the table PEERS.
+        For a group of exceptions (TaskGroup) it is the status of the first member that has a rule. A failed
+        call to a peer keeps the peer's status if that has a reason of ours (except UNAUTHENTICATED, which is
+        about our own credentials); otherwise PEER_RULES apply.
         """
         for each in _leaves(error):
-            known = remote_error(each) if isinstance(each, grpc.aio.AioRpcError) else each
-            described = self._forward(known) if isinstance(known, RemoteError) else self._own(known)
-            if described is not None:
-                return described
-        return self._unknown(error)
+            leaf = remote_error(each) if isinstance(each, grpc.aio.AioRpcError) else each
+            status = self._forward(leaf) if isinstance(leaf, RemoteError) else self._by_table(leaf)
+            if status is not None:
+                return status
+        return self._internal(error)
 
-    def _own(self, error: BaseException) -> Description | None:
+    def _by_table(self, error: BaseException) -> ErrorStatus | None:
         rule = next((self._rules[kind] for kind in type(error).__mro__ if kind in self._rules), None)
         if rule is None:
             return None
         try:
             return _by_rule(rule, error)
-        except AttributeError as mistake:
-            self._log.error("error_rule_does_not_fit", kind=type(error).__name__, attribute=mistake.name)
+        except AttributeError as missing:
+            self._log.error("error_rule_invalid", kind=type(error).__name__, attribute=missing.name)
             return None
 
-    def _forward(self, fault: RemoteError) -> Description | None:
-        if fault.domain == DOMAIN and fault.code != "UNAUTHENTICATED":
+    def _forward(self, error: RemoteError) -> ErrorStatus | None:
+        if error.domain == DOMAIN and error.code != "UNAUTHENTICATED":
             status = status_details.status_of(
-                grpc.StatusCode[fault.code],
-                fault.reason,
-                fault.message,
-                metadata=fault.metadata,
-                retry_after=fault.retry_after,
-                violations=fault.violations,
-                quota_subject=fault.quota_subject,
+                grpc.StatusCode[error.code],
+                error.reason,
+                error.message,
+                metadata=error.metadata,
+                retry_after=error.retry_after,
+                violations=error.violations,
+                quota_subject=error.quota_subject,
             )
-            return Description(grpc.StatusCode[fault.code], fault.reason, status.message, status)
-        rule = None if fault.domain == DOMAIN else PEER_RULES.get(fault.code)
-        return None if rule is None else _by_rule(rule, fault)
+            return ErrorStatus(grpc.StatusCode[error.code], error.reason, status.message, status)
+        rule = None if error.domain == DOMAIN else PEER_RULES.get(error.code)
+        return None if rule is None else _by_rule(rule, error)
 
-    def _unknown(self, error: BaseException) -> Description:
+    def _internal(self, error: BaseException) -> ErrorStatus:
         log_id = secrets.token_hex(6)
         self._log.error("unexpected_error", log_id=log_id, kind=type(error).__name__, exc_info=error)
-        message, code = INTERNAL_SENTENCE.format(log_id), grpc.StatusCode.INTERNAL
+        message, code = INTERNAL_MESSAGE.format(log_id), grpc.StatusCode.INTERNAL
         status = status_details.status_of(code, INTERNAL_REASON, message, metadata={"log_id": log_id})
-        return Description(code, INTERNAL_REASON, message, status)
+        return ErrorStatus(code, INTERNAL_REASON, message, status)
 
 
 class _Attributes(Mapping[str, Any]):
     """An object's attributes, for str.format_map."""
 
-    def __init__(self, of: object) -> None:
-        self._of = of
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
 
     def __getitem__(self, name: str) -> Any:
-        return getattr(self._of, name)
+        return getattr(self._owner, name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(vars(self._of))
+        return iter(vars(self._owner))
 
     def __len__(self) -> int:
-        return len(vars(self._of))
+        return len(vars(self._owner))
 
 
-def _by_rule(rule: ErrorRule, error: BaseException) -> Description:
+def _by_rule(rule: ErrorRule, error: BaseException) -> ErrorStatus:
     attributes = _Attributes(error)
     reason = _reason(rule.reason.format_map(attributes))
     retry_after = getattr(error, "retry_after", None)
     status = status_details.status_of(
         rule.code,
         reason,
-        rule.sentence.format_map(attributes),
+        rule.message.format_map(attributes),
         metadata={name: str(attributes[name]) for name in rule.metadata},
         retry_after=RETRY_AFTER if retry_after is None and rule.retryable else retry_after,
         violations=getattr(error, "violations", ()),
         quota_subject=getattr(error, "quota_subject", ""),
     )
-    return Description(rule.code, reason, status.message, status)
+    return ErrorStatus(rule.code, reason, status.message, status)
 
 
 def _reason(text: str) -> str:
-    """A reason from elsewhere (a plugin) in the form that ErrorInfo wants."""
+    """A reason from outside (a plugin) in the format of ErrorInfo."""
     if REASON.fullmatch(text):
         return text
     return re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_0123456789")[:63].rstrip("_") or "UNSPECIFIED"
@@ -235,10 +241,10 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 
 def _check(kind: type, rule: ErrorRule) -> None:
-    for template in (rule.reason, rule.sentence):
+    for template in (rule.reason, rule.message):
         for _, name, spec, _ in string.Formatter().parse(template):
             if name is not None and (not name.isidentifier() or name.startswith("_") or "{" in (spec or "")):
-                raise ValueError(f"{kind.__name__}: {{{name}}} is no public attribute.")
+                raise ValueError(f"{kind.__name__}: {{{name}}} is not a public attribute.")
     if "{" not in rule.reason and not REASON.fullmatch(rule.reason):
         raise ValueError(f"{kind.__name__}: the reason {rule.reason} is not UPPER_SNAKE.")
     if rule.code is grpc.StatusCode.OK:

@@ -1,18 +1,18 @@
-"""The failures that every service shares, as exceptions that know no transport.
+"""The errors that all services share, as exceptions that know no transport.
 
-A service's own failures are its own exceptions; `errors` maps both to a status, by table. The tree:
+A service also has exceptions of its own; `error_table` maps both kinds to a gRPC status. The tree:
 
     ServiceError
-    ├── InvalidRequest      a field does not fit, with its path
-    ├── MalformedMessage    bytes that are no message of the type that the RPC takes
-    ├── Unauthenticated     no key, or none that we know
-    ├── PermissionDenied    a key without the scope
-    ├── Overloaded          more than we take in; try again after a while
-    ├── DeadlineExpired     the caller's time was up
-    ├── NotImplementedYet   an RPC of the contract that a later version brings
+    ├── InvalidRequest      fields are invalid, with their paths
+    ├── MalformedMessage    the bytes are not a message of the RPC's request type
+    ├── Unauthenticated     no key, or an unknown one
+    ├── PermissionDenied    the key lacks the scope
+    ├── Overloaded          too many calls at a time; retry later
+    ├── DeadlineExpired     the call took too long
+    ├── NotImplementedYet   an RPC of the contract that this version lacks
     ├── NotReady            a dependency does not answer
-    ├── ShuttingDown        the server takes no new calls
-    └── RemoteError         what another service answered, read back from its status
+    ├── ShuttingDown        the server accepts no new calls
+    └── RemoteError         the status of a call to another service
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
-    """One field that does not fit."""
+    """One invalid field."""
 
     field: str
     """Path in the request, with the proto's names: "sampling.top_k", "messages[2].parts"."""
@@ -32,11 +32,11 @@ class FieldViolation:
 
 
 class ServiceError(Exception):
-    """A failure that the shared part of the error table knows."""
+    """An error that has a rule in the shared part of the error table."""
 
 
 class InvalidRequest(ServiceError):
-    """A request that cannot be carried out as it stands."""
+    """A request with invalid fields."""
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
         self.violations = tuple(violations)
@@ -45,12 +45,12 @@ class InvalidRequest(ServiceError):
 
     @classmethod
     def of(cls, field: str, description: str) -> InvalidRequest:
-        """One violation, the usual case."""
+        """One violation, the common case."""
         return cls([FieldViolation(field, description)])
 
 
 class MalformedMessage(ServiceError):
-    """A request that cannot even be decoded."""
+    """A request that cannot be decoded."""
 
     def __init__(self, rpc: str) -> None:
         self.rpc = rpc
@@ -58,7 +58,7 @@ class MalformedMessage(ServiceError):
 
 
 class Unauthenticated(ServiceError):
-    """The caller did not say who it is, or we do not know it."""
+    """The caller sent no key, or an unknown one."""
 
     def __init__(self, explanation: str) -> None:
         self.explanation = explanation
@@ -66,7 +66,7 @@ class Unauthenticated(ServiceError):
 
 
 class PermissionDenied(ServiceError):
-    """The caller is known and may not do this."""
+    """The caller is known and not allowed to do this."""
 
     def __init__(self, scope: str) -> None:
         self.scope = scope
@@ -74,28 +74,28 @@ class PermissionDenied(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """More calls than the server takes in; nothing was begun."""
+    """More calls than the server handles at a time; the call was not started."""
 
     def __init__(self, limit: int, retry_after: float = 1.0) -> None:
         self.limit = limit
         self.retry_after = retry_after
-        super().__init__(f"more than {limit} calls at once")
+        super().__init__(f"more than {limit} calls at a time")
 
 
 class DeadlineExpired(ServiceError):
-    """The time that the caller gave, or the server allows, was up."""
+    """The caller's deadline, or the server's limit, has passed."""
 
 
 class NotImplementedYet(ServiceError):
-    """An RPC that the contract has and this version does not."""
+    """An RPC of the contract that this version does not implement."""
 
     def __init__(self, rpc: str) -> None:
         self.rpc = rpc
-        super().__init__(f"{rpc} is not there yet")
+        super().__init__(f"{rpc} is not implemented yet")
 
 
 class NotReady(ServiceError):
-    """Something that the service needs does not answer."""
+    """A dependency of the service does not answer."""
 
     def __init__(self, dependency: str, explanation: str) -> None:
         self.dependency = dependency
@@ -104,35 +104,35 @@ class NotReady(ServiceError):
 
 
 class ShuttingDown(ServiceError):
-    """The server finishes what it has begun and takes nothing new; nothing was begun."""
+    """The server drains and accepts no new calls; the call was not started."""
 
 
 @dataclass(eq=False)
 class RemoteError(ServiceError):
-    """How another service answered a call, without its transport. `error_table.remote_error` makes it."""
+    """The status of a failed call to another service, without gRPC types; see `error_table.remote_error`."""
 
     code: str
     """Name of the status code: "NOT_FOUND"."""
     reason: str
-    """UPPER_SNAKE, as that service gave it; empty where the status says nothing of the kind."""
+    """UPPER_SNAKE, as that service sent it; empty if the status has none."""
     message: str
-    """The sentence for the caller; empty where there is none."""
+    """The sentence for the caller; empty if there is none."""
     domain: str = ""
-    """Who gave the reason: "clawdbot.dev" for a Clawdbot service, empty for gRPC itself."""
+    """The origin of the reason: "clawdbot.dev" for a Clawdbot service, empty for gRPC itself."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """The facts beside the reason."""
+    """ErrorInfo.metadata."""
     retry_after: float | None = None
-    """Seconds after which a retry may help; None where it will not."""
+    """Seconds after which a retry may help; None if it will not."""
     violations: tuple[FieldViolation, ...] = ()
     quota_subject: str = ""
-    """Whose quota is used up; empty where none is."""
+    """Whose quota is exhausted; empty if it is not about a quota."""
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}: {self.message}" if self.reason else f"{self.code}: {self.message}"
 
 
 class StartupError(Exception):
-    """The process cannot start; the text is one sentence saying what to do.
+    """The process cannot start; the text is one sentence that says what to do.
 
-    Whoever runs the process prints it without a traceback and exits with code 2.
+    `process` prints it without a traceback and exits with code 2.
     """

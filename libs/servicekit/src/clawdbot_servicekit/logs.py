@@ -1,7 +1,7 @@
-"""Logs: one line per event on stderr, JSON or for people, redacted whoever wrote it.
+"""Logs one redacted line per event on stderr, as JSON or in a readable form.
 
-structlog and the standard library's loggers end in the same processors: no library can slip a secret past.
-Nothing is configured by importing this.
+structlog and the standard library's loggers share the same processors, so no library can leak a secret.
+Importing this module configures nothing.
 """
 
 from __future__ import annotations
@@ -33,46 +33,45 @@ LEVELS: Final = {
     "error": logging.ERROR,
 }
 
-OWN_WORDS: Final = frozenset({"level", "timestamp", "logger", "method", "code"})
-"""Fields that this process fills from its own tables: searching them on every line buys nothing."""
+UNREDACTED_FIELDS: Final = frozenset({"level", "timestamp", "logger", "method", "code"})
+"""Fields that this process fills from its own tables; they cannot contain a secret."""
 
-
-CALLS: Final = "clawdbot.calls"
+CALL_LOGGER: Final = "clawdbot.calls"
 """The logger that writes one line for each call."""
 
-TOGETHER: Final = 0.02
-"""Seconds that the lines of calls that went well wait at most, to be written in one go."""
+FLUSH_INTERVAL: Final = 0.02
+"""Maximum seconds that the lines of successful calls wait to be written as one batch."""
 
 
 def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO | None = None) -> None:
-    """Sets up logging for the process. Called once, before anything else logs.
+    """Configures logging for the process. Called once, before anything else logs.
 
     Args:
-        telemetry: level and form.
-        redactor: what hides secrets; it should know the configured ones.
-        stream: where lines go; stderr when left out.
+        telemetry: level and format.
+        redactor: should know the configured secrets.
+        stream: where lines are written; default: stderr.
     """
     stream = sys.stderr if stream is None else stream
     level = LEVELS[telemetry.log_level]
-    people = telemetry.log_format == "console" or (telemetry.log_format == "auto" and stream.isatty())
+    console = telemetry.log_format == "console" or (telemetry.log_format == "auto" and stream.isatty())
     common: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        _stamp,
+        _add_timestamp,
         structlog.processors.format_exc_info,
-        redaction(redactor),
+        redaction_processor(redactor),
     ]
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(
             colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
-        if people
+        if console
         else structlog.processors.JSONRenderer(serializer=_json)
     )
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, *common, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *names: _Writer(stream, *names),
+        logger_factory=lambda *names: _LineWriter(stream, *names),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(stream)
@@ -87,19 +86,19 @@ def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO |
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    # At debug it says which loop it runs on with every call, and logs a server from the server's own
-    # destructor: a record that outlives that crashes the process.
+    # At debug gRPC logs its event loop with every call, and logs a server from the server's own destructor:
+    # a record that outlives the server crashes the process.
     logging.getLogger("grpc").setLevel(max(level, logging.INFO))
     logging.captureWarnings(capture=True)
     _log_uncaught()
 
 
-def redaction(redactor: Redactor) -> Processor:
-    """The processor that hides secrets in every field of an event, the text of an exception included."""
+def redaction_processor(redactor: Redactor) -> Processor:
+    """The processor that redacts every field of an event, including the text of an exception."""
 
     def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         for key, value in event.items():
-            if key not in OWN_WORDS and not key.startswith("_"):
+            if key not in UNREDACTED_FIELDS and not key.startswith("_"):
                 event[key] = redactor.item(key, value)
         return event
 
@@ -107,41 +106,41 @@ def redaction(redactor: Redactor) -> Processor:
 
 
 class CallLog:
-    """Writes one line for each finished call; for calls within the process only at level debug.
+    """Writes one line for each finished call; for in-process calls only at level debug.
 
-    Calls that went well wait for each other: lines written in one go take a quarter of the time, which is a
-    tenth of what a call costs. Any other call is written at once, after those that ended before it.
+    The lines of successful calls are batched: that takes a quarter of the time, which is a tenth of a call's
+    cost. Any other call is written at once, after those that ended before it.
     """
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger(CALLS)
+        self._log = structlog.get_logger(CALL_LOGGER)
         self._loop = asyncio.get_running_loop()
-        self._waiting: list[tuple[CallRecord, str, Mapping[str, Any]]] = []
+        self._batch: list[tuple[CallRecord, str, Mapping[str, Any]]] = []
 
     def write(self, record: CallRecord) -> None:
-        """One line: method, code, ms, tenant, key, and what was annotated (session, turn, model …)."""
+        """Logs method, code, ms, tenant, key and the annotations (session, turn, model …)."""
         if not self._log.is_enabled_for(logging.DEBUG if record.in_process else logging.INFO):
             return
-        self._waiting.append((record, _now(), structlog.contextvars.get_contextvars()))
+        self._batch.append((record, _now(), structlog.contextvars.get_contextvars()))
         if record.code != "OK":
             self.flush()
-        elif len(self._waiting) == 1:
-            self._loop.call_later(TOGETHER, self.flush)
+        elif len(self._batch) == 1:
+            self._loop.call_later(FLUSH_INTERVAL, self.flush)
 
     def flush(self) -> None:
-        """Writes what waits."""
-        # Each line bears its own call's ids, not those of the call that happens to run.
-        contextvars.Context().run(self._write)
+        """Writes the batch."""
+        # In an empty context: each line has its own call's ids, not those of the call that runs now.
+        contextvars.Context().run(self._write_batch)
 
-    def _write(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        with _written_together():
-            for record, ended, ids in waiting:
-                self._line(record, ended, ids)
+    def _write_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        with _buffered_lines():
+            for record, ended, ids in batch:
+                self._write_line(record, ended, ids)
 
-    def _line(self, record: CallRecord, ended: str, ids: Mapping[str, Any]) -> None:
+    def _write_line(self, record: CallRecord, ended: str, ids: Mapping[str, Any]) -> None:
         optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
-        facts = {
+        fields = {
             **ids,
             **record.fields,
             **{name: value for name, value in optional.items() if value},
@@ -150,79 +149,81 @@ class CallLog:
             "ms": round(record.seconds * 1000, 3),
             "timestamp": ended,
         }
-        (self._log.debug if record.in_process else self._log.info)("call", **facts)
+        (self._log.debug if record.in_process else self._log.info)("call", **fields)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _stamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """When it happened, unless the event says so itself."""
+def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Adds the time, unless the event has one."""
     event.setdefault("timestamp", _now())
     return event
 
 
 def _json(event: EventDict, default: Callable[[Any], Any], **_: Any) -> str:
-    """One line. Every call writes one, and the standard library takes four times as long."""
+    """One line of JSON. Every call writes one, and the standard library takes four times as long."""
     try:
         return orjson.dumps(event, default, orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:
-        # Integers beyond 64 bits and halves of UTF-16 pairs, which orjson refuses: no line may be lost.
+        # orjson refuses integers over 64 bits and lone surrogates, and no line may be lost.
         return json.dumps(event, default=default)
 
 
-class _Writer(structlog.WriteLogger):
-    """A logger that knows its name, so that the line can say it, and lets lines wait for each other."""
+class _LineWriter(structlog.WriteLogger):
+    """A logger that knows its name, for the line, and that can buffer lines."""
 
     def __init__(self, stream: TextIO, name: str = "clawdbot") -> None:
         super().__init__(stream)
         self.name = name
 
     def msg(self, message: str) -> None:
-        """Writes the line now, or with those that it is written together with."""
-        held = _held.get()
-        if held is None:
+        """Writes the line now, or adds it to the buffer."""
+        buffer = _buffer.get()
+        if buffer is None:
             super().msg(message)
         else:
-            held.setdefault(self, []).append(message)
+            buffer.setdefault(self, []).append(message)
 
     log = debug = info = warn = warning = msg
     fatal = failure = err = error = critical = exception = msg
 
 
-_held: contextvars.ContextVar[dict[_Writer, list[str]] | None] = contextvars.ContextVar("held", default=None)
+_buffer: contextvars.ContextVar[dict[_LineWriter, list[str]] | None] = contextvars.ContextVar(
+    "buffer", default=None
+)
 
 
 @contextmanager
-def _written_together() -> Iterator[None]:
-    """Inside the block lines wait; at its end they are written in one go."""
-    held: dict[_Writer, list[str]] = {}
-    token = _held.set(held)
+def _buffered_lines() -> Iterator[None]:
+    """Inside the block lines are buffered; at its end they are written at once."""
+    buffer: dict[_LineWriter, list[str]] = {}
+    token = _buffer.set(buffer)
     try:
         yield
     finally:
-        _held.reset(token)
-        for writer, lines in held.items():
+        _buffer.reset(token)
+        for writer, lines in buffer.items():
             writer.msg("\n".join(lines))
 
 
 def _log_uncaught() -> None:
-    """Python prints what nobody caught as it is; this sends it through the redaction as well."""
+    """Redacts uncaught exceptions too, which Python would print as they are."""
 
     def main_thread(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
             sys.__excepthook__(kind, error, trace)
             return
-        _report(kind, error, trace)
+        _log_exception(kind, error, trace)
 
     def other_thread(args: threading.ExceptHookArgs) -> None:
         if args.exc_value is not None:
-            _report(args.exc_type, args.exc_value, args.exc_traceback)
+            _log_exception(args.exc_type, args.exc_value, args.exc_traceback)
 
     sys.excepthook = main_thread
     threading.excepthook = other_thread
 
 
-def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _log_exception(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     structlog.get_logger(__name__).critical("uncaught", exc_info=(kind, error, trace))

@@ -1,7 +1,7 @@
-"""Prometheus metrics of a server, and the one endpoint that shows them.
+"""Prometheus metrics of a server, and the endpoint that serves them.
 
-Names follow OpenTelemetry's semantic conventions in Prometheus' spelling; this module is the place where they
-are. Registries are handed in, never the library's global one.
+Names follow OpenTelemetry's semantic conventions in Prometheus' spelling, and all are defined here.
+Registries are passed in; the library's global one is never used.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ CALL_BUCKETS: Final = (
 )
 """Seconds; finer at the low end than OpenTelemetry's, since a cached answer takes about a millisecond."""
 
-SAMPLE_PERIOD: Final = 0.5
-"""Seconds between two looks at the loop, the collector and the calls in flight."""
+SAMPLE_INTERVAL: Final = 0.5
+"""Seconds between two samples of the event loop, the garbage collector and the calls in flight."""
 
 
 class Metrics:
-    """What a server counts, in one registry."""
+    """The metrics of a server, in one registry."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
@@ -63,7 +63,7 @@ class Metrics:
         self._children: dict[tuple[str, str], Histogram] = {}
         self._in_flight = Gauge(
             "rpc_server_calls_in_flight",
-            "Calls being worked on.",
+            "Calls in flight.",
             registry=self.registry,
             multiprocess_mode="livesum",
         )
@@ -75,7 +75,7 @@ class Metrics:
         )
         self._longest_pause = Gauge(
             "clawdbot_gc_longest_pause_seconds",
-            "The longest stop for garbage collection since the start.",
+            "The longest pause for garbage collection since the start.",
             registry=self.registry,
             multiprocess_mode="livemax",
         )
@@ -87,26 +87,26 @@ class Metrics:
             multiprocess_mode="livemin",
         )
 
-    def call(self, method: str, code: str, seconds: float) -> None:
-        """Counts one finished call. Method and code come from our own tables, so labels are few."""
+    def record_call(self, method: str, code: str, seconds: float) -> None:
+        """Records one finished call. Method and code come from our own tables, so labels are few."""
         child = self._children.get((method, code))
         if child is None:
             child = self._durations.labels(method.lstrip("/"), code)
             self._children[method, code] = child
         child.observe(seconds)
 
-    def ready(self, application: str, ready: bool) -> None:
-        """Notes whether an application is ready."""
+    def set_ready(self, application: str, ready: bool) -> None:
+        """Records whether an application is ready."""
         self._applications.labels(application).set(float(ready))
 
     async def sample(self, in_flight: Callable[[], int]) -> None:
-        """Watches loop, garbage collection and calls in flight until cancelled."""
-        pauses = _Pauses()
+        """Samples event loop lag, garbage collection pauses and calls in flight, until cancelled."""
+        pauses = _GcPauses()
         gc.callbacks.append(pauses)
         try:
             while True:
-                due = time.perf_counter() + SAMPLE_PERIOD
-                await asyncio.sleep(SAMPLE_PERIOD)
+                due = time.perf_counter() + SAMPLE_INTERVAL
+                await asyncio.sleep(SAMPLE_INTERVAL)
                 self._lag.set(max(0.0, time.perf_counter() - due))
                 self._longest_pause.set(pauses.longest)
                 self._in_flight.set(in_flight())
@@ -114,43 +114,43 @@ class Metrics:
             gc.callbacks.remove(pauses)
 
 
-class _Pauses:
-    """Called by the collector before and after it runs."""
+class _GcPauses:
+    """Measures garbage collection; Python calls it before and after each run."""
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._begun = 0.0
+        self._started_at = 0.0
 
     def __call__(self, phase: str, info: Mapping[str, int]) -> None:
         del info
         now = time.perf_counter()
         if phase == "start":
-            self._begun = now
+            self._started_at = now
         else:
-            self.longest = max(self.longest, now - self._begun)
+            self.longest = max(self.longest, now - self._started_at)
 
 
-class Restarts:
-    """What the supervisor of several workers counts, and the registry in which all of them appear."""
+class WorkerMetrics:
+    """The metrics of a supervisor: its own, and those of all its workers."""
 
     def __init__(self, folder: Path) -> None:
-        """Args: folder: where the workers leave their numbers (PROMETHEUS_MULTIPROC_DIR)."""
+        """Args: folder: where the workers write their metrics (PROMETHEUS_MULTIPROC_DIR)."""
         self.registry = CollectorRegistry()
         MultiProcessCollector(self.registry, path=str(folder))  # type: ignore[no-untyped-call]
         self._restarts = Counter(
             "clawdbot_worker_restarts",
-            "Workers that were started anew, by reason.",
+            "Workers that were restarted, by reason.",
             ("reason",),
             registry=self.registry,
         )
 
-    def count(self, reason: str) -> None:
-        """One restart: "died" or "stuck"."""
+    def count_restart(self, reason: str) -> None:
+        """Counts one restart: "died" or "stuck"."""
         self._restarts.labels(reason).inc()
 
 
-class Endpoint:
-    """GET /metrics, on a thread of its own, so that a stuck loop can still be seen."""
+class MetricsEndpoint:
+    """GET /metrics, on a thread of its own, so that it answers even if the event loop is stuck."""
 
     def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
         self._server = server
@@ -162,25 +162,25 @@ class Endpoint:
         return int(self._server.server_port)
 
     @classmethod
-    def open(cls, registry: CollectorRegistry, host: str, port: int, usual: int) -> Endpoint:
-        """Listens.
+    def open(cls, registry: CollectorRegistry, host: str, port: int, *, default_port: int) -> MetricsEndpoint:
+        """Starts to listen.
 
         Args:
-            registry: what to show.
+            registry: what to serve.
             host: address to listen on.
             port: 0 for any free one.
-            usual: the default; when that is what is asked for and is taken, any free one does.
+            default_port: if this port is requested and taken, any free one is used instead.
 
         Raises:
-            StartupError: when a port that was asked for is taken.
+            StartupError: if another port was requested and is taken.
         """
         try:
             return cls(*start_http_server(port, host, registry))
         except OSError as error:
-            if port != usual:
+            if port != default_port:
                 raise StartupError(
-                    f"The metrics port {port} on {host} cannot be had: {error.strerror}. Choose another: "
-                    f"CLAWDBOT_TELEMETRY__METRICS_PORT={port + 1}."
+                    f"Cannot listen on the metrics port {port} on {host}: {error.strerror}. "
+                    f"Choose another: CLAWDBOT_TELEMETRY__METRICS_PORT={port + 1}."
                 ) from None
         endpoint = cls(*start_http_server(0, host, registry))
         structlog.get_logger(__name__).warning("metrics_port_taken", port=port, instead=endpoint.port)
@@ -188,11 +188,11 @@ class Endpoint:
 
     def close(self) -> None:
         """Stops listening; waits for the thread."""
-        asking = threading.Thread(target=self._server.shutdown)
-        asking.start()
-        # It looks at the request twice a second, or when somebody connects.
+        stopping = threading.Thread(target=self._server.shutdown)
+        stopping.start()
+        # The server checks for the request twice a second, or when a client connects.
         with contextlib.suppress(OSError), socket.create_connection(self._server.socket.getsockname()[:2], 1):
-            asking.join()
-        asking.join()
+            stopping.join()
+        stopping.join()
         self._server.server_close()
         self._thread.join()

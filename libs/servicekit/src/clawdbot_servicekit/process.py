@@ -1,7 +1,7 @@
-"""A service as a process of the operating system: arguments, signals, exit codes, worker processes.
+"""Runs a service as a process of the operating system: arguments, signals, exit codes, worker processes.
 
 `python -m clawdbot_dialogue` is `run_service(DialogueSettings, build)`; `clawdbot up` is
-`serve(settings, assemble)`. Neither returns a traceback for what an operator can mend.
+`serve(settings, assemble)`. Neither shows a traceback for an error that an operator can fix.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from clawdbot_servicekit import logs, worker_ipc
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings import SharedSettings, load
-from clawdbot_servicekit.settings.environment import worker_seat
+from clawdbot_servicekit.settings.environment import worker_context
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=SharedSettings)
 
-OPERATOR_ERROR: Final = 2
-"""Exit code for what an operator can mend."""
+STARTUP_ERROR_CODE: Final = 2
+"""Exit code for an error that an operator can fix."""
 
 YOUNG_OBJECTS: Final = 10_000
-"""Allocations before the collector looks at young objects; Python's 700 is less than a call makes."""
+"""Garbage collection threshold of the youngest generation; Python's 700 is less than one call allocates."""
 
 
 def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application]) -> NoReturn:
@@ -60,7 +60,7 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
         settings = load(settings_cls, arguments.config)
 
         def assemble(host: Host) -> None:
-            # Here and not above: a supervisor of workers has no use for gRPC.
+            # Imported here: a supervisor of workers has no use for gRPC.
             from clawdbot_servicekit.peers import NetworkPeers
 
             peers = NetworkPeers(settings)
@@ -69,12 +69,12 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
 
         return serve(settings, assemble)
 
-    sys.exit(_explained(main))
+    sys.exit(_exit_code(main))
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int | None]]) -> NoReturn:
     """Runs a coroutine under uvloop and exits: 0 or its own code; 2 with one sentence for a StartupError."""
-    sys.exit(_explained(lambda: uvloop.run(main()) or 0))
+    sys.exit(_exit_code(lambda: uvloop.run(main()) or 0))
 
 
 def serve(
@@ -86,17 +86,17 @@ def serve(
     """Serves until a signal, in this process or in `server.workers` of them, and returns the exit code.
 
     Args:
-        settings: the process's settings; logging is set up from them.
+        settings: the process's settings; logging is configured from them.
         assemble: adds the applications to the host; called in the process that serves, inside the loop.
         on_serving: called once, when the host is SERVING; with workers in the first one, when all are.
 
     Raises:
-        StartupError: for what an operator can mend; `run_service` and `run` print it and exit with 2.
+        StartupError: for an error that an operator can fix; `run_service` and `run` print it and exit with 2.
     """
     logs.configure(settings.telemetry, Redactor(secrets_of(settings)))
-    place = worker_seat()
-    if place is not None:
-        return uvloop.run(_Worker(settings, assemble, on_serving, place).run())
+    context = worker_context()
+    if context is not None:
+        return uvloop.run(_Worker(settings, assemble, on_serving, context).run())
     if settings.server.workers > 1:
         from clawdbot_servicekit import workers  # only a supervisor needs it
 
@@ -104,162 +104,165 @@ def serve(
     return uvloop.run(_serve_alone(settings, assemble, on_serving))
 
 
-def _explained(main: Callable[[], int]) -> int:
+def _exit_code(main: Callable[[], int]) -> int:
     try:
         return main()
     except StartupError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal, not for the log
-        return OPERATOR_ERROR
+        return STARTUP_ERROR_CODE
     except KeyboardInterrupt:
-        return 0  # before the handlers were in place: nothing had begun
+        return 0  # before the signal handlers were installed: nothing had started
 
 
 async def _serve_alone(
     settings: SharedSettings, assemble: Callable[[Host], None], on_serving: Callable[[Host], None] | None
 ) -> int:
-    orders = _Orders()
+    stop = _StopRequests()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, orders.signalled)
-    await _live(settings, assemble, orders, on_serving)
+        loop.add_signal_handler(number, stop.on_signal)
+    await _run_host(settings, assemble, stop, on_serving)
     return 0
 
 
-class _Orders:
-    """What this process is told from outside."""
+class _StopRequests:
+    """What a signal or the supervisor has requested."""
 
     def __init__(self) -> None:
         self.drain = asyncio.Event()
-        self.cut = asyncio.Event()
+        self.now = asyncio.Event()
 
-    def signalled(self) -> None:
-        """The first signal drains, the second cuts calls off."""
-        (self.cut if self.drain.is_set() else self.drain).set()
+    def on_signal(self) -> None:
+        """The first signal drains, the second ends all calls."""
+        (self.now if self.drain.is_set() else self.drain).set()
 
 
-async def _live(
+async def _run_host(
     settings: SharedSettings,
     assemble: Callable[[Host], None],
-    orders: _Orders,
+    stop: _StopRequests,
     on_ready: Callable[[Host], None] | None,
 ) -> None:
-    """One host's life: from start to ready, to the order to drain, to the end."""
-    from clawdbot_servicekit.host import Host  # gRPC costs a supervisor memory that it has no use for
+    """Starts a host, waits until it is to drain, and stops it."""
+    from clawdbot_servicekit.host import Host  # gRPC costs memory, and a supervisor has no use for it
 
     host = Host(settings)
     try:
         assemble(host)
-        started = await _unless(orders.drain, _start(host))
+        started = await _finishes_before(stop.drain, _start(host))
         if started and on_ready is not None:
             on_ready(host)
-        await orders.drain.wait()
+        await stop.drain.wait()
     finally:
-        await _stop(host, orders)
+        await _stop(host, stop)
 
 
 async def _start(host: Host) -> None:
     await host.start()
     await host.ready()
-    # What start-up has made stays for good: the collector need not look at it again.
+    # What was made at start stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
-async def _stop(host: Host, orders: _Orders) -> None:
-    """Drains the host; an order to cut ends the wait."""
+async def _stop(host: Host, stop: _StopRequests) -> None:
+    """Drains the host; a request to stop now ends the wait."""
     stopping = asyncio.create_task(host.stop())
-    if not await _unless(orders.cut, asyncio.shield(stopping)):
+    if not await _finishes_before(stop.now, asyncio.shield(stopping)):
         await host.stop()
     await stopping
 
 
-async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, Any] | asyncio.Future[Any]) -> bool:
-    """Whether the work came to its end before the event; otherwise it is cancelled."""
-    doing = asyncio.ensure_future(work)
+async def _finishes_before(
+    event: asyncio.Event, work: Coroutine[Any, Any, Any] | asyncio.Future[Any]
+) -> bool:
+    """Whether the work finished before the event was set; otherwise it is cancelled."""
+    working = asyncio.ensure_future(work)
     waiting = asyncio.create_task(event.wait())
     try:
-        await asyncio.wait({doing, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
             return False
-        await doing
+        await working
         return True
     finally:
-        for each in (doing, waiting):
+        for each in (working, waiting):
             each.cancel()
-        await asyncio.gather(doing, waiting, return_exceptions=True)
+        await asyncio.gather(working, waiting, return_exceptions=True)
 
 
 class _Worker:
-    """A process that a supervisor started: takes its orders from the line, and shows signs of life on it."""
+    """A process that a supervisor started: obeys the control channel and sends heartbeats on it."""
 
     def __init__(
         self,
         settings: SharedSettings,
         assemble: Callable[[Host], None],
         on_serving: Callable[[Host], None] | None,
-        place: WorkerContext,
+        context: WorkerContext,
     ) -> None:
         server = settings.server.model_copy(
             update={
-                "port": place.port,
+                "port": context.port,
                 # A Unix socket cannot be shared.
-                "socket": settings.server.socket if place.index == 0 else None,
+                "socket": settings.server.socket if context.index == 0 else None,
             }
         )
-        # The supervisor shows the metrics of all.
+        # The supervisor serves the metrics of all workers.
         telemetry = settings.telemetry.model_copy(update={"metrics_port": None})
         self._settings = settings.model_copy(update={"server": server, "telemetry": telemetry})
         self._assemble = assemble
         self._on_serving = on_serving
-        self._place = place
-        self._orders = _Orders()
+        self._context = context
+        self._stop = _StopRequests()
         self._host: Host | None = None
 
     async def run(self) -> int:
-        """Until ordered to stop."""
-        faulthandler.register(
-            signal.SIGUSR1, all_threads=True
-        )  # the supervisor asks a stuck worker where it is
+        """Serves until it is told to stop."""
+        # The supervisor asks a stuck worker for its stacks.
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
         loop = asyncio.get_running_loop()
         # Ctrl-C reaches every process of the terminal; the supervisor says what to do.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
-        loop.add_signal_handler(signal.SIGTERM, self._orders.drain.set)
-        os.set_inheritable(self._place.descriptor, False)  # not for what this process starts
-        line = await ControlChannel.over(socket.socket(fileno=self._place.descriptor))
-        listening = asyncio.create_task(self._listen(line))
-        beating = asyncio.create_task(self._beat(line))
+        loop.add_signal_handler(signal.SIGTERM, self._stop.drain.set)
+        os.set_inheritable(self._context.descriptor, False)  # not for this process's own children
+        channel = await ControlChannel.from_socket(socket.socket(fileno=self._context.descriptor))
+        receiving = asyncio.create_task(self._receive(channel))
+        beating = asyncio.create_task(self._send_heartbeats(channel))
         try:
-            await _live(self._settings, self._assemble, self._orders, lambda host: self._ready(host, line))
+            await _run_host(
+                self._settings, self._assemble, self._stop, lambda host: self._on_ready(host, channel)
+            )
         except StartupError as error:
-            line.say(worker_ipc.FAILED, str(error))
-            return OPERATOR_ERROR
+            channel.send(worker_ipc.START_FAILED, str(error))
+            return STARTUP_ERROR_CODE
         finally:
-            for task in (listening, beating):
+            for task in (receiving, beating):
                 task.cancel()
-            await asyncio.gather(listening, beating, return_exceptions=True)
-            await line.close()
+            await asyncio.gather(receiving, beating, return_exceptions=True)
+            await channel.close()
         return 0
 
-    def _ready(self, host: Host, line: ControlChannel) -> None:
+    def _on_ready(self, host: Host, channel: ControlChannel) -> None:
         self._host = host
-        line.say(worker_ipc.READY)
+        channel.send(worker_ipc.READY)
 
-    async def _listen(self, line: ControlChannel) -> None:
-        while (heard := await line.hear()) is not None:
-            word, _ = heard
-            if word == worker_ipc.ALL_READY and self._on_serving is not None and self._host is not None:
+    async def _receive(self, channel: ControlChannel) -> None:
+        while (message := await channel.receive()) is not None:
+            kind, _ = message
+            if kind == worker_ipc.ALL_READY and self._on_serving is not None and self._host is not None:
                 self._on_serving(self._host)
-            elif word == worker_ipc.DRAIN:
-                self._orders.drain.set()
-            elif word == worker_ipc.CUT:
-                self._orders.drain.set()
-                self._orders.cut.set()
-        if not self._orders.drain.is_set():
+            elif kind == worker_ipc.DRAIN:
+                self._stop.drain.set()
+            elif kind == worker_ipc.STOP_NOW:
+                self._stop.drain.set()
+                self._stop.now.set()
+        if not self._stop.drain.is_set():
             structlog.get_logger(__name__).warning("supervisor_gone")
-        self._orders.drain.set()
+        self._stop.drain.set()
 
-    async def _beat(self, line: ControlChannel) -> None:
+    async def _send_heartbeats(self, channel: ControlChannel) -> None:
         while True:
-            await asyncio.sleep(worker_ipc.BEAT_PERIOD)
-            line.say(worker_ipc.BEAT)
+            await asyncio.sleep(worker_ipc.HEARTBEAT_INTERVAL)
+            channel.send(worker_ipc.HEARTBEAT)

@@ -1,7 +1,7 @@
-"""Which processes live: each locks a file of its own, and the system lets go when its process dies.
+"""Tells which processes are alive: each locks a file of its own, and the system unlocks it when it dies.
 
-That is exact even after `kill -9` and needs no heartbeat. It speaks of the processes of one machine,
-as a SQLite file does.
+This is exact even after `kill -9` and needs no heartbeat. It covers the processes of one machine, as a SQLite
+file does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SUFFIX: Final = ".alive"
 
 
 class ProcessLocks:
-    """The processes that share a folder, as this one sees them. Held from `open` to `close`."""
+    """The processes that share a folder. This one holds its lock from `open` to `close`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,17 +28,17 @@ class ProcessLocks:
 
     @property
     def me(self) -> str:
-        """This process's name; no other has it, nor had it before."""
+        """The unique id of this process; no earlier process had it."""
         return self._me
 
     def open(self) -> None:
-        """Says that this process lives, and forgets the dead. StartupError for an unusable folder."""
+        """Locks this process's file and removes those of the dead. StartupError for an unusable folder."""
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = self._folder / f"{self._me}.new"
             self._descriptor = os.open(fresh, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            # Under its name only once it is locked: nobody may see it without the lock and take it for dead.
+            # Renamed only once it is locked: without the lock it would look dead to the others.
             fresh.rename(self._path(self._me))
             for path in self._folder.glob(f"*{SUFFIX}"):
                 if self.gone(path.stem):
@@ -67,7 +67,7 @@ class ProcessLocks:
         return True
 
     def close(self) -> None:
-        """Lets go. Safe twice."""
+        """Unlocks and removes this process's file. Safe twice."""
         if self._descriptor is not None:
             with suppress(OSError):
                 self._path(self._me).unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Takes out of any text what must not leave the process: keys, passwords, e-mail, phone and card numbers.
+"""Redacts what must not leave the process: keys, passwords, e-mail addresses, phone and card numbers.
 
-One compiled pattern does it, so that it can sit on every log line. It errs on the side of hiding too much;
-doing it twice changes nothing more.
+One compiled pattern does it, so that every log line can pass through it. It rather hides too much than too
+little, and is idempotent.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pydantic import BaseModel, SecretStr
 
 MARK: Final = "[redacted]"
 
-SHORT: Final = 128
-"""Characters of a text that is worth remembering."""
-REMEMBERED: Final = 4096
-"""Texts that are remembered as harmless, at most."""
-SHORTEST_SECRET: Final = 8
-"""Configured values shorter than this are not searched for: they would be found inside ordinary words."""
+MAX_CACHED_LENGTH: Final = 128
+"""Characters: longer texts are not cached."""
+CACHE_SIZE: Final = 4096
+"""Maximum number of texts that are cached as clean."""
+MIN_SECRET_LENGTH: Final = 8
+"""Characters: shorter configured values are not searched for, as they would match inside ordinary words."""
 
 SENSITIVE_KEYS: Final = frozenset(
     {
@@ -42,7 +42,7 @@ SENSITIVE_KEYS: Final = frozenset(
         "x-goog-api-key",
     }
 )
-"""Names whose value is hidden whatever it is, in structured events and in texts such as `api_key=…`."""
+"""Names whose value is always hidden, in structured events and in texts such as `api_key=…`."""
 
 _NAMES = "|".join(
     re.escape(name).replace("_", "[_-]?") for name in sorted(SENSITIVE_KEYS, key=len, reverse=True)
@@ -55,7 +55,7 @@ _PATTERNS: Final = (
     rf"(?P<named>(?i:\b(?:{_NAMES})\b[\"']?\s{{0,4}}[:=]\s{{0,4}}+[\"']?+(?:(?:bearer|basic)\s+)?+))(?!{_MARK})[^\s\"',;&}}\])]+",
     r"(?P<scheme>(?i:\bbearer\s+))[A-Za-z0-9._~+/=-]{8,}",
     rf"(?P<userinfo>\b[a-z][a-z0-9+.-]{{1,30}}://)[^\s/@:]{{0,128}}+:(?!{_MARK}@)[^\s/@]{{1,256}}(?=@)",
-    # Keys by their prefix: ours, OpenAI's and its imitators', Google, GitHub, GitLab, Slack, AWS, Hugging
+    # Keys by their prefix: ours, OpenAI's and compatible ones, Google, GitHub, GitLab, Slack, AWS, Hugging
     # Face, Groq; and JSON Web Tokens.
     (
         r"(?P<token>\b(?:cb_[A-Za-z0-9]+_[A-Za-z0-9_-]{6,}|sk-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}"
@@ -63,7 +63,7 @@ _PATTERNS: Final = (
         r"|A(?:KIA|SIA)[A-Z0-9]{16}|hf_[A-Za-z0-9]{16,}|gsk_[A-Za-z0-9]{16,}"
         r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*))"
     ),
-    # The look-behind keeps it linear: it may start at the beginning of a word only.
+    # The look-behind keeps it linear: a match starts only at the start of a word.
     r"(?P<email>(?<![\w.%+-])[\w.%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24})",
     r"(?P<card>(?<![\w.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\w-]))",
     # With a country code; three-three-four as in North America; eleven digits of a Chinese mobile.
@@ -73,33 +73,33 @@ _PATTERNS: Final = (
     ),
 )
 _KEPT: Final = ("named", "scheme", "userinfo")
-"""Groups that stand before what is hidden and stay."""
+"""Groups that precede what is hidden, and stay."""
 
 
 class Redactor:
-    """Hides what must not be seen. Cheap to call, made once per process."""
+    """Hides secrets and personal data. Cheap to call; made once per process."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        """Args: secrets: exact values to hide besides what the patterns find."""
-        exact = sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len, reverse=True)
+        """Args: secrets: exact values to hide, in addition to what the patterns find."""
+        exact = sorted({each for each in secrets if len(each) >= MIN_SECRET_LENGTH}, key=len, reverse=True)
         own = [f"(?P<exact>{'|'.join(map(re.escape, exact))})"] if exact else []
         self._pattern = re.compile("|".join([*own, *_PATTERNS]))
-        self._harmless: set[str] = set()
-        """Short texts that hold nothing to hide. Most fields of a log line say what an earlier line said."""
+        self._clean: set[str] = set()
+        """Short texts with nothing to hide. Most fields of a log line repeat those of earlier lines."""
 
     def text(self, text: str) -> str:
-        """The text with a mark in the place of everything that must not be seen."""
-        if text in self._harmless:
+        """The text with MARK in place of everything that must be hidden."""
+        if text in self._clean:
             return text
-        clean = self._pattern.sub(_replacement, text)
-        if clean == text and len(text) <= SHORT:
-            if len(self._harmless) >= REMEMBERED:
-                self._harmless.clear()
-            self._harmless.add(text)
-        return clean
+        redacted = self._pattern.sub(_replacement, text)
+        if redacted == text and len(text) <= MAX_CACHED_LENGTH:
+            if len(self._clean) >= CACHE_SIZE:
+                self._clean.clear()
+            self._clean.add(text)
+        return redacted
 
     def value(self, value: Any) -> Any:
-        """The same through dicts, lists and tuples; the values of sensitive keys are hidden whole."""
+        """The same for dicts, lists and tuples; values of sensitive keys are hidden as a whole."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, bool | int | float) or value is None:
@@ -127,15 +127,15 @@ def _replacement(match: re.Match[str]) -> str:
 
 
 def luhn(text: str) -> bool:
-    """Whether the digits end in the check digit that payment cards bear (ISO/IEC 7812-1, annex B)."""
+    """Whether the digits end in the check digit of payment cards (ISO/IEC 7812-1, annex B)."""
     digits = [int(each) for each in text if each.isdigit()]
     doubled = [each * 2 - 9 * (each > 4) for each in digits[-2::-2]]
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
 def secrets_of(settings: BaseModel) -> Iterator[str]:
-    """Every secret that a settings model holds, at any depth."""
-    # Not dict(settings): a field named `keys` would make it take the model for a mapping.
+    """Every secret in a settings model, at any depth."""
+    # Not dict(settings): with a field named `keys` it would treat the model as a mapping.
     for name in type(settings).model_fields:
         yield from _secrets_in(getattr(settings, name))
 

@@ -1,7 +1,7 @@
-"""The contracts as reflection tells them: with the JSON names of the fields.
+"""The descriptors that reflection serves, with the JSON names of the fields.
 
-Generated Python drops them from its descriptors, and grpcurl then shows `session_id` where every other
-client's JSON has `sessionId`.
+Generated Python drops these from its descriptors. Without them grpcurl would show `session_id` where the JSON
+of every other client has `sessionId`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # no py.typed
 
-DETAILS: Final = error_details_pb2.DESCRIPTOR
-"""No service names it, but every error holds messages of it, which a client looks up to show them."""
+ERROR_DETAILS: Final = error_details_pb2.DESCRIPTOR
+"""No service refers to it, but every error contains its messages, and clients look them up to show them."""
 
 
-def pool_of(services: Iterable[str]) -> DescriptorPool:
-    """The files of these services, and all that they import, for reflection."""
-    known, pool, added = descriptor_pool.Default(), DescriptorPool(), set[str]()
-    for file in (DETAILS, *map(known.FindFileContainingSymbol, services)):
+def reflection_pool(services: Iterable[str]) -> DescriptorPool:
+    """The files that declare these services, and all that they import."""
+    loaded, pool, added = descriptor_pool.Default(), DescriptorPool(), set[str]()
+    for file in (ERROR_DETAILS, *map(loaded.FindFileContainingSymbol, services)):
         _add(file, pool, added)
     return pool
 
@@ -35,12 +35,16 @@ def _add(file: FileDescriptor, pool: DescriptorPool, added: set[str]) -> None:
         _add(each, pool, added)
     proto = FileDescriptorProto()
     file.CopyToProto(proto)
-    _name(proto.message_type, [file.message_types_by_name[each.name] for each in proto.message_type])
+    _set_json_names(
+        proto.message_type, [file.message_types_by_name[each.name] for each in proto.message_type]
+    )
     pool.Add(proto)
 
 
-def _name(protos: Sequence[DescriptorProto], messages: Sequence[Descriptor]) -> None:
+def _set_json_names(protos: Sequence[DescriptorProto], messages: Sequence[Descriptor]) -> None:
     for proto, message in zip(protos, messages, strict=True):
         for field in proto.field:
             field.json_name = message.fields_by_name[field.name].json_name
-        _name(proto.nested_type, [message.nested_types_by_name[each.name] for each in proto.nested_type])
+        _set_json_names(
+            proto.nested_type, [message.nested_types_by_name[each.name] for each in proto.nested_type]
+        )

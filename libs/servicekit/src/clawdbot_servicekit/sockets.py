@@ -1,6 +1,6 @@
-"""Addresses to listen on, tried before gRPC takes them.
+"""Checks addresses before gRPC listens on them.
 
-The operating system says why an address cannot be had, gRPC says only that it cannot.
+The operating system says why an address is not available; gRPC says only that it failed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from clawdbot_servicekit.errors import StartupError
 
 _REASONS = {
     errno.EADDRINUSE: "is taken. Stop what uses it, or choose another",
-    errno.EACCES: "needs more rights than this process has. Choose one above 1023",
-    errno.EADDRNOTAVAIL: "cannot be had: no interface of this machine has that address. Choose another",
+    errno.EACCES: "needs privileges that this process does not have. Choose one above 1023",
+    errno.EADDRNOTAVAIL: "is not available: no interface of this machine has that address. Choose another",
 }
 
 
 def target(host: str, port: int) -> str:
-    """host:port as gRPC writes it, an IPv6 address in brackets."""
+    """host:port in gRPC's notation, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -30,74 +30,75 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.startswith("127.")
 
 
-def try_port(host: str, port: int) -> None:
-    """Returns when the port can be had; StartupError says why not and what to do."""
-    _bound(host, port, shared=False).close()
+def check_port(host: str, port: int) -> None:
+    """Returns if the port is available; StartupError says why not and what to do."""
+    _bind(host, port, shared=False).close()
 
 
-def reserve(host: str, port: int) -> socket.socket:
-    """A socket that holds the port for processes that share it, without listening itself.
+def reserve_port(host: str, port: int) -> socket.socket:
+    """A socket that reserves the port for processes that share it; it does not listen.
 
     Raises:
-        StartupError: when another program has the port.
+        StartupError: if another program uses the port.
     """
     if port:
-        try_port(
-            host, port
-        )  # bound without sharing first: another supervisor's port could be shared unnoticed
-    return _bound(host, port, shared=True)
+        # Bound without sharing first: otherwise another supervisor's port could be shared unnoticed.
+        check_port(host, port)
+    return _bind(host, port, shared=True)
 
 
-def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
+def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except (socket.gaierror, UnicodeError):
-        raise StartupError(f"There is no host {host} to listen on. Try --host 127.0.0.1.") from None
-    found = socket.socket(family, kind, protocol)
+        raise StartupError(f"Cannot resolve the host {host}. Try --host 127.0.0.1.") from None
+    bound = socket.socket(family, kind, protocol)
     try:
-        # On Linux this ignores connections that linger after a restart, and no listener.
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # On Linux this ignores connections that linger after a restart, but not a listener.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        found.bind(address)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
     except OSError as error:
-        found.close()
-        raise StartupError(taken(host, port, error)) from None
-    return found
+        bound.close()
+        raise StartupError(port_taken(host, port, error)) from None
+    return bound
 
 
-def taken(host: str, port: int, error: OSError | None = None) -> str:
-    """The sentence for a port that cannot be had."""
+def port_taken(host: str, port: int, error: OSError | None = None) -> str:
+    """The error message for a port that is not available."""
     number = error.errno if error else errno.EADDRINUSE
-    reason = _REASONS.get(number or 0, f"cannot be had ({error}). Choose another")
+    reason = _REASONS.get(number or 0, f"is not available ({error}). Choose another")
     other = 9000 if port < 9000 else port + 1
     return f"Port {port} on {host} {reason}: --port {other} or CLAWDBOT_SERVER__PORT={other}."
 
 
-def clear_socket(path: Path) -> None:
-    """Removes a Unix socket that nobody answers on.
+def remove_stale_socket(path: Path) -> None:
+    """Removes a Unix socket that no server listens on.
 
     Raises:
-        StartupError: when somebody does, when something else is in the way, or when the path cannot be used.
+        StartupError: if a server does, if there is another kind of file, or if the path cannot be used.
     """
     if len(os.fsencode(path)) > 107:
-        raise StartupError(f"The socket's path is longer than the 107 bytes that Linux allows: {path}.")
+        raise StartupError(f"The path of the socket is longer than the 107 bytes that Linux allows: {path}.")
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         if path.parent.is_dir():
             return
-        raise StartupError(f"There is no folder {path.parent} for the socket {path.name}. Make it.") from None
+        raise StartupError(
+            f"The folder {path.parent} of the socket {path.name} does not exist. Create it."
+        ) from None
     except OSError as error:
         raise StartupError(f"Cannot use the socket {path}: {error.strerror}.") from None
     if not stat.S_ISSOCK(mode):
-        raise StartupError(f"{path} is in the way: it is not a socket. Choose another server.socket.")
-    with socket.socket(socket.AF_UNIX) as caller:
-        caller.settimeout(1)
+        raise StartupError(f"{path} exists and is not a socket. Choose another server.socket.")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
         try:
-            caller.connect(str(path))
+            client.connect(str(path))
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
         except OSError as error:

@@ -1,6 +1,6 @@
-"""google.rpc.Status with its details: written from plain values, and read back from a caught call.
+"""Builds google.rpc.Status with its details from plain values, and reads it back from a failed call.
 
-Only the shapes are here; which exception becomes which status is the error table's business (errors).
+Which exception becomes which status is decided in error_table.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from clawdbot_servicekit.errors import FieldViolation, RemoteError
 
 DOMAIN: Final = "clawdbot.dev"
-"""ErrorInfo.domain of everything that Clawdbot says itself."""
+"""ErrorInfo.domain of all errors of Clawdbot."""
 
 STATUS_KEY: Final = "grpc-status-details-bin"
-"""The trailing metadata that carries google.rpc.Status, by gRPC's convention."""
+"""The trailing metadata key of google.rpc.Status, by gRPC's convention."""
 
-LONGEST_MESSAGE: Final = 1000
-"""Bytes. Messages travel twice and percent-encoded in HTTP/2 trailers, where gRPC takes 8 KiB in all."""
-LONGEST_FACT: Final = 200
-"""Bytes of one value in ErrorInfo.metadata."""
-LARGEST_STATUS: Final = 4096
-"""Bytes of the whole google.rpc.Status; violations beyond it are left out."""
+MAX_MESSAGE_BYTES: Final = 1000
+"""Messages are sent twice and percent-encoded in HTTP/2 trailers, for which gRPC allows 8 KiB in all."""
+MAX_VALUE_BYTES: Final = 200
+"""The limit of one value in ErrorInfo.metadata."""
+MAX_STATUS_BYTES: Final = 4096
+"""The limit of the whole google.rpc.Status; violations beyond it are left out."""
 
 
 def status_of(
@@ -40,36 +40,36 @@ def status_of(
     violations: Sequence[FieldViolation] = (),
     quota_subject: str = "",
 ) -> status_pb2.Status:
-    """A status with ErrorInfo, and RetryInfo, QuotaFailure and BadRequest where there is reason for them.
+    """A status with ErrorInfo, and with RetryInfo, QuotaFailure and BadRequest if there is a value for them.
 
     Args:
         code: the status code.
         reason: UPPER_SNAKE.
-        message: one sentence; cut at LONGEST_MESSAGE.
-        domain: who gives the reason.
-        metadata: facts beside the reason; each cut at LONGEST_FACT.
+        message: one sentence; truncated to MAX_MESSAGE_BYTES.
+        domain: the origin of the reason.
+        metadata: each value is truncated to MAX_VALUE_BYTES.
         retry_after: seconds; None for no RetryInfo.
-        violations: fields that do not fit; as many as LARGEST_STATUS allows.
-        quota_subject: whose quota is used up; empty for no QuotaFailure.
+        violations: invalid fields; as many as fit into MAX_STATUS_BYTES.
+        quota_subject: whose quota is exhausted; empty for no QuotaFailure.
     """
-    status = status_pb2.Status(code=code.value[0], message=cut(message, LONGEST_MESSAGE))
-    facts = {name: cut(value, LONGEST_FACT) for name, value in (metadata or {}).items()}
-    _attach(status, error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=facts))
+    status = status_pb2.Status(code=code.value[0], message=truncate(message, MAX_MESSAGE_BYTES))
+    values = {name: truncate(value, MAX_VALUE_BYTES) for name, value in (metadata or {}).items()}
+    _attach(status, error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=values))
     if retry_after is not None:
         info = error_details_pb2.RetryInfo()
         info.retry_delay.FromNanoseconds(int(max(0.0, retry_after) * 1e9))
         _attach(status, info)
     if quota_subject:
         quota = error_details_pb2.QuotaFailure()
-        quota.violations.add(subject=cut(quota_subject, LONGEST_FACT), description=status.message)
+        quota.violations.add(subject=truncate(quota_subject, MAX_VALUE_BYTES), description=status.message)
         _attach(status, quota)
     if violations:
-        _attach(status, _bad_request(violations, LARGEST_STATUS - status.ByteSize()))
+        _attach(status, _bad_request(violations, MAX_STATUS_BYTES - status.ByteSize()))
     return status
 
 
 def read(error: grpc.aio.AioRpcError) -> RemoteError:
-    """What a caught call says, with its details where it has any."""
+    """The status of a failed call, with its details if it has any."""
     code, message = error.code().name, error.details() or ""
     status = _status(error)
     if status is None:
@@ -80,7 +80,7 @@ def read(error: grpc.aio.AioRpcError) -> RemoteError:
         error_details_pb2.QuotaFailure(),
         error_details_pb2.BadRequest(),
     )
-    found = {type(each) for each in (info, retry, quota, bad) if _take(status, each)}
+    found = {type(each) for each in (info, retry, quota, bad) if _unpack(status, each)}
     return RemoteError(
         code,
         info.reason,
@@ -93,22 +93,23 @@ def read(error: grpc.aio.AioRpcError) -> RemoteError:
     )
 
 
-def cut(text: str, limit: int) -> str:
-    """The text in at most so many bytes of valid UTF-8, an ellipsis at its end where it was longer."""
+def truncate(text: str, limit: int) -> str:
+    """The text in at most so many bytes of valid UTF-8, with an ellipsis at the end if it was longer."""
     encoded = text.encode("utf-8", "replace")
     if len(encoded) <= limit:
         return encoded.decode()
     return encoded[: limit - 3].decode("utf-8", "ignore") + "…"
 
 
-def _bad_request(violations: Iterable[FieldViolation], room: int) -> error_details_pb2.BadRequest:
+def _bad_request(violations: Iterable[FieldViolation], max_bytes: int) -> error_details_pb2.BadRequest:
     request = error_details_pb2.BadRequest()
     for each in violations:
         request.field_violations.add(
-            field=cut(each.field, LONGEST_FACT), description=cut(each.description, LONGEST_MESSAGE)
+            field=truncate(each.field, MAX_VALUE_BYTES),
+            description=truncate(each.description, MAX_MESSAGE_BYTES),
         )
-        # The first one stays whatever it takes: a BadRequest without any would tell nothing.
-        if len(request.field_violations) > 1 and request.ByteSize() > room:
+        # The first one always stays: an empty BadRequest would say nothing.
+        if len(request.field_violations) > 1 and request.ByteSize() > max_bytes:
             del request.field_violations[-1]
             break
     return request
@@ -128,8 +129,8 @@ def _status(error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     return None
 
 
-def _take(status: status_pb2.Status, detail: Message) -> bool:
-    """Fills `detail` from the first one of its type; False where there is none."""
+def _unpack(status: status_pb2.Status, detail: Message) -> bool:
+    """Fills `detail` from the first detail of its type; False if there is none."""
     for each in status.details:
         try:
             if each.Unpack(detail):

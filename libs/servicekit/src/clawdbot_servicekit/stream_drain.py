@@ -1,7 +1,7 @@
-"""Streams that never end by themselves, ended when the server drains.
+"""Ends Watch… streams when the server drains.
 
-A drain waits for the calls in flight. A Watch… RPC would hold it up to the end of the grace though its caller
-only waits for news, so it ends at once with UNAVAILABLE, and its caller watches another server.
+A drain waits for the calls in flight. A Watch… stream never ends by itself and would delay it until the grace
+is over, so it ends at once with UNAVAILABLE, and its caller watches another server.
 """
 
 from __future__ import annotations
@@ -12,60 +12,64 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import ShuttingDown
+from clawdbot_servicekit.pipeline import HandlerTarget
 
 
-class StreamDrainServer:
-    """Stands before a grpc.aio.Server and takes wrapped handlers for it."""
+class StreamDrainServer(HandlerTarget):
+    """Passes handlers on to a grpc.aio.Server; methods named Watch… end when the server drains."""
 
     def __init__(self, server: grpc.aio.Server, draining: asyncio.Event) -> None:
         self._server = server
         self._draining = draining
 
+    @override
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """As grpc.aio.Server's; methods named Watch… end when the server drains."""
         self._server.add_generic_rpc_handlers(
-            tuple(_Ending(each, self._draining) for each in generic_rpc_handlers)
+            tuple(_DrainingHandlers(each, self._draining) for each in generic_rpc_handlers)
         )
 
 
-class _Ending(grpc.GenericRpcHandler):
+class _DrainingHandlers(grpc.GenericRpcHandler):
     def __init__(self, inner: grpc.GenericRpcHandler, draining: asyncio.Event) -> None:
         self._inner = inner
         self._draining = draining
-        self._found: dict[str, Any] = {}
+        self._handlers: dict[str, Any] = {}
 
+    @override
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = handler_call_details.method
-        handler = self._found.get(method)
+        handler = self._handlers.get(method)
         if handler is None:
             handler = self._inner.service(handler_call_details)
             if handler is not None and method.rpartition("/")[2].startswith("Watch"):
-                handler = _until(handler, self._draining)
+                handler = _end_on(self._draining, handler)
             if handler is not None:
-                self._found[method] = handler
+                self._handlers[method] = handler
         return handler
 
 
-def _until(handler: Any, draining: asyncio.Event) -> Any:
-    """The handler of a server-streaming method, ended when the event is set."""
-    work = handler.unary_stream
+def _end_on(draining: asyncio.Event, handler: Any) -> Any:
+    """The handler of a server-streaming method; its calls end when the event is set."""
+    method = handler.unary_stream
 
     async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        watching, over = asyncio.create_task(work(request, context)), asyncio.create_task(draining.wait())
+        streaming = asyncio.create_task(method(request, context))
+        drained = asyncio.create_task(draining.wait())
         try:
-            await asyncio.wait({watching, over}, return_when=asyncio.FIRST_COMPLETED)
-            if watching.done():
-                await watching
+            await asyncio.wait({streaming, drained}, return_when=asyncio.FIRST_COMPLETED)
+            if streaming.done():
+                await streaming
                 return
         finally:
-            watching.cancel()
-            over.cancel()
-            await asyncio.gather(watching, over, return_exceptions=True)
-        told = ErrorTable({}).describe(ShuttingDown())
-        await context.abort(told.code, told.message, told.trailing_metadata())
+            streaming.cancel()
+            drained.cancel()
+            await asyncio.gather(streaming, drained, return_exceptions=True)
+        error = ErrorTable({}).describe(ShuttingDown())
+        await context.abort(error.code, error.message, error.trailing_metadata())
 
     return grpc.unary_stream_rpc_method_handler(
         run,

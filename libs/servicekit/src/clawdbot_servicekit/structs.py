@@ -1,8 +1,8 @@
-"""google.protobuf.Struct as plain Python values, and back.
+"""Converts google.protobuf.Struct to plain Python values, and back.
 
 The library's own conversion goes through JSON text or reflection, at several times the cost, and structs are
-converted with every turn and every tool call. Here whole numbers come back as int: people write 4, and a
-schema's `"minItems": 1` must not leave as 1.0.
+converted with every turn and every tool call. Here whole numbers become int: people write 4, and a schema's
+`"minItems": 1` must not be sent as 1.0.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from clawdbot_servicekit.errors import InvalidRequest
 
 EXACT: Final = 2.0**53
-"""Up to here a double holds every whole number; a larger one stays a float, which any JSON writer takes."""
+"""A double is exact for whole numbers below this; a larger one stays a float, as JSON writers accept it."""
 
 MAX_DEPTH: Final = 24
-"""Objects and lists inside each other. A protobuf parser refuses more than 100 nested messages, each level
-takes three, and the messages around the Struct need some as well: what is deeper could be sent and never
-read."""
+"""Levels of nested objects and lists. A protobuf parser refuses more than 100 nested messages, each level
+takes three, and the messages around the Struct need some too: a deeper value could be sent, never parsed."""
 
 MAX_PATH_LENGTH: Final = 200
-"""Characters of a path that a caller is told: keys may be huge."""
+"""Characters of a path in an error message: keys may be huge."""
 
 
 def to_plain(struct: Struct) -> dict[str, Any]:
@@ -34,45 +33,46 @@ def to_plain(struct: Struct) -> dict[str, Any]:
 
 
 def to_json(struct: Struct) -> bytes:
-    """The object as JSON, the same bytes for the same object: a Struct keeps no order of its keys."""
+    """The object as JSON, the same bytes for equal objects: a Struct does not keep the order of its keys."""
     return canonical(to_plain(struct))
 
 
 def canonical(values: Mapping[str, Any]) -> bytes:
-    """JSON of plain values, the same bytes for equal ones, whatever the order of their keys."""
+    """The JSON of plain values, with the same bytes for equal ones, whatever the order of their keys."""
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
 
-def to_struct(values: Mapping[str, Any], deepest: int = MAX_DEPTH) -> Struct:
+def to_struct(values: Mapping[str, Any], max_depth: int = MAX_DEPTH) -> Struct:
     """The object as a Struct. Numbers become doubles, as in JSON.
 
     Raises:
-        ValueError: for what JSON does not have, a number that no double holds, or more levels than `deepest`.
+        ValueError: for a value that JSON does not have, a number too large for a double, or more than
+            `max_depth` levels.
     """
     made = Struct()
-    fill_struct(made, values, deepest)
+    fill_struct(made, values, max_depth)
     return made
 
 
-def fill_struct(into: Struct, values: Mapping[str, Any], deepest: int = MAX_DEPTH) -> None:
-    """Adds an object to a Struct where that stands, which saves a copy. ValueError as for to_struct."""
+def fill_struct(into: Struct, values: Mapping[str, Any], max_depth: int = MAX_DEPTH) -> None:
+    """Adds an object to an existing Struct, which saves a copy. ValueError as for to_struct."""
     into.SetInParent()
     fields = into.fields
     for key, each in values.items():
-        _fill(fields[_key(key)], each, deepest)
+        _fill(fields[_key(key)], each, max_depth)
 
 
 def fill_value(into: Value, plain: Any) -> None:
-    """Makes a Value one, where it stands. ValueError as for to_struct."""
+    """Sets an existing Value. ValueError as for to_struct."""
     _fill(into, plain, MAX_DEPTH)
 
 
 def given(struct: Struct, root: str) -> dict[str, Any]:
-    """As to_plain, for what a caller sent: protobuf carries NaN and the infinities, JSON has none of them.
+    """Like to_plain, for a caller's Struct: refuses NaN and infinities, which protobuf has and JSON has not.
 
     Args:
         struct: from a request.
-        root: its path there, such as "arguments".
+        root: its path in the request, such as "arguments".
 
     Raises:
         InvalidRequest: for such a number, with its path.
@@ -80,15 +80,15 @@ def given(struct: Struct, root: str) -> dict[str, Any]:
     for key, each in struct.fields.items():
         path = _not_finite(each)
         if path is not None:
-            shown = root + "".join(
+            full_path = root + "".join(
                 f"[{part}]" if isinstance(part, int) else f".{part}" for part in (key, *path)
             )
-            raise InvalidRequest.of(shown[:MAX_PATH_LENGTH], "must be a finite number.")
+            raise InvalidRequest.of(full_path[:MAX_PATH_LENGTH], "must be a finite number.")
     return to_plain(struct)
 
 
 def finite(struct: Struct) -> bool:
-    """Whether every number in it is one that JSON has."""
+    """Whether JSON has every number in it: no NaN, no infinity."""
     return all(_not_finite(each) is None for each in struct.fields.values())
 
 
@@ -109,7 +109,7 @@ def _plain(value: Value) -> Any:
 
 
 def _not_finite(value: Value) -> tuple[str | int, ...] | None:
-    """The way to the first number inside that JSON does not have; empty for the value itself."""
+    """The path to the first number inside that is not finite; empty for the value itself."""
     kind = value.WhichOneof("kind")
     if kind == "number_value":
         return None if math.isfinite(value.number_value) else ()
@@ -125,8 +125,8 @@ def _not_finite(value: Value) -> tuple[str | int, ...] | None:
     return None
 
 
-def _fill(into: Value, plain: Any, deepest: int) -> None:
-    if not deepest:
+def _fill(into: Value, plain: Any, max_depth: int) -> None:
+    if not max_depth:
         raise ValueError("the value has too many levels")
     if isinstance(plain, str):
         into.string_value = plain
@@ -138,17 +138,17 @@ def _fill(into: Value, plain: Any, deepest: int) -> None:
     elif isinstance(plain, int | float):
         into.number_value = _number(plain)
     elif isinstance(plain, Mapping):
-        fill_struct(into.struct_value, plain, deepest - 1)
+        fill_struct(into.struct_value, plain, max_depth - 1)
     elif isinstance(plain, list | tuple):
-        _fill_list(into.list_value, plain, deepest - 1)
+        _fill_list(into.list_value, plain, max_depth - 1)
     else:
         raise ValueError(f"JSON has no {type(plain).__name__}")
 
 
-def _fill_list(into: ListValue, values: list[Any] | tuple[Any, ...], deepest: int) -> None:
+def _fill_list(into: ListValue, values: list[Any] | tuple[Any, ...], max_depth: int) -> None:
     into.SetInParent()
     for each in values:
-        _fill(into.values.add(), each, deepest)
+        _fill(into.values.add(), each, max_depth)
 
 
 def _number(plain: float) -> float:

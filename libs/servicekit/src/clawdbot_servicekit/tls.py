@@ -1,7 +1,7 @@
-"""TLS from PEM files, for the server and towards peers.
+"""TLS from PEM files, for the server and for calls to peers.
 
-Changed files are taken up by the next handshake, without a restart; files that do not fit together are
-refused at start, and later reported while the last good ones stay in use.
+The next handshake uses changed files, without a restart. Files that do not belong together are an error at
+start; later they are logged, and the last good ones stay in use.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ import structlog
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.shared import TlsSettings
 
-Stamp = tuple[tuple[int, int, int], ...]
-"""Modification time, inode and size of each file: a rotation changes them, a swapped symbolic link too."""
+Fingerprint = tuple[tuple[int, int, int], ...]
+"""Modification time, inode and size of each file: a rotation or a swapped symbolic link changes them."""
 
 
 class Certificates:
-    """What the files hold, read again when they change."""
+    """The content of the files, read again when they change."""
 
     def __init__(self, certificate: Path | None, key: Path | None, authority: Path | None) -> None:
-        """Reads the files; StartupError says which one is wrong."""
+        """Reads the files; StartupError names the one that is wrong."""
         self.certificate = certificate
         self.key = key
         self.authority = authority
         self._log = structlog.get_logger(__name__)
-        self._stamp = self._now()
+        self._fingerprint = self._current()
         self._read()
 
     def changed(self) -> bool:
-        """Whether other, good files are there since the last time that it was asked."""
+        """Whether there are other, good files since the last call."""
         try:
-            stamp = self._now()
-            if stamp == self._stamp:
+            fingerprint = self._current()
+            if fingerprint == self._fingerprint:
                 return False
-            self._stamp = stamp
+            self._fingerprint = fingerprint
             self._read()
         except StartupError as error:
-            self._log.warning("certificates_not_taken_up", reason=str(error))
+            self._log.warning("certificates_not_reloaded", reason=str(error))
             return False
-        self._log.info("certificates_taken_up", certificate=str(self.certificate or self.authority))
+        self._log.info("certificates_reloaded", certificate=str(self.certificate or self.authority))
         return True
 
-    def _now(self) -> Stamp:
-        return tuple(_stamp(path) for path in (self.certificate, self.key, self.authority) if path)
+    def _current(self) -> Fingerprint:
+        return tuple(_fingerprint(path) for path in (self.certificate, self.key, self.authority) if path)
 
     def _read(self) -> None:
-        """Chain, key and authority, checked by OpenSSL before gRPC gets them: gRPC says less."""
+        """Reads chain, key and authority. OpenSSL checks them first, as its errors say more than gRPC's."""
         if self.certificate and self.key:
             _check_pair(self.certificate, self.key)
         if self.authority:
@@ -59,10 +59,10 @@ class Certificates:
 
 
 def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
-    """Credentials that follow their files; None where no certificate is configured.
+    """Credentials that follow their files; None if no certificate is configured.
 
     Raises:
-        StartupError: one sentence with the file that is wrong.
+        StartupError: one sentence that names the file that is wrong.
     """
     if settings.cert_file is None:
         return None
@@ -73,7 +73,7 @@ def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
         return grpc.ssl_server_certificate_configuration([pair], files.roots)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
-        # gRPC asks at every handshake, on a thread of its own; None means as before.
+        # gRPC calls this at every handshake, on a thread of its own; None means unchanged.
         return configuration() if files.changed() else None
 
     return grpc.dynamic_ssl_server_credentials(
@@ -84,14 +84,14 @@ def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
 
 
 def peer_certificates(settings: TlsSettings) -> Certificates | None:
-    """What calls to peers are made with; None where peers are called without TLS."""
+    """The certificates for calls to peers; None if peers are called without TLS."""
     if settings.peer_ca_file is None:
         return None
     return Certificates(settings.cert_file, settings.key_file, settings.peer_ca_file)
 
 
 def channel_credentials(files: Certificates) -> grpc.ChannelCredentials:
-    """Credentials for one channel, of what the files hold now."""
+    """Credentials for one channel, from the current content of the files."""
     return grpc.ssl_channel_credentials(files.roots, files.private_key, files.chain)
 
 
@@ -99,7 +99,7 @@ def _check_pair(certificate: Path, key: Path) -> None:
     _bytes(certificate)
     _bytes(key)
     try:
-        # An encrypted key would make OpenSSL ask on the terminal: the empty password makes it fail.
+        # For an encrypted key OpenSSL would prompt on the terminal; with an empty password it fails.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
@@ -116,7 +116,7 @@ def _check_authority(authority: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=authority)
     except ssl.SSLError:
-        raise StartupError(f"{authority} does not hold a certificate authority in PEM.") from None
+        raise StartupError(f"{authority} does not contain a certificate authority in PEM.") from None
 
 
 def _bytes(path: Path | None) -> bytes | None:
@@ -128,9 +128,9 @@ def _bytes(path: Path | None) -> bytes | None:
         raise StartupError(f"Cannot read {path}, named under tls: {error.strerror}.") from None
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _fingerprint(path: Path) -> tuple[int, int, int]:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         raise StartupError(f"Cannot read {path}, named under tls: {error.strerror}.") from None
-    return found.st_mtime_ns, found.st_ino, found.st_size
+    return status.st_mtime_ns, status.st_ino, status.st_size

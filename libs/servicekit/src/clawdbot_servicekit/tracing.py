@@ -1,6 +1,6 @@
-"""The thread through the services: ids that a caller gave, in every log line and on every further call.
+"""Propagates the ids of a caller's request: into every log line and every call made on its behalf.
 
-Only ids that were given are passed on; none is made up here.
+It only passes ids on; it generates none.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ REQUEST_ID: Final = "x-request-id"
 TRACEPARENT: Final = "traceparent"
 """W3C Trace Context."""
 
-_SHAPES: Final = {
+_HEADERS: Final = {
     REQUEST_ID: ("request_id", re.compile(r"([\w.:/+=-]{1,128})", re.ASCII)),
     TRACEPARENT: ("trace_id", re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")),
 }
-"""Header → its name in the log, and what of it is shown there. Anything of another shape is not taken up."""
+"""Header → its name in the log, and its format with the part to log. Other formats are ignored."""
 
 _headers: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("tracing_headers", default=())
 
 
 def extract(metadata: Iterable[tuple[str, str | bytes]]) -> None:
-    """Takes the ids of a call up, for this task and those that it begins."""
+    """Reads the ids from a call's metadata, for this task and the tasks that it starts."""
     found: list[tuple[str, str]] = []
-    shown: dict[str, str] = {}
+    logged: dict[str, str] = {}
     for name, value in metadata:
-        if name in _SHAPES and isinstance(value, str):
-            label, shape = _SHAPES[name]
-            match = shape.fullmatch(value)
+        if name in _HEADERS and isinstance(value, str):
+            label, pattern = _HEADERS[name]
+            match = pattern.fullmatch(value)
             if match is not None:
                 found.append((name, value))
-                shown[label] = match[1]
+                logged[label] = match[1]
     if found:
         _headers.set(tuple(found))
-        structlog.contextvars.bind_contextvars(**shown)
+        structlog.contextvars.bind_contextvars(**logged)
 
 
 def headers() -> tuple[tuple[str, str], ...]:
-    """What to send along with a call made on behalf of the running one."""
+    """The metadata to send with a call that is made on behalf of the running one."""
     return _headers.get()

@@ -1,7 +1,7 @@
-"""A worker's place under its supervisor: who it is, and the line between the two.
+"""The control channel between a worker process and its supervisor.
 
-The worker says when it serves and that it lives, or why it cannot start; the supervisor says when all serve
-and when to stop. A line that breaks is an order to stop: workers do not outlive their supervisor.
+The worker says when it serves and that it is alive, or why it cannot start. The supervisor says when all
+workers serve and when to stop. A closed channel means stop: workers do not outlive their supervisor.
 """
 
 from __future__ import annotations
@@ -14,60 +14,60 @@ from dataclasses import dataclass
 from typing import Final
 
 VARIABLE: Final = "_CLAWDBOT_WORKER"
-"""Tells a process that it is a worker. Internal, so its name does not begin like a setting's."""
+"""Set in a worker's environment. Internal, so its name does not start like a setting's."""
 
 READY: Final = "ready"
-BEAT: Final = "beat"
-FAILED: Final = "failed"
+HEARTBEAT: Final = "heartbeat"
+START_FAILED: Final = "start_failed"
 ALL_READY: Final = "all_ready"
 DRAIN: Final = "drain"
-CUT: Final = "cut"
+STOP_NOW: Final = "stop_now"
 
-BEAT_PERIOD: Final = 1.0
-"""Seconds between two signs of life."""
+HEARTBEAT_INTERVAL: Final = 1.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What a worker is told through the environment."""
+    """What a worker learns from its environment."""
 
     index: int
-    """0 for the first one, which also does what only one may do."""
+    """0 for the first worker, which also does what only one process may do."""
     descriptor: int
-    """Its end of the line to the supervisor."""
+    """File descriptor of its end of the control channel."""
     port: int
     """The shared TCP port."""
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> WorkerContext | None:
-        """The seat that the environment gives; None for a process that is nobody's worker."""
+    def from_environ(cls, environ: Mapping[str, str]) -> WorkerContext | None:
+        """The context in the environment; None for a process that is not a worker."""
         text = environ.get(VARIABLE)
         return cls(*json.loads(text)) if text else None
 
-    def variable(self) -> dict[str, str]:
+    def to_environ(self) -> dict[str, str]:
         """What to add to the worker's environment."""
         return {VARIABLE: json.dumps([self.index, self.descriptor, self.port])}
 
 
 class ControlChannel:
-    """One end of the line: short JSON messages, each on a line."""
+    """One end of the channel: short JSON messages, one per line."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     @classmethod
-    async def over(cls, end: socket.socket) -> ControlChannel:
-        """The line over a connected socket, which it owns from now on."""
+    async def from_socket(cls, end: socket.socket) -> ControlChannel:
+        """The channel over a connected socket; it owns the socket from now on."""
         end.setblocking(False)
         return cls(*await asyncio.open_unix_connection(sock=end))
 
-    def say(self, word: str, text: str = "") -> None:
+    def send(self, kind: str, text: str = "") -> None:
         """Sends a message; does nothing once the other side is gone."""
         if not self._writer.is_closing():
-            self._writer.write(json.dumps([word, text]).encode() + b"\n")
+            self._writer.write(json.dumps([kind, text]).encode() + b"\n")
 
-    async def hear(self) -> tuple[str, str] | None:
+    async def receive(self) -> tuple[str, str] | None:
         """The next message; None when the other side is gone."""
         try:
             line = await self._reader.readline()
@@ -75,13 +75,13 @@ class ControlChannel:
             return None
         if not line.endswith(b"\n"):
             return None
-        word, text = json.loads(line)
-        return str(word), str(text)
+        kind, text = json.loads(line)
+        return str(kind), str(text)
 
     async def close(self) -> None:
-        """Sends what is still to be sent, and closes."""
+        """Flushes and closes."""
         self._writer.close()
         try:
             await self._writer.wait_closed()
         except ConnectionError:
-            return  # the other side was quicker
+            return  # the other side closed first

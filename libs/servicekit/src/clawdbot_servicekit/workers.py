@@ -1,8 +1,8 @@
-"""Several processes behind one port: started, watched, replaced and drained.
+"""Supervises several worker processes that share one port: starts, monitors, replaces and drains them.
 
-The supervisor itself serves nothing and starts no gRPC; each worker is this very command, run anew. It
-replaces a worker that died (after a growing, random pause) or whose loop is stuck, and gives up when none
-can start.
+The supervisor serves no calls and starts no gRPC; each worker runs the same command again. It replaces a
+worker that died (after a random, growing backoff) or whose event loop is stuck, and gives up when none can
+start.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from clawdbot_servicekit import sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.metrics import Endpoint, Restarts
-from clawdbot_servicekit.settings.environment import inherited
+from clawdbot_servicekit.metrics import MetricsEndpoint, WorkerMetrics
+from clawdbot_servicekit.settings.environment import child_environ
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
-FIRST_PAUSE: Final = 0.1
-LONGEST_PAUSE: Final = 30.0
-"""Seconds: bounds of the pause before a restart, drawn at random below a limit that doubles each time."""
+BACKOFF_MIN: Final = 0.1
+BACKOFF_MAX: Final = 30.0
+"""Seconds: bounds of the backoff before a restart, random below a limit that doubles each time."""
 STABLE_AFTER: Final = 60.0
-"""Seconds of service after which earlier deaths are forgiven."""
-START_WITHIN: Final = 120.0
+"""Seconds of service after which earlier crashes no longer count."""
+START_TIMEOUT: Final = 120.0
 """Seconds until a worker must serve: stores may have to recover first."""
-HOPELESS_AFTER: Final = 3
-"""Deaths before the first success, of any worker, after which the supervisor gives up."""
+CRASH_LOOP_LIMIT: Final = 3
+"""Crashes of any workers before all have served once, after which the supervisor gives up."""
 DRAIN_MARGIN: Final = 10.0
-"""Seconds beyond settle and grace before a worker that does not leave is killed."""
+"""Seconds beyond settle and grace before a worker that does not exit is killed."""
 
 
 def command() -> list[str]:
-    """How this process was started, to be run again."""
+    """The command line of this process, to run it again."""
     return [sys.executable, *sys.orig_argv[1:]]
 
 
 class Supervisor:
-    """Runs workers until told to stop."""
+    """Runs workers until it is told to stop."""
 
     def __init__(self, settings: SharedSettings, argv: Sequence[str]) -> None:
         self._settings = settings
@@ -56,208 +56,214 @@ class Supervisor:
         self._log = structlog.get_logger(__name__)
         self._stopping = asyncio.Event()
         self._workers = [_Worker(index) for index in range(settings.server.workers)]
-        self._deaths_at_start = 0
+        self._startup_crashes = 0
         self._announced = False
-        self._failure = ""
+        self._error = ""
         self._port = 0
 
     async def run(self) -> int:
-        """Until a signal, or until it gives up; the exit code."""
+        """Runs until a signal arrives or it gives up; returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
+            loop.add_signal_handler(number, self._on_signal)
         server = self._settings.server
         folder = Path(tempfile.mkdtemp(prefix="clawdbot-metrics-"))
-        reserved = sockets.reserve(server.host, server.port)
+        reserved = sockets.reserve_port(server.host, server.port)
         self._port = int(reserved.getsockname()[1])
-        self._restarts = Restarts(folder)
-        endpoint: Endpoint | None = None
+        self._metrics = WorkerMetrics(folder)
+        endpoint: MetricsEndpoint | None = None
         try:
             endpoint = self._open_endpoint()
             async with asyncio.TaskGroup() as tasks:
                 for worker in self._workers:
-                    tasks.create_task(self._keep(worker, folder))
+                    tasks.create_task(self._supervise(worker, folder))
         finally:
             if endpoint is not None:
                 endpoint.close()
             reserved.close()
             shutil.rmtree(folder, ignore_errors=True)
-        if self._failure:
-            raise StartupError(self._failure)
+        if self._error:
+            raise StartupError(self._error)
         return 0
 
-    def _open_endpoint(self) -> Endpoint | None:
+    def _open_endpoint(self) -> MetricsEndpoint | None:
         port = self._settings.telemetry.metrics_port
         if port is None:
             return None
-        usual = self._settings.default_port + METRICS_OFFSET
-        return Endpoint.open(self._restarts.registry, self._settings.server.host, port, usual)
+        default_port = self._settings.default_port + METRICS_OFFSET
+        return MetricsEndpoint.open(
+            self._metrics.registry, self._settings.server.host, port, default_port=default_port
+        )
 
-    def _signalled(self) -> None:
-        """The first signal drains, the second cuts calls off, any further one kills."""
+    def _on_signal(self) -> None:
+        """The first signal drains, the second ends all calls, any further one kills."""
         if not self._stopping.is_set():
             self._stopping.set()
             self._log.info("draining_workers")
             for worker in self._workers:
-                worker.say(worker_ipc.DRAIN)
-        elif not any(worker.told_to_cut for worker in self._workers):
+                worker.send(worker_ipc.DRAIN)
+        elif not any(worker.stop_now_sent for worker in self._workers):
             for worker in self._workers:
-                worker.told_to_cut = True
-                worker.say(worker_ipc.CUT)
+                worker.stop_now_sent = True
+                worker.send(worker_ipc.STOP_NOW)
         else:
             for worker in self._workers:
                 worker.kill()
 
-    def _give_up(self, sentence: str) -> None:
-        self._failure = self._failure or sentence
+    def _give_up(self, message: str) -> None:
+        self._error = self._error or message
         if not self._stopping.is_set():
-            self._signalled()
+            self._on_signal()
 
-    async def _keep(self, worker: _Worker, folder: Path) -> None:
+    async def _supervise(self, worker: _Worker, folder: Path) -> None:
         """Runs one worker again and again until the supervisor stops."""
         while not self._stopping.is_set():
-            begun = time.monotonic()
-            reason = await self._once(worker, folder)
+            started_at = time.monotonic()
+            reason = await self._run_once(worker, folder)
             # Gauges of a dead process must not be summed any longer; its counters stay.
             mark_process_dead(worker.pid, str(folder))  # type: ignore[no-untyped-call]
             if self._stopping.is_set():
                 return
-            if worker.served:
-                worker.deaths = 1 if time.monotonic() - begun > STABLE_AFTER else worker.deaths + 1
+            if worker.has_served:
+                worker.crashes = 1 if time.monotonic() - started_at > STABLE_AFTER else worker.crashes + 1
             else:
-                worker.deaths += 1
-                self._deaths_at_start += not self._announced
-            if not self._announced and self._deaths_at_start >= HOPELESS_AFTER:
-                self._give_up(f"The workers die while they start ({reason}). The log above says why.")
+                worker.crashes += 1
+                self._startup_crashes += not self._announced
+            if not self._announced and self._startup_crashes >= CRASH_LOOP_LIMIT:
+                self._give_up(
+                    f"The workers crash while they start ({reason}). See the log above for the cause."
+                )
                 return
-            limit = min(LONGEST_PAUSE, FIRST_PAUSE * 2**worker.deaths)
-            pause = random.uniform(0, limit)  # noqa: S311 - spreads restarts, guards nothing
-            self._log.warning("worker_restarts", worker=worker.index, reason=reason, pause=round(pause, 3))
-            self._restarts.count("stuck" if worker.stuck else "died")
-            await _wait(self._stopping, pause)
+            limit = min(BACKOFF_MAX, BACKOFF_MIN * 2**worker.crashes)
+            backoff = random.uniform(0, limit)  # noqa: S311 - spreads restarts, guards nothing
+            self._log.warning(
+                "worker_restarts", worker=worker.index, reason=reason, backoff=round(backoff, 3)
+            )
+            self._metrics.count_restart("stuck" if worker.stuck else "died")
+            await _wait(self._stopping, backoff)
 
-    async def _once(self, worker: _Worker, folder: Path) -> str:
-        """One life of one worker; why it ended."""
+    async def _run_once(self, worker: _Worker, folder: Path) -> str:
+        """Runs one process of a worker until it exits; returns why it did."""
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.set_inheritable(True)
-            place = WorkerContext(worker.index, theirs.fileno(), self._port)
+            context = WorkerContext(worker.index, theirs.fileno(), self._port)
             process = await asyncio.create_subprocess_exec(
                 *self._argv,
                 pass_fds=(theirs.fileno(),),
-                env=inherited(PROMETHEUS_MULTIPROC_DIR=str(folder), **place.variable()),
+                env=child_environ(PROMETHEUS_MULTIPROC_DIR=str(folder), **context.to_environ()),
             )
-        worker.begin(process, await ControlChannel.over(ours))
+        worker.attach(process, await ControlChannel.from_socket(ours))
         if self._stopping.is_set():
-            worker.say(worker_ipc.DRAIN)
+            worker.send(worker_ipc.DRAIN)
         try:
             async with asyncio.TaskGroup() as tasks:
-                listening = tasks.create_task(self._listen(worker))
-                watching = tasks.create_task(self._watch(worker))
+                receiving = tasks.create_task(self._receive(worker))
+                monitoring = tasks.create_task(self._monitor(worker))
                 code = await process.wait()
-                watching.cancel()
-                await listening  # what it said last may still be on the line
+                monitoring.cancel()
+                await receiving  # its last message may still be in the channel
         finally:
             worker.kill()
             await process.wait()
-            await worker.end()
+            await worker.detach()
         if worker.stuck:
-            return "its loop was stuck"
+            return "its event loop was stuck"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
-    async def _listen(self, worker: _Worker) -> None:
-        while (heard := await worker.hear()) is not None:
-            word, text = heard
-            worker.last_sign = time.monotonic()
-            if word == worker_ipc.READY:
-                worker.served = worker.serving = True
+    async def _receive(self, worker: _Worker) -> None:
+        while (message := await worker.receive()) is not None:
+            kind, text = message
+            worker.last_heartbeat = time.monotonic()
+            if kind == worker_ipc.READY:
+                worker.has_served = worker.serving = True
                 self._log.info("worker_serves", worker=worker.index, pid=worker.pid)
                 self._announce()
-            elif word == worker_ipc.FAILED:
-                self._failed(text)
+            elif kind == worker_ipc.START_FAILED:
+                self._start_failed(text)
 
     def _announce(self) -> None:
-        """Once every worker serves, the first one may tell the world."""
+        """Once every worker serves, the first one may announce it."""
         if not self._announced and all(worker.serving for worker in self._workers):
             self._announced = True
-            self._workers[0].say(worker_ipc.ALL_READY)
+            self._workers[0].send(worker_ipc.ALL_READY)
 
-    def _failed(self, sentence: str) -> None:
+    def _start_failed(self, message: str) -> None:
         """A worker that knows why it cannot start will not start later, unless workers have served before."""
         if self._announced:
-            self._log.error("worker_cannot_start", reason=sentence)
+            self._log.error("worker_cannot_start", reason=message)
         else:
-            self._give_up(sentence)
+            self._give_up(message)
 
-    async def _watch(self, worker: _Worker) -> None:
-        """Kills the worker when it shows no sign of life, or does not leave when told."""
-        leave_by: float | None = None
+    async def _monitor(self, worker: _Worker) -> None:
+        """Kills the worker when its heartbeat stops, or when it does not exit in time."""
+        kill_at: float | None = None
         while True:
             await _wait(self._stopping, 0.5)
             now = time.monotonic()
             if self._stopping.is_set():
                 server = self._settings.server
-                leave_by = leave_by or now + server.settle + server.grace + DRAIN_MARGIN
-                if now > leave_by:
+                kill_at = kill_at or now + server.settle + server.grace + DRAIN_MARGIN
+                if now > kill_at:
                     worker.kill()
                 await asyncio.sleep(0.5)
-            elif now - worker.last_sign > self._patience(worker):
+            elif now - worker.last_heartbeat > self._heartbeat_timeout(worker):
                 worker.stuck = True
                 self._log.error("worker_stuck", worker=worker.index, pid=worker.pid)
-                worker.show_stacks()
+                worker.dump_stacks()
                 await asyncio.sleep(0.5)
                 worker.kill()
                 return
 
-    def _patience(self, worker: _Worker) -> float:
-        """Seconds without a sign of life that the worker is allowed."""
-        return self._settings.server.stuck_after if worker.served else START_WITHIN
+    def _heartbeat_timeout(self, worker: _Worker) -> float:
+        """Seconds without a heartbeat after which the worker counts as stuck."""
+        return self._settings.server.stuck_after if worker.has_served else START_TIMEOUT
 
 
 class _Worker:
-    """One place, and the process that has it now."""
+    """One worker, and the process that runs it now."""
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.deaths = 0
-        self.told_to_cut = False
+        self.crashes = 0
+        self.stop_now_sent = False
         self.pid = 0
         self._process: asyncio.subprocess.Process | None = None
-        self._line: ControlChannel | None = None
-        self.served = self.serving = self.stuck = False
-        self.last_sign = 0.0
+        self._channel: ControlChannel | None = None
+        self.has_served = self.serving = self.stuck = False
+        self.last_heartbeat = 0.0
 
-    def begin(self, process: asyncio.subprocess.Process, line: ControlChannel) -> None:
-        self._process, self._line, self.pid = process, line, process.pid
-        self.served = self.serving = self.stuck = False
-        self.last_sign = time.monotonic()
+    def attach(self, process: asyncio.subprocess.Process, channel: ControlChannel) -> None:
+        self._process, self._channel, self.pid = process, channel, process.pid
+        self.has_served = self.serving = self.stuck = False
+        self.last_heartbeat = time.monotonic()
 
-    async def end(self) -> None:
+    async def detach(self) -> None:
         self.serving = False
-        if self._line is not None:
-            await self._line.close()
-        self._process = self._line = None
+        if self._channel is not None:
+            await self._channel.close()
+        self._process = self._channel = None
 
-    def say(self, word: str) -> None:
-        if self._line is not None:
-            self._line.say(word)
+    def send(self, kind: str) -> None:
+        if self._channel is not None:
+            self._channel.send(kind)
 
-    async def hear(self) -> tuple[str, str] | None:
-        return await self._line.hear() if self._line is not None else None
+    async def receive(self) -> tuple[str, str] | None:
+        return await self._channel.receive() if self._channel is not None else None
 
-    def show_stacks(self) -> None:
-        self._send(signal.SIGUSR1)
+    def dump_stacks(self) -> None:
+        self._signal(signal.SIGUSR1)
 
     def kill(self) -> None:
-        self._send(signal.SIGKILL)
+        self._signal(signal.SIGKILL)
 
-    def _send(self, number: signal.Signals) -> None:
+    def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Until the event is set, at most so long."""
+    """Waits until the event is set, at most so many seconds."""
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -12,10 +12,10 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import (
     add_DialogueServiceServicer_to_server,
 )
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer, add_FlowServiceServicer_to_server
+from clawdbot_plugin_client.hooks import Hooks
 from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import NotReady
-from clawdbot_servicekit.hooks import Hooks
 from typing_extensions import override
 
 from clawdbot_dialogue.core.errors import StoreUnavailable

@@ -6,7 +6,7 @@ import zoneinfo
 from typing import Annotated, Any, ClassVar, Literal
 
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Section, SharedSettings
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 from pydantic import BeforeValidator, Field, field_validator
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from clawdbot_plugin_client.hooks import Hooks
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.hooks import Hooks
 from clawdbot_servicekit.process_locks import ProcessLocks
 
 from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer

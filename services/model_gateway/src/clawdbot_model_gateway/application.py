@@ -17,8 +17,8 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
     ModelGatewayServiceServicer,
     add_ModelGatewayServiceServicer_to_server,
 )
+from clawdbot_plugin_client.hooks import Hooks
 from clawdbot_servicekit.error_table import ErrorTable
-from clawdbot_servicekit.hooks import Hooks
 
 from clawdbot_model_gateway.backend_config import Lineup, found
 from clawdbot_model_gateway.core.backends import Backend

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 from clawdbot_servicekit.settings.values import near
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 

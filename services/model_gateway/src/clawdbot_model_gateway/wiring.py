@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Final
 
+from clawdbot_plugin_client.hooks import Hooks
 from clawdbot_servicekit.application import Peers
-from clawdbot_servicekit.hooks import Hooks
 
 from clawdbot_model_gateway.api.admin_servicer import AdminServicer
 from clawdbot_model_gateway.api.error_table import error_table

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from clawdbot_servicekit.settings import Bytes, Seconds, Section, SharedSettings
-from clawdbot_servicekit.settings.shared import PORTS
+from clawdbot_servicekit.settings.suite import PORTS
 from pydantic import Field, field_validator
 
 PluginConfig = Mapping[str, Any] | None

@@ -1,8 +1,7 @@
-"""gRPC without a socket: a channel that dispatches to handlers registered in the same loop.
+"""gRPC without a socket: a channel that calls handlers in the same event loop.
 
-Deadlines, metadata, cancellation, status and back-pressure are as over TCP; one conformance suite
-(tests/contract/channel) holds both to it. Identity is not asked for again: the callee works for the caller's
-caller.
+Deadlines, metadata, cancellation, status and flow control are the same as over TCP; one conformance suite
+(tests/contract/channel) runs on both. Identity is not checked again: the callee acts for its caller's caller.
 """
 
 from clawdbot_servicekit.inprocess.channel import InProcessChannel

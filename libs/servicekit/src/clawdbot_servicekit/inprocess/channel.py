@@ -1,4 +1,4 @@
-"""grpc.aio.Channel to an InProcessServer in the same loop."""
+"""A grpc.aio.Channel to an InProcessServer in the same event loop."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from clawdbot_servicekit.inprocess.client_call import Deserialize, Serialize
-from clawdbot_servicekit.inprocess.receive import ManyReplies, OneReply
+from clawdbot_servicekit.inprocess.receive import SingleResponseCall, StreamingResponseCall
 from clawdbot_servicekit.inprocess.rpc import Rpc
-from clawdbot_servicekit.inprocess.send import ManyRequests, OneRequest
+from clawdbot_servicekit.inprocess.send import SingleRequestCall, StreamingRequestCall
 from clawdbot_servicekit.inprocess.server import InProcessServer
 
 
-class UnaryUnaryCall(OneRequest, OneReply, grpc.aio.UnaryUnaryCall[Any, Any]):
-    """One request, one reply."""
+class UnaryUnaryCall(SingleRequestCall, SingleResponseCall, grpc.aio.UnaryUnaryCall[Any, Any]):
+    """One request, one response."""
 
 
-class UnaryStreamCall(OneRequest, ManyReplies, grpc.aio.UnaryStreamCall[Any, Any]):
-    """One request, a stream of replies."""
+class UnaryStreamCall(SingleRequestCall, StreamingResponseCall, grpc.aio.UnaryStreamCall[Any, Any]):
+    """One request, a stream of responses."""
 
 
-class StreamUnaryCall(ManyRequests, OneReply, grpc.aio.StreamUnaryCall[Any, Any]):
-    """A stream of requests, one reply."""
+class StreamUnaryCall(StreamingRequestCall, SingleResponseCall, grpc.aio.StreamUnaryCall[Any, Any]):
+    """A stream of requests, one response."""
 
 
-class StreamStreamCall(ManyRequests, ManyReplies, grpc.aio.StreamStreamCall[Any, Any]):
-    """A stream of requests and a stream of replies."""
+class StreamStreamCall(StreamingRequestCall, StreamingResponseCall, grpc.aio.StreamStreamCall[Any, Any]):
+    """A stream of requests and a stream of responses."""
 
 
 class InProcessChannel(grpc.aio.Channel):
-    """A channel that needs no socket: `InProcessChannel(server)`, then `await channel.close(grace)`."""
+    """A channel without a socket: `InProcessChannel(server)`, then `await channel.close(grace)`."""
 
     def __init__(self, server: InProcessServer) -> None:
         self._server = server
-        self._calls: set[Rpc] = set()
+        self._rpcs: set[Rpc] = set()
         self._closed = asyncio.Event()
 
+    @override
     def unary_unary(
         self,
         method: str,
@@ -47,9 +49,9 @@ class InProcessChannel(grpc.aio.Channel):
         response_deserializer: Deserialize = None,
         _registered_method: bool = False,
     ) -> Any:
-        """As grpc.aio.Channel's."""
-        return _Method(self, UnaryUnaryCall, method, request_serializer, response_deserializer)
+        return _MultiCallable(self, UnaryUnaryCall, method, request_serializer, response_deserializer)
 
+    @override
     def unary_stream(
         self,
         method: str,
@@ -57,9 +59,9 @@ class InProcessChannel(grpc.aio.Channel):
         response_deserializer: Deserialize = None,
         _registered_method: bool = False,
     ) -> Any:
-        """As grpc.aio.Channel's."""
-        return _Method(self, UnaryStreamCall, method, request_serializer, response_deserializer)
+        return _MultiCallable(self, UnaryStreamCall, method, request_serializer, response_deserializer)
 
+    @override
     def stream_unary(
         self,
         method: str,
@@ -67,9 +69,9 @@ class InProcessChannel(grpc.aio.Channel):
         response_deserializer: Deserialize = None,
         _registered_method: bool = False,
     ) -> Any:
-        """As grpc.aio.Channel's."""
-        return _Method(self, StreamUnaryCall, method, request_serializer, response_deserializer)
+        return _MultiCallable(self, StreamUnaryCall, method, request_serializer, response_deserializer)
 
+    @override
     def stream_stream(
         self,
         method: str,
@@ -77,56 +79,60 @@ class InProcessChannel(grpc.aio.Channel):
         response_deserializer: Deserialize = None,
         _registered_method: bool = False,
     ) -> Any:
-        """As grpc.aio.Channel's."""
-        return _Method(self, StreamStreamCall, method, request_serializer, response_deserializer)
+        return _MultiCallable(self, StreamStreamCall, method, request_serializer, response_deserializer)
 
-    def begin(self, method: str, metadata: Any, timeout: float | None) -> Rpc:
-        """Begins a call on this channel. For its methods.
+    def start_call(self, method: str, metadata: Any, timeout: float | None) -> Rpc:
+        """Starts a call on this channel. For its multi-callables.
 
         Raises:
-            grpc.aio.UsageError: when the channel is closed.
+            grpc.aio.UsageError: if the channel is closed.
         """
         if self._closed.is_set():
             raise grpc.aio.UsageError("Channel is closed.")
-        exchange = self._server.begin(method, metadata, timeout)
-        self._calls.add(exchange)
-        exchange.on_end(lambda: self._calls.discard(exchange))
-        return exchange
+        rpc = self._server.start_call(method, metadata, timeout)
+        self._rpcs.add(rpc)
+        rpc.add_done_callback(lambda: self._rpcs.discard(rpc))
+        return rpc
 
+    @override
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         """READY, and SHUTDOWN when closed."""
         del try_to_connect
         closed = self._closed.is_set()
         return grpc.ChannelConnectivity.SHUTDOWN if closed else grpc.ChannelConnectivity.READY
 
+    @override
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Returns when the state is another one."""
         if last_observed_state is self.get_state():
             await self._closed.wait()
 
+    @override
     async def channel_ready(self) -> None:
         """Returns at once."""
 
+    @override
     async def close(self, grace: float | None = None) -> None:
-        """Takes no new calls, and cancels what has not ended after the grace in seconds."""
+        """Accepts no new calls, and cancels those that have not ended after the grace in seconds."""
         self._closed.set()
-        if grace and self._calls:
-            ends = [asyncio.ensure_future(each.ended()) for each in self._calls]
-            _, late = await asyncio.wait(ends, timeout=grace)
-            for each in late:
+        if grace and self._rpcs:
+            waiting = [asyncio.ensure_future(each.wait_status()) for each in self._rpcs]
+            _, unfinished = await asyncio.wait(waiting, timeout=grace)
+            for each in unfinished:
                 each.cancel()
-        for exchange in tuple(self._calls):
-            exchange.cancel()
+        for rpc in tuple(self._rpcs):
+            rpc.cancel()
 
+    @override
     async def __aenter__(self) -> Self:
         return self
 
+    @override
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
-class _Method:
-    """A method of the server, as the stub calls it."""
+class _MultiCallable:
+    """A method of the server, as a stub calls it."""
 
     def __init__(
         self,
@@ -136,7 +142,7 @@ class _Method:
         serialize: Serialize,
         deserialize: Deserialize,
     ) -> None:
-        self._begin = channel.begin
+        self._start_call = channel.start_call
         self._kind = kind
         self._method = method
         self._serialize = serialize
@@ -151,9 +157,10 @@ class _Method:
         wait_for_ready: bool | None = None,
         compression: grpc.Compression | None = None,
     ) -> Any:
-        """As the grpc.aio multi-callable's; credentials and what is about connections mean nothing here."""
+        """Calls the method, as a grpc.aio multi-callable does. Options about connections have no effect."""
         del credentials, wait_for_ready, compression
-        call = self._kind(self._begin(self._method, metadata, timeout), self._serialize, self._deserialize)
+        rpc = self._start_call(self._method, metadata, timeout)
+        call = self._kind(rpc, self._serialize, self._deserialize)
         try:
             call.send(request)
         except BaseException:

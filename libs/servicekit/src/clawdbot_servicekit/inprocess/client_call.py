@@ -1,6 +1,6 @@
-"""The client's half of a call: what a generated stub hands back, as grpc.aio's own.
+"""The client's side of a call: what a generated stub returns, with the interface of grpc.aio.
 
-Each of the four kinds is put together from how requests go out (requests) and how replies come in (replies).
+Each of the four kinds combines a way to send requests (send) with a way to receive responses (receive).
 """
 
 from __future__ import annotations
@@ -11,84 +11,87 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 
 STYLES_MIXED: Final = "The iterator and read/write APIs may not be mixed on a single RPC."
+"""gRPC's own text."""
 
 Serialize = Callable[[Any], bytes] | None
 Deserialize = Callable[[bytes], Any] | None
 
 
 class InProcessCall(grpc.aio.Call):
-    """What the four kinds have in common: the end of a call, and how to bring it about."""
+    """What the four kinds have in common."""
 
-    def __init__(self, exchange: Rpc, serialize: Serialize, deserialize: Deserialize) -> None:
-        self._exchange = exchange
+    def __init__(self, rpc: Rpc, serialize: Serialize, deserialize: Deserialize) -> None:
+        self._rpc = rpc
         self._serialize = serialize
         self._deserialize = deserialize
 
+    @override
     def cancelled(self) -> bool:
-        """Whether it has ended with CANCELLED."""
-        status = self._exchange.status
+        status = self._rpc.status
         return status is not None and status.code is grpc.StatusCode.CANCELLED
 
+    @override
     def done(self) -> bool:
-        """Whether it has ended."""
-        return self._exchange.status is not None
+        return self._rpc.status is not None
 
+    @override
     def time_remaining(self) -> float | None:
-        """Seconds to the deadline; None without one."""
-        return self._exchange.remaining()
+        return self._rpc.remaining()
 
+    @override
     def cancel(self) -> bool:
-        """Ends the call and the servicer's task; False when it has ended already."""
-        return self._exchange.cancel()
+        return self._rpc.cancel()
 
+    @override
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
-        """Has something called with this call at its end; at once when it has ended."""
-        self._exchange.on_end(lambda: callback(self))
+        self._rpc.add_done_callback(lambda: callback(self))
 
+    @override
     async def initial_metadata(self) -> grpc.aio.Metadata:
-        """The server's, when they have come."""
-        return _metadata(await self._exchange.opened())
+        return _metadata(await self._rpc.wait_initial_metadata())
 
+    @override
     async def trailing_metadata(self) -> grpc.aio.Metadata:
-        """The server's, at the end."""
-        return _metadata((await self._exchange.ended()).trailing)
+        return _metadata((await self._rpc.wait_status()).trailing)
 
+    @override
     async def code(self) -> grpc.StatusCode:
-        """The status, at the end."""
-        return (await self._exchange.ended()).code
+        return (await self._rpc.wait_status()).code
 
+    @override
     async def details(self) -> str:
-        """The sentence beside the status, at the end."""
-        return (await self._exchange.ended()).details
+        return (await self._rpc.wait_status()).details
 
     async def debug_error_string(self) -> str:
         """Empty: there is no transport that could fail."""
-        await self._exchange.ended()
+        await self._rpc.wait_status()
         return ""
 
+    @override
     async def wait_for_connection(self) -> None:
-        """Returns at once, as the server is always there; raises AioRpcError when the call has failed."""
+        """Returns at once, as the server is always there; raises AioRpcError if the call has failed."""
         if self.done():
             await self._raise_for_status()
 
     def __repr__(self) -> str:
-        status = self._exchange.status
+        status = self._rpc.status
         return f"<{type(self).__name__} {status.code.name if status else 'running'}>"
 
-    def _encoded(self, message: Any) -> bytes:
+    def _encode(self, message: Any) -> bytes:
         data: bytes = message if self._serialize is None else self._serialize(message)
         return data
 
-    def _decoded(self, message: bytes) -> Any:
+    def _decode(self, message: bytes) -> Any:
         return message if self._deserialize is None else self._deserialize(message)
 
     async def _raise_for_status(self) -> None:
-        status = await self._exchange.ended()
-        if self._exchange.cancelled_here:
+        status = await self._rpc.wait_status()
+        if self._rpc.cancelled_locally:
             raise asyncio.CancelledError
         if status.code is not grpc.StatusCode.OK:
             raise self._error(status)
@@ -96,7 +99,7 @@ class InProcessCall(grpc.aio.Call):
     def _error(self, status: Status) -> grpc.aio.AioRpcError:
         return grpc.aio.AioRpcError(
             status.code,
-            _metadata(self._exchange.initial),
+            _metadata(self._rpc.initial),
             _metadata(status.trailing),
             details=status.details,
             debug_error_string="",

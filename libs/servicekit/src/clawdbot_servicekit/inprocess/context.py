@@ -1,4 +1,4 @@
-"""What a servicer is handed for a call from inside the process."""
+"""The servicer context of an in-process call."""
 
 from __future__ import annotations
 
@@ -7,159 +7,174 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from clawdbot_servicekit.caller import Caller
-from clawdbot_servicekit.inprocess.metadata import Metadata, metadata_of
+from clawdbot_servicekit.inprocess.metadata import Metadata, to_metadata
 from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 from clawdbot_servicekit.pipeline.types import TrustedContext
 
 PEER: Final = "inprocess"
-"""What `peer` answers."""
-BY_NUMBER: Final = {each.value[0]: each for each in grpc.StatusCode}
+"""The result of `peer`."""
+CODE_BY_NUMBER: Final = {each.value[0]: each for each in grpc.StatusCode}
 
-Decode = Callable[[bytes], Any] | None
-Encode = Callable[[Any], bytes] | None
+Deserialize = Callable[[bytes], Any] | None
+Serialize = Callable[[Any], bytes] | None
 
 
 class InProcessContext(TrustedContext, grpc.aio.ServicerContext[Any, Any]):
-    """The context of one call, as grpc.aio's."""
+    """The context of one call, with the interface of grpc.aio."""
 
-    def __init__(self, exchange: Rpc, caller: Caller, decode: Decode, encode: Encode) -> None:
+    def __init__(self, rpc: Rpc, caller: Caller, deserialize: Deserialize, serialize: Serialize) -> None:
         self.caller = caller
-        self._exchange = exchange
-        self._decode = decode
-        self._encode = encode
+        self._rpc = rpc
+        self._deserialize = deserialize
+        self._serialize = serialize
         self._code: Any = None
         self._details = ""
         self._trailing: Metadata = ()
         self._aborted: grpc.aio.AbortError | None = None
         self._callbacks: list[Callable[[Any], object]] = []
 
+    @override
     async def read(self) -> Any:
         """The next request; grpc.aio.EOF after the last one."""
         self.check()
-        message = await self._exchange.requests.pop()
+        message = await self._rpc.requests.get()
         self.check()
-        return grpc.aio.EOF if message is None else self.decoded(message)
+        return grpc.aio.EOF if message is None else self.decode(message)
 
+    @override
     async def write(self, message: Any) -> None:
-        """Sends a reply; waits while the caller does not keep up."""
+        """Sends a response; waits while the caller does not keep up."""
         self.check()
-        await self._exchange.reply(self.encoded(message))
+        await self._rpc.send_response(self.encode(message))
 
+    @override
     async def send_initial_metadata(self, initial_metadata: Any) -> None:
-        """Sends them now; without it, none go out with the first reply."""
+        """Sends them now; without this call, empty ones are sent with the first response."""
         self.check()
-        if self._exchange.initial is not None and self._exchange.status is None:
+        if self._rpc.initial is not None and self._rpc.status is None:
             raise grpc.aio.UsageError("Send initial metadata failed: already sent")
-        self._exchange.open(metadata_of(initial_metadata))
+        self._rpc.send_initial_metadata(to_metadata(initial_metadata))
 
+    @override
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
-        """Ends the call with this status, and the servicer with AbortError."""
         if self._aborted is not None:
             raise grpc.aio.UsageError("Abort already called!")
         self._aborted = grpc.aio.AbortError("Locally aborted.")
         self._code = code
         self._details = details or self._details
         if trailing_metadata:
-            self._trailing = metadata_of(trailing_metadata)
-        self._exchange.answer(self.status())
+            self._trailing = to_metadata(trailing_metadata)
+        self._rpc.finish(self.status())
         raise self._aborted
 
+    @override
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
-        """As abort."""
         await self.abort(status.code, status.details, status.trailing_metadata)
 
+    @override
     def set_trailing_metadata(self, trailing_metadata: Any) -> None:
-        """What is sent with the status."""
-        self._trailing = metadata_of(trailing_metadata)
+        self._trailing = to_metadata(trailing_metadata)
 
+    @override
     def trailing_metadata(self) -> Any:
-        """What was set."""
         return self._trailing
 
+    @override
     def invocation_metadata(self) -> Any:
-        """What the caller has sent."""
-        return self._exchange.metadata
+        return self._rpc.metadata
 
+    @override
     def set_code(self, code: grpc.StatusCode) -> None:
-        """The status when the servicer returns."""
         self._code = code
 
+    @override
     def code(self) -> Any:
-        """What was set; None where nothing was."""
+        """The code that was set; None if none was."""
         return self._code
 
+    @override
     def set_details(self, details: str) -> None:
-        """The sentence beside the code."""
         self._details = details
 
+    @override
     def details(self) -> str:
-        """What was set."""
         return self._details
 
+    @override
     def set_compression(self, compression: grpc.Compression) -> None:
-        """Nothing: there is no wire."""
+        """Does nothing: there is no wire."""
 
+    @override
     def disable_next_message_compression(self) -> None:
-        """Nothing: there is no wire."""
+        """Does nothing: there is no wire."""
 
+    @override
     def peer(self) -> str:
-        """Always the same: this process."""
+        """Always PEER."""
         return PEER
 
+    @override
     def peer_identities(self) -> Iterable[bytes] | None:
-        """None: nobody has to show a certificate."""
+        """None: there are no certificates in process."""
         return None
 
+    @override
     def peer_identity_key(self) -> str | None:
-        """None: nobody has to show a certificate."""
+        """None: there are no certificates in process."""
         return None
 
+    @override
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
-        """Empty: nobody has to show a certificate."""
+        """Empty: there are no certificates in process."""
         return {}
 
+    @override
     def time_remaining(self) -> Any:
-        """Seconds to the caller's deadline; None where it gave none."""
-        return self._exchange.remaining()
+        """Seconds to the caller's deadline; None if it set none."""
+        return self._rpc.remaining()
 
+    @override
     def add_done_callback(self, callback: Any) -> None:
-        """Has something called with this context when the servicer has ended."""
+        """Calls something with this context when the servicer has ended."""
         self._callbacks.append(callback)
 
+    @override
     def cancelled(self) -> bool:
-        """Whether the servicer has set CANCELLED; a caller that leaves cancels the servicer's task."""
+        """Whether the servicer has set CANCELLED; a caller that disconnects cancels the servicer's task."""
         return self._code is grpc.StatusCode.CANCELLED
 
+    @override
     def done(self) -> bool:
         """Whether the status was sent."""
-        return self._exchange.answered
+        return self._rpc.finished
 
-    # For serving
+    # For run_handler
 
-    def decoded(self, message: bytes) -> Any:
-        """A request as the servicer takes it."""
-        return message if self._decode is None else self._decode(message)
+    def decode(self, message: bytes) -> Any:
+        """A request for the servicer."""
+        return message if self._deserialize is None else self._deserialize(message)
 
-    def encoded(self, message: Any) -> bytes:
-        """A reply as it travels."""
-        data: bytes = message if self._encode is None else self._encode(message)
+    def encode(self, message: Any) -> bytes:
+        """A response for the caller."""
+        data: bytes = message if self._serialize is None else self._serialize(message)
         return data
 
     def check(self) -> None:
-        """Raises unless the servicer may go on: it may have caught AbortError."""
+        """Raises if the call has ended, as a servicer may have caught AbortError."""
         if self._aborted is not None:
             raise self._aborted
-        if self._exchange.answered:
+        if self._rpc.finished:
             raise grpc.aio.UsageError("RPC already finished.")
 
     def status(self, default: grpc.StatusCode = grpc.StatusCode.OK) -> Status:
-        """What the servicer has set, `default` where that is no code."""
-        code = default if self._code is None else BY_NUMBER.get(self._code, self._code)
+        """The status that the servicer has set; `default` if it has set no code."""
+        code = default if self._code is None else CODE_BY_NUMBER.get(self._code, self._code)
         return Status(code, self._details, self._trailing)
 
-    def call_back(self) -> None:
-        """Calls what was registered."""
+    def run_done_callbacks(self) -> None:
+        """Calls what add_done_callback has registered."""
         for each in self._callbacks:
             each(self)

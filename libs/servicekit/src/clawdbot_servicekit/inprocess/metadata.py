@@ -1,4 +1,4 @@
-"""Metadata as they arrive at the other end, and no others than gRPC would let through."""
+"""Normalises metadata to what the other end would receive, and refuses what gRPC would refuse."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import grpc.aio
 
 KEY: Final = re.compile(r"[0-9a-z_.-]+")
 VALUE: Final = re.compile(r"[ -~]*")
-"""What HTTP/2 headers may hold, by gRPC's protocol."""
-BINARY: Final = "-bin"
-"""The end of the names whose values are bytes."""
+"""What gRPC's protocol allows in HTTP/2 headers."""
+BINARY_SUFFIX: Final = "-bin"
+"""The suffix of keys whose values are bytes."""
 
 
 class Metadatum(NamedTuple):
@@ -24,14 +24,14 @@ class Metadatum(NamedTuple):
 Metadata = tuple[Metadatum, ...]
 
 
-def metadata_of(given: Any) -> Metadata:
-    """Metadata in whichever form callers and servicers give them: a grpc.aio.Metadata, or pairs.
+def to_metadata(pairs: Any) -> Metadata:
+    """Metadata from any form that callers and servicers use: a grpc.aio.Metadata, or pairs.
 
     Raises:
-        TypeError: for names that are no text, and values that are neither text nor bytes as their name wants.
-        grpc.aio.InternalError: for what no header may hold.
+        TypeError: for a key that is not text, or a value of the wrong type for its key.
+        grpc.aio.InternalError: for a key or a value that a header must not contain.
     """
-    return tuple(_metadatum(key, value) for key, value in given) if given else ()
+    return tuple(_metadatum(key, value) for key, value in pairs) if pairs else ()
 
 
 def _metadatum(key: Any, value: Any) -> Metadatum:
@@ -39,7 +39,7 @@ def _metadatum(key: Any, value: Any) -> Metadatum:
         raise TypeError(f"Expected str, not {type(key)}")
     if not KEY.fullmatch(key):
         raise grpc.aio.InternalError(f"Illegal header key {key!r}")
-    if key.endswith(BINARY):
+    if key.endswith(BINARY_SUFFIX):
         if not isinstance(value, bytes):
             raise TypeError(f"Binary metadata key={key!r} expected bytes, got {type(value)}")
         return Metadatum(key, value)

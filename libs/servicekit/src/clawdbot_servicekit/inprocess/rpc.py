@@ -1,7 +1,7 @@
-"""One call between its two ends: messages either way, metadata, and the status that ends it.
+"""The state of one call between its two ends: messages in both directions, metadata, and the final status.
 
-Both ends see what they would see over a socket: the client learns the status after the last reply, unless the
-call was cut; the server's task is cancelled when the client is gone.
+Both ends behave as over a socket: the client learns the status after the last response, unless the call was
+terminated; the server's task is cancelled when the client is gone.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple
 import grpc
 import grpc.aio
 
+from clawdbot_servicekit.inprocess.message_queue import MessageQueue
 from clawdbot_servicekit.inprocess.metadata import Metadata
-from clawdbot_servicekit.inprocess.pipe import Pipe
 
-CANCELLED_HERE: Final = "Locally cancelled by application!"
-"""As gRPC says it, here and below."""
-EXPIRED: Final = "Deadline Exceeded"
+CANCELLED_LOCALLY: Final = "Locally cancelled by application!"
+"""gRPC's own text, as the two below."""
+DEADLINE_EXCEEDED: Final = "Deadline Exceeded"
 TOO_LARGE: Final = "{}: {} message larger than max ({} vs. {})"
 
 
@@ -34,47 +34,48 @@ class Rpc:
     """The state of one call."""
 
     __slots__ = (
-        *("_answer", "_callbacks", "_limit", "_loop", "_timer", "_waiting", "_waiting_initial"),
-        *("cancelled_here", "deadline", "initial", "metadata", "replies", "requests", "single"),
-        *("status", "task"),
+        *("_callbacks", "_initial_waiters", "_loop", "_max_message", "_server_status", "_status_waiters"),
+        *("_timer", "cancelled_locally", "deadline", "initial", "metadata", "requests", "responses"),
+        *("status", "task", "unary_response"),
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, metadata: Metadata, timeout: float | None, limit: int
+        self, loop: asyncio.AbstractEventLoop, metadata: Metadata, timeout: float | None, max_message: int
     ) -> None:
-        """A call that begins now.
+        """A call that starts now.
 
         Args:
-            loop: both ends' loop.
-            metadata: what the client sends along.
+            loop: the event loop of both ends.
+            metadata: what the client sends.
             timeout: seconds; None for no deadline.
-            limit: largest message in bytes; -1 for none.
+            max_message: maximum size of a message in bytes; -1 for no limit.
         """
         self._loop = loop
-        self._limit = limit
+        self._max_message = max_message
         self.metadata = metadata
-        self.requests = Pipe(loop)
-        self.replies = Pipe(loop)
+        self.requests = MessageQueue(loop)
+        self.responses = MessageQueue(loop)
         self.initial: Metadata | None = None
         """The server's initial metadata, once it has sent them."""
         self.status: Status | None = None
         """How the call has ended for the client."""
-        self.single = False
-        """Whether the client takes one reply and the status in one."""
-        self.cancelled_here = False
+        self.unary_response = False
+        """Whether the client takes the one response together with the status."""
+        self.cancelled_locally = False
         """Whether the client has cancelled it."""
         self.task: asyncio.Task[None] | None = None
-        """Where the servicer works."""
+        """The task that runs the servicer."""
         self.deadline: float | None = None
         """In the loop's time."""
-        self._answer: Status | None = None
+        self._server_status: Status | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._waiting: list[asyncio.Future[None]] = []
-        self._waiting_initial: list[asyncio.Future[None]] = []
+        self._status_waiters: list[asyncio.Future[None]] = []
+        self._initial_waiters: list[asyncio.Future[None]] = []
         self._callbacks: list[Callable[[], object]] = []
         if timeout is not None:
             self.deadline = loop.time() + timeout
-            self._timer = loop.call_at(self.deadline, self.cut, grpc.StatusCode.DEADLINE_EXCEEDED, EXPIRED)
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            self._timer = loop.call_at(self.deadline, self.terminate, code, DEADLINE_EXCEEDED)
 
     # Either side
 
@@ -82,52 +83,52 @@ class Rpc:
         """Seconds to the deadline; None without one."""
         return None if self.deadline is None else max(0.0, self.deadline - self._loop.time())
 
-    def cut(self, code: grpc.StatusCode, details: str) -> bool:
-        """Ends the call at once, for both sides; False when it has ended already."""
+    def terminate(self, code: grpc.StatusCode, details: str) -> bool:
+        """Ends the call at once, for both sides; False if it has ended already."""
         if self.status is not None:
             return False
-        self.replies.tear()
+        self.responses.discard()
         self._end(Status(code, details))
-        if self._answer is None and self.task is not None:
+        if self._server_status is None and self.task is not None:
             self.task.cancel()
         return True
 
     # The client's side
 
-    def request(self, message: bytes) -> None:
-        """Sends a request, whether or not one may wait."""
-        if 0 <= self._limit < len(message):
-            details = TOO_LARGE.format("SERVER", "Received", len(message), self._limit)
-            self.cut(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
-        self.requests.push(message)
+    def send_request(self, message: bytes) -> None:
+        """Sends a request, even if the queue is full."""
+        if 0 <= self._max_message < len(message):
+            details = TOO_LARGE.format("SERVER", "Received", len(message), self._max_message)
+            self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+        self.requests.put(message)
 
-    async def receive(self) -> bytes | None:
-        """The next reply; None after the last one."""
-        message = await self.replies.pop()
-        if self._answer is not None and self.replies.empty and self.status is None:
-            self._end(self._answer)
+    async def receive_response(self) -> bytes | None:
+        """The next response; None after the last one."""
+        message = await self.responses.get()
+        if self._server_status is not None and self.responses.empty and self.status is None:
+            self._end(self._server_status)
         return message
 
-    def cancel(self, details: str = CANCELLED_HERE) -> bool:
-        """The client gives up; False when the call has ended already."""
+    def cancel(self, details: str = CANCELLED_LOCALLY) -> bool:
+        """The client cancels the call; False if it has ended already."""
         if self.status is None:
-            self.cancelled_here = True
-        return self.cut(grpc.StatusCode.CANCELLED, details)
+            self.cancelled_locally = True
+        return self.terminate(grpc.StatusCode.CANCELLED, details)
 
-    async def ended(self) -> Status:
-        """The status, when it has come."""
+    async def wait_status(self) -> Status:
+        """The status, once it has arrived."""
         while self.status is None:
-            await self._wait(self._waiting)
+            await self._wait(self._status_waiters)
         return self.status
 
-    async def opened(self) -> Metadata:
-        """The server's initial metadata, when they have come; empty when the call ends without."""
+    async def wait_initial_metadata(self) -> Metadata:
+        """The server's initial metadata, once they have arrived; empty if the call ends without."""
         while self.initial is None:
-            await self._wait(self._waiting_initial)
+            await self._wait(self._initial_waiters)
         return self.initial
 
-    def on_end(self, callback: Callable[[], object]) -> None:
-        """Has something called when the client knows the status; at once when it does."""
+    def add_done_callback(self, callback: Callable[[], object]) -> None:
+        """Calls something once the client knows the status; at once if it does already."""
         if self.status is None:
             self._callbacks.append(callback)
         else:
@@ -136,67 +137,67 @@ class Rpc:
     # The server's side
 
     @property
-    def answered(self) -> bool:
+    def finished(self) -> bool:
         """Whether the server has sent its status."""
-        return self._answer is not None
+        return self._server_status is not None
 
-    def open(self, metadata: Metadata = ()) -> None:
+    def send_initial_metadata(self, metadata: Metadata = ()) -> None:
         """Sends initial metadata, unless some have been sent."""
         if self.initial is None:
             self.initial = metadata
-            _wake(self._waiting_initial)
+            _wake(self._initial_waiters)
 
-    async def reply(self, message: bytes) -> None:
-        """Sends one of several replies, when one more may wait.
+    async def send_response(self, message: bytes) -> None:
+        """Sends one of several responses, once it fits into the queue.
 
         Raises:
-            grpc.aio.InternalError: when the client is gone, or the message too large.
+            grpc.aio.InternalError: if the client is gone, or the message is too large.
         """
-        self.open()
-        await self.replies.writable()
-        self._fitting(message)
+        self.send_initial_metadata()
+        await self.responses.writable()
+        self._check_size(message)
         if self.status is not None:
             raise grpc.aio.InternalError("the call has ended")
-        self.replies.push(message)
+        self.responses.put(message)
 
-    def answer(self, status: Status, message: bytes | None = None) -> None:
-        """Sends the status, and before it the reply of a call that has only one."""
-        if self._answer is not None:
+    def finish(self, status: Status, message: bytes | None = None) -> None:
+        """Sends the status, and before it the response of a call that has only one."""
+        if self._server_status is not None:
             return
-        self._answer = status
-        self.open()
+        self._server_status = status
+        self.send_initial_metadata()
         if message is not None:
-            self._fitting(message)
-            self.replies.push(message)
-        self.replies.end()
-        self.requests.tear()
-        if (self.replies.empty or self.single) and self.status is None:
+            self._check_size(message)
+            self.responses.put(message)
+        self.responses.close()
+        self.requests.discard()
+        if (self.responses.empty or self.unary_response) and self.status is None:
             self._end(status)
 
-    def _fitting(self, message: bytes) -> None:
-        if 0 <= self._limit < len(message):
-            details = TOO_LARGE.format("CLIENT", "Received", len(message), self._limit)
-            self.cut(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+    def _check_size(self, message: bytes) -> None:
+        if 0 <= self._max_message < len(message):
+            details = TOO_LARGE.format("CLIENT", "Received", len(message), self._max_message)
+            self.terminate(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
 
     def _end(self, status: Status) -> None:
         self.status = status
         if self._timer is not None:
             self._timer.cancel()
-        self.requests.tear()
-        self.open()
-        _wake(self._waiting)
+        self.requests.discard()
+        self.send_initial_metadata()
+        _wake(self._status_waiters)
         callbacks, self._callbacks = self._callbacks, []
         for each in callbacks:
             each()
 
-    async def _wait(self, waiting: list[asyncio.Future[None]]) -> None:
+    async def _wait(self, waiters: list[asyncio.Future[None]]) -> None:
         waiter = self._loop.create_future()
-        waiting.append(waiter)
+        waiters.append(waiter)
         await waiter
 
 
-def _wake(waiting: list[asyncio.Future[Any]]) -> None:
-    for each in waiting:
+def _wake(waiters: list[asyncio.Future[Any]]) -> None:
+    for each in waiters:
         if not each.done():
             each.set_result(None)
-    waiting.clear()
+    waiters.clear()

@@ -1,4 +1,4 @@
-"""How requests go out: one at once, or a stream that is written or taken from an iterator."""
+"""How a call sends its requests: a single one, or a stream that is written or taken from an iterator."""
 
 from __future__ import annotations
 
@@ -14,62 +14,63 @@ from clawdbot_servicekit.inprocess.client_call import STYLES_MIXED, InProcessCal
 
 FINISHED: Final = "RPC already finished."
 HALF_CLOSED: Final = 'RPC is half closed after calling "done_writing".'
+"""gRPC's own texts."""
 
 Requests = AsyncIterable[Any] | Iterable[Any]
 
 
-class OneRequest(InProcessCall):
+class SingleRequestCall(InProcessCall):
     """A call with a single request."""
 
     def send(self, request: Any) -> None:
-        """Sends it."""
-        self._exchange.request(self._encoded(request))
-        self._exchange.requests.end()
+        """Sends the request."""
+        self._rpc.send_request(self._encode(request))
+        self._rpc.requests.close()
 
 
-class ManyRequests(InProcessCall):
-    """A call whose requests are written, or taken from an iterator, but not both."""
+class StreamingRequestCall(InProcessCall):
+    """A call whose requests are written or taken from an iterator, but not both."""
 
-    _poller: asyncio.Task[None] | None = None
+    _sender: asyncio.Task[None] | None = None
 
     def send(self, requests: Requests | None) -> None:
-        """Begins to send what the iterator yields; None: they will be written."""
+        """Starts to send what the iterator yields; None if the requests will be written."""
         if requests is not None:
-            self._poller = asyncio.get_running_loop().create_task(self._poll(requests))
-            # An iterator that waits for something must not outlive the call that it is for.
-            self._exchange.on_end(self._poller.cancel)
+            self._sender = asyncio.get_running_loop().create_task(self._send_all(requests))
+            # An iterator that waits for something must not outlive its call.
+            self._rpc.add_done_callback(self._sender.cancel)
 
     async def write(self, request: Any) -> None:
-        """Sends one more; waits while the servicer does not keep up."""
+        """Sends one more request; waits while the servicer does not keep up."""
         self._refuse_mixing()
         await self._write(request)
 
     async def done_writing(self) -> None:
-        """Says that no more will come."""
+        """Ends the stream of requests."""
         self._refuse_mixing()
-        self._exchange.requests.end()
+        self._rpc.requests.close()
 
     def _refuse_mixing(self) -> None:
-        if self._poller is not None:
+        if self._sender is not None:
             raise grpc.aio.UsageError(STYLES_MIXED)
 
     async def _write(self, request: Any) -> None:
-        exchange = self._exchange
-        if exchange.status is not None:
+        rpc = self._rpc
+        if rpc.status is not None:
             raise asyncio.InvalidStateError(FINISHED)
-        if exchange.requests.ended and not exchange.answered:
+        if rpc.requests.closed and not rpc.finished:
             raise asyncio.InvalidStateError(HALF_CLOSED)
-        message = self._encoded(request)
+        message = self._encode(request)
         try:
-            await exchange.requests.writable()
+            await rpc.requests.writable()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        if exchange.status is not None:
+        if rpc.status is not None:
             await self._raise_for_status()
-        exchange.request(message)
+        rpc.send_request(message)
 
-    async def _poll(self, requests: Requests) -> None:
+    async def _send_all(self, requests: Requests) -> None:
         try:
             if isinstance(requests, AsyncIterable):
                 async for each in requests:
@@ -77,14 +78,14 @@ class ManyRequests(InProcessCall):
             else:
                 for each in requests:
                     await self._write(each)
-            self._exchange.requests.end()
+            self._rpc.requests.close()
         except grpc.aio.AioRpcError:
-            return  # the call has failed, as whoever awaits it is told
+            return  # the call has failed, and raises this where it is awaited
         except asyncio.InvalidStateError:
             self.cancel()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        except Exception:  # noqa: BLE001 - whatever the iterator raises, the call cannot go on
+        except Exception:  # noqa: BLE001 - whatever the iterator raises, the call cannot continue
             structlog.get_logger(__name__).debug("request_iterator_failed", exc_info=True)
             self.cancel()

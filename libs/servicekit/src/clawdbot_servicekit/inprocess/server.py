@@ -1,4 +1,4 @@
-"""The dispatch table of a process: which handler a full method name means."""
+"""The server's side of in-process calls: finds the handler of a method and starts it."""
 
 from __future__ import annotations
 
@@ -10,85 +10,92 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from typing_extensions import override
 
 from clawdbot_servicekit import tracing
 from clawdbot_servicekit.caller import current_caller
-from clawdbot_servicekit.inprocess.metadata import Metadata, metadata_of
+from clawdbot_servicekit.inprocess.metadata import Metadata, to_metadata
 from clawdbot_servicekit.inprocess.rpc import Rpc
-from clawdbot_servicekit.inprocess.server_call import serve
+from clawdbot_servicekit.inprocess.server_call import run_handler
+from clawdbot_servicekit.pipeline import HandlerTarget
 
 STOPPED = "The server has stopped."
 
 
 @dataclass(slots=True)
-class _Details:
+class _HandlerCallDetails:
     """What a generic handler is asked with."""
 
     method: str
     invocation_metadata: tuple[tuple[str, str | bytes], ...]
 
 
-class InProcessServer:
-    """Takes handlers like a grpc.aio.Server and serves InProcessChannels. Make it inside the loop."""
+class InProcessServer(HandlerTarget):
+    """Takes handlers like a grpc.aio.Server, for InProcessChannels. Make it inside the loop."""
 
     def __init__(self, max_message: int = -1) -> None:
-        """Args: max_message: largest message in bytes, RESOURCE_EXHAUSTED beyond as over TCP; -1: none."""
+        """A server without handlers.
+
+        Args:
+            max_message: maximum size of a message in bytes; a larger one ends the call with
+                RESOURCE_EXHAUSTED, as over TCP. -1: no limit.
+        """
         self._loop = asyncio.get_running_loop()
-        # A call over TCP runs in what surrounded the server's start, and knows nothing of its caller's.
-        self._surroundings = contextvars.copy_context()
+        # A call over TCP runs in the context of the server's start, and sees nothing of its caller's context.
+        self._context = contextvars.copy_context()
         self._max_message = max_message
-        self._handlers: list[grpc.GenericRpcHandler] = []
-        self._registered: dict[str, Any] = {}
+        self._generic_handlers: list[grpc.GenericRpcHandler] = []
+        self._handlers: dict[str, Any] = {}
         self._running: dict[asyncio.Task[None], Rpc] = {}
         self._stopped = False
 
+    @override
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """As grpc.aio.Server's."""
-        self._handlers.extend(generic_rpc_handlers)
+        self._generic_handlers.extend(generic_rpc_handlers)
 
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        """As grpc.aio.Server's."""
-        self._registered |= {f"/{service_name}/{name}": each for name, each in method_handlers.items()}
+        """Adds handlers by method, as grpc.aio.Server does."""
+        self._handlers |= {f"/{service_name}/{name}": each for name, each in method_handlers.items()}
 
-    def begin(self, method: str, metadata: Any, timeout: float | None) -> Rpc:
-        """Begins a call, its servicer in a task of its own. For channels.
+    def start_call(self, method: str, metadata: Any, timeout: float | None) -> Rpc:
+        """Starts a call, with its servicer in a task of its own. For channels.
 
         Args:
             method: "/package.Service/Method".
-            metadata: what the caller sends, in any form that grpc.aio takes.
+            metadata: what the caller sends, in any form that grpc.aio accepts.
             timeout: seconds; None for no deadline.
         """
-        headers = (*metadata_of(metadata), *metadata_of(tracing.headers()))
-        exchange = Rpc(self._loop, headers, timeout, self._max_message)
+        headers = (*to_metadata(metadata), *to_metadata(tracing.headers()))
+        rpc = Rpc(self._loop, headers, timeout, self._max_message)
         if self._stopped:
-            exchange.cut(grpc.StatusCode.UNAVAILABLE, STOPPED)
-            return exchange
-        work = serve(self._find(method, headers), exchange, current_caller(), method)
-        task = self._loop.create_task(work, context=self._surroundings.copy())
-        exchange.task = task
-        self._running[task] = exchange
+            rpc.terminate(grpc.StatusCode.UNAVAILABLE, STOPPED)
+            return rpc
+        work = run_handler(self._find(method, headers), rpc, current_caller(), method)
+        task = self._loop.create_task(work, context=self._context.copy())
+        rpc.task = task
+        self._running[task] = rpc
         task.add_done_callback(self._running.pop)
-        return exchange
+        return rpc
 
     async def stop(self) -> None:
-        """Takes no new call, ends those that are left with UNAVAILABLE, and waits for their servicers."""
+        """Accepts no new calls, ends those that are left with UNAVAILABLE, and waits for their servicers."""
         self._stopped = True
-        for exchange in tuple(self._running.values()):
-            exchange.cut(grpc.StatusCode.UNAVAILABLE, STOPPED)
+        for rpc in tuple(self._running.values()):
+            rpc.terminate(grpc.StatusCode.UNAVAILABLE, STOPPED)
         running = self._running.keys() - {asyncio.current_task()}
         if running:
             await asyncio.wait(running)
 
     def _find(self, method: str, metadata: Metadata) -> Any:
-        handler = self._registered.get(method)
+        handler = self._handlers.get(method)
         if handler is None:
-            details = _Details(method, metadata)
-            for each in self._handlers:
+            details = _HandlerCallDetails(method, metadata)
+            for each in self._generic_handlers:
                 handler = each.service(details)
                 if handler is not None:
-                    # It means the same for good, as handlers are not taken back.
-                    self._registered[method] = handler
+                    # Safe to cache, as handlers are never removed.
+                    self._handlers[method] = handler
                     break
         return handler

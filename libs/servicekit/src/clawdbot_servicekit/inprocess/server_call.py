@@ -1,6 +1,6 @@
-"""The server's half of a call: runs the handler in a task and ends the call with its status.
+"""Runs the handler of one call and sends its status.
 
-What grpc.aio's server does around a handler, for handlers as they are registered there.
+It does what grpc.aio's server does around a handler, for handlers that are registered in the same way.
 """
 
 from __future__ import annotations
@@ -20,57 +20,57 @@ from clawdbot_servicekit.inprocess.context import InProcessContext
 from clawdbot_servicekit.inprocess.rpc import Rpc, Status
 
 NOT_FOUND: Final = Status(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-STRAY: Final = Status(grpc.StatusCode.CANCELLED, "RPC cancelled for unknown reason.")
+CANCELLED: Final = Status(grpc.StatusCode.CANCELLED, "RPC cancelled for unknown reason.")
 
 
-async def serve(handler: Any, exchange: Rpc, caller: Caller, method: str) -> None:
-    """Until the call has ended for the servicer; raises nothing."""
+async def run_handler(handler: Any, rpc: Rpc, caller: Caller, method: str) -> None:
+    """Runs until the call has ended for the servicer; raises nothing."""
     if handler is None:
-        exchange.answer(NOT_FOUND)
+        rpc.finish(NOT_FOUND)
         return
-    context = InProcessContext(exchange, caller, handler.request_deserializer, handler.response_serializer)
+    context = InProcessContext(rpc, caller, handler.request_deserializer, handler.response_serializer)
     try:
-        await _run(handler, exchange, context)
+        await _run(handler, rpc, context)
     except grpc.aio.AbortError:
         return
     except asyncio.CancelledError:
-        if exchange.status is None:
-            exchange.answer(STRAY)
-    except Exception as error:  # noqa: BLE001 - logged and told, as by grpc.aio's server
-        if exchange.status is None:
+        if rpc.status is None:
+            rpc.finish(CANCELLED)
+    except Exception as error:  # noqa: BLE001 - logged and sent as a status, as by grpc.aio's server
+        if rpc.status is None:
             structlog.get_logger(__name__).exception("unexpected_error_in_servicer", method=method)
-        exchange.answer(
+        rpc.finish(
             context.status(grpc.StatusCode.UNKNOWN)._replace(details=f"Unexpected {type(error)}: {error}")
         )
     finally:
-        context.call_back()
+        context.run_done_callbacks()
 
 
-async def _run(handler: Any, exchange: Rpc, context: InProcessContext) -> None:
+async def _run(handler: Any, rpc: Rpc, context: InProcessContext) -> None:
     request: Any
     if handler.request_streaming:
         request = _requests(context)
     else:
-        message = await exchange.requests.pop()
+        message = await rpc.requests.get()
         if message is None:
             return  # cancelled before anything was sent
-        request = context.decoded(message)
+        request = context.decode(message)
     if handler.response_streaming:
         await _stream(handler.stream_stream or handler.unary_stream, request, context)
         context.check()
-        exchange.answer(context.status())
+        rpc.finish(context.status())
     else:
-        reply = await (handler.stream_unary or handler.unary_unary)(request, context)
+        response = await (handler.stream_unary or handler.unary_unary)(request, context)
         context.check()
         status = context.status()
-        exchange.answer(status, context.encoded(reply) if status.code is grpc.StatusCode.OK else None)
+        rpc.finish(status, context.encode(response) if status.code is grpc.StatusCode.OK else None)
 
 
 async def _stream(method: Any, request: Any, context: InProcessContext) -> None:
     if inspect.isasyncgenfunction(method):
-        async with aclosing(method(request, context)) as replies:
-            async for reply in replies:
-                await context.write(reply)
+        async with aclosing(method(request, context)) as responses:
+            async for response in responses:
+                await context.write(response)
     else:
         await method(request, context)
 

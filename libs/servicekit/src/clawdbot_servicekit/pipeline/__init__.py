@@ -1,7 +1,7 @@
-"""The path of every call: admission, identity, deadline, handler, error table, record.
+"""What happens around every call: admission, identity, deadline, handler, error table, record.
 
-Servicers are registered through WrappingServer, which puts each method in its pipeline once; TCP, Unix
-sockets and the in-process channel serve the same wrapped handlers.
+Servicers are registered on a HandlerRegistrar, which wraps each method once. TCP, Unix sockets and the
+in-process channel serve the same wrapped handlers.
 """
 
 from clawdbot_servicekit.call_record import CallRecord, annotate

@@ -1,4 +1,4 @@
-"""One call on its path: what it is given on the way in, and what is told and remembered of it at its end."""
+"""The scope of one call: sets its caller and deadline, and at its end sends the status and records it."""
 
 from __future__ import annotations
 
@@ -10,36 +10,45 @@ import grpc
 import grpc.aio
 
 from clawdbot_servicekit import tracing
-from clawdbot_servicekit.call_record import CallRecord, begin_notes
+from clawdbot_servicekit.call_record import CallRecord, begin_annotations
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.deadline import enter_deadline, remaining
-from clawdbot_servicekit.error_table import Description, ErrorTable
+from clawdbot_servicekit.error_table import ErrorStatus, ErrorTable
 from clawdbot_servicekit.errors import DeadlineExpired, MalformedMessage, RemoteError
 from clawdbot_servicekit.pipeline.types import UNDECODABLE, Context, Pipeline, TrustedContext
 
 OK: Final = grpc.StatusCode.OK.name
-GONE: Final = grpc.StatusCode.CANCELLED.name
-EXPIRED: Final = grpc.StatusCode.DEADLINE_EXCEEDED.name
-BY_NUMBER: Final = {each.value[0]: each.name for each in grpc.StatusCode}
+CANCELLED: Final = grpc.StatusCode.CANCELLED.name
+DEADLINE_EXCEEDED: Final = grpc.StatusCode.DEADLINE_EXCEEDED.name
+NAME_BY_NUMBER: Final = {each.value[0]: each.name for each in grpc.StatusCode}
 
 
 class CallScope:
-    """One call on its path, and what is to be remembered of it."""
+    """One call from `enter` to `exit`, and what is to be recorded of it."""
 
     __slots__ = (
-        *("_began", "_caller", "_context", "_counted", "_errors", "_expired", "_inside", "_method", "_notes"),
-        *("_pipeline", "_reason", "_task", "_timer", "code"),
+        *(
+            "_admitted",
+            "_annotations",
+            "_caller",
+            "_context",
+            "_errors",
+            "_expired",
+            "_in_process",
+            "_method",
+        ),
+        *("_pipeline", "_reason", "_started_at", "_task", "_timer", "code"),
     )
 
     def __init__(self, pipeline: Pipeline, errors: ErrorTable, method: str, context: Context) -> None:
-        self._began = time.perf_counter()
+        self._started_at = time.perf_counter()
         self._pipeline = pipeline
         self._errors = errors
         self._method = method
         self._context = context
-        self._notes = begin_notes()
-        self._inside = isinstance(context, TrustedContext)
-        self._counted = False
+        self._annotations = begin_annotations()
+        self._in_process = isinstance(context, TrustedContext)
+        self._admitted = False
         self._expired = False
         self._caller: Caller | None = None
         self._task: asyncio.Task[Any] | None = None
@@ -48,11 +57,11 @@ class CallScope:
         self.code = OK
 
     def enter(self, request: Any) -> None:
-        """Admission, identity, deadline; raises faults where one of them says no."""
+        """Admits the call, identifies its caller, sets its deadline; raises a ServiceError to refuse it."""
         pipeline, context = self._pipeline, self._context
-        if not self._inside:
+        if not self._in_process:
             pipeline.admission.enter()
-            self._counted = True
+            self._admitted = True
         metadata: Any = context.invocation_metadata()
         tracing.extract(metadata)
         if isinstance(context, TrustedContext):
@@ -61,46 +70,46 @@ class CallScope:
             caller = pipeline.identify(metadata, self._method)
         self._caller = caller
         enter_caller(caller)
-        given = context.time_remaining()
-        seconds = pipeline.deadlines.of(given)
+        requested = context.time_remaining()
+        seconds = pipeline.deadlines.clamp(requested)
         enter_deadline(seconds)
-        # The caller's own deadline is kept by the transport, on both sides: a second timer would only race.
-        if seconds != given:
+        # The transport enforces the caller's own deadline on both sides: a second timer would only race it.
+        if seconds != requested:
             self._task = asyncio.current_task()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
         if request is UNDECODABLE:
             raise MalformedMessage(self._method.lstrip("/"))
 
     async def fail(self, error: BaseException) -> None:
-        """Ends the call with the status that the error means; returns when there is nobody to tell.
+        """Ends the call with the status of the error; returns if the caller has disconnected.
 
         Raises:
             AbortError: after the status was sent.
-            CancelledError: when the caller turned out to be gone.
+            CancelledError: if the caller turned out to be disconnected.
         """
         context = self._context
         if context.done():
             # The servicer has aborted, and that is the error.
             self.code = status_name(context.code())
             return
-        told = self._cancelled() if isinstance(error, asyncio.CancelledError) else error
-        if told is None or isinstance(told, grpc.aio.InternalError):
-            # gRPC's word for a batch that failed: the stream is gone, and so is the caller.
-            self.code = EXPIRED if remaining() == 0 else GONE
-            if told is not None:
+        cause = self._cancellation_cause() if isinstance(error, asyncio.CancelledError) else error
+        if cause is None or isinstance(cause, grpc.aio.InternalError):
+            # gRPC raises InternalError for a batch that failed: the stream is closed, the caller is gone.
+            self.code = DEADLINE_EXCEEDED if remaining() == 0 else CANCELLED
+            if cause is not None:
                 raise asyncio.CancelledError from None
             return
-        description = self._errors.describe(told)
-        self.code, self._reason = description.code.name, description.reason
-        await end(context, description)
+        status = self._errors.describe(cause)
+        self.code, self._reason = status.code.name, status.reason
+        await abort(context, status)
 
-    def leave(self) -> None:
-        """The call has ended, however it did."""
+    def exit(self) -> None:
+        """Releases the call and records it, however it ended."""
         if self._timer is not None:
             self._timer.cancel()
             if self._expired and self._task is not None:
                 self._task.uncancel()
-        if self._counted:
+        if self._admitted:
             self._pipeline.admission.leave()
         caller = self._caller
         self._pipeline.observe(
@@ -108,11 +117,11 @@ class CallScope:
                 self._method,
                 self.code,
                 self._reason,
-                time.perf_counter() - self._began,
+                time.perf_counter() - self._started_at,
                 caller.tenant if caller else "",
                 caller.key_id if caller else "",
-                self._inside,
-                self._notes,
+                self._in_process,
+                self._annotations,
             )
         )
 
@@ -121,32 +130,33 @@ class CallScope:
             self._expired = True
             self._task.cancel()
 
-    def _cancelled(self) -> Exception | None:
-        """What a CancelledError means; None where the caller went away."""
+    def _cancellation_cause(self) -> Exception | None:
+        """The error that a CancelledError stands for; None if the caller has disconnected."""
         task = asyncio.current_task()
-        orders = task.cancelling() if task is not None else 0
-        if self._expired and orders == 1:
+        requests = task.cancelling() if task is not None else 0
+        if self._expired and requests == 1:
             return DeadlineExpired()
-        # Nobody has cancelled this call: something that it waited for was, as by a channel that closes.
-        return None if orders else RemoteError(GONE, "", "")
+        # Nobody cancelled this call. Something that it awaited was cancelled, such as a call on a channel
+        # that was closed.
+        return None if requests else RemoteError(CANCELLED, "", "")
 
 
-async def end(context: Context, description: Description) -> None:
-    """Ends the call with this status, beside what trailing metadata the servicer has set.
+async def abort(context: Context, status: ErrorStatus) -> None:
+    """Ends the call with this status, and with the trailing metadata that the servicer has set.
 
     Raises:
         AbortError: after the status was sent.
-        CancelledError: when the caller turned out to be gone.
+        CancelledError: if the caller turned out to be disconnected.
     """
-    trailing: Any = (*context.trailing_metadata(), *description.trailing_metadata())
+    trailing: Any = (*context.trailing_metadata(), *status.trailing_metadata())
     try:
-        await context.abort(description.code, description.message, trailing)
+        await context.abort(status.code, status.message, trailing)
     except grpc.aio.InternalError:
         raise asyncio.CancelledError from None
 
 
 def status_name(code: Any) -> str:
-    """The name of a status as a servicer may have set it: nothing, the constant or its number."""
+    """The name of a status in any form that a servicer may set: None, the constant or its number."""
     if code is None:
         return OK
-    return code.name if isinstance(code, grpc.StatusCode) else BY_NUMBER.get(code, "UNKNOWN")
+    return code.name if isinstance(code, grpc.StatusCode) else NAME_BY_NUMBER.get(code, "UNKNOWN")

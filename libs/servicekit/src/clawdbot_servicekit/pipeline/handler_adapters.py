@@ -1,4 +1,4 @@
-"""A servicer's method, in whichever style it is written, as the one coroutine that a path runs."""
+"""Adapts a servicer's method, in whichever style it is written, to the coroutine that CallHandler runs."""
 
 from __future__ import annotations
 
@@ -7,48 +7,49 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from clawdbot_servicekit.errors import NotImplementedYet
-from clawdbot_servicekit.pipeline.types import Context, Work
+from clawdbot_servicekit.pipeline.types import Context, Handler
 
 Method = Callable[[Any, Context], Any]
 
 
-def replying(method: Method, name: str) -> Work:
-    """A method with a single reply."""
-    return method if inspect.iscoroutinefunction(method) else _awaiting(method, name)
+def unary_response(method: Method, name: str) -> Handler:
+    """Adapts a method with a single response."""
+    return method if inspect.iscoroutinefunction(method) else _from_function(method, name)
 
 
-def streaming(method: Method, name: str) -> Work:
-    """A method with a stream of replies: an async generator, or a coroutine that calls context.write."""
+def streaming_response(method: Method, name: str) -> Handler:
+    """Adapts a method with a stream of responses: an async generator, or a coroutine that writes."""
     if inspect.isasyncgenfunction(method):
-        return _writing(method)
-    return method if inspect.iscoroutinefunction(method) else _awaiting(method, name)
+        return _from_generator(method)
+    return method if inspect.iscoroutinefunction(method) else _from_function(method, name)
 
 
-def _writing(method: Callable[[Any, Context], AsyncGenerator[Any, Any]]) -> Work:
+def _from_generator(method: Callable[[Any, Context], AsyncGenerator[Any, Any]]) -> Handler:
     async def write(request: Any, context: Context) -> None:
-        replies = method(request, context)
+        responses = method(request, context)
         try:
-            async for reply in replies:
-                await context.write(reply)
+            async for response in responses:
+                await context.write(response)
         finally:
-            # A caller that leaves must not leave the generator, and what it holds, to the garbage collector.
-            await replies.aclose()
+            # When a caller disconnects, the generator must not wait for the garbage collector to release what
+            # it holds.
+            await responses.aclose()
 
     return write
 
 
-def _awaiting(method: Method, name: str) -> Work:
-    """A plain function: what generated code has where the servicer has nothing, or a decorator's."""
+def _from_function(method: Method, name: str) -> Handler:
+    """Adapts a plain function: generated code's default for a missing method, or a decorator's wrapper."""
 
     async def run(request: Any, context: Context) -> Any:
         try:
-            answer = method(request, context)
+            result = method(request, context)
         except NotImplementedError:
             raise NotImplementedYet(name.lstrip("/")) from None
-        if isinstance(answer, Awaitable):
-            return await answer
-        if inspect.isasyncgen(answer):
-            await _writing(lambda *_: answer)(request, context)
+        if isinstance(result, Awaitable):
+            return await result
+        if inspect.isasyncgen(result):
+            await _from_generator(lambda *_: result)(request, context)
             return None
         raise TypeError(f"{name} is neither a coroutine nor an async generator")
 

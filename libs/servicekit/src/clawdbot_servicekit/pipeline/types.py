@@ -1,4 +1,4 @@
-"""The words that the pipeline's parts share, and what all methods of a server have in common."""
+"""The types that the pipeline's parts share, and what all methods of a server have in common."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.caller import Caller
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Work = Callable[[Any, Context], Awaitable[Any]]
-"""Does what the RPC is for: answers the reply of a unary RPC, or writes the replies of a streaming one."""
+Handler = Callable[[Any, Context], Awaitable[Any]]
+"""Handles a call: returns the response of a unary RPC, or writes the responses of a streaming one."""
 Identify = Callable[[Iterable[tuple[str, str | bytes]], str], Caller]
-"""(metadata, "/package.Service/Method") → whom the call is made for; raises faults."""
+"""(metadata, "/package.Service/Method") → the caller; raises ServiceErrors."""
 Observe = Callable[[CallRecord], None]
-"""Told of every finished call; must not block."""
+"""Called with every finished call; must not block."""
 
 UNDECODABLE: Final = object()
-"""What a request deserializer answers for bytes that it cannot read."""
+"""What a request deserializer returns for bytes that it cannot decode."""
 
 
 class TrustedContext:
-    """A servicer context whose caller is known already: mixed into the in-process one."""
+    """A servicer context whose caller is known already; a mixin of the in-process one."""
 
     caller: Caller
 
@@ -35,13 +35,13 @@ class Deadlines:
     """How long calls may take, in seconds."""
 
     default: float
-    """For callers that gave no deadline."""
-    ceiling: float
-    """For callers that gave more."""
+    """For callers that set no deadline."""
+    maximum: float
+    """For callers that set a longer one."""
 
-    def of(self, given: float | None) -> float:
-        """What a call may take whose caller gave so much."""
-        return self.default if given is None else min(given, self.ceiling)
+    def clamp(self, requested: float | None) -> float:
+        """How long a call may take whose caller set this deadline."""
+        return self.default if requested is None else min(requested, self.maximum)
 
 
 class Pipeline:

@@ -1,7 +1,7 @@
-"""A YAML file as plain values, with the place that each value came from.
+"""Reads a YAML file into plain values, and remembers where each value came from.
 
-It refuses what YAML lets through by accident (a key given twice, a file that is no mapping) and puts
-variables of the environment in the place of ${NAME}. It knows nothing of which keys exist.
+It refuses what YAML accepts by accident (a duplicate key, a file that is not a mapping) and expands ${NAME}
+from the environment. It does not know which keys exist.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 
 from clawdbot_servicekit.errors import StartupError
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 """Keys and list positions from the top: ("auth", "keys", 0, "tenant")."""
 
 _VARIABLE: Final = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)\})")
@@ -24,48 +24,53 @@ _VARIABLE: Final = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
 @dataclass(slots=True)
 class Document:
-    """Values and, for each, who said so: "clawdbot.yaml:3" or "CLAWDBOT_SERVER__PORT"."""
+    """Values and the origin of each: "clawdbot.yaml:3" or "CLAWDBOT_SERVER__PORT"."""
 
     values: dict[str, Any] = field(default_factory=dict)
-    origins: dict[Place, str] = field(default_factory=dict)
+    origins: dict[KeyPath, str] = field(default_factory=dict)
 
-    def origin(self, place: Place) -> str:
-        """Who said what stands at the place, inside it or around it; empty where nobody did."""
-        while place:
+    def origin(self, path: KeyPath) -> str:
+        """The origin of the value at the path, or of one inside it or around it; empty if there is none."""
+        while path:
             for known, origin in self.origins.items():
-                if known[: len(place)] == place:
+                if known[: len(path)] == path:
                     return origin
-            place = place[:-1]
+            path = path[:-1]
         return ""
 
-    def says(self, place: tuple[str, ...]) -> bool:
-        """Whether there is a value at the place."""
+    def has(self, path: tuple[str, ...]) -> bool:
+        """Whether there is a value at the path."""
         inner: Any = self.values
-        for key in place:
+        for key in path:
             if not isinstance(inner, dict) or key not in inner:
                 return False
             inner = inner[key]
         return True
 
-    def put(self, place: tuple[str, ...], value: Any, origin: str) -> None:
-        """Sets one value over whatever stands there."""
+    def set(self, path: tuple[str, ...], value: Any, origin: str) -> None:
+        """Sets one value, replacing what is there."""
         inner = self.values
-        for key in place[:-1]:
+        for key in path[:-1]:
             below = inner.get(key)
             if not isinstance(below, dict):
                 below = inner[key] = {}
             inner = below
-        inner[place[-1]] = value
-        for known in [each for each in self.origins if each[: len(place)] == place]:
+        inner[path[-1]] = value
+        for known in [each for each in self.origins if each[: len(path)] == path]:
             del self.origins[known]
-        self.origins[place] = origin
+        self.origins[path] = origin
 
 
 def read_document(path: Path, environ: Mapping[str, str], ignored: Container[str] = ()) -> Document:
-    """The file's content, less the top-level keys in `ignored`: what others own may need variables we lack.
+    """The content of a file.
+
+    Args:
+        path: the YAML file.
+        environ: the variables that ${NAME} may name.
+        ignored: top-level keys to skip: another service's section may need variables that are not set here.
 
     Raises:
-        StartupError: with file, line and column, when it cannot be read or is no YAML mapping.
+        StartupError: with file, line and column, if it cannot be read or is not a YAML mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -79,7 +84,7 @@ def read_document(path: Path, environ: Mapping[str, str], ignored: Container[str
 def parse_document(
     text: str, name: str, environ: Mapping[str, str], ignored: Container[str] = ()
 ) -> Document:
-    """The same from a text; `name` stands for the file in errors."""
+    """The content of a text; error messages call it `name`. Otherwise like read_document."""
     try:
         return _parse(text, name, environ, ignored)
     except yaml.MarkedYAMLError as error:
@@ -98,40 +103,42 @@ def _parse(text: str, name: str, environ: Mapping[str, str], ignored: Container[
             return Document()
         if not isinstance(node, yaml.MappingNode):
             raise StartupError(f"{name}:1: expected lines such as `server: {{port: 8080}}` at the top level.")
-        reader = _Reader(name, environ, loader)
-        return Document(reader.mapping(node, (), ignored), reader.origins)
+        reader = _NodeReader(name, environ, loader)
+        return Document(reader.read_mapping(node, (), ignored), reader.origins)
     finally:
         loader.dispose()
 
 
-class _Reader:
-    """Turns nodes into values and notes where each came from."""
+class _NodeReader:
+    """Turns YAML nodes into values and records where each came from."""
 
     def __init__(self, name: str, environ: Mapping[str, str], loader: yaml.SafeLoader) -> None:
         self._name = name
         self._environ = environ
         self._loader = loader
         self._open: set[int] = set()
-        self.origins: dict[Place, str] = {}
+        self.origins: dict[KeyPath, str] = {}
 
-    def read(self, node: yaml.Node, place: Place) -> Any:
-        if place:
-            self.origins.setdefault(place, self._where(node))
+    def read(self, node: yaml.Node, path: KeyPath) -> Any:
+        if path:
+            self.origins.setdefault(path, self._position(node))
         if isinstance(node, yaml.ScalarNode):
             value = self._loader.construct_object(node)
             return self._expand(value, node) if isinstance(value, str) else value
         if id(node) in self._open:
-            raise StartupError(f"{self._where(node)}: an alias that contains itself.")
+            raise StartupError(f"{self._position(node)}: an alias must not contain itself.")
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
-                return self.mapping(node, place)
-            return [self.read(each, (*place, position)) for position, each in enumerate(node.value)]
+                return self.read_mapping(node, path)
+            return [self.read(each, (*path, index)) for index, each in enumerate(node.value)]
         finally:
             self._open.discard(id(node))
 
-    def mapping(self, node: yaml.MappingNode, place: Place, ignored: Container[str] = ()) -> dict[str, Any]:
-        self._refuse_twice(node)
+    def read_mapping(
+        self, node: yaml.MappingNode, path: KeyPath, ignored: Container[str] = ()
+    ) -> dict[str, Any]:
+        self._refuse_duplicates(node)
         self._loader.flatten_mapping(node)
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
@@ -139,34 +146,34 @@ class _Reader:
             key = str(key_node.value)
             if key in ignored:
                 continue
-            self.origins[(*place, key)] = self._where(key_node)
-            values[key] = self.read(value_node, (*place, key))
+            self.origins[(*path, key)] = self._position(key_node)
+            values[key] = self.read(value_node, (*path, key))
         return values
 
-    def _refuse_twice(self, node: yaml.MappingNode) -> None:
-        """Must come before << is resolved, which may repeat a key on purpose."""
+    def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
+        """Must run before << is resolved, which may repeat a key on purpose."""
         seen: set[str] = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
-                raise StartupError(f"{self._where(key_node)}: a key must be plain text.")
+                raise StartupError(f"{self._position(key_node)}: a key must be plain text.")
             if key_node.value in seen:
                 raise StartupError(
-                    f"{self._where(key_node)}: the key {key_node.value} is given twice; keep one."
+                    f"{self._position(key_node)}: the key {key_node.value} is given twice; keep one."
                 )
             seen.add(key_node.value)
 
     def _expand(self, text: str, node: yaml.Node) -> str:
         def value(match: re.Match[str]) -> str:
             if match[2] is None:
-                return "${"  # written $${ by somebody who means it literally
+                return "${"  # written as $${ for a literal ${
             if match[2] not in self._environ:
                 raise StartupError(
-                    f"{self._where(node)}: the environment variable {match[2]} is not set; "
-                    "set it, or write $${ where you mean ${ itself."
+                    f"{self._position(node)}: the environment variable {match[2]} is not set; "
+                    "set it, or write $${ for a literal ${."
                 )
             return self._environ[match[2]]
 
         return _VARIABLE.sub(value, text)
 
-    def _where(self, node: yaml.Node) -> str:
+    def _position(self, node: yaml.Node) -> str:
         return f"{self._name}:{node.start_mark.line + 1}"

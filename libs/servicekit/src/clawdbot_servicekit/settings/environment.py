@@ -1,6 +1,6 @@
 """The environment as settings: CLAWDBOT_SERVER__PORT=9000 is `server: {port: 9000}`.
 
-Two underscores step into a section; a value that begins with [ or { is JSON.
+Two underscores separate a section from its key. A value that starts with [ or { is JSON.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from clawdbot_servicekit.worker_ipc import WorkerContext
 PREFIX: Final = "CLAWDBOT_"
 
 CONFIG_VARIABLE: Final = "CLAWDBOT_CONFIG"
-"""Path of the configuration file, where --config does not say."""
+"""Path of the configuration file, if --config does not set it."""
 
 _KUBERNETES: Final = re.compile(
     r"CLAWDBOT(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9]+)*|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""Kubernetes gives every pod such variables for each Service of its namespace (enableServiceLinks); one named
-clawdbot-dialogue would otherwise look like settings."""
+"""Kubernetes sets such variables in every pod, for each Service of its namespace (enableServiceLinks). Those
+of a Service named clawdbot-dialogue would otherwise look like settings."""
 
 
-def overlay(document: Document, environ: Mapping[str, str]) -> None:
-    """Puts the variables that begin with CLAWDBOT_ over the document.
+def apply_environment(document: Document, environ: Mapping[str, str]) -> None:
+    """Sets what the variables that start with CLAWDBOT_ say; they override the document.
 
     Raises:
-        StartupError: for a value that begins like JSON and is not.
+        StartupError: for a value that starts like JSON and is not valid JSON.
     """
     for name in sorted(environ):
         if name.startswith(PREFIX) and name != CONFIG_VARIABLE and not _KUBERNETES.fullmatch(name):
-            document.put(place_of(name), value_of(name, environ[name]), name)
+            document.set(path_of(name), parse_value(name, environ[name]), name)
 
 
-def underlay(document: Document, environ: Mapping[str, str], borrowed: Mapping[str, str]) -> None:
-    """Puts variables that are known from elsewhere in, where the document says nothing itself.
+def apply_fallbacks(document: Document, environ: Mapping[str, str], variables: Mapping[str, str]) -> None:
+    """Sets keys that the document leaves out from variables of other tools.
 
     Args:
-        document: what was read so far.
+        document: what has been read so far.
         environ: the environment.
-        borrowed: dotted key → name of the variable.
+        variables: dotted key → name of the variable.
     """
-    for key, name in borrowed.items():
-        place = tuple(key.split("."))
-        said = document.says(place) or document.says((*place[:-1], f"{place[-1]}_file"))
-        if environ.get(name) and not said:
-            document.put(place, environ[name], name)
+    for key, name in variables.items():
+        path = tuple(key.split("."))
+        is_set = document.has(path) or document.has((*path[:-1], f"{path[-1]}_file"))
+        if environ.get(name) and not is_set:
+            document.set(path, environ[name], name)
 
 
-def value_of(name: str, text: str) -> Any:
-    """What a variable says: JSON for lists, objects and null; else the text as it is."""
+def parse_value(name: str, text: str) -> Any:
+    """The value of a variable: JSON for lists, objects and null; any other text as it is."""
     if not text.startswith(("[", "{")):
         return None if text == "null" else text
     try:
@@ -65,21 +65,21 @@ def value_of(name: str, text: str) -> Any:
         ) from None
 
 
-def place_of(name: str) -> tuple[str, ...]:
-    """The place that a variable sets."""
+def path_of(name: str) -> tuple[str, ...]:
+    """The key path that a variable sets."""
     return tuple(name.removeprefix(PREFIX).lower().split("__"))
 
 
-def variable_of(place: tuple[str | int, ...]) -> str:
-    """The variable that sets the place."""
-    return PREFIX + "__".join(str(part) for part in place).upper()
+def variable_of(path: tuple[str | int, ...]) -> str:
+    """The variable that sets a key path."""
+    return PREFIX + "__".join(str(part) for part in path).upper()
 
 
-def worker_seat() -> WorkerContext | None:
-    """This process's place under a supervisor, if it has one."""
-    return WorkerContext.of(os.environ)
+def worker_context() -> WorkerContext | None:
+    """This process's place under a supervisor; None if it has no supervisor."""
+    return WorkerContext.from_environ(os.environ)
 
 
-def inherited(**more: str) -> dict[str, str]:
-    """The environment for a process that this one starts: its own, and `more`."""
+def child_environ(**more: str) -> dict[str, str]:
+    """The environment for a child process: this process's own, and `more`."""
     return {**os.environ, **more}

@@ -1,4 +1,4 @@
-"""Reads the one YAML file and the environment into a settings class, or says in a sentence what is wrong."""
+"""Reads the YAML file and the environment into a settings class, or says in one sentence what is wrong."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pydantic import ValidationError
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.document import Document, read_document
-from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, overlay, underlay
-from clawdbot_servicekit.settings.hints import sentences
-from clawdbot_servicekit.settings.shared import SECTIONS, SharedSettings
+from clawdbot_servicekit.settings.environment import CONFIG_VARIABLE, apply_environment, apply_fallbacks
+from clawdbot_servicekit.settings.error_messages import error_messages
+from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.settings.source import settings_from
+from clawdbot_servicekit.settings.suite import SECTIONS
 from clawdbot_servicekit.settings.values import relative_to
 
 DEFAULT_FILE: Final = Path("clawdbot.yaml")
-"""Read from the working directory when nobody names a file and it is there."""
+"""Read from the working directory if it exists and no other file is named."""
 
 S = TypeVar("S", bound=SharedSettings)
 
@@ -33,38 +34,38 @@ def load(
 
     Args:
         cls: the class to make.
-        path: the YAML file; None for the one that CLAWDBOT_CONFIG names, else ./clawdbot.yaml if it is there,
-            else none at all.
-        environ: the environment; the process's own when left out.
-        overrides: what the command line says, by dotted key ("server.port"); it beats everything else.
+        path: the YAML file; None for the one that CLAWDBOT_CONFIG names, else ./clawdbot.yaml if it exists,
+            else no file.
+        environ: the environment; default: the process's own.
+        overrides: values from the command line, by dotted key ("server.port"); they override everything else.
 
     Raises:
-        StartupError: one line for each thing that is wrong, with file and line or the variable's name.
+        StartupError: one line for each error, with file and line or the variable's name.
     """
     environ = os.environ if environ is None else environ
     path = find(path, environ)
-    others = [key for keys in SECTIONS.values() for key in keys if key not in cls.model_fields]
-    document = read_document(path, environ, others) if path else Document()
-    overlay(document, environ)
+    foreign_keys = [key for keys in SECTIONS.values() for key in keys if key not in cls.model_fields]
+    document = read_document(path, environ, foreign_keys) if path else Document()
+    apply_environment(document, environ)
     for key, value in (overrides or {}).items():
-        document.put(tuple(key.split(".")), value, f"--{key.rpartition('.')[2].replace('_', '-')}")
+        document.set(tuple(key.split(".")), value, f"--{key.rpartition('.')[2].replace('_', '-')}")
     for each in cls.__mro__:
-        underlay(document, environ, vars(each).get("borrowed", {}))
+        apply_fallbacks(document, environ, vars(each).get("borrowed", {}))
     values = {
         key: value
         for key, value in document.values.items()
-        # `auth:` with nothing under it says nothing; a service leaves alone what others own.
-        if value is not None and key not in others
+        # An empty `auth:` sets nothing; a service ignores the others' sections.
+        if value is not None and key not in foreign_keys
     }
     try:
         with settings_from(values), relative_to(path.absolute().parent if path else None):
             return cls()
     except ValidationError as error:
-        raise StartupError("\n".join(sentences(cls, document, error, others))) from None
+        raise StartupError("\n".join(error_messages(cls, document, error, foreign_keys))) from None
 
 
 def find(path: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """The file to read, if any."""
+    """The file to read, if there is one."""
     if path is not None:
         return path
     if environ.get(CONFIG_VARIABLE):

@@ -1,11 +1,10 @@
-"""The sections that every service has, with their defaults, and who owns the others.
+"""The settings sections that every service has, with their defaults.
 
-A service's settings class derives from SharedSettings and adds its own sections; nothing is read here.
+A service's settings class derives from SharedSettings and adds its own sections. Nothing is read here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -13,67 +12,53 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import platformdirs
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
 
 from clawdbot_servicekit.settings.source import DocumentSource
+from clawdbot_servicekit.settings.suite import PORTS, PeerSettings, Scope
 from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section
 
-SECTIONS: Final = {
-    "dialogue": ("flows", "stores", "dialogue"),
-    "model_gateway": ("model", "models", "gateway"),
-    "plugins": ("plugins", "tools", "hooks"),
-}
-"""Service → the top-level keys it owns. A service run alone ignores the others' keys, and only those."""
-
-PORTS: Final = {"suite": 8080, "dialogue": 8081, "model_gateway": 8082, "plugins": 8083}
-"""The default port of each service when it runs alone, and the suite's."""
-
 METRICS_OFFSET: Final = 9464 - 8080
-"""9464 is the usual port of OpenTelemetry's Prometheus exporter; a service alone uses the ones after it."""
-
-
-Scope = Literal[
-    "dialogue", "dialogue.admin", "models", "models.admin", "plugins", "plugins.admin", "tools", "hooks"
-]
-"""What a key may be limited to; identity.SCOPES says which methods each opens."""
+"""9464 is the default port of OpenTelemetry's Prometheus exporter; a service alone uses one of the next."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """0 means any free port."""
 
 
 class ServerSettings(Section):
-    """Where and how the server listens, and how much it takes in."""
+    """Where the server listens, and its limits."""
 
     host: str = "127.0.0.1"
     port: Port = PORTS["suite"]
-    """0 for any free port. The default differs from service to service: PORTS."""
+    """0 for any free port. Each service has its own default: PORTS."""
     socket: ConfigPath | None = None
-    """Also listen on this Unix socket (mode 0600 for whoever runs the server), without TLS."""
+    """Also listen on this Unix socket (mode 0600, for the user who runs the server), without TLS."""
     workers: Annotated[int, Field(ge=1, le=512)] = 1
     """Processes that share the port."""
     grace: Seconds = 30.0
-    """How long calls in flight may go on after SIGTERM."""
+    """How long calls in flight may continue after SIGTERM."""
     settle: Seconds = 0.0
-    """How long to go on serving while not ready, so that load balancers notice; in Kubernetes 5s."""
+    """How long to keep serving while not ready, so that load balancers notice; in Kubernetes 5s."""
     stuck_after: Annotated[Seconds, Field(ge=1)] = 15.0
-    """A worker whose loop shows no sign of life for so long is replaced."""
+    """A worker without a heartbeat for this long is replaced."""
     reflection: bool | None = None
-    """Whether the server describes itself (grpcurl list); left out: only when listening on loopback."""
+    """Whether to serve reflection (grpcurl list). If not set: only when listening on loopback."""
     max_message: Annotated[Bytes, Field(ge=1024)] = 4 * 1024 * 1024
-    """Largest request or reply; gRPC's own default."""
+    """Maximum size of a request or a reply; gRPC's own default."""
     max_metadata: Annotated[Bytes, Field(ge=1024)] = 16 * 1024
-    """Largest block of headers."""
+    """Maximum size of a call's headers."""
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 20_000
-    """Calls let in at once, per process; more get RESOURCE_EXHAUSTED with a time to wait."""
+    """Maximum number of calls at a time, per process; more get RESOURCE_EXHAUSTED with RetryInfo."""
     default_deadline: Seconds = 60.0
-    """For callers that gave none."""
+    """For callers that set none."""
     max_deadline: Seconds = 600.0
-    """For callers that gave more."""
+    """For callers that set a longer one."""
     max_connection_age: Seconds = 180.0
-    """Connections are renewed after this long, so that new replicas get traffic. 0: never."""
+    """Connections are closed after this long, so that new replicas get traffic. 0: never."""
 
 
 class ApiKeySettings(Section):
-    """One key that a caller may show. Exactly one of key, key_file and sha256."""
+    """One API key. Exactly one of key, key_file and sha256."""
 
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
     """Public name, for logs."""
@@ -81,9 +66,9 @@ class ApiKeySettings(Section):
     scopes: frozenset[Scope] = frozenset()
     """What it may do; empty: everything. "models.admin" contains "models"."""
     key: Secret | None = None
-    """The key itself; better give its file (key_file) or its SHA-256."""
+    """The key itself; prefer a file (key_file) or its SHA-256."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
-    """SHA-256 of the key, in hex: all that the server needs to know."""
+    """SHA-256 of the key, in hex: the server needs to know no more."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ApiKeySettings:
@@ -95,35 +80,35 @@ class ApiKeySettings(Section):
 
 
 class AuthSettings(Section):
-    """Who may call. With neither keys nor a service token everybody may, as the default tenant."""
+    """Who may call. Without keys and a service token everybody may, as the default tenant."""
 
     keys: tuple[ApiKeySettings, ...] = ()
     service_token: Secret | None = None
-    """What the services of one installation show each other; whoever has it speaks for any tenant."""
+    """Shared by the services of one installation. Whoever has it may call for any tenant."""
 
     @field_validator("keys")
     @classmethod
     def _distinct(cls, keys: tuple[ApiKeySettings, ...]) -> tuple[ApiKeySettings, ...]:
         ids = [each.id for each in keys]
-        twice = sorted({each for each in ids if ids.count(each) > 1})
-        if twice:
-            raise ValueError(f"two keys have the id {twice[0]}")
+        duplicates = sorted({each for each in ids if ids.count(each) > 1})
+        if duplicates:
+            raise ValueError(f"two keys have the id {duplicates[0]}")
         return keys
 
 
 class TlsSettings(Section):
-    """Certificates, as PEM files; changed files are taken up without a restart."""
+    """Certificates, as PEM files. Changed files are used without a restart."""
 
     cert_file: ConfigPath | None = None
-    """Certificate chain. The server speaks TLS when it is set; peers that ask for one are shown it."""
+    """Certificate chain. If set, the server uses TLS, and sends it to peers that request a certificate."""
     key_file: ConfigPath | None = None
     client_ca_file: ConfigPath | None = None
-    """Callers must show a certificate that this CA signed (mTLS)."""
+    """Callers must present a certificate that this CA signed (mTLS)."""
     peer_ca_file: ConfigPath | None = None
-    """Peers are called over TLS and must show a certificate that this CA signed."""
+    """Peers are called over TLS and must present a certificate that this CA signed."""
 
     @model_validator(mode="after")
-    def _whole(self) -> TlsSettings:
+    def _complete(self) -> TlsSettings:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file belong together")
         if self.client_ca_file and not self.cert_file:
@@ -132,44 +117,27 @@ class TlsSettings(Section):
 
 
 class TelemetrySettings(Section):
-    """What the process tells about itself."""
+    """Logs and metrics of the process."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
-    """auto: for people on a terminal, JSON lines elsewhere."""
+    """auto: readable on a terminal, JSON lines elsewhere."""
     metrics_port: Port | None = 9464
     """Prometheus endpoint on server.host; null: none, 0: any free port. 9465 to 9467 for a service alone."""
 
 
-class PeerSettings(Section):
-    """Where the others listen when they are not in this process: host:port, dns:///name:port, unix:/path."""
-
-    dialogue: str = f"127.0.0.1:{PORTS['dialogue']}"
-    model_gateway: str = f"127.0.0.1:{PORTS['model_gateway']}"
-    plugins: str = f"127.0.0.1:{PORTS['plugins']}"
-
-    @field_validator("*")
-    @classmethod
-    def _address(cls, address: str) -> str:
-        if not re.fullmatch(
-            r"unix:\S+|(dns:///)?[^\s:/]+:\d{1,5}|(dns:///)?\[[0-9a-fA-F:]+\]:\d{1,5}", address
-        ):
-            raise ValueError("expected an address such as 127.0.0.1:8082, dns:///name:8082 or unix:/path")
-        return address
-
-
 class SharedSettings(Section, BaseSettings):
-    """What every service is told. Derive one class from it per service; `load` makes the instance."""
+    """The settings of every service. Derive one class from it per service; `load` makes the instance."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
     )
 
     default_port: ClassVar[int] = PORTS["suite"]
-    """server.port where nobody says otherwise; a service's class overrides it."""
+    """server.port if not set; a service's class overrides it."""
     borrowed: ClassVar[Mapping[str, str]] = {}
-    """Dotted key → a variable known from elsewhere ("OPENAI_API_KEY") that sets it where nothing else
-    does."""
+    """Dotted key → the environment variable of another tool ("OPENAI_API_KEY") to use if nothing else sets
+    the key."""
 
     server: ServerSettings = ServerSettings()
     auth: AuthSettings = AuthSettings()
@@ -177,9 +145,10 @@ class SharedSettings(Section, BaseSettings):
     telemetry: TelemetrySettings = TelemetrySettings()
     peers: PeerSettings = PeerSettings()
     state_dir: ConfigPath = Field(default_factory=lambda: Path(platformdirs.user_state_dir("clawdbot")))
-    """Where what must outlive the process is kept; made when it is missing."""
+    """Directory for everything that outlives the process; created if it is missing."""
 
     @classmethod
+    @override
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
@@ -188,25 +157,25 @@ class SharedSettings(Section, BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given in code, then what `load` has read; the environment is part of that."""
+        """Constructor arguments first, then what `load` has read, which includes the environment."""
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, DocumentSource(settings_cls)
 
     @model_validator(mode="before")
     @classmethod
-    def _own_ports(cls, values: Any) -> Any:
+    def _default_ports(cls, values: Any) -> Any:
         """Fills in the ports that depend on the class."""
         if not isinstance(values, dict):
             return values
-        server = _filled(values.get("server", {}), "port", cls.default_port)
+        server = _with_default(values.get("server", {}), "port", cls.default_port)
         port = server.get("port") if isinstance(server, dict) else getattr(server, "port", None)
         metrics = 0 if str(port) == "0" else cls.default_port + METRICS_OFFSET
-        telemetry = _filled(values.get("telemetry", {}), "metrics_port", metrics)
+        telemetry = _with_default(values.get("telemetry", {}), "metrics_port", metrics)
         return {**values, "server": server, "telemetry": telemetry}
 
 
-def _filled(section: Any, key: str, default: int) -> Any:
-    """The section with a default for one key, unless it says something itself."""
+def _with_default(section: Any, key: str, default: int) -> Any:
+    """The section with a default for one key, unless the key is set."""
     if isinstance(section, dict):
         return {key: default, **section}
     if isinstance(section, Section) and key not in section.model_fields_set:

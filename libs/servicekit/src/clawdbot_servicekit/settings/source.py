@@ -1,7 +1,7 @@
-"""The document as a source of pydantic-settings, which makes the settings out of it.
+"""The values that `load` has read, as a source of pydantic-settings.
 
-The reading itself is ours (document, environment): pydantic-settings' own sources know neither the place of a
-value nor a variable that fits no field, and a configuration's mistakes are told by their place.
+We read the file and the environment ourselves: pydantic-settings' own sources know neither the position of a
+value nor a variable that matches no field, and error messages need both.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+from typing_extensions import override
 
 _EMPTY: Final[Mapping[str, Any]] = {}
 _values: ContextVar[Mapping[str, Any]] = ContextVar("values", default=_EMPTY)
@@ -29,17 +30,19 @@ def settings_from(values: Mapping[str, Any]) -> Iterator[None]:
 
 
 class DocumentSource(PydanticBaseSettingsSource):
-    """What `load` has read; nothing outside of it, so that settings made in code depend on nothing else."""
+    """What `load` has read, and nothing else: settings that are made in code depend on nothing outside."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         super().__init__(settings_cls)
         self._values = _values.get()
 
+    @override
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """As pydantic-settings asks: the value, its key, and that it needs no decoding."""
+        """The value, its key, and that it needs no decoding."""
         del field
         return self._values.get(field_name), field_name, False
 
+    @override
     def __call__(self) -> dict[str, Any]:
-        """Everything, also what fits no field: the model refuses it by name."""
+        """All values, including those that match no field: the model reports them as unknown keys."""
         return dict(self._values)

@@ -1,6 +1,6 @@
-"""The kinds of value a configuration is made of: durations, sizes, secrets, paths and sections.
+"""The types of a configuration's values: durations, sizes, secrets, paths and sections.
 
-They turn what a person writes ("30s", "4MiB") into plain numbers; they know nothing of any service.
+They turn what people write ("30s", "4MiB") into plain numbers. They know no service.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
 def seconds(value: object) -> object:
-    """Seconds from "30s", "1m30s", "250ms" or a plain number; anything else is left for pydantic to refuse.
+    """Seconds from "30s", "1m30s", "250ms" or a plain number. Other types are left to pydantic.
 
     Raises:
-        ValueError: for text that is no duration.
+        ValueError: for text that is not a duration.
     """
     if isinstance(value, bool):
         raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")  # noqa: TRY004 - pydantic's way
@@ -55,10 +55,10 @@ def seconds(value: object) -> object:
 
 
 def size(value: object) -> object:
-    """Bytes from "4MiB", "500kB" or a plain number; anything else is left for pydantic to refuse.
+    """Bytes from "4MiB", "500kB" or a plain number. Other types are left to pydantic.
 
     Raises:
-        ValueError: for text that is no size.
+        ValueError: for text that is not a size.
     """
     if isinstance(value, bool):
         raise ValueError("expected a size such as 4MiB, 500kB or 1048576 (bytes)")  # noqa: TRY004 - pydantic's way
@@ -71,12 +71,12 @@ def size(value: object) -> object:
 
 
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
-"""Of the configuration file that is being read. pydantic-settings passes no validation context on."""
+"""The configuration file's folder, while it is read. pydantic-settings passes no validation context."""
 
 
 @contextmanager
 def relative_to(folder: Path | None) -> Iterator[None]:
-    """Inside the block relative paths in a configuration start at the folder; None: where the process is."""
+    """Inside the block relative paths start at the folder; None: at the working directory."""
     token = _folder.set(folder)
     try:
         yield
@@ -85,26 +85,26 @@ def relative_to(folder: Path | None) -> Iterator[None]:
 
 
 def near(path: Path) -> Path:
-    """The path, a relative one counted from the folder of the configuration file, `~` expanded."""
+    """The path with `~` expanded; a relative one starts at the folder of the configuration file."""
     path, folder = path.expanduser(), _folder.get()
     return folder / path if folder else path
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
-"""A span of time: "30s", "10m", "1m30s", "250ms" or a number of seconds; a float of seconds in the code."""
+"""A duration: "30s", "10m", "1m30s", "250ms" or a number of seconds; a float of seconds in the code."""
 
 Bytes = Annotated[int, BeforeValidator(size), Field(ge=0)]
 """A size: "4MiB", "500kB" or a number; an int of bytes in the code."""
 
 ConfigPath = Annotated[Path, AfterValidator(near)]
-"""A path; a relative one starts at the configuration file's folder, or here where there is no file."""
+"""A path. A relative one starts at the folder of the configuration file, or at the working directory."""
 
 Secret = SecretStr
-"""A text that is never shown. In a Section it may be given as a file: `api_key_file: /run/secrets/key`."""
+"""A text that is never shown. A Section also reads it from a file: `api_key_file: /run/secrets/key`."""
 
 
 class Section(BaseModel):
-    """Part of a configuration: frozen, unknown keys refused, each secret also readable from `<key>_file`."""
+    """Part of a configuration: frozen, without unknown keys, each secret also readable from `<key>_file`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
@@ -113,16 +113,16 @@ class Section(BaseModel):
     def _secrets_from_files(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        taken = dict(values)
+        filled = dict(values)
         for name in cls.secret_fields():
             file_key = f"{name}_file"
-            if file_key in taken and file_key not in cls.model_fields:
-                if taken.get(name) is not None:
+            if file_key in filled and file_key not in cls.model_fields:
+                if filled.get(name) is not None:
                     raise PydanticCustomError(
                         "secret_file", "give {other} or {key}, not both", {"key": file_key, "other": name}
                     )
-                taken[name] = read_secret(file_key, taken.pop(file_key))
-        return taken
+                filled[name] = read_secret(file_key, filled.pop(file_key))
+        return filled
 
     @classmethod
     def secret_fields(cls) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def read_secret(key: str, value: object) -> str:
     """The text of a secret's file without its last line break.
 
     Raises:
-        PydanticCustomError: when it cannot be read or is empty; names the file, never its content.
+        PydanticCustomError: if it cannot be read or is empty. It names the file, never its content.
     """
     if not isinstance(value, str | Path):
         raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from clawdbot_plugin_client.hooks import HOOK_RULES
 from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
-from clawdbot_servicekit.hooks import HOOK_RULES
 from grpc import StatusCode
 
 from clawdbot_dialogue.clients.graphviz import RendererBroken, RendererMissing

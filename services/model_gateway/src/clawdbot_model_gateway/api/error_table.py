@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from clawdbot_plugin_client.hooks import HOOK_RULES
 from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
-from clawdbot_servicekit.hooks import HOOK_RULES
 from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors

@@ -14,7 +14,6 @@ from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.hooks import KEY_ID
 from clawdbot_servicekit.structs import given, to_struct
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,6 +25,8 @@ from clawdbot_plugins.core.single_flight import ToolEvent, ToolOutcome
 
 MAX_REQUEST_ID_LENGTH: Final = 200
 """Characters of a request id."""
+KEY_ID: Final = "key_id"
+"""The fact of a hook's subject that names the caller's key, where another service calls for it."""
 
 EFFECTS: Final = {
     "none": tool_wire.TOOL_EFFECT_NONE,

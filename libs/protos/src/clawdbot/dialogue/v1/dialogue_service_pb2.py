@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from clawdbot.common.v1 import access_pb2 as clawdbot_dot_common_dot_v1_dot_access__pb2
 from clawdbot.common.v1 import message_pb2 as clawdbot_dot_common_dot_v1_dot_message__pb2
 from clawdbot.dialogue.v1 import explanation_pb2 as clawdbot_dot_dialogue_dot_v1_dot_explanation__pb2
 from clawdbot.dialogue.v1 import session_pb2 as clawdbot_dot_dialogue_dot_v1_dot_session__pb2
@@ -29,7 +30,7 @@ from clawdbot.dialogue.v1 import turn_pb2 as clawdbot_dot_dialogue_dot_v1_dot_tu
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+clawdbot/dialogue/v1/dialogue_service.proto\x12\x14\x63lawdbot.dialogue.v1\x1a clawdbot/common/v1/message.proto\x1a&clawdbot/dialogue/v1/explanation.proto\x1a\"clawdbot/dialogue/v1/session.proto\x1a\x1f\x63lawdbot/dialogue/v1/turn.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x8b\x02\n\x14\x43reateSessionRequest\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x02 \x01(\x05\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x46\n\x06labels\x18\x04 \x03(\x0b\x32\x36.clawdbot.dialogue.v1.CreateSessionRequest.LabelsEntry\x12&\n\x05slots\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0e\n\x06locale\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x15\x43reateSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12+\n\x07opening\x18\x02 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"D\n\x12GetSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\x8d\x01\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\x33\n\x06status\x18\x05 \x01(\x0e\x32#.clawdbot.dialogue.v1.SessionStatus\"`\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x15\x44\x65leteSessionResponse\x12\r\n\x05turns\x18\x01 \x01(\x03\x12\x12\n\ntool_calls\x18\x02 \x01(\x03\"\xad\x02\n\x0fSendTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"l\n\x10SendTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\xaf\x02\n\x11StreamTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"\xdb\x04\n\x12StreamTurnResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x39\n\x0cturn_started\x18\x02 \x01(\x0b\x32!.clawdbot.dialogue.v1.TurnStartedH\x00\x12;\n\rstate_entered\x18\x03 \x01(\x0b\x32\".clawdbot.dialogue.v1.StateEnteredH\x00\x12\x31\n\x08slot_set\x18\x04 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.SlotSetH\x00\x12\x39\n\ntext_delta\x18\x05 \x01(\x0b\x32#.clawdbot.dialogue.v1.TurnTextDeltaH\x00\x12\x43\n\x0freasoning_delta\x18\x06 \x01(\x0b\x32(.clawdbot.dialogue.v1.TurnReasoningDeltaH\x00\x12\x46\n\x11tool_call_started\x18\x07 \x01(\x0b\x32).clawdbot.dialogue.v1.TurnToolCallStartedH\x00\x12H\n\x12tool_call_finished\x18\x08 \x01(\x0b\x32*.clawdbot.dialogue.v1.TurnToolCallFinishedH\x00\x12\x30\n\x07handoff\x18\t \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.HandoffH\x00\x12;\n\rturn_finished\x18\n \x01(\x0b\x32\".clawdbot.dialogue.v1.TurnFinishedH\x00\x42\x07\n\x05\x65vent\"\x90\x01\n\x0f\x43onverseRequest\x12\x37\n\x04turn\x18\x01 \x01(\x0b\x32\'.clawdbot.dialogue.v1.StreamTurnRequestH\x00\x12\x39\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\'.clawdbot.dialogue.v1.CancelTurnRequestH\x00\x42\t\n\x07request\"\\\n\x10\x43onverseResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"L\n\x11\x43\x61ncelTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"n\n\x12\x43\x61ncelTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"c\n\x10ListTurnsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x12\x45xplainTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"M\n\x13\x45xplainTurnResponse\x12\x36\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32!.clawdbot.dialogue.v1.Explanation\")\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"`\n\x14WatchSessionResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"M\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x13\x46orkSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"%\n\x15\x45xportSessionResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xb9\x01\n\x11\x43oncurrencyPolicy\x12\"\n\x1e\x43ONCURRENCY_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONCURRENCY_POLICY_ENQUEUE\x10\x01\x12\x1d\n\x19\x43ONCURRENCY_POLICY_REJECT\x10\x02\x12 \n\x1c\x43ONCURRENCY_POLICY_INTERRUPT\x10\x03\x12\x1f\n\x1b\x43ONCURRENCY_POLICY_ROLLBACK\x10\x04*s\n\x10\x44isconnectPolicy\x12!\n\x1d\x44ISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44ISCONNECT_POLICY_CONTINUE\x10\x01\x12\x1c\n\x18\x44ISCONNECT_POLICY_CANCEL\x10\x02\x32\xa6\n\n\x0f\x44ialogueService\x12h\n\rCreateSession\x12*.clawdbot.dialogue.v1.CreateSessionRequest\x1a+.clawdbot.dialogue.v1.CreateSessionResponse\x12_\n\nGetSession\x12\'.clawdbot.dialogue.v1.GetSessionRequest\x1a(.clawdbot.dialogue.v1.GetSessionResponse\x12\x65\n\x0cListSessions\x12).clawdbot.dialogue.v1.ListSessionsRequest\x1a*.clawdbot.dialogue.v1.ListSessionsResponse\x12h\n\rDeleteSession\x12*.clawdbot.dialogue.v1.DeleteSessionRequest\x1a+.clawdbot.dialogue.v1.DeleteSessionResponse\x12Y\n\x08SendTurn\x12%.clawdbot.dialogue.v1.SendTurnRequest\x1a&.clawdbot.dialogue.v1.SendTurnResponse\x12\x61\n\nStreamTurn\x12\'.clawdbot.dialogue.v1.StreamTurnRequest\x1a(.clawdbot.dialogue.v1.StreamTurnResponse0\x01\x12]\n\x08\x43onverse\x12%.clawdbot.dialogue.v1.ConverseRequest\x1a&.clawdbot.dialogue.v1.ConverseResponse(\x01\x30\x01\x12_\n\nCancelTurn\x12\'.clawdbot.dialogue.v1.CancelTurnRequest\x1a(.clawdbot.dialogue.v1.CancelTurnResponse\x12\\\n\tListTurns\x12&.clawdbot.dialogue.v1.ListTurnsRequest\x1a\'.clawdbot.dialogue.v1.ListTurnsResponse\x12\x62\n\x0b\x45xplainTurn\x12(.clawdbot.dialogue.v1.ExplainTurnRequest\x1a).clawdbot.dialogue.v1.ExplainTurnResponse\x12g\n\x0cWatchSession\x12).clawdbot.dialogue.v1.WatchSessionRequest\x1a*.clawdbot.dialogue.v1.WatchSessionResponse0\x01\x12\x62\n\x0b\x46orkSession\x12(.clawdbot.dialogue.v1.ForkSessionRequest\x1a).clawdbot.dialogue.v1.ForkSessionResponse\x12j\n\rExportSession\x12*.clawdbot.dialogue.v1.ExportSessionRequest\x1a+.clawdbot.dialogue.v1.ExportSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+clawdbot/dialogue/v1/dialogue_service.proto\x12\x14\x63lawdbot.dialogue.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a clawdbot/common/v1/message.proto\x1a&clawdbot/dialogue/v1/explanation.proto\x1a\"clawdbot/dialogue/v1/session.proto\x1a\x1f\x63lawdbot/dialogue/v1/turn.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x8b\x02\n\x14\x43reateSessionRequest\x12\x0c\n\x04\x66low\x18\x01 \x01(\t\x12\x14\n\x0c\x66low_version\x18\x02 \x01(\x05\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x46\n\x06labels\x18\x04 \x03(\x0b\x32\x36.clawdbot.dialogue.v1.CreateSessionRequest.LabelsEntry\x12&\n\x05slots\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x06 \x01(\t\x12\x0e\n\x06locale\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"t\n\x15\x43reateSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12+\n\x07opening\x18\x02 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"D\n\x12GetSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\x8d\x01\n\x13ListSessionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0c\n\x04user\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\x33\n\x06status\x18\x05 \x01(\x0e\x32#.clawdbot.dialogue.v1.SessionStatus\"`\n\x14ListSessionsResponse\x12/\n\x08sessions\x18\x01 \x03(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\">\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\":\n\x15\x44\x65leteSessionResponse\x12\r\n\x05turns\x18\x01 \x01(\x03\x12\x12\n\ntool_calls\x18\x02 \x01(\x03\"\xad\x02\n\x0fSendTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"l\n\x10SendTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"\xaf\x02\n\x11StreamTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12.\n\x07message\x18\x04 \x01(\x0b\x32\x1b.clawdbot.common.v1.MessageH\x00\x12,\n\x05\x65vent\x18\x05 \x01(\x0b\x32\x1b.clawdbot.dialogue.v1.EventH\x00\x12<\n\x0b\x63oncurrency\x18\x06 \x01(\x0e\x32\'.clawdbot.dialogue.v1.ConcurrencyPolicy\x12=\n\ron_disconnect\x18\x07 \x01(\x0e\x32&.clawdbot.dialogue.v1.DisconnectPolicyB\x07\n\x05input\"\xdb\x04\n\x12StreamTurnResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x39\n\x0cturn_started\x18\x02 \x01(\x0b\x32!.clawdbot.dialogue.v1.TurnStartedH\x00\x12;\n\rstate_entered\x18\x03 \x01(\x0b\x32\".clawdbot.dialogue.v1.StateEnteredH\x00\x12\x31\n\x08slot_set\x18\x04 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.SlotSetH\x00\x12\x39\n\ntext_delta\x18\x05 \x01(\x0b\x32#.clawdbot.dialogue.v1.TurnTextDeltaH\x00\x12\x43\n\x0freasoning_delta\x18\x06 \x01(\x0b\x32(.clawdbot.dialogue.v1.TurnReasoningDeltaH\x00\x12\x46\n\x11tool_call_started\x18\x07 \x01(\x0b\x32).clawdbot.dialogue.v1.TurnToolCallStartedH\x00\x12H\n\x12tool_call_finished\x18\x08 \x01(\x0b\x32*.clawdbot.dialogue.v1.TurnToolCallFinishedH\x00\x12\x30\n\x07handoff\x18\t \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.HandoffH\x00\x12;\n\rturn_finished\x18\n \x01(\x0b\x32\".clawdbot.dialogue.v1.TurnFinishedH\x00\x42\x07\n\x05\x65vent\"\x90\x01\n\x0f\x43onverseRequest\x12\x37\n\x04turn\x18\x01 \x01(\x0b\x32\'.clawdbot.dialogue.v1.StreamTurnRequestH\x00\x12\x39\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32\'.clawdbot.dialogue.v1.CancelTurnRequestH\x00\x42\t\n\x07request\"\\\n\x10\x43onverseResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"L\n\x11\x43\x61ncelTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"n\n\x12\x43\x61ncelTurnResponse\x12(\n\x04turn\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12.\n\x07session\x18\x02 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"c\n\x10ListTurnsRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\"W\n\x11ListTurnsResponse\x12)\n\x05turns\x18\x01 \x03(\x0b\x32\x1a.clawdbot.dialogue.v1.Turn\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x12\x45xplainTurnRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"M\n\x13\x45xplainTurnResponse\x12\x36\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32!.clawdbot.dialogue.v1.Explanation\")\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"`\n\x14WatchSessionResponse\x12\x0f\n\x07turn_id\x18\x01 \x01(\t\x12\x37\n\x05\x65vent\x18\x02 \x01(\x0b\x32(.clawdbot.dialogue.v1.StreamTurnResponse\"M\n\x12\x46orkSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"E\n\x13\x46orkSessionResponse\x12.\n\x07session\x18\x01 \x01(\x0b\x32\x1d.clawdbot.dialogue.v1.Session\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"%\n\x15\x45xportSessionResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*\xb9\x01\n\x11\x43oncurrencyPolicy\x12\"\n\x1e\x43ONCURRENCY_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONCURRENCY_POLICY_ENQUEUE\x10\x01\x12\x1d\n\x19\x43ONCURRENCY_POLICY_REJECT\x10\x02\x12 \n\x1c\x43ONCURRENCY_POLICY_INTERRUPT\x10\x03\x12\x1f\n\x1b\x43ONCURRENCY_POLICY_ROLLBACK\x10\x04*s\n\x10\x44isconnectPolicy\x12!\n\x1d\x44ISCONNECT_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44ISCONNECT_POLICY_CONTINUE\x10\x01\x12\x1c\n\x18\x44ISCONNECT_POLICY_CANCEL\x10\x02\x32\xe8\x0b\n\x0f\x44ialogueService\x12v\n\rCreateSession\x12*.clawdbot.dialogue.v1.CreateSessionRequest\x1a+.clawdbot.dialogue.v1.CreateSessionResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue\x12p\n\nGetSession\x12\'.clawdbot.dialogue.v1.GetSessionRequest\x1a(.clawdbot.dialogue.v1.GetSessionResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12v\n\x0cListSessions\x12).clawdbot.dialogue.v1.ListSessionsRequest\x1a*.clawdbot.dialogue.v1.ListSessionsResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12v\n\rDeleteSession\x12*.clawdbot.dialogue.v1.DeleteSessionRequest\x1a+.clawdbot.dialogue.v1.DeleteSessionResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue\x12g\n\x08SendTurn\x12%.clawdbot.dialogue.v1.SendTurnRequest\x1a&.clawdbot.dialogue.v1.SendTurnResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue\x12o\n\nStreamTurn\x12\'.clawdbot.dialogue.v1.StreamTurnRequest\x1a(.clawdbot.dialogue.v1.StreamTurnResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue0\x01\x12k\n\x08\x43onverse\x12%.clawdbot.dialogue.v1.ConverseRequest\x1a&.clawdbot.dialogue.v1.ConverseResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue(\x01\x30\x01\x12m\n\nCancelTurn\x12\'.clawdbot.dialogue.v1.CancelTurnRequest\x1a(.clawdbot.dialogue.v1.CancelTurnResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue\x12m\n\tListTurns\x12&.clawdbot.dialogue.v1.ListTurnsRequest\x1a\'.clawdbot.dialogue.v1.ListTurnsResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12s\n\x0b\x45xplainTurn\x12(.clawdbot.dialogue.v1.ExplainTurnRequest\x1a).clawdbot.dialogue.v1.ExplainTurnResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12u\n\x0cWatchSession\x12).clawdbot.dialogue.v1.WatchSessionRequest\x1a*.clawdbot.dialogue.v1.WatchSessionResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue0\x01\x12p\n\x0b\x46orkSession\x12(.clawdbot.dialogue.v1.ForkSessionRequest\x1a).clawdbot.dialogue.v1.ForkSessionResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue\x12x\n\rExportSession\x12*.clawdbot.dialogue.v1.ExportSessionRequest\x1a+.clawdbot.dialogue.v1.ExportSessionResponse\"\x0c\x8a\xb5\x18\x08\x64ialogue0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,64 +39,90 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CONCURRENCYPOLICY']._serialized_start=3587
-  _globals['_CONCURRENCYPOLICY']._serialized_end=3772
-  _globals['_DISCONNECTPOLICY']._serialized_start=3774
-  _globals['_DISCONNECTPOLICY']._serialized_end=3889
-  _globals['_CREATESESSIONREQUEST']._serialized_start=243
-  _globals['_CREATESESSIONREQUEST']._serialized_end=510
-  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_start=465
-  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_end=510
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=512
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=628
-  _globals['_GETSESSIONREQUEST']._serialized_start=630
-  _globals['_GETSESSIONREQUEST']._serialized_end=669
-  _globals['_GETSESSIONRESPONSE']._serialized_start=671
-  _globals['_GETSESSIONRESPONSE']._serialized_end=739
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=742
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=883
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=885
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=981
-  _globals['_DELETESESSIONREQUEST']._serialized_start=983
-  _globals['_DELETESESSIONREQUEST']._serialized_end=1045
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=1047
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=1105
-  _globals['_SENDTURNREQUEST']._serialized_start=1108
-  _globals['_SENDTURNREQUEST']._serialized_end=1409
-  _globals['_SENDTURNRESPONSE']._serialized_start=1411
-  _globals['_SENDTURNRESPONSE']._serialized_end=1519
-  _globals['_STREAMTURNREQUEST']._serialized_start=1522
-  _globals['_STREAMTURNREQUEST']._serialized_end=1825
-  _globals['_STREAMTURNRESPONSE']._serialized_start=1828
-  _globals['_STREAMTURNRESPONSE']._serialized_end=2431
-  _globals['_CONVERSEREQUEST']._serialized_start=2434
-  _globals['_CONVERSEREQUEST']._serialized_end=2578
-  _globals['_CONVERSERESPONSE']._serialized_start=2580
-  _globals['_CONVERSERESPONSE']._serialized_end=2672
-  _globals['_CANCELTURNREQUEST']._serialized_start=2674
-  _globals['_CANCELTURNREQUEST']._serialized_end=2750
-  _globals['_CANCELTURNRESPONSE']._serialized_start=2752
-  _globals['_CANCELTURNRESPONSE']._serialized_end=2862
-  _globals['_LISTTURNSREQUEST']._serialized_start=2864
-  _globals['_LISTTURNSREQUEST']._serialized_end=2963
-  _globals['_LISTTURNSRESPONSE']._serialized_start=2965
-  _globals['_LISTTURNSRESPONSE']._serialized_end=3052
-  _globals['_EXPLAINTURNREQUEST']._serialized_start=3054
-  _globals['_EXPLAINTURNREQUEST']._serialized_end=3131
-  _globals['_EXPLAINTURNRESPONSE']._serialized_start=3133
-  _globals['_EXPLAINTURNRESPONSE']._serialized_end=3210
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=3212
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=3253
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=3255
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=3351
-  _globals['_FORKSESSIONREQUEST']._serialized_start=3353
-  _globals['_FORKSESSIONREQUEST']._serialized_end=3430
-  _globals['_FORKSESSIONRESPONSE']._serialized_start=3432
-  _globals['_FORKSESSIONRESPONSE']._serialized_end=3501
-  _globals['_EXPORTSESSIONREQUEST']._serialized_start=3503
-  _globals['_EXPORTSESSIONREQUEST']._serialized_end=3545
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=3547
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=3584
-  _globals['_DIALOGUESERVICE']._serialized_start=3892
-  _globals['_DIALOGUESERVICE']._serialized_end=5210
+  _globals['_DIALOGUESERVICE'].methods_by_name['CreateSession']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['CreateSession']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['GetSession']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['GetSession']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['ListSessions']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['ListSessions']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['DeleteSession']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['DeleteSession']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['SendTurn']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['SendTurn']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['StreamTurn']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['StreamTurn']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['Converse']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['Converse']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['CancelTurn']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['CancelTurn']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['ListTurns']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['ListTurns']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['ExplainTurn']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['ExplainTurn']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['WatchSession']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['WatchSession']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['ForkSession']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['ForkSession']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_DIALOGUESERVICE'].methods_by_name['ExportSession']._loaded_options = None
+  _globals['_DIALOGUESERVICE'].methods_by_name['ExportSession']._serialized_options = b'\212\265\030\010dialogue'
+  _globals['_CONCURRENCYPOLICY']._serialized_start=3620
+  _globals['_CONCURRENCYPOLICY']._serialized_end=3805
+  _globals['_DISCONNECTPOLICY']._serialized_start=3807
+  _globals['_DISCONNECTPOLICY']._serialized_end=3922
+  _globals['_CREATESESSIONREQUEST']._serialized_start=276
+  _globals['_CREATESESSIONREQUEST']._serialized_end=543
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_start=498
+  _globals['_CREATESESSIONREQUEST_LABELSENTRY']._serialized_end=543
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=545
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=661
+  _globals['_GETSESSIONREQUEST']._serialized_start=663
+  _globals['_GETSESSIONREQUEST']._serialized_end=702
+  _globals['_GETSESSIONRESPONSE']._serialized_start=704
+  _globals['_GETSESSIONRESPONSE']._serialized_end=772
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=775
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=916
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=918
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1014
+  _globals['_DELETESESSIONREQUEST']._serialized_start=1016
+  _globals['_DELETESESSIONREQUEST']._serialized_end=1078
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=1080
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1138
+  _globals['_SENDTURNREQUEST']._serialized_start=1141
+  _globals['_SENDTURNREQUEST']._serialized_end=1442
+  _globals['_SENDTURNRESPONSE']._serialized_start=1444
+  _globals['_SENDTURNRESPONSE']._serialized_end=1552
+  _globals['_STREAMTURNREQUEST']._serialized_start=1555
+  _globals['_STREAMTURNREQUEST']._serialized_end=1858
+  _globals['_STREAMTURNRESPONSE']._serialized_start=1861
+  _globals['_STREAMTURNRESPONSE']._serialized_end=2464
+  _globals['_CONVERSEREQUEST']._serialized_start=2467
+  _globals['_CONVERSEREQUEST']._serialized_end=2611
+  _globals['_CONVERSERESPONSE']._serialized_start=2613
+  _globals['_CONVERSERESPONSE']._serialized_end=2705
+  _globals['_CANCELTURNREQUEST']._serialized_start=2707
+  _globals['_CANCELTURNREQUEST']._serialized_end=2783
+  _globals['_CANCELTURNRESPONSE']._serialized_start=2785
+  _globals['_CANCELTURNRESPONSE']._serialized_end=2895
+  _globals['_LISTTURNSREQUEST']._serialized_start=2897
+  _globals['_LISTTURNSREQUEST']._serialized_end=2996
+  _globals['_LISTTURNSRESPONSE']._serialized_start=2998
+  _globals['_LISTTURNSRESPONSE']._serialized_end=3085
+  _globals['_EXPLAINTURNREQUEST']._serialized_start=3087
+  _globals['_EXPLAINTURNREQUEST']._serialized_end=3164
+  _globals['_EXPLAINTURNRESPONSE']._serialized_start=3166
+  _globals['_EXPLAINTURNRESPONSE']._serialized_end=3243
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=3245
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=3286
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=3288
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=3384
+  _globals['_FORKSESSIONREQUEST']._serialized_start=3386
+  _globals['_FORKSESSIONREQUEST']._serialized_end=3463
+  _globals['_FORKSESSIONRESPONSE']._serialized_start=3465
+  _globals['_FORKSESSIONRESPONSE']._serialized_end=3534
+  _globals['_EXPORTSESSIONREQUEST']._serialized_start=3536
+  _globals['_EXPORTSESSIONREQUEST']._serialized_end=3578
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=3580
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=3617
+  _globals['_DIALOGUESERVICE']._serialized_start=3925
+  _globals['_DIALOGUESERVICE']._serialized_end=5437
 # @@protoc_insertion_point(module_scope)

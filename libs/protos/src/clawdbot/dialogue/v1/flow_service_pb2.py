@@ -22,44 +22,55 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from clawdbot.common.v1 import access_pb2 as clawdbot_dot_common_dot_v1_dot_access__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'clawdbot/dialogue/v1/flow_service.proto\x12\x14\x63lawdbot.dialogue.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x04\x46low\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06states\x18\x04 \x03(\t\x12\r\n\x05slots\x18\x05 \x03(\t\x12/\n\x0b\x64\x65ploy_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf2\x01\n\nDiagnostic\x12;\n\x08severity\x18\x01 \x01(\x0e\x32).clawdbot.dialogue.v1.Diagnostic.Severity\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x06 \x01(\x05\x12\x0c\n\x04\x66ile\x18\x07 \x01(\t\"N\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSEVERITY_ERROR\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\"9\n\x10ListFlowsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x11ListFlowsResponse\x12)\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x0eGetFlowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"K\n\x0fGetFlowResponse\x12(\n\x04\x66low\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\x12\x0e\n\x06source\x18\x02 \x01(\t\"3\n\x13ValidateFlowRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\"w\n\x14ValidateFlowResponse\x12\x35\n\x0b\x64iagnostics\x18\x01 \x03(\x0b\x32 .clawdbot.dialogue.v1.Diagnostic\x12(\n\x04\x66low\x18\x02 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\"7\n\x11\x44\x65ployFlowRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"u\n\x12\x44\x65ployFlowResponse\x12(\n\x04\x66low\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\x12\x35\n\x0b\x64iagnostics\x18\x02 \x03(\x0b\x32 .clawdbot.dialogue.v1.Diagnostic\"{\n\x11RenderFlowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x33\n\x06\x66ormat\x18\x03 \x01(\x0e\x32#.clawdbot.dialogue.v1.DiagramFormat\x12\x12\n\nsession_id\x18\x04 \x01(\t\"6\n\x12RenderFlowResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t*{\n\rDiagramFormat\x12\x1e\n\x1a\x44IAGRAM_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IAGRAM_FORMAT_MERMAID\x10\x01\x12\x16\n\x12\x44IAGRAM_FORMAT_SVG\x10\x02\x12\x16\n\x12\x44IAGRAM_FORMAT_PNG\x10\x03\x32\xec\x03\n\x0b\x46lowService\x12\\\n\tListFlows\x12&.clawdbot.dialogue.v1.ListFlowsRequest\x1a\'.clawdbot.dialogue.v1.ListFlowsResponse\x12V\n\x07GetFlow\x12$.clawdbot.dialogue.v1.GetFlowRequest\x1a%.clawdbot.dialogue.v1.GetFlowResponse\x12\x65\n\x0cValidateFlow\x12).clawdbot.dialogue.v1.ValidateFlowRequest\x1a*.clawdbot.dialogue.v1.ValidateFlowResponse\x12_\n\nDeployFlow\x12\'.clawdbot.dialogue.v1.DeployFlowRequest\x1a(.clawdbot.dialogue.v1.DeployFlowResponse\x12_\n\nRenderFlow\x12\'.clawdbot.dialogue.v1.RenderFlowRequest\x1a(.clawdbot.dialogue.v1.RenderFlowResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'clawdbot/dialogue/v1/flow_service.proto\x12\x14\x63lawdbot.dialogue.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x04\x46low\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0e\n\x06states\x18\x04 \x03(\t\x12\r\n\x05slots\x18\x05 \x03(\t\x12/\n\x0b\x64\x65ploy_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf2\x01\n\nDiagnostic\x12;\n\x08severity\x18\x01 \x01(\x0e\x32).clawdbot.dialogue.v1.Diagnostic.Severity\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\x12\x0c\n\x04line\x18\x05 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x06 \x01(\x05\x12\x0c\n\x04\x66ile\x18\x07 \x01(\t\"N\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSEVERITY_ERROR\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\"9\n\x10ListFlowsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"W\n\x11ListFlowsResponse\x12)\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x0eGetFlowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"K\n\x0fGetFlowResponse\x12(\n\x04\x66low\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\x12\x0e\n\x06source\x18\x02 \x01(\t\"3\n\x13ValidateFlowRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0c\n\x04\x66ile\x18\x02 \x01(\t\"w\n\x14ValidateFlowResponse\x12\x35\n\x0b\x64iagnostics\x18\x01 \x03(\x0b\x32 .clawdbot.dialogue.v1.Diagnostic\x12(\n\x04\x66low\x18\x02 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\"7\n\x11\x44\x65ployFlowRequest\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"u\n\x12\x44\x65ployFlowResponse\x12(\n\x04\x66low\x18\x01 \x01(\x0b\x32\x1a.clawdbot.dialogue.v1.Flow\x12\x35\n\x0b\x64iagnostics\x18\x02 \x03(\x0b\x32 .clawdbot.dialogue.v1.Diagnostic\"{\n\x11RenderFlowRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x33\n\x06\x66ormat\x18\x03 \x01(\x0e\x32#.clawdbot.dialogue.v1.DiagramFormat\x12\x12\n\nsession_id\x18\x04 \x01(\t\"6\n\x12RenderFlowResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t*{\n\rDiagramFormat\x12\x1e\n\x1a\x44IAGRAM_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44IAGRAM_FORMAT_MERMAID\x10\x01\x12\x16\n\x12\x44IAGRAM_FORMAT_SVG\x10\x02\x12\x16\n\x12\x44IAGRAM_FORMAT_PNG\x10\x03\x32\xc4\x04\n\x0b\x46lowService\x12m\n\tListFlows\x12&.clawdbot.dialogue.v1.ListFlowsRequest\x1a\'.clawdbot.dialogue.v1.ListFlowsResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12g\n\x07GetFlow\x12$.clawdbot.dialogue.v1.GetFlowRequest\x1a%.clawdbot.dialogue.v1.GetFlowResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12v\n\x0cValidateFlow\x12).clawdbot.dialogue.v1.ValidateFlowRequest\x1a*.clawdbot.dialogue.v1.ValidateFlowResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogue\x12s\n\nDeployFlow\x12\'.clawdbot.dialogue.v1.DeployFlowRequest\x1a(.clawdbot.dialogue.v1.DeployFlowResponse\"\x12\x8a\xb5\x18\x0e\x64ialogue.admin\x12p\n\nRenderFlow\x12\'.clawdbot.dialogue.v1.RenderFlowRequest\x1a(.clawdbot.dialogue.v1.RenderFlowResponse\"\x0f\x90\x02\x01\x8a\xb5\x18\x08\x64ialogueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clawdbot.dialogue.v1.flow_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIAGRAMFORMAT']._serialized_start=1289
-  _globals['_DIAGRAMFORMAT']._serialized_end=1412
-  _globals['_FLOW']._serialized_start=99
-  _globals['_FLOW']._serialized_end=237
-  _globals['_DIAGNOSTIC']._serialized_start=240
-  _globals['_DIAGNOSTIC']._serialized_end=482
-  _globals['_DIAGNOSTIC_SEVERITY']._serialized_start=404
-  _globals['_DIAGNOSTIC_SEVERITY']._serialized_end=482
-  _globals['_LISTFLOWSREQUEST']._serialized_start=484
-  _globals['_LISTFLOWSREQUEST']._serialized_end=541
-  _globals['_LISTFLOWSRESPONSE']._serialized_start=543
-  _globals['_LISTFLOWSRESPONSE']._serialized_end=630
-  _globals['_GETFLOWREQUEST']._serialized_start=632
-  _globals['_GETFLOWREQUEST']._serialized_end=679
-  _globals['_GETFLOWRESPONSE']._serialized_start=681
-  _globals['_GETFLOWRESPONSE']._serialized_end=756
-  _globals['_VALIDATEFLOWREQUEST']._serialized_start=758
-  _globals['_VALIDATEFLOWREQUEST']._serialized_end=809
-  _globals['_VALIDATEFLOWRESPONSE']._serialized_start=811
-  _globals['_VALIDATEFLOWRESPONSE']._serialized_end=930
-  _globals['_DEPLOYFLOWREQUEST']._serialized_start=932
-  _globals['_DEPLOYFLOWREQUEST']._serialized_end=987
-  _globals['_DEPLOYFLOWRESPONSE']._serialized_start=989
-  _globals['_DEPLOYFLOWRESPONSE']._serialized_end=1106
-  _globals['_RENDERFLOWREQUEST']._serialized_start=1108
-  _globals['_RENDERFLOWREQUEST']._serialized_end=1231
-  _globals['_RENDERFLOWRESPONSE']._serialized_start=1233
-  _globals['_RENDERFLOWRESPONSE']._serialized_end=1287
-  _globals['_FLOWSERVICE']._serialized_start=1415
-  _globals['_FLOWSERVICE']._serialized_end=1907
+  _globals['_FLOWSERVICE'].methods_by_name['ListFlows']._loaded_options = None
+  _globals['_FLOWSERVICE'].methods_by_name['ListFlows']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_FLOWSERVICE'].methods_by_name['GetFlow']._loaded_options = None
+  _globals['_FLOWSERVICE'].methods_by_name['GetFlow']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_FLOWSERVICE'].methods_by_name['ValidateFlow']._loaded_options = None
+  _globals['_FLOWSERVICE'].methods_by_name['ValidateFlow']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_FLOWSERVICE'].methods_by_name['DeployFlow']._loaded_options = None
+  _globals['_FLOWSERVICE'].methods_by_name['DeployFlow']._serialized_options = b'\212\265\030\016dialogue.admin'
+  _globals['_FLOWSERVICE'].methods_by_name['RenderFlow']._loaded_options = None
+  _globals['_FLOWSERVICE'].methods_by_name['RenderFlow']._serialized_options = b'\220\002\001\212\265\030\010dialogue'
+  _globals['_DIAGRAMFORMAT']._serialized_start=1322
+  _globals['_DIAGRAMFORMAT']._serialized_end=1445
+  _globals['_FLOW']._serialized_start=132
+  _globals['_FLOW']._serialized_end=270
+  _globals['_DIAGNOSTIC']._serialized_start=273
+  _globals['_DIAGNOSTIC']._serialized_end=515
+  _globals['_DIAGNOSTIC_SEVERITY']._serialized_start=437
+  _globals['_DIAGNOSTIC_SEVERITY']._serialized_end=515
+  _globals['_LISTFLOWSREQUEST']._serialized_start=517
+  _globals['_LISTFLOWSREQUEST']._serialized_end=574
+  _globals['_LISTFLOWSRESPONSE']._serialized_start=576
+  _globals['_LISTFLOWSRESPONSE']._serialized_end=663
+  _globals['_GETFLOWREQUEST']._serialized_start=665
+  _globals['_GETFLOWREQUEST']._serialized_end=712
+  _globals['_GETFLOWRESPONSE']._serialized_start=714
+  _globals['_GETFLOWRESPONSE']._serialized_end=789
+  _globals['_VALIDATEFLOWREQUEST']._serialized_start=791
+  _globals['_VALIDATEFLOWREQUEST']._serialized_end=842
+  _globals['_VALIDATEFLOWRESPONSE']._serialized_start=844
+  _globals['_VALIDATEFLOWRESPONSE']._serialized_end=963
+  _globals['_DEPLOYFLOWREQUEST']._serialized_start=965
+  _globals['_DEPLOYFLOWREQUEST']._serialized_end=1020
+  _globals['_DEPLOYFLOWRESPONSE']._serialized_start=1022
+  _globals['_DEPLOYFLOWRESPONSE']._serialized_end=1139
+  _globals['_RENDERFLOWREQUEST']._serialized_start=1141
+  _globals['_RENDERFLOWREQUEST']._serialized_end=1264
+  _globals['_RENDERFLOWRESPONSE']._serialized_start=1266
+  _globals['_RENDERFLOWRESPONSE']._serialized_end=1320
+  _globals['_FLOWSERVICE']._serialized_start=1448
+  _globals['_FLOWSERVICE']._serialized_end=2028
 # @@protoc_insertion_point(module_scope)

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from clawdbot.common.v1 import access_pb2 as clawdbot_dot_common_dot_v1_dot_access__pb2
 from clawdbot.plugins.v1 import hook_service_pb2 as clawdbot_dot_plugins_dot_v1_dot_hook__service__pb2
 from clawdbot.plugins.v1 import tool_service_pb2 as clawdbot_dot_plugins_dot_v1_dot_tool__service__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7clawdbot/plugin_runtime/v1/plugin_runtime_service.proto\x12\x1a\x63lawdbot.plugin_runtime.v1\x1a&clawdbot/plugins/v1/hook_service.proto\x1a&clawdbot/plugins/v1/tool_service.proto\x1a\x1egoogle/protobuf/duration.proto\"-\n\x10HandshakeRequest\x12\x19\n\x11protocol_versions\x18\x01 \x03(\x05\"-\n\x11HandshakeResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\x05\"\x11\n\x0f\x44\x65scribeRequest\"\xa6\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12(\n\x05tools\x18\x04 \x03(\x0b\x32\x19.clawdbot.plugins.v1.Tool\x12\x34\n\x05hooks\x18\x05 \x03(\x0b\x32%.clawdbot.plugins.v1.HookRegistration\"\xc6\x01\n\x11InvokeToolRequest\x12\x34\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32&.clawdbot.plugins.v1.InvokeToolRequest\x12K\n\x07secrets\x18\x02 \x03(\x0b\x32:.clawdbot.plugin_runtime.v1.InvokeToolRequest.SecretsEntry\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x12InvokeToolResponse\x12\x36\n\x05\x65vent\x18\x01 \x01(\x0b\x32\'.clawdbot.plugins.v1.InvokeToolResponse\"D\n\x0fGateHookRequest\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.GateRequest\"G\n\x10GateHookResponse\x12\x33\n\x08response\x18\x01 \x01(\x0b\x32!.clawdbot.plugins.v1.GateResponse\"H\n\x11ModifyHookRequest\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".clawdbot.plugins.v1.ModifyRequest\"K\n\x12ModifyHookResponse\x12\x35\n\x08response\x18\x01 \x01(\x0b\x32#.clawdbot.plugins.v1.ModifyResponse\"J\n\x12ObserveHookRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.clawdbot.plugins.v1.ObserveRequest\"\x15\n\x13ObserveHookResponse\"8\n\x0c\x44rainRequest\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0f\n\rDrainResponse2\xf8\x05\n\x14PluginRuntimeService\x12h\n\tHandshake\x12,.clawdbot.plugin_runtime.v1.HandshakeRequest\x1a-.clawdbot.plugin_runtime.v1.HandshakeResponse\x12\x65\n\x08\x44\x65scribe\x12+.clawdbot.plugin_runtime.v1.DescribeRequest\x1a,.clawdbot.plugin_runtime.v1.DescribeResponse\x12m\n\nInvokeTool\x12-.clawdbot.plugin_runtime.v1.InvokeToolRequest\x1a..clawdbot.plugin_runtime.v1.InvokeToolResponse0\x01\x12\x65\n\x08GateHook\x12+.clawdbot.plugin_runtime.v1.GateHookRequest\x1a,.clawdbot.plugin_runtime.v1.GateHookResponse\x12k\n\nModifyHook\x12-.clawdbot.plugin_runtime.v1.ModifyHookRequest\x1a..clawdbot.plugin_runtime.v1.ModifyHookResponse\x12n\n\x0bObserveHook\x12..clawdbot.plugin_runtime.v1.ObserveHookRequest\x1a/.clawdbot.plugin_runtime.v1.ObserveHookResponse\x12\\\n\x05\x44rain\x12(.clawdbot.plugin_runtime.v1.DrainRequest\x1a).clawdbot.plugin_runtime.v1.DrainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n7clawdbot/plugin_runtime/v1/plugin_runtime_service.proto\x12\x1a\x63lawdbot.plugin_runtime.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a&clawdbot/plugins/v1/hook_service.proto\x1a&clawdbot/plugins/v1/tool_service.proto\x1a\x1egoogle/protobuf/duration.proto\"-\n\x10HandshakeRequest\x12\x19\n\x11protocol_versions\x18\x01 \x03(\x05\"-\n\x11HandshakeResponse\x12\x18\n\x10protocol_version\x18\x01 \x01(\x05\"\x11\n\x0f\x44\x65scribeRequest\"\xa6\x01\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12(\n\x05tools\x18\x04 \x03(\x0b\x32\x19.clawdbot.plugins.v1.Tool\x12\x34\n\x05hooks\x18\x05 \x03(\x0b\x32%.clawdbot.plugins.v1.HookRegistration\"\xc6\x01\n\x11InvokeToolRequest\x12\x34\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32&.clawdbot.plugins.v1.InvokeToolRequest\x12K\n\x07secrets\x18\x02 \x03(\x0b\x32:.clawdbot.plugin_runtime.v1.InvokeToolRequest.SecretsEntry\x1a.\n\x0cSecretsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"L\n\x12InvokeToolResponse\x12\x36\n\x05\x65vent\x18\x01 \x01(\x0b\x32\'.clawdbot.plugins.v1.InvokeToolResponse\"D\n\x0fGateHookRequest\x12\x31\n\x07request\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.GateRequest\"G\n\x10GateHookResponse\x12\x33\n\x08response\x18\x01 \x01(\x0b\x32!.clawdbot.plugins.v1.GateResponse\"H\n\x11ModifyHookRequest\x12\x33\n\x07request\x18\x01 \x01(\x0b\x32\".clawdbot.plugins.v1.ModifyRequest\"K\n\x12ModifyHookResponse\x12\x35\n\x08response\x18\x01 \x01(\x0b\x32#.clawdbot.plugins.v1.ModifyResponse\"J\n\x12ObserveHookRequest\x12\x34\n\x07request\x18\x01 \x01(\x0b\x32#.clawdbot.plugins.v1.ObserveRequest\"\x15\n\x13ObserveHookResponse\"8\n\x0c\x44rainRequest\x12(\n\x05grace\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0f\n\rDrainResponse2\x89\x07\n\x14PluginRuntimeService\x12|\n\tHandshake\x12,.clawdbot.plugin_runtime.v1.HandshakeRequest\x1a-.clawdbot.plugin_runtime.v1.HandshakeResponse\"\x12\x8a\xb5\x18\x0eplugin_runtime\x12|\n\x08\x44\x65scribe\x12+.clawdbot.plugin_runtime.v1.DescribeRequest\x1a,.clawdbot.plugin_runtime.v1.DescribeResponse\"\x15\x90\x02\x01\x8a\xb5\x18\x0eplugin_runtime\x12\x81\x01\n\nInvokeTool\x12-.clawdbot.plugin_runtime.v1.InvokeToolRequest\x1a..clawdbot.plugin_runtime.v1.InvokeToolResponse\"\x12\x8a\xb5\x18\x0eplugin_runtime0\x01\x12y\n\x08GateHook\x12+.clawdbot.plugin_runtime.v1.GateHookRequest\x1a,.clawdbot.plugin_runtime.v1.GateHookResponse\"\x12\x8a\xb5\x18\x0eplugin_runtime\x12\x7f\n\nModifyHook\x12-.clawdbot.plugin_runtime.v1.ModifyHookRequest\x1a..clawdbot.plugin_runtime.v1.ModifyHookResponse\"\x12\x8a\xb5\x18\x0eplugin_runtime\x12\x82\x01\n\x0bObserveHook\x12..clawdbot.plugin_runtime.v1.ObserveHookRequest\x1a/.clawdbot.plugin_runtime.v1.ObserveHookResponse\"\x12\x8a\xb5\x18\x0eplugin_runtime\x12p\n\x05\x44rain\x12(.clawdbot.plugin_runtime.v1.DrainRequest\x1a).clawdbot.plugin_runtime.v1.DrainResponse\"\x12\x8a\xb5\x18\x0eplugin_runtimeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,36 +37,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INVOKETOOLREQUEST_SECRETSENTRY']._loaded_options = None
   _globals['_INVOKETOOLREQUEST_SECRETSENTRY']._serialized_options = b'8\001'
-  _globals['_HANDSHAKEREQUEST']._serialized_start=199
-  _globals['_HANDSHAKEREQUEST']._serialized_end=244
-  _globals['_HANDSHAKERESPONSE']._serialized_start=246
-  _globals['_HANDSHAKERESPONSE']._serialized_end=291
-  _globals['_DESCRIBEREQUEST']._serialized_start=293
-  _globals['_DESCRIBEREQUEST']._serialized_end=310
-  _globals['_DESCRIBERESPONSE']._serialized_start=313
-  _globals['_DESCRIBERESPONSE']._serialized_end=479
-  _globals['_INVOKETOOLREQUEST']._serialized_start=482
-  _globals['_INVOKETOOLREQUEST']._serialized_end=680
-  _globals['_INVOKETOOLREQUEST_SECRETSENTRY']._serialized_start=634
-  _globals['_INVOKETOOLREQUEST_SECRETSENTRY']._serialized_end=680
-  _globals['_INVOKETOOLRESPONSE']._serialized_start=682
-  _globals['_INVOKETOOLRESPONSE']._serialized_end=758
-  _globals['_GATEHOOKREQUEST']._serialized_start=760
-  _globals['_GATEHOOKREQUEST']._serialized_end=828
-  _globals['_GATEHOOKRESPONSE']._serialized_start=830
-  _globals['_GATEHOOKRESPONSE']._serialized_end=901
-  _globals['_MODIFYHOOKREQUEST']._serialized_start=903
-  _globals['_MODIFYHOOKREQUEST']._serialized_end=975
-  _globals['_MODIFYHOOKRESPONSE']._serialized_start=977
-  _globals['_MODIFYHOOKRESPONSE']._serialized_end=1052
-  _globals['_OBSERVEHOOKREQUEST']._serialized_start=1054
-  _globals['_OBSERVEHOOKREQUEST']._serialized_end=1128
-  _globals['_OBSERVEHOOKRESPONSE']._serialized_start=1130
-  _globals['_OBSERVEHOOKRESPONSE']._serialized_end=1151
-  _globals['_DRAINREQUEST']._serialized_start=1153
-  _globals['_DRAINREQUEST']._serialized_end=1209
-  _globals['_DRAINRESPONSE']._serialized_start=1211
-  _globals['_DRAINRESPONSE']._serialized_end=1226
-  _globals['_PLUGINRUNTIMESERVICE']._serialized_start=1229
-  _globals['_PLUGINRUNTIMESERVICE']._serialized_end=1989
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['Handshake']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['Handshake']._serialized_options = b'\212\265\030\016plugin_runtime'
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['Describe']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['Describe']._serialized_options = b'\220\002\001\212\265\030\016plugin_runtime'
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['InvokeTool']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['InvokeTool']._serialized_options = b'\212\265\030\016plugin_runtime'
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['GateHook']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['GateHook']._serialized_options = b'\212\265\030\016plugin_runtime'
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['ModifyHook']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['ModifyHook']._serialized_options = b'\212\265\030\016plugin_runtime'
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['ObserveHook']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['ObserveHook']._serialized_options = b'\212\265\030\016plugin_runtime'
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['Drain']._loaded_options = None
+  _globals['_PLUGINRUNTIMESERVICE'].methods_by_name['Drain']._serialized_options = b'\212\265\030\016plugin_runtime'
+  _globals['_HANDSHAKEREQUEST']._serialized_start=232
+  _globals['_HANDSHAKEREQUEST']._serialized_end=277
+  _globals['_HANDSHAKERESPONSE']._serialized_start=279
+  _globals['_HANDSHAKERESPONSE']._serialized_end=324
+  _globals['_DESCRIBEREQUEST']._serialized_start=326
+  _globals['_DESCRIBEREQUEST']._serialized_end=343
+  _globals['_DESCRIBERESPONSE']._serialized_start=346
+  _globals['_DESCRIBERESPONSE']._serialized_end=512
+  _globals['_INVOKETOOLREQUEST']._serialized_start=515
+  _globals['_INVOKETOOLREQUEST']._serialized_end=713
+  _globals['_INVOKETOOLREQUEST_SECRETSENTRY']._serialized_start=667
+  _globals['_INVOKETOOLREQUEST_SECRETSENTRY']._serialized_end=713
+  _globals['_INVOKETOOLRESPONSE']._serialized_start=715
+  _globals['_INVOKETOOLRESPONSE']._serialized_end=791
+  _globals['_GATEHOOKREQUEST']._serialized_start=793
+  _globals['_GATEHOOKREQUEST']._serialized_end=861
+  _globals['_GATEHOOKRESPONSE']._serialized_start=863
+  _globals['_GATEHOOKRESPONSE']._serialized_end=934
+  _globals['_MODIFYHOOKREQUEST']._serialized_start=936
+  _globals['_MODIFYHOOKREQUEST']._serialized_end=1008
+  _globals['_MODIFYHOOKRESPONSE']._serialized_start=1010
+  _globals['_MODIFYHOOKRESPONSE']._serialized_end=1085
+  _globals['_OBSERVEHOOKREQUEST']._serialized_start=1087
+  _globals['_OBSERVEHOOKREQUEST']._serialized_end=1161
+  _globals['_OBSERVEHOOKRESPONSE']._serialized_start=1163
+  _globals['_OBSERVEHOOKRESPONSE']._serialized_end=1184
+  _globals['_DRAINREQUEST']._serialized_start=1186
+  _globals['_DRAINREQUEST']._serialized_end=1242
+  _globals['_DRAINRESPONSE']._serialized_start=1244
+  _globals['_DRAINRESPONSE']._serialized_end=1259
+  _globals['_PLUGINRUNTIMESERVICE']._serialized_start=1262
+  _globals['_PLUGINRUNTIMESERVICE']._serialized_end=2167
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class PluginRuntimeServiceStub:
-    """PluginRuntimeService is served by a plugin and called by the plugin service
-    alone, over a private socket, with the launch token in the metadata.
+    """PluginRuntimeService is served by a plugin. Only the plugin service calls it,
+    over a private socket, with the launch token in the metadata.
     """
 
     def __init__(self, channel):
@@ -74,21 +74,21 @@ class PluginRuntimeServiceStub:
 
 
 class PluginRuntimeServiceServicer:
-    """PluginRuntimeService is served by a plugin and called by the plugin service
-    alone, over a private socket, with the launch token in the metadata.
+    """PluginRuntimeService is served by a plugin. Only the plugin service calls it,
+    over a private socket, with the launch token in the metadata.
     """
 
     def Handshake(self, request, context):
-        """Handshake agrees on a protocol version. Errors: FAILED_PRECONDITION
-        (PROTOCOL_VERSION) when there is none in common; UNAUTHENTICATED for a
-        wrong launch token. Safe to retry.
+        """Handshake negotiates a protocol version. Errors: FAILED_PRECONDITION
+        (PROTOCOL_VERSION) if the two have none in common; UNAUTHENTICATED for an
+        invalid launch token. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Describe(self, request, context):
-        """Describe says what the plugin brings. Safe to retry.
+        """Describe returns the plugin's tools and hooks. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -116,7 +116,7 @@ class PluginRuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ObserveHook(self, request, context):
-        """ObserveHook runs one of the plugin's observe hooks; it returns when the
+        """ObserveHook runs one of the plugin's observe hooks. It returns once the
         hook has run.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -124,8 +124,8 @@ class PluginRuntimeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Drain(self, request, context):
-        """Drain stops new work and returns when the work in flight is done, at most
-        until the deadline. Safe to retry.
+        """Drain stops new work and returns once the work in flight is done, at the
+        latest at the deadline. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,8 +178,8 @@ def add_PluginRuntimeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PluginRuntimeService:
-    """PluginRuntimeService is served by a plugin and called by the plugin service
-    alone, over a private socket, with the launch token in the metadata.
+    """PluginRuntimeService is served by a plugin. Only the plugin service calls it,
+    over a private socket, with the launch token in the metadata.
     """
 
     @staticmethod

@@ -22,37 +22,44 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from clawdbot.common.v1 import access_pb2 as clawdbot_dot_common_dot_v1_dot_access__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/plugins/v1/hook_service.proto\x12\x13\x63lawdbot.plugins.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xdf\x01\n\x10HookRegistration\x12\r\n\x05point\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.clawdbot.plugins.v1.HookKind\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\".clawdbot.plugins.v1.FailurePolicy\x12\x15\n\rmax_in_flight\x18\x06 \x01(\x05\"\xa3\x01\n\x0bHookSubject\x12\r\n\x05point\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0f\n\x07turn_id\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0c\n\x04tool\x18\x07 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"@\n\x0bGateRequest\x12\x31\n\x07subject\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.HookSubject\"\x80\x01\n\x0cGateResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"l\n\rModifyRequest\x12\x31\n\x07subject\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.HookSubject\x12(\n\x07payload\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"O\n\x0eModifyResponse\x12(\n\x07payload\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bmodified_by\x18\x02 \x03(\t\"C\n\x0eObserveRequest\x12\x31\n\x07subject\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.HookSubject\"\"\n\x0fObserveResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x05*f\n\x08HookKind\x12\x19\n\x15HOOK_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eHOOK_KIND_GATE\x10\x01\x12\x14\n\x10HOOK_KIND_MODIFY\x10\x02\x12\x15\n\x11HOOK_KIND_OBSERVE\x10\x03*c\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41ILURE_POLICY_OPEN\x10\x01\x12\x19\n\x15\x46\x41ILURE_POLICY_CLOSED\x10\x02\x32\x83\x02\n\x0bHookService\x12K\n\x04Gate\x12 .clawdbot.plugins.v1.GateRequest\x1a!.clawdbot.plugins.v1.GateResponse\x12Q\n\x06Modify\x12\".clawdbot.plugins.v1.ModifyRequest\x1a#.clawdbot.plugins.v1.ModifyResponse\x12T\n\x07Observe\x12#.clawdbot.plugins.v1.ObserveRequest\x1a$.clawdbot.plugins.v1.ObserveResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/plugins/v1/hook_service.proto\x12\x13\x63lawdbot.plugins.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xdf\x01\n\x10HookRegistration\x12\r\n\x05point\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.clawdbot.plugins.v1.HookKind\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x0e\x66\x61ilure_policy\x18\x05 \x01(\x0e\x32\".clawdbot.plugins.v1.FailurePolicy\x12\x15\n\rmax_in_flight\x18\x06 \x01(\x05\"\xa3\x01\n\x0bHookSubject\x12\r\n\x05point\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x0f\n\x07turn_id\x18\x03 \x01(\t\x12\x0c\n\x04\x66low\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0c\n\x04tool\x18\x07 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"@\n\x0bGateRequest\x12\x31\n\x07subject\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.HookSubject\"\x80\x01\n\x0cGateResponse\x12\x0f\n\x07\x61llowed\x18\x01 \x01(\x08\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"l\n\rModifyRequest\x12\x31\n\x07subject\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.HookSubject\x12(\n\x07payload\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"O\n\x0eModifyResponse\x12(\n\x07payload\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0bmodified_by\x18\x02 \x03(\t\"C\n\x0eObserveRequest\x12\x31\n\x07subject\x18\x01 \x01(\x0b\x32 .clawdbot.plugins.v1.HookSubject\"\"\n\x0fObserveResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x05*f\n\x08HookKind\x12\x19\n\x15HOOK_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eHOOK_KIND_GATE\x10\x01\x12\x14\n\x10HOOK_KIND_MODIFY\x10\x02\x12\x15\n\x11HOOK_KIND_OBSERVE\x10\x03*c\n\rFailurePolicy\x12\x1e\n\x1a\x46\x41ILURE_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41ILURE_POLICY_OPEN\x10\x01\x12\x19\n\x15\x46\x41ILURE_POLICY_CLOSED\x10\x02\x32\xa7\x02\n\x0bHookService\x12V\n\x04Gate\x12 .clawdbot.plugins.v1.GateRequest\x1a!.clawdbot.plugins.v1.GateResponse\"\t\x8a\xb5\x18\x05hooks\x12_\n\x06Modify\x12\".clawdbot.plugins.v1.ModifyRequest\x1a#.clawdbot.plugins.v1.ModifyResponse\"\x0c\x90\x02\x02\x8a\xb5\x18\x05hooks\x12_\n\x07Observe\x12#.clawdbot.plugins.v1.ObserveRequest\x1a$.clawdbot.plugins.v1.ObserveResponse\"\t\x8a\xb5\x18\x05hooksb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clawdbot.plugins.v1.hook_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HOOKKIND']._serialized_start=1010
-  _globals['_HOOKKIND']._serialized_end=1112
-  _globals['_FAILUREPOLICY']._serialized_start=1114
-  _globals['_FAILUREPOLICY']._serialized_end=1213
-  _globals['_HOOKREGISTRATION']._serialized_start=126
-  _globals['_HOOKREGISTRATION']._serialized_end=349
-  _globals['_HOOKSUBJECT']._serialized_start=352
-  _globals['_HOOKSUBJECT']._serialized_end=515
-  _globals['_GATEREQUEST']._serialized_start=517
-  _globals['_GATEREQUEST']._serialized_end=581
-  _globals['_GATERESPONSE']._serialized_start=584
-  _globals['_GATERESPONSE']._serialized_end=712
-  _globals['_MODIFYREQUEST']._serialized_start=714
-  _globals['_MODIFYREQUEST']._serialized_end=822
-  _globals['_MODIFYRESPONSE']._serialized_start=824
-  _globals['_MODIFYRESPONSE']._serialized_end=903
-  _globals['_OBSERVEREQUEST']._serialized_start=905
-  _globals['_OBSERVEREQUEST']._serialized_end=972
-  _globals['_OBSERVERESPONSE']._serialized_start=974
-  _globals['_OBSERVERESPONSE']._serialized_end=1008
-  _globals['_HOOKSERVICE']._serialized_start=1216
-  _globals['_HOOKSERVICE']._serialized_end=1475
+  _globals['_HOOKSERVICE'].methods_by_name['Gate']._loaded_options = None
+  _globals['_HOOKSERVICE'].methods_by_name['Gate']._serialized_options = b'\212\265\030\005hooks'
+  _globals['_HOOKSERVICE'].methods_by_name['Modify']._loaded_options = None
+  _globals['_HOOKSERVICE'].methods_by_name['Modify']._serialized_options = b'\220\002\002\212\265\030\005hooks'
+  _globals['_HOOKSERVICE'].methods_by_name['Observe']._loaded_options = None
+  _globals['_HOOKSERVICE'].methods_by_name['Observe']._serialized_options = b'\212\265\030\005hooks'
+  _globals['_HOOKKIND']._serialized_start=1043
+  _globals['_HOOKKIND']._serialized_end=1145
+  _globals['_FAILUREPOLICY']._serialized_start=1147
+  _globals['_FAILUREPOLICY']._serialized_end=1246
+  _globals['_HOOKREGISTRATION']._serialized_start=159
+  _globals['_HOOKREGISTRATION']._serialized_end=382
+  _globals['_HOOKSUBJECT']._serialized_start=385
+  _globals['_HOOKSUBJECT']._serialized_end=548
+  _globals['_GATEREQUEST']._serialized_start=550
+  _globals['_GATEREQUEST']._serialized_end=614
+  _globals['_GATERESPONSE']._serialized_start=617
+  _globals['_GATERESPONSE']._serialized_end=745
+  _globals['_MODIFYREQUEST']._serialized_start=747
+  _globals['_MODIFYREQUEST']._serialized_end=855
+  _globals['_MODIFYRESPONSE']._serialized_start=857
+  _globals['_MODIFYRESPONSE']._serialized_end=936
+  _globals['_OBSERVEREQUEST']._serialized_start=938
+  _globals['_OBSERVEREQUEST']._serialized_end=1005
+  _globals['_OBSERVERESPONSE']._serialized_start=1007
+  _globals['_OBSERVERESPONSE']._serialized_end=1041
+  _globals['_HOOKSERVICE']._serialized_start=1249
+  _globals['_HOOKSERVICE']._serialized_end=1544
 # @@protoc_insertion_point(module_scope)

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class HookServiceStub:
-    """HookService runs the hooks that plugins registered. The dialogue service and
-    the model gateway call it; a point nobody registered for is not called.
+    """HookService runs the hooks of plugins. The dialogue service and the model
+    gateway call it; they make no call for a point without hooks.
     """
 
     def __init__(self, channel):
@@ -54,14 +54,14 @@ class HookServiceStub:
 
 
 class HookServiceServicer:
-    """HookService runs the hooks that plugins registered. The dialogue service and
-    the model gateway call it; a point nobody registered for is not called.
+    """HookService runs the hooks of plugins. The dialogue service and the model
+    gateway call it; they make no call for a point without hooks.
     """
 
     def Gate(self, request, context):
-        """Gate asks whether something may happen. Hooks run in order of priority; the
-        first that blocks ends it. A hook that fails or is late blocks, unless it
-        is registered to fail open. A refusal is an answer, not an error. Safe to
+        """Gate asks whether an operation is allowed. Hooks run in order of priority,
+        until the first refusal. A hook that fails or times out refuses, unless it
+        is registered to fail open. A refusal is a response, not an error. Safe to
         retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -70,17 +70,17 @@ class HookServiceServicer:
 
     def Modify(self, request, context):
         """Modify lets hooks change a request, a reply, a tool's arguments or its
-        result, in order of priority. A hook that fails, is late or returns
-        something invalid is skipped; the rest run. Safe to retry.
+        result, in order of priority. A hook that fails, times out or returns an
+        invalid payload is skipped; the others run. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Observe(self, request, context):
-        """Observe tells hooks what has happened. It returns as soon as the event is
-        queued; a full queue drops it and counts it. Safe to retry, at the price of
-        a second event.
+        """Observe notifies hooks of an event. It returns once the event is queued; a
+        full queue drops and counts it. Safe to retry, but a retry may deliver the
+        event twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,8 +113,8 @@ def add_HookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class HookService:
-    """HookService runs the hooks that plugins registered. The dialogue service and
-    the model gateway call it; a point nobody registered for is not called.
+    """HookService runs the hooks of plugins. The dialogue service and the model
+    gateway call it; they make no call for a point without hooks.
     """
 
     @staticmethod

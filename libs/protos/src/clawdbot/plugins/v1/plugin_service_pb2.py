@@ -22,62 +22,81 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from clawdbot.common.v1 import access_pb2 as clawdbot_dot_common_dot_v1_dot_access__pb2
 from clawdbot.plugins.v1 import hook_service_pb2 as clawdbot_dot_plugins_dot_v1_dot_hook__service__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(clawdbot/plugins/v1/plugin_service.proto\x12\x13\x63lawdbot.plugins.v1\x1a&clawdbot/plugins/v1/hook_service.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x33\n\x07runtime\x18\x04 \x01(\x0e\x32\".clawdbot.plugins.v1.PluginRuntime\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .clawdbot.plugins.v1.PluginState\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x34\n\x05hooks\x18\x07 \x03(\x0b\x32%.clawdbot.plugins.v1.HookRegistration\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x12ListPluginsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x13ListPluginsResponse\x12,\n\x07plugins\x18\x01 \x03(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetPluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x11GetPluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"\x15\n\x13WatchPluginsRequest\"V\n\x14WatchPluginsResponse\x12,\n\x07plugins\x18\x01 \x03(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x89\x01\n\x14InstallPluginRequest\x12\x13\n\x0brequirement\x18\x01 \x01(\t\x12)\n\x08settings\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1d\n\x15\x63onsented_permissions\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"D\n\x15InstallPluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"h\n\x14UpgradePluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x1d\n\x15\x63onsented_permissions\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"D\n\x15UpgradePluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\":\n\x16UninstallPluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x19\n\x17UninstallPluginResponse\"7\n\x13\x45nablePluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x14\x45nablePluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"8\n\x14\x44isablePluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"D\n\x15\x44isablePluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"g\n\x0bMarketEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07licence\x18\x04 \x01(\t\x12\x13\n\x0bpermissions\x18\x05 \x03(\t\"K\n\x13SearchMarketRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14SearchMarketResponse\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32 .clawdbot.plugins.v1.MarketEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb3\x01\n\rPluginRuntime\x12\x1e\n\x1aPLUGIN_RUNTIME_UNSPECIFIED\x10\x00\x12\x1a\n\x16PLUGIN_RUNTIME_BUILTIN\x10\x01\x12\x1a\n\x16PLUGIN_RUNTIME_PROCESS\x10\x02\x12\x19\n\x15PLUGIN_RUNTIME_REMOTE\x10\x03\x12\x16\n\x12PLUGIN_RUNTIME_MCP\x10\x04\x12\x17\n\x13PLUGIN_RUNTIME_WASM\x10\x05*\xcc\x01\n\x0bPluginState\x12\x1c\n\x18PLUGIN_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PLUGIN_STATE_STARTING\x10\x01\x12\x16\n\x12PLUGIN_STATE_READY\x10\x02\x12\x19\n\x15PLUGIN_STATE_DRAINING\x10\x03\x12\x19\n\x15PLUGIN_STATE_DISABLED\x10\x04\x12\x18\n\x14PLUGIN_STATE_BACKOFF\x10\x05\x12\x1c\n\x18PLUGIN_STATE_QUARANTINED\x10\x06\x32\xa4\x07\n\rPluginService\x12`\n\x0bListPlugins\x12\'.clawdbot.plugins.v1.ListPluginsRequest\x1a(.clawdbot.plugins.v1.ListPluginsResponse\x12Z\n\tGetPlugin\x12%.clawdbot.plugins.v1.GetPluginRequest\x1a&.clawdbot.plugins.v1.GetPluginResponse\x12\x65\n\x0cWatchPlugins\x12(.clawdbot.plugins.v1.WatchPluginsRequest\x1a).clawdbot.plugins.v1.WatchPluginsResponse0\x01\x12\x66\n\rInstallPlugin\x12).clawdbot.plugins.v1.InstallPluginRequest\x1a*.clawdbot.plugins.v1.InstallPluginResponse\x12\x66\n\rUpgradePlugin\x12).clawdbot.plugins.v1.UpgradePluginRequest\x1a*.clawdbot.plugins.v1.UpgradePluginResponse\x12l\n\x0fUninstallPlugin\x12+.clawdbot.plugins.v1.UninstallPluginRequest\x1a,.clawdbot.plugins.v1.UninstallPluginResponse\x12\x63\n\x0c\x45nablePlugin\x12(.clawdbot.plugins.v1.EnablePluginRequest\x1a).clawdbot.plugins.v1.EnablePluginResponse\x12\x66\n\rDisablePlugin\x12).clawdbot.plugins.v1.DisablePluginRequest\x1a*.clawdbot.plugins.v1.DisablePluginResponse\x12\x63\n\x0cSearchMarket\x12(.clawdbot.plugins.v1.SearchMarketRequest\x1a).clawdbot.plugins.v1.SearchMarketResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(clawdbot/plugins/v1/plugin_service.proto\x12\x13\x63lawdbot.plugins.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a&clawdbot/plugins/v1/hook_service.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x97\x02\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x33\n\x07runtime\x18\x04 \x01(\x0e\x32\".clawdbot.plugins.v1.PluginRuntime\x12/\n\x05state\x18\x05 \x01(\x0e\x32 .clawdbot.plugins.v1.PluginState\x12\r\n\x05tools\x18\x06 \x03(\t\x12\x34\n\x05hooks\x18\x07 \x03(\x0b\x32%.clawdbot.plugins.v1.HookRegistration\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x12ListPluginsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x13ListPluginsResponse\x12,\n\x07plugins\x18\x01 \x03(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10GetPluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x11GetPluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"\x15\n\x13WatchPluginsRequest\"V\n\x14WatchPluginsResponse\x12,\n\x07plugins\x18\x01 \x03(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\x89\x01\n\x14InstallPluginRequest\x12\x13\n\x0brequirement\x18\x01 \x01(\t\x12)\n\x08settings\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1d\n\x15\x63onsented_permissions\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"D\n\x15InstallPluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"h\n\x14UpgradePluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x1d\n\x15\x63onsented_permissions\x18\x03 \x03(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"D\n\x15UpgradePluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\":\n\x16UninstallPluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x19\n\x17UninstallPluginResponse\"7\n\x13\x45nablePluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"C\n\x14\x45nablePluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"8\n\x14\x44isablePluginRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"D\n\x15\x44isablePluginResponse\x12+\n\x06plugin\x18\x01 \x01(\x0b\x32\x1b.clawdbot.plugins.v1.Plugin\"g\n\x0bMarketEntry\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x0f\n\x07licence\x18\x04 \x01(\t\x12\x13\n\x0bpermissions\x18\x05 \x03(\t\"K\n\x13SearchMarketRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x14SearchMarketResponse\x12\x31\n\x07\x65ntries\x18\x01 \x03(\x0b\x32 .clawdbot.plugins.v1.MarketEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb3\x01\n\rPluginRuntime\x12\x1e\n\x1aPLUGIN_RUNTIME_UNSPECIFIED\x10\x00\x12\x1a\n\x16PLUGIN_RUNTIME_BUILTIN\x10\x01\x12\x1a\n\x16PLUGIN_RUNTIME_PROCESS\x10\x02\x12\x19\n\x15PLUGIN_RUNTIME_REMOTE\x10\x03\x12\x16\n\x12PLUGIN_RUNTIME_MCP\x10\x04\x12\x17\n\x13PLUGIN_RUNTIME_WASM\x10\x05*\xcc\x01\n\x0bPluginState\x12\x1c\n\x18PLUGIN_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15PLUGIN_STATE_STARTING\x10\x01\x12\x16\n\x12PLUGIN_STATE_READY\x10\x02\x12\x19\n\x15PLUGIN_STATE_DRAINING\x10\x03\x12\x19\n\x15PLUGIN_STATE_DISABLED\x10\x04\x12\x18\n\x14PLUGIN_STATE_BACKOFF\x10\x05\x12\x1c\n\x18PLUGIN_STATE_QUARANTINED\x10\x06\x32\xc0\x08\n\rPluginService\x12p\n\x0bListPlugins\x12\'.clawdbot.plugins.v1.ListPluginsRequest\x1a(.clawdbot.plugins.v1.ListPluginsResponse\"\x0e\x90\x02\x01\x8a\xb5\x18\x07plugins\x12j\n\tGetPlugin\x12%.clawdbot.plugins.v1.GetPluginRequest\x1a&.clawdbot.plugins.v1.GetPluginResponse\"\x0e\x90\x02\x01\x8a\xb5\x18\x07plugins\x12r\n\x0cWatchPlugins\x12(.clawdbot.plugins.v1.WatchPluginsRequest\x1a).clawdbot.plugins.v1.WatchPluginsResponse\"\x0b\x8a\xb5\x18\x07plugins0\x01\x12y\n\rInstallPlugin\x12).clawdbot.plugins.v1.InstallPluginRequest\x1a*.clawdbot.plugins.v1.InstallPluginResponse\"\x11\x8a\xb5\x18\rplugins.admin\x12y\n\rUpgradePlugin\x12).clawdbot.plugins.v1.UpgradePluginRequest\x1a*.clawdbot.plugins.v1.UpgradePluginResponse\"\x11\x8a\xb5\x18\rplugins.admin\x12\x7f\n\x0fUninstallPlugin\x12+.clawdbot.plugins.v1.UninstallPluginRequest\x1a,.clawdbot.plugins.v1.UninstallPluginResponse\"\x11\x8a\xb5\x18\rplugins.admin\x12v\n\x0c\x45nablePlugin\x12(.clawdbot.plugins.v1.EnablePluginRequest\x1a).clawdbot.plugins.v1.EnablePluginResponse\"\x11\x8a\xb5\x18\rplugins.admin\x12y\n\rDisablePlugin\x12).clawdbot.plugins.v1.DisablePluginRequest\x1a*.clawdbot.plugins.v1.DisablePluginResponse\"\x11\x8a\xb5\x18\rplugins.admin\x12s\n\x0cSearchMarket\x12(.clawdbot.plugins.v1.SearchMarketRequest\x1a).clawdbot.plugins.v1.SearchMarketResponse\"\x0e\x90\x02\x01\x8a\xb5\x18\x07pluginsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clawdbot.plugins.v1.plugin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLUGINRUNTIME']._serialized_start=1826
-  _globals['_PLUGINRUNTIME']._serialized_end=2005
-  _globals['_PLUGINSTATE']._serialized_start=2008
-  _globals['_PLUGINSTATE']._serialized_end=2212
-  _globals['_PLUGIN']._serialized_start=169
-  _globals['_PLUGIN']._serialized_end=448
-  _globals['_LISTPLUGINSREQUEST']._serialized_start=450
-  _globals['_LISTPLUGINSREQUEST']._serialized_end=509
-  _globals['_LISTPLUGINSRESPONSE']._serialized_start=511
-  _globals['_LISTPLUGINSRESPONSE']._serialized_end=603
-  _globals['_GETPLUGINREQUEST']._serialized_start=605
-  _globals['_GETPLUGINREQUEST']._serialized_end=637
-  _globals['_GETPLUGINRESPONSE']._serialized_start=639
-  _globals['_GETPLUGINRESPONSE']._serialized_end=703
-  _globals['_WATCHPLUGINSREQUEST']._serialized_start=705
-  _globals['_WATCHPLUGINSREQUEST']._serialized_end=726
-  _globals['_WATCHPLUGINSRESPONSE']._serialized_start=728
-  _globals['_WATCHPLUGINSRESPONSE']._serialized_end=814
-  _globals['_INSTALLPLUGINREQUEST']._serialized_start=817
-  _globals['_INSTALLPLUGINREQUEST']._serialized_end=954
-  _globals['_INSTALLPLUGINRESPONSE']._serialized_start=956
-  _globals['_INSTALLPLUGINRESPONSE']._serialized_end=1024
-  _globals['_UPGRADEPLUGINREQUEST']._serialized_start=1026
-  _globals['_UPGRADEPLUGINREQUEST']._serialized_end=1130
-  _globals['_UPGRADEPLUGINRESPONSE']._serialized_start=1132
-  _globals['_UPGRADEPLUGINRESPONSE']._serialized_end=1200
-  _globals['_UNINSTALLPLUGINREQUEST']._serialized_start=1202
-  _globals['_UNINSTALLPLUGINREQUEST']._serialized_end=1260
-  _globals['_UNINSTALLPLUGINRESPONSE']._serialized_start=1262
-  _globals['_UNINSTALLPLUGINRESPONSE']._serialized_end=1287
-  _globals['_ENABLEPLUGINREQUEST']._serialized_start=1289
-  _globals['_ENABLEPLUGINREQUEST']._serialized_end=1344
-  _globals['_ENABLEPLUGINRESPONSE']._serialized_start=1346
-  _globals['_ENABLEPLUGINRESPONSE']._serialized_end=1413
-  _globals['_DISABLEPLUGINREQUEST']._serialized_start=1415
-  _globals['_DISABLEPLUGINREQUEST']._serialized_end=1471
-  _globals['_DISABLEPLUGINRESPONSE']._serialized_start=1473
-  _globals['_DISABLEPLUGINRESPONSE']._serialized_end=1541
-  _globals['_MARKETENTRY']._serialized_start=1543
-  _globals['_MARKETENTRY']._serialized_end=1646
-  _globals['_SEARCHMARKETREQUEST']._serialized_start=1648
-  _globals['_SEARCHMARKETREQUEST']._serialized_end=1723
-  _globals['_SEARCHMARKETRESPONSE']._serialized_start=1725
-  _globals['_SEARCHMARKETRESPONSE']._serialized_end=1823
-  _globals['_PLUGINSERVICE']._serialized_start=2215
-  _globals['_PLUGINSERVICE']._serialized_end=3147
+  _globals['_PLUGINSERVICE'].methods_by_name['ListPlugins']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['ListPlugins']._serialized_options = b'\220\002\001\212\265\030\007plugins'
+  _globals['_PLUGINSERVICE'].methods_by_name['GetPlugin']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['GetPlugin']._serialized_options = b'\220\002\001\212\265\030\007plugins'
+  _globals['_PLUGINSERVICE'].methods_by_name['WatchPlugins']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['WatchPlugins']._serialized_options = b'\212\265\030\007plugins'
+  _globals['_PLUGINSERVICE'].methods_by_name['InstallPlugin']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['InstallPlugin']._serialized_options = b'\212\265\030\rplugins.admin'
+  _globals['_PLUGINSERVICE'].methods_by_name['UpgradePlugin']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['UpgradePlugin']._serialized_options = b'\212\265\030\rplugins.admin'
+  _globals['_PLUGINSERVICE'].methods_by_name['UninstallPlugin']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['UninstallPlugin']._serialized_options = b'\212\265\030\rplugins.admin'
+  _globals['_PLUGINSERVICE'].methods_by_name['EnablePlugin']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['EnablePlugin']._serialized_options = b'\212\265\030\rplugins.admin'
+  _globals['_PLUGINSERVICE'].methods_by_name['DisablePlugin']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['DisablePlugin']._serialized_options = b'\212\265\030\rplugins.admin'
+  _globals['_PLUGINSERVICE'].methods_by_name['SearchMarket']._loaded_options = None
+  _globals['_PLUGINSERVICE'].methods_by_name['SearchMarket']._serialized_options = b'\220\002\001\212\265\030\007plugins'
+  _globals['_PLUGINRUNTIME']._serialized_start=1859
+  _globals['_PLUGINRUNTIME']._serialized_end=2038
+  _globals['_PLUGINSTATE']._serialized_start=2041
+  _globals['_PLUGINSTATE']._serialized_end=2245
+  _globals['_PLUGIN']._serialized_start=202
+  _globals['_PLUGIN']._serialized_end=481
+  _globals['_LISTPLUGINSREQUEST']._serialized_start=483
+  _globals['_LISTPLUGINSREQUEST']._serialized_end=542
+  _globals['_LISTPLUGINSRESPONSE']._serialized_start=544
+  _globals['_LISTPLUGINSRESPONSE']._serialized_end=636
+  _globals['_GETPLUGINREQUEST']._serialized_start=638
+  _globals['_GETPLUGINREQUEST']._serialized_end=670
+  _globals['_GETPLUGINRESPONSE']._serialized_start=672
+  _globals['_GETPLUGINRESPONSE']._serialized_end=736
+  _globals['_WATCHPLUGINSREQUEST']._serialized_start=738
+  _globals['_WATCHPLUGINSREQUEST']._serialized_end=759
+  _globals['_WATCHPLUGINSRESPONSE']._serialized_start=761
+  _globals['_WATCHPLUGINSRESPONSE']._serialized_end=847
+  _globals['_INSTALLPLUGINREQUEST']._serialized_start=850
+  _globals['_INSTALLPLUGINREQUEST']._serialized_end=987
+  _globals['_INSTALLPLUGINRESPONSE']._serialized_start=989
+  _globals['_INSTALLPLUGINRESPONSE']._serialized_end=1057
+  _globals['_UPGRADEPLUGINREQUEST']._serialized_start=1059
+  _globals['_UPGRADEPLUGINREQUEST']._serialized_end=1163
+  _globals['_UPGRADEPLUGINRESPONSE']._serialized_start=1165
+  _globals['_UPGRADEPLUGINRESPONSE']._serialized_end=1233
+  _globals['_UNINSTALLPLUGINREQUEST']._serialized_start=1235
+  _globals['_UNINSTALLPLUGINREQUEST']._serialized_end=1293
+  _globals['_UNINSTALLPLUGINRESPONSE']._serialized_start=1295
+  _globals['_UNINSTALLPLUGINRESPONSE']._serialized_end=1320
+  _globals['_ENABLEPLUGINREQUEST']._serialized_start=1322
+  _globals['_ENABLEPLUGINREQUEST']._serialized_end=1377
+  _globals['_ENABLEPLUGINRESPONSE']._serialized_start=1379
+  _globals['_ENABLEPLUGINRESPONSE']._serialized_end=1446
+  _globals['_DISABLEPLUGINREQUEST']._serialized_start=1448
+  _globals['_DISABLEPLUGINREQUEST']._serialized_end=1504
+  _globals['_DISABLEPLUGINRESPONSE']._serialized_start=1506
+  _globals['_DISABLEPLUGINRESPONSE']._serialized_end=1574
+  _globals['_MARKETENTRY']._serialized_start=1576
+  _globals['_MARKETENTRY']._serialized_end=1679
+  _globals['_SEARCHMARKETREQUEST']._serialized_start=1681
+  _globals['_SEARCHMARKETREQUEST']._serialized_end=1756
+  _globals['_SEARCHMARKETRESPONSE']._serialized_start=1758
+  _globals['_SEARCHMARKETRESPONSE']._serialized_end=1856
+  _globals['_PLUGINSERVICE']._serialized_start=2248
+  _globals['_PLUGINSERVICE']._serialized_end=3336
 # @@protoc_insertion_point(module_scope)

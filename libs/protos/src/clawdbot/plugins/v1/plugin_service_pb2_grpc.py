@@ -87,9 +87,9 @@ class PluginServiceServicer:
     """
 
     def ListPlugins(self, request, context):
-        """ListPlugins lists plugins by name, a page at a time. The default page is 50
-        and the largest 500. Errors: INVALID_ARGUMENT for a bad page_token. Safe to
-        retry.
+        """ListPlugins lists plugins by name, a page at a time. The default page
+        size is 50 and the maximum 500. Errors: INVALID_ARGUMENT for an invalid
+        page_token. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +121,7 @@ class PluginServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpgradePlugin(self, request, context):
-        """UpgradePlugin replaces a plugin by another version while traffic flows.
+        """UpgradePlugin replaces a plugin with another version without downtime.
         Errors as for InstallPlugin. Safe to retry with one request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,7 +152,7 @@ class PluginServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchMarket(self, request, context):
-        """SearchMarket looks plugins up in the configured index. Safe to retry.
+        """SearchMarket searches for plugins in the configured index. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ToolServiceStub:
-    """ToolService runs the tools that plugins bring.
+    """ToolService runs the tools of plugins.
     """
 
     def __init__(self, channel):
@@ -48,29 +48,29 @@ class ToolServiceStub:
 
 
 class ToolServiceServicer:
-    """ToolService runs the tools that plugins bring.
+    """ToolService runs the tools of plugins.
     """
 
     def ListTools(self, request, context):
-        """ListTools lists tools by name, a page at a time. The default page is 50 and
-        the largest 500. Errors: INVALID_ARGUMENT for a bad page_token. Safe to
-        retry.
+        """ListTools lists tools by name, a page at a time. The default page size
+        is 50 and the maximum 500. Errors: INVALID_ARGUMENT for an invalid
+        page_token. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def InvokeTool(self, request, context):
-        """InvokeTool runs a tool and streams its progress, partial output and, last
-        and once, its result.
+        """InvokeTool runs a tool and streams its progress, its partial output and,
+        finally, exactly one result.
 
-        A tool's own failure is a result with is_error, for the model to read; a
-        status means that the tool could not be run: NOT_FOUND (PLUGIN_NOT_FOUND,
-        TOOL_NOT_FOUND), INVALID_ARGUMENT with the arguments' violations,
-        DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (TOOL_BUSY), PERMISSION_DENIED (a
-        gate hook said no). Cancelling the call cancels the tool. Safe to retry
-        with one request_id when the tool's effect is not `once`; when it is, the
-        first result is returned again.
+        An error of the tool itself is a result with is_error, for the model to
+        read. An error status means that the tool could not be run: NOT_FOUND
+        (PLUGIN_NOT_FOUND, TOOL_NOT_FOUND), INVALID_ARGUMENT with the violations of
+        the arguments, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED (TOOL_BUSY),
+        PERMISSION_DENIED (a gate hook refused). Cancelling the call cancels the
+        tool. Safe to retry with the same request_id: a tool whose effect is `once`
+        does not run again, and its first result is returned.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -98,7 +98,7 @@ def add_ToolServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ToolService:
-    """ToolService runs the tools that plugins bring.
+    """ToolService runs the tools of plugins.
     """
 
     @staticmethod

@@ -64,8 +64,8 @@ def fill_slot(context: StepContext, path: str, value: object) -> object:
         The value as it is stored; for an object the given value.
 
     Raises:
-        SlotValueError: the value is not valid. The valid parts of it are stored, unless the slot already had a
-            value, which then stays unchanged.
+        SlotValueError: the value is not valid. The valid parts of it are stored, unless the slot already had
+            a value, which then stays unchanged.
     """
     slot = context.flow.slots[root_slot(path)]
     if not slot.is_composite:

@@ -1,4 +1,4 @@
-"""Who lives is known exactly, even of processes that were killed."""
+"""It is known exactly which processes are alive, even after a kill."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from clawdbot_servicekit.process_locks import ProcessLocks
-owners = ProcessLocks(Path(sys.argv[1]))
-owners.open()
-print(owners.me, flush=True)
+lock = ProcessLocks(Path(sys.argv[1]))
+lock.open()
+print(lock.me, flush=True)
 time.sleep(60)
 """
 
 
-def test_one_that_lives_is_seen_and_one_that_let_go_is_gone(tmp_path):
+def test_a_live_process_is_not_gone_and_one_that_unlocked_is(tmp_path):
     one, two = ProcessLocks(tmp_path), ProcessLocks(tmp_path)
     one.open()
     two.open()
@@ -35,7 +35,7 @@ def test_one_that_lives_is_seen_and_one_that_let_go_is_gone(tmp_path):
     one.close()
 
 
-def test_one_that_was_killed_is_gone(tmp_path):
+def test_a_killed_process_is_gone(tmp_path):
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         other = child.stdout.readline().strip()
@@ -48,7 +48,7 @@ def test_one_that_was_killed_is_gone(tmp_path):
     mine.close()
 
 
-def test_the_dead_are_swept_away_and_the_living_left(tmp_path):
+def test_files_of_dead_processes_are_removed_and_those_of_live_ones_kept(tmp_path):
     (tmp_path / "0123.alive").write_bytes(b"")
     living = ProcessLocks(tmp_path)
     living.open()
@@ -60,22 +60,22 @@ def test_the_dead_are_swept_away_and_the_living_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_stops_the_start(tmp_path):
+def test_a_folder_that_cannot_be_created_is_a_startup_error(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StartupError, match="state_dir"):
-        ProcessLocks(tmp_path / "file" / "owners").open()
+        ProcessLocks(tmp_path / "file" / "lock").open()
 
 
-def test_those_that_open_at_once_all_live(tmp_path):
-    """Each looks for the dead while the others make their files: none must be taken for dead."""
+def test_processes_that_open_at_the_same_time_are_all_alive(tmp_path):
+    """Each looks for dead processes while the others create their files: none must look dead."""
     for _ in range(20):
-        everybody = [ProcessLocks(tmp_path) for _ in range(8)]
-        threads = [threading.Thread(target=each.open) for each in everybody]
+        locks = [ProcessLocks(tmp_path) for _ in range(8)]
+        threads = [threading.Thread(target=each.open) for each in locks]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
-        assert not any(one.gone(other.me) for one in everybody for other in everybody)
-        for each in everybody:
+        assert not any(one.gone(other.me) for one in locks for other in locks)
+        for each in locks:
             each.close()
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The far side of the channel under test: a service whose methods do what their names say."""
+"""The servicer behind the channel under test; its methods do what their names say."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import grpc
 import grpc.aio
 from google.protobuf.wrappers_pb2 import StringValue
 
-SERVICE = "test.Far"
-MADE = {
+SERVICE = "test.Contract"
+HANDLER_FACTORIES = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
     "unary_stream": grpc.unary_stream_rpc_method_handler,
     "stream_unary": grpc.stream_unary_rpc_method_handler,
@@ -35,13 +35,13 @@ KINDS = {
     "Join": "stream_unary",
     "JoinByReading": "stream_unary",
     "First": "stream_unary",
-    "Deaf": "stream_unary",
+    "ReadLater": "stream_unary",
     "Talk": "stream_stream",
     "TalkByReading": "stream_stream",
     "TalkUntilStop": "stream_stream",
 }
 FLOOD = 400
-"""Replies of Flood; with FLOOD_SIZE far more than HTTP/2's windows and sockets' buffers hold."""
+"""Responses of Flood; with FLOOD_SIZE much more than HTTP/2's windows and the sockets' buffers can hold."""
 FLOOD_SIZE = 65_536
 
 
@@ -49,14 +49,14 @@ def text(value: str) -> StringValue:
     return StringValue(value=value)
 
 
-class Far:
-    """The servicer. Waits for nothing that the test does not see."""
+class Servicer:
+    """Records what it receives, and sets an event whenever it waits."""
 
     def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        """A method that waits has begun to."""
+        self.started = asyncio.Event()
+        """Set when a method waits."""
         self.ended = asyncio.Event()
-        """It was cancelled."""
+        """Set when that method was cancelled."""
         self.called_back = asyncio.Event()
         self.context = None
         self.metadata = ()
@@ -67,7 +67,7 @@ class Far:
         return grpc.method_handlers_generic_handler(
             SERVICE,
             {
-                name: MADE[kind](
+                name: HANDLER_FACTORIES[kind](
                     getattr(self, name),
                     request_deserializer=StringValue.FromString,
                     response_serializer=StringValue.SerializeToString,
@@ -81,12 +81,12 @@ class Far:
         return request
 
     async def Change(self, request, context):
-        """Changes what it was given, keeps what it gives, and changes that later."""
+        """Changes its request, and changes its response after it was sent."""
         self.received.append(request)
-        reply = text(f"{request.value} seen")
+        response = text(f"{request.value} seen")
         request.value = "changed by the servicer"
-        context.add_done_callback(lambda _: setattr(reply, "value", "changed after the reply"))
-        return reply
+        context.add_done_callback(lambda _: setattr(response, "value", "changed after the response"))
+        return response
 
     async def Headers(self, request, context):
         self.metadata = context.invocation_metadata()
@@ -158,7 +158,7 @@ class Far:
                     self.received.append(error)
                 raise
         finally:
-            # Around it all: the caller's cancel may come while the first replies are still being written.
+            # Around everything: the caller may cancel while the first responses are still being written.
             self.ended.set()
 
     async def Flood(self, request, context):
@@ -181,9 +181,9 @@ class Far:
     async def First(self, requests, context):
         return await context.read()
 
-    async def Deaf(self, requests, context):
-        """Reads nothing until it is told to."""
-        self.begun.set()
+    async def ReadLater(self, requests, context):
+        """Reads nothing until the test sets `ended`."""
+        self.started.set()
         await self.ended.wait()
         return text(str(len([each async for each in requests])))
 
@@ -206,12 +206,12 @@ class Far:
     async def _wait(self, context):
         self.context = context
         context.add_done_callback(lambda _: self.called_back.set())
-        self.begun.set()
+        self.started.set()
         await asyncio.Event().wait()
 
 
 class Stub:
-    """As generated code makes them."""
+    """A stub like those of generated code."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         for name, kind in {**KINDS, "NoSuch": "unary_unary", "NoSuchStream": "unary_stream"}.items():

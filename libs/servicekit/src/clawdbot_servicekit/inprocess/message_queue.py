@@ -1,6 +1,6 @@
-"""Serialised messages on their way in one direction, as many as may wait unread.
+"""The serialised messages in one direction of a call, with a limit on how many may wait unread.
 
-It stands where HTTP/2's flow control does: a slow reader stalls the writer.
+It replaces HTTP/2's flow control: a slow reader blocks the writer.
 """
 
 from __future__ import annotations
@@ -9,68 +9,72 @@ import asyncio
 from collections import deque
 from typing import Final
 
-MESSAGES: Final = 16
-"""Messages that may wait. Few, since both ends share a loop: it bounds how long a writer runs by itself."""
-BYTES: Final = 65_536
-"""Bytes that may wait, unless it is one message; HTTP/2's initial window."""
+MAX_MESSAGES: Final = 16
+"""Few, since both ends share an event loop: it limits how long a writer runs without its reader."""
+MAX_BYTES: Final = 65_536
+"""A single message may be larger; HTTP/2's initial window."""
 
 Waiters = deque["asyncio.Future[None]"]
 
 
-class Pipe:
-    """One direction of a call. Ended: nothing more comes. Broken: what was on its way is gone."""
+class MessageQueue:
+    """One direction of a call."""
 
-    __slots__ = ("_loop", "_messages", "_readers", "_room", "_writers", "ended")
+    __slots__ = ("_free_bytes", "_loop", "_messages", "_readers", "_writers", "closed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._messages: deque[bytes] = deque()
         self._readers: Waiters = deque()
         self._writers: Waiters = deque()
-        self._room = BYTES
-        self.ended = False
-        """Whether nothing more comes."""
+        self._free_bytes = MAX_BYTES
+        self.closed = False
+        """Whether no more messages will come."""
 
     @property
     def empty(self) -> bool:
         """Whether no message waits."""
         return not self._messages
 
-    def push(self, message: bytes) -> None:
-        """Sends a message, even through a full pipe. Nothing comes of it once the pipe has ended."""
-        if self.ended:
+    def put(self, message: bytes) -> None:
+        """Adds a message, even to a full queue. Does nothing once the queue is closed."""
+        if self.closed:
             return
         self._messages.append(message)
-        self._room -= len(message)
+        self._free_bytes -= len(message)
         _wake(self._readers)
 
     async def writable(self) -> None:
-        """Returns when one more message may be sent, or none at all."""
-        while not self.ended and self._messages and (self._room <= 0 or len(self._messages) >= MESSAGES):
+        """Returns when one more message fits, or when the queue is closed."""
+        while (
+            not self.closed
+            and self._messages
+            and (self._free_bytes <= 0 or len(self._messages) >= MAX_MESSAGES)
+        ):
             await self._wait(self._writers)
 
-    async def pop(self) -> bytes | None:
+    async def get(self) -> bytes | None:
         """The next message; None after the last one."""
         while not self._messages:
-            if self.ended:
+            if self.closed:
                 return None
             await self._wait(self._readers)
         message = self._messages.popleft()
-        self._room += len(message)
+        self._free_bytes += len(message)
         if self._writers:
             _wake(self._writers)
         return message
 
-    def end(self) -> None:
-        """Lets the reader have what is on its way, and nothing more."""
-        self.ended = True
+    def close(self) -> None:
+        """Ends the queue; the reader still gets the messages that wait."""
+        self.closed = True
         _wake_all(self._readers)
         _wake_all(self._writers)
 
-    def tear(self) -> None:
-        """Ends it, and drops what is on its way."""
+    def discard(self) -> None:
+        """Closes the queue and drops the messages that wait."""
         self._messages.clear()
-        self.end()
+        self.close()
 
     async def _wait(self, waiters: Waiters) -> None:
         waiter = self._loop.create_future()
@@ -78,7 +82,7 @@ class Pipe:
         try:
             await waiter
         except asyncio.CancelledError:
-            # Somebody else may have been meant to go on in its place.
+            # Another waiter may have to be woken in its place.
             if waiter.done() and not waiter.cancelled():
                 _wake(waiters)
             elif waiter in waiters:

@@ -1,4 +1,4 @@
-"""Every mistake in a configuration is one sentence with its place and the way out."""
+"""Every error in a configuration is one message with its position and a hint."""
 
 import pytest
 from clawdbot_servicekit.errors import StartupError
@@ -18,21 +18,21 @@ class Settings(SharedSettings):
 
 
 @pytest.fixture
-def complaint(tmp_path, monkeypatch):
-    """What is said about a text, the folder's name taken off."""
+def message_for(tmp_path, monkeypatch):
+    """The error message for a text, without the folder's name."""
     monkeypatch.chdir(tmp_path)
 
-    def complaint(text, **environ):
+    def message_for(text, **environ):
         (tmp_path / "clawdbot.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(StartupError) as caught:
             load(Settings, None, environ)
         return str(caught.value)
 
-    return complaint
+    return message_for
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         (
             "model: {}\n\nserver: {prot: 1}",
@@ -86,12 +86,12 @@ def complaint(tmp_path, monkeypatch):
         ),
         ("server: {port: 1}\nserver: {}", "clawdbot.yaml:2: the key server is given twice; keep one."),
         ("- a", "clawdbot.yaml:1: expected lines such as `server: {port: 8080}` at the top level."),
-        ("server: &a\n  x: *a", "clawdbot.yaml:1: an alias that contains itself."),
+        ("server: &a\n  x: *a", "clawdbot.yaml:1: an alias must not contain itself."),
         (
             "model: {api_key: '${NOT_THERE}'}",
             (
                 "clawdbot.yaml:1: the environment variable NOT_THERE is not set; "
-                "set it, or write $${ where you mean ${ itself."
+                "set it, or write $${ for a literal ${."
             ),
         ),
         (
@@ -104,20 +104,20 @@ def complaint(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_a_mistake_in_the_file(complaint, text, sentence):
-    assert complaint(text) == sentence
+def test_an_error_in_the_file(message_for, text, message):
+    assert message_for(text) == message
 
 
 @pytest.mark.parametrize("text", ["server: {port: 1", "a: b: c", "server:\n\tport: 1", "x: '\x07'"])
-def test_malformed_yaml_names_the_place(complaint, text):
-    said = complaint(text)
-    assert said.startswith("clawdbot.yaml")
-    assert "not valid YAML" in said
-    assert "\n" not in said
+def test_malformed_yaml_has_its_position(message_for, text):
+    message = message_for(text)
+    assert message.startswith("clawdbot.yaml")
+    assert "not valid YAML" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
+    ("name", "value", "message"),
     [
         (
             "CLAWDBOT_SERVRE__PORT",
@@ -146,31 +146,31 @@ def test_malformed_yaml_names_the_place(complaint, text):
         ),
     ],
 )
-def test_a_mistake_in_the_environment(complaint, name, value, sentence):
-    assert complaint("", **{name: value}) == sentence
+def test_an_error_in_the_environment(message_for, name, value, message):
+    assert message_for("", **{name: value}) == message
 
 
-def test_variables_of_others_are_left_alone(complaint):
-    """Only what begins with CLAWDBOT_ is ours, so the only complaint is about the file."""
+def test_variables_of_other_programs_are_ignored(message_for):
+    """Only variables that start with CLAWDBOT_ are ours, so the only error is about the file."""
     assert (
-        complaint("zebra: 1", SERVER__PORT="x", OPENAI_API_KEY="y") == "clawdbot.yaml:1: unknown key zebra."
+        message_for("zebra: 1", SERVER__PORT="x", OPENAI_API_KEY="y") == "clawdbot.yaml:1: unknown key zebra."
     )
 
 
-def test_every_mistake_is_told_at_once(complaint):
-    assert complaint("server: {prot: 1, workers: 0}\nplugins: 3").count("\n") == 2
+def test_all_errors_are_reported_at_once(message_for):
+    assert message_for("server: {prot: 1, workers: 0}\nplugins: 3").count("\n") == 2
 
 
-def test_no_sentence_shows_a_value(complaint):
-    """Whoever puts a secret under the wrong key must not find it in the log."""
+def test_no_message_contains_a_value(message_for):
+    """A secret under the wrong key must not get into the log."""
     text = (
         "server: {port: canary-9, workers: canary-9}\ntelemetry: {log_level: canary-9}\nstate_dri: canary-9"
     )
-    assert "canary-9" not in complaint(text)
-    assert "canary-9" not in complaint("auth: {keys: [{id: a, sha256: canary-9}], service_tokn: canary-9}")
+    assert "canary-9" not in message_for(text)
+    assert "canary-9" not in message_for("auth: {keys: [{id: a, sha256: canary-9}], service_tokn: canary-9}")
 
 
-def test_a_file_that_is_not_there_or_not_text(tmp_path):
+def test_a_file_that_is_missing_or_not_text(tmp_path):
     with pytest.raises(StartupError, match=r"gone\.yaml: cannot read the configuration: No such file"):
         load(Settings, tmp_path / "gone.yaml", {})
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")

@@ -1,4 +1,4 @@
-"""Logging as a process configures it, written to memory; everything is put back afterwards."""
+"""Restores logging after a test that configures it as a process does."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import structlog
 
 
 @contextmanager
-def logging_put_back() -> Iterator[None]:
-    """Puts back what logs.configure changes for the whole process."""
+def logging_restored() -> Iterator[None]:
+    """Restores what logs.configure changes for the whole process."""
     root, grpc_, hooks = (
         logging.getLogger(),
         logging.getLogger("grpc"),

@@ -1,18 +1,20 @@
-"""The client of the plugins' hooks, against a plugin service that does as it is told."""
+"""The hook client, against a fake plugin service."""
 
 from __future__ import annotations
 
 import asyncio
 
 import grpc
+import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import hook_service_pb2 as hook
 from clawdbot.plugins.v1 import hook_service_pb2_grpc, plugin_service_pb2_grpc
 from clawdbot.plugins.v1 import plugin_service_pb2 as plugin
+from clawdbot_plugin_client.hooks import HOOK_RULES, HookLimited, HookRefused, Hooks, HooksUnavailable
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, enter_caller
+from clawdbot_servicekit.error_table import ErrorTable, remote_error
 from clawdbot_servicekit.errors import NotReady
-from clawdbot_servicekit.hooks import HookLimited, HookRefused, Hooks, HooksUnavailable
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
@@ -32,28 +34,28 @@ def registered(*kinds, closed=False, state=plugin.PLUGIN_STATE_READY, point="tur
 
 
 class FakePlugins(plugin_service_pb2_grpc.PluginServiceServicer, hook_service_pb2_grpc.HookServiceServicer):
-    """Tells its registry to whoever watches, and answers hooks with what the test has put there."""
+    """Publishes its registry to watchers, and answers hooks with what the test has set."""
 
     def __init__(self, *plugins):
         self.plugins = plugins
         self.changed = asyncio.Event()
         self.watchers = 0
-        self.lost = False
+        self.ending = False
         self.gate = hook.GateResponse(allowed=True)
         self.payload = Struct()
-        self.fails = []
-        """Codes that the next calls of hooks fail with."""
-        self.asked = []
-        self.told = asyncio.Queue()
+        self.errors = []
+        """Status codes for the next hook calls."""
+        self.calls = []
+        self.delivered = asyncio.Queue()
 
-    def tell(self, *plugins):
-        """The registry changes."""
+    def publish(self, *plugins):
+        """Changes the registry."""
         self.plugins = plugins
         self.changed.set()
 
-    def lose(self):
-        """Every watch breaks off."""
-        self.lost = True
+    def end_watches(self):
+        """Ends every watch with UNAVAILABLE."""
+        self.ending = True
         self.changed.set()
 
     async def WatchPlugins(self, request, context):
@@ -62,27 +64,27 @@ class FakePlugins(plugin_service_pb2_grpc.PluginServiceServicer, hook_service_pb
             yield plugin.WatchPluginsResponse(plugins=self.plugins, revision=self.watchers)
             await self.changed.wait()
             self.changed.clear()
-            if self.lost:
-                self.lost = False
+            if self.ending:
+                self.ending = False
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
 
     async def Gate(self, request, context):
-        await self._ask(request, context)
+        await self._record(request, context)
         return self.gate
 
     async def Modify(self, request, context):
-        await self._ask(request, context)
+        await self._record(request, context)
         return hook.ModifyResponse(payload=self.payload)
 
     async def Observe(self, request, context):
-        await self._ask(request, context)
-        self.told.put_nowait((context.caller.tenant, request.subject.turn_id))
+        await self._record(request, context)
+        self.delivered.put_nowait((context.caller.tenant, request.subject.turn_id))
         return hook.ObserveResponse()
 
-    async def _ask(self, request, context):
-        self.asked.append(request)
-        if self.fails:
-            await context.abort(self.fails.pop(0), "as told")
+    async def _record(self, request, context):
+        self.calls.append(request)
+        if self.errors:
+            await context.abort(self.errors.pop(0), "as set")
 
 
 @pytest.fixture
@@ -104,14 +106,14 @@ async def channel_to():
 
 @pytest.fixture
 async def hooked(channel_to):
-    """Makes clients that have seen the registry, and stops them."""
+    """Makes clients that have received the registry, and stops them."""
     made = []
 
     async def make(service, **options):
         hooks = Hooks(channel_to(service), **options)
         made.append(hooks)
         await hooks.start()
-        await seen(hooks)
+        await snapshot_received(hooks)
         return hooks
 
     yield make
@@ -119,7 +121,7 @@ async def hooked(channel_to):
         await hooks.stop()
 
 
-async def seen(hooks):
+async def snapshot_received(hooks):
     async with asyncio.timeout(5):
         while True:
             try:
@@ -134,33 +136,33 @@ async def eventually(holds):
             await asyncio.sleep(0.005)
 
 
-async def test_a_point_that_nobody_registered_for_costs_no_call(hooked):
+async def test_a_point_without_hooks_costs_no_call(hooked):
     service = FakePlugins(registered(GATE, MODIFY, OBSERVE, point="other"))
     hooks, payload = await hooked(service), Struct()
     await hooks.gate(SUBJECT)
     assert await hooks.modify(SUBJECT, payload) is payload
     hooks.observe(SUBJECT)
     await hooks.stop()
-    assert service.asked == []
+    assert service.calls == []
 
 
-async def test_a_disabled_plugins_hooks_are_not_asked(hooked):
+async def test_hooks_of_a_disabled_plugin_are_not_called(hooked):
     service = FakePlugins(registered(GATE, state=plugin.PLUGIN_STATE_DISABLED))
     await (await hooked(service)).gate(SUBJECT)
-    assert service.asked == []
+    assert service.calls == []
 
 
-async def test_a_gate_that_agrees_lets_pass_and_is_told_the_callers_key(hooked):
+async def test_a_gate_that_allows_returns_and_gets_the_callers_key(hooked):
     service = FakePlugins(registered(GATE))
     hooks = await hooked(service)
     enter_caller(Caller(tenant="acme", key_id="ann"))
     await hooks.gate(SUBJECT)
-    (request,) = service.asked
+    (request,) = service.calls
     assert request.subject.facts["key_id"] == "ann"
     assert "key_id" not in SUBJECT.facts
 
 
-async def test_a_gate_that_says_no_refuses_with_its_own_words(hooked):
+async def test_a_gate_that_refuses_raises_with_its_own_reason(hooked):
     service = FakePlugins(registered(GATE))
     hooks = await hooked(service)
     service.gate = hook.GateResponse(plugin="guard", reason="NO_SUNDAYS", message="Not on Sundays.")
@@ -174,53 +176,68 @@ async def test_a_gate_that_says_no_refuses_with_its_own_words(hooked):
     assert limited.value.retry_after == 3.0
 
 
+def test_a_refusal_has_the_hooks_own_reason_in_the_form_of_errorinfo():
+    def described(error):
+        found = ErrorTable(HOOK_RULES).describe(error)
+        trailing = grpc.aio.Metadata(*found.trailing_metadata())
+        call = grpc.aio.AioRpcError(found.code, grpc.aio.Metadata(), trailing, found.message)
+        return remote_error(call)
+
+    refused = described(HookRefused("guard", "not today!", "No."))
+    assert (refused.code, refused.reason, refused.message) == ("PERMISSION_DENIED", "NOT_TODAY", "No.")
+    assert refused.metadata == {"plugin": "guard"}
+    limited = described(HookLimited("limiter", "RATE_LIMITED", "Later.", 7))
+    assert (limited.code, limited.retry_after) == ("RESOURCE_EXHAUSTED", 7.0)
+    assert described(HookRefused("guard", "…", "No.")).reason == "UNSPECIFIED"
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
-async def test_a_hook_that_cannot_be_asked_passes_or_refuses_as_it_is_registered(hooked, code):
+async def test_a_hook_that_cannot_be_reached_fails_open_or_closed_as_registered(hooked, code):
     payload = Struct()
     with capture_logs() as log:
         open_ = FakePlugins(registered(GATE, MODIFY))
-        open_.fails = [code, code]
+        open_.errors = [code, code]
         hooks = await hooked(open_)
         await hooks.gate(SUBJECT)
         assert await hooks.modify(SUBJECT, payload) is payload
         closed = FakePlugins(registered(GATE, MODIFY, closed=True))
-        closed.fails = [code, code]
+        closed.errors = [code, code]
         hooks = await hooked(closed)
         with pytest.raises(HooksUnavailable, match=f"answered {code.name}"):
             await hooks.gate(SUBJECT)
         with pytest.raises(HooksUnavailable):
             await hooks.modify(SUBJECT, payload)
-    told = [line["closed"] for line in log if line["event"] == "hooks_not_reached"]
-    assert told == [False, False, True, True]
+    fail_closed = [line["fail_closed"] for line in log if line["event"] == "hooks_not_reached"]
+    assert fail_closed == [False, False, True, True]
 
 
-async def test_modify_answers_what_the_hooks_have_made_of_it(hooked):
+async def test_modify_returns_the_payload_as_the_hooks_changed_it(hooked):
     service = FakePlugins(registered(MODIFY))
     service.payload.update({"text": "changed"})
     answer = await (await hooked(service)).modify(SUBJECT, Struct())
     assert answer["text"] == "changed"
 
 
-async def test_observers_are_told_in_order_and_for_whom(hooked):
+async def test_observers_get_events_in_order_with_their_callers(hooked):
     service = FakePlugins(registered(OBSERVE))
     hooks = await hooked(service)
     for tenant, turn in [("acme", "1"), ("umbrella", "2"), ("acme", "3")]:
         enter_caller(Caller(tenant=tenant))
         hooks.observe(hook.HookSubject(point="turn.started", turn_id=turn))
     async with asyncio.timeout(5):
-        told = [await service.told.get() for _ in range(3)]
-    assert told == [("acme", "1"), ("umbrella", "2"), ("acme", "3")]
+        delivered = [await service.delivered.get() for _ in range(3)]
+    assert delivered == [("acme", "1"), ("umbrella", "2"), ("acme", "3")]
     assert hooks.dropped == 0
 
 
-async def test_an_event_that_could_not_be_told_is_told_again_and_lost_only_at_last(hooked):
+async def test_an_event_is_retried_and_dropped_after_the_last_attempt(hooked):
     service = FakePlugins(registered(OBSERVE))
     hooks = await hooked(service)
-    service.fails = [grpc.StatusCode.UNAVAILABLE]
+    service.errors = [grpc.StatusCode.UNAVAILABLE]
     hooks.observe(hook.HookSubject(point="turn.started", turn_id="1"))
     async with asyncio.timeout(5):
-        assert await service.told.get() == ("default", "1")
-    service.fails = [grpc.StatusCode.UNAVAILABLE] * 3
+        assert await service.delivered.get() == ("default", "1")
+    service.errors = [grpc.StatusCode.UNAVAILABLE] * 3
     with capture_logs() as log:
         hooks.observe(hook.HookSubject(point="turn.started", turn_id="2"))
         await eventually(lambda: hooks.dropped == 1)
@@ -235,55 +252,55 @@ async def test_a_full_queue_drops_and_counts_and_never_waits(hooked):
     assert hooks.dropped == 3
 
 
-async def test_stop_tells_what_is_queued(hooked):
+async def test_stop_delivers_queued_events(hooked):
     service = FakePlugins(registered(OBSERVE))
     hooks = await hooked(service)
     for _ in range(20):
         hooks.observe(SUBJECT)
     await hooks.stop()
     await hooks.stop()
-    assert service.told.qsize() == 20
+    assert service.delivered.qsize() == 20
 
 
-async def test_before_the_registry_was_seen_nothing_is_ready_and_gates_wait_for_it(channel_to):
+async def test_before_the_first_snapshot_nothing_is_ready_and_gates_wait_for_it(channel_to):
     service = FakePlugins(registered(GATE))
     hooks = Hooks(channel_to(service))
-    with pytest.raises(NotReady, match="has not been seen"):
+    with pytest.raises(NotReady, match="has not been received"):
         await hooks.check()
     waiting = asyncio.ensure_future(hooks.gate(SUBJECT))
     await asyncio.sleep(0)
     assert not waiting.done()
     await hooks.start()
     await waiting
-    assert len(service.asked) == 1
+    assert len(service.calls) == 1
     await hooks.stop()
 
 
-async def test_a_gate_waits_no_longer_than_its_call_may_take(channel_to):
+async def test_a_gate_waits_no_longer_than_the_calls_deadline(channel_to):
     hooks = Hooks(channel_to(FakePlugins()))
     deadline.enter_deadline(0.1)
     with pytest.raises(HooksUnavailable, match="has not been reached yet"):
         await hooks.gate(SUBJECT)
 
 
-async def test_changes_of_the_registry_are_followed(hooked):
+async def test_changes_of_the_registry_take_effect(hooked):
     service = FakePlugins()
     hooks = await hooked(service)
     await hooks.gate(SUBJECT)
-    assert service.asked == []
-    service.tell(registered(GATE))
+    assert service.calls == []
+    service.publish(registered(GATE))
     async with asyncio.timeout(5):
-        while not service.asked:
+        while not service.calls:
             await hooks.gate(SUBJECT)
             await asyncio.sleep(0)
 
 
-async def test_a_lost_registry_is_found_again_and_what_was_known_counts_meanwhile(hooked):
+async def test_a_lost_registry_is_watched_again_and_the_last_snapshot_applies_meanwhile(hooked):
     service = FakePlugins(registered(GATE))
     hooks = await hooked(service)
     with capture_logs() as log:
-        service.lose()
+        service.end_watches()
         await eventually(lambda: service.watchers == 2)
         await hooks.gate(SUBJECT)
         await eventually(lambda: [each["event"] for each in log] == ["registry_lost", "registry_seen"])
-    assert len(service.asked) == 1
+    assert len(service.calls) == 1

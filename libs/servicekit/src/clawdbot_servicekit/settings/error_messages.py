@@ -1,6 +1,6 @@
-"""What is wrong with a configuration, one sentence for each key, with its place and the nearest right name.
+"""Turns pydantic's errors about a configuration into one sentence per key, with its origin and a hint.
 
-Sentences never show a value: it may be a secret.
+Messages never contain a value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from clawdbot_servicekit.settings.document import Document, Place
-from clawdbot_servicekit.settings.environment import PREFIX, place_of, variable_of
+from clawdbot_servicekit.settings.document import Document, KeyPath
+from clawdbot_servicekit.settings.environment import PREFIX, path_of, variable_of
 
 EXPECTED: Final = {
     "bool": "true or false",
@@ -39,11 +39,11 @@ EXPECTED: Final = {
     "too_short": "at least {min_length} entries",
     "finite_number": "a finite number",
 }
-"""Kind of pydantic error, or its stem before _type or _parsing → what was expected."""
+"""Type of a pydantic error, or its stem before _type or _parsing → what was expected."""
 
 
-def sentences(
-    model: type[BaseModel], document: Document, error: ValidationError, others: Sequence[str]
+def error_messages(
+    model: type[BaseModel], document: Document, error: ValidationError, foreign_keys: Sequence[str]
 ) -> list[str]:
     """One sentence for each key that is wrong.
 
@@ -51,52 +51,52 @@ def sentences(
         model: the settings class.
         document: what it was made from.
         error: what pydantic found.
-        others: top-level keys that are right though the model lacks them.
+        foreign_keys: top-level keys of other services, which are correct although the model lacks them.
     """
-    found: dict[Place, list[ErrorDetails]] = {}
+    found: dict[KeyPath, list[ErrorDetails]] = {}
     for each in error.errors(include_url=False, include_input=False):
-        found.setdefault(_place(document.values, each), []).append(each)
-    # A value that fits no member of a union yields an error for each member; the deepest ones are about the
-    # member that the person meant.
+        found.setdefault(_key_path(document.values, each), []).append(each)
+    # A value that fits no member of a union yields an error for each member. The deepest ones are about the
+    # member that the author meant.
     deepest = {
-        place: errors
-        for place, errors in found.items()
-        if not any(len(other) > len(place) and other[: len(place)] == place for other in found)
-        or _unknown(errors)
+        path: errors
+        for path, errors in found.items()
+        if not any(len(other) > len(path) and other[: len(path)] == path for other in found)
+        or _is_unknown_key(errors)
     }
-    return [_sentence(model, document, place, errors, others) for place, errors in deepest.items()]
+    return [_message(model, document, path, errors, foreign_keys) for path, errors in deepest.items()]
 
 
-def _unknown(errors: list[ErrorDetails]) -> bool:
+def _is_unknown_key(errors: list[ErrorDetails]) -> bool:
     return all(each["type"] == "extra_forbidden" for each in errors)
 
 
-def _sentence(
+def _message(
     model: type[BaseModel],
     document: Document,
-    place: Place,
+    path: KeyPath,
     errors: list[ErrorDetails],
-    others: Sequence[str],
+    foreign_keys: Sequence[str],
 ) -> str:
-    origin = document.origin(place)
+    origin = document.origin(path)
     from_environment = origin.startswith(PREFIX)
     start = f"{origin}: " if origin else ""
     if any(each["type"] == "extra_forbidden" for each in errors):
-        right = nearest(model, place, others)
+        right = nearest(model, path, foreign_keys)
         if right and from_environment:
-            hint = variable_of((*right, *place_of(origin)[len(place) :]))
+            hint = variable_of((*right, *path_of(origin)[len(path) :]))
         else:
             hint = dotted(right) if right else ""
-        return f"{start}unknown key {dotted(place)}" + (f"; did you mean {hint}?" if hint else ".")
+        return f"{start}unknown key {dotted(path)}" + (f"; did you mean {hint}?" if hint else ".")
     if any(each["type"] == "missing" for each in errors):
-        return f"{start}{dotted(place)} is missing."
-    wanted = list(dict.fromkeys(_expectation(each) for each in errors))
-    plain = [each.removeprefix("expected ") for each in wanted if each.startswith("expected ")]
-    told = [each for each in wanted if not each.startswith("expected ")]
-    text = "; ".join([*(["expected " + " or ".join(plain)] if plain else []), *told])
-    if from_environment and "a list" in plain:
+        return f"{start}{dotted(path)} is missing."
+    details = list(dict.fromkeys(_expectation(each) for each in errors))
+    expected = [each.removeprefix("expected ") for each in details if each.startswith("expected ")]
+    others = [each for each in details if not each.startswith("expected ")]
+    text = "; ".join([*(["expected " + " or ".join(expected)] if expected else []), *others])
+    if from_environment and "a list" in expected:
         text += ' as JSON: ["one", "two"]'
-    return f"{start}{dotted(place)}: {text.rstrip('.')}."
+    return f"{start}{dotted(path)}: {text.rstrip('.')}."
 
 
 def _expectation(error: ErrorDetails) -> str:
@@ -107,41 +107,41 @@ def _expectation(error: ErrorDetails) -> str:
     stem = kind
     for ending in ("_type", "_parsing", "_attributes_type", "_from_float"):
         stem = stem.removesuffix(ending)
-    wanted = EXPECTED.get(kind) or EXPECTED.get(stem) or EXPECTED.get(stem.removesuffix("_parsing"))
-    return f"expected {wanted.format(**context)}" if wanted else error["msg"]
+    expected = EXPECTED.get(kind) or EXPECTED.get(stem) or EXPECTED.get(stem.removesuffix("_parsing"))
+    return f"expected {expected.format(**context)}" if expected else error["msg"]
 
 
-def _place(values: Mapping[str, Any], error: ErrorDetails) -> Place:
-    """Where in the document an error belongs: pydantic's location less its names for members of a union."""
-    place: list[str | int] = []
+def _key_path(values: Mapping[str, Any], error: ErrorDetails) -> KeyPath:
+    """Where in the document an error is: pydantic's location without its names for members of a union."""
+    path: list[str | int] = []
     inner: Any = values
     location = list(error["loc"])
     key = error.get("ctx", {}).get("key")
     if key is not None and error["type"] == "secret_file":
         location.append(key)
-    for position, part in enumerate(location):
+    for index, part in enumerate(location):
         if (isinstance(inner, dict) and part in inner) or (isinstance(inner, list) and isinstance(part, int)):
-            place.append(part)
+            path.append(part)
             inner = inner[part]  # type: ignore[index]
-        elif error["type"] == "missing" and position == len(location) - 1:
-            place.append(part)
-    return tuple(place)
+        elif error["type"] == "missing" and index == len(location) - 1:
+            path.append(part)
+    return tuple(path)
 
 
-def dotted(place: Place) -> str:
-    """As people write it: auth.keys[0].tenant."""
+def dotted(path: KeyPath) -> str:
+    """The usual notation: auth.keys[0].tenant."""
     text = ""
-    for part in place:
+    for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
     return text or "the configuration"
 
 
-def nearest(model: type[BaseModel], place: Place, others: Sequence[str] = ()) -> Place | None:
-    """The right key that somebody most likely meant by the wrong one at the place."""
-    parent, wrong = place[:-1], str(place[-1])
+def nearest(model: type[BaseModel], path: KeyPath, foreign_keys: Sequence[str] = ()) -> KeyPath | None:
+    """The correct key that was most likely meant by the wrong one at the path."""
+    parent, wrong = path[:-1], str(path[-1])
     known = [name for each in _models_at(model, parent) for name in _keys(each)]
     if not parent:
-        known += [name for name in others if name not in known]
+        known += [name for name in foreign_keys if name not in known]
     close = difflib.get_close_matches(wrong.lower(), known, n=1, cutoff=0.6)
     if close:
         return (*parent, close[0])
@@ -157,13 +157,12 @@ def _keys(model: type[BaseModel]) -> Iterator[str]:
     yield from (f"{name}_file" for name in secrets())
 
 
-def _models_at(model: type[BaseModel], place: Place) -> list[type[BaseModel]]:
-    """The models that may stand at the place."""
-    here: list[Any] = [model]
-    for part in place:
-        inside = [inner for each in here for inner in _inside(each, part)]
-        here = inside
-    return [found for each in here for found in _models_in(each)]
+def _models_at(model: type[BaseModel], path: KeyPath) -> list[type[BaseModel]]:
+    """The models that are possible at the path."""
+    annotations: list[Any] = [model]
+    for part in path:
+        annotations = [inner for each in annotations for inner in _inside(each, part)]
+    return [found for each in annotations for found in _models_in(each)]
 
 
 def _inside(annotation: Any, part: str | int) -> Iterator[Any]:
@@ -182,7 +181,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _members(annotation: Any) -> Iterator[Any]:
-    """The annotation, or each member of a union, bare of Annotated."""
+    """The annotation, or each member of a union, without Annotated."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _members(get_args(annotation)[0])

@@ -1,0 +1,46 @@
+"""The one configuration file of the suite: which service owns which section, port, address and scope.
+
+All services may read the same file, so each must know which keys belong to the others: a misspelled key is an
+error, another service's key is not. This is the only module of the kit that names the services.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from pydantic import field_validator
+
+from clawdbot_servicekit.settings.values import Section
+
+SECTIONS: Final = {
+    "dialogue": ("flows", "stores", "dialogue"),
+    "model_gateway": ("model", "models", "gateway"),
+    "plugins": ("plugins", "tools", "hooks"),
+}
+"""Service → the top-level keys that it owns. A service that runs alone ignores the others' keys."""
+
+PORTS: Final = {"suite": 8080, "dialogue": 8081, "model_gateway": 8082, "plugins": 8083}
+"""The default port of each service when it runs alone, and the suite's."""
+
+Scope = Literal[
+    "dialogue", "dialogue.admin", "models", "models.admin", "plugins", "plugins.admin", "tools", "hooks"
+]
+"""What a key may be limited to. The contracts say which method needs which (clawdbot.common.v1.scope)."""
+
+
+class PeerSettings(Section):
+    """Addresses of services in other processes: host:port, dns:///name:port or unix:/path."""
+
+    dialogue: str = f"127.0.0.1:{PORTS['dialogue']}"
+    model_gateway: str = f"127.0.0.1:{PORTS['model_gateway']}"
+    plugins: str = f"127.0.0.1:{PORTS['plugins']}"
+
+    @field_validator("*")
+    @classmethod
+    def _address(cls, address: str) -> str:
+        if not re.fullmatch(
+            r"unix:\S+|(dns:///)?[^\s:/]+:\d{1,5}|(dns:///)?\[[0-9a-fA-F:]+\]:\d{1,5}", address
+        ):
+            raise ValueError("expected an address such as 127.0.0.1:8082, dns:///name:8082 or unix:/path")
+        return address
