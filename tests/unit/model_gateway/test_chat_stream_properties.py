@@ -1,4 +1,4 @@
-"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelFailure."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ JSON = st.recursive(
 
 @given(st.lists(JSON, max_size=5), st.binary(max_size=40))
 @example([{"choices": [{"delta": {"tool_calls": [{"id": "x" * 9, "function": {"name": 1}}]}}]}], b"")
-def test_whatever_a_server_sends_only_model_failures_are_raised(chunks, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(chunks, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))

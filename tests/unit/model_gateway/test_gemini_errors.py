@@ -105,7 +105,7 @@ def test_an_exhausted_quota_has_no_retry_after():
 
 def test_a_problem_with_the_account_is_passed_on():
     error = answered(400, status(400, "User location is not supported.", "FAILED_PRECONDITION"))
-    assert error.detail == "it answered 400 FAILED_PRECONDITION: User location is not supported."
+    assert error.detail == "HTTP 400 FAILED_PRECONDITION: User location is not supported."
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 429, 500, 503])
@@ -118,7 +118,7 @@ def test_no_key_is_ever_passed_on(code):
 def test_the_message_about_a_refused_key_is_not_passed_on():
     message = "API key AIzaSyTe*********pqrs not valid."
     assert answered(400, status(400, message, None, reason("API_KEY_INVALID"))).detail == (
-        "it answered 400 INVALID_ARGUMENT"
+        "HTTP 400 INVALID_ARGUMENT"
     )
 
 

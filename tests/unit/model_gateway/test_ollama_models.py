@@ -68,7 +68,7 @@ JSON = st.recursive(
 
 
 @given(JSON.map(lambda each: json.dumps(each).encode()) | st.binary(max_size=20))
-def test_whatever_comes_only_model_failures_are_raised(body):
+def test_whatever_comes_only_model_errors_are_raised(body):
     for decode in (
         decode_version,
         decode_tags,

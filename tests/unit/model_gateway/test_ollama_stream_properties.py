@@ -1,4 +1,4 @@
-"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelFailure."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ JSON = st.recursive(
 @given(st.lists(JSON, max_size=5), st.binary(max_size=40))
 @example([{"message": {"tool_calls": [{"id": 1, "function": {"name": 1, "arguments": [[]]}}, 3]}}], b"")
 @example([{"message": {"content": "x"}, "done": True, "done_reason": 3}], b"")
-def test_whatever_a_server_sends_only_model_failures_are_raised(lines, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(lines, noise):
     stream = b"".join(json.dumps(each).encode() + b"\n" for each in lines) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))

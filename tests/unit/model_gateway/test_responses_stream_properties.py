@@ -1,4 +1,4 @@
-"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelFailure."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS | JSON, max_size=6), st.binary(max_size=40))
-def test_whatever_a_server_sends_only_model_failures_are_raised(events, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(events, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in events) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))
 
 
 @given(JSON)
-def test_whatever_a_server_answers_at_once_only_model_failures_are_raised(body):
+def test_whatever_a_server_answers_at_once_only_model_errors_are_raised(body):
     with suppress(ModelFailure):
         check_grammar(response_decoder().decode_whole(body))

@@ -1,6 +1,7 @@
 """The provider for Anthropic's Messages API, and for other servers that speak it.
 
-It always streams: only a stream tells silence from a long reply, and the vendor recommends it.
+It always streams: only in a stream can silence be distinguished from a long reply, and the vendor recommends
+it.
 """
 
 from __future__ import annotations

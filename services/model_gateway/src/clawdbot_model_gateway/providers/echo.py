@@ -1,4 +1,4 @@
-"""A model without a network: it repeats the last thing that was said. For trying things out and load tests.
+"""A model without a network: it repeats the last message. For trying things out and for load tests.
 
 It counts its chunks as tokens, honours max_tokens and stop, never calls a tool, and embeds texts by their
 words.

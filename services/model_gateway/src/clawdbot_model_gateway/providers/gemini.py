@@ -61,7 +61,7 @@ class GeminiSettings(Section):
     """Whether to ask for the vendor's summary of the models' thoughts; they are billed either way."""
     thinking: Literal["auto", "level", "budget", "none"] = "auto"
     """How requests set the length of thinking: by level (Gemini 3), by budget (2.5), or not at all. auto
-    decides by the model's name; a model whose name tells nothing is assumed not to think."""
+    decides by the model's name; a model with an unknown name is assumed not to think."""
     unsupported: tuple[str, ...] = ()
     """Fields that the models refuse, such as "sampling.presence_penalty": left out with a warning."""
 
@@ -134,7 +134,7 @@ class GeminiProvider(Provider, LimitedForms, Embedder, TokenCounter):
 
     @override
     def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
-        return self._encoder.supported_formats(request, model)
+        return self._encoder.native_formats(request, model)
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

@@ -1,4 +1,4 @@
-"""Embeds texts without a model: equal texts get equal vectors everywhere, similar words get near ones.
+"""Embeds texts without a model: equal texts get equal vectors on every machine, common words give near ones.
 
 Feature hashing (Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning"): each word adds
 1 to, or subtracts 1 from, the dimension that its hash selects. Good for trying things out, not for meaning.

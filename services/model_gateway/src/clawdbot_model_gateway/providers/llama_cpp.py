@@ -142,7 +142,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
 
     @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """Streams as well: only a stream tells silence from a long reply."""
+        """Streams as well: only in a stream can silence be distinguished from a long reply."""
         async with aclosing(self.stream(request, model)) as events:
             return [event async for event in events]
 

@@ -1,4 +1,4 @@
-"""The provider for Ollama's own protocol, which tells more than the Chat Completions that Ollama also speaks.
+"""The provider for Ollama's own protocol, which reports more than the Chat Completions that it also speaks.
 
 Ollama loads a model on its first request, which takes time: the default timeouts are longer here.
 """
@@ -128,14 +128,14 @@ class OllamaProvider(Provider, Embedder):
         the same path, and Open WebUI has a version.
 
         Raises:
-            ModelFailure: it is another server, or does not answer.
+            ModelError: it is another server, or does not answer.
         """
         decode_version(await self._pool.get(VERSION_PATH))
         decode_tags(await self._pool.get(TAGS_PATH))
 
     @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """Streams as well: only a stream tells silence from a long reply."""
+        """Streams as well: only in a stream can silence be distinguished from a long reply."""
         async with aclosing(self.stream(request, model)) as events:
             return [event async for event in events]
 

@@ -117,7 +117,7 @@ class OpenAIProvider(Provider, LimitedForms, Embedder, TokenCounter):
 
     @override
     def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        return self._encoder.supported_formats
+        return self._encoder.native_formats
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

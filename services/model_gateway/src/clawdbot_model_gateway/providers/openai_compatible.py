@@ -162,7 +162,7 @@ class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, T
     @override
     def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
         """All that the configuration does not list as unsupported."""
-        return self._encoder.supported_formats
+        return self._encoder.native_formats
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

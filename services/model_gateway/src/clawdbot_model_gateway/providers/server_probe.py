@@ -48,7 +48,7 @@ class ServerProbe:
         """The server's provider; probes the server if it is not known.
 
         Raises:
-            ModelFailure: the probe failed; the next call probes again.
+            ModelError: the probe failed; the next call probes again.
         """
         return self.provider or await self.probe()
 
@@ -62,7 +62,7 @@ class ServerProbe:
             # Shielded: a cancelled caller must not cancel the probe for the others.
             return await asyncio.shield(task)
         except ModelFailure as error:
-            # A copy for each caller, which will note in it where it happened.
+            # A copy for each caller, which adds its target to it.
             raise copy.copy(error) from None
         finally:
             self._waiters -= 1

@@ -93,7 +93,7 @@ class ContentBlocks:
         if signature:
             out.append(events.reasoning("", signature=signature.encode("utf-8", "replace")))
         call = self._open_calls.pop(index, None)
-        # A call without arguments may have met the token limit before its first one: the stop reason tells.
+        # A call without arguments may have met the token limit before its first one: `finish` decides.
         if call is not None and call.fragments:
             call.finish(out)
 

@@ -85,7 +85,7 @@ class AnthropicStreamDecoder(VendorStream):
         """Adds the events of a reply that came at once, from a server that does not stream.
 
         Raises:
-            ModelFailure: it is an error, or not a reply.
+            ModelError: it is an error, or not a reply.
         """
         if not isinstance(message, dict) or not isinstance(message.get("content"), list):
             if isinstance(message, dict) and message.get("error"):

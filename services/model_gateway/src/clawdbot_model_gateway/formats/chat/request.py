@@ -101,7 +101,7 @@ class RequestEncoder:
         self._tools: dict[bytes, bytes] = {}
 
     @property
-    def supported_formats(self) -> frozenset[str]:
+    def native_formats(self) -> frozenset[str]:
         """The response formats that the server has a field for; "tool" if a tool call can be required."""
         return forms_of(self._supported)
 

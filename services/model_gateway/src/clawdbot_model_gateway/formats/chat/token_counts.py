@@ -56,7 +56,7 @@ class TokenizeEndpoint:
         """Tokens of a bare text.
 
         Raises:
-            ModelFailure: TokenizeUnsupported, or the server cannot be reached.
+            ModelError: TokenizeUnsupported, or the server cannot be reached.
         """
         text_field = await self._probe_once(model)
         return decode_count(

@@ -1,4 +1,4 @@
-"""Maps Google's errors: google.rpc.Status in JSON, whose details tell more than its status.
+"""Maps Google's errors: google.rpc.Status in JSON, whose details are more specific than its status.
 
 A refused key is an INVALID_ARGUMENT, and RESOURCE_EXHAUSTED can mean a limit per minute, a quota per day or
 an empty account.
@@ -68,7 +68,7 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     (re.compile(r"access the file|cachedcontent not found"), RequestRefused),
     (re.compile(r"prepayment credits|spending cap|spend limit|credits are depleted"), QuotaExhausted),
 )
-"""A phrase of the message, in lower case → error, if neither status nor details tell it."""
+"""A phrase of the message, in lower case → error, where status and details are not specific enough."""
 
 PER_DAY: Final = re.compile(r"per_?day", re.IGNORECASE)
 """In the name of a quota that waiting a minute does not renew."""
@@ -100,13 +100,13 @@ class GeminiErrors(VendorErrors):
         text = message if isinstance(message, str) else ""
         details = [detail for detail in _list(error.get("details")) if isinstance(detail, dict)]
         error_class = _classify(str(error["status"]), text.lower(), details)
-        answer = f"it answered {code if isinstance(code, int) else status} {self.clean(str(error['status']))}"
+        prefix = f"HTTP {code if isinstance(code, int) else status} {self.clean(str(error['status']))}"
         # The message may repeat a refused key; a message about the account contains no key.
         hidden = error_class is BackendAuth and "key" in text.lower()
         shown = "" if hidden else self.clean(text)
         delay = _retry_delay(details)
         return error_class(
-            f"{answer}: {shown}" if shown else answer, retry_after=header_delay if delay is None else delay
+            f"{prefix}: {shown}" if shown else prefix, retry_after=header_delay if delay is None else delay
         )
 
 

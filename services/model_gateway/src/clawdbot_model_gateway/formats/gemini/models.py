@@ -1,6 +1,6 @@
-"""What a Gemini model can do, as far as its name tells, and the list of models as the API returns it.
+"""Derives what a Gemini model can do from its name, and decodes the API's list of models.
 
-The API has no field for most of it. A model whose name tells nothing is assumed not to think, unless the
+The API has no field for most of it. A model with an unknown name is assumed not to think, unless the
 configuration says otherwise.
 """
 
@@ -78,7 +78,7 @@ def profile_of(model: str, thinking: Thinking | None = None) -> ModelProfile:
 
     Args:
         model: with or without "models/".
-        thinking: overrides what the name tells, if the configuration says.
+        thinking: overrides what is derived from the name; None: no override.
     """
     version = _GENERATION.search(model)
     generation = float(version[1]) if version else (3.0 if _LATEST.search(model) else 0.0)

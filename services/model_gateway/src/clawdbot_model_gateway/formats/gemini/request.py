@@ -107,7 +107,7 @@ class RequestEncoder:
         self._unsupported = unsupported
         self._tools: dict[bytes, orjson.Fragment] = {}
 
-    def supported_formats(self, request: GenerateRequest, model: str) -> frozenset[str]:
+    def native_formats(self, request: GenerateRequest, model: str) -> frozenset[str]:
         """The response formats that the API has a field for in a request like this one."""
         return forms_of(self._supported(request, profile_of(model, self._thinking)))
 

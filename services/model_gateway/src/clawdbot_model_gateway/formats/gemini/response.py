@@ -81,7 +81,7 @@ class ResponseDecoder:
         """The events of one JSON object.
 
         Raises:
-            ModelFailure: it is an error, or not a JSON object.
+            ModelError: it is an error, or not a JSON object.
         """
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")

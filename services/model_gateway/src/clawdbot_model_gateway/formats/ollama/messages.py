@@ -92,7 +92,7 @@ class MessageEncoder:
         return True
 
     def add_reasoning(self, message: Message, part: Part, fields: JsonObject) -> bool:
-        """Adds reasoning. Redacted reasoning tells another model nothing, so leaving it out loses nothing."""
+        """Adds reasoning. Redacted reasoning is left out without a warning: no other model can read it."""
         del message
         if part.reasoning.text and not part.reasoning.redacted:
             fields["thinking"] = fields.get("thinking", "") + part.reasoning.text

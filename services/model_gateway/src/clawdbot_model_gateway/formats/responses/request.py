@@ -108,7 +108,7 @@ class RequestEncoder:
         self._defaults = defaults
 
     @property
-    def supported_formats(self) -> frozenset[str]:
+    def native_formats(self) -> frozenset[str]:
         """The response formats that there is a field for; "tool" if a tool call can be required."""
         return forms_of(SUPPORTED_FIELDS - self._profile.unsupported)
 
@@ -174,7 +174,7 @@ class RequestEncoder:
 def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
     effort = EFFORTS.get(request.sampling.reasoning_effort)
     if effort == "none":
-        # A model that does not reason does that anyway; one that does takes all sampling without reasoning.
+        # The default of a model that does not reason. With it, a model that does reason takes all sampling.
         return frozenset()
     return REFUSED_WHEN_REASONING if reasons else frozenset({"sampling.reasoning_effort"})
 

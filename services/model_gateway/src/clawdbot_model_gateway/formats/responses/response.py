@@ -77,7 +77,7 @@ class ResponseDecoder:
             name: its name, used if the data contains no type.
 
         Raises:
-            ModelFailure: it is an error, or not a JSON object.
+            ModelError: it is an error, or not a JSON object.
         """
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
@@ -99,7 +99,7 @@ class ResponseDecoder:
         """The events of a response that came at once.
 
         Raises:
-            ModelFailure: it is an error, or not a response.
+            ModelError: it is an error, or not a response.
         """
         if not isinstance(response, dict):
             raise ProtocolViolation("the response is not a JSON object")
@@ -149,7 +149,7 @@ class ResponseDecoder:
         """Takes what the last event repeats, its usage and its status.
 
         Raises:
-            ModelFailure: it failed before any content, so that another backend may be tried.
+            ModelError: it failed before any content, so that another backend may be tried.
         """
         response = response if isinstance(response, dict) else {}
         before = len(out)
@@ -174,7 +174,7 @@ class ResponseDecoder:
         request_error = code.startswith(REQUEST_ERROR_PREFIXES) and code != "invalid_api_key"
         if request_error or code.endswith(POLICY_ERROR_SUFFIXES):
             shown = self._errors.clean(f"{code}: {error.get('message') or ''}")
-            return RequestRefused(f"it refused the request: {shown}")
+            return RequestRefused(f"the backend refused the request: {shown}")
         return self._errors.in_band(payload)
 
 

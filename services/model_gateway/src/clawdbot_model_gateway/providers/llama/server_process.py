@@ -121,7 +121,7 @@ class LlamaServerProcess:
         """Waits until the model is loaded; loads it if the process has died or the last failure is old.
 
         Raises:
-            ModelFailure: it cannot be loaded.
+            ModelError: it cannot be loaded.
         """
         if self._open:
             self._load_if_needed()
@@ -133,7 +133,7 @@ class LlamaServerProcess:
             raise BackendFailed("the model process has been stopped")
         error = loading.result()
         if error is not None:
-            # A new one for each caller, which will note in it where it happened.
+            # A new one for each caller, which adds its target to it.
             raise type(error)(error.detail, retry_after=LOAD_RETRY_INTERVAL)
 
     async def stop(self) -> None:
