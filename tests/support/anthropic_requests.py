@@ -1,23 +1,24 @@
-"""Requests of ours as they go to Anthropic."""
+"""Encodes our requests as they go to Anthropic."""
 
 from __future__ import annotations
 
 import json
 
-from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
-from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
+from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
 
-OF_THE_DAY = ModelFacts()
-"""What is taken for granted of a model that nobody has told of."""
+DEFAULT_PROFILE = ModelProfile()
+"""What is assumed of a model that no list has described."""
 
 
-def written(request, facts=OF_THE_DAY, **usual):
-    """The body, and the fields that it could not honour."""
-    encoded = RequestWriter("anthropic", Usual(**usual)).write(request, "claude", facts)
+def encode(request, profile=DEFAULT_PROFILE, *, unsupported=frozenset(), **defaults):
+    """The body, and the fields that it warns about."""
+    encoder = RequestEncoder("anthropic", RequestDefaults(**defaults), unsupported)
+    encoded = encoder.encode(request, "claude", profile)
     return json.loads(encoded.body), [each.field for each in encoded.warnings]
 
 
-def body(request, facts=OF_THE_DAY, **usual):
-    wire, warnings = written(request, facts, **usual)
+def body(request, profile=DEFAULT_PROFILE, **defaults):
+    wire, warnings = encode(request, profile, **defaults)
     assert warnings == []
     return wire

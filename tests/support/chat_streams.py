@@ -1,9 +1,9 @@
-"""Streams of Chat Completions' events, read without a network, and cut anywhere."""
+"""Decodes streams of Chat Completions without a network, cut anywhere."""
 
 from __future__ import annotations
 
-from clawdbot_model_gateway.formats.chat.response import ReplyReader
-from clawdbot_model_gateway.formats.chat.stream import ChatStream
+from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
+from clawdbot_model_gateway.formats.chat.stream import ChatStreamDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.http import VendorErrors
 from hypothesis import strategies as st
@@ -14,37 +14,37 @@ from tests.support.generating import check_grammar
 
 def read(*pieces: bytes):
     """All events of a stream that ends after these pieces."""
-    stream, found = stream_of(), []
+    decoder, out = stream_decoder(), []
     for piece in pieces:
-        stream.feed(piece, found)
-    if not stream.over:
-        stream.end(found)
-    return found
+        decoder.feed(piece, out)
+    if not decoder.over:
+        decoder.end(out)
+    return out
 
 
-def stream_of() -> ChatStream:
+def stream_decoder() -> ChatStreamDecoder:
     errors = VendorErrors(["sk-secret-0123456789"])
     names = ToolNames(["tables.reserve", "clock.now"])
-    return ChatStream(ReplyReader("asked-for", [], names, errors), errors)
+    return ChatStreamDecoder(ResponseDecoder("asked-for", [], names, errors), errors)
 
 
 def reply_to(*chunks, **options):
-    """The events of chunks, well-formed."""
+    """The events of chunks, checked to be well-formed."""
     events = read(sse(*chunks, **options))
     check_grammar(events)
     return events
 
 
 def call(index=0, call_id=None, name=None, arguments=None):
-    """A piece of a tool call, with as much of it as is given."""
-    piece = {"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}
-    piece["function"] = {key: each for key, each in piece["function"].items() if each is not None}
-    return {key: each for key, each in piece.items() if each not in (None, {})}
+    """A fragment of a tool call; fields that are None are left out."""
+    fragment = {"index": index, "id": call_id, "function": {"name": name, "arguments": arguments}}
+    fragment["function"] = {key: each for key, each in fragment["function"].items() if each is not None}
+    return {key: each for key, each in fragment.items() if each not in (None, {})}
 
 
 @st.composite
 def cut(draw, whole: st.SearchStrategy[bytes]) -> list[bytes]:
     """Bytes, cut anywhere."""
-    text = draw(whole)
-    places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
-    return [text[begin:end] for begin, end in zip([0, *places], [*places, len(text)], strict=True)]
+    data = draw(whole)
+    cuts = sorted(draw(st.sets(st.integers(0, len(data)), max_size=12)))
+    return [data[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]

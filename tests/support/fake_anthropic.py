@@ -1,6 +1,6 @@
-"""A server that speaks the Messages API as a test tells it to: on a real port, byte for byte, with faults.
+"""A scriptable server for the Messages API: on a real port, byte for byte, with errors on demand.
 
-tests/contract/providers/test_fake_anthropic.py drives it with Anthropic's own client, so it stays honest.
+tests/contract/providers/test_fake_anthropic.py drives it with Anthropic's own client, so it stays realistic.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ MODEL = "claude-fake-5"
 SAMPLING = {"temperature", "top_p", "top_k"}
 
 
-def usage(given: int = 7, output: int = 3, **more: Any) -> dict[str, Any]:
+def usage(prompt: int = 7, output: int = 3, **more: Any) -> dict[str, Any]:
     return {
-        "input_tokens": given,
+        "input_tokens": prompt,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "output_tokens": output,
@@ -75,7 +75,7 @@ def says(*pieces: str, index: int = 0) -> list[dict[str, Any]]:
 
 
 def thinks(*pieces: str, signature: str = "c2ln", index: int = 0) -> list[dict[str, Any]]:
-    """A block of thought."""
+    """A block of thinking."""
     return [
         start(index, {"type": "thinking", "thinking": "", "signature": ""}),
         *(delta(index, "thinking_delta", thinking=each) for each in pieces),
@@ -85,7 +85,7 @@ def thinks(*pieces: str, signature: str = "c2ln", index: int = 0) -> list[dict[s
 
 
 def calls(name: str, *pieces: str, call_id: str = "toolu_01", index: int = 0) -> list[dict[str, Any]]:
-    """A tool call, its arguments in pieces, of which the API sends an empty one first."""
+    """A tool call, its arguments in pieces; the API sends an empty piece first."""
     return [
         start(index, {"type": "tool_use", "id": call_id, "name": name, "input": {}}),
         *(delta(index, "input_json_delta", partial_json=each) for each in ("", *pieces)),
@@ -97,7 +97,7 @@ PING = {"type": "ping"}
 
 
 def sse(*events: Mapping[str, Any] | str, newline: str = "\n") -> bytes:
-    """The events as a stream; a text stands for itself."""
+    """The events as a stream; a string is sent as it is."""
     lines = []
     for each in events:
         if isinstance(each, str):
@@ -108,21 +108,21 @@ def sse(*events: Mapping[str, Any] | str, newline: str = "\n") -> bytes:
 
 
 def reply(*pieces: str, reason: str = "end_turn") -> list[dict[str, Any]]:
-    """A reply of text, whole."""
+    """All events of a reply of text."""
     return [begin(), PING, *says(*pieces), *end(reason)]
 
 
-def failed(kind: str, sentence: str) -> dict[str, Any]:
+def error_event(kind: str, message: str) -> dict[str, Any]:
     """An error's body, or its event."""
-    return {"type": "error", "error": {"type": kind, "message": sentence}, "request_id": "req_01"}
+    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_01"}
 
 
-def error(status: int, kind: str, sentence: str = "no", **headers: str) -> Answer:
-    return whole(failed(kind, sentence), status, **headers)
+def error(status: int, kind: str, message: str = "no", **headers: str) -> Answer:
+    return whole(error_event(kind, message), status, **headers)
 
 
 def listed(name: str = MODEL, *, adaptive: bool = True, disabled: bool = True, effort: bool = True):
-    """A model as the list tells of it."""
+    """A model as the API lists it."""
     yes, no = {"supported": True}, {"supported": False}
     types = {
         "adaptive": yes if adaptive else no,
@@ -148,18 +148,18 @@ def listed(name: str = MODEL, *, adaptive: bool = True, disabled: bool = True, e
 
 
 class FakeAnthropic(FakeOpenAI):
-    """The server. Scripted answers are for the messages, first come, first served; then the usual one."""
+    """The server. Scripted answers are for the messages, in order; after them, the default one."""
 
     def __init__(self) -> None:
         super().__init__()
         self.models = [listed()]
         self.page = 1000
-        """Models that a page of the list holds."""
+        """Models on a page of the list."""
         self.listing: Any = None
-        """What to answer instead of the list."""
+        """Sent instead of the list."""
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         if self.listing is not None:
             return web.json_response(self.listing)
         names = [each["id"] for each in self.models]
@@ -176,29 +176,29 @@ class FakeAnthropic(FakeOpenAI):
         )
 
     async def get_model(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         name = request.match_info["name"]
         found = [each for each in self.models if each["id"] == name]
         if not found:
-            return web.json_response(failed("not_found_error", f"model: {name}"), status=404)
+            return web.json_response(error_event("not_found_error", f"model: {name}"), status=404)
         return web.json_response(found[0])
 
     async def count(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         return web.json_response({"input_tokens": 42})
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         refused = self._refusal(request, body)
         if refused is not None:
-            return await self._give(request, refused)
+            return await self._send(request, refused)
         if body.get("stream"):
-            return await self._give(request, Answer([sse(*reply("Good", " evening", "."))]))
-        return await self._give(request, whole(message({"type": "text", "text": "Good evening."})))
+            return await self._send(request, Answer([sse(*reply("Good", " evening", "."))]))
+        return await self._send(request, whole(message({"type": "text", "text": "Good evening."})))
 
     @staticmethod
     def _refusal(request: web.Request, body: Mapping[str, Any]) -> Answer | None:
@@ -208,10 +208,10 @@ class FakeAnthropic(FakeOpenAI):
         version = request.headers.get("anthropic-version")
         if version is None:
             return error(400, "invalid_request_error", "anthropic-version: header is required")
-        faults = [f"{name}: Field required" for name in ("max_tokens", "messages") if name not in body]
+        errors = [f"{name}: Field required" for name in ("max_tokens", "messages") if name not in body]
         if version >= "2026-10-21":
-            faults += [f"{name}: Extra inputs are not permitted" for name in sorted(SAMPLING & body.keys())]
-        return error(400, "invalid_request_error", faults[0]) if faults else None
+            errors += [f"{name}: Extra inputs are not permitted" for name in sorted(SAMPLING & body.keys())]
+        return error(400, "invalid_request_error", errors[0]) if errors else None
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
-"""A server that speaks the Gemini API as a test tells it to: on a real port, byte for byte, with faults.
+"""A scriptable server for the Gemini API: on a real port, byte for byte, with errors on demand.
 
-tests/contract/providers/test_fake_gemini.py drives it with Google's own client, so that it stays honest.
+tests/contract/providers/test_fake_gemini.py drives it with Google's own client, so that it stays realistic.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ CODES = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 42
 CODES |= {500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 
 
-def piece(
+def chunk(
     *parts: Mapping[str, Any], finish: str | None = None, usage: Mapping[str, Any] | None = None, **more: Any
 ) -> dict[str, Any]:
-    """One GenerateContentResponse: a piece of a stream, or all of a reply."""
+    """One GenerateContentResponse: a chunk of a stream, or all of a reply."""
     candidate: dict[str, Any] = {"index": 0}
     if parts:
         candidate["content"] = {"parts": [dict(each) for each in parts], "role": "model"}
     if finish is not None:
         candidate["finishReason"] = finish
-    told = {} if usage is None else {"usageMetadata": dict(usage)}
-    return {"candidates": [candidate], **told, "modelVersion": MODEL, "responseId": "r-1", **more}
+    metadata = {} if usage is None else {"usageMetadata": dict(usage)}
+    return {"candidates": [candidate], **metadata, "modelVersion": MODEL, "responseId": "r-1", **more}
 
 
 def counts(
     prompt: int = 7, output: int | None = 3, thoughts: int | None = None, **more: Any
 ) -> dict[str, Any]:
-    """usageMetadata; what is None is not there yet."""
-    given = {"candidatesTokenCount": output, "thoughtsTokenCount": thoughts}
-    told = {name: each for name, each in given.items() if each is not None}
+    """usageMetadata; a count that is None is left out."""
+    optional = {"candidatesTokenCount": output, "thoughtsTokenCount": thoughts}
+    known = {name: each for name, each in optional.items() if each is not None}
     details = [{"modality": "TEXT", "tokenCount": prompt}]
     total = prompt + (output or 0) + (thoughts or 0)
     return {
         "promptTokenCount": prompt,
-        **told,
+        **known,
         "totalTokenCount": total,
         "promptTokensDetails": details,
         **more,
@@ -61,36 +61,36 @@ def call(
     return wire if signature is None else {**wire, "thoughtSignature": signature}
 
 
-def text_pieces(*texts: str, finish: str | None = "STOP") -> list[dict[str, Any]]:
-    """A reply of text, as Gemini cuts it: each piece with the counts so far, the reason with the last."""
+def text_chunks(*texts: str, finish: str | None = "STOP") -> list[dict[str, Any]]:
+    """A reply of text, as Gemini streams it: each chunk with the counts so far, the last with the reason."""
     *before, last = texts
-    first = [piece({"text": each}, usage=counts(output=None)) for each in before]
-    return [*first, piece({"text": last}, finish=finish, usage=counts())]
+    first = [chunk({"text": each}, usage=counts(output=None)) for each in before]
+    return [*first, chunk({"text": last}, finish=finish, usage=counts())]
 
 
-def sse(*pieces: Mapping[str, Any] | str, newline: str = "\r\n") -> bytes:
-    """The pieces as a stream of events; a text stands for itself. It has no last word."""
-    texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in pieces]
+def sse(*chunks: Mapping[str, Any] | str, newline: str = "\r\n") -> bytes:
+    """The chunks as a stream of events, without a [DONE]; a string is sent as it is."""
+    texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in chunks]
     return "".join(f"data: {text}{newline}{newline}" for text in texts).encode()
 
 
 def status(
-    code: int, message: str = "no", word: str | None = None, *details: Mapping[str, Any]
+    code: int, message: str = "no", name: str | None = None, *details: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A google.rpc.Status."""
-    error = {"code": code, "message": message, "status": word or CODES[code]}
+    error = {"code": code, "message": message, "status": name or CODES[code]}
     return {"error": {**error, "details": list(details)} if details else error}
 
 
-def error(code: int, message: str = "no", word: str | None = None, *details: Mapping[str, Any]) -> Answer:
-    """An answer that is an error in Google's form."""
-    return whole(status(code, message, word, *details), code)
+def error(code: int, message: str = "no", name: str | None = None, *details: Mapping[str, Any]) -> Answer:
+    """An error in Google's form."""
+    return whole(status(code, message, name, *details), code)
 
 
-def reason(word: str) -> dict[str, Any]:
+def reason(name: str) -> dict[str, Any]:
     """google.rpc.ErrorInfo."""
     kind = "type.googleapis.com/google.rpc.ErrorInfo"
-    return {"@type": kind, "reason": word, "domain": "googleapis.com"}
+    return {"@type": kind, "reason": name, "domain": "googleapis.com"}
 
 
 def retry(delay: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def model(name: str, *methods: str, limit: int = 1_048_576) -> dict[str, Any]:
 
 
 class FakeGemini(FakeOpenAI):
-    """The server. Scripted answers are given first come, first served; then the usual ones."""
+    """The server. Scripted answers are used in order; after them, the default ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,31 +129,31 @@ class FakeGemini(FakeOpenAI):
             {"models": [model(MODEL)]},
         ]
         self.embedding: Mapping[str, Any] = {}
-        """What an answer with embeddings says besides."""
+        """Further fields of a response with embeddings."""
 
     async def models_of(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         if (refused := self._refused(request)) is not None:
-            return await self._give(request, refused)
+            return await self._send(request, refused)
         tokens = ["", *(each.get("nextPageToken", "") for each in self.pages)]
         return web.json_response(self.pages[tokens.index(request.query.get("pageToken", ""))])
 
     async def ask(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         if (refused := self._refused(request)) is not None:
-            return await self._give(request, refused)
+            return await self._send(request, refused)
         name, _, method = request.match_info["call"].rpartition(":")
         answer = getattr(self, f"_{method}", None)
         if answer is None:
             return web.Response(status=404)
         if name not in {MODEL, EMBEDDER}:
             missing = f"models/{name} is not found for API version v1beta, or is not supported for {method}."
-            return await self._give(request, error(404, missing))
-        return await self._give(request, answer(request, body))
+            return await self._send(request, error(404, missing))
+        return await self._send(request, answer(request, body))
 
     @staticmethod
     def _refused(request: web.Request) -> Answer | None:
@@ -162,24 +162,24 @@ class FakeGemini(FakeOpenAI):
         return error(400, WRONG_KEY, None, reason("API_KEY_INVALID"))
 
     def _generateContent(self, _: web.Request, __: Any) -> Answer:
-        return whole(piece({"text": "Good evening."}, finish="STOP", usage=counts()))
+        return whole(chunk({"text": "Good evening."}, finish="STOP", usage=counts()))
 
     def _streamGenerateContent(self, request: web.Request, _: Any) -> Answer:
-        pieces = text_pieces("Good", " evening", ".")
-        return Answer([sse(*pieces)]) if request.query.get("alt") == "sse" else whole(pieces)
+        chunks = text_chunks("Good", " evening", ".")
+        return Answer([sse(*chunks)]) if request.query.get("alt") == "sse" else whole(chunks)
 
     def _countTokens(self, _: web.Request, body: Any) -> Answer:
         inner = body.get("generateContentRequest", body)
-        said = [part.get("text", "") for each in inner["contents"] for part in each["parts"]]
-        return whole({"totalTokens": sum(len(text.split()) for text in said)})
+        texts = [part.get("text", "") for each in inner["contents"] for part in each["parts"]]
+        return whole({"totalTokens": sum(len(text.split()) for text in texts)})
 
     def _batchEmbedContents(self, _: web.Request, body: Any) -> Answer:
-        asked = body["requests"]
-        if len(asked) > 100:
-            sentence = "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"
-            return error(400, sentence)
+        requests = body["requests"]
+        if len(requests) > 100:
+            message = "* BatchEmbedContentsRequest.requests: at most 100 requests can be in one batch"
+            return error(400, message)
         vectors = []
-        for each in asked:
+        for each in requests:
             size = each.get("outputDimensionality", 4)
             if size > 3072:
                 return error(400, "output_dimensionality must be at most 3072")

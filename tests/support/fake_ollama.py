@@ -1,7 +1,7 @@
-"""A server that speaks Ollama's own protocol as a test tells it to: on a real port, with faults.
+"""A scriptable server for Ollama's own protocol: on a real port, with errors on demand.
 
-It speaks Chat Completions besides, as Ollama does. tests/contract/providers/test_fake_ollama.py drives it
-with Ollama's own client, so that it stays honest.
+Like Ollama it also speaks Chat Completions. tests/contract/providers/test_fake_ollama.py drives it with
+Ollama's own client, so that it stays realistic.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ CREATED = "2026-05-01T10:00:00.123456789Z"
 
 def line(message: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     """One line of a streamed reply."""
-    said = {"role": "assistant", "content": "", **(message or {})}
-    return {"model": MODEL, "created_at": CREATED, "message": said, "done": False, **more}
+    full = {"role": "assistant", "content": "", **(message or {})}
+    return {"model": MODEL, "created_at": CREATED, "message": full, "done": False, **more}
 
 
 def last(
     reason: str | None = "stop", message: Mapping[str, Any] | None = None, **more: Any
 ) -> dict[str, Any]:
-    """The last line; None leaves the reason out, as Ollama does where its own connection broke."""
-    told = {} if reason is None else {"done_reason": reason}
-    return {**line(message), "done": True, **told, **counts(), **more}
+    """The last line; None leaves the reason out, as Ollama does if its own connection broke."""
+    done_reason = {} if reason is None else {"done_reason": reason}
+    return {**line(message), "done": True, **done_reason, **counts(), **more}
 
 
 def counts(prompt: int = 7, output: int = 3) -> dict[str, int]:
@@ -46,30 +46,30 @@ def counts(prompt: int = 7, output: int = 3) -> dict[str, int]:
 
 
 def call(name: str, arguments: Any, call_id: str | None = "call_1", index: int = 0) -> dict[str, Any]:
-    """A message with one tool call; versions before 0.9 gave it no id."""
-    made = {"function": {"index": index, "name": name, "arguments": arguments}}
-    return {"tool_calls": [made if call_id is None else {"id": call_id, **made}]}
+    """A message with one tool call; versions before 0.9 sent no id."""
+    bare = {"function": {"index": index, "name": name, "arguments": arguments}}
+    return {"tool_calls": [bare if call_id is None else {"id": call_id, **bare}]}
 
 
 def text_lines(*pieces: str, reason: str | None = "stop") -> list[dict[str, Any]]:
-    """A reply of text, whole."""
+    """All lines of a reply of text."""
     return [*(line({"content": piece}) for piece in pieces), last(reason)]
 
 
 def ndjson(*lines: Mapping[str, Any] | str, newline: str = "\n") -> bytes:
-    """The lines as bytes; a text stands for itself."""
+    """The lines as bytes; a string is sent as it is."""
     texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in lines]
     return "".join(f"{text}{newline}" for text in texts).encode()
 
 
 def streamed(*pieces: Any, **more: Any) -> Answer:
-    """A stream of these pieces: bytes, or what an Answer takes besides."""
+    """A stream of these pieces: bytes, or anything else that an Answer takes."""
     return Answer(pieces, content_type="application/x-ndjson", **more)
 
 
-def refusal(status: int, sentence: str, **headers: str) -> Answer:
+def error(status: int, message: str, **headers: str) -> Answer:
     """An error in Ollama's form."""
-    return whole({"error": sentence}, status, **headers)
+    return whole({"error": message}, status, **headers)
 
 
 def shown(
@@ -99,19 +99,19 @@ def shown(
 
 
 class FakeOllama(FakeOpenAI):
-    """The server. Scripted answers are for /api/chat and /api/embed, first come, first served."""
+    """The server. Scripted answers are for /api/chat and /api/embed, in order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shown: dict[str, Any] = {MODEL: shown()}
-        """Model → what /api/show answers; an Answer stands for itself."""
+        """Model → what /api/show answers; an Answer is sent as it is."""
         self.digests: dict[str, str] = {}
         self.version: Any = {"version": "0.17.4"}
-        """What /api/version answers; None: 404; an Answer stands for itself."""
+        """What /api/version answers; None: 404; an Answer is sent as it is."""
         self.key: str | None = None
-        """What a proxy before it demands as a bearer token."""
+        """The bearer token that a proxy in front of it requires."""
         self.loading: asyncio.Event | None = None
-        """What a chat waits for before its headers, as Ollama sends none before the model is loaded."""
+        """A chat waits for it before its headers, which Ollama does not send before the model is loaded."""
         self.root = ""
 
     def requests(self, path: str) -> list[Any]:
@@ -119,15 +119,15 @@ class FakeOllama(FakeOpenAI):
         return [each.body for each in self.asked if each.path == path]
 
     async def get_version(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         if isinstance(self.version, Answer):
-            return await self._give(request, self.version)
+            return await self._send(request, self.version)
         if self.version is None:
             return web.Response(status=404, text="404 page not found")
         return web.json_response(self.version)
 
     async def tags(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         if (refused := self._refused(request)) is not None:
             return refused
         listed = [
@@ -144,35 +144,35 @@ class FakeOllama(FakeOpenAI):
         return web.json_response({"models": listed})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         known = self.shown.get(body["model"])
         if isinstance(known, Answer):
-            return await self._give(request, known)
+            return await self._send(request, known)
         if known is None:
             return web.json_response({"error": f"model '{body['model']}' not found"}, status=404)
         return web.json_response(known)
 
     async def native_chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if (refused := self._refused(request)) is not None:
             return refused
         if self.loading is not None:
             self.busy.set()
             await self.loading.wait()
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         if body["model"] not in self.shown:
-            return await self._give(request, refusal(404, f"model '{body['model']}' not found"))
+            return await self._send(request, error(404, f"model '{body['model']}' not found"))
         if not body.get("messages"):
-            return await self._give(request, whole(last("load")))
+            return await self._send(request, whole(last("load")))
         if body.get("stream", True):
-            return await self._give(request, streamed(ndjson(*text_lines("Good", " evening", "."))))
-        return await self._give(request, whole(last("stop", {"content": "Good evening."})))
+            return await self._send(request, streamed(ndjson(*text_lines("Good", " evening", "."))))
+        return await self._send(request, whole(last("stop", {"content": "Good evening."})))
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         if body["model"] not in self.shown:
             return web.json_response({"error": f"model '{body['model']}' not found"}, status=404)
         texts = [body["input"]] if isinstance(body["input"], str) else body["input"]

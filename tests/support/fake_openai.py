@@ -1,6 +1,6 @@
-"""A server that speaks Chat Completions as a test tells it to: on a real port, byte for byte, with faults.
+"""A scriptable server for Chat Completions: on a real port, byte for byte, with errors on demand.
 
-tests/contract/providers/test_fake_openai.py drives it with OpenAI's own client, so that it stays honest.
+tests/contract/providers/test_fake_openai.py drives it with OpenAI's own client, so that it stays realistic.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 from aiohttp import web
 
 HANG = object()
-"""In a script: nothing more until the client goes away."""
+"""In a script: nothing more until the client disconnects."""
 CUT = object()
-"""In a script: the connection is torn down here."""
+"""In a script: the server aborts the connection here."""
 
 KEY = "sk-test-0123456789abcdef"
 
@@ -56,7 +56,7 @@ def usage(prompt: int = 7, completion: int = 3, **details: Any) -> dict[str, Any
 
 
 def text_chunks(*pieces: str, finish: str | None = "stop") -> list[dict[str, Any]]:
-    """A reply of text, as OpenAI cuts it: role, pieces, finish reason, usage."""
+    """A reply of text, as OpenAI streams it: role, pieces, finish reason, usage."""
     return [
         chunk({"role": "assistant", "content": ""}),
         *(chunk({"content": piece}) for piece in pieces),
@@ -65,7 +65,7 @@ def text_chunks(*pieces: str, finish: str | None = "stop") -> list[dict[str, Any
 
 
 def sse(*chunks: Mapping[str, Any] | str, done: bool = True, newline: str = "\n") -> bytes:
-    """The chunks as a stream of events; a text stands for itself."""
+    """The chunks as a stream of events; a string is sent as it is."""
     texts = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in chunks]
     if done:
         texts.append("[DONE]")
@@ -76,13 +76,13 @@ def completion(
     message: Mapping[str, Any] | None = None, finish: str | None = "stop", **more: Any
 ) -> dict[str, Any]:
     """A whole chat.completion."""
-    said = {"role": "assistant", "content": "Good evening.", **(message or {})}
+    full = {"role": "assistant", "content": "Good evening.", **(message or {})}
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": "fake-1",
-        "choices": [{"index": 0, "message": said, "finish_reason": finish}],
+        "choices": [{"index": 0, "message": full, "finish_reason": finish}],
         "usage": usage(),
         **more,
     }
@@ -90,10 +90,10 @@ def completion(
 
 @dataclass
 class Answer:
-    """What to answer one request with."""
+    """The answer to one request."""
 
     pieces: Iterable[Any] = ()
-    """bytes to write, one write each; HANG; CUT; or an asyncio.Event to wait for."""
+    """Bytes to write, one write each; HANG; CUT; or an asyncio.Event to wait for."""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "text/event-stream"
@@ -116,8 +116,8 @@ def error(status: int, message: str = "no", code: str | None = None, **headers: 
 
 
 @dataclass
-class Asked:
-    """A request as it came."""
+class RecordedRequest:
+    """A request as it arrived."""
 
     path: str
     headers: Mapping[str, str]
@@ -126,23 +126,23 @@ class Asked:
 
 
 class FakeOpenAI:
-    """The server. Scripted answers are given first come, first served; then the usual one."""
+    """The server. Scripted answers are used in order; after them, the default one."""
 
     def __init__(self) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[RecordedRequest] = []
         self.answers: deque[Answer] = deque()
         self.models: Any = [{"id": "fake-1", "object": "model", "max_model_len": 8192}]
         self.left = 0
-        """Requests whose client went away before they were answered."""
+        """Requests whose client disconnected before they were answered."""
         self.gone = asyncio.Event()
-        """Set when a client has gone away."""
+        """Set when a client has disconnected."""
         self.busy = asyncio.Event()
-        """Set when a request has come as far as HANG."""
+        """Set when a request has reached HANG."""
         self.connections: set[Any] = set()
-        """Every connection that a request ever came over."""
+        """Every connection that a request has used."""
         self.url = ""
         self.tokenizes = ""
-        """How it counts tokens, a word each: "vllm", "llama.cpp" or not at all."""
+        """The kind of server that it counts tokens as: "vllm", "llama.cpp" or none. A word is a token."""
 
     def will(self, *answers: Answer) -> None:
         """Appends to the script."""
@@ -150,43 +150,43 @@ class FakeOpenAI:
 
     @property
     def last(self) -> Any:
-        """The body of the last request that had one: which models there are may be asked for at any time."""
+        """The body of the last request that had one; a request for the models may follow at any time."""
         return next(asked.body for asked in reversed(self.asked) if asked.body is not None)
 
     async def list_models(self, request: web.Request) -> web.StreamResponse:
-        await self._note(request)
+        await self._record(request)
         if self.answers and not request.path.endswith("completions") and self.models is None:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         return web.json_response({"object": "list", "data": self.models})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         if request.headers.get("authorization") != f"Bearer {KEY}":
-            return await self._give(
+            return await self._send(
                 request, error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key")
             )
         if body.get("stream"):
-            return await self._give(request, Answer([sse(*text_chunks("Good", " evening", "."))]))
-        return await self._give(request, whole(completion()))
+            return await self._send(request, Answer([sse(*text_chunks("Good", " evening", "."))]))
+        return await self._send(request, whole(completion()))
 
     async def embed(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         length = body.get("dimensions", 4)
         data = [
-            {"object": "embedding", "index": place, "embedding": [float(len(text))] * length}
-            for place, text in enumerate(body["input"])
+            {"object": "embedding", "index": index, "embedding": [float(len(text))] * length}
+            for index, text in enumerate(body["input"])
         ]
         usage = {"prompt_tokens": 5, "total_tokens": 5}
-        # Backwards: the index says which is which.
+        # Reversed: the index tells which vector is whose.
         answer = {"object": "list", "model": body["model"], "data": data[::-1], "usage": usage}
         return web.json_response(answer)
 
     async def tokenize(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.tokenizes == "vllm" and "prompt" in body:
             words = body["prompt"].split()
         elif self.tokenizes == "vllm" and "messages" in body:
@@ -194,33 +194,33 @@ class FakeOpenAI:
         elif self.tokenizes == "llama.cpp":
             words = body.get("content", "").split()
         else:
-            return await self._give(request, error(400 if self.tokenizes else 404))
+            return await self._send(request, error(400 if self.tokenizes else 404))
         tokens = {"tokens": [*range(len(words))]}
         count = {"count": len(words), "max_model_len": 8192} if self.tokenizes == "vllm" else {}
         return web.json_response({**count, **tokens})
 
     async def apply_template(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.tokenizes != "llama.cpp":
-            return await self._give(request, error(404))
+            return await self._send(request, error(404))
         lines = [f"<{each['role']}> {each['content']} <end>" for each in body["messages"]]
         return web.json_response({"prompt": " ".join(lines)})
 
-    async def _note(self, request: web.Request) -> Any:
+    async def _record(self, request: web.Request) -> Any:
         body = await request.json() if request.can_read_body else None
         self.connections.add(request.transport)
-        self.asked.append(Asked(request.path, request.headers, body, request.query))
+        self.asked.append(RecordedRequest(request.path, request.headers, body, request.query))
         return body
 
-    async def _give(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         try:
-            return await self._play(request, answer)
+            return await self._send_pieces(request, answer)
         except (asyncio.CancelledError, ConnectionError):
             self.left += 1
             self.gone.set()
             raise
 
-    async def _play(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _send_pieces(self, request: web.Request, answer: Answer) -> web.StreamResponse:
         response = web.StreamResponse(status=answer.status or 200, headers=answer.headers)
         response.content_type = answer.content_type
         response.enable_chunked_encoding()

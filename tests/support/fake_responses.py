@@ -1,6 +1,7 @@
-"""A server that speaks OpenAI's Responses API as a test tells it to: on a real port, with faults.
+"""A scriptable server for OpenAI's Responses API: on a real port, with errors on demand.
 
-tests/contract/providers/test_fake_responses.py drives it with OpenAI's own client, so that it stays honest.
+tests/contract/providers/test_fake_responses.py drives it with OpenAI's own client, so that it stays
+realistic.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ def response(*output: Mapping[str, Any], status: str = "completed", **more: Any)
 
 
 def usage(
-    told: int = 7, made: int = 3, cached: int = 0, written: int = 0, thought: int = 0
+    prompt: int = 7, output: int = 3, cached: int = 0, cache_write: int = 0, reasoning: int = 0
 ) -> dict[str, Any]:
     return {
-        "input_tokens": told,
-        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": written},
-        "output_tokens": made,
-        "output_tokens_details": {"reasoning_tokens": thought},
-        "total_tokens": told + made,
+        "input_tokens": prompt,
+        "input_tokens_details": {"cached_tokens": cached, "cache_write_tokens": cache_write},
+        "output_tokens": output,
+        "output_tokens_details": {"reasoning_tokens": reasoning},
+        "total_tokens": prompt + output,
     }
 
 
 def message(*parts: str, refusal: str = "", status: str = "completed", name: str = "msg_1") -> dict[str, Any]:
-    """An item of text."""
+    """An item with text."""
     content: list[dict[str, Any]] = [
         {"type": "output_text", "text": each, "annotations": []} for each in parts
     ]
@@ -72,10 +73,10 @@ def call(name: str, arguments: str, call_id: str = "call_1", status: str = "comp
     }
 
 
-def thought(*summary: str, proof: str | None = "gAAA:x=", name: str = "rs_1") -> dict[str, Any]:
-    """An item of what the model thinks."""
-    told = [{"type": "summary_text", "text": each} for each in summary]
-    return {"type": "reasoning", "id": name, "summary": told, "encrypted_content": proof}
+def thought(*summary: str, encrypted: str | None = "gAAA:x=", name: str = "rs_1") -> dict[str, Any]:
+    """An item with the model's reasoning."""
+    texts = [{"type": "summary_text", "text": each} for each in summary]
+    return {"type": "reasoning", "id": name, "summary": texts, "encrypted_content": encrypted}
 
 
 def event(kind: str, **more: Any) -> dict[str, Any]:
@@ -90,36 +91,41 @@ def ended(*output: Mapping[str, Any], status: str = "completed", **more: Any) ->
     return event(status, response=response(*output, status=status, **more))
 
 
-def grown(place: int, item: Mapping[str, Any], size: int = 5) -> list[dict[str, Any]]:
-    """An item in the events that OpenAI streams it in, its texts in pieces of so many characters."""
-    at = {"output_index": place, "item_id": item["id"]}
+def grown(index: int, item: Mapping[str, Any], size: int = 5) -> list[dict[str, Any]]:
+    """The events that OpenAI streams an item in, its texts in pieces of this many characters."""
+    at = {"output_index": index, "item_id": item["id"]}
     kind = item["type"]
-    bare = {"message": {"content": []}, "function_call": {"arguments": ""}, "reasoning": {"summary": []}}[
-        kind
-    ]
-    told = [event("output_item.added", output_index=place, item={**item, **bare, "status": "in_progress"})]
+    empty_item = {
+        "message": {"content": []},
+        "function_call": {"arguments": ""},
+        "reasoning": {"summary": []},
+    }[kind]
+    added = {**item, **empty_item, "status": "in_progress"}
+    events = [event("output_item.added", output_index=index, item=added)]
     if kind == "function_call":
-        told += [
+        events += [
             event("function_call_arguments.delta", delta=each, **at)
             for each in pieces(item["arguments"], size)
         ]
-        told.append(event("function_call_arguments.done", arguments=item["arguments"], **at))
-    for index, part in enumerate(item.get("content", ())):
-        said, text = {"output_text": ("output_text", "text"), "refusal": ("refusal", "refusal")}[part["type"]]
-        more = {"content_index": index, **at}
-        empty = {**part, text: ""}
-        told.append(event("content_part.added", part=empty, **more))
-        told += [event(f"{said}.delta", delta=each, logprobs=[], **more) for each in pieces(part[text], size)]
-        told.append(event(f"{said}.done", logprobs=[], **{text: part[text]}, **more))
-        told.append(event("content_part.done", part=part, **more))
-    for index, part in enumerate(item.get("summary", ())):
-        more = {"summary_index": index, **at}
-        told.append(event("reasoning_summary_part.added", part={**part, "text": ""}, **more))
-        told += [
+        events.append(event("function_call_arguments.done", arguments=item["arguments"], **at))
+    for part_index, part in enumerate(item.get("content", ())):
+        name, text = {"output_text": ("output_text", "text"), "refusal": ("refusal", "refusal")}[part["type"]]
+        more = {"content_index": part_index, **at}
+        empty_part = {**part, text: ""}
+        events.append(event("content_part.added", part=empty_part, **more))
+        events += [
+            event(f"{name}.delta", delta=each, logprobs=[], **more) for each in pieces(part[text], size)
+        ]
+        events.append(event(f"{name}.done", logprobs=[], **{text: part[text]}, **more))
+        events.append(event("content_part.done", part=part, **more))
+    for part_index, part in enumerate(item.get("summary", ())):
+        more = {"summary_index": part_index, **at}
+        events.append(event("reasoning_summary_part.added", part={**part, "text": ""}, **more))
+        events += [
             event("reasoning_summary_text.delta", delta=each, **more) for each in pieces(part["text"], size)
         ]
-        told.append(event("reasoning_summary_text.done", text=part["text"], **more))
-    return [*told, event("output_item.done", output_index=place, item=item)]
+        events.append(event("reasoning_summary_text.done", text=part["text"], **more))
+    return [*events, event("output_item.done", output_index=index, item=item)]
 
 
 def pieces(text: str, size: int) -> list[str]:
@@ -128,14 +134,14 @@ def pieces(text: str, size: int) -> list[str]:
 
 def streamed(*output: Mapping[str, Any], size: int = 5) -> list[dict[str, Any]]:
     """A whole reply in its events."""
-    items = [each for place, item in enumerate(output) for each in grown(place, item, size)]
+    items = [each for index, item in enumerate(output) for each in grown(index, item, size)]
     return [created(), event("in_progress", response=response(status="in_progress")), *items, ended(*output)]
 
 
-def sse(*told: Mapping[str, Any] | str, newline: str = "\n") -> bytes:
-    """The events as a stream, numbered; a text stands for itself."""
+def sse(*events: Mapping[str, Any] | str, newline: str = "\n") -> bytes:
+    """The events as a stream, numbered; a string is sent as it is."""
     lines: list[str] = []
-    for number, each in enumerate(told):
+    for number, each in enumerate(events):
         if isinstance(each, str):
             lines += [f"data: {each}", ""]
         else:
@@ -145,29 +151,29 @@ def sse(*told: Mapping[str, Any] | str, newline: str = "\n") -> bytes:
 
 
 class FakeResponses(FakeOpenAI):
-    """The server; scripted as the one of Chat Completions is."""
+    """The server; scripted like the one for Chat Completions."""
 
     def __init__(self) -> None:
         super().__init__()
         self.models = [{"id": "text-embedding-fake", "object": "model"}, {"id": MODEL, "object": "model"}]
 
     async def respond(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         if request.headers.get("authorization") != f"Bearer {KEY}":
-            return await self._give(
+            return await self._send(
                 request, error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key")
             )
-        said = message("Good evening.")
-        return await self._give(
-            request, Answer([sse(*streamed(said))]) if body.get("stream") else whole(response(said))
+        reply = message("Good evening.")
+        return await self._send(
+            request, Answer([sse(*streamed(reply))]) if body.get("stream") else whole(response(reply))
         )
 
     async def count(self, request: web.Request) -> web.StreamResponse:
-        body = await self._note(request)
+        body = await self._record(request)
         if self.answers:
-            return await self._give(request, self.answers.popleft())
+            return await self._send(request, self.answers.popleft())
         words = len(json.dumps(body["input"]).split())
         return web.json_response({"object": "response.input_tokens", "input_tokens": words})
 

@@ -1,40 +1,40 @@
-"""Streams of the Gemini API's events, read without a network."""
+"""Decodes replies of the Gemini API without a network."""
 
 from __future__ import annotations
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
-from clawdbot_model_gateway.formats.gemini.response import ReplyReader
-from clawdbot_model_gateway.formats.gemini.stream import GeminiStream
+from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
+from clawdbot_model_gateway.formats.gemini.stream import GeminiStreamDecoder
 
 from tests.support.fake_gemini import sse
 from tests.support.generating import check_grammar
 
 
-def reader() -> ReplyReader:
+def response_decoder() -> ResponseDecoder:
     names = ToolNames(["tables.reserve", "clock.now"], letter_first=True)
-    return ReplyReader("asked-for", [], names, GeminiErrors(["AIza-secret-0123456789"]))
+    return ResponseDecoder("asked-for", [], names, GeminiErrors(["AIza-secret-0123456789"]))
 
 
 def read(*pieces: bytes) -> list[Event]:
     """All events of a stream that ends after these pieces."""
-    stream = GeminiStream(reader())
-    found: list[Event] = []
+    decoder = GeminiStreamDecoder(response_decoder())
+    out: list[Event] = []
     for piece in pieces:
-        stream.feed(piece, found)
-    stream.end(found)
-    return found
+        decoder.feed(piece, out)
+    decoder.end(out)
+    return out
 
 
 def whole(reply: object) -> list[Event]:
     """The events of a reply that came at once."""
-    reading = reader()
-    return [*reading.take(reply), *reading.end()]
+    decoder = response_decoder()
+    return [*decoder.decode(reply), *decoder.finish()]
 
 
 def reply_to(*chunks, **options) -> list[Event]:
-    """The events of chunks, well-formed."""
+    """The events of chunks, checked to be well-formed."""
     events = read(sse(*chunks, **options))
     check_grammar(events)
     return events

@@ -1,7 +1,7 @@
-"""llama.cpp's own HTTP server as a process of its own: a model server that nobody here wrote.
+"""llama.cpp's own HTTP server in a separate process: a model server that this project did not write.
 
-Not in the test's process: its constructor keeps the interpreter's lock while it loads, and a failed assertion
-of llama.cpp's ends the process.
+Not in the test's process: its constructor holds the interpreter's lock while it loads, and a failed assertion
+in llama.cpp ends the process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONTEXT = 8192
 
 @asynccontextmanager
 async def llama_server(model: Path, name: str = "tiny") -> AsyncIterator[str]:
-    """Serves the file under the name; gives the root of its URLs. The model embeds as well as it chats."""
+    """Serves the file under the name and yields the root of its URLs. The model chats and embeds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         __file__,
@@ -40,7 +40,7 @@ async def llama_server(model: Path, name: str = "tiny") -> AsyncIterator[str]:
 
 
 def main(model: str, name: str) -> None:
-    """Serves on any free port, says which, and ends with its input."""
+    """Serves on any free port, prints its address, and ends when its input does."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -51,7 +51,7 @@ def main(model: str, name: str) -> None:
     params.n_parallel = SLOTS
     params.n_ctx = CONTEXT * SLOTS
     params.n_threads_http = 64
-    # Its threads wait for each other without sleeping, which on a busy machine takes most of the time.
+    # Its threads spin while they wait for each other, which on a busy machine takes most of the time.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.kv_unified = False
     params.endpoint_slots = True

@@ -1,32 +1,32 @@
-"""Streams of /api/chat, read without a network."""
+"""Decodes streams of /api/chat without a network."""
 
 from __future__ import annotations
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.ollama.stream import OllamaStream
+from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
 from clawdbot_model_gateway.http import VendorErrors
 
 from tests.support.fake_ollama import ndjson
 from tests.support.generating import check_grammar
 
 
-def stream_of() -> OllamaStream:
+def stream_decoder() -> OllamaStreamDecoder:
     errors = VendorErrors(["sk-secret-0123456789"])
-    return OllamaStream("asked-for", [], ToolNames(["tables.reserve", "clock.now"]), errors)
+    return OllamaStreamDecoder("asked-for", [], ToolNames(["tables.reserve", "clock.now"]), errors)
 
 
 def read(*pieces: bytes):
     """All events of a stream that ends after these pieces."""
-    stream, found = stream_of(), []
+    decoder, out = stream_decoder(), []
     for piece in pieces:
-        stream.feed(piece, found)
-    if not stream.over:
-        stream.end(found)
-    return found
+        decoder.feed(piece, out)
+    if not decoder.over:
+        decoder.end(out)
+    return out
 
 
 def reply_to(*lines, **options):
-    """The events of lines, well-formed."""
+    """The events of lines, checked to be well-formed."""
     events = read(ndjson(*lines, **options))
     check_grammar(events)
     return events

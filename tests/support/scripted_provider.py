@@ -1,4 +1,4 @@
-"""A provider in the test's hands: it says what it is told to, waits where it is told to, and counts."""
+"""A provider that a test scripts: what it replies and where it waits. It counts its requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemorySwit
 from tests.support.generating import Event
 
 WAIT = object()
-"""In a script: nothing more until the request is left."""
+"""In a script: nothing more until the request is cancelled or its stream closed."""
 
 STOP = FinishReason.FINISH_REASON_STOP
 
@@ -30,7 +30,7 @@ def says(*pieces: str, model: str = "m") -> list[Event]:
 
 
 class FakeProvider:
-    """Gives its scripts in turn, the last one for ever. A script is events, failures to raise, and WAIT."""
+    """Plays its scripts in turn and repeats the last. A script contains events, errors to raise, and WAIT."""
 
     endpoint = "http://fake"
     open_connections = 0
@@ -42,7 +42,7 @@ class FakeProvider:
         """The model of each request."""
         self.listed = 0
         self.open = 0
-        """Requests that have begun and not ended."""
+        """Requests that have begun and have not ended."""
         self.waiting = asyncio.Event()
 
     async def start(self) -> None: ...
@@ -77,7 +77,7 @@ class FakeProvider:
 
 
 class FakeHooks:
-    """Notes what it is asked and told; refuses with `refusal`."""
+    """Records its calls; refuses with `refusal`."""
 
     def __init__(self) -> None:
         self.gated: list[Any] = []
@@ -97,7 +97,7 @@ class FakeHooks:
 
 
 class Bench:
-    """A generation over providers, with everything in reach."""
+    """A Generation over fake providers, with all its parts accessible."""
 
     def __init__(self, aliases=None, draw=lambda: 0.5, clock=lambda: 0.0, **providers: FakeProvider) -> None:
         self.providers = providers
@@ -112,12 +112,12 @@ class Bench:
 
     @property
     def done(self) -> dict[str, Any]:
-        """What observers were told last."""
+        """The facts of the last observed event."""
         return dict(self.hooks.observed[-1].facts.items())
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is held any more."""
+        """Whether no request is in flight."""
         return not any(each.in_flight for each in self.backends.values()) and not any(
             each.open for each in self.providers.values()
         )

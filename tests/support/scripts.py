@@ -1,4 +1,4 @@
-"""Texts in many scripts, written for these tests: what an estimate of tokens is measured on."""
+"""Texts in many writing systems, written for these tests: estimates of tokens are measured on them."""
 
 from __future__ import annotations
 

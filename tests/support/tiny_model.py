@@ -1,8 +1,9 @@
-"""A model file that llama.cpp loads in a moment: a small llama that answers everything with one sentence.
+"""Writes a model file that llama.cpp loads quickly: a small llama that answers everything with one sentence.
 
-Two layers of width 64 and a vocabulary of the 256 bytes, printable characters and the sentence's words. The
-layers add nothing to the random embeddings, and the output matrix leads from each word of the sentence to the
-next: so the reply is known, while tokens, slots, sampling, grammars and the context are llama.cpp's own.
+It has two layers of width 64 and a vocabulary of the 256 bytes, printable characters and the sentence's
+words. The layers add nothing to the random embeddings, and the output matrix leads from each word of the
+sentence to the next: so the reply is known, while tokens, slots, sampling, grammars and the context are
+llama.cpp's own.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-SURE = 6.0
-"""Weight of the step to the next word: about 48 above the logits of all others; no temperature hides it."""
+NEXT_WORD_WEIGHT = 6.0
+"""Puts the next word's logit about 48 above all others; no temperature hides it."""
 SPECIAL = (
     ("<unk>", gguf.TokenType.UNKNOWN),
     ("<s>", gguf.TokenType.CONTROL),
@@ -42,12 +43,12 @@ END = 2
 def write_tiny_model(
     path: Path, words: Sequence[str] = WORDS, *, width: int = WIDTH, inner: int = INNER
 ) -> Path:
-    """Writes the file, about 500 KB, the same bytes for the same arguments; answers its path.
+    """Writes the file, about 500 KB, and returns its path. The same arguments give the same bytes.
 
     Args:
-        path: where to.
+        path: of the file.
         words: the reply, one token each; "▁" is a space.
-        width: of an embedding; larger ones make a file that takes time to load.
+        width: of an embedding; a larger one makes a file that takes time to load.
         inner: width of the feed-forward layers.
     """
     tokens = [*SPECIAL, *((f"<0x{each:02X}>", gguf.TokenType.BYTE) for each in range(256))]
@@ -90,17 +91,21 @@ def _describe(
 def _matrices(
     texts: Sequence[str], words: Sequence[str], width: int, inner: int
 ) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
-    draw = np.random.default_rng(1)
-    embeddings = draw.normal(0, 1, (len(texts), width))
+    rng = np.random.default_rng(1)
+    embeddings = rng.normal(0, 1, (len(texts), width))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    output = draw.normal(0, 0.02, (len(texts), width))
+    output = rng.normal(0, 0.02, (len(texts), width))
     chain = [texts.index(each) for each in (START, *words)] + [END]
-    for here, following in pairwise(chain):
-        output[following] += SURE * embeddings[here]
-    made = {"token_embd.weight": embeddings, "output.weight": output, "output_norm.weight": np.ones(width)}
+    for token, next_token in pairwise(chain):
+        output[next_token] += NEXT_WORD_WEIGHT * embeddings[token]
+    weights = {
+        "token_embd.weight": embeddings,
+        "output.weight": output,
+        "output_norm.weight": np.ones(width),
+    }
     for layer in range(LAYERS):
         shapes = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (width, width))
         shapes |= {"ffn_gate": (inner, width), "ffn_up": (inner, width), "ffn_down": (width, inner)}
-        made |= {f"blk.{layer}.{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
-        made |= {f"blk.{layer}.{name}_norm.weight": np.ones(width) for name in ("attn", "ffn")}
-    return {name: each.astype(np.float32) for name, each in made.items()}
+        weights |= {f"blk.{layer}.{name}.weight": np.zeros(shape) for name, shape in shapes.items()}
+        weights |= {f"blk.{layer}.{name}_norm.weight": np.ones(width) for name in ("attn", "ffn")}
+    return {name: each.astype(np.float32) for name, each in weights.items()}

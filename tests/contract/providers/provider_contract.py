@@ -1,4 +1,4 @@
-"""What Provider promises. Every provider's test class inherits these; core/provider.py is the text of it."""
+"""The Provider contract of core/provider.py as tests, which every provider's test class inherits."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from clawdbot_servicekit.errors import InvalidRequest
 from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
-UNHEARD_OF = {"logprobs": 3}
-"""Sampling that no provider can honour: the reply has no place for it."""
+UNSUPPORTED_SAMPLING = {"logprobs": 3}
+"""Sampling that no provider supports: our reply has no field for it."""
 
 
 class ProviderContract:
-    """Inherited with `kind`, and fixtures `provider` (started) and `model` (a name that it answers for).
+    """Subclasses set `kind` and the fixtures `provider` (started), `unstarted` and `model` (one that it has).
 
-    Asked anything, the backend behind it answers with a text.
+    Whatever it is asked, the backend behind the provider answers with text.
     """
 
     kind: str
-    """The provider's name among the entry points."""
+    """The name of the provider's entry point."""
 
     async def test_a_reply_is_well_formed(self, provider, model):
         events = await collect(provider.stream(asks(), model))
@@ -40,21 +40,21 @@ class ProviderContract:
         events = await collect(provider.stream(asks(), model))
         assert events[0].started.model
 
-    async def test_a_whole_reply_is_the_stream_folded(self, provider, model):
+    async def test_generate_returns_what_the_stream_accumulates_to(self, provider, model):
         streamed = fold(await collect(provider.stream(asks(), model)))
         events = await provider.generate(asks(), model)
         check_grammar(events)
         assert fold(events) == streamed
 
-    async def test_a_request_is_left_as_it_was(self, provider, model):
+    async def test_a_request_is_not_changed(self, provider, model):
         request = asks(tools=[tool("tables.reserve")], sampling={"max_tokens": 100, "stop": ["###"]})
         before = request.SerializeToString(deterministic=True)
         await collect(provider.stream(request, model))
         await provider.generate(request, model)
         assert request.SerializeToString(deterministic=True) == before
 
-    async def test_a_field_that_cannot_be_honoured_is_told(self, provider, model):
-        request = asks(sampling=UNHEARD_OF)
+    async def test_an_unsupported_field_gives_a_warning(self, provider, model):
+        request = asks(sampling=UNSUPPORTED_SAMPLING)
         for events in (
             await collect(provider.stream(request, model)),
             await provider.generate(request, model),
@@ -62,8 +62,8 @@ class ProviderContract:
             assert [each.field for each in events[0].started.warnings] == ["sampling.logprobs"]
             assert text_of(events)
 
-    async def test_a_strict_request_is_refused_for_it(self, provider, model):
-        request = asks(sampling=UNHEARD_OF, strict=True)
+    async def test_a_strict_request_with_an_unsupported_field_is_refused(self, provider, model):
+        request = asks(sampling=UNSUPPORTED_SAMPLING, strict=True)
         with pytest.raises(InvalidRequest) as streamed:
             await collect(provider.stream(request, model))
         with pytest.raises(InvalidRequest) as whole:
@@ -71,21 +71,21 @@ class ProviderContract:
         for refused in (streamed, whole):
             assert [each.field for each in refused.value.violations] == ["sampling.logprobs"]
 
-    async def test_a_stream_that_is_left_early_harms_no_other(self, provider, model):
+    async def test_a_stream_that_is_closed_early_does_not_affect_the_next(self, provider, model):
         async with aclosing(provider.stream(asks(), model)) as left:
             async for event in left:
                 if event.WhichOneof("event") != "started":
                     break
         check_grammar(await collect(provider.stream(asks(), model)))
 
-    async def test_the_endpoint_bears_no_credentials(self, provider):
+    async def test_the_endpoint_contains_no_credentials(self, provider):
         assert "@" not in provider.endpoint
         assert provider.open_connections >= 0
 
-    async def test_it_lists_what_it_answers_for(self, provider, model):
+    async def test_it_lists_its_models(self, provider, model):
         assert model in {each.name for each in await provider.list_models()}
 
-    async def test_stopping_twice_is_stopping_once(self, provider):
+    async def test_stopping_twice_is_safe(self, provider):
         await provider.stop()
         await provider.stop()
         assert provider.open_connections == 0
@@ -95,9 +95,9 @@ class ProviderContract:
 
 
 class BackendContract(ProviderContract):
-    """For providers of backends that call tools and fail. `behave(word)` gives a request that meets it."""
+    """For providers whose backend calls tools and fails; `behave(name)` returns a request that causes it."""
 
-    async def test_a_tool_call_is_whole(self, provider, model, behave):
+    async def test_a_tool_call_is_complete(self, provider, model, behave):
         request = behave("tool")
         request.tools.append(tool("tables.reserve"))
         events = await collect(provider.stream(request, model))
@@ -114,51 +114,51 @@ class BackendContract(ProviderContract):
         assert events[-1].finished.truncated
         assert text_of(events)
 
-    async def test_a_reply_that_breaks_off_before_it_began_is_a_failure(self, provider, model, behave):
+    async def test_a_reply_that_breaks_off_before_it_began_is_an_error(self, provider, model, behave):
         with pytest.raises(BackendFailed):
             await collect(provider.stream(behave("cut_at_once"), model))
 
-    @pytest.mark.parametrize("way", ["stream", "generate"])
-    async def test_a_rate_limit_says_when_to_come_back(self, provider, model, behave, way):
-        with pytest.raises(RateLimited) as failed:
-            await run(provider, behave("rate_limited"), model, way)
-        assert failed.value.retry_after == 7
+    @pytest.mark.parametrize("method", ["stream", "generate"])
+    async def test_a_rate_limit_says_when_to_retry(self, provider, model, behave, method):
+        with pytest.raises(RateLimited) as raised:
+            await run(provider, behave("rate_limited"), model, method)
+        assert raised.value.retry_after == 7
 
-    async def test_a_failure_in_the_middle_comes_after_what_was_said(self, provider, model, behave):
+    async def test_an_error_in_the_middle_comes_after_the_text_before_it(self, provider, model, behave):
         seen = []
-        with pytest.raises(BackendOverloaded):  # noqa: PT012 - what comes before is what counts
+        with pytest.raises(BackendOverloaded):  # noqa: PT012 - the events before it are what is tested
             async for event in provider.stream(behave("overloaded_in_the_middle"), model):
-                seen.append(event)  # noqa: PERF401 - a comprehension would lose it
+                seen.append(event)  # noqa: PERF401 - a comprehension would lose them
         assert kinds(seen) == ["started", "text_delta"]
 
-    @pytest.mark.parametrize("way", ["stream", "generate"])
-    async def test_a_failed_request_harms_no_other(self, provider, model, behave, way):
+    @pytest.mark.parametrize("method", ["stream", "generate"])
+    async def test_a_failed_request_does_not_affect_the_next(self, provider, model, behave, method):
         with pytest.raises(RateLimited):
-            await run(provider, behave("rate_limited"), model, way)
-        assert text_of(await run(provider, asks(), model, way))
+            await run(provider, behave("rate_limited"), model, method)
+        assert text_of(await run(provider, asks(), model, method))
 
-    async def test_json_of_a_schema_validates(self, provider, model, behave):
+    async def test_json_for_a_schema_is_valid(self, provider, model, behave):
         request = behave("json")
         request.response_format.json_schema.schema.update(AGE)
-        reply = fold(await run(await self.kept(provider, request, model), request, model, "stream"))
+        reply = fold(await run(await self.with_format(provider, request, model), request, model, "stream"))
         assert json.loads(reply.message.parts[-1].text) == {"age": 36}
 
-    async def test_json_that_is_not_asked_for_by_a_field_is_checked(self, provider, model, behave):
+    async def test_json_without_a_field_for_it_is_validated(self, provider, model, behave):
         request = behave("json")
         request.response_format.json_schema.schema.update({**AGE, "required": ["age", "name"]})
         limited = isinstance(provider, LimitedForms)
         if limited and "json_schema" not in provider.forms(request, model):
             with pytest.raises(FormMissed):
-                await run(await self.kept(provider, request, model), request, model, "stream")
+                await run(await self.with_format(provider, request, model), request, model, "stream")
         else:
-            assert await self.kept(provider, request, model) is provider
+            assert await self.with_format(provider, request, model) is provider
 
-    async def kept(self, provider, request, model):
-        """What the gateway asks in the provider's place."""
+    async def with_format(self, provider, request, model):
+        """What the gateway calls instead of the provider."""
         return await keeping_form(provider, request, model, judges=Judges(), pay=list[Usage]().append)
 
 
-async def run(provider, request, model, way):
-    if way == "stream":
+async def run(provider, request, model, method):
+    if method == "stream":
         return await collect(provider.stream(request, model))
     return await provider.generate(request, model)

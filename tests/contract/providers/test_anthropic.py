@@ -14,7 +14,7 @@ from tests.support.fake_anthropic import (
     calls,
     end,
     error,
-    failed,
+    error_event,
     fake_anthropic,
     reply,
     says,
@@ -22,7 +22,7 @@ from tests.support.fake_anthropic import (
 )
 from tests.support.fake_openai import CUT, Answer
 from tests.support.generating import asks
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 BEHAVIOUR = {
     "tool": Answer([sse(begin(), *calls("tables_reserve", '{"people"', ": 4}"), *end("tool_use"))]),
@@ -31,7 +31,7 @@ BEHAVIOUR = {
     "cut_at_once": Answer([sse(begin()), CUT]),
     "rate_limited": error(429, "rate_limit_error", "slow down", **{"Retry-After": "7"}),
     "overloaded_in_the_middle": Answer(
-        [sse(begin(), *says("Good"), failed("overloaded_error", "Overloaded"))]
+        [sse(begin(), *says("Good"), error_event("overloaded_error", "Overloaded"))]
     ),
 }
 
@@ -59,8 +59,8 @@ class TestAnthropic(BackendContract):
 
     @pytest.fixture
     def behave(self, backend):
-        def behave(word):
-            backend.will(BEHAVIOUR[word])
+        def behave(name):
+            backend.will(BEHAVIOUR[name])
             return asks()
 
         return behave

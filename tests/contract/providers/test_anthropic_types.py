@@ -1,4 +1,4 @@
-"""What we send to Anthropic is what its own client's types allow, fields and values alike."""
+"""What we send to Anthropic is what the types of its own client allow, fields and values alike."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
-from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
+from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tests.support.generating import asks, says, tool
 
 PNG = Media(data=b"png", media_type="image/png")
-OLD = ModelFacts(adaptive=False, budgeted=True, effort=False)
+OLD = ModelProfile(adaptive_thinking=False, budgeted_thinking=True, supports_effort=False)
 
 
 def schema():
-    form = ResponseFormat(json_schema=JsonSchemaFormat())
-    form.json_schema.schema.update({"type": "object", "properties": {"x": {"type": "string"}}})
-    return form
+    response_format = ResponseFormat(json_schema=JsonSchemaFormat())
+    response_format.json_schema.schema.update({"type": "object", "properties": {"x": {"type": "string"}}})
+    return response_format
 
 
 REQUESTS = {
@@ -57,7 +57,7 @@ REQUESTS = {
             ],
         )
     ),
-    "a round": asks(
+    "a round of tool calls": asks(
         "A table",
         Message(
             role=ROLE_ASSISTANT,
@@ -85,9 +85,9 @@ REQUESTS = {
         tools=[tool("t")], tool_choice=ToolChoice(mode=ToolChoice.MODE_NAMED, name="t", disable_parallel=True)
     ),
     "no tool": asks(tools=[tool("t")], tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE)),
-    "thought": asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH, "stop": ["#"]}),
-    "no thought": asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE, "max_tokens": 9}),
-    "a form": asks(response_format=schema()),
+    "thinking": asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH, "stop": ["#"]}),
+    "no thinking": asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE, "max_tokens": 9}),
+    "a response format": asks(response_format=schema()),
 }
 
 
@@ -101,22 +101,22 @@ class Counted(message_count_tokens_params.MessageCountTokensParams):
 
 @cache
 def allowed(kind):
-    """What holds JSON to a type of the client's, in which no other field may be. Slow to make."""
+    """Validates JSON against a type of the client, without further fields. Slow to create."""
     return TypeAdapter(kind)
 
 
-@pytest.mark.parametrize("facts", [ModelFacts(), OLD], ids=["new", "old"])
+@pytest.mark.parametrize("profile", [ModelProfile(), OLD], ids=["new", "old"])
 @pytest.mark.parametrize("request_name", REQUESTS)
-def test_the_vendors_client_could_have_sent_it(request_name, facts):
-    kept = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
-    writer, request = RequestWriter("anthropic", Usual(body=kept)), REQUESTS[request_name]
-    allowed(Sent).validate_json(writer.write(request, "claude", facts).body)
-    allowed(Counted).validate_json(writer.write_count(request, "claude", facts))
+def test_the_vendors_client_could_have_sent_it(request_name, profile):
+    defaults = RequestDefaults(body={"cache_control": {"type": "ephemeral", "ttl": "1h"}})
+    encoder, request = RequestEncoder("anthropic", defaults), REQUESTS[request_name]
+    allowed(Sent).validate_json(encoder.encode(request, "claude", profile).body)
+    allowed(Counted).validate_json(encoder.encode_count(request, "claude", profile))
 
 
-def test_a_field_that_the_vendor_does_not_know_would_be_seen():
-    written = RequestWriter("anthropic", Usual()).write(
-        asks(sampling={"temperature": 0.5}), "claude", ModelFacts()
+def test_a_field_that_the_vendor_does_not_know_would_be_found():
+    encoded = RequestEncoder("anthropic", RequestDefaults()).encode(
+        asks(sampling={"temperature": 0.5}), "claude", ModelProfile()
     )
     with pytest.raises(ValidationError, match="temperature"):
-        allowed(Sent).validate_json(written.body)
+        allowed(Sent).validate_json(encoded.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.providers.provider_contract import ProviderContract
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 
 class TestEcho(ProviderContract):

@@ -1,4 +1,4 @@
-"""No provider escapes the contract: each registered one has a module here that holds it to it."""
+"""Every registered provider has a module here that runs the contract's tests."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.contract.providers.provider_contract import ProviderContract
 
 
 @pytest.mark.parametrize("name", sorted(installed()))
-def test_a_registered_provider_is_held_to_the_contract(name):
+def test_a_registered_provider_runs_the_contract(name):
     module = importlib.import_module(f"tests.contract.providers.test_{name}")
-    held = [
+    contracts = [
         each
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, ProviderContract) and getattr(each, "kind", "") == name
     ]
-    assert held
+    assert contracts

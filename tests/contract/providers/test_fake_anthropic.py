@@ -1,4 +1,4 @@
-"""Anthropic's own client takes the fake server for real, so what our provider is tested with is no fancy."""
+"""Anthropic's own client works with the fake server, so our provider is tested against realistic answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.fake_anthropic import (
     calls,
     end,
     error,
-    failed,
+    error_event,
     fake_anthropic,
     listed,
     says,
@@ -50,13 +50,13 @@ async def test_it_lists_models_page_by_page(client, backend):
     assert found[0].capabilities.thinking.types.adaptive.supported
 
 
-async def test_it_tells_of_one_model(client):
+async def test_it_describes_one_model(client):
     assert (await client.models.retrieve(MODEL)).max_tokens == 64_000
     with pytest.raises(anthropic.NotFoundError):
         await client.models.retrieve("nowhere")
 
 
-async def test_it_answers_whole(client, backend):
+async def test_it_answers_without_streaming(client, backend):
     reply = await client.messages.create(**ASKED)
     assert (reply.content[0].text, reply.stop_reason) == ("Good evening.", "end_turn")
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (7, 3)
@@ -93,12 +93,12 @@ async def test_it_refuses_a_wrong_key(backend):
     assert refused.value.type == "authentication_error"
 
 
-async def test_it_refuses_what_the_version_no_longer_has(client):
+async def test_it_refuses_a_field_that_the_version_has_removed(client):
     with pytest.raises(anthropic.BadRequestError, match="temperature: Extra inputs"):
         await client.messages.create(**ASKED, extra_body={"temperature": 1.0})
 
 
-async def test_it_limits_and_is_overloaded(client, backend):
+async def test_it_limits_the_rate_and_is_overloaded(client, backend):
     backend.will(error(429, "rate_limit_error", "slow down", **{"Retry-After": "7"}))
     with pytest.raises(anthropic.RateLimitError) as limited:
         await client.messages.create(**ASKED)
@@ -110,7 +110,7 @@ async def test_it_limits_and_is_overloaded(client, backend):
 
 
 async def test_it_fails_in_the_middle(client, backend):
-    backend.will(Answer([sse(begin(), *says("Good"), failed("overloaded_error", "Overloaded"))]))
+    backend.will(Answer([sse(begin(), *says("Good"), error_event("overloaded_error", "Overloaded"))]))
     with pytest.raises(anthropic.APIStatusError, match="Overloaded"):
         async with client.messages.stream(**ASKED) as stream:
             [each async for each in stream.text_stream]

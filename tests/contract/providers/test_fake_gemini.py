@@ -1,4 +1,4 @@
-"""Google's own client takes the fake server for real, so what our provider is tested against is no fancy."""
+"""Google's own client works with the fake server, so our provider is tested against realistic answers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.fake_gemini import (
     MODEL,
     Answer,
     call,
+    chunk,
     counts,
     error,
     fake_gemini,
-    piece,
     quota,
     retry,
     sse,
@@ -36,7 +36,7 @@ async def backend():
 
 @asynccontextmanager
 async def client_of(backend, key=KEY):
-    """With a session of ours: the one that it makes is of a class that aiohttp warns of."""
+    """With our own session: the client's is of a class that aiohttp warns about."""
     async with aiohttp.ClientSession() as session:
         options = types.HttpOptions(
             base_url=backend.url.removesuffix("/v1beta"), api_version="v1beta", aiohttp_client=session
@@ -64,7 +64,7 @@ async def test_it_lists_models_page_by_page(client, backend):
     assert [each.query.get("pageToken") for each in backend.asked] == [None, "p/2 ="]
 
 
-async def test_it_answers_whole(client, backend):
+async def test_it_answers_without_streaming(client, backend):
     config = types.GenerateContentConfig(max_output_tokens=9)
     reply = await client.models.generate_content(model=MODEL, contents="Good evening", config=config)
     assert reply.text == "Good evening."
@@ -75,32 +75,32 @@ async def test_it_answers_whole(client, backend):
 
 
 async def test_it_streams(client, backend):
-    pieces = await streamed(client)
-    assert "".join(each.text or "" for each in pieces) == "Good evening."
-    assert pieces[-1].candidates[0].finish_reason == types.FinishReason.STOP
-    assert pieces[-1].usage_metadata.candidates_token_count == 3
+    chunks = await streamed(client)
+    assert "".join(each.text or "" for each in chunks) == "Good evening."
+    assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
+    assert chunks[-1].usage_metadata.candidates_token_count == 3
     assert backend.asked[-1].query["alt"] == "sse"
 
 
-async def test_it_thinks_and_calls_functions_with_a_proof(client, backend):
-    signature = base64.b64encode(b"proof").decode()
+async def test_it_thinks_and_calls_functions_with_a_thought_signature(client, backend):
+    signature = base64.b64encode(b"signature").decode()
     backend.will(
         Answer(
             [
                 sse(
-                    piece({"text": "They want a table.", "thought": True}, usage=counts(output=None)),
-                    piece(call("reserve", {"people": 4}, signature=signature)),
-                    piece(finish="STOP", usage=counts(thoughts=5)),
+                    chunk({"text": "They want a table.", "thought": True}, usage=counts(output=None)),
+                    chunk(call("reserve", {"people": 4}, signature=signature)),
+                    chunk(finish="STOP", usage=counts(thoughts=5)),
                 )
             ]
         )
     )
-    pieces = await streamed(client)
-    assert pieces[0].candidates[0].content.parts[0].thought is True
-    part = pieces[1].candidates[0].content.parts[0]
+    chunks = await streamed(client)
+    assert chunks[0].candidates[0].content.parts[0].thought is True
+    part = chunks[1].candidates[0].content.parts[0]
     assert (part.function_call.name, part.function_call.args) == ("reserve", {"people": 4})
-    assert part.thought_signature == b"proof"
-    assert pieces[2].usage_metadata.thoughts_token_count == 5
+    assert part.thought_signature == b"signature"
+    assert chunks[2].usage_metadata.thoughts_token_count == 5
 
 
 async def test_it_blocks_a_prompt(client, backend):
@@ -126,13 +126,13 @@ async def test_it_refuses_a_wrong_key_as_a_bad_request(backend):
     assert refused.value.details["error"]["details"][0]["reason"] == "API_KEY_INVALID"
 
 
-async def test_it_knows_no_other_model(client):
+async def test_it_does_not_know_another_model(client):
     with pytest.raises(errors.ClientError) as refused:
         await client.models.generate_content(model="gemini-9", contents="Good evening")
     assert refused.value.status == "NOT_FOUND"
 
 
-async def test_it_limits(client, backend):
+async def test_it_limits_the_rate(client, backend):
     details = (quota("GenerateRequestsPerMinutePerProjectPerModel"), retry("7s"))
     backend.will(error(429, "slow down", None, *details))
     with pytest.raises(errors.ClientError) as limited:
@@ -142,6 +142,6 @@ async def test_it_limits(client, backend):
 
 
 async def test_it_fails_in_the_middle(client, backend):
-    backend.will(Answer([sse(piece({"text": "Good"}), status(503, "The model is overloaded."))]))
+    backend.will(Answer([sse(chunk({"text": "Good"}), status(503, "The model is overloaded."))]))
     with pytest.raises(errors.APIError, match="overloaded"):
         await streamed(client)

@@ -1,11 +1,11 @@
-"""Ollama's own client takes the fake server for real, so what our provider is tested against is no fancy."""
+"""Ollama's own client works with the fake server, so our provider is tested against realistic answers."""
 
 from __future__ import annotations
 
 import ollama
 import pytest
 
-from tests.support.fake_ollama import MODEL, call, fake_ollama, last, line, ndjson, refusal, streamed
+from tests.support.fake_ollama import MODEL, call, error, fake_ollama, last, line, ndjson, streamed
 
 MESSAGES = [{"role": "user", "content": "Good evening"}]
 
@@ -32,7 +32,7 @@ async def test_it_shows_a_model(client):
     assert shown.capabilities == ["completion", "tools"]
 
 
-async def test_it_answers_whole(client, backend):
+async def test_it_answers_without_streaming(client, backend):
     reply = await client.chat(MODEL, MESSAGES)
     assert (reply.message.content, reply.done, reply.done_reason) == ("Good evening.", True, "stop")
     assert (reply.prompt_eval_count, reply.eval_count) == (7, 3)
@@ -63,18 +63,18 @@ async def test_it_embeds(client):
     assert reply.embeddings == [[3.0, 1.0, 0.0], [5.0, 1.0, 0.0]]
 
 
-async def test_it_loads_a_model_that_is_asked_nothing(client):
+async def test_a_chat_without_messages_loads_the_model(client):
     assert (await client.chat(MODEL, [])).done_reason == "load"
 
 
-async def test_it_does_not_have_every_model(client):
+async def test_it_does_not_know_another_model(client):
     with pytest.raises(ollama.ResponseError) as refused:
         await client.chat("nowhere", MESSAGES)
     assert (refused.value.status_code, refused.value.error) == (404, "model 'nowhere' not found")
 
 
-async def test_it_limits(client, backend):
-    backend.will(refusal(429, "slow down"))
+async def test_it_limits_the_rate(client, backend):
+    backend.will(error(429, "slow down"))
     with pytest.raises(ollama.ResponseError) as limited:
         await client.chat(MODEL, MESSAGES)
     assert limited.value.status_code == 429

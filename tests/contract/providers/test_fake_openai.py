@@ -1,4 +1,4 @@
-"""OpenAI's own client takes the fake server for real, so what our provider is tested against is no fancy."""
+"""OpenAI's own client works with the fake server, so our provider is tested against realistic answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_it_lists_models(client):
     assert [each.id async for each in client.models.list()] == ["fake-1"]
 
 
-async def test_it_answers_whole(client, backend):
+async def test_it_answers_without_streaming(client, backend):
     reply = await client.chat.completions.create(model="fake-1", messages=MESSAGES, max_tokens=9)
     assert reply.choices[0].message.content == "Good evening."
     assert reply.choices[0].finish_reason == "stop"
@@ -61,7 +61,7 @@ async def test_it_refuses_a_wrong_key(backend):
     assert refused.value.code == "invalid_api_key"
 
 
-async def test_it_limits(client, backend):
+async def test_it_limits_the_rate(client, backend):
     backend.will(error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}))
     with pytest.raises(openai.RateLimitError) as limited:
         await client.chat.completions.create(model="fake-1", messages=MESSAGES)

@@ -1,4 +1,4 @@
-"""OpenAI's own client takes the fake of the Responses API for real."""
+"""OpenAI's own client works with the fake of the Responses API."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ async def client(backend):
         yield each
 
 
-async def test_it_answers_whole(client):
+async def test_it_answers_without_streaming(client):
     reply = await client.responses.create(model=MODEL, input="Good evening")
     assert (reply.output_text, reply.status, reply.usage.input_tokens) == ("Good evening.", "completed", 7)
 
 
-async def test_it_streams_thoughts_texts_and_calls(client, backend):
+async def test_it_streams_reasoning_texts_and_calls(client, backend):
     output = [thought("Hm.", "So."), message("Yes.", refusal="No."), call("add", '{"a": 1}')]
     backend.will(Answer([sse(*streamed(*output))]))
     async with client.responses.stream(model=MODEL, input="Hi") as stream:
@@ -43,7 +43,7 @@ async def test_it_counts_tokens(client):
     assert counted.input_tokens == 2
 
 
-async def test_it_refuses_as_the_vendor_does(client, backend):
+async def test_it_limits_the_rate(client, backend):
     backend.will(error(429, "slow down", "rate_limit_exceeded"))
     with pytest.raises(openai.RateLimitError):
         await client.responses.create(model=MODEL, input="Hi")

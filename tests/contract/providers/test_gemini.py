@@ -8,7 +8,7 @@ import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core.errors import ProtocolViolation, RateLimited
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
-from clawdbot_model_gateway.providers.gemini import PAGES
+from clawdbot_model_gateway.providers.gemini import MAX_PAGES
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.contract.providers.provider_contract import BackendContract
@@ -18,19 +18,19 @@ from tests.support.fake_gemini import (
     MODEL,
     Answer,
     call,
+    chunk,
     counts,
     error,
     fake_gemini,
     model,
-    piece,
     retry,
     sse,
     status,
-    text_pieces,
+    text_chunks,
 )
 from tests.support.fake_openai import CUT, whole
 from tests.support.generating import asks, tool
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ class TestGemini(BackendContract):
     kind = "gemini"
 
     BEHAVIOUR: ClassVar = {
-        "tool": Answer([sse(piece(call("tables_reserve", {"people": 4}), finish="STOP", usage=counts()))]),
-        "json": Answer([sse(*text_pieces('{"age": 36}'))]),
-        "cut": Answer([sse(piece({"text": "Good"}, usage=counts(output=None))), CUT]),
-        "cut_at_once": Answer([sse(piece(usage=counts(output=None))), CUT]),
+        "tool": Answer([sse(chunk(call("tables_reserve", {"people": 4}), finish="STOP", usage=counts()))]),
+        "json": Answer([sse(*text_chunks('{"age": 36}'))]),
+        "cut": Answer([sse(chunk({"text": "Good"}, usage=counts(output=None))), CUT]),
+        "cut_at_once": Answer([sse(chunk(usage=counts(output=None))), CUT]),
         "rate_limited": error(429, "slow down", None, retry("7s")),
         "overloaded_in_the_middle": Answer(
-            [sse(piece({"text": "Good"}), status(503, "The model is overloaded."))]
+            [sse(chunk({"text": "Good"}), status(503, "The model is overloaded."))]
         ),
     }
 
@@ -70,8 +70,8 @@ class TestGemini(BackendContract):
 
     @pytest.fixture
     def behave(self, backend):
-        def behave(word):
-            backend.will(self.BEHAVIOUR[word])
+        def behave(name):
+            backend.will(self.BEHAVIOUR[name])
             return asks()
 
         return behave
@@ -98,23 +98,23 @@ async def test_no_models_are_an_empty_list(provider, backend):
 
 
 @pytest.mark.parametrize("body", [[], {"models": 7}, {"models": [{}]}, {"data": []}, "text"])
-async def test_what_is_no_list_of_models_breaks_the_protocol(provider, backend, body):
+async def test_an_invalid_list_of_models_is_a_protocol_violation(provider, backend, body):
     backend.will(whole(body or [1]))
-    with pytest.raises(ProtocolViolation, match="no list of models"):
+    with pytest.raises(ProtocolViolation, match="did not return a list of models"):
         await provider.list_models()
 
 
-async def test_a_list_that_does_not_end_is_left(provider, backend):
+async def test_an_endless_list_of_models_is_a_protocol_violation(provider, backend):
     backend.pages = [{"models": [], "nextPageToken": "again"}] * 2
-    with pytest.raises(ProtocolViolation, match="does not end"):
+    with pytest.raises(ProtocolViolation, match=f"did not end after {MAX_PAGES} pages"):
         await provider.list_models()
-    assert len(backend.asked) == PAGES
+    assert len(backend.asked) == MAX_PAGES
 
 
 # Tokens
 
 
-async def test_tokens_are_counted_of_the_request_as_it_would_be_sent(provider, backend):
+async def test_tokens_are_counted_for_the_request_as_it_would_be_sent(provider, backend):
     request = asks("Good evening to you", tools=[tool("clock.now")], sampling={"max_tokens": 9})
     assert await provider.count_tokens(request, MODEL) == 4
     counted = backend.last["generateContentRequest"]
@@ -123,9 +123,9 @@ async def test_tokens_are_counted_of_the_request_as_it_would_be_sent(provider, b
 
 
 @pytest.mark.parametrize("body", [{}, [], {"totalTokens": "4"}, {"totalTokens": -1}])
-async def test_what_is_no_count_breaks_the_protocol(provider, backend, body):
+async def test_an_invalid_count_is_a_protocol_violation(provider, backend, body):
     backend.will(whole(body))
-    with pytest.raises(ProtocolViolation, match="no count"):
+    with pytest.raises(ProtocolViolation, match="returned no token count"):
         await provider.count_tokens(asks(), MODEL)
 
 
@@ -143,7 +143,7 @@ async def test_texts_become_vectors_in_their_order(provider, backend):
     }
 
 
-async def test_more_texts_than_one_call_takes_are_sent_in_several(provider, backend):
+async def test_more_texts_than_fit_in_one_call_are_sent_in_several(provider, backend):
     backend.embedding = {"usageMetadata": {"promptTokenCount": 10}}
     found = await provider.embed(["x" * (n + 1) for n in range(250)], EMBEDDER, 2)
     assert [each[0] for each in found.vectors] == [float(n + 1) for n in range(250)]
@@ -154,16 +154,16 @@ async def test_more_texts_than_one_call_takes_are_sent_in_several(provider, back
     )
 
 
-async def test_dimensions_that_the_model_refuses_are_the_callers_mistake(provider):
+async def test_dimensions_that_the_model_refuses_are_an_invalid_request(provider):
     assert len((await provider.embed(["a"], EMBEDDER, 8)).vectors[0]) == 8
     with pytest.raises(InvalidRequest) as refused:
         await provider.embed(["a"], EMBEDDER, 4000)
     assert refused.value.violations[0].field == "dimensions"
 
 
-async def test_dimensions_that_the_model_passes_over_are_told(provider, backend):
+async def test_dimensions_that_the_model_ignores_are_an_invalid_request(provider, backend):
     backend.will(whole({"embeddings": [{"values": [0.1, 0.2]}]}))
-    with pytest.raises(InvalidRequest, match="always gives 2"):
+    with pytest.raises(InvalidRequest, match="always returns vectors of length 2"):
         await provider.embed(["a"], EMBEDDER, 8)
 
 
@@ -171,13 +171,13 @@ async def test_dimensions_that_the_model_passes_over_are_told(provider, backend)
     "found",
     [[], [{"values": []}], [{"values": [1]}], [{"values": [1]}, {"values": [1, 2]}], [{"values": ["x"]}], 7],
 )
-async def test_what_is_not_one_vector_for_each_text_breaks_the_protocol(provider, backend, found):
+async def test_anything_but_one_vector_for_each_text_is_a_protocol_violation(provider, backend, found):
     backend.will(whole({"embeddings": found}))
     with pytest.raises(ProtocolViolation):
         await provider.embed(["a", "b"], EMBEDDER, None)
 
 
-async def test_a_failure_is_one_here_as_well(provider, backend):
+async def test_embedding_and_counting_raise_the_backends_errors(provider, backend):
     backend.will(error(429, "slow down", None, retry("7s")), error(429, "slow down", None, retry("7s")))
     with pytest.raises(RateLimited):
         await provider.embed(["a"], EMBEDDER, None)

@@ -1,7 +1,7 @@
 """The provider for a GGUF file, with llama.cpp itself behind it.
 
-Not held to BackendContract: its faults are scripted, and here is no fake to script. What can go wrong with
-a file and its process is in tests/integration/model_gateway/test_llama_cpp.py.
+It does not run BackendContract, which needs a backend whose errors can be scripted. What can go wrong with a
+file and its process is tested in tests/integration/model_gateway/test_llama_cpp.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract.providers.provider_contract import ProviderContract
 from tests.support.generating import asks
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 from tests.support.tiny_model import write_tiny_model
 
 
@@ -37,7 +37,7 @@ class TestLlamaCpp(ProviderContract):
     def model(self):
         return "tiny"
 
-    async def test_a_whole_reply_is_the_stream_folded(self, provider, model):
-        # The first reply fills llama.cpp's prompt cache, and usage tells what came from there.
+    async def test_generate_returns_what_the_stream_accumulates_to(self, provider, model):
+        # The first reply fills llama.cpp's prompt cache, and usage reports what came from there.
         await provider.generate(asks(), model)
-        await super().test_a_whole_reply_is_the_stream_folded(provider, model)
+        await super().test_generate_returns_what_the_stream_accumulates_to(provider, model)

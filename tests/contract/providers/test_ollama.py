@@ -7,17 +7,17 @@ from typing import ClassVar
 import pytest
 
 from tests.contract.providers.provider_contract import BackendContract
-from tests.support.fake_ollama import MODEL, call, fake_ollama, last, line, ndjson, refusal, streamed
+from tests.support.fake_ollama import MODEL, call, error, fake_ollama, last, line, ndjson, streamed
 from tests.support.fake_openai import CUT
 from tests.support.generating import asks
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 BEHAVIOUR = {
     "tool": streamed(ndjson(line(call("tables_reserve", {"people": 4})), last("stop"))),
     "json": streamed(ndjson(line({"content": '{"age": 36}'}), last("stop"))),
     "cut": streamed(ndjson(line({"content": "Good"})), CUT),
     "cut_at_once": streamed(ndjson(line()), CUT),
-    "rate_limited": refusal(429, "you have reached your hourly usage limit", **{"Retry-After": "7"}),
+    "rate_limited": error(429, "you have reached your hourly usage limit", **{"Retry-After": "7"}),
     "overloaded_in_the_middle": streamed(
         ndjson(
             line({"content": "Good"}),
@@ -50,8 +50,8 @@ class TestOllama(BackendContract):
 
     @pytest.fixture
     def behave(self, backend):
-        def behave(word):
-            backend.will(BEHAVIOUR[word])
+        def behave(name):
+            backend.will(BEHAVIOUR[name])
             return asks()
 
         return behave

@@ -33,7 +33,7 @@ from tests.support.fake_responses import (
     streamed,
 )
 from tests.support.generating import asks, collect, finish_of, text_of, tool
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 BEGUN = (created(), *grown(0, message("Good"))[:3])
 BUSY = {"type": "error", "code": "server_overloaded", "message": "busy", "param": None}
@@ -74,16 +74,16 @@ class TestOpenAI(BackendContract):
 
     @pytest.fixture
     def behave(self, backend):
-        def behave(word):
-            backend.will(self.BEHAVIOUR[word])
+        def behave(name):
+            backend.will(self.BEHAVIOUR[name])
             return asks()
 
         return behave
 
 
-@pytest.mark.parametrize("way", ["stream", "generate"])
+@pytest.mark.parametrize("method", ["stream", "generate"])
 @pytest.mark.parametrize(
-    ("answer", "kind"),
+    ("answer", "error_class"),
     [
         (error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"), BackendAuth),
         (error(429, "no money", "insufficient_quota"), QuotaExhausted),
@@ -93,27 +93,27 @@ class TestOpenAI(BackendContract):
         (whole({"id": "chatcmpl-1", "choices": []}), ProtocolViolation),
     ],
 )
-async def test_a_failure_is_told_by_its_kind_and_without_the_key(provider, backend, answer, kind, way):
+async def test_each_error_has_its_class_and_contains_no_key(provider, backend, answer, error_class, method):
     backend.will(answer)
-    with pytest.raises(kind) as failed:
-        await run(provider, asks(), MODEL, way)
-    assert KEY not in str(failed.value)
+    with pytest.raises(error_class) as raised:
+        await run(provider, asks(), MODEL, method)
+    assert KEY not in str(raised.value)
 
 
-async def test_a_server_that_cannot_stream_answers_whole(provider, backend):
+async def test_a_server_that_cannot_stream_answers_at_once(provider, backend):
     backend.will(whole(response(message("Good evening."))))
     events = await collect(provider.stream(asks(), MODEL))
     assert (text_of(events), finish_of(events)) == ("Good evening.", "stop")
 
 
-async def test_a_failure_before_the_first_word_is_one_that_another_backend_may_mend(provider, backend):
-    failed = {"code": "rate_limit_exceeded", "message": "slow down"}
-    backend.will(Answer([sse(created(), ended(status="failed", error=failed))]))
+async def test_a_failure_before_any_text_is_an_error_so_that_another_backend_is_tried(provider, backend):
+    rate_limited = {"code": "rate_limit_exceeded", "message": "slow down"}
+    backend.will(Answer([sse(created(), ended(status="failed", error=rate_limited))]))
     with pytest.raises(RateLimited):
         await collect(provider.stream(asks(), MODEL))
 
 
-async def test_leaving_a_stream_reaches_the_vendors_socket(provider, backend):
+async def test_closing_a_stream_closes_the_vendors_connection(provider, backend):
     backend.will(Answer([sse(*BEGUN), HANG]))
     async with aclosing(provider.stream(asks(), MODEL)) as events:
         async for each in events:
@@ -123,7 +123,7 @@ async def test_leaving_a_stream_reaches_the_vendors_socket(provider, backend):
     assert backend.left == 1
 
 
-async def test_a_stream_is_over_with_its_last_event_whatever_the_connection_does(provider, backend):
+async def test_a_stream_ends_with_its_last_event_even_if_the_connection_stays_open(provider, backend):
     backend.will(Answer([sse(*streamed(message("Yes."))), HANG]))
     events = await asyncio.wait_for(collect(provider.stream(asks(), MODEL)), 5)
     assert finish_of(events) == "stop"
@@ -133,7 +133,7 @@ async def test_models_that_do_not_chat_are_listed_last(provider):
     assert [each.name for each in await provider.list_models()] == [MODEL, "text-embedding-fake"]
 
 
-async def test_tokens_are_counted_of_the_request_as_it_would_be_sent(provider, backend):
+async def test_tokens_are_counted_for_the_request_as_it_would_be_sent(provider, backend):
     request = asks("Good evening to you", tools=[tool("clock.now")], sampling={"max_tokens": 90})
     assert await provider.count_tokens(request, MODEL) > 0
     counted = backend.last
@@ -143,9 +143,9 @@ async def test_tokens_are_counted_of_the_request_as_it_would_be_sent(provider, b
 
 
 @pytest.mark.parametrize("body", [{}, [], {"input_tokens": "4"}, {"input_tokens": -1}])
-async def test_what_is_no_count_breaks_the_protocol(provider, backend, body):
+async def test_an_invalid_count_is_a_protocol_violation(provider, backend, body):
     backend.will(whole(body))
-    with pytest.raises(ProtocolViolation, match="no count"):
+    with pytest.raises(ProtocolViolation, match="returned no token count"):
         await provider.count_tokens(asks(), MODEL)
 
 

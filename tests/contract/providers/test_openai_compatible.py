@@ -18,7 +18,7 @@ from tests.support.fake_openai import (
     text_chunks,
 )
 from tests.support.generating import asks
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 
 class TestOpenAICompatible(BackendContract):
@@ -66,17 +66,17 @@ class TestOpenAICompatible(BackendContract):
 
     @pytest.fixture
     def behave(self, backend):
-        def behave(word):
-            backend.will(self.BEHAVIOUR[word])
+        def behave(name):
+            backend.will(self.BEHAVIOUR[name])
             return asks()
 
         return behave
 
 
 class TestWithoutJson(TestOpenAICompatible):
-    """A server that has no field for JSON: the gateway sees to it."""
+    """A server without a field for JSON: the gateway emulates it."""
 
     @pytest.fixture
     def unstarted(self, backend):
-        lacking = ["response_format.json", "response_format.json_schema"]
-        return make(provider="openai_compatible", endpoint=backend.url, api_key=KEY, unsupported=lacking)
+        unsupported = ["response_format.json", "response_format.json_schema"]
+        return make(provider="openai_compatible", endpoint=backend.url, api_key=KEY, unsupported=unsupported)

@@ -1,4 +1,4 @@
-"""What goes to the Responses API is what the types of OpenAI's own client allow."""
+"""What we send to the Responses API is what the types of OpenAI's own client allow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.formats.responses.request import Habits, RequestWriter
+from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from openai.types.responses import (
     ResponseInputItemParam,
     ToolParam,
@@ -36,24 +36,24 @@ from pydantic import TypeAdapter
 
 from tests.support.fake_responses import streamed, thought
 from tests.support.generating import asks, says, tool
-from tests.support.response_streams import reply_to
+from tests.support.responses_streams import reply_to
 
-PICTURE = Part(image=Media(data=b"x", media_type="image/png"))
-ASKED = Message(
+IMAGE = Part(image=Media(data=b"x", media_type="image/png"))
+QUESTION = Message(
     role=ROLE_USER,
-    parts=[Part(text="Hi"), PICTURE, Part(document=Document(data=b"%PDF", media_type="application/pdf"))],
+    parts=[Part(text="Hi"), IMAGE, Part(document=Document(data=b"%PDF", media_type="application/pdf"))],
 )
-RESULT = ToolResult(call_id="c1", content=[Part(text="booked"), PICTURE])
+RESULT = ToolResult(call_id="c1", content=[Part(text="booked"), IMAGE])
 
 
 @pytest.fixture
 def body():
-    said = fold(reply_to(*streamed(thought("Hm.")))).message
-    said.parts.extend([Part(text="Yes."), Part(tool_call=ToolCall(id="c1", name="tables.reserve"))])
+    reply = fold(reply_to(*streamed(thought("Hm.")))).message
+    reply.parts.extend([Part(text="Yes."), Part(tool_call=ToolCall(id="c1", name="tables.reserve"))])
     request = asks(
         says("Be brief.", ROLE_SYSTEM),
-        ASKED,
-        said,
+        QUESTION,
+        reply,
         Message(role=ROLE_TOOL, parts=[Part(tool_result=RESULT)]),
         says("Now.", ROLE_SYSTEM),
         says("Hm.", ROLE_ASSISTANT),
@@ -62,9 +62,10 @@ def body():
         response_format=ResponseFormat(json_schema=JsonSchemaFormat(name="table")),
         sampling={"max_tokens": 99, "reasoning_effort": REASONING_EFFORT_LOW},
     )
-    encoded = RequestWriter("openai", Habits(summary="auto")).write(request, "gpt-6")
+    defaults = RequestDefaults(reasoning_summary="auto")
+    encoded = RequestEncoder("openai", ModelProfile(), defaults).encode(request, "gpt-6")
     assert encoded.warnings == []
-    return json.loads(encoded.asked(stream=False))
+    return json.loads(encoded.create_body(stream=False))
 
 
 def test_each_field_is_one_of_the_vendors(body):

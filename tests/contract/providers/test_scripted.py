@@ -6,7 +6,7 @@ import pytest
 
 from tests.contract.providers.provider_contract import BackendContract
 from tests.support.generating import asks
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 
 
 class TestScripted(BackendContract):
@@ -41,5 +41,5 @@ class TestScripted(BackendContract):
 
     @pytest.fixture
     def behave(self):
-        """The script goes by what is said."""
+        """The script matches what the user says."""
         return asks

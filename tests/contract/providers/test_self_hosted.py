@@ -1,4 +1,4 @@
-"""The provider that becomes what its endpoint is, against a fake of either kind."""
+"""The provider that adapts to its endpoint, against a fake of either kind."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from tests.contract.providers.test_ollama import TestOllama as OllamaContract
 from tests.contract.providers.test_openai_compatible import TestOpenAICompatible as CompatibleContract
 from tests.support.fake_openai import KEY
-from tests.support.providing import make
+from tests.support.providers import make
 
 
-class TestBecomesOllama(OllamaContract):
+class TestWithOllama(OllamaContract):
     kind: ClassVar = "self_hosted"
 
 
-class TestBecomesOpenAICompatible(CompatibleContract):
+class TestWithOpenAICompatible(CompatibleContract):
     kind: ClassVar = "self_hosted"
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""The gateway before Anthropic: whole conversations, from the caller to the bytes on the wire and back."""
+"""The gateway in front of Anthropic: whole conversations, from the caller to the bytes sent and back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.fake_anthropic import (
     delta,
     end,
     error,
-    failed,
+    error_event,
     fake_anthropic,
     reply,
     says,
@@ -35,7 +35,7 @@ from tests.support.fake_openai import CUT, HANG, HOLD, Answer
 from tests.support.gateway_service import gateway
 from tests.support.generating import asks, check_grammar, finish_of, text_of, tool
 
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+METHODS = pytest.mark.parametrize("method", ["stream", "generate"])
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def served(backend, tmp_path):
         yield each
 
 
-async def test_a_reply_goes_through_whole_and_in_pieces(served):
+async def test_replies_arrive_with_and_without_streaming(served):
     events = await served.client.events(asks())
     check_grammar(events)
     assert (text_of(events), finish_of(events)) == ("Good evening.", "stop")
@@ -62,9 +62,9 @@ async def test_a_reply_goes_through_whole_and_in_pieces(served):
     assert whole.usage.provenance == UsageProvenance.USAGE_PROVENANCE_REPORTED
 
 
-@WAYS
-async def test_thoughts_calls_and_results_go_round_as_the_vendor_wants_them(served, backend, way):
-    """What the model sent comes back to it byte for byte, in its order, with the results behind it."""
+@METHODS
+async def test_thinking_and_calls_go_back_unchanged_with_their_results(served, backend, method):
+    """What the model sent goes back byte for byte, in its order, followed by the results."""
     redacted = {"type": "redacted_thinking", "data": "cmVk"}
     first = [
         begin(),
@@ -78,13 +78,13 @@ async def test_thoughts_calls_and_results_go_round_as_the_vendor_wants_them(serv
     ]
     backend.will(Answer([sse(*first)]), Answer([sse(*reply("Booked."))]))
     tools = [tool("tables.reserve"), tool("clock.now")]
-    asked = asks(
+    request = asks(
         "A table for 4", tools=tools, sampling={"reasoning_effort": REASONING_EFFORT_LOW, "max_tokens": 2000}
     )
-    if way == "generate":
-        message = (await served.client.gateway.Generate(asked)).message
+    if method == "generate":
+        message = (await served.client.gateway.Generate(request)).message
     else:
-        message = fold(await served.client.events(asked)).message
+        message = fold(await served.client.events(request)).message
     results = [
         Part(tool_result=ToolResult(call_id="toolu_1", content=[Part(text="no table")], is_error=True)),
         Part(tool_result=ToolResult(call_id="toolu_2", content=[Part(text="19:00")])),
@@ -124,22 +124,22 @@ async def test_thoughts_calls_and_results_go_round_as_the_vendor_wants_them(serv
 
 @pytest.mark.parametrize("end", ["", "/v1"])
 async def test_the_vendors_variables_are_enough(backend, tmp_path, end):
-    """As a fresh machine has them that runs the vendor's own client; it ends its URL before the version."""
-    said = {"base_url": backend.url.removesuffix("/v1") + end, "api_key": KEY}
-    async with gateway(tmp_path, gateway={"anthropic": said, "ollama": None}) as served:
+    """As on a machine that runs the vendor's own client, whose base URL ends before the version."""
+    variables = {"base_url": backend.url.removesuffix("/v1") + end, "api_key": KEY}
+    async with gateway(tmp_path, gateway={"anthropic": variables, "ollama": None}) as served:
         reply = await served.client.gateway.Generate(asks())
     assert (reply.backend, reply.model) == ("anthropic", MODEL)
 
 
 async def test_tokens_are_counted_by_the_vendor(served, backend):
     request = asks(tools=[tool("clock.now")])
-    told = await served.client.gateway.CountTokens(CountTokensRequest(request=request))
-    assert (told.tokens, told.source) == (42, TOKEN_COUNT_SOURCE_BACKEND)
+    counted = await served.client.gateway.CountTokens(CountTokensRequest(request=request))
+    assert (counted.tokens, counted.source) == (42, TOKEN_COUNT_SOURCE_BACKEND)
     assert backend.asked[-1].path == "/v1/messages/count_tokens"
     assert [each["name"] for each in backend.last["tools"]] == ["clock_now"]
 
 
-async def test_pieces_are_passed_on_as_they_come(served, backend):
+async def test_each_piece_is_forwarded_at_once(served, backend):
     go_on = asyncio.Event()
     backend.will(
         Answer(
@@ -158,7 +158,7 @@ async def test_pieces_are_passed_on_as_they_come(served, backend):
     assert [each.text_delta.text for each in seen if each.HasField("text_delta")] == ["one", "two"]
 
 
-async def test_a_stream_that_breaks_is_truncated_and_never_success(served, backend):
+async def test_a_stream_that_breaks_is_truncated(served, backend):
     for ending in ([CUT], []):
         backend.will(Answer([sse(begin(), *says("Good"), *end()[:1]), *ending]))
         events = await served.client.events(asks())
@@ -166,7 +166,7 @@ async def test_a_stream_that_breaks_is_truncated_and_never_success(served, backe
         assert events[-2].usage.provenance == UsageProvenance.USAGE_PROVENANCE_PARTIAL
 
 
-FAULTS = [
+ERRORS = [
     (error(401, "authentication_error", f"invalid key {KEY}"), ("FAILED_PRECONDITION", "BACKEND_AUTH")),
     (
         error(429, "rate_limit_error", **{"Retry-After": "7"}),
@@ -174,7 +174,7 @@ FAULTS = [
     ),
     (error(402, "billing_error"), ("RESOURCE_EXHAUSTED", "BACKEND_QUOTA")),
     (error(529, "overloaded_error", "Overloaded"), ("UNAVAILABLE", "BACKEND_OVERLOADED")),
-    (Answer([sse(failed("overloaded_error", "Overloaded"))]), ("UNAVAILABLE", "BACKEND_OVERLOADED")),
+    (Answer([sse(error_event("overloaded_error", "Overloaded"))]), ("UNAVAILABLE", "BACKEND_OVERLOADED")),
     (error(404, "not_found_error", f"model: {MODEL}"), ("NOT_FOUND", "BACKEND_MODEL_MISSING")),
     (error(400, "invalid_request_error", "prompt is too long"), ("INVALID_ARGUMENT", "CONTEXT_TOO_LONG")),
     (
@@ -184,21 +184,21 @@ FAULTS = [
 ]
 
 
-@WAYS
-@pytest.mark.parametrize(("answer", "expected"), FAULTS)
-async def test_a_failure_has_its_status_and_tells_no_key(served, backend, answer, expected, way):
+@METHODS
+@pytest.mark.parametrize(("answer", "expected"), ERRORS)
+async def test_each_error_has_its_status_and_contains_no_key(served, backend, answer, expected, method):
     backend.will(answer)
-    fault = await served.client.fault(asks(), way)
-    assert (fault.code, fault.reason) == expected
-    assert KEY not in fault.message
+    error = await served.client.fault(asks(), method)
+    assert (error.code, error.reason) == expected
+    assert KEY not in error.message
     assert served.idle
 
 
-@WAYS
+@METHODS
 @pytest.mark.parametrize("answer", [HOLD, Answer([sse(begin(), *says("Ye")), HANG])])
-async def test_a_cancelled_call_reaches_the_backend(served, backend, answer, way):
+async def test_cancelling_a_call_closes_the_backends_connection(served, backend, answer, method):
     backend.will(answer)
-    task = asyncio.create_task(served.client.run(asks(), way))
+    task = asyncio.create_task(served.client.run(asks(), method))
     await asyncio.wait_for(backend.busy.wait(), 5)
     task.cancel()
     await asyncio.wait_for(backend.gone.wait(), 5)

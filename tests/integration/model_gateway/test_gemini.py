@@ -1,4 +1,4 @@
-"""The gateway before the Gemini API on a real socket: what goes over it, and what callers are told."""
+"""The gateway in front of the Gemini API on a real socket: what it sends, and what callers get."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_ASSISTANT, ROLE_TOOL, Message, Part, ToolResult
-from clawdbot_model_gateway.formats.sse import LARGEST
+from clawdbot_model_gateway.formats.sse import MAX_EVENT_BYTES
 from clawdbot_servicekit.error_table import remote_error
 from grpc.aio import AioRpcError
 
@@ -17,22 +17,22 @@ from tests.support.fake_gemini import (
     MODEL,
     WRONG_KEY,
     call,
+    chunk,
     counts,
     error,
     fake_gemini,
-    piece,
     quota,
     reason,
     retry,
     sse,
     status,
-    text_pieces,
+    text_chunks,
 )
 from tests.support.fake_openai import CUT, DROP, HANG, HOLD, Answer, whole
 from tests.support.gateway_service import gateway
 from tests.support.generating import asks, check_grammar, finish_of, kinds, text_of, tool
 
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+METHODS = pytest.mark.parametrize("method", ["stream", "generate"])
 
 
 @pytest.fixture
@@ -47,13 +47,13 @@ def model(url, **more):
 
 @pytest.fixture
 async def served(backend, tmp_path):
-    patience = {"read_timeout": 5, "idle_timeout": 5}
-    async with gateway(tmp_path, model=model(backend.url, http=patience)) as each:
+    timeouts = {"read_timeout": 5, "idle_timeout": 5}
+    async with gateway(tmp_path, model=model(backend.url, http=timeouts)) as each:
         backend.asked.clear()
         yield each
 
 
-async def test_a_reply_goes_through_whole_and_in_pieces(served, backend):
+async def test_replies_arrive_with_and_without_streaming(served, backend):
     events = await served.client.events(asks())
     check_grammar(events)
     assert text_of(events) == "Good evening."
@@ -67,7 +67,7 @@ async def test_a_reply_goes_through_whole_and_in_pieces(served, backend):
     assert streamed.body == at_once.body
 
 
-async def test_the_model_is_the_first_that_chats_on_any_page(served):
+async def test_the_default_model_is_the_first_that_chats_on_any_page(served):
     assert f"gemini/{MODEL}" in served.application.describe()["models"][0]
 
 
@@ -79,42 +79,42 @@ async def test_the_key_goes_in_its_header_and_nowhere_else(served, backend):
     assert KEY not in json.dumps(asked.body) + str(asked.query) + asked.path
 
 
-async def test_an_endpoint_without_a_version_is_one_of_googles_own_clients(backend, tmp_path):
+async def test_an_endpoint_without_a_version_gets_one(backend, tmp_path):
     async with gateway(tmp_path, model=model(backend.url.removesuffix("/v1beta"))) as served:
         assert (await served.client.gateway.Generate(asks())).model == MODEL
 
 
-async def test_connections_are_used_again(served, backend):
+async def test_connections_are_reused(served, backend):
     for _ in range(5):
         await served.client.events(asks())
         await served.client.gateway.Generate(asks())
     assert len(backend.connections) == 1
 
 
-async def test_a_tool_is_called_and_its_result_goes_back_with_the_proof(served, backend):
+async def test_a_call_goes_back_with_its_thought_signature_and_its_result(served, backend):
     arguments = {"note": "x" * 100_000}
-    made = piece(call("tables_reserve", arguments, signature="c2ln"), finish="STOP", usage=counts())
-    backend.will(Answer([sse(made)]))
+    reply = chunk(call("tables_reserve", arguments, signature="c2ln"), finish="STOP", usage=counts())
+    backend.will(Answer([sse(reply)]))
     request = asks(tools=[tool("tables.reserve")])
     events = await served.client.events(request)
     assert finish_of(events) == "tool_calls"
     done = next(each.tool_call_done.tool_call for each in events if each.HasField("tool_call_done"))
     result = ToolResult(call_id=done.id, content=[Part(text="booked")])
-    said = Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=done)])
-    request.messages.extend([said, Message(role=ROLE_TOOL, parts=[Part(tool_result=result)])])
+    message = Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=done)])
+    request.messages.extend([message, Message(role=ROLE_TOOL, parts=[Part(tool_result=result)])])
     await served.client.gateway.Generate(request)
-    called, answered = (each["parts"][0] for each in backend.last["contents"][1:])
+    called, returned = (each["parts"][0] for each in backend.last["contents"][1:])
     assert called["thoughtSignature"] == "c2ln"
     assert called["functionCall"]["args"] == arguments
-    assert answered["functionResponse"]["id"] == called["functionCall"]["id"]
+    assert returned["functionResponse"]["id"] == called["functionCall"]["id"]
 
 
 # Streams
 
 
-async def test_pieces_are_passed_on_as_they_come(served, backend):
+async def test_each_chunk_is_forwarded_at_once(served, backend):
     go_on = asyncio.Event()
-    backend.will(Answer([sse(piece({"text": "one"})), go_on, sse(piece({"text": "two"}, finish="STOP"))]))
+    backend.will(Answer([sse(chunk({"text": "one"})), go_on, sse(chunk({"text": "two"}, finish="STOP"))]))
     seen = []
     async for event in served.client.stream(asks()):
         seen.append(event)
@@ -123,49 +123,51 @@ async def test_pieces_are_passed_on_as_they_come(served, backend):
     assert [each.text_delta.text for each in seen if each.HasField("text_delta")] == ["one", "two"]
 
 
-async def test_bytes_may_come_one_by_one(served, backend):
-    backend.will(Answer([bytes([each]) for each in sse(*text_pieces("你", "好"))]))
+async def test_single_bytes_give_the_same_reply(served, backend):
+    backend.will(Answer([bytes([each]) for each in sse(*text_chunks("你", "好"))]))
     assert text_of(await served.client.events(asks())) == "你好"
 
 
 @pytest.mark.parametrize("ending", [[CUT], []], ids=["cut", "closed"])
-async def test_a_stream_that_breaks_is_truncated_and_never_success(served, backend, ending):
-    backend.will(Answer([sse(*text_pieces("Good", " eve", finish=None)), *ending]))
+async def test_a_stream_that_breaks_is_truncated(served, backend, ending):
+    backend.will(Answer([sse(*text_chunks("Good", " eve", finish=None)), *ending]))
     events = await served.client.events(asks())
     assert (text_of(events), finish_of(events)) == ("Good eve", "truncated")
     assert events[-1].finished.truncated
 
 
 @pytest.mark.parametrize("ending", [HANG, CUT])
-async def test_what_comes_after_the_reason_does_not_matter(served, backend, monkeypatch, ending):
+async def test_a_connection_that_stays_open_after_the_finish_reason_does_no_harm(
+    served, backend, monkeypatch, ending
+):
     monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.AFTER_THE_REASON", 0.05)
-    backend.will(Answer([sse(*text_pieces("Yes.")), ending]))
-    begun = time.monotonic()
+    backend.will(Answer([sse(*text_chunks("Yes.")), ending]))
+    started_at = time.monotonic()
     events = await served.client.events(asks())
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - started_at < 3
 
 
-async def test_a_stream_as_a_list_is_understood(served, backend):
-    backend.will(whole(text_pieces("All", " at", " once.")))
+async def test_a_stream_may_come_as_a_list(served, backend):
+    backend.will(whole(text_chunks("All", " at", " once.")))
     events = await served.client.events(asks())
     check_grammar(events)
     assert text_of(events) == "All at once."
 
 
-@WAYS
-async def test_a_blocked_prompt_is_a_reply_without_words(served, backend, way):
+@METHODS
+async def test_a_blocked_prompt_is_a_reply_without_text(served, backend, method):
     blocked = {"promptFeedback": {"blockReason": "PROHIBITED_CONTENT"}, "usageMetadata": counts(output=None)}
-    backend.will(whole(blocked) if way == "generate" else Answer([sse(blocked)]))
-    reply = await served.client.run(asks(), way)
+    backend.will(whole(blocked) if method == "generate" else Answer([sse(blocked)]))
+    reply = await served.client.run(asks(), method)
     assert "PROHIBITED_CONTENT" in str(reply)
     assert "FINISH_REASON_CONTENT_FILTER" in str(reply)
 
 
-@pytest.mark.parametrize("place", ["before the answer", "in the middle"])
-async def test_a_cancel_reaches_the_backend(served, backend, monkeypatch, place):
-    monkeypatch.setattr("clawdbot_model_gateway.http.pool.FAREWELL", 60)  # none for what is left
-    backend.will(HOLD if place == "before the answer" else Answer([sse(piece({"text": "Good"})), HANG]))
+@pytest.mark.parametrize("moment", ["before the answer", "in the middle"])
+async def test_cancelling_a_call_closes_the_backends_connection(served, backend, monkeypatch, moment):
+    monkeypatch.setattr("clawdbot_model_gateway.http.pool.FAREWELL", 60)  # so that it is not what closes it
+    backend.will(HOLD if moment == "before the answer" else Answer([sse(chunk({"text": "Good"})), HANG]))
     running = served.client.stream(asks())
     reading = asyncio.create_task(_drain(running))
     await asyncio.wait_for(backend.busy.wait(), 5)
@@ -181,21 +183,21 @@ async def _drain(running):
             pass
 
 
-async def test_a_failure_in_the_middle_comes_after_what_was_said(served, backend):
-    backend.will(Answer([sse(piece({"text": "Good"}), status(500, "An internal error has occurred."))]))
+async def test_an_error_in_the_middle_comes_after_the_text_before_it(served, backend):
+    backend.will(Answer([sse(chunk({"text": "Good"}), status(500, "An internal error has occurred."))]))
     running, seen = served.client.stream(asks()), []
-    with pytest.raises(AioRpcError) as failed:  # noqa: PT012 - what comes before is what counts
+    with pytest.raises(AioRpcError) as raised:  # noqa: PT012 - the events before it are what is tested
         async for event in running:
-            seen.append(event)  # noqa: PERF401 - a comprehension would lose it
+            seen.append(event)  # noqa: PERF401 - a comprehension would lose them
     assert kinds(seen) == ["started", "text_delta"]
-    assert remote_error(failed.value).reason == "BACKEND_FAILED"
+    assert remote_error(raised.value).reason == "BACKEND_FAILED"
     assert served.idle
 
 
-# Failures
+# Errors
 
 PER_DAY = quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier")
-FAULTS = [
+ERRORS = [
     (error(400, WRONG_KEY, None, reason("API_KEY_INVALID")), "FAILED_PRECONDITION", "BACKEND_AUTH"),
     (error(429, "slow down", None, retry("7s")), "RESOURCE_EXHAUSTED", "BACKEND_RATE_LIMITED"),
     (error(429, "no more", None, PER_DAY, retry("7s")), "RESOURCE_EXHAUSTED", "BACKEND_QUOTA"),
@@ -212,52 +214,52 @@ FAULTS = [
 ]
 
 
-@WAYS
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_each_kind_of_failure_has_its_status_and_reason(served, backend, way, fault):
-    answer, code, named = fault
+@METHODS
+@pytest.mark.parametrize("case", ERRORS)
+async def test_each_error_has_its_status_and_reason(served, backend, method, case):
+    answer, code, reason = case
     backend.will(answer)
-    told = await served.client.fault(asks(), way)
-    assert (told.code, told.reason) == (code, named)
-    assert told.message.startswith(f"gemini/{MODEL}: ")
-    assert KEY not in told.message
+    error = await served.client.fault(asks(), method)
+    assert (error.code, error.reason) == (code, reason)
+    assert error.message.startswith(f"gemini/{MODEL}: ")
+    assert KEY not in error.message
     assert served.idle
 
 
-@WAYS
-async def test_the_time_to_wait_is_passed_on(served, backend, way):
+@METHODS
+async def test_retry_after_is_passed_on(served, backend, method):
     backend.will(error(429, "slow down", None, retry("7.5s")))
-    assert (await served.client.fault(asks(), way)).retry_after == 7.5
+    assert (await served.client.fault(asks(), method)).retry_after == 7.5
     backend.will(error(429, "no more", None, PER_DAY, retry("7s")))
-    assert (await served.client.fault(asks(), way)).retry_after is None
+    assert (await served.client.fault(asks(), method)).retry_after is None
 
 
-async def test_a_wrong_key_is_told_when_the_gateway_starts(backend, tmp_path):
+async def test_a_wrong_key_is_reported_without_showing_it(backend, tmp_path):
     async with gateway(tmp_path, model=model(backend.url, api_key="AIzaSyWrong0123456789")) as served:
-        said = " ".join(served.application.describe()["models"])
-        fault = await served.client.fault(asks())
-    assert fault.reason == "BACKEND_AUTH"
-    assert "AIzaSyWrong" not in said + fault.message
+        described = " ".join(served.application.describe()["models"])
+        error = await served.client.fault(asks())
+    assert error.reason == "BACKEND_AUTH"
+    assert "AIzaSyWrong" not in described + error.message
 
 
-@WAYS
-async def test_one_connection_that_the_backend_had_closed_is_no_failure(served, backend, way):
+@METHODS
+async def test_a_request_on_a_connection_that_the_backend_closed_is_sent_again(served, backend, method):
     backend.will(DROP)
-    await served.client.run(asks(), way)
+    await served.client.run(asks(), method)
     assert len(backend.asked) == 2
 
 
-async def test_silence_is_a_failure_after_its_time(backend, tmp_path):
-    patience = {"read_timeout": 0.1, "idle_timeout": 0.1}
-    async with gateway(tmp_path, model=model(backend.url, http=patience)) as served:
-        for silence in (HOLD, Answer([sse(piece({"text": "Good"})), HANG])):
+async def test_silence_is_a_timeout(backend, tmp_path):
+    timeouts = {"read_timeout": 0.1, "idle_timeout": 0.1}
+    async with gateway(tmp_path, model=model(backend.url, http=timeouts)) as served:
+        for silence in (HOLD, Answer([sse(chunk({"text": "Good"})), HANG])):
             backend.will(silence)
             assert (await served.client.fault(asks(), "stream")).reason == "BACKEND_TIMEOUT"
         assert served.idle
 
 
-async def test_an_event_without_end_breaks_the_protocol(served, backend):
+async def test_an_endless_event_is_a_protocol_violation(served, backend):
     megabyte = b"x" * 2**20
-    backend.will(Answer([b"data: ", *([megabyte] * (LARGEST // len(megabyte) + 1)), HANG]))
+    backend.will(Answer([b"data: ", *([megabyte] * (MAX_EVENT_BYTES // len(megabyte) + 1)), HANG]))
     assert (await served.client.fault(asks(), "stream")).reason == "BACKEND_PROTOCOL"
     await asyncio.wait_for(backend.gone.wait(), 5)

@@ -1,4 +1,4 @@
-"""A model file in the gateway's care: loaded beside the event loop, watched over, and gone when it stops."""
+"""A model file that the gateway runs: loaded without blocking the event loop, restarted, and cleaned up."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from clawdbot_servicekit.errors import StartupError
 
 from tests.support.gateway_service import gateway
 from tests.support.generating import asks, check_grammar, collect, finish_of, says, text_of
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 from tests.support.tiny_model import CONTEXT, REPLY, write_tiny_model
 
-STALL = 0.2
-"""Seconds. Far more than a turn of the loop takes, also on a busy machine."""
+MAX_STALL = 0.2
+"""Seconds. Far more than one iteration of the event loop takes, even on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def file(tmp_path_factory):
 
 
 def llama(path, **more):
-    # Its threads wait for each other without sleeping, which on a busy machine takes most of the time.
+    # Its threads spin while they wait for each other, which on a busy machine takes most of the time.
     return make(provider="llama_cpp", path=str(path), threads=1, **more)
 
 
@@ -54,11 +54,11 @@ def endless(**more):
 
 
 def folder_of(provider):
-    return Path(provider._process._plan.socket).parent
+    return Path(provider._process._spec.socket).parent
 
 
 async def busy_slots(provider):
-    connector = aiohttp.UnixConnector(provider._process._plan.socket)
+    connector = aiohttp.UnixConnector(provider._process._spec.socket)
     async with (
         aiohttp.ClientSession(connector=connector) as session,
         session.get("http://localhost/slots") as answer,
@@ -70,17 +70,17 @@ async def all_free(provider):
     return not await busy_slots(provider)
 
 
-async def until(holds):
-    """Waits for what shows itself only to who asks."""
+async def until(condition):
+    """Polls a condition that sends no notification."""
     async with asyncio.timeout(10):
-        while not await holds():  # noqa: ASYNC110 - that is its purpose
+        while not await condition():  # noqa: ASYNC110 - that is its purpose
             await asyncio.sleep(0.02)
 
 
-# What it does
+# Requests
 
 
-async def test_a_file_is_all_that_a_gateway_needs(file, tmp_path):
+async def test_a_gateway_needs_only_the_file(file, tmp_path):
     async with gateway(tmp_path, model={"provider": "llama_cpp", "path": str(file), "threads": 1}) as served:
         events = await served.client.events(asks())
         check_grammar(events)
@@ -93,7 +93,7 @@ async def test_a_file_is_all_that_a_gateway_needs(file, tmp_path):
         )
 
 
-async def test_it_tells_how_long_its_context_is(file):
+async def test_it_lists_its_context_length(file):
     async for provider in started(llama(file, context_length=1024)):
         await provider.generate(asks(), "tiny")
         (listed,) = await provider.list_models()
@@ -101,7 +101,7 @@ async def test_it_tells_how_long_its_context_is(file):
     assert CONTEXT > 1024
 
 
-async def test_what_does_not_fit_is_told_as_that(file):
+async def test_a_prompt_that_is_too_long_is_context_too_long(file):
     async for provider in started(llama(file, context_length=256)):
         with pytest.raises(ContextTooLong):
             await provider.generate(asks("long " * 200), "tiny")
@@ -116,7 +116,7 @@ async def test_tokens_are_counted_as_they_are_billed(provider):
     assert await provider.count_text("Good", "tiny") < await provider.count_text("Good evening", "tiny")
 
 
-async def test_texts_are_embedded_where_the_configuration_says_how(file):
+async def test_texts_are_embedded_if_pooling_is_configured(file):
     async for provider in started(llama(file, pooling="mean")):
         embedded = await provider.embed(["Good evening", "Bad morning", "Good evening"], "tiny", None)
         first, second, third = embedded.vectors
@@ -127,31 +127,32 @@ async def test_texts_are_embedded_where_the_configuration_says_how(file):
         assert text_of(await provider.generate(asks(), "tiny")) == REPLY
 
 
-async def test_without_it_the_request_is_refused_with_what_to_set(provider):
+async def test_without_pooling_an_embedding_is_refused_with_advice(provider):
     with pytest.raises(RequestRefused, match="set `pooling`"):
         await provider.embed(["Good evening"], "tiny", None)
 
 
-async def test_a_reply_fits_its_schema(provider):
-    wanted = ResponseFormat()
-    wanted.json_schema.schema.update(
+async def test_a_reply_matches_its_schema(provider):
+    response_format = ResponseFormat()
+    response_format.json_schema.schema.update(
         {"type": "object", "properties": {"day": {"enum": ["sat", "sun"]}}, "required": ["day"]}
     )
-    wanted.json_schema.schema["additionalProperties"] = False
-    events = await provider.generate(asks(response_format=wanted, sampling={"max_tokens": 300}), "tiny")
+    response_format.json_schema.schema["additionalProperties"] = False
+    sampling = {"max_tokens": 300}
+    events = await provider.generate(asks(response_format=response_format, sampling=sampling), "tiny")
     assert json.loads(text_of(events))["day"] in {"sat", "sun"}
 
 
-async def test_another_model_is_not_there(provider):
-    with pytest.raises(ModelMissing, match="it has tiny and no other"):
+async def test_another_model_is_missing(provider):
+    with pytest.raises(ModelMissing, match="this backend has only the model tiny"):
         await provider.generate(asks(), "huge")
 
 
-# Slots and the loop
+# Slots and the event loop
 
 
 async def longest_stall(path):
-    """Of the loop in seconds, while the file is loaded and speaks, and the reply."""
+    """The event loop's longest stall in seconds while the file loads and generates, and the reply."""
     longest = 0.0
     over = asyncio.Event()
 
@@ -171,29 +172,28 @@ async def longest_stall(path):
     return longest, events
 
 
-async def test_the_loop_goes_on_while_a_large_file_is_loaded_and_speaks(tmp_path):
-    """Called in a thread of ours, llama.cpp would keep the interpreter's lock for the whole of the load."""
+async def test_the_event_loop_keeps_running_while_a_large_file_loads_and_generates(tmp_path):
+    """In a thread of the gateway, llama.cpp would hold the interpreter's lock during the whole load."""
     path = write_tiny_model(tmp_path / "large.gguf", width=1024, inner=8192)
     assert path.stat().st_size > 200_000_000
     stalls = []
-    # A busy machine may stop us once by itself; a load that blocks does so each time.
-    while len(stalls) < 3 and not (stalls and stalls[-1] < STALL):
+    # A busy machine may cause a stall once; a load that blocks causes one every time.
+    while len(stalls) < 3 and not (stalls and stalls[-1] < MAX_STALL):
         stall, events = await longest_stall(path)
         assert finish_of(events) == "length"
         stalls.append(stall)
     path.unlink()
-    assert min(stalls) < STALL
+    assert min(stalls) < MAX_STALL
 
 
 @pytest.mark.parametrize("slots", [1, 2])
-async def test_a_reply_that_is_left_frees_its_slot(file, slots):
+async def test_closing_a_stream_frees_its_slot(file, slots):
     async for provider in started(llama(file, slots=slots)):
         async with aclosing(provider.stream(endless(), "tiny")) as events:
             async for event in events:
                 if event.WhichOneof("event") == "text_delta":
                     break
             assert await busy_slots(provider) == 1
-
         await until(partial(all_free, provider))
         assert text_of(await provider.generate(asks(), "tiny")) == REPLY
 
@@ -203,20 +203,20 @@ async def test_more_requests_than_slots_wait_for_their_turn(provider):
     assert {text_of(each) for each in replies} == {REPLY}
 
 
-async def test_a_caller_who_leaves_while_it_is_loaded_does_not_take_it_from_the_others(file):
+async def test_a_caller_cancelled_during_the_load_does_not_cancel_it_for_the_others(file):
     async for provider in started(llama(file)):
-        hasty = asyncio.create_task(provider.generate(asks(), "tiny"))
-        patient = asyncio.create_task(provider.generate(asks(), "tiny"))
+        cancelled = asyncio.create_task(provider.generate(asks(), "tiny"))
+        waiting = asyncio.create_task(provider.generate(asks(), "tiny"))
         await asyncio.sleep(0)
-        hasty.cancel()
-        assert text_of(await patient) == REPLY
-        assert hasty.cancelled()
+        cancelled.cancel()
+        assert text_of(await waiting) == REPLY
+        assert cancelled.cancelled()
 
 
-# Ends
+# Stopping and restarting
 
 
-async def test_nothing_is_left_when_it_has_stopped(file):
+async def test_stopping_leaves_no_process_folder_task_or_thread(file):
     threads, tasks = threading.active_count(), len(asyncio.all_tasks())
     provider = llama(file)
     await provider.start()
@@ -231,7 +231,7 @@ async def test_nothing_is_left_when_it_has_stopped(file):
     assert [each for each in threading.enumerate() if "asyncio" not in each.name][threads:] == []
 
 
-async def test_stopping_while_it_is_loaded_ends_the_load(file):
+async def test_stopping_during_the_load_ends_it(file):
     provider = llama(file)
     await provider.start()
 
@@ -246,7 +246,7 @@ async def test_stopping_while_it_is_loaded_ends_the_load(file):
     assert not folder_of(provider).exists()
 
 
-async def test_who_waits_for_a_load_that_is_stopped_is_told_and_not_cancelled(file):
+async def test_a_caller_waiting_for_a_load_that_is_stopped_gets_an_error(file):
     provider = llama(file)
     await provider.start()
     waiting = asyncio.create_task(provider.generate(asks(), "tiny"))
@@ -265,7 +265,7 @@ async def test_a_request_after_the_stop_starts_no_process(file):
     assert provider._process.pid is None
 
 
-async def test_it_can_be_started_again(file):
+async def test_it_can_be_restarted(file):
     provider = llama(file)
     for _ in range(2):
         await provider.start()
@@ -273,7 +273,7 @@ async def test_it_can_be_started_again(file):
         await provider.stop()
 
 
-async def test_a_process_that_dies_in_the_middle_truncates_and_the_next_request_has_a_new_one(provider):
+async def test_a_process_that_dies_truncates_its_reply_and_the_next_request_starts_a_new_one(provider):
     events = []
     async for event in provider.stream(endless(), "tiny"):
         events.append(event)
@@ -292,13 +292,13 @@ async def test_a_process_that_dies_in_the_middle_truncates_and_the_next_request_
 SCRIPT = """
 import asyncio, os, signal, sys
 from tests.support.generating import asks
-from tests.support.providing import make
+from tests.support.providers import make
 
 async def main():
     provider = make(provider="llama_cpp", path=sys.argv[1], threads=1)
     await provider.start()
     await provider.generate(asks(), "tiny")
-    print(provider._process.pid, provider._process._plan.socket, flush=True)
+    print(provider._process.pid, provider._process._spec.socket, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
@@ -311,14 +311,14 @@ async def test_a_gateway_that_is_killed_leaves_no_process_behind(file):
     script = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SCRIPT, str(file), cwd=root, stdout=pipe, stderr=pipe
     )
-    said, complaint = await script.communicate()
-    assert script.returncode == -signal.SIGKILL, complaint.decode()
-    pid, socket = said.splitlines()[-1].split()
+    stdout, stderr = await script.communicate()
+    assert script.returncode == -signal.SIGKILL, stderr.decode()
+    pid, socket = stdout.splitlines()[-1].split()
     process = Path(f"/proc/{int(pid)}/status")
 
     async def gone():
         try:
-            # A container's first process may not take its leave: the state Z is gone enough.
+            # A container's first process may not reap it: a zombie counts as gone.
             return "\nState:\tZ" in process.read_text() and not Path(socket.decode()).exists()
         except (FileNotFoundError, ProcessLookupError):
             return not Path(socket.decode()).parent.exists()
@@ -330,35 +330,35 @@ async def test_a_gateway_that_is_killed_leaves_no_process_behind(file):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "No such file"),
-        (b"", "is no GGUF"),
-        (b"<html><title>Not found</title>", "is no GGUF: it begins with b'<htm'"),
+        (b"", "is not a GGUF file"),
+        (b"<html><title>Not found</title>", "is not a GGUF file: it begins with b'<htm'"),
     ],
 )
-def test_a_file_that_is_none_stops_the_start(tmp_path, content, told):
+def test_a_missing_or_wrong_file_is_a_startup_error(tmp_path, content, message):
     path = tmp_path / "model.gguf"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(StartupError, match=told):
+    with pytest.raises(StartupError, match=message):
         llama(path)
 
 
-@pytest.mark.parametrize("kept", [4, 3_000, 300_000])
-async def test_a_file_that_is_cut_off_is_told_as_that(file, tmp_path, kept):
+@pytest.mark.parametrize("size", [4, 3_000, 300_000])
+async def test_a_truncated_file_is_an_error_with_advice(file, tmp_path, size):
     path = tmp_path / "short.gguf"
-    path.write_bytes(file.read_bytes()[:kept])
+    path.write_bytes(file.read_bytes()[:size])
     async for provider in started(llama(path)):
-        for ask in (provider.generate(asks(), "short"), provider.list_models()):
-            with pytest.raises(ModelMissing, match="download it again") as failed:
-                await ask
-            assert failed.value.detail.startswith("short.gguf was not loaded: ")
-            assert str(tmp_path) not in failed.value.detail
+        for call in (provider.generate(asks(), "short"), provider.list_models()):
+            with pytest.raises(ModelMissing, match="download it again") as raised:
+                await call
+            assert raised.value.detail.startswith("short.gguf was not loaded: ")
+            assert str(tmp_path) not in raised.value.detail
         assert not folder_of(provider).exists()
 
 
-async def test_a_file_that_goes_after_the_start_is_told_with_what_to_check(file, tmp_path):
+async def test_a_file_that_disappears_after_the_start_is_an_error_with_advice(file, tmp_path):
     path = tmp_path / "moved.gguf"
     path.write_bytes(file.read_bytes())
     provider = llama(path)
@@ -368,20 +368,20 @@ async def test_a_file_that_goes_after_the_start_is_told_with_what_to_check(file,
             await each.generate(asks(), "moved")
 
 
-async def test_a_sum_that_fits_lets_it_load(file):
+async def test_a_matching_checksum_lets_the_file_load(file):
     digest = hashlib.sha256(file.read_bytes()).hexdigest().upper()
     async for provider in started(llama(file, sha256=digest)):
         assert text_of(await provider.generate(asks(), "tiny")) == REPLY
 
 
-async def test_a_sum_that_differs_does_not(file):
+async def test_a_wrong_checksum_is_an_error(file):
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     async for provider in started(llama(file, sha256="0" * 64)):
         with pytest.raises(ModelMissing, match=digest):
             await provider.generate(asks(), "tiny")
 
 
-async def test_a_load_that_failed_is_tried_again_after_a_while(file, tmp_path, monkeypatch):
+async def test_a_failed_load_is_retried_after_an_interval(file, tmp_path, monkeypatch):
     path = tmp_path / "model.gguf"
     path.write_bytes(file.read_bytes()[:3_000])
     async for provider in started(llama(path)):
@@ -390,11 +390,11 @@ async def test_a_load_that_failed_is_tried_again_after_a_while(file, tmp_path, m
         path.write_bytes(file.read_bytes())
         with pytest.raises(ModelMissing):
             await provider.generate(asks(), "model")
-        monkeypatch.setattr("clawdbot_model_gateway.providers.llama.server_process.AGAIN", 0.0)
+        monkeypatch.setattr("clawdbot_model_gateway.providers.llama.server_process.LOAD_RETRY_INTERVAL", 0.0)
         assert text_of(await provider.generate(asks(), "model")) == REPLY
 
 
-def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(file, monkeypatch):
+def test_a_missing_package_is_a_startup_error_that_says_how_to_install_it(file, monkeypatch):
     monkeypatch.setattr("clawdbot_model_gateway.providers.llama_cpp.PACKAGE", "no_such_package")
     with pytest.raises(StartupError, match=r'pip install "clawdbot-model-gateway\[llama_cpp\]"'):
         llama(file)

@@ -1,4 +1,4 @@
-"""The gateway before a model server that nobody here wrote: llama.cpp's own, with a small model in it."""
+"""The gateway in front of a model server that this project did not write: llama.cpp's, with a small model."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from clawdbot_model_gateway.core.provider import Embedder
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generating import asks, check_grammar, collect, finish_of, text_of
 from tests.support.llama_server import SLOTS, llama_server
-from tests.support.providing import make, started
+from tests.support.providers import make, started
 from tests.support.tiny_model import REPLY, write_tiny_model
 
 ENDLESS = {"ignore_eos": True}
-"""llama.cpp's own field: it speaks until its context is full."""
+"""llama.cpp's own field: the model generates until its context is full."""
 OTHER = ("Bad", "▁morning", "!")
 
 
@@ -65,9 +65,9 @@ def endless(**more):
 
 
 def schema(properties):
-    wanted = ResponseFormat()
-    wanted.json_schema.name = "answer"
-    wanted.json_schema.schema.update(
+    response_format = ResponseFormat()
+    response_format.json_schema.name = "answer"
+    response_format.json_schema.schema.update(
         {
             "type": "object",
             "properties": properties,
@@ -75,14 +75,14 @@ def schema(properties):
             "additionalProperties": False,
         }
     )
-    return wanted
+    return response_format
 
 
 async def test_it_lists_the_model(provider):
     assert [each.name for each in await provider.list_models()] == ["tiny"]
 
 
-async def test_a_whole_reply_and_a_stream_say_the_same(provider):
+async def test_a_reply_is_the_same_with_and_without_streaming(provider):
     streamed = await collect(provider.stream(asks(), "tiny"))
     whole = await provider.generate(asks(), "tiny")
     for events in (streamed, whole):
@@ -94,7 +94,7 @@ async def test_a_whole_reply_and_a_stream_say_the_same(provider):
     )
 
 
-async def test_its_usage_is_what_its_own_tokenizer_counts(provider, server):
+async def test_usage_is_what_the_servers_own_tokenizer_counts(provider, server):
     usage = (await provider.generate(asks("Good evening"), "tiny"))[-2].usage
     prompt = "<|user|>Good evening\n<|assistant|>"
     body = {"content": prompt, "add_special": True}
@@ -104,14 +104,14 @@ async def test_its_usage_is_what_its_own_tokenizer_counts(provider, server):
     assert 0 < again.cached_tokens < again.input_tokens
 
 
-async def test_a_limit_is_kept_and_told(provider):
+async def test_max_tokens_truncates_the_reply(provider):
     events = await collect(provider.stream(endless(sampling={"max_tokens": 20}), "tiny"))
     assert finish_of(events) == "length"
     assert events[-1].finished.truncated
     assert events[-2].usage.output_tokens == 20
 
 
-async def test_a_reply_fits_its_schema_whatever_the_model_would_say(provider):
+async def test_a_reply_matches_its_schema(provider):
     request = asks(
         response_format=schema({"open": {"type": "boolean"}, "day": {"enum": ["sat", "sun"]}}),
         sampling={"max_tokens": 300},
@@ -123,18 +123,18 @@ async def test_a_reply_fits_its_schema_whatever_the_model_would_say(provider):
         assert answer["day"] in {"sat", "sun"}
 
 
-async def test_what_does_not_fit_is_told_as_that(provider):
+async def test_a_prompt_that_is_too_long_is_context_too_long(provider):
     with pytest.raises(ContextTooLong, match="context size"):
         await provider.generate(asks("long " * 2000), "tiny")
 
 
-async def test_a_picture_for_a_model_without_eyes_is_refused_and_not_taken_for_a_breakdown(provider):
-    seen = Message(role=ROLE_USER, parts=[Part(image=Media(media_type="image/png", data=b"png"))])
+async def test_an_image_for_a_text_model_is_refused_and_not_a_backend_failure(provider):
+    image = Message(role=ROLE_USER, parts=[Part(image=Media(media_type="image/png", data=b"png"))])
     with pytest.raises(RequestRefused, match="image input is not supported"):
-        await provider.generate(asks(seen), "tiny")
+        await provider.generate(asks(image), "tiny")
 
 
-async def test_its_vectors_come_in_the_order_of_the_texts(provider):
+async def test_vectors_come_in_the_order_of_the_texts(provider):
     if not isinstance(provider, Embedder):
         pytest.skip("openai_compatible does not embed")
     both = await provider.embed(["Good evening", "Bad morning"], "tiny", None)
@@ -145,20 +145,20 @@ async def test_its_vectors_come_in_the_order_of_the_texts(provider):
     assert both.usage.input_tokens > alone.usage.input_tokens
 
 
-@pytest.mark.parametrize("by", ["the caller", "the gateway's end"])
-async def test_a_reply_that_is_cut_short_frees_its_slot_in_the_server(server, tmp_path, by):
+@pytest.mark.parametrize("ended_by", ["the caller", "the gateway's shutdown"])
+async def test_ending_a_stream_early_frees_its_slot_in_the_server(server, tmp_path, ended_by):
     async with gateway(tmp_path, model=compatible(f"{server}/v1")) as served:
         call = served.client.stream(endless())
         async for event in call:
             if event.WhichOneof("event") == "text_delta":
                 break
         assert await busy_slots(server) == 1
-        if by == "the caller":
+        if ended_by == "the caller":
             call.cancel()
         else:
             await served.host.stop(0)
         async with asyncio.timeout(10):
-            while await busy_slots(server):  # noqa: ASYNC110 - it tells only who asks
+            while await busy_slots(server):  # noqa: ASYNC110 - the server has to be polled
                 await asyncio.sleep(0.02)
 
 
@@ -170,22 +170,22 @@ async def test_more_requests_than_slots_are_all_answered(server, tmp_path):
     assert {text_of(each) for each in replies} == {REPLY}
 
 
-async def test_an_alias_switched_between_two_servers_under_load_loses_no_request(folder, file, tmp_path):
+async def test_switching_an_alias_between_two_servers_under_load_loses_no_request(folder, file, tmp_path):
     other = write_tiny_model(folder / "other.gguf", OTHER)
     async with llama_server(file, "one") as first, llama_server(other, "two") as second:
         backends = {"a": compatible(f"{first}/v1"), "b": compatible(f"{second}/v1")}
         models = {"backends": backends, "aliases": {"chat": "a/one", "draft": "b/two"}}
         async with gateway(tmp_path, models=models) as served:
-            over, some = asyncio.Event(), asyncio.Event()
-            said = []
+            over, progress = asyncio.Event(), asyncio.Event()
+            replies = []
 
             async def ask(alias):
                 while not over.is_set():
                     events = await served.client.events(asks(model=alias))
                     check_grammar(events)
-                    said.append((events[0].started.model, text_of(events), finish_of(events)))
-                    if len(said) % 4 == 0:
-                        some.set()
+                    replies.append((events[0].started.model, text_of(events), finish_of(events)))
+                    if len(replies) % 4 == 0:
+                        progress.set()
 
             async def switch():
                 for _ in range(10):
@@ -197,8 +197,8 @@ async def test_an_alias_switched_between_two_servers_under_load_loses_no_request
                     ):
                         reply = await served.client.switch(alias, target)
                         assert reply.elapsed.ToNanoseconds() < 50_000_000
-                        await some.wait()
-                        some.clear()
+                        await progress.wait()
+                        progress.clear()
                 over.set()
 
             async with asyncio.timeout(30), asyncio.TaskGroup() as group:
@@ -206,17 +206,17 @@ async def test_an_alias_switched_between_two_servers_under_load_loses_no_request
                     group.create_task(ask(alias))
                 group.create_task(switch())
             assert served.idle
-    assert len(said) >= 160
-    assert set(said) == {("one", REPLY, "stop"), ("two", "Bad morning!", "stop")}
+    assert len(replies) >= 160
+    assert set(replies) == {("one", REPLY, "stop"), ("two", "Bad morning!", "stop")}
 
 
-async def test_json_without_a_field_for_it_is_valid_or_the_named_failure(server, tmp_path):
+async def test_emulated_json_is_valid_or_response_format_missed(server, tmp_path):
     model = compatible(
         f"{server}/v1", name="tiny", unsupported=["response_format.json_schema", "response_format.json"]
     )
-    form = schema({"open": {"type": "boolean"}})
+    response_format = schema({"open": {"type": "boolean"}})
     async with gateway(tmp_path, model=model) as each:
-        request = asks(response_format=form, sampling={"max_tokens": 200})
+        request = asks(response_format=response_format, sampling={"max_tokens": 200})
         try:
             reply = await each.client.run(request, "generate")
         except grpc.aio.AioRpcError:

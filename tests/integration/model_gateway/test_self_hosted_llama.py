@@ -1,4 +1,4 @@
-"""A self-hosted server that nobody here wrote: llama.cpp's own, of which only the address is given."""
+"""A self-hosted server that this project did not write, llama.cpp's own: only its address is configured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.tiny_model import REPLY, write_tiny_model
 
 
 @pytest.mark.parametrize("spelling", ["", "/v1"])
-async def test_llama_cpp_is_found_out_and_chats_embeds_and_counts(tmp_path, spelling):
+async def test_llama_cpp_is_recognised_and_chats_embeds_and_counts(tmp_path, spelling):
     async with (
         llama_server(write_tiny_model(tmp_path / "tiny.gguf")) as root,
         gateway(tmp_path, model={"type": "self_hosted", "endpoint": f"{root}{spelling}"}) as served,

@@ -1,4 +1,4 @@
-"""Messages, tools and media as they go to Anthropic."""
+"""Messages, tools and media are encoded for Anthropic."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
-from clawdbot_model_gateway.formats.anthropic.request import USUAL_MAX_TOKENS
+from clawdbot_model_gateway.formats.anthropic.request import DEFAULT_MAX_TOKENS
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.anthropic_requests import body, written
+from tests.support.anthropic_requests import body, encode
 from tests.support.generating import asks, says, tool
 
 
@@ -33,34 +33,34 @@ def blocks(*parts, role=ROLE_USER):
     return turn["content"]
 
 
-def unwritten(*parts, role=ROLE_USER):
+def unsupported(*parts, role=ROLE_USER):
     request = asks("x", Message(role=role, parts=parts))
-    found = written(request)[1]
+    fields = encode(request)[1]
     request.strict = True
     with pytest.raises(InvalidRequest):
-        written(request)
-    return found
+        encode(request)
+    return fields
 
 
 # Messages
 
 
-def test_a_question_is_a_turn_and_the_reply_is_streamed():
+def test_a_question_is_a_user_turn_and_the_request_streams():
     assert body(asks("Hi")) == {
         "model": "claude",
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}],
-        "max_tokens": USUAL_MAX_TOKENS,
+        "max_tokens": DEFAULT_MAX_TOKENS,
         "stream": True,
     }
 
 
-def test_instructions_are_the_system_prompt_wherever_they_stand():
+def test_instructions_anywhere_in_the_conversation_become_the_system_prompt():
     wire = body(asks(says("Be brief.", ROLE_SYSTEM), "Hi", says("Be kind.", ROLE_SYSTEM)))
     assert [each["text"] for each in wire["system"]] == ["Be brief.", "Be kind."]
     assert len(wire["messages"]) == 1
 
 
-def test_neighbours_of_one_role_are_one_turn():
+def test_neighbouring_messages_of_one_role_are_one_turn():
     assert [each["role"] for each in conversation("a", "b", says("c", ROLE_ASSISTANT), "d")] == [
         "user",
         "assistant",
@@ -68,26 +68,26 @@ def test_neighbours_of_one_role_are_one_turn():
     ]
 
 
-def test_a_model_that_said_nothing_takes_no_turn():
+def test_an_empty_reply_is_left_out():
     assert len(conversation("a", says("", ROLE_ASSISTANT), "b")) == 1
 
 
-def test_names_of_speakers_have_no_place():
-    assert written(asks(Message(role=ROLE_USER, name="Ann", parts=[Part(text="Hi")])))[1] == [
+def test_a_speakers_name_gives_a_warning():
+    assert encode(asks(Message(role=ROLE_USER, name="Ann", parts=[Part(text="Hi")])))[1] == [
         "messages[0].name"
     ]
 
 
-# Thoughts
+# Thinking
 
 
-def test_thoughts_go_back_as_they_came():
-    thoughts = [
+def test_thinking_goes_back_as_it_came():
+    parts = [
         Part(reasoning=Reasoning(text="hm", signature=b"c2ln")),
         Part(reasoning=Reasoning(signature=b"b25seQ==")),
         Part(reasoning=Reasoning(signature=b"cmVk", redacted=True)),
     ]
-    assert blocks(*thoughts, role=ROLE_ASSISTANT) == [
+    assert blocks(*parts, role=ROLE_ASSISTANT) == [
         {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
         {"type": "thinking", "thinking": "", "signature": "b25seQ=="},
         {"type": "redacted_thinking", "data": "cmVk"},
@@ -95,15 +95,15 @@ def test_thoughts_go_back_as_they_came():
 
 
 @pytest.mark.parametrize("signature", [b"", b"\xff\x00", b"not base64!"])
-def test_thoughts_that_nobody_signed_stay_here(signature):
-    thought = Part(reasoning=Reasoning(text="hm", signature=signature))
-    assert [each["type"] for each in blocks(thought, Part(text="Hi"), role=ROLE_ASSISTANT)] == ["text"]
+def test_thinking_without_a_valid_signature_is_left_out(signature):
+    reasoning = Part(reasoning=Reasoning(text="hm", signature=signature))
+    assert [each["type"] for each in blocks(reasoning, Part(text="Hi"), role=ROLE_ASSISTANT)] == ["text"]
 
 
 # Tools
 
 
-def test_a_tool_is_offered_under_a_name_that_is_allowed():
+def test_a_tool_has_an_allowed_name():
     wire = body(asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer", "minimum": 1})]))
     assert wire["tools"] == [
         {
@@ -141,21 +141,21 @@ def test_a_tool_without_a_schema_takes_no_arguments():
         ),
     ],
 )
-def test_a_choice_of_tools_has_its_word(choice, wire):
+def test_each_tool_choice_is_encoded(choice, wire):
     assert body(asks(tools=[tool("clock.now")], tool_choice=choice)).get("tool_choice") == wire
 
 
 def call(call_id, name="tables.reserve", **arguments):
-    made = ToolCall(id=call_id, name=name)
-    made.arguments.update(arguments)
-    return Part(tool_call=made)
+    tool_call = ToolCall(id=call_id, name=name)
+    tool_call.arguments.update(arguments)
+    return Part(tool_call=tool_call)
 
 
 def result(call_id, *content, **more):
     return Part(tool_result=ToolResult(call_id=call_id, content=content, **more))
 
 
-def test_calls_and_their_results_go_back_in_one_turn_each():
+def test_all_calls_of_a_turn_and_all_their_results_are_one_turn_each():
     turns = conversation(
         "A table",
         Message(role=ROLE_ASSISTANT, parts=[Part(text="So."), call("t1", people=4), call("t2", people=2)]),
@@ -180,39 +180,39 @@ def test_calls_and_their_results_go_back_in_one_turn_each():
     }
 
 
-def test_a_picture_that_a_tool_returned_stays_in_its_result():
-    picture = Part(image=Media(data=b"png", media_type="image/png"))
-    (block,) = blocks(result("t1", Part(text="A map"), picture), role=ROLE_TOOL)
+def test_an_image_that_a_tool_returned_stays_in_its_result():
+    image = Part(image=Media(data=b"png", media_type="image/png"))
+    (block,) = blocks(result("t1", Part(text="A map"), image), role=ROLE_TOOL)
     source = {"type": "base64", "media_type": "image/png", "data": "cG5n"}
     assert block["content"] == [{"type": "text", "text": "A map"}, {"type": "image", "source": source}]
 
 
-def test_results_come_before_what_else_a_user_says():
+def test_results_come_before_other_parts_of_a_users_turn():
     parts = [Part(text="And?"), result("t1", Part(text="Booked"))]
     assert [each["type"] for each in blocks(*parts)] == ["tool_result", "text"]
 
 
-def test_a_result_may_be_a_picture_or_data_or_nothing():
-    picture = result("t1", Part(image=Media(data=b"png", media_type="image/png")))
-    assert blocks(picture, role=ROLE_TOOL)[0]["content"][0]["type"] == "image"
+def test_a_result_may_be_an_image_or_data_or_nothing():
+    image = result("t1", Part(image=Media(data=b"png", media_type="image/png")))
+    assert blocks(image, role=ROLE_TOOL)[0]["content"][0]["type"] == "image"
     data = result("t1")
     data.tool_result.structured.update({"ok": True})
     assert blocks(data, role=ROLE_TOOL)[0]["content"] == [{"type": "text", "text": '{"ok":true}'}]
     assert blocks(result("t1"), role=ROLE_TOOL) == [{"type": "tool_result", "tool_use_id": "t1"}]
 
 
-def test_ids_of_other_vendors_are_made_to_fit_alike_in_call_and_result():
-    asked, answered = conversation(
+def test_other_vendors_ids_are_sanitized_the_same_way_in_call_and_result():
+    called, returned = conversation(
         Message(role=ROLE_ASSISTANT, parts=[call("functions.reserve:0")]),
         Message(role=ROLE_TOOL, parts=[result("functions.reserve:0", Part(text="Booked"))]),
     )
-    assert asked["content"][0]["id"] == answered["content"][0]["tool_use_id"] == "functions_reserve_0"
+    assert called["content"][0]["id"] == returned["content"][0]["tool_use_id"] == "functions_reserve_0"
 
 
 # Media
 
 
-def test_pictures_are_data_or_addresses():
+def test_images_are_data_or_urls():
     parts = [
         Part(image=Media(data=b"png", media_type="image/png")),
         Part(image=Media(uri="data:image/gif;base64,R0lG")),
@@ -225,7 +225,7 @@ def test_pictures_are_data_or_addresses():
     ]
 
 
-def test_documents_are_pdf_or_text_or_addresses():
+def test_documents_are_pdf_or_text_or_urls():
     parts = [
         Part(document=Document(data=b"%PDF", media_type="application/pdf", title="Menu")),
         Part(document=Document(data="你好".encode(), media_type="text/markdown")),
@@ -242,7 +242,7 @@ def test_documents_are_pdf_or_text_or_addresses():
     ]
 
 
-def test_what_the_api_does_not_take_is_told():
+def test_media_that_the_api_does_not_take_give_warnings():
     parts = [
         Part(audio=Media(data=b"x", media_type="audio/wav")),
         Part(image=Media(data=b"x", media_type="image/tiff")),
@@ -251,7 +251,7 @@ def test_what_the_api_does_not_take_is_told():
         Part(document=Document(data=b"\xff", media_type="text/plain")),
         result("t1", Part(audio=Media(data=b"x", media_type="audio/wav"))),
     ]
-    assert unwritten(*parts) == [
+    assert unsupported(*parts) == [
         "messages[1].parts[0].audio",
         "messages[1].parts[1].image",
         "messages[1].parts[2].image",
@@ -261,6 +261,6 @@ def test_what_the_api_does_not_take_is_told():
     ]
 
 
-def test_only_a_user_shows_things():
-    picture = Part(image=Media(data=b"png", media_type="image/png"))
-    assert unwritten(picture, role=ROLE_ASSISTANT) == ["messages[1].parts[0].image"]
+def test_only_a_users_message_may_contain_images():
+    image = Part(image=Media(data=b"png", media_type="image/png"))
+    assert unsupported(image, role=ROLE_ASSISTANT) == ["messages[1].parts[0].image"]

@@ -1,4 +1,4 @@
-"""Everything of a request to Anthropic but its messages: sampling, thinking, formats, options."""
+"""Sampling, thinking, response formats and options are encoded for Anthropic."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
-from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
+from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.anthropic_requests import OF_THE_DAY, body, written
+from tests.support.anthropic_requests import DEFAULT_PROFILE, body, encode
 from tests.support.generating import asks, says, tool
 
-NOW = frozenset({"sampling.temperature", "sampling.top_p", "sampling.top_k"})
+REMOVED = frozenset({"sampling.temperature", "sampling.top_p", "sampling.top_k"})
 """What the newest version of the API has no field for."""
 
 
@@ -37,38 +37,40 @@ def test_sampling_has_the_vendors_names():
 
 def test_the_newest_version_has_no_temperature():
     request = asks(sampling={"temperature": 0.5, "top_p": 0.5, "top_k": 3})
-    wire, warnings = written(request, unsupported=NOW)
+    wire, warnings = encode(request, unsupported=REMOVED)
     assert not {"temperature", "top_p", "top_k"} & wire.keys()
-    assert sorted(warnings) == sorted(NOW)
+    assert sorted(warnings) == sorted(REMOVED)
     request.strict = True
     with pytest.raises(InvalidRequest):
-        written(request, unsupported=NOW)
+        encode(request, unsupported=REMOVED)
 
 
-def test_what_is_configured_and_cannot_be_is_told_and_no_fault_of_the_request():
-    usual = {"sampling": {"temperature": 0.5, "seed": 1, "max_tokens": 7}, "unsupported": NOW}
-    wire, warnings = written(asks(strict=True), **usual)
+def test_an_unsupported_default_gives_a_warning_and_does_not_fail_a_strict_request():
+    defaults = {"sampling": {"temperature": 0.5, "seed": 1, "max_tokens": 7}, "unsupported": REMOVED}
+    wire, warnings = encode(asks(strict=True), **defaults)
     assert (wire["max_tokens"], warnings) == (7, ["sampling.temperature", "sampling.seed"])
-    assert written(asks(sampling={"temperature": 0.1}), **usual)[1].count("sampling.temperature") == 1
+    assert encode(asks(sampling={"temperature": 0.1}), **defaults)[1].count("sampling.temperature") == 1
 
 
 @pytest.mark.parametrize("name", ["seed", "presence_penalty", "frequency_penalty", "logprobs"])
-def test_what_the_api_never_had_is_told(name):
-    assert written(asks(sampling={name: 1}))[1] == [f"sampling.{name}"]
+def test_sampling_that_the_api_never_had_gives_a_warning(name):
+    assert encode(asks(sampling={name: 1}))[1] == [f"sampling.{name}"]
 
 
-def test_no_more_is_asked_for_than_the_model_can_say():
-    assert body(asks(), ModelFacts(max_tokens=4096))["max_tokens"] == 4096
+def test_the_default_max_tokens_is_limited_by_the_models():
+    assert body(asks(), ModelProfile(max_tokens=4096))["max_tokens"] == 4096
 
 
 # Thinking
 
-OLD = ModelFacts(adaptive=False, budgeted=True, effort=False, always=True)
-NEVER_STOPS = ModelFacts(can_stop_thinking=False, always=True)
+OLD = ModelProfile(
+    adaptive_thinking=False, budgeted_thinking=True, supports_effort=False, thinks_by_default=True
+)
+ALWAYS_THINKS = ModelProfile(can_disable_thinking=False, thinks_by_default=True)
 FORCED = {"tools": [tool("clock.now")], "tool_choice": ToolChoice(mode=ToolChoice.MODE_REQUIRED)}
 
 
-def test_a_model_of_the_day_decides_itself_and_takes_a_degree():
+def test_a_current_model_thinks_adaptively_and_takes_an_effort():
     wire = body(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}))
     assert wire["thinking"] == {"type": "adaptive", "display": "summarized"}
     assert wire["output_config"] == {"effort": "low"}
@@ -83,39 +85,39 @@ def test_a_model_of_the_day_decides_itself_and_takes_a_degree():
         (REASONING_EFFORT_HIGH, 4000, 2000),
     ],
 )
-def test_an_older_model_gets_a_budget_that_leaves_room_to_speak(effort, max_tokens, budget):
+def test_an_older_model_gets_a_budget_that_leaves_room_for_the_reply(effort, max_tokens, budget):
     wire = body(asks(sampling={"reasoning_effort": effort, "max_tokens": max_tokens}), OLD)
     assert wire["thinking"] == {"type": "enabled", "budget_tokens": budget, "display": "summarized"}
     assert "output_config" not in wire
 
 
-def test_where_there_is_no_room_to_think_it_is_told():
+def test_max_tokens_too_small_for_thinking_give_a_warning():
     request = asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH, "max_tokens": 100})
-    wire, warnings = written(request, OLD)
+    wire, warnings = encode(request, OLD)
     assert "thinking" not in wire
     assert warnings == ["sampling.reasoning_effort"]
 
 
-def test_thinking_can_be_turned_off_where_the_model_allows_it():
+def test_thinking_can_be_turned_off_if_the_model_allows_it():
     request = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE})
     assert body(request)["thinking"] == {"type": "disabled"}
-    assert written(request, NEVER_STOPS)[1] == ["sampling.reasoning_effort"]
+    assert encode(request, ALWAYS_THINKS)[1] == ["sampling.reasoning_effort"]
 
 
-def test_a_model_that_must_call_a_tool_does_not_think_before():
-    facts = ModelFacts(always=True)
-    wire = body(asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH}, **FORCED), facts)
+def test_a_forced_tool_call_turns_thinking_off():
+    profile = ModelProfile(thinks_by_default=True)
+    wire = body(asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH}, **FORCED), profile)
     assert (wire["thinking"], wire["output_config"]) == ({"type": "disabled"}, {"effort": "high"})
     assert wire["tool_choice"] == {"type": "any"}
 
 
-def test_a_model_that_always_thinks_cannot_be_made_to_call_a_tool():
-    wire, warnings = written(asks(**FORCED), NEVER_STOPS)
+def test_a_model_that_always_thinks_cannot_be_forced_to_call_a_tool():
+    wire, warnings = encode(asks(**FORCED), ALWAYS_THINKS)
     assert "tool_choice" not in wire
     assert warnings == ["tool_choice"]
 
 
-def test_of_a_model_that_nobody_knows_nothing_is_said():
+def test_thinking_of_an_unknown_model_is_left_alone():
     wire = body(asks(**FORCED))
     assert wire["tool_choice"] == {"type": "any"}
     assert "thinking" not in wire
@@ -125,14 +127,14 @@ def test_of_a_model_that_nobody_knows_nothing_is_said():
 
 
 def schema(**keywords):
-    form = ResponseFormat(json_schema=JsonSchemaFormat(name="booking"))
-    form.json_schema.schema.update(keywords)
-    return form
+    response_format = ResponseFormat(json_schema=JsonSchemaFormat(name="booking"))
+    response_format.json_schema.schema.update(keywords)
+    return response_format
 
 
-def test_a_schema_is_held_by_the_vendor():
-    form = schema(type="object", properties={"people": {"type": "integer"}}, required=["people"])
-    assert body(asks(response_format=form))["output_config"]["format"] == {
+def test_the_vendor_enforces_a_schema():
+    booking = schema(type="object", properties={"people": {"type": "integer"}}, required=["people"])
+    assert body(asks(response_format=booking))["output_config"]["format"] == {
         "type": "json_schema",
         "schema": {
             "type": "object",
@@ -143,20 +145,20 @@ def test_a_schema_is_held_by_the_vendor():
     }
 
 
-def test_bounds_that_the_vendor_does_not_hold_are_told_to_the_model_and_to_the_caller():
+def test_bounds_that_the_vendor_does_not_enforce_go_into_a_description_and_a_warning():
     people = {"type": "integer", "description": "How many.", "minimum": 1}
-    form = schema(type="object", properties={"people": people})
-    wire, warnings = written(asks(response_format=form))
+    booking = schema(type="object", properties={"people": people})
+    wire, warnings = encode(asks(response_format=booking))
     sent = wire["output_config"]["format"]["schema"]["properties"]["people"]
     assert sent == {"type": "integer", "description": 'How many.\n\n{"minimum":1}'}
     assert warnings == ["response_format.json_schema.schema"]
     with pytest.raises(InvalidRequest):
-        written(asks(response_format=form, strict=True))
+        encode(asks(response_format=booking, strict=True))
 
 
-def test_schemas_within_schemas_are_closed_as_well():
+def test_nested_schemas_are_adapted_as_well():
     point = {"type": "object", "properties": {"x": {"type": "number"}}, "additionalProperties": False}
-    form = schema(
+    route = schema(
         **{"$defs": {"point": point}},
         type="object",
         properties={
@@ -165,7 +167,7 @@ def test_schemas_within_schemas_are_closed_as_well():
             "end": {"oneOf": [{"type": "null"}, {"type": "object", "properties": {}}]},
         },
     )
-    sent = body(asks(response_format=form))["output_config"]["format"]["schema"]
+    sent = body(asks(response_format=route))["output_config"]["format"]["schema"]
     assert sent["$defs"]["point"] == point
     assert sent["properties"] == {
         "path": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/point"}},
@@ -176,16 +178,16 @@ def test_schemas_within_schemas_are_closed_as_well():
     }
 
 
-def test_a_format_and_an_effort_go_together():
-    form = schema(type="object", properties={"x": {"type": "string"}})
-    wire = body(asks(response_format=form, sampling={"reasoning_effort": REASONING_EFFORT_HIGH}))
+def test_a_format_and_an_effort_can_be_combined():
+    text = schema(type="object", properties={"x": {"type": "string"}})
+    wire = body(asks(response_format=text, sampling={"reasoning_effort": REASONING_EFFORT_HIGH}))
     assert wire["output_config"].keys() == {"format", "effort"}
 
 
 # Options
 
 
-def test_the_vendors_own_fields_go_along():
+def test_provider_options_are_merged_into_the_body():
     request = asks(
         tools=[tool("clock.now")],
         sampling={"reasoning_effort": REASONING_EFFORT_HIGH},
@@ -202,17 +204,18 @@ def test_the_vendors_own_fields_go_along():
 
 
 @pytest.mark.parametrize("name", ["model", "messages", "system", "stream", "max_tokens"])
-def test_fields_of_the_gateway_cannot_be_set_besides(name):
+def test_provider_options_may_not_set_reserved_fields(name):
     request = asks()
     request.provider_options.update({name: "x"})
     with pytest.raises(InvalidRequest, match=name):
-        written(request)
+        encode(request)
 
 
-def test_a_count_asks_about_the_same_prompt():
+def test_a_count_request_contains_the_same_prompt():
     request = asks(
         says("Be brief.", ROLE_SYSTEM), "Hi", tools=[tool("clock.now")], sampling={"max_tokens": 9}
     )
-    counted = json.loads(RequestWriter("anthropic", Usual()).write_count(request, "claude", OF_THE_DAY))
+    encoder = RequestEncoder("anthropic", RequestDefaults())
+    counted = json.loads(encoder.encode_count(request, "claude", DEFAULT_PROFILE))
     assert counted.keys() == {"model", "messages", "system", "tools"}
     assert all(body(request)[name] == value for name, value in counted.items())

@@ -1,4 +1,4 @@
-"""The Messages API's streams as the standard's events."""
+"""Streams of the Messages API are decoded into our events."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_servicekit.structs import to_plain
 
-from tests.support.anthropic_streams import read, reply_to, stream_of, whole
+from tests.support.anthropic_streams import read, reply_to, stream_decoder, whole
 from tests.support.fake_anthropic import (
     PING,
     begin,
     calls,
     delta,
     end,
-    failed,
+    error_event,
     message,
     reply,
     says,
@@ -47,14 +47,14 @@ def usage_of(events):
     return found[0] if found else None
 
 
-def test_text_comes_in_its_pieces():
+def test_each_piece_of_text_is_an_event():
     events = reply_to(*reply("Good", " evening"))
     assert kinds(events) == ["started", "text_delta", "usage", "finished"]
     assert [each.text_delta.text for each in events if each.HasField("text_delta")] == ["Good", " evening"]
     assert events[0].started.model == "claude-fake-5"
 
 
-# Why it ended
+# Finish reasons
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_text_comes_in_its_pieces():
         ("stop", "unknown", False),
     ],
 )
-def test_a_stop_reason_has_one_meaning_and_keeps_its_word(raw, reason, truncated):
+def test_each_stop_reason_has_its_finish_reason_and_is_passed_on(raw, reason, truncated):
     events = reply_to(*reply("Yes.", reason=raw))
     assert finish_of(events) == reason
     assert events[-1].finished.raw_finish_reason == raw
@@ -88,26 +88,26 @@ def test_a_stream_that_stops_without_a_reason_is_truncated():
     assert finish_of(reply_to(begin(), *says("Ye"), {"type": "message_stop"})) == "truncated"
 
 
-def test_a_refusal_before_the_first_word_is_one():
+def test_a_refusal_may_come_without_text():
     assert kinds(reply_to(begin(), *end("refusal"))) == ["started", "usage", "finished"]
 
 
-# Thoughts
+# Thinking
 
 
-def test_a_thought_keeps_its_signature():
+def test_thinking_keeps_its_signature():
     events = reply_to(begin(), *thinks("Let me", " see."), *says("Yes.", index=1), *end())
     assert [each.reasoning for each in fold(events).message.parts if each.HasField("reasoning")] == [
         Reasoning(text="Let me see.", signature=b"c2ln")
     ]
 
 
-def test_a_thought_that_is_hidden_has_its_signature_alone():
+def test_hidden_thinking_has_only_its_signature():
     events = reply_to(begin(), *thinks(), *says("Yes.", index=1), *end())
     assert fold(events).message.parts[0].reasoning == Reasoning(signature=b"c2ln")
 
 
-def test_two_thoughts_are_two_and_one_may_be_redacted():
+def test_thinking_blocks_stay_apart_and_may_be_redacted():
     redacted = {"type": "redacted_thinking", "data": "cmVk"}
     events = reply_to(
         begin(),
@@ -125,7 +125,7 @@ def test_two_thoughts_are_two_and_one_may_be_redacted():
     ]
 
 
-def test_a_thought_that_was_cut_off_has_no_signature():
+def test_thinking_that_was_cut_off_has_no_signature():
     cut = [start(0, {"type": "thinking", "thinking": ""}), delta(0, "signature_delta", signature="c2")]
     events = reply_to(begin(), *cut, delta(0, "thinking_delta", thinking="hm"))
     assert fold(events).message.parts[0].reasoning == Reasoning(text="hm")
@@ -134,7 +134,7 @@ def test_a_thought_that_was_cut_off_has_no_signature():
 # Tool calls
 
 
-def test_calls_are_put_together_from_their_pieces():
+def test_calls_are_assembled_from_their_fragments():
     events = reply_to(
         begin(),
         *says("One moment."),
@@ -147,12 +147,12 @@ def test_calls_are_put_together_from_their_pieces():
 
 
 def test_a_call_is_done_as_soon_as_its_block_is():
-    stream, found = stream_of(), []
-    stream.feed(sse(begin(), *calls("clock_now", "{}")), found)
-    assert kinds(found) == ["started", "tool_call_started", "tool_call_delta", "tool_call_done"]
+    decoder, out = stream_decoder(), []
+    decoder.feed(sse(begin(), *calls("clock_now", "{}")), out)
+    assert kinds(out) == ["started", "tool_call_started", "tool_call_delta", "tool_call_done"]
 
 
-def test_blocks_that_grow_by_turns_stay_apart():
+def test_interleaved_blocks_stay_apart():
     (one_start, *one, one_stop), (two_start, *two, two_stop) = (
         calls("tables_reserve", '{"people"', ": 4}", call_id="t1", index=0),
         calls("clock_now", '{"zone"', ": 1}", call_id="t2", index=1),
@@ -162,30 +162,30 @@ def test_blocks_that_grow_by_turns_stay_apart():
     assert [each[2] for each in calls_of(events)] == [{"people": 4}, {"zone": 1}]
 
 
-def test_blocks_without_numbers_come_one_after_another():
+def test_blocks_without_an_index_follow_one_another():
     numbered = [*calls("tables_reserve", '{"people": 4}'), *calls("clock_now", "{}", call_id="t2", index=1)]
     bare = [{key: each for key, each in event.items() if key != "index"} for event in numbered]
     assert len(calls_of(reply_to(begin(), *bare, *end("tool_use")))) == 2
 
 
 @pytest.mark.parametrize("ids", [("", ""), (None, None), ("same", "same")])
-def test_calls_without_ids_of_their_own_get_some(ids):
-    one, two = (calls("clock_now", "{}", call_id=each, index=place) for place, each in enumerate(ids))
+def test_calls_without_unique_ids_get_new_ones(ids):
+    one, two = (calls("clock_now", "{}", call_id=each, index=index) for index, each in enumerate(ids))
     found = calls_of(reply_to(begin(), *one, *two, *end("tool_use")))
     assert found[0][0]
     assert found[1][0].startswith("toolu_")
     assert found[0][0] != found[1][0]
 
 
-def test_a_hundred_kilobytes_of_arguments_are_whole():
+def test_a_hundred_kilobytes_of_arguments_arrive_complete():
     text = json.dumps({"text": "你" * 34_000}, ensure_ascii=False)
-    pieces = [text[place : place + 100] for place in range(0, len(text), 100)]
+    pieces = [text[begin : begin + 100] for begin in range(0, len(text), 100)]
     ((_, _, arguments),) = calls_of(reply_to(begin(), *calls("clock_now", *pieces), *end("tool_use")))
     assert arguments == {"text": "你" * 34_000}
 
 
 @pytest.mark.parametrize("arguments", ['{"people": ', "[]", "4", "{'people': 4}", '{"x": 1e999}'])
-def test_arguments_that_are_no_object_are_the_models_error(arguments):
+def test_arguments_that_are_not_a_json_object_are_a_model_error(arguments):
     events = reply_to(begin(), *calls("clock_now", arguments), *end("tool_use"))
     assert finish_of(events) == "model_error"
     assert events[-1].finished.raw_finish_reason == "tool_use"
@@ -194,29 +194,29 @@ def test_arguments_that_are_no_object_are_the_models_error(arguments):
 
 @pytest.mark.parametrize("pieces", [(), ('{"x": ',)])
 @pytest.mark.parametrize("reason", ["max_tokens", "model_context_window_exceeded", "pause_turn", "new"])
-def test_arguments_that_met_a_limit_are_not_whole(pieces, reason):
+def test_a_call_that_met_a_limit_is_incomplete(pieces, reason):
     events = reply_to(begin(), *calls("clock_now", *pieces), *end(reason))
     assert "tool_call_done" not in kinds(events)
 
 
-def test_a_call_that_was_cut_off_is_none():
+def test_a_call_that_was_cut_off_is_incomplete():
     events = reply_to(begin(), *calls("clock_now")[:1])
     assert finish_of(events) == "truncated"
     assert "tool_call_done" not in kinds(events)
 
 
-def test_a_call_that_ends_the_turn_wants_its_tool_run():
+def test_end_turn_after_a_call_finishes_with_tool_calls():
     assert finish_of(reply_to(begin(), *calls("clock_now", "{}"), *end("end_turn"))) == "tool_calls"
 
 
-def test_a_wish_for_tools_without_a_call_is_the_models_error():
+def test_tool_use_without_a_call_is_a_model_error():
     assert finish_of(reply_to(begin(), *says("Let me see."), *end("tool_use"))) == "model_error"
 
 
 # Usage
 
 
-def test_input_is_what_was_read_anew_from_the_cache_and_into_it():
+def test_input_tokens_include_those_read_from_the_cache_and_written_to_it():
     counts = usage(7, 1, cache_creation_input_tokens=20, cache_read_input_tokens=100)
     first = {"type": "message_start", "message": message(reason=None, usage=counts)}
     last = end(counts={"output_tokens": 9, "output_tokens_details": {"thinking_tokens": 4}})
@@ -230,23 +230,23 @@ def test_input_is_what_was_read_anew_from_the_cache_and_into_it():
     )
 
 
-def test_later_counts_take_the_place_of_earlier_ones():
+def test_later_counts_replace_earlier_ones():
     early = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 2, "input_tokens": None}}
     counted = usage_of(reply_to(begin(), *says("Yes."), early, *end(counts={"output_tokens": 3})))
     assert (counted.input_tokens, counted.output_tokens) == (7, 3)
 
 
 @pytest.mark.parametrize("nonsense", [None, "many", [], {"input_tokens": -3, "output_tokens": "2"}])
-def test_usage_that_is_none_counts_nothing(nonsense):
+def test_invalid_usage_counts_nothing(nonsense):
     first = {"type": "message_start", "message": message(reason=None, usage=nonsense)}
     counted = usage_of(reply_to(first, *says("Yes."), *end(counts={})))
     assert counted in (None, Usage(provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED))
 
 
-# What is passed over, and what is not
+# Unknown and malformed events
 
 
-def test_what_this_version_does_not_know_is_passed_over():
+def test_unknown_events_and_blocks_are_ignored():
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
     events = reply_to(
         begin(),
@@ -262,13 +262,13 @@ def test_what_this_version_does_not_know_is_passed_over():
     assert kinds(events) == ["started", "text_delta", "usage", "finished"]
 
 
-def test_a_stream_that_lost_its_beginning_names_the_model_that_was_asked():
+def test_a_stream_without_message_start_reports_the_requested_model():
     events = reply_to(*says("Yes."), *end())
     assert (events[0].started.model, text_of(events)) == ("asked-for", "Yes.")
 
 
 @pytest.mark.parametrize(
-    ("kind", "failure"),
+    ("kind", "error_class"),
     [
         ("overloaded_error", BackendOverloaded),
         ("rate_limit_error", RateLimited),
@@ -276,33 +276,33 @@ def test_a_stream_that_lost_its_beginning_names_the_model_that_was_asked():
         ("new_error", BackendFailed),
     ],
 )
-def test_an_error_after_a_200_is_a_failure_of_its_kind(kind, failure):
-    stream, found = stream_of(), []
-    with pytest.raises(failure):
-        stream.feed(sse(begin(), *says("Ye"), failed(kind, "no")), found)
-    assert text_of(found) == "Ye"
+def test_each_error_after_a_200_has_its_class(kind, error_class):
+    decoder, out = stream_decoder(), []
+    with pytest.raises(error_class):
+        decoder.feed(sse(begin(), *says("Ye"), error_event(kind, "no")), out)
+    assert text_of(out) == "Ye"
 
 
 @pytest.mark.parametrize("event", ["{", "[]", "nothing", '"x"'])
-def test_a_malformed_event_is_never_passed_over(event):
+def test_a_malformed_event_is_an_error(event):
     with pytest.raises(ProtocolViolation):
         read(sse(begin(), *says("Ye"), event, *end()))
 
 
-def test_a_stream_without_a_reply_is_a_failure():
+def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b": hello\n\n", sse(PING), sse(begin()), sse(begin(), {"type": "message_stop"})):
         with pytest.raises(ModelFailure):
             read(nothing)
 
 
-def test_what_comes_after_message_stop_is_passed_over():
+def test_anything_after_message_stop_is_ignored():
     assert text_of(read(sse(*reply("Yes.")) + b"data: {broken\n\n")) == "Yes."
 
 
-# Whole replies
+# Replies that come at once
 
 
-def test_a_reply_that_comes_at_once_is_the_same():
+def test_a_reply_that_comes_at_once_accumulates_to_the_same():
     content = [
         {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
         {"type": "text", "text": "Yes."},
@@ -315,11 +315,11 @@ def test_a_reply_that_comes_at_once_is_the_same():
 
 
 @pytest.mark.parametrize("nothing", [{}, [], None, {"content": "x"}, message(reason=None)])
-def test_an_answer_that_is_no_reply_is_a_failure(nothing):
+def test_a_response_without_a_reply_is_an_error(nothing):
     with pytest.raises(ProtocolViolation):
         whole(nothing)
 
 
-def test_an_error_in_place_of_a_reply_is_a_failure_of_its_kind():
+def test_an_error_instead_of_a_reply_has_its_class():
     with pytest.raises(BackendOverloaded):
-        whole(failed("overloaded_error", "Overloaded"))
+        whole(error_event("overloaded_error", "Overloaded"))

@@ -1,4 +1,4 @@
-"""However a reply is cut, its events are the same; whatever the bytes are, only failures are raised."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clawdbot_model_gateway.core.events import merged
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.anthropic_streams import read, stream_of, whole
+from tests.support.anthropic_streams import read, stream_decoder, whole
 from tests.support.chat_streams import cut
 from tests.support.fake_anthropic import PING, begin, calls, end, message, says, sse, thinks
 from tests.support.generating import check_grammar
@@ -28,25 +28,25 @@ REASONS = st.sampled_from(["end_turn", "max_tokens", "tool_use", "refusal", "new
 
 def streamed(blocks):
     """The blocks as events."""
-    for index, (kind, said) in enumerate(blocks):
+    for index, (kind, content) in enumerate(blocks):
         if kind == "tool_use":
-            text = json.dumps(said)
+            text = json.dumps(content)
             pieces = (text[:5], text[5:])
             yield from calls("clock_now", *pieces, call_id=f"t{index}", index=index)
         else:
-            yield from (says if kind == "text" else thinks)(*said, index=index)
+            yield from (says if kind == "text" else thinks)(*content, index=index)
         yield PING
 
 
 def at_once(blocks):
-    """The same as the content of a whole reply."""
-    for index, (kind, said) in enumerate(blocks):
+    """The same as the content of a reply that comes at once."""
+    for index, (kind, content) in enumerate(blocks):
         if kind == "text":
-            yield {"type": "text", "text": "".join(said)}
+            yield {"type": "text", "text": "".join(content)}
         elif kind == "thinking":
-            yield {"type": "thinking", "thinking": "".join(said), "signature": "c2ln"}
+            yield {"type": "thinking", "thinking": "".join(content), "signature": "c2ln"}
         else:
-            yield {"type": "tool_use", "id": f"t{index}", "name": "clock_now", "input": said}
+            yield {"type": "tool_use", "id": f"t{index}", "name": "clock_now", "input": content}
 
 
 REPLIES = st.builds(
@@ -65,33 +65,33 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 
 
 @given(REPLIES)
-def test_events_that_are_merged_fold_to_the_same_reply(stream):
+def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
     expected = fold(events)
     assert fold(merged(events)) == expected
 
 
 @given(st.lists(BLOCKS, max_size=5), REASONS)
-def test_a_whole_reply_is_its_stream_folded(blocks, reason):
-    streams = read(sse(begin(), *streamed(blocks), *end(reason)))
-    assert fold(whole(message(*at_once(blocks), reason=reason))) == fold(streams)
+def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(blocks, reason):
+    events = read(sse(begin(), *streamed(blocks), *end(reason)))
+    assert fold(whole(message(*at_once(blocks), reason=reason))) == fold(events)
 
 
-def read_so_far(stream):
-    """Whether the whole events of a stream say anything."""
-    found = []
-    stream_of().feed(stream, found)
-    return [each for each in found if each.WhichOneof("event") != "started"]
+def content_so_far(stream):
+    """The events with content that a stream has given so far."""
+    out = []
+    stream_decoder().feed(stream, out)
+    return [each for each in out if each.WhichOneof("event") != "started"]
 
 
 @given(REPLIES, st.data())
-def test_a_reply_that_breaks_off_anywhere_is_truncated_or_was_never_begun(stream, data):
+def test_a_reply_that_breaks_off_anywhere_is_truncated_or_has_not_begun(stream, data):
     last = stream.rindex(b"data:")
     broken = stream[: data.draw(st.integers(0, last))]
     try:
         events = read(broken)
     except ProtocolViolation:
-        assert not read_so_far(broken)
+        assert not content_so_far(broken)
         return
     check_grammar(events)
     assert events[-1].finished.finish_reason == FINISH_REASON_TRUNCATED
@@ -112,7 +112,7 @@ KEYS = [
         "model",
     ),
 ]
-WORDS = [
+STRINGS = [
     *(
         "",
         "x",
@@ -134,14 +134,14 @@ WORDS = [
     *("redacted_thinking", "end_turn", "\ud800"),
 ]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(STRINGS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=15,
 )
 
 
 @given(st.lists(JSON, max_size=5), st.binary(max_size=40))
-def test_whatever_a_server_sends_only_declared_failures_are_raised(events, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(events, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in events) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))

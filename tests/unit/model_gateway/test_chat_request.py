@@ -1,4 +1,4 @@
-"""What goes to the vendor for a request of ours."""
+"""Our requests are encoded for Chat Completions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.chat.request import Dialect, RequestWriter
-from clawdbot_model_gateway.formats.chat.tool_names import LONGEST, ToolNames
+from clawdbot_model_gateway.formats.chat.request import ModelProfile, RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.chat.tool_names import MAX_NAME_LENGTH, ToolNames
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,13 +35,17 @@ from hypothesis import strategies as st
 from tests.support.generating import asks, says, tool
 
 
-def written(request, *, stream=False, **dialect):
-    encoded = RequestWriter("openai_compatible", Dialect(**dialect)).write(request, "gpt", stream=stream)
+def encoder(defaults=None, **profile):
+    return RequestEncoder("openai_compatible", ModelProfile(**profile), RequestDefaults(defaults or {}))
+
+
+def encode(request, *, stream=False, **options):
+    encoded = encoder(**options).encode(request, "gpt", stream=stream)
     return json.loads(encoded.body), [each.field for each in encoded.warnings]
 
 
 def body(request, **options):
-    wire, warnings = written(request, **options)
+    wire, warnings = encode(request, **options)
     assert warnings == []
     return wire
 
@@ -50,7 +54,7 @@ def message(role, *parts, **more):
     return asks(Message(role=role, parts=parts, **more))
 
 
-def test_a_conversation_is_sent_as_it_was_said():
+def test_a_conversation_is_sent_in_order():
     request = asks(says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), "Bye")
     assert body(request) == {
         "model": "gpt",
@@ -63,13 +67,13 @@ def test_a_conversation_is_sent_as_it_was_said():
     }
 
 
-def test_a_stream_asks_for_usage_where_the_server_takes_it():
+def test_a_stream_asks_for_usage_if_the_server_takes_the_option():
     assert body(asks(), stream=True)["stream_options"] == {"include_usage": True}
-    assert "stream_options" not in body(asks(), stream=True, usage_on_request=False)
+    assert "stream_options" not in body(asks(), stream=True, stream_usage=False)
     assert "stream" not in body(asks())
 
 
-def test_all_sampling_reaches_the_wire():
+def test_all_sampling_is_sent():
     sampling = {
         "max_tokens": 9,
         "temperature": 0.5,
@@ -85,26 +89,26 @@ def test_all_sampling_reaches_the_wire():
     assert wire["reasoning_effort"] == "high"
 
 
-def test_zero_is_a_value_and_absence_is_none():
+def test_zero_is_sent_and_an_unset_field_is_not():
     assert body(asks(sampling={"temperature": 0.0, "seed": 0}))["temperature"] == 0.0
     assert "temperature" not in body(asks(sampling={"seed": 0}))
 
 
-def test_the_backends_defaults_hold_where_a_request_says_nothing():
+def test_the_backends_defaults_apply_to_unset_fields():
     defaults = {"max_tokens": 2048, "temperature": 0.7}
     assert body(asks(), defaults=defaults)["max_tokens"] == 2048
     wire = body(asks(sampling={"temperature": 0.0}), defaults=defaults)
     assert (wire["max_tokens"], wire["temperature"]) == (2048, 0.0)
 
 
-def test_a_dialect_may_call_max_tokens_otherwise():
-    wire = body(asks(sampling={"max_tokens": 9}), max_tokens="max_completion_tokens")
+def test_a_profile_may_rename_max_tokens():
+    wire = body(asks(sampling={"max_tokens": 9}), max_tokens_field="max_completion_tokens")
     assert wire["max_completion_tokens"] == 9
     assert "max_tokens" not in wire
 
 
-def test_what_the_server_refuses_is_left_out_and_told():
-    wire, warnings = written(asks(sampling={"top_k": 4}), unsupported=frozenset({"sampling.top_k"}))
+def test_an_unsupported_field_is_left_out_with_a_warning():
+    wire, warnings = encode(asks(sampling={"top_k": 4}), unsupported=frozenset({"sampling.top_k"}))
     assert "top_k" not in wire
     assert warnings == ["sampling.top_k"]
 
@@ -112,7 +116,7 @@ def test_what_the_server_refuses_is_left_out_and_told():
 # Tools
 
 
-def test_tools_are_offered_under_names_that_are_allowed():
+def test_tools_have_allowed_names():
     wire = body(asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer", "minimum": 1})]))
     assert wire["tools"] == [
         {
@@ -124,12 +128,8 @@ def test_tools_are_offered_under_names_that_are_allowed():
             },
         }
     ]
-    assert (
-        '"minimum":1}'
-        in RequestWriter("x", Dialect())
-        .write(asks(tools=[tool("t", "", n={"minimum": 1})]), "m", stream=False)
-        .body.decode()
-    )
+    encoded = encoder().encode(asks(tools=[tool("t", "", n={"minimum": 1})]), "m", stream=False)
+    assert '"minimum":1}' in encoded.body.decode()
 
 
 def test_a_tool_without_a_schema_takes_no_arguments():
@@ -141,10 +141,10 @@ def test_a_tool_without_a_schema_takes_no_arguments():
     }
 
 
-def test_a_changed_schema_is_not_mistaken_for_the_one_before():
-    writer = RequestWriter("x", Dialect())
+def test_a_changed_tool_is_not_taken_from_the_cache():
+    shared = encoder()
     sent = [
-        json.loads(writer.write(asks(tools=[tool("t", text)]), "m", stream=False).body)["tools"][0]
+        json.loads(shared.encode(asks(tools=[tool("t", text)]), "m", stream=False).body)["tools"][0]
         for text in ("one", "two", "one")
     ]
     assert [each["function"]["description"] for each in sent] == ["one", "two", "one"]
@@ -163,7 +163,7 @@ def test_a_changed_schema_is_not_mistaken_for_the_one_before():
         ),
     ],
 )
-def test_a_tool_choice_is_passed_on(choice, wire):
+def test_each_tool_choice_is_encoded(choice, wire):
     assert body(asks(tools=[tool("clock.now")], tool_choice=choice)).get("tool_choice") == wire
 
 
@@ -197,13 +197,13 @@ def test_a_call_and_its_result_go_back_to_the_model():
     ]
 
 
-def test_several_results_are_several_messages():
+def test_each_result_is_a_message():
     results = [Part(tool_result=ToolResult(call_id=each, content=[Part(text=each)])) for each in ("c1", "c2")]
     wire = body(message(ROLE_TOOL, *results))["messages"]
     assert [each["tool_call_id"] for each in wire] == ["c1", "c2"]
 
 
-def test_a_result_without_words_is_its_data_or_says_that_there_is_nothing():
+def test_a_result_without_text_is_its_data_or_says_that_it_is_empty():
     data = ToolResult(call_id="c1")
     data.structured.update({"ref": "T-1"})
     results = [data, ToolResult(call_id="c2"), ToolResult(call_id="c3", is_error=True)]
@@ -218,11 +218,11 @@ def test_a_result_without_words_is_its_data_or_says_that_there_is_nothing():
 # Media
 
 
-def test_a_picture_that_a_tool_returned_is_shown_after_all_results_as_a_users():
-    picture = Part(image=Media(data=b"\x89PNG", media_type="image/png"))
-    seen = ToolResult(call_id="c1", name="maps.show", content=[picture])
-    read = ToolResult(call_id="c2", content=[Part(text="noted")])
-    results = (Message(role=ROLE_TOOL, parts=[Part(tool_result=each)]) for each in (seen, read))
+def test_an_image_that_a_tool_returned_follows_all_results_as_a_users_message():
+    image = Part(image=Media(data=b"\x89PNG", media_type="image/png"))
+    with_image = ToolResult(call_id="c1", name="maps.show", content=[image])
+    with_text = ToolResult(call_id="c2", content=[Part(text="noted")])
+    results = (Message(role=ROLE_TOOL, parts=[Part(tool_result=each)]) for each in (with_image, with_text))
     wire = body(asks("Show me", *results))["messages"]
     assert [each["role"] for each in wire] == ["user", "tool", "tool", "user"]
     assert [each["content"] for each in wire[1:3]] == ["(shown below)", "noted"]
@@ -232,7 +232,7 @@ def test_a_picture_that_a_tool_returned_is_shown_after_all_results_as_a_users():
     ]
 
 
-def test_pictures_sounds_and_documents_are_parts():
+def test_images_audio_and_documents_are_parts():
     request = message(
         ROLE_USER,
         Part(text="What is this?"),
@@ -253,7 +253,7 @@ def test_pictures_sounds_and_documents_are_parts():
     ]
 
 
-def test_media_that_the_wire_has_no_place_for_are_told():
+def test_unsupported_media_give_warnings():
     request = message(
         ROLE_USER,
         Part(text="Listen"),
@@ -261,7 +261,7 @@ def test_media_that_the_wire_has_no_place_for_are_told():
         Part(audio=Media(data=b"x", media_type="audio/flac")),
         Part(document=Document(uri="https://x/y.pdf")),
     )
-    wire, warnings = written(request)
+    wire, warnings = encode(request)
     assert wire["messages"] == [{"role": "user", "content": "Listen"}]
     assert warnings == [
         "messages[0].parts[1].audio",
@@ -270,21 +270,21 @@ def test_media_that_the_wire_has_no_place_for_are_told():
     ]
     request.strict = True
     with pytest.raises(InvalidRequest):
-        written(request)
+        encode(request)
 
 
-def test_texts_of_one_message_are_one_text():
+def test_texts_of_one_message_are_joined():
     assert body(message(ROLE_USER, Part(text="a"), Part(text="b")))["messages"][0]["content"] == "a\nb"
 
 
-def test_a_speakers_name_is_passed_on():
+def test_a_speakers_name_is_sent():
     assert body(message(ROLE_USER, Part(text="a"), name="ann"))["messages"][0]["name"] == "ann"
 
 
 # Formats and options
 
 
-def test_json_can_be_asked_for():
+def test_json_formats_are_encoded():
     assert body(asks(response_format=ResponseFormat(json=JsonFormat())))["response_format"] == {
         "type": "json_object"
     }
@@ -296,14 +296,14 @@ def test_json_can_be_asked_for():
     }
 
 
-def test_a_schemas_name_is_one_that_the_wire_takes():
+def test_a_schemas_name_is_sanitized():
     schema = JsonSchemaFormat(name="order form: 订单")
     schema.schema.update({"type": "object"})
-    written = body(asks(response_format=ResponseFormat(json_schema=schema)))["response_format"]
-    assert written["json_schema"]["name"] == "order_form____"
+    sent = body(asks(response_format=ResponseFormat(json_schema=schema)))["response_format"]
+    assert sent["json_schema"]["name"] == "order_form____"
 
 
-def test_a_vendors_own_options_are_passed_on():
+def test_provider_options_are_sent():
     request = asks()
     request.provider_options.update({"min_p": 0.1, "chat_template_kwargs": {"enable_thinking": False}})
     wire = body(request)
@@ -311,15 +311,15 @@ def test_a_vendors_own_options_are_passed_on():
 
 
 @pytest.mark.parametrize("name", ["model", "messages", "stream", "n", "stream_options"])
-def test_options_may_not_change_what_the_reply_looks_like(name):
+def test_provider_options_may_not_set_reserved_fields(name):
     request = asks()
     request.provider_options.update({name: 2})
     with pytest.raises(InvalidRequest) as refused:
-        written(request)
+        encode(request)
     assert refused.value.violations[0].field == f"provider_options.{name}"
 
 
-def test_labels_stay_here():
+def test_request_id_and_metadata_are_not_sent():
     request = asks(request_id="r-1")
     request.metadata["session_id"] = "s-1"
     assert "s-1" not in json.dumps(body(request))
@@ -332,9 +332,9 @@ NAMES = st.lists(st.text(min_size=1, max_size=90), unique=True, max_size=6)
 
 
 @given(NAMES)
-def test_any_names_are_allowed_ones_on_the_wire_and_come_back(names):
+def test_any_names_become_unique_allowed_names_and_map_back(names):
     mapping = ToolNames(names)
     wire = [mapping.wire(each) for each in names]
-    assert all(re.fullmatch(rf"[A-Za-z0-9_-]{{1,{LONGEST}}}", each) for each in wire)
+    assert all(re.fullmatch(rf"[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}", each) for each in wire)
     assert len(set(wire)) == len(wire)
     assert [mapping.full(each) for each in wire] == names

@@ -1,4 +1,4 @@
-"""Chat Completions' streams as the standard's events, with everything that servers do differently."""
+"""Streams of Chat Completions are decoded into our events, with everything that servers do differently."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_servicekit.structs import to_plain
 
-from tests.support.chat_streams import call, read, reply_to, stream_of
+from tests.support.chat_streams import call, read, reply_to, stream_decoder
 from tests.support.fake_openai import chunk, sse, text_chunks, usage, usage_chunk
 from tests.support.generating import finish_of, kinds, text_of
 
 
-def calls_of(*pieces, finish="tool_calls"):
-    """The tool calls of a reply, each piece in a chunk of its own."""
-    events = reply_to(*(chunk({"tool_calls": [piece]}) for piece in pieces), chunk({}, finish))
+def calls_of(*fragments, finish="tool_calls"):
+    """The tool calls of a reply, each fragment in its own chunk."""
+    events = reply_to(*(chunk({"tool_calls": [fragment]}) for fragment in fragments), chunk({}, finish))
     found = [part.tool_call for part in fold(events).message.parts if part.HasField("tool_call")]
     return [(each.name, to_plain(each.arguments)) for each in found]
 
 
-def test_text_comes_in_its_pieces():
+def test_each_piece_of_text_is_an_event():
     events = reply_to(*text_chunks("Good", " evening"))
     assert kinds(events) == ["started", "text_delta", "usage", "finished"]
     assert [each.text_delta.text for each in events if each.HasField("text_delta")] == ["Good", " evening"]
@@ -34,12 +34,12 @@ def test_text_comes_in_its_pieces():
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_thoughts_are_reasoning_under_either_name(field):
+def test_reasoning_is_read_from_either_field(field):
     events = reply_to(chunk({field: "hm"}), chunk({"content": "Yes."}), chunk({}, "stop"))
     assert kinds(events) == ["started", "reasoning_delta", "text_delta", "finished"]
 
 
-def test_a_server_that_sends_a_thought_under_both_names_has_thought_it_once():
+def test_reasoning_in_both_fields_is_read_once():
     events = reply_to(chunk({"reasoning_content": "hm", "reasoning": "hm", "content": None}, "stop"))
     assert [each.reasoning_delta.text for each in events if each.HasField("reasoning_delta")] == ["hm"]
 
@@ -53,7 +53,7 @@ def test_content_may_be_a_list_of_parts():
     assert kinds(events) == ["started", "reasoning_delta", "text_delta", "finished"]
 
 
-# Why it ended
+# Finish reasons
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_content_may_be_a_list_of_parts():
         ("eos", "unknown"),
     ],
 )
-def test_a_finish_reason_has_one_meaning_and_keeps_its_word(raw, reason):
+def test_each_finish_reason_is_mapped_and_passed_on(raw, reason):
     events = reply_to(chunk({"content": "Yes."}), chunk({}, raw))
     assert finish_of(events) == reason
     assert events[-1].finished.raw_finish_reason == raw
@@ -84,21 +84,21 @@ def test_a_stream_that_ends_without_a_reason_is_truncated():
         assert events[-1].finished.raw_finish_reason == ""
 
 
-def test_a_reason_without_done_is_a_whole_reply():
+def test_a_finish_reason_without_done_ends_the_reply():
     assert finish_of(reply_to(chunk({"content": "Yes."}, "stop"), done=False)) == "stop"
 
 
-def test_a_reason_may_come_with_the_last_piece_or_be_an_empty_text_before():
+def test_an_empty_finish_reason_is_ignored():
     events = reply_to(chunk({"content": "Ye"}, ""), chunk({"content": "s."}, "stop"))
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
 
 
-def test_a_refusal_is_said_and_named():
+def test_a_refusal_is_text_and_the_finish_reason():
     events = reply_to(chunk({"refusal": "I will not."}), chunk({}, "stop"))
     assert (text_of(events), finish_of(events)) == ("I will not.", "refusal")
 
 
-def test_a_forced_call_that_ends_in_stop_wants_its_tool_run():
+def test_stop_after_a_forced_call_finishes_with_tool_calls():
     events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", "{}")]}), chunk({}, "stop"))
     assert finish_of(events) == "tool_calls"
     assert events[-1].finished.raw_finish_reason == "stop"
@@ -107,7 +107,7 @@ def test_a_forced_call_that_ends_in_stop_wants_its_tool_run():
 # Tool calls
 
 
-def test_id_and_name_come_with_the_first_piece_only():
+def test_id_and_name_may_come_only_with_the_first_fragment():
     assert calls_of(
         call(0, "c1", "tables_reserve", ""), call(0, arguments='{"people"'), call(0, arguments=": 4}")
     ) == [("tables.reserve", {"people": 4})]
@@ -117,7 +117,7 @@ TWO = [("tables.reserve", {"people": 4}), ("clock.now", {})]
 
 
 @pytest.mark.parametrize(
-    "pieces",
+    "fragments",
     [
         [call(0, "c1", "tables_reserve", '{"people": 4}'), call(1, "c2", "clock_now", "{}")],
         # No index at all.
@@ -132,19 +132,19 @@ TWO = [("tables.reserve", {"people": 4}), ("clock.now", {})]
             call(0, arguments=" 4}"),
             call(0, "c2", "clock_now", "{}"),
         ],
-        # The id with every piece.
+        # The id with every fragment.
         [
             call(0, "c1", "tables_reserve", '{"people":'),
             call(0, "c1", arguments=" 4}"),
             call(1, "c2", "clock_now"),
         ],
-        # The id with every piece, and no index.
+        # The id with every fragment, and no index.
         [
             call(None, "c1", "tables_reserve", '{"people":'),
             call(None, "c1", arguments=" 4}"),
             call(None, "c2", "clock_now"),
         ],
-        # Pieces of two calls by turns.
+        # Interleaved fragments of two calls.
         [
             call(0, "c1", "tables_reserve"),
             call(1, "c2", "clock_now"),
@@ -164,14 +164,14 @@ TWO = [("tables.reserve", {"people": 4}), ("clock.now", {})]
         ],
     ],
 )
-def test_two_calls_are_two_however_they_are_numbered(pieces):
-    assert calls_of(*pieces) == TWO
+def test_two_calls_stay_apart_however_they_are_numbered(fragments):
+    assert calls_of(*fragments) == TWO
 
 
 def test_a_call_without_an_id_gets_one():
     events = reply_to(chunk({"tool_calls": [call(0, None, "clock_now", "{}")]}), chunk({}, "tool_calls"))
-    (made,) = [each.tool_call_done.tool_call.id for each in events if each.HasField("tool_call_done")]
-    assert made.startswith("call_")
+    (call_id,) = [each.tool_call_done.tool_call.id for each in events if each.HasField("tool_call_done")]
+    assert call_id.startswith("call_")
 
 
 @pytest.mark.parametrize("arguments", ["", "null", "{}", "  "])
@@ -180,14 +180,14 @@ def test_no_arguments_are_an_empty_object(arguments):
 
 
 @pytest.mark.parametrize("arguments", ['{"people": ', "[]", "4", '"x"', "{'people': 4}", '{"x": 1e999}'])
-def test_arguments_that_are_no_object_are_the_models_error(arguments):
+def test_arguments_that_are_not_a_json_object_are_a_model_error(arguments):
     events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", arguments)]}), chunk({}, "tool_calls"))
     assert finish_of(events) == "model_error"
     assert events[-1].finished.raw_finish_reason == "tool_calls"
     assert "tool_call_done" not in kinds(events)
 
 
-def test_arguments_that_met_the_limit_are_not_whole():
+def test_a_call_that_met_the_limit_is_incomplete():
     events = reply_to(chunk({"tool_calls": [call(0, "c1", "clock_now", '{"x": ')]}), chunk({}, "length"))
     assert finish_of(events) == "length"
     assert "tool_call_done" not in kinds(events)
@@ -201,7 +201,7 @@ def test_the_old_function_call_is_a_tool_call():
     assert fold(events).message.parts[0].tool_call.name == "clock.now"
 
 
-def test_a_tool_that_nobody_offered_keeps_its_name():
+def test_an_unknown_tool_keeps_its_name():
     assert calls_of(call(0, "c1", "made_up", "{}")) == [("made_up", {})]
 
 
@@ -224,17 +224,17 @@ DETAILS = {
     [
         # Late, with no choice: OpenAI.
         [chunk({"content": "Yes."}, "stop"), usage_chunk(**DETAILS)],
-        # The same with null for no choice.
+        # The same with null instead of no choice.
         [chunk({"content": "Yes."}, "stop"), {**usage_chunk(**DETAILS), "choices": None}],
         # With the last choice.
         [chunk({"content": "Yes."}, "stop", usage=usage(**DETAILS))],
-        # With every piece, growing: vLLM's continuous usage.
+        # With every chunk, growing: vLLM's continuous usage.
         [chunk({"content": "Yes."}, usage=usage(7, 1)), chunk({}, "stop", usage=usage(**DETAILS))],
         # Early only.
         [{**usage_chunk(**DETAILS)}, chunk({"content": "Yes."}), chunk({}, "stop")],
     ],
 )
-def test_usage_is_told_once_wherever_it_comes(chunks):
+def test_usage_is_reported_once_wherever_it_comes(chunks):
     assert usage_of(reply_to(*chunks)) == Usage(
         input_tokens=7,
         output_tokens=3,
@@ -251,16 +251,16 @@ def test_usage_of_a_stream_that_broke_off_is_partial():
 
 
 @pytest.mark.parametrize("nonsense", [None, "many", [], {"prompt_tokens": -3, "completion_tokens": "2"}])
-def test_usage_that_is_none_counts_nothing(nonsense):
+def test_invalid_usage_counts_nothing(nonsense):
     events = reply_to(chunk({"content": "Yes."}, "stop", usage=nonsense))
     assert usage_of(events) in (None, Usage(provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED))
 
 
-# Failures
+# Errors
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
+    ("error", "error_class"),
     [
         ({"error": {"message": "busy", "type": "overloaded_error"}}, BackendOverloaded),
         ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, RateLimited),
@@ -270,30 +270,30 @@ def test_usage_that_is_none_counts_nothing(nonsense):
         ({"object": "error", "message": "worker died", "code": 50001}, BackendFailed),
     ],
 )
-def test_an_error_after_a_200_is_a_failure_of_its_kind(error, kind):
-    stream, found = stream_of(), []
-    with pytest.raises(kind):
-        stream.feed(sse(chunk({"content": "Ye"}), error), found)
-    assert text_of(found) == "Ye"
+def test_each_error_after_a_200_has_its_class(error, error_class):
+    decoder, out = stream_decoder(), []
+    with pytest.raises(error_class):
+        decoder.feed(sse(chunk({"content": "Ye"}), error), out)
+    assert text_of(out) == "Ye"
 
 
-def test_an_event_that_is_named_error_is_one():
+def test_an_event_named_error_is_an_error():
     with pytest.raises(BackendFailed, match="no room"):
         read(b'event: error\ndata: {"message": "no room"}\n\n')
 
 
 @pytest.mark.parametrize("event", ["{", "[]", "nothing", '"x"', "{'a': 1}"])
-def test_a_malformed_event_is_never_passed_over(event):
+def test_a_malformed_event_is_an_error(event):
     with pytest.raises(ProtocolViolation):
         read(sse(chunk({"content": "Ye"}), event, chunk({}, "stop")))
 
 
-def test_a_stream_without_a_reply_is_a_failure():
+def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b": hello\n\n", sse(), sse(chunk({"role": "assistant"}), done=False)):
         with pytest.raises(ModelFailure):
             read(nothing)
 
 
-def test_what_comes_after_done_is_passed_over():
+def test_anything_after_done_is_ignored():
     events = read(sse(chunk({"content": "Yes."}, "stop")) + b"data: {broken\n\n")
     assert text_of(events) == "Yes."

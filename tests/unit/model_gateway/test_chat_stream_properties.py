@@ -1,4 +1,4 @@
-"""However a reply is cut, its events are the same; whatever the bytes are, only failures are raised."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.events import merged
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.chat_streams import call, cut, read, reply_to, stream_of
+from tests.support.chat_streams import call, cut, read, reply_to, stream_decoder
 from tests.support.fake_openai import chunk, completion, sse, usage, usage_chunk
 from tests.support.generating import check_grammar
 
@@ -43,7 +43,7 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 
 
 @given(REPLIES)
-def test_events_that_are_merged_fold_to_the_same_reply(stream):
+def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
     expected = fold(events)
     assert fold(merged(events)) == expected
@@ -53,10 +53,10 @@ def test_events_that_are_merged_fold_to_the_same_reply(stream):
     st.lists(st.sampled_from(["Good", " evening", "你", "."]), min_size=1, max_size=6),
     st.sampled_from(["stop", "length", "new", None]),
 )
-def test_a_whole_reply_is_its_stream_folded(pieces, finish):
+def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(pieces, finish):
     streamed = reply_to(*(chunk({"content": each}) for each in pieces), chunk({}, finish, usage=usage()))
-    reader = stream_of()._reader
-    whole = [*reader.take(completion({"content": "".join(pieces)}, finish)), *reader.end()]
+    decoder = stream_decoder()._decoder
+    whole = [*decoder.decode(completion({"content": "".join(pieces)}, finish)), *decoder.finish()]
     assert fold(whole) == fold(streamed)
 
 
@@ -74,7 +74,7 @@ JSON = st.recursive(
 
 @given(st.lists(JSON, max_size=5), st.binary(max_size=40))
 @example([{"choices": [{"delta": {"tool_calls": [{"id": "x" * 9, "function": {"name": 1}}]}}]}], b"")
-def test_whatever_a_server_sends_only_declared_failures_are_raised(chunks, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(chunks, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))

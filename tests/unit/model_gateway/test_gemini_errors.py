@@ -1,4 +1,4 @@
-"""What Google's errors mean, by kind; and that no key is ever among what is said of them."""
+"""Google's errors are mapped to their classes, and their text never contains a key."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def answered(code, body, **headers):
     )
 
 
-def google(code, message="no", word=None, *details):
-    return code, status(code, message, word, *details)
+def google(code, message="no", name=None, *details):
+    return code, status(code, message, name, *details)
 
 
-KINDS = [
+ANSWERS = [
     (google(400, WRONG_KEY, None, reason("API_KEY_INVALID")), BackendAuth),
     (google(400, "API key expired. Please renew the API key."), BackendAuth),
     (google(401, "Request had invalid authentication credentials.", "UNAUTHENTICATED"), BackendAuth),
@@ -65,7 +65,7 @@ KINDS = [
     (google(500, "An internal error has occurred."), BackendFailed),
     (google(503, "The model is overloaded. Please try again later."), BackendOverloaded),
     (google(504, "Deadline expired before operation could complete."), BackendTimeout),
-    # What is not Google's own: a proxy, a gateway, a wrong path.
+    # Not in Google's form: a proxy, a gateway, a wrong path.
     ((404, "<html><title>Error 404 (Not Found)!!1</title></html>"), ProtocolViolation),
     ((502, "<html><title>502 Bad Gateway</title></html>"), BackendFailed),
     ((429, ""), RateLimited),
@@ -74,12 +74,12 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "kind"), KINDS)
-def test_an_answer_means_what_it_means(answer, kind):
+@pytest.mark.parametrize(("answer", "error_class"), ANSWERS)
+def test_each_answer_has_its_error_class(answer, error_class):
     code, body = answer
-    failure = answered(code, body)
-    assert type(failure) is kind
-    assert str(code) in failure.detail
+    error = answered(code, body)
+    assert type(error) is error_class
+    assert str(code) in error.detail
 
 
 def test_an_error_may_be_in_a_list():
@@ -90,35 +90,35 @@ def test_an_error_may_be_in_a_list():
     ("delay", "seconds"),
     [("7s", 7.0), ("34.074824224s", 34.075), ("0s", 0.0), ("999999999s", 86_400.0), ("soon", 1.0), (7, 1.0)],
 )
-def test_the_time_to_wait_stands_in_the_details(delay, seconds):
+def test_retry_after_comes_from_the_details(delay, seconds):
     assert answered(429, status(429, "slow down", None, retry(delay))).retry_after == seconds
 
 
-def test_a_header_says_it_where_the_details_do_not():
+def test_retry_after_comes_from_a_header_if_the_details_have_none():
     assert answered(429, status(429), retry_after="9").retry_after == 9.0
 
 
-def test_what_waiting_does_not_mend_says_no_time():
+def test_an_exhausted_quota_has_no_retry_after():
     per_day = quota("GenerateRequestsPerDayPerProjectPerModel")
     assert not hasattr(answered(429, status(429, QUOTA, None, per_day, retry("7s"))), "retry_after")
 
 
-def test_what_is_wrong_with_the_account_is_said():
-    failure = answered(400, status(400, "User location is not supported.", "FAILED_PRECONDITION"))
-    assert failure.detail == "it answered 400 FAILED_PRECONDITION: User location is not supported."
+def test_a_problem_with_the_account_is_passed_on():
+    error = answered(400, status(400, "User location is not supported.", "FAILED_PRECONDITION"))
+    assert error.detail == "HTTP 400 FAILED_PRECONDITION: User location is not supported."
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 429, 500, 503])
 def test_no_key_is_ever_passed_on(code):
-    failure = answered(code, status(code, f"Wrong key {KEY} for ?key={KEY}"))
-    assert KEY not in failure.detail
-    assert KEY[:12] not in str(failure)
+    error = answered(code, status(code, f"Wrong key {KEY} for ?key={KEY}"))
+    assert KEY not in error.detail
+    assert KEY[:12] not in str(error)
 
 
-def test_a_refused_key_is_not_even_repeated_mangled():
+def test_the_message_about_a_refused_key_is_not_passed_on():
     message = "API key AIzaSyTe*********pqrs not valid."
     assert answered(400, status(400, message, None, reason("API_KEY_INVALID"))).detail == (
-        "it answered 400 INVALID_ARGUMENT"
+        "HTTP 400 INVALID_ARGUMENT"
     )
 
 
@@ -135,6 +135,6 @@ JSON = st.recursive(
 
 
 @given(JSON, JSON, st.sampled_from(["RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "NEW"]))
-def test_any_details_are_read_or_passed_over(details, message, word):
-    body = {"error": {"code": 429, "status": word, "message": message, "details": details}}
+def test_any_details_are_read_or_ignored(details, message, name):
+    body = {"error": {"code": 429, "status": name, "message": message, "details": details}}
     assert "429" in ERRORS.answered(429, json.dumps(body).encode(), {}).detail

@@ -1,4 +1,4 @@
-"""Media, calls, results and proofs, as they go to the Gemini API."""
+"""Media, calls, results and thought signatures are encoded for the Gemini API."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.formats.gemini.request import Habits, RequestWriter
+from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, RequestEncoder
 
-from tests.support.fake_gemini import call, piece
+from tests.support.fake_gemini import call, chunk
 from tests.support.gemini_streams import reply_to
 from tests.support.generating import asks, tool
 
 OLD, NEW = "gemini-2.0-flash", "gemini-3-flash"
 
 
-def contents(*messages, model=OLD, told=()):
+def contents(*messages, model=OLD, warned=()):
     request = asks(*messages, tools=[tool("tables.reserve"), tool("clock.now")])
-    encoded = RequestWriter("gemini", Habits()).write(request, model)
-    assert [each.field for each in encoded.warnings] == list(told)
+    encoded = RequestEncoder("gemini", RequestDefaults()).encode(request, model)
+    assert [each.field for each in encoded.warnings] == list(warned)
     return orjson.loads(orjson.dumps(encoded.body))["contents"]
 
 
-def parts(role, *given, **more):
-    (content,) = contents(Message(role=role, parts=given), **more)
+def parts(role, *message_parts, **more):
+    (content,) = contents(Message(role=role, parts=message_parts), **more)
     return content["parts"]
 
 
 def booking(call_id="c1", **more):
-    made = ToolCall(id=call_id, name="tables.reserve", **more)
-    made.arguments.update({"people": 4})
-    return Part(tool_call=made)
+    tool_call = ToolCall(id=call_id, name="tables.reserve", **more)
+    tool_call.arguments.update({"people": 4})
+    return Part(tool_call=tool_call)
 
 
-def result(call_id="c1", *said, **more):
-    return Part(tool_result=ToolResult(call_id=call_id, content=[Part(text=each) for each in said], **more))
+def result(call_id="c1", *texts, **more):
+    return Part(tool_result=ToolResult(call_id=call_id, content=[Part(text=each) for each in texts], **more))
 
 
 # Media
 
 
-def test_pictures_sounds_and_documents_are_parts():
+def test_images_audio_and_documents_are_parts():
     sent = parts(
         ROLE_USER,
         Part(text="What is this?"),
@@ -73,12 +73,12 @@ def test_pictures_sounds_and_documents_are_parts():
     ]
 
 
-def test_instructions_are_words_alone():
-    picture = Part(image=Media(uri="https://x/y.png"))
+def test_instructions_contain_only_text():
+    image = Part(image=Media(uri="https://x/y.png"))
     sent = contents(
-        Message(role=ROLE_SYSTEM, parts=[Part(text="Look."), picture]),
+        Message(role=ROLE_SYSTEM, parts=[Part(text="Look."), image]),
         "Hello",
-        told=["messages[0].parts[1].image"],
+        warned=["messages[0].parts[1].image"],
     )
     assert sent == [{"role": "user", "parts": [{"text": "Hello"}]}]
 
@@ -100,7 +100,7 @@ def test_a_call_and_its_result_go_back_to_the_model():
     ]
 
 
-def test_results_of_parallel_calls_are_one_content_apart_from_what_is_said_next():
+def test_results_of_parallel_calls_are_one_content_apart_from_the_next_message():
     sent = contents(
         "Two tables",
         Message(role=ROLE_ASSISTANT, parts=[booking("c1"), booking("c2")]),
@@ -112,7 +112,7 @@ def test_results_of_parallel_calls_are_one_content_apart_from_what_is_said_next(
     assert [each["functionResponse"]["id"] for each in sent[2]["parts"]] == ["c1", "c2"]
 
 
-def test_a_result_says_its_words_or_its_data_or_that_there_is_nothing_and_whether_it_failed():
+def test_a_result_is_its_text_or_its_data_or_says_that_it_is_empty_and_whether_it_failed():
     data = ToolResult(call_id="c2", name="clock.now")
     data.structured.update({"ref": "T-1"})
     sent = parts(
@@ -133,56 +133,57 @@ def test_a_result_says_its_words_or_its_data_or_that_there_is_nothing_and_whethe
     assert sent[1]["functionResponse"]["name"] == "clock_now"
 
 
-def test_a_picture_in_a_result_is_shown_to_the_models_that_can_see_it():
-    seen = [Part(text="plan"), Part(image=Media(data=b"\x89PNG", media_type="image/png"))]
-    shown = Part(tool_result=ToolResult(call_id="c1", name="clock.now", content=seen))
-    (part,) = parts(ROLE_TOOL, shown, model=NEW)
+def test_an_image_in_a_result_is_sent_only_to_models_that_take_it():
+    content = [Part(text="plan"), Part(image=Media(data=b"\x89PNG", media_type="image/png"))]
+    with_image = Part(tool_result=ToolResult(call_id="c1", name="clock.now", content=content))
+    (part,) = parts(ROLE_TOOL, with_image, model=NEW)
     assert part["functionResponse"]["parts"] == [
         {"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}}
     ]
-    (part,) = parts(ROLE_TOOL, shown, told=["messages[0].parts[0].tool_result.content[1]"])
+    (part,) = parts(ROLE_TOOL, with_image, warned=["messages[0].parts[0].tool_result.content[1]"])
     assert "parts" not in part["functionResponse"]
 
 
-# Proofs
+# Thought signatures
 
 
-def said(*wire):
-    """What a model of Gemini's said, as it stands in the conversation afterwards."""
-    return fold(reply_to(*(piece(each) for each in wire), piece(finish="STOP"))).message
+def reply_of(*wire):
+    """A Gemini model's reply with these parts, as our message."""
+    return fold(reply_to(*(chunk(each) for each in wire), chunk(finish="STOP"))).message
 
 
-def test_a_calls_proof_goes_back_as_it_came():
-    reply = said(call("tables_reserve", {"people": 4}, call_id="c1", signature="c2ln+/="), call("clock_now"))
+def test_a_calls_signature_goes_back_as_it_came():
+    reply = reply_of(
+        call("tables_reserve", {"people": 4}, call_id="c1", signature="c2ln+/="), call("clock_now")
+    )
     sent = contents("A table", reply, model=NEW)[1]["parts"]
     assert sent[0]["thoughtSignature"] == "c2ln+/="
     assert sent[0]["functionCall"] == {"id": "c1", "name": "tables_reserve", "args": {"people": 4}}
     assert "thoughtSignature" not in sent[1]
 
 
-def test_a_texts_proof_goes_back_behind_it():
-    reply = said({"text": "Hi."}, {"text": "", "thoughtSignature": "c2ln"})
+def test_a_texts_signature_goes_back_after_it():
+    reply = reply_of({"text": "Hi."}, {"text": "", "thoughtSignature": "c2ln"})
     assert contents("Hello", reply, model=NEW)[1]["parts"] == [
         {"text": "Hi."},
         {"text": "", "thoughtSignature": "c2ln"},
     ]
 
 
-def test_a_thought_goes_back_with_its_proof_or_not_at_all():
-    reply = said({"text": "hm", "thought": True, "thoughtSignature": "c2ln"}, {"text": "Hi."})
+def test_a_thought_goes_back_with_its_signature_or_not_at_all():
+    reply = reply_of({"text": "hm", "thought": True, "thoughtSignature": "c2ln"}, {"text": "Hi."})
     assert contents("Hello", reply, model=NEW)[1]["parts"] == [
         {"text": "hm", "thought": True, "thoughtSignature": "c2ln"},
         {"text": "Hi."},
     ]
-    assert contents("Hello", said({"text": "hm", "thought": True}, {"text": "Hi."}))[1]["parts"] == [
-        {"text": "Hi."}
-    ]
+    unsigned = reply_of({"text": "hm", "thought": True}, {"text": "Hi."})
+    assert contents("Hello", unsigned)[1]["parts"] == [{"text": "Hi."}]
 
 
 @pytest.mark.parametrize("signature", [b"", b"another-vendors", b"\xff\x00"])
-def test_a_call_that_no_gemini_made_goes_with_googles_mark_for_it(signature):
-    made = [Part(reasoning=Reasoning(text="hm", signature=signature)), booking("c1", signature=signature)]
-    reply = Message(role=ROLE_ASSISTANT, parts=[*made, booking("c2", signature=signature)])
+def test_a_call_that_no_gemini_model_made_gets_googles_placeholder_signature(signature):
+    foreign = [Part(reasoning=Reasoning(text="hm", signature=signature)), booking("c1", signature=signature)]
+    reply = Message(role=ROLE_ASSISTANT, parts=[*foreign, booking("c2", signature=signature)])
     first, second = contents("A table", reply, model=NEW)[1]["parts"]
     assert first["thoughtSignature"] == "skip_thought_signature_validator"
     assert "thoughtSignature" not in second
@@ -190,7 +191,7 @@ def test_a_call_that_no_gemini_made_goes_with_googles_mark_for_it(signature):
     assert "thoughtSignature" not in first
 
 
-def test_each_step_of_a_turn_has_its_own_mark():
+def test_each_step_of_a_turn_has_its_own_placeholder():
     step = [Message(role=ROLE_ASSISTANT, parts=[booking()]), Message(role=ROLE_TOOL, parts=[result()])]
     sent = contents("A table", *step, *step, model=NEW)
     assert ["thoughtSignature" in each["parts"][0] for each in sent] == [False, True, False, True, False]

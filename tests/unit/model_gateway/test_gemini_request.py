@@ -1,4 +1,4 @@
-"""What goes to the Gemini API for a request of ours."""
+"""Our requests are encoded for the Gemini API."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.chat.tool_names import LONGEST, ToolNames
-from clawdbot_model_gateway.formats.gemini.models import traits_of
-from clawdbot_model_gateway.formats.gemini.request import Habits, RequestWriter
-from clawdbot_model_gateway.formats.gemini.schemas import for_gemini
+from clawdbot_model_gateway.formats.chat.tool_names import MAX_NAME_LENGTH, ToolNames
+from clawdbot_model_gateway.formats.gemini.models import profile_of
+from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.gemini.schema import adapt_schema
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,25 +28,28 @@ from hypothesis import strategies as st
 from tests.support.generating import asks, says, tool
 
 PLAIN = "gemini-2.0-flash"
-"""A model that does not think, so that the body holds what was asked for alone."""
+"""A model that does not think, so that the body contains only what was asked for."""
 
 
-def written(request, model=PLAIN, **habits):
-    encoded = RequestWriter("gemini", Habits(**habits)).write(request, model)
+def encode(request, model=PLAIN, *, thinking=None, unsupported=frozenset(), **defaults):
+    encoder = RequestEncoder(
+        "gemini", RequestDefaults(**defaults), thinking=thinking, unsupported=unsupported
+    )
+    encoded = encoder.encode(request, model)
     return orjson.loads(orjson.dumps(encoded.body)), [each.field for each in encoded.warnings]
 
 
-def body(request, model=PLAIN, **habits):
-    wire, warnings = written(request, model, **habits)
+def body(request, model=PLAIN, **options):
+    wire, warnings = encode(request, model, **options)
     assert warnings == []
     return wire
 
 
-def config(request, model=PLAIN, **habits):
-    return body(request, model, **habits).get("generationConfig", {})
+def config(request, model=PLAIN, **options):
+    return body(request, model, **options).get("generationConfig", {})
 
 
-def test_a_conversation_is_sent_as_it_was_said_and_instructions_apart():
+def test_a_conversation_is_sent_in_order_and_its_instructions_apart():
     request = asks(says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), "Bye")
     assert body(request) == {
         "systemInstruction": {"parts": [{"text": "Be brief."}]},
@@ -58,18 +61,18 @@ def test_a_conversation_is_sent_as_it_was_said_and_instructions_apart():
     }
 
 
-def test_neighbours_of_one_role_are_one_content():
+def test_neighbouring_messages_of_one_role_are_one_content():
     wire = body(asks("Hello", "Are you there?", says("Yes.", ROLE_ASSISTANT)))
     assert [(each["role"], len(each["parts"])) for each in wire["contents"]] == [("user", 2), ("model", 1)]
 
 
-def test_instructions_alone_are_said_to_the_model():
+def test_lone_instructions_are_sent_as_the_users():
     assert body(asks(says("Greet.", ROLE_SYSTEM))) == {
         "contents": [{"role": "user", "parts": [{"text": "Greet."}]}]
     }
 
 
-def test_all_sampling_reaches_the_wire():
+def test_all_sampling_is_sent():
     sampling = {
         "max_tokens": 9,
         "temperature": 0.5,
@@ -92,26 +95,26 @@ def test_all_sampling_reaches_the_wire():
     }
 
 
-def test_zero_is_a_value_and_absence_the_backends_default():
+def test_zero_is_sent_and_an_unset_field_gets_the_backends_default():
     defaults = {"maxOutputTokens": 2048, "temperature": 0.7}
-    assert config(asks(), defaults=defaults) == defaults
-    assert config(asks(sampling={"temperature": 0.0}), defaults=defaults) == {**defaults, "temperature": 0.0}
+    assert config(asks(), config=defaults) == defaults
+    assert config(asks(sampling={"temperature": 0.0}), config=defaults) == {**defaults, "temperature": 0.0}
 
 
-def test_what_cannot_be_honoured_is_left_out_and_told():
+def test_unsupported_fields_are_left_out_with_warnings():
     sampling = {"seed": 2**31, "presence_penalty": 0.5, "logprobs": 3}
-    wire, warnings = written(asks(sampling=sampling), unsupported=frozenset({"sampling.presence_penalty"}))
+    wire, warnings = encode(asks(sampling=sampling), unsupported=frozenset({"sampling.presence_penalty"}))
     assert "generationConfig" not in wire
     assert set(warnings) == {"sampling.seed", "sampling.presence_penalty", "sampling.logprobs"}
     with pytest.raises(InvalidRequest):
-        written(asks(sampling=sampling, strict=True))
+        encode(asks(sampling=sampling, strict=True))
 
 
 # Thinking
 
 
 @pytest.mark.parametrize(
-    ("model", "effort", "thought", "told"),
+    ("model", "effort", "thinking", "warned"),
     [
         ("gemini-3-flash", 0, {}, False),
         ("gemini-3-flash", REASONING_EFFORT_LOW, {"thinkingLevel": "LOW"}, False),
@@ -126,31 +129,31 @@ def test_what_cannot_be_honoured_is_left_out_and_told():
         ("gemini-2.5-pro", REASONING_EFFORT_NONE, {"thinkingBudget": 128}, True),
     ],
 )
-def test_an_effort_is_told_in_the_way_of_the_model(model, effort, thought, told):
-    wire, warnings = written(asks(sampling={"reasoning_effort": effort}), model)
-    assert wire["generationConfig"]["thinkingConfig"] == {"includeThoughts": True, **thought}
-    assert warnings == (["sampling.reasoning_effort"] if told else [])
+def test_an_effort_is_sent_in_the_models_own_field(model, effort, thinking, warned):
+    wire, warnings = encode(asks(sampling={"reasoning_effort": effort}), model)
+    assert wire["generationConfig"]["thinkingConfig"] == {"includeThoughts": True, **thinking}
+    assert warnings == (["sampling.reasoning_effort"] if warned else [])
 
 
-def test_a_model_that_does_not_think_now_is_asked_for_no_thought():
-    nothing = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE})
-    assert config(nothing, "gemini-2.5-flash") == {"thinkingConfig": {"thinkingBudget": 0}}
-    # It thinks only when told to.
+def test_thoughts_are_not_asked_for_without_thinking():
+    without_thinking = asks(sampling={"reasoning_effort": REASONING_EFFORT_NONE})
+    assert config(without_thinking, "gemini-2.5-flash") == {"thinkingConfig": {"thinkingBudget": 0}}
+    # It thinks only on request.
     assert config(asks(), "gemini-2.5-flash-lite") == {}
-    little = asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW})
-    assert config(little, "gemini-2.5-flash-lite") == {
+    low_effort = asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW})
+    assert config(low_effort, "gemini-2.5-flash-lite") == {
         "thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": True}
     }
 
 
 @pytest.mark.parametrize("model", [PLAIN, "gemini-2.5-flash-image", "gemma-4-27b", "tunedModels/mine"])
-def test_a_model_that_never_thinks_is_asked_for_no_thought(model):
-    wire, warnings = written(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}), model)
+def test_an_effort_for_a_model_that_never_thinks_gives_a_warning(model):
+    wire, warnings = encode(asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW}), model)
     assert "generationConfig" not in wire
     assert warnings == ["sampling.reasoning_effort"]
 
 
-def test_the_configuration_knows_better_than_a_name():
+def test_the_configuration_overrides_what_the_name_tells():
     request = asks(sampling={"reasoning_effort": REASONING_EFFORT_LOW})
     wire = config(request, "tunedModels/mine", thinking="budget", show_thoughts=False)
     assert wire["thinkingConfig"] == {"thinkingBudget": 1024}
@@ -158,14 +161,14 @@ def test_the_configuration_knows_better_than_a_name():
 
 
 @given(st.text(max_size=40))
-def test_any_name_is_of_some_model(name):
-    assert traits_of(name).thinking in {"level", "budget", "none"}
+def test_any_name_has_a_profile(name):
+    assert profile_of(name).thinking in {"level", "budget", "none"}
 
 
 # Tools
 
 
-def test_tools_are_offered_under_names_that_are_allowed():
+def test_tools_have_allowed_names():
     request = asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer", "const": 4})])
     (declared,) = body(request)["tools"][0]["functionDeclarations"]
     assert declared == {
@@ -186,14 +189,14 @@ def test_a_tool_without_a_schema_declares_no_parameters():
     ]
 
 
-def test_a_changed_tool_is_not_mistaken_for_the_one_before():
-    writer = RequestWriter("x", Habits())
+def test_a_changed_tool_is_not_taken_from_the_cache():
+    encoder = RequestEncoder("x", RequestDefaults())
     sent = [
-        orjson.loads(orjson.dumps(writer.write(asks(tools=[tool("t", text)]), PLAIN).body))
+        orjson.loads(orjson.dumps(encoder.encode(asks(tools=[tool("t", text)]), PLAIN).body))
         for text in ("one", "two", "one")
     ]
-    found = [each["tools"][0]["functionDeclarations"][0]["description"] for each in sent]
-    assert found == ["one", "two", "one"]
+    descriptions = [each["tools"][0]["functionDeclarations"][0]["description"] for each in sent]
+    assert descriptions == ["one", "two", "one"]
 
 
 @pytest.mark.parametrize(
@@ -209,24 +212,25 @@ def test_a_changed_tool_is_not_mistaken_for_the_one_before():
         ),
     ],
 )
-def test_a_tool_choice_is_passed_on(choice, wire):
+def test_each_tool_choice_is_encoded(choice, wire):
     sent = body(asks(tools=[tool("clock.now")], tool_choice=choice))
     assert sent.get("toolConfig") == (None if wire is None else {"functionCallingConfig": wire})
 
 
 def test_parallel_calls_cannot_be_forbidden():
     request = asks(tools=[tool("t")], tool_choice=ToolChoice(disable_parallel=True))
-    assert written(request)[1] == ["tool_choice.disable_parallel"]
+    assert encode(request)[1] == ["tool_choice.disable_parallel"]
 
 
 NAMES = st.lists(st.text(min_size=1, max_size=90), unique=True, max_size=6)
 
 
 @given(NAMES)
-def test_any_names_are_allowed_ones_on_the_wire_and_come_back(names):
+def test_any_names_become_unique_allowed_names_and_map_back(names):
     mapping = ToolNames(names, letter_first=True)
     wire = [mapping.wire(each) for each in names]
-    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", each) and len(each) <= LONGEST for each in wire)
+    assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", each) for each in wire)
+    assert all(len(each) <= MAX_NAME_LENGTH for each in wire)
     assert len(set(wire)) == len(wire)
     assert [mapping.full(each) for each in wire] == names
 
@@ -237,12 +241,12 @@ def test_any_names_are_allowed_ones_on_the_wire_and_come_back(names):
 def formatted(model, *tools):
     schema = JsonSchemaFormat(name="answer")
     schema.schema.update({"$schema": "x", "type": "object", "properties": {"const": {"const": "a"}}})
-    return written(asks(response_format=ResponseFormat(json_schema=schema), tools=tools), model)
+    return encode(asks(response_format=ResponseFormat(json_schema=schema), tools=tools), model)
 
 
-def test_json_can_be_asked_for():
-    wanted = asks(response_format=ResponseFormat(json=JsonFormat()))
-    assert config(wanted) == {"responseMimeType": "application/json"}
+def test_json_formats_are_encoded():
+    json_request = asks(response_format=ResponseFormat(json=JsonFormat()))
+    assert config(json_request) == {"responseMimeType": "application/json"}
     wire, warnings = formatted(PLAIN)
     assert wire["generationConfig"] == {
         "responseMimeType": "application/json",
@@ -255,7 +259,7 @@ def test_json_can_be_asked_for():
     assert warnings == []
 
 
-def test_json_beside_tools_is_told_where_the_model_refuses_it():
+def test_json_with_tools_gives_a_warning_if_the_model_refuses_it():
     wire, warnings = formatted("gemini-2.5-flash", tool("t"))
     assert "responseMimeType" not in wire["generationConfig"]
     assert warnings == ["response_format.json_schema"]
@@ -264,22 +268,22 @@ def test_json_beside_tools_is_told_where_the_model_refuses_it():
     assert warnings == []
 
 
-def test_constants_are_enumerations_wherever_a_schema_may_stand():
+def test_constants_become_enumerations_in_all_nested_schemas():
     constant, enumeration = {"const": None}, {"enum": [None]}
     for keyword in ("items", "additionalProperties"):
-        assert for_gemini({keyword: constant}) == {keyword: enumeration}
+        assert adapt_schema({keyword: constant}) == {keyword: enumeration}
     for keyword in ("anyOf", "oneOf", "allOf", "prefixItems"):
-        assert for_gemini({keyword: [constant]}) == {keyword: [enumeration]}
+        assert adapt_schema({keyword: [constant]}) == {keyword: [enumeration]}
     for keyword in ("properties", "$defs"):
-        assert for_gemini({keyword: {"const": constant}}) == {keyword: {"const": enumeration}}
-    assert for_gemini({"additionalProperties": False}) == {"additionalProperties": False}
-    assert for_gemini({"enum": ["const"], "default": {"const": 1}}) == {
+        assert adapt_schema({keyword: {"const": constant}}) == {keyword: {"const": enumeration}}
+    assert adapt_schema({"additionalProperties": False}) == {"additionalProperties": False}
+    assert adapt_schema({"enum": ["const"], "default": {"const": 1}}) == {
         "enum": ["const"],
         "default": {"const": 1},
     }
 
 
-def test_a_vendors_own_options_join_what_is_asked_for():
+def test_provider_options_are_merged_into_the_body():
     request = asks(sampling={"max_tokens": 9}, tools=[tool("t")])
     request.provider_options.update(
         {
@@ -303,22 +307,22 @@ def test_a_vendors_own_options_join_what_is_asked_for():
         ({"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
     ],
 )
-def test_options_may_not_change_what_is_said_or_what_the_reply_looks_like(options, field):
+def test_provider_options_may_not_set_reserved_fields(options, field):
     request = asks()
     request.provider_options.update(options)
     with pytest.raises(InvalidRequest) as refused:
-        written(request)
+        encode(request)
     assert refused.value.violations[0].field == f"provider_options.{field}"
 
 
-def test_labels_stay_here():
+def test_request_id_and_metadata_are_not_sent():
     request = asks(request_id="r-1")
     request.metadata["session_id"] = "s-1"
     assert "s-1" not in str(body(request))
     assert "r-1" not in str(body(request))
 
 
-def test_the_speakers_name_has_no_place():
+def test_a_speakers_name_gives_a_warning():
     named = says("Hello", ROLE_USER)
     named.name = "ann"
-    assert written(asks(named))[1] == ["messages[0].name"]
+    assert encode(asks(named))[1] == ["messages[0].name"]

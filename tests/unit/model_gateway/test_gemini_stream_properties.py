@@ -1,4 +1,4 @@
-"""However a reply is cut, its events are the same; whatever the bytes are, only failures are raised."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chat_streams import cut
-from tests.support.fake_gemini import call, counts, piece, sse
+from tests.support.fake_gemini import call, chunk, counts, sse
 from tests.support.gemini_streams import read, reply_to, whole
 from tests.support.generating import check_grammar
 
@@ -32,9 +32,9 @@ PARTS = st.one_of(
 ENDS = st.sampled_from(["STOP", "MAX_TOKENS", "SAFETY", "A_NEW_ONE", None])
 REPLIES = st.builds(
     lambda parts, finish, newline, usage: sse(
-        piece({"text": "Well"}),
-        *(piece(each, usage=counts(output=None) if usage else None) for each in parts),
-        piece(finish=finish, usage=counts(thoughts=2) if usage else None),
+        chunk({"text": "Well"}),
+        *(chunk(each, usage=counts(output=None) if usage else None) for each in parts),
+        chunk(finish=finish, usage=counts(thoughts=2) if usage else None),
         newline=newline,
     ),
     st.lists(PARTS, max_size=8),
@@ -52,16 +52,16 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 
 
 @given(REPLIES)
-def test_events_that_are_merged_fold_to_the_same_reply(stream):
+def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
     expected = fold(events)
     assert fold(merged(events)) == expected
 
 
 @given(st.lists(PARTS, min_size=1, max_size=8), ENDS)
-def test_a_whole_reply_is_its_stream_folded(parts, finish):
-    streamed = reply_to(piece({"text": "Well"}), *map(piece, parts), piece(finish=finish, usage=counts()))
-    assert fold(whole(piece({"text": "Well"}, *parts, finish=finish, usage=counts()))) == fold(streamed)
+def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(parts, finish):
+    streamed = reply_to(chunk({"text": "Well"}), *map(chunk, parts), chunk(finish=finish, usage=counts()))
+    assert fold(whole(chunk({"text": "Well"}, *parts, finish=finish, usage=counts()))) == fold(streamed)
 
 
 KEYS = [
@@ -80,9 +80,9 @@ KEYS = [
     *("promptFeedback", "blockReason", "modelVersion", "error", "code", "status", "message", "details"),
     *("@type", "violations", "retryDelay", "reason", "tokenCount"),
 ]
-WORDS = ["", "x", "STOP", "AUDIO", "RESOURCE_EXHAUSTED", "type.googleapis.com/google.rpc.RetryInfo", "9e9s"]
+STRINGS = ["", "x", "STOP", "AUDIO", "RESOURCE_EXHAUSTED", "type.googleapis.com/google.rpc.RetryInfo", "9e9s"]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(STRINGS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=15,
 )
@@ -92,7 +92,7 @@ CANDIDATES = st.builds(
 
 
 @given(st.lists(JSON | CANDIDATES, max_size=5), st.binary(max_size=40))
-def test_whatever_a_server_sends_only_declared_failures_are_raised(chunks, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(chunks, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))

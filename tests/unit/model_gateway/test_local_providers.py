@@ -1,4 +1,4 @@
-"""The models without a network: echo and scripted."""
+"""The providers without a network: echo and scripted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from clawdbot_model_gateway.core.errors import (
     RequestRefused,
 )
 from clawdbot_model_gateway.provider_registry import installed, make_provider
-from clawdbot_model_gateway.providers.text_chunks import pieces_of
+from clawdbot_model_gateway.providers.text_chunks import split_chunks
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import load
@@ -47,31 +47,31 @@ async def echoed(request, **settings):
 
 
 @given(st.text(max_size=80))
-def test_pieces_make_the_text_again(text):
-    assert "".join(pieces_of(text)) == text
-    assert all(pieces_of(text))
+def test_chunks_joined_are_the_text(text):
+    assert "".join(split_chunks(text)) == text
+    assert all(split_chunks(text))
 
 
-def test_words_keep_their_space_and_chinese_is_cut_by_signs():
-    assert pieces_of("Good evening 你好!") == ["Good", " evening", " 你", "好", "!"]
+def test_words_keep_their_space_and_chinese_is_split_by_characters():
+    assert split_chunks("Good evening 你好!") == ["Good", " evening", " 你", "好", "!"]
 
 
-async def test_the_echo_repeats_what_the_user_said_last():
+async def test_echo_repeats_the_users_last_message():
     request = asks(says("Be brief.", ROLE_SYSTEM), "one", says("two", ROLE_ASSISTANT), "three")
     assert text_of(await echoed(request)) == "three"
 
 
-async def test_the_echo_repeats_what_a_tool_said_last():
+async def test_echo_repeats_a_tools_last_result():
     result = ToolResult(call_id="c1", content=[Part(text="booked"), Part(image=Media(uri="x"))])
     request = asks("a table", Message(role=ROLE_TOOL, parts=[Part(tool_result=result)]))
     assert text_of(await echoed(request)) == "booked\n[image]"
 
 
-async def test_the_echo_of_instructions_alone_is_the_instructions():
+async def test_echo_repeats_lone_instructions():
     assert text_of(await echoed(asks(says("Greet.", ROLE_SYSTEM)))) == "Greet."
 
 
-async def test_the_echo_calls_no_tool_even_if_it_must():
+async def test_echo_calls_no_tool_even_if_one_is_required():
     choice = ToolChoice(mode=ToolChoice.MODE_REQUIRED)
     events = await echoed(asks("hi", tools=[tool("t")], tool_choice=choice))
     assert (text_of(events), finish_of(events)) == ("hi", "stop")
@@ -82,11 +82,11 @@ async def test_the_echo_calls_no_tool_even_if_it_must():
 @pytest.mark.parametrize(
     ("transform", "text"), [("upper", "ONE TWO"), ("lower", "one two"), ("reverse", "owT enO")]
 )
-async def test_the_echo_can_transform(transform, text):
+async def test_echo_transforms_the_text(transform, text):
     assert text_of(await echoed(asks("One Two"), transform=transform)) == text
 
 
-async def test_the_echo_keeps_to_max_tokens_its_own_and_the_requests():
+async def test_echo_honours_max_tokens_of_request_and_configuration():
     events = await echoed(asks("a b c d"), max_tokens=3)
     assert (text_of(events), finish_of(events)) == ("a b c", "length")
     assert events[-1].finished.truncated
@@ -95,15 +95,15 @@ async def test_the_echo_keeps_to_max_tokens_its_own_and_the_requests():
     assert finish_of(await echoed(asks("a b", sampling={"max_tokens": 2}))) == "stop"
 
 
-async def test_the_echo_stops_where_it_is_told():
+async def test_echo_honours_stop_sequences():
     events = await echoed(asks("a b c d", sampling={"stop": ["d", "c"]}))
     assert (text_of(events), finish_of(events)) == ("a b ", "stop")
 
 
-async def test_the_echo_can_be_as_slow_as_a_model():
-    begun = time.monotonic()
+async def test_echo_honours_delay_and_pace():
+    started_at = time.monotonic()
     await echoed(asks("a b c"), delay="20ms", pace="20ms")
-    assert time.monotonic() - begun >= 0.055
+    assert time.monotonic() - started_at >= 0.055
 
 
 # Scripted
@@ -115,16 +115,16 @@ async def scripted(request, *replies):
     return events
 
 
-async def test_the_first_reply_that_fits_is_given():
+async def test_the_first_matching_reply_is_sent():
     replies = ({"when": "TABLE", "text": "one"}, {"when": "t", "text": "two"}, {"text": "three"})
-    for said, answer in {"a table": "one", "tea": "two", "hi": "three"}.items():
-        assert text_of(await scripted(asks(said), *replies)) == answer
+    for text, reply in {"a table": "one", "tea": "two", "hi": "three"}.items():
+        assert text_of(await scripted(asks(text), *replies)) == reply
 
 
-async def test_a_reply_that_is_used_up_makes_room_for_the_next():
+async def test_after_a_used_up_reply_comes_the_next():
     provider = make(provider="scripted", replies=({"text": "one", "times": 2}, {"text": "two"}))
-    said = [text_of(await provider.generate(asks(), "scripted")) for _ in range(4)]
-    assert said == ["one", "one", "two", "two"]
+    sent = [text_of(await provider.generate(asks(), "scripted")) for _ in range(4)]
+    assert sent == ["one", "one", "two", "two"]
 
 
 async def test_a_reply_can_wait_for_a_tools_result():
@@ -143,7 +143,7 @@ async def test_a_reply_can_wait_for_a_tools_result():
     assert text_of(await scripted(request, *replies)) == "Booked."
 
 
-async def test_a_reply_may_hold_thoughts_usage_and_any_reason():
+async def test_a_reply_may_contain_reasoning_usage_and_any_finish_reason():
     reply = {
         "reasoning": "hm",
         "text": "No.",
@@ -158,32 +158,32 @@ async def test_a_reply_may_hold_thoughts_usage_and_any_reason():
 
 
 @pytest.mark.parametrize(
-    ("kind", "failure"),
+    ("kind", "error_class"),
     [("quota", QuotaExhausted), ("context_too_long", ContextTooLong), ("failed", BackendFailed)],
 )
-async def test_a_fault_is_the_failure_that_it_names(kind, failure):
-    with pytest.raises(failure):
+async def test_a_fault_raises_the_error_that_it_names(kind, error_class):
+    with pytest.raises(error_class):
         await scripted(asks(), {"text": "x", "fault": kind})
 
 
-async def test_a_hang_ends_when_the_request_is_left():
+async def test_a_hang_ends_when_the_request_is_cancelled():
     provider = make(provider="scripted", replies=({"text": "a b", "fault": {"kind": "hang", "after": 1}},))
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await provider.generate(asks(), "scripted")
 
 
-async def test_a_fault_after_the_last_piece_comes_before_the_end():
+async def test_a_fault_after_the_last_chunk_comes_before_the_end():
     events = await scripted(asks(), {"text": "a b", "fault": {"kind": "cut", "after": 2}})
     assert (text_of(events), finish_of(events)) == ("a b", "truncated")
 
 
-async def test_a_request_that_the_script_does_not_know_is_refused():
+async def test_a_request_without_a_matching_reply_is_refused():
     with pytest.raises(RequestRefused):
         await scripted(asks("hi"), {"when": "table", "text": "x"})
 
 
-async def test_a_script_in_a_file_starts_at_the_configurations_folder(tmp_path):
+async def test_a_scripts_path_is_relative_to_the_configuration(tmp_path):
     (tmp_path / "replies.yaml").write_text("replies:\n  - text: from the file\n")
     config = tmp_path / "clawdbot.yaml"
     config.write_text("model: {provider: scripted, file: replies.yaml}")
@@ -193,26 +193,26 @@ async def test_a_script_in_a_file_starts_at_the_configurations_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
-        ("", "a list of replies under the one key `replies`"),
+        ("", "must be a list of replies under the single key `replies`"),
         ("- text: x", "a list of replies"),
         ("replies: []", "a list of replies"),
         ("replies: [{txt: x}]", "replies.0.txt"),
-        ("replies: [{finish: enough}]", "one of "),
-        ("replies: [{fault: flood}]", "one of auth"),
+        ("replies: [{finish: enough}]", "must be one of "),
+        ("replies: [{fault: flood}]", "must be one of auth"),
         ("replies: [\n{", "replies.yaml:2"),
         ("replies: [{tool_calls: [{name: t, arguments: {x: .nan}}]}]", "arguments"),
     ],
 )
-def test_a_script_that_is_none_stops_the_start_with_its_place(tmp_path, text, sentence):
+def test_an_invalid_script_is_a_startup_error_with_its_place(tmp_path, text, message):
     path = tmp_path / "replies.yaml"
     path.write_text(text)
     with pytest.raises(StartupError) as refused:
         make(provider="scripted", file=str(path))
-    assert sentence in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_a_script_that_is_not_there_is_named(tmp_path):
+def test_a_missing_script_is_a_startup_error(tmp_path):
     with pytest.raises(StartupError, match="cannot read the script"):
         make(provider="scripted", file=str(tmp_path / "nowhere.yaml"))

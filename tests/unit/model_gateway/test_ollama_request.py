@@ -1,4 +1,4 @@
-"""What goes to Ollama for a request of ours."""
+"""Our requests are encoded for Ollama."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     TextFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.ollama.models import ModelFacts
-from clawdbot_model_gateway.formats.ollama.request import RequestWriter, Usual
+from clawdbot_model_gateway.formats.ollama.models import ModelProfile
+from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.generating import asks, says, tool
 
-THINKS = ModelFacts(thinks=True)
-BY_DEGREES = ModelFacts(thinks=True, thinks_by_degrees=True)
+THINKS = ModelProfile(thinks=True)
+TAKES_EFFORT = ModelProfile(thinks=True, takes_effort=True)
 PNG = b"\x89PNG\r\n"
 
 
-def written(request, facts=ModelFacts(), **usual):  # noqa: B008 - frozen
-    encoded = RequestWriter("ollama", Usual(**usual)).write(request, "qwen3", facts)
+def encode(request, profile=ModelProfile(), **defaults):  # noqa: B008 - frozen
+    encoded = RequestEncoder("ollama", RequestDefaults(**defaults)).encode(request, "qwen3", profile)
     return json.loads(encoded.body), [each.field for each in encoded.warnings]
 
 
-def body(request, facts=ModelFacts(), **usual):  # noqa: B008 - frozen
-    wire, warnings = written(request, facts, **usual)
+def body(request, profile=ModelProfile(), **defaults):  # noqa: B008 - frozen
+    wire, warnings = encode(request, profile, **defaults)
     assert warnings == []
     return wire
 
 
-def messages(*given):
-    return body(asks(*given))["messages"]
+def messages(*conversation):
+    return body(asks(*conversation))["messages"]
 
 
 def message(role, *parts, **more):
     return Message(role=role, parts=parts, **more)
 
 
-def test_a_conversation_is_sent_as_it_was_said():
+def test_a_conversation_is_sent_in_order():
     request = asks(says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), "Bye")
     assert body(request) == {
         "model": "qwen3",
@@ -90,19 +90,19 @@ def test_sampling_is_in_options_under_ollamas_names():
     assert "options" not in body(asks())
 
 
-def test_the_backends_defaults_hold_where_a_request_says_nothing():
-    usual = {"options": {"num_ctx": 8192, "temperature": 0.7}, "body": {"keep_alive": "10m"}}
-    assert body(asks(sampling={"temperature": 0.0}), **usual)["options"] == {
+def test_the_backends_defaults_apply_to_unset_fields():
+    defaults = {"options": {"num_ctx": 8192, "temperature": 0.7}, "body": {"keep_alive": "10m"}}
+    assert body(asks(sampling={"temperature": 0.0}), **defaults)["options"] == {
         "num_ctx": 8192,
         "temperature": 0.0,
     }
-    assert body(asks(), **usual)["keep_alive"] == "10m"
+    assert body(asks(), **defaults)["keep_alive"] == "10m"
 
 
 # Tools
 
 
-def test_tools_are_offered_under_names_that_every_template_takes():
+def test_tools_have_names_that_every_template_takes():
     wire = body(
         asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer", "minimum": 1}), tool("now")])
     )
@@ -129,7 +129,7 @@ def test_tools_are_offered_under_names_that_every_template_takes():
     ]
 
 
-def test_calls_and_their_results_go_back_with_what_was_thought_between():
+def test_calls_and_their_results_go_back_with_the_reasoning_between_them():
     call = ToolCall(id="c1", name="tables.reserve")
     call.arguments.update({"people": 4})
     wire = messages(
@@ -150,7 +150,7 @@ def test_calls_and_their_results_go_back_with_what_was_thought_between():
     ]
 
 
-def test_several_results_are_several_messages_and_empty_ones_say_so():
+def test_each_result_is_a_message_and_an_empty_one_says_so():
     structured = ToolResult(call_id="c3", name="now")
     structured.structured.update({"hour": 7})
     wire = messages(
@@ -169,7 +169,7 @@ def test_several_results_are_several_messages_and_empty_ones_say_so():
     ]
 
 
-def test_no_tool_may_be_called_where_none_is_offered():
+def test_mode_none_sends_no_tools():
     request = asks(tools=[tool("now")], tool_choice=ToolChoice(mode=ToolChoice.MODE_NONE))
     assert "tools" not in body(request)
 
@@ -183,15 +183,15 @@ def test_no_tool_may_be_called_where_none_is_offered():
         (ToolChoice(mode=ToolChoice.MODE_AUTO), []),
     ],
 )
-def test_a_choice_of_tools_has_no_place_and_is_told(choice, fields):
-    wire, warnings = written(asks(tools=[tool("now")], tool_choice=choice))
+def test_other_tool_choices_give_warnings(choice, fields):
+    wire, warnings = encode(asks(tools=[tool("now")], tool_choice=choice))
     assert (warnings, len(wire["tools"])) == (fields, 1)
 
 
-# The form of the reply
+# Response formats and thinking
 
 
-def test_json_is_asked_for_by_word_and_a_schema_by_itself():
+def test_json_is_the_word_json_and_a_schema_is_sent_as_it_is():
     schema = JsonSchemaFormat(name="age")
     schema.schema.update({"type": "object", "properties": {"age": {"type": "integer"}}})
     assert body(asks(response_format=ResponseFormat(json=JsonFormat())))["format"] == "json"
@@ -203,21 +203,21 @@ def test_json_is_asked_for_by_word_and_a_schema_by_itself():
 
 
 @pytest.mark.parametrize(
-    ("effort", "facts", "think"),
+    ("effort", "profile", "think"),
     [
-        (REASONING_EFFORT_NONE, ModelFacts(), False),
+        (REASONING_EFFORT_NONE, ModelProfile(), False),
         (REASONING_EFFORT_NONE, THINKS, False),
         (REASONING_EFFORT_LOW, THINKS, True),
-        (REASONING_EFFORT_LOW, BY_DEGREES, "low"),
-        (REASONING_EFFORT_HIGH, BY_DEGREES, "high"),
+        (REASONING_EFFORT_LOW, TAKES_EFFORT, "low"),
+        (REASONING_EFFORT_HIGH, TAKES_EFFORT, "high"),
     ],
 )
-def test_how_much_to_think_is_said_as_the_model_takes_it(effort, facts, think):
-    assert body(asks(sampling={"reasoning_effort": effort}), facts)["think"] == think
+def test_think_is_sent_in_the_form_that_the_model_takes(effort, profile, think):
+    assert body(asks(sampling={"reasoning_effort": effort}), profile)["think"] == think
 
 
-def test_a_model_that_does_not_think_is_not_asked_to_and_it_is_told():
-    wire, warnings = written(asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH}))
+def test_an_effort_for_a_model_that_cannot_think_gives_a_warning():
+    wire, warnings = encode(asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH}))
     assert "think" not in wire
     assert warnings == ["sampling.reasoning_effort"]
 
@@ -225,23 +225,23 @@ def test_a_model_that_does_not_think_is_not_asked_to_and_it_is_told():
 # Media
 
 
-def test_pictures_are_sent_as_data_beside_the_text():
+def test_images_are_sent_as_data_next_to_the_text():
     encoded = base64.b64encode(PNG).decode()
-    picture = Part(image=Media(data=PNG, media_type="image/png"))
+    image = Part(image=Media(data=PNG, media_type="image/png"))
     url = Part(image=Media(uri=f"data:image/png;base64,{encoded}"))
-    wire = messages(message(ROLE_USER, Part(text="What is it?"), picture, url))
+    wire = messages(message(ROLE_USER, Part(text="What is it?"), image, url))
     assert wire == [{"role": "user", "content": "What is it?", "images": [encoded, encoded]}]
 
 
-def test_a_picture_that_a_tool_returned_is_shown_after_its_results_as_a_users():
-    picture = Part(image=Media(data=PNG, media_type="image/png"))
-    result = message(ROLE_TOOL, Part(tool_result=ToolResult(call_id="c1", content=[picture])))
+def test_an_image_that_a_tool_returned_follows_its_results_as_a_users_message():
+    image = Part(image=Media(data=PNG, media_type="image/png"))
+    result = message(ROLE_TOOL, Part(tool_result=ToolResult(call_id="c1", content=[image])))
     wire = messages(result, message(ROLE_USER, Part(text="What is on it?")))
     assert [each["role"] for each in wire] == ["tool", "user", "user"]
     assert wire[1]["images"] == [base64.b64encode(PNG).decode()]
 
 
-def test_a_document_of_text_is_written_out():
+def test_a_text_document_becomes_part_of_the_text():
     document = Document(data="Prix: 5 €".encode(), media_type="text/plain", title="menu.txt")
     (wire,) = messages(message(ROLE_USER, Part(document=document), Part(text="How much?")))
     assert wire["content"] == "menu.txt:\nPrix: 5 €\nHow much?"
@@ -259,21 +259,21 @@ def test_a_document_of_text_is_written_out():
         (Part(document=Document(uri="https://example.com/a.txt")), "document"),
     ],
 )
-def test_what_has_no_place_is_left_out_and_told_or_refused(part, kind):
+def test_unsupported_media_are_left_out_with_a_warning_or_refused(part, kind):
     request = asks(message(ROLE_USER, Part(text="Look"), part))
-    wire, warnings = written(request)
+    wire, warnings = encode(request)
     assert wire["messages"] == [{"role": "user", "content": "Look"}]
     assert warnings == [f"messages[0].parts[1].{kind}"]
     request.strict = True
     with pytest.raises(InvalidRequest):
-        written(request)
+        encode(request)
 
 
-def test_names_and_media_of_results_are_told():
+def test_speakers_names_and_media_in_results_give_warnings():
     result = ToolResult(
         call_id="c", name="now", content=[Part(audio=Media(data=b"x", media_type="audio/wav"))]
     )
-    _, warnings = written(
+    _, warnings = encode(
         asks(
             "Go", message(ROLE_TOOL, Part(tool_result=result)), message(ROLE_USER, Part(text="x"), name="Ann")
         )
@@ -281,18 +281,18 @@ def test_names_and_media_of_results_are_told():
     assert warnings == ["messages[1].parts[0].tool_result.content[0]", "messages[2].name"]
 
 
-def test_a_thought_that_was_withheld_is_of_no_use_elsewhere():
-    thought = Part(reasoning=Reasoning(signature=b"proof", redacted=True))
-    assert messages("Hi", message(ROLE_ASSISTANT, thought), "Bye") == [
+def test_redacted_reasoning_is_left_out():
+    redacted = Part(reasoning=Reasoning(signature=b"signature", redacted=True))
+    assert messages("Hi", message(ROLE_ASSISTANT, redacted), "Bye") == [
         {"role": "user", "content": "Hi"},
         {"role": "user", "content": "Bye"},
     ]
 
 
-# What only Ollama has
+# Provider options
 
 
-def test_provider_options_are_fields_and_in_options_those_of_the_model():
+def test_provider_options_are_fields_of_the_body_and_of_the_models_options():
     request = asks(sampling={"temperature": 0.5, "top_k": 4})
     request.provider_options.update({"keep_alive": 0, "options": {"mirostat": 2, "top_k": 9}})
     wire = body(request)
@@ -300,9 +300,9 @@ def test_provider_options_are_fields_and_in_options_those_of_the_model():
     assert wire["options"] == {"temperature": 0.5, "top_k": 9, "mirostat": 2}
 
 
-@pytest.mark.parametrize("own", [{"model": "x"}, {"messages": []}, {"stream": False}, {"options": 3}])
-def test_provider_options_do_not_touch_what_the_reply_looks_like(own):
+@pytest.mark.parametrize("options", [{"model": "x"}, {"messages": []}, {"stream": False}, {"options": 3}])
+def test_provider_options_may_not_set_reserved_fields(options):
     request = asks()
-    request.provider_options.update(own)
+    request.provider_options.update(options)
     with pytest.raises(InvalidRequest):
-        written(request)
+        encode(request)

@@ -1,4 +1,4 @@
-"""What Ollama's lines mean, one habit at a time."""
+"""Ollama's lines are decoded into our events, with all their peculiarities."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from clawdbot_model_gateway.core.errors import (
 
 from tests.support.fake_ollama import call, last, line, ndjson, text_lines
 from tests.support.generating import finish_of, kinds, text_of
-from tests.support.ollama_streams import read, reply_to, stream_of
+from tests.support.ollama_streams import read, reply_to, stream_decoder
 
 
 def usage_of(events):
     return next((event.usage for event in events if event.WhichOneof("event") == "usage"), None)
 
 
-def test_a_reply_of_text():
+def test_a_reply_of_text_is_decoded():
     events = reply_to(*text_lines("Good", " evening", "."))
     assert kinds(events) == ["started", "text_delta", "usage", "finished"]
     assert (text_of(events), events[0].started.model) == ("Good evening.", "fake:latest")
@@ -37,19 +37,19 @@ def test_a_reply_may_come_in_one_line_with_or_without_its_end():
     assert text_of(read(whole)) == "Good evening."
 
 
-def test_thoughts_are_told_apart_from_words():
+def test_thinking_becomes_reasoning():
     events = reply_to(
         line({"thinking": "They "}), line({"thinking": "greet."}), line({"content": "Hi"}), last()
     )
-    thought, said = fold(events).message.parts
-    assert (thought.reasoning.text, said.text) == ("They greet.", "Hi")
+    first, second = fold(events).message.parts
+    assert (first.reasoning.text, second.text) == ("They greet.", "Hi")
 
 
-# Why it ended
+# Finish reasons
 
 
 @pytest.mark.parametrize(
-    ("word", "reason"),
+    ("raw", "reason"),
     [
         ("stop", "stop"),
         ("length", "length"),
@@ -60,13 +60,13 @@ def test_thoughts_are_told_apart_from_words():
         (None, "truncated"),
     ],
 )
-def test_each_reason_has_its_meaning_and_its_word(word, reason):
-    events = reply_to(line({"content": "Good"}), last(word))
-    assert (finish_of(events), events[-1].finished.raw_finish_reason) == (reason, word or "")
+def test_each_done_reason_is_mapped_and_passed_on(raw, reason):
+    events = reply_to(line({"content": "Good"}), last(raw))
+    assert (finish_of(events), events[-1].finished.raw_finish_reason) == (reason, raw or "")
     assert events[-1].finished.truncated == (reason in {"length", "truncated"})
 
 
-def test_a_stop_after_a_call_is_a_call():
+def test_stop_after_a_call_finishes_with_tool_calls():
     assert finish_of(reply_to(line(call("clock_now", {})), last("stop"))) == "tool_calls"
     assert finish_of(reply_to(last("stop", call("clock_now", {})))) == "tool_calls"
     assert finish_of(reply_to(line(call("clock_now", {})), last("length"))) == "length"
@@ -78,7 +78,7 @@ def test_a_stream_that_ends_without_done_is_truncated(rest):
     assert (finish_of(events), text_of(events)) == ("truncated", "Good")
 
 
-def test_a_stream_that_ends_before_it_began_is_a_failure():
+def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b"\n", ndjson(line()), b'{"model":'):
         with pytest.raises(ProtocolViolation, match="ended before the reply began"):
             read(nothing)
@@ -86,13 +86,13 @@ def test_a_stream_that_ends_before_it_began_is_a_failure():
         read(ndjson(last(None)))
 
 
-def test_an_empty_reply_with_a_reason_is_one():
+def test_an_empty_reply_with_a_reason_is_valid():
     events = reply_to(last("stop"))
     assert kinds(events) == ["started", "usage", "finished"]
     assert finish_of(events) == "stop"
 
 
-def test_nothing_is_read_after_the_last_line():
+def test_anything_after_the_last_line_is_ignored():
     events = read(ndjson(*text_lines("Good"), {"error": "late"}, "no JSON"))
     assert finish_of(events) == "stop"
 
@@ -100,7 +100,7 @@ def test_nothing_is_read_after_the_last_line():
 # Tool calls
 
 
-def test_arguments_are_an_object_and_names_are_ours():
+def test_a_call_has_parsed_arguments_and_its_tools_full_name():
     events = reply_to(line(call("tables_reserve", {"people": 4, "window": None}, "call_9")), last())
     assert kinds(events)[1:4] == ["tool_call_started", "tool_call_delta", "tool_call_done"]
     done = fold(events).message.parts[0].tool_call
@@ -108,7 +108,7 @@ def test_arguments_are_an_object_and_names_are_ours():
     assert dict(done.arguments.items()) == {"people": 4, "window": None}
 
 
-def test_calls_are_counted_by_us_as_each_line_numbers_its_own_from_0():
+def test_calls_stay_apart_although_each_line_numbers_its_own_from_0():
     one, two = call("clock_now", {}, "a", 0), call("tables_reserve", {"people": 2}, "b", 0)
     both = {
         "tool_calls": [
@@ -126,7 +126,7 @@ def test_calls_are_counted_by_us_as_each_line_numbers_its_own_from_0():
     ]
 
 
-def test_a_call_without_an_id_gets_one_of_its_own():
+def test_a_call_without_an_id_gets_one():
     events = reply_to(line(call("clock_now", {}, None)), line(call("clock_now", {}, None)), last())
     first, second = (part.tool_call.id for part in fold(events).message.parts)
     assert first
@@ -135,18 +135,18 @@ def test_a_call_without_an_id_gets_one_of_its_own():
 
 
 @pytest.mark.parametrize("nothing", [None, {}, ""])
-def test_a_tool_without_arguments_may_get_none(nothing):
+def test_missing_arguments_are_an_empty_object(nothing):
     events = reply_to(line(call("clock_now", nothing)), last())
     assert not fold(events).message.parts[0].tool_call.arguments.fields
     assert finish_of(events) == "tool_calls"
 
 
 @pytest.mark.parametrize("arguments", [[1], "no JSON", 3, '"text"'])
-def test_arguments_that_are_no_object_are_the_models_error(arguments):
+def test_arguments_that_are_not_an_object_are_a_model_error(arguments):
     assert finish_of(reply_to(line(call("clock_now", arguments)), last())) == "model_error"
 
 
-def test_arguments_may_be_long():
+def test_a_hundred_kilobytes_of_arguments_arrive_complete():
     note = "x" * 100_000
     events = reply_to(line(call("tables_reserve", {"note": note})), last())
     assert fold(events).message.parts[0].tool_call.arguments["note"] == note
@@ -161,10 +161,10 @@ def test_usage_is_what_ollama_counted():
     )
 
 
-def test_a_prompt_that_was_all_cached_is_not_counted():
+def test_usage_without_the_prompts_count_is_partial():
     without = {key: each for key, each in last().items() if key != "prompt_eval_count"}
-    told = usage_of(reply_to(line({"content": "Good"}), without))
-    assert (told.input_tokens, told.output_tokens, told.provenance) == (0, 3, USAGE_PROVENANCE_PARTIAL)
+    usage = usage_of(reply_to(line({"content": "Good"}), without))
+    assert (usage.input_tokens, usage.output_tokens, usage.provenance) == (0, 3, USAGE_PROVENANCE_PARTIAL)
 
 
 def test_usage_of_a_reply_that_broke_off_is_partial():
@@ -173,31 +173,31 @@ def test_usage_of_a_reply_that_broke_off_is_partial():
 
 
 @pytest.mark.parametrize("count", [-1, 2**60, "7", True, 1.5, None])
-def test_what_is_no_count_is_not_counted(count):
-    told = usage_of(reply_to(line({"content": "G"}), last(prompt_eval_count=count, eval_count=count)))
-    assert told is None
+def test_an_invalid_count_is_ignored(count):
+    usage = usage_of(reply_to(line({"content": "G"}), last(prompt_eval_count=count, eval_count=count)))
+    assert usage is None
 
 
 # Errors in the stream
 
 
 @pytest.mark.parametrize(
-    ("sentence", "kind"),
+    ("message", "error_class"),
     [
         ("an error was encountered while running the model: CUDA error", BackendFailed),
         ("the input length exceeds the context length", ContextTooLong),
         ("server busy, please try again.  maximum pending requests exceeded", BackendOverloaded),
     ],
 )
-def test_an_error_in_the_stream_comes_after_what_was_said(sentence, kind):
-    stream, found = stream_of(), []
-    with pytest.raises(kind) as failed:
-        stream.feed(ndjson(line({"content": "Good"}), {"error": sentence}), found)
-    assert text_of(found) == "Good"
-    assert sentence.split()[0] in failed.value.detail
+def test_an_error_in_the_stream_comes_after_the_text_before_it(message, error_class):
+    decoder, out = stream_decoder(), []
+    with pytest.raises(error_class) as raised:
+        decoder.feed(ndjson(line({"content": "Good"}), {"error": message}), out)
+    assert text_of(out) == "Good"
+    assert message.split()[0] in raised.value.detail
 
 
-def test_the_error_of_a_model_that_runs_elsewhere_keeps_its_status():
+def test_the_error_of_a_remote_model_keeps_its_status():
     limited = {"StatusCode": 429, "Status": "429 Too Many Requests", "error": "weekly limit reached"}
     with pytest.raises(RateLimited, match="weekly limit"):
         read(ndjson(line({"content": "Good"}), limited))
@@ -206,12 +206,12 @@ def test_the_error_of_a_model_that_runs_elsewhere_keeps_its_status():
 @pytest.mark.parametrize(
     "noise", ["no JSON", "[]", "3", "null", '{"model": "x"}', '{"message": "x"}', "data: {}"]
 )
-def test_what_is_no_line_of_a_reply_is_a_violation(noise):
+def test_a_malformed_line_is_an_error(noise):
     with pytest.raises(ProtocolViolation):
         read(ndjson(line({"content": "Good"}), noise, last()))
 
 
-def test_an_error_tells_no_key():
-    with pytest.raises(ModelFailure) as failed:
+def test_an_error_contains_no_key():
+    with pytest.raises(ModelFailure) as raised:
         read(ndjson({"error": "sk-secret-0123456789 is wrong"}))
-    assert "sk-secret" not in failed.value.detail
+    assert "sk-secret" not in raised.value.detail

@@ -1,4 +1,4 @@
-"""However Ollama's reply is cut, its events are the same; whatever it sends, only failures are raised."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 
 
 @given(REPLIES, st.data())
-def test_any_reply_that_breaks_off_is_well_formed_and_never_a_success(stream, data):
+def test_a_reply_that_breaks_off_anywhere_is_truncated(stream, data):
     first, end = stream.index(b"\n") + 1, stream.rstrip().rindex(b"\n")
     whole = read(stream)
     events = read(stream[: data.draw(st.integers(first, max(first, end)))])
@@ -53,7 +53,7 @@ def test_any_reply_that_breaks_off_is_well_formed_and_never_a_success(stream, da
 
 
 @given(REPLIES)
-def test_events_that_are_merged_fold_to_the_same_reply(stream):
+def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
     expected = fold(events)
     assert fold(merged(events)) == expected
@@ -84,7 +84,7 @@ JSON = st.recursive(
 @given(st.lists(JSON, max_size=5), st.binary(max_size=40))
 @example([{"message": {"tool_calls": [{"id": 1, "function": {"name": 1, "arguments": [[]]}}, 3]}}], b"")
 @example([{"message": {"content": "x"}, "done": True, "done_reason": 3}], b"")
-def test_whatever_a_server_sends_only_declared_failures_are_raised(lines, noise):
+def test_whatever_a_server_sends_only_model_errors_are_raised(lines, noise):
     stream = b"".join(json.dumps(each).encode() + b"\n" for each in lines) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))

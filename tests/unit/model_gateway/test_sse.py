@@ -1,21 +1,21 @@
-"""Server-sent events come out the same however the network cuts them."""
+"""Server-sent events are parsed the same way wherever the network cuts them."""
 
 from __future__ import annotations
 
 import pytest
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.formats import sse
-from clawdbot_model_gateway.formats.sse import EventParser, ServerEvent
+from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chat_streams import cut
 
 
-def parsed(*pieces: bytes) -> list[ServerEvent]:
+def parsed(*pieces: bytes) -> list[ServerSentEvent]:
     parser = EventParser()
-    found = [event for piece in pieces for event in parser.feed(piece)]
-    return found + parser.end()
+    events = [event for piece in pieces for event in parser.feed(piece)]
+    return events + parser.end()
 
 
 def data(*pieces: bytes) -> list[bytes]:
@@ -27,7 +27,7 @@ def test_lines_end_in_lf_cr_or_crlf(end):
     assert data(b"data: one" + end * 2 + b"data: two" + end * 2) == [b"one", b"two"]
 
 
-def test_a_crlf_that_is_cut_in_two_is_one_line_end():
+def test_a_crlf_that_is_cut_in_two_ends_one_line():
     assert data(b"data: one\r", b"\n\r", b"\ndata: two\r", b"\n\r\n") == [b"one", b"two"]
 
 
@@ -36,7 +36,7 @@ def test_a_cr_ends_its_event_without_waiting_for_what_follows():
     assert [each.data for each in parser.feed(b"data: one\r\r")] == [b"one"]
 
 
-def test_several_events_in_one_piece_come_out_in_order():
+def test_several_events_in_one_piece_keep_their_order():
     assert data(b"data: 1\n\ndata: 2\n\ndata: 3\n\n") == [b"1", b"2", b"3"]
 
 
@@ -44,16 +44,19 @@ def test_data_lines_of_one_event_are_joined():
     assert data(b"data: one\ndata:\ndata:  two\n\n") == [b"one\n\n two"]
 
 
-def test_comments_and_other_fields_are_passed_over():
+def test_comments_and_other_fields_are_ignored():
     assert data(b": keep-alive\n\nid: 7\nretry: 10\ndata: one\nfoo\n\n:\n\n") == [b"one"]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_line():
+def test_a_byte_order_mark_is_not_part_of_the_first_line():
     assert data(b"\xef\xbb\xbfdata: one\n\n") == [b"one"]
 
 
-def test_the_event_line_names_its_event_only():
-    assert parsed(b"event: error\ndata: x\n\ndata: y\n\n") == [ServerEvent(b"x", b"error"), ServerEvent(b"y")]
+def test_the_event_line_names_only_its_own_event():
+    assert parsed(b"event: error\ndata: x\n\ndata: y\n\n") == [
+        ServerSentEvent(b"x", b"error"),
+        ServerSentEvent(b"y"),
+    ]
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r"])
@@ -61,15 +64,15 @@ def test_the_last_event_needs_no_blank_line(ending):
     assert data(b"data: one" + ending) == [b"one"]
 
 
-def test_an_event_without_data_is_none():
+def test_an_event_without_data_is_left_out():
     assert data(b"event: ping\n\n\n\ndata: one\n\n") == [b"one"]
 
 
 @pytest.mark.parametrize("piece", [b"x" * 100, b"data: " + b"x" * 60 + b"\n"])
-def test_an_event_that_never_ends_is_refused_before_it_fills_the_memory(monkeypatch, piece):
-    monkeypatch.setattr(sse, "LARGEST", 1000)
+def test_an_event_that_is_too_large_is_an_error(monkeypatch, piece):
+    monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 1000)
     parser = EventParser()
-    with pytest.raises(ProtocolViolation):  # noqa: PT012 - which of them is of no matter
+    with pytest.raises(ProtocolViolation):  # noqa: PT012 - any of the calls may raise it
         for _ in range(100):
             parser.feed(piece)
 
@@ -79,7 +82,7 @@ LINES = st.lists(
     max_size=12,
 )
 STREAMS = st.builds(
-    lambda lines, ends: b"".join(line + ends[at % len(ends)] for at, line in enumerate(lines)),
+    lambda lines, ends: b"".join(line + ends[index % len(ends)] for index, line in enumerate(lines)),
     LINES,
     st.lists(st.sampled_from([b"\n", b"\r", b"\r\n"]), min_size=1, max_size=3),
 )

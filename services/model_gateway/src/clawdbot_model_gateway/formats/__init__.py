@@ -1,1 +1,1 @@
-"""How each kind of backend writes: our requests in its words, and its replies and streams as our events."""
+"""Wire formats: encode our requests as a vendor's JSON, decode its responses and streams into our events."""

@@ -1,6 +1,6 @@
-"""Lines of JSON from bytes (newline-delimited JSON), however the network has cut them.
+"""Splits bytes into lines of JSON (newline-delimited JSON), wherever the network cuts them.
 
-Nothing is decoded before a line is whole, so that a cut through a character does no harm.
+It decodes nothing before a line is complete, so a cut inside a character does no harm.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Final
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 
-LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of one line. What never ends must not fill the memory."""
+MAX_LINE_BYTES: Final = 16 * 1024 * 1024
+"""A line that never ends must not fill the memory."""
 
 
 class LineParser:
-    """Takes pieces and gives the lines that are whole, without their ends; empty ones are left out.
+    """Takes bytes as they arrive and returns complete lines, without their ends; empty lines are left out.
 
     A line ends in LF or CRLF; a CR elsewhere is white space to JSON and stays.
     """
@@ -23,34 +23,34 @@ class LineParser:
         self._line: list[bytes] = []
         self._size = 0
 
-    def feed(self, piece: bytes) -> list[bytes]:
-        """The lines that end in this piece.
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that end in this data.
 
         Raises:
-            ProtocolViolation: a line is longer than LARGEST.
+            ProtocolViolation: a line is longer than MAX_LINE_BYTES.
         """
-        first, *lines = piece.split(b"\n")
-        self._keep(first)
+        first, *lines = data.split(b"\n")
+        self._append(first)
         if not lines:
             return []
         rest = lines.pop()
-        lines.insert(0, self._taken())
-        self._keep(rest)
-        return [line for each in lines if (line := each.strip())]
+        lines.insert(0, self._pop_line())
+        self._append(rest)
+        return [stripped for line in lines if (stripped := line.strip())]
 
     def end(self) -> list[bytes]:
-        """The line that lacks only its end, since the connection ended instead."""
-        line = self._taken().strip()
+        """The last line, when the connection ended before the line did."""
+        line = self._pop_line().strip()
         return [line] if line else []
 
-    def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._line.append(piece)
-            self._size += len(piece)
-        if self._size > LARGEST:
-            raise ProtocolViolation(f"a line of more than {LARGEST} bytes")
+    def _append(self, data: bytes) -> None:
+        if data:
+            self._line.append(data)
+            self._size += len(data)
+        if self._size > MAX_LINE_BYTES:
+            raise ProtocolViolation(f"a line of the stream is longer than {MAX_LINE_BYTES} bytes")
 
-    def _taken(self) -> bytes:
+    def _pop_line(self) -> bytes:
         line = b"".join(self._line)
         self._line.clear()
         self._size = 0

@@ -1,7 +1,7 @@
-"""Server-sent events from bytes (WHATWG HTML, 9.2.6), however the network has cut them.
+"""Parses server-sent events from bytes (WHATWG HTML, 9.2.6), wherever the network cuts them.
 
-Lines may end in CR, LF or CRLF. Nothing is decoded before a line is whole, so that a cut through a character
-does no harm. `id` and `retry` mean nothing here.
+Lines may end in CR, LF or CRLF. It decodes nothing before a line is complete, so a cut inside a character
+does no harm. It ignores `id` and `retry`.
 """
 
 from __future__ import annotations
@@ -11,89 +11,89 @@ from typing import Final
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 
-LARGEST: Final = 16 * 1024 * 1024
-"""Bytes of one event. What never ends must not fill the memory."""
+MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
+"""An event that never ends must not fill the memory."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class ServerEvent:
+class ServerSentEvent:
     """One event."""
 
     data: bytes
     """The data lines, joined by LF."""
     name: bytes = b""
-    """Of its `event` line; empty where it had none."""
+    """From the `event` line; empty without one."""
 
 
 class EventParser:
-    """Takes pieces and gives the events that are whole."""
+    """Takes bytes as they arrive and returns complete events."""
 
     def __init__(self) -> None:
-        self._begin = True
-        self._after_return = False
+        self._at_start = True
+        self._after_cr = False
         self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._name = b""
         self._size = 0
 
-    def feed(self, piece: bytes) -> list[ServerEvent]:
-        """The events that end in this piece.
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """The events that end in this data.
 
         Raises:
-            ProtocolViolation: an event is larger than LARGEST.
+            ProtocolViolation: an event is larger than MAX_EVENT_BYTES.
         """
-        piece = self._normalised(piece)
-        if b"\n" not in piece:
-            self._keep(piece)
+        data = self._normalize(data)
+        if b"\n" not in data:
+            self._append(data)
             return []
-        first, *lines = piece.split(b"\n")
+        first, *lines = data.split(b"\n")
         self._line.append(first)
         lines.insert(0, b"".join(self._line))
         rest = lines.pop()
         self._line.clear()
-        found: list[ServerEvent] = []
+        events: list[ServerSentEvent] = []
         for line in lines:
             if not line:
-                self._dispatch(found)
+                self._dispatch(events)
             else:
-                self._take(line)
+                self._parse_line(line)
         self._size = sum(map(len, self._data))
-        self._keep(rest)
-        return found
+        self._append(rest)
+        return events
 
-    def end(self) -> list[ServerEvent]:
-        """The event that lacks only its end, since the connection ended instead."""
+    def end(self) -> list[ServerSentEvent]:
+        """The last event, when the connection ended before the event did."""
         line = b"".join(self._line)
         self._line.clear()
         if line:
-            self._take(line)
-        found: list[ServerEvent] = []
-        self._dispatch(found)
-        return found
+            self._parse_line(line)
+        events: list[ServerSentEvent] = []
+        self._dispatch(events)
+        return events
 
-    def _normalised(self, piece: bytes) -> bytes:
-        """With LF for every line end. The LF of a CRLF may come in the next piece; its line does not wait."""
-        if self._after_return and piece:
-            self._after_return = False
-            if piece.startswith(b"\n"):
-                piece = piece[1:]
-        if b"\r" in piece:
-            self._after_return = piece.endswith(b"\r")
-            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        return piece
+    def _normalize(self, data: bytes) -> bytes:
+        """Makes every line end in LF. A CR ends its line at once; its LF may come with the next data."""
+        if self._after_cr and data:
+            self._after_cr = False
+            if data.startswith(b"\n"):
+                data = data[1:]
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data
 
-    def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._line.append(piece)
-            self._size += len(piece)
-        if self._size > LARGEST:
-            raise ProtocolViolation(f"an event of more than {LARGEST} bytes")
+    def _append(self, data: bytes) -> None:
+        if data:
+            self._line.append(data)
+            self._size += len(data)
+        if self._size > MAX_EVENT_BYTES:
+            raise ProtocolViolation(f"an event of the stream is larger than {MAX_EVENT_BYTES} bytes")
 
-    def _take(self, line: bytes) -> None:
-        if self._begin:
-            self._begin = False
+    def _parse_line(self, line: bytes) -> None:
+        if self._at_start:
+            self._at_start = False
             line = line.removeprefix(BYTE_ORDER_MARK)
         if line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
@@ -102,9 +102,9 @@ class EventParser:
         elif line.startswith(b"event:"):
             self._name = line[6:].removeprefix(b" ")
 
-    def _dispatch(self, found: list[ServerEvent]) -> None:
+    def _dispatch(self, events: list[ServerSentEvent]) -> None:
         if self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            found.append(ServerEvent(data, self._name))
+            events.append(ServerSentEvent(data, self._name))
             self._data.clear()
         self._name = b""

@@ -1,1 +1,1 @@
-"""One file for each kind of backend: what it is configured by, its connections, and how it is asked."""
+"""One file for each kind of backend: its settings, its connections, and how requests reach it."""

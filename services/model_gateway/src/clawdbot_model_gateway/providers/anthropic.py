@@ -1,6 +1,7 @@
-"""Anthropic's Messages API, and servers that speak it as well.
+"""The provider for Anthropic's Messages API, and for other servers that speak it.
 
-It always streams: only so can silence be told from a long answer, and the vendor asks for it.
+It always streams: only in a stream can silence be distinguished from a long reply, and the vendor recommends
+it.
 """
 
 from __future__ import annotations
@@ -15,156 +16,166 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.formats.anthropic.models import ModelFacts, read_model, read_page
-from clawdbot_model_gateway.formats.anthropic.request import RequestWriter, Usual
-from clawdbot_model_gateway.formats.anthropic.response import MessageStream
-from clawdbot_model_gateway.formats.anthropic.thinking import asks_of_the_model
+from clawdbot_model_gateway.core.provider import LimitedForms, Provider, TokenCounter, VendorModel
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile, decode_model, decode_page
+from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.anthropic.stream import AnthropicStreamDecoder
+from clawdbot_model_gateway.formats.anthropic.thinking import needs_profile
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
 
-MESSAGES: Final = "messages"
-COUNT: Final = "messages/count_tokens"
-MODELS: Final = "models"
+MESSAGES_PATH: Final = "messages"
+COUNT_PATH: Final = "messages/count_tokens"
+MODELS_PATH: Final = "models"
 
 ANTHROPIC: Final = "https://api.anthropic.com"
-VERSION: Final = "/v1"
-"""What the paths begin with. ANTHROPIC_BASE_URL ends before it, other vendors' endpoints behind it."""
-WITHOUT_SAMPLING: Final = "2026-10-21"
-"""The version of the API that took temperature, top_p and top_k out; dates compare as texts."""
-NO_LONGER: Final = frozenset({"sampling.temperature", "sampling.top_p", "sampling.top_k"})
-PAGE: Final = "1000"
+VERSION_PATH: Final = "/v1"
+"""Paths begin with it. ANTHROPIC_BASE_URL ends before it, other vendors' endpoints after it."""
+SAMPLING_REMOVED_IN: Final = "2026-10-21"
+"""The API version that removed temperature, top_p and top_k. Versions are dates and compare as strings."""
+REMOVED_SAMPLING: Final = frozenset({"sampling.temperature", "sampling.top_p", "sampling.top_k"})
+PAGE_SIZE: Final = "1000"
 """Models a page; the most that the API allows."""
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
-"""Names of models that can stand in a path; a caller may ask for any."""
-PAGES: Final = 10
-"""A list that is longer has no end."""
+MAX_PAGES: Final = 10
+"""A longer list is treated as endless."""
+_MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
+"""Model names that are safe in a path; a caller may send any name."""
 
 
 class AnthropicSettings(Section):
-    """The keys of an anthropic backend besides those of every backend."""
+    """The keys that an anthropic backend adds to those of every backend."""
 
-    api_version: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] = WITHOUT_SAMPLING
-    """The `anthropic-version` header. 2023-06-01 takes temperature, top_p and top_k, where the model does."""
+    api_version: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] = SAMPLING_REMOVED_IN
+    """The `anthropic-version` header. 2023-06-01 takes temperature, top_p and top_k, if the model does."""
     key_header: str = "x-api-key"
     """The header of the key: as a bearer token in authorization, bare in any other."""
     prompt_cache: Literal["5m", "1h"] | None = None
-    """How long the vendor keeps what it has read of a prompt, which makes the next request of the same
-    conversation cheaper and this one dearer; left out: not at all."""
+    """How long the vendor caches the prompt, which makes the next request of the same conversation cheaper
+    and this one dearer; left out: not at all."""
 
 
-class AnthropicProvider:
+class AnthropicProvider(Provider, LimitedForms, TokenCounter):
     """A backend that speaks the Messages API."""
 
     options: ClassVar[type[Section]] = AnthropicSettings
 
     def __init__(self, settings: BackendSettings, options: AnthropicSettings) -> None:
-        """Raises StartupError for what an operator can mend."""
+        """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        further = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *further.values()])
+        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._errors = VendorErrors([key, *extra_headers.values()])
         self._pool = HttpPool(
-            f"{(settings.endpoint or ANTHROPIC).rstrip('/').removesuffix(VERSION)}{VERSION}",
+            f"{(settings.endpoint or ANTHROPIC).rstrip('/').removesuffix(VERSION_PATH)}{VERSION_PATH}",
             settings.http,
             headers={
                 "anthropic-version": options.api_version,
                 **_key_header(options.key_header, key),
-                **further,
+                **extra_headers,
             },
             query={},
             errors=self._errors,
         )
-        self._writer = RequestWriter(settings.provider, _usual(settings, options))
-        self._known: dict[str, ModelFacts] = {}
+        self._encoder = RequestEncoder(
+            settings.provider,
+            _request_defaults(settings, options),
+            unsupported=REMOVED_SAMPLING if options.api_version >= SAMPLING_REMOVED_IN else frozenset(),
+        )
+        self._profiles: dict[str, ModelProfile] = {}
 
     @property
+    @override
     def endpoint(self) -> str:
-        """As the port says."""
         return self._pool.endpoint
 
     @property
+    @override
     def open_connections(self) -> int:
-        """As the port says."""
         return self._pool.open_connections
 
+    @override
     async def start(self) -> None:
-        """As the port says."""
         await self._pool.start()
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
         await self._pool.stop()
 
+    @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """As the port says; the newest first."""
-        found: dict[str, ModelFacts] = {}
-        after = ""
-        for _ in range(PAGES):
-            query = {"limit": PAGE, **({"after_id": after} if after else {})}
-            page = read_page(await self._pool.get(MODELS, query))
-            found.update(page.models)
-            if not page.after:
-                self._known = found
-                return [VendorModel(name, facts.context_length) for name, facts in found.items()]
-            after = page.after
-        raise ProtocolViolation("its list of models has no end")
+        """The newest model comes first."""
+        profiles: dict[str, ModelProfile] = {}
+        after_id = ""
+        for _ in range(MAX_PAGES):
+            query = {"limit": PAGE_SIZE, **({"after_id": after_id} if after_id else {})}
+            page = decode_page(await self._pool.get(MODELS_PATH, query))
+            profiles.update(page.models)
+            if not page.after_id:
+                self._profiles = profiles
+                return [VendorModel(name, profile.context_length) for name, profile in profiles.items()]
+            after_id = page.after_id
+        raise ProtocolViolation(f"its list of models did not end after {MAX_PAGES} pages")
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the port says."""
-        async with aclosing(self.stream(request, model)) as found:
-            return [event async for event in found]
+        async with aclosing(self.stream(request, model)) as events:
+            return [event async for event in events]
 
+    @override
     def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        """As the port says. Not by a tool: a model that thinks first cannot be made to call one."""
+        """No "tool": a model that thinks first cannot be forced to call one."""
         return frozenset({"json_schema"})
 
+    @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the port says."""
-        return streamed(self._pool, lambda: self._ask(request, model))
+        return streamed(self._pool, lambda: self._start_stream(request, model))
 
+    @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
-        """As the port says; the vendor calls it an estimate, and does not bill for it."""
-        body = self._writer.write_count(request, model, await self._facts(request, model))
-        answer = await self._pool.read(await self._pool.post(COUNT, body))
+        """The vendor calls its count an estimate and does not bill for it."""
+        body = self._encoder.encode_count(request, model, await self._profile(request, model))
+        response = await self._pool.read(await self._pool.post(COUNT_PATH, body))
         try:
-            count = orjson.loads(answer)["input_tokens"]
+            count = orjson.loads(response)["input_tokens"]
         except (ValueError, TypeError, KeyError):
             count = None
         if not isinstance(count, int) or count < 0:
-            raise ProtocolViolation(f"what it answers to POST {COUNT} is no count of tokens")
+            raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
         return count
 
-    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
-        encoded = self._writer.write(request, model, await self._facts(request, model))
-        stream = MessageStream(model, encoded.warnings, encoded.names, self._errors)
-        response = await self._pool.post(MESSAGES, encoded.body)
-        return Answering(response, stream, whole=lambda body: self._whole(stream, body, response))
+    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+        encoded = self._encoder.encode(request, model, await self._profile(request, model))
+        decoder = AnthropicStreamDecoder(model, encoded.warnings, encoded.names, self._errors)
+        response = await self._pool.post(MESSAGES_PATH, encoded.body)
+        return Answering(response, decoder, whole=lambda body: self._decode_whole(decoder, body, response))
 
-    def _whole(self, stream: MessageStream, body: bytes, response: aiohttp.ClientResponse) -> list[Event]:
+    def _decode_whole(
+        self, decoder: AnthropicStreamDecoder, body: bytes, response: aiohttp.ClientResponse
+    ) -> list[Event]:
         """A reply that came at once."""
         try:
             message = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise self._errors.garbled(body, response.headers) from None
-        found: list[Event] = []
-        stream.whole(message, found)
-        return found
+        out: list[Event] = []
+        decoder.decode_whole(message, out)
+        return out
 
-    async def _facts(self, request: GenerateRequest, model: str) -> ModelFacts:
-        """What the model can do: from the list, or asked for where the request depends on it."""
-        known = self._known.get(model)
-        if known is not None or not asks_of_the_model(request) or not NAME.fullmatch(model):
-            return known or ModelFacts()
+    async def _profile(self, request: GenerateRequest, model: str) -> ModelProfile:
+        """The model's profile: from the list, or asked for if the request depends on it."""
+        profile = self._profiles.get(model)
+        if profile is not None or not needs_profile(request) or not _MODEL_NAME.fullmatch(model):
+            return profile or ModelProfile()
         try:
-            known = read_model(await self._pool.get(f"{MODELS}/{model}"))
+            profile = decode_model(await self._pool.get(f"{MODELS_PATH}/{model}"))
         except ModelFailure:
-            # Servers that imitate the API may not tell. What keeps us from asking keeps us from more.
-            return ModelFacts()
-        self._known[model] = known
-        return known
+            # Servers that imitate the API may lack the path. Any other cause will fail the request as well.
+            return ModelProfile()
+        self._profiles[model] = profile
+        return profile
 
 
 def _key_header(name: str, key: str) -> dict[str, str]:
@@ -173,8 +184,8 @@ def _key_header(name: str, key: str) -> dict[str, str]:
     return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
 
 
-def _usual(settings: BackendSettings, options: AnthropicSettings) -> Usual:
-    said = {
+def _request_defaults(settings: BackendSettings, options: AnthropicSettings) -> RequestDefaults:
+    sampling = {
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -184,9 +195,8 @@ def _usual(settings: BackendSettings, options: AnthropicSettings) -> Usual:
         "seed": settings.seed,
         "stop": list(settings.stop) or None,
     }
-    cache = options.prompt_cache
-    return Usual(
-        sampling={name: value for name, value in said.items() if value is not None},
-        body={"cache_control": {"type": "ephemeral", "ttl": cache}} if cache else {},
-        unsupported=NO_LONGER if options.api_version >= WITHOUT_SAMPLING else frozenset(),
+    ttl = options.prompt_cache
+    return RequestDefaults(
+        sampling={name: value for name, value in sampling.items() if value is not None},
+        body={"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else {},
     )

@@ -1,6 +1,6 @@
-"""A model without a network: it repeats what was said last. For trying things out, and for load.
+"""A model without a network: it repeats the last message. For trying things out and for load tests.
 
-It counts its pieces as tokens, keeps to max_tokens and stop, never calls a tool, and embeds texts by their
+It counts its chunks as tokens, honours max_tokens and stop, never calls a tool, and embeds texts by their
 words.
 """
 
@@ -16,18 +16,19 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Seconds, Section
 from pydantic import Field
+from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, VendorModel
+from clawdbot_model_gateway.core.provider import Embedded, Embedder, Provider, VendorModel
 from clawdbot_model_gateway.core.supported_fields import warnings_for
-from clawdbot_model_gateway.providers.hash_embeddings import DIMENSIONS, vector_of
-from clawdbot_model_gateway.providers.text_chunks import pieces_of
+from clawdbot_model_gateway.providers.hash_embeddings import DEFAULT_DIMENSIONS, hash_embedding
+from clawdbot_model_gateway.providers.text_chunks import split_chunks
 from clawdbot_model_gateway.settings import BackendSettings
 
 MODEL: Final = "echo"
 
-HONOURED: Final = frozenset({"sampling.max_tokens", "sampling.stop"})
+SUPPORTED_FIELDS: Final = frozenset({"sampling.max_tokens", "sampling.stop"})
 
 TRANSFORMS: Final[Mapping[str, Callable[[str], str]]] = {
     "none": lambda text: text,
@@ -41,15 +42,15 @@ class EchoSettings(Section):
     """The keys of an echo backend."""
 
     transform: Literal["none", "upper", "lower", "reverse"] = "none"
-    """What is done to the text."""
+    """How the text is changed."""
     delay: Seconds = 0.0
-    """Before the first piece."""
+    """Before the first chunk."""
     pace: Annotated[Seconds, Field(le=60)] = 0.0
-    """Between two pieces."""
+    """Between two chunks."""
 
 
-class EchoProvider:
-    """Repeats the last message of a user or tool; the last of any, where neither has spoken."""
+class EchoProvider(Provider, Embedder):
+    """Repeats the last message of a user or tool; without one, the last message of any role."""
 
     options: ClassVar[type[Section]] = EchoSettings
 
@@ -59,94 +60,98 @@ class EchoProvider:
         self._options = options
 
     @property
+    @override
     def endpoint(self) -> str:
-        """As the port says: none."""
         return ""
 
     @property
+    @override
     def open_connections(self) -> int:
-        """As the port says: none."""
         return 0
 
+    @override
     async def start(self) -> None:
-        """As the port says: there is nothing to open."""
+        """There is nothing to open."""
 
+    @override
     async def stop(self) -> None:
-        """As the port says: there is nothing to close."""
+        """There is nothing to close."""
 
+    @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """As the port says: one."""
         return (VendorModel(MODEL),)
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the port says; it takes as long as the stream would."""
+        """Takes as long as the stream would."""
         return [event async for event in self.stream(request, model)]
 
+    @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
-        """As the port says: vectors in which texts with words in common are near each other."""
+        """Texts with words in common get vectors that are near each other."""
         return Embedded(
-            [vector_of(text, dimensions or DIMENSIONS) for text in texts],
+            [hash_embedding(text, dimensions or DEFAULT_DIMENSIONS) for text in texts],
             model,
             Usage(
-                input_tokens=sum(len(pieces_of(text)) for text in texts),
+                input_tokens=sum(len(split_chunks(text)) for text in texts),
                 provenance=USAGE_PROVENANCE_REPORTED,
             ),
         )
 
+    @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the port says."""
-        yield events.started(model, warnings_for(request, HONOURED, MODEL))
+        yield events.started(model, warnings_for(request, SUPPORTED_FIELDS, MODEL))
         sampling = request.sampling
-        text = TRANSFORMS[self._options.transform](_last_words(request.messages))
-        text = _until(text, tuple(sampling.stop) or self._stop)
-        limit = sampling.max_tokens if sampling.HasField("max_tokens") else self._max_tokens
-        pieces = pieces_of(text)
-        said = pieces if limit is None else pieces[:limit]
-        await _wait(self._options.delay)
-        for number, piece in enumerate(said):
-            if number:
-                await _wait(self._options.pace)
-            yield events.text(piece)
+        text = TRANSFORMS[self._options.transform](_last_text(request.messages))
+        text = _cut_at_stop(text, tuple(sampling.stop) or self._stop)
+        max_tokens = sampling.max_tokens if sampling.HasField("max_tokens") else self._max_tokens
+        chunks = split_chunks(text)
+        sent = chunks if max_tokens is None else chunks[:max_tokens]
+        await _sleep(self._options.delay)
+        for index, chunk in enumerate(sent):
+            if index:
+                await _sleep(self._options.pace)
+            yield events.text(chunk)
         yield events.used(
             Usage(
-                input_tokens=sum(len(pieces_of(_words(each))) for each in request.messages),
-                output_tokens=len(said),
+                input_tokens=sum(len(split_chunks(_text_of(message))) for message in request.messages),
+                output_tokens=len(sent),
                 provenance=USAGE_PROVENANCE_REPORTED,
             )
         )
-        whole = len(said) == len(pieces)
+        complete = len(sent) == len(chunks)
         yield events.finished(
-            FINISH_REASON_STOP if whole else FINISH_REASON_LENGTH,
-            "stop" if whole else "length",
+            FINISH_REASON_STOP if complete else FINISH_REASON_LENGTH,
+            "stop" if complete else "length",
         )
 
 
-async def _wait(seconds: float) -> None:
+async def _sleep(seconds: float) -> None:
     if seconds:
         await asyncio.sleep(seconds)
 
 
-def _last_words(messages: Sequence[Message]) -> str:
-    heard = (each for each in reversed(messages) if each.role in {ROLE_USER, ROLE_TOOL})
-    return _words(next(heard, messages[-1]))
+def _last_text(messages: Sequence[Message]) -> str:
+    candidates = (message for message in reversed(messages) if message.role in {ROLE_USER, ROLE_TOOL})
+    return _text_of(next(candidates, messages[-1]))
 
 
-def _words(message: Message) -> str:
-    return "\n".join(filter(None, map(_part, message.parts)))
+def _text_of(message: Message) -> str:
+    return "\n".join(filter(None, map(_part_text, message.parts)))
 
 
-def _part(part: Part) -> str:
+def _part_text(part: Part) -> str:
     kind = part.WhichOneof("content") or ""
     if kind == "text":
         return part.text
     if kind == "tool_result":
-        return "\n".join(map(_part, part.tool_result.content))
+        return "\n".join(map(_part_text, part.tool_result.content))
     if kind in {"reasoning", "tool_call"}:
         return ""
     return f"[{kind}]"
 
 
-def _until(text: str, stops: Sequence[str]) -> str:
+def _cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """The text up to the first stop sequence in it."""
     ends = [end for stop in stops if (end := text.find(stop)) >= 0]
     return text[: min(ends)] if ends else text

@@ -1,6 +1,6 @@
-"""Ollama by its own protocol, which says more than the Chat Completions that it speaks as well.
+"""The provider for Ollama's own protocol, which reports more than the Chat Completions that it also speaks.
 
-It loads a model when one is asked for, which takes its time: the usual patience is longer here.
+Ollama loads a model on its first request, which takes time: the default timeouts are longer here.
 """
 
 from __future__ import annotations
@@ -15,47 +15,48 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelFailure, ModelMissing
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.formats.ollama.embeddings import read_embeddings
+from clawdbot_model_gateway.core.provider import Embedded, Embedder, Provider, VendorModel
+from clawdbot_model_gateway.formats.ollama.embeddings import decode_embeddings
 from clawdbot_model_gateway.formats.ollama.models import (
-    Listed,
-    ModelFacts,
-    read_show,
-    read_tags,
-    read_version,
+    ListedModel,
+    ModelProfile,
+    decode_show,
+    decode_tags,
+    decode_version,
 )
-from clawdbot_model_gateway.formats.ollama.request import RequestWriter, Usual
-from clawdbot_model_gateway.formats.ollama.stream import OllamaStream
+from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
-CHAT: Final = "api/chat"
-EMBED: Final = "api/embed"
-TAGS: Final = "api/tags"
-SHOW: Final = "api/show"
-VERSION: Final = "api/version"
+CHAT_PATH: Final = "api/chat"
+EMBED_PATH: Final = "api/embed"
+TAGS_PATH: Final = "api/tags"
+SHOW_PATH: Final = "api/show"
+VERSION_PATH: Final = "api/version"
 
-HERE: Final = "http://127.0.0.1:11434"
-PREFIXES: Final = ("/v1", "/api")
-"""Ends of an endpoint that mean one of its protocols; ours begins before them."""
+DEFAULT_ENDPOINT: Final = "http://127.0.0.1:11434"
+PROTOCOL_SUFFIXES: Final = ("/v1", "/api")
+"""Ends of an endpoint that mean one of Ollama's protocols; our paths begin before them."""
 
-PATIENT: Final = {"read_timeout": 600.0, "idle_timeout": 300.0}
-"""Seconds, where the configuration says nothing. Ollama gives a model that loads five minutes without
-progress (OLLAMA_LOAD_TIMEOUT), and says nothing while a model writes the arguments of a tool call."""
-SHOW_FOR: Final = 1.0
-"""Seconds that a list of models may take longer to tell what each can do; what is not told by then comes with
-the next list."""
-SHOW_AT_ONCE: Final = 4
+DEFAULT_TIMEOUTS: Final = {"read_timeout": 600.0, "idle_timeout": 300.0}
+"""Seconds, unless configured. Ollama waits five minutes for a loading model to make progress
+(OLLAMA_LOAD_TIMEOUT), and sends nothing while a model writes the arguments of a tool call."""
+SHOW_TIMEOUT: Final = 1.0
+"""Extra seconds for a list of models to find out what each can do; what is missing comes with the next
+list."""
+MAX_CONCURRENT_SHOWS: Final = 4
 """Models asked about at the same time; each makes Ollama read a file."""
 
 OVERFLOW: Final = {"refuse": {"truncate": False, "shift": False}, "forget": {"truncate": True, "shift": True}}
 
 
 class OllamaSettings(Section):
-    """The keys of an ollama backend besides those of every backend."""
+    """The keys that an ollama backend adds to those of every backend."""
 
     num_ctx: Annotated[int, Field(ge=1)] | None = None
     """Tokens of a request and its reply together; left out: the model's or Ollama's default, often 4096."""
@@ -63,160 +64,166 @@ class OllamaSettings(Section):
     """How long the model stays loaded after a request: "10m", "-1" for ever, "0" not at all; left out:
     Ollama's default."""
     overflow: Literal["refuse", "forget"] = "refuse"
-    """What becomes of a conversation that does not fit: CONTEXT_TOO_LONG, or Ollama's own way, which drops
-    the oldest messages and says nothing."""
+    """What happens to a conversation that is too long: it fails with CONTEXT_TOO_LONG, or Ollama silently
+    drops the oldest messages."""
 
 
-class OllamaProvider:
+class OllamaProvider(Provider, Embedder):
     """A backend that is Ollama."""
 
     options: ClassVar[type[Section]] = OllamaSettings
 
     def __init__(self, settings: BackendSettings, options: OllamaSettings) -> None:
-        """Raises StartupError for what an operator can mend."""
+        """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        further = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *further.values()])
+        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._errors = VendorErrors([key, *extra_headers.values()])
         self._pool = HttpPool(
-            root_of(settings.endpoint or HERE),
-            _patient(settings.http),
-            headers={**({"authorization": f"Bearer {key}"} if key else {}), **further},
+            server_root(settings.endpoint or DEFAULT_ENDPOINT),
+            _with_default_timeouts(settings.http),
+            headers={**({"authorization": f"Bearer {key}"} if key else {}), **extra_headers},
             query={},
             errors=self._errors,
         )
-        self._writer = RequestWriter(settings.provider, _usual(settings, options))
+        self._encoder = RequestEncoder(settings.provider, _request_defaults(settings, options))
         self._num_ctx = options.num_ctx
         self._name = settings.name or ""
-        self._known: dict[str, tuple[str, ModelFacts]] = {}
-        """Name → digest and facts."""
+        self._profiles: dict[str, tuple[str, ModelProfile]] = {}
+        """Name → digest and profile."""
 
     @property
+    @override
     def endpoint(self) -> str:
-        """As the port says."""
         return self._pool.endpoint
 
     @property
+    @override
     def open_connections(self) -> int:
-        """As the port says."""
         return self._pool.open_connections
 
+    @override
     async def start(self) -> None:
-        """As the port says."""
         await self._pool.start()
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
         await self._pool.stop()
 
+    @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """As the port says. Models that cannot chat come last, as the first one may become the default."""
-        listed = read_tags(await self._pool.get(TAGS))
-        await self._look_at(listed)
-        facts = {
-            self._as_written(each.name): self._known.get(each.name, ("", ModelFacts()))[1] for each in listed
+        """Models that cannot chat come last, since the first one may become the default."""
+        listed = decode_tags(await self._pool.get(TAGS_PATH))
+        await self._refresh_profiles(listed)
+        profiles = {
+            self._configured_name(model.name): self._profiles.get(model.name, ("", ModelProfile()))[1]
+            for model in listed
         }
-        found = [VendorModel(name, each.context_length) for name, each in facts.items()]
-        return sorted(found, key=lambda each: not facts[each.name].chats)
+        models = [VendorModel(name, profile.context_length) for name, profile in profiles.items()]
+        return sorted(models, key=lambda model: not profiles[model.name].chats)
 
-    async def recognise(self) -> None:
-        """Passes when this is Ollama.
+    async def check_server(self) -> None:
+        """Returns if the server is Ollama.
 
-        Others answer the one question or the other: llama.cpp's server lists its models at the same place,
-        Open WebUI has a version.
+        It asks two questions, since other servers answer one of them: llama.cpp's server lists its models at
+        the same path, and Open WebUI has a version.
 
         Raises:
-            ModelFailure: it is something else, or does not answer.
+            ModelError: it is another server, or does not answer.
         """
-        read_version(await self._pool.get(VERSION))
-        read_tags(await self._pool.get(TAGS))
+        decode_version(await self._pool.get(VERSION_PATH))
+        decode_tags(await self._pool.get(TAGS_PATH))
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the port says. It streams all the same: only so can silence be told from a long answer."""
+        """Streams as well: only in a stream can silence be distinguished from a long reply."""
         async with aclosing(self.stream(request, model)) as events:
             return [event async for event in events]
 
+    @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the port says."""
-        return streamed(self._pool, lambda: self._ask(request, model))
+        return streamed(self._pool, lambda: self._start_stream(request, model))
 
+    @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
-        """As the port says. A text that is too long is a failure; Ollama would cut it off."""
+        """A text that is too long is an error; Ollama would truncate it."""
         body: dict[str, Any] = {"model": model, "input": list(texts), "truncate": False}
         if dimensions is not None:
             body["dimensions"] = dimensions
-        response = await self._post(EMBED, orjson.dumps(body), model)
-        return read_embeddings(await self._pool.read(response), texts, model, dimensions)
+        response = await self._post(EMBED_PATH, orjson.dumps(body), model)
+        return decode_embeddings(await self._pool.read(response), texts, model, dimensions)
 
-    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
-        asks_for_thought = bool(request.sampling.reasoning_effort)
-        facts = await self._facts(model) if asks_for_thought else ModelFacts()
-        encoded = self._writer.write(request, model, facts)
-        response = await self._post(CHAT, encoded.body, model)
+    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+        needs_profile = bool(request.sampling.reasoning_effort)
+        profile = await self._profile(model) if needs_profile else ModelProfile()
+        encoded = self._encoder.encode(request, model, profile)
+        response = await self._post(CHAT_PATH, encoded.body, model)
         if "html" in response.content_type:
             raise self._errors.garbled(await self._pool.read(response), response.headers)
-        stream = OllamaStream(model, encoded.warnings, encoded.names, self._errors)
-        return Answering(response, stream, media=None)
+        decoder = OllamaStreamDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return Answering(response, decoder, media=None)
 
     async def _post(self, path: str, body: bytes, model: str) -> aiohttp.ClientResponse:
         try:
             return await self._pool.post(path, body)
-        except ModelMissing as failure:
-            raise ModelMissing(f"{failure.detail} (where it runs: ollama pull {model})") from failure
+        except ModelMissing as error:
+            raise ModelMissing(f"{error.detail} (on its host, run: ollama pull {model})") from error
 
-    async def _facts(self, model: str) -> ModelFacts:
+    async def _profile(self, model: str) -> ModelProfile:
         """What the model can do; asked once, and again when a list shows that it has changed."""
-        known = self._known.get(model)
+        known = self._profiles.get(model)
         if known is None:
-            response = await self._post(SHOW, orjson.dumps({"model": model}), model)
-            known = "", read_show(await self._pool.read(response), self._num_ctx)
-            self._known[model] = known
+            response = await self._post(SHOW_PATH, orjson.dumps({"model": model}), model)
+            known = "", decode_show(await self._pool.read(response), self._num_ctx)
+            self._profiles[model] = known
         return known[1]
 
-    def _as_written(self, name: str) -> str:
-        """The name as the configuration has it: Ollama adds a tag to one that has none."""
+    def _configured_name(self, name: str) -> str:
+        """The name as the configuration has it: Ollama adds a tag to a name without one."""
         return self._name if name == f"{self._name}:latest" else name
 
-    async def _look_at(self, listed: Sequence[Listed]) -> None:
-        """Learns what the models can do that are new or have changed, for a moment only."""
-        digests = {each.name: each.digest for each in listed}
-        self._known = {
-            name: known for name, known in self._known.items() if digests.get(name) == known[0] != ""
+    async def _refresh_profiles(self, listed: Sequence[ListedModel]) -> None:
+        """Loads the profiles of models that are new or have changed, for SHOW_TIMEOUT at most."""
+        digests = {model.name: model.digest for model in listed}
+        self._profiles = {
+            name: known for name, known in self._profiles.items() if digests.get(name) == known[0] != ""
         }
-        one_of_few = asyncio.Semaphore(SHOW_AT_ONCE)
-        unknown = [each for each in listed if each.name not in self._known]
+        semaphore = asyncio.Semaphore(MAX_CONCURRENT_SHOWS)
+        unknown = [model for model in listed if model.name not in self._profiles]
         try:
-            async with asyncio.timeout(SHOW_FOR):
+            async with asyncio.timeout(SHOW_TIMEOUT):
                 async with asyncio.TaskGroup() as group:
-                    for each in unknown:
-                        group.create_task(self._learn(each, one_of_few))
+                    for model in unknown:
+                        group.create_task(self._load_profile(model, semaphore))
         except TimeoutError:
-            pass  # They are listed without what they can do.
+            pass  # The rest is listed without a profile.
 
-    async def _learn(self, each: Listed, one_of_few: asyncio.Semaphore) -> None:
-        async with one_of_few:
+    async def _load_profile(self, model: ListedModel, semaphore: asyncio.Semaphore) -> None:
+        async with semaphore:
             try:
-                response = await self._pool.post(SHOW, orjson.dumps({"model": each.name}))
-                facts = read_show(await self._pool.read(response), self._num_ctx)
+                response = await self._pool.post(SHOW_PATH, orjson.dumps({"model": model.name}))
+                profile = decode_show(await self._pool.read(response), self._num_ctx)
             except ModelFailure:
-                return  # It is listed all the same; who asks it for something is told why not.
-            self._known[each.name] = each.digest, facts
+                return  # It is listed without a profile; a request to it will report the error.
+            self._profiles[model.name] = model.digest, profile
 
 
-def root_of(endpoint: str) -> str:
-    """The endpoint without the end that means one of Ollama's protocols."""
+def server_root(endpoint: str) -> str:
+    """The endpoint without a suffix that means one of Ollama's protocols."""
     endpoint = endpoint.rstrip("/")
-    for prefix in PREFIXES:
-        endpoint = endpoint.removesuffix(prefix)
+    for suffix in PROTOCOL_SUFFIXES:
+        endpoint = endpoint.removesuffix(suffix)
     return endpoint
 
 
-def _patient(http: HttpSettings) -> HttpSettings:
-    said = http.model_fields_set
-    return http.model_copy(update={key: each for key, each in PATIENT.items() if key not in said})
+def _with_default_timeouts(http: HttpSettings) -> HttpSettings:
+    configured = http.model_fields_set
+    return http.model_copy(
+        update={key: value for key, value in DEFAULT_TIMEOUTS.items() if key not in configured}
+    )
 
 
-def _usual(settings: BackendSettings, options: OllamaSettings) -> Usual:
-    said = {
+def _request_defaults(settings: BackendSettings, options: OllamaSettings) -> RequestDefaults:
+    model_options = {
         "num_ctx": options.num_ctx,
         "num_predict": settings.max_tokens,
         "temperature": settings.temperature,
@@ -230,9 +237,9 @@ def _usual(settings: BackendSettings, options: OllamaSettings) -> Usual:
     body: dict[str, Any] = dict(OVERFLOW[options.overflow])
     if options.keep_alive is not None:
         body["keep_alive"] = _duration(options.keep_alive)
-    return Usual({name: value for name, value in said.items() if value is not None}, body)
+    return RequestDefaults({name: value for name, value in model_options.items() if value is not None}, body)
 
 
 def _duration(text: str | int) -> str | int:
-    """A bare number is seconds to Ollama, and only as a number: it refuses "-1" as text."""
+    """A bare number means seconds to Ollama, but only as a number: it refuses "-1" as text."""
     return int(text) if str(text).lstrip("-").isdecimal() else text

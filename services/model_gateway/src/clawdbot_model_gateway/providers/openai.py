@@ -1,6 +1,6 @@
-"""OpenAI's Responses API.
+"""The provider for OpenAI's Responses API.
 
-Nothing is stored with the vendor: each request brings the whole conversation, encrypted thoughts included.
+The vendor stores nothing: each request carries the whole conversation, encrypted reasoning included.
 """
 
 from __future__ import annotations
@@ -12,131 +12,155 @@ import aiohttp
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.formats.chat.embeddings import read_embeddings, write_embeddings
-from clawdbot_model_gateway.formats.responses.request import Encoded, Habits, RequestWriter
-from clawdbot_model_gateway.formats.responses.response import ReplyReader
-from clawdbot_model_gateway.formats.responses.stream import ResponseStream
+from clawdbot_model_gateway.core.provider import (
+    Embedded,
+    Embedder,
+    LimitedForms,
+    Provider,
+    TokenCounter,
+    VendorModel,
+)
+from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
+from clawdbot_model_gateway.formats.responses.request import (
+    EncodedRequest,
+    ModelProfile,
+    RequestDefaults,
+    RequestEncoder,
+)
+from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
+from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecoder
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
-from clawdbot_model_gateway.providers.openai_compatible import EMBEDDINGS, MODELS, OPENAI, OTHERWISE
+from clawdbot_model_gateway.providers.openai_compatible import (
+    EMBEDDINGS_PATH,
+    MODELS_PATH,
+    NON_CHAT_MODELS,
+    OPENAI,
+)
 from clawdbot_model_gateway.settings import BackendSettings
 
-RESPONSES: Final = "responses"
-COUNT: Final = "responses/input_tokens"
+RESPONSES_PATH: Final = "responses"
+COUNT_PATH: Final = "responses/input_tokens"
 
 
 class OpenAISettings(Section):
-    """The keys of an openai backend besides those of every backend."""
+    """The keys that an openai backend adds to those of every backend."""
 
     key_header: str = "authorization"
     """The header of the key: as a bearer token in authorization, bare in any other, such as Azure's
     "api-key"."""
     reasoning: bool | None = None
-    """Whether the models reason. Else their names tell: all do that are newer than GPT-4."""
+    """Whether the models reason; left out: by their names. All that are newer than GPT-4 do."""
     reasoning_summary: Literal["auto", "concise", "detailed"] | None = None
-    """How much to ask for of what the models think, summed up by the vendor. Not asked for unless said: for
-    some models only verified organisations may."""
+    """How detailed a summary of the reasoning to ask for; left out: none. For some models only verified
+    organisations may ask."""
     unsupported: tuple[str, ...] = ()
-    """Fields that the models refuse, such as "sampling.max_tokens": asked for, they give a warning."""
+    """Fields that the models refuse, such as "sampling.max_tokens": left out with a warning."""
 
 
-class OpenAIProvider:
+class OpenAIProvider(Provider, LimitedForms, Embedder, TokenCounter):
     """A backend that speaks the Responses API."""
 
     options: ClassVar[type[Section]] = OpenAISettings
 
     def __init__(self, settings: BackendSettings, options: OpenAISettings) -> None:
-        """Raises StartupError for what an operator can mend."""
+        """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        further = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *further.values()])
+        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._errors = VendorErrors([key, *extra_headers.values()])
         self._pool = HttpPool(
             settings.endpoint or OPENAI,
             settings.http,
-            headers={**_key_header(options.key_header, key), **further},
+            headers={**_key_header(options.key_header, key), **extra_headers},
             query={},
             errors=self._errors,
         )
-        self._writer = RequestWriter(settings.provider, _habits(settings, options))
+        profile = ModelProfile(reasons=options.reasoning, unsupported=frozenset(options.unsupported))
+        self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, options))
 
     @property
+    @override
     def endpoint(self) -> str:
-        """As the port says."""
         return self._pool.endpoint
 
     @property
+    @override
     def open_connections(self) -> int:
-        """As the port says."""
         return self._pool.open_connections
 
+    @override
     async def start(self) -> None:
-        """As the port says."""
         await self._pool.start()
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
         await self._pool.stop()
 
+    @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """As the port says. Models that do not chat come last, as the first one may become the default."""
-        body = await self._pool.get(MODELS)
+        """Models that do not chat come last, since the first one may become the default."""
+        body = await self._pool.get(MODELS_PATH)
         try:
-            found = [VendorModel(str(each["id"])) for each in orjson.loads(body)["data"] if each["id"]]
+            models = [VendorModel(str(each["id"])) for each in orjson.loads(body)["data"] if each["id"]]
         except (ValueError, TypeError, KeyError):
-            raise ProtocolViolation("what it answers to GET models is no list of models") from None
-        return sorted(found, key=lambda each: bool(OTHERWISE.search(each.name)))
+            raise ProtocolViolation("GET models did not return a list of models") from None
+        return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the port says."""
-        encoded = self._writer.write(request, model)
-        response = await self._pool.post(RESPONSES, encoded.asked(stream=False))
-        return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
+        encoded = self._encoder.encode(request, model)
+        response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=False))
+        return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
 
+    @override
     def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        """As the port says."""
-        return self._writer.forms
+        return self._encoder.native_formats
 
+    @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the port says."""
-        return streamed(self._pool, lambda: self._ask(request, model))
+        return streamed(self._pool, lambda: self._start_stream(request, model))
 
-    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
-        encoded = self._writer.write(request, model)
-        reader = self._reader(encoded, model)
-        response = await self._pool.post(RESPONSES, encoded.asked(stream=True))
+    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+        encoded = self._encoder.encode(request, model)
+        decoder = self._decoder(encoded, model)
+        response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=True))
         return Answering(
-            response, ResponseStream(reader), whole=lambda body: self._whole(reader, body, response)
+            response,
+            ResponsesStreamDecoder(decoder),
+            whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
+    @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
-        """As the port says."""
-        response = await self._pool.post(EMBEDDINGS, write_embeddings(texts, model, dimensions))
-        return read_embeddings(await self._pool.read(response), texts, model)
+        response = await self._pool.post(EMBEDDINGS_PATH, encode_embeddings(texts, model, dimensions))
+        return decode_embeddings(await self._pool.read(response), texts, model)
 
+    @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
-        """As the port says."""
-        response = await self._pool.post(COUNT, self._writer.write(request, model).counted())
+        response = await self._pool.post(COUNT_PATH, self._encoder.encode(request, model).count_body())
         try:
             count = orjson.loads(await self._pool.read(response))["input_tokens"]
         except (ValueError, TypeError, KeyError):
             count = None
         if not isinstance(count, int) or count < 0:
-            raise ProtocolViolation(f"what it answers to POST {COUNT} is no count of tokens")
+            raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
         return count
 
-    def _reader(self, encoded: Encoded, model: str) -> ReplyReader:
-        return ReplyReader(model, encoded.warnings, encoded.names, self._errors)
+    def _decoder(self, encoded: EncodedRequest, model: str) -> ResponseDecoder:
+        return ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
 
-    def _whole(self, reader: ReplyReader, body: bytes, response: aiohttp.ClientResponse) -> list[Event]:
+    def _decode_whole(
+        self, decoder: ResponseDecoder, body: bytes, response: aiohttp.ClientResponse
+    ) -> list[Event]:
         """A response that came at once."""
         try:
-            answer = orjson.loads(body)
+            reply = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise self._errors.garbled(body, response.headers) from None
-        return reader.whole(answer)
+        return decoder.decode_whole(reply)
 
 
 def _key_header(name: str, key: str) -> dict[str, str]:
@@ -145,8 +169,8 @@ def _key_header(name: str, key: str) -> dict[str, str]:
     return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
 
 
-def _habits(settings: BackendSettings, options: OpenAISettings) -> Habits:
-    said = {
+def _request_defaults(settings: BackendSettings, options: OpenAISettings) -> RequestDefaults:
+    sampling = {
         "max_tokens": settings.max_tokens,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
@@ -156,9 +180,7 @@ def _habits(settings: BackendSettings, options: OpenAISettings) -> Habits:
         "seed": settings.seed,
         "stop": list(settings.stop) or None,
     }
-    return Habits(
-        reasons=options.reasoning,
-        summary=options.reasoning_summary,
-        unsupported=frozenset(options.unsupported),
-        defaults={name: value for name, value in said.items() if value is not None},
+    return RequestDefaults(
+        reasoning_summary=options.reasoning_summary,
+        sampling={name: value for name, value in sampling.items() if value is not None},
     )

@@ -1,4 +1,4 @@
-"""Chat Completions over HTTP.
+"""The provider for Chat Completions over HTTP.
 
 OpenAI, vLLM, SGLang, llama.cpp, LM Studio, DeepSeek, Mistral, Groq, OpenRouter, Azure and many more speak it.
 """
@@ -13,178 +13,198 @@ import aiohttp
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
+from typing_extensions import override
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, VendorModel
-from clawdbot_model_gateway.formats.chat.embeddings import read_embeddings, write_embeddings
-from clawdbot_model_gateway.formats.chat.request import Dialect, Encoded, RequestWriter
-from clawdbot_model_gateway.formats.chat.response import ReplyReader
-from clawdbot_model_gateway.formats.chat.stream import ChatStream
-from clawdbot_model_gateway.formats.chat.token_counts import TokenEndpoint
+from clawdbot_model_gateway.core.provider import (
+    Embedded,
+    Embedder,
+    LimitedForms,
+    Provider,
+    TextCounter,
+    TokenCounter,
+    VendorModel,
+)
+from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
+from clawdbot_model_gateway.formats.chat.request import (
+    EncodedRequest,
+    ModelProfile,
+    RequestDefaults,
+    RequestEncoder,
+)
+from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
+from clawdbot_model_gateway.formats.chat.stream import ChatStreamDecoder
+from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
 from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
 from clawdbot_model_gateway.settings import BackendSettings
 
-CHAT: Final = "chat/completions"
-MODELS: Final = "models"
-EMBEDDINGS: Final = "embeddings"
+CHAT_PATH: Final = "chat/completions"
+MODELS_PATH: Final = "models"
+EMBEDDINGS_PATH: Final = "embeddings"
 
 OPENAI: Final = "https://api.openai.com/v1"
-DIALECTS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "api.openai.com": {
-        "max_tokens": "max_completion_tokens",
-        "unsupported": frozenset({"sampling.top_k"}),
-    },
+VENDOR_PROFILES: Final[Mapping[str, ModelProfile]] = {
+    "api.openai.com": ModelProfile(
+        max_tokens_field="max_completion_tokens", unsupported=frozenset({"sampling.top_k"})
+    ),
 }
 """Host → how it differs from the others."""
 
-OTHERWISE: Final = re.compile(
+NON_CHAT_MODELS: Final = re.compile(
     r"embed|rerank|whisper|tts|transcribe|dall-e|image|moderation|realtime|sora|audio", re.IGNORECASE
 )
-"""Names of models that do not chat; they come last in the list, as the first one may become the default."""
+"""In the names of models that do not chat. They come last in the list: the first may become the default."""
 
-CONTEXT_LENGTHS: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
-"""Where servers say it in a list of models: vLLM, OpenRouter, Groq, Mistral."""
+CONTEXT_LENGTH_FIELDS: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
+"""The field's name in a list of models: vLLM, OpenRouter, Groq, Mistral."""
 
 
 class OpenAICompatibleSettings(Section):
-    """The keys of an openai_compatible backend besides those of every backend."""
+    """The keys that an openai_compatible backend adds to those of every backend."""
 
     api_version: str | None = None
-    """`api-version` in the URL, as Azure wants it."""
+    """`api-version` in the URL, as Azure requires it."""
     key_header: str = "authorization"
     """The header of the key: as a bearer token in authorization, bare in any other, such as Azure's
     "api-key"."""
     max_tokens_field: str | None = None
-    """Name of the field for max_tokens, where it is not what the host is known to want."""
+    """Name of the field for max_tokens; left out: what the host is known to take."""
     unsupported: tuple[str, ...] = ()
-    """Fields that the server refuses, such as "sampling.top_k": asked for, they give a warning."""
+    """Fields that the server refuses, such as "sampling.top_k": left out with a warning."""
     stream_usage: bool = True
     """Whether to ask for usage in streams; false for servers that refuse `stream_options`."""
 
 
-class OpenAICompatibleProvider:
+class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCounter):
     """A backend that speaks Chat Completions."""
 
     options: ClassVar[type[Section]] = OpenAICompatibleSettings
 
     def __init__(self, settings: BackendSettings, options: OpenAICompatibleSettings) -> None:
-        """Raises StartupError for what an operator can mend."""
+        """Raises StartupError for what an operator can fix."""
         endpoint = settings.endpoint or OPENAI
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        further = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *further.values()])
+        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._errors = VendorErrors([key, *extra_headers.values()])
         self._pool = HttpPool(
             endpoint,
             settings.http,
-            headers=_headers(options, key, further),
+            headers=_headers(options, key, extra_headers),
             query={"api-version": options.api_version} if options.api_version else {},
             errors=self._errors,
         )
         self._root = HttpPool(
-            _beside(endpoint),
+            _without_version(endpoint),
             settings.http,
-            headers=_headers(options, key, further),
+            headers=_headers(options, key, extra_headers),
             query={},
             errors=self._errors,
         )
-        self._counts = TokenEndpoint(self._ask_root, there=URL(endpoint).host not in DIALECTS)
-        self._writer = RequestWriter(settings.provider, _dialect(endpoint, settings, options))
+        host = URL(endpoint).host or ""
+        self._tokenize = TokenizeEndpoint(self._post_root, exists=host not in VENDOR_PROFILES)
+        profile = _profile(host, options)
+        self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, profile))
 
     @property
+    @override
     def endpoint(self) -> str:
-        """As the port says."""
         return self._pool.endpoint
 
     @property
+    @override
     def open_connections(self) -> int:
-        """As the port says."""
         return self._pool.open_connections + self._root.open_connections
 
+    @override
     async def start(self) -> None:
-        """As the port says."""
         await self._pool.start()
         await self._root.start()
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
         await self._pool.stop()
         await self._root.stop()
 
+    @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """As the port says."""
-        body = await self._pool.get(MODELS)
+        body = await self._pool.get(MODELS_PATH)
         try:
             listed = orjson.loads(body)["data"]
-            found = [VendorModel(str(each["id"]), _context_length(each)) for each in listed if each["id"]]
+            models = [VendorModel(str(each["id"]), _context_length(each)) for each in listed if each["id"]]
         except (ValueError, TypeError, KeyError):
-            raise ProtocolViolation("what it answers to GET models is no list of models") from None
-        # Stable: what can chat keeps the backend's order.
-        return sorted(found, key=lambda each: bool(OTHERWISE.search(each.name)))
+            raise ProtocolViolation("GET models did not return a list of models") from None
+        # The sort is stable: models that chat keep the backend's order.
+        return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the port says."""
-        encoded = self._writer.write(request, model, stream=False)
-        response = await self._pool.post(CHAT, encoded.body)
-        return self._whole(self._reader(encoded, model), await self._pool.read(response), response)
+        encoded = self._encoder.encode(request, model, stream=False)
+        response = await self._pool.post(CHAT_PATH, encoded.body)
+        return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
 
+    @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
-        """As the port says."""
-        response = await self._pool.post(EMBEDDINGS, write_embeddings(texts, model, dimensions))
-        return read_embeddings(await self._pool.read(response), texts, model)
+        response = await self._pool.post(EMBEDDINGS_PATH, encode_embeddings(texts, model, dimensions))
+        return decode_embeddings(await self._pool.read(response), texts, model)
 
+    @override
     async def count_text(self, text: str, model: str) -> int:
-        """As the port says, where the server tokenizes."""
-        return await self._counts.text(text, model)
+        """Only on servers with an endpoint that tokenizes."""
+        return await self._tokenize.count_text(text, model)
 
+    @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
-        """As the port says, where the server tokenizes."""
-        return await self._counts.chat(self._writer.write(request, model, stream=False).body, model)
+        """Only on servers with an endpoint that tokenizes."""
+        return await self._tokenize.count_chat(self._encoder.encode(request, model, stream=False).body, model)
 
+    @override
     def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
-        """As the port says: what the server was not said to refuse."""
-        return self._writer.forms
+        """All that the configuration does not list as unsupported."""
+        return self._encoder.native_formats
 
+    @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the port says."""
-        return streamed(self._pool, lambda: self._ask(request, model))
+        return streamed(self._pool, lambda: self._start_stream(request, model))
 
-    async def _ask(self, request: GenerateRequest, model: str) -> Answering:
-        encoded = self._writer.write(request, model, stream=True)
-        reader = self._reader(encoded, model)
-        response = await self._pool.post(CHAT, encoded.body)
+    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+        encoded = self._encoder.encode(request, model, stream=True)
+        decoder = self._decoder(encoded, model)
+        response = await self._pool.post(CHAT_PATH, encoded.body)
         return Answering(
             response,
-            ChatStream(reader, self._errors),
-            whole=lambda body: self._whole(reader, body, response),
+            ChatStreamDecoder(decoder, self._errors),
+            whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
-    def _reader(self, encoded: Encoded, model: str) -> ReplyReader:
-        return ReplyReader(model, encoded.warnings, encoded.names, self._errors)
+    def _decoder(self, encoded: EncodedRequest, model: str) -> ResponseDecoder:
+        return ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
 
-    def _whole(self, reader: ReplyReader, body: bytes, response: aiohttp.ClientResponse) -> list[Event]:
+    def _decode_whole(
+        self, decoder: ResponseDecoder, body: bytes, response: aiohttp.ClientResponse
+    ) -> list[Event]:
         """A reply that came at once."""
         try:
             reply = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise self._errors.garbled(body, response.headers) from None
-        found = reader.take(reply)
-        if not reader.said and not reader.word:
-            raise ProtocolViolation("its answer holds no reply")
-        return found + reader.end()
+        events = decoder.decode(reply)
+        if not decoder.has_content and not decoder.finish_reason:
+            raise ProtocolViolation("the response contains no reply")
+        return events + decoder.finish()
 
-    async def _ask_root(self, path: str, body: bytes) -> bytes:
+    async def _post_root(self, path: str, body: bytes) -> bytes:
         return await self._root.read(await self._root.post(path, body))
 
 
-def _beside(endpoint: str) -> str:
-    """Where a server has what is not OpenAI's: above the version."""
+def _without_version(endpoint: str) -> str:
+    """Where a server puts what is not part of OpenAI's API: above the version."""
     return re.sub(r"/v\d+/?$", "", endpoint)
 
 
-def _headers(options: OpenAICompatibleSettings, key: str, further: Mapping[str, str]) -> dict[str, str]:
-    return {**_key_header(options.key_header, key), **further}
+def _headers(options: OpenAICompatibleSettings, key: str, extra: Mapping[str, str]) -> dict[str, str]:
+    return {**_key_header(options.key_header, key), **extra}
 
 
 def _key_header(name: str, key: str) -> dict[str, str]:
@@ -193,12 +213,18 @@ def _key_header(name: str, key: str) -> dict[str, str]:
     return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
 
 
-def _dialect(endpoint: str, settings: BackendSettings, options: OpenAICompatibleSettings) -> Dialect:
-    known = DIALECTS.get(URL(endpoint).host or "", {})
-    max_tokens = options.max_tokens_field or known.get("max_tokens", "max_tokens")
-    unsupported = known.get("unsupported", frozenset()) | set(options.unsupported)
-    said = {
-        max_tokens: settings.max_tokens,
+def _profile(host: str, options: OpenAICompatibleSettings) -> ModelProfile:
+    vendor = VENDOR_PROFILES.get(host, ModelProfile())
+    return ModelProfile(
+        max_tokens_field=options.max_tokens_field or vendor.max_tokens_field,
+        unsupported=vendor.unsupported | set(options.unsupported),
+        stream_usage=options.stream_usage,
+    )
+
+
+def _request_defaults(settings: BackendSettings, profile: ModelProfile) -> RequestDefaults:
+    body = {
+        profile.max_tokens_field: settings.max_tokens,
         "temperature": settings.temperature,
         "top_p": settings.top_p,
         "top_k": settings.top_k,
@@ -207,13 +233,9 @@ def _dialect(endpoint: str, settings: BackendSettings, options: OpenAICompatible
         "seed": settings.seed,
         "stop": list(settings.stop) or None,
     }
-    return Dialect(
-        max_tokens=max_tokens,
-        unsupported=unsupported,
-        usage_on_request=options.stream_usage,
-        defaults={name: value for name, value in said.items() if value is not None},
-    )
+    return RequestDefaults({name: value for name, value in body.items() if value is not None})
 
 
 def _context_length(listed: Mapping[str, Any]) -> int:
-    return next((each for key in CONTEXT_LENGTHS if isinstance(each := listed.get(key), int)), 0)
+    lengths = (each for field in CONTEXT_LENGTH_FIELDS if isinstance(each := listed.get(field), int))
+    return next(lengths, 0)

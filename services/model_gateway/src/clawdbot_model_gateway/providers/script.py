@@ -15,45 +15,45 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Seconds, Section
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from clawdbot_model_gateway.core import errors as failures
+from clawdbot_model_gateway.core import errors
 
 FAULTS: Final = {
-    "auth": failures.BackendAuth,
-    "rate_limited": failures.RateLimited,
-    "quota": failures.QuotaExhausted,
-    "overloaded": failures.BackendOverloaded,
-    "failed": failures.BackendFailed,
-    "unreachable": failures.BackendUnreachable,
-    "timeout": failures.BackendTimeout,
-    "protocol": failures.ProtocolViolation,
-    "refused": failures.RequestRefused,
-    "context_too_long": failures.ContextTooLong,
-    "model_missing": failures.ModelMissing,
+    "auth": errors.BackendAuth,
+    "rate_limited": errors.RateLimited,
+    "quota": errors.QuotaExhausted,
+    "overloaded": errors.BackendOverloaded,
+    "failed": errors.BackendFailed,
+    "unreachable": errors.BackendUnreachable,
+    "timeout": errors.BackendTimeout,
+    "protocol": errors.ProtocolViolation,
+    "refused": errors.RequestRefused,
+    "context_too_long": errors.ContextTooLong,
+    "model_missing": errors.ModelMissing,
 }
-"""Word in a script → the failure that it brings about."""
+"""Kind of error in a script → the error that it raises."""
 
-FINISHES: Final = {
+FINISH_REASONS: Final = {
     name.removeprefix("FINISH_REASON_").lower(): number for name, number in FinishReason.items() if number
 }
-"""Word in a script → finish reason."""
+"""Finish reason in a script → ours."""
 
 
-class Fault(Section):
-    """What goes wrong with a reply."""
+class ScriptedError(Section):
+    """An error that interrupts a reply."""
 
     kind: str
-    """A word of FAULTS; or hang: silence until the caller gives up; or cut: the connection ends."""
+    """A key of the table above; or hang: silence until the caller gives up; or cut: the connection ends."""
     after: Annotated[int, Field(ge=0)] = 0
-    """Pieces that come before it."""
+    """Chunks that come before it."""
     retry_after: Seconds | None = None
-    """What the vendor asks for, where the kind is one that passes."""
+    """What the vendor asks for, if the kind is transient."""
 
     @field_validator("kind")
     @classmethod
-    def _known(cls, kind: str) -> str:
+    def _known_kind(cls, kind: str) -> str:
         known = [*FAULTS, "hang", "cut"]
         if kind not in known:
-            raise ValueError(f"one of {', '.join(known)}")
+            raise ValueError(f"must be one of {', '.join(known)}")
         return kind
 
 
@@ -76,52 +76,52 @@ class ScriptedUsage(Section):
 
 
 class ScriptedReply(Section):
-    """One reply, and when it is given: where everything that is said of when holds."""
+    """One reply, and the conditions for it, which must all hold."""
 
     when: str | None = None
-    """A text that the last message contains, whatever the case."""
+    """A text that the last message contains, ignoring case."""
     after_tool: str | None = None
-    """The last message is a result of this tool."""
+    """The last message contains a result of this tool."""
     model: str | None = None
     """The model that is asked for."""
     times: Annotated[int, Field(ge=1)] | None = None
-    """How often it is given, after which the ones below it have their turn; left out: any number."""
+    """How often it is used before the replies below it get their turn; left out: any number."""
 
     reasoning: str = ""
     text: str = ""
     tool_calls: tuple[ScriptedCall, ...] = ()
     finish: str | None = None
-    """A finish reason in lower case; left out: tool_calls where there are some, else stop."""
+    """A finish reason in lower case; left out: tool_calls if there are some, else stop."""
     raw_finish: str | None = None
-    """The vendor's own word for it; left out: the same word."""
+    """The vendor's own finish reason; left out: the same word."""
     usage: ScriptedUsage | None = None
     """Left out: nothing is reported, and the gateway estimates."""
     delay: Seconds = 0.0
-    """Before the first piece."""
+    """Before the first chunk."""
     pace: Seconds = 0.0
-    """Between two pieces."""
-    fault: Fault | None = None
+    """Between two chunks."""
+    fault: ScriptedError | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _short_fault(cls, values: Any) -> Any:
+    def _expand_fault(cls, values: Any) -> Any:
         if isinstance(values, dict) and isinstance(values.get("fault"), str):
             return {**values, "fault": {"kind": values["fault"]}}
         return values
 
     @model_validator(mode="after")
     def _known_finish(self) -> ScriptedReply:
-        if self.finish is not None and self.finish not in FINISHES:
-            raise ValueError(f"finish: one of {', '.join(sorted(FINISHES))}")
+        if self.finish is not None and self.finish not in FINISH_REASONS:
+            raise ValueError(f"finish: must be one of {', '.join(sorted(FINISH_REASONS))}")
         return self
 
 
 class ScriptedSettings(Section):
-    """The keys of a scripted backend: one of the two."""
+    """The keys of a scripted backend: exactly one of the two."""
 
     replies: tuple[ScriptedReply, ...] = ()
     file: ConfigPath | None = None
-    """A YAML file with the one key `replies`."""
+    """A YAML file with the single key `replies`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> ScriptedSettings:
@@ -133,7 +133,7 @@ class ScriptedSettings(Section):
         """The replies.
 
         Raises:
-            StartupError: the file cannot be read, or is no script; with its place.
+            StartupError: the file cannot be read or is not a script; with its place.
         """
         return self.replies if self.file is None else _read(self.file)
 
@@ -148,7 +148,7 @@ def _read(path: Path) -> tuple[ScriptedReply, ...]:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise StartupError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
     if not isinstance(plain, dict) or set(plain) != {"replies"} or not plain["replies"]:
-        raise StartupError(f"{path}: a script is a list of replies under the one key `replies`.")
+        raise StartupError(f"{path}: a script must be a list of replies under the single key `replies`.")
     try:
         return ScriptedSettings.model_validate({"replies": plain["replies"]}).replies
     except ValidationError as error:

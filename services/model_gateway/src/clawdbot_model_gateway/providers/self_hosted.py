@@ -1,7 +1,7 @@
-"""A model server of one's own, whatever it is: asks the endpoint, and becomes the provider for it.
+"""The provider for any self-hosted model server: asks the endpoint what it is and speaks its protocol.
 
-Ollama is spoken to in its own protocol; everything else (vLLM, llama.cpp, SGLang, LM Studio …) in Chat
-Completions. The server may be away when the gateway starts, and may come back as something else.
+To Ollama it speaks Ollama's own protocol, to everything else (vLLM, llama.cpp, SGLang, LM Studio …) Chat
+Completions. The server may be down when the gateway starts, and may come back as another kind of server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import ClassVar, Final, TypeVar
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
+from typing_extensions import override
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import (
@@ -25,104 +26,109 @@ from clawdbot_model_gateway.core.errors import (
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
     Embedded,
+    Embedder,
     LimitedForms,
+    Provider,
     TextCounter,
     TokenCounter,
     VendorModel,
 )
-from clawdbot_model_gateway.formats.chat.token_counts import CountsNothing
-from clawdbot_model_gateway.providers.ollama import OllamaProvider, OllamaSettings, root_of
+from clawdbot_model_gateway.formats.chat.token_counts import TokenizeUnsupported
+from clawdbot_model_gateway.providers.ollama import OllamaProvider, OllamaSettings, server_root
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
     OpenAICompatibleSettings,
 )
-from clawdbot_model_gateway.providers.server_probe import Identity, Served
+from clawdbot_model_gateway.providers.server_probe import ServerProbe, ServerProvider
 from clawdbot_model_gateway.settings import BackendSettings
 
-PORT: Final = 11434
-"""Where the endpoint names no port and does not begin with https."""
-HERE: Final = f"http://127.0.0.1:{PORT}"
+DEFAULT_PORT: Final = 11434
+"""If the endpoint names no port and does not begin with https."""
+DEFAULT_ENDPOINT: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 
-GONE: Final = (BackendUnreachable, BackendFailed)
-"""What is seen of a server that goes away: no connection, or the end of one that was open."""
-CHANGED: Final = (ProtocolViolation, ModelMissing)
-"""What a server answers that is no longer what it was: it does not know the path, or not the model."""
+SERVER_GONE: Final = (BackendUnreachable, BackendFailed)
+"""Errors of a server that goes away: no connection, or the end of one that was open."""
+SERVER_CHANGED: Final = (ProtocolViolation, ModelMissing)
+"""Errors of a server that has become another kind: it does not know the path, or not the model."""
 
-EVERY_FORM: Final = frozenset({"json", "json_schema", "tool"})
+ALL_FORMATS: Final = frozenset({"json", "json_schema", "tool"})
 """What Ollama has fields for."""
 
 T = TypeVar("T")
 
-_VERSION: Final = re.compile(r"/v\d+[a-z0-9]*$")
+_VERSION_SUFFIX: Final = re.compile(r"/v\d+[a-z0-9]*$")
 
 
 class SelfHostedSettings(OllamaSettings, OpenAICompatibleSettings):
-    """The keys of ollama and of openai_compatible, each for the case that the server turns out to be that."""
+    """The keys of ollama and of openai_compatible; which of them apply depends on the server."""
 
 
-class SelfHostedProvider:
+class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCounter):
     """A backend of which only the address is known."""
 
     options: ClassVar[type[Section]] = SelfHostedSettings
 
     def __init__(self, settings: BackendSettings, options: SelfHostedSettings) -> None:
-        """Raises StartupError for what an operator can mend."""
-        endpoint = _with_port(settings.endpoint or HERE)
-        root = settings.model_copy(update={"endpoint": root_of(endpoint)})
-        versioned = endpoint if _VERSION.search(endpoint) else f"{root_of(endpoint)}/v1"
-        self._ollama = OllamaProvider(root, options)
+        """Raises StartupError for what an operator can fix."""
+        endpoint = _with_port(settings.endpoint or DEFAULT_ENDPOINT)
+        root = server_root(endpoint)
+        versioned = endpoint if _VERSION_SUFFIX.search(endpoint) else f"{root}/v1"
+        self._ollama = OllamaProvider(settings.model_copy(update={"endpoint": root}), options)
         self._compatible = OpenAICompatibleProvider(
             settings.model_copy(update={"endpoint": versioned}), options
         )
-        self._identity = Identity(self._ollama, self._compatible)
+        self._probe = ServerProbe(self._ollama, self._compatible)
 
     @property
+    @override
     def endpoint(self) -> str:
-        """As the port says; before it is known what answers, where that will be asked."""
-        served = self._identity.known or self._ollama
-        return served.endpoint
+        """Before the first probe, where the probe will ask."""
+        provider = self._probe.provider or self._ollama
+        return provider.endpoint
 
     @property
+    @override
     def open_connections(self) -> int:
-        """As the port says."""
         return self._ollama.open_connections + self._compatible.open_connections
 
+    @override
     async def start(self) -> None:
-        """As the port says."""
         await self._ollama.start()
         await self._compatible.start()
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
-        await self._identity.stop()
+        await self._probe.stop()
         await self._ollama.stop()
         await self._compatible.stop()
 
+    @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """As the port says. Lists are asked for seldom, and after a change: so is what the server is."""
-        return await (await self._identity.ask_anew()).list_models()
+        """Probes the server each time: lists are asked for seldom, and after a change."""
+        return await (await self._probe.probe()).list_models()
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the port says."""
-        return await self._either(lambda served: served.generate(request, model))
+        return await self._call(lambda provider: provider.generate(request, model))
 
+    @override
     def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
-        """As the port says; where it is not known what answers, what any of them can."""
-        served = self._identity.known or self._compatible
-        return served.forms(request, model) if isinstance(served, LimitedForms) else EVERY_FORM
+        """Before the first probe, all that Chat Completions has fields for."""
+        provider = self._probe.provider or self._compatible
+        return provider.forms(request, model) if isinstance(provider, LimitedForms) else ALL_FORMATS
 
+    @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the port says."""
-        served = await self._identity.ask()
-        other: Served | None = None
+        provider = await self._probe.resolve()
+        other: ServerProvider | None = None
         begun = False
         try:
-            async with aclosing(served.stream(request, model)) as events:
+            async with aclosing(provider.stream(request, model)) as events:
                 async for event in events:
                     begun = True
                     yield event
-        except ModelFailure as failure:
-            other = None if begun else await self._other(served, failure)
+        except ModelFailure as error:
+            other = None if begun else await self._changed_provider(provider, error)
             if other is None:
                 raise
         if other is not None:
@@ -130,51 +136,52 @@ class SelfHostedProvider:
                 async for event in events:
                     yield event
 
+    @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
-        """As the port says."""
-        return await self._either(lambda served: served.embed(texts, model, dimensions))
+        return await self._call(lambda provider: provider.embed(texts, model, dimensions))
 
+    @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
-        """As the port says. A count that the server cannot give is no reason to ask what it is."""
-        served = await self._identity.ask()
-        if not isinstance(served, TokenCounter):
-            raise CountsNothing
-        return await served.count_tokens(request, model)
+        """A failed count does not cause another probe."""
+        provider = await self._probe.resolve()
+        if not isinstance(provider, TokenCounter):
+            raise TokenizeUnsupported
+        return await provider.count_tokens(request, model)
 
+    @override
     async def count_text(self, text: str, model: str) -> int:
-        """As the port says."""
-        served = await self._identity.ask()
-        if not isinstance(served, TextCounter):
-            raise CountsNothing
-        return await served.count_text(text, model)
+        provider = await self._probe.resolve()
+        if not isinstance(provider, TextCounter):
+            raise TokenizeUnsupported
+        return await provider.count_text(text, model)
 
-    async def _either(self, work: Callable[[Served], Awaitable[T]]) -> T:
-        """The work done by what the server is; by what it has become, if that is why it failed."""
-        served = await self._identity.ask()
+    async def _call(self, call: Callable[[ServerProvider], Awaitable[T]]) -> T:
+        """Calls the server's provider; if that fails because the server has changed, calls the other one."""
+        provider = await self._probe.resolve()
         try:
-            return await work(served)
-        except ModelFailure as failure:
-            other = await self._other(served, failure)
+            return await call(provider)
+        except ModelFailure as error:
+            other = await self._changed_provider(provider, error)
             if other is None:
                 raise
-        return await work(other)
+        return await call(other)
 
-    async def _other(self, served: Served, failure: ModelFailure) -> Served | None:
-        """What the server has become, when this failure may come of it; None where it is what it was."""
-        if isinstance(failure, GONE):
-            # Whoever asks next finds out what has come back.
-            self._identity.forget()
-        if not isinstance(failure, CHANGED):
+    async def _changed_provider(self, provider: ServerProvider, error: ModelFailure) -> ServerProvider | None:
+        """The other provider, if the server has become another kind and so caused this error; else None."""
+        if isinstance(error, SERVER_GONE):
+            # The next request finds out what has come back.
+            self._probe.reset()
+        if not isinstance(error, SERVER_CHANGED):
             return None
         try:
-            other = await self._identity.ask_anew()
+            other = await self._probe.probe()
         except ModelFailure:
-            return None  # The failure that it began with tells more.
-        return None if other is served else other
+            return None  # The first error tells more.
+        return None if other is provider else other
 
 
 def _with_port(endpoint: str) -> str:
     url = URL(endpoint)
     if url.explicit_port is None and url.scheme == "http":
-        return str(url.with_port(PORT))
+        return str(url.with_port(DEFAULT_PORT))
     return endpoint.rstrip("/")

@@ -1,4 +1,4 @@
-"""What a model server is, found out by asking it: once for all who want to know at the same time."""
+"""Finds out what kind of model server an endpoint is, with one probe for all concurrent callers."""
 
 from __future__ import annotations
 
@@ -21,93 +21,93 @@ from clawdbot_model_gateway.providers.openai_compatible import OpenAICompatibleP
 
 log = structlog.get_logger(__name__)
 
-Served: TypeAlias = OllamaProvider | OpenAICompatibleProvider
+ServerProvider: TypeAlias = OllamaProvider | OpenAICompatibleProvider
 
-ANSWERED: Final = (ProtocolViolation, BackendAuth, RequestRefused, ModelMissing)
-"""Failures after which another protocol may still succeed: the server is there and minds the question. Some
+OTHER_PROTOCOL_ERRORS: Final = (ProtocolViolation, BackendAuth, RequestRefused, ModelMissing)
+"""Errors after which another protocol may succeed: the server is up and refuses the question. Some servers
 answer 401 to every path that they do not know."""
-ASK_FOR: Final = 10.0
-"""Seconds for the whole question, which takes three requests."""
+PROBE_TIMEOUT: Final = 10.0
+"""Seconds for the whole probe, which takes three requests."""
 
 
-class Identity:
-    """Which of two providers fits the server."""
+class ServerProbe:
+    """Decides which of two providers speaks the server's protocol."""
 
     def __init__(self, ollama: OllamaProvider, compatible: OpenAICompatibleProvider) -> None:
         self._ollama = ollama
         self._compatible = compatible
-        self._names: dict[Served, str] = {ollama: "ollama", compatible: "openai_compatible"}
-        self._told: Served | None = None
-        """What the log says that it is."""
-        self._asking: asyncio.Task[Served] | None = None
-        self._waiting = 0
-        self.known: Served | None = None
-        """The provider that fits; None until it has been asked."""
+        self._names: dict[ServerProvider, str] = {ollama: "ollama", compatible: "openai_compatible"}
+        self._last: ServerProvider | None = None
+        """What the log reported last."""
+        self._task: asyncio.Task[ServerProvider] | None = None
+        self._waiters = 0
+        self.provider: ServerProvider | None = None
+        """The provider that speaks the server's protocol; None if not known."""
 
-    async def ask(self) -> Served:
-        """The provider that fits, asked of the server where it is not known.
+    async def resolve(self) -> ServerProvider:
+        """The server's provider; probes the server if it is not known.
 
         Raises:
-            ModelFailure: the server does not say now; the next one to ask asks it again.
+            ModelError: the probe failed; the next call probes again.
         """
-        return self.known or await self.ask_anew()
+        return self.provider or await self.probe()
 
-    async def ask_anew(self) -> Served:
-        """The provider that fits now; those who know one go on with it meanwhile. Raises as `ask`."""
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._find_out())
-        asking = self._asking
-        self._waiting += 1
+    async def probe(self) -> ServerProvider:
+        """Probes the server again; meanwhile other callers use what is known. Raises as `resolve`."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        task = self._task
+        self._waiters += 1
         try:
-            # Shielded: who gives up takes the answer from nobody else.
-            return await asyncio.shield(asking)
-        except ModelFailure as failure:
-            # Each caller notes in it where it happened.
-            raise copy.copy(failure) from None
+            # Shielded: a cancelled caller must not cancel the probe for the others.
+            return await asyncio.shield(task)
+        except ModelFailure as error:
+            # A copy for each caller, which adds its target to it.
+            raise copy.copy(error) from None
         finally:
-            self._waiting -= 1
-            if not self._waiting and not asking.done():
-                asking.cancel()
-                # Whoever comes now must not wait for a question that nobody asks any more.
-                self._asking = None
+            self._waiters -= 1
+            if not self._waiters and not task.done():
+                task.cancel()
+                # New callers must not wait for a cancelled probe.
+                self._task = None
 
-    def forget(self) -> None:
-        """Lets the next one ask again."""
-        self.known = None
+    def reset(self) -> None:
+        """Makes the next caller probe again."""
+        self.provider = None
 
     async def stop(self) -> None:
-        """Ends a question that is under way."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.gather(self._asking, return_exceptions=True)
-            self._asking = None
+        """Ends a running probe."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
 
-    async def _find_out(self) -> Served:
-        before = self._told
+    async def _run(self) -> ServerProvider:
+        before = self._last
         try:
-            async with asyncio.timeout(ASK_FOR):
-                self.known = self._told = await self._fitting()
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                self.provider = self._last = await self._detect()
         except ModelFailure:
-            self.known = None
+            self.provider = None
             raise
         except TimeoutError:
-            self.known = None
-            raise BackendTimeout(f"it did not say within {ASK_FOR:g} s what it is") from None
-        if self._told is not before:
-            log.info("server_recognised", endpoint=self._told.endpoint, provider=self._names[self._told])
-        return self._told
+            self.provider = None
+            raise BackendTimeout(f"the server did not say within {PROBE_TIMEOUT:g} s what it is") from None
+        if self._last is not before:
+            log.info("server_recognised", endpoint=self._last.endpoint, provider=self._names[self._last])
+        return self._last
 
-    async def _fitting(self) -> Served:
+    async def _detect(self) -> ServerProvider:
         try:
-            await self._ollama.recognise()
-        except ANSWERED:
+            await self._ollama.check_server()
+        except OTHER_PROTOCOL_ERRORS:
             pass
         else:
             return self._ollama
         try:
             await self._compatible.list_models()
-        except ProtocolViolation as failure:
+        except ProtocolViolation as error:
             raise ProtocolViolation(
-                f"it is neither Ollama nor does it speak Chat Completions: {failure.detail}"
+                f"the server is not Ollama and does not speak Chat Completions: {error.detail}"
             ) from None
         return self._compatible

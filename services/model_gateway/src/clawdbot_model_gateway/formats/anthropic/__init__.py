@@ -1,1 +1,1 @@
-"""Anthropic's Messages API: JSON in, named server-sent events out."""
+"""Anthropic's Messages API: requests in JSON, replies as named server-sent events."""

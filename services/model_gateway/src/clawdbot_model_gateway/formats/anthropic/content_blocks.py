@@ -1,4 +1,4 @@
-"""The blocks of a reply, which come open, grow and close: texts, thoughts and tool calls."""
+"""Decodes the content blocks of a reply, which start, grow and stop: text, thinking and tool calls."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 
 
-class _Call:
-    """One tool call that grows."""
+class _PartialCall:
+    """One tool call whose arguments are still arriving."""
 
     def __init__(self, index: int, call_id: str, name: str) -> None:
         self.index = index
         self.id = call_id
         self.name = name
-        self.pieces: list[str] = []
+        self.fragments: list[str] = []
         self.done = False
 
-    def take(self, piece: str, found: list[Event]) -> None:
-        if piece:
-            self.pieces.append(piece)
-            found.append(events.tool_delta(self.index, piece))
+    def append(self, fragment: str, out: list[Event]) -> None:
+        if fragment:
+            self.fragments.append(fragment)
+            out.append(events.tool_delta(self.index, fragment))
 
-    def close(self, found: list[Event]) -> None:
-        """Adds its last event, where its arguments are an object."""
-        text = "".join(self.pieces).strip()
+    def finish(self, out: list[Event]) -> None:
+        """Adds the call's last event, if its arguments are a JSON object."""
+        text = "".join(self.fragments).strip()
         try:
             plain = orjson.loads(text) if text else {}
             arguments = to_struct(plain) if isinstance(plain, dict) else None
@@ -40,107 +40,107 @@ class _Call:
         if arguments is not None:
             self.done = True
             call = ToolCall(id=self.id, name=self.name, arguments=arguments)
-            found.append(events.tool_done(self.index, call))
+            out.append(events.tool_done(self.index, call))
 
 
-class Blocks:
-    """All blocks of one reply."""
+class ContentBlocks:
+    """The content blocks of one reply."""
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        self._calls: list[_Call] = []
-        self._open: dict[Any, _Call] = {}
+        self._calls: list[_PartialCall] = []
+        self._open_calls: dict[Any, _PartialCall] = {}
         self._signatures: dict[Any, str] = {}
-        self._ids: set[str] = set()
+        self._call_ids: set[str] = set()
 
     @property
-    def any_call(self) -> bool:
-        """Whether the reply holds a tool call."""
+    def has_tool_call(self) -> bool:
+        """Whether the reply contains a tool call."""
         return bool(self._calls)
 
-    def start(self, index: Any, block: dict[str, Any], found: list[Event]) -> None:
-        """A block opens, with as much of it as is known: nothing in a stream, all of it in a whole reply."""
+    def start(self, index: Any, block: dict[str, Any], out: list[Event]) -> None:
+        """A block starts. In a stream it is still empty; in a non-streaming reply it is complete."""
         kind = block.get("type")
         if kind == "text":
-            _say(_text(block.get("text")), found)
+            _add_text(_string(block.get("text")), out)
         elif kind == "thinking":
-            self._think(_text(block.get("thinking")), found)
-            self._sign(index, _text(block.get("signature")))
+            self._add_thinking(_string(block.get("thinking")), out)
+            self._add_signature(index, _string(block.get("signature")))
         elif kind == "redacted_thinking":
-            data = _text(block.get("data"))
-            found.append(events.reasoning("", signature=data.encode("utf-8", "replace"), redacted=True))
+            data = _string(block.get("data"))
+            out.append(events.reasoning("", signature=data.encode("utf-8", "replace"), redacted=True))
         elif kind == "tool_use":
-            self._begin(index, block, found)
-        # Of other blocks, those of the vendor's own tools, the standard's reply has none.
+            self._start_call(index, block, out)
+        # Other blocks belong to the vendor's own tools; our reply has no part for them.
 
-    def grow(self, index: Any, delta: dict[str, Any], found: list[Event]) -> None:
+    def delta(self, index: Any, delta: dict[str, Any], out: list[Event]) -> None:
         """A block grows."""
         kind = delta.get("type")
         if kind == "text_delta":
-            _say(_text(delta.get("text")), found)
+            _add_text(_string(delta.get("text")), out)
         elif kind == "input_json_delta":
-            call = self._open.get(index)
+            call = self._open_calls.get(index)
             if call is not None:
-                call.take(_text(delta.get("partial_json")), found)
+                call.append(_string(delta.get("partial_json")), out)
         elif kind == "thinking_delta":
-            self._think(_text(delta.get("thinking")), found)
+            self._add_thinking(_string(delta.get("thinking")), out)
         elif kind == "signature_delta":
-            self._sign(index, _text(delta.get("signature")))
+            self._add_signature(index, _string(delta.get("signature")))
 
-    def stop(self, index: Any, found: list[Event]) -> None:
-        """A block closes."""
+    def stop(self, index: Any, out: list[Event]) -> None:
+        """A block is complete."""
         signature = self._signatures.pop(index, "")
         if signature:
-            found.append(events.reasoning("", signature=signature.encode("utf-8", "replace")))
-        call = self._open.pop(index, None)
-        # A call without arguments may be one that met the limit before its first: why it ended will tell.
-        if call is not None and call.pieces:
-            call.close(found)
+            out.append(events.reasoning("", signature=signature.encode("utf-8", "replace")))
+        call = self._open_calls.pop(index, None)
+        # A call without arguments may have met the token limit before its first one: `finish` decides.
+        if call is not None and call.fragments:
+            call.finish(out)
 
-    def end(self, found: list[Event], *, whole: bool) -> bool:
-        """The reply has ended. Tells whether all its calls can be run.
+    def finish(self, out: list[Event], *, complete: bool) -> bool:
+        """The reply has ended. Returns whether all its tool calls can be run.
 
         Args:
-            found: what it brings is added here.
-            whole: whether the model ended of its own will, so that a call without arguments has none.
+            out: the last events are added here.
+            complete: whether the model ended on its own, so that a call without arguments really has none.
         """
         for index in list(self._signatures):
-            if whole:
-                self.stop(index, found)
+            if complete:
+                self.stop(index, out)
         for call in self._calls:
-            if whole and not call.done:
-                call.close(found)
+            if complete and not call.done:
+                call.finish(out)
         return all(call.done for call in self._calls)
 
-    def _begin(self, index: Any, block: dict[str, Any], found: list[Event]) -> None:
-        call_id, name = _text(block.get("id")), _text(block.get("name"))
+    def _start_call(self, index: Any, block: dict[str, Any], out: list[Event]) -> None:
+        call_id, name = _string(block.get("id")), _string(block.get("name"))
         if not name:
             return
-        if not call_id or call_id in self._ids:
+        if not call_id or call_id in self._call_ids:
             call_id = f"toolu_{secrets.token_hex(12)}"
-        self._ids.add(call_id)
-        call = _Call(len(self._calls), call_id, self._names.full(name))
+        self._call_ids.add(call_id)
+        call = _PartialCall(len(self._calls), call_id, self._names.full(name))
         self._calls.append(call)
-        self._open[index] = call
-        found.append(events.tool_started(call.index, call.id, call.name))
-        given = block.get("input")
-        if isinstance(given, dict) and given:
-            call.take(orjson.dumps(given).decode(), found)
+        self._open_calls[index] = call
+        out.append(events.tool_started(call.index, call.id, call.name))
+        arguments = block.get("input")
+        if isinstance(arguments, dict) and arguments:
+            call.append(orjson.dumps(arguments).decode(), out)
 
-    def _sign(self, index: Any, piece: str) -> None:
-        if piece:
-            self._signatures[index] = self._signatures.get(index, "") + piece
+    def _add_signature(self, index: Any, fragment: str) -> None:
+        if fragment:
+            self._signatures[index] = self._signatures.get(index, "") + fragment
 
     @staticmethod
-    def _think(text: str, found: list[Event]) -> None:
+    def _add_thinking(text: str, out: list[Event]) -> None:
         if text:
-            found.append(events.reasoning(text))
+            out.append(events.reasoning(text))
 
 
-def _say(text: str, found: list[Event]) -> None:
+def _add_text(text: str, out: list[Event]) -> None:
     if text:
-        found.append(events.text(text))
+        out.append(events.text(text))
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""

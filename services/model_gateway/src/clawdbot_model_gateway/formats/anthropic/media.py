@@ -1,4 +1,4 @@
-"""Pictures and documents as blocks of the Messages API; sounds it does not take."""
+"""Encodes images and documents as blocks of the Messages API, which takes no audio."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from typing import Any, Final
 
 from clawdbot.common.v1.message_pb2 import Document, Media
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
-IMAGES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+IMAGE_TYPES: Final = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 PDF: Final = "application/pdf"
-WRITTEN: Final = ("text/", "application/json", "application/xml", "application/yaml")
-"""How the media types of documents begin that a model can read as they are."""
+TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/yaml")
+"""Prefixes of the media types of documents that a model can read as text."""
 
 _DATA_URL: Final = re.compile(r"data:([\w.+/-]+);base64,([A-Za-z0-9+/=]+)")
 
 
-def image_block(image: Media) -> Wire | None:
-    """The block; None for a kind of picture that the API does not take."""
+def image_block(image: Media) -> JsonObject | None:
+    """The block; None for a kind of image that the API does not take."""
     if image.WhichOneof("source") == "data":
         return _image(image.media_type, base64.b64encode(image.data).decode())
     inline = _DATA_URL.fullmatch(image.uri)
     if inline:
         return _image(inline[1], inline[2])
-    return {"type": "image", "source": {"type": "url", "url": image.uri}} if _web(image.uri) else None
+    return {"type": "image", "source": {"type": "url", "url": image.uri}} if _is_web(image.uri) else None
 
 
-def document_block(document: Document) -> Wire | None:
+def document_block(document: Document) -> JsonObject | None:
     """The block; None for a kind of document that the API does not take."""
-    source = _document(document)
+    source = _document_source(document)
     if source is None:
         return None
-    titled = {"title": document.title} if document.title else {}
-    return {"type": "document", "source": source, **titled}
+    title = {"title": document.title} if document.title else {}
+    return {"type": "document", "source": source, **title}
 
 
-def _image(media_type: str, data: str) -> Wire | None:
-    if media_type not in IMAGES:
+def _image(media_type: str, data: str) -> JsonObject | None:
+    if media_type not in IMAGE_TYPES:
         return None
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
 
 
-def _document(document: Document) -> Wire | None:
+def _document_source(document: Document) -> JsonObject | None:
     if document.WhichOneof("source") == "uri":
-        return {"type": "url", "url": document.uri} if _web(document.uri) else None
+        return {"type": "url", "url": document.uri} if _is_web(document.uri) else None
     if document.media_type == PDF:
         return {"type": "base64", "media_type": PDF, "data": base64.b64encode(document.data).decode()}
-    if not document.media_type.startswith(WRITTEN):
+    if not document.media_type.startswith(TEXT_TYPES):
         return None
     try:
         return {"type": "text", "media_type": "text/plain", "data": document.data.decode()}
@@ -56,5 +56,5 @@ def _document(document: Document) -> Wire | None:
         return None
 
 
-def _web(uri: str) -> bool:
+def _is_web(uri: str) -> bool:
     return uri.startswith(("https://", "http://"))

@@ -1,8 +1,8 @@
-"""Messages of typed parts as the messages and the system prompt of the Messages API.
+"""Encodes messages of typed parts as the messages and the system prompt of the Messages API.
 
-Roles take turns there, results of tools are the user's and come first in his turn, and instructions stand
-outside of the conversation. Thoughts go back with their signatures; those of other vendors have none that
-holds and stay here.
+There, roles alternate, tool results belong to the user and come first in a user's turn, and the system prompt
+is not part of the conversation. Thinking goes back with its signature; other vendors' thinking is left out,
+since the API accepts only its own signatures.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ from clawdbot_servicekit.structs import to_json, to_plain
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 ROLES: Final = {ROLE_USER: "user", ROLE_TOOL: "user", ROLE_ASSISTANT: "assistant"}
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CALL_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SIGNATURE: Final = re.compile(rb"[A-Za-z0-9+/=_-]+")
-"""Of a thought; other vendors' may be any bytes."""
+"""Of thinking; other vendors' signatures may be any bytes."""
 
-SPEAKER: Final = {"image": ROLE_USER, "document": ROLE_USER}
-"""Kind of part → the only role that may say it (since API version 2026-10-21)."""
+REQUIRED_ROLE: Final = {"image": ROLE_USER, "document": ROLE_USER}
+"""Kind of part → the only role whose messages may contain it (since API version 2026-10-21)."""
 
 
-class MessageWriter:
-    """Writes the messages of one request, and notes what the wire has no place for."""
+class MessageEncoder:
+    """Encodes the messages of one request and collects what the format has no field for."""
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        self.system: list[Wire] = []
+        self.system: list[JsonObject] = []
         """Blocks of the system prompt."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
 
-    def write(self, messages: Iterable[Message]) -> list[Wire]:
-        """The conversation, neighbours of one role made one."""
-        turns: list[Wire] = []
-        for place, message in enumerate(messages):
-            path = f"messages[{place}]"
+    def encode(self, messages: Iterable[Message]) -> list[JsonObject]:
+        """The conversation, with neighbouring messages of one role joined."""
+        turns: list[JsonObject] = []
+        for index, message in enumerate(messages):
+            path = f"messages[{index}]"
             if message.name:
                 self.unsupported.append(f"{path}.name")
             blocks = self._blocks(path, message)
@@ -65,30 +65,31 @@ class MessageWriter:
                 else:
                     turns.append({"role": role, "content": blocks})
         for turn in turns:
-            # Stable: only the results move, to where the API wants them.
+            # The sort is stable: only tool results move, to where the API requires them.
             turn["content"].sort(key=lambda block: block["type"] != "tool_result")
         return turns
 
-    def _blocks(self, path: str, message: Message) -> list[Wire]:
+    def _blocks(self, path: str, message: Message) -> list[JsonObject]:
         blocks = []
         for index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "tool_result":
-                blocks.append(self._result(f"{path}.parts[{index}]", part.tool_result))
+                blocks.append(self._tool_result(f"{path}.parts[{index}]", part.tool_result))
             elif kind == "tool_call":
-                blocks.append(self._call(part.tool_call))
+                blocks.append(self._tool_use(part.tool_call))
             elif kind == "reasoning":
-                blocks += _thought(part.reasoning)
+                blocks += _thinking(part.reasoning)
             elif kind != "text" or part.text:
                 # The API refuses an empty text.
-                block = _written(kind, part) if SPEAKER.get(kind, message.role) == message.role else None
+                allowed = REQUIRED_ROLE.get(kind, message.role) == message.role
+                block = _encode_part(kind, part) if allowed else None
                 if block is None:
                     self.unsupported.append(f"{path}.parts[{index}].{kind}")
                 else:
                     blocks.append(block)
         return blocks
 
-    def _call(self, call: ToolCall) -> Wire:
+    def _tool_use(self, call: ToolCall) -> JsonObject:
         return {
             "type": "tool_use",
             "id": _call_id(call.id),
@@ -96,20 +97,20 @@ class MessageWriter:
             "input": to_plain(call.arguments),
         }
 
-    def _result(self, path: str, result: ToolResult) -> Wire:
-        content: list[Wire] = []
+    def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
+        content: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
             if kind == "text" and not part.text:
                 continue
-            block = _written(kind, part)
+            block = _encode_part(kind, part)
             if block is None:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
             else:
                 content.append(block)
         if not content and result.HasField("structured"):
             content.append({"type": "text", "text": to_json(result.structured).decode()})
-        wire: Wire = {"type": "tool_result", "tool_use_id": _call_id(result.call_id)}
+        wire: JsonObject = {"type": "tool_result", "tool_use_id": _call_id(result.call_id)}
         if content:
             wire["content"] = content
         if result.is_error:
@@ -117,27 +118,27 @@ class MessageWriter:
         return wire
 
 
-_WRITERS: Final[dict[str, Callable[[Part], Wire | None]]] = {
+_PART_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {
     "text": lambda part: {"type": "text", "text": part.text},
     "image": lambda part: image_block(part.image),
     "document": lambda part: document_block(part.document),
 }
 
 
-def _written(kind: str, part: Part) -> Wire | None:
-    write = _WRITERS.get(kind)
-    return None if write is None else write(part)
+def _encode_part(kind: str, part: Part) -> JsonObject | None:
+    encode = _PART_ENCODERS.get(kind)
+    return None if encode is None else encode(part)
 
 
-def _thought(thought: Reasoning) -> list[Wire]:
-    if not _SIGNATURE.fullmatch(thought.signature):
+def _thinking(reasoning: Reasoning) -> list[JsonObject]:
+    if not _SIGNATURE.fullmatch(reasoning.signature):
         return []
-    signature = thought.signature.decode()
-    if thought.redacted:
+    signature = reasoning.signature.decode()
+    if reasoning.redacted:
         return [{"type": "redacted_thinking", "data": signature}]
-    return [{"type": "thinking", "thinking": thought.text, "signature": signature}]
+    return [{"type": "thinking", "thinking": reasoning.text, "signature": signature}]
 
 
 def _call_id(call_id: str) -> str:
-    """An id that the API allows; its own ones and most others' are already."""
-    return call_id if _ID.fullmatch(call_id) else wire_name(call_id)
+    """An id that the API allows. Its own ids and most other vendors' are allowed already."""
+    return call_id if _CALL_ID.fullmatch(call_id) else wire_name(call_id)

@@ -1,4 +1,4 @@
-"""What GET /v1/models tells of a model: how long its context is, how it can think and how much it may say."""
+"""Decodes GET /v1/models: a model's context length, how it can think, and how many tokens it may output."""
 
 from __future__ import annotations
 
@@ -12,87 +12,87 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFacts:
-    """What a request depends on. The defaults are those of the models of the day."""
+class ModelProfile:
+    """The capabilities that a request depends on. The defaults are those of Anthropic's current models."""
 
     context_length: int = 0
-    """0 where it is not told."""
+    """Tokens; 0 if not known."""
     max_tokens: int = 0
-    """The most that a request may ask for; 0 where it is not told."""
-    adaptive: bool = True
-    """Whether the model can be left to decide how long it thinks."""
-    budgeted: bool = False
-    """Whether it thinks within a number of tokens."""
-    can_stop_thinking: bool = True
+    """The largest max_tokens that a request may set; 0 if not known."""
+    adaptive_thinking: bool = True
+    """Whether the model can decide by itself how long to think."""
+    budgeted_thinking: bool = False
+    """Whether it can think within a given number of tokens."""
+    can_disable_thinking: bool = True
     """Whether a request may turn thinking off."""
-    effort: bool = True
+    supports_effort: bool = True
     """Whether it takes a degree of effort."""
-    always: bool = False
-    """Whether it may think without being asked to; so with every model that is known to think."""
+    thinks_by_default: bool = False
+    """Whether it may think without being asked to. True for every model that is known to think."""
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ModelPage:
     """One page of the list."""
 
-    models: Sequence[tuple[str, ModelFacts]]
-    after: str
-    """Where the next page begins; empty after the last one."""
+    models: Sequence[tuple[str, ModelProfile]]
+    after_id: str
+    """Where the next page begins; empty on the last page."""
 
 
-def read_page(body: bytes) -> Page:
+def decode_page(body: bytes) -> ModelPage:
     """The models of one page.
 
     Raises:
-        ProtocolViolation: it is none.
+        ProtocolViolation: it is not a list of models.
     """
     try:
         page = orjson.loads(body)
-        models = [(str(each["id"]), _facts(each)) for each in page["data"] if each["id"]]
+        models = [(str(model["id"]), _profile(model)) for model in page["data"] if model["id"]]
         more = page.get("has_more") is True and bool(models)
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ProtocolViolation("what it answers to GET models is no list of models") from None
-    return Page(models, str(page.get("last_id") or models[-1][0]) if more else "")
+        raise ProtocolViolation("GET models did not return a list of models") from None
+    return ModelPage(models, str(page.get("last_id") or models[-1][0]) if more else "")
 
 
-def read_model(body: bytes) -> ModelFacts:
-    """The facts of one model.
+def decode_model(body: bytes) -> ModelProfile:
+    """The profile of one model.
 
     Raises:
-        ProtocolViolation: it is none.
+        ProtocolViolation: it is not a model.
     """
     try:
         model = orjson.loads(body)
     except orjson.JSONDecodeError:
         model = None
     if not isinstance(model, dict) or not model.get("id"):
-        raise ProtocolViolation("what it answers to GET models/… is no model")
-    return _facts(model)
+        raise ProtocolViolation("GET models/… did not return a model")
+    return _profile(model)
 
 
-def _facts(model: Mapping[str, Any]) -> ModelFacts:
+def _profile(model: Mapping[str, Any]) -> ModelProfile:
     lengths = _count(model.get("max_input_tokens")), _count(model.get("max_tokens"))
     capabilities = model.get("capabilities")
     if not isinstance(capabilities, Mapping):
-        return ModelFacts(*lengths)
-    thinking = _inner(capabilities, "thinking")
-    ways = _inner(thinking, "types")
-    return ModelFacts(
+        return ModelProfile(*lengths)
+    thinking = _object(capabilities, "thinking")
+    types = _object(thinking, "types")
+    return ModelProfile(
         *lengths,
-        adaptive=_can(ways, "adaptive"),
-        budgeted=_can(ways, "enabled"),
-        # Not every server that lists models tells this one, which is newer than the others.
-        can_stop_thinking=_can(ways, "disabled") if "disabled" in ways else True,
-        effort=_can(capabilities, "effort"),
-        always=thinking.get("supported") is True,
+        adaptive_thinking=_supports(types, "adaptive"),
+        budgeted_thinking=_supports(types, "enabled"),
+        # Newer than the others, so not every server that lists models reports it.
+        can_disable_thinking=_supports(types, "disabled") if "disabled" in types else True,
+        supports_effort=_supports(capabilities, "effort"),
+        thinks_by_default=thinking.get("supported") is True,
     )
 
 
-def _can(capabilities: Mapping[str, Any], name: str) -> bool:
-    return _inner(capabilities, name).get("supported") is True
+def _supports(capabilities: Mapping[str, Any], name: str) -> bool:
+    return _object(capabilities, name).get("supported") is True
 
 
-def _inner(outer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _object(outer: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     inner = outer.get(name)
     return inner if isinstance(inner, Mapping) else {}
 

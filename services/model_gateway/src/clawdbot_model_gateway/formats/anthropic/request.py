@@ -1,4 +1,4 @@
-"""A GenerateRequest as the body of POST /v1/messages, and of POST /v1/messages/count_tokens.
+"""Encodes a GenerateRequest as the body of POST /v1/messages and of POST /v1/messages/count_tokens.
 
 Source: Anthropic's API reference, versions 2023-06-01 and 2026-10-21.
 """
@@ -21,13 +21,13 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.supported_fields import NOT_SUPPORTED, not_supported, told, warnings_for
-from clawdbot_model_gateway.formats.anthropic.messages import MessageWriter
-from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
-from clawdbot_model_gateway.formats.anthropic.schema import closed
-from clawdbot_model_gateway.formats.anthropic.thinking import set_thinking
+from clawdbot_model_gateway.formats.anthropic.messages import MessageEncoder
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
+from clawdbot_model_gateway.formats.anthropic.schema import adapt_schema
+from clawdbot_model_gateway.formats.anthropic.thinking import encode_thinking
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 SAMPLING: Final = {
     "max_tokens": "max_tokens",
@@ -36,10 +36,10 @@ SAMPLING: Final = {
     "top_p": "top_p",
     "top_k": "top_k",
 }
-"""Our name → the wire's."""
-HONOURED: Final = frozenset(
+"""Our field → the API's."""
+SUPPORTED_FIELDS: Final = frozenset(
     {
-        *(f"sampling.{each}" for each in SAMPLING),
+        *(f"sampling.{name}" for name in SAMPLING),
         "sampling.reasoning_effort",
         "tool_choice",
         "tool_choice.disable_parallel",
@@ -47,20 +47,21 @@ HONOURED: Final = frozenset(
         "provider_options",
     }
 )
-"""What the wire has a field for. Not response_format.json: the gateway asks for it in words."""
+"""What the API has a field for. Not response_format.json: the gateway asks for it in the prompt."""
 
-USUAL_MAX_TOKENS: Final = 16_384
-"""The API wants a number, which thought is part of; where nobody says one. Every model of the day can do
-more."""
+DEFAULT_MAX_TOKENS: Final = 16_384
+"""Sent if neither the request nor the configuration sets max_tokens, which the API requires. Thinking counts
+towards it. Every current model allows more."""
 
-RESERVED: Final = frozenset({"max_tokens", "messages", "model", "stream", "system"})
-"""Fields that provider_options may not set: the request has its own for them."""
-COUNTED: Final = frozenset(
+RESERVED_OPTIONS: Final = frozenset({"max_tokens", "messages", "model", "stream", "system"})
+"""Fields that provider_options may not set: the request has its own fields for them."""
+COUNT_FIELDS: Final = frozenset(
     {"messages", "model", "output_config", "system", "thinking", "tool_choice", "tools", "cache_control"}
 )
 """Fields of a body that count_tokens takes."""
-NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
-_CHOICES: Final = {
+EMPTY_SCHEMA: Final = b'{"type":"object","properties":{}}'
+"""For a tool without arguments."""
+_TOOL_CHOICES: Final = {
     ToolChoice.MODE_AUTO: "auto",
     ToolChoice.MODE_NONE: "none",
     ToolChoice.MODE_REQUIRED: "any",
@@ -69,121 +70,132 @@ _CHOICES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
-    """What a backend does where a request says nothing."""
+class RequestDefaults:
+    """What the configuration adds where a request says nothing."""
 
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    """Our names → values."""
+    """Our field names → values."""
     body: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields of every body."""
-    unsupported: AbstractSet[str] = frozenset()
-    """Paths of fields that this version of the API refuses."""
+    """Other fields of every body."""
 
 
 @dataclass(slots=True)
-class Encoded:
-    """A request on the wire."""
+class EncodedRequest:
+    """A request as it is sent."""
 
     body: bytes
     names: ToolNames
     warnings: list[Warning]
 
 
-class RequestWriter:
-    """Writes requests for one backend."""
+class RequestEncoder:
+    """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, usual: Usual) -> None:
-        """Args: provider: the name that warnings show."""
+    def __init__(
+        self, provider: str, defaults: RequestDefaults, unsupported: AbstractSet[str] = frozenset()
+    ) -> None:
+        """Creates an encoder.
+
+        Args:
+            provider: the name that warnings show.
+            defaults: what the configuration adds.
+            unsupported: paths of fields that this version of the API refuses.
+        """
         self._provider = provider
-        self._usual = usual
-        self._honoured = HONOURED - usual.unsupported
+        self._defaults = defaults
+        self._supported = SUPPORTED_FIELDS - unsupported
 
-    def write(self, request: GenerateRequest, model: str, facts: ModelFacts) -> Encoded:
-        """The body of a streamed request.
+    def encode(self, request: GenerateRequest, model: str, profile: ModelProfile) -> EncodedRequest:
+        """The body of a streaming request.
 
         Raises:
-            InvalidRequest: the request is strict and holds what the wire cannot carry, or its
+            InvalidRequest: the request is strict and contains what the API has no field for, or its
                 provider_options set a reserved field.
         """
-        body, names, warnings = self._write(request, model, facts)
+        body, names, warnings = self._encode(request, model, profile)
         body["stream"] = True
-        return Encoded(orjson.dumps(body), names, warnings)
+        return EncodedRequest(orjson.dumps(body), names, warnings)
 
-    def write_count(self, request: GenerateRequest, model: str, facts: ModelFacts) -> bytes:
+    def encode_count(self, request: GenerateRequest, model: str, profile: ModelProfile) -> bytes:
         """The body that asks how many tokens the same request has.
 
         Raises:
-            InvalidRequest: as for write.
+            InvalidRequest: as for encode.
         """
-        body, _, _ = self._write(request, model, facts)
-        return orjson.dumps({name: value for name, value in body.items() if name in COUNTED})
+        body, _, _ = self._encode(request, model, profile)
+        return orjson.dumps({name: value for name, value in body.items() if name in COUNT_FIELDS})
 
-    def _write(
-        self, request: GenerateRequest, model: str, facts: ModelFacts
-    ) -> tuple[Wire, ToolNames, list[Warning]]:
+    def _encode(
+        self, request: GenerateRequest, model: str, profile: ModelProfile
+    ) -> tuple[JsonObject, ToolNames, list[Warning]]:
         names = ToolNames(tool.name for tool in request.tools)
-        writer = MessageWriter(names)
-        warnings = warnings_for(request, self._honoured, self._provider)
-        body: Wire = {"model": model, **self._usual.body, "messages": writer.write(request.messages)}
-        body.update(self._sampling(request, facts))
+        messages = MessageEncoder(names)
+        warnings = warnings_for(request, self._supported, self._provider)
+        body: JsonObject = {
+            "model": model,
+            **self._defaults.body,
+            "messages": messages.encode(request.messages),
+        }
+        body.update(self._sampling(request, profile))
         if request.tools:
             body["tools"] = [_tool(tool, names) for tool in request.tools]
-            choice = _choice(request.tool_choice, names)
+            choice = _tool_choice(request.tool_choice, names)
             if choice is not None:
                 body["tool_choice"] = choice
-        format_warnings = self._format(request, body)
-        unsupported = [*writer.unsupported, *set_thinking(request, facts, body)]
-        if writer.system:
-            body["system"] = writer.system
+        format_warnings = self._add_response_format(request, body)
+        unsupported = [*messages.unsupported, *encode_thinking(request, profile, body)]
+        if messages.system:
+            body["system"] = messages.system
         if request.HasField("provider_options"):
-            _options(to_plain(request.provider_options), body)
-        left_out = [not_supported(each, self._provider) for each in unsupported]
+            _add_provider_options(to_plain(request.provider_options), body)
+        left_out = [not_supported(path, self._provider) for path in unsupported]
         warnings += told(request, left_out + format_warnings)
-        asked = {each.field for each in warnings}
-        warnings += [each for each in self._not_usual() if each.field not in asked]
+        warned = {warning.field for warning in warnings}
+        warnings += [each for each in self._unsupported_defaults() if each.field not in warned]
         return body, names, warnings
 
-    def _sampling(self, request: GenerateRequest, facts: ModelFacts) -> Wire:
-        said = dict(self._usual.sampling)
+    def _sampling(self, request: GenerateRequest, profile: ModelProfile) -> JsonObject:
+        sampling = dict(self._defaults.sampling)
         for descriptor, value in request.sampling.ListFields():
-            said[descriptor.name] = list(value) if descriptor.name == "stop" else value
-        said.setdefault("max_tokens", min(USUAL_MAX_TOKENS, facts.max_tokens or USUAL_MAX_TOKENS))
+            sampling[descriptor.name] = list(value) if descriptor.name == "stop" else value
+        sampling.setdefault("max_tokens", min(DEFAULT_MAX_TOKENS, profile.max_tokens or DEFAULT_MAX_TOKENS))
         return {
-            wire: said[name]
+            wire: sampling[name]
             for name, wire in SAMPLING.items()
-            if name in said and f"sampling.{name}" in self._honoured
+            if name in sampling and f"sampling.{name}" in self._supported
         }
 
-    def _not_usual(self) -> Iterator[Warning]:
-        """What the backend is configured to do always and cannot: told, and no fault of the request's."""
-        for name in self._usual.sampling:
-            if f"sampling.{name}" not in self._honoured:
+    def _unsupported_defaults(self) -> Iterator[Warning]:
+        """Warnings about configured defaults without a field; strict requests do not fail for them."""
+        for name in self._defaults.sampling:
+            if f"sampling.{name}" not in self._supported:
                 yield not_supported(f"sampling.{name}", self._provider)
 
-    def _format(self, request: GenerateRequest, body: Wire) -> list[Warning]:
-        wanted = request.response_format
-        kind = wanted.WhichOneof("format")
-        if kind != "json_schema":
+    def _add_response_format(self, request: GenerateRequest, body: JsonObject) -> list[Warning]:
+        response_format = request.response_format
+        if response_format.WhichOneof("format") != "json_schema":
             return []
-        schema, loose = closed(to_plain(wanted.json_schema.schema))
+        schema, unenforced = adapt_schema(to_plain(response_format.json_schema.schema))
         body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-        if not loose:
+        if not unenforced:
             return []
-        message = f"{self._provider} tells the model of these and does not enforce them: {', '.join(loose)}."
+        message = (
+            f"{self._provider} shows these to the model but does not enforce them: {', '.join(unenforced)}."
+        )
         return [Warning(code=NOT_SUPPORTED, field="response_format.json_schema.schema", message=message)]
 
 
-def _tool(tool: ToolSpec, names: ToolNames) -> Wire:
-    schema = to_json(tool.input_schema) if tool.input_schema.fields else NO_ARGUMENTS
-    described = {"description": tool.description} if tool.description else {}
-    return {"name": names.wire(tool.name), **described, "input_schema": orjson.Fragment(schema)}
+def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
+    schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
+    description = {"description": tool.description} if tool.description else {}
+    return {"name": names.wire(tool.name), **description, "input_schema": orjson.Fragment(schema)}
 
 
-def _choice(choice: ToolChoice, names: ToolNames) -> Wire | None:
-    kind = _CHOICES.get(choice.mode, "auto" if choice.disable_parallel else None)
+def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject | None:
+    kind = _TOOL_CHOICES.get(choice.mode, "auto" if choice.disable_parallel else None)
     if kind is None:
         return None
-    wire: Wire = {"type": kind}
+    wire: JsonObject = {"type": kind}
     if kind == "tool":
         wire["name"] = names.wire(choice.name)
     if choice.disable_parallel and kind != "none":
@@ -191,11 +203,11 @@ def _choice(choice: ToolChoice, names: ToolNames) -> Wire | None:
     return wire
 
 
-def _options(options: Wire, body: Wire) -> None:
-    """The vendor's own fields. Its tools come beside ours, its output_config goes into ours."""
+def _add_provider_options(options: JsonObject, body: JsonObject) -> None:
+    """Adds the vendor's own fields. Its tools are appended to ours; its output_config is merged into ours."""
     for name, value in options.items():
-        if name in RESERVED:
-            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway.")
+        if name in RESERVED_OPTIONS:
+            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
         if name == "tools" and isinstance(value, list):
             body["tools"] = [*body.get("tools", ()), *value]
         elif name == "output_config" and isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""JSON Schemas as structured outputs want them: objects closed, and no bounds, which they do not hold.
+"""Adapts JSON Schemas to structured outputs: closes objects, and moves what is not enforced to descriptions.
 
 Source: Anthropic's page on structured outputs, "JSON Schema limitations", and what its own client does.
 """
@@ -10,71 +10,73 @@ from typing import Any, Final
 
 import orjson
 
-FORMATS: Final = frozenset(
+STRING_FORMATS: Final = frozenset(
     {
         *("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"),
     }
 )
-PLAIN: Final = frozenset({"type", "description", "title", "default", "enum", "const", "$ref", "required"})
-"""Keywords that go as they are."""
-MAPS: Final = frozenset({"properties", "$defs", "definitions"})
-"""Keywords that hold schemas by name."""
-LISTS: Final = frozenset({"anyOf", "allOf"})
-SILENT: Final = frozenset({"$schema", "$id", "$comment", "examples"})
-"""Keywords that bind nothing."""
+COPIED_KEYWORDS: Final = frozenset(
+    {"type", "description", "title", "default", "enum", "const", "$ref", "required"}
+)
+"""Keywords that are sent unchanged."""
+SCHEMA_MAPS: Final = frozenset({"properties", "$defs", "definitions"})
+"""Keywords that contain schemas by name."""
+SCHEMA_LISTS: Final = frozenset({"anyOf", "allOf"})
+ANNOTATIONS: Final = frozenset({"$schema", "$id", "$comment", "examples"})
+"""Keywords that restrict nothing."""
 
 
-def closed(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The schema to send, and the keywords that the vendor will not hold the reply to.
+def adapt_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The schema to send, and the keywords that the vendor does not enforce.
 
-    Those are told to the model in the description of what they bind.
+    The model reads those in the description of what they restrict.
     """
-    loose: list[str] = []
-    return _closed(schema, loose), sorted(set(loose))
+    unenforced: list[str] = []
+    return _adapt(schema, unenforced), sorted(set(unenforced))
 
 
-def _closed(schema: Mapping[str, Any], loose: list[str]) -> dict[str, Any]:
-    sent: dict[str, Any] = {}
-    told = {
+def _adapt(schema: Mapping[str, Any], unenforced: list[str]) -> dict[str, Any]:
+    adapted: dict[str, Any] = {}
+    rest = {
         keyword: value
         for keyword, value in schema.items()
-        if not _take(keyword, value, sent, loose) and keyword not in SILENT
+        if not _adapt_keyword(keyword, value, adapted, unenforced) and keyword not in ANNOTATIONS
     }
     if _is_object(schema):
-        sent["additionalProperties"] = False
-        if told.get("additionalProperties") is False:
-            del told["additionalProperties"]
-    if told:
-        loose += told
-        said = orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
-        sent["description"] = "\n\n".join(each for each in (sent.get("description"), said) if each)
-    return sent
+        adapted["additionalProperties"] = False
+        if rest.get("additionalProperties") is False:
+            del rest["additionalProperties"]
+    if rest:
+        unenforced += rest
+        described = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS).decode()
+        adapted["description"] = "\n\n".join(text for text in (adapted.get("description"), described) if text)
+    return adapted
 
 
-def _take(keyword: str, value: Any, sent: dict[str, Any], loose: list[str]) -> bool:
-    """Writes the keyword where the vendor holds a reply to it."""
-    if keyword in MAPS and isinstance(value, Mapping):
-        sent[keyword] = {name: _schema(each, loose) for name, each in value.items()}
-    elif keyword in LISTS and isinstance(value, list):
-        sent[keyword] = [_schema(each, loose) for each in value]
-    elif keyword == "oneOf" and isinstance(value, list) and "anyOf" not in sent:
-        # That only one fits is not held; that one fits is.
-        sent["anyOf"] = [_schema(each, loose) for each in value]
+def _adapt_keyword(keyword: str, value: Any, adapted: dict[str, Any], unenforced: list[str]) -> bool:
+    """Copies the keyword if the vendor enforces it; returns whether it does."""
+    if keyword in SCHEMA_MAPS and isinstance(value, Mapping):
+        adapted[keyword] = {name: _adapt_any(each, unenforced) for name, each in value.items()}
+    elif keyword in SCHEMA_LISTS and isinstance(value, list):
+        adapted[keyword] = [_adapt_any(each, unenforced) for each in value]
+    elif keyword == "oneOf" and isinstance(value, list) and "anyOf" not in adapted:
+        # That exactly one matches is not enforced; that one matches is.
+        adapted["anyOf"] = [_adapt_any(each, unenforced) for each in value]
     elif keyword == "items" and isinstance(value, Mapping):
-        sent[keyword] = _closed(value, loose)
+        adapted[keyword] = _adapt(value, unenforced)
     elif (
-        keyword in PLAIN
-        or (keyword == "format" and value in FORMATS)
+        keyword in COPIED_KEYWORDS
+        or (keyword == "format" and value in STRING_FORMATS)
         or (keyword == "minItems" and value in {0, 1})
     ):
-        sent[keyword] = value
+        adapted[keyword] = value
     else:
         return False
     return True
 
 
-def _schema(each: Any, loose: list[str]) -> Any:
-    return _closed(each, loose) if isinstance(each, Mapping) else each
+def _adapt_any(schema: Any, unenforced: list[str]) -> Any:
+    return _adapt(schema, unenforced) if isinstance(schema, Mapping) else schema
 
 
 def _is_object(schema: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
-"""How long the model may think, in the words that one model or another understands.
+"""Encodes how long the model may think, in the fields that the model understands.
 
-Source: Anthropic's pages on thinking and effort: older models want a number of tokens, newer ones decide by
+Source: Anthropic's pages on thinking and effort: older models take a number of tokens, newer ones decide by
     themselves and take a degree; none may be forced to call a tool while it thinks.
 """
 
@@ -18,64 +18,64 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 
-from clawdbot_model_gateway.formats.anthropic.models import ModelFacts
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 EFFORTS: Final = {
     REASONING_EFFORT_LOW: "low",
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
-BUDGETS: Final = {
+THINKING_BUDGETS: Final = {
     REASONING_EFFORT_LOW: 1024,
     REASONING_EFFORT_MEDIUM: 4096,
     REASONING_EFFORT_HIGH: 16_384,
 }
-"""Tokens of thought, for models that want a number."""
-SMALLEST_BUDGET: Final = 1024
-"""The API's own."""
-FORCING: Final = frozenset({ToolChoice.MODE_REQUIRED, ToolChoice.MODE_NAMED})
-OFF: Final = {"type": "disabled"}
-SHOWN: Final = "summarized"
-"""Newer models hide their thoughts where nothing is said."""
+"""Tokens of thinking, for models that take a number."""
+MIN_THINKING_BUDGET: Final = 1024
+"""The API's own minimum."""
+FORCED_TOOL_MODES: Final = frozenset({ToolChoice.MODE_REQUIRED, ToolChoice.MODE_NAMED})
+THINKING_DISABLED: Final = {"type": "disabled"}
+THINKING_DISPLAY: Final = "summarized"
+"""Newer models hide their thinking unless a display is set."""
 
 
-def asks_of_the_model(request: GenerateRequest) -> bool:
+def needs_profile(request: GenerateRequest) -> bool:
     """Whether the body depends on what the model can do."""
-    return bool(request.sampling.reasoning_effort) or request.tool_choice.mode in FORCING
+    return bool(request.sampling.reasoning_effort) or request.tool_choice.mode in FORCED_TOOL_MODES
 
 
-def set_thinking(request: GenerateRequest, facts: ModelFacts, body: Wire) -> Iterator[str]:
-    """Writes `thinking` and `output_config.effort`; gives the paths of what the model cannot do."""
-    asked = request.sampling.reasoning_effort
-    forced = bool(request.tools) and request.tool_choice.mode in FORCING
-    if forced and facts.always and not facts.can_stop_thinking:
+def encode_thinking(request: GenerateRequest, profile: ModelProfile, body: JsonObject) -> Iterator[str]:
+    """Sets `thinking` and `output_config.effort`; yields the paths of what the model does not support."""
+    effort = request.sampling.reasoning_effort
+    forced = bool(request.tools) and request.tool_choice.mode in FORCED_TOOL_MODES
+    if forced and profile.thinks_by_default and not profile.can_disable_thinking:
         body.pop("tool_choice", None)
         forced = False
         yield "tool_choice"
-    if asked == REASONING_EFFORT_NONE or (forced and facts.always):
-        if facts.can_stop_thinking:
-            body["thinking"] = OFF
+    if effort == REASONING_EFFORT_NONE or (forced and profile.thinks_by_default):
+        if profile.can_disable_thinking:
+            body["thinking"] = THINKING_DISABLED
         else:
             yield "sampling.reasoning_effort"
-    degree = EFFORTS.get(asked)
+    degree = EFFORTS.get(effort)
     if degree is None:
         return
-    if facts.effort:
+    if profile.supports_effort:
         body["output_config"] = {**body.get("output_config", {}), "effort": degree}
-    thinking = None if forced else _thinking(asked, facts, body)
+    thinking = None if forced else _thinking(effort, profile, body)
     if thinking is not None:
         body["thinking"] = thinking
-    elif not facts.effort:
+    elif not profile.supports_effort:
         yield "sampling.reasoning_effort"
 
 
-def _thinking(asked: int, facts: ModelFacts, body: Wire) -> Wire | None:
-    if facts.adaptive:
-        return {"type": "adaptive", "display": SHOWN}
-    # The budget is part of max_tokens, and something must be left to be said.
-    budget = min(BUDGETS[asked], body["max_tokens"] // 2)  # type: ignore[index]
-    if not facts.budgeted or budget < SMALLEST_BUDGET:
+def _thinking(effort: int, profile: ModelProfile, body: JsonObject) -> JsonObject | None:
+    if profile.adaptive_thinking:
+        return {"type": "adaptive", "display": THINKING_DISPLAY}
+    # The budget is part of max_tokens, and something must be left for the reply itself.
+    budget = min(THINKING_BUDGETS[effort], body["max_tokens"] // 2)  # type: ignore[index]
+    if not profile.budgeted_thinking or budget < MIN_THINKING_BUDGET:
         return None
-    return {"type": "enabled", "budget_tokens": budget, "display": SHOWN}
+    return {"type": "enabled", "budget_tokens": budget, "display": THINKING_DISPLAY}

@@ -1,1 +1,1 @@
-"""Chat Completions on the wire: what most servers speak, and speak a little differently."""
+"""Chat Completions: the format that most servers speak, each a little differently."""

@@ -1,4 +1,4 @@
-"""POST /embeddings: the request's body, and the vectors that come back.
+"""POST /embeddings: encodes the request's body and decodes the vectors.
 
 Source: OpenAI's API reference, "Create embeddings"; vLLM, llama.cpp, Mistral and others answer the same.
 """
@@ -14,10 +14,10 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded
 
-NOT_VECTORS: Final = "what it answers to POST embeddings is not one vector for each text"
+NOT_VECTORS: Final = "POST embeddings did not return one vector for each text"
 
 
-def write_embeddings(texts: Sequence[str], model: str, dimensions: int | None) -> bytes:
+def encode_embeddings(texts: Sequence[str], model: str, dimensions: int | None) -> bytes:
     """The body."""
     body: dict[str, Any] = {"model": model, "input": list(texts), "encoding_format": "float"}
     if dimensions is not None:
@@ -25,34 +25,34 @@ def write_embeddings(texts: Sequence[str], model: str, dimensions: int | None) -
     return orjson.dumps(body)
 
 
-def read_embeddings(body: bytes, texts: Sequence[str], model: str) -> Embedded:
-    """The vectors, in the order of the texts whatever the order of the answer.
+def decode_embeddings(body: bytes, texts: Sequence[str], model: str) -> Embedded:
+    """The vectors, in the order of the texts whatever the order of the response.
 
     Args:
-        body: the answer.
+        body: the response.
         texts: what was asked about.
-        model: what was asked, shown where the answer names no model.
+        model: what was asked for, reported if the response names no model.
 
     Raises:
         ProtocolViolation: it is not one vector for each text, all of one length.
     """
     try:
-        answer = orjson.loads(body)
-        items = {_place(each, place): each["embedding"] for place, each in enumerate(answer["data"])}
-        vectors = [items[place] for place in range(len(texts))]
+        response = orjson.loads(body)
+        items = {_index(item, index): item["embedding"] for index, item in enumerate(response["data"])}
+        vectors = [items[index] for index in range(len(texts))]
     except (ValueError, TypeError, KeyError):
         raise ProtocolViolation(NOT_VECTORS) from None
-    if len(items) != len(texts) or not all(map(_vector, vectors)):
+    if len(items) != len(texts) or not all(map(_is_vector, vectors)):
         raise ProtocolViolation(NOT_VECTORS)
-    if len({len(each) for each in vectors}) > 1:
-        raise ProtocolViolation("it answers vectors of different lengths")
-    name = answer.get("model")
-    return Embedded(vectors, name if isinstance(name, str) and name else model, _usage(answer.get("usage")))
+    if len({len(vector) for vector in vectors}) > 1:
+        raise ProtocolViolation("POST embeddings returned vectors of different lengths")
+    name = response.get("model")
+    return Embedded(vectors, name if isinstance(name, str) and name else model, _usage(response.get("usage")))
 
 
-def _place(item: Mapping[str, Any], place: int) -> int:
-    index = item.get("index", place)
-    return index if isinstance(index, int) else place
+def _index(item: Mapping[str, Any], default: int) -> int:
+    index = item.get("index", default)
+    return index if isinstance(index, int) else default
 
 
 def _usage(usage: Any) -> Usage:
@@ -62,6 +62,6 @@ def _usage(usage: Any) -> Usage:
     return Usage()
 
 
-def _vector(each: Any) -> bool:
-    """Whether it may be one; its numbers are looked at when they are packed."""
-    return isinstance(each, list) and bool(each)
+def _is_vector(value: Any) -> bool:
+    """Whether it can be one. Its numbers are checked when they are packed."""
+    return isinstance(value, list) and bool(value)

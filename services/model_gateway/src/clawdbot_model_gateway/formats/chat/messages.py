@@ -1,6 +1,6 @@
-"""Messages of typed parts as Chat Completions' messages.
+"""Encodes messages of typed parts as Chat Completions' messages.
 
-What a model thought is not sent back: the wire has no place for it, and some servers refuse it.
+Reasoning is not sent back: the format has no field for it, and some servers refuse it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 ROLES: Final = {
     ROLE_SYSTEM: "system",
@@ -32,87 +32,87 @@ ROLES: Final = {
     ROLE_ASSISTANT: "assistant",
     ROLE_TOOL: "tool",
 }
-SOUNDS: Final = {
+AUDIO_FORMATS: Final = {
     "audio/wav": "wav",
     "audio/x-wav": "wav",
     "audio/wave": "wav",
     "audio/mpeg": "mp3",
     "audio/mp3": "mp3",
 }
-"""Media type → Chat Completions' word for it; it takes no others."""
+"""Media type → Chat Completions' name for it; it takes no others."""
 
 
-class MessageWriter:
-    """Writes the messages of one request, and notes the parts that the wire has no place for."""
+class MessageEncoder:
+    """Encodes the messages of one request and collects the parts that the format has no field for."""
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        self._returned: list[Wire] = []
-        """Pictures and documents that tools returned: the wire takes them from a user only, and no message
+        self._returned: list[JsonObject] = []
+        """Images and documents that tools returned. The format takes them only from a user, and no message
         may stand between the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of parts that were left out."""
 
-    def write(self, place: int, message: Message) -> Iterator[Wire]:
-        """One message as one or, where it holds several tool results, several."""
+    def encode(self, index: int, message: Message) -> Iterator[JsonObject]:
+        """One message as one or, if it contains several tool results, several."""
         if self._returned and message.role != ROLE_TOOL:
-            yield from self.rest()
+            yield from self.flush()
         parts = message.parts
         if len(parts) == 1 and parts[0].WhichOneof("content") == "text":
-            # Nearly every message.
+            # The fast path for nearly every message.
             yield self._with_name({"role": ROLES[message.role], "content": parts[0].text}, message)
             return
-        for index, part in enumerate(parts):
+        for part_index, part in enumerate(parts):
             if part.WhichOneof("content") == "tool_result":
-                yield self._tool_result(f"messages[{place}].parts[{index}]", part.tool_result)
-        content = self._content(f"messages[{place}].parts", message)
-        calls = [self._call(part) for part in parts if part.WhichOneof("content") == "tool_call"]
+                yield self._tool_result(f"messages[{index}].parts[{part_index}]", part.tool_result)
+        content = self._content(f"messages[{index}].parts", message)
+        calls = [self._tool_call(part) for part in parts if part.WhichOneof("content") == "tool_call"]
         if not content and not calls:
             return
-        wire: Wire = {"role": ROLES[message.role], "content": content or None}
+        wire: JsonObject = {"role": ROLES[message.role], "content": content or None}
         if calls:
             wire["tool_calls"] = calls
         yield self._with_name(wire, message)
 
-    def rest(self) -> Iterator[Wire]:
-        """What comes after the last message: what its tools returned besides text."""
+    def flush(self) -> Iterator[JsonObject]:
+        """The message with the media that the last message's tools returned."""
         if self._returned:
             yield {"role": "user", "content": self._returned}
             self._returned = []
 
-    def _content(self, path: str, message: Message) -> str | list[Wire]:
-        """Text where it is text alone, as that is what every server takes; else a list of parts."""
+    def _content(self, path: str, message: Message) -> str | list[JsonObject]:
+        """A string if there is only text, since every server takes that; otherwise a list of parts."""
         texts: list[str] = []
-        listed: list[Wire] = []
+        encoded: list[JsonObject] = []
         for index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "text":
                 texts.append(part.text)
-                listed.append({"type": "text", "text": part.text})
-            elif kind in _MEDIA:
-                media = _MEDIA[kind](part) if message.role == ROLE_USER else None
+                encoded.append({"type": "text", "text": part.text})
+            elif kind in _MEDIA_ENCODERS:
+                media = _MEDIA_ENCODERS[kind](part) if message.role == ROLE_USER else None
                 if media is None:
                     self.unsupported.append(f"{path}[{index}].{kind}")
                 else:
-                    listed.append(media)
-        return listed if len(listed) > len(texts) else "\n".join(texts)
+                    encoded.append(media)
+        return encoded if len(encoded) > len(texts) else "\n".join(texts)
 
-    def _call(self, part: Part) -> Wire:
+    def _tool_call(self, part: Part) -> JsonObject:
         call = part.tool_call
         arguments = to_json(call.arguments).decode()
         function = {"name": self._names.wire(call.name), "arguments": arguments}
         return {"id": call.id, "type": "function", "function": function}
 
-    def _tool_result(self, path: str, result: ToolResult) -> Wire:
+    def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
         texts, before = [], len(self._returned)
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
-            media = _MEDIA[kind](part) if kind in _MEDIA else None
+            media = _MEDIA_ENCODERS[kind](part) if kind in _MEDIA_ENCODERS else None
             if kind == "text":
                 texts.append(part.text)
             elif media is not None:
-                said = RETURNED.format(name=result.name or "a tool", call=result.call_id)
-                self._returned += [{"type": "text", "text": said}, media]
+                caption = MEDIA_CAPTION.format(name=result.name or "a tool", call=result.call_id)
+                self._returned += [{"type": "text", "text": caption}, media]
             else:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
         text = "\n".join(texts)
@@ -120,34 +120,38 @@ class MessageWriter:
             text = to_json(result.structured).decode()
         if not text and len(self._returned) > before:
             text = SHOWN_BELOW
-        return {"role": "tool", "tool_call_id": result.call_id, "content": text or _NOTHING[result.is_error]}
+        return {
+            "role": "tool",
+            "tool_call_id": result.call_id,
+            "content": text or _EMPTY_RESULTS[result.is_error],
+        }
 
     @staticmethod
-    def _with_name(wire: Wire, message: Message) -> Wire:
+    def _with_name(wire: JsonObject, message: Message) -> JsonObject:
         if message.name:
             wire["name"] = message.name
         return wire
 
 
-RETURNED: Final = "Returned by {name} (call {call}):"
-"""Stands before a picture or document that a tool returned."""
+MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
+"""Precedes an image or document that a tool returned."""
 SHOWN_BELOW: Final = "(shown below)"
-_NOTHING: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""Some servers refuse an empty tool message."""
+_EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+"""Whether the tool failed → text of an empty result: some servers refuse an empty tool message."""
 
 
-def _image(part: Part) -> Wire | None:
+def _image(part: Part) -> JsonObject | None:
     return {"type": "image_url", "image_url": {"url": part.image.uri or _data_url(part.image)}}
 
 
-def _sound(part: Part) -> Wire | None:
-    kind = SOUNDS.get(part.audio.media_type)
-    if kind is None or not part.audio.data:
+def _audio(part: Part) -> JsonObject | None:
+    audio_format = AUDIO_FORMATS.get(part.audio.media_type)
+    if audio_format is None or not part.audio.data:
         return None
-    return {"type": "input_audio", "input_audio": {"data": _base64(part.audio.data), "format": kind}}
+    return {"type": "input_audio", "input_audio": {"data": _base64(part.audio.data), "format": audio_format}}
 
 
-def _document(part: Part) -> Wire | None:
+def _document(part: Part) -> JsonObject | None:
     document = part.document
     if not document.data:
         return None
@@ -155,9 +159,9 @@ def _document(part: Part) -> Wire | None:
     return {"type": "file", "file": {"filename": name, "file_data": _data_url(document)}}
 
 
-_MEDIA: Final[dict[str, Callable[[Part], Wire | None]]] = {
+_MEDIA_ENCODERS: Final[dict[str, Callable[[Part], JsonObject | None]]] = {
     "image": _image,
-    "audio": _sound,
+    "audio": _audio,
     "document": _document,
 }
 

@@ -1,4 +1,4 @@
-"""A GenerateRequest as the body of POST /chat/completions.
+"""Encodes a GenerateRequest as the body of POST /chat/completions.
 
 Source: OpenAI's API reference, "Create chat completion", and where they differ vLLM's and llama.cpp's
     servers.
@@ -27,15 +27,15 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for
-from clawdbot_model_gateway.formats.chat.messages import MessageWriter
+from clawdbot_model_gateway.formats.chat.messages import MessageEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
-HONOURED: Final = frozenset(
+SUPPORTED_FIELDS: Final = frozenset(
     {
-        *(f"sampling.{each}" for each in ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")),
-        *(f"sampling.{each}" for each in ("presence_penalty", "frequency_penalty", "reasoning_effort")),
+        *(f"sampling.{name}" for name in ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")),
+        *(f"sampling.{name}" for name in ("presence_penalty", "frequency_penalty", "reasoning_effort")),
         "tool_choice",
         "tool_choice.disable_parallel",
         "response_format.json",
@@ -43,10 +43,10 @@ HONOURED: Final = frozenset(
         "provider_options",
     }
 )
-"""What the wire has a field for. Not logprobs: the contract's reply has no place for them."""
+"""What the API has a field for. Not logprobs: our reply has no field for them."""
 
-RESERVED: Final = frozenset({"messages", "model", "n", "stream", "stream_options"})
-"""Fields that provider_options may not set: they say what the reply looks like."""
+RESERVED_OPTIONS: Final = frozenset({"messages", "model", "n", "stream", "stream_options"})
+"""Fields that provider_options may not set: they decide what the response looks like."""
 
 EFFORTS: Final = {
     REASONING_EFFORT_NONE: "none",
@@ -54,88 +54,96 @@ EFFORTS: Final = {
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
-NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
-KNOWN_SCHEMAS: Final = 512
-"""Tools whose JSON is kept: the same ones come with every turn."""
+EMPTY_SCHEMA: Final = b'{"type":"object","properties":{}}'
+"""For a tool without arguments."""
+MAX_CACHED_TOOLS: Final = 512
+"""Tools whose JSON is cached: the same ones come with every turn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class ModelProfile:
     """How one server's Chat Completions differ from the common ones."""
 
-    max_tokens: str = "max_tokens"
-    """The field's name; OpenAI's own models want "max_completion_tokens"."""
+    max_tokens_field: str = "max_tokens"
+    """The field's name; OpenAI's own models take "max_completion_tokens"."""
     unsupported: AbstractSet[str] = frozenset()
     """Paths of fields that the server refuses."""
-    usage_on_request: bool = True
+    stream_usage: bool = True
     """Whether `stream_options` may ask for usage at the end of a stream."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of a body that a request does not say otherwise, under their wire names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDefaults:
+    """What the configuration adds where a request says nothing."""
+
+    body: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the body, under the API's names."""
 
 
 @dataclass(slots=True)
-class Encoded:
-    """A request on the wire."""
+class EncodedRequest:
+    """A request as it is sent."""
 
     body: bytes
     names: ToolNames
     warnings: list[Warning]
 
 
-class RequestWriter:
-    """Writes requests for one backend."""
+class RequestEncoder:
+    """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, dialect: Dialect) -> None:
+    def __init__(self, provider: str, profile: ModelProfile, defaults: RequestDefaults) -> None:
         """Args: provider: the name that warnings show."""
         self._provider = provider
-        self._dialect = dialect
-        self._honoured = HONOURED - dialect.unsupported
+        self._profile = profile
+        self._defaults = defaults
+        self._supported = SUPPORTED_FIELDS - profile.unsupported
         self._tools: dict[bytes, bytes] = {}
 
     @property
-    def forms(self) -> frozenset[str]:
-        """The forms of a reply that the server has a field for; "tool", where a tool can be demanded."""
-        return forms_of(self._honoured)
+    def native_formats(self) -> frozenset[str]:
+        """The response formats that the server has a field for; "tool" if a tool call can be required."""
+        return forms_of(self._supported)
 
-    def write(self, request: GenerateRequest, model: str, *, stream: bool) -> Encoded:
+    def encode(self, request: GenerateRequest, model: str, *, stream: bool) -> EncodedRequest:
         """The body.
 
         Raises:
-            InvalidRequest: the request is strict and holds what the wire cannot carry, or its
+            InvalidRequest: the request is strict and contains what the API has no field for, or its
                 provider_options set a reserved field.
         """
         names = ToolNames(tool.name for tool in request.tools)
-        writer = MessageWriter(names)
-        body: Wire = {"model": model, **self._dialect.defaults}
+        messages = MessageEncoder(names)
+        body: JsonObject = {"model": model, **self._defaults.body}
         body["messages"] = [
-            each for place, message in enumerate(request.messages) for each in writer.write(place, message)
+            each for index, message in enumerate(request.messages) for each in messages.encode(index, message)
         ]
-        body["messages"] += writer.rest()
+        body["messages"] += messages.flush()
         if request.HasField("sampling"):
-            self._sampling(request, body)
+            self._add_sampling(request, body)
         if request.tools:
             body["tools"] = [orjson.Fragment(self._tool(tool, names)) for tool in request.tools]
-            self._choice(request.tool_choice, names, body)
+            self._add_tool_choice(request.tool_choice, names, body)
         if request.HasField("response_format"):
-            self._format(request.response_format, body)
+            self._add_response_format(request.response_format, body)
         if request.HasField("provider_options"):
-            body.update(_options(request))
+            body.update(_provider_options(request))
         if stream:
             body["stream"] = True
-            if self._dialect.usage_on_request:
+            if self._profile.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-        warnings = warnings_for(request, self._honoured, self._provider)
-        if writer.unsupported:
-            warnings += told(request, [not_supported(each, self._provider) for each in writer.unsupported])
-        return Encoded(orjson.dumps(body), names, warnings)
+        warnings = warnings_for(request, self._supported, self._provider)
+        if messages.unsupported:
+            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+        return EncodedRequest(orjson.dumps(body), names, warnings)
 
-    def _sampling(self, request: GenerateRequest, body: Wire) -> None:
+    def _add_sampling(self, request: GenerateRequest, body: JsonObject) -> None:
         for descriptor, value in request.sampling.ListFields():
             name = descriptor.name
-            if f"sampling.{name}" not in self._honoured:
+            if f"sampling.{name}" not in self._supported:
                 continue
             if name == "max_tokens":
-                body[self._dialect.max_tokens] = value
+                body[self._profile.max_tokens_field] = value
             elif name == "stop":
                 body["stop"] = list(value)
             elif name == "reasoning_effort":
@@ -146,54 +154,54 @@ class RequestWriter:
     def _tool(self, tool: ToolSpec, names: ToolNames) -> bytes:
         wire = names.wire(tool.name)
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
-        known = self._tools.get(key)
-        if known is None:
-            schema = to_json(tool.input_schema) if tool.input_schema.fields else NO_ARGUMENTS
+        encoded = self._tools.get(key)
+        if encoded is None:
+            schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
             function = {
                 "name": wire,
                 "description": tool.description,
                 "parameters": orjson.Fragment(schema),
             }
-            known = orjson.dumps({"type": "function", "function": function})
-            if len(self._tools) >= KNOWN_SCHEMAS:
+            encoded = orjson.dumps({"type": "function", "function": function})
+            if len(self._tools) >= MAX_CACHED_TOOLS:
                 self._tools.clear()
-            self._tools[key] = known
-        return known
+            self._tools[key] = encoded
+        return encoded
 
-    def _choice(self, choice: ToolChoice, names: ToolNames, body: Wire) -> None:
-        wire = _CHOICES.get(choice.mode)
+    def _add_tool_choice(self, choice: ToolChoice, names: ToolNames, body: JsonObject) -> None:
+        wire = _TOOL_CHOICES.get(choice.mode)
         if choice.mode == ToolChoice.MODE_NAMED:
             wire = {"type": "function", "function": {"name": names.wire(choice.name)}}
-        if wire is not None and "tool_choice" in self._honoured:
+        if wire is not None and "tool_choice" in self._supported:
             body["tool_choice"] = wire
-        if choice.disable_parallel and "tool_choice.disable_parallel" in self._honoured:
+        if choice.disable_parallel and "tool_choice.disable_parallel" in self._supported:
             body["parallel_tool_calls"] = False
 
-    def _format(self, wanted: ResponseFormat, body: Wire) -> None:
-        kind = wanted.WhichOneof("format") or ""
-        if kind in _FORMATS and f"response_format.{kind}" in self._honoured:
-            body["response_format"] = _FORMATS[kind](wanted)
+    def _add_response_format(self, response_format: ResponseFormat, body: JsonObject) -> None:
+        kind = response_format.WhichOneof("format") or ""
+        if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in self._supported:
+            body["response_format"] = _FORMAT_ENCODERS[kind](response_format)
 
 
-_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
+_TOOL_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
 
 
-def _schema(wanted: ResponseFormat) -> Wire:
-    given = wanted.json_schema
-    # Strict, since the contract promises JSON that matches and not JSON that may.
-    schema = orjson.Fragment(to_json(given.schema))
-    named = {"name": wire_name(given.name or "reply"), "schema": schema, "strict": True}
+def _json_schema(response_format: ResponseFormat) -> JsonObject:
+    json_schema = response_format.json_schema
+    # Strict, since our contract promises JSON that matches the schema.
+    schema = orjson.Fragment(to_json(json_schema.schema))
+    named = {"name": wire_name(json_schema.name or "reply"), "schema": schema, "strict": True}
     return {"type": "json_schema", "json_schema": named}
 
 
-_FORMATS: Final[Mapping[str, Callable[[ResponseFormat], Wire]]] = {
+_FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = {
     "json": lambda _: {"type": "json_object"},
-    "json_schema": _schema,
+    "json_schema": _json_schema,
 }
 
 
-def _options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:
+def _provider_options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:
     for name, value in to_plain(request.provider_options).items():
-        if name in RESERVED:
-            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway.")
+        if name in RESERVED_OPTIONS:
+            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
         yield name, value

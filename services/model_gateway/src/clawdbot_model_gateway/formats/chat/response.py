@@ -1,4 +1,4 @@
-"""Chat Completions' JSON as the events of a reply, for whole replies and for pieces of one alike."""
+"""Decodes Chat Completions' JSON into events: whole responses and the chunks of a stream alike."""
 
 from __future__ import annotations
 
@@ -24,127 +24,128 @@ from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.formats.chat.tool_calls import ToolCalls
+from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.http import VendorErrors
 
-WORDS: Final = {
+FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
     "tool_calls": FINISH_REASON_TOOL_CALLS,
     "function_call": FINISH_REASON_TOOL_CALLS,
     "content_filter": FINISH_REASON_CONTENT_FILTER,
 }
-"""finish_reason → ours; any other word is UNKNOWN."""
+"""finish_reason → ours; any other is UNKNOWN."""
 
-THOUGHTS: Final = ("reasoning_content", "reasoning")
-"""Where servers put what the model thinks: DeepSeek and older vLLM, newer vLLM and OpenRouter. Never both."""
+REASONING_FIELDS: Final = ("reasoning_content", "reasoning")
+"""Where servers put reasoning: DeepSeek and older vLLM, newer vLLM and OpenRouter. Only the first one found
+is read."""
 
-LARGEST_COUNT: Final = 2**53
-"""Tokens. What is larger is no count."""
+MAX_COUNT: Final = 2**53
+"""Tokens. A larger number is not a count."""
 
 
-class ReplyReader:
-    """Reads one reply."""
+class ResponseDecoder:
+    """Decodes one reply."""
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
     ) -> None:
-        """Args: model: what was asked for, shown where the reply names no model."""
+        """Args: model: what was asked for, reported if the response names no model."""
         self._model = model
         self._warnings = warnings
         self._errors = errors
-        self._calls = ToolCalls(names)
+        self._calls = ToolCallAccumulator(names)
         self._usage: Mapping[str, Any] | None = None
-        self._begun = False
+        self._started_sent = False
         self._refused = False
-        self.said = False
-        """Whether there was anything of the reply yet."""
-        self.word = ""
-        """The vendor's finish reason, once it has come; only usage may follow."""
+        self.has_content = False
+        """Whether any content has arrived."""
+        self.finish_reason = ""
+        """The vendor's finish reason, once it has arrived; only usage may follow."""
 
-    def take(self, chunk: Any) -> list[Event]:
+    def decode(self, chunk: Any) -> list[Event]:
         """The events of one JSON object.
 
         Raises:
-            ModelFailure: it is an error, or no object.
+            ModelError: it is an error, or not a JSON object.
         """
         if not isinstance(chunk, dict):
-            raise ProtocolViolation("it sent something that is no JSON object")
+            raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
             raise self._errors.in_band(chunk)
-        found: list[Event] = []
-        if not self._begun:
-            self._begun = True
-            found.append(events.started(_text(chunk.get("model")) or self._model, self._warnings))
+        out: list[Event] = []
+        if not self._started_sent:
+            self._started_sent = True
+            out.append(events.started(_string(chunk.get("model")) or self._model, self._warnings))
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._usage = usage
         choice = _first_choice(chunk.get("choices"))
         if choice is not None:
-            self._choice(choice, found)
-        return found
+            self._decode_choice(choice, out)
+        return out
 
-    def end(self) -> list[Event]:
-        """The last events: tool calls, usage, and why it ended."""
-        reason = events.finish_reason(self.word, WORDS)
-        found: list[Event] = [] if self._begun else [events.started(self._model, self._warnings)]
-        whole = [*self._calls.done(found)]
+    def finish(self) -> list[Event]:
+        """The last events: tool calls, usage and the finish reason."""
+        reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
+        complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP:
-            # A forced call ends in "stop", as does a refusal.
+            # A forced call ends in "stop", and so does a refusal.
             if self._refused:
                 reason = FINISH_REASON_REFUSAL
-            elif whole:
+            elif complete:
                 reason = FINISH_REASON_TOOL_CALLS
-        if reason == FINISH_REASON_TOOL_CALLS and not all(whole):
+        if reason == FINISH_REASON_TOOL_CALLS and not all(complete):
             reason = FINISH_REASON_MODEL_ERROR
         if self._usage is not None:
             partial = reason == FINISH_REASON_TRUNCATED
-            found.append(events.used(_usage(self._usage, partial=partial)))
-        found.append(events.finished(reason, self.word))
-        return found
+            out.append(events.used(_decode_usage(self._usage, partial=partial)))
+        out.append(events.finished(reason, self.finish_reason))
+        return out
 
-    def _choice(self, choice: dict[str, Any], found: list[Event]) -> None:
+    def _decode_choice(self, choice: dict[str, Any], out: list[Event]) -> None:
         delta = choice.get("delta") or choice.get("message")
-        before = len(found)
+        before = len(out)
         if isinstance(delta, dict):
-            self._delta(delta, found)
-        self.said = self.said or len(found) > before
-        word = choice.get("finish_reason")
-        if word is not None and word != "":
-            self.word = str(word)
+            self._decode_delta(delta, out)
+        self.has_content = self.has_content or len(out) > before
+        reason = choice.get("finish_reason")
+        if reason is not None and reason != "":
+            self.finish_reason = str(reason)
 
-    def _delta(self, delta: dict[str, Any], found: list[Event]) -> None:
-        thought = next((text for key in THOUGHTS if (text := _text(delta.get(key)))), "")
-        if thought:
-            found.append(events.reasoning(thought))
+    def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
+        reasoning = next((text for key in REASONING_FIELDS if (text := _string(delta.get(key)))), "")
+        if reasoning:
+            out.append(events.reasoning(reasoning))
         content = delta.get("content")
         if content:
-            found.extend(_content(content))
-        refusal = _text(delta.get("refusal"))
+            out.extend(_decode_content(content))
+        refusal = _string(delta.get("refusal"))
         if refusal:
             self._refused = True
-            found.append(events.text(refusal))
+            out.append(events.text(refusal))
         calls = delta.get("tool_calls")
         if calls:
-            self._calls.take(calls, found)
+            self._calls.add(calls, out)
         elif delta.get("function_call"):
-            # The form before tool calls: one call, without an id.
-            self._calls.take([{"index": 0, "function": delta["function_call"]}], found)
+            # The predecessor of tool calls: one call, without an id.
+            self._calls.add([{"index": 0, "function": delta["function_call"]}], out)
 
 
 def _first_choice(choices: Any) -> dict[str, Any] | None:
-    """The choice of index 0: we ask for one, and some servers number it nowhere."""
+    """The choice with index 0: we ask for one, and some servers send no index."""
     if not isinstance(choices, list):
         return None
-    for each in choices:
-        if isinstance(each, dict) and not each.get("index"):
-            return each
+    for choice in choices:
+        if isinstance(choice, dict) and not choice.get("index"):
+            return choice
     return None
 
 
-def _content(content: Any) -> Iterator[Event]:
-    """Text, or a list of typed parts, in which Mistral's reasoning models send thoughts as well."""
+def _decode_content(content: Any) -> Iterator[Event]:
+    """Text, or a list of typed parts, in which Mistral's reasoning models also send their reasoning."""
     if isinstance(content, str):
         yield events.text(content)
     elif isinstance(content, list):
@@ -152,17 +153,17 @@ def _content(content: Any) -> Iterator[Event]:
             if not isinstance(part, dict):
                 continue
             if part.get("type") == "thinking":
-                thought = part.get("thinking")
-                pieces = thought if isinstance(thought, list) else [{"text": thought}]
-                text = "".join(_text(each.get("text")) for each in pieces if isinstance(each, dict))
+                thinking = part.get("thinking")
+                parts = thinking if isinstance(thinking, list) else [{"text": thinking}]
+                text = "".join(_string(each.get("text")) for each in parts if isinstance(each, dict))
                 if text:
                     yield events.reasoning(text)
-            elif text := _text(part.get("text")):
+            elif text := _string(part.get("text")):
                 yield events.text(text)
 
 
-def _usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
-    told = Usage(
+def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
+    decoded = Usage(
         input_tokens=_count(usage, "prompt_tokens"),
         output_tokens=_count(usage, "completion_tokens"),
         # DeepSeek's field for it.
@@ -171,18 +172,18 @@ def _usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
     )
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     if prompt:
-        told.cached_tokens = _count(prompt, "cached_tokens") or told.cached_tokens
-        told.audio_tokens = _count(prompt, "audio_tokens")
+        decoded.cached_tokens = _count(prompt, "cached_tokens") or decoded.cached_tokens
+        decoded.audio_tokens = _count(prompt, "audio_tokens")
     if completion:
-        told.reasoning_tokens = _count(completion, "reasoning_tokens")
-        told.audio_tokens += _count(completion, "audio_tokens")
-    return told
+        decoded.reasoning_tokens = _count(completion, "reasoning_tokens")
+        decoded.audio_tokens += _count(completion, "audio_tokens")
+    return decoded
 
 
 def _count(counts: Any, name: str) -> int:
     value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and 0 <= value < LARGEST_COUNT else 0
+    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""

@@ -1,75 +1,71 @@
-"""A streamed reply, from the bytes of its events to ours."""
+"""Decodes a streamed reply of Chat Completions, from the bytes of its server-sent events to our events."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import orjson
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.formats.chat.response import ReplyReader
-from clawdbot_model_gateway.formats.sse import EventParser, ServerEvent
+from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
+from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
 from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http.response_stream import VendorStream
 
-LAST: Final = b"[DONE]"
+DONE: Final = b"[DONE]"
+"""The data of the last event."""
 
 
-class ChatStream:
-    """Takes pieces as the network brings them; where they are cut makes no difference."""
+class ChatStreamDecoder(VendorStream):
+    """Decodes one stream. The events do not depend on how the network cuts the bytes."""
 
-    def __init__(self, reader: ReplyReader, errors: VendorErrors) -> None:
+    over: bool = False
+
+    def __init__(self, decoder: ResponseDecoder, errors: VendorErrors) -> None:
         self._parser = EventParser()
-        self._reader = reader
+        self._decoder = decoder
         self._errors = errors
-        self.over = False
-        """Whether the last events have been given."""
 
     @property
+    @override
     def begun(self) -> bool:
-        """Whether anything of the reply has come."""
-        return self._reader.said or bool(self._reader.word)
+        return self._decoder.has_content or bool(self._decoder.finish_reason)
 
     @property
+    @override
     def nearly_over(self) -> bool:
-        """Whether the model has said why it ended, after which nothing of the reply comes."""
-        return bool(self._reader.word)
+        return bool(self._decoder.finish_reason)
 
-    def feed(self, piece: bytes, found: list[Event]) -> None:
-        """Adds the events that the piece completes.
+    @override
+    def feed(self, data: bytes, out: list[Event]) -> None:
+        self._decode_all(self._parser.feed(data), out)
 
-        Raises:
-            ModelFailure: it brings an error, or what is not of this protocol; what came before is in `found`.
-        """
-        self._take(self._parser.feed(piece), found)
-
-    def end(self, found: list[Event]) -> None:
-        """Adds the last events, when the connection has ended. Without a finish reason it is TRUNCATED.
-
-        Raises:
-            ModelFailure: as for feed.
-        """
-        self._take(self._parser.end(), found)
+    @override
+    def end(self, out: list[Event]) -> None:
+        """Without a finish reason the reply is TRUNCATED."""
+        self._decode_all(self._parser.end(), out)
         if not self.over:
-            self._finish(found)
+            self._finish(out)
 
-    def _take(self, arrived: list[ServerEvent], found: list[Event]) -> None:
-        for each in arrived:
+    def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:
+        for event in server_events:
             if self.over:
                 return
-            if each.data.strip() == LAST:
-                self._finish(found)
+            if event.data.strip() == DONE:
+                self._finish(out)
                 return
             try:
-                chunk = orjson.loads(each.data)
+                chunk = orjson.loads(event.data)
             except orjson.JSONDecodeError:
-                raise ProtocolViolation("an event of its stream is no JSON") from None
-            if each.name == b"error" and isinstance(chunk, dict):
+                raise ProtocolViolation("an event of the stream is not valid JSON") from None
+            if event.name == b"error" and isinstance(chunk, dict):
                 raise self._errors.in_band(chunk)
-            found += self._reader.take(chunk)
+            out += self._decoder.decode(chunk)
 
-    def _finish(self, found: list[Event]) -> None:
+    def _finish(self, out: list[Event]) -> None:
         if not self.begun:
             raise ProtocolViolation("the stream ended before the reply began")
         self.over = True
-        found += self._reader.end()
+        out += self._decoder.finish()

@@ -1,7 +1,7 @@
-"""POST /tokenize beside /v1, where a server has it: vLLM's and SGLang's kind, or llama.cpp's.
+"""Counts tokens at POST /tokenize, next to /v1, on servers that have it: vLLM and SGLang, or llama.cpp.
 
-Which kind it is is asked once. vLLM takes a text as `prompt`, or messages and tools, and answers `count`;
-llama.cpp takes a text as `content`, answers `tokens`, and makes a text of messages at /apply-template.
+It finds out once which kind the server is. vLLM takes a text as `prompt`, or messages and tools, and returns
+`count`; llama.cpp takes a text as `content`, returns `tokens`, and renders messages at /apply-template.
 """
 
 from __future__ import annotations
@@ -19,93 +19,94 @@ from clawdbot_model_gateway.core.errors import (
     RequestRefused,
 )
 
-TOKENIZE: Final = "tokenize"
-TEMPLATE: Final = "apply-template"
-PROBE: Final = "one two"
+TOKENIZE_PATH: Final = "tokenize"
+TEMPLATE_PATH: Final = "apply-template"
+PROBE_TEXT: Final = "one two"
 
-Ask = Callable[[str, bytes], Awaitable[bytes]]
-"""Posts a body to a path beside the API's own, and answers what came."""
+Post = Callable[[str, bytes], Awaitable[bytes]]
+"""Posts a body to a path next to the API's own and returns the response."""
 
-NOT_HERE: Final = (ProtocolViolation, BackendAuth, RequestRefused, ModelMissing)
-"""Failures that say that there is no such path: it will not be asked again."""
+NO_ENDPOINT_ERRORS: Final = (ProtocolViolation, BackendAuth, RequestRefused, ModelMissing)
+"""Errors that mean that the path does not exist: the server will not be asked again."""
 
 _COUNT: Final = re.compile(rb'"count"\s*:\s*(\d+)')
 _TOKENS: Final = re.compile(rb'"tokens"\s*:\s*\[([\d,\s]*)\]')
 
 
-class CountsNothing(ProtocolViolation):
-    """The server has no endpoint that counts."""
+class TokenizeUnsupported(ProtocolViolation):
+    """The server has no endpoint that counts tokens."""
 
-    def __init__(self, detail: str = "it has no endpoint that counts tokens") -> None:
+    def __init__(self, detail: str = "the server has no endpoint that counts tokens") -> None:
         super().__init__(detail)
 
 
-class TokenEndpoint:
-    """Counts by the server's own tokenizer.
+class TokenizeEndpoint:
+    """Counts with the server's own tokenizer.
 
     Args:
-        ask: posts.
-        there: False where it is known that there is no such endpoint.
+        post: sends a request.
+        exists: False if the server is known to have no such endpoint.
     """
 
-    def __init__(self, ask: Ask, *, there: bool = True) -> None:
-        self._ask = ask
-        self._kind: str | None = None if there else ""
+    def __init__(self, post: Post, *, exists: bool = True) -> None:
+        self._post = post
+        self._text_field: str | None = None if exists else ""
 
-    async def text(self, text: str, model: str) -> int:
+    async def count_text(self, text: str, model: str) -> int:
         """Tokens of a bare text.
 
         Raises:
-            ModelFailure: CountsNothing, or the server is away.
+            ModelError: TokenizeUnsupported, or the server cannot be reached.
         """
-        kind = await self._known(model)
-        return counted(await self._ask(TOKENIZE, orjson.dumps(_TEXTS[kind](text, model))))
+        text_field = await self._probe_once(model)
+        return decode_count(
+            await self._post(TOKENIZE_PATH, orjson.dumps(_TEXT_BODIES[text_field](text, model)))
+        )
 
-    async def chat(self, request: bytes, model: str) -> int:
-        """Tokens of a conversation with the model's own framing; raises as `text`.
+    async def count_chat(self, request: bytes, model: str) -> int:
+        """Tokens of a conversation in the model's own template; raises as `count_text`.
 
         Args:
             request: the body that would be sent to chat/completions.
             model: the vendor's name of the model.
         """
-        kind = await self._known(model)
-        whole = orjson.loads(request)
-        body = {key: whole[key] for key in ("messages", "tools") if key in whole}
-        if kind == "content":
-            made = orjson.dumps(body)
-            return await self._templated(await self._ask(TEMPLATE, made))
-        made = orjson.dumps({"model": model, **body, "add_generation_prompt": True})
-        return counted(await self._ask(TOKENIZE, made))
+        text_field = await self._probe_once(model)
+        chat = orjson.loads(request)
+        prompt = {key: chat[key] for key in ("messages", "tools") if key in chat}
+        if text_field == "content":
+            return await self._count_rendered(await self._post(TEMPLATE_PATH, orjson.dumps(prompt)))
+        body = orjson.dumps({"model": model, **prompt, "add_generation_prompt": True})
+        return decode_count(await self._post(TOKENIZE_PATH, body))
 
-    async def _templated(self, answer: bytes) -> int:
+    async def _count_rendered(self, response: bytes) -> int:
         try:
-            prompt = orjson.loads(answer)["prompt"]
+            prompt = orjson.loads(response)["prompt"]
         except (ValueError, TypeError, KeyError):
-            raise ProtocolViolation("what it answers to POST apply-template is no prompt") from None
+            raise ProtocolViolation("POST apply-template returned no prompt") from None
         body = orjson.dumps({"content": prompt, "add_special": True, "parse_special": True})
-        return counted(await self._ask(TOKENIZE, body))
+        return decode_count(await self._post(TOKENIZE_PATH, body))
 
-    async def _known(self, model: str) -> str:
-        if self._kind is None:
-            self._kind = await self._probed(model)
-        if not self._kind:
-            raise CountsNothing
-        return self._kind
+    async def _probe_once(self, model: str) -> str:
+        if self._text_field is None:
+            self._text_field = await self._probe(model)
+        if not self._text_field:
+            raise TokenizeUnsupported
+        return self._text_field
 
-    async def _probed(self, model: str) -> str:
-        """The kind: the field that a text goes into; empty where there is no such endpoint."""
-        for kind, body in _TEXTS.items():
+    async def _probe(self, model: str) -> str:
+        """The name of the field that takes a text; empty if there is no such endpoint."""
+        for text_field, encode in _TEXT_BODIES.items():
             try:
-                # An empty list: it did not see the text, since the field has another name.
-                if counted(await self._ask(TOKENIZE, orjson.dumps(body(PROBE, model)))):
-                    return kind
-            except NOT_HERE:
+                # Zero tokens: the server ignored the text, since its field has another name.
+                if decode_count(await self._post(TOKENIZE_PATH, orjson.dumps(encode(PROBE_TEXT, model)))):
+                    return text_field
+            except NO_ENDPOINT_ERRORS:
                 continue
         return ""
 
 
-def counted(body: bytes) -> int:
-    """The count in an answer, without making a million numbers of it.
+def decode_count(body: bytes) -> int:
+    """The count in a response, without parsing a million numbers.
 
     Raises:
         ProtocolViolation: there is none.
@@ -115,12 +116,12 @@ def counted(body: bytes) -> int:
         return int(count[1])
     tokens = _TOKENS.search(body)
     if tokens is None:
-        raise ProtocolViolation("what it answers to POST tokenize is no count")
+        raise ProtocolViolation("POST tokenize returned no token count")
     return tokens[1].count(b",") + 1 if tokens[1].strip() else 0
 
 
-_TEXTS: Final[Mapping[str, Callable[[str, str], dict[str, Any]]]] = {
+_TEXT_BODIES: Final[Mapping[str, Callable[[str, str], dict[str, Any]]]] = {
     "prompt": lambda text, model: {"model": model, "prompt": text, "add_special_tokens": False},
     "content": lambda text, _: {"content": text, "add_special": False},
 }
-"""Kind → the body that counts a text."""
+"""Name of the text's field → the body that counts a text."""

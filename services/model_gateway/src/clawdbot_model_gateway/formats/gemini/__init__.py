@@ -1,1 +1,1 @@
-"""The Gemini API's generateContent on the wire: parts, thoughts, proofs and errors."""
+"""The Gemini API's generateContent: parts, thoughts, thought signatures and errors."""

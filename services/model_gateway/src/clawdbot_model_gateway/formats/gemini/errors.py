@@ -1,7 +1,7 @@
-"""What Google's errors mean: google.rpc.Status in JSON, whose details tell more than its status.
+"""Maps Google's errors: google.rpc.Status in JSON, whose details are more specific than its status.
 
-A refused key is an INVALID_ARGUMENT, and one RESOURCE_EXHAUSTED stands for a minute's limit, a day's quota
-and an empty account alike.
+A refused key is an INVALID_ARGUMENT, and RESOURCE_EXHAUSTED can mean a limit per minute, a quota per day or
+an empty account.
 
 Sources: google/rpc/{code,error_details}.proto; Gemini API, "Troubleshooting guide" and "Rate limits".
 """
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
@@ -31,9 +32,9 @@ from clawdbot_model_gateway.core.errors import (
 from clawdbot_model_gateway.http import VendorErrors
 from clawdbot_model_gateway.http.retry_after import LONGEST, retry_after
 
-Kind = type[ModelFailure]
+ErrorClass = type[ModelFailure]
 
-STATUSES: Final[Mapping[str, Kind]] = {
+STATUSES: Final[Mapping[str, ErrorClass]] = {
     "INVALID_ARGUMENT": RequestRefused,
     "OUT_OF_RANGE": RequestRefused,
     "UNIMPLEMENTED": RequestRefused,
@@ -49,16 +50,16 @@ STATUSES: Final[Mapping[str, Kind]] = {
     "ABORTED": BackendFailed,
     "CANCELLED": BackendFailed,
 }
-"""google.rpc.Code → what it means where nothing else tells. FAILED_PRECONDITION is about the account: a
-country without a free tier, billing that is not enabled."""
+"""google.rpc.Code → error, if nothing more specific matches. FAILED_PRECONDITION is about the account: a
+country without a free tier, or billing that is not enabled."""
 
-REASONS: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
+REASONS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     (re.compile(r"API_KEY_|SERVICE_DISABLED|ACCESS_TOKEN|CONSUMER_(INVALID|SUSPENDED)"), BackendAuth),
     (re.compile(r"BILLING_DISABLED"), QuotaExhausted),
 )
-"""google.rpc.ErrorInfo's reason → the same."""
+"""The reason in google.rpc.ErrorInfo → error."""
 
-PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
+PHRASES: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     (
         re.compile(r"token count.{0,40}exceeds the maximum|exceeds? the (maximum )?context (window|length)"),
         ContextTooLong,
@@ -67,7 +68,7 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
     (re.compile(r"access the file|cachedcontent not found"), RequestRefused),
     (re.compile(r"prepayment credits|spending cap|spend limit|credits are depleted"), QuotaExhausted),
 )
-"""Sentences, in lower case, that tell what neither status nor details do."""
+"""A phrase of the message, in lower case → error, where status and details are not specific enough."""
 
 PER_DAY: Final = re.compile(r"per_?day", re.IGNORECASE)
 """In the name of a quota that waiting a minute does not renew."""
@@ -76,59 +77,61 @@ SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d+)?)s")
 
 
 class GeminiErrors(VendorErrors):
-    """Reads the errors of one backend; what does not look like Google's is read as anybody's."""
+    """Reads the errors of one backend. What is not in Google's form is read as any vendor's error."""
 
+    @override
     def answered(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelFailure:
-        """What an answer other than 200 means."""
         try:
             payload = orjson.loads(body)
         except orjson.JSONDecodeError:
             payload = None
-        error = _status(payload)
+        error = _rpc_status(payload)
         if error is None:
             return super().answered(status, body, headers)
-        return self._meaning(error, status, retry_after(headers, time.time()))
+        return self._error(error, status, retry_after(headers, time.time()))
 
+    @override
     def in_band(self, payload: Mapping[str, Any]) -> ModelFailure:
-        """What an error means that came where a piece of the reply should be, after a 200."""
-        error = _status(payload)
-        return super().in_band(payload) if error is None else self._meaning(error, 500, None)
+        error = _rpc_status(payload)
+        return super().in_band(payload) if error is None else self._error(error, 500, None)
 
-    def _meaning(self, error: Mapping[str, Any], status: int, wait: float | None) -> ModelFailure:
+    def _error(self, error: Mapping[str, Any], status: int, header_delay: float | None) -> ModelFailure:
         code, message = error.get("code"), error.get("message")
         text = message if isinstance(message, str) else ""
-        details = [each for each in _list(error.get("details")) if isinstance(each, dict)]
-        kind = _kind(str(error["status"]), text.lower(), details)
-        shown = f"it answered {code if isinstance(code, int) else status} {self.clean(str(error['status']))}"
-        # A refused key may stand in the sentence; what is wrong with the account has no key in it.
-        hidden = kind is BackendAuth and "key" in text.lower()
-        said = "" if hidden else self.clean(text)
-        told = _wait(details)
-        return kind(f"{shown}: {said}" if said else shown, retry_after=wait if told is None else told)
+        details = [detail for detail in _list(error.get("details")) if isinstance(detail, dict)]
+        error_class = _classify(str(error["status"]), text.lower(), details)
+        prefix = f"HTTP {code if isinstance(code, int) else status} {self.clean(str(error['status']))}"
+        # The message may repeat a refused key; a message about the account contains no key.
+        hidden = error_class is BackendAuth and "key" in text.lower()
+        shown = "" if hidden else self.clean(text)
+        delay = _retry_delay(details)
+        return error_class(
+            f"{prefix}: {shown}" if shown else prefix, retry_after=header_delay if delay is None else delay
+        )
 
 
-def _status(payload: Any) -> Mapping[str, Any] | None:
-    """The google.rpc.Status in an answer; streams that are no SSE wrap it in a list."""
+def _rpc_status(payload: Any) -> Mapping[str, Any] | None:
+    """The google.rpc.Status in a response; streams without SSE wrap it in a list."""
     if isinstance(payload, list) and payload:
         payload = payload[0]
     error = payload.get("error") if isinstance(payload, dict) else None
     return error if isinstance(error, dict) and error.get("status") in STATUSES else None
 
 
-def _kind(status: str, text: str, details: list[dict[str, Any]]) -> Kind:
-    for pattern, kind in REASONS:
-        if any(pattern.match(str(each.get("reason"))) for each in _of("ErrorInfo", details)):
-            return kind
-    if status == "RESOURCE_EXHAUSTED" and any(map(_lasting, _of("QuotaFailure", details))):
+def _classify(status: str, text: str, details: list[dict[str, Any]]) -> ErrorClass:
+    for pattern, error_class in REASONS:
+        if any(pattern.match(str(info.get("reason"))) for info in _of_type("ErrorInfo", details)):
+            return error_class
+    if status == "RESOURCE_EXHAUSTED" and any(map(_is_exhausted, _of_type("QuotaFailure", details))):
         return QuotaExhausted
-    for pattern, kind in PHRASES:
+    for pattern, error_class in PHRASES:
         if pattern.search(text):
-            return kind
+            return error_class
     return STATUSES[status]
 
 
-def _lasting(failure: Mapping[str, Any]) -> bool:
-    """Whether a quota of a day is used up, or one is nothing to begin with."""
+def _is_exhausted(failure: Mapping[str, Any]) -> bool:
+    """Whether a quota per day is used up, or a quota is zero."""
     violations = [each for each in _list(failure.get("violations")) if isinstance(each, dict)]
     return any(
         PER_DAY.search(f"{each.get('quotaId')} {each.get('quotaMetric')}") or each.get("quotaValue") == "0"
@@ -136,17 +139,17 @@ def _lasting(failure: Mapping[str, Any]) -> bool:
     )
 
 
-def _wait(details: list[dict[str, Any]]) -> float | None:
-    """Seconds of google.rpc.RetryInfo; None where it does not say."""
-    for each in _of("RetryInfo", details):
-        found = SECONDS.fullmatch(str(each.get("retryDelay")))
-        if found is not None:
-            return min(math.ceil(float(found[1]) * 1000) / 1000, LONGEST)
+def _retry_delay(details: list[dict[str, Any]]) -> float | None:
+    """Seconds, from google.rpc.RetryInfo; None without one."""
+    for info in _of_type("RetryInfo", details):
+        delay = SECONDS.fullmatch(str(info.get("retryDelay")))
+        if delay is not None:
+            return min(math.ceil(float(delay[1]) * 1000) / 1000, LONGEST)
     return None
 
 
-def _of(name: str, details: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    return (each for each in details if str(each.get("@type")).endswith(f"google.rpc.{name}"))
+def _of_type(name: str, details: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    return (detail for detail in details if str(detail.get("@type")).endswith(f"google.rpc.{name}"))
 
 
 def _list(value: Any) -> list[Any]:

@@ -1,7 +1,7 @@
-"""Messages of typed parts as Gemini's contents.
+"""Encodes messages of typed parts as Gemini's contents.
 
-Instructions have a place of their own, all of them together. Of what a model thought, only that goes back
-which bears Gemini's proof: it reads nothing else of it.
+Instructions have a field of their own, all of them together. Reasoning goes back only with one of Gemini's
+thought signatures: it ignores any other.
 """
 
 from __future__ import annotations
@@ -29,128 +29,137 @@ from clawdbot_servicekit.structs import to_plain
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 ROLES: Final = {ROLE_USER: "user", ROLE_ASSISTANT: "model", ROLE_TOOL: "user"}
-MEDIA: Final = frozenset({"image", "audio", "document"})
-IN_RESULTS: Final = frozenset({"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"})
-"""Media types that may stand in a tool's result, from Gemini 3 on."""
+MEDIA_KINDS: Final = frozenset({"image", "audio", "document"})
+RESULT_MEDIA_TYPES: Final = frozenset(
+    {"image/png", "image/jpeg", "image/webp", "application/pdf", "text/plain"}
+)
+"""Media types that a tool result may contain, from Gemini 3 on."""
 
-NOTHING: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+"""Whether the tool failed → text of an empty result."""
 
 
-class ContentWriter:
-    """Writes the messages of one request, and notes what the wire has no place for."""
+class MessageEncoder:
+    """Encodes the messages of one request and collects what the format has no field for."""
 
-    def __init__(self, names: ToolNames, *, modern: bool) -> None:
-        """Args: modern: whether the model is Gemini 3 or later."""
+    def __init__(self, names: ToolNames, *, gemini_3: bool) -> None:
+        """Args: gemini_3: whether the model is Gemini 3 or later."""
         self._names = names
-        self._modern = modern
-        self._called: dict[str, str] = {}
-        """Id of a call → its tool, for results that do not name theirs."""
-        self._unproved = False
-        """Whether the next call is the first of its content, which must bear a proof."""
+        self._gemini_3 = gemini_3
+        self._tool_of_call: dict[str, str] = {}
+        """Call id → its tool's name, for results that do not name their tool."""
+        self._needs_signature = False
+        """Whether the next call is the first of its content, which must have a thought signature."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
 
-    def write(self, request: GenerateRequest) -> Wire:
-        """`contents` and, where there are instructions, `systemInstruction`."""
-        instructions: list[Wire] = []
-        contents: list[Wire] = []
-        # Neighbours of one role are one content: Gemini wants the results of parallel calls together.
-        for role, group in groupby(enumerate(request.messages), key=lambda each: each[1].role):
-            self._unproved = self._modern
-            parts = [part for place, message in group for part in self._message(place, message)]
+    def encode(self, request: GenerateRequest) -> JsonObject:
+        """`contents` and, if there are instructions, `systemInstruction`."""
+        instructions: list[JsonObject] = []
+        contents: list[JsonObject] = []
+        # Neighbours of one role become one content: Gemini requires results of parallel calls together.
+        for role, group in groupby(enumerate(request.messages), key=lambda pair: pair[1].role):
+            self._needs_signature = self._gemini_3
+            parts = [part for index, message in group for part in self._message(index, message)]
             if role == ROLE_SYSTEM:
                 instructions += parts
             elif parts:
                 contents.append({"role": ROLES[role], "parts": parts})
         if not contents:
-            # It answers nothing without contents, so instructions alone are said to it instead.
+            # The API refuses a request without contents, so lone instructions are sent as the user's.
             return {"contents": [{"role": "user", "parts": instructions}]}
-        wire: Wire = {"contents": contents}
+        body: JsonObject = {"contents": contents}
         if instructions:
-            wire["systemInstruction"] = {"parts": instructions}
-        return wire
+            body["systemInstruction"] = {"parts": instructions}
+        return body
 
-    def _message(self, place: int, message: Message) -> Iterator[Wire]:
-        path = f"messages[{place}]"
+    def _message(self, index: int, message: Message) -> Iterator[JsonObject]:
+        path = f"messages[{index}]"
         if message.name:
             self.unsupported.append(f"{path}.name")
-        for index, part in enumerate(message.parts):
+        for part_index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
-            if kind in MEDIA:
-                yield from self._media(f"{path}.parts[{index}].{kind}", getattr(part, kind), message.role)
+            if kind in MEDIA_KINDS:
+                media_path = f"{path}.parts[{part_index}].{kind}"
+                yield from self._media(media_path, getattr(part, kind), message.role)
             elif kind == "tool_result":
-                yield self._tool_result(f"{path}.parts[{index}].tool_result", part.tool_result)
-            elif kind in _SAID:
-                yield from _SAID[kind](self, part)
+                yield self._tool_result(f"{path}.parts[{part_index}].tool_result", part.tool_result)
+            elif kind in _PART_ENCODERS:
+                yield from _PART_ENCODERS[kind](self, part)
 
-    def _text(self, part: Part) -> Iterator[Wire]:
+    def _text(self, part: Part) -> Iterator[JsonObject]:
         if part.text:
             yield {"text": part.text}
 
-    def _thought(self, part: Part) -> Iterator[Wire]:
-        """A thought, or the proof that followed a text and stood alone."""
-        signature = thought_signatures.give_back(part.reasoning.signature)
+    def _reasoning(self, part: Part) -> Iterator[JsonObject]:
+        """A thought, or the thought signature that followed a text in a part of its own."""
+        signature = thought_signatures.unwrap(part.reasoning.signature)
         if not signature:
             return
         thought = {"thought": True} if part.reasoning.text else {}
         yield {"text": part.reasoning.text, **thought, "thoughtSignature": signature}
 
-    def _call(self, part: Part) -> Iterator[Wire]:
+    def _tool_call(self, part: Part) -> Iterator[JsonObject]:
         call: ToolCall = part.tool_call
-        self._called[call.id] = call.name
-        signature = thought_signatures.give_back(call.signature) or (
-            thought_signatures.SKIP if self._unproved else ""
+        self._tool_of_call[call.id] = call.name
+        signature = thought_signatures.unwrap(call.signature) or (
+            thought_signatures.SKIP_VALIDATION if self._needs_signature else ""
         )
-        self._unproved = False
+        self._needs_signature = False
         function = {"id": call.id, "name": self._names.wire(call.name), "args": to_plain(call.arguments)}
         yield {"functionCall": function, **({"thoughtSignature": signature} if signature else {})}
 
-    def _media(self, path: str, media: Media | Document, role: int) -> Iterator[Wire]:
+    def _media(self, path: str, media: Media | Document, role: int) -> Iterator[JsonObject]:
         if role not in {ROLE_USER, ROLE_ASSISTANT}:
             self.unsupported.append(path)
             return
         if isinstance(media, Document) and media.title:
-            # Data has no name on this wire.
+            # Inline data has no field for a name.
             yield {"text": f"{media.title}:"}
         if media.data:
             yield {"inlineData": _inline(media)}
             return
-        kind = {"mimeType": media.media_type} if media.media_type else {}
-        yield {"fileData": {"fileUri": media.uri, **kind}}
+        mime_type = {"mimeType": media.media_type} if media.media_type else {}
+        yield {"fileData": {"fileUri": media.uri, **mime_type}}
 
-    def _tool_result(self, path: str, result: ToolResult) -> Wire:
-        name = result.name or self._called.get(result.call_id, "") or result.call_id
+    def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
+        name = result.name or self._tool_of_call.get(result.call_id, "") or result.call_id
         texts: list[str] = []
-        media: list[Wire] = []
+        media: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
-            shown = getattr(part, kind) if kind in MEDIA else None
+            medium = getattr(part, kind) if kind in MEDIA_KINDS else None
             if kind == "text":
                 texts.append(part.text)
-            elif shown is not None and self._modern and shown.data and shown.media_type in IN_RESULTS:
-                media.append({"inlineData": _inline(shown)})
+            elif (
+                medium is not None
+                and self._gemini_3
+                and medium.data
+                and medium.media_type in RESULT_MEDIA_TYPES
+            ):
+                media.append({"inlineData": _inline(medium)})
             else:
                 self.unsupported.append(f"{path}.content[{index}]")
-        said: Any = "\n".join(texts)
-        if not said:
+        output: Any = "\n".join(texts)
+        if not output:
             plain = to_plain(result.structured) if result.HasField("structured") else None
-            said = NOTHING[result.is_error] if plain is None else plain
-        response = {"error" if result.is_error else "output": said}
-        function: Wire = {"id": result.call_id, "name": self._names.wire(name), "response": response}
+            output = EMPTY_RESULTS[result.is_error] if plain is None else plain
+        response = {"error" if result.is_error else "output": output}
+        function: JsonObject = {"id": result.call_id, "name": self._names.wire(name), "response": response}
         if media:
             function["parts"] = media
         return {"functionResponse": function}
 
 
-_SAID: Final[Mapping[str, Callable[[ContentWriter, Part], Iterator[Wire]]]] = {
-    "text": ContentWriter._text,  # noqa: SLF001 - its own table
-    "reasoning": ContentWriter._thought,  # noqa: SLF001
-    "tool_call": ContentWriter._call,  # noqa: SLF001
+_PART_ENCODERS: Final[Mapping[str, Callable[[MessageEncoder, Part], Iterator[JsonObject]]]] = {
+    "text": MessageEncoder._text,  # noqa: SLF001 - its own table
+    "reasoning": MessageEncoder._reasoning,  # noqa: SLF001
+    "tool_call": MessageEncoder._tool_call,  # noqa: SLF001
 }
 
 
-def _inline(media: Media | Document) -> Wire:
+def _inline(media: Media | Document) -> JsonObject:
     return {"mimeType": media.media_type, "data": base64.b64encode(media.data).decode()}

@@ -1,7 +1,7 @@
-"""What a Gemini model can do, as far as its name tells, and the list of models as the API gives it.
+"""Derives what a Gemini model can do from its name, and decodes the API's list of models.
 
-The API has no field for most of it. A name that tells nothing is taken for a model without thoughts, unless
-the configuration says otherwise.
+The API has no field for most of it. A model with an unknown name is assumed not to think, unless the
+configuration says otherwise.
 """
 
 from __future__ import annotations
@@ -21,92 +21,93 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_model_gateway.core.provider import VendorModel
 
 Thinking = Literal["level", "budget", "none"]
-"""How a model is told how long to think: by a word (from Gemini 3 on), by tokens (2.5), or not at all."""
+"""How requests set the length of thinking: by level (from Gemini 3 on), by tokens (2.5), or not at all."""
 
-LEVELS: Final[Mapping[int, str | int]] = {
+THINKING_LEVELS: Final[Mapping[int, str | int]] = {
     REASONING_EFFORT_LOW: "LOW",
     REASONING_EFFORT_MEDIUM: "MEDIUM",
     REASONING_EFFORT_HIGH: "HIGH",
 }
-BUDGETS: Final[Mapping[int, str | int]] = {
+THINKING_BUDGETS: Final[Mapping[int, str | int]] = {
     REASONING_EFFORT_NONE: 0,
     REASONING_EFFORT_LOW: 1024,
     REASONING_EFFORT_MEDIUM: 8192,
     REASONING_EFFORT_HIGH: 24576,
 }
 """Tokens, as Google's own Chat Completions endpoint translates its `reasoning_effort`."""
-LEAST_OF_PRO: Final = 128
-"""Tokens that Gemini 2.5 Pro thinks at least; it cannot be kept from it."""
+MIN_PRO_BUDGET: Final = 128
+"""Tokens. Gemini 2.5 Pro thinks at least this much; its thinking cannot be turned off."""
 
 _GENERATION: Final = re.compile(r"gemini-(\d+(?:\.\d+)?)\b")
 _LATEST: Final = re.compile(r"gemini-[a-z-]+-latest\b")
-_SILENT: Final = re.compile(r"image|tts|live|audio|embedding|computer-use")
+_NON_THINKING: Final = re.compile(r"image|tts|live|audio|embedding|computer-use")
 """In the names of models that do not think, whatever their generation."""
-_OTHERWISE: Final = re.compile(
+_NON_CHAT: Final = re.compile(
     r"embed|image|imagen|veo|lyria|tts|live|audio|aqa|robotics|computer-use|research|banana", re.IGNORECASE
 )
-"""In the names of models that do not chat, or do something else besides."""
+"""In the names of models that do not chat, or do something else as well."""
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
+class ModelProfile:
     """What one model can do."""
 
     thinking: Thinking
-    """How to tell it how long to think."""
-    least: str | int
-    """The least it can think: a level or a budget."""
-    unasked: bool
-    """Whether it thinks without being told to; where it does not, thoughts may not be asked for either."""
-    modern: bool
-    """Gemini 3 or later: takes JSON formats beside tools, media in a tool's result, and wants the proof of
-    each call back."""
+    """How a request sets the length of thinking."""
+    min_thinking: str | int
+    """The lowest level or budget."""
+    thinks_by_default: bool
+    """Whether it thinks without being asked to. If not, asking for its thoughts is refused as well."""
+    gemini_3: bool
+    """Gemini 3 or later: takes JSON formats together with tools and media in tool results, and requires the
+    thought signature of each call to come back."""
 
-    def thought(self, effort: int) -> tuple[dict[str, Any], bool]:
-        """The fields of thinkingConfig for an effort, and whether it is what was asked for."""
+    def thinking_config(self, effort: int) -> tuple[dict[str, Any], bool]:
+        """The fields of thinkingConfig for an effort, and whether they are exactly what was asked for."""
         if self.thinking == "none" or not effort:
             return {}, not effort
         field = "thinkingLevel" if self.thinking == "level" else "thinkingBudget"
-        known = LEVELS if self.thinking == "level" else BUDGETS
+        values = THINKING_LEVELS if self.thinking == "level" else THINKING_BUDGETS
         if effort == REASONING_EFFORT_NONE:
-            return {field: self.least}, self.least == 0
-        return ({field: known[effort]}, True) if effort in known else ({}, False)
+            return {field: self.min_thinking}, self.min_thinking == 0
+        return ({field: values[effort]}, True) if effort in values else ({}, False)
 
 
-def traits_of(model: str, thinking: Thinking | None = None) -> Traits:
-    """What the model of this name can do.
+def profile_of(model: str, thinking: Thinking | None = None) -> ModelProfile:
+    """The profile of the model with this name.
 
     Args:
         model: with or without "models/".
-        thinking: how it is told to think, where the configuration knows better than the name.
+        thinking: overrides what is derived from the name; None: no override.
     """
-    found = _GENERATION.search(model)
-    generation = float(found[1]) if found else (3.0 if _LATEST.search(model) else 0.0)
+    version = _GENERATION.search(model)
+    generation = float(version[1]) if version else (3.0 if _LATEST.search(model) else 0.0)
     pro = "pro" in model and "flash" not in model
     if thinking is None:
-        silent = generation < 2.5 or _SILENT.search(model) is not None
-        thinking = "none" if silent else "level" if generation >= 3 else "budget"
-    least: str | int = ("LOW" if pro else "MINIMAL") if thinking == "level" else LEAST_OF_PRO if pro else 0
-    unasked = not (thinking == "budget" and "lite" in model)
-    return Traits(thinking, least, unasked=unasked, modern=generation >= 3)
+        no_thinking = generation < 2.5 or _NON_THINKING.search(model) is not None
+        thinking = "none" if no_thinking else "level" if generation >= 3 else "budget"
+    minimum: str | int = (
+        ("LOW" if pro else "MINIMAL") if thinking == "level" else MIN_PRO_BUDGET if pro else 0
+    )
+    thinks_by_default = not (thinking == "budget" and "lite" in model)
+    return ModelProfile(thinking, minimum, thinks_by_default=thinks_by_default, gemini_3=generation >= 3)
 
 
-def resource(model: str) -> str:
+def resource_path(model: str) -> str:
     """The model as a path below the endpoint: "models/gemini-3-flash", "tunedModels/mine"."""
     return model if "/" in model else f"models/{model}"
 
 
-def listed(models: Any) -> Iterator[tuple[VendorModel, bool]]:
-    """The models of one page, and for each whether it chats.
+def decode_models(models: Any) -> Iterator[tuple[VendorModel, bool]]:
+    """The models of one page, each with whether it chats.
 
     Raises:
-        KeyError, TypeError: it is no list of models.
+        KeyError, TypeError: it is not a list of models.
     """
-    for each in models:
-        name = str(each["name"]).removeprefix("models/")
-        methods = each.get("supportedGenerationMethods")
-        chats = (not isinstance(methods, list) or "generateContent" in methods) and not _OTHERWISE.search(
-            name
-        )
-        limit = each.get("inputTokenLimit")
-        yield VendorModel(name, limit if isinstance(limit, int) and limit > 0 else 0), chats
+    for model in models:
+        name = str(model["name"]).removeprefix("models/")
+        methods = model.get("supportedGenerationMethods")
+        generates = not isinstance(methods, list) or "generateContent" in methods
+        limit = model.get("inputTokenLimit")
+        context_length = limit if isinstance(limit, int) and limit > 0 else 0
+        yield VendorModel(name, context_length), generates and not _NON_CHAT.search(name)

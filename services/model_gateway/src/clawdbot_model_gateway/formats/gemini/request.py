@@ -1,4 +1,4 @@
-"""A GenerateRequest as the body of models/…:generateContent.
+"""Encodes a GenerateRequest as the body of models/…:generateContent.
 
 Source: Gemini API reference, "Generating content" (v1beta), and the types of Google's own client.
 """
@@ -23,11 +23,11 @@ from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.gemini.messages import ContentWriter
-from clawdbot_model_gateway.formats.gemini.models import Thinking, Traits, traits_of
-from clawdbot_model_gateway.formats.gemini.schemas import for_gemini
+from clawdbot_model_gateway.formats.gemini.messages import MessageEncoder
+from clawdbot_model_gateway.formats.gemini.models import ModelProfile, Thinking, profile_of
+from clawdbot_model_gateway.formats.gemini.schema import adapt_schema
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 SAMPLING: Final = {
     "max_tokens": "maxOutputTokens",
@@ -39,11 +39,11 @@ SAMPLING: Final = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
-"""Our field → generationConfig's. Not logprobs: the contract's reply has no place for them."""
+"""Our field → generationConfig's. Not logprobs: our reply has no field for them."""
 
-HONOURED: Final = frozenset(
+SUPPORTED_FIELDS: Final = frozenset(
     {
-        *(f"sampling.{each}" for each in SAMPLING),
+        *(f"sampling.{name}" for name in SAMPLING),
         "sampling.reasoning_effort",
         "tool_choice",
         "response_format.json",
@@ -51,173 +51,188 @@ HONOURED: Final = frozenset(
         "provider_options",
     }
 )
-"""What the wire has a field for. Not tool_choice.disable_parallel: nothing keeps Gemini to one call."""
+"""What the API has a field for. Not tool_choice.disable_parallel: Gemini cannot be limited to one call."""
 
-RESERVED: Final = frozenset({"contents", "model", "systemInstruction"})
-"""Fields that provider_options may not set: they are said in the request."""
-COUNTED: Final = "candidateCount"
-"""The same in generationConfig."""
-LARGEST_SEED: Final = 2**31
-"""An int32 on this wire."""
-KNOWN_SCHEMAS: Final = 512
-"""Tools whose JSON is kept: the same ones come with every turn."""
+RESERVED_OPTIONS: Final = frozenset({"contents", "model", "systemInstruction"})
+"""Fields that provider_options may not set: the request has its own fields for them."""
+CANDIDATE_COUNT: Final = "candidateCount"
+"""Likewise reserved, in generationConfig."""
+SEED_LIMIT: Final = 2**31
+"""The API's seed is an int32."""
+MAX_CACHED_TOOLS: Final = 512
+"""Tools whose JSON is cached: the same ones come with every turn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
-    """How one backend is to be asked."""
+class RequestDefaults:
+    """What the configuration adds where a request says nothing."""
 
-    thinking: Thinking | None = None
-    """How its models are told to think; None: by their names."""
     show_thoughts: bool = True
-    """Whether to ask for what the model thinks."""
-    unsupported: AbstractSet[str] = frozenset()
-    """Paths of fields that the models refuse."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of generationConfig that a request does not say otherwise."""
+    """Whether to ask for the models' thoughts."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of generationConfig."""
 
 
 @dataclass(slots=True)
-class Encoded:
-    """A request on the wire."""
+class EncodedRequest:
+    """A request as it is sent."""
 
-    body: Wire
+    body: JsonObject
     names: ToolNames
     warnings: list[Warning]
 
 
-class RequestWriter:
-    """Writes requests for one backend."""
+class RequestEncoder:
+    """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, habits: Habits) -> None:
-        """Args: provider: the name that warnings show."""
+    def __init__(
+        self,
+        provider: str,
+        defaults: RequestDefaults,
+        *,
+        thinking: Thinking | None = None,
+        unsupported: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Creates an encoder.
+
+        Args:
+            provider: the name that warnings show.
+            defaults: what the configuration adds.
+            thinking: how requests set the length of thinking; None: by the model's name.
+            unsupported: paths of fields that the models refuse.
+        """
         self._provider = provider
-        self._habits = habits
+        self._defaults = defaults
+        self._thinking = thinking
+        self._unsupported = unsupported
         self._tools: dict[bytes, orjson.Fragment] = {}
 
-    def forms(self, request: GenerateRequest, model: str) -> frozenset[str]:
-        """The forms of a reply that there is a field for in a request as this one."""
-        return forms_of(self._honoured(request, traits_of(model, self._habits.thinking)))
+    def native_formats(self, request: GenerateRequest, model: str) -> frozenset[str]:
+        """The response formats that the API has a field for in a request like this one."""
+        return forms_of(self._supported(request, profile_of(model, self._thinking)))
 
-    def write(self, request: GenerateRequest, model: str) -> Encoded:
-        """The body, for whole replies and streams alike.
+    def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
+        """The body, for whole responses and streams alike.
 
         Raises:
-            InvalidRequest: the request is strict and holds what the wire cannot carry, or its
+            InvalidRequest: the request is strict and contains what the API has no field for, or its
                 provider_options set a reserved field.
         """
-        traits = traits_of(model, self._habits.thinking)
+        profile = profile_of(model, self._thinking)
         names = ToolNames((tool.name for tool in request.tools), letter_first=True)
-        content = ContentWriter(names, modern=traits.modern)
-        body = content.write(request)
-        honoured = self._honoured(request, traits)
+        messages = MessageEncoder(names, gemini_3=profile.gemini_3)
+        body = messages.encode(request)
+        supported = self._supported(request, profile)
         if request.tools:
             body["tools"] = [{"functionDeclarations": [self._tool(tool, names) for tool in request.tools]}]
-            if request.tool_choice.mode in _MODES and "tool_choice" in honoured:
-                body["toolConfig"] = {"functionCallingConfig": _choice(request.tool_choice, names)}
-        config = {**self._habits.defaults, **_sampling(request, honoured)}
-        thought = self._thinking(request, traits)
-        if thought:
-            config["thinkingConfig"] = thought
-        form = request.response_format.WhichOneof("format") or ""
-        if form in _FORMATS and f"response_format.{form}" in honoured:
-            config.update(_FORMATS[form](request.response_format))
+            if request.tool_choice.mode in _CALLING_MODES and "tool_choice" in supported:
+                body["toolConfig"] = {"functionCallingConfig": _tool_choice(request.tool_choice, names)}
+        config = {**self._defaults.config, **_sampling(request, supported)}
+        thinking_config = self._thinking_config(request, profile)
+        if thinking_config:
+            config["thinkingConfig"] = thinking_config
+        kind = request.response_format.WhichOneof("format") or ""
+        if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in supported:
+            config.update(_FORMAT_ENCODERS[kind](request.response_format))
         if config:
             body["generationConfig"] = config
         if request.HasField("provider_options"):
-            _add_options(body, to_plain(request.provider_options))
-        warnings = warnings_for(request, honoured, self._provider)
-        if content.unsupported:
-            warnings += told(request, [not_supported(each, self._provider) for each in content.unsupported])
-        return Encoded(body, names, warnings)
+            _add_provider_options(body, to_plain(request.provider_options))
+        warnings = warnings_for(request, supported, self._provider)
+        if messages.unsupported:
+            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+        return EncodedRequest(body, names, warnings)
 
-    def _honoured(self, request: GenerateRequest, traits: Traits) -> AbstractSet[str]:
-        return HONOURED - set(self._habits.unsupported) - set(_beyond(request, traits))
+    def _supported(self, request: GenerateRequest, profile: ModelProfile) -> AbstractSet[str]:
+        return SUPPORTED_FIELDS - set(self._unsupported) - set(_unsupported_by(profile, request))
 
-    def _thinking(self, request: GenerateRequest, traits: Traits) -> Wire:
-        """Where thinking cannot be kept from, as little of it as there can be; the warning says so."""
-        if traits.thinking == "none":
+    def _thinking_config(self, request: GenerateRequest, profile: ModelProfile) -> JsonObject:
+        """If thinking cannot be turned off, the least of it; the warning says so."""
+        if profile.thinking == "none":
             return {}
-        refused = "sampling.reasoning_effort" in self._habits.unsupported
-        thought = traits.thought(0 if refused else request.sampling.reasoning_effort)[0]
-        thinks = thought.get("thinkingBudget") != 0 if thought else traits.unasked
-        return {**thought, "includeThoughts": True} if thinks and self._habits.show_thoughts else thought
+        refused = "sampling.reasoning_effort" in self._unsupported
+        config = profile.thinking_config(0 if refused else request.sampling.reasoning_effort)[0]
+        thinks = config.get("thinkingBudget") != 0 if config else profile.thinks_by_default
+        return {**config, "includeThoughts": True} if thinks and self._defaults.show_thoughts else config
 
     def _tool(self, tool: ToolSpec, names: ToolNames) -> orjson.Fragment:
         wire = names.wire(tool.name)
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
-        known = self._tools.get(key)
-        if known is None:
-            declared: Wire = {"name": wire, "description": tool.description}
+        encoded = self._tools.get(key)
+        if encoded is None:
+            declaration: JsonObject = {"name": wire, "description": tool.description}
             if tool.input_schema.fields:
-                declared["parametersJsonSchema"] = for_gemini(to_plain(tool.input_schema))
-            # Sorted, as a Struct keeps no order and the vendor's prompt cache compares bytes.
-            known = orjson.Fragment(orjson.dumps(declared, option=orjson.OPT_SORT_KEYS))
-            if len(self._tools) >= KNOWN_SCHEMAS:
+                declaration["parametersJsonSchema"] = adapt_schema(to_plain(tool.input_schema))
+            # Sorted, since a Struct keeps no order and the vendor's prompt cache compares bytes.
+            encoded = orjson.Fragment(orjson.dumps(declaration, option=orjson.OPT_SORT_KEYS))
+            if len(self._tools) >= MAX_CACHED_TOOLS:
                 self._tools.clear()
-            self._tools[key] = known
-        return known
+            self._tools[key] = encoded
+        return encoded
 
 
-def _beyond(request: GenerateRequest, traits: Traits) -> list[str]:
-    """Paths that the wire knows and this model, or this value, does not go with."""
-    beyond = []
+def _unsupported_by(profile: ModelProfile, request: GenerateRequest) -> list[str]:
+    """Paths that the API has a field for, but not with this model or this value."""
+    unsupported = []
     sampling = request.sampling
-    if not traits.thought(sampling.reasoning_effort)[1]:
-        beyond.append("sampling.reasoning_effort")
-    if sampling.HasField("seed") and not -LARGEST_SEED <= sampling.seed < LARGEST_SEED:
-        beyond.append("sampling.seed")
-    if request.tools and not traits.modern:
-        # They refuse functions together with JSON.
-        beyond += ["response_format.json", "response_format.json_schema"]
-    return beyond
+    if not profile.thinking_config(sampling.reasoning_effort)[1]:
+        unsupported.append("sampling.reasoning_effort")
+    if sampling.HasField("seed") and not -SEED_LIMIT <= sampling.seed < SEED_LIMIT:
+        unsupported.append("sampling.seed")
+    if request.tools and not profile.gemini_3:
+        # These models refuse functions together with JSON.
+        unsupported += ["response_format.json", "response_format.json_schema"]
+    return unsupported
 
 
-def _sampling(request: GenerateRequest, honoured: AbstractSet[str]) -> Wire:
+def _sampling(request: GenerateRequest, supported: AbstractSet[str]) -> JsonObject:
     return {
         SAMPLING[descriptor.name]: list(value) if descriptor.name == "stop" else value
         for descriptor, value in request.sampling.ListFields()
-        if descriptor.name in SAMPLING and f"sampling.{descriptor.name}" in honoured
+        if descriptor.name in SAMPLING and f"sampling.{descriptor.name}" in supported
     }
 
 
-_MODES: Final = {
+_CALLING_MODES: Final = {
     ToolChoice.MODE_NONE: "NONE",
     ToolChoice.MODE_REQUIRED: "ANY",
     ToolChoice.MODE_NAMED: "ANY",
 }
 
 
-def _choice(choice: ToolChoice, names: ToolNames) -> Wire:
-    wire: Wire = {"mode": _MODES[choice.mode]}
+def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject:
+    config: JsonObject = {"mode": _CALLING_MODES[choice.mode]}
     if choice.mode == ToolChoice.MODE_NAMED:
-        wire["allowedFunctionNames"] = [names.wire(choice.name)]
-    return wire
+        config["allowedFunctionNames"] = [names.wire(choice.name)]
+    return config
 
 
-def _schema(wanted: ResponseFormat) -> Wire:
-    named = {"title": wanted.json_schema.name} if wanted.json_schema.name else {}
-    schema = {**named, **for_gemini(to_plain(wanted.json_schema.schema))}
+def _json_schema(response_format: ResponseFormat) -> JsonObject:
+    json_schema = response_format.json_schema
+    title = {"title": json_schema.name} if json_schema.name else {}
+    schema = {**title, **adapt_schema(to_plain(json_schema.schema))}
     return {"responseMimeType": "application/json", "responseJsonSchema": schema}
 
 
-_FORMATS: Final[Mapping[str, Callable[[ResponseFormat], Wire]]] = {
+_FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = {
     "json": lambda _: {"responseMimeType": "application/json"},
-    "json_schema": _schema,
+    "json_schema": _json_schema,
 }
 
 
-def _add_options(body: Wire, options: Mapping[str, Any]) -> None:
-    """Objects are joined with what the request says, so that one field of generationConfig can be set."""
+def _add_provider_options(body: JsonObject, options: Mapping[str, Any]) -> None:
+    """Merges objects with ours, so that an option can set a single field of generationConfig."""
     for name, value in options.items():
-        if name in RESERVED:
-            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway.")
-        if name == "generationConfig" and isinstance(value, dict) and COUNTED in value:
-            raise InvalidRequest.of(f"provider_options.{name}.{COUNTED}", "Is set by the gateway.")
-        said = body.get(name)
-        if isinstance(said, dict) and isinstance(value, dict):
-            body[name] = {**said, **value}
-        elif isinstance(said, list) and isinstance(value, list):
-            body[name] = said + value
+        if name in RESERVED_OPTIONS:
+            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
+        if name == "generationConfig" and isinstance(value, dict) and CANDIDATE_COUNT in value:
+            raise InvalidRequest.of(
+                f"provider_options.{name}.{CANDIDATE_COUNT}", "Is set by the gateway; remove it."
+            )
+        ours = body.get(name)
+        if isinstance(ours, dict) and isinstance(value, dict):
+            body[name] = {**ours, **value}
+        elif isinstance(ours, list) and isinstance(value, list):
+            body[name] = ours + value
         else:
             body[name] = value

@@ -1,4 +1,4 @@
-"""GenerateContentResponse as the events of a reply, for whole replies and for pieces of one alike."""
+"""Decodes GenerateContentResponse into events: whole responses and the chunks of a stream alike."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
-from clawdbot_model_gateway.formats.gemini.usage import usage_of
+from clawdbot_model_gateway.formats.gemini.usage import decode_usage
 from clawdbot_model_gateway.http import VendorErrors
 
-WORDS: Final = {
+FINISH_REASONS: Final = {
     "STOP": FINISH_REASON_STOP,
     "MAX_TOKENS": FINISH_REASON_LENGTH,
     **dict.fromkeys(
@@ -46,19 +46,19 @@ WORDS: Final = {
         FINISH_REASON_MODEL_ERROR,
     ),
 }
-"""finishReason → ours; any other word is UNKNOWN."""
+"""finishReason → ours; any other is UNKNOWN."""
 
-NO_WORDS: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"})
-"""What an enumeration says while there is no reason."""
+UNSET_REASONS: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED"})
+"""Values that mean that there is no reason yet."""
 
 
-class ReplyReader:
-    """Reads one reply."""
+class ResponseDecoder:
+    """Decodes one reply."""
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
     ) -> None:
-        """Args: model: what was asked for, shown where the reply names no model."""
+        """Args: model: what was asked for, reported if the response names no model."""
         self._model = model
         self._warnings = warnings
         self._names = names
@@ -66,96 +66,96 @@ class ReplyReader:
         self._usage: dict[str, Any] = {}
         self._calls = 0
         self._broken_call = False
-        self._begun = False
-        self._blocked = ""
-        self._word = ""
-        self.said = False
-        """Whether there was anything of the reply yet."""
+        self._started_sent = False
+        self._block_reason = ""
+        self._finish_reason = ""
+        self.has_content = False
+        """Whether any content has arrived."""
 
     @property
-    def word(self) -> str:
-        """The vendor's reason, once it has come; that a filter blocked the prompt is one."""
-        return self._blocked or self._word
+    def finish_reason(self) -> str:
+        """The vendor's finish reason, once it has arrived; a blocked prompt's block reason counts as one."""
+        return self._block_reason or self._finish_reason
 
-    def take(self, chunk: Any) -> list[Event]:
+    def decode(self, chunk: Any) -> list[Event]:
         """The events of one JSON object.
 
         Raises:
-            ModelFailure: it is an error, or no object.
+            ModelError: it is an error, or not a JSON object.
         """
         if not isinstance(chunk, dict):
-            raise ProtocolViolation("it sent something that is no JSON object")
+            raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error"):
             raise self._errors.in_band(chunk)
-        found: list[Event] = []
-        if not self._begun:
-            self._begun = True
-            found.append(events.started(_text(chunk.get("modelVersion")) or self._model, self._warnings))
+        out: list[Event] = []
+        if not self._started_sent:
+            self._started_sent = True
+            out.append(events.started(_string(chunk.get("modelVersion")) or self._model, self._warnings))
         counts = chunk.get("usageMetadata")
         if isinstance(counts, dict):
-            # Totals so far; not every piece repeats all of them.
+            # Totals so far; not every chunk repeats all of them.
             self._usage.update(counts)
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict):
-            self._blocked = _word(feedback.get("blockReason")) or self._blocked
-        candidate = _first(chunk.get("candidates"))
+            self._block_reason = _reason(feedback.get("blockReason")) or self._block_reason
+        candidate = _first_candidate(chunk.get("candidates"))
         if candidate is not None:
-            self._candidate(candidate, found)
-        return found
+            self._decode_candidate(candidate, out)
+        return out
 
-    def end(self) -> list[Event]:
-        """The last events: usage, and why it ended."""
-        reason = events.finish_reason(self.word, WORDS)
-        if self._blocked:
+    def finish(self) -> list[Event]:
+        """The last events: usage and the finish reason."""
+        reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        if self._block_reason:
             # Whatever the filter is called.
             reason = FINISH_REASON_CONTENT_FILTER
         elif reason == FINISH_REASON_STOP and self._broken_call:
             reason = FINISH_REASON_MODEL_ERROR
         elif reason == FINISH_REASON_STOP and self._calls:
-            # It has no word of its own for that.
+            # Gemini has no finish reason of its own for tool calls.
             reason = FINISH_REASON_TOOL_CALLS
-        found: list[Event] = [] if self._begun else [events.started(self._model, self._warnings)]
+        out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
         if self._usage:
-            found.append(events.used(usage_of(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
-        found.append(events.finished(reason, self.word))
-        return found
+            out.append(events.used(decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
+        out.append(events.finished(reason, self.finish_reason))
+        return out
 
-    def _candidate(self, candidate: Mapping[str, Any], found: list[Event]) -> None:
+    def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict) and part:
-                self.said = True
-                self._part(part, found)
-        self._word = _word(candidate.get("finishReason")) or self._word
+                self.has_content = True
+                self._decode_part(part, out)
+        self._finish_reason = _reason(candidate.get("finishReason")) or self._finish_reason
 
-    def _part(self, part: Mapping[str, Any], found: list[Event]) -> None:
-        signature = thought_signatures.keep(part.get("thoughtSignature"))
+    def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
+        signature = thought_signatures.wrap(part.get("thoughtSignature"))
         call = part.get("functionCall")
         if isinstance(call, dict):
-            self._call(call, signature, found)
+            self._decode_call(call, signature, out)
             return
-        text = _text(part.get("text"))
+        text = _string(part.get("text"))
         if part.get("thought") is True:
             if text or signature:
-                found.append(events.reasoning(text, signature=signature))
+                out.append(events.reasoning(text, signature=signature))
             return
         if text:
-            found.append(events.text(text))
+            out.append(events.text(text))
         if signature:
-            # Of the text, or of all that came before: it goes back behind it, in a part of its own.
-            found.append(events.reasoning("", signature=signature))
+            # It belongs to the text, or to all that came before: it goes back after it, in its own part.
+            out.append(events.reasoning("", signature=signature))
 
-    def _call(self, call: Mapping[str, Any], signature: bytes, found: list[Event]) -> None:
-        """A call comes whole, and often without an id."""
-        name, arguments = self._names.full(_text(call.get("name"))), call.get("args")
+    def _decode_call(self, call: Mapping[str, Any], signature: bytes, out: list[Event]) -> None:
+        """A call comes at once, and often without an id."""
+        name, arguments = self._names.full(_string(call.get("name"))), call.get("args")
         if not name:
             self._broken_call = True
             return
         index = self._calls
         self._calls += 1
-        call_id = _text(call.get("id")) or f"call_{secrets.token_hex(12)}"
-        found.append(events.tool_started(index, call_id, name))
+        call_id = _string(call.get("id")) or f"call_{secrets.token_hex(12)}"
+        out.append(events.tool_started(index, call_id, name))
         try:
             plain = {} if arguments is None else arguments
             struct = to_struct(plain) if isinstance(plain, dict) else None
@@ -164,22 +164,22 @@ class ReplyReader:
         if struct is None:
             self._broken_call = True
             return
-        found.append(events.tool_delta(index, orjson.dumps(plain).decode()))
-        whole = ToolCall(id=call_id, name=name, arguments=struct, signature=signature)
-        found.append(events.tool_done(index, whole))
+        out.append(events.tool_delta(index, orjson.dumps(plain).decode()))
+        tool_call = ToolCall(id=call_id, name=name, arguments=struct, signature=signature)
+        out.append(events.tool_done(index, tool_call))
 
 
-def _first(candidates: Any) -> Mapping[str, Any] | None:
-    """The candidate of index 0: we ask for one."""
+def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
+    """The candidate with index 0: we ask for one."""
     if not isinstance(candidates, list):
         return None
     return next((each for each in candidates if isinstance(each, dict) and not each.get("index")), None)
 
 
-def _word(value: Any) -> str:
+def _reason(value: Any) -> str:
     text = value if isinstance(value, str) else ""
-    return "" if text in NO_WORDS else text
+    return "" if text in UNSET_REASONS else text
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""

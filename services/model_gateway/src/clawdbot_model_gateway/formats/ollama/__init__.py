@@ -1,1 +1,1 @@
-"""Ollama's own protocol: JSON in, lines of JSON out."""
+"""Ollama's own protocol: requests in JSON, replies in lines of JSON."""

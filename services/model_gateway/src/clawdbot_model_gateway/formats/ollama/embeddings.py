@@ -1,4 +1,4 @@
-"""What /api/embed answers."""
+"""Decodes the response of /api/embed."""
 
 from __future__ import annotations
 
@@ -13,38 +13,40 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import Embedded
 
 
-def read_embeddings(body: bytes, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+def decode_embeddings(body: bytes, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
     """The vectors.
 
     Args:
-        body: the answer.
+        body: the response.
         texts: what was asked about.
-        model: what was asked, shown where the answer names no model.
-        dimensions: the length that was asked for. Ollama shortens vectors and says nothing where they are too
-            short already.
+        model: what was asked for, reported if the response names no model.
+        dimensions: the length that was asked for. Ollama truncates longer vectors, and silently returns
+            shorter ones.
 
     Raises:
         ProtocolViolation: it is not one vector for each text.
         InvalidRequest: the model's vectors are shorter than was asked for.
     """
     try:
-        answer = orjson.loads(body)
+        response = orjson.loads(body)
     except orjson.JSONDecodeError:
-        answer = None
-    vectors = answer.get("embeddings") if isinstance(answer, dict) else None
-    if not isinstance(vectors, list) or len(vectors) != len(texts) or not all(map(_vector, vectors)):
-        raise ProtocolViolation("what it answers to POST api/embed is not one vector for each text")
+        response = None
+    vectors = response.get("embeddings") if isinstance(response, dict) else None
+    if not isinstance(vectors, list) or len(vectors) != len(texts) or not all(map(_is_vector, vectors)):
+        raise ProtocolViolation("POST api/embed did not return one vector for each text")
     lengths = set(map(len, vectors))
     if len(lengths) > 1:
-        raise ProtocolViolation("it answers vectors of different lengths")
+        raise ProtocolViolation("POST api/embed returned vectors of different lengths")
     if dimensions is not None and lengths and lengths != {dimensions}:
-        raise InvalidRequest.of("dimensions", f"{model} makes vectors of {lengths.pop()}, and no others.")
-    count, name = answer.get("prompt_eval_count"), answer.get("model")
+        raise InvalidRequest.of("dimensions", f"{model} always returns vectors of length {lengths.pop()}.")
+    count, name = response.get("prompt_eval_count"), response.get("model")
     usage = Usage()
     if isinstance(count, int) and 0 < count < 2**53:
         usage = Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED)
     return Embedded(vectors, name if isinstance(name, str) and name else model, usage)
 
 
-def _vector(each: Any) -> bool:
-    return isinstance(each, list) and bool(each) and all(isinstance(number, int | float) for number in each)
+def _is_vector(value: Any) -> bool:
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(number, int | float) for number in value)

@@ -1,7 +1,7 @@
-"""Messages of typed parts as the messages of Ollama's /api/chat.
+"""Encodes messages of typed parts as the messages of Ollama's /api/chat.
 
-What a model thought is sent back: templates want it between a tool's call and its result. Pictures must come
-as data, since Ollama fetches nothing; documents of text are written out.
+Reasoning is sent back: templates want it between a tool's call and its result. Images must be data, since
+Ollama fetches nothing; text documents become part of the text.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 ROLES: Final = {
     ROLE_SYSTEM: "system",
@@ -34,75 +34,75 @@ ROLES: Final = {
     ROLE_ASSISTANT: "assistant",
     ROLE_TOOL: "tool",
 }
-WRITTEN: Final = ("text/", "application/json", "application/xml", "application/yaml")
-"""How the media types of documents begin that a model can read as they are."""
+TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/yaml")
+"""Prefixes of the media types of documents that a model can read as text."""
 
 
-class MessageWriter:
-    """Writes the messages of one request, and notes what the wire has no place for."""
+class MessageEncoder:
+    """Encodes the messages of one request and collects what the format has no field for."""
 
     def __init__(self, names: ToolNames, messages: Iterable[Message]) -> None:
-        """Args: messages: all of the request's; a result may leave its tool's name to the call it answers."""
+        """Args: messages: all of the request's; a result may leave its tool's name to the call."""
         self._names = names
-        self._called = {
+        self._tool_of_call = {
             part.tool_call.id: part.tool_call.name
             for message in messages
             for part in message.parts
             if part.WhichOneof("content") == "tool_call"
         }
-        self._returned: list[str] = []
-        """Pictures that tools returned: shown as a user's, after the results of one message's calls."""
+        self._returned_images: list[str] = []
+        """Images that tools returned: sent as a user's, after the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
 
-    def write(self, place: int, message: Message) -> Iterator[Wire]:
-        """One message as one or, where it holds several tool results, several."""
-        if self._returned and message.role != ROLE_TOOL:
-            yield from self.rest()
-        path = f"messages[{place}]"
+    def encode(self, index: int, message: Message) -> Iterator[JsonObject]:
+        """One message as one or, if it contains several tool results, several."""
+        if self._returned_images and message.role != ROLE_TOOL:
+            yield from self.flush()
+        path = f"messages[{index}]"
         if message.name:
             self.unsupported.append(f"{path}.name")
         texts: list[str] = []
-        rest: Wire = {}
-        for index, part in enumerate(message.parts):
+        fields: JsonObject = {}
+        for part_index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "text":
                 texts.append(part.text)
             elif kind == "tool_result":
-                yield self._tool_result(f"{path}.parts[{index}].tool_result", part.tool_result)
-            elif kind == "document" and (text := _document(part.document)) is not None:
+                yield self._tool_result(f"{path}.parts[{part_index}].tool_result", part.tool_result)
+            elif kind == "document" and (text := _document_text(part.document)) is not None:
                 texts.append(text)
-            elif not (kind in _PARTS and _PARTS[kind](self, message, part, rest)):
-                self.unsupported.append(f"{path}.parts[{index}].{kind}")
-        if texts or rest:
-            yield {"role": ROLES[message.role], "content": "\n".join(texts), **rest}
+            elif not (kind in _PART_ENCODERS and _PART_ENCODERS[kind](self, message, part, fields)):
+                self.unsupported.append(f"{path}.parts[{part_index}].{kind}")
+        if texts or fields:
+            yield {"role": ROLES[message.role], "content": "\n".join(texts), **fields}
 
-    def rest(self) -> Iterator[Wire]:
-        """What comes after the last message: the pictures that its tools returned."""
-        if self._returned:
-            yield {"role": "user", "content": RETURNED, "images": self._returned}
-            self._returned = []
+    def flush(self) -> Iterator[JsonObject]:
+        """The message with the images that the last message's tools returned."""
+        if self._returned_images:
+            yield {"role": "user", "content": IMAGES_CAPTION, "images": self._returned_images}
+            self._returned_images = []
 
-    def image(self, message: Message, part: Part, wire: Wire) -> bool:
-        """Adds a picture; False where it cannot."""
-        data = _picture(part.image) if message.role == ROLE_USER else None
+    def add_image(self, message: Message, part: Part, fields: JsonObject) -> bool:
+        """Adds an image; False if the format has no field for it."""
+        data = _image_base64(part.image) if message.role == ROLE_USER else None
         if data is None:
             return False
-        wire.setdefault("images", []).append(data)
+        fields.setdefault("images", []).append(data)
         return True
 
-    def reasoning(self, message: Message, part: Part, wire: Wire) -> bool:
-        """Adds a thought. One that a vendor withheld says nothing to another model, and nothing is lost."""
+    def add_reasoning(self, message: Message, part: Part, fields: JsonObject) -> bool:
+        """Adds reasoning. Redacted reasoning is left out without a warning: no other model can read it."""
         del message
         if part.reasoning.text and not part.reasoning.redacted:
-            wire["thinking"] = wire.get("thinking", "") + part.reasoning.text
+            fields["thinking"] = fields.get("thinking", "") + part.reasoning.text
         return True
 
-    def tool_call(self, message: Message, part: Part, wire: Wire) -> bool:
+    def add_tool_call(self, message: Message, part: Part, fields: JsonObject) -> bool:
         """Adds a call."""
         del message
         call = part.tool_call
-        calls = wire.setdefault("tool_calls", [])
+        calls = fields.setdefault("tool_calls", [])
         function = {
             "index": len(calls),
             "name": self._names.wire(call.name),
@@ -111,46 +111,46 @@ class MessageWriter:
         calls.append({"id": call.id, "function": function})
         return True
 
-    def _tool_result(self, path: str, result: ToolResult) -> Wire:
-        texts, before = [], len(self._returned)
+    def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
+        texts, before = [], len(self._returned_images)
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content")
-            picture = _picture(part.image) if kind == "image" else None
+            image = _image_base64(part.image) if kind == "image" else None
             if kind == "text":
                 texts.append(part.text)
-            elif picture is not None:
-                self._returned.append(picture)
+            elif image is not None:
+                self._returned_images.append(image)
             else:
                 self.unsupported.append(f"{path}.content[{index}]")
         text = "\n".join(texts)
         if not text and result.HasField("structured"):
             text = to_json(result.structured).decode()
-        if not text and len(self._returned) > before:
+        if not text and len(self._returned_images) > before:
             text = SHOWN_BELOW
-        wire: Wire = {
+        wire: JsonObject = {
             "role": "tool",
-            "content": text or _NOTHING[result.is_error],
+            "content": text or _EMPTY_RESULTS[result.is_error],
             "tool_call_id": result.call_id,
         }
-        name = result.name or self._called.get(result.call_id, "")
+        name = result.name or self._tool_of_call.get(result.call_id, "")
         if name:
             wire["tool_name"] = self._names.wire(name)
         return wire
 
 
-RETURNED: Final = "What the tools returned, in order:"
+IMAGES_CAPTION: Final = "What the tools returned, in order:"
 SHOWN_BELOW: Final = "(shown below)"
-_NOTHING: Final = {False: "(no output)", True: "The tool failed and said nothing."}
-"""An empty answer reads to a model as if the tool had not run."""
+_EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+"""Whether the tool failed → text of an empty result. Empty content reads as if the tool had not run."""
 
-_PARTS: Final[dict[str, Callable[[MessageWriter, Message, Part, Wire], bool]]] = {
-    "image": MessageWriter.image,
-    "reasoning": MessageWriter.reasoning,
-    "tool_call": MessageWriter.tool_call,
+_PART_ENCODERS: Final[dict[str, Callable[[MessageEncoder, Message, Part, JsonObject], bool]]] = {
+    "image": MessageEncoder.add_image,
+    "reasoning": MessageEncoder.add_reasoning,
+    "tool_call": MessageEncoder.add_tool_call,
 }
 
 
-def _picture(image: Media) -> str | None:
+def _image_base64(image: Media) -> str | None:
     """In base64: from its data, or from a `data:` URL."""
     if image.data:
         return base64.b64encode(image.data).decode()
@@ -165,9 +165,9 @@ def _picture(image: Media) -> str | None:
     return data
 
 
-def _document(document: Document) -> str | None:
-    """With its title before it; None where it is no text."""
-    if not document.data or not document.media_type.lower().startswith(WRITTEN):
+def _document_text(document: Document) -> str | None:
+    """The text, with the title before it; None if it is not text."""
+    if not document.data or not document.media_type.lower().startswith(TEXT_TYPES):
         return None
     try:
         text = document.data.decode()

@@ -1,4 +1,4 @@
-"""A GenerateRequest as the body of POST /api/chat.
+"""Encodes a GenerateRequest as the body of POST /api/chat.
 
 Source: Ollama's docs/api.md and the request types and handlers of its server, 0.17.
 """
@@ -28,12 +28,12 @@ from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.core.supported_fields import not_supported, told, warnings_for
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.ollama.messages import MessageWriter
-from clawdbot_model_gateway.formats.ollama.models import ModelFacts
+from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
+from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
-OPTIONS: Final[Mapping[str, str]] = {
+SAMPLING: Final[Mapping[str, str]] = {
     "max_tokens": "num_predict",
     "temperature": "temperature",
     "top_p": "top_p",
@@ -43,109 +43,110 @@ OPTIONS: Final[Mapping[str, str]] = {
     "presence_penalty": "presence_penalty",
     "frequency_penalty": "frequency_penalty",
 }
-"""Our name of a sampling field → Ollama's, in `options`."""
+"""Our field → Ollama's, in `options`."""
 
-HONOURED: Final = frozenset(
+SUPPORTED_FIELDS: Final = frozenset(
     {
-        *(f"sampling.{each}" for each in OPTIONS),
+        *(f"sampling.{name}" for name in SAMPLING),
         "response_format.json",
         "response_format.json_schema",
         "provider_options",
     }
 )
-"""What the wire has a field for. Which tool is called is the model's affair: there is no tool_choice."""
+"""What the API has a field for. There is no tool_choice: the model decides which tool it calls."""
 
-RESERVED: Final = frozenset({"messages", "model", "stream"})
-"""Fields that provider_options may not set: they say what the reply looks like."""
+RESERVED_OPTIONS: Final = frozenset({"messages", "model", "stream"})
+"""Fields that provider_options may not set: they decide what the response looks like."""
 
-WORDS: Final = {
+EFFORTS: Final = {
     REASONING_EFFORT_LOW: "low",
     REASONING_EFFORT_MEDIUM: "medium",
     REASONING_EFFORT_HIGH: "high",
 }
-NO_ARGUMENTS: Final = b'{"type":"object","properties":{}}'
+EMPTY_SCHEMA: Final = b'{"type":"object","properties":{}}'
+"""For a tool without arguments."""
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
-    """What a backend's configuration says for every request."""
+class RequestDefaults:
+    """What the configuration adds to every request."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the model, under Ollama's names; a request beats them."""
+    """Options of the model, under Ollama's names; a request overrides them."""
     body: Mapping[str, Any] = field(default_factory=dict)
     """Other fields of the body."""
 
 
 @dataclass(slots=True)
-class Encoded:
-    """A request on the wire."""
+class EncodedRequest:
+    """A request as it is sent."""
 
     body: bytes
     names: ToolNames
     warnings: list[Warning]
 
 
-class RequestWriter:
-    """Writes requests for one backend."""
+class RequestEncoder:
+    """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, usual: Usual) -> None:
+    def __init__(self, provider: str, defaults: RequestDefaults) -> None:
         """Args: provider: the name that warnings show."""
         self._provider = provider
-        self._usual = usual
+        self._defaults = defaults
 
-    def write(self, request: GenerateRequest, model: str, facts: ModelFacts) -> Encoded:
-        """The body, for a stream.
+    def encode(self, request: GenerateRequest, model: str, profile: ModelProfile) -> EncodedRequest:
+        """The body of a streaming request.
 
         Args:
             request: what to answer.
             model: the vendor's name of the model.
-            facts: what the model can do; looked at where the request asks for thought.
+            profile: what the model can do; used if the request sets reasoning_effort.
 
         Raises:
-            InvalidRequest: the request is strict and holds what the wire cannot carry, or its
-                provider_options do not fit.
+            InvalidRequest: the request is strict and contains what the API has no field for, or its
+                provider_options are not valid.
         """
         names = ToolNames(tool.name for tool in request.tools)
-        writer = MessageWriter(names, request.messages)
-        body: Wire = {"model": model, "stream": True, **self._usual.body}
+        messages = MessageEncoder(names, request.messages)
+        body: JsonObject = {"model": model, "stream": True, **self._defaults.body}
         body["messages"] = [
-            each for place, message in enumerate(request.messages) for each in writer.write(place, message)
+            each for index, message in enumerate(request.messages) for each in messages.encode(index, message)
         ]
-        body["messages"] += writer.rest()
-        options = {**self._usual.options, **dict(_options(request))}
-        honoured = set(HONOURED)
+        body["messages"] += messages.flush()
+        options = {**self._defaults.options, **dict(_sampling_options(request))}
+        supported = set(SUPPORTED_FIELDS)
         if request.tools:
-            honoured |= self._tools(request, names, body)
+            supported |= self._add_tools(request, names, body)
         kind = request.response_format.WhichOneof("format") or ""
-        if kind in _FORMATS:
-            body["format"] = _FORMATS[kind](request.response_format)
-        honoured |= _thought(request, facts, body)
+        if kind in _FORMAT_ENCODERS:
+            body["format"] = _FORMAT_ENCODERS[kind](request.response_format)
+        supported |= _add_thinking(request, profile, body)
         if request.HasField("provider_options"):
-            _own(request, body, options)
+            _add_provider_options(request, body, options)
         if options:
             body["options"] = options
-        warnings = warnings_for(request, honoured, self._provider)
-        if writer.unsupported:
-            warnings += told(request, [not_supported(each, self._provider) for each in writer.unsupported])
-        return Encoded(orjson.dumps(body), names, warnings)
+        warnings = warnings_for(request, supported, self._provider)
+        if messages.unsupported:
+            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+        return EncodedRequest(orjson.dumps(body), names, warnings)
 
-    def _tools(self, request: GenerateRequest, names: ToolNames, body: Wire) -> AbstractSet[str]:
+    def _add_tools(self, request: GenerateRequest, names: ToolNames, body: JsonObject) -> AbstractSet[str]:
         if request.tool_choice.mode == ToolChoice.MODE_NONE:
-            # Who is offered nothing calls nothing.
+            # Without tools in the request the model can call none.
             return {"tool_choice"}
         body["tools"] = [_tool(tool, names) for tool in request.tools]
         return frozenset()
 
 
-def _options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:
+def _sampling_options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:
     for descriptor, value in request.sampling.ListFields():
-        name = OPTIONS.get(descriptor.name)
+        name = SAMPLING.get(descriptor.name)
         if name is not None:
             yield name, list(value) if name == "stop" else value
 
 
-def _tool(tool: ToolSpec, names: ToolNames) -> Wire:
-    schema = to_json(tool.input_schema) if tool.input_schema.fields else NO_ARGUMENTS
+def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
+    schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
     function = {
         "name": names.wire(tool.name),
         "description": tool.description,
@@ -154,31 +155,31 @@ def _tool(tool: ToolSpec, names: ToolNames) -> Wire:
     return {"type": "function", "function": function}
 
 
-_FORMATS: Final[Mapping[str, Callable[[ResponseFormat], Any]]] = {
+_FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], Any]]] = {
     "json": lambda _: "json",
-    "json_schema": lambda wanted: orjson.Fragment(to_json(wanted.json_schema.schema)),
+    "json_schema": lambda response_format: orjson.Fragment(to_json(response_format.json_schema.schema)),
 }
 
 
-def _thought(request: GenerateRequest, facts: ModelFacts, body: Wire) -> AbstractSet[str]:
-    """Sets how much to think. Most models know only whether; one that does not think refuses to be asked."""
+def _add_thinking(request: GenerateRequest, profile: ModelProfile, body: JsonObject) -> AbstractSet[str]:
+    """Sets `think`. Most models take only on or off; one that cannot think refuses the field."""
     effort = request.sampling.reasoning_effort
     if effort == REASONING_EFFORT_UNSPECIFIED:
         return frozenset()
     if effort == REASONING_EFFORT_NONE:
         body["think"] = False
-    elif facts.thinks:
-        body["think"] = WORDS.get(effort, "medium") if facts.thinks_by_degrees else True
+    elif profile.thinks:
+        body["think"] = EFFORTS.get(effort, "medium") if profile.takes_effort else True
     else:
         return frozenset()
     return {"sampling.reasoning_effort"}
 
 
-def _own(request: GenerateRequest, body: Wire, options: Wire) -> None:
-    """Adds what only Ollama has: fields of the body, and in `options` those of the model."""
+def _add_provider_options(request: GenerateRequest, body: JsonObject, options: JsonObject) -> None:
+    """Adds fields that only Ollama has: to the body, and from `options` to the model's options."""
     for name, value in to_plain(request.provider_options).items():
-        if name in RESERVED:
-            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway.")
+        if name in RESERVED_OPTIONS:
+            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
         if name != "options":
             body[name] = value
         elif isinstance(value, dict):

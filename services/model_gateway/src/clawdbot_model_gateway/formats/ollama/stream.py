@@ -1,4 +1,4 @@
-"""A streamed reply of /api/chat, from its bytes to our events."""
+"""Decodes a streamed reply of /api/chat, from its bytes to our events."""
 
 from __future__ import annotations
 
@@ -15,128 +15,121 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 )
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.formats.chat.tool_calls import ToolCalls
+from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.ndjson import LineParser
 from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http.response_stream import VendorStream
 
-WORDS: Final = {
+FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
 }
-"""done_reason → ours; any other word, such as "load" and "unload", is UNKNOWN. Ollama leaves it empty where
-its own connection to the model broke."""
+"""done_reason → ours; any other, such as "load" and "unload", is UNKNOWN. Ollama leaves it empty if its own
+connection to the model broke."""
 
-LARGEST_COUNT: Final = 2**53
-"""Tokens. What is larger is no count."""
+MAX_COUNT: Final = 2**53
+"""Tokens. A larger number is not a count."""
 
 
-class OllamaStream:
-    """Reads one reply. Takes pieces as the network brings them; where they are cut makes no difference."""
+class OllamaStreamDecoder(VendorStream):
+    """Decodes one reply. The events do not depend on how the network cuts the bytes."""
 
     nearly_over: Final = False
-    """The last event is part of the protocol: without it the reply is not whole."""
+    """Always False: the last event is part of the protocol, and without it the reply is incomplete."""
+    begun: bool = False
+    over: bool = False
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
     ) -> None:
-        """Args: model: what was asked for, shown where the reply names no model."""
+        """Args: model: what was asked for, reported if the reply names no model."""
         self._model = model
         self._warnings = warnings
         self._errors = errors
-        self._calls = ToolCalls(names)
+        self._calls = ToolCallAccumulator(names)
         self._lines = LineParser()
-        self._told = False
-        self.begun = False
-        """Whether anything of the reply has come."""
-        self.over = False
-        """Whether the last events have been given."""
+        self._started_sent = False
 
-    def feed(self, piece: bytes, found: list[Event]) -> None:
-        """Adds the events that the piece completes.
+    @override
+    def feed(self, data: bytes, out: list[Event]) -> None:
+        self._decode_all(self._lines.feed(data), out)
 
-        Raises:
-            ModelFailure: it brings an error, or what is not of this protocol; what came before is in `found`.
-        """
-        self._take(self._lines.feed(piece), found)
-
-    def end(self, found: list[Event]) -> None:
-        """Adds the last events, when the connection has ended. Without `done` the reply is TRUNCATED.
-
-        Raises:
-            ModelFailure: as for feed.
-        """
-        self._take([line for line in self._lines.end() if _whole(line)], found)
+    @override
+    def end(self, out: list[Event]) -> None:
+        """Without `done` the reply is TRUNCATED."""
+        self._decode_all([line for line in self._lines.end() if _is_json(line)], out)
         if not self.over:
             if not self.begun:
                 raise ProtocolViolation("the stream ended before the reply began")
-            self._finish("", {}, found)
+            self._finish("", {}, out)
 
-    def _take(self, lines: list[bytes], found: list[Event]) -> None:
+    def _decode_all(self, lines: list[bytes], out: list[Event]) -> None:
         for line in lines:
             if self.over:
                 return
             try:
                 chunk = orjson.loads(line)
             except orjson.JSONDecodeError:
-                raise ProtocolViolation("a line of its stream is no JSON") from None
+                raise ProtocolViolation("a line of the stream is not valid JSON") from None
             if not isinstance(chunk, dict):
-                raise ProtocolViolation("it sent something that is no JSON object")
+                raise ProtocolViolation("a line of the stream is not a JSON object")
             if chunk.get("error"):
-                raise self._errors.in_band(_error(chunk))
-            self._chunk(chunk, found)
+                raise self._errors.in_band(_error_payload(chunk))
+            self._decode(chunk, out)
 
-    def _chunk(self, chunk: dict[str, Any], found: list[Event]) -> None:
+    def _decode(self, chunk: dict[str, Any], out: list[Event]) -> None:
         message, done = chunk.get("message"), chunk.get("done")
         if not isinstance(message, dict) and done is not True:
-            raise ProtocolViolation("a line of its stream holds no message")
-        if not self._told:
-            self._told = True
-            found.append(events.started(_text(chunk.get("model")) or self._model, self._warnings))
-        before = len(found)
+            raise ProtocolViolation("a line of the stream contains no message")
+        if not self._started_sent:
+            self._started_sent = True
+            out.append(events.started(_string(chunk.get("model")) or self._model, self._warnings))
+        before = len(out)
         if isinstance(message, dict):
-            self._message(message, found)
-        self.begun = self.begun or len(found) > before
+            self._decode_message(message, out)
+        self.begun = self.begun or len(out) > before
         if done is True:
-            word = _text(chunk.get("done_reason"))
-            if not word and not self.begun:
-                raise BackendFailed("its connection to the model broke before the reply began")
-            self._finish(word, chunk, found)
+            done_reason = _string(chunk.get("done_reason"))
+            if not done_reason and not self.begun:
+                raise BackendFailed("Ollama's connection to the model broke before the reply began")
+            self._finish(done_reason, chunk, out)
 
-    def _message(self, message: dict[str, Any], found: list[Event]) -> None:
-        thought, content = _text(message.get("thinking")), _text(message.get("content"))
-        if thought:
-            found.append(events.reasoning(thought))
+    def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
+        thinking, content = _string(message.get("thinking")), _string(message.get("content"))
+        if thinking:
+            out.append(events.reasoning(thinking))
         if content:
-            found.append(events.text(content))
+            out.append(events.text(content))
         calls = message.get("tool_calls")
         if isinstance(calls, list):
-            self._calls.take(list(map(_call, calls)), found)
+            self._calls.add(list(map(_chat_tool_call, calls)), out)
 
-    def _finish(self, word: str, counts: Mapping[str, Any], found: list[Event]) -> None:
+    def _finish(self, done_reason: str, counts: Mapping[str, Any], out: list[Event]) -> None:
         self.over = True
-        reason = events.finish_reason(word, WORDS)
-        whole = [*self._calls.done(found)]
-        if reason == FINISH_REASON_STOP and whole:
-            reason = FINISH_REASON_TOOL_CALLS if all(whole) else FINISH_REASON_MODEL_ERROR
-        usage = _usage(counts, broken=reason == FINISH_REASON_TRUNCATED)
+        reason = events.finish_reason(done_reason, FINISH_REASONS)
+        complete = [*self._calls.finish(out)]
+        if reason == FINISH_REASON_STOP and complete:
+            reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
+        usage = _decode_usage(counts, truncated=reason == FINISH_REASON_TRUNCATED)
         if usage is not None:
-            found.append(events.used(usage))
-        found.append(events.finished(reason, word))
+            out.append(events.used(usage))
+        out.append(events.finished(reason, done_reason))
 
 
-def _error(chunk: dict[str, Any]) -> dict[str, Any]:
-    """An error in the form that tells its status, where it has one: that of a model which runs elsewhere."""
+def _error_payload(chunk: dict[str, Any]) -> dict[str, Any]:
+    """The error in the form with a status, which the errors of remote models have."""
     status = chunk.get("StatusCode")
     return {"error": {"code": status, "message": chunk["error"]}} if isinstance(status, int) else chunk
 
 
-def _whole(line: bytes) -> bool:
-    """Whether a last line without an end was not cut off."""
+def _is_json(line: bytes) -> bool:
+    """Whether a last line without its end is complete."""
     try:
         orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -144,10 +137,10 @@ def _whole(line: bytes) -> bool:
     return True
 
 
-def _call(call: Any) -> Any:
-    """A call in the form that Chat Completions gives it: whole, and with its arguments as text.
+def _chat_tool_call(call: Any) -> Any:
+    """A call in Chat Completions' form: complete, and with its arguments as text.
 
-    Ollama numbers calls within one line only, so that its number says nothing.
+    It drops the index, since Ollama numbers the calls of each line from 0.
     """
     if not isinstance(call, dict) or not isinstance(function := call.get("function"), dict):
         return call
@@ -156,12 +149,12 @@ def _call(call: Any) -> Any:
     return {"id": call.get("id"), "function": {"name": function.get("name"), "arguments": text}}
 
 
-def _usage(counts: Mapping[str, Any], *, broken: bool) -> Usage | None:
-    """None where nothing was counted. The prompt's count is left out where Ollama had all of it cached."""
+def _decode_usage(counts: Mapping[str, Any], *, truncated: bool) -> Usage | None:
+    """None without counts. Ollama leaves out the prompt's count if all of the prompt was cached."""
     prompt, output = _count(counts, "prompt_eval_count"), _count(counts, "eval_count")
     if prompt is None and output is None:
         return None
-    partial = broken or prompt is None
+    partial = truncated or prompt is None
     return Usage(
         input_tokens=prompt or 0,
         output_tokens=output or 0,
@@ -171,9 +164,9 @@ def _usage(counts: Mapping[str, Any], *, broken: bool) -> Usage | None:
 
 def _count(counts: Mapping[str, Any], name: str) -> int | None:
     value = counts.get(name)
-    fits = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < LARGEST_COUNT
-    return value if fits else None
+    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
+    return value if valid else None
 
 
-def _text(value: Any) -> str:
+def _string(value: Any) -> str:
     return value if isinstance(value, str) else ""

@@ -1,1 +1,1 @@
-"""OpenAI's Responses API on the wire."""
+"""OpenAI's Responses API."""

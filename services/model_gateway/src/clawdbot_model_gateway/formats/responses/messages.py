@@ -1,7 +1,7 @@
-"""Messages of typed parts as the items of a Responses API input.
+"""Encodes messages of typed parts as the items of a Responses API input.
 
-Instructions that open a conversation have a place of their own; later ones are a developer's messages. Of
-what a model thought, only what bears OpenAI's encrypted content goes back: the API reads nothing else of it.
+Instructions that open a conversation have a field of their own; later ones are a developer's messages.
+Reasoning goes back only with OpenAI's encrypted content: the API reads no other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from clawdbot_servicekit.structs import to_json
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.responses import thought_signatures
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 ROLES: Final = {
     ROLE_SYSTEM: "developer",
@@ -35,70 +35,71 @@ ROLES: Final = {
     ROLE_ASSISTANT: "assistant",
     ROLE_TOOL: "user",
 }
-MEDIA: Final = frozenset({"image", "audio", "document"})
-NOTHING: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+MEDIA_KINDS: Final = frozenset({"image", "audio", "document"})
+EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
+"""Whether the tool failed → text of an empty result."""
 
 
-class InputWriter:
-    """Writes the messages of one request, and notes what the wire has no place for."""
+class MessageEncoder:
+    """Encodes the messages of one request and collects what the format has no field for."""
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
         self.unsupported: list[str] = []
         """Paths of what was left out."""
 
-    def write(self, request: GenerateRequest) -> Wire:
-        """`input` and, where the conversation opens with them, `instructions`."""
+    def encode(self, request: GenerateRequest) -> JsonObject:
+        """`input` and, if the conversation opens with instructions, `instructions`."""
         instructions: list[str] = []
-        items: list[Wire] = []
-        for place, message in enumerate(request.messages):
-            written = [*self._message(f"messages[{place}]", message)]
+        items: list[JsonObject] = []
+        for index, message in enumerate(request.messages):
+            encoded = [*self._message(f"messages[{index}]", message)]
             if message.role == ROLE_SYSTEM and not items:
-                instructions += [_plain(each["content"]) for each in written]
+                instructions += [_text_of(item["content"]) for item in encoded]
             else:
-                items += written
+                items += encoded
         if not instructions:
             return {"input": items}
         text = "\n\n".join(instructions)
         if not items:
-            # It answers nothing without an input.
+            # The API refuses a request without an input.
             return {"input": [{"role": "developer", "content": text}]}
         return {"instructions": text, "input": items}
 
-    def _message(self, path: str, message: Message) -> Iterator[Wire]:
-        """Its items, in the order in which they were said."""
+    def _message(self, path: str, message: Message) -> Iterator[JsonObject]:
+        """The message's items, in the order of its parts."""
         if message.name:
             self.unsupported.append(f"{path}.name")
-        content: list[Wire] = []
+        content: list[JsonObject] = []
         for index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
-            place = f"{path}.parts[{index}]"
-            if kind in _ITEMS:
-                yield from _said(message, content)
+            part_path = f"{path}.parts[{index}]"
+            if kind in _ITEM_ENCODERS:
+                yield from _message_item(message, content)
                 content = []
-                yield from _ITEMS[kind](self, place, part)
+                yield from _ITEM_ENCODERS[kind](self, part_path, part)
             else:
-                content += self._content(place, part, media=message.role == ROLE_USER)
-        yield from _said(message, content)
+                content += self._content(part_path, part, media=message.role == ROLE_USER)
+        yield from _message_item(message, content)
 
-    def _content(self, path: str, part: Part, *, media: bool) -> Iterator[Wire]:
+    def _content(self, path: str, part: Part, *, media: bool) -> Iterator[JsonObject]:
         kind = part.WhichOneof("content") or ""
         if kind == "text":
             if part.text:
                 yield {"type": "input_text", "text": part.text}
             return
-        found = _SHOWN[kind](part) if media and kind in _SHOWN else None
-        if found is not None:
-            yield found
+        encoded = _MEDIA_ENCODERS[kind](part) if media and kind in _MEDIA_ENCODERS else None
+        if encoded is not None:
+            yield encoded
         else:
-            self.unsupported.append(f"{path}.{kind}" if kind in MEDIA else path)
+            self.unsupported.append(f"{path}.{kind}" if kind in MEDIA_KINDS else path)
 
-    def _thought(self, _: str, part: Part) -> Iterator[Wire]:
-        item = thought_signatures.give_back(part.reasoning.signature, part.reasoning.text)
+    def _reasoning(self, _: str, part: Part) -> Iterator[JsonObject]:
+        item = thought_signatures.unwrap(part.reasoning.signature, part.reasoning.text)
         if item is not None:
             yield item
 
-    def _call(self, _: str, part: Part) -> Iterator[Wire]:
+    def _tool_call(self, _: str, part: Part) -> Iterator[JsonObject]:
         call = part.tool_call
         yield {
             "type": "function_call",
@@ -107,38 +108,38 @@ class InputWriter:
             "arguments": to_json(call.arguments).decode(),
         }
 
-    def _result(self, path: str, part: Part) -> Iterator[Wire]:
+    def _tool_result(self, path: str, part: Part) -> Iterator[JsonObject]:
         result: ToolResult = part.tool_result
-        content: list[Wire] = []
+        content: list[JsonObject] = []
         for index, each in enumerate(result.content):
             content += self._content(f"{path}.tool_result.content[{index}]", each, media=True)
-        output: Any = _plain(content) if all(each["type"] == "input_text" for each in content) else content
+        output: Any = _text_of(content) if all(each["type"] == "input_text" for each in content) else content
         if not output and result.HasField("structured"):
             output = to_json(result.structured).decode()
-        output = output or NOTHING[result.is_error]
+        output = output or EMPTY_RESULTS[result.is_error]
         yield {"type": "function_call_output", "call_id": result.call_id, "output": output}
 
 
-_ITEMS: Final[Mapping[str, Callable[[InputWriter, str, Part], Iterator[Wire]]]] = {
-    "reasoning": InputWriter._thought,  # noqa: SLF001 - its own table
-    "tool_call": InputWriter._call,  # noqa: SLF001
-    "tool_result": InputWriter._result,  # noqa: SLF001
+_ITEM_ENCODERS: Final[Mapping[str, Callable[[MessageEncoder, str, Part], Iterator[JsonObject]]]] = {
+    "reasoning": MessageEncoder._reasoning,  # noqa: SLF001 - its own table
+    "tool_call": MessageEncoder._tool_call,  # noqa: SLF001
+    "tool_result": MessageEncoder._tool_result,  # noqa: SLF001
 }
 
 
-def _said(message: Message, content: list[Wire]) -> Iterator[Wire]:
+def _message_item(message: Message, content: list[JsonObject]) -> Iterator[JsonObject]:
     if not content:
         return
-    texts_only = len(content) == 1 or message.role in {ROLE_ASSISTANT, ROLE_SYSTEM}
-    plain = texts_only and all(each["type"] == "input_text" for each in content)
-    yield {"role": ROLES[message.role], "content": _plain(content) if plain else content}
+    joins_texts = len(content) == 1 or message.role in {ROLE_ASSISTANT, ROLE_SYSTEM}
+    plain = joins_texts and all(each["type"] == "input_text" for each in content)
+    yield {"role": ROLES[message.role], "content": _text_of(content) if plain else content}
 
 
-def _plain(content: str | list[Wire]) -> str:
+def _text_of(content: str | list[JsonObject]) -> str:
     return content if isinstance(content, str) else "\n".join(each["text"] for each in content)
 
 
-def _image(part: Part) -> Wire:
+def _image(part: Part) -> JsonObject:
     return {
         "type": "input_image",
         "detail": "auto",
@@ -146,7 +147,7 @@ def _image(part: Part) -> Wire:
     }
 
 
-def _document(part: Part) -> Wire:
+def _document(part: Part) -> JsonObject:
     document = part.document
     if document.uri:
         return {"type": "input_file", "file_url": document.uri}
@@ -154,8 +155,8 @@ def _document(part: Part) -> Wire:
     return {"type": "input_file", "filename": name, "file_data": _data_url(document)}
 
 
-_SHOWN: Final[Mapping[str, Callable[[Part], Wire]]] = {"image": _image, "document": _document}
-"""No sounds: the API's messages take texts, pictures and files."""
+_MEDIA_ENCODERS: Final[Mapping[str, Callable[[Part], JsonObject]]] = {"image": _image, "document": _document}
+"""No audio: the API's messages take text, images and files."""
 
 
 def _data_url(media: Media | Document) -> str:

@@ -1,7 +1,7 @@
-"""The items of one output, which grow by deltas, come whole, or both.
+"""Accumulates the items of one output, which arrive as deltas, at once, or both.
 
-An item is known by its place in the output, else by its id: some servers leave the one out, and some proxies
-give it another id with every event. What comes whole is compared with what was said and only the rest told.
+An item is identified by its index in the output, otherwise by its id: some servers send no index, and some
+proxies send another id with every event. Of text that comes at once, only what no delta has sent is added.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.responses import thought_signatures
 
-WANTING: Final = frozenset(
+UNSUPPORTED_ITEMS: Final = frozenset(
     {
         *("custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"),
         "mcp_approval_request",
     }
 )
-"""Items that ask the caller for something that the contract has no place for."""
+"""Items that ask the caller for something that our reply has no part for."""
 
 
 class _Item:
@@ -34,227 +34,231 @@ class _Item:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.ids: set[str] = set()
-        self.said: dict[tuple[str, int], str] = {}
-        """(Kind of text, place in the item) → what was told of it."""
+        self.texts: dict[tuple[str, int], str] = {}
+        """(Type of text, index in the item) → the text that was sent as events."""
         self.done = False
-        self.index = -1
-        """Of a tool call that has been told of."""
+        self.call_index = -1
+        """Of a tool call whose first event was sent."""
         self.call_id = ""
         self.name = ""
         self.arguments = ""
-        self.told = 0
-        """Characters of the arguments that were told."""
+        self.sent = 0
+        """Characters of the arguments that were sent as events."""
 
 
-class Items:
+class OutputItems:
     """The items of one reply."""
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
         self._items: list[_Item] = []
-        self._places: dict[int, _Item] = {}
+        self._by_index: dict[int, _Item] = {}
         self._calls = 0
         self.refused = False
-        """Whether the model declined."""
-        self.wanting = ""
-        """The kind of an item that asks for what nobody here can do."""
+        """Whether the model refused."""
+        self.unsupported = ""
+        """The type of an item that asks the caller for something unsupported."""
 
-    def added(self, event: Mapping[str, Any], found: list[Event]) -> None:
+    def item_added(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """An item has begun."""
-        given = _object(event.get("item"))
-        item = self._item(event, given, _string(given.get("type")))
+        data = _object(event.get("item"))
+        item = self._item(event, data, _string(data.get("type")))
         if item.kind == "function_call":
-            self._name(item, given, found)
+            self._start_call(item, data, out)
 
-    def delta(self, slot: str, event: Mapping[str, Any], found: list[Event]) -> None:
-        """A piece of a text; `slot` says of which kind."""
-        item = self._item(event, {}, _KINDS[slot])
-        self._say(item, slot, _place(event, slot), _string(event.get("delta")), found)
+    def text_delta(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
+        """A fragment of a text of this type."""
+        item = self._item(event, {}, _ITEM_OF_TEXT[text_type])
+        self._add_text(item, text_type, _part_index(event, text_type), _string(event.get("delta")), out)
 
-    def text(self, slot: str, event: Mapping[str, Any], found: list[Event]) -> None:
-        """A text that is whole."""
-        item = self._item(event, {}, _KINDS[slot])
-        whole = _string(event.get("refusal" if slot == "refusal" else "text"))
-        self._rest(item, slot, _place(event, slot), whole, found)
+    def text_done(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
+        """A text is complete."""
+        item = self._item(event, {}, _ITEM_OF_TEXT[text_type])
+        text = _string(event.get("refusal" if text_type == "refusal" else "text"))
+        self._complete_text(item, text_type, _part_index(event, text_type), text, out)
 
-    def arguments(self, event: Mapping[str, Any], found: list[Event]) -> None:
-        """A piece of a call's arguments."""
+    def arguments_delta(self, event: Mapping[str, Any], out: list[Event]) -> None:
+        """A fragment of a call's arguments."""
         item = self._item(event, {}, "function_call")
         if not item.done:
             item.arguments += _string(event.get("delta"))
-            self._argue(item, found)
+            self._send_arguments(item, out)
 
-    def all_arguments(self, event: Mapping[str, Any], found: list[Event]) -> None:
-        """The arguments, whole; the item's own end follows."""
+    def arguments_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
+        """The arguments are complete; the end of the item follows."""
         item = self._item(event, {}, "function_call")
-        self._name(item, event, found)
-        self._whole_arguments(item, event, found)
+        self._start_call(item, event, out)
+        self._complete_arguments(item, event, out)
 
-    def done(self, event: Mapping[str, Any], found: list[Event]) -> None:
-        """An item is whole."""
-        given = _object(event.get("item"))
-        item = self._item(event, given, _string(given.get("type")))
+    def item_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
+        """An item is complete."""
+        data = _object(event.get("item"))
+        item = self._item(event, data, _string(data.get("type")))
         if item.done:
             return
-        if item.kind in WANTING:
-            self.wanting = item.kind
-        step = _WHOLE.get(item.kind)
-        if step is not None:
-            step(self, item, given, found)
+        if item.kind in UNSUPPORTED_ITEMS:
+            self.unsupported = item.kind
+        complete = _COMPLETERS.get(item.kind)
+        if complete is not None:
+            complete(self, item, data, out)
 
-    def output(self, output: Any, found: list[Event]) -> None:
+    def final_output(self, output: Any, out: list[Event]) -> None:
         """All items, as the end of a reply repeats them."""
-        for place, given in enumerate(output if isinstance(output, list) else []):
-            known = self._named(_string(_object(given).get("id")), "") if place not in self._places else None
-            if known is not None:
-                self._places[place] = known
-            self.done({"output_index": place, "item": given}, found)
+        for index, data in enumerate(output if isinstance(output, list) else []):
+            item = self._find(_string(_object(data).get("id")), "") if index not in self._by_index else None
+            if item is not None:
+                self._by_index[index] = item
+            self.item_done({"output_index": index, "item": data}, out)
 
-    def calls(self, found: list[Event], *, ended: bool) -> Iterator[bool]:
-        """Tells for each call whether it is whole, the last event of one that never was said to be included.
+    def finish_calls(self, out: list[Event], *, completed: bool) -> Iterator[bool]:
+        """Yields for each call whether it is complete; ends those whose end the vendor did not send.
 
         Args:
-            found: where that event goes.
-            ended: whether the vendor said that the reply was at its end.
+            out: the last events of those calls are added here.
+            completed: whether the vendor reported that the reply is complete.
         """
         for item in self._items:
             if item.kind == "function_call":
-                if ended and not item.done and item.index >= 0:
-                    self._finish(item, found)
+                if completed and not item.done and item.call_index >= 0:
+                    self._finish_call(item, out)
                 yield item.done
 
-    def _item(self, event: Mapping[str, Any], given: Mapping[str, Any], kind: str) -> _Item:
-        place, name = event.get("output_index"), _string(event.get("item_id")) or _string(given.get("id"))
-        if isinstance(place, int):
-            item = self._places.get(place)
+    def _item(self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> _Item:
+        index, item_id = event.get("output_index"), _string(event.get("item_id")) or _string(data.get("id"))
+        if isinstance(index, int):
+            item = self._by_index.get(index)
             if item is None:
-                item = self._places[place] = self._begin(kind)
+                item = self._by_index[index] = self._new_item(kind)
         else:
-            item = self._named(name, kind) or self._begin(kind)
-        if name:
-            item.ids.add(name)
+            item = self._find(item_id, kind) or self._new_item(kind)
+        if item_id:
+            item.ids.add(item_id)
         item.kind = item.kind or kind
         return item
 
-    def _named(self, name: str, kind: str) -> _Item | None:
-        """The item of an id; without one, the last where it is of this kind and still grows."""
-        if name:
-            return next((each for each in self._items if name in each.ids), None)
+    def _find(self, item_id: str, kind: str) -> _Item | None:
+        """The item with this id; without an id, the last one, if it is of this kind and not done."""
+        if item_id:
+            return next((item for item in self._items if item_id in item.ids), None)
         last = self._items[-1] if self._items else None
         return last if last is not None and last.kind == kind and not last.done else None
 
-    def _begin(self, kind: str) -> _Item:
+    def _new_item(self, kind: str) -> _Item:
         item = _Item(kind)
         self._items.append(item)
         return item
 
-    def _say(self, item: _Item, slot: str, place: int, piece: str, found: list[Event]) -> None:
-        if not piece or item.done:
+    def _add_text(self, item: _Item, text_type: str, index: int, fragment: str, out: list[Event]) -> None:
+        if not fragment or item.done:
             return
-        key = (slot, place)
-        if slot in _THOUGHTS:
-            if item.said and key not in item.said:
-                found.append(events.reasoning("\n\n"))
-            found.append(events.reasoning(piece))
+        key = (text_type, index)
+        if text_type in _REASONING_TEXTS:
+            if item.texts and key not in item.texts:
+                out.append(events.reasoning("\n\n"))
+            out.append(events.reasoning(fragment))
         else:
-            self.refused = self.refused or slot == "refusal"
-            found.append(events.text(piece))
-        item.said[key] = item.said.get(key, "") + piece
+            self.refused = self.refused or text_type == "refusal"
+            out.append(events.text(fragment))
+        item.texts[key] = item.texts.get(key, "") + fragment
 
-    def _rest(self, item: _Item, slot: str, place: int, whole: str, found: list[Event]) -> None:
-        """What of a whole text was not told in pieces; where they differ, the pieces stand."""
-        said = item.said.get((slot, place), "")
-        if whole.startswith(said):
-            self._say(item, slot, place, whole[len(said) :], found)
+    def _complete_text(self, item: _Item, text_type: str, index: int, text: str, out: list[Event]) -> None:
+        """Adds what no delta has sent. If the text differs from its deltas, the deltas count."""
+        sent = item.texts.get((text_type, index), "")
+        if text.startswith(sent):
+            self._add_text(item, text_type, index, text[len(sent) :], out)
 
-    def _message(self, item: _Item, given: Mapping[str, Any], found: list[Event]) -> None:
-        for place, part in enumerate(_list(given.get("content"))):
-            slot = _string(part.get("type"))
-            if slot in _TEXTS:
-                whole = _string(part.get("refusal" if slot == "refusal" else "text"))
-                self._rest(item, slot, place, whole, found)
+    def _complete_message(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
+        for index, part in enumerate(_objects(data.get("content"))):
+            text_type = _string(part.get("type"))
+            if text_type in _MESSAGE_TEXTS:
+                text = _string(part.get("refusal" if text_type == "refusal" else "text"))
+                self._complete_text(item, text_type, index, text, out)
         item.done = True
 
-    def _reasoning(self, item: _Item, given: Mapping[str, Any], found: list[Event]) -> None:
+    def _complete_reasoning(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
         for field in ("summary", "content"):
-            for place, part in enumerate(_list(given.get(field))):
-                slot = _string(part.get("type"))
-                if slot in _THOUGHTS:
-                    self._rest(item, slot, place, _string(part.get("text")), found)
-        signature = thought_signatures.keep(given)
+            for index, part in enumerate(_objects(data.get(field))):
+                text_type = _string(part.get("type"))
+                if text_type in _REASONING_TEXTS:
+                    self._complete_text(item, text_type, index, _string(part.get("text")), out)
+        signature = thought_signatures.wrap(data)
         if signature:
-            found.append(events.reasoning("", signature=signature))
+            out.append(events.reasoning("", signature=signature))
         item.done = True
 
-    def _call(self, item: _Item, given: Mapping[str, Any], found: list[Event]) -> None:
-        self._name(item, given, found)
-        self._whole_arguments(item, given, found)
-        if given.get("status") != "incomplete":
-            self._finish(item, found)
+    def _complete_call(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
+        self._start_call(item, data, out)
+        self._complete_arguments(item, data, out)
+        if data.get("status") != "incomplete":
+            self._finish_call(item, out)
 
-    def _name(self, item: _Item, given: Mapping[str, Any], found: list[Event]) -> None:
-        """Tells of the call as soon as its name is known."""
-        name = _string(given.get("name"))
-        if item.index >= 0 or not name:
+    def _start_call(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
+        """Sends the call's first event as soon as its name is known."""
+        name = _string(data.get("name"))
+        if item.call_index >= 0 or not name:
             return
-        item.index, self._calls = self._calls, self._calls + 1
+        item.call_index, self._calls = self._calls, self._calls + 1
         item.name = self._names.full(name)
-        item.call_id = _string(given.get("call_id")) or f"call_{secrets.token_hex(12)}"
-        found.append(events.tool_started(item.index, item.call_id, item.name))
-        self._argue(item, found)
+        item.call_id = _string(data.get("call_id")) or f"call_{secrets.token_hex(12)}"
+        out.append(events.tool_started(item.call_index, item.call_id, item.name))
+        self._send_arguments(item, out)
 
-    def _whole_arguments(self, item: _Item, given: Mapping[str, Any], found: list[Event]) -> None:
-        whole = _string(given.get("arguments"))
-        if not item.done and whole.startswith(item.arguments):
-            item.arguments = whole
-            self._argue(item, found)
+    def _complete_arguments(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
+        arguments = _string(data.get("arguments"))
+        if not item.done and arguments.startswith(item.arguments):
+            item.arguments = arguments
+            self._send_arguments(item, out)
 
-    def _argue(self, item: _Item, found: list[Event]) -> None:
-        piece = item.arguments[item.told :]
-        if piece and item.index >= 0:
-            item.told = len(item.arguments)
-            found.append(events.tool_delta(item.index, piece))
+    def _send_arguments(self, item: _Item, out: list[Event]) -> None:
+        unsent = item.arguments[item.sent :]
+        if unsent and item.call_index >= 0:
+            item.sent = len(item.arguments)
+            out.append(events.tool_delta(item.call_index, unsent))
 
-    def _finish(self, item: _Item, found: list[Event]) -> None:
-        arguments = _parsed(item.arguments)
-        if arguments is None or item.index < 0:
+    def _finish_call(self, item: _Item, out: list[Event]) -> None:
+        arguments = _parse_arguments(item.arguments)
+        if arguments is None or item.call_index < 0:
             return
         item.done = True
         call = ToolCall(id=item.call_id, name=item.name, arguments=arguments)
-        found.append(events.tool_done(item.index, call))
+        out.append(events.tool_done(item.call_index, call))
 
 
-_TEXTS: Final = frozenset({"output_text", "refusal"})
-_THOUGHTS: Final = frozenset({"summary_text", "reasoning_text"})
-_KINDS: Final = {**dict.fromkeys(_TEXTS, "message"), **dict.fromkeys(_THOUGHTS, "reasoning")}
+_MESSAGE_TEXTS: Final = frozenset({"output_text", "refusal"})
+_REASONING_TEXTS: Final = frozenset({"summary_text", "reasoning_text"})
+_ITEM_OF_TEXT: Final = {
+    **dict.fromkeys(_MESSAGE_TEXTS, "message"),
+    **dict.fromkeys(_REASONING_TEXTS, "reasoning"),
+}
+"""Type of text → type of the item that contains it."""
 
-_WHOLE: Final[Mapping[str, Callable[[Items, _Item, Mapping[str, Any], list[Event]], None]]] = {
-    "message": Items._message,  # noqa: SLF001 - its own table
-    "reasoning": Items._reasoning,  # noqa: SLF001
-    "function_call": Items._call,  # noqa: SLF001
+_COMPLETERS: Final[Mapping[str, Callable[[OutputItems, _Item, Mapping[str, Any], list[Event]], None]]] = {
+    "message": OutputItems._complete_message,  # noqa: SLF001 - its own table
+    "reasoning": OutputItems._complete_reasoning,  # noqa: SLF001
+    "function_call": OutputItems._complete_call,  # noqa: SLF001
 }
 
 
-def _parsed(text: str) -> Any:
-    """Arguments as a Struct; None where they are no JSON object."""
+def _parse_arguments(text: str) -> Any:
+    """Arguments as a Struct; None if they are not a JSON object."""
     try:
-        # Models say nothing, or null, where a tool takes no arguments.
+        # Models send nothing, or null, if a tool takes no arguments.
         plain = orjson.loads(text) if text.strip() else {}
         return to_struct({} if plain is None else plain) if isinstance(plain, dict | None) else None
     except ValueError:
         return None
 
 
-def _place(event: Mapping[str, Any], slot: str) -> int:
-    place = event.get("summary_index" if slot == "summary_text" else "content_index")
-    return place if isinstance(place, int) else 0
+def _part_index(event: Mapping[str, Any], text_type: str) -> int:
+    index = event.get("summary_index" if text_type == "summary_text" else "content_index")
+    return index if isinstance(index, int) else 0
 
 
 def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _list(value: Any) -> list[Mapping[str, Any]]:
+def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [_object(each) for each in value] if isinstance(value, list) else []
 
 

@@ -1,4 +1,4 @@
-"""A GenerateRequest as the body of POST /responses.
+"""Encodes a GenerateRequest as the body of POST /responses.
 
 Source: OpenAI's API reference, "Create a model response", and the types of its Python client 3.57.
 """
@@ -25,17 +25,17 @@ from clawdbot_servicekit.structs import to_plain
 from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for
 from clawdbot_model_gateway.formats.chat.request import EFFORTS
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
-from clawdbot_model_gateway.formats.responses.messages import InputWriter
+from clawdbot_model_gateway.formats.responses.messages import MessageEncoder
 
-Wire = dict[str, Any]
+JsonObject = dict[str, Any]
 
 SAMPLING: Final = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
-"""Our names → the wire's. It has no stop, seed, top_k and penalties."""
-CHOSEN: Final = frozenset({"temperature", "top_p"})
-"""What a model that reasons refuses, unless it is told not to."""
-HONOURED: Final = frozenset(
+"""Our field → the API's. It has no stop, seed, top_k and penalties."""
+REFUSED_WHEN_REASONING: Final = frozenset({"sampling.temperature", "sampling.top_p"})
+"""What a reasoning model refuses, unless the request turns reasoning off."""
+SUPPORTED_FIELDS: Final = frozenset(
     {
-        *(f"sampling.{each}" for each in SAMPLING),
+        *(f"sampling.{name}" for name in SAMPLING),
         "sampling.reasoning_effort",
         "tool_choice",
         "tool_choice.disable_parallel",
@@ -44,173 +44,185 @@ HONOURED: Final = frozenset(
         "provider_options",
     }
 )
-RESERVED: Final = frozenset({"input", "instructions", "model", "stream", "background"})
-"""Fields that provider_options may not set: they say what is asked, and what the reply looks like."""
-COUNTED: Final = frozenset(
+RESERVED_OPTIONS: Final = frozenset({"input", "instructions", "model", "stream", "background"})
+"""Fields that provider_options may not set: they are the request, or decide what the response looks like."""
+COUNT_FIELDS: Final = frozenset(
     {
         *("model", "input", "instructions", "tools", "tool_choice", "text", "reasoning"),
         *("parallel_tool_calls", "truncation"),
     }
 )
 """Fields that POST /responses/input_tokens takes."""
-PLAIN: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]+-chat)")
-"""How the names of models begin that do not reason. They refuse to be asked about it; all newer ones do."""
-NO_ARGUMENTS: Final[Wire] = {"type": "object", "properties": {}}
+NON_REASONING_MODELS: Final = re.compile(r"(ft:)?(gpt-3|gpt-4|chatgpt-|gpt-[\w.]+-chat)")
+"""Prefixes of the names of models that do not reason. They refuse `reasoning`; all newer models take it."""
+EMPTY_SCHEMA: Final[JsonObject] = {"type": "object", "properties": {}}
+"""For a tool without arguments."""
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
-    """How one backend is spoken to."""
+class ModelProfile:
+    """What one backend's models can do."""
 
     reasons: bool | None = None
-    """Whether its models reason; None: by their names."""
-    summary: str | None = None
-    """How much of their thoughts to ask for."""
+    """Whether they reason; None: decided by each model's name."""
     unsupported: AbstractSet[str] = frozenset()
-    """Paths of fields that the models refuse."""
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    """Sampling that a request does not say otherwise, under our names."""
+    """Paths of fields that they refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDefaults:
+    """What the configuration adds where a request says nothing."""
+
+    reasoning_summary: str | None = None
+    """How much of the reasoning to ask for."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Our field names → values."""
 
 
 @dataclass(slots=True)
-class Encoded:
-    """A request on the wire."""
+class EncodedRequest:
+    """A request as it is sent."""
 
-    body: Wire
+    body: JsonObject
     names: ToolNames
     warnings: list[Warning]
 
-    def asked(self, *, stream: bool) -> bytes:
+    def create_body(self, *, stream: bool) -> bytes:
         """The body of POST /responses."""
-        # Sorted, as a Struct keeps no order and the vendor's prompt cache compares bytes.
+        # Sorted, since a Struct keeps no order and the vendor's prompt cache compares bytes.
         return orjson.dumps({**self.body, "stream": stream}, option=orjson.OPT_SORT_KEYS)
 
-    def counted(self) -> bytes:
+    def count_body(self) -> bytes:
         """The body of POST /responses/input_tokens."""
-        body = {name: value for name, value in self.body.items() if name in COUNTED}
+        body = {name: value for name, value in self.body.items() if name in COUNT_FIELDS}
         return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
-class RequestWriter:
-    """Writes requests for one backend."""
+class RequestEncoder:
+    """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, habits: Habits) -> None:
+    def __init__(self, provider: str, profile: ModelProfile, defaults: RequestDefaults) -> None:
         """Args: provider: the name that warnings show."""
         self._provider = provider
-        self._habits = habits
+        self._profile = profile
+        self._defaults = defaults
 
     @property
-    def forms(self) -> frozenset[str]:
-        """The forms of a reply that there is a field for."""
-        return forms_of(HONOURED - self._habits.unsupported)
+    def native_formats(self) -> frozenset[str]:
+        """The response formats that there is a field for; "tool" if a tool call can be required."""
+        return forms_of(SUPPORTED_FIELDS - self._profile.unsupported)
 
-    def write(self, request: GenerateRequest, model: str) -> Encoded:
+    def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
         """The body.
 
         Raises:
-            InvalidRequest: the request is strict and holds what the wire cannot carry, or its
+            InvalidRequest: the request is strict and contains what the API has no field for, or its
                 provider_options set a reserved field.
         """
         names = ToolNames(tool.name for tool in request.tools)
-        writer = InputWriter(names)
-        # Nothing is left with the vendor: the conversation is ours, thoughts included.
-        body: Wire = {"model": model, "store": False, **writer.write(request)}
+        messages = MessageEncoder(names)
+        # The vendor stores nothing: we keep the conversation, reasoning included.
+        body: JsonObject = {"model": model, "store": False, **messages.encode(request)}
         reasons = self._reasons(model)
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
-        honoured = HONOURED - self._habits.unsupported - self._refused(request, reasons=reasons)
-        self._reasoning(request, honoured, body, reasons=reasons)
-        warnings = warnings_for(request, honoured, self._provider)
-        if writer.unsupported:
-            warnings += told(request, [not_supported(each, self._provider) for each in writer.unsupported])
-        warnings += self._sampling(request, honoured, body)
+        supported = SUPPORTED_FIELDS - self._profile.unsupported - _refused(request, reasons=reasons)
+        self._add_reasoning(request, supported, body, reasons=reasons)
+        warnings = warnings_for(request, supported, self._provider)
+        if messages.unsupported:
+            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+        warnings += self._add_sampling(request, supported, body)
         if request.tools:
             body["tools"] = [_tool(tool, names) for tool in request.tools]
-            _choice(request.tool_choice, names, honoured, body)
-        form = request.response_format.WhichOneof("format") or ""
-        if form in _FORMATS and f"response_format.{form}" in honoured:
-            body["text"] = {"format": _FORMATS[form](request.response_format)}
+            _add_tool_choice(request.tool_choice, names, supported, body)
+        kind = request.response_format.WhichOneof("format") or ""
+        if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in supported:
+            body["text"] = {"format": _FORMAT_ENCODERS[kind](request.response_format)}
         if request.HasField("provider_options"):
-            _add_options(request, body)
-        return Encoded(body, names, warnings)
+            _add_provider_options(request, body)
+        return EncodedRequest(body, names, warnings)
 
     def _reasons(self, model: str) -> bool:
-        known = self._habits.reasons
-        return not PLAIN.match(model) if known is None else known
+        configured = self._profile.reasons
+        return not NON_REASONING_MODELS.match(model) if configured is None else configured
 
-    @staticmethod
-    def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
-        effort = EFFORTS.get(request.sampling.reasoning_effort)
-        if not reasons:
-            # Not to reason is what such a model does anyway.
-            return frozenset() if effort == "none" else frozenset({"sampling.reasoning_effort"})
-        return frozenset() if effort == "none" else frozenset(f"sampling.{each}" for each in CHOSEN)
-
-    def _reasoning(
-        self, request: GenerateRequest, honoured: AbstractSet[str], body: Wire, *, reasons: bool
+    def _add_reasoning(
+        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject, *, reasons: bool
     ) -> None:
         if not reasons:
             return
         effort = EFFORTS.get(request.sampling.reasoning_effort)
-        effort = effort if "sampling.reasoning_effort" in honoured else None
-        wanted = {"effort": effort, "summary": self._habits.summary}
-        found = {name: value for name, value in wanted.items() if value}
-        if found:
-            body["reasoning"] = found
+        effort = effort if "sampling.reasoning_effort" in supported else None
+        fields = {"effort": effort, "summary": self._defaults.reasoning_summary}
+        reasoning = {name: value for name, value in fields.items() if value}
+        if reasoning:
+            body["reasoning"] = reasoning
 
-    def _sampling(self, request: GenerateRequest, honoured: AbstractSet[str], body: Wire) -> list[Warning]:
-        """Writes it, and warns of what the configuration says that has no place."""
-        asked = {each.name: value for each, value in request.sampling.ListFields()}
+    def _add_sampling(
+        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject
+    ) -> list[Warning]:
+        """Adds sampling; returns warnings about configured defaults without a field."""
+        requested = {descriptor.name: value for descriptor, value in request.sampling.ListFields()}
         for name, wire in SAMPLING.items():
-            value = asked.get(name, self._habits.defaults.get(name))
-            if value is not None and f"sampling.{name}" in honoured:
+            value = requested.get(name, self._defaults.sampling.get(name))
+            if value is not None and f"sampling.{name}" in supported:
                 body[wire] = value
-        lost = [name for name in self._habits.defaults if f"sampling.{name}" not in honoured]
-        return [not_supported(f"sampling.{name}", self._provider) for name in lost if name not in asked]
+        lost = [name for name in self._defaults.sampling if f"sampling.{name}" not in supported]
+        return [not_supported(f"sampling.{name}", self._provider) for name in lost if name not in requested]
 
 
-def _tool(tool: ToolSpec, names: ToolNames) -> Wire:
+def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
+    effort = EFFORTS.get(request.sampling.reasoning_effort)
+    if effort == "none":
+        # The default of a model that does not reason. With it, a model that does reason takes all sampling.
+        return frozenset()
+    return REFUSED_WHEN_REASONING if reasons else frozenset({"sampling.reasoning_effort"})
+
+
+def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
     return {
         "type": "function",
         "name": names.wire(tool.name),
         "description": tool.description,
-        "parameters": to_plain(tool.input_schema) if tool.input_schema.fields else NO_ARGUMENTS,
+        "parameters": to_plain(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA,
         # The API's default is true, which refuses every schema with an optional argument.
         "strict": False,
     }
 
 
-def _choice(choice: ToolChoice, names: ToolNames, honoured: AbstractSet[str], body: Wire) -> None:
-    wire = _CHOICES.get(choice.mode)
+def _add_tool_choice(
+    choice: ToolChoice, names: ToolNames, supported: AbstractSet[str], body: JsonObject
+) -> None:
+    wire = _TOOL_CHOICES.get(choice.mode)
     if choice.mode == ToolChoice.MODE_NAMED:
         wire = {"type": "function", "name": names.wire(choice.name)}
-    if wire is not None and "tool_choice" in honoured:
+    if wire is not None and "tool_choice" in supported:
         body["tool_choice"] = wire
-    if choice.disable_parallel and "tool_choice.disable_parallel" in honoured:
+    if choice.disable_parallel and "tool_choice.disable_parallel" in supported:
         body["parallel_tool_calls"] = False
 
 
-_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
+_TOOL_CHOICES: Final[Mapping[int, Any]] = {ToolChoice.MODE_NONE: "none", ToolChoice.MODE_REQUIRED: "required"}
 
 
-def _schema(wanted: ResponseFormat) -> Wire:
-    given = wanted.json_schema
-    # Strict, since the contract promises JSON that matches and not JSON that may.
-    name = wire_name(given.name or "reply")
-    return {"type": "json_schema", "name": name, "schema": to_plain(given.schema), "strict": True}
+def _json_schema(response_format: ResponseFormat) -> JsonObject:
+    json_schema = response_format.json_schema
+    # Strict, since our contract promises JSON that matches the schema.
+    name = wire_name(json_schema.name or "reply")
+    return {"type": "json_schema", "name": name, "schema": to_plain(json_schema.schema), "strict": True}
 
 
-_FORMATS: Final[Mapping[str, Callable[[ResponseFormat], Wire]]] = {
+_FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = {
     "json": lambda _: {"type": "json_object"},
-    "json_schema": _schema,
+    "json_schema": _json_schema,
 }
 
 
-def _add_options(request: GenerateRequest, body: Wire) -> None:
-    """Lists (`tools`, `include`) come beside ours, objects (`text`, `reasoning`) are filled up."""
+def _add_provider_options(request: GenerateRequest, body: JsonObject) -> None:
+    """Appends lists (`tools`, `include`) to ours and merges objects (`text`, `reasoning`) with ours."""
     for name, value in to_plain(request.provider_options).items():
-        if name in RESERVED:
-            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway.")
+        if name in RESERVED_OPTIONS:
+            raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
         ours = body.get(name)
         if isinstance(ours, list) and isinstance(value, list):
             body[name] = ours + [each for each in value if each not in ours]

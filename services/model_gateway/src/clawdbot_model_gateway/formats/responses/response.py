@@ -1,4 +1,4 @@
-"""The Responses API's events, and whole responses, as the events of a reply: one reader for both."""
+"""Decodes the Responses API into events: the events of a stream and whole responses alike."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.responses.output_items import Items
+from clawdbot_model_gateway.formats.responses.output_items import OutputItems
 from clawdbot_model_gateway.http import VendorErrors
 
-WORDS: Final = {
+FINISH_REASONS: Final = {
     "completed": FINISH_REASON_STOP,
     "incomplete/max_output_tokens": FINISH_REASON_LENGTH,
     "incomplete/content_filter": FINISH_REASON_CONTENT_FILTER,
@@ -35,174 +35,181 @@ WORDS: Final = {
     "cancelled": FINISH_REASON_CANCELLED,
 }
 """Status, with the reason of an incomplete one → ours; any other is UNKNOWN."""
-ENDS: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
-"""Last words of `response.…` that end a stream."""
-FAULTS: Final = ("invalid_", "image_", "unsupported_image", "empty_image", "failed_to_download_image")
-"""How the codes begin of errors that are the request's fault."""
-POLICIES: Final = ("_policy", "_policy_violation")
-"""How the codes end of the vendor's own rules."""
-LARGEST_COUNT: Final = 2**53
-"""Tokens. What is larger is no count."""
+TERMINAL_STATUSES: Final = frozenset({"completed", "incomplete", "failed", "cancelled"})
+"""`response.` followed by one of these is the last event of a stream."""
+REQUEST_ERROR_PREFIXES: Final = (
+    "invalid_",
+    "image_",
+    "unsupported_image",
+    "empty_image",
+    "failed_to_download_image",
+)
+"""Prefixes of the codes of errors that the request causes."""
+POLICY_ERROR_SUFFIXES: Final = ("_policy", "_policy_violation")
+"""Suffixes of the codes of errors about the vendor's own rules."""
+MAX_COUNT: Final = 2**53
+"""Tokens. A larger number is not a count."""
 
 
-class ReplyReader:
-    """Reads one reply."""
+class ResponseDecoder:
+    """Decodes one reply."""
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
     ) -> None:
-        """Args: model: what was asked for, shown where the reply names no model."""
+        """Args: model: what was asked for, reported if the response names no model."""
         self._model = model
         self._warnings = warnings
         self._errors = errors
-        self._items = Items(names)
+        self._items = OutputItems(names)
         self._usage: Usage | None = None
-        self._begun = False
-        self.said = False
-        """Whether there was anything of the reply yet."""
-        self.word = ""
-        """The vendor's word for the end, once it has come; nothing follows it."""
+        self._started_sent = False
+        self.has_content = False
+        """Whether any content has arrived."""
+        self.finish_reason = ""
+        """The vendor's status with its reason, once it has arrived; nothing follows it."""
 
-    def take(self, event: Any, name: str = "") -> list[Event]:
-        """The events of one event.
+    def decode(self, event: Any, name: str = "") -> list[Event]:
+        """The events of one server-sent event.
 
         Args:
             event: its data.
-            name: what it is called, where its data does not say.
+            name: its name, used if the data contains no type.
 
         Raises:
-            ModelFailure: it is an error, or no object.
+            ModelError: it is an error, or not a JSON object.
         """
         if not isinstance(event, dict):
-            raise ProtocolViolation("it sent something that is no JSON object")
+            raise ProtocolViolation("an event of the stream is not a JSON object")
         kind = event.get("type") or name
         if kind == "error" or (event.get("error") and not str(kind).startswith("response.")):
-            raise self._failure(event)
-        found: list[Event] = []
-        self._begin(event.get("response"), found)
-        before = len(found)
-        step = _STEPS.get(str(kind))
-        if step is not None:
-            step(self._items, event, found)
-        elif str(kind).startswith("response.") and str(kind)[len("response.") :] in ENDS:
-            self._ended(event.get("response"), str(kind)[len("response.") :], found)
-        self.said = self.said or len(found) > before
-        return found
+            raise self._error(event)
+        out: list[Event] = []
+        self._start(event.get("response"), out)
+        before = len(out)
+        handle = _EVENT_HANDLERS.get(str(kind))
+        if handle is not None:
+            handle(self._items, event, out)
+        elif str(kind).startswith("response.") and str(kind)[len("response.") :] in TERMINAL_STATUSES:
+            self._end(event.get("response"), str(kind)[len("response.") :], out)
+        self.has_content = self.has_content or len(out) > before
+        return out
 
-    def whole(self, response: Any) -> list[Event]:
+    def decode_whole(self, response: Any) -> list[Event]:
         """The events of a response that came at once.
 
         Raises:
-            ModelFailure: it is an error, or no response.
+            ModelError: it is an error, or not a response.
         """
         if not isinstance(response, dict):
-            raise ProtocolViolation("it sent something that is no JSON object")
+            raise ProtocolViolation("the response is not a JSON object")
         if response.get("error") and not response.get("status"):
-            raise self._failure(response)
+            raise self._error(response)
         if not isinstance(response.get("output"), list) or not response.get("status"):
-            raise ProtocolViolation("its answer holds no response")
-        found: list[Event] = []
-        self._begin(response, found)
-        self._ended(response, "", found)
-        return found + self.end()
+            raise ProtocolViolation("the response contains no reply")
+        out: list[Event] = []
+        self._start(response, out)
+        self._end(response, "", out)
+        return out + self.finish()
 
-    def end(self) -> list[Event]:
-        """The last events: tool calls, usage, and why it ended."""
-        found: list[Event] = [] if self._begun else [events.started(self._model, self._warnings)]
-        ended = self.word == "completed"
-        whole = [*self._items.calls(found, ended=ended)]
-        reason, raw = self._reason(whole), self.word
-        if ended and reason == FINISH_REASON_UNKNOWN:
-            raw = f"completed/{self._items.wanting}"
+    def finish(self) -> list[Event]:
+        """The last events: tool calls, usage and the finish reason."""
+        out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
+        completed = self.finish_reason == "completed"
+        complete_calls = [*self._items.finish_calls(out, completed=completed)]
+        reason, raw = self._reason(complete_calls), self.finish_reason
+        if completed and reason == FINISH_REASON_UNKNOWN:
+            raw = f"completed/{self._items.unsupported}"
         if self._usage is not None:
-            found.append(events.used(self._usage))
-        found.append(events.finished(reason, raw))
-        return found
+            out.append(events.used(self._usage))
+        out.append(events.finished(reason, raw))
+        return out
 
-    def _reason(self, whole: list[bool]) -> FinishReason.ValueType:
-        word = "failed" if self.word.startswith("failed/") else self.word
-        reason = events.finish_reason(word, WORDS)
+    def _reason(self, complete_calls: list[bool]) -> FinishReason.ValueType:
+        raw = "failed" if self.finish_reason.startswith("failed/") else self.finish_reason
+        reason = events.finish_reason(raw, FINISH_REASONS)
         if reason != FINISH_REASON_STOP:
             return reason
         if self._items.refused:
             return FINISH_REASON_REFUSAL
-        if self._items.wanting:
+        if self._items.unsupported:
             return FINISH_REASON_UNKNOWN
-        if not whole:
+        if not complete_calls:
             return reason
-        return FINISH_REASON_TOOL_CALLS if all(whole) else FINISH_REASON_MODEL_ERROR
+        return FINISH_REASON_TOOL_CALLS if all(complete_calls) else FINISH_REASON_MODEL_ERROR
 
-    def _begin(self, response: Any, found: list[Event]) -> None:
-        if not self._begun:
-            self._begun = True
+    def _start(self, response: Any, out: list[Event]) -> None:
+        if not self._started_sent:
+            self._started_sent = True
             model = response.get("model") if isinstance(response, dict) else None
-            named = model if isinstance(model, str) and model else self._model
-            found.append(events.started(named, self._warnings))
+            name = model if isinstance(model, str) and model else self._model
+            out.append(events.started(name, self._warnings))
 
-    def _ended(self, response: Any, kind: str, found: list[Event]) -> None:
-        """Takes what the last event repeats, and its usage.
+    def _end(self, response: Any, event_status: str, out: list[Event]) -> None:
+        """Takes what the last event repeats, its usage and its status.
 
         Raises:
-            ModelFailure: it failed before it said anything, so that another backend may be tried.
+            ModelError: it failed before any content, so that another backend may be tried.
         """
         response = response if isinstance(response, dict) else {}
-        before = len(found)
-        self._items.output(response.get("output"), found)
-        self.said = self.said or len(found) > before
-        self._usage = _usage(response.get("usage"))
-        status = str(response.get("status") or kind)
+        before = len(out)
+        self._items.final_output(response.get("output"), out)
+        self.has_content = self.has_content or len(out) > before
+        self._usage = _decode_usage(response.get("usage"))
+        status = str(response.get("status") or event_status)
         error = response.get("error")
         if status == "failed" and isinstance(error, dict):
-            if not self.said:
-                raise self._failure(response)
+            if not self.has_content:
+                raise self._error(response)
             status = f"failed/{error.get('code') or 'error'}"
         details = response.get("incomplete_details")
         if status == "incomplete" and isinstance(details, dict) and details.get("reason"):
             status = f"incomplete/{details['reason']}"
-        self.word = status
+        self.finish_reason = status
 
-    def _failure(self, payload: Mapping[str, Any]) -> ModelFailure:
+    def _error(self, payload: Mapping[str, Any]) -> ModelFailure:
         error = payload.get("error")
         error = error if isinstance(error, dict) else payload
         code = str(error.get("code") or "")
-        if (code.startswith(FAULTS) and code != "invalid_api_key") or code.endswith(POLICIES):
-            said = self._errors.clean(f"{code}: {error.get('message') or ''}")
-            return RequestRefused(f"it refused the request: {said}")
+        request_error = code.startswith(REQUEST_ERROR_PREFIXES) and code != "invalid_api_key"
+        if request_error or code.endswith(POLICY_ERROR_SUFFIXES):
+            shown = self._errors.clean(f"{code}: {error.get('message') or ''}")
+            return RequestRefused(f"the backend refused the request: {shown}")
         return self._errors.in_band(payload)
 
 
-Step = Callable[[Items, Mapping[str, Any], list[Event]], None]
+EventHandler = Callable[[OutputItems, Mapping[str, Any], list[Event]], None]
 
 
-def _texts(kind: str, slot: str) -> dict[str, Step]:
+def _text_handlers(event: str, text_type: str) -> dict[str, EventHandler]:
     return {
-        f"response.{kind}.delta": partial(_delta, slot),
-        f"response.{kind}.done": partial(_done, slot),
+        f"response.{event}.delta": partial(_text_delta, text_type),
+        f"response.{event}.done": partial(_text_done, text_type),
     }
 
 
-def _delta(slot: str, items: Items, event: Mapping[str, Any], found: list[Event]) -> None:
-    items.delta(slot, event, found)
+def _text_delta(text_type: str, items: OutputItems, event: Mapping[str, Any], out: list[Event]) -> None:
+    items.text_delta(text_type, event, out)
 
 
-def _done(slot: str, items: Items, event: Mapping[str, Any], found: list[Event]) -> None:
-    items.text(slot, event, found)
+def _text_done(text_type: str, items: OutputItems, event: Mapping[str, Any], out: list[Event]) -> None:
+    items.text_done(text_type, event, out)
 
 
-_STEPS: Final[Mapping[str, Step]] = {
-    "response.output_item.added": Items.added,
-    "response.output_item.done": Items.done,
-    "response.function_call_arguments.delta": Items.arguments,
-    "response.function_call_arguments.done": Items.all_arguments,
-    **_texts("output_text", "output_text"),
-    **_texts("refusal", "refusal"),
-    **_texts("reasoning_summary_text", "summary_text"),
-    **_texts("reasoning_text", "reasoning_text"),
+_EVENT_HANDLERS: Final[Mapping[str, EventHandler]] = {
+    "response.output_item.added": OutputItems.item_added,
+    "response.output_item.done": OutputItems.item_done,
+    "response.function_call_arguments.delta": OutputItems.arguments_delta,
+    "response.function_call_arguments.done": OutputItems.arguments_done,
+    **_text_handlers("output_text", "output_text"),
+    **_text_handlers("refusal", "refusal"),
+    **_text_handlers("reasoning_summary_text", "summary_text"),
+    **_text_handlers("reasoning_text", "reasoning_text"),
 }
-"""Type of an event → what it does. Those of parts and of the vendor's own tools say nothing that is ours."""
+"""Type of an event → its handler. Events of parts and of the vendor's own tools have no counterpart here."""
 
 
-def _usage(usage: Any) -> Usage | None:
+def _decode_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     return Usage(
@@ -217,4 +224,4 @@ def _usage(usage: Any) -> Usage | None:
 
 def _count(counts: Any, name: str) -> int:
     value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and 0 <= value < LARGEST_COUNT else 0
+    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0

@@ -1,74 +1,66 @@
-"""A streamed response, from the bytes of its events to ours."""
+"""Decodes a streamed reply of the Responses API, from the bytes of its server-sent events to our events."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import orjson
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.formats.responses.response import ReplyReader
-from clawdbot_model_gateway.formats.sse import EventParser, ServerEvent
+from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
+from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
+from clawdbot_model_gateway.http.response_stream import VendorStream
 
-LAST: Final = b"[DONE]"
-"""What some servers send as they do for Chat Completions; it ends a stream and says nothing of why."""
+DONE: Final = b"[DONE]"
+"""What some servers send, as for Chat Completions. It ends the stream without a reason."""
 
 
-class ResponseStream:
-    """Takes pieces as the network brings them; where they are cut makes no difference."""
+class ResponsesStreamDecoder(VendorStream):
+    """Decodes one stream. The events do not depend on how the network cuts the bytes."""
 
-    def __init__(self, reader: ReplyReader) -> None:
+    nearly_over: Final = False
+    """Always False: the event with the finish reason is the last one and ends the stream."""
+    over: bool = False
+
+    def __init__(self, decoder: ResponseDecoder) -> None:
         self._parser = EventParser()
-        self._reader = reader
-        self.over = False
-        """Whether the last events have been given."""
+        self._decoder = decoder
 
     @property
+    @override
     def begun(self) -> bool:
-        """Whether anything of the reply has come."""
-        return self._reader.said or bool(self._reader.word)
+        return self._decoder.has_content or bool(self._decoder.finish_reason)
 
-    @property
-    def nearly_over(self) -> bool:
-        """Never: the event that says why it ended is the last, and ends it."""
-        return False
+    @override
+    def feed(self, data: bytes, out: list[Event]) -> None:
+        self._decode_all(self._parser.feed(data), out)
 
-    def feed(self, piece: bytes, found: list[Event]) -> None:
-        """Adds the events that the piece completes.
-
-        Raises:
-            ModelFailure: it brings an error, or what is not of this protocol; what came before is in `found`.
-        """
-        self._take(self._parser.feed(piece), found)
-
-    def end(self, found: list[Event]) -> None:
-        """Adds the last events, when the connection has ended. Without a last event it is TRUNCATED.
-
-        Raises:
-            ModelFailure: as for feed.
-        """
-        self._take(self._parser.end(), found)
+    @override
+    def end(self, out: list[Event]) -> None:
+        """Without the API's last event the reply is TRUNCATED."""
+        self._decode_all(self._parser.end(), out)
         if not self.over:
-            self._finish(found)
+            self._finish(out)
 
-    def _take(self, arrived: list[ServerEvent], found: list[Event]) -> None:
-        for each in arrived:
+    def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:
+        for server_event in server_events:
             if self.over:
                 return
-            if each.data.strip() == LAST:
-                self._finish(found)
+            if server_event.data.strip() == DONE:
+                self._finish(out)
                 return
             try:
-                event = orjson.loads(each.data)
+                event = orjson.loads(server_event.data)
             except orjson.JSONDecodeError:
-                raise ProtocolViolation("an event of its stream is no JSON") from None
-            found += self._reader.take(event, each.name.decode("utf-8", "replace"))
-            if self._reader.word:
-                self._finish(found)
+                raise ProtocolViolation("an event of the stream is not valid JSON") from None
+            out += self._decoder.decode(event, server_event.name.decode("utf-8", "replace"))
+            if self._decoder.finish_reason:
+                self._finish(out)
 
-    def _finish(self, found: list[Event]) -> None:
+    def _finish(self, out: list[Event]) -> None:
         if not self.begun:
             raise ProtocolViolation("the stream ended before the reply began")
         self.over = True
-        found += self._reader.end()
+        out += self._decoder.finish()

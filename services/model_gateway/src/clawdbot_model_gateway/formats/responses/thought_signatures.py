@@ -1,7 +1,7 @@
-"""Reasoning items' encrypted thoughts as our signatures, and back.
+"""Wraps the encrypted content of reasoning items as signatures of our messages, and unwraps it.
 
-The wire wants an item's id beside its encrypted content, so both are kept; the prefix tells them from the
-signatures of other vendors, which a conversation that changed its model brings along.
+The API requires an item's id next to its encrypted content, so the signature contains both. The prefix marks
+it as OpenAI's: a conversation that changed its model brings other vendors' signatures along.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from typing import Any, Final
 
 PREFIX: Final = "openai"
 PARTS: Final = 3
+"""Prefix, id and content, separated by colons."""
 
 
-def keep(item: Mapping[str, Any]) -> bytes:
-    """The signature of a reasoning item; empty where there is nothing to send back."""
-    name, content = item.get("id"), item.get("encrypted_content")
-    if not isinstance(content, str) or not content or not isinstance(name, str) or ":" in name:
+def wrap(item: Mapping[str, Any]) -> bytes:
+    """The signature of a reasoning item; empty if it has no encrypted content to send back."""
+    item_id, content = item.get("id"), item.get("encrypted_content")
+    if not isinstance(content, str) or not content or not isinstance(item_id, str) or ":" in item_id:
         return b""
-    return f"{PREFIX}:{name}:{content}".encode("utf-8", "replace")
+    return f"{PREFIX}:{item_id}:{content}".encode("utf-8", "replace")
 
 
-def give_back(signature: bytes, text: str) -> dict[str, Any] | None:
-    """The reasoning item of a signature; None where it is not OpenAI's.
+def unwrap(signature: bytes, summary: str) -> dict[str, Any] | None:
+    """The reasoning item of a signature; None if it is not OpenAI's.
 
     Args:
-        signature: what `keep` gave.
-        text: the summary that was shown.
+        signature: what `wrap` returned.
+        summary: the summary that was shown.
     """
-    found = signature.decode("utf-8", "replace").split(":", PARTS - 1)
-    if len(found) != PARTS or found[0] != PREFIX:
+    parts = signature.decode("utf-8", "replace").split(":", PARTS - 1)
+    if len(parts) != PARTS or parts[0] != PREFIX:
         return None
-    summary = [{"type": "summary_text", "text": text}] if text else []
-    return {"type": "reasoning", "id": found[1], "summary": summary, "encrypted_content": found[2]}
+    summaries = [{"type": "summary_text", "text": summary}] if summary else []
+    return {"type": "reasoning", "id": parts[1], "summary": summaries, "encrypted_content": parts[2]}

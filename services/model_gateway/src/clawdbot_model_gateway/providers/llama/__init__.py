@@ -1,1 +1,1 @@
-"""llama.cpp as a library, in a process of its own beside the gateway's."""
+"""llama.cpp as a library, in its own process next to the gateway's."""

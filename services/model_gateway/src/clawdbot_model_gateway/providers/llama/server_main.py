@@ -1,7 +1,7 @@
-"""The process that holds a model: `python -m …llama.child`, started by process.py and by nobody else.
+"""The process that loads a model: `python -m …llama.server_main`, started only by server_process.py.
 
-It reads one line of JSON, loads the model, answers one line of JSON, and serves Chat Completions on a Unix
-socket until its input ends, which it does when the gateway stops or dies.
+It reads one line of JSON, loads the model, writes one line of JSON, and serves Chat Completions on a Unix
+socket until its input ends, which happens when the gateway stops or dies.
 """
 
 from __future__ import annotations
@@ -16,68 +16,68 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-PROMPT_CACHE: Final = 256
-"""MiB of prompts kept besides the slots' own; llama.cpp's default of 8192 is not for a laptop."""
-ERRORS: Final = 1
-"""llama.cpp's verbosity that says why a model does not load, and nothing else."""
+PROMPT_CACHE_MIB: Final = 256
+"""For prompts, in addition to the slots' own memory; llama.cpp's default of 8192 is too much for a laptop."""
+LOG_ERRORS: Final = 1
+"""llama.cpp's verbosity that reports why a model does not load, and nothing else."""
 
 
 def main() -> None:
     """Serves until the input ends."""
-    plan: dict[str, Any] = json.loads(sys.stdin.readline())
-    mismatch = _mismatch(plan)
+    spec: dict[str, Any] = json.loads(sys.stdin.readline())
+    problem = _checksum_problem(spec)
     server = None
-    if not mismatch:
+    if not problem:
         try:
-            server = _load(plan)
+            server = _load(spec)
         except RuntimeError:
-            # Its sentence is always the same; the reason stands in the error output.
-            mismatch = "failed"
-    sys.stdout.write(json.dumps({"problem": mismatch}) + "\n")
+            # Its message is always the same; the error output contains the reason.
+            problem = "failed"
+    sys.stdout.write(json.dumps({"problem": problem}) + "\n")
     sys.stdout.flush()
     if server is not None:
         sys.stdin.read()
-    # Nothing to save: the system frees a model's gigabytes faster than its destructors.
-    shutil.rmtree(Path(plan["socket"]).parent, ignore_errors=True)
+    # There is nothing to save: the system frees a model's gigabytes faster than its destructors.
+    shutil.rmtree(Path(spec["socket"]).parent, ignore_errors=True)
     os._exit(0)
 
 
-def _mismatch(plan: Mapping[str, Any]) -> str:
-    """How the file differs from its sum; empty where it does not, or no sum is given."""
-    if not plan["sha256"]:
+def _checksum_problem(spec: Mapping[str, Any]) -> str:
+    """How the file differs from its checksum; empty if it does not, or if none is configured."""
+    if not spec["sha256"]:
         return ""
-    with Path(plan["path"]).open("rb") as file:
+    with Path(spec["path"]).open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
-    return "" if actual == plan["sha256"] else f"its sha256 is {actual} and not the one that is configured"
+    return "" if actual == spec["sha256"] else f"its sha256 is {actual}, which is not the configured one"
 
 
-def _load(plan: Mapping[str, Any]) -> Any:
-    # Here: 100 MB that a wrong sum does not need. An extra without types.
+def _load(spec: Mapping[str, Any]) -> Any:
+    # Imported here: 100 MB that a wrong checksum does not need. The extra has no types.
     xllamacpp = importlib.import_module("xllamacpp")
     params = xllamacpp.CommonParams()
-    params.model.path = plan["path"]
-    params.model_alias = {plan["name"]}
-    params.hostnames = [plan["socket"]]
-    params.n_threads_http = plan["connections"]
-    params.n_parallel = plan["slots"]
-    # The slots share what is asked for: each gets its own part of it.
-    params.n_ctx = plan["context_length"] * plan["slots"]
+    params.model.path = spec["path"]
+    params.model_alias = {spec["name"]}
+    params.hostnames = [spec["socket"]]
+    params.n_threads_http = spec["connections"]
+    params.n_parallel = spec["slots"]
+    # The slots divide n_ctx: each gets an equal part of it.
+    params.n_ctx = spec["context_length"] * spec["slots"]
     params.kv_unified = False
     params.endpoint_slots = True
     params.ui = False
-    params.cache_ram_mib = PROMPT_CACHE
-    params.verbosity = ERRORS
-    if plan["threads"] is not None:
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = plan["threads"]
-    if plan["gpu_layers"] is not None:
-        params.n_gpu_layers = plan["gpu_layers"]
-    if plan["pooling"] is not None:
+    params.cache_ram_mib = PROMPT_CACHE_MIB
+    params.verbosity = LOG_ERRORS
+    if spec["threads"] is not None:
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec["threads"]
+    if spec["gpu_layers"] is not None:
+        params.n_gpu_layers = spec["gpu_layers"]
+    if spec["pooling"] is not None:
         params.embedding = True
         params.pooling_type = getattr(
-            xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{plan['pooling'].upper()}"
+            xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{spec['pooling'].upper()}"
         )
         # A text is embedded in one batch or not at all.
-        params.n_batch = params.n_ubatch = plan["context_length"]
+        params.n_batch = params.n_ubatch = spec["context_length"]
     return xllamacpp.Server(params)
 
 

@@ -1,4 +1,4 @@
-"""What goes to the Responses API for a request of ours."""
+"""Our requests are encoded for the Responses API."""
 
 from __future__ import annotations
 
@@ -27,21 +27,22 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.formats.responses.request import Habits, RequestWriter
+from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.fake_responses import streamed, thought
 from tests.support.generating import asks, says, tool
-from tests.support.response_streams import reply_to
+from tests.support.responses_streams import reply_to
 
 
-def written(request, model="gpt-6", **habits):
-    encoded = RequestWriter("openai", Habits(**habits)).write(request, model)
-    return json.loads(encoded.asked(stream=False)), [each.field for each in encoded.warnings]
+def encode(request, model="gpt-6", *, reasons=None, unsupported=frozenset(), **defaults):
+    profile = ModelProfile(reasons=reasons, unsupported=unsupported)
+    encoded = RequestEncoder("openai", profile, RequestDefaults(**defaults)).encode(request, model)
+    return json.loads(encoded.create_body(stream=False)), [each.field for each in encoded.warnings]
 
 
-def body(request, model="gpt-6", **habits):
-    wire, warnings = written(request, model, **habits)
+def body(request, model="gpt-6", **options):
+    wire, warnings = encode(request, model, **options)
     assert warnings == []
     return wire
 
@@ -50,7 +51,7 @@ def message(role, *parts, **more):
     return asks("Hi", Message(role=role, parts=parts, **more))
 
 
-def test_a_conversation_is_sent_as_it_was_said_and_nothing_is_stored():
+def test_a_conversation_is_sent_in_order_and_not_stored():
     request = asks(
         says("Be brief.", ROLE_SYSTEM), "Hello", says("Hi.", ROLE_ASSISTANT), says("Now.", ROLE_SYSTEM)
     )
@@ -68,13 +69,13 @@ def test_a_conversation_is_sent_as_it_was_said_and_nothing_is_stored():
     }
 
 
-def test_instructions_alone_are_an_input():
+def test_lone_instructions_are_sent_as_input():
     assert body(asks(says("Greet.", ROLE_SYSTEM)))["input"] == [{"role": "developer", "content": "Greet."}]
 
 
-def test_thoughts_go_back_with_their_proof():
-    said = fold(reply_to(*streamed(thought("Hm.")))).message
-    assert body(asks("Hi", said))["input"][1] == {
+def test_reasoning_goes_back_with_its_encrypted_content():
+    reply = fold(reply_to(*streamed(thought("Hm.")))).message
+    assert body(asks("Hi", reply))["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [{"type": "summary_text", "text": "Hm."}],
@@ -83,7 +84,7 @@ def test_thoughts_go_back_with_their_proof():
 
 
 @pytest.mark.parametrize("signature", [b"", b"gemini:abc", b"\xff\xfe", b"openai:rs_1"])
-def test_thoughts_of_others_do_not_go_back(signature):
+def test_other_vendors_reasoning_is_left_out(signature):
     part = Part(reasoning=Reasoning(text="Hm.", signature=signature))
     assert len(body(message(ROLE_ASSISTANT, part))["input"]) == 1
 
@@ -93,12 +94,12 @@ def test_a_call_and_its_results_go_back():
     call.arguments.update({"people": 4})
     data = ToolResult(call_id="c2")
     data.structured.update({"ref": "T-1"})
-    picture = Part(image=Media(data=b"x", media_type="image/png"))
+    image = Part(image=Media(data=b"x", media_type="image/png"))
     results = [
         ToolResult(call_id="c1", content=[Part(text="booked")]),
         data,
         ToolResult(call_id="c3", is_error=True),
-        ToolResult(call_id="c4", content=[Part(text="Look"), picture]),
+        ToolResult(call_id="c4", content=[Part(text="Look"), image]),
     ]
     request = asks(
         "A table",
@@ -121,7 +122,7 @@ def test_a_call_and_its_results_go_back():
     assert [each["type"] for each in items[6]["output"]] == ["input_text", "input_image"]
 
 
-def test_pictures_and_documents_are_parts():
+def test_images_and_documents_are_parts():
     request = message(
         ROLE_USER,
         Part(text="What is this?"),
@@ -137,64 +138,64 @@ def test_pictures_and_documents_are_parts():
     ]
 
 
-def test_what_the_wire_has_no_place_for_is_told_or_refused():
-    sound = Part(audio=Media(data=b"x", media_type="audio/wav"))
-    request = message(ROLE_USER, Part(text="Listen"), sound, name="Ann")
-    wire, warnings = written(request)
+def test_audio_and_speakers_names_give_warnings_or_are_refused():
+    audio = Part(audio=Media(data=b"x", media_type="audio/wav"))
+    request = message(ROLE_USER, Part(text="Listen"), audio, name="Ann")
+    wire, warnings = encode(request)
     assert wire["input"][1] == {"role": "user", "content": "Listen"}
     assert sorted(warnings) == ["messages[1].name", "messages[1].parts[1].audio"]
     request.strict = True
     with pytest.raises(InvalidRequest):
-        written(request)
+        encode(request)
 
 
 # Sampling
 
 
-def test_sampling_of_a_model_that_does_not_reason():
+def test_a_model_that_does_not_reason_takes_all_sampling():
     request = asks(sampling={"max_tokens": 90, "temperature": 0.0, "top_p": 0.5})
     wire = body(request, "gpt-4.1-mini")
     assert (wire["max_output_tokens"], wire["temperature"], wire["top_p"]) == (90, 0.0, 0.5)
     assert "include" not in wire
 
 
-def test_a_model_that_reasons_takes_no_temperature_unless_it_is_told_not_to():
+def test_a_reasoning_model_takes_a_temperature_only_with_reasoning_turned_off():
     request = asks(sampling={"temperature": 0.5, "reasoning_effort": REASONING_EFFORT_HIGH})
-    wire, warnings = written(request)
+    wire, warnings = encode(request)
     assert (wire["reasoning"], warnings) == ({"effort": "high"}, ["sampling.temperature"])
     assert "temperature" not in wire
     request.sampling.reasoning_effort = REASONING_EFFORT_NONE
     assert body(request)["temperature"] == 0.5
 
 
-def test_effort_is_told_where_a_model_does_not_reason():
+def test_an_effort_for_a_model_that_does_not_reason_gives_a_warning():
     request = asks(sampling={"reasoning_effort": REASONING_EFFORT_HIGH})
-    wire, warnings = written(request, "gpt-4o")
+    wire, warnings = encode(request, "gpt-4o")
     assert "reasoning" not in wire
     assert warnings == ["sampling.reasoning_effort"]
     assert body(request, "gpt-4o", reasons=True)["reasoning"] == {"effort": "high"}
 
 
-def test_what_is_configured_holds_where_a_request_says_nothing_and_is_told_where_it_cannot():
+def test_the_backends_defaults_apply_to_unset_fields_and_unsupported_ones_give_warnings():
     request = asks(strict=True)
-    wire, warnings = written(request, defaults={"max_tokens": 2048, "temperature": 0.7, "stop": ["x"]})
+    wire, warnings = encode(request, sampling={"max_tokens": 2048, "temperature": 0.7, "stop": ["x"]})
     assert wire["max_output_tokens"] == 2048
     assert warnings == ["sampling.temperature", "sampling.stop"]
 
 
-def test_thoughts_are_asked_for_where_the_configuration_says_so():
-    assert body(asks(), summary="auto")["reasoning"] == {"summary": "auto"}
+def test_a_reasoning_summary_is_asked_for_only_if_configured():
+    assert body(asks(), reasoning_summary="auto")["reasoning"] == {"summary": "auto"}
     assert "reasoning" not in body(asks())
 
 
-# Tools and forms
+# Tools and response formats
 
 
-def test_tools_are_offered_under_names_that_are_allowed_and_not_strictly():
+def test_tools_have_allowed_names_and_are_not_strict():
     bare = tool("clock.now")
     bare.ClearField("input_schema")
-    found = body(asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer"}), bare]))["tools"]
-    assert found == [
+    sent = body(asks(tools=[tool("tables.reserve", "Books.", people={"type": "integer"}), bare]))["tools"]
+    assert sent == [
         {
             "type": "function",
             "name": "tables_reserve",
@@ -222,17 +223,17 @@ def test_tools_are_offered_under_names_that_are_allowed_and_not_strictly():
         (ToolChoice(mode=ToolChoice.MODE_NAMED, name="clock.now"), {"type": "function", "name": "clock_now"}),
     ],
 )
-def test_a_tool_choice_is_passed_on(choice, wire):
+def test_each_tool_choice_is_encoded(choice, wire):
     choice.disable_parallel = True
-    found = body(asks(tools=[tool("clock.now")], tool_choice=choice))
-    assert found.get("tool_choice") == wire
-    assert found["parallel_tool_calls"] is False
+    sent = body(asks(tools=[tool("clock.now")], tool_choice=choice))
+    assert sent.get("tool_choice") == wire
+    assert sent["parallel_tool_calls"] is False
 
 
-def test_a_form_is_asked_for():
-    wanted = ResponseFormat(json_schema=JsonSchemaFormat(name="a table"))
-    wanted.json_schema.schema.update({"type": "object"})
-    assert body(asks(response_format=wanted))["text"]["format"] == {
+def test_json_formats_are_encoded():
+    schema = ResponseFormat(json_schema=JsonSchemaFormat(name="a table"))
+    schema.json_schema.schema.update({"type": "object"})
+    assert body(asks(response_format=schema))["text"]["format"] == {
         "type": "json_schema",
         "name": "a_table",
         "schema": {"type": "object"},
@@ -242,7 +243,7 @@ def test_a_form_is_asked_for():
     assert body(asks(response_format=plain))["text"]["format"] == {"type": "json_object"}
 
 
-def test_options_of_the_vendor_come_beside_ours():
+def test_provider_options_are_merged_into_the_body():
     request = asks(tools=[tool("t")], response_format=ResponseFormat(json=JsonFormat()))
     search = {"type": "web_search"}
     request.provider_options.update(
@@ -255,14 +256,14 @@ def test_options_of_the_vendor_come_beside_ours():
 
 
 @pytest.mark.parametrize("name", ["input", "instructions", "model", "stream", "background"])
-def test_options_cannot_change_what_is_asked(name):
+def test_provider_options_may_not_set_reserved_fields(name):
     request = asks()
     request.provider_options.update({name: "x"})
     with pytest.raises(InvalidRequest):
-        written(request)
+        encode(request)
 
 
-def test_what_the_models_refuse_is_left_out_and_told():
-    wire, warnings = written(asks(sampling={"max_tokens": 9}), unsupported=frozenset({"sampling.max_tokens"}))
+def test_an_unsupported_field_is_left_out_with_a_warning():
+    wire, warnings = encode(asks(sampling={"max_tokens": 9}), unsupported=frozenset({"sampling.max_tokens"}))
     assert "max_output_tokens" not in wire
     assert warnings == ["sampling.max_tokens"]

@@ -1,4 +1,4 @@
-"""What the Responses API's events mean."""
+"""The Responses API's events and whole responses are decoded into our events."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from tests.support.fake_responses import (
     usage,
 )
 from tests.support.generating import check_grammar, finish_of, kinds, text_of
-from tests.support.response_streams import read, reader, reply_to
+from tests.support.responses_streams import read, reply_to, response_decoder
 
 BEGUN = (created(), *grown(0, message("Good"))[:3])
 BOOK = call("tables_reserve", '{"people": 4}')
 CLOCK = call("clock_now", "{}", "call_2")
 
 
-def whole_of(answer):
-    events = reader().whole(answer)
+def decode_whole(body):
+    events = response_decoder().decode_whole(body)
     check_grammar(events)
     return events
 
@@ -50,11 +50,11 @@ def calls_of(events):
 TWO = [("call_1", "tables.reserve", {"people": 4}), ("call_2", "clock.now", {})]
 
 
-# Why it ended
+# Finish reasons
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "raw"),
+    ("body", "reason", "raw"),
     [
         (response(message("Yes.")), "stop", "completed"),
         (response(BOOK), "tool_calls", "completed"),
@@ -87,28 +87,28 @@ TWO = [("call_1", "tables.reserve", {"people": 4}), ("call_2", "clock.now", {})]
         (response(call("clock_now", '{"x": 1e999}')), "model_error", "completed"),
     ],
 )
-def test_a_reply_ends_for_the_reason_that_the_vendor_gives(answer, reason, raw):
-    events = whole_of(answer)
+def test_each_status_is_mapped_and_passed_on(body, reason, raw):
+    events = decode_whole(body)
     assert (finish_of(events), events[-1].finished.raw_finish_reason) == (reason, raw)
-    kind = answer["status"] if answer["status"] != "new" else "completed"
-    assert fold(reply_to(created(), event(kind, response=answer))) == fold(events)
+    kind = body["status"] if body["status"] != "new" else "completed"
+    assert fold(reply_to(created(), event(kind, response=body))) == fold(events)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r", "\r\n"])
 def test_a_stream_without_its_last_event_is_truncated(newline):
-    for told in (BEGUN, (*BEGUN, "[DONE]")):
-        events = reply_to(*told, newline=newline)
+    for sent in (BEGUN, (*BEGUN, "[DONE]")):
+        events = reply_to(*sent, newline=newline)
         assert (finish_of(events), text_of(events)) == ("truncated", "Good")
         assert events[-1].finished.truncated
 
 
-def test_a_call_that_broke_off_is_none():
+def test_a_call_that_broke_off_is_incomplete():
     events = reply_to(created(), *grown(0, BOOK)[:2])
     assert finish_of(events) == "truncated"
     assert calls_of(events) == []
 
 
-def test_a_call_that_met_the_limit_is_not_whole():
+def test_a_call_that_met_the_limit_is_incomplete():
     half = call("tables_reserve", '{"people"', status="incomplete")
     end = ended(half, status="incomplete", incomplete_details={"reason": "max_output_tokens"})
     events = reply_to(created(), *grown(0, half), end)
@@ -116,7 +116,7 @@ def test_a_call_that_met_the_limit_is_not_whole():
     assert calls_of(events) == []
 
 
-def test_what_comes_after_the_last_event_is_passed_over():
+def test_anything_after_the_last_event_is_ignored():
     events = read(sse(*streamed(message("Yes."))) + b"data: {broken\n\n")
     assert finish_of(events) == "stop"
 
@@ -124,7 +124,7 @@ def test_what_comes_after_the_last_event_is_passed_over():
 # Items
 
 
-def test_a_reply_of_thoughts_words_and_calls_comes_in_its_order():
+def test_reasoning_text_and_calls_keep_their_order():
     events = reply_to(*streamed(thought("Hm.", "So."), message("Yes."), BOOK, CLOCK))
     parts = fold(events).message.parts
     assert [each.WhichOneof("content") for each in parts] == ["reasoning", "text", "tool_call", "tool_call"]
@@ -133,71 +133,71 @@ def test_a_reply_of_thoughts_words_and_calls_comes_in_its_order():
     assert calls_of(events) == TWO
 
 
-def test_thoughts_that_are_hidden_keep_their_proof():
+def test_hidden_reasoning_keeps_its_encrypted_content():
     (part,) = fold(reply_to(*streamed(thought()))).message.parts
     assert part.reasoning.text == ""
     assert b"gAAA:x=" in part.reasoning.signature
 
 
-def test_a_thought_without_a_proof_is_text_alone():
-    events = reply_to(*streamed(thought("Hm.", proof=None)))
+def test_reasoning_without_encrypted_content_is_only_text():
+    events = reply_to(*streamed(thought("Hm.", encrypted=None)))
     assert fold(events).message.parts[0].reasoning.signature == b""
 
 
-def test_items_that_grow_by_turns_are_told_apart_by_their_places():
+def test_interleaved_items_stay_apart_by_their_index():
     first, second = grown(0, BOOK), grown(1, CLOCK)
     mixed = [each for pair in zip(first, second, strict=False) for each in pair] + first[len(second) :]
     assert sorted(calls_of(reply_to(created(), *mixed, ended(BOOK, CLOCK)))) == TWO
 
 
 @pytest.mark.parametrize("lost", ["item_id", "output_index"])
-def test_items_are_known_by_what_is_left_of_place_and_id(lost):
-    told = [
+def test_items_are_identified_by_index_or_id(lost):
+    sent = [
         {name: value for name, value in each.items() if name != lost or "item" in each}
         for each in streamed(message("Yes."), BOOK, CLOCK)
     ]
-    events = reply_to(*told)
+    events = reply_to(*sent)
     assert text_of(events) == "Yes."
     assert calls_of(events) == TWO
 
 
-def test_an_id_that_changes_with_every_event_is_passed_over():
-    told = [{**each, "item_id": f"x{number}"} for number, each in enumerate(streamed(message("Yes."), BOOK))]
-    events = reply_to(*told)
+def test_an_id_that_changes_with_every_event_is_ignored():
+    sent = [{**each, "item_id": f"x{number}"} for number, each in enumerate(streamed(message("Yes."), BOOK))]
+    events = reply_to(*sent)
     assert text_of(events) == "Yes."
     assert calls_of(events) == TWO[:1]
 
 
-def test_what_never_came_in_pieces_is_taken_from_the_whole():
-    for told in (
+def test_items_without_deltas_are_taken_from_the_last_event():
+    for sent in (
         [ended(message("Yes."), BOOK)],
         [*grown(0, message("Yes."))[-1:], ended(message("Yes."), BOOK)],
     ):
-        events = reply_to(created(), *told)
+        events = reply_to(created(), *sent)
         assert text_of(events) == "Yes."
         assert calls_of(events) == TWO[:1]
 
 
 def test_a_call_without_an_id_gets_one():
     bare = {**CLOCK, "call_id": None}
-    ((made, name, _),) = calls_of(reply_to(*streamed(bare)))
-    assert made.startswith("call_")
+    ((call_id, name, _),) = calls_of(reply_to(*streamed(bare)))
+    assert call_id.startswith("call_")
     assert name == "clock.now"
 
 
-def test_events_and_items_that_are_not_known_are_passed_over():
+def test_unknown_events_and_items_are_ignored():
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
-    told = [created(), event("web_search_call.searching", output_index=0, item_id="ws_1"), event("new.thing")]
+    sent = [created(), event("web_search_call.searching", output_index=0, item_id="ws_1"), event("new.thing")]
     output = [search, message("Yes.")]
-    events = reply_to(*told, *grown(1, output[1]), ended(*output))
+    events = reply_to(*sent, *grown(1, output[1]), ended(*output))
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
 
 
 # Usage
 
 
-def test_usage_is_told_in_full():
-    events = whole_of(response(message("Yes."), usage=usage(9, 5, cached=4, written=2, thought=3)))
+def test_all_counts_of_usage_are_decoded():
+    events = decode_whole(response(message("Yes."), usage=usage(9, 5, cached=4, cache_write=2, reasoning=3)))
     assert events[-2].usage == Usage(
         input_tokens=9,
         cached_tokens=4,
@@ -209,15 +209,15 @@ def test_usage_is_told_in_full():
 
 
 @pytest.mark.parametrize("nonsense", [None, "many", [], 3])
-def test_usage_that_is_none_is_not_told(nonsense):
-    assert "usage" not in kinds(whole_of(response(message("Yes."), usage=nonsense)))
+def test_invalid_usage_is_ignored(nonsense):
+    assert "usage" not in kinds(decode_whole(response(message("Yes."), usage=nonsense)))
 
 
-# Failures
+# Errors
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"),
+    ("code", "error_class"),
     [
         ("server_error", BackendFailed),
         ("rate_limit_exceeded", RateLimited),
@@ -229,19 +229,19 @@ def test_usage_that_is_none_is_not_told(nonsense):
         (None, BackendFailed),
     ],
 )
-def test_an_error_after_a_200_is_a_failure_of_its_kind(code, kind):
-    said = {"code": code, "message": "no: sk-secret-0123456789", "param": None}
-    for told in (
-        [*BEGUN, {"type": "error", **said}],
-        [*BEGUN, {"type": "error", "error": said}],
-        [created(), ended(status="failed", error=said)],
+def test_each_error_after_a_200_has_its_class_and_contains_no_key(code, error_class):
+    error = {"code": code, "message": "no: sk-secret-0123456789", "param": None}
+    for sent in (
+        [*BEGUN, {"type": "error", **error}],
+        [*BEGUN, {"type": "error", "error": error}],
+        [created(), ended(status="failed", error=error)],
     ):
-        with pytest.raises(kind) as failed:
-            read(sse(*told))
-        assert "sk-secret" not in str(failed.value)
+        with pytest.raises(error_class) as raised:
+            read(sse(*sent))
+        assert "sk-secret" not in str(raised.value)
 
 
-def test_a_failure_after_the_first_word_leaves_what_was_said():
+def test_a_failed_reply_keeps_the_text_before_its_end():
     end = ended(status="failed", error={"code": "server_error", "message": "x"})
     events = reply_to(*BEGUN, end)
     assert (text_of(events), finish_of(events)) == ("Good", "model_error")
@@ -249,18 +249,18 @@ def test_a_failure_after_the_first_word_leaves_what_was_said():
 
 
 @pytest.mark.parametrize("broken", ["{", "[]", "nothing", '"x"'])
-def test_a_malformed_event_is_never_passed_over(broken):
+def test_a_malformed_event_is_an_error(broken):
     with pytest.raises(ProtocolViolation):
         read(sse(*BEGUN, broken, ended(message("Good"))))
 
 
-def test_a_stream_without_a_reply_is_a_failure():
+def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b": hello\n\n", sse("[DONE]"), sse(created())):
         with pytest.raises(ModelFailure):
             read(nothing)
 
 
-@pytest.mark.parametrize("answer", [[], {}, {"output": []}, {"status": "completed"}, {"error": "no"}])
-def test_what_is_no_response_is_a_failure(answer):
+@pytest.mark.parametrize("body", [[], {}, {"output": []}, {"status": "completed"}, {"error": "no"}])
+def test_an_invalid_response_is_an_error(body):
     with pytest.raises(ModelFailure):
-        reader().whole(answer)
+        response_decoder().decode_whole(body)

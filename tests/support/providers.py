@@ -1,4 +1,4 @@
-"""Providers as the configuration makes them, for tests that speak to one."""
+"""Creates providers as the configuration does, for tests that talk to one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from clawdbot_model_gateway.settings import BackendSettings
 
 
 def make(**settings: Any) -> Provider:
-    """A provider as the configuration makes it, by its entry point."""
+    """A provider, created by its entry point."""
     return make_provider("model", BackendSettings(**settings), installed())
 
 
 async def started(provider: Provider) -> AsyncIterator[Provider]:
-    """Started for one test."""
+    """The provider, started for one test."""
     await provider.start()
     yield provider
     await provider.stop()

@@ -1,4 +1,4 @@
-"""However a response is cut, its events are the same; whatever the bytes are, only failures are raised."""
+"""The events of a reply do not depend on how it is cut, and any bytes raise only ModelError."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.chat_streams import cut
 from tests.support.fake_responses import call, message, response, sse, streamed, thought
 from tests.support.generating import check_grammar
-from tests.support.response_streams import read, reader
+from tests.support.responses_streams import read, response_decoder
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ARGUMENTS = st.dictionaries(TEXTS, TEXTS | st.booleans() | st.integers(-9, 9), max_size=3)
@@ -22,10 +22,10 @@ ITEMS = st.one_of(
     st.builds(lambda texts: message(*texts), st.lists(TEXTS, max_size=2)),
     st.builds(lambda text: message(refusal=text), TEXTS),
     st.builds(lambda texts: thought(*texts), st.lists(TEXTS, max_size=2)),
-    st.builds(lambda plain: call("clock_now", json.dumps(plain, ensure_ascii=False)), ARGUMENTS),
+    st.builds(lambda arguments: call("clock_now", json.dumps(arguments, ensure_ascii=False)), ARGUMENTS),
 )
 OUTPUTS = st.lists(ITEMS, max_size=4).map(
-    lambda items: [{**each, "id": f"{each['id']}_{place}"} for place, each in enumerate(items)]
+    lambda items: [{**each, "id": f"{each['id']}_{index}"} for index, each in enumerate(items)]
 )
 REPLIES = st.builds(
     lambda output, size, newline: sse(*streamed(*output, size=size), newline=newline),
@@ -44,18 +44,19 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 
 
 @given(OUTPUTS, st.integers(1, 5))
-def test_a_whole_reply_is_its_stream_folded(output, size):
-    assert fold(reader().whole(response(*output))) == fold(read(sse(*streamed(*output, size=size))))
+def test_a_response_at_once_accumulates_to_the_same_as_its_stream(output, size):
+    streamed_events = read(sse(*streamed(*output, size=size)))
+    assert fold(response_decoder().decode_whole(response(*output))) == fold(streamed_events)
 
 
 @given(OUTPUTS, st.data())
-def test_a_reply_that_breaks_off_is_truncated_or_a_failure(output, data):
-    told = streamed(*output)
-    events = told[: data.draw(st.integers(0, len(told) - 1))]
+def test_a_reply_that_breaks_off_anywhere_is_truncated_or_an_error(output, data):
+    sent = streamed(*output)
+    broken = sent[: data.draw(st.integers(0, len(sent) - 1))]
     with suppress(ModelFailure):
-        found = read(sse(*events))
-        check_grammar(found)
-        assert found[-1].finished.truncated
+        events = read(sse(*broken))
+        check_grammar(events)
+        assert events[-1].finished.truncated
 
 
 KINDS = [
@@ -105,13 +106,13 @@ EVENTS = st.builds(
 
 
 @given(st.lists(EVENTS | JSON, max_size=6), st.binary(max_size=40))
-def test_whatever_a_server_sends_only_declared_failures_are_raised(told, noise):
-    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in told) + noise
+def test_whatever_a_server_sends_only_model_errors_are_raised(events, noise):
+    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in events) + noise
     with suppress(ModelFailure):
         check_grammar(read(stream))
 
 
 @given(JSON)
-def test_whatever_a_server_answers_whole_only_declared_failures_are_raised(answer):
+def test_whatever_a_server_answers_at_once_only_model_errors_are_raised(body):
     with suppress(ModelFailure):
-        check_grammar(reader().whole(answer))
+        check_grammar(response_decoder().decode_whole(body))

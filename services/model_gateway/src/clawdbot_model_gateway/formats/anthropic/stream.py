@@ -1,0 +1,213 @@
+"""Decodes a reply of the Messages API into events, streamed or at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CONTEXT_FULL,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_MODEL_ERROR,
+    FINISH_REASON_PAUSED,
+    FINISH_REASON_REFUSAL,
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+    FINISH_REASON_TRUNCATED,
+    FinishReason,
+)
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+from typing_extensions import override
+
+from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
+from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http.response_stream import VendorStream
+
+FINISH_REASONS: Final = {
+    "end_turn": FINISH_REASON_STOP,
+    "stop_sequence": FINISH_REASON_STOP,
+    "max_tokens": FINISH_REASON_LENGTH,
+    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,
+    "tool_use": FINISH_REASON_TOOL_CALLS,
+    "refusal": FINISH_REASON_REFUSAL,
+    "pause_turn": FINISH_REASON_PAUSED,
+}
+"""stop_reason → ours; any other is UNKNOWN."""
+COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
+"""The model ended on its own: a tool call without arguments is complete."""
+
+MAX_COUNT: Final = 2**53
+"""Tokens. A larger number is not a count."""
+
+
+class AnthropicStreamDecoder(VendorStream):
+    """Decodes one reply. The events do not depend on how the network cuts the bytes."""
+
+    nearly_over: Final = False
+    """Always False: the last event is part of the protocol, and without it the reply is incomplete."""
+    begun: bool = False
+    over: bool = False
+
+    def __init__(
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
+    ) -> None:
+        """Args: model: what was asked for, reported if the reply names no model."""
+        self._model = model
+        self._warnings = warnings
+        self._errors = errors
+        self._parser = EventParser()
+        self._blocks = ContentBlocks(names)
+        self._usage: dict[str, Any] = {}
+        self._stop_reason = ""
+        self._started_sent = False
+
+    @override
+    def feed(self, data: bytes, out: list[Event]) -> None:
+        self._decode_all(self._parser.feed(data), out)
+
+    @override
+    def end(self, out: list[Event]) -> None:
+        """Without message_stop the reply is TRUNCATED."""
+        self._decode_all([event for event in self._parser.end() if _is_json(event.data)], out)
+        if not self.over:
+            if not self.begun:
+                raise ProtocolViolation("the stream ended before the reply began")
+            self._finish(FINISH_REASON_TRUNCATED, out)
+
+    def decode_whole(self, message: Any, out: list[Event]) -> None:
+        """Adds the events of a reply that came at once, from a server that does not stream.
+
+        Raises:
+            ModelError: it is an error, or not a reply.
+        """
+        if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+            if isinstance(message, dict) and message.get("error"):
+                raise self._errors.in_band(message)
+            raise ProtocolViolation("the response contains no reply")
+        self._decode({"type": "message_start", "message": message}, out)
+        for index, block in enumerate(message["content"]):
+            self._decode({"type": "content_block_start", "index": index, "content_block": block}, out)
+            self._decode({"type": "content_block_stop", "index": index}, out)
+        self._decode({"type": "message_delta", "delta": message}, out)
+        if not self.begun:
+            raise ProtocolViolation("the response contains no reply")
+        self._decode({"type": "message_stop"}, out)
+
+    def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:
+        for server_event in server_events:
+            if self.over:
+                return
+            if server_event.name == b"ping":
+                continue
+            try:
+                event = orjson.loads(server_event.data)
+            except orjson.JSONDecodeError:
+                raise ProtocolViolation("an event of the stream is not valid JSON") from None
+            if not isinstance(event, dict):
+                raise ProtocolViolation("an event of the stream is not a JSON object")
+            if server_event.name == b"error" or event.get("type") == "error" or event.get("error"):
+                raise self._errors.in_band(event)
+            self._decode(event, out)
+
+    def _decode(self, event: Mapping[str, Any], out: list[Event]) -> None:
+        """Decodes one event. Ignores unknown types, as the vendor asks of its clients."""
+        kind, index = event.get("type"), _block_index(event.get("index"))
+        content: list[Event] = []
+        if kind == "content_block_delta":
+            self._blocks.delta(index, _object(event, "delta"), content)
+        elif kind == "content_block_start":
+            self._blocks.start(index, _object(event, "content_block"), content)
+        elif kind == "content_block_stop":
+            self._blocks.stop(index, content)
+        elif kind == "message_start":
+            self._start(_object(event, "message"), out)
+        elif kind == "message_delta":
+            self._update_usage(_object(event, "usage"))
+            self._stop_reason = _string(_object(event, "delta").get("stop_reason")) or self._stop_reason
+            self.begun = self.begun or bool(self._stop_reason)
+        elif kind == "message_stop":
+            if not self.begun:
+                raise ProtocolViolation("the stream ended before the reply began")
+            self._finish(events.finish_reason(self._stop_reason, FINISH_REASONS), out)
+        if content:
+            self._send_started(out)
+            self.begun = True
+            out += content
+
+    def _start(self, message: Mapping[str, Any], out: list[Event]) -> None:
+        if self._started_sent:
+            return
+        model = message.get("model")
+        self._model = model if isinstance(model, str) and model else self._model
+        self._update_usage(_object(message, "usage"))
+        self._send_started(out)
+
+    def _send_started(self, out: list[Event]) -> None:
+        if not self._started_sent:
+            self._started_sent = True
+            out.append(events.started(self._model, self._warnings))
+
+    def _update_usage(self, usage: Mapping[str, Any]) -> None:
+        """Later counts are totals of the whole reply, so they replace earlier ones."""
+        self._usage.update({name: value for name, value in usage.items() if value is not None})
+
+    def _finish(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
+        self.over = True
+        self._send_started(out)
+        runnable = self._blocks.finish(out, complete=reason in COMPLETE_REASONS)
+        if reason == FINISH_REASON_STOP and self._blocks.has_tool_call:
+            # Servers that imitate the API end tool calls this way.
+            reason = FINISH_REASON_TOOL_CALLS
+        if reason == FINISH_REASON_TOOL_CALLS and not (runnable and self._blocks.has_tool_call):
+            reason = FINISH_REASON_MODEL_ERROR
+        if self._usage:
+            out.append(events.used(_decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
+        out.append(events.finished(reason, self._stop_reason))
+
+
+def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
+    read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
+    return Usage(
+        # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
+        input_tokens=_count(usage, "input_tokens") + read + written,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        output_tokens=_count(usage, "output_tokens"),
+        reasoning_tokens=_count(_object(usage, "output_tokens_details"), "thinking_tokens"),
+        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
+    )
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int:
+    value = counts.get(name)
+    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
+
+
+def _object(outer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    inner = outer.get(name)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _is_json(data: bytes) -> bool:
+    """Whether an event without its end is complete; if not, the connection broke in the middle of it."""
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _block_index(index: Any) -> int:
+    """The block's index; -1 for all blocks of a server that sends none, where they follow one another."""
+    return index if isinstance(index, int) else -1

@@ -1,0 +1,35 @@
+"""Decodes streams of the Responses API without a network."""
+
+from __future__ import annotations
+
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
+from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecoder
+from clawdbot_model_gateway.http import VendorErrors
+
+from tests.support.fake_responses import sse
+from tests.support.generating import check_grammar
+
+
+def response_decoder() -> ResponseDecoder:
+    names = ToolNames(["tables.reserve", "clock.now"])
+    return ResponseDecoder("asked-for", [], names, VendorErrors(["sk-secret-0123456789"]))
+
+
+def read(*pieces: bytes) -> list[Event]:
+    """All events of a stream that ends after these pieces."""
+    decoder = ResponsesStreamDecoder(response_decoder())
+    out: list[Event] = []
+    for piece in pieces:
+        decoder.feed(piece, out)
+    if not decoder.over:
+        decoder.end(out)
+    return out
+
+
+def reply_to(*events, **options) -> list[Event]:
+    """Our events for the vendor's, checked to be well-formed."""
+    out = read(sse(*events, **options))
+    check_grammar(out)
+    return out
