@@ -18,15 +18,15 @@ from tests.bench import (
     start,
     turn_memory,
 )
+from tests.bench.canned_streams import CANNED_STREAMS
 from tests.bench.harness import Figure
-from tests.bench.wires import WIRES
 
 BENCHES = {
     "start": start.measure,
     "idle_memory": idle_memory.measure,
     "inprocess_channel": inprocess_channel.measure,
     "gateway_unary": gateway_unary.measure,
-    **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in WIRES},
+    **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in CANNED_STREAMS},
     "gateway_ttft": gateway_ttft.measure,
     "flow_core": flow_core.measure,
     "turn_memory": turn_memory.measure,

@@ -1,7 +1,7 @@
-"""The gateway's floor: grpc.aio, aiohttp and the JSON in between, and nothing else.
+"""The baseline of the gateway: grpc.aio, aiohttp and the JSON in between, and nothing else.
 
-It speaks the gateway's own Generate and StreamGenerate, so that one load generator drives both. Run as a
-script with the backend's URL and a provider's name it prints its port and serves until it is ended.
+It serves Generate and StreamGenerate, so that one load generator drives both. As a script with the
+backend's URL and a provider's name it prints its port and serves until it is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import uvloop
 from clawdbot.common.v1 import finish_reason_pb2, message_pb2, usage_pb2
 from clawdbot.model_gateway.v1 import generation_pb2, model_gateway_service_pb2_grpc
 
-from tests.bench.wires import WIRES, Wire
+from tests.bench.canned_streams import CANNED_STREAMS, CannedStream
 
 ROLES = {
     message_pb2.ROLE_SYSTEM: "system",
@@ -26,12 +26,12 @@ ROLES = {
 
 
 class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
-    """Generate and StreamGenerate, by hand."""
+    """Generate and StreamGenerate, written by hand."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, wire: Wire) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, stream: CannedStream) -> None:
         self._session = session
-        self._wire = wire
-        self._url = f"{url}{wire.base}{wire.path}"
+        self._stream = stream
+        self._url = f"{url}{stream.base}{stream.path}"
 
     async def Generate(self, request, context):
         body = {
@@ -42,8 +42,8 @@ class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
             ],
         }
         headers = {"content-type": "application/json"}
-        async with self._session.post(self._url, data=orjson.dumps(body), headers=headers) as answer:
-            reply = orjson.loads(await answer.read())
+        async with self._session.post(self._url, data=orjson.dumps(body), headers=headers) as response:
+            reply = orjson.loads(await response.read())
         choice = reply["choices"][0]
         usage = reply["usage"]
         return generation_pb2.GenerateResponse(
@@ -60,16 +60,16 @@ class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
 
     async def StreamGenerate(self, request, context):
         body = orjson.dumps({"model": "mock", "messages": [], "stream": True})
-        wire, rest = self._wire, b""
-        boundary = b"\n" if wire.lines else b"\n\n"
-        async with self._session.post(self._url, data=body) as answer:
-            async for piece in answer.content.iter_any():
-                *events, rest = (rest + piece).split(boundary)
+        stream, rest = self._stream, b""
+        boundary = b"\n" if stream.lines else b"\n\n"
+        async with self._session.post(self._url, data=body) as response:
+            async for chunk in response.content.iter_any():
+                *events, rest = (rest + chunk).split(boundary)
                 for event in events:
-                    data = event if wire.lines else event[event.index(b"data: ") + 6 :]
+                    data = event if stream.lines else event[event.index(b"data: ") + 6 :]
                     if data == b"[DONE]":
                         continue
-                    text = wire.text(orjson.loads(data))
+                    text = stream.text(orjson.loads(data))
                     if text:
                         yield generation_pb2.StreamGenerateResponse(
                             text_delta=generation_pb2.TextDelta(text=text)
@@ -80,7 +80,7 @@ async def main(url: str, provider: str) -> None:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as session:
         server = grpc.aio.server()
         model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(
-            Relay(session, url, WIRES[provider]), server
+            Relay(session, url, CANNED_STREAMS[provider]), server
         )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

@@ -1,38 +1,38 @@
-"""StreamGenerate through the gateway, provider by provider, against a bare relay of the same bytes.
+"""StreamGenerate through the gateway, provider by provider, compared with a bare relay of the same bytes.
 
-The backend writes as fast as it can. The relay sends each piece on its own; the gateway sends those that came
-together as one, which is part of what is measured.
+The backend writes as fast as it can. The relay sends each delta on its own; the gateway merges those that
+arrive together, which is part of what is measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from tests.bench.canned_streams import DELTA, DELTAS
+from tests.bench.gateway_setup import STREAM, gateway_and_relay
 from tests.bench.harness import Figure, conditions, interleave
 from tests.bench.load import drive
-from tests.bench.sides import STREAM, both_sides
-from tests.bench.wires import PIECE, WORDS
 
 GOAL = 0.7
-"""Of the bare relay's streams per second."""
+"""Share of the bare relay's streams per second."""
 CALLS = 400
 CALLERS = 32
 
 
 def of(provider: str) -> Callable[[], Awaitable[Figure]]:
-    """The measurement of one provider."""
+    """The measurement for one provider."""
 
     async def measure() -> Figure:
-        async with both_sides(provider) as sides:
+        async with gateway_and_relay(provider) as stubs:
 
             async def round_of(side: str) -> float:
-                stub = getattr(sides, side)
+                stub = getattr(stubs, side)
 
                 async def call() -> None:
                     length = 0
                     async for event in stub.StreamGenerate(STREAM):
                         length += len(event.text_delta.text)
-                    if length != WORDS * len(PIECE):
+                    if length != DELTAS * len(DELTA):
                         raise AssertionError(f"{side} lost text: {length} characters")
 
                 return (await drive(call, calls=CALLS, callers=CALLERS)).per_second
@@ -42,11 +42,11 @@ def of(provider: str) -> Callable[[], Awaitable[Figure]]:
             name=f"gateway_stream_{provider}",
             ours=ours,
             against=against,
-            unit=f"streams/s of {WORDS} pieces",
+            unit=f"streams/s of {DELTAS} deltas",
             ratio=ours / against,
             goal=f">= {GOAL:g}",
             holds=ours / against >= GOAL,
-            conditions=conditions(callers=CALLERS, pieces=WORDS, against="bare grpc.aio + aiohttp relay"),
+            conditions=conditions(callers=CALLERS, deltas=DELTAS, against="bare grpc.aio + aiohttp relay"),
         )
 
     return measure

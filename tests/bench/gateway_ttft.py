@@ -1,28 +1,28 @@
-"""What the gateway adds to the time until the first piece of text, over a bare relay."""
+"""What the gateway adds to the time to the first text delta, compared with a bare relay."""
 
 from __future__ import annotations
 
+from tests.bench.gateway_setup import STREAM, gateway_and_relay
 from tests.bench.harness import Figure, Stopwatch, conditions, interleave
 from tests.bench.load import quantiles
-from tests.bench.sides import STREAM, both_sides
 
 GOAL = 1.0
 """Milliseconds, at the median."""
 GOAL_P99 = 5.0
 CALLS = 200
-"""One after the other: what is measured is the way, not a queue."""
+"""Sequential: the bench measures latency, not queueing."""
 
 
 async def measure() -> Figure:
-    """One caller, first text seen."""
+    """One caller; the time until the first text."""
     p99: dict[str, float] = {}
-    async with both_sides("openai_compatible") as sides:
+    async with gateway_and_relay("openai_compatible") as stubs:
 
         async def round_of(side: str) -> float:
             times = []
             for _ in range(CALLS):
                 watch = Stopwatch()
-                call = getattr(sides, side).StreamGenerate(STREAM)
+                call = getattr(stubs, side).StreamGenerate(STREAM)
                 async for event in call:
                     if event.text_delta.text:
                         times.append(watch.seconds() * 1000)

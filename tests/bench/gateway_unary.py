@@ -1,24 +1,24 @@
-"""Generate through the gateway, held against a bare grpc.aio + aiohttp relay of the same bytes."""
+"""Generate through the gateway, compared with a bare grpc.aio + aiohttp relay of the same bytes."""
 
 from __future__ import annotations
 
+from tests.bench.gateway_setup import REQUEST, gateway_and_relay
 from tests.bench.harness import Figure, conditions, interleave
 from tests.bench.load import Load, drive
-from tests.bench.sides import REQUEST, both_sides
 
 GOAL = 0.75
-"""Of the bare relay's requests per second."""
+"""Share of the bare relay's requests per second."""
 CALLS = 4000
 CALLERS = 64
 
 
 async def measure() -> Figure:
-    """Whole replies, as many at once as a busy gateway has."""
+    """Whole replies, with the concurrency of a busy gateway."""
     loads: dict[str, Load] = {}
-    async with both_sides("openai_compatible") as sides:
+    async with gateway_and_relay("openai_compatible") as stubs:
 
         async def round_of(side: str) -> float:
-            stub = getattr(sides, side)
+            stub = getattr(stubs, side)
             loads[side] = await drive(lambda: stub.Generate(REQUEST), calls=CALLS, callers=CALLERS)
             return loads[side].per_second
 

@@ -1,7 +1,7 @@
-"""A model server that costs as little as possible: static answers, keep-alive, no parsing.
+"""A model server that costs as little as possible: static responses, keep-alive, no parsing.
 
-A request for a stream gets its vendor's, one write for each event; any other the whole Chat Completions
-reply. Run as a script it prints its port and serves until it is ended.
+A streaming request gets its vendor's stream, one write per event; any other request gets a whole Chat
+Completions reply. As a script it prints its port and serves until it is killed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 
 import uvloop
 
-from tests.bench.wires import WIRES
+from tests.bench.canned_streams import CANNED_STREAMS
 
 BODY = json.dumps(
     {
@@ -34,21 +34,22 @@ WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
 )
 
 
-def chunked(content_type: str, pieces: list[bytes]) -> list[bytes]:
-    """An answer of unknown length: its head with the first piece, then the others."""
+def chunked(content_type: str, chunks: list[bytes]) -> list[bytes]:
+    """A response of unknown length: its headers with the first chunk, then the others."""
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    framed = [b"%x\r\n%s\r\n" % (len(each), each) for each in pieces]
+    framed = [b"%x\r\n%s\r\n" % (len(each), each) for each in chunks]
     return [head + framed[0], *framed[1:-1], framed[-1] + b"0\r\n\r\n"]
 
 
 STREAMS = {
-    (wire.base + wire.path).encode(): chunked(wire.content_type, wire.pieces()) for wire in WIRES.values()
+    (stream.base + stream.path).encode(): chunked(stream.content_type, stream.chunks())
+    for stream in CANNED_STREAMS.values()
 }
-"""Beginning of a path → its answer."""
+"""Prefix of a path → response."""
 
 
 class Connection(asyncio.Protocol):
-    """Answers each request as soon as its body is whole."""
+    """Responds to each request as soon as its body is complete."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -64,17 +65,17 @@ class Connection(asyncio.Protocol):
             if len(self._buffer) < end + 4 + length:
                 return
             request, self._buffer = self._buffer[: end + 4 + length], self._buffer[end + 4 + length :]
-            for piece in answer(request):
-                self._transport.write(piece)
+            for chunk in respond(request):
+                self._transport.write(chunk)
 
 
-def answer(request: bytes) -> list[bytes]:
-    """What to write, one write each."""
+def respond(request: bytes) -> list[bytes]:
+    """The chunks to write, each on its own."""
     path = request.split(b" ", 2)[1]
     if b'"stream":true' in request or b"streamGenerateContent" in path:
-        for start, pieces in STREAMS.items():
-            if path.startswith(start):
-                return pieces
+        for prefix, chunks in STREAMS.items():
+            if path.startswith(prefix):
+                return chunks
     return [WHOLE]
 
 

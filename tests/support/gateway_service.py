@@ -1,4 +1,4 @@
-"""The model gateway on a real host, with the plugin service beside it for its hooks."""
+"""The model gateway on a real host, together with the plugin service for its hooks."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from tests.support.generating import Event
 
 
 class Client:
-    """Both services over one channel."""
+    """Stubs of both gateway services over one channel."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.gateway = ModelGatewayServiceStub(channel)
         self.admin = ModelAdminServiceStub(channel)
 
     def stream(self, request: GenerateRequest, seconds: float = 20.0):
-        """The running call."""
+        """The call in progress."""
         return self.gateway.StreamGenerate(StreamGenerateRequest(request=request), timeout=seconds)
 
     async def events(self, request: GenerateRequest) -> list[Event]:
         return [event async for event in self.stream(request)]
 
-    async def run(self, request: GenerateRequest, way: str, seconds: float = 20.0) -> Any:
-        """The request to its end, streamed or whole."""
-        if way == "generate":
+    async def run(self, request: GenerateRequest, rpc: str, seconds: float = 20.0) -> Any:
+        """Runs the request to its end, streamed or whole."""
+        if rpc == "generate":
             return await self.gateway.Generate(request, timeout=seconds)
         return [event async for event in self.stream(request, seconds)]
 
     async def fault(
-        self, request: GenerateRequest, way: str = "generate", seconds: float = 20.0
+        self, request: GenerateRequest, rpc: str = "generate", seconds: float = 20.0
     ) -> RemoteError:
-        """How the request fails."""
+        """The error that the request ends with."""
         try:
-            reply = await self.run(request, way, seconds)
+            reply = await self.run(request, rpc, seconds)
         except grpc.aio.AioRpcError as error:
             return remote_error(error)
         raise AssertionError(f"it did not fail: {reply}")
@@ -70,25 +70,25 @@ class Served:
         self.application = application
         self.client = Client(channel)
         self.inside = Client(host.channel())
-        """The same without a socket."""
+        """The same over the in-process channel."""
 
     @property
     def idle(self) -> bool:
-        """Whether no backend is answering anything."""
-        return not any(each.in_flight for each in self.application._parts.backends.values())
+        """Whether no backend has a request in flight."""
+        return not any(each.in_flight for each in self.application._components.backends.values())
 
 
 class _Settings(GatewaySettings, PluginsSettings):
-    """Both services' settings."""
+    """The settings of both services."""
 
 
 @asynccontextmanager
 async def gateway(state: Path, **sections: Any) -> AsyncIterator[Served]:
-    """The gateway in this loop, configured by the sections; echo where they name no model."""
+    """The gateway in this event loop, configured by the sections; with echo where they name no model."""
     server = {"port": 0, **sections.pop("server", {})}
-    given = sections if {"model", "models", "gateway"} & set(sections) else {"model": {"provider": "echo"}}
+    models = sections if {"model", "models", "gateway"} & set(sections) else {"model": {"provider": "echo"}}
     settings = _Settings.model_validate(
-        {"server": server, "telemetry": {"metrics_port": None}, "state_dir": state, **sections, **given}
+        {"server": server, "telemetry": {"metrics_port": None}, "state_dir": state, **sections, **models}
     )
     host = Host(settings)
     peers = InProcessPeers(host)

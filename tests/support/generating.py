@@ -1,4 +1,4 @@
-"""Requests to models, and what a reply's events must look like whoever gives them."""
+"""Builds requests to models, and checks the grammar of a reply's events."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ Event = StreamGenerateResponse
 
 
 def says(text: str, role: int = ROLE_USER) -> Message:
-    """A message of one text."""
+    """A message with one text."""
     return Message(role=role, parts=[Part(text=text)])
 
 
-def asks(*said: str | Message, sampling: dict[str, Any] | None = None, **more: Any) -> GenerateRequest:
-    """A request with these messages; texts are a user's."""
-    messages = [says(each) if isinstance(each, str) else each for each in said or ("Good evening",)]
-    request = GenerateRequest(messages=messages, **more)
+def asks(*messages: str | Message, sampling: dict[str, Any] | None = None, **more: Any) -> GenerateRequest:
+    """A request with these messages; a text becomes a user message."""
+    contents = messages or ("Good evening",)
+    request = GenerateRequest(
+        messages=[says(each) if isinstance(each, str) else each for each in contents], **more
+    )
     if sampling:
         request.sampling.CopyFrom(Sampling(**sampling))
     return request
 
 
 def tool(name: str, description: str = "", **properties: Any) -> ToolSpec:
-    """A tool whose arguments are an object of these properties."""
+    """A tool whose arguments are an object with these properties."""
     spec = ToolSpec(name=name, description=description)
     spec.input_schema.update({"type": "object", "properties": properties})
     return spec
@@ -41,13 +43,13 @@ async def collect(stream: AsyncGenerator[Event, None]) -> list[Event]:
 
 
 def kinds(events: Iterable[Event]) -> list[str]:
-    """What the events are, repeats of one kind told once."""
-    told: list[str] = []
+    """The kinds of the events, without repetitions."""
+    result: list[str] = []
     for event in events:
         kind = event.WhichOneof("event") or ""
-        if not told or told[-1] != kind:
-            told.append(kind)
-    return told
+        if not result or result[-1] != kind:
+            result.append(kind)
+    return result
 
 
 def text_of(events: Iterable[Event]) -> str:
@@ -60,7 +62,7 @@ def finish_of(events: Sequence[Event]) -> str:
 
 
 def check_grammar(events: Sequence[Event]) -> None:
-    """Holds a whole reply's events to what core/provider.py demands of them."""
+    """Checks the events of a whole reply against the contract in core/provider.py."""
     names = [event.WhichOneof("event") for event in events]
     assert names[0] == "started"
     assert names.count("started") == 1
@@ -74,21 +76,21 @@ def check_grammar(events: Sequence[Event]) -> None:
 
 
 def _check_calls(events: Sequence[Event]) -> None:
-    begun: dict[int, str] = {}
+    started: dict[int, str] = {}
     done: set[int] = set()
     for event in events:
         kind = event.WhichOneof("event")
         if kind == "tool_call_started":
             call = event.tool_call_started
-            assert call.index == len(begun), "indexes count from 0"
+            assert call.index == len(started), "indexes count from 0"
             assert call.id
             assert call.name
-            begun[call.index] = call.id
+            started[call.index] = call.id
         elif kind == "tool_call_delta":
-            assert event.tool_call_delta.index in begun
+            assert event.tool_call_delta.index in started
             assert event.tool_call_delta.index not in done
         elif kind == "tool_call_done":
             call_done = event.tool_call_done
-            assert call_done.tool_call.id == begun[call_done.index]
+            assert call_done.tool_call.id == started[call_done.index]
             assert call_done.index not in done
             done.add(call_done.index)

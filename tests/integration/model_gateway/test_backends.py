@@ -1,4 +1,4 @@
-"""The gateway against a backend on a real socket that misbehaves in every way: what the caller is told."""
+"""The gateway with a backend on a real socket that misbehaves in every way: what the caller gets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.gateway_service import compatible, gateway
 from tests.support.generating import asks, check_grammar, finish_of, kinds, text_of
 from tests.support.ports import free_port
 
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def served(backend, tmp_path):
         yield each
 
 
-async def test_a_reply_goes_through_whole_and_in_pieces(served):
+async def test_a_reply_arrives_whole_and_streamed(served):
     events = await served.client.events(asks())
     check_grammar(events)
     assert text_of(events) == "Good evening."
@@ -73,9 +73,9 @@ async def test_the_model_is_the_first_that_the_endpoint_lists(served, backend):
 
 async def test_the_key_goes_in_its_header_and_nowhere_else(served, backend):
     await served.client.gateway.Generate(asks())
-    asked = backend.asked[-1]
-    assert asked.headers["authorization"] == f"Bearer {KEY}"
-    assert KEY not in json.dumps(asked.body) + str(asked.query) + asked.path
+    request = backend.asked[-1]
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert KEY not in json.dumps(request.body) + str(request.query) + request.path
 
 
 async def test_azure_has_its_own_header_and_version(backend, tmp_path):
@@ -83,22 +83,22 @@ async def test_azure_has_its_own_header_and_version(backend, tmp_path):
     azure = compatible(backend.url, api_key=KEY, key_header="api-key", api_version="2026-05-01")
     async with gateway(tmp_path, model={**azure, "models": ["gpt"]}) as served:
         await served.client.gateway.Generate(asks())
-    asked = backend.asked[-1]
-    assert asked.headers["api-key"] == KEY
-    assert "authorization" not in asked.headers
-    assert asked.query["api-version"] == "2026-05-01"
+    request = backend.asked[-1]
+    assert request.headers["api-key"] == KEY
+    assert "authorization" not in request.headers
+    assert request.query["api-version"] == "2026-05-01"
 
 
-async def test_connections_are_used_again(served, backend):
+async def test_connections_are_reused(served, backend):
     for _ in range(5):
         await served.client.events(asks())
         await served.client.gateway.Generate(asks())
     assert len(backend.connections) == 1
 
 
-async def test_connections_do_not_wait_for_more_bytes_before_they_send(served):
+async def test_connections_send_without_delay(served):
     await served.client.gateway.Generate(asks())
-    (backend,) = served.application._parts.backends.values()
+    (backend,) = served.application._components.backends.values()
     ((protocol, *_), *_), *_ = backend.provider._pool._connector._conns.values()
     sock = protocol.transport.get_extra_info("socket")
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -107,7 +107,7 @@ async def test_connections_do_not_wait_for_more_bytes_before_they_send(served):
 # Streams
 
 
-async def test_pieces_are_passed_on_as_they_come(served, backend):
+async def test_deltas_are_passed_on_as_they_arrive(served, backend):
     go_on = asyncio.Event()
     backend.will(
         Answer([sse(chunk({"content": "one"}), done=False), go_on, sse(chunk({"content": "two"}, "stop"))])
@@ -121,13 +121,15 @@ async def test_pieces_are_passed_on_as_they_come(served, backend):
     assert [each.text_delta.text for each in seen if each.HasField("text_delta")] == ["one", "two"]
 
 
-async def test_a_character_that_the_network_cuts_in_two_is_whole(served, backend):
+async def test_a_character_that_the_network_splits_is_reassembled(served, backend):
     stream = sse(*text_chunks("你好"), newline="\r\n")
     backend.will(Answer([bytes([each]) for each in stream]))
     assert text_of(await served.client.events(asks())) == "你好"
 
 
-async def test_silence_after_the_reason_is_success_and_does_not_hold_the_caller(served, backend, monkeypatch):
+async def test_silence_after_the_finish_reason_is_success_and_does_not_block_the_caller(
+    served, backend, monkeypatch
+):
     monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.AFTER_THE_REASON", 0.05)
     backend.will(Answer([sse(chunk({"content": "Yes."}, "stop"), done=False), HANG]))
     begun = time.monotonic()
@@ -136,15 +138,15 @@ async def test_silence_after_the_reason_is_success_and_does_not_hold_the_caller(
     assert time.monotonic() - begun < 3
 
 
-async def test_an_end_that_is_late_does_not_hold_the_caller(served, backend):
-    """[DONE] has come, the connection stays open: the reply is whole."""
+async def test_a_late_end_of_the_stream_does_not_block_the_caller(served, backend):
+    """[DONE] has arrived and the connection stays open: the reply is complete."""
     backend.will(Answer([sse(*text_chunks("Yes.")), HANG]))
     begun = time.monotonic()
     assert finish_of(await served.client.events(asks())) == "stop"
     assert time.monotonic() - begun < 0.9
 
 
-async def test_usage_after_the_reason_is_waited_for(served, backend):
+async def test_usage_after_the_finish_reason_is_waited_for(served, backend):
     late = asyncio.Event()
     backend.will(Answer([sse(chunk({"content": "Yes."}, "stop"), done=False), late, sse(usage_chunk(9, 1))]))
     call = served.client.stream(asks())
@@ -161,14 +163,14 @@ async def test_a_stream_that_breaks_is_truncated_and_never_success(served, backe
         assert events[-1].finished.truncated
 
 
-async def test_a_server_that_cannot_stream_is_understood(served, backend):
+async def test_a_server_that_cannot_stream_is_supported(served, backend):
     backend.will(whole(completion({"content": "All at once."})))
     events = await served.client.events(asks())
     check_grammar(events)
     assert text_of(events) == "All at once."
 
 
-async def test_a_failure_in_the_middle_comes_after_what_was_said(served, backend):
+async def test_an_error_in_the_middle_comes_after_the_content_before_it(served, backend):
     broken = {"error": {"message": "CUDA out of memory", "code": 500}}
     backend.will(Answer([sse(chunk({"content": "Good"}), done=False), sse(broken)]))
     call, seen = served.client.stream(asks()), []
@@ -182,9 +184,9 @@ async def test_a_failure_in_the_middle_comes_after_what_was_said(served, backend
     assert served.idle
 
 
-# Failures
+# Errors
 
-FAULTS = [
+ERRORS = [
     (
         error(401, f"Incorrect API key provided: {KEY}", "invalid_api_key"),
         "FAILED_PRECONDITION",
@@ -206,63 +208,63 @@ FAULTS = [
 ]
 
 
-@WAYS
-@pytest.mark.parametrize("fault", FAULTS)
-async def test_each_kind_of_failure_has_its_status_reason_and_advice(served, backend, way, fault):
-    answer, code, reason = fault
+@RPCS
+@pytest.mark.parametrize("case", ERRORS)
+async def test_each_error_has_its_status_reason_and_advice(served, backend, rpc, case):
+    answer, code, reason = case
     backend.will(answer)
-    told = await served.client.fault(asks(), way)
-    assert (told.code, told.reason) == (code, reason)
-    assert told.message.startswith("openai_compatible/fake-1: ")
-    assert told.message.endswith(".")
-    assert KEY not in told.message
+    fault = await served.client.fault(asks(), rpc)
+    assert (fault.code, fault.reason) == (code, reason)
+    assert fault.message.startswith("openai_compatible/fake-1: ")
+    assert fault.message.endswith(".")
+    assert KEY not in fault.message
     assert served.idle
 
 
-@WAYS
-async def test_the_time_to_wait_is_passed_on(served, backend, way):
+@RPCS
+async def test_the_retry_delay_is_passed_on(served, backend, rpc):
     backend.will(error(429, "slow down", **{"Retry-After": "7"}))
-    assert (await served.client.fault(asks(), way)).retry_after == 7
+    assert (await served.client.fault(asks(), rpc)).retry_after == 7
     backend.will(error(429, "no money", "insufficient_quota", **{"Retry-After": "7"}))
-    fault = await served.client.fault(asks(), way)
+    fault = await served.client.fault(asks(), rpc)
     assert fault.retry_after is None
     assert fault.quota_subject == "backend account"
 
 
-@WAYS
-async def test_one_connection_that_the_backend_had_closed_is_no_failure(served, backend, way):
+@RPCS
+async def test_a_request_is_repeated_once_if_the_backend_closed_the_connection(served, backend, rpc):
     backend.will(DROP)
-    await served.client.run(asks(), way)
+    await served.client.run(asks(), rpc)
     assert len(backend.asked) == 2
     backend.will(DROP, DROP)
-    fault = await served.client.fault(asks(), way)
+    fault = await served.client.fault(asks(), rpc)
     assert fault.reason == "BACKEND_FAILED"
 
 
-@WAYS
-async def test_silence_is_a_failure_after_its_time(backend, tmp_path, way):
+@RPCS
+async def test_silence_is_an_error_after_the_timeout(backend, tmp_path, rpc):
     model = compatible(backend.url, api_key=KEY, http={"read_timeout": 0.1, "idle_timeout": 0.1})
     async with gateway(tmp_path, model=model) as served:
         for silence in (HOLD, Answer([sse(chunk({"content": "Good"}), done=False), HANG])):
             backend.will(silence)
-            fault = await served.client.fault(asks(), way)
+            fault = await served.client.fault(asks(), rpc)
             assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_TIMEOUT")
         assert served.idle
 
 
-@WAYS
-async def test_nobody_at_the_endpoint_is_unreachable(tmp_path, way):
+@RPCS
+async def test_an_endpoint_without_a_server_is_unreachable(tmp_path, rpc):
     async with gateway(tmp_path, model=compatible(f"http://127.0.0.1:{free_port()}/v1")) as served:
-        fault = await served.client.fault(asks(), way)
-        (said, *complaints) = served.application.describe()["models"]
+        fault = await served.client.fault(asks(), rpc)
+        (chat, *unlisted) = served.application.describe()["models"]
     assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_UNREACHABLE")
     assert "connection refused" in fault.message
     assert "Check that it runs" in fault.message
-    assert "openai_compatible/*" in said
-    assert "connection refused" in complaints[0]
+    assert "openai_compatible/*" in chat
+    assert "connection refused" in unlisted[0]
 
 
-async def test_a_name_without_an_address_is_told_as_one(tmp_path):
+async def test_a_host_name_without_an_address_has_an_error_of_its_own(tmp_path):
     model = compatible("http://no-such-host.invalid/v1", models=["m"])
     async with gateway(tmp_path, model=model) as served:
         fault = await served.client.fault(asks())
@@ -272,7 +274,7 @@ async def test_a_name_without_an_address_is_told_as_one(tmp_path):
 
 @pytest.fixture
 def tls(tmp_path):
-    """A server's context and the file of the authority behind it."""
+    """A server's SSL context and the file of the CA behind it."""
     ours = authority("test authority")
     chain, key = certificate("localhost", ours).write(tmp_path, "server")
     trusted, _ = ours.write(tmp_path, "ca")
@@ -281,7 +283,7 @@ def tls(tmp_path):
     return context, trusted
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_told_as_one(tls, tmp_path):
+async def test_an_untrusted_certificate_is_a_tls_error(tls, tmp_path):
     async with (
         fake_openai(tls[0]) as backend,
         gateway(tmp_path, model=compatible(backend.url, models=["m"], api_key=KEY)) as served,
@@ -293,20 +295,20 @@ async def test_a_certificate_that_nobody_vouches_for_is_told_as_one(tls, tmp_pat
     assert backend.asked == []
 
 
-async def test_a_private_authority_can_be_trusted(tls, tmp_path):
+async def test_a_private_ca_can_be_trusted(tls, tmp_path):
     async with fake_openai(tls[0]) as backend:
         model = compatible(backend.url, models=["m"], api_key=KEY, http={"ca_file": str(tls[1])})
         async with gateway(tmp_path, model=model) as served:
             assert (await served.client.gateway.Generate(asks())).model == "fake-1"
 
 
-async def test_https_where_http_is_spoken_is_told_as_tls(backend, tmp_path):
+async def test_https_to_an_http_server_is_a_tls_error(backend, tmp_path):
     url = backend.url.replace("http:", "https:")
     async with gateway(tmp_path, model=compatible(url, models=["m"])) as served:
         assert (await served.client.fault(asks())).reason == "BACKEND_TLS"
 
 
-async def test_what_does_not_speak_http_at_all_breaks_the_protocol(tmp_path):
+async def test_a_server_that_does_not_speak_http_violates_the_protocol(tmp_path):
     async def talk(_, writer):
         writer.write(b"220 smtp.example ESMTP\r\n")
         await writer.drain()

@@ -1,4 +1,4 @@
-"""CountTokens over a real port: who counts, how sure that is, and that nobody else waits for it."""
+"""CountTokens over a real port: its source, its error bound, and that it does not block other calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_LOCAL,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.tokenizer_files import read_tokenizer
+from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import StartupError
 
@@ -34,43 +34,51 @@ def of(text: str, **fields) -> CountTokensRequest:
     return CountTokensRequest(text=text, **fields)
 
 
-@pytest.mark.parametrize("way", ["client", "inside"])
-async def test_with_nothing_configured_it_is_an_estimate_with_its_bound(tmp_path, way):
-    exact = read_tokenizer(qwen_vocabulary(), "here").count(SAMPLES["chinese"]).tokens
+@pytest.mark.parametrize("channel", ["client", "inside"])
+async def test_without_a_configuration_the_count_is_an_estimate_with_a_bound(tmp_path, channel):
+    exact = load_tokenizer(qwen_vocabulary(), "here").count(SAMPLES["chinese"]).tokens
     async with gateway(tmp_path) as served:
-        told = await getattr(served, way).gateway.CountTokens(of(SAMPLES["chinese"]))
-    assert told.source == TOKEN_COUNT_SOURCE_ESTIMATE
-    assert abs(exact - told.tokens) <= told.error_bound * told.tokens
-    assert 0 < told.error_bound < 0.5
+        response = await getattr(served, channel).gateway.CountTokens(of(SAMPLES["chinese"]))
+    assert response.source == TOKEN_COUNT_SOURCE_ESTIMATE
+    assert abs(exact - response.tokens) <= response.error_bound * response.tokens
+    assert 0 < response.error_bound < 0.5
 
 
-async def test_no_text_is_no_token(tmp_path):
+async def test_an_empty_text_has_no_tokens(tmp_path):
     async with gateway(tmp_path) as served:
-        told = await served.client.gateway.CountTokens(of(""))
-    assert (told.tokens, told.error_bound) == (0, 0.0)
+        response = await served.client.gateway.CountTokens(of(""))
+    assert (response.tokens, response.error_bound) == (0, 0.0)
 
 
 async def test_a_tokenizer_file_counts_text_exactly(tmp_path):
-    exact = read_tokenizer(qwen_vocabulary(), "here").count(SAMPLES["korean"]).tokens
+    exact = load_tokenizer(qwen_vocabulary(), "here").count(SAMPLES["korean"]).tokens
     model = {"provider": "echo", "tokenizer": str(qwen_vocabulary())}
     async with gateway(tmp_path, model=model) as served:
-        told = await served.client.gateway.CountTokens(of(SAMPLES["korean"]))
-        assert (told.tokens, told.source, told.error_bound) == (exact, TOKEN_COUNT_SOURCE_LOCAL, 0.0)
+        response = await served.client.gateway.CountTokens(of(SAMPLES["korean"]))
+        assert (response.tokens, response.source, response.error_bound) == (
+            exact,
+            TOKEN_COUNT_SOURCE_LOCAL,
+            0.0,
+        )
         whole = await served.client.gateway.CountTokens(
             CountTokensRequest(request=asks(SAMPLES["korean"], tools=[tool("book", "Books a table.")]))
         )
-        # What the model's template puts around messages is not in the file.
+        # The tokens that the chat template adds around messages are not in the file.
         assert whole.tokens > exact
         assert 0 < whole.error_bound < 0.2
 
 
 @pytest.mark.parametrize("kind", ["vllm", "llama.cpp"])
-async def test_a_server_that_tokenizes_is_asked_and_probed_once(tmp_path, backend, kind):
+async def test_a_server_with_a_tokenize_endpoint_is_probed_once_and_counts(tmp_path, backend, kind):
     backend.tokenizes = kind
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
         count = served.client.gateway.CountTokens
-        told = await count(of("one two three"))
-        assert (told.tokens, told.source, told.error_bound) == (3, TOKEN_COUNT_SOURCE_BACKEND, 0.0)
+        response = await count(of("one two three"))
+        assert (response.tokens, response.source, response.error_bound) == (
+            3,
+            TOKEN_COUNT_SOURCE_BACKEND,
+            0.0,
+        )
         probes = len(backend.asked)
         framed = await count(CountTokensRequest(request=asks("one two three")))
         assert (framed.tokens, framed.error_bound) == (4 if kind == "vllm" else 5, 0.0)
@@ -78,23 +86,23 @@ async def test_a_server_that_tokenizes_is_asked_and_probed_once(tmp_path, backen
         assert served.idle
 
 
-async def test_a_server_that_does_not_tokenize_is_not_asked_again(tmp_path, backend):
+async def test_a_server_without_a_tokenize_endpoint_is_probed_once_only(tmp_path, backend):
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
         for _ in range(3):
-            told = await served.client.gateway.CountTokens(of("one two three"))
-            assert told.source == TOKEN_COUNT_SOURCE_ESTIMATE
+            response = await served.client.gateway.CountTokens(of("one two three"))
+            assert response.source == TOKEN_COUNT_SOURCE_ESTIMATE
     assert [each.path for each in backend.asked].count("/tokenize") == 2
 
 
-async def test_a_backend_that_is_away_leaves_the_count_to_the_file(tmp_path):
+async def test_the_tokenizer_file_counts_where_the_backend_is_down(tmp_path):
     file = train_tokenizer(tmp_path / "tokenizer.json")
     model = compatible("http://127.0.0.1:1/v1", models=["m"], tokenizer=str(file))
     async with gateway(tmp_path, model=model) as served:
-        told = await served.client.gateway.CountTokens(of("Good evening"))
-    assert told.source == TOKEN_COUNT_SOURCE_LOCAL
+        response = await served.client.gateway.CountTokens(of("Good evening"))
+    assert response.source == TOKEN_COUNT_SOURCE_LOCAL
 
 
-async def test_what_cannot_be_counted_is_refused(tmp_path):
+async def test_an_invalid_request_is_refused(tmp_path):
     async with gateway(tmp_path, gateway={"max_request": 2048, "ollama": None}) as served:
         for request, reason, fields in (
             (CountTokensRequest(), "INVALID_REQUEST", ["input"]),
@@ -104,55 +112,55 @@ async def test_what_cannot_be_counted_is_refused(tmp_path):
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await served.client.gateway.CountTokens(request)
-            told = remote_error(refused.value)
-            assert (told.reason, [each.field for each in told.violations]) == (reason, fields)
+            error = remote_error(refused.value)
+            assert (error.reason, [each.field for each in error.violations]) == (reason, fields)
 
 
-async def test_a_broken_tokenizer_file_keeps_the_gateway_from_starting(tmp_path):
+async def test_an_invalid_tokenizer_file_stops_the_start(tmp_path):
     file = tmp_path / "tokenizer.json"
     file.write_text("{}")
-    with pytest.raises(StartupError, match=r"^model\.tokenizer: .* is no tokenizer\.json"):
+    with pytest.raises(StartupError, match=r"^model\.tokenizer: .* is not a valid tokenizer\.json"):
         async with gateway(tmp_path, model={"provider": "echo", "tokenizer": str(file)}):
             pass
 
 
-async def test_a_million_tokens_hold_up_nobody(tmp_path):
-    """Beside the count a stream goes on, and the loop is never away for long."""
+async def test_counting_a_million_tokens_blocks_nobody(tmp_path):
+    """A stream continues during the count, and the event loop is never blocked for long."""
     lines = (f"{number}: {SAMPLES['english']}\n" for number in range(16_000))
     text = "".join(lines)
     file = train_tokenizer(tmp_path / "tokenizer.json")
     model = {"provider": "echo", "tokenizer": str(file), "pace": "5ms"}
     server = {"max_message": "16MiB"}
     async with gateway(tmp_path, model=model, server=server) as served:
-        longest, pieces, over = 0.0, 0, asyncio.Event()
+        longest, deltas, counted = 0.0, 0, asyncio.Event()
 
         async def watch():
             nonlocal longest
             last = time.perf_counter()
-            while not over.is_set():
+            while not counted.is_set():
                 await asyncio.sleep(0.001)
                 now = time.perf_counter()
                 longest, last = max(longest, now - last), now
 
         async def listen():
-            nonlocal pieces
+            nonlocal deltas
             call = served.client.stream(asks("la " * 100_000), seconds=60)
             async for event in call:
-                pieces += event.WhichOneof("event") == "text_delta"
-                if over.is_set():
+                deltas += event.WhichOneof("event") == "text_delta"
+                if counted.is_set():
                     call.cancel()
                     break
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(watch())
             tasks.create_task(listen())
-            begun = time.perf_counter()
-            told = await served.client.gateway.CountTokens(of(text), timeout=60)
-            took = time.perf_counter() - begun
-            before = pieces
-            over.set()
-    assert told.tokens > 1_000_000
-    assert told.source == TOKEN_COUNT_SOURCE_LOCAL
-    print(f"{told.tokens} tokens in {took:.2f} s; longest stall {longest:.3f} s; {before} pieces beside")
-    assert before > 10
-    assert longest < max(0.25, took / 4)
+            started_at = time.perf_counter()
+            response = await served.client.gateway.CountTokens(of(text), timeout=60)
+            seconds = time.perf_counter() - started_at
+            during = deltas
+            counted.set()
+    assert response.tokens > 1_000_000
+    assert response.source == TOKEN_COUNT_SOURCE_LOCAL
+    print(f"{response.tokens} tokens in {seconds:.2f} s; longest stall {longest:.3f} s; {during} deltas")
+    assert during > 10
+    assert longest < max(0.25, seconds / 4)

@@ -1,4 +1,4 @@
-"""The model gateway's two services as callers meet them: over TCP and within the process."""
+"""The model gateway's two services as callers use them: over TCP and in the process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_opena
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generating import asks, check_grammar, finish_of, text_of
 
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 BEFORE_THE_FIRST_TOKEN = Answer([sse(chunk({"role": "assistant"}), done=False), HANG])
 IN_THE_MIDDLE = Answer([sse(chunk({"content": "Good"}), done=False), HANG])
 
 
 @pytest.fixture(params=["tcp", "in_process"])
 def client_of(request):
-    """Either way to a running gateway."""
+    """A client of a running gateway, over either channel."""
     return lambda served: served.client if request.param == "tcp" else served.inside
 
 
@@ -34,10 +34,10 @@ async def backend():
         yield fake
 
 
-# Generating
+# Generation
 
 
-async def test_a_whole_reply_is_the_stream_folded(tmp_path, client_of):
+async def test_a_whole_reply_is_the_accumulated_stream(tmp_path, client_of):
     async with gateway(tmp_path) as served:
         client = client_of(served)
         events = await client.events(asks("one two three"))
@@ -49,8 +49,8 @@ async def test_a_whole_reply_is_the_stream_folded(tmp_path, client_of):
 
 async def test_a_bad_request_is_refused_with_its_fields(tmp_path, client_of):
     async with gateway(tmp_path) as served:
-        for way in ("generate", "stream"):
-            fault = await client_of(served).fault(asks("", sampling={"top_p": 3.0}), way)
+        for rpc in ("generate", "stream"):
+            fault = await client_of(served).fault(asks("", sampling={"top_p": 3.0}), rpc)
             assert (fault.code, fault.reason) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
             assert [each.field for each in fault.violations] == [
                 "messages[0].parts[0].text",
@@ -70,10 +70,10 @@ async def test_a_field_without_effect_is_a_warning_or_refused(tmp_path, client_o
     assert [each.field for each in fault.violations] == ["sampling.top_k"]
 
 
-async def test_an_unknown_model_is_not_found_with_the_nearest(tmp_path, client_of):
+async def test_an_unknown_model_is_not_found_and_the_closest_suggested(tmp_path, client_of):
     async with gateway(tmp_path) as served:
-        for way in ("generate", "stream"):
-            fault = await client_of(served).fault(asks(model="chta"), way)
+        for rpc in ("generate", "stream"):
+            fault = await client_of(served).fault(asks(model="chta"), rpc)
             assert (fault.code, fault.reason) == ("NOT_FOUND", "MODEL_NOT_FOUND")
             assert fault.message == "There is no model chta. Did you mean chat?"
 
@@ -89,7 +89,7 @@ async def test_an_unknown_model_is_not_found_with_the_nearest(tmp_path, client_o
         ("VerifyModel", admin.VerifyModelRequest()),
     ],
 )
-async def test_what_comes_later_says_so(tmp_path, rpc, request_):
+async def test_an_rpc_that_is_not_implemented_yet_says_so(tmp_path, rpc, request_):
     async with gateway(tmp_path) as served:
         client = served.client
         stub = client.gateway if hasattr(client.gateway, rpc) else client.admin
@@ -101,15 +101,15 @@ async def test_what_comes_later_says_so(tmp_path, rpc, request_):
     assert rpc in fault.message
 
 
-# Leaving
+# Cancellation
 
 
 @pytest.mark.parametrize("moment", [HOLD, BEFORE_THE_FIRST_TOKEN, IN_THE_MIDDLE])
-@WAYS
-async def test_a_cancelled_call_closes_the_upstream_connection(tmp_path, client_of, backend, moment, way):
+@RPCS
+async def test_a_cancelled_call_closes_the_upstream_connection(tmp_path, client_of, backend, moment, rpc):
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
         backend.will(moment)
-        task = asyncio.create_task(client_of(served).run(asks(), way))
+        task = asyncio.create_task(client_of(served).run(asks(), rpc))
         await backend.busy.wait()
         assert not served.idle
         task.cancel()
@@ -119,43 +119,47 @@ async def test_a_cancelled_call_closes_the_upstream_connection(tmp_path, client_
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await until(lambda: served.idle)
-        # The slot is free exactly once: the next request finds everything as it was.
-        await client_of(served).run(asks(), way)
+        # The slot is released exactly once: the next request finds the same state.
+        await client_of(served).run(asks(), rpc)
         assert served.idle
         shown = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends[0]
         assert (shown.requests_in_flight, shown.open_connections) == (0, 1)
 
 
-@WAYS
-async def test_a_deadline_closes_the_upstream_connection(tmp_path, client_of, backend, way):
+@RPCS
+async def test_a_deadline_closes_the_upstream_connection(tmp_path, client_of, backend, rpc):
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY)) as served:
         backend.will(IN_THE_MIDDLE)
-        fault = await client_of(served).fault(asks(), way, seconds=0.15)
+        fault = await client_of(served).fault(asks(), rpc, seconds=0.15)
         assert fault.code == "DEADLINE_EXCEEDED"
         async with asyncio.timeout(5):
             await backend.gone.wait()
         assert await until(lambda: served.idle)
 
 
-async def test_a_request_that_waits_for_a_connection_leaves_at_once(tmp_path, backend):
+async def test_a_request_that_waits_for_a_connection_can_be_cancelled(tmp_path, backend):
     model = compatible(backend.url, api_key=KEY, http={"pool_size": 1})
     async with gateway(tmp_path, model=model) as served:
         backend.will(HOLD)
         first = asyncio.create_task(served.client.run(asks(), "stream"))
         await backend.busy.wait()
         second = asyncio.create_task(served.client.run(asks(), "stream"))
-        assert await until(lambda: next(iter(served.application._parts.backends.values())).in_flight == 2)
+        assert await until(
+            lambda: next(iter(served.application._components.backends.values())).in_flight == 2
+        )
         second.cancel()
-        assert await until(lambda: next(iter(served.application._parts.backends.values())).in_flight == 1)
+        assert await until(
+            lambda: next(iter(served.application._components.backends.values())).in_flight == 1
+        )
         first.cancel()
         assert await until(lambda: served.idle)
         assert finish_of(await served.client.events(asks())) == "stop"
 
 
 async def until(holds, seconds: float = 5.0) -> bool:
-    """Whether it holds before time is up; looks each time the loop has turned."""
+    """Whether the condition holds before the time is up."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - what is looked at tells nobody when it changes
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
     return True
 
@@ -163,7 +167,7 @@ async def until(holds, seconds: float = 5.0) -> bool:
 # Fallbacks and hooks
 
 
-async def test_a_target_that_fails_is_replaced_by_the_next(tmp_path, backend):
+async def test_the_next_target_answers_where_one_fails(tmp_path, backend):
     backends = {"main": compatible("http://127.0.0.1:1/v1", models=["m"]), "echo": {"provider": "echo"}}
     aliases = {"chat": ["main/m", {"target": "echo/echo", "fallback": True}]}
     async with gateway(tmp_path, models={"backends": backends, "aliases": aliases}) as served:
@@ -173,19 +177,19 @@ async def test_a_target_that_fails_is_replaced_by_the_next(tmp_path, backend):
     assert fault.reason == "BACKEND_UNREACHABLE"
 
 
-async def test_a_plugin_can_stop_a_generation_before_it_begins(tmp_path, client_of, backend):
+async def test_a_plugin_can_refuse_a_generation_before_it_starts(tmp_path, client_of, backend):
     limiter = {"rate_limiter": {"generations": "1/minute"}}
     async with gateway(tmp_path, model=compatible(backend.url, api_key=KEY), plugins=[limiter]) as served:
         await client_of(served).gateway.Generate(asks())
         asked = len(backend.asked)
-        for way in ("generate", "stream"):
-            fault = await client_of(served).fault(asks(), way)
+        for rpc in ("generate", "stream"):
+            fault = await client_of(served).fault(asks(), rpc)
             assert (fault.code, fault.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
             assert fault.retry_after > 0
         assert len(backend.asked) == asked
 
 
-# The catalogue
+# Administration
 
 
 async def test_models_are_listed_and_shown(tmp_path, client_of, backend):
@@ -201,7 +205,7 @@ async def test_models_are_listed_and_shown(tmp_path, client_of, backend):
     assert remote_error(unknown.value).reason == "MODEL_NOT_FOUND"
 
 
-async def test_a_switch_holds_at_once_and_streams_in_flight_end_where_they_began(
+async def test_a_switch_takes_effect_at_once_and_streams_in_flight_stay_on_their_backend(
     tmp_path, client_of, backend
 ):
     go_on = asyncio.Event()
@@ -214,9 +218,9 @@ async def test_a_switch_holds_at_once_and_streams_in_flight_end_where_they_began
             )
         )
         call = client.stream(asks(model="chat"))
-        begun = []
+        events = []
         async for event in call:
-            begun.append(event)
+            events.append(event)
             if event.WhichOneof("event") == "text_delta":
                 break
         reply = await client.switch("chat", "echo/echo", request_id="r-1")
@@ -224,12 +228,12 @@ async def test_a_switch_holds_at_once_and_streams_in_flight_end_where_they_began
         assert 0 < reply.elapsed.ToTimedelta().total_seconds() < 0.05
         assert (await client.gateway.Generate(asks("hi", model="chat"))).backend == "echo"
         go_on.set()
-        begun += [event async for event in call]
-    assert text_of(begun) == "onetwo"
-    assert finish_of(begun) == "stop"
+        events += [event async for event in call]
+    assert text_of(events) == "onetwo"
+    assert finish_of(events) == "stop"
 
 
-async def test_a_switch_outlives_the_server_until_the_configuration_changes(tmp_path):
+async def test_a_switch_outlives_a_restart_until_the_configuration_changes(tmp_path):
     backends = {"a": {"provider": "echo"}, "b": {"provider": "echo", "transform": "upper"}}
     async with gateway(tmp_path, models={"backends": backends}) as served:
         await served.client.switch("chat", "b/echo")
@@ -240,7 +244,7 @@ async def test_a_switch_outlives_the_server_until_the_configuration_changes(tmp_
         assert (await served.client.gateway.Generate(asks("x", model="chat"))).backend == "a"
 
 
-async def test_a_wrong_switch_changes_nothing(tmp_path, client_of):
+async def test_an_invalid_switch_changes_nothing(tmp_path, client_of):
     async with gateway(tmp_path) as served:
         client = client_of(served)
         for targets, reason in {("echo/ehco",): "MODEL_NOT_FOUND", (): "INVALID_REQUEST"}.items():
@@ -255,31 +259,31 @@ async def test_a_wrong_switch_changes_nothing(tmp_path, client_of):
 
 async def test_without_a_configuration_the_echo_answers_and_the_banner_says_why(tmp_path):
     async with gateway(tmp_path, gateway={"ollama": "http://127.0.0.1:1/v1"}) as served:
-        (said,) = served.application.describe()["models"]
-        assert said.startswith("chat is echo/echo (it repeats what is said; set OPENAI_API_KEY")
+        (banner,) = served.application.describe()["models"]
+        assert banner.startswith("chat is echo/echo (it echoes your messages; set OPENAI_API_KEY")
         listed = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends
         assert [each.name for each in listed] == ["echo"]
         assert (await served.client.gateway.Generate(asks("hi"))).model == "echo"
 
 
-@pytest.mark.parametrize("spelling", ["", "/v1"])
-async def test_without_a_configuration_ollama_answers_if_it_runs(tmp_path, spelling):
+@pytest.mark.parametrize("suffix", ["", "/v1"])
+async def test_without_a_configuration_ollama_answers_if_it_runs(tmp_path, suffix):
     async with (
         fake_ollama() as backend,
-        gateway(tmp_path, gateway={"ollama": f"{backend.root}{spelling}"}) as served,
+        gateway(tmp_path, gateway={"ollama": f"{backend.root}{suffix}"}) as served,
     ):
         assert served.application.describe()["models"] == (
             f"chat is ollama/fake:latest at {backend.root} (Ollama runs on this machine)",
         )
         listed = (await served.client.admin.ListBackends(admin.ListBackendsRequest())).backends
         assert [each.name for each in listed] == ["echo", "ollama"]
-        told = (await served.client.admin.GetModel(admin.GetModelRequest(name="ollama/fake:latest"))).model
-        assert told.context_length == 40_960
+        model = (await served.client.admin.GetModel(admin.GetModelRequest(name="ollama/fake:latest"))).model
+        assert model.context_length == 40_960
         assert (await served.client.gateway.Generate(asks())).model == "fake:latest"
         assert backend.asked[-1].path == "/api/chat"
 
 
-async def test_without_a_configuration_a_key_means_openai(tmp_path, backend):
+async def test_without_a_configuration_a_key_selects_openai(tmp_path, backend):
     openai = {"base_url": backend.url, "api_key": KEY}
     async with gateway(tmp_path, gateway={"openai": openai, "ollama": None}) as served:
         assert served.application.describe()["models"] == (

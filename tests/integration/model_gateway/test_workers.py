@@ -1,4 +1,4 @@
-"""Several workers behind one port are one gateway."""
+"""Several workers behind one port act as one gateway."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.support.processes import process
 pytestmark = pytest.mark.integration
 
 CONNECTIONS = 24
-"""Each goes to one of the two workers; that all go to the same happens once in eight million runs."""
+"""Each goes to one of the two workers; all go to the same one once in eight million runs."""
 
 MODELS = '{"backends": {"a": {"provider": "echo"}, "b": {"provider": "echo"}}}'
 
 
-async def test_a_switch_holds_for_every_worker_at_once(tmp_path):
+async def test_a_switch_takes_effect_in_all_workers_at_once(tmp_path):
     async with AsyncExitStack() as stack:
         plugins = await stack.enter_async_context(process("clawdbot_plugins", state=tmp_path / "plugins"))
         settings = {
@@ -42,7 +42,7 @@ async def test_a_switch_holds_for_every_worker_at_once(tmp_path):
         for target in ("b/echo", "a/echo", "b/echo"):
             await clients[0].switch("chat", target)
             assert await answering() == {target[0]}
-        # A repeated change is known to whichever worker it comes to.
+        # Every worker recognizes a repeated change.
         await clients[0].switch("chat", "a/echo", request_id="r-1")
         await clients[0].switch("chat", "b/echo", request_id="r-2")
         for each in clients:

@@ -1,4 +1,4 @@
-"""From a configuration, or none, to backends and aliases; and what is said of a wrong one."""
+"""From a configuration, or none, to backends and aliases; and the messages about an invalid one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = "sk-0123456789abcdef"
 
 @pytest.fixture
 def read(tmp_path):
-    """Settings from a text and an environment."""
+    """Loads settings from a text and an environment."""
 
     def read(text, **environ):
         path = tmp_path / "clawdbot.yaml"
@@ -36,7 +36,7 @@ def read(tmp_path):
 
 
 @pytest.fixture
-def lineup(read):
+def plan_of(read):
     return lambda text, **environ: lineup_of(read(text, **environ))
 
 
@@ -47,67 +47,71 @@ def one(target):
 # The short form
 
 
-def test_the_three_lines_take_their_endpoint_and_key_from_the_environment(lineup):
-    made = lineup(THREE_LINES, OPENAI_BASE_URL=URL, OPENAI_API_KEY=KEY)
-    backend = made.backends["openai_compatible"]
+def test_the_short_form_takes_endpoint_and_key_from_the_environment(plan_of):
+    plan = plan_of(THREE_LINES, OPENAI_BASE_URL=URL, OPENAI_API_KEY=KEY)
+    backend = plan.backends["openai_compatible"]
     assert (backend.endpoint, backend.api_key.get_secret_value()) == (URL, KEY)
     assert (backend.max_tokens, backend.temperature) == (2048, 0.7)
-    assert made.aliases == one(Target("openai_compatible", "*"))
+    assert plan.aliases == one(Target("openai_compatible", "*"))
 
 
-def test_the_model_is_the_one_given_else_the_variables_else_the_first_listed(lineup):
+def test_the_model_is_configured_else_from_the_environment_else_the_first_listed(plan_of):
     env = {"OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt-env"}
-    named = lineup(THREE_LINES, **env)
-    assert (named.aliases, named.why) == (one(Target("openai_compatible", "gpt-env")), "OPENAI_MODEL says so")
-    assert lineup(THREE_LINES, OPENAI_API_KEY=KEY).why == "the first model that it lists"
+    named = plan_of(THREE_LINES, **env)
+    assert (named.aliases, named.reason) == (
+        one(Target("openai_compatible", "gpt-env")),
+        "set by OPENAI_MODEL",
+    )
+    assert plan_of(THREE_LINES, OPENAI_API_KEY=KEY).reason == "the first model that it lists"
     for key in ("name", "model"):
-        made = lineup(f"model: {{provider: openai_compatible, {key}: gpt-file}}", **env)
-        assert made.aliases == one(Target("openai_compatible", "gpt-file"))
-        assert made.why == "as configured"
+        plan = plan_of(f"model: {{provider: openai_compatible, {key}: gpt-file}}", **env)
+        assert plan.aliases == one(Target("openai_compatible", "gpt-file"))
+        assert plan.reason == "as configured"
 
 
-def test_a_key_from_the_environment_goes_nowhere_but_to_the_environments_endpoint(lineup):
+def test_a_key_from_the_environment_is_not_sent_to_a_configured_endpoint(plan_of):
     text = f"model: {{provider: openai_compatible, endpoint: '{URL}'}}"
-    backend = lineup(text, OPENAI_API_KEY=KEY, OPENAI_BASE_URL="http://other/v1", OPENAI_MODEL="m").backends
+    backend = plan_of(text, OPENAI_API_KEY=KEY, OPENAI_BASE_URL="http://other/v1", OPENAI_MODEL="m").backends
     assert backend["openai_compatible"].api_key is None
     assert backend["openai_compatible"].endpoint == URL
     assert backend["openai_compatible"].name is None
 
 
-def test_without_endpoint_and_key_the_start_says_what_to_set(lineup):
-    with pytest.raises(StartupError, match=r"set OPENAI_API_KEY or OPENAI_BASE_URL, or give model\.endpoint"):
-        lineup(THREE_LINES)
+def test_without_endpoint_and_key_the_start_says_what_to_set(plan_of):
+    sentence = r"set OPENAI_API_KEY or OPENAI_BASE_URL, or configure model\.endpoint"
+    with pytest.raises(StartupError, match=sentence):
+        plan_of(THREE_LINES)
 
 
-def test_a_key_alone_means_openai_and_an_endpoint_alone_needs_no_key(lineup):
-    assert lineup(THREE_LINES, OPENAI_API_KEY=KEY).backends["openai_compatible"].endpoint is None
-    assert lineup(THREE_LINES, OPENAI_BASE_URL=URL).backends["openai_compatible"].api_key is None
+def test_a_key_alone_means_openai_and_an_endpoint_alone_needs_no_key(plan_of):
+    assert plan_of(THREE_LINES, OPENAI_API_KEY=KEY).backends["openai_compatible"].endpoint is None
+    assert plan_of(THREE_LINES, OPENAI_BASE_URL=URL).backends["openai_compatible"].api_key is None
 
 
-def test_the_configuration_beats_the_variables(read):
+def test_the_configuration_takes_precedence_over_the_environment(read):
     text = f"gateway: {{openai: {{base_url: '{URL}', api_key: '{KEY}'}}}}"
     openai = read(text, OPENAI_BASE_URL="http://other/v1", OPENAI_API_KEY="other").gateway.openai
     assert (openai.base_url, openai.api_key.get_secret_value()) == (URL, KEY)
 
 
-def test_a_key_in_a_file_beats_the_variable(read, tmp_path):
+def test_a_key_in_a_file_takes_precedence_over_the_environment(read, tmp_path):
     (tmp_path / "key").write_text(f"{KEY}\n")
     settings = read("gateway: {openai: {api_key_file: key}}", OPENAI_API_KEY="other")
     assert settings.gateway.openai.api_key.get_secret_value() == KEY
 
 
-def test_type_and_model_are_provider_and_name(read):
+def test_type_and_model_are_other_names_of_provider_and_name(read):
     settings = read("model: {type: echo, model: parrot}")
     assert (settings.model.provider, settings.model.name) == ("echo", "parrot")
 
 
-def test_secrets_are_known_as_secrets(read):
+def test_secrets_are_recognized_as_secrets(read):
     text = "models: {backends: {a: {provider: x, api_key: secret-one, headers: {x-key: secret-two}}}}"
     secrets = set(secrets_of(read(text, OPENAI_API_KEY="secret-three")))
     assert {"secret-one", "secret-two", "secret-three"} <= secrets
 
 
-def test_a_settings_object_made_in_code_knows_no_environment(monkeypatch):
+def test_settings_created_in_code_ignore_the_environment(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     assert GatewaySettings.model_validate({}).gateway.openai.api_key is None
 
@@ -128,8 +132,8 @@ models:
 """
 
 
-def test_aliases_have_weights_and_fallbacks(lineup):
-    aliases = lineup(LONG).aliases
+def test_aliases_have_weights_and_fallbacks(plan_of):
+    aliases = plan_of(LONG).aliases
     assert aliases["chat"] == (
         Target("vllm-a", "qwen3", 9),
         Target("vllm-a", "llama"),
@@ -138,20 +142,20 @@ def test_aliases_have_weights_and_fallbacks(lineup):
     assert aliases["fast"] == (Target("parrot", "*"),)
 
 
-def test_the_default_is_the_chat_where_nothing_else_is_said(lineup):
-    aliases = lineup(LONG).aliases
+def test_default_is_the_same_as_chat_where_it_is_not_configured(plan_of):
+    aliases = plan_of(LONG).aliases
     assert aliases["default"] == aliases["chat"]
 
 
-def test_chat_and_default_are_there_without_a_word(lineup):
-    aliases = lineup("models: {backends: {b: {provider: echo}, a: {provider: echo}}}").aliases
+def test_chat_and_default_always_exist(plan_of):
+    aliases = plan_of("models: {backends: {b: {provider: echo}, a: {provider: echo}}}").aliases
     assert aliases == one(Target("b", "*"))
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("models: {backends: {a: {provider: echo}}, aliases: {chat: b/x}}", "no backend b; there are a."),
+        ("models: {backends: {a: {provider: echo}}, aliases: {chat: b/x}}", "no backend b; available: a."),
         ("models: {backends: {abc: {provider: echo}}, aliases: {chat: abd/x}}", "did you mean abc?"),
         ("models: {backends: {a: {provider: echo}}, aliases: {chat: a}}", "write a/MODEL or a/*"),
         (
@@ -160,9 +164,9 @@ def test_chat_and_default_are_there_without_a_word(lineup):
         ),
     ],
 )
-def test_an_alias_that_leads_nowhere_stops_the_start(lineup, text, sentence):
+def test_an_alias_without_a_valid_target_stops_the_start(plan_of, text, sentence):
     with pytest.raises(StartupError) as refused:
-        lineup(text)
+        plan_of(text)
     assert sentence in str(refused.value)
 
 
@@ -171,9 +175,9 @@ def test_an_alias_that_leads_nowhere_stops_the_start(lineup, text, sentence):
     [
         (
             "model: {provider: echo}\nmodels: {backends: {a: {provider: echo}}}",
-            "give model or models, not both",
+            "set model or models, not both",
         ),
-        ("model: {provider: echo, type: echo}", "give provider or type, not both"),
+        ("model: {provider: echo, type: echo}", "set provider or type, not both"),
         ("model: {max_tokens: 3}", "model.provider is missing"),
         ("model: {provider: echo, max_tokens: 0}", "model.max_tokens: expected at least 1"),
         ("model: {provider: x, endpoint: 'http://user:password@host/v1'}", "model.endpoint"),
@@ -181,12 +185,12 @@ def test_an_alias_that_leads_nowhere_stops_the_start(lineup, text, sentence):
         ("model: {provider: x, http: {idle_timeot: 3s}}", "did you mean model.http.idle_timeout?"),
         ("models: {backends: {}}", "models.backends"),
         ("models: {backends: {a/b: {provider: echo}}}", "models.backends.a/b"),
-        ("models: {backends: {a: {provider: x}}, aliases: {chat: []}}", "the alias chat has no target"),
-        ("models: {backends: {a: {provider: x}}, aliases: {chat: [a/x, a/x]}}", "chat has a target twice"),
+        ("models: {backends: {a: {provider: x}}, aliases: {chat: []}}", "the alias chat has no targets"),
+        ("models: {backends: {a: {provider: x}}, aliases: {chat: [a/x, a/x]}}", "chat lists a target twice"),
         ("models: {backends: {a: {provider: x}}, aliases: {chat: [{target: a/x, weight: 0}]}}", "at least 1"),
     ],
 )
-def test_a_wrong_configuration_is_told_by_its_key_and_never_by_its_value(read, text, sentence):
+def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_value(read, text, sentence):
     with pytest.raises(StartupError) as refused:
         read(text)
     assert sentence in str(refused.value)
@@ -200,14 +204,14 @@ def make(**settings):
     return make_provider("model", BackendSettings(**settings), installed())
 
 
-def test_the_providers_are_those_of_the_entry_points():
+def test_the_installed_providers_are_those_of_the_entry_points():
     assert {"echo", "scripted", "openai_compatible"} <= set(installed())
 
 
 def test_two_packages_with_one_name_stop_the_start(monkeypatch):
-    points = [EntryPoint("echo", value, provider_registry.GROUP) for value in ("one:A", "two:B")]
+    points = [EntryPoint("echo", value, provider_registry.ENTRY_POINT_GROUP) for value in ("one:A", "two:B")]
     monkeypatch.setattr(provider_registry, "entry_points", lambda group: points)
-    with pytest.raises(StartupError, match="Two installed packages bring a provider called echo"):
+    with pytest.raises(StartupError, match="Two installed packages define the provider echo"):
         installed()
 
 
@@ -215,7 +219,7 @@ def test_two_packages_with_one_name_stop_the_start(monkeypatch):
     ("settings", "sentence"),
     [
         ({"provider": "openai_compatibel"}, "did you mean openai_compatible?"),
-        ({"provider": "x"}, f"there are {', '.join(sorted(installed()))}."),
+        ({"provider": "x"}, f"available: {', '.join(sorted(installed()))}."),
         ({"provider": "echo", "max_tokns": 3}, "unknown key model.max_tokns; did you mean max_tokens?"),
         ({"provider": "echo", "transform": "rot13"}, "model.transform"),
         ({"provider": "echo", "pace": "soon"}, "model.pace: expected a duration"),
@@ -232,7 +236,7 @@ def test_two_packages_with_one_name_stop_the_start(monkeypatch):
         ),
     ],
 )
-def test_a_backend_that_cannot_be_made_is_told_by_its_key(settings, sentence):
+def test_a_message_about_an_invalid_backend_names_the_key(settings, sentence):
     with pytest.raises(StartupError) as refused:
         make(**settings)
     assert sentence in str(refused.value)
@@ -240,12 +244,12 @@ def test_a_backend_that_cannot_be_made_is_told_by_its_key(settings, sentence):
 
 
 def test_a_provider_that_cannot_be_loaded_is_named():
-    broken = {"bad": EntryPoint("bad", "nowhere.to.be.found:Bad", provider_registry.GROUP)}
+    broken = {"bad": EntryPoint("bad", "nowhere.to.be.found:Bad", provider_registry.ENTRY_POINT_GROUP)}
     with pytest.raises(StartupError, match="The provider bad cannot be loaded from nowhere"):
         make_provider("model", BackendSettings(provider="bad"), broken)
 
 
-def test_a_ca_file_that_is_no_certificate_is_told(tmp_path):
+def test_an_invalid_ca_file_stops_the_start(tmp_path):
     (tmp_path / "ca.pem").write_text("hello")
     with pytest.raises(StartupError, match="cannot be used"):
         make(provider="openai_compatible", http={"ca_file": str(tmp_path / "ca.pem")})

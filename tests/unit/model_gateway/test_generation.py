@@ -1,4 +1,4 @@
-"""From a request to the first backend that answers it, and what is held, told and counted on the way."""
+"""A request goes to the first backend that answers; what is held, reported and counted on the way."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from tests.support.generating import asks, check_grammar, collect, finish_of, te
 from tests.support.scripted_provider import WAIT, Bench, FakeProvider, says
 
 CHAIN = {"default": (Target("a", "m"), Target("b", "m", fallback=True))}
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 
 
-async def answer(bench, request=None, way="stream"):
+async def answer(bench, request=None, rpc="stream"):
     request = request or asks()
-    if way == "generate":
+    if rpc == "generate":
         return await bench.generation.generate(request)
     seen = await collect(bench.generation.stream(request))
     check_grammar(seen)
@@ -45,49 +45,49 @@ def broken(*script):
     return FakeProvider([events.started("m"), *script])
 
 
-@WAYS
-async def test_a_reply_says_who_gave_it(way):
+@RPCS
+async def test_a_reply_names_its_backend_and_model(rpc):
     bench = Bench({"default": (Target("a", "m"),)}, a=FakeProvider(says("yes", " sir")))
-    reply = await answer(bench, way=way)
+    reply = await answer(bench, rpc=rpc)
     assert (reply.message.parts[0].text, reply.backend, reply.model) == ("yes sir", "a", "m")
     assert bench.idle
 
 
-async def test_a_whole_reply_is_the_stream_folded():
+async def test_a_whole_reply_is_the_accumulated_stream():
     bench = Bench(CHAIN, a=FakeProvider(says("yes", " sir")), b=FakeProvider())
-    assert await answer(bench, way="generate") == await answer(bench, way="stream")
+    assert await answer(bench, rpc="generate") == await answer(bench, rpc="stream")
 
 
-@WAYS
+@RPCS
 @pytest.mark.parametrize(
-    "failure",
+    "error",
     [RateLimited("x"), BackendAuth("x"), BackendUnreachable("x"), ModelMissing("x"), ContextTooLong("x")],
 )
-async def test_a_failure_before_the_first_word_goes_on_to_the_next_target(way, failure):
-    bench = Bench(CHAIN, a=broken(failure), b=FakeProvider(says("from b")))
-    reply = await answer(bench, way=way)
+async def test_an_error_before_any_content_moves_on_to_the_next_target(rpc, error):
+    bench = Bench(CHAIN, a=broken(error), b=FakeProvider(says("from b")))
+    reply = await answer(bench, rpc=rpc)
     assert (reply.message.parts[0].text, reply.backend) == ("from b", "b")
     assert bench.done["attempts"] == 2
     assert bench.idle
 
 
-async def test_a_stream_tells_which_attempt_it_is_and_starts_once():
+async def test_a_stream_reports_its_attempt_and_starts_once():
     bench = Bench(CHAIN, a=broken(RateLimited("x")), b=FakeProvider(says("from b")))
     seen = await collect(bench.generation.stream(asks()))
     check_grammar(seen)
     assert (seen[0].started.backend, seen[0].started.attempt) == ("b", 2)
 
 
-@WAYS
-async def test_a_request_that_is_at_fault_is_not_tried_elsewhere(way):
+@RPCS
+async def test_a_refused_request_is_not_tried_elsewhere(rpc):
     bench = Bench(CHAIN, a=broken(RequestRefused("x")), b=FakeProvider())
     with pytest.raises(RequestRefused):
-        await answer(bench, way=way)
+        await answer(bench, rpc=rpc)
     assert bench.providers["b"].asked == []
     assert bench.idle
 
 
-async def test_a_failure_after_the_first_word_ends_the_stream():
+async def test_an_error_after_content_ends_the_stream():
     bench = Bench(CHAIN, a=broken(events.text("well"), BackendFailed("x")), b=FakeProvider())
     seen = []
     with pytest.raises(BackendFailed):  # noqa: PT012 - what comes before is what counts
@@ -99,17 +99,17 @@ async def test_a_failure_after_the_first_word_ends_the_stream():
     assert bench.idle
 
 
-@WAYS
-async def test_when_all_fail_the_failure_that_waiting_mends_is_told_with_the_others_beside_it(way):
+@RPCS
+async def test_when_all_targets_fail_a_transient_error_is_raised_and_names_the_others(rpc):
     bench = Bench(CHAIN, a=broken(RateLimited("full", retry_after=9)), b=broken(BackendAuth("no key")))
     with pytest.raises(RateLimited) as failed:
-        await answer(bench, way=way)
+        await answer(bench, rpc=rpc)
     assert failed.value.target == "a/m"
     assert failed.value.retry_after == 9
-    assert failed.value.before == " Tried besides: b/m BACKEND_AUTH."
+    assert failed.value.other_attempts == " Also tried: b/m BACKEND_AUTH."
 
 
-async def test_a_provider_that_says_nothing_at_all_has_failed():
+async def test_a_stream_without_content_is_an_error():
     bench = Bench(CHAIN, a=FakeProvider([events.started("m")]), b=FakeProvider(says("from b")))
     assert (await answer(bench)).backend == "b"
     bench = Bench({"default": (Target("a", "m"),)}, a=FakeProvider([events.started("m")]))
@@ -117,7 +117,7 @@ async def test_a_provider_that_says_nothing_at_all_has_failed():
         await answer(bench)
 
 
-async def test_there_is_no_second_attempt_without_time_for_it():
+async def test_no_second_attempt_is_made_without_time_for_it():
     bench = Bench(CHAIN, a=broken(RateLimited("x")), b=FakeProvider())
     deadline.enter_deadline(0.01)
     try:
@@ -134,10 +134,10 @@ async def test_there_is_no_second_attempt_without_time_for_it():
 @pytest.mark.parametrize(
     "script", [[WAIT], [events.started("m"), WAIT], [events.started("m"), events.text("a"), WAIT]]
 )
-@WAYS
-async def test_a_cancelled_request_frees_its_slot_once(script, way):
+@RPCS
+async def test_a_cancelled_request_frees_its_slot_once(script, rpc):
     bench = Bench(CHAIN, a=FakeProvider(script), b=FakeProvider())
-    task = asyncio.create_task(answer(bench, way=way))
+    task = asyncio.create_task(answer(bench, rpc=rpc))
     await bench.providers["a"].waiting.wait()
     assert bench.backends["a"].in_flight == 1
     task.cancel()
@@ -161,13 +161,13 @@ async def test_a_stream_that_is_closed_early_frees_its_slot_once():
 # Hooks
 
 
-@WAYS
-async def test_the_gate_is_asked_before_anything_is_sent(way):
+@RPCS
+async def test_the_gate_runs_before_anything_is_sent(rpc):
     bench = Bench(CHAIN, a=FakeProvider(), b=FakeProvider())
     bench.hooks.refusal = RuntimeError("no")
     request = asks(model="default", metadata={"session_id": "s-1", "flow": "chat", "other": "x"})
     with pytest.raises(RuntimeError):
-        await answer(bench, request, way)
+        await answer(bench, request, rpc)
     (subject,) = bench.hooks.gated
     assert (subject.point, subject.model, subject.session_id) == ("before_generate", "default", "s-1")
     assert subject.flow == "chat"
@@ -175,23 +175,23 @@ async def test_the_gate_is_asked_before_anything_is_sent(way):
     assert bench.hooks.observed == []
 
 
-@WAYS
-async def test_observers_are_told_how_it_ended(way):
-    counted = Usage(input_tokens=7, output_tokens=3, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
-    script = [events.started("m"), events.text("yes"), events.used(counted), events.finished(1, "stop")]
+@RPCS
+async def test_observers_receive_the_outcome(rpc):
+    usage = Usage(input_tokens=7, output_tokens=3, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
+    script = [events.started("m"), events.text("yes"), events.used(usage), events.finished(1, "stop")]
     bench = Bench(CHAIN, a=FakeProvider(script), b=FakeProvider())
-    await answer(bench, way=way)
+    await answer(bench, rpc=rpc)
     (subject,) = bench.hooks.observed
     assert (subject.point, subject.model) == ("generation_done", "default")
-    told = bench.done
-    assert told.pop("seconds") >= 0
-    assert told == {"target": "a/m", "attempts": 1, "outcome": "STOP", "input_tokens": 7, "output_tokens": 3}
+    facts = bench.done
+    assert facts.pop("seconds") >= 0
+    assert facts == {"target": "a/m", "attempts": 1, "outcome": "STOP", "input_tokens": 7, "output_tokens": 3}
 
 
-@WAYS
-async def test_usage_is_estimated_where_nobody_counted(way):
+@RPCS
+async def test_usage_is_estimated_where_the_backend_does_not_report_it(rpc):
     bench = Bench(CHAIN, a=FakeProvider(says("word " * 20)), b=FakeProvider())
-    usage = (await answer(bench, way=way)).usage
+    usage = (await answer(bench, rpc=rpc)).usage
     assert usage.provenance == UsageProvenance.USAGE_PROVENANCE_ESTIMATED
     assert 15 <= usage.output_tokens <= 35
     assert usage.input_tokens > 0
@@ -200,32 +200,32 @@ async def test_usage_is_estimated_where_nobody_counted(way):
 # Names
 
 
-@WAYS
-async def test_an_unknown_name_is_refused_before_the_gate(way):
+@RPCS
+async def test_an_unknown_name_is_refused_before_the_gate(rpc):
     bench = Bench(CHAIN, a=FakeProvider(), b=FakeProvider())
     with pytest.raises(UnknownModel) as unknown:
-        await answer(bench, asks(model="defautl"), way)
+        await answer(bench, asks(model="defautl"), rpc)
     assert unknown.value.suggestion == " Did you mean default?"
     assert bench.hooks.gated == []
 
 
-@WAYS
-async def test_a_bad_request_is_refused_first(way):
+@RPCS
+async def test_a_bad_request_is_refused_first(rpc):
     bench = Bench(CHAIN, a=FakeProvider(), b=FakeProvider())
     with pytest.raises(InvalidRequest):
-        await answer(bench, asks("", model="nobody"), way)
+        await answer(bench, asks("", model="nobody"), rpc)
 
 
-@WAYS
-async def test_any_model_is_the_first_that_the_backend_lists_asked_for_once(way):
+@RPCS
+async def test_any_model_is_the_first_that_the_backend_lists_and_is_looked_up_once(rpc):
     bench = Bench({"default": (Target("a", "*"),)}, a=FakeProvider(models=["first", "second"]))
     for _ in range(3):
-        await answer(bench, way=way)
+        await answer(bench, rpc=rpc)
     assert bench.providers["a"].asked == ["first"] * 3
     assert bench.providers["a"].listed == 1
 
 
-async def test_a_backend_that_does_not_say_what_it_has_fails_as_if_it_had_been_asked_to_answer():
+async def test_a_backend_that_does_not_list_its_models_counts_as_a_failed_attempt():
     bench = Bench(
         {"default": (Target("a", "*"), Target("b", "m", fallback=True))},
         a=FakeProvider(models=BackendUnreachable("away")),
@@ -239,7 +239,7 @@ async def test_a_backend_that_does_not_say_what_it_has_fails_as_if_it_had_been_a
 
 
 @pytest.mark.parametrize("kind", ModelFailure.__subclasses__())
-def test_every_failure_says_what_to_try(kind):
+def test_each_error_gives_advice(kind):
     assert kind.advice.endswith(".")
     assert kind.reason.isupper()
 

@@ -1,4 +1,4 @@
-"""What names mean, what is listed, and what a switch changes at once."""
+"""Resolving names, listing models and backends, and switching aliases."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
-from clawdbot_model_gateway.core.model_admin import Catalogue
-from clawdbot_model_gateway.core.routing import Routes, Target, in_order
+from clawdbot_model_gateway.core.model_admin import ModelAdmin
+from clawdbot_model_gateway.core.routing import Routes, Target, attempt_order
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 
@@ -38,9 +38,9 @@ def bench(clock):
 
 
 @pytest.fixture
-async def catalogue(bench):
-    await bench.directory.ask(bench.backends.values())
-    return Catalogue(bench.routing, bench.directory, bench.backends)
+async def admin(bench):
+    await bench.directory.refresh(bench.backends.values())
+    return ModelAdmin(bench.routing, bench.directory, bench.backends)
 
 
 def switch(alias, *targets, **more):
@@ -55,7 +55,7 @@ def names(targets):
 # Names
 
 
-def test_the_nearest_name_is_suggested():
+def test_the_closest_name_is_suggested():
     routes = Routes({"vllm": frozenset({"qwen3"})}, {"chat": (Target("vllm", "qwen3"),)})
     for wrong, right in {"vllm/qwen": "vllm/qwen3", "chatt": "chat", "qwen3": "vllm/qwen3"}.items():
         with pytest.raises(UnknownModel) as unknown:
@@ -64,85 +64,85 @@ def test_the_nearest_name_is_suggested():
 
 
 @pytest.mark.parametrize("name", ["vllm", "vllm/", "/qwen3", "/", "nobody/qwen3", "x" * 1_000_000])
-def test_what_is_no_name_is_unknown(name):
+def test_an_invalid_name_is_unknown(name):
     with pytest.raises(UnknownModel):
         Routes({"vllm": frozenset({"qwen3"})}).targets(name)
 
 
-def test_a_backend_that_does_not_list_its_models_may_have_any():
+def test_any_model_may_be_requested_from_a_backend_that_lists_none():
     assert Routes({"a": frozenset()}).targets("a/b/c") == (Target("a", "b/c"),)
 
 
-def test_an_empty_name_is_the_default():
+def test_an_empty_name_is_the_alias_default():
     assert Routes({}, ALIASES).targets("") == ALIASES["default"]
 
 
 def test_targets_get_their_share_and_fallbacks_come_last():
     targets = [Target("a", "m", weight=9), Target("b", "m"), Target("c", "m", fallback=True)]
     draw = random.Random(1).random
-    orders = [tuple(each.backend for each in in_order(targets, draw)) for _ in range(5000)]
+    orders = [tuple(each.backend for each in attempt_order(targets, draw)) for _ in range(5000)]
     assert {each[-1] for each in orders} == {"c"}
     assert 0.88 < Counter(each[0] for each in orders)["a"] / 5000 < 0.92
 
 
-# What there is
+# Listing
 
 
-async def test_aliases_and_targets_are_listed_by_name(catalogue):
-    listed = catalogue.models(pb.ListModelsRequest()).models
+async def test_aliases_and_targets_are_listed_by_name(admin):
+    listed = admin.list_models(pb.ListModelsRequest()).models
     assert [each.name for each in listed] == ["a/m", "a/n", "b/vendor/x", "chat", "default"]
     assert names(listed[3].targets) == ["a/m"]
     assert (listed[2].backend, listed[2].provider, listed[2].vendor_model) == ("b", "fake", "vendor/x")
 
 
-async def test_lists_come_in_pages(catalogue):
+async def test_lists_come_in_pages(admin):
     seen, token = [], ""
     while True:
-        page = catalogue.models(pb.ListModelsRequest(page_size=2, page_token=token))
+        page = admin.list_models(pb.ListModelsRequest(page_size=2, page_token=token))
         assert len(page.models) <= 2
         seen += [each.name for each in page.models]
         token = page.next_page_token
         if not token:
             break
     assert seen == ["a/m", "a/n", "b/vendor/x", "chat", "default"]
-    assert len(catalogue.models(pb.ListModelsRequest(page_size=MAX_PAGE_SIZE * 9)).models) == 5
+    assert len(admin.list_models(pb.ListModelsRequest(page_size=MAX_PAGE_SIZE * 9)).models) == 5
 
 
 @pytest.mark.parametrize(
     "wrong", [{"page_size": -1}, {"page_token": "?"}, {"page_token": "ü"}, {"page_token": "gICA"}]
 )
-async def test_a_wrong_page_is_refused(catalogue, wrong):
+async def test_an_invalid_page_is_refused(admin, wrong):
     with pytest.raises(InvalidRequest):
-        catalogue.models(pb.ListModelsRequest(**wrong))
+        admin.list_models(pb.ListModelsRequest(**wrong))
 
 
-async def test_one_model_is_shown_or_unknown(catalogue):
-    assert catalogue.model(pb.GetModelRequest(name="a/n")).model.vendor_model == "n"
-    for nobody in ("", "a/q", "nobody"):
+async def test_one_model_is_shown_or_unknown(admin):
+    assert admin.get_model(pb.GetModelRequest(name="a/n")).model.vendor_model == "n"
+    for unknown in ("", "a/q", "nobody"):
         with pytest.raises(UnknownModel):
-            catalogue.model(pb.GetModelRequest(name=nobody))
+            admin.get_model(pb.GetModelRequest(name=unknown))
 
 
-async def test_backends_show_what_they_do(catalogue, bench):
-    with bench.backends["a"].serving():
-        shown = catalogue.backends(pb.ListBackendsRequest()).backends
+async def test_backends_show_their_load(admin, bench):
+    with bench.backends["a"].track_request():
+        shown = admin.list_backends(pb.ListBackendsRequest()).backends
     assert [(each.name, each.requests_in_flight) for each in shown] == [("a", 1), ("b", 0)]
     assert list(shown[0].models) == ["m", "n"]
     assert shown[0].endpoint == "http://fake"
 
 
-async def test_a_model_that_was_only_named_is_told_by_its_real_name():
+async def test_any_model_is_shown_by_its_actual_name():
     bench = Bench({"chat": (Target("a", "*"),)}, a=FakeProvider(models=["real"]))
-    catalogue = Catalogue(bench.routing, bench.directory, bench.backends)
-    assert catalogue.described("chat") == "a/*"
-    await bench.directory.ask(bench.backends.values())
-    assert catalogue.described("chat") == "a/real"
+    admin = ModelAdmin(bench.routing, bench.directory, bench.backends)
+    assert admin.describe_alias("chat") == "a/*"
+    await bench.directory.refresh(bench.backends.values())
+    assert admin.describe_alias("chat") == "a/real"
 
 
-# Asking again
+# Refreshing
 
 
-async def test_a_model_that_came_later_is_found_by_asking_again(catalogue, bench, clock):
+async def test_a_new_model_is_found_by_a_refresh(admin, bench, clock):
     bench.providers["a"].models = ["m", "n", "new"]
     with pytest.raises(UnknownModel):
         await bench.directory.targets("a/new")
@@ -150,7 +150,7 @@ async def test_a_model_that_came_later_is_found_by_asking_again(catalogue, bench
     assert await bench.directory.targets("a/new") == (Target("a", "new"),)
 
 
-async def test_wrong_names_do_not_make_a_storm_of_questions(catalogue, bench, clock):
+async def test_unknown_names_do_not_cause_a_storm_of_refreshes(admin, bench, clock):
     clock.now += 10
     for number in range(50):
         with pytest.raises(UnknownModel):
@@ -158,7 +158,7 @@ async def test_wrong_names_do_not_make_a_storm_of_questions(catalogue, bench, cl
     assert bench.providers["a"].listed == 2
 
 
-async def test_a_backend_that_does_not_answer_keeps_what_it_had(catalogue, bench, clock):
+async def test_a_backend_that_does_not_answer_keeps_its_models(admin, bench, clock):
     bench.providers["a"].models = BackendUnreachable("away")
     clock.now += 10
     with pytest.raises(UnknownModel):
@@ -166,50 +166,50 @@ async def test_a_backend_that_does_not_answer_keeps_what_it_had(catalogue, bench
     assert await bench.directory.targets("a/n") == (Target("a", "n"),)
 
 
-async def test_why_a_backend_does_not_say_is_told():
+async def test_a_refresh_returns_why_a_backend_did_not_answer():
     bench = Bench(a=FakeProvider(models=BackendUnreachable("away")), b=FakeProvider())
-    assert await bench.directory.ask(bench.backends.values()) == {"a": "away"}
+    assert await bench.directory.refresh(bench.backends.values()) == {"a": "away"}
 
 
 # Switching
 
 
-async def test_a_switch_holds_for_the_next_request(catalogue, bench):
-    reply = await catalogue.switch(switch("chat", "b/vendor/x"))
+async def test_a_switch_takes_effect_for_the_next_request(admin, bench):
+    reply = await admin.switch_model(switch("chat", "b/vendor/x"))
     assert names(reply.previous_targets) == ["a/m"]
     assert 0 < reply.elapsed.ToTimedelta().total_seconds() < 1
     assert (await bench.generation.generate(asks(model="chat"))).backend == "b"
     assert (await bench.generation.generate(asks())).backend == "a"
 
 
-async def test_a_stream_in_flight_goes_on_where_it_is(catalogue, bench):
+async def test_a_stream_in_flight_stays_on_its_backend(admin, bench):
     stream = bench.generation.stream(asks(model="chat"))
     first = await anext(stream)
-    await catalogue.switch(switch("chat", "b/vendor/x"))
+    await admin.switch_model(switch("chat", "b/vendor/x"))
     rest = [event async for event in stream]
     assert first.started.backend == "a"
     assert rest[-1].WhichOneof("event") == "finished"
     assert bench.providers["b"].asked == []
 
 
-async def test_an_alias_that_was_not_there_is_made(catalogue):
-    assert not (await catalogue.switch(switch("fast", "a/n"))).previous_targets
-    assert names(catalogue.model(pb.GetModelRequest(name="fast")).model.targets) == ["a/n"]
+async def test_a_new_alias_is_created(admin):
+    assert not (await admin.switch_model(switch("fast", "a/n"))).previous_targets
+    assert names(admin.get_model(pb.GetModelRequest(name="fast")).model.targets) == ["a/n"]
 
 
-async def test_weights_and_fallbacks_are_kept(catalogue):
+async def test_weights_and_fallbacks_are_stored(admin):
     targets = [pb.Target(target="a/m", weight=9), pb.Target(target="b/vendor/x", fallback=True)]
-    await catalogue.switch(switch("chat", *targets))
-    shown = catalogue.model(pb.GetModelRequest(name="chat")).model.targets
+    await admin.switch_model(switch("chat", *targets))
+    shown = admin.get_model(pb.GetModelRequest(name="chat")).model.targets
     assert [(each.weight, each.fallback) for each in shown] == [(9, False), (1, True)]
-    assert catalogue.described("chat") == "a/m, else b/vendor/x"
+    assert admin.describe_alias("chat") == "a/m, else b/vendor/x"
 
 
-async def test_an_unknown_target_changes_nothing(catalogue):
+async def test_an_unknown_target_changes_nothing(admin):
     with pytest.raises(UnknownModel) as unknown:
-        await catalogue.switch(switch("chat", "b/vendor/x", "a/mm"))
+        await admin.switch_model(switch("chat", "b/vendor/x", "a/mm"))
     assert unknown.value.suggestion == " Did you mean a/m?"
-    assert catalogue.described("chat") == "a/m"
+    assert admin.describe_alias("chat") == "a/m"
 
 
 @pytest.mark.parametrize(
@@ -223,27 +223,27 @@ async def test_an_unknown_target_changes_nothing(catalogue):
         (switch("chat", "a/m", "a/m"), "targets[1].target"),
     ],
 )
-async def test_a_switch_that_makes_no_sense_is_refused_by_field(catalogue, wrong, field):
+async def test_an_invalid_switch_is_refused_with_the_field(admin, wrong, field):
     with pytest.raises(InvalidRequest) as refused:
-        await catalogue.switch(wrong)
+        await admin.switch_model(wrong)
     assert [each.field for each in refused.value.violations] == [field]
 
 
-async def test_a_repeated_change_is_made_once(catalogue):
-    first = await catalogue.switch(switch("chat", "a/n", request_id="r-1"))
-    await catalogue.switch(switch("chat", "b/vendor/x", request_id="r-2"))
-    again = await catalogue.switch(switch("chat", "a/n", request_id="r-1"))
+async def test_a_repeated_switch_takes_effect_once(admin):
+    first = await admin.switch_model(switch("chat", "a/n", request_id="r-1"))
+    await admin.switch_model(switch("chat", "b/vendor/x", request_id="r-2"))
+    again = await admin.switch_model(switch("chat", "a/n", request_id="r-1"))
     assert names(again.previous_targets) == names(first.previous_targets) == ["a/m"]
-    assert catalogue.described("chat") == "b/vendor/x"
+    assert admin.describe_alias("chat") == "b/vendor/x"
 
 
-async def test_a_newer_configuration_beats_an_older_switch(catalogue, bench):
-    await catalogue.switch(switch("chat", "a/n"))
+async def test_a_newer_configuration_replaces_an_older_switch(admin, bench):
+    await admin.switch_model(switch("chat", "a/n"))
     bench.routing.configure(Routes(bench.routing.configured.backends, {"chat": (Target("b", "vendor/x"),)}))
-    assert catalogue.described("chat") == "b/vendor/x"
+    assert admin.describe_alias("chat") == "b/vendor/x"
 
 
-async def test_a_switch_to_a_backend_that_is_gone_is_void(catalogue, bench):
-    await catalogue.switch(switch("chat", "b/vendor/x"))
+async def test_a_switch_to_a_removed_backend_is_ignored(admin, bench):
+    await admin.switch_model(switch("chat", "b/vendor/x"))
     bench.routing.configure(Routes({"a": frozenset()}, bench.routing.configured.aliases))
     assert bench.routing.routes.targets("chat") == (Target("a", "m"),)

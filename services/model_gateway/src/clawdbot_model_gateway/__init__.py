@@ -1,1 +1,1 @@
-"""The model gateway: one standard request and reply for every language model."""
+"""The model gateway: one request and one reply format for every language model."""

@@ -1,4 +1,4 @@
-"""`python -m clawdbot_model_gateway`: the model gateway alone."""
+"""`python -m clawdbot_model_gateway`: runs the model gateway on its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clawdbot_model_gateway.wiring import build
 
 
 def main() -> None:
-    """Serves until a signal."""
+    """Serves until a signal arrives."""
     run_service(GatewaySettings, build)
 
 

@@ -1,4 +1,4 @@
-"""The model gateway as an application: opens pools, asks for models, and says which one answers."""
+"""The model gateway as an application: opens connections, discovers models, and reports which one answers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
     add_ModelGatewayServiceServicer_to_server,
 )
 from clawdbot_plugin_client.hooks import Hooks
+from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.error_table import ErrorTable
+from typing_extensions import override
 
-from clawdbot_model_gateway.backend_config import Lineup, found
+from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.model_admin import Catalogue
+from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Routes, Routing
-from clawdbot_model_gateway.core.token_counting import Counting
-from clawdbot_model_gateway.stores.file.alias_overrides import FileSwitches
-from clawdbot_model_gateway.tokenizer_files import read_tokenizer
+from clawdbot_model_gateway.core.token_counting import TokenCounting
+from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
+from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
 SERVICES: Final = (
     "clawdbot.model_gateway.v1.ModelGatewayService",
@@ -36,115 +38,118 @@ SERVICES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What the service is made of; wiring makes them."""
+class Components:
+    """The parts of the service, as wiring.py builds them."""
 
-    lineup: Lineup
+    plan: BackendPlan
     backends: dict[str, Backend]
-    routing: Routing
-    directory: Directory
-    catalogue: Catalogue
-    counting: Counting
-    switches: FileSwitches
+    router: Routing
+    discovery: Directory
+    admin: ModelAdmin
+    token_counting: TokenCounting
+    override_store: FileAliasOverrideStore
     hooks: Hooks
     gateway_servicer: ModelGatewayServiceServicer
     admin_servicer: ModelAdminServiceServicer
 
 
-class GatewayApplication:
+class GatewayApplication(Application):
     """The model gateway, built and not yet started."""
 
-    def __init__(self, parts: Parts, errors: ErrorTable) -> None:
-        self._parts = parts
+    def __init__(self, components: Components, errors: ErrorTable) -> None:
+        self._components = components
         self._errors = errors
-        self._why = parts.lineup.why
-        self._silent: Mapping[str, str] = {}
+        self._reason = components.plan.reason
+        self._unlisted: Mapping[str, str] = {}
+        """Backend → why it did not list its models."""
         self._log = structlog.get_logger(__name__)
 
     @property
+    @override
     def name(self) -> str:
-        """As the port says."""
         return "model_gateway"
 
     @property
+    @override
     def services(self) -> tuple[str, ...]:
-        """As the port says."""
         return SERVICES
 
     @property
+    @override
     def errors(self) -> ErrorTable:
-        """As the port says."""
         return self._errors
 
+    @override
     def register(self, server: grpc.aio.Server) -> None:
-        """As the port says."""
-        add_ModelGatewayServiceServicer_to_server(self._parts.gateway_servicer, server)
-        add_ModelAdminServiceServicer_to_server(self._parts.admin_servicer, server)
+        add_ModelGatewayServiceServicer_to_server(self._components.gateway_servicer, server)
+        add_ModelAdminServiceServicer_to_server(self._components.admin_servicer, server)
 
     def describe(self) -> dict[str, tuple[str, ...]]:
-        """For a banner: under "models" which model answers and why, and which backends do not say."""
-        parts = self._parts
-        targets = parts.routing.routes.aliases.get(CHAT_ALIAS, ())
-        endpoints = dict.fromkeys(parts.backends[each.backend].provider.endpoint for each in targets)
-        place = "".join(f" at {each}" for each in endpoints if each)
-        switched = targets != parts.routing.configured.aliases.get(CHAT_ALIAS)
-        why = "switched while it ran" if switched else self._why
+        """For the banner: under "models" which model answers and why, and which backends list no models."""
+        components = self._components
+        targets = components.router.routes.aliases.get(CHAT_ALIAS, ())
+        endpoints = dict.fromkeys(components.backends[each.backend].provider.endpoint for each in targets)
+        at = "".join(f" at {each}" for each in endpoints if each)
+        overridden = targets != components.router.configured.aliases.get(CHAT_ALIAS)
+        reason = "switched at runtime" if overridden else self._reason
         return {
             "models": (
-                f"{CHAT_ALIAS} is {parts.catalogue.described(CHAT_ALIAS)}{place} ({why})",
-                *(f"{name} does not list its models: {reason}" for name, reason in self._complaints()),
+                f"{CHAT_ALIAS} is {components.admin.describe_alias(CHAT_ALIAS)}{at} ({reason})",
+                *(f"{name} does not list its models: {why}" for name, why in self._unlisted_configured()),
             )
         }
 
+    @override
     async def start(self) -> None:
-        """As the port says. A backend that is away does not keep the gateway from starting."""
-        parts = self._parts
-        parts.switches.open()
-        for name, backend in parts.backends.items():
+        """A backend that is down does not keep the gateway from starting."""
+        components = self._components
+        components.override_store.open()
+        for name, backend in components.backends.items():
             await backend.provider.start()
-            file = parts.lineup.backends[name].tokenizer
+            file = components.plan.backends[name].tokenizer
             if file is not None:
-                place = f"{parts.lineup.places[name]}.tokenizer"
-                backend.tokenizer = await asyncio.to_thread(read_tokenizer, file, place)
-        await parts.hooks.start()
-        known = {
-            name: frozenset(each.name for each in backend.models if backend.complete)
-            for name, backend in parts.backends.items()
+                path = f"{components.plan.config_paths[name]}.tokenizer"
+                backend.tokenizer = await asyncio.to_thread(load_tokenizer, file, path)
+        await components.hooks.start()
+        models = {
+            name: frozenset(each.name for each in backend.models if backend.models_are_configured)
+            for name, backend in components.backends.items()
         }
-        parts.routing.configure(Routes(known, parts.lineup.aliases))
-        self._silent = await parts.directory.ask(parts.backends.values())
-        if not parts.lineup.aliases:
-            await self._settle()
-        self._log.info("models_found", chat=parts.catalogue.described(CHAT_ALIAS), reason=self._why)
+        components.router.configure(Routes(models, components.plan.aliases))
+        self._unlisted = await components.discovery.refresh(components.backends.values())
+        if not components.plan.aliases:
+            await self._choose_default()
+        self._log.info("models_found", chat=components.admin.describe_alias(CHAT_ALIAS), reason=self._reason)
 
+    @override
     async def check(self) -> None:
-        """As the port says. A model that is away is told to those who ask for it."""
-        await self._parts.hooks.check()
+        """Ready without any model: callers of a model that is down get an error of their own."""
+        await self._components.hooks.check()
 
+    @override
     async def stop(self) -> None:
-        """As the port says."""
-        self._parts.counting.close()
-        await self._parts.hooks.stop()
-        await asyncio.gather(*(backend.provider.stop() for backend in self._parts.backends.values()))
-        self._parts.switches.close()
+        self._components.token_counting.close()
+        await self._components.hooks.stop()
+        await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
+        self._components.override_store.close()
 
-    async def _settle(self) -> None:
-        """Takes what was found where nothing is configured; what was looked for in vain is no backend."""
-        parts = self._parts
-        listed = {name: len(backend.models) for name, backend in parts.backends.items()}
-        aliases, self._why = found(parts.lineup, self._silent, listed)
-        configured = parts.routing.configured
+    async def _choose_default(self) -> None:
+        """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""
+        components = self._components
+        listed = {name: len(backend.models) for name, backend in components.backends.items()}
+        aliases, self._reason = default_aliases(components.plan, self._unlisted, listed)
+        configured = components.router.configured
         chosen = {target.backend for targets in aliases.values() for target in targets}
-        for name in self._silent.keys() - chosen:
-            await parts.backends.pop(name).provider.stop()
-        known = {name: configured.backends[name] for name in parts.backends}
-        parts.routing.configure(Routes(known, aliases))
+        for name in self._unlisted.keys() - chosen:
+            await components.backends.pop(name).provider.stop()
+        models = {name: configured.backends[name] for name in components.backends}
+        components.router.configure(Routes(models, aliases))
 
-    def _complaints(self) -> list[tuple[str, str]]:
-        """Backends that were asked for and do not answer; not those that were only looked for."""
-        meant = {
+    def _unlisted_configured(self) -> list[tuple[str, str]]:
+        """The backends of aliases that did not list their models; not the candidates of discovery."""
+        in_use = {
             target.backend
-            for targets in self._parts.routing.configured.aliases.values()
+            for targets in self._components.router.configured.aliases.values()
             for target in targets
         }
-        return [(name, why) for name, why in self._silent.items() if name in meant]
+        return [(name, reason) for name, reason in self._unlisted.items() if name in in_use]

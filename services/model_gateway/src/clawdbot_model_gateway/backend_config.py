@@ -1,4 +1,4 @@
-"""Which backends there are and what the aliases mean: as configured, or as found where nothing is."""
+"""Plans the backends and aliases: as configured, or as discovered where nothing is configured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
-from clawdbot_model_gateway.provider_registry import installed, nearest
+from clawdbot_model_gateway.provider_registry import installed, suggestion
 from clawdbot_model_gateway.settings import (
     AliasTarget,
     BackendSettings,
@@ -17,153 +17,167 @@ from clawdbot_model_gateway.settings import (
     HttpSettings,
     ModelsSettings,
 )
-from clawdbot_model_gateway.vendor_env import first_known, key_variables, known_of
+from clawdbot_model_gateway.vendor_env import first_vendor_with_key, key_variables, vendor_defaults
 
 OLLAMA: Final = "ollama"
 ECHO: Final = "echo"
 
-QUICK: Final = HttpSettings(connect_timeout=1.0)
+LOCAL_HTTP: Final = HttpSettings(connect_timeout=1.0)
 """For a server on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lineup:
-    """What the gateway begins with."""
+class BackendPlan:
+    """The backends and aliases that the gateway starts with."""
 
     backends: Mapping[str, BackendSettings]
-    places: Mapping[str, str]
-    """Backend → where the configuration speaks of it."""
+    config_paths: Mapping[str, str]
+    """Backend → its section of the configuration, such as "models.backends.vllm"."""
     aliases: Aliases
-    """Empty where it is for the backends' answers to decide: `found`."""
-    why: str = ""
-    """Why it is so, for the banner."""
+    """Empty where it depends on which backends answer: `default_aliases`."""
+    reason: str = ""
+    """Why these were chosen, for the banner."""
     vendor: str = ""
-    """The backend that a vendor's key has made, where nothing is configured."""
+    """The backend that a vendor's key has added, where nothing is configured."""
     advice: str = ""
-    """What to do to talk to a model, where nothing is configured."""
+    """How to use a real model, where nothing is configured."""
 
 
-def lineup_of(settings: GatewaySettings, available: Collection[str] | None = None) -> Lineup:
-    """What the configuration means.
+def lineup_of(settings: GatewaySettings, available: Collection[str] | None = None) -> BackendPlan:
+    """The plan for a configuration.
 
     Args:
         settings: the configuration.
-        available: names of the providers that are installed; looked up when left out.
+        available: names of the installed providers; looked up where omitted.
 
     Raises:
-        StartupError: for an alias that leads nowhere, or a backend that nobody could reach.
+        StartupError: for an alias without a valid target, or a backend that has neither endpoint nor key.
     """
     if settings.models is not None:
-        return _several(settings.models, settings)
+        return _several_backends(settings.models, settings)
     if settings.model is not None:
-        return _one(settings.model, settings)
-    return _embedded(settings, installed() if available is None else available)
+        return _one_backend(settings.model, settings)
+    return _candidates(settings, installed() if available is None else available)
 
 
-def found(lineup: Lineup, silent: Mapping[str, str], listed: Mapping[str, int]) -> tuple[Aliases, str]:
-    """What the aliases mean where nothing is configured, and why.
+def default_aliases(
+    plan: BackendPlan, unlisted: Mapping[str, str], listed: Mapping[str, int]
+) -> tuple[Aliases, str]:
+    """The aliases where nothing is configured, and the reason for the banner.
 
     Args:
-        lineup: the candidates.
-        silent: backend → why it did not list its models.
-        listed: backend → how many models it has.
+        plan: with the candidates.
+        unlisted: backend → why it did not list its models.
+        listed: backend → number of its models.
     """
-    if lineup.vendor:
-        return _both(Target(lineup.vendor, lineup.backends[lineup.vendor].name or ANY_MODEL)), lineup.why
+    if plan.vendor:
+        model = plan.backends[plan.vendor].name or ANY_MODEL
+        return _chat_and_default(Target(plan.vendor, model)), plan.reason
     if listed.get(OLLAMA):
-        return _both(Target(OLLAMA, ANY_MODEL)), "Ollama runs on this machine"
-    empty = OLLAMA in lineup.backends and OLLAMA not in silent
-    reason = "Ollama runs here but has no model (ollama pull qwen3); " if empty else ""
-    return _both(Target(ECHO, ECHO)), f"{reason}it repeats what is said; {lineup.advice}"
+        return _chat_and_default(Target(OLLAMA, ANY_MODEL)), "Ollama runs on this machine"
+    empty = OLLAMA in plan.backends and OLLAMA not in unlisted
+    note = "Ollama runs here but has no model (ollama pull qwen3); " if empty else ""
+    return _chat_and_default(Target(ECHO, ECHO)), f"{note}it echoes your messages; {plan.advice}"
 
 
-def _one(model: BackendSettings, settings: GatewaySettings) -> Lineup:
-    backend = _addressed("model", model, settings)
+def _one_backend(model: BackendSettings, settings: GatewaySettings) -> BackendPlan:
+    backend = _with_vendor_defaults("model", model, settings)
     name = backend.provider
     first = backend.name or (backend.models[0].name if backend.models else ANY_MODEL)
-    known = known_of(name, settings)
-    why = "as configured"
+    defaults = vendor_defaults(name, settings)
+    reason = "as configured"
     if first == ANY_MODEL:
-        why = "the first model that it lists"
-    elif known is not None and not model.name and not model.models:
-        why = f"{known.vendor.variable('model')} says so"
-    return Lineup({name: backend}, {name: "model"}, _both(Target(name, first)), why)
+        reason = "the first model that it lists"
+    elif defaults is not None and not model.name and not model.models:
+        reason = f"set by {defaults.vendor.variable('model')}"
+    return BackendPlan({name: backend}, {name: "model"}, _chat_and_default(Target(name, first)), reason)
 
 
-def _several(models: ModelsSettings, settings: GatewaySettings) -> Lineup:
-    places = {name: f"models.backends.{name}" for name in models.backends}
-    backends = {name: _addressed(places[name], each, settings) for name, each in models.backends.items()}
+def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> BackendPlan:
+    config_paths = {name: f"models.backends.{name}" for name in models.backends}
+    backends = {
+        name: _with_vendor_defaults(config_paths[name], each, settings)
+        for name, each in models.backends.items()
+    }
     aliases = {
         alias: tuple(_target(alias, each, backends) for each in targets)
         for alias, targets in models.aliases.items()
     }
-    first, settled = next(iter(backends.items()))
-    usual = (
+    first, first_settings = next(iter(backends.items()))
+    default = (
         aliases.get(DEFAULT_ALIAS)
         or aliases.get(CHAT_ALIAS)
-        or _both(Target(first, settled.name or ANY_MODEL))[DEFAULT_ALIAS]
+        or _chat_and_default(Target(first, first_settings.name or ANY_MODEL))[DEFAULT_ALIAS]
     )
-    return Lineup(backends, places, {DEFAULT_ALIAS: usual, CHAT_ALIAS: usual, **aliases}, "as configured")
+    with_defaults = {DEFAULT_ALIAS: default, CHAT_ALIAS: default, **aliases}
+    return BackendPlan(backends, config_paths, with_defaults, "as configured")
 
 
-def _embedded(settings: GatewaySettings, available: Collection[str]) -> Lineup:
+def _candidates(settings: GatewaySettings, available: Collection[str]) -> BackendPlan:
+    """The backends to try where nothing is configured."""
     ollama = settings.gateway.ollama
-    known = first_known(settings, available)
+    defaults = first_vendor_with_key(settings, available)
     backends: dict[str, BackendSettings] = {}
-    if known is not None:
-        bare = BackendSettings(provider=known.vendor.provider)
-        backends[known.vendor.name] = _addressed("model", bare, settings)
+    if defaults is not None:
+        bare = BackendSettings(provider=defaults.vendor.provider)
+        backends[defaults.vendor.name] = _with_vendor_defaults("model", bare, settings)
     if ollama is not None and OLLAMA in available:
-        backends[OLLAMA] = BackendSettings(provider=OLLAMA, endpoint=ollama, http=QUICK)
+        backends[OLLAMA] = BackendSettings(provider=OLLAMA, endpoint=ollama, http=LOCAL_HTTP)
     backends[ECHO] = BackendSettings(provider=ECHO)
-    return Lineup(
+    return BackendPlan(
         backends,
         dict.fromkeys(backends, "model"),
         {},
-        why=f"{known.variable} is set" if known else "",
-        vendor=known.vendor.name if known else "",
+        reason=f"{defaults.variable} is set" if defaults else "",
+        vendor=defaults.vendor.name if defaults else "",
         advice=_advice(available),
     )
 
 
 def _advice(available: Collection[str]) -> str:
-    ways = [f"set {' or '.join(keys)}"] if (keys := key_variables(available)) else []
-    ways += ["start Ollama"] if OLLAMA in available else []
-    return f"{', '.join([*ways, 'or configure'] if ways else ['configure'])} `model:` to talk to a model"
+    options = [f"set {' or '.join(keys)}"] if (keys := key_variables(available)) else []
+    options += ["start Ollama"] if OLLAMA in available else []
+    return (
+        f"{', '.join([*options, 'or configure'] if options else ['configure'])} `model:` to use a real model"
+    )
 
 
-def _addressed(place: str, backend: BackendSettings, settings: GatewaySettings) -> BackendSettings:
-    """The backend, completed from its vendor's variables where it has no endpoint of its own.
+def _with_vendor_defaults(
+    config_path: str, backend: BackendSettings, settings: GatewaySettings
+) -> BackendSettings:
+    """The backend, completed from its vendor's environment variables where it has no endpoint of its own.
 
-    A key from the environment goes to the endpoint from the environment, or to the vendor whose key it is,
-    and nowhere else.
+    A key from the environment goes to the endpoint from the environment, or to the vendor of the key, and
+    to no other endpoint.
     """
-    known = known_of(backend.provider, settings)
-    if known is None or backend.endpoint is not None:
+    defaults = vendor_defaults(backend.provider, settings)
+    if defaults is None or backend.endpoint is not None:
         return backend
-    key = backend.api_key or known.key
-    if key is None and known.endpoint is None:
-        vendor = known.vendor
+    key = backend.api_key or defaults.key
+    if key is None and defaults.endpoint is None:
+        vendor = defaults.vendor
         raise StartupError(
-            f"{place}: {backend.provider} needs an endpoint or a key: set {known.variable} "
-            f"or {vendor.variable('base_url')}, or give {place}.endpoint or {place}.api_key."
+            f"{config_path}: {backend.provider} needs an endpoint or a key: set {defaults.variable} or "
+            f"{vendor.variable('base_url')}, or configure {config_path}.endpoint or {config_path}.api_key."
         )
-    name = backend.name or (None if backend.models else known.model)
-    return backend.model_copy(update={"endpoint": known.endpoint, "api_key": key, "name": name})
+    name = backend.name or (None if backend.models else defaults.model)
+    return backend.model_copy(update={"endpoint": defaults.endpoint, "api_key": key, "name": name})
 
 
-def _target(alias: str, wanted: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
-    place = f"models.aliases.{alias}"
-    backend, _, model = wanted.target.partition("/")
+def _target(alias: str, configured: AliasTarget, backends: Mapping[str, BackendSettings]) -> Target:
+    config_path = f"models.aliases.{alias}"
+    backend, _, model = configured.target.partition("/")
     if backend not in backends:
-        raise StartupError(f"{place}: there is no backend {backend}{nearest(backend, backends)}")
+        raise StartupError(f"{config_path}: there is no backend {backend}{suggestion(backend, backends)}")
     if not model:
-        raise StartupError(f"{place}: {wanted.target} names no model; write {backend}/MODEL or {backend}/*.")
-    known = [each.name for each in backends[backend].models]
-    if known and model != ANY_MODEL and model not in known:
-        raise StartupError(f"{place}: {backend} has no model {model}{nearest(model, known)}")
-    return Target(backend, model, wanted.weight, wanted.fallback)
+        raise StartupError(
+            f"{config_path}: {configured.target} has no model; write {backend}/MODEL or {backend}/*."
+        )
+    models = [each.name for each in backends[backend].models]
+    if models and model != ANY_MODEL and model not in models:
+        raise StartupError(f"{config_path}: {backend} has no model {model}{suggestion(model, models)}")
+    return Target(backend, model, configured.weight, configured.fallback)
 
 
-def _both(target: Target) -> Aliases:
+def _chat_and_default(target: Target) -> Aliases:
     return {DEFAULT_ALIAS: (target,), CHAT_ALIAS: (target,)}

@@ -1,6 +1,7 @@
-"""Which providers are installed, and how a backend of one is made from its configuration.
+"""Finds the installed providers, and creates a backend's provider from its configuration.
 
-Installed is what the entry-point group `clawdbot.providers` names; nothing is imported that no backend uses.
+A provider is installed by an entry point of the group `clawdbot.providers`. Only those that a backend uses
+are imported.
 """
 
 from __future__ import annotations
@@ -18,58 +19,64 @@ from pydantic import ValidationError
 from clawdbot_model_gateway.core.provider import Provider
 from clawdbot_model_gateway.settings import BackendSettings
 
-GROUP: Final = "clawdbot.providers"
+ENTRY_POINT_GROUP: Final = "clawdbot.providers"
 
 
 class ProviderClass(Protocol):
-    """What an entry point of the group names."""
+    """The object that an entry point of the group names."""
 
     options: ClassVar[type[Section]]
-    """The keys of a backend that only this provider knows."""
+    """The keys of a backend that only this provider has."""
 
     def __call__(self, settings: BackendSettings, options: Any) -> Provider:
-        """A provider for one backend; raises StartupError for what an operator can mend."""
+        """The provider of one backend. Raises StartupError for what an operator can fix."""
 
 
 def installed() -> dict[str, EntryPoint]:
-    """By name. StartupError where two packages bring one name."""
+    """Name → entry point.
+
+    Raises:
+        StartupError: two packages define the same name.
+    """
     found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=ENTRY_POINT_GROUP):
         known = found.setdefault(point.name, point)
         if known.value != point.value:
             raise StartupError(
-                f"Two installed packages bring a provider called {point.name}: {known.value} and "
-                f"{point.value}. Uninstall one."
+                f"Two installed packages define the provider {point.name}: {known.value} and {point.value}. "
+                "Uninstall one of them."
             )
     return found
 
 
-def make_provider(place: str, settings: BackendSettings, available: Mapping[str, EntryPoint]) -> Provider:
+def make_provider(
+    config_path: str, settings: BackendSettings, available: Mapping[str, EntryPoint]
+) -> Provider:
     """The provider of one backend.
 
     Args:
-        place: where the configuration speaks of it: "model", "models.backends.vllm".
-        settings: what it says.
-        available: what is installed.
+        config_path: the backend's section of the configuration: "model", "models.backends.vllm".
+        settings: the content of that section.
+        available: the installed providers.
 
     Raises:
-        StartupError: for an unknown provider, one that cannot be loaded, and each wrong key.
+        StartupError: for an unknown provider, one that cannot be loaded, and each invalid key.
     """
     point = available.get(settings.provider)
     if point is None:
         raise StartupError(
-            f"{place}.provider: there is no provider {settings.provider}"
-            + nearest(settings.provider, available)
+            f"{config_path}.provider: there is no provider {settings.provider}"
+            + suggestion(settings.provider, available)
         )
     provider = _load(point)
-    return provider(settings, _options(place, settings, provider.options))
+    return provider(settings, _options(config_path, settings, provider.options))
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name."""
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the closest known one, or all."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names)}."
+    return f"; did you mean {close[0]}?" if close else f"; available: {', '.join(names)}."
 
 
 def _load(point: EntryPoint) -> ProviderClass:
@@ -82,18 +89,18 @@ def _load(point: EntryPoint) -> ProviderClass:
     return loaded
 
 
-def _options(place: str, settings: BackendSettings, model: type[Section]) -> Section:
-    for key in settings.own:
+def _options(config_path: str, settings: BackendSettings, model: type[Section]) -> Section:
+    for key in settings.provider_options:
         if key not in model.model_fields:
             known = [*model.model_fields, *BackendSettings.model_fields]
-            raise StartupError(f"unknown key {place}.{key}{nearest(key, known)}")
+            raise StartupError(f"unknown key {config_path}.{key}{suggestion(key, known)}")
     try:
-        with relative_to(settings.folder):
-            return model.model_validate(dict(settings.own))
+        with relative_to(settings.config_folder):
+            return model.model_validate(dict(settings.provider_options))
     except ValidationError as error:
         # Never the value: it may be a secret.
         lines = [
-            f"{'.'.join((place, *map(str, each['loc'])))}: {each['msg'].removeprefix('Value error, ')}."
+            f"{'.'.join((config_path, *map(str, each['loc'])))}: {each['msg'].removeprefix('Value error, ')}."
             for each in error.errors(include_url=False, include_input=False)
         ]
         raise StartupError("\n".join(lines)) from None

@@ -1,4 +1,4 @@
-"""What the model gateway is told: the shared sections, `model` or `models`, and its own limits."""
+"""The model gateway's settings: the shared sections, `model` or `models`, and its own limits."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Sec
 from clawdbot_servicekit.settings.suite import PORTS
 from clawdbot_servicekit.settings.values import near
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from typing_extensions import override
 
-SPELLINGS: Final = {"type": "provider", "model": "name"}
-"""Other words for keys of a backend."""
+KEY_ALIASES: Final = {"type": "provider", "model": "name"}
+"""Alternative names for keys of a backend."""
 
-NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
-"""Of a backend or an alias: no slash, which parts a backend from its model."""
+NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
+"""Of a backend or an alias: without a slash, which separates a backend from its model."""
 
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 class HttpSettings(Section):
-    """How a backend is reached over the network."""
+    """Network settings of a backend."""
 
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 10.0
-    """For name, connection and TLS together."""
+    """For name resolution, connection and TLS handshake together."""
     read_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
-    """Silence before the reply begins. A model that thinks long before it speaks needs it long."""
+    """Time without data before the reply begins. Models that reason before they answer need a long one."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
-    """Silence between two pieces of a reply."""
+    """Time without data in the middle of a reply."""
     pool_size: Annotated[int, Field(ge=1, le=65_536)] = 500
-    """Connections at once. HTTP/1.1 takes one for each request; more requests wait, up to their deadline."""
+    """Concurrent connections. HTTP/1.1 needs one per request; more requests wait, up to their deadline."""
     keep_alive: Seconds = 30.0
     """How long an idle connection is kept."""
     dns_ttl: Seconds = 30.0
-    """How long an address is remembered."""
+    """How long a resolved address is cached."""
     ca_file: ConfigPath | None = None
-    """PEM file of the authority that the endpoint's certificate comes from; left out: the system's."""
+    """PEM file of the CA that signed the endpoint's certificate; omitted: the system's CAs."""
 
 
 class ModelEntry(Section):
@@ -45,31 +46,31 @@ class ModelEntry(Section):
     name: str
     """The vendor's name."""
     context_length: Annotated[int, Field(ge=0)] = 0
-    """Tokens of a request and its reply together; 0: not known."""
+    """Tokens of a request and its reply together; 0: unknown."""
 
 
 class BackendSettings(Section):
-    """One backend. Keys besides these are the provider's own."""
+    """One backend. Any other keys are options of its provider."""
 
     model_config = ConfigDict(extra="allow")
 
     provider: str
-    """Name of a provider, such as "openai_compatible"; `type` is the same."""
+    """Name of a provider, such as "openai_compatible"; `type` is an alternative name for this key."""
     name: str | None = None
-    """The model to ask for first, by the vendor's name; `model` is the same."""
+    """The model to use first, by the vendor's name; `model` is an alternative name for this key."""
     models: tuple[ModelEntry, ...] = ()
-    """All models to offer; left out: those that the backend lists."""
+    """All models to offer; omitted: those that the backend lists."""
     endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
-    """URL, up to and with the version: "http://localhost:8000/v1". Credentials do not belong in it."""
+    """URL including the version: "http://localhost:8000/v1". Must not contain credentials."""
     api_key: Secret | None = None
     tokenizer: ConfigPath | None = None
-    """File that counts its models' tokens without asking: a tokenizer.json, or a .tiktoken vocabulary."""
+    """File to count its models' tokens locally: a tokenizer.json, or a .tiktoken vocabulary."""
     headers: Mapping[str, Secret] = Field(default_factory=dict)
-    """Further headers of each request."""
+    """Additional headers of each request."""
     http: HttpSettings = HttpSettings()
 
     max_tokens: Annotated[int, Field(ge=1)] | None = None
-    """This and the next ones are for requests that do not say."""
+    """Default for requests that do not set it; so are the fields below."""
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=1)] | None = None
@@ -78,39 +79,39 @@ class BackendSettings(Section):
     seed: int | None = None
     stop: tuple[str, ...] = ()
 
-    _folder: Path = PrivateAttr()
+    _config_folder: Path = PrivateAttr()
 
     def model_post_init(self, context: Any, /) -> None:
-        """Remembers where the provider's own paths start, which are read later."""
+        """Keeps the base of relative paths for the provider's options, which are parsed later."""
         del context
-        self._folder = near(Path())
+        self._config_folder = near(Path())
 
     @property
-    def folder(self) -> Path:
-        """The configuration file's, or the working directory where there is no file."""
-        return self._folder
+    def config_folder(self) -> Path:
+        """Folder of the configuration file, or the working directory where there is no file."""
+        return self._config_folder
 
     @property
-    def own(self) -> Mapping[str, Any]:
-        """The keys that are the provider's."""
+    def provider_options(self) -> Mapping[str, Any]:
+        """The keys that belong to the provider."""
         return self.model_extra or {}
 
     @model_validator(mode="before")
     @classmethod
-    def _one_spelling(cls, values: Any) -> Any:
+    def _resolve_key_aliases(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        taken = dict(values)
-        for other, key in SPELLINGS.items():
-            if other in taken and key in taken:
-                raise ValueError(f"give {key} or {other}, not both")
-            if other in taken:
-                taken[key] = taken.pop(other)
-        return taken
+        resolved = dict(values)
+        for other, key in KEY_ALIASES.items():
+            if other in resolved and key in resolved:
+                raise ValueError(f"set {key} or {other}, not both")
+            if other in resolved:
+                resolved[key] = resolved.pop(other)
+        return resolved
 
     @field_validator("models", mode="before")
     @classmethod
-    def _bare_names(cls, models: Any) -> Any:
+    def _names_to_entries(cls, models: Any) -> Any:
         if not isinstance(models, list | tuple):
             return models
         return tuple({"name": each} if isinstance(each, str) else each for each in models)
@@ -120,24 +121,24 @@ class AliasTarget(Section):
     """One target of an alias."""
 
     target: str
-    """ "backend/model"; "backend/*" is whatever the backend lists first."""
+    """ "backend/model"; "backend/*" is the first model that the backend lists."""
     weight: Annotated[int, Field(ge=1)] = 1
-    """Share among the alias's targets."""
+    """Relative share of the alias's requests."""
     fallback: bool = False
-    """Used only when the others fail; in the order of the list."""
+    """Used only when the regular targets fail; fallbacks are tried in the order of the list."""
 
 
 class ModelsSettings(Section):
-    """Several backends and what the names mean that callers use."""
+    """Several backends, and the aliases that callers use."""
 
     backends: Annotated[Mapping[Name, BackendSettings], Field(min_length=1)]
     aliases: Mapping[Name, tuple[AliasTarget, ...]] = Field(default_factory=dict)
-    """Alias → targets. `chat` and `default` are made where they are missing."""
+    """Alias → targets. `chat` and `default` are added where they are missing."""
 
     @field_validator("aliases", mode="before")
     @classmethod
-    def _short_forms(cls, aliases: Any) -> Any:
-        """A target may stand for a list of one, and its name for a target."""
+    def _expand_short_forms(cls, aliases: Any) -> Any:
+        """A single target stands for a list of one, and a name for a target."""
         if not isinstance(aliases, Mapping):
             return aliases
         return {
@@ -150,54 +151,56 @@ class ModelsSettings(Section):
 
     @field_validator("aliases")
     @classmethod
-    def _useful(cls, aliases: Mapping[str, tuple[AliasTarget, ...]]) -> Mapping[str, tuple[AliasTarget, ...]]:
+    def _check_targets(
+        cls, aliases: Mapping[str, tuple[AliasTarget, ...]]
+    ) -> Mapping[str, tuple[AliasTarget, ...]]:
         for alias, targets in aliases.items():
             names = [each.target for each in targets]
             if not names:
-                raise ValueError(f"the alias {alias} has no target")
+                raise ValueError(f"the alias {alias} has no targets")
             if len(set(names)) < len(names):
-                raise ValueError(f"the alias {alias} has a target twice")
+                raise ValueError(f"the alias {alias} lists a target twice")
         return aliases
 
 
-class VendorVariables(Section):
-    """What a vendor's usual variables say, for backends of it without an endpoint of their own."""
+class VendorSettings(Section):
+    """A vendor's environment variables, for its backends that have no endpoint of their own."""
 
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
-    """As the vendor's own library takes it; left out: the vendor's public endpoint."""
+    """Base URL as the vendor's own library expects it; omitted: the vendor's public endpoint."""
     api_key: Secret | None = None
     model: str | None = None
 
     @property
-    def key_places(self) -> tuple[str, ...]:
-        """The fields that a key may be in; the first that has one counts."""
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields that may contain the key, in order of precedence."""
         return ("api_key",)
 
 
-class GeminiVariables(VendorVariables):
-    """The same for Gemini, whose key may also go by the name of all of Google's."""
+class GeminiVendorSettings(VendorSettings):
+    """The same for Gemini, whose key may also be in Google's general variable."""
 
     google_api_key: Secret | None = None
 
     @property
-    def key_places(self) -> tuple[str, ...]:
-        """As above."""
+    @override
+    def key_fields(self) -> tuple[str, ...]:
         return ("api_key", "google_api_key")
 
 
 class GatewaySection(Section):
-    """The gateway's own limits, and where it looks for models."""
+    """The gateway's own limits, and where it discovers models."""
 
     max_request: Annotated[Bytes, Field(ge=1024)] = 16 * 1024 * 1024
-    """Largest request, media included; server.max_message bounds it as well."""
+    """Largest request, media included; server.max_message is a limit as well."""
     max_messages: Annotated[int, Field(ge=1)] = 10_000
     max_texts: Annotated[int, Field(ge=1)] = 2048
-    """Most texts of one request to embed."""
-    openai: VendorVariables = VendorVariables()
-    anthropic: VendorVariables = VendorVariables()
-    gemini: GeminiVariables = GeminiVariables()
+    """Maximum number of texts in one Embed request."""
+    openai: VendorSettings = VendorSettings()
+    anthropic: VendorSettings = VendorSettings()
+    gemini: GeminiVendorSettings = GeminiVendorSettings()
     ollama: Annotated[str, Field(pattern=r"^https?://")] | None = "http://127.0.0.1:11434"
-    """Where to look for Ollama when no model is configured; null: do not look."""
+    """Where to look for Ollama where no model is configured; null: do not look."""
 
 
 class GatewaySettings(SharedSettings):
@@ -218,13 +221,13 @@ class GatewaySettings(SharedSettings):
     }
 
     model: BackendSettings | None = None
-    """One backend, for the aliases `chat` and `default`."""
+    """A single backend, for the aliases `chat` and `default`."""
     models: ModelsSettings | None = None
-    """Several, with aliases. With neither the gateway looks for a model: discovery.py."""
+    """Several backends, with aliases. With neither, the gateway discovers one: backend_config.py."""
     gateway: GatewaySection = GatewaySection()
 
     @model_validator(mode="after")
-    def _one_form(self) -> GatewaySettings:
+    def _check_model_or_models(self) -> GatewaySettings:
         if self.model is not None and self.models is not None:
-            raise ValueError("give model or models, not both")
+            raise ValueError("set model or models, not both")
         return self

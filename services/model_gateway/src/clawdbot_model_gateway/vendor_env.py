@@ -1,4 +1,4 @@
-"""Vendors whose usual variables are known, and what these say of a backend that says nothing itself."""
+"""The vendors whose environment variables are known, and the defaults that these give to backends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from clawdbot_servicekit.settings import Secret
 
-from clawdbot_model_gateway.settings import GatewaySettings, VendorVariables
+from clawdbot_model_gateway.settings import GatewaySettings, VendorSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,68 +16,69 @@ class Vendor:
     """One vendor."""
 
     name: str
-    """In the section `gateway`; also its backend's name where nothing is configured."""
+    """Its key in the section `gateway`; also the name of its backend where nothing is configured."""
     provider: str
-    """Whose backend is made of the key alone."""
+    """The provider of the backend that the vendor's key adds where nothing is configured."""
     providers: tuple[str, ...]
-    """Those that reach this vendor where they have no endpoint of their own."""
-    version: str = ""
-    """What the vendor's base URL leaves to its own library, and an endpoint does not."""
+    """The providers that reach this vendor where they have no endpoint of their own."""
+    version_path: str = ""
+    """Path that the vendor's own library appends to a base URL, and that an endpoint has to contain."""
 
     def variable(self, key: str) -> str:
-        """The variable that sets a key of the vendor's section."""
+        """The environment variable for a key of the vendor's section."""
         return GatewaySettings.borrowed[f"gateway.{self.name}.{key}"]
 
 
 VENDORS: Final = (
     Vendor("openai", "openai_compatible", ("openai_compatible", "openai")),
-    Vendor("anthropic", "anthropic", ("anthropic",), version="v1"),
-    Vendor("gemini", "gemini", ("gemini",), version="v1beta"),
+    Vendor("anthropic", "anthropic", ("anthropic",), version_path="v1"),
+    Vendor("gemini", "gemini", ("gemini",), version_path="v1beta"),
 )
-"""In the order in which their keys are looked for."""
+"""In the order in which their keys are tried."""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is said of a vendor."""
+class VendorDefaults:
+    """What the settings and the environment say about a vendor."""
 
     vendor: Vendor
     endpoint: str | None
-    """None: the vendor's own."""
+    """None: the vendor's public endpoint."""
     key: Secret | None
     variable: str
-    """The one that the key is usually in: where it was found, or where it may be put."""
+    """The variable that the key comes from, or that it can be set with."""
     model: str | None
 
 
-def known_of(provider: str, settings: GatewaySettings) -> Known | None:
-    """What is said of the vendor that a provider reaches; None for a provider without one."""
+def vendor_defaults(provider: str, settings: GatewaySettings) -> VendorDefaults | None:
+    """The defaults of the vendor that a provider reaches; None for a provider without a vendor."""
     vendor = next((each for each in VENDORS if provider in each.providers), None)
-    return None if vendor is None else _known(vendor, settings)
+    return None if vendor is None else _defaults(vendor, settings)
 
 
-def first_known(settings: GatewaySettings, available: Container[str]) -> Known | None:
-    """The first vendor that there is a key of, and a provider for."""
-    usable = (_known(each, settings) for each in VENDORS if each.provider in available)
+def first_vendor_with_key(settings: GatewaySettings, available: Container[str]) -> VendorDefaults | None:
+    """The defaults of the first vendor that has a key and an installed provider."""
+    usable = (_defaults(each, settings) for each in VENDORS if each.provider in available)
     return next((each for each in usable if each.key is not None), None)
 
 
 def key_variables(available: Container[str]) -> list[str]:
-    """The variables that would name a vendor here."""
+    """The variables whose key would add a backend."""
     return [each.variable("api_key") for each in VENDORS if each.provider in available]
 
 
-def _known(vendor: Vendor, settings: GatewaySettings) -> Known:
-    said: VendorVariables = getattr(settings.gateway, vendor.name)
-    place, key = next(
-        ((place, key) for place in said.key_places if (key := getattr(said, place)) is not None),
+def _defaults(vendor: Vendor, settings: GatewaySettings) -> VendorDefaults:
+    section: VendorSettings = getattr(settings.gateway, vendor.name)
+    field, key = next(
+        ((field, key) for field in section.key_fields if (key := getattr(section, field)) is not None),
         ("api_key", None),
     )
-    return Known(vendor, _endpoint(vendor, said.base_url), key, vendor.variable(place), said.model)
+    endpoint = _endpoint(vendor, section.base_url)
+    return VendorDefaults(vendor, endpoint, key, vendor.variable(field), section.model)
 
 
 def _endpoint(vendor: Vendor, base_url: str | None) -> str | None:
-    if base_url is None or not vendor.version:
+    if base_url is None or not vendor.version_path:
         return base_url
     base = base_url.rstrip("/")
-    return base if base.endswith(f"/{vendor.version}") else f"{base}/{vendor.version}"
+    return base if base.endswith(f"/{vendor.version_path}") else f"{base}/{vendor.version_path}"

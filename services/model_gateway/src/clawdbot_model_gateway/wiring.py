@@ -1,4 +1,4 @@
-"""Puts the model gateway together: the only file that knows every class."""
+"""Composition root of the model gateway: the only module that knows every class."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from clawdbot_servicekit.application import Peers
 from clawdbot_model_gateway.api.admin_servicer import AdminServicer
 from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
-from clawdbot_model_gateway.application import GatewayApplication, Parts
-from clawdbot_model_gateway.backend_config import Lineup, lineup_of
+from clawdbot_model_gateway.application import Components, GatewayApplication
+from clawdbot_model_gateway.backend_config import BackendPlan, lineup_of
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
-from clawdbot_model_gateway.core.model_admin import Catalogue
+from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.routing import Routing
-from clawdbot_model_gateway.core.token_counting import Counting
+from clawdbot_model_gateway.core.token_counting import TokenCounting
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.provider_registry import installed, make_provider
 from clawdbot_model_gateway.settings import GatewaySettings
-from clawdbot_model_gateway.stores.file.alias_overrides import FileSwitches
+from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 
 FOLDER: Final = "model_gateway"
-"""Under state_dir."""
+"""Below state_dir."""
 
 
 def build(
@@ -42,51 +42,51 @@ def build(
     """The model gateway, not yet started.
 
     Args:
-        settings: its settings, or the suite's.
+        settings: the gateway's settings, or the suite's.
         peers: for the plugins' hooks.
         draw: uniform numbers in [0, 1), for the weights of targets.
-        available: the providers that are installed; looked up when left out.
+        available: the installed providers; looked up where omitted.
 
     Raises:
-        StartupError: for an unknown provider, wrong settings of one, or an alias that leads nowhere.
+        StartupError: for an unknown provider, invalid settings of one, or an alias without a valid target.
     """
     providers = installed() if available is None else available
-    lineup = lineup_of(settings, providers)
-    backends = _backends(lineup, providers)
-    switches = FileSwitches(settings.state_dir / FOLDER)
-    routing = Routing(switches)
-    directory = Directory(routing, backends)
+    plan = lineup_of(settings, providers)
+    backends = _backends(plan, providers)
+    override_store = FileAliasOverrideStore(settings.state_dir / FOLDER)
+    router = Routing(override_store)
+    discovery = Directory(router, backends)
     hooks = Hooks(peers.channel("plugins"))
     limits = RequestLimits(settings.gateway.max_request, settings.gateway.max_messages)
-    generation = Generation(directory, backends, hooks=hooks, limits=limits, draw=draw)
+    generation = Generation(discovery, backends, hooks=hooks, limits=limits, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
-    embeddings = Embeddings(directory, backends, hooks=hooks, limits=embed_limits, draw=draw)
-    counting = Counting(directory, backends, limits=limits)
-    catalogue = Catalogue(routing, directory, backends)
-    parts = Parts(
-        lineup=lineup,
+    embeddings = Embeddings(discovery, backends, hooks=hooks, limits=embed_limits, draw=draw)
+    token_counting = TokenCounting(discovery, backends, limits=limits)
+    admin = ModelAdmin(router, discovery, backends)
+    components = Components(
+        plan=plan,
         backends=backends,
-        routing=routing,
-        directory=directory,
-        catalogue=catalogue,
-        counting=counting,
-        switches=switches,
+        router=router,
+        discovery=discovery,
+        admin=admin,
+        token_counting=token_counting,
+        override_store=override_store,
         hooks=hooks,
-        gateway_servicer=GatewayServicer(generation, embeddings, counting),
-        admin_servicer=AdminServicer(catalogue),
+        gateway_servicer=GatewayServicer(generation, embeddings, token_counting),
+        admin_servicer=AdminServicer(admin),
     )
-    return GatewayApplication(parts, error_table())
+    return GatewayApplication(components, error_table())
 
 
-def _backends(lineup: Lineup, available: Mapping[str, EntryPoint]) -> dict[str, Backend]:
+def _backends(plan: BackendPlan, available: Mapping[str, EntryPoint]) -> dict[str, Backend]:
     return {
         name: Backend(
             name,
             settings.provider,
-            make_provider(lineup.places[name], settings, available),
+            make_provider(plan.config_paths[name], settings, available),
             models=tuple(VendorModel(each.name, each.context_length) for each in settings.models),
-            preferred=settings.name or "",
-            complete=bool(settings.models),
+            preferred_model=settings.name or "",
+            models_are_configured=bool(settings.models),
         )
-        for name, settings in lineup.backends.items()
+        for name, settings in plan.backends.items()
     }

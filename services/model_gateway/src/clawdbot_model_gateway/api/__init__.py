@@ -1,1 +1,1 @@
-"""The wire edge: servicers and the error table. Decides nothing."""
+"""The wire edge: servicers and the error table. Contains no decisions."""

@@ -1,57 +1,51 @@
 """ModelAdminService on the wire."""
-# ruff: noqa: ARG002 - the generated signatures
 
 from __future__ import annotations
 
 from typing import Any
 
-from clawdbot.model_gateway.v1 import model_admin_service_pb2 as wire
+from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import ModelAdminServiceServicer
 from clawdbot_servicekit.errors import NotImplementedYet
+from typing_extensions import override
 
-from clawdbot_model_gateway.core.model_admin import Catalogue
+from clawdbot_model_gateway.core.model_admin import ModelAdmin
 
 
 class AdminServicer(ModelAdminServiceServicer):
-    """Lists, shows and switches."""
+    """Delegates to ModelAdmin."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, admin: ModelAdmin) -> None:
+        self._admin = admin
 
-    async def ListModels(self, request: wire.ListModelsRequest, context: Any) -> wire.ListModelsResponse:
-        """As the contract says."""
-        return self._catalogue.models(request)
+    @override
+    async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:
+        return self._admin.list_models(request)
 
-    async def GetModel(self, request: wire.GetModelRequest, context: Any) -> wire.GetModelResponse:
-        """As the contract says."""
-        return self._catalogue.model(request)
+    @override
+    async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
+        return self._admin.get_model(request)
 
-    async def SwitchModel(self, request: wire.SwitchModelRequest, context: Any) -> wire.SwitchModelResponse:
-        """As the contract says."""
-        return await self._catalogue.switch(request)
+    @override
+    async def SwitchModel(self, request: pb.SwitchModelRequest, context: Any) -> pb.SwitchModelResponse:
+        return await self._admin.switch_model(request)
 
-    async def ListBackends(
-        self, request: wire.ListBackendsRequest, context: Any
-    ) -> wire.ListBackendsResponse:
-        """As the contract says."""
-        return self._catalogue.backends(request)
+    @override
+    async def ListBackends(self, request: pb.ListBackendsRequest, context: Any) -> pb.ListBackendsResponse:
+        return self._admin.list_backends(request)
 
-    async def DrainBackend(
-        self, request: wire.DrainBackendRequest, context: Any
-    ) -> wire.DrainBackendResponse:
-        """Later."""
+    @override
+    async def DrainBackend(self, request: pb.DrainBackendRequest, context: Any) -> pb.DrainBackendResponse:
         raise NotImplementedYet("DrainBackend")
 
-    async def FlushCache(self, request: wire.FlushCacheRequest, context: Any) -> wire.FlushCacheResponse:
-        """Later."""
+    @override
+    async def FlushCache(self, request: pb.FlushCacheRequest, context: Any) -> pb.FlushCacheResponse:
         raise NotImplementedYet("FlushCache")
 
-    async def RegisterModel(
-        self, request: wire.RegisterModelRequest, context: Any
-    ) -> wire.RegisterModelResponse:
-        """Later."""
+    @override
+    async def RegisterModel(self, request: pb.RegisterModelRequest, context: Any) -> pb.RegisterModelResponse:
         raise NotImplementedYet("RegisterModel")
 
-    async def VerifyModel(self, request: wire.VerifyModelRequest, context: Any) -> wire.VerifyModelResponse:
-        """Later."""
+    @override
+    async def VerifyModel(self, request: pb.VerifyModelRequest, context: Any) -> pb.VerifyModelResponse:
         raise NotImplementedYet("VerifyModel")

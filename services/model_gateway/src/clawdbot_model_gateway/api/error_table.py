@@ -1,4 +1,4 @@
-"""What the gateway's exceptions mean to a caller."""
+"""Maps the gateway's exceptions to gRPC statuses."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
 from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
-from clawdbot_model_gateway.core.alias_overrides import RecordUnavailable
+from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
 
-SENTENCE: Final = "{target}: {detail}. {advice}{before}"
-FACTS: Final = ("target",)
+MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
+METADATA: Final = ("target",)
 
 
-def _failure(code: StatusCode, *, retryable: bool = False) -> ErrorRule:
-    """What most failures of backends have in common; the class gives reason and advice."""
-    return ErrorRule(code, "{reason}", SENTENCE, retryable=retryable, metadata=FACTS)
+def _model_error(code: StatusCode, *, retryable: bool = False) -> ErrorRule:
+    """The rule of a ModelError; its class supplies reason and advice."""
+    return ErrorRule(code, "{reason}", MESSAGE, retryable=retryable, metadata=METADATA)
 
 
 def error_table() -> ErrorTable:
-    """The table, over what every service shares."""
+    """The gateway's rules, added to those that all services share."""
     return ErrorTable(
         {
             **HOOK_RULES,
-            errors.ModelFailure: _failure(StatusCode.UNAVAILABLE),
-            errors.BackendAuth: _failure(StatusCode.FAILED_PRECONDITION),
-            errors.RateLimited: _failure(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
-            errors.QuotaExhausted: _failure(StatusCode.RESOURCE_EXHAUSTED),
-            errors.RequestRefused: _failure(StatusCode.INVALID_ARGUMENT),
-            errors.CannotEmbed: _failure(StatusCode.FAILED_PRECONDITION),
-            errors.ModelMissing: _failure(StatusCode.NOT_FOUND),
+            errors.ModelFailure: _model_error(StatusCode.UNAVAILABLE),
+            errors.BackendAuth: _model_error(StatusCode.FAILED_PRECONDITION),
+            errors.RateLimited: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
+            errors.QuotaExhausted: _model_error(StatusCode.RESOURCE_EXHAUSTED),
+            errors.RequestRefused: _model_error(StatusCode.INVALID_ARGUMENT),
+            errors.CannotEmbed: _model_error(StatusCode.FAILED_PRECONDITION),
+            errors.ModelMissing: _model_error(StatusCode.NOT_FOUND),
             errors.UnknownModel: ErrorRule(
                 StatusCode.NOT_FOUND,
                 "MODEL_NOT_FOUND",
                 "There is no model {model}.{suggestion}",
                 metadata=("model",),
             ),
-            RecordUnavailable: ErrorRule(
+            OverrideStoreUnavailable: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "SWITCH_NOT_RECORDED",
-                "The switch could not be recorded, and the alias means what it meant: {explanation}.",
+                "The switch could not be stored, and the alias is unchanged: {explanation}.",
                 retryable=True,
             ),
         }

@@ -1,5 +1,4 @@
 """ModelGatewayService on the wire."""
-# ruff: noqa: ARG002 - the generated signatures
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from clawdbot.model_gateway.v1 import model_gateway_service_pb2 as wire
+from clawdbot.model_gateway.v1 import model_gateway_service_pb2 as pb
 from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateRequest,
     GenerateResponse,
@@ -16,47 +15,48 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceServicer
 from clawdbot_servicekit.errors import NotImplementedYet
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.embeddings import Embeddings
 from clawdbot_model_gateway.core.generation import Generation
-from clawdbot_model_gateway.core.token_counting import Counting
+from clawdbot_model_gateway.core.token_counting import TokenCounting
 
 
 class GatewayServicer(ModelGatewayServiceServicer):
-    """Generates, embeds and counts; the contract's messages are the domain's."""
+    """Delegates to generation, embeddings and token counting, which use the contract's own messages."""
 
-    def __init__(self, generation: Generation, embeddings: Embeddings, counting: Counting) -> None:
+    def __init__(self, generation: Generation, embeddings: Embeddings, token_counting: TokenCounting) -> None:
         self._generation = generation
         self._embeddings = embeddings
-        self._counting = counting
+        self._token_counting = token_counting
 
+    @override
     async def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:
-        """As the contract says."""
         return await self._generation.generate(request)
 
+    @override
     async def StreamGenerate(
         self, request: StreamGenerateRequest, context: Any
     ) -> AsyncIterator[StreamGenerateResponse]:
-        """As the contract says."""
         async with aclosing(self._generation.stream(request.request)) as events:
             async for event in events:
                 yield event
 
-    async def Embed(self, request: wire.EmbedRequest, context: Any) -> wire.EmbedResponse:
-        """As the contract says."""
+    @override
+    async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:
         return await self._embeddings.embed(request)
 
-    async def CountTokens(self, request: wire.CountTokensRequest, context: Any) -> wire.CountTokensResponse:
-        """As the contract says."""
-        return await self._counting.count(request)
+    @override
+    async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
+        return await self._token_counting.count(request)
 
-    async def Transcribe(self, request: wire.TranscribeRequest, context: Any) -> wire.TranscribeResponse:
-        """Later."""
+    @override
+    async def Transcribe(self, request: pb.TranscribeRequest, context: Any) -> pb.TranscribeResponse:
         raise NotImplementedYet("Transcribe")
 
+    @override
     async def Synthesize(
-        self, request: wire.SynthesizeRequest, context: Any
-    ) -> AsyncIterator[wire.SynthesizeResponse]:
-        """Later."""
+        self, request: pb.SynthesizeRequest, context: Any
+    ) -> AsyncIterator[pb.SynthesizeResponse]:
         raise NotImplementedYet("Synthesize")
-        yield  # what makes it a stream
+        yield  # makes it a stream

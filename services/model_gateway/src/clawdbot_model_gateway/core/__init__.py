@@ -1,4 +1,4 @@
-"""The gateway's domain: what a model is asked, who answers, and what happens when nobody does.
+"""The gateway's domain: requests to models, which backend answers, and what happens when none does.
 
-It speaks the contract's own messages (they are the model abstraction) and knows neither gRPC nor HTTP.
+It uses the protobuf messages of the contract as its model abstraction and knows neither gRPC nor HTTP.
 """

@@ -1,4 +1,4 @@
-"""From a reply's events to the whole reply: Generate answers what StreamGenerate would have streamed."""
+"""Accumulates events into the whole reply: Generate returns what StreamGenerate would have streamed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from clawdbot_model_gateway.core.events import Event
 
 
 def fold(events: Iterable[Event]) -> GenerateResponse:
-    """The whole reply. Parts come in the order in which they were said; neighbouring pieces are one part.
+    """The whole reply. Parts keep the order of their events; neighbouring deltas become one part.
 
-    Events without a `finished` give a reply that is TRUNCATED.
+    Without a `finished` event the reply is TRUNCATED.
     """
-    folding = _Folding()
+    accumulator = _Accumulator()
     for event in events:
         kind = event.WhichOneof("event")
-        if kind is not None and (step := _STEPS.get(kind)) is not None:
-            step(folding, event)
-    folding.close_part()
-    return folding.reply
+        if kind is not None and (add := _HANDLERS.get(kind)) is not None:
+            add(accumulator, event)
+    accumulator.close_part()
+    return accumulator.reply
 
 
-class _Folding:
-    """A reply that grows."""
+class _Accumulator:
+    """A reply under construction."""
 
     def __init__(self) -> None:
         self.reply = GenerateResponse(
@@ -35,7 +35,7 @@ class _Folding:
             truncated=True,
         )
         self._kind = ""
-        self._pieces: list[str] = []
+        self._deltas: list[str] = []
         self._signature = b""
         self._redacted = False
 
@@ -48,7 +48,7 @@ class _Folding:
 
     def text(self, event: Event) -> None:
         self._open("text")
-        self._pieces.append(event.text_delta.text)
+        self._deltas.append(event.text_delta.text)
 
     def reasoning(self, event: Event) -> None:
         delta = event.reasoning_delta
@@ -56,9 +56,9 @@ class _Folding:
             self.close_part()
         self._open("reasoning")
         self._redacted = delta.redacted
-        self._pieces.append(delta.text)
+        self._deltas.append(delta.text)
         if delta.signature:
-            # A signature closes the thought that it signs.
+            # A signature ends the reasoning part that it signs.
             self._signature = delta.signature
             self.close_part()
 
@@ -81,20 +81,20 @@ class _Folding:
             self._kind = kind
 
     def close_part(self) -> None:
-        whole = "".join(self._pieces)
+        whole = "".join(self._deltas)
         if self._kind == "text" and whole:
             self.reply.message.parts.add(text=whole)
         elif self._kind == "reasoning" and (whole or self._signature or self._redacted):
-            thought = Reasoning(text=whole, signature=self._signature, redacted=self._redacted)
-            self.reply.message.parts.append(Part(reasoning=thought))
-        self._kind, self._pieces, self._signature, self._redacted = "", [], b"", False
+            reasoning = Reasoning(text=whole, signature=self._signature, redacted=self._redacted)
+            self.reply.message.parts.append(Part(reasoning=reasoning))
+        self._kind, self._deltas, self._signature, self._redacted = "", [], b"", False
 
 
-_STEPS: dict[str, Callable[[_Folding, Event], None]] = {
-    "started": _Folding.started,
-    "text_delta": _Folding.text,
-    "reasoning_delta": _Folding.reasoning,
-    "tool_call_done": _Folding.tool_call,
-    "usage": _Folding.usage,
-    "finished": _Folding.finished,
+_HANDLERS: dict[str, Callable[[_Accumulator, Event], None]] = {
+    "started": _Accumulator.started,
+    "text_delta": _Accumulator.text,
+    "reasoning_delta": _Accumulator.reasoning,
+    "tool_call_done": _Accumulator.tool_call,
+    "usage": _Accumulator.usage,
+    "finished": _Accumulator.finished,
 }

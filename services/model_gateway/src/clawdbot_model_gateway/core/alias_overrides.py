@@ -1,6 +1,6 @@
-"""What SwitchModel has changed, kept where every worker of this installation sees it.
+"""The port of a store for alias overrides: what SwitchModel changed, shared by all workers.
 
-Each worker holds the routing table in memory; the record tells them that it has changed, and how.
+Each worker keeps its routing table in memory; the store tells it when the overrides have changed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-Names = tuple["Aim", ...]
-"""What an alias means, in order."""
+TargetSpecs = tuple["TargetSpec", ...]
+"""The targets of an alias, in order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
-    """One target of an alias, as it is written down."""
+class TargetSpec:
+    """One target of an alias, as it is stored."""
 
     name: str
     """ "backend/model"."""
@@ -24,56 +24,57 @@ class Aim:
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """An alias that was pointed elsewhere."""
+class AliasOverride:
+    """The targets that SwitchModel gave an alias."""
 
-    targets: Names
-    configured: Names
-    """What the configuration said then. When it says something else, it is newer, and the switch is void."""
+    targets: TargetSpecs
+    configured: TargetSpecs
+    """The alias's targets in the configuration at that time. Once the configuration differs, the override is
+    obsolete."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AliasChange:
     """One call of SwitchModel."""
 
     alias: str
-    switch: Switch
+    override: AliasOverride
     request_id: str = ""
-    """Names the change; a repeated one changes nothing. Empty: it cannot be repeated."""
+    """Idempotency key: a change with a known id has no effect. Empty: every call is a new change."""
 
 
-class RecordUnavailable(Exception):
-    """The record cannot be written; nothing has changed."""
+class OverrideStoreUnavailable(Exception):
+    """The store cannot be written; nothing has changed."""
 
     def __init__(self, explanation: str) -> None:
         self.explanation = explanation
         super().__init__(explanation)
 
 
-class SwitchRecord(Protocol):
-    """The switches in force. All instances on one place MUST agree, in whichever process they are."""
+class AliasOverrideStore(Protocol):
+    """The overrides in effect. All instances of one store MUST agree, also across processes."""
 
     @property
     def version(self) -> int:
-        """Another number after each change by anybody. It is read for each request: MUST be cheap."""
+        """A number that differs after each change by any process. It is read per request: MUST be cheap."""
 
-    def read(self) -> Mapping[str, Switch]:
-        """Alias → its switch."""
+    def load(self) -> Mapping[str, AliasOverride]:
+        """Alias → its override."""
 
-    def change(self, change: Change) -> Names:
-        """Makes the change and answers what the alias meant before.
+    def apply(self, change: AliasChange) -> TargetSpecs:
+        """Applies the change and returns the alias's previous targets.
 
-        Changes of all processes MUST happen one after the other. A repeated request_id MUST change nothing
-        and MUST answer what it answered the first time.
+        Changes of all processes MUST be serialized. A repeated request_id MUST have no effect and MUST return
+        the first result.
 
         Raises:
-            RecordUnavailable: the record cannot be written.
+            OverrideStoreUnavailable: the store cannot be written.
         """
 
 
-def before(switches: Mapping[str, Switch], change: Change) -> Names:
-    """What the change's alias meant until now."""
-    standing = switches.get(change.alias)
-    if standing is not None and standing.configured == change.switch.configured:
-        return standing.targets
-    return change.switch.configured
+def previous_targets(overrides: Mapping[str, AliasOverride], change: AliasChange) -> TargetSpecs:
+    """The targets that the changed alias has had until now."""
+    current = overrides.get(change.alias)
+    if current is not None and current.configured == change.override.configured:
+        return current.targets
+    return change.override.configured

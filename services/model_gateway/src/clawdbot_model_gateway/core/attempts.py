@@ -1,4 +1,4 @@
-"""One request on its way: which targets are tried, what has failed so far, what passed, and how it ended."""
+"""The attempts of one request: which targets are tried, which errors occurred, what it cost, how it ended."""
 
 from __future__ import annotations
 
@@ -15,81 +15,85 @@ from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, Genera
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
+from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.core.events import Event, used
+from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.core.token_estimate import TokenEstimate, estimated_usage
-from clawdbot_model_gateway.core.usage import summed
+from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
+from clawdbot_model_gateway.core.usage import sum_usage
 
 log = structlog.get_logger(__name__)
 
 CANCELLED: Final = "CANCELLED"
 INTERNAL: Final = "INTERNAL"
-WORDS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
+FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
-class Run:
-    """Goes through the targets in order. A context manager: leaving it settles how the request ended."""
+class RequestAttempts:
+    """Tries the targets in order. A context manager: leaving it settles the outcome of the request."""
 
     def __init__(
-        self, request: GenerateRequest, targets: Sequence[Target], done: Callable[[Run], None]
+        self,
+        request: GenerateRequest,
+        targets: Sequence[Target],
+        on_done: Callable[[RequestAttempts], None],
     ) -> None:
         self.request = request
         self.target = targets[0]
-        """The target that is tried now, or answered."""
+        """The target of the current attempt, or the one that answered."""
         self.model = ""
-        """The vendor's name of its model, once it is known."""
+        """The vendor's name of its model; empty until it is known."""
         self.attempt = 0
-        """Its number, from 1."""
+        """Number of the current attempt, from 1."""
         self.usage = Usage()
-        """What it cost; empty where nothing was said."""
+        """Tokens used; empty where nothing was generated."""
         self.outcome = INTERNAL
-        """Why the model stopped, without the prefix; the reason of the failure; CANCELLED or INTERNAL."""
+        """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
         self._targets = targets
-        self._done = done
-        self._failures: list[ModelFailure] = []
-        self._spent: list[Usage] = []
-        """What failures cost besides."""
-        self._unshown: list[Usage] = []
-        """What this attempt has cost so far for what is not shown."""
-        self._output = TokenEstimate()
-        self._begun = time.monotonic()
+        self._on_done = on_done
+        self._errors: list[ModelFailure] = []
+        self._failed_usage: list[Usage] = []
+        """What failed attempts cost."""
+        self._hidden_usage: list[Usage] = []
+        """What the current attempt has cost for replies that the caller does not see."""
+        self._output = TokenEstimator()
+        self._started_at = time.monotonic()
 
-    def attempts(self) -> Iterator[Target]:
-        """Each target to try. Goes on to the next one only when it is asked to: after `failed`.
+    def targets(self) -> Iterator[Target]:
+        """Each target to try. Asking for the next one means that the last one failed: `record_error`.
 
         Raises:
-            ModelFailure: none is left; the first failure that waiting would mend, else the last one.
+            ModelError: no target is left. The first transient error, else the last error.
         """
         for attempt, target in enumerate(self._targets, 1):
             self.attempt, self.target, self.model = attempt, target, ""
             yield target
-        raise self._verdict()
+        raise self._final_error()
 
-    def failed(self, failure: ModelFailure) -> None:
-        """Notes that the target of this attempt did not answer.
+    def record_error(self, error: ModelFailure) -> None:
+        """Notes that the current attempt failed.
 
         Raises:
-            ModelFailure: the same, when no other target could do better.
-            DeadlineExpired: when there is no time for another.
+            ModelError: the same, where no other target can do better.
+            DeadlineExpired: no time is left for another attempt.
         """
-        self._note(failure)
-        if not failure.elsewhere:
-            raise failure
+        self._record(error)
+        if not error.retry_elsewhere:
+            raise error
         left = deadline.remaining()
         if left is not None and left <= deadline.MARGIN and self.attempt < len(self._targets):
-            raise DeadlineExpired from failure
+            raise DeadlineExpired from error
 
-    def broke(self, failure: ModelFailure) -> None:
-        """Notes a failure after the first event; the caller raises it: what was sent cannot be unsaid."""
-        self._note(failure)
+    def record_stream_error(self, error: ModelFailure) -> None:
+        """Notes an error after the first event. The caller raises it: sent events cannot be taken back."""
+        self._record(error)
 
-    def paid(self, usage: Usage) -> None:
-        """Notes what an answer cost that is not shown; the usage of one that is has it in it."""
-        self._unshown.append(usage)
+    def record_usage(self, usage: Usage) -> None:
+        """Notes the cost of a reply that the caller may never see; a `usage` event includes it."""
+        self._hidden_usage.append(usage)
 
-    def passing(self, event: Event) -> Iterable[Event]:
-        """What to send for a provider's event: the event, completed, and an estimate if nobody counted."""
+    def transform_event(self, event: Event) -> Iterable[Event]:
+        """What to send for a provider's event: the completed event, and estimated usage where none came."""
         kind = event.WhichOneof("event")
         if kind == "text_delta":
             self._output.add(event.text_delta.text)
@@ -99,27 +103,27 @@ class Run:
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
             self.usage = event.usage
-            self._unshown.clear()
+            self._hidden_usage.clear()
         elif kind == "started":
             started = event.started
             started.backend, started.attempt = self.target.backend, self.attempt
             started.cache_status = CACHE_STATUS_BYPASS
         elif kind == "finished":
-            self.outcome = WORDS.get(event.finished.finish_reason, INTERNAL)
+            self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
             if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
-                self.usage = estimated_usage(self.request, self._output.tokens)
-                return (used(self.usage), event)
+                self.usage = estimate_usage(self.request, self._output.tokens)
+                return (events.used(self.usage), event)
         return (event,)
 
     @property
     def target_name(self) -> str:
-        """The target as people should see it: with its model's name where it was only said to be any."""
+        """The target for people to read: with the actual model where the target names any model."""
         return f"{self.target.backend}/{self.model or self.target.model}"
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
-        return time.monotonic() - self._begun
+        """Seconds since the request started."""
+        return time.monotonic() - self._started_at
 
     def __enter__(self) -> Self:
         return self
@@ -134,29 +138,31 @@ class Run:
         elif error is not None:
             self.outcome = INTERNAL
         if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
-            # It ended too early for a count, and is paid for all the same.
-            self.usage = estimated_usage(self.request, self._output.tokens)
-        self._spent += self._unshown
-        if self._spent:
-            self.usage = summed([*self._spent, self.usage] if self.usage.provenance else self._spent)
-        self._done(self)
+            # It ended before the backend reported usage, and is billed all the same.
+            self.usage = estimate_usage(self.request, self._output.tokens)
+        self._failed_usage += self._hidden_usage
+        if self._failed_usage:
+            self.usage = sum_usage(
+                [*self._failed_usage, self.usage] if self.usage.provenance else self._failed_usage
+            )
+        self._on_done(self)
 
-    def _note(self, failure: ModelFailure) -> None:
-        failure.on(self.target_name)
-        self._failures.append(failure)
-        self._spent += self._unshown
-        self._unshown.clear()
+    def _record(self, error: ModelFailure) -> None:
+        error.set_target(self.target_name)
+        self._errors.append(error)
+        self._failed_usage += self._hidden_usage
+        self._hidden_usage.clear()
         log.warning(
             "attempt_failed",
             target=self.target_name,
             attempt=self.attempt,
-            reason=failure.reason,
-            detail=failure.detail,
+            reason=error.reason,
+            detail=error.detail,
         )
 
-    def _verdict(self) -> ModelFailure:
-        chosen = next((each for each in self._failures if each.passing), self._failures[-1])
-        others = [f"{each.target} {each.reason}" for each in self._failures if each is not chosen]
+    def _final_error(self) -> ModelFailure:
+        chosen = next((each for each in self._errors if each.transient), self._errors[-1])
+        others = [f"{each.target} {each.reason}" for each in self._errors if each is not chosen]
         if others:
-            chosen.before = f" Tried besides: {', '.join(others)}."
+            chosen.other_attempts = f" Also tried: {', '.join(others)}."
         return chosen

@@ -1,4 +1,4 @@
-"""A backend as the gateway runs it: a provider with a name, its models and what it is doing now."""
+"""A backend as the gateway runs it: a provider with a name, its models and its current load."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend as Backend
 from clawdbot_model_gateway.core.errors import ModelMissing
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
-from clawdbot_model_gateway.core.tokenization import RememberingTokenizer
+from clawdbot_model_gateway.core.tokenization import CachingTokenizer
 
 
 @dataclass(slots=True)
 class Backend:
-    """One endpoint that models are reached at."""
+    """One endpoint that serves models."""
 
     name: str
-    kind: str
-    """The provider's name, such as "openai_compatible"."""
+    provider_name: str
+    """Name of the provider's entry point, such as "openai_compatible"."""
     provider: Provider
     models: tuple[VendorModel, ...] = ()
-    """What is known to be there, the preferred one first; empty where the backend did not say."""
-    preferred: str = ""
-    """The model to take first, where the configuration names one."""
-    complete: bool = False
-    """Whether the configuration lists all its models, so that it is not asked."""
-    tokenizer: RememberingTokenizer | None = None
-    """Counts its models' tokens here, where the configuration names a file."""
+    """The known models, the preferred one first; empty where the backend did not list them."""
+    preferred_model: str = ""
+    """The model to use first, where the configuration names one."""
+    models_are_configured: bool = False
+    """Whether the configuration lists all its models, so that the backend is not asked for them."""
+    tokenizer: CachingTokenizer | None = None
+    """Counts tokens locally, where the configuration names a tokenizer file."""
     in_flight: int = 0
-    """Requests that it is answering now."""
+    """Number of requests that it is answering now."""
 
     @contextmanager
-    def serving(self) -> Iterator[Provider]:
-        """Counts one request for as long as it runs, however it ends."""
+    def track_request(self) -> Iterator[Provider]:
+        """Counts one request as in flight until the block ends."""
         self.in_flight += 1
         try:
             yield self.provider
@@ -43,29 +43,29 @@ class Backend:
             self.in_flight -= 1
 
     async def model_for(self, model: str) -> str:
-        """The vendor's name that a target's model means: itself, or the first one that the backend lists.
+        """The vendor's name of a target's model; for ANY_MODEL the first one that the backend lists.
 
         Raises:
-            ModelFailure: the backend must be asked and does not say.
+            ModelError: the backend has to be asked for its models and does not list any.
         """
         if model != ANY_MODEL:
             return model
         if not self.models:
             self.models = tuple(await self.provider.list_models())
         if not self.models:
-            raise ModelMissing("it lists no model")
+            raise ModelMissing("the backend lists no models")
         return self.models[0].name
 
-    def shown(self, model: str) -> str:
-        """A target's model as people should see it: the concrete name where it is known."""
+    def display_name(self, model: str) -> str:
+        """A target's model for people to read: the actual name in place of ANY_MODEL, where it is known."""
         return self.models[0].name if model == ANY_MODEL and self.models else model
 
     @property
     def state(self) -> BackendState:
-        """What ListBackends shows."""
+        """The backend as ListBackends returns it."""
         return BackendState(
             name=self.name,
-            provider=self.kind,
+            provider=self.provider_name,
             endpoint=self.provider.endpoint,
             requests_in_flight=self.in_flight,
             open_connections=self.provider.open_connections,

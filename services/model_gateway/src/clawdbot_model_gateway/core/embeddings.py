@@ -1,4 +1,4 @@
-"""Texts as vectors: routed, gated, limited and handed on to the next target as a generation is."""
+"""Answers Embed: routing, hooks, limits and fallbacks work as they do for generation."""
 
 from __future__ import annotations
 
@@ -17,124 +17,126 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, Embed
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.call_lifecycle import Calls
+from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.provider import Embedded, Embedder
-from clawdbot_model_gateway.core.token_estimate import tokens_of
+from clawdbot_model_gateway.core.token_estimate import estimate_tokens
 
 EMBEDDED: Final = "EMBEDDED"
-"""The outcome that observers are told of a call that went well."""
+"""The outcome that observers receive for a successful call."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedLimits:
-    """How much one request may be."""
+    """Limits of one request."""
 
     max_texts: int = 2048
-    """Texts; what OpenAI takes at once."""
+    """Number of texts. The default is OpenAI's own limit."""
     max_bytes: int = 16 * 1024 * 1024
-    """Of the whole request as encoded."""
+    """Encoded size of the whole request."""
     max_dimensions: int = 65_536
 
 
 class Embeddings:
-    """Embeds texts.
+    """Answers Embed.
 
     Args:
-        directory: what names mean.
+        discovery: resolves names to targets.
         backends: by name.
-        hooks: of the points before_generate and generation_done.
-        limits: what one request may be.
+        hooks: runs the points before_generate and generation_done.
+        limits: of one request.
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
     def __init__(
         self,
-        directory: Directory,
+        discovery: Directory,
         backends: Mapping[str, Backend],
         *,
         hooks: GenerationHooks,
         limits: EmbedLimits,
         draw: Callable[[], float] = random,
     ) -> None:
-        self._calls = Calls(directory, hooks, draw)
+        self._lifecycle = CallLifecycle(discovery, hooks, draw)
         self._backends = backends
         self._limits = limits
 
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
-        """One vector for each text.
+        """One vector per text.
 
         Raises:
-            InvalidRequest: the request is at fault.
-            UnknownModel: its model is not there.
-            ModelFailure: no backend could answer; CannotEmbed where none embeds at all.
+            InvalidRequest: the request is invalid.
+            UnknownModel: its model does not exist.
+            ModelError: no backend could answer; CannotEmbed where no target supports embeddings.
         """
         violations = [*_violations(request, self._limits)]
         if violations:
             raise InvalidRequest(violations)
-        with await self._calls.begin(GenerateRequest(model=request.model)) as run:
-            for target in run.attempts():
+        with await self._lifecycle.start(GenerateRequest(model=request.model)) as attempts:
+            for target in attempts.targets():
                 try:
                     backend = self._backends[target.backend]
-                    with backend.serving() as provider:
-                        run.model = await backend.model_for(target.model)
+                    with backend.track_request() as provider:
+                        attempts.model = await backend.model_for(target.model)
                         if not isinstance(provider, Embedder):
-                            raise CannotEmbed(f"the provider {backend.kind} makes no embeddings")
-                        found = await provider.embed(
+                            raise CannotEmbed(
+                                f"the provider {backend.provider_name} does not support embeddings"
+                            )
+                        result = await provider.embed(
                             request.texts,
-                            run.model,
+                            attempts.model,
                             request.dimensions if request.HasField("dimensions") else None,
                         )
-                        packed = _packed(request, found)
-                except ModelFailure as failure:
-                    run.failed(failure)
+                        embeddings = _embeddings(request, result)
+                except ModelFailure as error:
+                    attempts.record_error(error)
                 else:
-                    run.usage, run.outcome = _usage(request, found), EMBEDDED
+                    attempts.usage, attempts.outcome = _usage(request, result), EMBEDDED
                     return EmbedResponse(
-                        embeddings=packed,
-                        usage=run.usage,
-                        model=found.model or run.model,
+                        embeddings=embeddings,
+                        usage=attempts.usage,
+                        model=result.model or attempts.model,
                         backend=backend.name,
                     )
-            raise AssertionError("attempts() ends by raising")
+            raise AssertionError("targets() ends by raising")
 
 
 def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldViolation]:
     count = len(request.texts)
     if not count:
-        yield FieldViolation("texts", "At least one text is needed.")
+        yield FieldViolation("texts", "At least one text is required.")
     elif count > limits.max_texts:
-        yield FieldViolation("texts", f"{count} texts are more than the {limits.max_texts} allowed.")
+        yield FieldViolation("texts", f"Has {count} texts; at most {limits.max_texts} are allowed.")
     elif (size := request.ByteSize()) > limits.max_bytes:
         yield FieldViolation(
             "texts", f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
         )
     else:
-        for place, text in enumerate(request.texts):
+        for index, text in enumerate(request.texts):
             if not text:
-                yield FieldViolation(f"texts[{place}]", "Must not be empty.")
+                yield FieldViolation(f"texts[{index}]", "Must not be empty.")
     if request.HasField("dimensions") and not 1 <= request.dimensions <= limits.max_dimensions:
-        yield FieldViolation("dimensions", f"Must be 1 to {limits.max_dimensions}.")
+        yield FieldViolation("dimensions", f"Must be between 1 and {limits.max_dimensions}.")
 
 
-def _packed(request: EmbedRequest, found: Embedded) -> list[Embedding]:
-    if len(found.vectors) != len(request.texts):
-        raise ProtocolViolation("its answer is not one vector for each text")
-    length = len(found.vectors[0])
+def _embeddings(request: EmbedRequest, result: Embedded) -> list[Embedding]:
+    if len(result.vectors) != len(request.texts):
+        raise ProtocolViolation("the response does not contain one vector per text")
+    length = len(result.vectors[0])
     if request.HasField("dimensions") and length != request.dimensions:
-        raise InvalidRequest.of("dimensions", f"{found.model} makes vectors of {length}, and no others.")
+        raise InvalidRequest.of("dimensions", f"{result.model} only supports {length} dimensions.")
     try:
-        return [Embedding(values=each) for each in found.vectors]
+        return [Embedding(values=each) for each in result.vectors]
     except TypeError:
-        raise ProtocolViolation("its vectors hold what is no number") from None
+        raise ProtocolViolation("the vectors contain values that are not numbers") from None
 
 
-def _usage(request: EmbedRequest, found: Embedded) -> Usage:
-    if found.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
-        return found.usage
+def _usage(request: EmbedRequest, result: Embedded) -> Usage:
+    if result.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
+        return result.usage
     return Usage(
-        input_tokens=sum(map(tokens_of, request.texts)),
+        input_tokens=sum(map(estimate_tokens, request.texts)),
         provenance=USAGE_PROVENANCE_ESTIMATED,
     )

@@ -1,25 +1,25 @@
-"""Why a backend did not answer, by kind and not by status code: vendors use one code for many things.
+"""Why a backend could not answer, by kind and not by status code: vendors use one code for many things.
 
-    ModelFailure
-    ├── BackendAuth           our key was refused
-    ├── RateLimited           too fast; later is fine
-    ├── QuotaExhausted        the account is empty; later is not fine
-    ├── BackendOverloaded     the vendor has no room
-    ├── BackendFailed         the vendor broke
-    ├── BackendUnreachable    no connection
-    │   ├── NameNotResolved   its name leads nowhere
-    │   └── TlsFailed         no trust in its certificate, or no TLS at all
-    ├── BackendTimeout        connected, and then silence
-    ├── ProtocolViolation     an answer that is none
-    ├── FormMissed            an answer that has not the form that was asked for
-    ├── RequestRefused        the vendor finds fault with the request
-    │   └── ContextTooLong    it does not fit into the model
-    ├── ModelMissing          the backend does not have this model
-    └── CannotEmbed           the backend makes no vectors
+    ModelError
+    ├── BackendAuth             the backend rejected our key
+    ├── RateLimited             too many requests; retry later
+    ├── QuotaExhausted          the account is empty; retrying does not help
+    ├── BackendOverloaded       the backend has no capacity
+    ├── BackendFailed           the backend broke
+    ├── BackendUnreachable      no connection
+    │   ├── NameNotResolved     the host name has no address
+    │   └── TlsFailed           the certificate is not trusted, or the endpoint does not speak TLS
+    ├── BackendTimeout          connected, then no data
+    ├── ProtocolViolation       the response is not what this kind of backend sends
+    ├── ResponseFormatMissed    the reply does not match the requested format
+    ├── RequestRefused          the backend rejected the request
+    │   └── ContextTooLong      the conversation does not fit the model's context
+    ├── ModelMissing            the backend does not have this model
+    └── CannotEmbed             the provider does not support embeddings
 
-    UnknownModel              the gateway itself has no such name
+    UnknownModel                the gateway itself has no such name
 
-No text in here may hold a key: providers build `detail` from what they have cleaned.
+No text in here may contain a key: providers build `detail` from text that they have redacted.
 """
 
 from __future__ import annotations
@@ -31,50 +31,50 @@ class ModelFailure(Exception):
     """One backend could not answer one request."""
 
     reason: ClassVar[str] = "BACKEND_FAILED"
-    """UPPER_SNAKE, as the caller sees it."""
+    """The code that callers see, in UPPER_SNAKE."""
     advice: ClassVar[str] = ""
     """One sentence for the operator or the caller: what to try."""
-    elsewhere: ClassVar[bool] = True
+    retry_elsewhere: ClassVar[bool] = True
     """Whether the same request may succeed on another backend."""
-    passing: ClassVar[bool] = False
-    """Whether the same request may succeed here after a while."""
+    transient: ClassVar[bool] = False
+    """Whether the same request may succeed on this backend later."""
 
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
         self.detail = detail
         self.target = ""
-        """Where it happened."""
-        self.before = ""
-        """A sentence on the targets that were tried besides this one."""
-        if self.passing:
+        """The target that failed; empty until it is known."""
+        self.other_attempts = ""
+        """A sentence that lists the other targets that were tried."""
+        if self.transient:
             self.retry_after = 1.0 if retry_after is None else retry_after
         super().__init__(detail)
 
-    def on(self, target: str) -> None:
-        """Notes where it happened; `str()` then says so."""
+    def set_target(self, target: str) -> None:
+        """Notes the target that failed; `str()` then includes it."""
         self.target = target
         self.args = (f"{target}: {self.detail}",)
 
 
 class BackendAuth(ModelFailure):
-    """The backend refused our key."""
+    """The backend rejected our key."""
 
     reason = "BACKEND_AUTH"
-    advice = "Check the backend's api_key and what the key may do."
+    advice = "Check the backend's api_key and its permissions."
 
 
 class RateLimited(ModelFailure):
-    """More requests or tokens a minute than the backend allows us."""
+    """We sent more requests or tokens per minute than the backend allows."""
 
     reason = "BACKEND_RATE_LIMITED"
     advice = "Try again later, or add a fallback target."
-    passing = True
+    transient = True
 
 
 class QuotaExhausted(ModelFailure):
-    """The account has nothing left; a vendor says so with 402, 403 or 429."""
+    """The account has no credit or quota left. Vendors report it with 402, 403 or 429."""
 
     reason = "BACKEND_QUOTA"
-    advice = "Look at the account's billing with the vendor."
+    advice = "Check the account's billing with the vendor."
 
     def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
         super().__init__(detail, retry_after=retry_after)
@@ -82,72 +82,72 @@ class QuotaExhausted(ModelFailure):
 
 
 class BackendOverloaded(ModelFailure):
-    """The backend has no room just now."""
+    """The backend has no capacity at the moment."""
 
     reason = "BACKEND_OVERLOADED"
     advice = "Try again later, or add a fallback target."
-    passing = True
+    transient = True
 
 
 class BackendFailed(ModelFailure):
-    """The backend broke while it worked."""
+    """The backend, or the connection to it, broke during the request."""
 
     reason = "BACKEND_FAILED"
-    advice = "Try again; if it stays, look at the backend's log (out of memory, CUDA, a batch too large)."
-    passing = True
+    advice = "Try again. If it persists, check the backend's log (out of memory, CUDA, batch too large)."
+    transient = True
 
 
 class BackendUnreachable(ModelFailure):
-    """No connection to the backend."""
+    """No connection to the backend could be made."""
 
     reason = "BACKEND_UNREACHABLE"
-    advice = "Check that it runs and that the endpoint's host, port and scheme are right."
-    passing = True
+    advice = "Check that it runs and that the endpoint's host, port and scheme are correct."
+    transient = True
 
 
 class NameNotResolved(BackendUnreachable):
-    """The endpoint's name has no address."""
+    """The endpoint's host name has no address."""
 
     reason = "BACKEND_NAME_NOT_RESOLVED"
-    advice = "Check the spelling of the endpoint's host, and that this machine's DNS knows it."
+    advice = "Check the spelling of the endpoint's host, and that this machine's DNS can resolve it."
 
 
 class TlsFailed(BackendUnreachable):
-    """The endpoint answers, and no safe connection comes about."""
+    """The endpoint answers, but no secure connection can be established."""
 
     reason = "BACKEND_TLS"
     advice = "Check that the endpoint speaks https; for a private certificate set the backend's ca_file."
-    passing = False
+    transient = False
 
 
 class BackendTimeout(ModelFailure):
-    """The backend kept silent for longer than its settings allow."""
+    """The backend sent nothing for longer than its settings allow."""
 
     reason = "BACKEND_TIMEOUT"
     advice = "Raise the backend's read_timeout or idle_timeout, or ask for fewer tokens."
-    passing = True
+    transient = True
 
 
 class ProtocolViolation(ModelFailure):
-    """What came back is not what this kind of backend answers."""
+    """The response is not what this kind of backend sends."""
 
     reason = "BACKEND_PROTOCOL"
-    advice = "Check that the endpoint's path is right and that the provider fits the backend."
+    advice = "Check that the endpoint's path is correct and that the provider fits the backend."
 
 
 class FormMissed(ModelFailure):
-    """The model's answer does not fit the form that was asked for, and did not when it was asked again."""
+    """The model's reply does not match the requested format, and did not after one retry."""
 
     reason = "RESPONSE_FORMAT_MISSED"
-    advice = "Try a simpler schema, or a model that keeps to a JSON Schema by itself."
+    advice = "Try a simpler schema, or a model that supports JSON Schema natively."
 
 
 class RequestRefused(ModelFailure):
-    """The backend finds fault with the request itself."""
+    """The backend rejected the request itself."""
 
     reason = "BACKEND_REFUSED_REQUEST"
-    advice = "Mend the request; sending it again changes nothing."
-    elsewhere = False
+    advice = "Fix the request; retrying it unchanged will fail again."
+    retry_elsewhere = False
 
 
 class ContextTooLong(RequestRefused):
@@ -155,29 +155,32 @@ class ContextTooLong(RequestRefused):
 
     reason = "CONTEXT_TOO_LONG"
     advice = "Send fewer messages, lower max_tokens, or use a model with a longer context."
-    elsewhere = True
+    retry_elsewhere = True
 
 
 class ModelMissing(ModelFailure):
     """The backend does not have the model that the target names."""
 
     reason = "BACKEND_MODEL_MISSING"
-    advice = "Ask ListModels for what there is; load the model in the backend or switch the alias."
+    advice = "Call ListModels to see the available models; load the model in the backend or switch the alias."
 
 
 class CannotEmbed(ModelFailure):
-    """The target's provider has no embeddings at all."""
+    """The target's provider does not support embeddings."""
 
     reason = "BACKEND_CANNOT_EMBED"
     advice = (
-        "Name a target whose provider embeds, such as openai_compatible or ollama, or add one as fallback."
+        "Use a target whose provider supports embeddings, such as openai_compatible or ollama, "
+        "or add one as a fallback."
     )
 
 
 class UnknownModel(Exception):
-    """Neither an alias nor a target of this gateway."""
+    """The name is neither an alias nor a target of this gateway."""
 
     def __init__(self, model: str, suggestion: str = "") -> None:
         self.model = model
-        self.suggestion = f" Did you mean {suggestion}?" if suggestion else " ListModels shows what there is."
+        self.suggestion = (
+            f" Did you mean {suggestion}?" if suggestion else " ListModels shows the available models."
+        )
         super().__init__(f"no model {model}")

@@ -1,4 +1,4 @@
-"""The events of a reply: how they are made, and how small ones that wait together become one."""
+"""Builds the events of a reply, and merges small ones that wait together."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 
 Event = StreamGenerateResponse
 
-NOT_WHOLE: Final = frozenset(
+TRUNCATED_REASONS: Final = frozenset(
     {
         FINISH_REASON_LENGTH,
         FINISH_REASON_CONTEXT_FULL,
         FINISH_REASON_TRUNCATED,
     }
 )
-"""Reasons after which the reply lacks its end."""
+"""Finish reasons of a reply that is not complete."""
 
 
 def started(model: str, warnings: Sequence[Warning] = ()) -> Event:
-    """The first event, with the vendor's own name of the model that answers."""
+    """The first event, with the vendor's name of the model that answers."""
     event = Event()
     event.started.model = model
     if warnings:
@@ -43,61 +43,61 @@ def started(model: str, warnings: Sequence[Warning] = ()) -> Event:
     return event
 
 
-def text(piece: str) -> Event:
-    """The next piece of the reply's text."""
-    # Set field by field, here and below: half the cost of building the inner message first, for each token.
+def text(delta: str) -> Event:
+    """The next part of the reply's text."""
+    # Setting field by field, here and below, costs half of building the inner message first, for each token.
     event = Event()
-    event.text_delta.text = piece
+    event.text_delta.text = delta
     return event
 
 
-def reasoning(piece: str, *, signature: bytes = b"", redacted: bool = False) -> Event:
-    """The next piece of the model's thought."""
-    return Event(reasoning_delta=ReasoningDelta(text=piece, signature=signature, redacted=redacted))
+def reasoning(delta: str, *, signature: bytes = b"", redacted: bool = False) -> Event:
+    """The next part of the model's reasoning."""
+    return Event(reasoning_delta=ReasoningDelta(text=delta, signature=signature, redacted=redacted))
 
 
 def tool_started(index: int, call_id: str, name: str) -> Event:
-    """A tool call opens; `name` is the tool's full name, not the wire's."""
+    """Starts a tool call; `name` is the tool's full name, not the vendor's encoding of it."""
     return Event(tool_call_started=ToolCallStarted(index=index, id=call_id, name=name))
 
 
 def tool_delta(index: int, arguments: str) -> Event:
-    """The next piece of a tool call's arguments, as JSON text."""
+    """The next part of a tool call's arguments, as JSON text."""
     event = Event()
     event.tool_call_delta.index, event.tool_call_delta.arguments = index, arguments
     return event
 
 
 def tool_done(index: int, call: ToolCall) -> Event:
-    """A tool call is whole, its arguments parsed."""
+    """Completes a tool call, with its arguments parsed."""
     return Event(tool_call_done=ToolCallDone(index=index, tool_call=call))
 
 
 def used(usage: Usage) -> Event:
-    """What the reply cost in tokens."""
+    """The token usage of the reply."""
     return Event(usage=usage)
 
 
 def finished(reason: FinishReason.ValueType, raw: str = "") -> Event:
-    """The last event. `raw` is the vendor's own word, empty where it said none."""
+    """The last event. `raw` is the vendor's finish reason, empty where it gave none."""
     event = Event()
     end = event.finished
-    end.finish_reason, end.raw_finish_reason, end.truncated = reason, raw, reason in NOT_WHOLE
+    end.finish_reason, end.raw_finish_reason, end.truncated = reason, raw, reason in TRUNCATED_REASONS
     return event
 
 
 def finish_reason(raw: str, vocabulary: Mapping[str, FinishReason.ValueType]) -> FinishReason.ValueType:
-    """A vendor's word in our vocabulary: no word is TRUNCATED, a new one UNKNOWN, neither ever STOP."""
+    """Maps a vendor's finish reason: TRUNCATED where it is missing, UNKNOWN where it is new; never STOP."""
     if not raw:
         return FINISH_REASON_TRUNCATED
     return vocabulary.get(raw, FINISH_REASON_UNKNOWN)
 
 
 def merged(events: list[Event]) -> list[Event]:
-    """The same events, with neighbouring pieces of text made one.
+    """The same events, with neighbouring deltas of text joined.
 
-    A provider calls it on what one read from the network brought. A reader that keeps up sees every piece on
-    its own; one that lags gets fewer and larger messages instead of a longer queue.
+    It is applied to the events of one network read. A fast reader sees every delta on its own; a slow one
+    gets fewer and larger messages instead of a longer queue.
     """
     if len(events) < 2:
         return events
@@ -107,7 +107,12 @@ def merged(events: list[Event]) -> list[Event]:
         kind = event.WhichOneof("event") or ""
         if kind == previous and kind == "text_delta":
             result[-1].text_delta.text += event.text_delta.text
-        elif kind == previous and kind == "reasoning_delta" and _plain(result[-1]) and _plain(event):
+        elif (
+            kind == previous
+            and kind == "reasoning_delta"
+            and _is_text_only(result[-1])
+            and _is_text_only(event)
+        ):
             result[-1].reasoning_delta.text += event.reasoning_delta.text
         else:
             result.append(event)
@@ -115,6 +120,6 @@ def merged(events: list[Event]) -> list[Event]:
     return result
 
 
-def _plain(event: Event) -> bool:
-    """Whether a piece of thought is text alone; a signature belongs to its own piece."""
+def _is_text_only(event: Event) -> bool:
+    """Whether a reasoning delta is text only; a signature belongs to its own delta."""
     return not event.reasoning_delta.signature and not event.reasoning_delta.redacted

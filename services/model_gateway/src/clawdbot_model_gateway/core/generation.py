@@ -1,8 +1,7 @@
-"""The gateway's work: from a request for a model to a reply, from the first backend that gives one.
+"""Answers requests for a reply, from the first backend that gives one.
 
-A backend is committed to with the first event that holds something of the reply. Until then a failure goes on
-to the next target, with what remains of the deadline; after that it ends the call, since what was said is
-said.
+The first event with content commits the call to its backend. An error before it moves on to the next target,
+within what remains of the deadline. An error after it ends the call, since sent events cannot be taken back.
 """
 
 from __future__ import annotations
@@ -15,139 +14,146 @@ from itertools import chain
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 
 from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.attempts import Run
+from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.call_lifecycle import Calls
+from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.structured_output.emulation import keeping_form
 from clawdbot_model_gateway.core.structured_output.validation import Judges
-from clawdbot_model_gateway.core.validation import RequestLimits, check
+from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
 
 class Generation:
-    """Answers requests.
+    """Answers Generate and StreamGenerate.
 
     Args:
-        directory: what names mean.
-        backends: by name; every backend that the directory knows.
-        hooks: of the points before_generate and generation_done.
-        limits: what one request may be.
+        discovery: resolves names to targets.
+        backends: by name; every backend that discovery knows.
+        hooks: runs the points before_generate and generation_done.
+        limits: of one request.
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
     def __init__(
         self,
-        directory: Directory,
+        discovery: Directory,
         backends: Mapping[str, Backend],
         *,
         hooks: GenerationHooks,
         limits: RequestLimits,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._calls = Calls(directory, hooks, draw)
+        self._lifecycle = CallLifecycle(discovery, hooks, draw)
         self._backends = backends
         self._limits = limits
-        self._judges = Judges()
+        self._validators = Judges()
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
         """The whole reply.
 
         Raises:
-            InvalidRequest: the request is at fault.
-            UnknownModel: its model is not there.
-            ModelFailure: no backend could answer.
+            InvalidRequest: the request is invalid.
+            UnknownModel: its model does not exist.
+            ModelError: no backend could answer.
         """
-        with await self._begin(request) as run:
-            for target in run.attempts():
+        with await self._start(request) as attempts:
+            for target in attempts.targets():
                 try:
                     backend = self._backends[target.backend]
-                    with backend.serving() as provider:
-                        run.model = await backend.model_for(target.model)
-                        answerer = await keeping_form(
-                            provider, request, run.model, judges=self._judges, pay=run.paid
+                    with backend.track_request() as provider:
+                        attempts.model = await backend.model_for(target.model)
+                        source = await keeping_form(
+                            provider,
+                            request,
+                            attempts.model,
+                            judges=self._validators,
+                            pay=attempts.record_usage,
                         )
-                        events = await answerer.generate(request, run.model)
-                except ModelFailure as failure:
-                    run.failed(failure)
+                        events = await source.generate(request, attempts.model)
+                except ModelFailure as error:
+                    attempts.record_error(error)
                 else:
-                    return fold(chain.from_iterable(map(run.passing, events)))
-            raise AssertionError("attempts() ends by raising")
+                    return fold(chain.from_iterable(map(attempts.transform_event, events)))
+            raise AssertionError("targets() ends by raising")
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[Event]:
-        """The reply's events as they come; raises as generate, also between events."""
-        with await self._begin(request) as run:
-            async with aclosing(await self._answer(run)) as answer:
+        """The reply's events as they arrive; raises as generate does, also between events."""
+        with await self._start(request) as attempts:
+            async with aclosing(await self._open_stream(attempts)) as stream:
                 try:
-                    for event in chain.from_iterable(map(run.passing, answer.opening)):
+                    for event in chain.from_iterable(map(attempts.transform_event, stream.first_events)):
                         yield event
-                    async for event in answer.events:
-                        for each in run.passing(event):
+                    async for event in stream.remaining_events:
+                        for each in attempts.transform_event(event):
                             yield each
-                except ModelFailure as failure:
-                    run.broke(failure)
+                except ModelFailure as error:
+                    attempts.record_stream_error(error)
                     raise
 
-    async def _answer(self, run: Run) -> _Answer:
-        """The first target's answer that holds something; the caller closes it."""
-        for target in run.attempts():
-            answer = _Answer(self._backends[target.backend], self._judges)
+    async def _open_stream(self, attempts: RequestAttempts) -> _OpenStream:
+        """The stream of the first target that sends content; the caller closes it."""
+        for target in attempts.targets():
+            stream = _OpenStream(self._backends[target.backend], self._validators)
             try:
-                await answer.open(run)
+                await stream.open(attempts)
             except BaseException as error:
-                await answer.aclose()
+                await stream.aclose()
                 if not isinstance(error, ModelFailure):
                     raise
-                run.failed(error)
+                attempts.record_error(error)
             else:
-                return answer
-        raise AssertionError("attempts() ends by raising")
+                return stream
+        raise AssertionError("targets() ends by raising")
 
-    async def _begin(self, request: GenerateRequest) -> Run:
-        check(request, self._limits)
-        return await self._calls.begin(request)
+    async def _start(self, request: GenerateRequest) -> RequestAttempts:
+        validate_request(request, self._limits)
+        return await self._lifecycle.start(request)
 
 
-class _Answer:
-    """A stream of one backend's, from the request until somebody closes it."""
+class _OpenStream:
+    """The stream of one backend, from the request until it is closed."""
 
-    def __init__(self, backend: Backend, judges: Judges) -> None:
+    def __init__(self, backend: Backend, validators: Judges) -> None:
         self._backend = backend
-        self._judges = judges
+        self._validators = validators
         backend.in_flight += 1
-        self.opening: list[Event] = []
-        """The events up to the first that holds something of the reply."""
-        self.events: AsyncGenerator[Event] = _nothing()
+        self.first_events: list[Event] = []
+        """The events up to and with the first one that has content."""
+        self.remaining_events: AsyncGenerator[Event] = _empty_stream()
         """The events after those."""
 
-    async def open(self, run: Run) -> None:
-        """Asks, and waits for the opening.
+    async def open(self, attempts: RequestAttempts) -> None:
+        """Sends the request and waits for the first event that has content.
 
         Raises:
-            ModelFailure: the backend has nothing to say.
+            ModelError: the backend did not answer.
         """
-        run.model = await self._backend.model_for(run.target.model)
-        answerer = await keeping_form(
-            self._backend.provider, run.request, run.model, judges=self._judges, pay=run.paid
+        attempts.model = await self._backend.model_for(attempts.target.model)
+        source = await keeping_form(
+            self._backend.provider,
+            attempts.request,
+            attempts.model,
+            judges=self._validators,
+            pay=attempts.record_usage,
         )
-        self.events = answerer.stream(run.request, run.model)
-        async for event in self.events:
-            self.opening.append(event)
+        self.remaining_events = source.stream(attempts.request, attempts.model)
+        async for event in self.remaining_events:
+            self.first_events.append(event)
             if event.WhichOneof("event") != "started":
                 return
-        raise ProtocolViolation("the reply ended before it began")
+        raise ProtocolViolation("the stream ended before any content")
 
     async def aclose(self) -> None:
-        """Ends the request at the backend, if it still runs."""
+        """Ends the request at the backend, if it is still running."""
         try:
-            await self.events.aclose()
+            await self.remaining_events.aclose()
         finally:
             self._backend.in_flight -= 1
 
 
-async def _nothing() -> AsyncGenerator[Event]:
-    """No event."""
+async def _empty_stream() -> AsyncGenerator[Event]:
     return
-    yield  # what makes it a generator
+    yield  # makes it a generator

@@ -1,4 +1,4 @@
-"""What the gateway wants of whoever runs plugins' hooks."""
+"""The port through which the gateway runs plugins' hooks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Final, Protocol
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 
 BEFORE_GENERATE: Final = "before_generate"
-"""A gate: may this request be answered?"""
+"""Gate hook point: may this request be answered?"""
 GENERATION_DONE: Final = "generation_done"
-"""For observers: how it ended and what it cost."""
+"""Observer hook point: how a call ended and what it cost."""
 
 
 class GenerationHooks(Protocol):
-    """Runs the hooks of a point. A point nobody registered for MUST cost next to nothing."""
+    """Runs the hooks of a point. A point without hooks MUST cost next to nothing."""
 
     async def gate(self, subject: HookSubject) -> None:
-        """Returns when it may go on; MUST raise when a hook refuses."""
+        """Returns when the call may go on; MUST raise when a hook refuses it."""
 
     def observes(self, point: str) -> bool:
-        """Whether anybody may want to be told of the point."""
+        """Whether the point may have observers."""
 
     def observe(self, subject: HookSubject) -> None:
-        """Tells what has happened. MUST neither wait nor raise."""
+        """Notifies the observers. MUST neither wait nor raise."""

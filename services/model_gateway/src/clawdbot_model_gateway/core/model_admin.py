@@ -1,4 +1,4 @@
-"""What the gateway tells of its models and backends, and the one change it takes: what an alias means."""
+"""Lists models and backends, and changes the targets of aliases."""
 
 from __future__ import annotations
 
@@ -19,63 +19,63 @@ from clawdbot_model_gateway.core.routing import Routing, Target
 
 log = structlog.get_logger(__name__)
 
-LONGEST_ALIAS: Final = 128
+MAX_ALIAS_CHARACTERS: Final = 128
 
 
-class Catalogue:
-    """Lists models and backends, and switches aliases.
+class ModelAdmin:
+    """Answers the RPCs of ModelAdminService.
 
     Args:
-        routing: the table to change.
-        directory: what names mean.
+        router: holds the routing table.
+        discovery: resolves names to targets.
         backends: by name.
     """
 
-    def __init__(self, routing: Routing, directory: Directory, backends: Mapping[str, Backend]) -> None:
-        self._routing = routing
-        self._directory = directory
+    def __init__(self, router: Routing, discovery: Directory, backends: Mapping[str, Backend]) -> None:
+        self._router = router
+        self._discovery = discovery
         self._backends = backends
 
-    def models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
+    def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         """A page of aliases and targets, by name."""
-        known = self._routing.routes.names()
-        names, following = page_bounds(known, "models", request.page_size, request.page_token)
-        return pb.ListModelsResponse(models=[self._model(each) for each in names], next_page_token=following)
+        known = self._router.routes.names()
+        names, next_token = page_bounds(known, "models", request.page_size, request.page_token)
+        return pb.ListModelsResponse(models=[self._model(each) for each in names], next_page_token=next_token)
 
-    def model(self, request: pb.GetModelRequest) -> pb.GetModelResponse:
+    def get_model(self, request: pb.GetModelRequest) -> pb.GetModelResponse:
         """One alias or target.
 
         Raises:
-            UnknownModel: neither.
+            UnknownModel: it does not exist.
         """
         return pb.GetModelResponse(model=self._model(request.name))
 
-    def backends(self, request: pb.ListBackendsRequest) -> pb.ListBackendsResponse:
-        """A page of backends, by name, with what they are doing now."""
+    def list_backends(self, request: pb.ListBackendsRequest) -> pb.ListBackendsResponse:
+        """A page of backends, by name, with their current load."""
         known = sorted(self._backends)
-        names, following = page_bounds(known, "backends", request.page_size, request.page_token)
+        names, next_token = page_bounds(known, "backends", request.page_size, request.page_token)
         states = [self._backends[each].state for each in names]
-        return pb.ListBackendsResponse(backends=states, next_page_token=following)
+        return pb.ListBackendsResponse(backends=states, next_page_token=next_token)
 
-    async def switch(self, request: pb.SwitchModelRequest) -> pb.SwitchModelResponse:
-        """Points an alias at other targets, from the next request on; those in flight are not touched.
+    async def switch_model(self, request: pb.SwitchModelRequest) -> pb.SwitchModelResponse:
+        """Gives an alias other targets, from the next request on; requests in flight are not affected.
 
         Raises:
-            InvalidRequest: the alias or a target does not fit.
-            UnknownModel: a target is not there. The alias is as before.
-            RecordUnavailable: the switch could not be recorded. The alias is as before.
+            InvalidRequest: the alias or a target is invalid.
+            UnknownModel: a target does not exist. The alias is unchanged.
+            OverrideStoreUnavailable: the override could not be stored. The alias is unchanged.
         """
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         violations = [*_violations(request)]
         if violations:
             raise InvalidRequest(violations)
         targets = [
-            Target(known.backend, known.model, each.weight or 1, each.fallback)
+            Target(resolved.backend, resolved.model, each.weight or 1, each.fallback)
             for each in request.targets
-            for known in [await self._directory.target(each.target)]
+            for resolved in [await self._discovery.target(each.target)]
         ]
-        previous = self._routing.point(request.alias, targets, request.request_id)
-        elapsed = time.perf_counter() - begun
+        previous = self._router.override_alias(request.alias, targets, request.request_id)
+        elapsed = time.perf_counter() - started_at
         log.info(
             "model_switched",
             alias=request.alias,
@@ -83,50 +83,50 @@ class Catalogue:
             previous=[each.name for each in previous],
         )
         return pb.SwitchModelResponse(
-            previous_targets=map(self._shown, previous), elapsed=Duration(nanos=round(elapsed * 1e9))
+            previous_targets=map(self._to_message, previous), elapsed=Duration(nanos=round(elapsed * 1e9))
         )
 
-    def described(self, alias: str) -> str:
-        """An alias's targets as a person reads them: "vllm-a/qwen3, else openai/gpt-5-mini"."""
-        targets = [self._shown(each) for each in self._routing.routes.aliases[alias]]
+    def describe_alias(self, alias: str) -> str:
+        """An alias's targets for people to read: "vllm-a/qwen3, else openai/gpt-5-mini"."""
+        targets = [self._to_message(each) for each in self._router.routes.aliases[alias]]
         regular = " or ".join(each.target for each in targets if not each.fallback)
         return ", else ".join([*([regular] if regular else []), *_fallbacks(targets)])
 
     def _model(self, name: str) -> pb.Model:
-        routes = self._routing.routes
+        routes = self._router.routes
         if name in routes.aliases:
-            return pb.Model(name=name, targets=map(self._shown, routes.aliases[name]))
+            return pb.Model(name=name, targets=map(self._to_message, routes.aliases[name]))
         if not name:
             raise UnknownModel(name)
         target = routes.target(name)
         backend = self._backends[target.backend]
-        model = backend.shown(target.model)
+        model = backend.display_name(target.model)
         length = next((each.context_length for each in backend.models if each.name == model), 0)
         return pb.Model(
             name=name,
             backend=backend.name,
-            provider=backend.kind,
+            provider=backend.provider_name,
             vendor_model=model,
             context_length=length,
         )
 
-    def _shown(self, target: Target) -> pb.Target:
-        model = self._backends[target.backend].shown(target.model)
+    def _to_message(self, target: Target) -> pb.Target:
+        model = self._backends[target.backend].display_name(target.model)
         name = Target(target.backend, model).name
         return pb.Target(target=name, weight=target.weight, fallback=target.fallback)
 
 
 def _violations(request: pb.SwitchModelRequest) -> Iterator[FieldViolation]:
-    if not request.alias or "/" in request.alias or len(request.alias) > LONGEST_ALIAS:
-        yield FieldViolation("alias", f"Must be 1 to {LONGEST_ALIAS} characters without a slash.")
+    if not request.alias or "/" in request.alias or len(request.alias) > MAX_ALIAS_CHARACTERS:
+        yield FieldViolation("alias", f"Must have 1 to {MAX_ALIAS_CHARACTERS} characters and no slash.")
     if not request.targets:
-        yield FieldViolation("targets", "At least one target is needed.")
+        yield FieldViolation("targets", "At least one target is required.")
     names = [each.target for each in request.targets]
-    for place, each in enumerate(request.targets):
+    for index, each in enumerate(request.targets):
         if each.weight < 0:
-            yield FieldViolation(f"targets[{place}].weight", "Must be at least 1.")
-        if names.index(each.target) != place:
-            yield FieldViolation(f"targets[{place}].target", f"{each.target} is there twice.")
+            yield FieldViolation(f"targets[{index}].weight", "Must not be negative.")
+        if names.index(each.target) != index:
+            yield FieldViolation(f"targets[{index}].target", f"{each.target} is listed twice.")
 
 
 def _fallbacks(targets: Sequence[pb.Target]) -> list[str]:

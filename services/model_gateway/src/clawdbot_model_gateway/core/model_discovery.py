@@ -1,4 +1,4 @@
-"""Which models the backends have: asked at the start, and again when somebody wants one that is not known."""
+"""Resolves names to targets, and asks backends for their models: at start, and again for an unknown name."""
 
 from __future__ import annotations
 
@@ -16,98 +16,100 @@ from clawdbot_model_gateway.core.routing import ANY_MODEL, Routes, Routing, Targ
 
 log = structlog.get_logger(__name__)
 
-PATIENCE: Final = 2.0
-"""Seconds that a backend has to list its models; without an answer any name may be asked of it."""
-ASK_EVERY: Final = 5.0
-"""Seconds between two questions to one backend, whoever asks for whatever name."""
+LIST_TIMEOUT: Final = 2.0
+"""Seconds that a backend has to list its models; without a list, any name may be requested from it."""
+REFRESH_INTERVAL: Final = 5.0
+"""Minimum seconds between two requests for one backend's list, whatever names callers ask for."""
 
 
 class Directory:
-    """Answers what names mean, and keeps the lists of models that this needs.
+    """Resolves names to targets, and maintains the lists of models that this needs.
 
     Args:
-        routing: the table to read and to teach.
+        router: holds the routing table; it is updated with what backends list.
         backends: by name.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, routing: Routing, backends: Mapping[str, Backend], clock: Callable[[], float] = time.monotonic
+        self, router: Routing, backends: Mapping[str, Backend], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._routing = routing
+        self._router = router
         self._backends = backends
         self._clock = clock
-        self._asked: dict[str, float] = {}
+        self._refreshed_at: dict[str, float] = {}
 
     @property
     def routes(self) -> Routes:
-        """The table now."""
-        return self._routing.routes
+        """The current routing table."""
+        return self._router.routes
 
     async def targets(self, name: str) -> Sequence[Target]:
-        """What an alias or "backend/model" means.
+        """The targets of an alias, or of "backend/model".
 
         Raises:
-            UnknownModel: neither, and the backend does not list it either.
+            UnknownModel: it is neither, and the backend does not list it now either.
         """
         try:
-            return self._routing.routes.targets(name)
+            return self._router.routes.targets(name)
         except UnknownModel:
-            if not await self._looked_again(name):
+            if not await self._refresh_for(name):
                 raise
-            return self._routing.routes.targets(name)
+            return self._router.routes.targets(name)
 
     async def target(self, name: str) -> Target:
-        """The target of that name; raises as `targets`."""
+        """The target "backend/model"; raises as `targets` does."""
         try:
-            return self._routing.routes.target(name)
+            return self._router.routes.target(name)
         except UnknownModel:
-            if not await self._looked_again(name):
+            if not await self._refresh_for(name):
                 raise
-            return self._routing.routes.target(name)
+            return self._router.routes.target(name)
 
-    async def ask(self, backends: Iterable[Backend]) -> dict[str, str]:
-        """Asks backends for their models, all at once and for a moment only.
+    async def refresh(self, backends: Iterable[Backend]) -> dict[str, str]:
+        """Asks backends for their models, concurrently and with a short timeout.
 
         Returns:
-            Backend → why it did not say.
+            Backend → why it did not list its models.
         """
-        asked = [each for each in backends if not each.complete]
-        answers = await asyncio.gather(*map(self._ask, asked))
-        return {each.name: why for each, why in zip(asked, answers, strict=True) if why}
+        asked = [each for each in backends if not each.models_are_configured]
+        reasons = await asyncio.gather(*map(self._refresh, asked))
+        return {each.name: reason for each, reason in zip(asked, reasons, strict=True) if reason}
 
-    async def _looked_again(self, name: str) -> bool:
+    async def _refresh_for(self, name: str) -> bool:
+        """Whether the backend of the name has listed its models anew."""
         backend = self._backends.get(name.partition("/")[0])
-        if backend is None or backend.complete or not backend.models:
+        if backend is None or backend.models_are_configured or not backend.models:
             return False
-        if self._clock() - self._asked.get(backend.name, -ASK_EVERY) < ASK_EVERY:
+        if self._clock() - self._refreshed_at.get(backend.name, -REFRESH_INTERVAL) < REFRESH_INTERVAL:
             return False
-        return not await self._ask(backend)
+        return not await self._refresh(backend)
 
-    async def _ask(self, backend: Backend) -> str:
-        self._asked[backend.name] = self._clock()
+    async def _refresh(self, backend: Backend) -> str:
+        """Why the backend did not list its models; empty where it did."""
+        self._refreshed_at[backend.name] = self._clock()
         try:
-            async with asyncio.timeout(PATIENCE):
-                found = await backend.provider.list_models()
-        except (ModelFailure, TimeoutError) as failure:
-            why = str(failure) or f"no list of models within {PATIENCE:g} s"
-            log.info("models_not_listed", backend=backend.name, reason=why)
-            return why
+            async with asyncio.timeout(LIST_TIMEOUT):
+                listed = await backend.provider.list_models()
+        except (ModelFailure, TimeoutError) as error:
+            reason = str(error) or f"no list of models within {LIST_TIMEOUT:g} s"
+            log.info("models_not_listed", backend=backend.name, reason=reason)
+            return reason
         preferred = self._preferred(backend)
-        known = {each.name: each for each in found}
-        first = [known.pop(name, VendorModel(name)) for name in preferred]
-        backend.models = (*first, *known.values())
-        # A backend that lists nothing may still have what is asked for.
-        self._routing.learn(backend.name, (each.name for each in backend.models) if found else ())
+        by_name = {each.name: each for each in listed}
+        first = [by_name.pop(name, VendorModel(name)) for name in preferred]
+        backend.models = (*first, *by_name.values())
+        # A backend that lists nothing may still have the model that is requested.
+        self._router.set_models(backend.name, (each.name for each in backend.models) if listed else ())
         return ""
 
     def _preferred(self, backend: Backend) -> list[str]:
-        """The models that the configuration names, which are there whether listed or not."""
-        meant = [backend.preferred] if backend.preferred else []
-        meant += [
+        """The models that the configuration names. They are assumed to exist, whether listed or not."""
+        names = [backend.preferred_model] if backend.preferred_model else []
+        names += [
             target.model
-            for targets in self._routing.configured.aliases.values()
+            for targets in self._router.configured.aliases.values()
             for target in targets
             if target.backend == backend.name and target.model != ANY_MODEL
         ]
-        return list(dict.fromkeys(meant))
+        return list(dict.fromkeys(names))

@@ -1,7 +1,7 @@
-"""What a model's name means: aliases, their targets with weights, and the order in which backends are tried.
+"""Routing of model names: aliases, their weighted targets, and the order in which targets are tried.
 
-The table is immutable and swapped whole: a request that has read it goes on with what it read, the next one
-sees the new table, and nobody waits for a lock.
+The table is immutable and replaced as a whole: a request keeps the table that it has read, the next one sees
+the new table, and neither needs a lock.
 """
 
 from __future__ import annotations
@@ -14,21 +14,27 @@ from typing import Final
 
 import structlog
 
-from clawdbot_model_gateway.core.alias_overrides import Aim, Change, Names, Switch, SwitchRecord
+from clawdbot_model_gateway.core.alias_overrides import (
+    AliasChange,
+    AliasOverride,
+    AliasOverrideStore,
+    TargetSpec,
+    TargetSpecs,
+)
 from clawdbot_model_gateway.core.errors import UnknownModel
 
 log = structlog.get_logger(__name__)
 
 DEFAULT_ALIAS: Final = "default"
-"""What an empty model name means."""
+"""The alias that an empty model name stands for."""
 CHAT_ALIAS: Final = "chat"
-"""What flows ask for."""
+"""The alias that flows use."""
 
 ANY_MODEL: Final = "*"
-"""In a target: whichever model the backend lists first."""
+"""In a target: the first model that the backend lists."""
 
-LONGEST_NAME: Final = 256
-"""Characters of a name that a suggestion is looked for; the search takes the square of it."""
+MAX_SUGGESTION_CHARACTERS: Final = 256
+"""Characters of a name that still gets a suggestion; the search takes quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +43,14 @@ class Target:
 
     backend: str
     model: str
-    """The vendor's name; may itself contain slashes."""
+    """The vendor's name, which may contain slashes."""
     weight: int = 1
     fallback: bool = False
-    """Used only when the others fail."""
+    """Used only when the regular targets fail."""
 
     @property
     def name(self) -> str:
-        """As callers write it: "backend/model"."""
+        """The name that callers use: "backend/model"."""
         return f"{self.backend}/{self.model}"
 
 
@@ -53,46 +59,46 @@ Aliases = Mapping[str, tuple[Target, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """One state of the routing table."""
+    """The routing table: immutable."""
 
     backends: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Backend → its models. An empty set: the backend did not say, any name may be asked for."""
+    """Backend → its models. An empty set: the backend did not list them, and any name may be requested."""
     aliases: Aliases = field(default_factory=dict)
 
     def targets(self, name: str) -> tuple[Target, ...]:
-        """What an alias or "backend/model" means.
+        """The targets of an alias, or of "backend/model".
 
         Raises:
-            UnknownModel: neither; suggests the nearest name.
+            UnknownModel: it is neither; suggests the closest name.
         """
-        found = self.aliases.get(name or DEFAULT_ALIAS)
-        return found if found is not None else (self.target(name),)
+        targets = self.aliases.get(name or DEFAULT_ALIAS)
+        return targets if targets is not None else (self.target(name),)
 
     def target(self, name: str) -> Target:
-        """The target of that name.
+        """The target "backend/model".
 
         Raises:
-            UnknownModel: its backend or its model is not there.
+            UnknownModel: its backend or its model does not exist.
         """
         backend, _, model = name.partition("/")
         models = self.backends.get(backend)
         if models is None or not model or (models and model not in models and model != ANY_MODEL):
-            raise UnknownModel(name or DEFAULT_ALIAS, self._nearest(name))
+            raise UnknownModel(name or DEFAULT_ALIAS, self._closest(name))
         return Target(backend, model)
 
     def names(self) -> list[str]:
         """All aliases and targets, sorted."""
         listed = {f"{backend}/{model}" for backend, models in self.backends.items() for model in models}
-        meant = {
+        configured = {
             target.name
             for targets in self.aliases.values()
             for target in targets
             if target.model != ANY_MODEL
         }
-        return sorted({*self.aliases, *listed, *meant})
+        return sorted({*self.aliases, *listed, *configured})
 
-    def _nearest(self, name: str) -> str:
-        if len(name) > LONGEST_NAME:
+    def _closest(self, name: str) -> str:
+        if len(name) > MAX_SUGGESTION_CHARACTERS:
             return ""
         names = self.names()
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
@@ -101,14 +107,14 @@ class Routes:
         return close[0] if close else ""
 
 
-def in_order(targets: Sequence[Target], draw: Callable[[], float]) -> Sequence[Target]:
-    """The order to try targets in: a weighted draw of the regular ones, then the fallbacks as listed.
+def attempt_order(targets: Sequence[Target], draw: Callable[[], float]) -> Sequence[Target]:
+    """The order in which to try targets: a weighted draw of the regular ones, then the fallbacks as listed.
 
     The draw is without replacement (Efraimidis and Spirakis 2006: sort by an exponential variate over the
-    weight), so that the next regular target is tried before any fallback.
+    weight), so that every regular target is tried before any fallback.
 
     Args:
-        targets: of one alias.
+        targets: the targets of one alias.
         draw: uniform numbers in [0, 1).
     """
     if len(targets) == 1:
@@ -120,68 +126,68 @@ def in_order(targets: Sequence[Target], draw: Callable[[], float]) -> Sequence[T
 
 
 class Routing:
-    """Holds the table that is in force: what is configured, and over it what was switched since."""
+    """Holds the current table: the configuration, with the overrides of SwitchModel applied to it."""
 
-    def __init__(self, record: SwitchRecord) -> None:
-        self._record = record
+    def __init__(self, store: AliasOverrideStore) -> None:
+        self._store = store
         self._configured = Routes()
         self._routes = Routes()
-        self._seen: int | None = None
+        self._version: int | None = None
 
     @property
     def routes(self) -> Routes:
-        """The table now. Read it once for each request."""
-        version = self._record.version
-        if version != self._seen:
-            # Set first: a change that comes while the record is read is seen at the next look.
-            self._seen = version
-            self._routes = self._with(self._record.read())
+        """The current table. Read it once per request."""
+        version = self._store.version
+        if version != self._version:
+            # Set first: a change that happens during the load is picked up by the next read.
+            self._version = version
+            self._routes = self._apply(self._store.load())
         return self._routes
 
     @property
     def configured(self) -> Routes:
-        """The table without switches."""
+        """The table without overrides."""
         return self._configured
 
     def configure(self, routes: Routes) -> None:
-        """Says what there is; switches stay in force where they still fit."""
+        """Replaces the configured table; overrides stay in effect where they still apply."""
         self._configured = routes
-        self._seen = None
+        self._version = None
 
-    def learn(self, backend: str, models: Iterable[str]) -> None:
-        """Notes which models a backend has."""
+    def set_models(self, backend: str, models: Iterable[str]) -> None:
+        """Sets the models of a backend."""
         self.configure(
             replace(self._configured, backends={**self._configured.backends, backend: frozenset(models)})
         )
 
-    def point(self, alias: str, targets: Sequence[Target], request_id: str = "") -> Sequence[Target]:
-        """Points an alias at other targets and returns what it meant before; empty for a new alias.
+    def override_alias(self, alias: str, targets: Sequence[Target], request_id: str = "") -> Sequence[Target]:
+        """Gives an alias other targets and returns the previous ones; none for a new alias.
 
         Raises:
-            RecordUnavailable: the change could not be recorded; the alias is as before.
+            OverrideStoreUnavailable: the change could not be stored; the alias is unchanged.
         """
-        configured = _written(self._configured.aliases.get(alias, ()))
-        change = Change(alias, Switch(_written(targets), configured), request_id)
-        return [_target(aim) for aim in self._record.change(change)]
+        configured = _to_specs(self._configured.aliases.get(alias, ()))
+        change = AliasChange(alias, AliasOverride(_to_specs(targets), configured), request_id)
+        return [_from_spec(spec) for spec in self._store.apply(change)]
 
-    def _with(self, switches: Mapping[str, Switch]) -> Routes:
+    def _apply(self, overrides: Mapping[str, AliasOverride]) -> Routes:
         aliases = dict(self._configured.aliases)
-        for alias, switch in switches.items():
-            if switch.configured != _written(self._configured.aliases.get(alias, ())):
+        for alias, override in overrides.items():
+            if override.configured != _to_specs(self._configured.aliases.get(alias, ())):
                 continue
-            targets = tuple(_target(aim) for aim in switch.targets)
+            targets = tuple(_from_spec(spec) for spec in override.targets)
             missing = [each.name for each in targets if each.backend not in self._configured.backends]
             if missing:
-                log.warning("switch_void", alias=alias, missing=missing)
+                log.warning("alias_override_ignored", alias=alias, missing=missing)
             else:
                 aliases[alias] = targets
         return replace(self._configured, aliases=aliases)
 
 
-def _written(targets: Iterable[Target]) -> Names:
-    return tuple(Aim(each.name, each.weight, each.fallback) for each in targets)
+def _to_specs(targets: Iterable[Target]) -> TargetSpecs:
+    return tuple(TargetSpec(each.name, each.weight, each.fallback) for each in targets)
 
 
-def _target(aim: Aim) -> Target:
-    backend, _, model = aim.name.partition("/")
-    return Target(backend, model, aim.weight, aim.fallback)
+def _from_spec(spec: TargetSpec) -> Target:
+    backend, _, model = spec.name.partition("/")
+    return Target(backend, model, spec.weight, spec.fallback)

@@ -1,4 +1,4 @@
-"""Which fields of a request a provider can honour; what it cannot is told, or refused if strict."""
+"""Reports request fields that a provider does not support: as warnings, or as an error if `strict` is set."""
 
 from __future__ import annotations
 
@@ -14,50 +14,56 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 NOT_SUPPORTED = "FIELD_NOT_SUPPORTED"
-"""The code of every warning about a field that had no effect."""
+"""The code of each warning about a field that has no effect."""
 
 
-def warnings_for(request: GenerateRequest, honoured: AbstractSet[str], provider: str) -> list[Warning]:
-    """A warning for each field that is set and not among those honoured.
+def warnings_for(request: GenerateRequest, supported: AbstractSet[str], provider: str) -> list[Warning]:
+    """A warning for each field that is set and not supported.
 
     Args:
         request: the request.
-        honoured: paths in the request: "sampling.top_k", "tool_choice", "response_format.json",
+        supported: paths in the request: "sampling.top_k", "tool_choice", "response_format.json",
             "provider_options".
-        provider: the name to show, such as "echo".
+        provider: the name for messages, such as "echo".
 
     Raises:
         InvalidRequest: when the request is strict and there would be a warning.
     """
-    return told(request, [not_supported(path, provider) for path in _asked(request) if path not in honoured])
+    return told(
+        request, [not_supported(path, provider) for path in _requested(request) if path not in supported]
+    )
 
 
 def not_supported(field: str, provider: str) -> Warning:
-    """The warning about one field, for what a provider finds out by itself while it encodes."""
-    return Warning(code=NOT_SUPPORTED, field=field, message=f"{provider} cannot honour this field.")
+    """The warning about one field, for what a provider finds out while it encodes a request."""
+    return Warning(code=NOT_SUPPORTED, field=field, message=f"{provider} does not support this field.")
 
 
 def told(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
-    """The warnings as they are, or as one InvalidRequest when the request is strict."""
+    """Returns the warnings.
+
+    Raises:
+        InvalidRequest: the request is strict and there are warnings.
+    """
     if warnings and request.strict:
         raise InvalidRequest([FieldViolation(each.field, each.message) for each in warnings])
     return warnings
 
 
-def forms_of(honoured: AbstractSet[str]) -> frozenset[str]:
-    """The forms of a reply that can be asked for by the fields honoured, as LimitedForms.forms says them."""
-    return frozenset(form for form, path in _FORMS.items() if path in honoured)
+def forms_of(supported: AbstractSet[str]) -> frozenset[str]:
+    """The response formats that the supported fields can ask for; see LimitedFormats.native_formats."""
+    return frozenset(name for name, path in _FORMAT_FIELDS.items() if path in supported)
 
 
-_FORMS: Final = {
+_FORMAT_FIELDS: Final = {
     "json": "response_format.json",
     "json_schema": "response_format.json_schema",
     "tool": "tool_choice",
 }
 
 
-def _asked(request: GenerateRequest) -> Iterator[str]:
-    """Paths of the fields that ask for something; auto and free text are what happens anyway."""
+def _requested(request: GenerateRequest) -> Iterator[str]:
+    """Paths of the fields that change something. Automatic tool choice and free text are the defaults."""
     if request.HasField("sampling"):
         for field, _ in request.sampling.ListFields():
             yield f"sampling.{field.name}"
@@ -65,8 +71,8 @@ def _asked(request: GenerateRequest) -> Iterator[str]:
         yield "tool_choice"
     if request.tool_choice.disable_parallel:
         yield "tool_choice.disable_parallel"
-    form = request.response_format.WhichOneof("format")
-    if form not in {None, "text"}:
-        yield f"response_format.{form}"
+    response_format = request.response_format.WhichOneof("format")
+    if response_format not in {None, "text"}:
+        yield f"response_format.{response_format}"
     if request.HasField("provider_options"):
         yield "provider_options"

@@ -1,6 +1,6 @@
-"""How long a request or a text is for a model: asked of the backend, else counted here, else estimated.
+"""Counts the tokens of a request or a text: by the backend, else by a local tokenizer, else by estimate.
 
-A count that a backend cannot give is no failure: the next source gives it, and says how wrong it may be.
+A backend that cannot count is not an error: the next source counts, and reports its error bound.
 """
 
 from __future__ import annotations
@@ -31,136 +31,143 @@ from clawdbot_model_gateway.core.errors import ModelFailure
 from clawdbot_model_gateway.core.model_discovery import Directory
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_model_gateway.core.routing import ANY_MODEL, Target
-from clawdbot_model_gateway.core.token_estimate import MEDIA_TOKENS, MESSAGE_OVERHEAD, SLACK, estimate_of
-from clawdbot_model_gateway.core.tokenization import RememberingTokenizer, TextCount
-from clawdbot_model_gateway.core.validation import RequestLimits, check
+from clawdbot_model_gateway.core.token_estimate import (
+    MEDIA_TOKENS,
+    MESSAGE_OVERHEAD,
+    MIN_UNCERTAINTY,
+    estimate_text,
+)
+from clawdbot_model_gateway.core.tokenization import CachingTokenizer, TextCount
+from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
 log = structlog.get_logger(__name__)
 
-ON_THE_LOOP: Final = 4096
-"""Characters that are counted at once; more go to a thread, where they hold up nobody."""
-THREADS: Final = 2
-"""Long texts that are counted at once; more wait, and leave with their callers."""
-BACKEND_PATIENCE: Final = 10.0
-"""Seconds that a backend has to count, at most half of what remains of the deadline."""
-FRAMING: Final = 16
-"""Tokens that a vendor's framing of one message may have, where a text can only be counted as one."""
+MAX_INLINE_CHARACTERS: Final = 4096
+"""Characters that are counted on the event loop; longer texts are counted in a thread."""
+MAX_THREADS: Final = 2
+"""Long texts that are counted at the same time; more wait, and a cancelled caller stops waiting."""
+BACKEND_TIMEOUT: Final = 10.0
+"""Seconds that a backend has to count; never more than half of what remains of the deadline."""
+FRAMING_TOKENS: Final = 16
+"""Most tokens that a vendor's framing of one message adds, where a text can only be counted as a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Extent:
-    """What is to be counted, taken apart."""
+class CountInput:
+    """The parts of a request that are counted."""
 
     texts: Sequence[str]
-    framed: int = 0
-    """Messages and tools, each with tokens of the template around it."""
+    framed_items: int = 0
+    """Number of messages and tools; the chat template adds tokens around each."""
     media: int = 0
-    """Images, sounds and documents."""
+    """Number of images, audio clips and documents."""
 
     @property
     def characters(self) -> int:
-        """Of all texts."""
+        """Length of all texts together."""
         return sum(map(len, self.texts))
 
     @property
-    def around(self) -> int:
-        """Tokens of what is no text, roughly."""
-        return self.framed * MESSAGE_OVERHEAD + self.media * MEDIA_TOKENS
+    def overhead_tokens(self) -> int:
+        """Estimated tokens of everything that is not text."""
+        return self.framed_items * MESSAGE_OVERHEAD + self.media * MEDIA_TOKENS
 
 
-class Counting:
-    """Counts tokens.
+class TokenCounting:
+    """Answers CountTokens.
 
     Args:
-        directory: what names mean.
+        discovery: resolves names to targets.
         backends: by name.
-        limits: what one request may be.
+        limits: of one request.
     """
 
     def __init__(
-        self, directory: Directory, backends: Mapping[str, Backend], *, limits: RequestLimits
+        self, discovery: Directory, backends: Mapping[str, Backend], *, limits: RequestLimits
     ) -> None:
-        self._directory = directory
+        self._discovery = discovery
         self._backends = backends
         self._limits = limits
-        # Its own: long counts must not keep the loop's other threads, such as those that resolve names.
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="count")
+        # Its own pool: long counts must not block the loop's default threads, which resolve host names.
+        self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="count")
 
     def close(self) -> None:
-        """Gives up what has not begun; counts that run end by themselves, within seconds."""
+        """Cancels counts that have not started; running ones end by themselves, within seconds."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def count(self, asked: CountTokensRequest) -> CountTokensResponse:
-        """The count, who counted, and the bound.
+    async def count(self, request: CountTokensRequest) -> CountTokensResponse:
+        """The count, its source and its error bound.
 
         Raises:
-            InvalidRequest: there is nothing to count, or it is at fault.
-            UnknownModel: its model is not there.
+            InvalidRequest: there is nothing to count, or the request is invalid.
+            UnknownModel: its model does not exist.
         """
-        self._check(asked)
-        targets = await self._directory.targets(asked.model or asked.request.model)
+        self._validate(request)
+        targets = await self._discovery.targets(request.model or request.request.model)
         target = next((each for each in targets if not each.fallback), targets[0])
         backend = self._backends[target.backend]
-        found = await self._by_backend(asked, backend, target)
-        if found is not None:
-            return found
-        extent = extent_of(asked)
-        if extent.characters <= ON_THE_LOOP:
-            return _count(extent, backend.tokenizer)
+        counted = await self._count_by_backend(request, backend, target)
+        if counted is not None:
+            return counted
+        content = count_input(request)
+        if content.characters <= MAX_INLINE_CHARACTERS:
+            return _count(content, backend.tokenizer)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _count, extent, backend.tokenizer)
+        return await loop.run_in_executor(self._threads, _count, content, backend.tokenizer)
 
-    def _check(self, asked: CountTokensRequest) -> None:
-        kind = asked.WhichOneof("input")
+    def _validate(self, request: CountTokensRequest) -> None:
+        kind = request.WhichOneof("input")
         if kind is None:
-            raise InvalidRequest.of("input", "Give a request or a text.")
+            raise InvalidRequest.of("input", "A request or a text is required.")
         if kind == "request":
-            check(asked.request, self._limits)
-        elif asked.ByteSize() > self._limits.max_bytes:
-            raise InvalidRequest.of("text", f"At most {self._limits.max_bytes} bytes are allowed.")
+            validate_request(request.request, self._limits)
+        elif (size := request.ByteSize()) > self._limits.max_bytes:
+            raise InvalidRequest.of(
+                "text", f"The request has {size} bytes; at most {self._limits.max_bytes} are allowed."
+            )
 
-    async def _by_backend(
-        self, asked: CountTokensRequest, backend: Backend, target: Target
+    async def _count_by_backend(
+        self, request: CountTokensRequest, backend: Backend, target: Target
     ) -> CountTokensResponse | None:
-        """The backend's own count; None where it has none."""
+        """The backend's own count; None where it cannot count."""
         provider = backend.provider
-        bare = asked.WhichOneof("input") == "text"
+        is_text = request.WhichOneof("input") == "text"
         if not isinstance(provider, TextCounter | TokenCounter):
             return None
-        if bare and not isinstance(provider, TextCounter) and backend.tokenizer is not None:
-            return None  # A vendor would count its framing as well; the file counts the text alone.
-        if bare and not asked.text:
+        if is_text and not isinstance(provider, TextCounter) and backend.tokenizer is not None:
+            return None  # The vendor would count its message framing too; the tokenizer counts only the text.
+        if is_text and not request.text:
             return None
         left = deadline.remaining()
         try:
-            async with asyncio.timeout(min(BACKEND_PATIENCE, math.inf if left is None else left / 2)):
-                with backend.serving():
+            async with asyncio.timeout(min(BACKEND_TIMEOUT, math.inf if left is None else left / 2)):
+                with backend.track_request():
                     model = await backend.model_for(target.model)
-                    if not bare and isinstance(provider, TokenCounter):
-                        return _exact(await provider.count_tokens(asked.request, model))
-                    if bare and isinstance(provider, TextCounter):
-                        return _exact(await provider.count_text(asked.text, model))
-                    if bare and isinstance(provider, TokenCounter):
-                        return _as_a_message(await provider.count_tokens(_message(asked.text), model))
-        except (ModelFailure, TimeoutError) as failure:
+                    if not is_text and isinstance(provider, TokenCounter):
+                        return _exact(await provider.count_tokens(request.request, model))
+                    if is_text and isinstance(provider, TextCounter):
+                        return _exact(await provider.count_text(request.text, model))
+                    if is_text and isinstance(provider, TokenCounter):
+                        return _counted_as_message(await provider.count_tokens(_message(request.text), model))
+        except (ModelFailure, TimeoutError) as error:
             log.info(
                 "backend_does_not_count",
                 target=f"{target.backend}/{'' if target.model == ANY_MODEL else target.model}",
-                reason=str(failure) or "no answer in time",
+                reason=str(error) or "no response in time",
             )
         return None
 
 
-def extent_of(asked: CountTokensRequest) -> Extent:
-    """The texts of what is asked about, and the rest as numbers."""
-    if asked.WhichOneof("input") == "text":
-        return Extent((asked.text,))
-    request = asked.request
-    texts = [text for message in request.messages for part in message.parts for text in _texts(part)]
-    for tool in request.tools:
+def count_input(request: CountTokensRequest) -> CountInput:
+    """The texts of the request, and the numbers of everything else."""
+    if request.WhichOneof("input") == "text":
+        return CountInput((request.text,))
+    generate = request.request
+    texts = [text for message in generate.messages for part in message.parts for text in _texts(part)]
+    for tool in generate.tools:
         texts += [tool.name, tool.description, to_json(tool.input_schema).decode()]
-    media = sum(_media(part) for message in request.messages for part in message.parts)
-    return Extent(texts, len(request.messages) + len(request.tools), media)
+    media = sum(_media(part) for message in generate.messages for part in message.parts)
+    return CountInput(texts, len(generate.messages) + len(generate.tools), media)
 
 
 def _texts(part: Part) -> Iterator[str]:
@@ -183,30 +190,30 @@ def _media(part: Part) -> int:
     return int(part.WhichOneof("content") in {"image", "audio", "document"})
 
 
-def _count(extent: Extent, tokenizer: RememberingTokenizer | None) -> CountTokensResponse:
-    """By the tokenizer, else by estimate. What stands around the texts is an estimate either way."""
-    around = extent.around
+def _count(content: CountInput, tokenizer: CachingTokenizer | None) -> CountTokensResponse:
+    """By the tokenizer, else by estimate. The overhead around the texts is an estimate either way."""
+    overhead = content.overhead_tokens
     if tokenizer is not None:
-        parts = [tokenizer.count(text) for text in extent.texts] or [TextCount(0)]
-        tokens = sum(each.tokens for each in parts) + around
-        uncertain: float = sum(each.uncertain for each in parts) + around
-        return _answer(tokens, TOKEN_COUNT_SOURCE_LOCAL, uncertain)
-    estimates = [estimate_of(text) for text in extent.texts]
-    tokens = math.ceil(sum(each.tokens for each in estimates)) + around
-    uncertain = sum(each.uncertain for each in estimates) + around + (SLACK if tokens else 0)
-    return _answer(tokens, TOKEN_COUNT_SOURCE_ESTIMATE, uncertain)
+        counts = [tokenizer.count(text) for text in content.texts] or [TextCount(0)]
+        tokens = sum(each.tokens for each in counts) + overhead
+        uncertainty: float = sum(each.uncertainty for each in counts) + overhead
+        return _response(tokens, TOKEN_COUNT_SOURCE_LOCAL, uncertainty)
+    estimates = [estimate_text(text) for text in content.texts]
+    tokens = math.ceil(sum(each.tokens for each in estimates)) + overhead
+    uncertainty = sum(each.uncertainty for each in estimates) + overhead + (MIN_UNCERTAINTY if tokens else 0)
+    return _response(tokens, TOKEN_COUNT_SOURCE_ESTIMATE, uncertainty)
 
 
 def _exact(tokens: int) -> CountTokensResponse:
-    return _answer(tokens, TOKEN_COUNT_SOURCE_BACKEND, 0)
+    return _response(tokens, TOKEN_COUNT_SOURCE_BACKEND, 0)
 
 
-def _as_a_message(tokens: int) -> CountTokensResponse:
-    return _answer(tokens, TOKEN_COUNT_SOURCE_BACKEND, FRAMING)
+def _counted_as_message(tokens: int) -> CountTokensResponse:
+    return _response(tokens, TOKEN_COUNT_SOURCE_BACKEND, FRAMING_TOKENS)
 
 
-def _answer(tokens: int, source: int, uncertain: float) -> CountTokensResponse:
-    bound = uncertain / tokens if tokens else 0.0
+def _response(tokens: int, source: int, uncertainty: float) -> CountTokensResponse:
+    bound = uncertainty / tokens if tokens else 0.0
     return CountTokensResponse(tokens=tokens, source=source, error_bound=bound)  # type: ignore[arg-type]
 
 

@@ -1,7 +1,7 @@
-"""How many tokens a text is, where nobody has counted: a figure by script, and how wrong it may be.
+"""Estimates the tokens of a text from its characters' scripts, with an error bound.
 
-What is estimated is always marked so. It looks at the lead bytes of UTF-8, which tell the scripts apart, at a
-few milliseconds a megabyte.
+Estimates are always marked as such. The script of a character is read off its lead byte in UTF-8, which takes
+a few milliseconds per megabyte.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_ESTIMATED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 
 MESSAGE_OVERHEAD: Final = 4
-"""Tokens of a chat template's framing around each message."""
+"""Tokens that a chat template adds around each message."""
 MEDIA_TOKENS: Final = 300
-"""Tokens of an image, sound or document: the order of magnitude of a small picture."""
+"""Tokens of an image, audio clip or document: the order of magnitude of a small image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Characters that cost about the same."""
+    """A class of characters that need about the same number of tokens."""
 
     per_character: float
-    """Tokens, half-way between the vocabularies that need the least and the most."""
+    """Tokens per character, half-way between the vocabularies that need the fewest and the most."""
     bound: float
-    """Largest share by which a vocabulary differs from that."""
+    """Largest relative deviation of a vocabulary from that."""
 
 
 SCRIPTS: Final[Mapping[str, Script]] = {
@@ -44,16 +44,16 @@ SCRIPTS: Final[Mapping[str, Script]] = {
     "symbols": Script(2.0, 0.40),
     "emoji": Script(2.0, 0.40),
 }
-"""Fitted by least squares to texts in fourteen kinds and the vocabularies cl100k, o200k, Qwen, DeepSeek and
-Claude 2; tests/unit/model_gateway/test_estimate.py measures it against those that can be had there. Greek,
-Arabic, Hebrew, Thai and the scripts of India are "other": vocabularies differ most about them."""
+"""Fitted by least squares to fourteen kinds of text and the vocabularies cl100k, o200k, Qwen, DeepSeek and
+Claude 2; tests/unit/model_gateway/test_token_estimate.py measures it against those that are available there.
+Greek, Arabic, Hebrew, Thai and the scripts of India are "other": vocabularies differ most for them."""
 
-UNBROKEN: Final = 12
-"""Letters for each space or mark above which they are no words: keys, hashes, base64."""
-NO_WORDS: Final = Script(0.5, 0.9)
-"""What letters are then."""
-SLACK: Final = 2
-"""Tokens by which any text may differ: a short text has no average."""
+MAX_LETTERS_PER_BREAK: Final = 12
+"""Letters per space or punctuation mark; with more, the letters are not words but keys, hashes or base64."""
+RANDOM_LETTERS: Final = Script(0.5, 0.9)
+"""The figures for such letters."""
+MIN_UNCERTAINTY: Final = 2
+"""Tokens that are added to the uncertainty of any text: a short text does not average out."""
 
 _LEADS: Final[Mapping[str, Iterable[int]]] = {
     "letters": (*range(0x41, 0x5B), *range(0x61, 0x7B)),
@@ -67,7 +67,7 @@ _LEADS: Final[Mapping[str, Iterable[int]]] = {
     "hangul": range(0xEA, 0xEF),
     "emoji": range(0xF0, 0xF5),
 }
-"""Script → lead bytes; what is left of ASCII are marks. 0xEF has the wide forms of CJK punctuation."""
+"""Script → lead bytes; the rest of ASCII are marks. 0xEF contains the wide forms of CJK punctuation."""
 _NUMBERS: Final = {name: number for number, name in enumerate(SCRIPTS)}
 _KIND_OF: Final = bytes(
     next((_NUMBERS[name] for name, leads in _LEADS.items() if byte in leads), _NUMBERS["marks"])
@@ -78,54 +78,56 @@ _CONTINUATIONS: Final = bytes(range(0x80, 0xC0))
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Tokens of a text, and how far off that may be."""
+    """The estimated tokens of a text, with their uncertainty."""
 
     tokens: float = 0.0
-    uncertain: float = 0.0
-    """Tokens by which the true count may differ, either way."""
+    uncertainty: float = 0.0
+    """Tokens by which the true count may differ in either direction."""
 
 
-def estimate_of(text: str) -> Estimate:
-    """The estimate for a text as people and programs write it; SLACK is not in it."""
+def estimate_text(text: str) -> Estimate:
+    """The estimate for a text as people and programs write it, without MIN_UNCERTAINTY."""
     kinds = text.encode("utf-8", "surrogatepass").translate(_KIND_OF, _CONTINUATIONS)
     counts = {name: kinds.count(number) for name, number in _NUMBERS.items()}
     tokens = uncertain = 0.0
     for name, count in counts.items():
         script = SCRIPTS[name]
-        if name == "letters" and count > UNBROKEN * (counts["space"] + counts["marks"] + 1):
-            script = NO_WORDS
+        if name == "letters" and count > MAX_LETTERS_PER_BREAK * (counts["space"] + counts["marks"] + 1):
+            script = RANDOM_LETTERS
         tokens += count * script.per_character
         uncertain += count * script.per_character * script.bound
     return Estimate(tokens, uncertain)
 
 
-class TokenEstimate:
-    """Takes pieces of text as they come; how the text was cut makes no difference."""
+class TokenEstimator:
+    """Estimates a text that arrives in pieces; the result does not depend on how it was split."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
 
     def add(self, text: str) -> None:
-        """Takes one piece. Nothing is counted yet: most replies are counted by their backend."""
+        """Adds one piece. The estimate is deferred: most backends report the count of their replies."""
         self._pieces.append(text)
 
     @property
     def tokens(self) -> int:
-        """The estimate; 0 for no text, at least 1 for any."""
+        """The estimate; 0 for an empty text, at least 1 for any other."""
         if len(self._pieces) > 1:
             self._pieces = ["".join(self._pieces)]
-        return math.ceil(estimate_of(self._pieces[0]).tokens) if self._pieces else 0
+        return math.ceil(estimate_text(self._pieces[0]).tokens) if self._pieces else 0
 
 
-def tokens_of(text: str) -> int:
-    """An estimate of the tokens in a text."""
-    return math.ceil(estimate_of(text).tokens)
+def estimate_tokens(text: str) -> int:
+    """The estimated tokens of a text, rounded up."""
+    return math.ceil(estimate_text(text).tokens)
 
 
-def estimated_usage(request: GenerateRequest, output_tokens: int) -> Usage:
-    """What a reply of so many tokens to this request cost, as far as can be guessed."""
+def estimate_usage(request: GenerateRequest, output_tokens: int) -> Usage:
+    """The estimated usage of a request whose reply has this many tokens."""
     prompt = sum(MESSAGE_OVERHEAD + _message_tokens(message) for message in request.messages)
-    prompt += sum(tokens_of(tool.description) + tool.input_schema.ByteSize() // 4 for tool in request.tools)
+    prompt += sum(
+        estimate_tokens(tool.description) + tool.input_schema.ByteSize() // 4 for tool in request.tools
+    )
     return Usage(
         input_tokens=prompt,
         output_tokens=output_tokens,
@@ -138,12 +140,12 @@ def _message_tokens(message: Message) -> int:
     for part in message.parts:
         kind = part.WhichOneof("content")
         if kind == "text":
-            total += tokens_of(part.text)
+            total += estimate_tokens(part.text)
         elif kind == "reasoning":
-            total += tokens_of(part.reasoning.text)
+            total += estimate_tokens(part.reasoning.text)
         elif kind in {"image", "audio", "document"}:
             total += MEDIA_TOKENS
         else:
-            # A tool call or its result: its encoded length is near its text's.
+            # A tool call or its result: the encoded length is close to the length of its text.
             total += part.ByteSize() // 4
     return total

@@ -1,6 +1,6 @@
-"""How long a text is for a model: the port that counts, the pieces of long texts, and a memory of them.
+"""The port of a tokenizer, and a cache that counts long texts in chunks.
 
-The pieces begin at the start of the text, so that texts with a common prefix share them; what was counted is
+Chunks are cut from the start of the text, so that texts with a common prefix share chunks. A cached chunk is
 not counted again.
 """
 
@@ -14,91 +14,91 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final, Protocol
 
-PIECE: Final = 4096
-"""Characters of a piece, at least: then it ends with the next line."""
-LONGEST: Final = 16 * PIECE
-"""Characters after which a piece ends anywhere: a tokenizer may take the square of one without spaces."""
-REMEMBERED: Final = 16_384
-"""Pieces whose count is kept: about 64 MB of text, in about 3 MB."""
+MIN_CHUNK_CHARACTERS: Final = 4096
+"""Characters of a chunk at least; it ends at the next line break after that."""
+MAX_CHUNK_CHARACTERS: Final = 16 * MIN_CHUNK_CHARACTERS
+"""Characters after which a chunk ends anywhere: tokenizers may take quadratic time on text without spaces."""
+MAX_CACHED_CHUNKS: Final = 16_384
+"""Chunks whose count is kept: about 64 MB of text, in about 3 MB of memory."""
 
 _END_OF_LINE: Final = re.compile(r"\n(?=[^\s])")
-"""No vocabulary's pattern joins a newline with the letter behind it; what is white behind it, it does."""
+"""No vocabulary merges a newline with a letter after it; with white space after it, some do."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextCount:
-    """Tokens of a text."""
+    """The tokens of a text."""
 
     tokens: int
-    uncertain: int = 0
-    """Tokens by which it may differ: one for each cut inside a line."""
+    uncertainty: int = 0
+    """Tokens by which the true count may differ: one for each cut inside a line."""
 
 
 class Tokenizer(Protocol):
-    """A model's own way to cut text into tokens."""
+    """The tokenizer of a model."""
 
     def count(self, text: str) -> int:
-        """Tokens of the text, without any that mark its beginning or end.
+        """Tokens of the text, without special tokens at its beginning or end.
 
-        MUST work in any thread, several at once, and SHOULD let other threads run meanwhile. Text that looks
-        like a special token MUST be counted as text.
+        MUST be thread-safe, and SHOULD release the GIL. Text that looks like a special token MUST be counted
+        as text.
         """
 
 
-class RememberingTokenizer:
-    """Counts texts of any length piece by piece; for threads, since it takes as long as it takes.
+class CachingTokenizer:
+    """Counts texts of any length chunk by chunk. Call it in a thread: long texts take long.
 
     Args:
-        tokenizer: what counts.
-        remembered: pieces to keep the counts of.
+        tokenizer: counts the chunks.
+        max_cached: number of chunks whose counts are kept.
     """
 
-    def __init__(self, tokenizer: Tokenizer, remembered: int = REMEMBERED) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_cached: int = MAX_CACHED_CHUNKS) -> None:
         self._tokenizer = tokenizer
-        self._remembered = remembered
+        self._max_cached = max_cached
         self._counts: OrderedDict[bytes, int] = OrderedDict()
         self._lock = Lock()
-        self._divisible = _divisible(tokenizer)
+        self._additive = _is_additive(tokenizer)
         self.hits = 0
-        """Pieces that were known."""
+        """Number of chunks that were found in the cache."""
 
     def count(self, text: str) -> TextCount:
         """The tokens of the text."""
-        if not self._divisible and len(text) <= LONGEST:
-            return TextCount(self._known(text))
-        total = broken = 0
-        for piece, whole in pieces(text):
-            total += self._known(piece)
-            broken += not (whole and self._divisible)
-        return TextCount(total, broken)
+        if not self._additive and len(text) <= MAX_CHUNK_CHARACTERS:
+            return TextCount(self._count_chunk(text))
+        total = inexact_cuts = 0
+        for chunk, at_line_end in chunks(text):
+            total += self._count_chunk(chunk)
+            inexact_cuts += not (at_line_end and self._additive)
+        return TextCount(total, inexact_cuts)
 
     def __len__(self) -> int:
-        """Pieces that are remembered."""
+        """Number of cached chunks."""
         return len(self._counts)
 
-    def _known(self, piece: str) -> int:
-        key = hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    def _count_chunk(self, chunk: str) -> int:
+        key = hashlib.blake2b(chunk.encode("utf-8", "surrogatepass"), digest_size=16).digest()
         with self._lock:
-            known = self._counts.get(key)
-            if known is not None:
+            cached = self._counts.get(key)
+            if cached is not None:
                 self._counts.move_to_end(key)
                 self.hits += 1
-                return known
-        # Outside the lock: two threads may count the same piece, and none waits for another's text.
-        counted = self._tokenizer.count(piece)
+                return cached
+        # Outside the lock: two threads may count the same chunk, but none waits for another's text.
+        counted = self._tokenizer.count(chunk)
         with self._lock:
             self._counts[key] = counted
-            while len(self._counts) > self._remembered:
+            while len(self._counts) > self._max_cached:
                 self._counts.popitem(last=False)
         return counted
 
 
-def pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """The text in pieces, each with whether it ends where no token can reach across."""
+def chunks(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in chunks, each with whether it ends where no token can cross the cut."""
     start = 0
-    while len(text) - start > PIECE:
-        end = _END_OF_LINE.search(text, start + PIECE - 1, start + LONGEST)
-        stop = end.end() if end else start + LONGEST
+    while len(text) - start > MIN_CHUNK_CHARACTERS:
+        end = _END_OF_LINE.search(text, start + MIN_CHUNK_CHARACTERS - 1, start + MAX_CHUNK_CHARACTERS)
+        stop = end.end() if end else start + MAX_CHUNK_CHARACTERS
         if stop >= len(text):
             break
         yield text[start:stop], end is not None
@@ -106,7 +106,7 @@ def pieces(text: str) -> Iterator[tuple[str, bool]]:
     yield text[start:], True
 
 
-def _divisible(tokenizer: Tokenizer) -> bool:
-    """Whether a text's tokens are those of its lines: not for those that put a mark before each text."""
+def _is_additive(tokenizer: Tokenizer) -> bool:
+    """Whether a text has as many tokens as its lines together; false where each text gets a prefix token."""
     lines = ("def f(x):\n", "Return it.\n\n", "Обед\n", "晚上好。\n", "x = 1\n")
     return tokenizer.count("".join(lines)) == sum(map(tokenizer.count, lines))

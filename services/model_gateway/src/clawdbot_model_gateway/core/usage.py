@@ -1,4 +1,4 @@
-"""What several answers cost together."""
+"""Adds up the token usage of several replies."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_UNSPECIFIED, Usage
 
 
-def summed(usages: Iterable[Usage]) -> Usage:
-    """The sum, field by field. PARTIAL where some were counted otherwise than others, or not at all."""
+def sum_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum of each field. PARTIAL where the provenances differ, or some are missing."""
     total, provenances = Usage(), set()
     for usage in usages:
         provenances.add(usage.provenance)

@@ -1,4 +1,4 @@
-"""What a GenerateRequest must be before anybody is asked to answer it. All faults are told at once."""
+"""Validates a GenerateRequest before any backend sees it. Reports all violations at once."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """How much one request may be."""
+    """Limits of one request."""
 
     max_bytes: int = 16 * 1024 * 1024
-    """Of the whole request as encoded, media included."""
+    """Encoded size of the whole request, media included."""
     max_messages: int = 10_000
 
 
-def check(request: GenerateRequest, limits: RequestLimits) -> None:
-    """Passes a request that can be carried out.
+def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
+    """Returns where the request is valid.
 
     Raises:
-        InvalidRequest: with a violation for each field that does not fit.
+        InvalidRequest: with a violation for each invalid field.
     """
     violations = [*_size(request, limits)]
     if not violations:
-        for place, message in enumerate(request.messages):
-            if not _plain(message):
-                violations.extend(_message(place, message))
+        for index, message in enumerate(request.messages):
+            if not _is_plain_text(message):
+                violations.extend(_message(index, message))
         if request.tools:
             violations.extend(_tools(request))
         if request.HasField("tool_choice") or request.HasField("response_format"):
@@ -56,41 +56,43 @@ def check(request: GenerateRequest, limits: RequestLimits) -> None:
 def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[FieldViolation]:
     count = len(request.messages)
     if count == 0:
-        yield FieldViolation("messages", "At least one message is needed.")
+        yield FieldViolation("messages", "At least one message is required.")
     elif count > limits.max_messages:
-        yield FieldViolation("messages", f"{count} messages are more than the {limits.max_messages} allowed.")
+        yield FieldViolation("messages", f"Has {count} messages; at most {limits.max_messages} are allowed.")
     elif (size := request.ByteSize()) > limits.max_bytes:
         yield FieldViolation(
             "messages", f"The request has {size} bytes; at most {limits.max_bytes} are allowed."
         )
 
 
-def _message(place: int, message: Message) -> Iterator[FieldViolation]:
-    path = f"messages[{place}]"
+def _message(index: int, message: Message) -> Iterator[FieldViolation]:
+    path = f"messages[{index}]"
     if message.role not in ROLES:
         yield FieldViolation(f"{path}.role", "Must be SYSTEM, USER, ASSISTANT or TOOL.")
         return
     if not message.parts:
-        yield FieldViolation(f"{path}.parts", "At least one part is needed.")
+        yield FieldViolation(f"{path}.parts", "At least one part is required.")
     for number, part in enumerate(message.parts):
         kind = part.WhichOneof("content")
         if kind == "text":
-            # A model may have said nothing, a person must say something.
+            # A model may have replied with nothing; everyone else must send text.
             if not part.text and message.role != ROLE_ASSISTANT:
                 yield FieldViolation(f"{path}.parts[{number}].text", "Must not be empty.")
         else:
             yield from _part(f"{path}.parts[{number}]", kind or "", part, message.role)
 
 
-def _plain(message: Message) -> bool:
-    """Whether it is what nearly every message is: one text, by somebody who may speak."""
+def _is_plain_text(message: Message) -> bool:
+    """Whether it is a single text with a valid role, as nearly every message is: the fast path."""
     return len(message.parts) == 1 and bool(message.parts[0].text) and message.role in ROLES
 
 
 def _part(path: str, kind: str, part: Part, role: int) -> Iterator[FieldViolation]:
     check_content = _CONTENT.get(kind)
     if check_content is None:
-        yield FieldViolation(path, "A part needs content: text, image, audio, document or another.")
+        yield FieldViolation(
+            path, "Content is required: text, image, audio, document, reasoning, tool_call or tool_result."
+        )
     else:
         yield from check_content(f"{path}.{kind}", part, role)
 
@@ -98,14 +100,14 @@ def _part(path: str, kind: str, part: Part, role: int) -> Iterator[FieldViolatio
 def _source(path: str, source: Media | Document) -> Iterator[FieldViolation]:
     kind = source.WhichOneof("source")
     if kind is None or not getattr(source, kind):
-        yield FieldViolation(path, "Needs data or a uri.")
+        yield FieldViolation(path, "Either data or uri is required.")
     elif kind == "data" and not source.media_type:
-        yield FieldViolation(f"{path}.media_type", "Is needed with data, such as image/png.")
+        yield FieldViolation(f"{path}.media_type", "Required with data (example: image/png).")
 
 
 def _reasoning(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     if role != ROLE_ASSISTANT:
-        yield FieldViolation(path, f"Only an assistant's message may hold {part.WhichOneof('content')}.")
+        yield FieldViolation(path, f"Only an ASSISTANT message may contain {part.WhichOneof('content')}.")
 
 
 def _tool_call(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
@@ -117,9 +119,9 @@ def _tool_call(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
 
 def _tool_result(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     if role not in {ROLE_TOOL, ROLE_USER}:
-        yield FieldViolation(path, "Only a tool's message may hold a tool_result.")
+        yield FieldViolation(path, "Only a TOOL or USER message may contain tool_result.")
     if not part.tool_result.call_id:
-        yield FieldViolation(f"{path}.call_id", "Must be the id of the call that it answers.")
+        yield FieldViolation(f"{path}.call_id", "Must be the id of the tool call that it answers.")
 
 
 _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]] = {
@@ -134,22 +136,22 @@ _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]]
 
 def _tools(request: GenerateRequest) -> Iterator[FieldViolation]:
     seen: set[str] = set()
-    for place, tool in enumerate(request.tools):
+    for index, tool in enumerate(request.tools):
         if not tool.name:
-            yield FieldViolation(f"tools[{place}].name", "Must not be empty.")
+            yield FieldViolation(f"tools[{index}].name", "Must not be empty.")
         elif tool.name in seen:
-            yield FieldViolation(f"tools[{place}].name", f"{tool.name} is there twice.")
+            yield FieldViolation(f"tools[{index}].name", f"{tool.name} is listed twice.")
         seen.add(tool.name)
 
 
 def _choices(request: GenerateRequest) -> Iterator[FieldViolation]:
     choice = request.tool_choice
     if choice.mode not in ToolChoice.Mode.values():
-        yield FieldViolation("tool_choice.mode", f"There is no mode {choice.mode}.")
+        yield FieldViolation("tool_choice.mode", f"Unknown mode {choice.mode}.")
     elif choice.mode == ToolChoice.MODE_REQUIRED and not request.tools:
-        yield FieldViolation("tool_choice.mode", "A tool is required, and no tools are given.")
+        yield FieldViolation("tool_choice.mode", "MODE_REQUIRED needs at least one entry in tools.")
     elif choice.mode == ToolChoice.MODE_NAMED and choice.name not in {each.name for each in request.tools}:
-        yield FieldViolation("tool_choice.name", "Must be one of the tools given.")
+        yield FieldViolation("tool_choice.name", "Must be the name of one of the tools.")
     if request.response_format.WhichOneof("format") == "json_schema" and not (
         request.response_format.json_schema.schema.fields
     ):
@@ -165,16 +167,16 @@ _RANGES: Final[dict[str, tuple[float, float, str]]] = {
     "frequency_penalty": (-2, 2, "between -2 and 2"),
     "logprobs": (0, 20, "between 0 and 20"),
 }
-"""Field → smallest, largest and how to say so. The penalties' and logprobs' bounds are those of OpenAI's
-API."""
+"""Field → minimum, maximum and the words for both. The bounds of the penalties and logprobs are those of
+OpenAI's API."""
 
 
 def _sampling(sampling: Sampling) -> Iterator[FieldViolation]:
     for field, value in sampling.ListFields():
         bounds = _RANGES.get(field.name)
-        # Written so that NaN, which compares false to everything, is refused.
+        # Written so that NaN, which compares false to everything, is rejected.
         if bounds is not None and not bounds[0] <= value <= bounds[1]:
             yield FieldViolation(f"sampling.{field.name}", f"Must be {bounds[2]}.")
-    for place, stop in enumerate(sampling.stop):
+    for index, stop in enumerate(sampling.stop):
         if not stop:
-            yield FieldViolation(f"sampling.stop[{place}]", "Must not be empty.")
+            yield FieldViolation(f"sampling.stop[{index}]", "Must not be empty.")

@@ -1,4 +1,4 @@
-"""HTTP as the providers need it: a pool of connections for each backend, and what its failures mean."""
+"""HTTP for the providers: a connection pool per backend, streamed responses, and the mapping of errors."""
 
 from clawdbot_model_gateway.http.error_mapping import VendorErrors
 from clawdbot_model_gateway.http.pool import HttpPool

@@ -1,4 +1,4 @@
-"""What a vendor's error means. Vendors use one status for many things, so codes and sentences come first.
+"""Maps a vendor's error response to a ModelError. Codes and messages come before the ambiguous statuses.
 
 Sources: OpenAI's error codes guide, vLLM's and llama.cpp's servers, DeepSeek's, Moonshot's, OpenRouter's
     and Anthropic's error pages, Azure OpenAI's reference.
@@ -29,9 +29,9 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.http.retry_after import retry_after
 
-Kind = type[ModelFailure]
+ErrorClass = type[ModelFailure]
 
-CODES: Final[Mapping[str, Kind]] = {
+ERROR_CODES: Final[Mapping[str, ErrorClass]] = {
     "invalid_api_key": BackendAuth,
     "authentication_error": BackendAuth,
     "invalid_authentication_error": BackendAuth,
@@ -60,9 +60,9 @@ CODES: Final[Mapping[str, Kind]] = {
     "internal_server_error": BackendFailed,
     "internalservererror": BackendFailed,
 }
-"""`code` or `type` of an error, in lower case → what it means."""
+"""`code` or `type` of an error, in lower case → error class."""
 
-PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
+MESSAGE_PATTERNS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
     (
         re.compile(r"maximum (context|model) length|context (length|window|size|limit)|prompt is too long"),
         ContextTooLong,
@@ -74,15 +74,15 @@ PHRASES: Final[tuple[tuple[re.Pattern[str], Kind], ...]] = (
         BackendAuth,
     ),
     (re.compile(r"credit balance is too low"), QuotaExhausted),
-    # llama.cpp, of a model without eyes or ears, with status 500.
+    # llama.cpp, for a model without image or audio support, with status 500.
     (re.compile(r"(image|audio|video) input is not supported"), RequestRefused),
     (re.compile(r"server busy|maximum pending requests"), BackendOverloaded),
     (re.compile(r"^model: "), ModelMissing),
     (re.compile(r"\bmodel\b.{0,200}(does not exist|not found|not exist|is not available)"), ModelMissing),
 )
-"""What else tells a refusal's meaning, where a vendor has no code for it."""
+"""Patterns in the message, in lower case, for errors that have no code of their own."""
 
-STATUSES: Final[Mapping[int, Kind]] = {
+STATUS_ERRORS: Final[Mapping[int, ErrorClass]] = {
     401: BackendAuth,
     402: QuotaExhausted,
     403: BackendAuth,
@@ -94,94 +94,96 @@ STATUSES: Final[Mapping[int, Kind]] = {
     504: BackendTimeout,
     529: BackendOverloaded,
 }
-"""Status → what it means where nothing else tells."""
-CLASSES: Final[Mapping[int, Kind]] = {
+"""Status → error class, where neither code nor message decides."""
+STATUS_CLASS_ERRORS: Final[Mapping[int, ErrorClass]] = {
     2: ProtocolViolation,
     3: ProtocolViolation,
     4: RequestRefused,
     5: BackendFailed,
 }
-"""Hundreds of a status → the same."""
+"""First digit of a status → the same."""
 
-SPEAKING: Final = frozenset({400, 403, 404, 413, 422, 500})
-"""Statuses of which the sentence tells more than the status."""
-LONGEST: Final = 300
-"""Characters of a vendor's sentence that are passed on."""
+INFORMATIVE_STATUSES: Final = frozenset({400, 403, 404, 413, 422, 500})
+"""Statuses whose message says more than the status itself."""
+MAX_MESSAGE_CHARACTERS: Final = 300
+"""Characters of a vendor's message that are passed on."""
 
 
 class VendorErrors:
-    """Reads the errors of one backend; knows its secrets, to keep them out of what it says."""
+    """Maps the errors of one backend. It knows the backend's secrets, to redact them from messages."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._redactor = Redactor(secrets)
 
     def answered(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelFailure:
-        """What an answer other than 200 means."""
-        wait = retry_after(headers, time.time())
+        """The error of a response whose status is not 200."""
+        seconds = retry_after(headers, time.time())
         if 300 <= status < 400:
-            return ProtocolViolation(f"it answered {status} and sends us elsewhere, where no key is sent")
+            return ProtocolViolation(
+                f"HTTP {status}: redirects are not followed, since the key must not go to another host"
+            )
         try:
             payload = orjson.loads(body)
         except orjson.JSONDecodeError:
-            return self._failure(status, "", self._page(body, headers), wait)
-        return self._failure(status, *_said(payload), wait)
+            return self._model_error(status, "", self._describe(body, headers), seconds)
+        return self._model_error(status, *_code_and_message(payload), seconds)
 
     def in_band(self, payload: Mapping[str, Any]) -> ModelFailure:
-        """What an error means that came where a piece of the reply should be, after a 200."""
-        code, text = _said(payload)
-        return self._failure(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, code, text, None)
+        """The error that a stream sends after a 200, in place of a part of the reply."""
+        code, text = _code_and_message(payload)
+        return self._model_error(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, code, text, None)
 
     def garbled(self, body: bytes, headers: Mapping[str, str]) -> ModelFailure:
-        """What a 200 means whose content cannot be read."""
-        return ProtocolViolation(f"it answered {self._page(body, headers)}")
+        """The error of a 200 whose body cannot be parsed."""
+        return ProtocolViolation(f"the response cannot be parsed: {self._describe(body, headers)}")
 
     def clean(self, text: str) -> str:
-        """A vendor's text in one line, short and without secrets."""
+        """A vendor's text as one short line without secrets."""
         line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
-        # Before the cut, which could leave half a key that the pattern no longer knows.
+        # Before truncation, which could leave half a key that the pattern no longer recognizes.
         line = self._redactor.text(line)
-        return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+        return line if len(line) <= MAX_MESSAGE_CHARACTERS else f"{line[:MAX_MESSAGE_CHARACTERS]}…"
 
-    def _failure(self, status: int, code: str, text: str, wait: float | None) -> ModelFailure:
-        kind = _kind(status, code, text)
-        # A refused key may stand in the sentence, mangled so that nothing recognises it.
-        said = "" if issubclass(kind, BackendAuth) else self.clean(text)
-        shown = f"it answered {status}"
-        return kind(f"{shown}: {said}" if said else shown, retry_after=wait)
+    def _model_error(self, status: int, code: str, text: str, seconds: float | None) -> ModelFailure:
+        error_class = _classify(status, code, text)
+        # The message may quote a rejected key in a masked form that the redactor does not recognize.
+        message = "" if issubclass(error_class, BackendAuth) else self.clean(text)
+        prefix = f"HTTP {status}"
+        return error_class(f"{prefix}: {message}" if message else prefix, retry_after=seconds)
 
-    def _page(self, body: bytes, headers: Mapping[str, str]) -> str:
+    def _describe(self, body: bytes, headers: Mapping[str, str]) -> str:
         text = body.decode("utf-8", "replace")
         if "html" in headers.get("content-type", "") or text.lstrip()[:1] == "<":
             title = re.search(r"<title[^>]*>(.{0,200}?)</title>", text, re.IGNORECASE | re.DOTALL)
             return self.clean("an HTML page" + (f" ({title[1]})" if title else ""))
-        return self.clean(text) or "nothing"
+        return self.clean(text) or "an empty body"
 
 
-def _kind(status: int, code: str, text: str) -> Kind:
-    known = CODES.get(code.lower())
+def _classify(status: int, code: str, text: str) -> ErrorClass:
+    known = ERROR_CODES.get(code.lower())
     if known is not None and known is not BackendFailed:
         return known
-    if status in SPEAKING:
+    if status in INFORMATIVE_STATUSES:
         lower = text.lower()
-        for pattern, kind in PHRASES:
+        for pattern, error_class in MESSAGE_PATTERNS:
             if pattern.search(lower):
-                return kind
-    # "It broke" is a code that leaves it to the sentence to say more.
-    return known or STATUSES.get(status) or CLASSES.get(status // 100, ProtocolViolation)
+                return error_class
+    # A code that only says "server error" comes after the message, which may say more.
+    return known or STATUS_ERRORS.get(status) or STATUS_CLASS_ERRORS.get(status // 100, ProtocolViolation)
 
 
-def _said(payload: Any) -> tuple[str, str]:
-    """The code and the sentence of an error, wherever in the payload they are."""
+def _code_and_message(payload: Any) -> tuple[str, str]:
+    """The code and the message of an error, wherever in the payload they are."""
     if isinstance(payload, list) and payload:
-        payload = payload[0]  # Gemini's way, behind its Chat Completions too
+        payload = payload[0]  # Gemini, also through its Chat Completions endpoint
     if not isinstance(payload, Mapping):
         return "", str(payload)
     error = payload.get("error", payload)
     if not isinstance(error, Mapping):
         return "", str(error)
     details = error.get("details")
-    finer = details.get("error_code") if isinstance(details, Mapping) else None  # Anthropic's
-    codes = [str(each) for each in (finer, error.get("code"), error.get("type")) if each]
-    known = next((each for each in codes if each.lower() in CODES), None)
+    specific = details.get("error_code") if isinstance(details, Mapping) else None  # Anthropic
+    codes = [str(each) for each in (specific, error.get("code"), error.get("type")) if each]
+    known = next((each for each in codes if each.lower() in ERROR_CODES), None)
     text = error.get("message") or error.get("detail") or error.get("msg") or ""
     return known or next(iter(codes), ""), text if isinstance(text, str) else orjson.dumps(text).decode()

@@ -1,4 +1,4 @@
-"""The connections to one backend: made when needed, kept for the next request, closed if one is left."""
+"""The connections to one backend: opened on demand, kept for reuse, closed when a response is abandoned."""
 
 from __future__ import annotations
 
@@ -15,30 +15,28 @@ from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelFailure
 from clawdbot_model_gateway.http.error_mapping import VendorErrors
-from clawdbot_model_gateway.http.transport_errors import failure_of
+from clawdbot_model_gateway.http.transport_errors import transport_error
 from clawdbot_model_gateway.settings import HttpSettings
 
-LONGEST_ERROR: Final = 64 * 1024
-"""Bytes of an error's body that are read."""
-KNOWN_URLS: Final = 256
-"""Paths whose URL is kept. Some vendors have the model's name in them, and callers may name any."""
+MAX_ERROR_BYTES: Final = 64 * 1024
+"""Bytes of an error response's body that are read."""
+MAX_CACHED_URLS: Final = 256
+"""Paths whose URL is cached. Some vendors put the model's name in the path, and callers may send any name."""
 FAREWELL: Final = 1.0
-"""Seconds for the end of an answer whose content is known to be whole, so that its connection can serve
-again."""
+"""Seconds for the end of a response whose content is complete, so that its connection can be reused."""
 
-HEADERS: Final = {
+DEFAULT_HEADERS: Final = {
     "accept-encoding": "identity",
     "content-type": "application/json",
     "user-agent": "clawdbot",
 }
 
-
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-"""A header's name (RFC 9110, 5.1)."""
+_HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110, 5.1."""
 
 
 class HttpPool:
-    """aiohttp sets TCP_NODELAY on every connection that it makes."""
+    """A connection pool of aiohttp, which sets TCP_NODELAY on each of its connections."""
 
     def __init__(
         self,
@@ -50,50 +48,50 @@ class HttpPool:
         errors: VendorErrors,
         socket: str = "",
     ) -> None:
-        """A pool that is not open yet.
+        """Creates a pool that is not open yet.
 
         Args:
-            endpoint: URL that paths are added to.
-            settings: sizes and times.
-            headers: of each request; may hold secrets.
+            endpoint: URL that paths are appended to.
+            settings: sizes and timeouts.
+            headers: of each request; may contain secrets.
             query: of each URL.
-            errors: what the backend's errors mean.
-            socket: path of a Unix socket that the endpoint is reached at, instead of its host and port.
+            errors: maps the backend's errors.
+            socket: path of a Unix socket to connect to, in place of the endpoint's host and port.
 
         Raises:
-            StartupError: for an endpoint that is no URL, a header or a ca_file that cannot be used.
+            StartupError: the endpoint, a header or the ca_file is invalid.
         """
-        self._base = _address(endpoint)
+        self._base = _parse_url(endpoint)
         self._settings = settings
-        self._headers = {**HEADERS, **_sendable(headers)}
+        self._headers = {**DEFAULT_HEADERS, **_stripped(headers)}
         self._query = query
         self._errors = errors
-        self._ssl = _trust(settings)
+        self._ssl = _ssl_context(settings)
         self._urls: dict[str, URL] = {}
         self._session: aiohttp.ClientSession | None = None
         self._connector: aiohttp.BaseConnector | None = None
         self._socket = socket
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._place = sockets.target(self._base.host or "", self._base.port or 0)
+        self._draining: set[asyncio.Task[None]] = set()
+        self._address = sockets.target(self._base.host or "", self._base.port or 0)
 
     @property
     def endpoint(self) -> str:
-        """Where the backend is; settings allow no credentials in it."""
+        """URL of the backend; settings do not allow credentials in it."""
         return str(self._base)
 
     @property
     def open_connections(self) -> int:
-        """Connections that are open, busy or idle."""
+        """Number of open connections, busy or idle."""
         connector = self._connector
         if connector is None or connector.closed:
             return 0
-        # aiohttp shows its numbers nowhere else.
+        # aiohttp has no public API for these numbers.
         return len(connector._acquired) + sum(map(len, connector._conns.values()))  # noqa: SLF001
 
     async def start(self) -> None:
-        """Opens the pool; makes no connection."""
+        """Opens the pool without making a connection."""
         settings = self._settings
-        self._connector = self._connecting()
+        self._connector = self._make_connector()
         self._session = aiohttp.ClientSession(
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -104,98 +102,100 @@ class HttpPool:
         )
 
     async def stop(self) -> None:
-        """Closes every connection. Safe without a start, and twice."""
-        for task in self._leaving:
+        """Closes all connections. Safe without a start, and when called twice."""
+        for task in self._draining:
             task.cancel()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await asyncio.gather(*self._draining, return_exceptions=True)
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
-        """The body of a 200.
+        """The body of a response with status 200.
 
         Args:
             path: below the endpoint.
-            query: of this request's URL, besides the pool's own.
+            query: of this request's URL, in addition to the pool's own.
 
         Raises:
-            ModelFailure: no such answer came.
+            ModelError: there was no such response.
         """
-        response = await self._answer("GET", self._url(path, query), None)
+        response = await self._send("GET", self._url(path, query), None)
         return await self.read(response)
 
     async def post(
         self, path: str, body: bytes, query: Mapping[str, str] | None = None
     ) -> aiohttp.ClientResponse:
-        """The answer of status 200, its content unread; the caller ends it with `read`, `leave` or `done`.
+        """A response with status 200, content unread. The caller ends it with `read`, `abort` or `release`.
 
         Arguments as for get.
 
         Raises:
-            ModelFailure: no such answer came.
+            ModelError: there was no such response.
         """
-        return await self._answer("POST", self._url(path, query), body)
+        return await self._send("POST", self._url(path, query), body)
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """The whole content; the connection is free afterwards."""
         try:
             return await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            raise failure_of(error, self._place) from error
+            raise transport_error(error, self._address) from error
         finally:
             response.release()
 
     async def piece(self, response: aiohttp.ClientResponse) -> bytes:
-        """What has come of the content since the last look; waits for the first byte, empty at the end.
+        """The content that has arrived since the last read. Waits for the first byte; empty at the end.
 
         Raises:
-            ModelFailure: the connection broke, or nothing came for too long.
+            ModelError: the connection broke, or nothing arrived within the timeout.
         """
         try:
-            piece = await response.content.readany()
+            chunk = await response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            raise failure_of(error, self._place) from error
+            raise transport_error(error, self._address) from error
         connection = response.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = self._settings.idle_timeout
-        return piece
+        return chunk
 
     def leave(self, response: aiohttp.ClientResponse) -> None:
-        """Closes the connection of an answer that nobody wants any more, which tells the backend to stop."""
+        """Closes the connection of an abandoned response, which tells the backend to stop."""
         response.close()
 
     def done(self, response: aiohttp.ClientResponse) -> None:
-        """Lets an answer go whose content is whole, though its end may still be on the way."""
+        """Releases a response whose content is complete, even if the end of its body is still in transit."""
         if response.content.at_eof():
             response.release()
             return
-        task = asyncio.create_task(_to_the_end(response))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-        # Here and not in the task, which a stop may cancel before its first step.
+        task = asyncio.create_task(_drain(response))
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+        # A callback and not a step of the task, which a stop may cancel before it begins.
         task.add_done_callback(lambda _: response.release())
 
-    def _connecting(self) -> aiohttp.BaseConnector:
+    def _make_connector(self) -> aiohttp.BaseConnector:
         settings = self._settings
-        size, idle = settings.pool_size, settings.keep_alive
+        size, keep_alive = settings.pool_size, settings.keep_alive
         if self._socket:
-            return aiohttp.UnixConnector(self._socket, limit=size, keepalive_timeout=idle)
+            return aiohttp.UnixConnector(self._socket, limit=size, keepalive_timeout=keep_alive)
         ttl = max(1, int(settings.dns_ttl))
-        return aiohttp.TCPConnector(limit=size, ttl_dns_cache=ttl, keepalive_timeout=idle, ssl=self._ssl)
+        return aiohttp.TCPConnector(
+            limit=size, ttl_dns_cache=ttl, keepalive_timeout=keep_alive, ssl=self._ssl
+        )
 
-    async def _answer(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        response = await self._asked(method, url, body)
+    async def _send(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+        response = await self._send_with_retry(method, url, body)
         if response.status == 200:
             return response
-        raise await self._refused(response)
+        raise await self._error_of(response)
 
-    async def _asked(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        """The answer; asks again over another connection where an idle one was closed as we took it.
+    async def _send_with_retry(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+        """The response; retries on another connection where an idle one was closed as we used it.
 
-        A server may close several at once, by age or after so many requests. Nothing goes out over a
-        connection that is known to be closed, so each of them may cost a try; what may have gone out is sent
-        once more only.
+        A server may close several idle connections at once, by age or after a number of requests. Nothing is
+        sent over a connection that is known to be closed, so each of them may cost a try. A request that may
+        have been sent is repeated once only.
         """
         closed_before = self.open_connections + 1
         sent_again = False
@@ -208,7 +208,7 @@ class HttpPool:
                 elif isinstance(error, aiohttp.ServerDisconnectedError) and not sent_again:
                     sent_again = True
                 else:
-                    raise failure_of(error, self._place) from error
+                    raise transport_error(error, self._address) from error
 
     async def _request(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
         if self._session is None:
@@ -220,64 +220,62 @@ class HttpPool:
         if url is None:
             url = self._base.joinpath(*path.split("/"))
             url = url.update_query(self._query) if self._query else url
-            if len(self._urls) < KNOWN_URLS:
+            if len(self._urls) < MAX_CACHED_URLS:
                 self._urls[path] = url
         return url.update_query(query) if query else url
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> ModelFailure:
+    async def _error_of(self, response: aiohttp.ClientResponse) -> ModelFailure:
         body = bytearray()
         try:
-            while len(body) < LONGEST_ERROR and (piece := await response.content.readany()):
-                body += piece
+            while len(body) < MAX_ERROR_BYTES and (chunk := await response.content.readany()):
+                body += chunk
         except (aiohttp.ClientError, OSError):
-            pass  # The status alone says enough.
+            pass  # The status alone is enough.
         finally:
             response.release()
         return self._errors.answered(response.status, bytes(body), response.headers)
 
 
-def _address(endpoint: str) -> URL:
+def _parse_url(endpoint: str) -> URL:
     try:
         url = URL(endpoint.rstrip("/"))
         (url.host or "").encode("idna")  # as the system's resolver will: a label may be too long
     except ValueError as error:
         reason = str(error).rpartition("UnicodeError: ")[2].rstrip(")")
-        raise StartupError(f"The endpoint {endpoint} is no URL that can be reached: {reason}.") from None
+        raise StartupError(f"The endpoint {endpoint} is not a valid URL: {reason}.") from None
     return url
 
 
-def _sendable(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers without space around them, as a key's file or variable often has it."""
+def _stripped(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers without surrounding white space, which files and variables with keys often contain."""
     clean = {name: value.strip() for name, value in headers.items()}
     for name, value in clean.items():
-        if not _NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
-            raise StartupError(
-                f"The header {name} cannot be sent: it may hold printable ASCII characters only."
-            )
+        if not _HEADER_NAME.fullmatch(name) or not value.isascii() or not value.isprintable():
+            raise StartupError(f"The header {name} is invalid: only printable ASCII characters are allowed.")
     return clean
 
 
 def _unsent(error: Exception) -> bool:
-    """Whether aiohttp found it closed before it could write; what the system refuses has a number."""
+    """Whether aiohttp found the connection closed before it wrote; errors of the system have a number."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
     return isinstance(error, aiohttp.ClientOSError) and error.errno is None
 
 
-async def _to_the_end(response: aiohttp.ClientResponse) -> None:
+async def _drain(response: aiohttp.ClientResponse) -> None:
     try:
         async with asyncio.timeout(FAREWELL):
             while await response.content.readany():
                 pass
     except (aiohttp.ClientError, OSError):
-        pass  # TimeoutError as well: the connection is closed instead of kept.
+        pass  # Includes TimeoutError: the connection is closed instead of reused.
 
 
-def _trust(settings: HttpSettings) -> ssl.SSLContext | bool:
+def _ssl_context(settings: HttpSettings) -> ssl.SSLContext | bool:
     if settings.ca_file is None:
         return True
     try:
         return ssl.create_default_context(cafile=str(settings.ca_file))
     except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "strerror", None) or "it is no certificate in PEM"
+        reason = getattr(error, "strerror", None) or "it is not a PEM certificate"
         raise StartupError(f"ca_file {settings.ca_file} cannot be used: {reason}.") from None

@@ -1,4 +1,4 @@
-"""A streamed answer, from the connection to the events: the loop that every vendor's stream is read by."""
+"""Reads a streamed response and yields its events: one loop for all vendors' streams."""
 
 from __future__ import annotations
 
@@ -14,102 +14,102 @@ from clawdbot_model_gateway.core.events import Event, merged
 from clawdbot_model_gateway.http.pool import HttpPool
 
 AFTER_THE_REASON: Final = 2.0
-"""Seconds that usage and the stream's own end may take after the finish reason; then the reply counts as
-whole without them."""
+"""Seconds that usage and the end of the stream may take after the finish reason; then the reply counts as
+complete without them."""
 
 JSON: Final = "application/json"
 
 
 class VendorStream(Protocol):
-    """Turns pieces into events, as the network brings them; where they are cut MUST make no difference."""
+    """Decodes chunks of bytes into events. Where the network splits the bytes MUST make no difference."""
 
     @property
     def begun(self) -> bool:
-        """Whether anything of the reply has come."""
+        """Whether any part of the reply has arrived."""
 
     @property
     def nearly_over(self) -> bool:
-        """Whether the model has said why it ended, after which nothing of the reply comes."""
+        """Whether the finish reason has arrived, and the end of the stream may still take a while."""
 
     @property
     def over(self) -> bool:
-        """Whether the last events have been given."""
+        """Whether the last events have been decoded."""
 
-    def feed(self, piece: bytes, found: list[Event]) -> None:
-        """Adds the events that the piece completes; a ModelFailure MUST come after what came before it."""
+    def feed(self, chunk: bytes, events: list[Event], /) -> None:
+        """Appends the events that the chunk completes, also those before a ModelError that it raises."""
 
-    def end(self, found: list[Event]) -> None:
-        """Adds the last events at the connection's end; MUST raise ModelFailure where nothing began."""
+    def end(self, events: list[Event], /) -> None:
+        """Appends the last events when the connection ends. MUST raise ModelError if no reply has begun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """An answer whose head has come."""
+    """A response whose headers have arrived."""
 
     response: aiohttp.ClientResponse
     stream: VendorStream
     media: str | None = "text/event-stream"
-    """What a stream's content type is; None: servers differ."""
+    """The content type of a stream; None where servers differ."""
     whole: Callable[[bytes], list[Event]] | None = None
-    """Reads an answer that came as JSON at once: some servers cannot stream. None: JSON is the stream."""
+    """Decodes a response that is one JSON document: some servers cannot stream. None: JSON is a stream."""
 
 
 async def streamed(pool: HttpPool, ask: Callable[[], Awaitable[Answering]]) -> AsyncGenerator[Event]:
-    """The events of an answer. Left early it closes the connection, which tells the backend to stop.
+    """The events of a response. Leaving early closes the connection, which tells the backend to stop.
 
     Args:
-        pool: whose connection it is.
+        pool: the pool of the connection.
         ask: sends the request.
     """
-    answering = await ask()
-    response, stream, over = answering.response, answering.stream, False
+    opened = await ask()
+    response, stream, finished = opened.response, opened.stream, False
     try:
-        if answering.whole is not None and response.content_type == JSON:
-            events = answering.whole(await pool.read(response))
-            over = True
+        if opened.whole is not None and response.content_type == JSON:
+            events = opened.whole(await pool.read(response))
+            finished = True
             for event in events:
                 yield event
             return
-        while not over:
-            found: list[Event] = []
-            broken = None
+        while not finished:
+            arrived: list[Event] = []
+            error = None
             try:
-                await _next(pool, answering, found)
-            except ModelFailure as failure:
-                broken = failure
-            over = stream.over
-            for event in merged(found):
+                await _read_events(pool, opened, arrived)
+            except ModelFailure as raised:
+                error = raised
+            finished = stream.over
+            for event in merged(arrived):
                 yield event
-            if broken is not None:
-                # After what came with it: how the network cuts the stream must make no difference.
-                raise broken
+            if error is not None:
+                # After the events that came with it: where the network splits the stream makes no difference.
+                raise error
     finally:
-        (pool.done if over else pool.leave)(response)
+        (pool.done if finished else pool.leave)(response)
 
 
-async def _next(pool: HttpPool, answering: Answering, found: list[Event]) -> None:
-    """Adds the events of the next piece."""
-    response, stream = answering.response, answering.stream
+async def _read_events(pool: HttpPool, opened: Answering, arrived: list[Event]) -> None:
+    """Appends the events of the next chunk."""
+    response, stream = opened.response, opened.stream
     try:
-        piece = await _piece(pool, answering)
+        chunk = await _read_chunk(pool, opened)
     except BackendFailed:
         if not stream.begun:
             raise
-        # It broke off in the middle: what was said stands, and the reason says that it is not whole.
-        piece = b""
-    if piece:
-        stream.feed(piece, found)
+        # The connection broke: what has arrived is kept, and the finish reason says that it is truncated.
+        chunk = b""
+    if chunk:
+        stream.feed(chunk, arrived)
         return
-    if not stream.begun and answering.media not in {None, response.content_type}:
-        raise ProtocolViolation(f"it answered {response.content_type} instead of a stream of events")
-    stream.end(found)
+    if not stream.begun and opened.media not in {None, response.content_type}:
+        raise ProtocolViolation(f"the response is {response.content_type}, not an event stream")
+    stream.end(arrived)
 
 
-async def _piece(pool: HttpPool, answering: Answering) -> bytes:
-    if not answering.stream.nearly_over:
-        return await pool.piece(answering.response)
+async def _read_chunk(pool: HttpPool, opened: Answering) -> bytes:
+    if not opened.stream.nearly_over:
+        return await pool.piece(opened.response)
     try:
         async with asyncio.timeout(AFTER_THE_REASON):
-            return await pool.piece(answering.response)
+            return await pool.piece(opened.response)
     except TimeoutError:
         return b""

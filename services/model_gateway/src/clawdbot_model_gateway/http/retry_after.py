@@ -1,4 +1,4 @@
-"""When a vendor says to come back: `retry-after-ms`, and the forms of Retry-After (RFC 9110, 10.2.3)."""
+"""Reads when to retry from a response: `retry-after-ms`, and both forms of Retry-After (RFC 9110, 10.2.3)."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 LONGEST: Final = 86_400.0
-"""Seconds. What is longer is told as a day: a caller that waits longer does something else meanwhile."""
+"""Seconds. Longer times are cut to one day."""
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, 0 for at once; None where the vendor does not say, or nothing that can be read.
+    """Seconds to wait, 0 for at once; None where the header is missing or invalid.
 
     Args:
-        headers: of the answer, looked up by lower-case name.
+        headers: of the response, looked up by lower-case name.
         now: seconds since 1970, for the form that is a date.
     """
-    exact = _number(headers.get("retry-after-ms", ""))
-    if exact is not None:
-        return min(exact / 1000, LONGEST)
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, LONGEST)
     text = headers.get("retry-after", "")
-    found = _number(text)
-    if found is None:
-        found = _until(text, now)
-    return None if found is None else min(found, LONGEST)
+    seconds = _number(text)
+    if seconds is None:
+        seconds = _seconds_until(text, now)
+    return None if seconds is None else min(seconds, LONGEST)
 
 
 def _number(text: str) -> float | None:
@@ -36,7 +36,7 @@ def _number(text: str) -> float | None:
     return None if math.isnan(number) else max(0.0, number)
 
 
-def _until(text: str, now: float) -> float | None:
+def _seconds_until(text: str, now: float) -> float | None:
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""What it means when no answer came, by aiohttp's exceptions."""
+"""Maps aiohttp's exceptions to a ModelError."""
 
 from __future__ import annotations
 
@@ -17,64 +17,67 @@ from clawdbot_model_gateway.core.errors import (
     TlsFailed,
 )
 
-Make = Callable[[Any, str], ModelFailure]
+ErrorFactory = Callable[[Any, str], ModelFailure]
 
 
-def _certificate(error: aiohttp.ClientConnectorCertificateError, place: str) -> ModelFailure:
+def _certificate(error: aiohttp.ClientConnectorCertificateError, address: str) -> ModelFailure:
     cause = error.certificate_error
     reason = getattr(cause, "verify_message", "") or type(cause).__name__
-    return TlsFailed(f"the certificate of {place} is not trusted: {reason}")
+    return TlsFailed(f"the certificate of {address} is not trusted: {reason}")
 
 
-KINDS: Final[tuple[tuple[type[BaseException], Make], ...]] = (
+ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
     (
         aiohttp.ConnectionTimeoutError,
-        lambda _, place: BackendUnreachable(f"no connection to {place} within connect_timeout"),
+        lambda _, address: BackendUnreachable(f"no connection to {address} within connect_timeout"),
     ),
     (
         aiohttp.ServerTimeoutError,
-        lambda _, place: BackendTimeout(f"{place} kept silent for longer than its timeout"),
+        lambda _, address: BackendTimeout(f"{address} sent no data before the timeout"),
     ),
-    (aiohttp.ClientConnectorDNSError, lambda _, place: NameNotResolved(f"{place}: the name has no address")),
+    (
+        aiohttp.ClientConnectorDNSError,
+        lambda _, address: NameNotResolved(f"{address}: the host name has no address"),
+    ),
     (aiohttp.ClientConnectorCertificateError, _certificate),
     (
         aiohttp.ClientSSLError,
-        lambda error, place: TlsFailed(f"no TLS with {place}: {_system(error.os_error)}"),
+        lambda error, address: TlsFailed(f"no TLS connection to {address}: {_describe(error.os_error)}"),
     ),
     (
         aiohttp.ClientConnectorError,
-        lambda error, place: BackendUnreachable(f"no connection to {place}: {_system(error.os_error)}"),
+        lambda error, address: BackendUnreachable(f"no connection to {address}: {_describe(error.os_error)}"),
     ),
     (
         aiohttp.ServerDisconnectedError,
-        lambda _, place: BackendFailed(f"{place} closed the connection without an answer"),
+        lambda _, address: BackendFailed(f"{address} closed the connection without a response"),
     ),
     (
         aiohttp.ClientPayloadError,
-        lambda _, place: BackendFailed(f"the connection to {place} broke in the middle of the answer"),
+        lambda _, address: BackendFailed(f"the connection to {address} broke in the middle of the response"),
     ),
     (
         aiohttp.ClientResponseError,
-        lambda _, place: ProtocolViolation(f"{place} does not answer in HTTP"),
+        lambda _, address: ProtocolViolation(f"{address} does not speak HTTP"),
     ),
-    (OSError, lambda error, place: BackendFailed(f"the connection to {place} broke: {_system(error)}")),
-    (aiohttp.ClientError, lambda error, place: BackendFailed(f"{place}: {type(error).__name__}")),
+    (OSError, lambda error, address: BackendFailed(f"the connection to {address} broke: {_describe(error)}")),
+    (aiohttp.ClientError, lambda error, address: BackendFailed(f"{address}: {type(error).__name__}")),
 )
-"""Exception → failure; the first that fits. The more special ones come first."""
+"""Exception class → ModelError; the first that matches, so subclasses come before their bases."""
 
 
-def failure_of(error: Exception, place: str) -> ModelFailure:
-    """The failure that aiohttp's exception means.
+def transport_error(error: Exception, address: str) -> ModelFailure:
+    """The ModelError for an exception of aiohttp.
 
     Args:
         error: aiohttp.ClientError or OSError.
-        place: host and port, for the sentence.
+        address: host and port, for the message.
     """
-    return next(make(error, place) for kind, make in KINDS if isinstance(error, kind))
+    return next(create(error, address) for kind, create in ERROR_FACTORIES if isinstance(error, kind))
 
 
-def _system(error: OSError) -> str:
-    """What the system says, without the addresses that asyncio adds to it."""
+def _describe(error: OSError) -> str:
+    """The system's message, without the addresses that asyncio adds to it."""
     text = error.strerror or type(error).__name__
     known = {111: "connection refused", 61: "connection refused", 113: "no route to host"}
     return known.get(error.errno or 0, text)

@@ -1,1 +1,1 @@
-"""Where the gateway keeps what must outlive a worker."""
+"""Implementations of the gateway's stores."""

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ModelAdminServiceStub:
-    """ModelAdminService says which models there are and which one an alias means.
+    """ModelAdminService lists models and backends, and changes the targets of
+    aliases.
     """
 
     def __init__(self, channel):
@@ -78,12 +79,13 @@ class ModelAdminServiceStub:
 
 
 class ModelAdminServiceServicer:
-    """ModelAdminService says which models there are and which one an alias means.
+    """ModelAdminService lists models and backends, and changes the targets of
+    aliases.
     """
 
     def ListModels(self, request, context):
-        """ListModels lists aliases and targets by name, a page at a time. The default
-        page is 50 and the largest 500. Errors: INVALID_ARGUMENT for a bad
+        """ListModels lists aliases and targets by name, one page at a time. The default
+        page size is 50, the maximum 500. Errors: INVALID_ARGUMENT for an invalid
         page_token. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -99,19 +101,21 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SwitchModel(self, request, context):
-        """SwitchModel points an alias at other targets, at once: requests that come
-        later go to the new ones, streams in flight finish on the old ones.
+        """SwitchModel gives an alias other targets, at once: later requests go to the
+        new targets, streams in flight finish on the old ones.
 
-        An alias that does not exist is made. Errors: NOT_FOUND (MODEL_NOT_FOUND)
-        for an unknown target, and the alias is as before; INVALID_ARGUMENT for no
-        target or a weight below 1. Safe to retry: a second call changes nothing.
+        An alias that does not exist is created. Errors: NOT_FOUND (MODEL_NOT_FOUND)
+        for an unknown target, and the alias is unchanged; INVALID_ARGUMENT for no
+        target or a negative weight; UNAVAILABLE (SWITCH_NOT_RECORDED) when the
+        switch cannot be stored, and the alias is unchanged. Safe to retry: a second
+        call has no effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBackends(self, request, context):
-        """ListBackends lists the backends with what they are doing now. Safe to retry.
+        """ListBackends lists the backends with their current load. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +123,7 @@ class ModelAdminServiceServicer:
 
     def DrainBackend(self, request, context):
         """DrainBackend stops new requests to a backend and waits for those in flight,
-        at most until the deadline. Errors: NOT_FOUND (BACKEND_NOT_FOUND). Safe to
+        until the deadline at most. Errors: NOT_FOUND (BACKEND_NOT_FOUND). Safe to
         retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -127,7 +131,7 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FlushCache(self, request, context):
-        """FlushCache forgets cached replies. Safe to retry.
+        """FlushCache removes cached replies. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,15 +139,16 @@ class ModelAdminServiceServicer:
 
     def RegisterModel(self, request, context):
         """RegisterModel adds a model to the repository, or replaces it. Errors:
-        INVALID_ARGUMENT with field violations. Safe to retry with one request_id.
+        INVALID_ARGUMENT with field violations. Safe to retry with the same
+        request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def VerifyModel(self, request, context):
-        """VerifyModel checks that a model can be used: its files against their sums,
-        that its endpoint answers, that what it needs of the machine is there.
+        """VerifyModel checks that a model can be used: the checksums of its files, its
+        endpoint, and its requirements on the machine.
         Errors: NOT_FOUND (MODEL_NOT_FOUND). Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -202,7 +207,8 @@ def add_ModelAdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelAdminService:
-    """ModelAdminService says which models there are and which one an alias means.
+    """ModelAdminService lists models and backends, and changes the targets of
+    aliases.
     """
 
     @staticmethod

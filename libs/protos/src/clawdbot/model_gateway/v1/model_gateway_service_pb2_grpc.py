@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class ModelGatewayServiceStub:
-    """ModelGatewayService speaks to every language model in one way.
+    """ModelGatewayService gives access to every language model in one format.
     """
 
     def __init__(self, channel):
@@ -69,44 +69,45 @@ class ModelGatewayServiceStub:
 
 
 class ModelGatewayServiceServicer:
-    """ModelGatewayService speaks to every language model in one way.
+    """ModelGatewayService gives access to every language model in one format.
     """
 
     def Generate(self, request, context):
-        """Generate answers with a whole reply.
+        """Generate returns a whole reply.
 
-        The deadline of the call spans queue, retries and fallbacks. Cancelling the
-        call closes the connection to the backend. Errors: INVALID_ARGUMENT with
+        The deadline of the call covers queueing, retries and fallbacks. Cancelling
+        the call closes the connection to the backend. Errors: INVALID_ARGUMENT with
         field violations; NOT_FOUND (MODEL_NOT_FOUND) for an unknown alias or
-        target; RESOURCE_EXHAUSTED with RetryInfo when a limit is met;
+        target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached;
         UNAVAILABLE (BACKEND_…) when no backend could answer;
-        FAILED_PRECONDITION (BACKEND_AUTH) when a backend refused our key.
-        Safe to retry: yes, at the price of a second generation.
+        FAILED_PRECONDITION (BACKEND_AUTH) when a backend rejected our key.
+        Safe to retry, at the cost of a second generation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamGenerate(self, request, context):
-        """StreamGenerate answers with the reply's events as they come.
+        """StreamGenerate returns the reply's events as they arrive.
 
-        Errors and deadline as for Generate. Not to be retried after the first
-        event: the gateway itself does not either.
+        Errors and deadline as for Generate. Do not retry after the first event; the
+        gateway itself does not either.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Embed(self, request, context):
-        """Embed turns texts into vectors. Errors as for Generate; safe to retry.
+        """Embed computes the embeddings of texts. Errors as for Generate; safe to
+        retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CountTokens(self, request, context):
-        """CountTokens says how long a request is for a model, how that was counted
-        and how wrong it may be. Errors as for Generate; safe to retry.
+        """CountTokens returns the number of tokens of a request for a model, the source
+        of the count and its error bound. Errors as for Generate; safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,8 +121,8 @@ class ModelGatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Synthesize(self, request, context):
-        """Synthesize turns text into speech, in pieces as they come. Errors as for
-        Generate; not to be retried after the first piece.
+        """Synthesize turns text into speech and streams it. Errors as for Generate; do
+        not retry after the first chunk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -169,7 +170,7 @@ def add_ModelGatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelGatewayService:
-    """ModelGatewayService speaks to every language model in one way.
+    """ModelGatewayService gives access to every language model in one format.
     """
 
     @staticmethod

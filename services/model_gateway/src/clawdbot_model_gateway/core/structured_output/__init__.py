@@ -1,9 +1,9 @@
-"""Replies of a given form, from backends that have no field to ask for one.
+"""Structured output for backends that do not support the requested response format.
 
-form.py     what form a reply shall have, and where in a text it may be
-judge.py    whether a text fits a schema
-checking.py the same within bounds, whatever the schema
-asking.py   how it is asked for instead: by a tool, or in words; and once more
-reply.py    where in a reply the answer is, and what it cost
-keeper.py   the provider that does so
+spec.py              the requested format, and how JSON is found in a text
+prompts.py           how the format is requested instead: with a tool or in the prompt, and how it is retried
+candidate.py         one reply of the backend: the answer in it, and what it cost
+validation.py        validates an answer, within bounds of time and memory
+validator_process.py validates an answer against a schema; also runs as a process
+emulation.py         the model wrapper that ties these together
 """

@@ -1,7 +1,7 @@
-"""One answer of a backend that was asked for a form: where in it the answer is, and what it cost.
+"""One reply of a backend that was asked for a format: the answer in it, and what it cost.
 
-A call is the answer only where it is of the tool that was added to take it. Any other call is the model's own
-business with the caller: the answer comes after its result.
+Only a call of the tool that was added to receive the answer counts as the answer. Any other call is between
+the model and the caller: the answer comes after its result.
 """
 
 from __future__ import annotations
@@ -19,79 +19,79 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.structured_output.prompts import Way
-from clawdbot_model_gateway.core.structured_output.spec import json_in
-from clawdbot_model_gateway.core.token_estimate import estimated_usage, tokens_of
-from clawdbot_model_gateway.core.usage import summed
+from clawdbot_model_gateway.core.structured_output.prompts import Method
+from clawdbot_model_gateway.core.structured_output.spec import extract_json
+from clawdbot_model_gateway.core.token_estimate import estimate_tokens, estimate_usage
+from clawdbot_model_gateway.core.usage import sum_usage
 
-ENDS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
-"""Ends of a reply that is whole. After any other there is nothing to mend: the caller is told as it is."""
+COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
+"""Finish reasons of a complete reply. After any other the caller gets the reply as it is, without a retry."""
 
 
-class Reply:
-    """One answer of the backend."""
+class Candidate:
+    """One reply of the backend."""
 
-    def __init__(self, found: Sequence[Event], asked: GenerateRequest, way: Way) -> None:
-        """Takes the events, the request that they answer, and how the form was asked for in it."""
-        self._events = found
-        self._end = found[-1].finished
-        self.usage = cost_of(found, asked)
-        """What it cost, estimated where the backend did not say."""
-        self.calls = (
-            way == "words" and bool(asked.tools) and any(e.HasField("tool_call_started") for e in found)
+    def __init__(self, reply: Sequence[Event], request: GenerateRequest, method: Method) -> None:
+        """Reads the events of the reply, given the request that it answers and the method of that request."""
+        self._events = reply
+        self._finished = reply[-1].finished
+        self.usage = usage_of(reply, request)
+        """What it cost, estimated where the backend did not report it."""
+        self.calls_own_tool = (
+            method == "prompt" and bool(request.tools) and any(e.HasField("tool_call_started") for e in reply)
         )
-        """Whether it calls a tool of the caller's, and is no answer yet."""
-        done = _first_call(found, asked.tool_choice.name) if way == "tool" else None
-        self.call: ToolCall | None = done.tool_call_done.tool_call if done else None
-        """The call that holds the answer, where it came as one."""
+        """Whether it calls one of the caller's tools, and is not the answer yet."""
+        done = _find_call(reply, request.tool_choice.name) if method == "tool" else None
+        self.answer_call: ToolCall | None = done.tool_call_done.tool_call if done else None
+        """The tool call that contains the answer, where it came as one."""
         self.text = (
-            _arguments(found, done.tool_call_done.index)
+            _arguments(reply, done.tool_call_done.index)
             if done
-            else json_in("".join(each.text_delta.text for each in found))
+            else extract_json("".join(each.text_delta.text for each in reply))
         )
 
     @property
-    def ended(self) -> bool:
-        """Whether the model said all it had to say."""
-        return self._end.finish_reason in ENDS
+    def complete(self) -> bool:
+        """Whether the model finished its reply."""
+        return self._finished.finish_reason in COMPLETE_REASONS
 
-    def add_cost_of(self, earlier: Reply) -> None:
-        """Counts an earlier answer's tokens in."""
-        self.usage = summed((earlier.usage, self.usage))
+    def add_usage_of(self, earlier: Candidate) -> None:
+        """Adds an earlier reply's tokens to this one's."""
+        self.usage = sum_usage((earlier.usage, self.usage))
 
-    def whole_events(self) -> Sequence[Event]:
-        """The events as they came, with what they cost."""
-        said = [each for each in self._events[:-1] if not each.HasField("usage")]
-        return [*said, events.used(self.usage), self._events[-1]]
+    def original_events(self) -> Sequence[Event]:
+        """The events as they came, with the usage of all replies."""
+        others = [each for each in self._events[:-1] if not each.HasField("usage")]
+        return [*others, events.used(self.usage), self._events[-1]]
 
-    def told(self, warning: Warning) -> Sequence[Event]:
-        """The events that the caller sees: the answer as text, however it came."""
-        begun = Event()
-        begun.CopyFrom(self._events[0])
-        begun.started.warnings.append(warning)
-        thoughts = [each for each in self._events if each.HasField("reasoning_delta")]
-        said = [events.text(self.text)] if self.text else []
-        reason = FINISH_REASON_STOP if self.ended else self._end.finish_reason
-        end = events.finished(reason, self._end.raw_finish_reason)
-        return [begun, *thoughts, *said, events.used(self.usage), end]
+    def text_events(self, warning: Warning) -> Sequence[Event]:
+        """The events that the caller gets: the answer as text, however the backend sent it."""
+        started = Event()
+        started.CopyFrom(self._events[0])
+        started.started.warnings.append(warning)
+        reasoning = [each for each in self._events if each.HasField("reasoning_delta")]
+        text = [events.text(self.text)] if self.text else []
+        reason = FINISH_REASON_STOP if self.complete else self._finished.finish_reason
+        finished = events.finished(reason, self._finished.raw_finish_reason)
+        return [started, *reasoning, *text, events.used(self.usage), finished]
 
 
-def cost_of(found: Iterable[Event], asked: GenerateRequest) -> Usage:
-    """What events cost that answer a request, all of them or as far as they came."""
-    said = list[str]()
-    for each in found:
+def usage_of(reply: Iterable[Event], request: GenerateRequest) -> Usage:
+    """What the events of a reply cost, also where the reply broke off."""
+    output = list[str]()
+    for each in reply:
         if each.HasField("usage") and each.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
             return each.usage
-        said += (each.text_delta.text, each.reasoning_delta.text, each.tool_call_delta.arguments)
-    return estimated_usage(asked, tokens_of("".join(said)))
+        output += (each.text_delta.text, each.reasoning_delta.text, each.tool_call_delta.arguments)
+    return estimate_usage(request, estimate_tokens("".join(output)))
 
 
-def _first_call(found: Iterable[Event], tool: str) -> Event | None:
-    """The first call of the tool, where it is whole."""
-    return next((each for each in found if each.tool_call_done.tool_call.name == tool), None)
+def _find_call(reply: Iterable[Event], tool: str) -> Event | None:
+    """The first complete call of the tool."""
+    return next((each for each in reply if each.tool_call_done.tool_call.name == tool), None)
 
 
-def _arguments(found: Iterable[Event], index: int) -> str:
-    """A call's arguments as the model wrote them: as a Struct, whole numbers would be none."""
-    deltas = (each.tool_call_delta for each in found if each.HasField("tool_call_delta"))
+def _arguments(reply: Iterable[Event], index: int) -> str:
+    """A call's arguments as the model wrote them: a Struct would turn integers into floats."""
+    deltas = (each.tool_call_delta for each in reply if each.HasField("tool_call_delta"))
     return "".join(each.arguments for each in deltas if each.index == index) or "{}"

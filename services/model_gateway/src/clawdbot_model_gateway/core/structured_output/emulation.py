@@ -1,8 +1,8 @@
-"""A provider that keeps to a form which its backend has no field for: it asks, checks, and asks once more.
+"""Emulates response formats that a backend does not support: asks by other means, validates, retries once.
 
-A model that wraps a model. Nothing of a reply is shown before it was found to have the form, so a stream of
-such a reply comes in one piece; a reply that does not have it after the second time is a failure, and the
-next target is tried.
+It is a model that wraps a model. Nothing of a reply is sent before it has been validated, so that a stream of
+such a reply arrives in one piece. A reply that is still invalid after the retry is an error, and the next
+target is tried.
 """
 
 from __future__ import annotations
@@ -16,121 +16,138 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateRequest,
     Warning,  # noqa: A004 - the contract's name
 )
+from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import FormMissed
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import LimitedForms, Provider
-from clawdbot_model_gateway.core.structured_output.candidate import Reply, cost_of
-from clawdbot_model_gateway.core.structured_output.prompts import Way, first_request, second_request, way_for
-from clawdbot_model_gateway.core.structured_output.spec import Form
-from clawdbot_model_gateway.core.structured_output.validation import Checking, Judges
+from clawdbot_model_gateway.core.structured_output.candidate import Candidate, usage_of
+from clawdbot_model_gateway.core.structured_output.prompts import (
+    Method,
+    choose_method,
+    initial_request,
+    retry_request,
+)
+from clawdbot_model_gateway.core.structured_output.spec import FormatSpec
+from clawdbot_model_gateway.core.structured_output.validation import Judges, SchemaValidator
 
 FORM_EMULATED: Final = "FORM_EMULATED"
-"""The code of the warning that a form was asked for by other means, and checked by the gateway."""
-MEANS: Final = {"tool": "by a tool", "words": "in words"}
+"""Code of the warning that the gateway emulated and validated the format."""
+METHOD_DESCRIPTIONS: Final = {"tool": "by a tool", "prompt": "in the prompt"}
 
 Ask = Callable[[GenerateRequest], Awaitable[Sequence[Event]]]
-Pay = Callable[[Usage], None]
-"""Is told at once what an answer cost. The usage of a reply that is shown then has it in it."""
+RecordUsage = Callable[[Usage], None]
+"""Called with the cost of each reply at once. The usage of a reply that is sent includes it."""
 
 
-class Answerer(Protocol):
-    """What answers a request: a provider, or one in another's hands."""
+class ReplySource(Protocol):
+    """Answers a request: a provider, or a wrapper around one. Its methods are those of Provider."""
 
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the provider port says."""
+        """All events of the reply at once."""
 
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the provider port says."""
+        """The events as they arrive."""
 
 
 async def keeping_form(
-    provider: Provider, request: GenerateRequest, model: str, *, judges: Judges, pay: Pay
-) -> Answerer:
-    """What answers the request in the form that it asks for.
+    provider: Provider, request: GenerateRequest, model: str, *, judges: Judges, pay: RecordUsage
+) -> ReplySource:
+    """The provider itself where it supports the requested format, else a FormatEmulation around it.
 
     Raises:
-        InvalidRequest: its schema is none, or cannot be checked.
+        InvalidRequest: the requested schema is invalid, or cannot be checked.
     """
     kind = request.response_format.WhichOneof("format")
     if kind in (None, "text") or not isinstance(provider, LimitedForms):
         return provider
-    forms = provider.forms(request, model)
-    if kind in forms:
+    supported = provider.forms(request, model)
+    if kind in supported:
         return provider
-    form = Form(request.response_format)
-    checking = Checking(form.schema, judges)
-    await checking.begin()
-    return FormKeeper(provider, form, checking, way=way_for(form, request, forms), forms=forms, pay=pay)
+    spec = FormatSpec(request.response_format)
+    validator = SchemaValidator(spec.schema, judges)
+    await validator.check_schema()
+    return FormatEmulation(provider, spec, validator, supported=supported, record_usage=pay)
 
 
-class FormKeeper:
-    """Answers one request."""
+class FormatEmulation(ReplySource):
+    """Answers one request in a format that the provider does not support.
+
+    Args:
+        provider: generates the replies.
+        spec: the requested format.
+        validator: of the format's schema.
+        supported: what the provider can be asked for: LimitedFormats.native_formats.
+        record_usage: called with the cost of each reply.
+    """
 
     def __init__(
         self,
         provider: Provider,
-        form: Form,
-        checking: Checking,
+        spec: FormatSpec,
+        validator: SchemaValidator,
         *,
-        way: Way,
-        forms: frozenset[str],
-        pay: Pay,
+        supported: frozenset[str],
+        record_usage: RecordUsage,
     ) -> None:
         self._provider = provider
-        self._form = form
-        self._checking = checking
-        self._way = way
-        self._forms = forms
-        self._pay = pay
+        self._spec = spec
+        self._validator = validator
+        self._supported = supported
+        self._record_usage = record_usage
 
+    @override
     async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """As the provider port says."""
-        return await self._answer(request, lambda asked: self._provider.generate(asked, model))
+        return await self._answer(request, lambda emulated: self._provider.generate(emulated, model))
 
+    @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        """As the provider port says."""
-
-        async def read(asked: GenerateRequest) -> Sequence[Event]:
-            # As a stream, so that a slow model is not taken for a silent one.
-            found = list[Event]()
+        async def ask(emulated: GenerateRequest) -> Sequence[Event]:
+            # Streamed, so that a slow model does not run into the read timeout.
+            reply = list[Event]()
             try:
-                async with aclosing(self._provider.stream(asked, model)) as answer:
-                    async for event in answer:
-                        found.append(event)
+                async with aclosing(self._provider.stream(emulated, model)) as stream:
+                    async for event in stream:
+                        reply.append(event)
             except BaseException:
-                # It ended too early for a count, and is paid for all the same.
-                cost = cost_of(found, asked)
-                if cost.output_tokens:
-                    self._pay(cost)
+                # It ended before the backend reported usage, and is billed all the same.
+                usage = usage_of(reply, emulated)
+                if usage.output_tokens:
+                    self._record_usage(usage)
                 raise
-            return found
+            return reply
 
-        for event in await self._answer(request, read):
+        for event in await self._answer(request, ask):
             yield event
 
     async def _answer(self, request: GenerateRequest, ask: Ask) -> Sequence[Event]:
-        asked = first_request(request, self._form, self._way, self._forms)
-        reply, fault = await self._round(asked, ask)
-        if fault:
-            first = reply
-            asked = second_request(asked, first.text, first.call, fault)
-            reply, fault = await self._round(asked, ask)
-            reply.add_cost_of(first)
-        if fault:
-            raise FormMissed(fault.splitlines()[0].removesuffix("."))
-        return reply.whole_events() if reply.calls else reply.told(self._warning())
+        method = choose_method(self._spec, request, self._supported)
+        emulated = initial_request(request, self._spec, method, self._supported)
+        candidate, errors = await self._attempt(emulated, method, ask)
+        if errors:
+            first = candidate
+            emulated = retry_request(emulated, first.text, first.answer_call, errors)
+            candidate, errors = await self._attempt(emulated, method, ask)
+            candidate.add_usage_of(first)
+        if errors:
+            raise FormMissed(errors.splitlines()[0].removesuffix("."))
+        if candidate.calls_own_tool:
+            return candidate.original_events()
+        return candidate.text_events(self._warning(method))
 
-    async def _round(self, asked: GenerateRequest, ask: Ask) -> tuple[Reply, str]:
-        """A reply, and what does not fit in it."""
-        reply = Reply(await ask(asked), asked, self._way)
-        self._pay(reply.usage)
-        judged = reply.ended and not reply.calls
-        return reply, await self._checking.fault(reply.text) if judged else ""
+    async def _attempt(self, request: GenerateRequest, method: Method, ask: Ask) -> tuple[Candidate, str]:
+        """A reply, and its validation errors."""
+        candidate = Candidate(await ask(request), request, method)
+        self._record_usage(candidate.usage)
+        is_answer = candidate.complete and not candidate.calls_own_tool
+        return candidate, await self._validator.errors_in(candidate.text) if is_answer else ""
 
-    def _warning(self) -> Warning:
+    def _warning(self, method: Method) -> Warning:
         return Warning(
             code=FORM_EMULATED,
-            field=f"response_format.{self._form.kind}",
-            message=f"The backend has no such field: it was asked for {MEANS[self._way]}, and checked.",
+            field=f"response_format.{self._spec.kind}",
+            message=(
+                "The backend does not support this format: "
+                f"it was asked for {METHOD_DESCRIPTIONS[method]}, and the reply was validated."
+            ),
         )

@@ -1,4 +1,4 @@
-"""What form a reply shall have, and where in a text the JSON is."""
+"""The requested format of a reply, and how JSON is found in a text."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from clawdbot_servicekit.structs import to_plain
 
 ANY_OBJECT: Final[Mapping[str, Any]] = {"type": "object"}
 """The schema of the format `json`."""
-MOST_TRIED: Final = 50
-"""Places where JSON may begin among words, and as many fences."""
+MAX_CANDIDATES: Final = 50
+"""Places in a text that are tried as the start of JSON; the same number of code fences is tried."""
 
 _FENCE: Final = re.compile(r"^[ \t]*```(?:json)?[ \t]*$", re.MULTILINE | re.IGNORECASE)
 _OPENING: Final = re.compile(r"[{\[]")
 
 
-class Form:
-    """A form that a reply's text shall have."""
+class FormatSpec:
+    """The requested format of a reply's text."""
 
-    def __init__(self, wanted: ResponseFormat) -> None:
-        """Takes what was asked for: json or json_schema."""
-        self.kind = wanted.WhichOneof("format") or ""
+    def __init__(self, requested: ResponseFormat) -> None:
+        """Reads a response format that is json or json_schema."""
+        self.kind = requested.WhichOneof("format") or ""
         """ "json" or "json_schema"."""
-        self.name = wanted.json_schema.name
+        self.name = requested.json_schema.name
         self.schema: Mapping[str, Any] = (
-            to_plain(wanted.json_schema.schema) if self.kind == "json_schema" else ANY_OBJECT
+            to_plain(requested.json_schema.schema) if self.kind == "json_schema" else ANY_OBJECT
         )
 
     @property
-    def of_object(self) -> bool:
-        """Whether it is an object's, as the arguments of a tool are."""
+    def is_object(self) -> bool:
+        """Whether the schema is an object's, as the schema of tool arguments has to be."""
         return self.schema.get("type") == "object"
 
 
-def json_in(text: str) -> str:
-    """The JSON that a reply holds among its words: all of it, what stands in a fence, else the first value.
+def extract_json(text: str) -> str:
+    """The JSON in a text: the whole text, else the content of a code fence, else the first value in it.
 
-    The text as it is, where there is none.
+    Where there is none, the text itself.
     """
     return next((each for each in _candidates(text) if _is_json(each)), text.strip())
 
 
 def _candidates(text: str) -> Iterator[str]:
     yield text.strip()
-    # Split, not matched from fence to fence: a model that repeats fences for ever would make that quadratic.
-    for fenced in _FENCE.split(text, MOST_TRIED)[1:]:
+    # Split, not matched from fence to fence: a model that repeats fences endlessly would make that quadratic.
+    for fenced in _FENCE.split(text, MAX_CANDIDATES)[1:]:
         yield fenced.strip()
     decoder = json.JSONDecoder()
-    for _, opening in zip(range(MOST_TRIED), _OPENING.finditer(text), strict=False):
+    for _, opening in zip(range(MAX_CANDIDATES), _OPENING.finditer(text), strict=False):
         try:
             _, end = decoder.raw_decode(text, opening.start())
         except (ValueError, RecursionError):

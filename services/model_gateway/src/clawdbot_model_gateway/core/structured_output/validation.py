@@ -1,8 +1,9 @@
-"""Checking that is bounded, whatever the schema and whatever the answer.
+"""Validates replies against a schema in bounded time and memory, whatever the schema and the reply.
 
-A validator follows references, and a schema of ten lines can make it visit an answer 2^40 times, or deeper
-than a thread's stack goes; it holds the interpreter's lock meanwhile, and nothing can interrupt it. So what
-is surely short is done here, and all else in a process of its own, which is ended when it takes too long.
+A validator follows references: a schema of ten lines can make it visit a reply 2^40 times, or recurse deeper
+than a thread's stack allows. It holds the GIL meanwhile, and nothing can interrupt it. So only cheap
+validation happens in this process; everything else gets a process of its own, which is killed when it takes
+too long.
 """
 
 from __future__ import annotations
@@ -16,108 +17,117 @@ from typing import Any, Final
 import orjson
 from clawdbot_servicekit.errors import InvalidRequest
 
-from clawdbot_model_gateway.core.structured_output.validator_process import NoSchema, fault_of
+from clawdbot_model_gateway.core.structured_output.validator_process import InvalidSchema, validation_errors
 
-LARGEST_SCHEMA: Final = 256 * 1024
-"""Bytes of a schema as JSON. Vendors that take schemas themselves allow about half of it."""
-LARGEST_ANSWER: Final = 1024 * 1024
-"""Characters of an answer that are looked at."""
-SHORT: Final = 250_000
-"""Bytes of the schema times those of the answer: without references each keyword meets each value once at
-most. The worst measured takes 30 ms (alternatives seven deep, none of which fits), the usual 0.1 ms."""
-COMPILED: Final = 16 * 1024
-"""Bytes of a schema that is compiled here: 1 ms."""
-FAR: Final = (b'"$ref"', b'"$dynamicRef"', b'"$recursiveRef"', b'"pattern"', b'"patternProperties"')
-"""Keywords whose cost is not in the schema's size."""
-PATIENCE: Final = 5.0
+MAX_SCHEMA_BYTES: Final = 256 * 1024
+"""Size of a schema as JSON. Vendors that support schemas allow about half of it."""
+MAX_REPLY_CHARACTERS: Final = 1024 * 1024
+"""Characters of a reply that is validated."""
+MAX_INLINE_COST: Final = 250_000
+"""Bytes of the schema times characters of the reply. Without references each keyword meets each value at most
+once. The worst case measured takes 30 ms (alternatives seven levels deep, none of which matches), a typical
+one 0.1 ms."""
+MAX_INLINE_SCHEMA_BYTES: Final = 16 * 1024
+"""Bytes of a schema that is compiled in this process: 1 ms."""
+UNBOUNDED_KEYWORDS: Final = (
+    b'"$ref"',
+    b'"$dynamicRef"',
+    b'"$recursiveRef"',
+    b'"pattern"',
+    b'"patternProperties"',
+)
+"""Keywords whose cost does not follow from the schema's size."""
+VALIDATION_TIMEOUT: Final = 5.0
 """Seconds that a process may take. It needs 50 ms to start."""
-AT_ONCE: Final = 4
-"""Processes that one gateway may have running."""
-JUDGE: Final = "clawdbot_model_gateway.core.structured_output.validator_process"
+MAX_PROCESSES: Final = 4
+"""Processes that one gateway may run at the same time."""
+VALIDATOR_MODULE: Final = "clawdbot_model_gateway.core.structured_output.validator_process"
 SCHEMA_FIELD: Final = "response_format.json_schema.schema"
 
 
-class TooIntricate(Exception):
-    """A check took too long, too much memory or too much stack."""
+class ValidationTooCostly(Exception):
+    """Validation needed too much time, memory or stack."""
 
 
 class Judges:
-    """The processes of one gateway that check what may take long: few at once, each for one check."""
+    """The validator processes of one gateway: a bounded number, each for a single task."""
 
     def __init__(self) -> None:
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_PROCESSES)
 
-    async def verdict(self, task: bytes) -> bytes:
-        """What judge.py answers.
+    async def validate(self, task: bytes) -> bytes:
+        """The output of validator_process.py for a task.
 
         Raises:
-            TooIntricate: it did not, in time.
+            ValidationTooCostly: it took too long, or crashed.
         """
-        async with self._room:
+        async with self._slots:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", JUDGE),
+                *(sys.executable, "-P", "-m", VALIDATOR_MODULE),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
             )
             try:
-                async with asyncio.timeout(PATIENCE):
-                    verdict, _ = await process.communicate(task)
+                async with asyncio.timeout(VALIDATION_TIMEOUT):
+                    result, _ = await process.communicate(task)
             except TimeoutError:
-                raise TooIntricate from None
+                raise ValidationTooCostly from None
             finally:
                 if process.returncode is None:
                     with suppress(ProcessLookupError):
                         process.kill()
                     await process.wait()
         if process.returncode:
-            raise TooIntricate
-        return verdict
+            raise ValidationTooCostly
+        return result
 
 
-class Checking:
-    """Checks texts against one schema."""
+class SchemaValidator:
+    """Validates texts against one schema."""
 
-    def __init__(self, schema: Mapping[str, Any], judges: Judges) -> None:
+    def __init__(self, schema: Mapping[str, Any], processes: Judges) -> None:
         self._schema = schema
-        self._judges = judges
-        self._written = orjson.dumps(dict(schema))
+        self._processes = processes
+        self._schema_json = orjson.dumps(dict(schema))
 
-    async def begin(self) -> None:
-        """Looks at the schema alone.
+    async def check_schema(self) -> None:
+        """Checks the schema itself.
 
         Raises:
-            InvalidRequest: it is none, or larger than what is taken, or too intricate.
+            InvalidRequest: it is invalid, too large, or too complex.
         """
-        if len(self._written) > LARGEST_SCHEMA:
-            told = f"Has {len(self._written)} bytes; at most {LARGEST_SCHEMA} are allowed."
-            raise InvalidRequest.of(SCHEMA_FIELD, told)
+        size = len(self._schema_json)
+        if size > MAX_SCHEMA_BYTES:
+            raise InvalidRequest.of(
+                SCHEMA_FIELD, f"Has {size} bytes; at most {MAX_SCHEMA_BYTES} are allowed."
+            )
         try:
-            await self._judged(None)
-        except NoSchema as mistake:
-            raise InvalidRequest.of(SCHEMA_FIELD, str(mistake)) from None
-        except TooIntricate:
-            raise InvalidRequest.of(SCHEMA_FIELD, "Is too intricate to be checked.") from None
+            await self._validate(None)
+        except InvalidSchema as error:
+            raise InvalidRequest.of(SCHEMA_FIELD, str(error)) from None
+        except ValidationTooCostly:
+            raise InvalidRequest.of(SCHEMA_FIELD, "Is too complex to validate.") from None
 
-    async def fault(self, text: str) -> str:
-        """What does not fit, in a few lines; empty where the text has the form."""
-        if len(text) > LARGEST_ANSWER:
-            return f"It has {len(text)} characters; at most {LARGEST_ANSWER} are allowed."
+    async def errors_in(self, text: str) -> str:
+        """The first errors of a text, one per line; empty where it is valid."""
+        if len(text) > MAX_REPLY_CHARACTERS:
+            return f"It has {len(text)} characters; at most {MAX_REPLY_CHARACTERS} are allowed."
         try:
-            return await self._judged(text)
-        except TooIntricate:
-            return "It could not be checked in time: it is too large or too deep for its schema."
+            return await self._validate(text)
+        except ValidationTooCostly:
+            return "It could not be validated in time: it is too large or too deep for its schema."
 
-    async def _judged(self, text: str | None) -> str:
-        size = len(self._written)
+    async def _validate(self, text: str | None) -> str:
+        size = len(self._schema_json)
         if (
-            size <= COMPILED
-            and size * len(text or "") <= SHORT
-            and not any(keyword in self._written for keyword in FAR)
+            size <= MAX_INLINE_SCHEMA_BYTES
+            and size * len(text or "") <= MAX_INLINE_COST
+            and not any(keyword in self._schema_json for keyword in UNBOUNDED_KEYWORDS)
         ):
-            return fault_of(self._schema, text)
-        task = b'{"schema":%b,"text":%b}' % (self._written, orjson.dumps(text))
-        verdict = orjson.loads(await self._judges.verdict(task))
-        if "mistake" in verdict:
-            raise NoSchema(verdict["mistake"])
-        return str(verdict["fault"])
+            return validation_errors(self._schema, text)
+        task = b'{"schema":%b,"text":%b}' % (self._schema_json, orjson.dumps(text))
+        result = orjson.loads(await self._processes.validate(task))
+        if "schema_error" in result:
+            raise InvalidSchema(result["schema_error"])
+        return str(result["errors"])

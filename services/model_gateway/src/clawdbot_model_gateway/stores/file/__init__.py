@@ -1,1 +1,1 @@
-"""What all workers of a machine share in files of the state directory, across restarts."""
+"""Stores in files of the state directory, shared by all workers of a machine, across restarts."""

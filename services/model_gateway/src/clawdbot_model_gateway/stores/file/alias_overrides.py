@@ -1,7 +1,7 @@
-"""The switches in a file of the state directory, for all workers of one machine, across restarts.
+"""Alias overrides in a file of the state directory, shared by all workers of a machine, across restarts.
 
-Next to the file is a counter that every worker has mapped into its memory: looking whether anything has
-changed costs no system call, so that it can be done for each request and a switch holds everywhere at once.
+Next to the file is a counter that every worker maps into its memory. Checking for changes costs no system
+call, so that it can be done per request and an override takes effect in all workers at once.
 """
 
 from __future__ import annotations
@@ -17,21 +17,30 @@ from typing import Any, Final
 import orjson
 import structlog
 from clawdbot_servicekit.errors import StartupError
+from typing_extensions import override
 
-from clawdbot_model_gateway.core.alias_overrides import Aim, Change, Names, RecordUnavailable, Switch, before
+from clawdbot_model_gateway.core.alias_overrides import (
+    AliasChange,
+    AliasOverride,
+    AliasOverrideStore,
+    OverrideStoreUnavailable,
+    TargetSpec,
+    TargetSpecs,
+    previous_targets,
+)
 
-WORD: Final = 8
-"""Bytes of the counter."""
-REMEMBERED: Final = 128
-"""Changes whose request_id is known, so that a repeated call does not undo a later one."""
+COUNTER_BYTES: Final = 8
+"""Size of the counter."""
+MAX_REMEMBERED_CHANGES: Final = 128
+"""Changes whose request_id is remembered, so that a repeated call does not undo a later one."""
 
 
-class FileSwitches:
-    """A SwitchRecord in a folder.
+class FileAliasOverrideStore(AliasOverrideStore):
+    """Keeps the overrides in a folder.
 
-    Its calls do not wait in a thread: they write some hundred bytes without fsync, and under load a thread
-    would get its turn later than the whole call takes. A loss of power may cost the last switches; then the
-    configuration holds.
+    Its calls run on the event loop, not in a thread: they write some hundred bytes without fsync, and under
+    load a thread would be scheduled later than the whole call takes. A power failure may lose the latest
+    overrides; the configuration applies then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +50,7 @@ class FileSwitches:
         self._log = structlog.get_logger(__name__)
 
     def open(self) -> None:
-        """Makes what is missing.
+        """Creates what is missing.
 
         Raises:
             StartupError: the folder cannot be used.
@@ -50,58 +59,60 @@ class FileSwitches:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._counter_path, os.O_RDWR | os.O_CREAT, 0o600)
             try:
-                # Never made shorter: another process may have it mapped.
-                if os.fstat(descriptor).st_size < WORD:
-                    os.ftruncate(descriptor, WORD)
-                self._counter = mmap.mmap(descriptor, WORD)
+                # Never shortened: another process may have it mapped.
+                if os.fstat(descriptor).st_size < COUNTER_BYTES:
+                    os.ftruncate(descriptor, COUNTER_BYTES)
+                self._counter = mmap.mmap(descriptor, COUNTER_BYTES)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise StartupError(
                 f"Cannot use {self._path.parent}: {error.strerror}. "
-                "Make it writable, or set state_dir to another."
+                "Make it writable, or set state_dir to another directory."
             ) from None
 
     def close(self) -> None:
-        """Lets go. Safe without an open, and twice."""
+        """Unmaps the counter. Safe without an open, and when called twice."""
         if self._counter is not None:
             self._counter.close()
             self._counter = None
 
     @property
+    @override
     def version(self) -> int:
-        """As the port says."""
-        return 0 if self._counter is None else int.from_bytes(self._counter[:WORD])
+        return 0 if self._counter is None else int.from_bytes(self._counter[:COUNTER_BYTES])
 
-    def read(self) -> Mapping[str, Switch]:
-        """As the port says. What cannot be read counts as no switch, and the log says so."""
-        return {alias: _switch(each) for alias, each in self._load()["switches"].items()}
+    @override
+    def load(self) -> Mapping[str, AliasOverride]:
+        """A file that cannot be read counts as empty, and a warning is logged."""
+        return {alias: _to_override(each) for alias, each in self._read()["switches"].items()}
 
-    def change(self, change: Change) -> Names:
-        """As the port says."""
+    @override
+    def apply(self, change: AliasChange) -> TargetSpecs:
         try:
-            with self._alone() as counter:
-                state = self._load()
-                done = state["changes"].get(change.request_id) if change.request_id else None
-                if done is not None:
-                    return _names(done)
-                switches = {alias: _switch(each) for alias, each in state["switches"].items()}
-                previous = before(switches, change)
-                state["switches"][change.alias] = _written(change.switch)
+            with self._exclusive() as counter:
+                state = self._read()
+                result = state["changes"].get(change.request_id) if change.request_id else None
+                if result is not None:
+                    return _to_specs(result)
+                overrides = {alias: _to_override(each) for alias, each in state["switches"].items()}
+                previous = previous_targets(overrides, change)
+                state["switches"][change.alias] = _from_override(change.override)
                 if change.request_id:
-                    state["changes"][change.request_id] = [_aim(each) for each in previous]
-                state["changes"] = dict([*state["changes"].items()][-REMEMBERED:])
-                self._store(state)
-                counter[:WORD] = (int.from_bytes(counter[:WORD]) + 1).to_bytes(WORD)
+                    state["changes"][change.request_id] = [_from_spec(each) for each in previous]
+                state["changes"] = dict([*state["changes"].items()][-MAX_REMEMBERED_CHANGES:])
+                self._write(state)
+                version = int.from_bytes(counter[:COUNTER_BYTES]) + 1
+                counter[:COUNTER_BYTES] = version.to_bytes(COUNTER_BYTES)
                 return previous
         except OSError as error:
-            raise RecordUnavailable(f"{error.strerror}: {self._path}") from error
+            raise OverrideStoreUnavailable(f"{error.strerror}: {self._path}") from error
 
     @contextmanager
-    def _alone(self) -> Iterator[mmap.mmap]:
-        """Keeps other processes from changing anything meanwhile."""
+    def _exclusive(self) -> Iterator[mmap.mmap]:
+        """Locks out the changes of other processes."""
         if self._counter is None:
-            raise RecordUnavailable("the record is not open")
+            raise OverrideStoreUnavailable("the store is not open")
         descriptor = os.open(self._counter_path, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -109,41 +120,43 @@ class FileSwitches:
         finally:
             os.close(descriptor)
 
-    def _load(self) -> dict[str, dict[str, Any]]:
+    def _read(self) -> dict[str, dict[str, Any]]:
         try:
             state = orjson.loads(self._path.read_bytes())
-            # Read whole here, so that a file that somebody has edited cannot break a request.
+            # Parsed completely here, so that a file that was edited by hand cannot break a request.
             for each in state["switches"].values():
-                _switch(each)
+                _to_override(each)
             for each in state["changes"].values():
-                _names(each)
+                _to_specs(each)
         except FileNotFoundError:
             return {"switches": {}, "changes": {}}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            self._log.warning("switches_unreadable", path=str(self._path), error=type(error).__name__)
+            self._log.warning("alias_overrides_unreadable", path=str(self._path), error=type(error).__name__)
             return {"switches": {}, "changes": {}}
         return {"switches": state["switches"], "changes": state["changes"]}
 
-    def _store(self, state: dict[str, dict[str, Any]]) -> None:
-        fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(orjson.dumps(state))
-        fresh.replace(self._path)
+    def _write(self, state: dict[str, dict[str, Any]]) -> None:
+        new_path = self._path.with_suffix(".new")
+        new_path.write_bytes(orjson.dumps(state))
+        new_path.replace(self._path)
 
 
-def _switch(plain: dict[str, Any]) -> Switch:
-    return Switch(_names(plain["targets"]), _names(plain["configured"]))
+def _to_override(plain: dict[str, Any]) -> AliasOverride:
+    return AliasOverride(_to_specs(plain["targets"]), _to_specs(plain["configured"]))
 
 
-def _names(plain: list[list[Any]]) -> Names:
-    return tuple(Aim(str(name), max(1, int(weight)), bool(fallback)) for name, weight, fallback in plain)
+def _to_specs(plain: list[list[Any]]) -> TargetSpecs:
+    return tuple(
+        TargetSpec(str(name), max(1, int(weight)), bool(fallback)) for name, weight, fallback in plain
+    )
 
 
-def _written(switch: Switch) -> dict[str, Any]:
+def _from_override(alias_override: AliasOverride) -> dict[str, Any]:
     return {
-        "targets": [_aim(each) for each in switch.targets],
-        "configured": [_aim(each) for each in switch.configured],
+        "targets": [_from_spec(each) for each in alias_override.targets],
+        "configured": [_from_spec(each) for each in alias_override.configured],
     }
 
 
-def _aim(aim: Aim) -> list[Any]:
-    return [aim.name, aim.weight, aim.fallback]
+def _from_spec(spec: TargetSpec) -> list[Any]:
+    return [spec.name, spec.weight, spec.fallback]

@@ -1,1 +1,1 @@
-"""What a gateway of one process remembers until it ends; for tests and trials."""
+"""Stores of a single process, which forgets them when it ends: for tests and experiments."""

@@ -1,36 +1,44 @@
-"""The switches of a gateway that is one process and forgets them with it; for tests and trials."""
+"""Alias overrides in the memory of one process: for tests and experiments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from clawdbot_model_gateway.core.alias_overrides import Change, Names, Switch, before
+from typing_extensions import override
+
+from clawdbot_model_gateway.core.alias_overrides import (
+    AliasChange,
+    AliasOverride,
+    AliasOverrideStore,
+    TargetSpecs,
+    previous_targets,
+)
 
 
-class InMemorySwitches:
-    """A SwitchRecord in this process."""
+class InMemorySwitches(AliasOverrideStore):
+    """Keeps the overrides in this process."""
 
     def __init__(self) -> None:
-        self._switches: dict[str, Switch] = {}
-        self._done: dict[str, Names] = {}
+        self._overrides: dict[str, AliasOverride] = {}
+        self._results: dict[str, TargetSpecs] = {}
         self._version = 0
 
     @property
+    @override
     def version(self) -> int:
-        """As the port says."""
         return self._version
 
-    def read(self) -> Mapping[str, Switch]:
-        """As the port says."""
-        return dict(self._switches)
+    @override
+    def load(self) -> Mapping[str, AliasOverride]:
+        return dict(self._overrides)
 
-    def change(self, change: Change) -> Names:
-        """As the port says."""
-        if change.request_id in self._done:
-            return self._done[change.request_id]
-        previous = before(self._switches, change)
-        self._switches[change.alias] = change.switch
+    @override
+    def apply(self, change: AliasChange) -> TargetSpecs:
+        if change.request_id in self._results:
+            return self._results[change.request_id]
+        previous = previous_targets(self._overrides, change)
+        self._overrides[change.alias] = change.override
         self._version += 1
         if change.request_id:
-            self._done[change.request_id] = previous
+            self._results[change.request_id] = previous
         return previous

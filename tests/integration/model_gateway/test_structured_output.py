@@ -1,4 +1,4 @@
-"""JSON of a given form through the gateway's socket, from servers that have no field for it."""
+"""Structured output through the gateway's socket, from servers that do not support the format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "require
 
 
 def person(**more):
-    form = ResponseFormat()
-    form.json_schema.schema.update(PERSON)
-    return asks("How old is Ada?", response_format=form, **more)
+    response_format = ResponseFormat()
+    response_format.json_schema.schema.update(PERSON)
+    return asks("How old is Ada?", response_format=response_format, **more)
 
 
 def says(text):
@@ -42,20 +42,20 @@ def served(backend, tmp_path, *unsupported):
     return gateway(tmp_path, model=model)
 
 
-@pytest.mark.parametrize("way", ["generate", "stream"])
-async def test_a_server_without_schemas_is_given_a_tool_that_takes_the_answer(backend, tmp_path, way):
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+async def test_a_server_without_schemas_gets_a_tool_that_receives_the_answer(backend, tmp_path, rpc):
     call = {"id": "c1", "type": "function", "function": {"name": "answer", "arguments": '{"age": 36}'}}
     backend.will(whole(completion({"content": None, "tool_calls": [call]}, "tool_calls")))
     async with served(backend, tmp_path, "json_schema") as each:
-        found = await each.client.run(person(strict=True), way)
-    text = text_of(found) if way == "stream" else found.message.parts[0].text
+        reply = await each.client.run(person(strict=True), rpc)
+    text = text_of(reply) if rpc == "stream" else reply.message.parts[0].text
     assert json.loads(text) == {"age": 36}
-    asked = backend.last
-    assert asked["tool_choice"] == {"type": "function", "function": {"name": "answer"}}
-    assert "response_format" not in asked
+    body = backend.last
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "answer"}}
+    assert "response_format" not in body
 
 
-async def test_a_wrong_answer_goes_back_once_and_both_are_counted(backend, tmp_path):
+async def test_an_invalid_answer_is_retried_once_and_both_are_counted(backend, tmp_path):
     async with served(backend, tmp_path, "json_schema") as each:
         backend.will(says("I think 36."), says('```json\n{"age": 36}\n```'))
         events = await each.client.events(person())
@@ -68,7 +68,7 @@ async def test_a_wrong_answer_goes_back_once_and_both_are_counted(backend, tmp_p
     assert (usage.input_tokens, usage.output_tokens) == (14, 6)
 
 
-async def test_an_answer_that_never_fits_is_a_named_failure(backend, tmp_path):
+async def test_two_invalid_answers_are_an_error_of_their_own(backend, tmp_path):
     async with served(backend, tmp_path, "json_schema", "json") as each:
         backend.will(says("36"), says('{"age": "old"}'))
         fault = await each.client.fault(person())
@@ -76,20 +76,20 @@ async def test_an_answer_that_never_fits_is_a_named_failure(backend, tmp_path):
     assert "age" in fault.message
 
 
-async def test_any_json_from_anthropic_is_asked_for_in_words(tmp_path):
+async def test_any_json_is_requested_from_anthropic_in_the_prompt(tmp_path):
     async with fake_anthropic() as fake:
         model = {"provider": "anthropic", "endpoint": fake.url, "api_key": ANTHROPIC_KEY}
         async with gateway(tmp_path, model=model) as each:
             fault = await each.client.fault(asks(response_format=ResponseFormat(json=JsonFormat())))
-    # The fake says good evening whatever it is asked: that is no JSON, twice.
+    # The fake always replies with a greeting, which is not JSON, twice.
     assert fault.reason == "RESPONSE_FORMAT_MISSED"
 
 
-@pytest.mark.parametrize("way", ["generate", "stream"])
-async def test_a_deadline_in_the_second_round_ends_it_and_frees_everything(backend, tmp_path, way):
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+async def test_a_deadline_during_the_retry_ends_it_and_releases_everything(backend, tmp_path, rpc):
     async with served(backend, tmp_path, "json_schema") as each:
         backend.will(says("I think 36."), Answer([HANG]))
-        fault = await each.client.fault(person(), way, seconds=1.5)
+        fault = await each.client.fault(person(), rpc, seconds=1.5)
         assert fault.code == "DEADLINE_EXCEEDED"
         backend.will(says('{"age": 36}'))
         events = await each.client.events(person())

@@ -1,4 +1,4 @@
-"""What gateway benches compare: a gateway and a bare relay on one CPU, a mock backend on the other."""
+"""The setup of the gateway benches: a gateway and a bare relay on one CPU, a mock backend on the other."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from clawdbot.common.v1 import message_pb2
 from clawdbot.model_gateway.v1 import generation_pb2
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
+from tests.bench.canned_streams import CANNED_STREAMS
 from tests.bench.harness import LOAD_CPU, SERVER_CPU, spawn, stop
-from tests.bench.wires import WIRES
 from tests.support.processes import process
 
 REQUEST = generation_pb2.GenerateRequest(
@@ -31,8 +31,8 @@ STREAM = generation_pb2.StreamGenerateRequest(request=REQUEST)
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """A caller of each."""
+class Stubs:
+    """A stub of each."""
 
     ours: ModelGatewayServiceStub
     against: ModelGatewayServiceStub
@@ -40,18 +40,18 @@ class Sides:
 
 @asynccontextmanager
 async def script(*arguments: str, cpu: int) -> AsyncIterator[int]:
-    """A module of the bench as a process that prints its port."""
-    running = spawn("-m", *arguments, cpu=cpu)
+    """Runs a module of the bench as a process, and yields the port that it prints."""
+    child = spawn("-m", *arguments, cpu=cpu)
     try:
-        assert running.stdout is not None
-        yield int(running.stdout.readline())
+        assert child.stdout is not None
+        yield int(child.stdout.readline())
     finally:
-        stop(running)
+        stop(child)
 
 
 @asynccontextmanager
-async def both_sides(provider: str) -> AsyncIterator[Sides]:
-    """The gateway with every feature on and the relay, both speaking the provider's wire to the mock."""
+async def gateway_and_relay(provider: str) -> AsyncIterator[Stubs]:
+    """The gateway with all features enabled, and the relay; both use the provider's format with the mock."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         backend = await stack.enter_async_context(script("tests.bench.mock_backend", cpu=LOAD_CPU))
@@ -62,7 +62,7 @@ async def both_sides(provider: str) -> AsyncIterator[Sides]:
         plugins = await stack.enter_async_context(process("clawdbot_plugins", state=folder))
         model = {
             "provider": provider,
-            "endpoint": url + WIRES[provider].base,
+            "endpoint": url + CANNED_STREAMS[provider].base,
             "name": "mock",
             "api_key": "none-is-looked-at",
         }
@@ -83,11 +83,11 @@ async def both_sides(provider: str) -> AsyncIterator[Sides]:
         for address in (gateway.address, f"127.0.0.1:{relay}"):
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             stubs.append(ModelGatewayServiceStub(channel))
-        yield Sides(*stubs)
+        yield Stubs(*stubs)
 
 
 def bind(pid: int, cpu: int) -> None:
-    """Binds a process to a CPU: affinity is its threads', one by one, and threads may end meanwhile."""
+    """Binds a process to a CPU, thread by thread: affinity belongs to threads, and one may end meanwhile."""
     for entry in Path(f"/proc/{pid}/task").iterdir():
         with suppress(ProcessLookupError):
             os.sched_setaffinity(int(entry.name), {cpu})

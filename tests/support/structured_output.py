@@ -1,4 +1,4 @@
-"""A provider that has no field for a form of a reply, what it says, and a gateway over it."""
+"""A provider that supports some response formats only, its replies, and a gateway over it."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ PERSON = {
 }
 GOOD = '{"name": "Ada", "age": 36}'
 BAD = '{"name": "Ada", "age": "old"}'
-WAYS = pytest.mark.parametrize("way", ["stream", "generate"])
+RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 REPORTED = UsageProvenance.USAGE_PROVENANCE_REPORTED
 
 
 class LimitedProvider(FakeProvider):
-    """A provider that has fields for these forms only, and keeps what it was asked."""
+    """A provider that supports these formats only, and records its requests."""
 
-    def __init__(self, *scripts, forms=()):
+    def __init__(self, *scripts, native=()):
         super().__init__(*scripts)
-        self._forms = frozenset(forms)
+        self._native = frozenset(native)
         self.requests = []
 
     def forms(self, _request, _model, /):
-        return self._forms
+        return self._native
 
     async def stream(self, request, model):
         self.requests.append(request)
@@ -44,40 +44,41 @@ class LimitedProvider(FakeProvider):
             yield event
 
 
-def wanted(schema=PERSON, name=""):
-    form = JsonSchemaFormat(name=name)
-    form.schema.update(schema)
-    return ResponseFormat(json_schema=form)
+def schema_format(schema=PERSON, name=""):
+    json_schema = JsonSchemaFormat(name=name)
+    json_schema.schema.update(schema)
+    return ResponseFormat(json_schema=json_schema)
 
 
-def words(*pieces, finish=STOP, usage=None):
-    cost = [events.used(usage)] if usage else []
-    return [events.started("m"), *map(events.text, pieces), *cost, events.finished(finish, "stop")]
+def text_reply(*deltas, finish=STOP, usage=None):
+    reported = [events.used(usage)] if usage else []
+    return [events.started("m"), *map(events.text, deltas), *reported, events.finished(finish, "stop")]
 
 
-def called(arguments, name="answer"):
-    whole = ToolCall(id="c1", name=name)
-    whole.arguments.update(json.loads(arguments))
+def call_reply(arguments, name="answer"):
+    call = ToolCall(id="c1", name=name)
+    call.arguments.update(json.loads(arguments))
     return [
         events.started("m"),
         events.tool_started(0, "c1", name),
         events.tool_delta(0, arguments[:5]),
         events.tool_delta(0, arguments[5:]),
-        events.tool_done(0, whole),
+        events.tool_done(0, call),
         events.finished(FinishReason.FINISH_REASON_TOOL_CALLS, "tool_calls"),
     ]
 
 
-def bench(*scripts, forms=(), **others):
-    provider = LimitedProvider(*scripts, forms=forms)
+def bench_of(*scripts, native=(), **others):
+    """A bench whose first target is a LimitedProvider; `others` are fallbacks."""
+    provider = LimitedProvider(*scripts, native=native)
     targets = (Target("a", "m"), *(Target(name, "m", fallback=True) for name in others))
     return Bench({"default": targets}, a=provider, **others), provider
 
 
-async def answer(place, request=None, way="stream"):
-    request = request or asks("Who?", response_format=wanted())
-    if way == "generate":
-        return await place.generation.generate(request)
-    seen = await collect(place.generation.stream(request))
-    check_grammar(seen)
-    return fold(seen)
+async def answer(bench, request=None, rpc="stream"):
+    request = request or asks("Who?", response_format=schema_format())
+    if rpc == "generate":
+        return await bench.generation.generate(request)
+    events_seen = await collect(bench.generation.stream(request))
+    check_grammar(events_seen)
+    return fold(events_seen)

@@ -1,4 +1,4 @@
-"""What a request must be, what of it can be honoured, and the small tools of the domain."""
+"""The validation of requests, unsupported fields, and the small tools of the domain."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.accumulator import fold
 from clawdbot_model_gateway.core.events import finish_reason, merged
 from clawdbot_model_gateway.core.supported_fields import warnings_for
-from clawdbot_model_gateway.core.token_estimate import TokenEstimate, tokens_of
-from clawdbot_model_gateway.core.validation import RequestLimits, check
+from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_tokens
+from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,11 +38,11 @@ from tests.support.generating import asks, tool
 
 def violations(request, **limits):
     with pytest.raises(InvalidRequest) as refused:
-        check(request, RequestLimits(**limits))
+        validate_request(request, RequestLimits(**limits))
     return [each.field for each in refused.value.violations]
 
 
-def said(role, *parts):
+def request_with(role, *parts):
     return asks(Message(role=role, parts=parts))
 
 
@@ -57,21 +57,33 @@ CALL = Part(tool_call=ToolCall(id="c1", name="t"))
     ("request_", "field"),
     [
         (GenerateRequest(), "messages"),
-        (said(0, Part(text="x")), "messages[0].role"),
-        (said(9, Part(text="x")), "messages[0].role"),
-        (said(ROLE_USER), "messages[0].parts"),
-        (said(ROLE_USER, Part(text="")), "messages[0].parts[0].text"),
-        (said(ROLE_USER, Part()), "messages[0].parts[0]"),
-        (said(ROLE_USER, Part(image=Media())), "messages[0].parts[0].image"),
-        (said(ROLE_USER, Part(image=Media(data=b"x"))), "messages[0].parts[0].image.media_type"),
-        (said(ROLE_USER, Part(audio=Media(uri=""))), "messages[0].parts[0].audio"),
-        (said(ROLE_USER, Part(document=Document(data=b"x"))), "messages[0].parts[0].document.media_type"),
-        (said(ROLE_USER, CALL), "messages[0].parts[0].tool_call"),
-        (said(ROLE_USER, Part(reasoning=Reasoning(text="x"))), "messages[0].parts[0].reasoning"),
-        (said(ROLE_ASSISTANT, Part(tool_call=ToolCall(id="c1"))), "messages[0].parts[0].tool_call.name"),
-        (said(ROLE_ASSISTANT, Part(tool_call=ToolCall(name="t"))), "messages[0].parts[0].tool_call.id"),
-        (said(ROLE_SYSTEM, Part(tool_result=ToolResult(call_id="c1"))), "messages[0].parts[0].tool_result"),
-        (said(ROLE_TOOL, Part(tool_result=ToolResult())), "messages[0].parts[0].tool_result.call_id"),
+        (request_with(0, Part(text="x")), "messages[0].role"),
+        (request_with(9, Part(text="x")), "messages[0].role"),
+        (request_with(ROLE_USER), "messages[0].parts"),
+        (request_with(ROLE_USER, Part(text="")), "messages[0].parts[0].text"),
+        (request_with(ROLE_USER, Part()), "messages[0].parts[0]"),
+        (request_with(ROLE_USER, Part(image=Media())), "messages[0].parts[0].image"),
+        (request_with(ROLE_USER, Part(image=Media(data=b"x"))), "messages[0].parts[0].image.media_type"),
+        (request_with(ROLE_USER, Part(audio=Media(uri=""))), "messages[0].parts[0].audio"),
+        (
+            request_with(ROLE_USER, Part(document=Document(data=b"x"))),
+            "messages[0].parts[0].document.media_type",
+        ),
+        (request_with(ROLE_USER, CALL), "messages[0].parts[0].tool_call"),
+        (request_with(ROLE_USER, Part(reasoning=Reasoning(text="x"))), "messages[0].parts[0].reasoning"),
+        (
+            request_with(ROLE_ASSISTANT, Part(tool_call=ToolCall(id="c1"))),
+            "messages[0].parts[0].tool_call.name",
+        ),
+        (
+            request_with(ROLE_ASSISTANT, Part(tool_call=ToolCall(name="t"))),
+            "messages[0].parts[0].tool_call.id",
+        ),
+        (
+            request_with(ROLE_SYSTEM, Part(tool_result=ToolResult(call_id="c1"))),
+            "messages[0].parts[0].tool_result",
+        ),
+        (request_with(ROLE_TOOL, Part(tool_result=ToolResult())), "messages[0].parts[0].tool_result.call_id"),
         (asks(tools=[tool("")]), "tools[0].name"),
         (asks(tools=[tool("t"), tool("t")]), "tools[1].name"),
         (asks(tool_choice=ToolChoice(mode=9)), "tool_choice.mode"),
@@ -92,23 +104,23 @@ CALL = Part(tool_call=ToolCall(id="c1", name="t"))
         (sampled(stop=["a", ""]), "sampling.stop[1]"),
     ],
 )
-def test_a_request_that_cannot_be_carried_out_is_refused_by_field(request_, field):
+def test_an_invalid_request_is_refused_with_the_field(request_, field):
     assert violations(request_) == [field]
 
 
-def test_everything_that_is_wrong_is_told_at_once():
+def test_all_violations_are_reported_at_once():
     request = asks("", tools=[tool("")], sampling={"top_p": 2.0, "top_k": 0})
     assert len(violations(request)) == 4
 
 
-def test_what_is_too_large_is_refused():
+def test_a_request_that_is_too_large_is_refused():
     assert violations(asks("a", "b", "c"), max_messages=2) == ["messages"]
     assert violations(asks("x" * 2000), max_bytes=1024) == ["messages"]
 
 
-def test_a_whole_conversation_passes():
+def test_a_complete_conversation_is_valid():
     result = Part(tool_result=ToolResult(call_id="c1"))
-    check(
+    validate_request(
         asks(
             "hi",
             Message(role=ROLE_ASSISTANT, parts=[Part(text=""), CALL]),
@@ -122,7 +134,7 @@ def test_a_whole_conversation_passes():
     )
 
 
-# Honoured or told
+# Unsupported fields
 
 
 def test_each_field_that_has_no_effect_is_a_warning():
@@ -132,8 +144,8 @@ def test_each_field_that_has_no_effect_is_a_warning():
         response_format=ResponseFormat(json_schema=JsonSchemaFormat(name="x")),
     )
     request.provider_options.update({"x": 1})
-    told = warnings_for(request, frozenset({"sampling.seed"}), "echo")
-    assert {each.field for each in told} == {
+    warnings = warnings_for(request, frozenset({"sampling.seed"}), "echo")
+    assert {each.field for each in warnings} == {
         "sampling.top_k",
         "sampling.stop",
         "tool_choice",
@@ -141,10 +153,10 @@ def test_each_field_that_has_no_effect_is_a_warning():
         "response_format.json_schema",
         "provider_options",
     }
-    assert {each.code for each in told} == {"FIELD_NOT_SUPPORTED"}
+    assert {each.code for each in warnings} == {"FIELD_NOT_SUPPORTED"}
 
 
-def test_what_happens_anyway_is_no_warning():
+def test_a_default_gives_no_warning():
     auto = asks(tools=[tool("t")], tool_choice=ToolChoice(mode=ToolChoice.MODE_AUTO), strict=True)
     assert warnings_for(auto, frozenset(), "echo") == []
 
@@ -152,14 +164,14 @@ def test_what_happens_anyway_is_no_warning():
 # Events
 
 
-def test_no_word_is_truncated_and_a_new_one_is_unknown():
-    words = {"stop": FinishReason.FINISH_REASON_STOP}
-    assert finish_reason("", words) == FinishReason.FINISH_REASON_TRUNCATED
-    assert finish_reason("brand_new", words) == FinishReason.FINISH_REASON_UNKNOWN
+def test_a_missing_finish_reason_is_truncated_and_a_new_one_unknown():
+    reasons = {"stop": FinishReason.FINISH_REASON_STOP}
+    assert finish_reason("", reasons) == FinishReason.FINISH_REASON_TRUNCATED
+    assert finish_reason("brand_new", reasons) == FinishReason.FINISH_REASON_UNKNOWN
 
 
-def test_pieces_that_wait_together_become_one():
-    pieces = [
+def test_neighbouring_deltas_are_merged():
+    deltas = [
         events.text("a"),
         events.text("b"),
         events.reasoning("c"),
@@ -167,7 +179,7 @@ def test_pieces_that_wait_together_become_one():
         events.reasoning("e"),
         events.text("f"),
     ]
-    assert [each.WhichOneof("event") for each in merged(pieces)] == [
+    assert [each.WhichOneof("event") for each in merged(deltas)] == [
         "text_delta",
         "reasoning_delta",
         "reasoning_delta",
@@ -176,7 +188,7 @@ def test_pieces_that_wait_together_become_one():
     ]
 
 
-def test_a_reply_is_folded_in_the_order_in_which_it_was_said():
+def test_the_parts_of_a_reply_keep_the_order_of_their_events():
     call = ToolCall(id="c1", name="t")
     reply = fold(
         [
@@ -200,7 +212,7 @@ def test_a_reply_is_folded_in_the_order_in_which_it_was_said():
     ]
 
 
-def test_events_without_an_end_are_a_truncated_reply():
+def test_events_without_a_finish_are_a_truncated_reply():
     reply = fold([events.started("m"), events.text("a")])
     assert reply.truncated
     assert reply.finish_reason == FinishReason.FINISH_REASON_TRUNCATED
@@ -210,14 +222,14 @@ def test_events_without_an_end_are_a_truncated_reply():
 
 
 @given(st.lists(st.text(max_size=20), max_size=5))
-def test_an_estimate_does_not_depend_on_how_the_text_is_cut(pieces):
-    estimate = TokenEstimate()
+def test_an_estimate_does_not_depend_on_how_the_text_is_split(pieces):
+    estimate = TokenEstimator()
     for piece in pieces:
         estimate.add(piece)
-    assert estimate.tokens == tokens_of("".join(pieces))
+    assert estimate.tokens == estimate_tokens("".join(pieces))
     assert (estimate.tokens > 0) == bool("".join(pieces))
 
 
 def test_an_estimate_is_near_for_english_and_chinese():
-    assert 9 <= tokens_of("The quick brown fox jumps over the lazy dog.") <= 12
-    assert 5 <= tokens_of("敏捷的棕色狐狸跳过了懒狗") <= 14
+    assert 9 <= estimate_tokens("The quick brown fox jumps over the lazy dog.") <= 12
+    assert 5 <= estimate_tokens("敏捷的棕色狐狸跳过了懒狗") <= 14

@@ -1,4 +1,4 @@
-"""What vendors' errors mean, by kind; and that no key is ever among what is said of them."""
+"""Vendors' errors are mapped to the right class, and no key ever gets into their messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ERRORS = VendorErrors([KEY])
 NOW = 1_800_000_000.0
 
 
-def answered(status, body, **headers):
+def error_of(status, body, **headers):
     text = body if isinstance(body, str) else json.dumps(body)
     return ERRORS.answered(
         status, text.encode(), {key.replace("_", "-"): each for key, each in headers.items()}
@@ -114,7 +114,7 @@ def openai(message, code=None, kind="invalid_request_error"):
         (500, anthropic("api_error", "Internal server error"), BackendFailed),
         (504, anthropic("timeout_error", "Request timed out"), BackendTimeout),
         (529, anthropic("overloaded_error", "Overloaded"), BackendOverloaded),
-        # A key that a vendor calls a bad request: Gemini, xAI
+        # A rejected key that vendors report as a bad request: Gemini, xAI
         (
             400,
             [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}],
@@ -128,7 +128,7 @@ def openai(message, code=None, kind="invalid_request_error"):
         (400, {"code": "x", "error": "Incorrect API key provided"}, BackendAuth),
         # Azure
         (404, {"error": {"code": "DeploymentNotFound", "message": "no such deployment"}}, ModelMissing),
-        # FastAPI, and whoever stands before the model
+        # FastAPI, and proxies in front of the model
         (404, {"detail": "Not Found"}, ProtocolViolation),
         (405, {"detail": "Method Not Allowed"}, ProtocolViolation),
         (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, RequestRefused),
@@ -140,15 +140,15 @@ def openai(message, code=None, kind="invalid_request_error"):
         (418, "teapot", RequestRefused),
     ],
 )
-def test_an_answer_means_what_it_means(status, body, kind):
-    failure = answered(status, body)
-    assert type(failure) is kind
-    assert str(status) in failure.detail
+def test_each_error_response_has_its_class(status, body, kind):
+    error = error_of(status, body)
+    assert type(error) is kind
+    assert str(status) in error.detail
 
 
-def test_an_html_page_is_named_by_its_title_and_not_repeated():
-    failure = answered(502, "<html><head><title>502\nBad Gateway</title></head>" + "x" * 5000)
-    assert failure.detail == "it answered 502: an HTML page (502 Bad Gateway)"
+def test_an_html_page_is_described_by_its_title():
+    error = error_of(502, "<html><head><title>502\nBad Gateway</title></head>" + "x" * 5000)
+    assert error.detail == "HTTP 502: an HTML page (502 Bad Gateway)"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 500, 503])
@@ -156,38 +156,38 @@ def test_an_html_page_is_named_by_its_title_and_not_repeated():
     "form", [openai, lambda text: {"detail": text}, lambda text: text, lambda text: {"error": text}]
 )
 def test_no_key_is_ever_passed_on(status, form):
-    failure = answered(status, form(f"Wrong key {KEY} or sk-abcdefghijklmnop, Bearer abcdefghijkl"))
+    error = error_of(status, form(f"Wrong key {KEY} or sk-abcdefghijklmnop, Bearer abcdefghijkl"))
     for secret in (KEY, "sk-abcdefghijklmnop", "abcdefghijkl"):
-        assert secret not in failure.detail
-        assert secret not in str(failure)
+        assert secret not in error.detail
+        assert secret not in str(error)
 
 
-def test_a_refused_key_is_not_even_repeated_mangled():
-    failure = answered(401, openai("Incorrect API key provided: veryse**********6789", "invalid_api_key"))
-    assert failure.detail == "it answered 401"
+def test_a_rejected_key_is_not_repeated_even_if_masked():
+    error = error_of(401, openai("Incorrect API key provided: veryse**********6789", "invalid_api_key"))
+    assert error.detail == "HTTP 401"
 
 
 @given(st.text(max_size=50), st.integers(270, 320), st.text(max_size=50))
-def test_no_cut_leaves_a_part_of_a_key(before, filling, after):
-    said = ERRORS.clean(f"{before} {'x' * filling} {KEY} {after}")
-    assert KEY[:12] not in said
-    assert len(said) <= 301
-    assert said.isprintable()
+def test_truncation_never_leaves_part_of_a_key(before, filling, after):
+    cleaned = ERRORS.clean(f"{before} {'x' * filling} {KEY} {after}")
+    assert KEY[:12] not in cleaned
+    assert len(cleaned) <= 301
+    assert cleaned.isprintable()
 
 
-def test_a_vendors_sentence_is_one_short_line():
-    failure = answered(400, openai("first\nsecond\tthird\x1b[31m " + "x" * 1000))
-    assert "first second third [31m" in failure.detail
-    assert len(failure.detail) < 330
+def test_a_vendors_message_is_one_short_line():
+    error = error_of(400, openai("first\nsecond\tthird\x1b[31m " + "x" * 1000))
+    assert "first second third [31m" in error.detail
+    assert len(error.detail) < 330
 
 
-def test_a_200_that_is_a_page_is_no_answer():
-    failure = ERRORS.garbled(b"<!doctype html><title>Sign in</title>", {"content-type": "text/html"})
-    assert type(failure) is ProtocolViolation
-    assert failure.detail == "it answered an HTML page (Sign in)"
+def test_a_200_with_an_html_page_is_a_protocol_violation():
+    error = ERRORS.garbled(b"<!doctype html><title>Sign in</title>", {"content-type": "text/html"})
+    assert type(error) is ProtocolViolation
+    assert error.detail == "the response cannot be parsed: an HTML page (Sign in)"
 
 
-# When to come back
+# When to retry
 
 
 @pytest.mark.parametrize(
@@ -209,20 +209,20 @@ def test_a_200_that_is_a_page_is_no_answer():
         ({"retry-after-ms": "x", "retry-after": "9"}, 9.0),
     ],
 )
-def test_every_form_of_retry_after_is_read(headers, seconds):
+def test_each_form_of_retry_after_is_read(headers, seconds):
     assert retry_after(headers, NOW) == seconds
 
 
-def test_a_rate_limit_without_a_time_says_a_second():
-    assert answered(429, "").retry_after == 1.0
-    assert answered(429, "", retry_after="0").retry_after == 0.0
+def test_a_rate_limit_without_a_time_is_one_second():
+    assert error_of(429, "").retry_after == 1.0
+    assert error_of(429, "", retry_after="0").retry_after == 0.0
 
 
-def test_what_waiting_does_not_mend_says_no_time():
-    assert not hasattr(answered(429, openai("", "insufficient_quota"), retry_after="7"), "retry_after")
+def test_an_error_that_is_not_transient_has_no_time():
+    assert not hasattr(error_of(429, openai("", "insufficient_quota"), retry_after="7"), "retry_after")
 
 
 @given(st.text(max_size=30))
-def test_any_header_is_read_or_passed_over(text):
+def test_any_header_is_read_or_ignored(text):
     seconds = retry_after({"retry-after": text, "retry-after-ms": text}, NOW)
     assert seconds is None or 0 <= seconds <= LONGEST

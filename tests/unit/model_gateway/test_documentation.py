@@ -1,4 +1,4 @@
-"""docs/model_gateway.md says what the code does."""
+"""docs/model_gateway.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCRIPTS = [block for block in BLOCKS if block.startswith("replies")]
 
 
 @pytest.mark.parametrize("block", CONFIGURATIONS)
-def test_every_configuration_on_the_page_is_one(block, tmp_path):
+def test_each_configuration_on_the_page_is_valid(block, tmp_path):
     (tmp_path / "key").write_text("sk-0123456789")
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
     path = tmp_path / "clawdbot.yaml"
@@ -32,45 +32,45 @@ def test_every_configuration_on_the_page_is_one(block, tmp_path):
         ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AZURE_KEY", "MODEL_SERVER_KEY"), "k" * 20
     )
     settings = load(GatewaySettings, path, keys)
-    lineup = lineup_of(settings)
-    for name, backend in lineup.backends.items():
-        make_provider(lineup.places[name], backend, installed())
-    assert {"chat", "default"} <= set(lineup.aliases)
+    plan = lineup_of(settings)
+    for name, backend in plan.backends.items():
+        make_provider(plan.config_paths[name], backend, installed())
+    assert {"chat", "default"} <= set(plan.aliases)
 
 
 @pytest.mark.parametrize("block", SCRIPTS)
-def test_every_script_on_the_page_is_one(block):
+def test_each_script_on_the_page_is_valid(block):
     replies = yaml.safe_load(block)["replies"]
     make_provider("model", BackendSettings(provider="scripted", replies=replies), installed())
 
 
-def test_there_were_some_to_look_at():
+def test_the_page_has_configurations_and_scripts():
     assert len(CONFIGURATIONS) >= 4
     assert SCRIPTS
 
 
-def every(kind):
+def subclasses(kind):
     for each in kind.__subclasses__():
         yield each
-        yield from every(each)
+        yield from subclasses(each)
 
 
-@pytest.mark.parametrize("kind", sorted(every(errors.ModelFailure), key=lambda each: each.reason))
-def test_each_failure_is_on_the_page_with_its_status(kind):
-    told = error_table().describe(kind("it broke"))
+@pytest.mark.parametrize("kind", sorted(subclasses(errors.ModelFailure), key=lambda each: each.reason))
+def test_each_error_is_on_the_page_with_its_status(kind):
+    description = error_table().describe(kind("it broke"))
     (row,) = re.findall(rf"^\| {kind.reason} \| (\w+) \| (.*) \|$", PAGE, re.MULTILINE)
-    assert row[0] == told.code.name
-    assert ("RetryInfo" in row[1].replace("no RetryInfo", "")) == kind.passing
-    assert kind.reason == told.reason
+    assert row[0] == description.code.name
+    assert ("RetryInfo" in row[1].replace("no RetryInfo", "")) == kind.transient
+    assert kind.reason == description.reason
 
 
-def test_each_finish_reason_that_can_come_is_on_the_page():
-    can_come = {
+def test_each_possible_finish_reason_is_on_the_page():
+    possible = {
         "STOP", "LENGTH", "CONTEXT_FULL", "TOOL_CALLS", "CONTENT_FILTER", "REFUSAL", "PAUSED", "MODEL_ERROR",
         "CANCELLED", "TRUNCATED", "UNKNOWN",
     }  # fmt: skip
-    assert can_come == set(re.findall(r"^\| ([A-Z_]+) \| [^|]+ \|$", PAGE, re.MULTILINE))
-    assert can_come <= {
+    assert possible == set(re.findall(r"^\| ([A-Z_]+) \| [^|]+ \|$", PAGE, re.MULTILINE))
+    assert possible <= {
         FinishReason.Name(each).removeprefix("FINISH_REASON_") for each in FinishReason.values()
     }
 
