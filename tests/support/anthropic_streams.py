@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clawdbot_model_gateway.formats.anthropic.stream import AnthropicStreamDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_anthropic import sse
 from tests.support.generating import check_grammar
@@ -12,7 +12,7 @@ from tests.support.generating import check_grammar
 
 def stream_decoder() -> AnthropicStreamDecoder:
     names = ToolNames(["tables.reserve", "clock.now"])
-    return AnthropicStreamDecoder("asked-for", [], names, VendorErrors(["sk-secret-0123456789"]))
+    return AnthropicStreamDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
 
 
 def read(*pieces: bytes):
@@ -20,7 +20,7 @@ def read(*pieces: bytes):
     decoder, out = stream_decoder(), []
     for piece in pieces:
         decoder.feed(piece, out)
-    if not decoder.over:
+    if not decoder.finished:
         decoder.end(out)
     return out
 

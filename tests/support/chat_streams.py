@@ -5,7 +5,7 @@ from __future__ import annotations
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.stream import ChatStreamDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 from hypothesis import strategies as st
 
 from tests.support.fake_openai import sse
@@ -17,13 +17,13 @@ def read(*pieces: bytes):
     decoder, out = stream_decoder(), []
     for piece in pieces:
         decoder.feed(piece, out)
-    if not decoder.over:
+    if not decoder.finished:
         decoder.end(out)
     return out
 
 
 def stream_decoder() -> ChatStreamDecoder:
-    errors = VendorErrors(["sk-secret-0123456789"])
+    errors = ErrorMapper(["sk-secret-0123456789"])
     names = ToolNames(["tables.reserve", "clock.now"])
     return ChatStreamDecoder(ResponseDecoder("asked-for", [], names, errors), errors)
 

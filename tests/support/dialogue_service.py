@@ -34,7 +34,7 @@ from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import NetworkPeers
-from clawdbot_servicekit.status_details import STATUS_KEY, status_of
+from clawdbot_servicekit.status_details import STATUS_KEY, make_status
 
 from tests.support.scripted_peers import ScriptedGateway, ScriptedTools
 
@@ -102,7 +102,7 @@ class ScriptedPeers(
 
 
 async def _abort(context: Any, code: grpc.StatusCode, error: PeerError) -> None:
-    status = status_of(code, error.reason, error.message)
+    status = make_status(code, error.reason, error.message)
     await context.abort(code, error.message, ((STATUS_KEY, status.SerializeToString()),))
 
 

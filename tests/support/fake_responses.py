@@ -73,7 +73,7 @@ def call(name: str, arguments: str, call_id: str = "call_1", status: str = "comp
     }
 
 
-def thought(*summary: str, encrypted: str | None = "gAAA:x=", name: str = "rs_1") -> dict[str, Any]:
+def reasoning(*summary: str, encrypted: str | None = "gAAA:x=", name: str = "rs_1") -> dict[str, Any]:
     """An item with the model's reasoning."""
     texts = [{"type": "summary_text", "text": each} for each in summary]
     return {"type": "reasoning", "id": name, "summary": texts, "encrypted_content": encrypted}
@@ -91,7 +91,7 @@ def ended(*output: Mapping[str, Any], status: str = "completed", **more: Any) ->
     return event(status, response=response(*output, status=status, **more))
 
 
-def grown(index: int, item: Mapping[str, Any], size: int = 5) -> list[dict[str, Any]]:
+def item_events(index: int, item: Mapping[str, Any], size: int = 5) -> list[dict[str, Any]]:
     """The events that OpenAI streams an item in, its texts in pieces of this many characters."""
     at = {"output_index": index, "item_id": item["id"]}
     kind = item["type"]
@@ -134,7 +134,7 @@ def pieces(text: str, size: int) -> list[str]:
 
 def streamed(*output: Mapping[str, Any], size: int = 5) -> list[dict[str, Any]]:
     """A whole reply in its events."""
-    items = [each for index, item in enumerate(output) for each in grown(index, item, size)]
+    items = [each for index, item in enumerate(output) for each in item_events(index, item, size)]
     return [created(), event("in_progress", response=response(status="in_progress")), *items, ended(*output)]
 
 

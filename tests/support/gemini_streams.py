@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
+from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.gemini.stream import GeminiStreamDecoder
 
@@ -14,7 +14,7 @@ from tests.support.generating import check_grammar
 
 def response_decoder() -> ResponseDecoder:
     names = ToolNames(["tables.reserve", "clock.now"], letter_first=True)
-    return ResponseDecoder("asked-for", [], names, GeminiErrors(["AIza-secret-0123456789"]))
+    return ResponseDecoder("asked-for", [], names, GeminiErrorMapper(["AIza-secret-0123456789"]))
 
 
 def read(*pieces: bytes) -> list[Event]:

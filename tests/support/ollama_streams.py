@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_ollama import ndjson
 from tests.support.generating import check_grammar
 
 
 def stream_decoder() -> OllamaStreamDecoder:
-    errors = VendorErrors(["sk-secret-0123456789"])
+    errors = ErrorMapper(["sk-secret-0123456789"])
     return OllamaStreamDecoder("asked-for", [], ToolNames(["tables.reserve", "clock.now"]), errors)
 
 
@@ -20,7 +20,7 @@ def read(*pieces: bytes):
     decoder, out = stream_decoder(), []
     for piece in pieces:
         decoder.feed(piece, out)
-    if not decoder.over:
+    if not decoder.finished:
         decoder.end(out)
     return out
 

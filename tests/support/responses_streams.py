@@ -6,7 +6,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
 from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecoder
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_responses import sse
 from tests.support.generating import check_grammar
@@ -14,7 +14,7 @@ from tests.support.generating import check_grammar
 
 def response_decoder() -> ResponseDecoder:
     names = ToolNames(["tables.reserve", "clock.now"])
-    return ResponseDecoder("asked-for", [], names, VendorErrors(["sk-secret-0123456789"]))
+    return ResponseDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
 
 
 def read(*pieces: bytes) -> list[Event]:
@@ -23,7 +23,7 @@ def read(*pieces: bytes) -> list[Event]:
     out: list[Event] = []
     for piece in pieces:
         decoder.feed(piece, out)
-    if not decoder.over:
+    if not decoder.finished:
         decoder.end(out)
     return out
 

@@ -16,7 +16,7 @@ from clawdbot.dialogue.v1.flow_service_pb2 import Flow, ListFlowsResponse
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_ACTIVE, Session
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as models_pb
 from clawdbot.model_gateway.v1 import model_admin_service_pb2_grpc
-from clawdbot_servicekit.status_details import STATUS_KEY, status_of
+from clawdbot_servicekit.status_details import STATUS_KEY, make_status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 SERVICE = "clawdbot.dialogue.v1.DialogueService"
@@ -131,7 +131,7 @@ class ScriptedDialogue(
 
 async def refuse(context, code: grpc.StatusCode, reason: str, message: str) -> None:
     """Ends the call with an error, as a Clawdbot service does."""
-    status = status_of(code, reason, message)
+    status = make_status(code, reason, message)
     await context.abort(code, message, ((STATUS_KEY, status.SerializeToString()),))
 
 

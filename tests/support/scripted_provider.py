@@ -10,11 +10,11 @@ from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.generation import Generation
-from clawdbot_model_gateway.core.model_discovery import Directory
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.routing import Routes, Routing
+from clawdbot_model_gateway.core.routing import Router, RoutingTable
 from clawdbot_model_gateway.core.validation import RequestLimits
-from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemorySwitches
+from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
 from tests.support.generating import Event
 
@@ -26,7 +26,7 @@ STOP = FinishReason.FINISH_REASON_STOP
 
 def says(*pieces: str, model: str = "m") -> list[Event]:
     """A whole reply."""
-    return [events.started(model), *map(events.text, pieces), events.finished(STOP, "stop")]
+    return [events.started(model), *map(events.text_delta, pieces), events.finished(STOP, "stop")]
 
 
 class FakeProvider:
@@ -102,9 +102,9 @@ class Bench:
     def __init__(self, aliases=None, draw=lambda: 0.5, clock=lambda: 0.0, **providers: FakeProvider) -> None:
         self.providers = providers
         self.backends = {name: Backend(name, "fake", each) for name, each in providers.items()}
-        self.routing = Routing(InMemorySwitches())
-        self.routing.configure(Routes({name: frozenset() for name in providers}, aliases or {}))
-        self.directory = Directory(self.routing, self.backends, clock)
+        self.routing = Router(InMemoryAliasOverrideStore())
+        self.routing.configure(RoutingTable({name: frozenset() for name in providers}, aliases or {}))
+        self.directory = ModelDiscovery(self.routing, self.backends, clock)
         self.hooks = FakeHooks()
         self.generation = Generation(
             self.directory, self.backends, hooks=self.hooks, limits=RequestLimits(), draw=draw

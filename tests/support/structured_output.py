@@ -10,7 +10,7 @@ from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import JsonSchemaFormat, ResponseFormat
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.routing import Target
 
 from tests.support.generating import asks, check_grammar, collect
@@ -35,7 +35,7 @@ class LimitedProvider(FakeProvider):
         self._native = frozenset(native)
         self.requests = []
 
-    def forms(self, _request, _model, /):
+    def native_formats(self, _request, _model, /):
         return self._native
 
     async def stream(self, request, model):
@@ -51,8 +51,8 @@ def schema_format(schema=PERSON, name=""):
 
 
 def text_reply(*deltas, finish=STOP, usage=None):
-    reported = [events.used(usage)] if usage else []
-    return [events.started("m"), *map(events.text, deltas), *reported, events.finished(finish, "stop")]
+    reported = [events.usage(usage)] if usage else []
+    return [events.started("m"), *map(events.text_delta, deltas), *reported, events.finished(finish, "stop")]
 
 
 def call_reply(arguments, name="answer"):
@@ -60,10 +60,10 @@ def call_reply(arguments, name="answer"):
     call.arguments.update(json.loads(arguments))
     return [
         events.started("m"),
-        events.tool_started(0, "c1", name),
-        events.tool_delta(0, arguments[:5]),
-        events.tool_delta(0, arguments[5:]),
-        events.tool_done(0, call),
+        events.tool_call_started(0, "c1", name),
+        events.tool_call_delta(0, arguments[:5]),
+        events.tool_call_delta(0, arguments[5:]),
+        events.tool_call_done(0, call),
         events.finished(FinishReason.FINISH_REASON_TOOL_CALLS, "tool_calls"),
     ]
 
@@ -81,4 +81,4 @@ async def answer(bench, request=None, rpc="stream"):
         return await bench.generation.generate(request)
     events_seen = await collect(bench.generation.stream(request))
     check_grammar(events_seen)
-    return fold(events_seen)
+    return accumulate(events_seen)

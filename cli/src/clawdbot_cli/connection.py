@@ -175,14 +175,14 @@ async def embedded_suite(config: Path | None, notify: Callable[[str], None]) -> 
     """
     # A connection to a running suite needs none of these.
     from clawdbot_servicekit import logs
-    from clawdbot_servicekit.host import prepare_folder
+    from clawdbot_servicekit.host import prepare_state_dir
     from clawdbot_servicekit.redaction import Redactor, secrets_of
 
     from clawdbot_cli.settings import suite_settings
     from clawdbot_cli.suite import running_suite
 
     settings = suite_settings(config, EMBEDDED_OVERRIDES)
-    prepare_folder(settings.state_dir)
+    prepare_state_dir(settings.state_dir)
     log = settings.state_dir / "chat.log"
     notify(f"Log file: {log}")
     append = not log.exists() or log.stat().st_size < MAX_LOG_BYTES

@@ -10,7 +10,7 @@ from clawdbot_model_gateway.stores.file.alias_overrides import (
     MAX_REMEMBERED_CHANGES,
     FileAliasOverrideStore,
 )
-from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemorySwitches
+from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 from clawdbot_servicekit.errors import StartupError
 
 from tests.contract.model_gateway.alias_override_store_contract import (
@@ -25,7 +25,7 @@ from tests.contract.model_gateway.alias_override_store_contract import (
 class TestInMemoryAliasOverrideStore(AliasOverrideStoreContract):
     @pytest.fixture
     def store(self):
-        return InMemorySwitches()
+        return InMemoryAliasOverrideStore()
 
     @pytest.fixture
     def other(self, store):

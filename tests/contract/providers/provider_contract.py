@@ -7,11 +7,16 @@ from contextlib import aclosing
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, FormMissed, RateLimited
-from clawdbot_model_gateway.core.provider import LimitedForms
-from clawdbot_model_gateway.core.structured_output.emulation import keeping_form
-from clawdbot_model_gateway.core.structured_output.validation import Judges
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import (
+    BackendFailed,
+    BackendOverloaded,
+    RateLimited,
+    ResponseFormatMissed,
+)
+from clawdbot_model_gateway.core.provider import LimitedFormats
+from clawdbot_model_gateway.core.structured_output.emulation import with_format_emulation
+from clawdbot_model_gateway.core.structured_output.validation import ValidatorProcesses
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool
@@ -41,10 +46,10 @@ class ProviderContract:
         assert events[0].started.model
 
     async def test_generate_returns_what_the_stream_accumulates_to(self, provider, model):
-        streamed = fold(await collect(provider.stream(asks(), model)))
+        streamed = accumulate(await collect(provider.stream(asks(), model)))
         events = await provider.generate(asks(), model)
         check_grammar(events)
-        assert fold(events) == streamed
+        assert accumulate(events) == streamed
 
     async def test_a_request_is_not_changed(self, provider, model):
         request = asks(tools=[tool("tables.reserve")], sampling={"max_tokens": 100, "stop": ["###"]})
@@ -103,7 +108,7 @@ class BackendContract(ProviderContract):
         events = await collect(provider.stream(request, model))
         check_grammar(events)
         assert finish_of(events) == "tool_calls"
-        call = fold(events).message.parts[-1].tool_call
+        call = accumulate(events).message.parts[-1].tool_call
         assert call.name == "tables.reserve"
         assert dict(call.arguments.items()) == {"people": 4}
 
@@ -140,22 +145,26 @@ class BackendContract(ProviderContract):
     async def test_json_for_a_schema_is_valid(self, provider, model, behave):
         request = behave("json")
         request.response_format.json_schema.schema.update(AGE)
-        reply = fold(await run(await self.with_format(provider, request, model), request, model, "stream"))
+        reply = accumulate(
+            await run(await self.with_format(provider, request, model), request, model, "stream")
+        )
         assert json.loads(reply.message.parts[-1].text) == {"age": 36}
 
     async def test_json_without_a_field_for_it_is_validated(self, provider, model, behave):
         request = behave("json")
         request.response_format.json_schema.schema.update({**AGE, "required": ["age", "name"]})
-        limited = isinstance(provider, LimitedForms)
-        if limited and "json_schema" not in provider.forms(request, model):
-            with pytest.raises(FormMissed):
+        limited = isinstance(provider, LimitedFormats)
+        if limited and "json_schema" not in provider.native_formats(request, model):
+            with pytest.raises(ResponseFormatMissed):
                 await run(await self.with_format(provider, request, model), request, model, "stream")
         else:
             assert await self.with_format(provider, request, model) is provider
 
     async def with_format(self, provider, request, model):
         """What the gateway calls instead of the provider."""
-        return await keeping_form(provider, request, model, judges=Judges(), pay=list[Usage]().append)
+        return await with_format_emulation(
+            provider, request, model, processes=ValidatorProcesses(), record_usage=list[Usage]().append
+        )
 
 
 async def run(provider, request, model, method):

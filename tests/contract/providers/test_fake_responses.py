@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from tests.support.fake_openai import KEY, Answer, error
-from tests.support.fake_responses import MODEL, call, fake_responses, message, sse, streamed, thought
+from tests.support.fake_responses import MODEL, call, fake_responses, message, reasoning, sse, streamed
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ async def test_it_answers_without_streaming(client):
 
 
 async def test_it_streams_reasoning_texts_and_calls(client, backend):
-    output = [thought("Hm.", "So."), message("Yes.", refusal="No."), call("add", '{"a": 1}')]
+    output = [reasoning("Hm.", "So."), message("Yes.", refusal="No."), call("add", '{"a": 1}')]
     backend.will(Answer([sse(*streamed(*output))]))
     async with client.responses.stream(model=MODEL, input="Hi") as stream:
         kinds = {each.type async for each in stream}

@@ -26,7 +26,7 @@ from tests.support.fake_responses import (
     ended,
     event,
     fake_responses,
-    grown,
+    item_events,
     message,
     response,
     sse,
@@ -35,7 +35,7 @@ from tests.support.fake_responses import (
 from tests.support.generating import asks, collect, finish_of, text_of, tool
 from tests.support.providers import make, started
 
-BEGUN = (created(), *grown(0, message("Good"))[:3])
+BEGUN = (created(), *item_events(0, message("Good"))[:3])
 BUSY = {"type": "error", "code": "server_overloaded", "message": "busy", "param": None}
 
 

@@ -23,7 +23,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from openai.types.responses import (
     ResponseInputItemParam,
@@ -34,7 +34,7 @@ from openai.types.responses import (
 from openai.types.responses.response_create_params import ResponseCreateParamsNonStreaming
 from pydantic import TypeAdapter
 
-from tests.support.fake_responses import streamed, thought
+from tests.support.fake_responses import reasoning, streamed
 from tests.support.generating import asks, says, tool
 from tests.support.responses_streams import reply_to
 
@@ -48,7 +48,7 @@ RESULT = ToolResult(call_id="c1", content=[Part(text="booked"), IMAGE])
 
 @pytest.fixture
 def body():
-    reply = fold(reply_to(*streamed(thought("Hm.")))).message
+    reply = accumulate(reply_to(*streamed(reasoning("Hm.")))).message
     reply.parts.extend([Part(text="Yes."), Part(tool_call=ToolCall(id="c1", name="tables.reserve"))])
     request = asks(
         says("Be brief.", ROLE_SYSTEM),

@@ -12,7 +12,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_BACKEND,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 
 from tests.support.fake_anthropic import (
     KEY,
@@ -84,7 +84,7 @@ async def test_thinking_and_calls_go_back_unchanged_with_their_results(served, b
     if method == "generate":
         message = (await served.client.gateway.Generate(request)).message
     else:
-        message = fold(await served.client.events(request)).message
+        message = accumulate(await served.client.events(request)).message
     results = [
         Part(tool_result=ToolResult(call_id="toolu_1", content=[Part(text="no table")], is_error=True)),
         Part(tool_result=ToolResult(call_id="toolu_2", content=[Part(text="19:00")])),

@@ -130,7 +130,7 @@ async def test_a_character_that_the_network_splits_is_reassembled(served, backen
 async def test_silence_after_the_finish_reason_is_success_and_does_not_block_the_caller(
     served, backend, monkeypatch
 ):
-    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.AFTER_THE_REASON", 0.05)
+    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.FINISH_TIMEOUT", 0.05)
     backend.will(Answer([sse(chunk({"content": "Yes."}, "stop"), done=False), HANG]))
     begun = time.monotonic()
     events = await served.client.events(asks())

@@ -140,7 +140,7 @@ async def test_a_stream_that_breaks_is_truncated(served, backend, ending):
 async def test_a_connection_that_stays_open_after_the_finish_reason_does_no_harm(
     served, backend, monkeypatch, ending
 ):
-    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.AFTER_THE_REASON", 0.05)
+    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.FINISH_TIMEOUT", 0.05)
     backend.will(Answer([sse(*text_chunks("Yes.")), ending]))
     started_at = time.monotonic()
     events = await served.client.events(asks())
@@ -166,7 +166,9 @@ async def test_a_blocked_prompt_is_a_reply_without_text(served, backend, method)
 
 @pytest.mark.parametrize("moment", ["before the answer", "in the middle"])
 async def test_cancelling_a_call_closes_the_backends_connection(served, backend, monkeypatch, moment):
-    monkeypatch.setattr("clawdbot_model_gateway.http.pool.FAREWELL", 60)  # so that it is not what closes it
+    monkeypatch.setattr(
+        "clawdbot_model_gateway.http.pool.DRAIN_TIMEOUT", 60
+    )  # so that it is not what closes it
     backend.will(HOLD if moment == "before the answer" else Answer([sse(chunk({"text": "Good"})), HANG]))
     running = served.client.stream(asks())
     reading = asyncio.create_task(_drain(running))

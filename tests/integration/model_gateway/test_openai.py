@@ -8,7 +8,7 @@ import json
 import pytest
 from clawdbot.common.v1.message_pb2 import ROLE_TOOL, Message, Part, ToolResult
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_servicekit.error_table import remote_error
 from grpc.aio import AioRpcError
 
@@ -18,16 +18,16 @@ from tests.support.fake_responses import (
     call,
     created,
     fake_responses,
-    grown,
+    item_events,
     message,
+    reasoning,
     sse,
     streamed,
-    thought,
 )
 from tests.support.gateway_service import gateway
 from tests.support.generating import asks, check_grammar, finish_of, text_of, tool
 
-BEGUN = (created(), *grown(0, message("Good"))[:3])
+BEGUN = (created(), *item_events(0, message("Good"))[:3])
 
 
 @pytest.fixture
@@ -62,15 +62,17 @@ async def test_a_reply_goes_through_whole_and_in_pieces(served, backend):
 async def test_a_tool_is_called_and_its_result_goes_back_with_the_thoughts(served, backend):
     arguments = {"note": "x" * 100_000}
     made = call("tables_reserve", json.dumps(arguments))
-    backend.will(Answer([sse(*streamed(thought("Hm."), made, size=50_000))]))
+    backend.will(Answer([sse(*streamed(reasoning("Hm."), made, size=50_000))]))
     request = asks(tools=[tool("tables.reserve")])
     events = await served.client.events(request)
     assert finish_of(events) == "tool_calls"
     result = ToolResult(call_id="call_1", content=[Part(text="booked")])
-    request.messages.extend([fold(events).message, Message(role=ROLE_TOOL, parts=[Part(tool_result=result)])])
+    request.messages.extend(
+        [accumulate(events).message, Message(role=ROLE_TOOL, parts=[Part(tool_result=result)])]
+    )
     await served.client.gateway.Generate(request)
     thinking, called, answered = backend.last["input"][1:]
-    assert thinking == {key: thought("Hm.")[key] for key in thinking}
+    assert thinking == {key: reasoning("Hm.")[key] for key in thinking}
     assert json.loads(called["arguments"]) == arguments
     assert answered == {"type": "function_call_output", "call_id": "call_1", "output": "booked"}
 

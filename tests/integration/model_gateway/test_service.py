@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot.model_gateway.v1 import model_gateway_service_pb2
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.fake_ollama import fake_ollama
@@ -43,7 +43,7 @@ async def test_a_whole_reply_is_the_accumulated_stream(tmp_path, client_of):
         events = await client.events(asks("one two three"))
         check_grammar(events)
         reply = await client.gateway.Generate(asks("one two three"))
-    assert fold(events) == reply
+    assert accumulate(events) == reply
     assert text_of(events) == "one two three"
 
 

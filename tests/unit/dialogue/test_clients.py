@@ -15,7 +15,7 @@ from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.tools import ToolsClient
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolOutcomeUnknown, ToolRefused
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.status_details import STATUS_KEY, status_of
+from clawdbot_servicekit.status_details import STATUS_KEY, make_status
 
 from tests.support.ports import free_port
 
@@ -41,7 +41,7 @@ class ScriptedPeer(
             finally:
                 self.ended.set()
         if self.code is not None:
-            status = status_of(self.code, self.reason, "A sentence.")
+            status = make_status(self.code, self.reason, "A sentence.")
             details = ((STATUS_KEY, status.SerializeToString()),) if self.reason else ()
             await context.abort(self.code, "A sentence.", details)
 

@@ -7,11 +7,11 @@ import json
 import pytest
 from clawdbot.common.v1.message_pb2 import Reasoning
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
-    ModelFailure,
+    ModelError,
     ProtocolViolation,
     RateLimited,
 )
@@ -38,7 +38,7 @@ from tests.support.generating import check_grammar, finish_of, kinds, text_of
 
 
 def calls_of(events):
-    found = [part.tool_call for part in fold(events).message.parts if part.HasField("tool_call")]
+    found = [part.tool_call for part in accumulate(events).message.parts if part.HasField("tool_call")]
     return [(each.id, each.name, to_plain(each.arguments)) for each in found]
 
 
@@ -97,14 +97,14 @@ def test_a_refusal_may_come_without_text():
 
 def test_thinking_keeps_its_signature():
     events = reply_to(begin(), *thinks("Let me", " see."), *says("Yes.", index=1), *end())
-    assert [each.reasoning for each in fold(events).message.parts if each.HasField("reasoning")] == [
+    assert [each.reasoning for each in accumulate(events).message.parts if each.HasField("reasoning")] == [
         Reasoning(text="Let me see.", signature=b"c2ln")
     ]
 
 
 def test_hidden_thinking_has_only_its_signature():
     events = reply_to(begin(), *thinks(), *says("Yes.", index=1), *end())
-    assert fold(events).message.parts[0].reasoning == Reasoning(signature=b"c2ln")
+    assert accumulate(events).message.parts[0].reasoning == Reasoning(signature=b"c2ln")
 
 
 def test_thinking_blocks_stay_apart_and_may_be_redacted():
@@ -118,7 +118,7 @@ def test_thinking_blocks_stay_apart_and_may_be_redacted():
         *says("Yes.", index=3),
         *end(),
     )
-    assert [each.reasoning for each in fold(events).message.parts[:3]] == [
+    assert [each.reasoning for each in accumulate(events).message.parts[:3]] == [
         Reasoning(text="hm", signature=b"c2ln"),
         Reasoning(signature=b"cmVk", redacted=True),
         Reasoning(text="so", signature=b"c2ln"),
@@ -128,7 +128,7 @@ def test_thinking_blocks_stay_apart_and_may_be_redacted():
 def test_thinking_that_was_cut_off_has_no_signature():
     cut = [start(0, {"type": "thinking", "thinking": ""}), delta(0, "signature_delta", signature="c2")]
     events = reply_to(begin(), *cut, delta(0, "thinking_delta", thinking="hm"))
-    assert fold(events).message.parts[0].reasoning == Reasoning(text="hm")
+    assert accumulate(events).message.parts[0].reasoning == Reasoning(text="hm")
 
 
 # Tool calls
@@ -291,7 +291,7 @@ def test_a_malformed_event_is_an_error(event):
 
 def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b": hello\n\n", sse(PING), sse(begin()), sse(begin(), {"type": "message_stop"})):
-        with pytest.raises(ModelFailure):
+        with pytest.raises(ModelError):
             read(nothing)
 
 
@@ -311,7 +311,7 @@ def test_a_reply_that_comes_at_once_accumulates_to_the_same():
     events = whole(message(*content, reason="tool_use"))
     check_grammar(events)
     blocks = [*thinks("hm"), *says("Yes.", index=1), *calls("tables_reserve", '{"people": 4}', index=2)]
-    assert fold(events) == fold(reply_to(begin(), *blocks, *end("tool_use")))
+    assert accumulate(events) == accumulate(reply_to(begin(), *blocks, *end("tool_use")))
 
 
 @pytest.mark.parametrize("nothing", [{}, [], None, {"content": "x"}, message(reason=None)])

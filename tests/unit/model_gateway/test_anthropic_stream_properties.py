@@ -6,9 +6,9 @@ import json
 from contextlib import suppress
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
-from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,14 +67,14 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 @given(REPLIES)
 def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
-    expected = fold(events)
-    assert fold(merged(events)) == expected
+    expected = accumulate(events)
+    assert accumulate(merge_deltas(events)) == expected
 
 
 @given(st.lists(BLOCKS, max_size=5), REASONS)
 def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(blocks, reason):
     events = read(sse(begin(), *streamed(blocks), *end(reason)))
-    assert fold(whole(message(*at_once(blocks), reason=reason))) == fold(events)
+    assert accumulate(whole(message(*at_once(blocks), reason=reason))) == accumulate(events)
 
 
 def content_so_far(stream):
@@ -143,5 +143,5 @@ JSON = st.recursive(
 @given(st.lists(JSON, max_size=5), st.binary(max_size=40))
 def test_whatever_a_server_sends_only_model_errors_are_raised(events, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in events) + noise
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         check_grammar(read(stream))

@@ -334,7 +334,7 @@ NAMES = st.lists(st.text(min_size=1, max_size=90), unique=True, max_size=6)
 @given(NAMES)
 def test_any_names_become_unique_allowed_names_and_map_back(names):
     mapping = ToolNames(names)
-    wire = [mapping.wire(each) for each in names]
+    wire = [mapping.to_wire(each) for each in names]
     assert all(re.fullmatch(rf"[A-Za-z0-9_-]{{1,{MAX_NAME_LENGTH}}}", each) for each in wire)
     assert len(set(wire)) == len(wire)
-    assert [mapping.full(each) for each in wire] == names
+    assert [mapping.from_wire(each) for each in wire] == names

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
-    ModelFailure,
+    ModelError,
     ProtocolViolation,
     RateLimited,
 )
@@ -22,7 +22,7 @@ from tests.support.generating import finish_of, kinds, text_of
 def calls_of(*fragments, finish="tool_calls"):
     """The tool calls of a reply, each fragment in its own chunk."""
     events = reply_to(*(chunk({"tool_calls": [fragment]}) for fragment in fragments), chunk({}, finish))
-    found = [part.tool_call for part in fold(events).message.parts if part.HasField("tool_call")]
+    found = [part.tool_call for part in accumulate(events).message.parts if part.HasField("tool_call")]
     return [(each.name, to_plain(each.arguments)) for each in found]
 
 
@@ -198,7 +198,7 @@ def test_the_old_function_call_is_a_tool_call():
         {"function_call": each} for each in ({"name": "clock_now", "arguments": "{"}, {"arguments": "}"})
     )
     events = reply_to(chunk(first), chunk(rest), chunk({}, "function_call"))
-    assert fold(events).message.parts[0].tool_call.name == "clock.now"
+    assert accumulate(events).message.parts[0].tool_call.name == "clock.now"
 
 
 def test_an_unknown_tool_keeps_its_name():
@@ -290,7 +290,7 @@ def test_a_malformed_event_is_an_error(event):
 
 def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b": hello\n\n", sse(), sse(chunk({"role": "assistant"}), done=False)):
-        with pytest.raises(ModelFailure):
+        with pytest.raises(ModelError):
             read(nothing)
 
 

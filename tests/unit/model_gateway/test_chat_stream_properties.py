@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -45,8 +45,8 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 @given(REPLIES)
 def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
-    expected = fold(events)
-    assert fold(merged(events)) == expected
+    expected = accumulate(events)
+    assert accumulate(merge_deltas(events)) == expected
 
 
 @given(
@@ -57,7 +57,7 @@ def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(pieces, finish):
     streamed = reply_to(*(chunk({"content": each}) for each in pieces), chunk({}, finish, usage=usage()))
     decoder = stream_decoder()._decoder
     whole = [*decoder.decode(completion({"content": "".join(pieces)}, finish)), *decoder.finish()]
-    assert fold(whole) == fold(streamed)
+    assert accumulate(whole) == accumulate(streamed)
 
 
 KEYS = [
@@ -76,5 +76,5 @@ JSON = st.recursive(
 @example([{"choices": [{"delta": {"tool_calls": [{"id": "x" * 9, "function": {"name": 1}}]}}]}], b"")
 def test_whatever_a_server_sends_only_model_errors_are_raised(chunks, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         check_grammar(read(stream))

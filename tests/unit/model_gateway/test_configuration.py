@@ -6,9 +6,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 from clawdbot_model_gateway import provider_registry
-from clawdbot_model_gateway.backend_config import lineup_of
+from clawdbot_model_gateway.backend_config import plan_backends
 from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.provider_registry import installed, make_provider
+from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import secrets_of
@@ -37,7 +37,7 @@ def read(tmp_path):
 
 @pytest.fixture
 def plan_of(read):
-    return lambda text, **environ: lineup_of(read(text, **environ))
+    return lambda text, **environ: plan_backends(read(text, **environ))
 
 
 def one(target):
@@ -201,25 +201,25 @@ def test_a_message_about_an_invalid_configuration_names_the_key_and_never_the_va
 
 
 def make(**settings):
-    return make_provider("model", BackendSettings(**settings), installed())
+    return make_provider("model", BackendSettings(**settings), installed_providers())
 
 
 def test_the_installed_providers_are_those_of_the_entry_points():
-    assert {"echo", "scripted", "openai_compatible"} <= set(installed())
+    assert {"echo", "scripted", "openai_compatible"} <= set(installed_providers())
 
 
 def test_two_packages_with_one_name_stop_the_start(monkeypatch):
     points = [EntryPoint("echo", value, provider_registry.ENTRY_POINT_GROUP) for value in ("one:A", "two:B")]
     monkeypatch.setattr(provider_registry, "entry_points", lambda group: points)
     with pytest.raises(StartupError, match="Two installed packages define the provider echo"):
-        installed()
+        installed_providers()
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
         ({"provider": "openai_compatibel"}, "did you mean openai_compatible?"),
-        ({"provider": "x"}, f"available: {', '.join(sorted(installed()))}."),
+        ({"provider": "x"}, f"available: {', '.join(sorted(installed_providers()))}."),
         ({"provider": "echo", "max_tokns": 3}, "unknown key model.max_tokns; did you mean max_tokens?"),
         ({"provider": "echo", "transform": "rot13"}, "model.transform"),
         ({"provider": "echo", "pace": "soon"}, "model.pace: expected a duration"),

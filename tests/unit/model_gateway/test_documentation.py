@@ -9,10 +9,10 @@ import pytest
 import yaml
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_model_gateway.api.error_table import error_table
-from clawdbot_model_gateway.backend_config import lineup_of
+from clawdbot_model_gateway.backend_config import plan_backends
 from clawdbot_model_gateway.core import errors
-from clawdbot_model_gateway.provider_registry import installed, make_provider
-from clawdbot_model_gateway.providers.script import FAULTS
+from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
+from clawdbot_model_gateway.providers.script import SCRIPTED_ERRORS
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings, HttpSettings
 from clawdbot_servicekit.settings import load
 
@@ -32,16 +32,16 @@ def test_each_configuration_on_the_page_is_valid(block, tmp_path):
         ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "AZURE_KEY", "MODEL_SERVER_KEY"), "k" * 20
     )
     settings = load(GatewaySettings, path, keys)
-    plan = lineup_of(settings)
+    plan = plan_backends(settings)
     for name, backend in plan.backends.items():
-        make_provider(plan.config_paths[name], backend, installed())
+        make_provider(plan.config_paths[name], backend, installed_providers())
     assert {"chat", "default"} <= set(plan.aliases)
 
 
 @pytest.mark.parametrize("block", SCRIPTS)
 def test_each_script_on_the_page_is_valid(block):
     replies = yaml.safe_load(block)["replies"]
-    make_provider("model", BackendSettings(provider="scripted", replies=replies), installed())
+    make_provider("model", BackendSettings(provider="scripted", replies=replies), installed_providers())
 
 
 def test_the_page_has_configurations_and_scripts():
@@ -55,7 +55,7 @@ def subclasses(kind):
         yield from subclasses(each)
 
 
-@pytest.mark.parametrize("kind", sorted(subclasses(errors.ModelFailure), key=lambda each: each.reason))
+@pytest.mark.parametrize("kind", sorted(subclasses(errors.ModelError), key=lambda each: each.reason))
 def test_each_error_is_on_the_page_with_its_status(kind):
     description = error_table().describe(kind("it broke"))
     (row,) = re.findall(rf"^\| {kind.reason} \| (\w+) \| (.*) \|$", PAGE, re.MULTILINE)
@@ -76,11 +76,11 @@ def test_each_possible_finish_reason_is_on_the_page():
 
 
 def test_each_key_and_fault_is_on_the_page():
-    for key in (*BackendSettings.model_fields, *FAULTS, "hang", "cut"):
+    for key in (*BackendSettings.model_fields, *SCRIPTED_ERRORS, "hang", "cut"):
         assert f"`{key}`" in PAGE or f"`{key}." in PAGE, key
     for key in HttpSettings.model_fields:
         assert f"`http.{key}`" in PAGE
-    for name, point in installed().items():
+    for name, point in installed_providers().items():
         assert f"### {name}" in PAGE
         for key in point.load().options.model_fields:
             assert re.search(rf"`{key}:?`", PAGE), key

@@ -18,19 +18,19 @@ from clawdbot_model_gateway.core.errors import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.http.retry_after import LONGEST, retry_after
+from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.retry_after import MAX_RETRY_AFTER, retry_after
 from hypothesis import given
 from hypothesis import strategies as st
 
 KEY = "verysecretkey-0123456789"
-ERRORS = VendorErrors([KEY])
+ERRORS = ErrorMapper([KEY])
 NOW = 1_800_000_000.0
 
 
 def error_of(status, body, **headers):
     text = body if isinstance(body, str) else json.dumps(body)
-    return ERRORS.answered(
+    return ERRORS.from_response(
         status, text.encode(), {key.replace("_", "-"): each for key, each in headers.items()}
     )
 
@@ -169,7 +169,7 @@ def test_a_rejected_key_is_not_repeated_even_if_masked():
 
 @given(st.text(max_size=50), st.integers(270, 320), st.text(max_size=50))
 def test_truncation_never_leaves_part_of_a_key(before, filling, after):
-    cleaned = ERRORS.clean(f"{before} {'x' * filling} {KEY} {after}")
+    cleaned = ERRORS.sanitize(f"{before} {'x' * filling} {KEY} {after}")
     assert KEY[:12] not in cleaned
     assert len(cleaned) <= 301
     assert cleaned.isprintable()
@@ -182,7 +182,7 @@ def test_a_vendors_message_is_one_short_line():
 
 
 def test_a_200_with_an_html_page_is_a_protocol_violation():
-    error = ERRORS.garbled(b"<!doctype html><title>Sign in</title>", {"content-type": "text/html"})
+    error = ERRORS.from_unparsable(b"<!doctype html><title>Sign in</title>", {"content-type": "text/html"})
     assert type(error) is ProtocolViolation
     assert error.detail == "the response cannot be parsed: an HTML page (Sign in)"
 
@@ -200,8 +200,8 @@ def test_a_200_with_an_html_page_is_a_protocol_violation():
         ({"retry-after": "-3"}, 0.0),
         ({"retry-after": formatdate(NOW + 90, usegmt=True)}, 90.0),
         ({"retry-after": formatdate(NOW - 90, usegmt=True)}, 0.0),
-        ({"retry-after": "1e300"}, LONGEST),
-        ({"retry-after": "inf"}, LONGEST),
+        ({"retry-after": "1e300"}, MAX_RETRY_AFTER),
+        ({"retry-after": "inf"}, MAX_RETRY_AFTER),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "Mon, 99 Xyz 2026 00:00:00 GMT"}, None),
@@ -225,4 +225,4 @@ def test_an_error_that_is_not_transient_has_no_time():
 @given(st.text(max_size=30))
 def test_any_header_is_read_or_ignored(text):
     seconds = retry_after({"retry-after": text, "retry-after-ms": text}, NOW)
-    assert seconds is None or 0 <= seconds <= LONGEST
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER

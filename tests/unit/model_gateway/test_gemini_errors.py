@@ -17,19 +17,19 @@ from clawdbot_model_gateway.core.errors import (
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
+from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.fake_gemini import KEY, WRONG_KEY, quota, reason, retry, status
 
-ERRORS = GeminiErrors([KEY])
+ERRORS = GeminiErrorMapper([KEY])
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 
 
 def answered(code, body, **headers):
     text = body if isinstance(body, str) else json.dumps(body)
-    return ERRORS.answered(
+    return ERRORS.from_response(
         code, text.encode(), {key.replace("_", "-"): each for key, each in headers.items()}
     )
 
@@ -137,4 +137,4 @@ JSON = st.recursive(
 @given(JSON, JSON, st.sampled_from(["RESOURCE_EXHAUSTED", "INVALID_ARGUMENT", "NEW"]))
 def test_any_details_are_read_or_ignored(details, message, name):
     body = {"error": {"code": 429, "status": name, "message": message, "details": details}}
-    assert "429" in ERRORS.answered(429, json.dumps(body).encode(), {}).detail
+    assert "429" in ERRORS.from_response(429, json.dumps(body).encode(), {}).detail

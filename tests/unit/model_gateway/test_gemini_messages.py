@@ -17,7 +17,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, RequestEncoder
 
 from tests.support.fake_gemini import call, chunk
@@ -149,7 +149,7 @@ def test_an_image_in_a_result_is_sent_only_to_models_that_take_it():
 
 def reply_of(*wire):
     """A Gemini model's reply with these parts, as our message."""
-    return fold(reply_to(*(chunk(each) for each in wire), chunk(finish="STOP"))).message
+    return accumulate(reply_to(*(chunk(each) for each in wire), chunk(finish="STOP"))).message
 
 
 def test_a_calls_signature_goes_back_as_it_came():

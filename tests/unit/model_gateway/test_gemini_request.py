@@ -228,11 +228,11 @@ NAMES = st.lists(st.text(min_size=1, max_size=90), unique=True, max_size=6)
 @given(NAMES)
 def test_any_names_become_unique_allowed_names_and_map_back(names):
     mapping = ToolNames(names, letter_first=True)
-    wire = [mapping.wire(each) for each in names]
+    wire = [mapping.to_wire(each) for each in names]
     assert all(re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", each) for each in wire)
     assert all(len(each) <= MAX_NAME_LENGTH for each in wire)
     assert len(set(wire)) == len(wire)
-    assert [mapping.full(each) for each in wire] == names
+    assert [mapping.from_wire(each) for each in wire] == names
 
 
 # Formats and options

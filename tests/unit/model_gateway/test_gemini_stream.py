@@ -6,7 +6,7 @@ import json
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import BackendOverloaded, ProtocolViolation, RateLimited
 from clawdbot_servicekit.structs import to_plain
 
@@ -16,11 +16,11 @@ from tests.support.generating import finish_of, kinds, text_of
 
 
 def calls_of(events):
-    return [part.tool_call for part in fold(events).message.parts if part.HasField("tool_call")]
+    return [part.tool_call for part in accumulate(events).message.parts if part.HasField("tool_call")]
 
 
 def thoughts_of(events):
-    return [part.reasoning for part in fold(events).message.parts if part.HasField("reasoning")]
+    return [part.reasoning for part in accumulate(events).message.parts if part.HasField("reasoning")]
 
 
 def test_each_piece_of_text_is_an_event():
@@ -37,9 +37,9 @@ def test_a_reply_that_names_no_model_reports_the_requested_one():
 
 
 def test_any_line_end_gives_the_same_reply():
-    expected = fold(reply_to(*text_chunks("你", "好")))
+    expected = accumulate(reply_to(*text_chunks("你", "好")))
     for newline in ("\n", "\r", "\r\n"):
-        assert fold(reply_to(*text_chunks("你", "好"), newline=newline)) == expected
+        assert accumulate(reply_to(*text_chunks("你", "好"), newline=newline)) == expected
 
 
 # Finish reasons
@@ -186,7 +186,7 @@ def test_a_signature_with_a_text_or_alone_becomes_reasoning_after_it():
         [{"text": "Hi.", "thoughtSignature": "c2ln"}],
         [{"text": "Hi."}, {"text": "", "thoughtSignature": "c2ln"}],
     ):
-        reply = fold(reply_to(*(chunk(each) for each in parts), chunk(finish="STOP"))).message
+        reply = accumulate(reply_to(*(chunk(each) for each in parts), chunk(finish="STOP"))).message
         assert [each.WhichOneof("content") for each in reply.parts] == ["text", "reasoning"]
         assert reply.parts[1].reasoning.signature
         assert reply.parts[1].reasoning.text == ""
@@ -227,12 +227,12 @@ def test_audio_is_counted_in_prompt_and_reply():
     usage = counts(
         promptTokensDetails=prompt, candidatesTokensDetails=[{"modality": "AUDIO", "tokenCount": 5}]
     )
-    assert fold(reply_to(chunk({"text": "Yes."}, finish="STOP", usage=usage))).usage.audio_tokens == 25
+    assert accumulate(reply_to(chunk({"text": "Yes."}, finish="STOP", usage=usage))).usage.audio_tokens == 25
 
 
 def test_usage_may_come_early_late_or_not_at_all():
-    early = fold(reply_to(chunk({"text": "Yes."}, usage=counts()), chunk(finish="STOP")))
-    late = fold(reply_to(chunk({"text": "Yes."}, finish="STOP"), {"usageMetadata": counts()}))
+    early = accumulate(reply_to(chunk({"text": "Yes."}, usage=counts()), chunk(finish="STOP")))
+    late = accumulate(reply_to(chunk({"text": "Yes."}, finish="STOP"), {"usageMetadata": counts()}))
     assert early.usage == late.usage
     assert early.usage.output_tokens == 3
     assert "usage" not in kinds(reply_to(chunk({"text": "Yes."}, finish="STOP")))
@@ -240,12 +240,12 @@ def test_usage_may_come_early_late_or_not_at_all():
 
 def test_a_count_that_is_not_repeated_is_kept():
     first, last = counts(9, None), {"candidatesTokenCount": 3}
-    usage = fold(reply_to(chunk({"text": "Y"}, usage=first), chunk(finish="STOP", usage=last))).usage
+    usage = accumulate(reply_to(chunk({"text": "Y"}, usage=first), chunk(finish="STOP", usage=last))).usage
     assert (usage.input_tokens, usage.output_tokens) == (9, 3)
 
 
 def test_usage_of_a_reply_that_broke_off_is_partial():
-    usage = fold(reply_to(chunk({"text": "Ye"}, usage=counts(output=None)))).usage
+    usage = accumulate(reply_to(chunk({"text": "Ye"}, usage=counts(output=None)))).usage
     assert usage.provenance == UsageProvenance.USAGE_PROVENANCE_PARTIAL
     assert usage.input_tokens == 7
 

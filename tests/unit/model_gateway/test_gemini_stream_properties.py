@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,14 +54,16 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
 @given(REPLIES)
 def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
-    expected = fold(events)
-    assert fold(merged(events)) == expected
+    expected = accumulate(events)
+    assert accumulate(merge_deltas(events)) == expected
 
 
 @given(st.lists(PARTS, min_size=1, max_size=8), ENDS)
 def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(parts, finish):
     streamed = reply_to(chunk({"text": "Well"}), *map(chunk, parts), chunk(finish=finish, usage=counts()))
-    assert fold(whole(chunk({"text": "Well"}, *parts, finish=finish, usage=counts()))) == fold(streamed)
+    assert accumulate(whole(chunk({"text": "Well"}, *parts, finish=finish, usage=counts()))) == accumulate(
+        streamed
+    )
 
 
 KEYS = [
@@ -94,5 +96,5 @@ CANDIDATES = st.builds(
 @given(st.lists(JSON | CANDIDATES, max_size=5), st.binary(max_size=40))
 def test_whatever_a_server_sends_only_model_errors_are_raised(chunks, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in chunks) + noise
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         check_grammar(read(stream))

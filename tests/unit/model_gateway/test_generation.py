@@ -8,13 +8,13 @@ from contextlib import aclosing
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,
     BackendUnreachable,
     ContextTooLong,
-    ModelFailure,
+    ModelError,
     ModelMissing,
     ProtocolViolation,
     RateLimited,
@@ -38,7 +38,7 @@ async def answer(bench, request=None, rpc="stream"):
         return await bench.generation.generate(request)
     seen = await collect(bench.generation.stream(request))
     check_grammar(seen)
-    return fold(seen)
+    return accumulate(seen)
 
 
 def broken(*script):
@@ -88,7 +88,7 @@ async def test_a_refused_request_is_not_tried_elsewhere(rpc):
 
 
 async def test_an_error_after_content_ends_the_stream():
-    bench = Bench(CHAIN, a=broken(events.text("well"), BackendFailed("x")), b=FakeProvider())
+    bench = Bench(CHAIN, a=broken(events.text_delta("well"), BackendFailed("x")), b=FakeProvider())
     seen = []
     with pytest.raises(BackendFailed):  # noqa: PT012 - what comes before is what counts
         async for event in bench.generation.stream(asks()):
@@ -132,7 +132,7 @@ async def test_no_second_attempt_is_made_without_time_for_it():
 
 
 @pytest.mark.parametrize(
-    "script", [[WAIT], [events.started("m"), WAIT], [events.started("m"), events.text("a"), WAIT]]
+    "script", [[WAIT], [events.started("m"), WAIT], [events.started("m"), events.text_delta("a"), WAIT]]
 )
 @RPCS
 async def test_a_cancelled_request_frees_its_slot_once(script, rpc):
@@ -149,7 +149,9 @@ async def test_a_cancelled_request_frees_its_slot_once(script, rpc):
 
 
 async def test_a_stream_that_is_closed_early_frees_its_slot_once():
-    bench = Bench(CHAIN, a=FakeProvider([events.started("m"), events.text("a"), WAIT]), b=FakeProvider())
+    bench = Bench(
+        CHAIN, a=FakeProvider([events.started("m"), events.text_delta("a"), WAIT]), b=FakeProvider()
+    )
     async with aclosing(bench.generation.stream(asks())) as stream:
         async for event in stream:
             if event.WhichOneof("event") == "text_delta":
@@ -178,7 +180,7 @@ async def test_the_gate_runs_before_anything_is_sent(rpc):
 @RPCS
 async def test_observers_receive_the_outcome(rpc):
     usage = Usage(input_tokens=7, output_tokens=3, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
-    script = [events.started("m"), events.text("yes"), events.used(usage), events.finished(1, "stop")]
+    script = [events.started("m"), events.text_delta("yes"), events.usage(usage), events.finished(1, "stop")]
     bench = Bench(CHAIN, a=FakeProvider(script), b=FakeProvider())
     await answer(bench, rpc=rpc)
     (subject,) = bench.hooks.observed
@@ -238,7 +240,7 @@ async def test_a_backend_that_does_not_list_its_models_counts_as_a_failed_attemp
     assert empty.idle
 
 
-@pytest.mark.parametrize("kind", ModelFailure.__subclasses__())
+@pytest.mark.parametrize("kind", ModelError.__subclasses__())
 def test_each_error_gives_advice(kind):
     assert kind.advice.endswith(".")
     assert kind.reason.isupper()

@@ -17,15 +17,15 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
-from clawdbot_model_gateway.backend_config import lineup_of
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.backend_config import plan_backends
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     ContextTooLong,
     QuotaExhausted,
     RequestRefused,
 )
-from clawdbot_model_gateway.provider_registry import installed, make_provider
+from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.providers.text_chunks import split_chunks
 from clawdbot_model_gateway.settings import BackendSettings, GatewaySettings
 from clawdbot_servicekit.errors import StartupError
@@ -37,7 +37,7 @@ from tests.support.generating import asks, check_grammar, collect, finish_of, sa
 
 
 def make(**settings):
-    return make_provider("model", BackendSettings(**settings), installed())
+    return make_provider("model", BackendSettings(**settings), installed_providers())
 
 
 async def echoed(request, **settings):
@@ -133,7 +133,7 @@ async def test_a_reply_can_wait_for_a_tools_result():
         {"tool_calls": [{"name": "tables.reserve", "arguments": {"people": 4}}]},
     )
     first = await scripted(asks("a table", tools=[tool("tables.reserve")]), *replies)
-    call = fold(first).message.parts[0].tool_call
+    call = accumulate(first).message.parts[0].tool_call
     result = Part(tool_result=ToolResult(call_id=call.id, content=[Part(text="T-1")]))
     request = asks(
         "a table",
@@ -151,7 +151,7 @@ async def test_a_reply_may_contain_reasoning_usage_and_any_finish_reason():
         "raw_finish": "SAFETY",
         "usage": {"input": 7, "output": 3, "cached": 5, "reasoning": 1},
     }
-    whole = fold(await scripted(asks(), reply))
+    whole = accumulate(await scripted(asks(), reply))
     assert [each.WhichOneof("content") for each in whole.message.parts] == ["reasoning", "text"]
     assert (whole.usage.input_tokens, whole.usage.cached_tokens, whole.usage.reasoning_tokens) == (7, 5, 1)
     assert whole.raw_finish_reason == "SAFETY"
@@ -187,8 +187,8 @@ async def test_a_scripts_path_is_relative_to_the_configuration(tmp_path):
     (tmp_path / "replies.yaml").write_text("replies:\n  - text: from the file\n")
     config = tmp_path / "clawdbot.yaml"
     config.write_text("model: {provider: scripted, file: replies.yaml}")
-    backend = lineup_of(load(GatewaySettings, config, {})).backends["scripted"]
-    provider = make_provider("model", backend, installed())
+    backend = plan_backends(load(GatewaySettings, config, {})).backends["scripted"]
+    provider = make_provider("model", backend, installed_providers())
     assert text_of(await provider.generate(asks(), "scripted")) == "from the file"
 
 

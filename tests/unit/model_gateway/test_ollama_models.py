@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.formats.ollama.embeddings import decode_embeddings
 from clawdbot_model_gateway.formats.ollama.models import (
     ModelProfile,
@@ -75,7 +75,7 @@ def test_whatever_comes_only_model_errors_are_raised(body):
         lambda each: decode_show(each, None),
         lambda each: decode_embeddings(each, ["one"], "m", None),
     ):
-        with suppress(ModelFailure):
+        with suppress(ModelError):
             decode(body)
 
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
     ContextTooLong,
-    ModelFailure,
+    ModelError,
     ProtocolViolation,
     RateLimited,
 )
@@ -41,7 +41,7 @@ def test_thinking_becomes_reasoning():
     events = reply_to(
         line({"thinking": "They "}), line({"thinking": "greet."}), line({"content": "Hi"}), last()
     )
-    first, second = fold(events).message.parts
+    first, second = accumulate(events).message.parts
     assert (first.reasoning.text, second.text) == ("They greet.", "Hi")
 
 
@@ -103,7 +103,7 @@ def test_anything_after_the_last_line_is_ignored():
 def test_a_call_has_parsed_arguments_and_its_tools_full_name():
     events = reply_to(line(call("tables_reserve", {"people": 4, "window": None}, "call_9")), last())
     assert kinds(events)[1:4] == ["tool_call_started", "tool_call_delta", "tool_call_done"]
-    done = fold(events).message.parts[0].tool_call
+    done = accumulate(events).message.parts[0].tool_call
     assert (done.id, done.name) == ("call_9", "tables.reserve")
     assert dict(done.arguments.items()) == {"people": 4, "window": None}
 
@@ -117,7 +117,7 @@ def test_calls_stay_apart_although_each_line_numbers_its_own_from_0():
         ]
     }
     events = reply_to(line(one), line(two), line(both), last())
-    calls = [part.tool_call for part in fold(events).message.parts]
+    calls = [part.tool_call for part in accumulate(events).message.parts]
     assert [(each.id, each.name) for each in calls] == [
         ("a", "clock.now"),
         ("b", "tables.reserve"),
@@ -128,7 +128,7 @@ def test_calls_stay_apart_although_each_line_numbers_its_own_from_0():
 
 def test_a_call_without_an_id_gets_one():
     events = reply_to(line(call("clock_now", {}, None)), line(call("clock_now", {}, None)), last())
-    first, second = (part.tool_call.id for part in fold(events).message.parts)
+    first, second = (part.tool_call.id for part in accumulate(events).message.parts)
     assert first
     assert second
     assert first != second
@@ -137,7 +137,7 @@ def test_a_call_without_an_id_gets_one():
 @pytest.mark.parametrize("nothing", [None, {}, ""])
 def test_missing_arguments_are_an_empty_object(nothing):
     events = reply_to(line(call("clock_now", nothing)), last())
-    assert not fold(events).message.parts[0].tool_call.arguments.fields
+    assert not accumulate(events).message.parts[0].tool_call.arguments.fields
     assert finish_of(events) == "tool_calls"
 
 
@@ -149,7 +149,7 @@ def test_arguments_that_are_not_an_object_are_a_model_error(arguments):
 def test_a_hundred_kilobytes_of_arguments_arrive_complete():
     note = "x" * 100_000
     events = reply_to(line(call("tables_reserve", {"note": note})), last())
-    assert fold(events).message.parts[0].tool_call.arguments["note"] == note
+    assert accumulate(events).message.parts[0].tool_call.arguments["note"] == note
 
 
 # Usage
@@ -212,6 +212,6 @@ def test_a_malformed_line_is_an_error(noise):
 
 
 def test_an_error_contains_no_key():
-    with pytest.raises(ModelFailure) as raised:
+    with pytest.raises(ModelError) as raised:
         read(ndjson({"error": "sk-secret-0123456789 is wrong"}))
     assert "sk-secret" not in raised.value.detail

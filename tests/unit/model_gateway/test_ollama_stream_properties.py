@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -55,8 +55,8 @@ def test_a_reply_that_breaks_off_anywhere_is_truncated(stream, data):
 @given(REPLIES)
 def test_merged_events_accumulate_to_the_same_reply(stream):
     events = read(stream)
-    expected = fold(events)
-    assert fold(merged(events)) == expected
+    expected = accumulate(events)
+    assert accumulate(merge_deltas(events)) == expected
 
 
 KEYS = [
@@ -86,5 +86,5 @@ JSON = st.recursive(
 @example([{"message": {"content": "x"}, "done": True, "done_reason": 3}], b"")
 def test_whatever_a_server_sends_only_model_errors_are_raised(lines, noise):
     stream = b"".join(json.dumps(each).encode() + b"\n" for each in lines) + noise
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         check_grammar(read(stream))

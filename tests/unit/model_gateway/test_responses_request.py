@@ -26,11 +26,11 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.fake_responses import streamed, thought
+from tests.support.fake_responses import reasoning, streamed
 from tests.support.generating import asks, says, tool
 from tests.support.responses_streams import reply_to
 
@@ -74,7 +74,7 @@ def test_lone_instructions_are_sent_as_input():
 
 
 def test_reasoning_goes_back_with_its_encrypted_content():
-    reply = fold(reply_to(*streamed(thought("Hm.")))).message
+    reply = accumulate(reply_to(*streamed(reasoning("Hm.")))).message
     assert body(asks("Hi", reply))["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",

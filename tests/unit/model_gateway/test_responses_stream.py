@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     ContextTooLong,
-    ModelFailure,
+    ModelError,
     ProtocolViolation,
     RateLimited,
     RequestRefused,
@@ -19,18 +19,18 @@ from tests.support.fake_responses import (
     created,
     ended,
     event,
-    grown,
+    item_events,
     message,
+    reasoning,
     response,
     sse,
     streamed,
-    thought,
     usage,
 )
 from tests.support.generating import check_grammar, finish_of, kinds, text_of
 from tests.support.responses_streams import read, reply_to, response_decoder
 
-BEGUN = (created(), *grown(0, message("Good"))[:3])
+BEGUN = (created(), *item_events(0, message("Good"))[:3])
 BOOK = call("tables_reserve", '{"people": 4}')
 CLOCK = call("clock_now", "{}", "call_2")
 
@@ -42,7 +42,7 @@ def decode_whole(body):
 
 
 def calls_of(events):
-    parts = fold(events).message.parts
+    parts = accumulate(events).message.parts
     calls = [each.tool_call for each in parts if each.HasField("tool_call")]
     return [(each.id, each.name, dict(each.arguments.items())) for each in calls]
 
@@ -91,7 +91,7 @@ def test_each_status_is_mapped_and_passed_on(body, reason, raw):
     events = decode_whole(body)
     assert (finish_of(events), events[-1].finished.raw_finish_reason) == (reason, raw)
     kind = body["status"] if body["status"] != "new" else "completed"
-    assert fold(reply_to(created(), event(kind, response=body))) == fold(events)
+    assert accumulate(reply_to(created(), event(kind, response=body))) == accumulate(events)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r", "\r\n"])
@@ -103,7 +103,7 @@ def test_a_stream_without_its_last_event_is_truncated(newline):
 
 
 def test_a_call_that_broke_off_is_incomplete():
-    events = reply_to(created(), *grown(0, BOOK)[:2])
+    events = reply_to(created(), *item_events(0, BOOK)[:2])
     assert finish_of(events) == "truncated"
     assert calls_of(events) == []
 
@@ -111,7 +111,7 @@ def test_a_call_that_broke_off_is_incomplete():
 def test_a_call_that_met_the_limit_is_incomplete():
     half = call("tables_reserve", '{"people"', status="incomplete")
     end = ended(half, status="incomplete", incomplete_details={"reason": "max_output_tokens"})
-    events = reply_to(created(), *grown(0, half), end)
+    events = reply_to(created(), *item_events(0, half), end)
     assert finish_of(events) == "length"
     assert calls_of(events) == []
 
@@ -125,8 +125,8 @@ def test_anything_after_the_last_event_is_ignored():
 
 
 def test_reasoning_text_and_calls_keep_their_order():
-    events = reply_to(*streamed(thought("Hm.", "So."), message("Yes."), BOOK, CLOCK))
-    parts = fold(events).message.parts
+    events = reply_to(*streamed(reasoning("Hm.", "So."), message("Yes."), BOOK, CLOCK))
+    parts = accumulate(events).message.parts
     assert [each.WhichOneof("content") for each in parts] == ["reasoning", "text", "tool_call", "tool_call"]
     assert parts[0].reasoning.text == "Hm.\n\nSo."
     assert parts[0].reasoning.signature
@@ -134,18 +134,18 @@ def test_reasoning_text_and_calls_keep_their_order():
 
 
 def test_hidden_reasoning_keeps_its_encrypted_content():
-    (part,) = fold(reply_to(*streamed(thought()))).message.parts
+    (part,) = accumulate(reply_to(*streamed(reasoning()))).message.parts
     assert part.reasoning.text == ""
     assert b"gAAA:x=" in part.reasoning.signature
 
 
 def test_reasoning_without_encrypted_content_is_only_text():
-    events = reply_to(*streamed(thought("Hm.", encrypted=None)))
-    assert fold(events).message.parts[0].reasoning.signature == b""
+    events = reply_to(*streamed(reasoning("Hm.", encrypted=None)))
+    assert accumulate(events).message.parts[0].reasoning.signature == b""
 
 
 def test_interleaved_items_stay_apart_by_their_index():
-    first, second = grown(0, BOOK), grown(1, CLOCK)
+    first, second = item_events(0, BOOK), item_events(1, CLOCK)
     mixed = [each for pair in zip(first, second, strict=False) for each in pair] + first[len(second) :]
     assert sorted(calls_of(reply_to(created(), *mixed, ended(BOOK, CLOCK)))) == TWO
 
@@ -171,7 +171,7 @@ def test_an_id_that_changes_with_every_event_is_ignored():
 def test_items_without_deltas_are_taken_from_the_last_event():
     for sent in (
         [ended(message("Yes."), BOOK)],
-        [*grown(0, message("Yes."))[-1:], ended(message("Yes."), BOOK)],
+        [*item_events(0, message("Yes."))[-1:], ended(message("Yes."), BOOK)],
     ):
         events = reply_to(created(), *sent)
         assert text_of(events) == "Yes."
@@ -189,7 +189,7 @@ def test_unknown_events_and_items_are_ignored():
     search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
     sent = [created(), event("web_search_call.searching", output_index=0, item_id="ws_1"), event("new.thing")]
     output = [search, message("Yes.")]
-    events = reply_to(*sent, *grown(1, output[1]), ended(*output))
+    events = reply_to(*sent, *item_events(1, output[1]), ended(*output))
     assert (text_of(events), finish_of(events)) == ("Yes.", "stop")
 
 
@@ -256,11 +256,11 @@ def test_a_malformed_event_is_an_error(broken):
 
 def test_a_stream_without_a_reply_is_an_error():
     for nothing in (b"", b": hello\n\n", sse("[DONE]"), sse(created())):
-        with pytest.raises(ModelFailure):
+        with pytest.raises(ModelError):
             read(nothing)
 
 
 @pytest.mark.parametrize("body", [[], {}, {"output": []}, {"status": "completed"}, {"error": "no"}])
 def test_an_invalid_response_is_an_error(body):
-    with pytest.raises(ModelFailure):
+    with pytest.raises(ModelError):
         response_decoder().decode_whole(body)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.core.events import merged
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chat_streams import cut
-from tests.support.fake_responses import call, message, response, sse, streamed, thought
+from tests.support.fake_responses import call, message, reasoning, response, sse, streamed
 from tests.support.generating import check_grammar
 from tests.support.responses_streams import read, response_decoder
 
@@ -21,7 +21,7 @@ ARGUMENTS = st.dictionaries(TEXTS, TEXTS | st.booleans() | st.integers(-9, 9), m
 ITEMS = st.one_of(
     st.builds(lambda texts: message(*texts), st.lists(TEXTS, max_size=2)),
     st.builds(lambda text: message(refusal=text), TEXTS),
-    st.builds(lambda texts: thought(*texts), st.lists(TEXTS, max_size=2)),
+    st.builds(lambda texts: reasoning(*texts), st.lists(TEXTS, max_size=2)),
     st.builds(lambda arguments: call("clock_now", json.dumps(arguments, ensure_ascii=False)), ARGUMENTS),
 )
 OUTPUTS = st.lists(ITEMS, max_size=4).map(
@@ -40,20 +40,20 @@ def test_any_cut_of_any_reply_gives_the_same_events(pieces):
     events = read(*pieces)
     check_grammar(events)
     assert events == read(b"".join(pieces))
-    assert fold(merged(list(events))) == fold(read(*pieces))
+    assert accumulate(merge_deltas(list(events))) == accumulate(read(*pieces))
 
 
 @given(OUTPUTS, st.integers(1, 5))
 def test_a_response_at_once_accumulates_to_the_same_as_its_stream(output, size):
     streamed_events = read(sse(*streamed(*output, size=size)))
-    assert fold(response_decoder().decode_whole(response(*output))) == fold(streamed_events)
+    assert accumulate(response_decoder().decode_whole(response(*output))) == accumulate(streamed_events)
 
 
 @given(OUTPUTS, st.data())
 def test_a_reply_that_breaks_off_anywhere_is_truncated_or_an_error(output, data):
     sent = streamed(*output)
     broken = sent[: data.draw(st.integers(0, len(sent) - 1))]
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         events = read(sse(*broken))
         check_grammar(events)
         assert events[-1].finished.truncated
@@ -108,11 +108,11 @@ EVENTS = st.builds(
 @given(st.lists(EVENTS | JSON, max_size=6), st.binary(max_size=40))
 def test_whatever_a_server_sends_only_model_errors_are_raised(events, noise):
     stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in events) + noise
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         check_grammar(read(stream))
 
 
 @given(JSON)
 def test_whatever_a_server_answers_at_once_only_model_errors_are_raised(body):
-    with suppress(ModelFailure):
+    with suppress(ModelError):
         check_grammar(response_decoder().decode_whole(body))

@@ -9,7 +9,7 @@ import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
-from clawdbot_model_gateway.core.routing import Routes, Target, attempt_order
+from clawdbot_model_gateway.core.routing import RoutingTable, Target, attempt_order
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import MAX_PAGE_SIZE
 
@@ -56,7 +56,7 @@ def names(targets):
 
 
 def test_the_closest_name_is_suggested():
-    routes = Routes({"vllm": frozenset({"qwen3"})}, {"chat": (Target("vllm", "qwen3"),)})
+    routes = RoutingTable({"vllm": frozenset({"qwen3"})}, {"chat": (Target("vllm", "qwen3"),)})
     for wrong, right in {"vllm/qwen": "vllm/qwen3", "chatt": "chat", "qwen3": "vllm/qwen3"}.items():
         with pytest.raises(UnknownModel) as unknown:
             routes.targets(wrong)
@@ -66,15 +66,15 @@ def test_the_closest_name_is_suggested():
 @pytest.mark.parametrize("name", ["vllm", "vllm/", "/qwen3", "/", "nobody/qwen3", "x" * 1_000_000])
 def test_an_invalid_name_is_unknown(name):
     with pytest.raises(UnknownModel):
-        Routes({"vllm": frozenset({"qwen3"})}).targets(name)
+        RoutingTable({"vllm": frozenset({"qwen3"})}).targets(name)
 
 
 def test_any_model_may_be_requested_from_a_backend_that_lists_none():
-    assert Routes({"a": frozenset()}).targets("a/b/c") == (Target("a", "b/c"),)
+    assert RoutingTable({"a": frozenset()}).targets("a/b/c") == (Target("a", "b/c"),)
 
 
 def test_an_empty_name_is_the_alias_default():
-    assert Routes({}, ALIASES).targets("") == ALIASES["default"]
+    assert RoutingTable({}, ALIASES).targets("") == ALIASES["default"]
 
 
 def test_targets_get_their_share_and_fallbacks_come_last():
@@ -239,11 +239,13 @@ async def test_a_repeated_switch_takes_effect_once(admin):
 
 async def test_a_newer_configuration_replaces_an_older_switch(admin, bench):
     await admin.switch_model(switch("chat", "a/n"))
-    bench.routing.configure(Routes(bench.routing.configured.backends, {"chat": (Target("b", "vendor/x"),)}))
+    bench.routing.configure(
+        RoutingTable(bench.routing.configured.backends, {"chat": (Target("b", "vendor/x"),)})
+    )
     assert admin.describe_alias("chat") == "b/vendor/x"
 
 
 async def test_a_switch_to_a_removed_backend_is_ignored(admin, bench):
     await admin.switch_model(switch("chat", "b/vendor/x"))
-    bench.routing.configure(Routes({"a": frozenset()}, bench.routing.configured.aliases))
+    bench.routing.configure(RoutingTable({"a": frozenset()}, bench.routing.configured.aliases))
     assert bench.routing.routes.targets("chat") == (Target("a", "m"),)

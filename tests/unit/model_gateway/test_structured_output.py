@@ -105,7 +105,7 @@ async def test_such_a_call_keeps_the_events_of_the_backend():
         *call_reply('{"people": 4}', name="t")[:-1],
         events.finished(FinishReason.FINISH_REASON_MODEL_ERROR),
     ]
-    reply.insert(1, events.text("Let me see."))
+    reply.insert(1, events.text_delta("Let me see."))
     bench, _ = bench_of(reply)
     request = asks(response_format=schema_format(), tools=[tool("t")])
     seen = await collect(bench.generation.stream(request))
@@ -130,8 +130,8 @@ async def test_a_call_of_an_unknown_tool_is_not_the_answer(request_, native):
 
 
 async def test_the_answer_is_found_next_to_another_call():
-    other = [events.tool_started(0, "c0", "made_up"), events.tool_delta(0, "{}")]
-    other.append(events.tool_done(0, ToolCall(id="c0", name="made_up")))
+    other = [events.tool_call_started(0, "c0", "made_up"), events.tool_call_delta(0, "{}")]
+    other.append(events.tool_call_done(0, ToolCall(id="c0", name="made_up")))
     ours = call_reply(GOOD)
     for each in ours[1:-1]:
         getattr(each, each.WhichOneof("event")).index = 1
@@ -156,9 +156,9 @@ async def test_support_for_any_json_is_used_for_a_schema():
 @pytest.mark.parametrize("letter_first", [True, False])
 async def test_the_tool_gets_a_valid_name_whatever_the_schema_is_called(name, letter_first):
     names = ToolNames([name], letter_first=letter_first)
-    wire = names.wire(name)
+    wire = names.to_wire(name)
     assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]{0,63}" if letter_first else r"[A-Za-z0-9_-]{1,64}", wire)
-    bench, _ = bench_of(call_reply(GOOD, name=names.full(wire)), native={"tool"})
+    bench, _ = bench_of(call_reply(GOOD, name=names.from_wire(wire)), native={"tool"})
     reply = await answer(bench, asks(response_format=schema_format(name=name)))
     assert reply.message.parts[0].text == GOOD
 
@@ -194,7 +194,7 @@ async def test_an_incomplete_reply_is_passed_on_as_it_is(end):
 
 async def test_only_a_valid_answer_is_sent_and_reasoning_is_kept():
     bench, _ = bench_of(
-        [events.started("m"), events.reasoning("hm"), events.text(GOOD), events.finished(STOP)]
+        [events.started("m"), events.reasoning_delta("hm"), events.text_delta(GOOD), events.finished(STOP)]
     )
     seen = await collect(bench.generation.stream(asks(response_format=schema_format())))
     assert kinds(seen) == ["started", "reasoning_delta", "text_delta", "usage", "finished"]

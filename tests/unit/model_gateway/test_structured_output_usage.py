@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import BackendFailed, FormMissed
+from clawdbot_model_gateway.core.errors import BackendFailed, ResponseFormatMissed
 
 from tests.support.generating import asks, tool
 from tests.support.scripted_provider import WAIT, FakeProvider
@@ -28,7 +28,7 @@ COST = Usage(input_tokens=10, output_tokens=5, provenance=REPORTED)
 
 async def test_a_tool_call_in_the_retry_is_passed_on_and_both_replies_are_counted():
     reply = call_reply("{}", name="t")
-    bench, _ = bench_of(text_reply(BAD, usage=COST), [*reply[:-1], events.used(COST), reply[-1]])
+    bench, _ = bench_of(text_reply(BAD, usage=COST), [*reply[:-1], events.usage(COST), reply[-1]])
     reply = await answer(bench, asks(response_format=schema_format(), tools=[tool("t")]))
     assert reply.message.parts[0].tool_call.name == "t"
     assert reply.usage.output_tokens == bench.done["output_tokens"] == 10
@@ -49,7 +49,7 @@ async def test_an_invalid_answer_is_retried_once_with_its_errors(rpc):
 @RPCS
 async def test_two_invalid_answers_are_an_error_and_both_are_counted(rpc):
     bench, provider = bench_of(text_reply(BAD, usage=COST))
-    with pytest.raises(FormMissed, match="age"):
+    with pytest.raises(ResponseFormatMissed, match="age"):
         await answer(bench, rpc=rpc)
     assert len(provider.requests) == 2
     assert (bench.done["outcome"], bench.done["output_tokens"]) == ("RESPONSE_FORMAT_MISSED", 10)
@@ -90,7 +90,7 @@ async def test_usage_that_the_backend_does_not_report_is_estimated_for_both_repl
 @RPCS
 async def test_invalid_answers_without_reported_usage_are_counted_too(rpc):
     bench, _ = bench_of(text_reply("I do not know."))
-    with pytest.raises(FormMissed):
+    with pytest.raises(ResponseFormatMissed):
         await answer(bench, rpc=rpc)
     assert bench.done["output_tokens"] >= 6
     assert bench.done["input_tokens"] > 0
@@ -109,7 +109,7 @@ async def test_cancelling_the_retry_ends_the_request_and_the_first_reply_is_coun
 
 
 async def test_tokens_that_were_generated_but_not_sent_before_a_cancellation_are_counted():
-    bench, provider = bench_of([events.started("m"), events.text("So many words. " * 10), WAIT])
+    bench, provider = bench_of([events.started("m"), events.text_delta("So many words. " * 10), WAIT])
     task = asyncio.create_task(answer(bench))
     await provider.waiting.wait()
     task.cancel()

@@ -9,10 +9,14 @@ import sys
 import time
 
 import pytest
-from clawdbot_model_gateway.core.errors import FormMissed
+from clawdbot_model_gateway.core.errors import ResponseFormatMissed
 from clawdbot_model_gateway.core.structured_output import validation
 from clawdbot_model_gateway.core.structured_output.spec import FormatSpec, extract_json
-from clawdbot_model_gateway.core.structured_output.validation import VALIDATOR_MODULE, Judges, SchemaValidator
+from clawdbot_model_gateway.core.structured_output.validation import (
+    VALIDATOR_MODULE,
+    SchemaValidator,
+    ValidatorProcesses,
+)
 from clawdbot_model_gateway.core.structured_output.validator_process import validation_errors
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
@@ -49,7 +53,7 @@ async def test_a_pattern_is_matched_in_linear_time():
     hostile = {"type": "object", "properties": {"a": {"type": "string", "pattern": "^(a+)+$"}}}
     bench, _ = bench_of(text_reply(json.dumps({"a": "a" * 50_000 + "!"})))
     started_at = time.process_time()
-    with pytest.raises(FormMissed):
+    with pytest.raises(ResponseFormatMissed):
         await answer(bench, asks(response_format=schema_format(hostile)))
     assert time.process_time() - started_at < 5
 
@@ -119,7 +123,7 @@ INFINITELY_RECURSIVE = {"$ref": "#"}
 @pytest.mark.parametrize("schema", [RECURSIVE, MUTUALLY_RECURSIVE], ids=["itself", "each other"])
 @pytest.mark.parametrize("depth", [3, 900, 100_000])
 async def test_a_schema_may_be_recursive_and_a_reply_deep(schema, depth):
-    validator = SchemaValidator(schema, Judges())
+    validator = SchemaValidator(schema, ValidatorProcesses())
     await validator.check_schema()
     assert await validator.errors_in(nested(depth))
     assert not await validator.errors_in(nested(3).replace("1", "{}"))
@@ -132,7 +136,7 @@ async def test_a_schema_may_be_recursive_and_a_reply_deep(schema, depth):
 )
 async def test_an_endless_validation_is_killed_and_blocks_nobody(schema, text, monkeypatch):
     monkeypatch.setattr(validation, "VALIDATION_TIMEOUT", 1.0)
-    validator = SchemaValidator(schema, Judges())
+    validator = SchemaValidator(schema, ValidatorProcesses())
     await validator.check_schema()
     task = asyncio.create_task(validator.errors_in(text))
     started_at, turns = time.monotonic(), 0
@@ -154,7 +158,7 @@ def test_a_validator_process_ends_by_itself_when_the_gateway_has_died():
 
 
 async def test_an_infinitely_recursive_schema_ends():
-    validator = SchemaValidator(INFINITELY_RECURSIVE, Judges())
+    validator = SchemaValidator(INFINITELY_RECURSIVE, ValidatorProcesses())
     await validator.check_schema()
     assert await validator.errors_in("no JSON")
     assert not await validator.errors_in("{}")
@@ -176,12 +180,14 @@ async def test_a_schema_that_is_too_large_is_an_invalid_request(schema):
 
 
 async def test_a_reply_that_is_too_large_is_an_error():
-    assert "at most" in await SchemaValidator({"type": "array"}, Judges()).errors_in(f"[{'1,' * 600_000}1]")
+    assert "at most" in await SchemaValidator({"type": "array"}, ValidatorProcesses()).errors_in(
+        f"[{'1,' * 600_000}1]"
+    )
 
 
 @pytest.mark.parametrize("schema", [RECURSIVE, {"type": "object"}], ids=["in a process", "inline"])
 async def test_errors_are_the_same_wherever_a_text_is_validated(schema):
-    validator = SchemaValidator(schema, Judges())
+    validator = SchemaValidator(schema, ValidatorProcesses())
     assert await validator.errors_in("[1]") == 'the value: [1] is not of type "object".'
     assert "not JSON" in await validator.errors_in("{a: 1}")
 

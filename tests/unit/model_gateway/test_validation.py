@@ -24,8 +24,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ToolChoice,
 )
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.accumulator import fold
-from clawdbot_model_gateway.core.events import finish_reason, merged
+from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_gateway.core.events import finish_reason, merge_deltas
 from clawdbot_model_gateway.core.supported_fields import warnings_for
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_tokens
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
@@ -172,14 +172,14 @@ def test_a_missing_finish_reason_is_truncated_and_a_new_one_unknown():
 
 def test_neighbouring_deltas_are_merged():
     deltas = [
-        events.text("a"),
-        events.text("b"),
-        events.reasoning("c"),
-        events.reasoning("d", signature=b"s"),
-        events.reasoning("e"),
-        events.text("f"),
+        events.text_delta("a"),
+        events.text_delta("b"),
+        events.reasoning_delta("c"),
+        events.reasoning_delta("d", signature=b"s"),
+        events.reasoning_delta("e"),
+        events.text_delta("f"),
     ]
-    assert [each.WhichOneof("event") for each in merged(deltas)] == [
+    assert [each.WhichOneof("event") for each in merge_deltas(deltas)] == [
         "text_delta",
         "reasoning_delta",
         "reasoning_delta",
@@ -190,17 +190,17 @@ def test_neighbouring_deltas_are_merged():
 
 def test_the_parts_of_a_reply_keep_the_order_of_their_events():
     call = ToolCall(id="c1", name="t")
-    reply = fold(
+    reply = accumulate(
         [
             events.started("m"),
-            events.reasoning("hm"),
-            events.reasoning(" hm", signature=b"s"),
-            events.reasoning("", redacted=True),
-            events.text("a"),
-            events.text("b"),
-            events.tool_started(0, "c1", "t"),
-            events.tool_delta(0, "{}"),
-            events.tool_done(0, call),
+            events.reasoning_delta("hm"),
+            events.reasoning_delta(" hm", signature=b"s"),
+            events.reasoning_delta("", redacted=True),
+            events.text_delta("a"),
+            events.text_delta("b"),
+            events.tool_call_started(0, "c1", "t"),
+            events.tool_call_delta(0, "{}"),
+            events.tool_call_done(0, call),
             events.finished(FinishReason.FINISH_REASON_TOOL_CALLS, "tool_calls"),
         ]
     )
@@ -213,7 +213,7 @@ def test_the_parts_of_a_reply_keep_the_order_of_their_events():
 
 
 def test_events_without_a_finish_are_a_truncated_reply():
-    reply = fold([events.started("m"), events.text("a")])
+    reply = accumulate([events.started("m"), events.text_delta("a")])
     assert reply.truncated
     assert reply.finish_reason == FinishReason.FINISH_REASON_TRUNCATED
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_model_gateway.backend_config import default_aliases, lineup_of
+from clawdbot_model_gateway.backend_config import default_aliases, plan_backends
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.errors import StartupError
@@ -30,7 +30,7 @@ def plan_of(tmp_path):
     def plan(text, available=ALL, **environ):
         path = tmp_path / "clawdbot.yaml"
         path.write_text(text, encoding="utf-8")
-        return lineup_of(load(GatewaySettings, path, environ), available)
+        return plan_backends(load(GatewaySettings, path, environ), available)
 
     return plan
 

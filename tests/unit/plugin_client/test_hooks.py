@@ -10,7 +10,7 @@ import pytest
 from clawdbot.plugins.v1 import hook_service_pb2 as hook
 from clawdbot.plugins.v1 import hook_service_pb2_grpc, plugin_service_pb2_grpc
 from clawdbot.plugins.v1 import plugin_service_pb2 as plugin
-from clawdbot_plugin_client.hooks import HOOK_RULES, HookLimited, HookRefused, Hooks, HooksUnavailable
+from clawdbot_plugin_client.hooks import HOOK_RULES, HookClient, HookLimited, HookRefused, HooksUnavailable
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.error_table import ErrorTable, remote_error
@@ -110,7 +110,7 @@ async def hooked(channel_to):
     made = []
 
     async def make(service, **options):
-        hooks = Hooks(channel_to(service), **options)
+        hooks = HookClient(channel_to(service), **options)
         made.append(hooks)
         await hooks.start()
         await snapshot_received(hooks)
@@ -264,7 +264,7 @@ async def test_stop_delivers_queued_events(hooked):
 
 async def test_before_the_first_snapshot_nothing_is_ready_and_gates_wait_for_it(channel_to):
     service = FakePlugins(registered(GATE))
-    hooks = Hooks(channel_to(service))
+    hooks = HookClient(channel_to(service))
     with pytest.raises(NotReady, match="has not been received"):
         await hooks.check()
     waiting = asyncio.ensure_future(hooks.gate(SUBJECT))
@@ -277,7 +277,7 @@ async def test_before_the_first_snapshot_nothing_is_ready_and_gates_wait_for_it(
 
 
 async def test_a_gate_waits_no_longer_than_the_calls_deadline(channel_to):
-    hooks = Hooks(channel_to(FakePlugins()))
+    hooks = HookClient(channel_to(FakePlugins()))
     deadline.enter_deadline(0.1)
     with pytest.raises(HooksUnavailable, match="has not been reached yet"):
         await hooks.gate(SUBJECT)

@@ -113,7 +113,7 @@ def test_every_status_fits_into_a_trailer(pairs):
 
 
 def test_a_peers_error_with_a_reason_of_ours_is_passed_on_unchanged():
-    quota = status_details.status_of(
+    quota = status_details.make_status(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "RATE_LIMITED",
         "Too many.",
@@ -147,7 +147,9 @@ def test_a_peers_error_without_a_reason_gets_one_of_ours(code, expected):
 
 
 def test_a_peer_that_refuses_our_own_key_is_internal_to_the_caller():
-    own = status_details.status_of(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "The key is unknown.")
+    own = status_details.make_status(
+        grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "The key is unknown."
+    )
     trailing = ((status_details.STATUS_KEY, own.SerializeToString()),)
     with capture_logs():
         assert described(failed(grpc.StatusCode.UNAUTHENTICATED, "", trailing)).code == "INTERNAL"

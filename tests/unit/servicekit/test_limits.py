@@ -47,13 +47,17 @@ def test_a_call_gets_its_own_deadline_up_to_the_maximum_or_the_default(requested
 
 
 async def test_remaining_shrinks_to_zero_and_outgoing_calls_get_less():
-    assert (deadline.remaining(), deadline.outgoing(), deadline.outgoing(7)) == (None, None, 7)
+    assert (deadline.remaining(), deadline.outgoing_timeout(), deadline.outgoing_timeout(7)) == (
+        None,
+        None,
+        7,
+    )
     deadline.enter_deadline(10)
     assert 9 < deadline.remaining() <= 10
-    assert 9 < deadline.outgoing() <= 10 - deadline.MARGIN
-    assert deadline.outgoing(2) == 2
+    assert 9 < deadline.outgoing_timeout() <= 10 - deadline.MARGIN
+    assert deadline.outgoing_timeout(2) == 2
     deadline.enter_deadline(-1)
-    assert (deadline.remaining(), deadline.outgoing()) == (0, 0)
+    assert (deadline.remaining(), deadline.outgoing_timeout()) == (0, 0)
     deadline.enter_deadline(None)
     assert deadline.remaining() is None
 

@@ -7,7 +7,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.paging import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    number_place,
+    number_cursor,
     page_bounds,
     page_size,
     page_token,
@@ -56,7 +56,7 @@ def test_a_negative_size_is_refused():
 
 @given(st.integers(0, 2**63 - 1))
 def test_a_numeric_cursor_is_read_back(cursor):
-    assert number_place("turns", page_token("turns", cursor)) == cursor
+    assert number_cursor("turns", page_token("turns", cursor)) == cursor
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
@@ -65,7 +65,7 @@ def test_a_text_cursor_is_read_back(cursor):
 
 
 def test_the_first_page_has_no_token_and_the_last_page_gives_none():
-    assert number_place("turns", "") is None
+    assert number_cursor("turns", "") is None
     assert text_cursor("flows", "") == ""
     assert page_token("turns", None) == ""
 
@@ -75,10 +75,10 @@ def test_any_other_text_is_refused(text):
     if not text:
         return
     with pytest.raises(InvalidRequest) as refused:
-        number_place("turns", text)
+        number_cursor("turns", text)
     assert refused.value.violations[0].field == "page_token"
 
 
 def test_a_token_of_another_list_is_refused():
     with pytest.raises(InvalidRequest):
-        number_place("turns", page_token("sessions", 3))
+        number_cursor("turns", page_token("sessions", 3))

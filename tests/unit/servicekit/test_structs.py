@@ -6,8 +6,8 @@ import math
 
 import pytest
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.structs import MAX_DEPTH, canonical, finite, to_json, to_plain, to_struct
-from clawdbot_servicekit.structs import given as given_struct
+from clawdbot_servicekit.structs import MAX_DEPTH, canonical_json, is_finite, to_json, to_plain, to_struct
+from clawdbot_servicekit.structs import plain_from_request as given_struct
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
@@ -48,7 +48,7 @@ def test_a_number_that_json_does_not_have_is_refused_with_its_path(number):
         given_struct(sent, "arguments")
     (violation,) = caught.value.violations
     assert violation.field == "arguments.guests[1].age"
-    assert not finite(sent)
+    assert not is_finite(sent)
 
 
 def test_a_path_with_a_huge_key_is_truncated():
@@ -89,12 +89,13 @@ def test_a_deeper_value_cannot_be_sent():
 def test_the_order_of_keys_does_not_change_the_canonical_form(values, random):
     keys = list(values)
     random.shuffle(keys)
-    assert canonical({key: values[key] for key in keys}) == canonical(values)
+    assert canonical_json({key: values[key] for key in keys}) == canonical_json(values)
 
 
 def test_different_values_differ_in_the_canonical_form():
     texts = {
-        canonical(each) for each in ({"a": 1}, {"a": "1"}, {"a": None}, {"a": [1]}, {"b": 1}, {}, {"a": True})
+        canonical_json(each)
+        for each in ({"a": 1}, {"a": "1"}, {"a": None}, {"a": [1]}, {"b": 1}, {}, {"a": True})
     }
     assert len(texts) == 7
 

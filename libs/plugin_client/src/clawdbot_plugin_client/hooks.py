@@ -109,7 +109,7 @@ _Policies = Mapping[tuple[int, str], _HookPolicy]
 """Kind and point → policy."""
 
 
-class Hooks:
+class HookClient:
     """Runs the hooks of a point in the plugin service. One per service; start once, stop once."""
 
     def __init__(self, channel: grpc.aio.Channel, *, queue: int = 1000) -> None:
@@ -180,7 +180,7 @@ class Hooks:
         request = hook.GateRequest(subject=subject)
         _add_key_id(request.subject)
         try:
-            answer = await self._hooks.Gate(request, timeout=deadline.outgoing(policy.timeout))
+            answer = await self._hooks.Gate(request, timeout=deadline.outgoing_timeout(policy.timeout))
         except grpc.aio.AioRpcError as error:
             self._call_failed(subject.point, policy, error)
             return
@@ -202,7 +202,7 @@ class Hooks:
         request = hook.ModifyRequest(subject=subject, payload=payload)
         _add_key_id(request.subject)
         try:
-            answer = await self._hooks.Modify(request, timeout=deadline.outgoing(policy.timeout))
+            answer = await self._hooks.Modify(request, timeout=deadline.outgoing_timeout(policy.timeout))
         except grpc.aio.AioRpcError as error:
             self._call_failed(subject.point, policy, error)
             return payload
@@ -227,7 +227,7 @@ class Hooks:
     async def _first_snapshot(self, point: str) -> _Policies:
         if self._policies is None:
             try:
-                async with asyncio.timeout(deadline.outgoing(FIRST_SNAPSHOT_TIMEOUT)):
+                async with asyncio.timeout(deadline.outgoing_timeout(FIRST_SNAPSHOT_TIMEOUT)):
                     await self._received.wait()
             except TimeoutError:
                 raise HooksUnavailable(point, "the plugin service has not been reached yet") from None

@@ -26,7 +26,7 @@ def remaining() -> float | None:
     return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
-def outgoing(ceiling: float | None = None) -> float | None:
+def outgoing_timeout(ceiling: float | None = None) -> float | None:
     """The timeout in seconds for a call that is made on behalf of this one, at most `ceiling`."""
     left = remaining()
     if left is None:

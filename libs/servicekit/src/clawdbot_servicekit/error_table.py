@@ -172,7 +172,7 @@ class ErrorTable:
 
     def _forward(self, error: RemoteError) -> ErrorStatus | None:
         if error.domain == DOMAIN and error.code != "UNAUTHENTICATED":
-            status = status_details.status_of(
+            status = status_details.make_status(
                 grpc.StatusCode[error.code],
                 error.reason,
                 error.message,
@@ -189,7 +189,7 @@ class ErrorTable:
         log_id = secrets.token_hex(6)
         self._log.error("unexpected_error", log_id=log_id, kind=type(error).__name__, exc_info=error)
         message, code = INTERNAL_MESSAGE.format(log_id), grpc.StatusCode.INTERNAL
-        status = status_details.status_of(code, INTERNAL_REASON, message, metadata={"log_id": log_id})
+        status = status_details.make_status(code, INTERNAL_REASON, message, metadata={"log_id": log_id})
         return ErrorStatus(code, INTERNAL_REASON, message, status)
 
 
@@ -213,7 +213,7 @@ def _by_rule(rule: ErrorRule, error: BaseException) -> ErrorStatus:
     attributes = _Attributes(error)
     reason = _reason(rule.reason.format_map(attributes))
     retry_after = getattr(error, "retry_after", None)
-    status = status_details.status_of(
+    status = status_details.make_status(
         rule.code,
         reason,
         rule.message.format_map(attributes),

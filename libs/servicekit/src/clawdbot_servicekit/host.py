@@ -100,7 +100,7 @@ class Host:
             StartupError: for an error that an operator can fix: a taken port, a bad certificate, a folder
                 that is not writable.
         """
-        prepare_folder(self.settings.state_dir)
+        prepare_state_dir(self.settings.state_dir)
         # Probes and reflection need no key, count towards no limit and leave no line in the log.
         exempt = HandlerRegistrar(self._pipeline, (self._server,), ErrorTable({}), exempt=True)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, exempt)
@@ -218,7 +218,7 @@ class Host:
             self._log.error("background_task_failed", exc_info=error)
 
 
-def prepare_folder(folder: Path) -> None:
+def prepare_state_dir(folder: Path) -> None:
     """Creates the state directory, private to this user; StartupError if it cannot be written to."""
     advice = "Choose another: CLAWDBOT_STATE_DIR=/path."
     try:

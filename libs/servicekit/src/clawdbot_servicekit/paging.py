@@ -77,7 +77,7 @@ def text_cursor(list_name: str, token: str) -> str:
     return cursor
 
 
-def number_place(list_name: str, token: str) -> int | None:
+def number_cursor(list_name: str, token: str) -> int | None:
     """The cursor in a token of a list with numeric cursors; None for the first page.
 
     Raises:

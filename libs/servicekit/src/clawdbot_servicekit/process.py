@@ -37,7 +37,7 @@ S = TypeVar("S", bound=SharedSettings)
 STARTUP_ERROR_CODE: Final = 2
 """Exit code for an error that an operator can fix."""
 
-YOUNG_OBJECTS: Final = 10_000
+GC_THRESHOLD: Final = 10_000
 """Garbage collection threshold of the youngest generation; Python's 700 is less than one call allocates."""
 
 
@@ -163,7 +163,7 @@ async def _start(host: Host) -> None:
     # What was made at start stays: the collector need not look at it again.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    gc.set_threshold(GC_THRESHOLD, 20, 20)
 
 
 async def _stop(host: Host, stop: _StopRequests) -> None:

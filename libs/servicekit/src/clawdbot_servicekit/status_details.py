@@ -29,7 +29,7 @@ MAX_STATUS_BYTES: Final = 4096
 """The limit of the whole google.rpc.Status; violations beyond it are left out."""
 
 
-def status_of(
+def make_status(
     code: grpc.StatusCode,
     reason: str,
     message: str,

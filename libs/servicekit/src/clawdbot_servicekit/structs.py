@@ -34,10 +34,10 @@ def to_plain(struct: Struct) -> dict[str, Any]:
 
 def to_json(struct: Struct) -> bytes:
     """The object as JSON, the same bytes for equal objects: a Struct does not keep the order of its keys."""
-    return canonical(to_plain(struct))
+    return canonical_json(to_plain(struct))
 
 
-def canonical(values: Mapping[str, Any]) -> bytes:
+def canonical_json(values: Mapping[str, Any]) -> bytes:
     """The JSON of plain values, with the same bytes for equal ones, whatever the order of their keys."""
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
@@ -67,7 +67,7 @@ def fill_value(into: Value, plain: Any) -> None:
     _fill(into, plain, MAX_DEPTH)
 
 
-def given(struct: Struct, root: str) -> dict[str, Any]:
+def plain_from_request(struct: Struct, root: str) -> dict[str, Any]:
     """Like to_plain, for a caller's Struct: refuses NaN and infinities, which protobuf has and JSON has not.
 
     Args:
@@ -87,7 +87,7 @@ def given(struct: Struct, root: str) -> dict[str, Any]:
     return to_plain(struct)
 
 
-def finite(struct: Struct) -> bool:
+def is_finite(struct: Struct) -> bool:
     """Whether JSON has every number in it: no NaN, no infinity."""
     return all(_not_finite(each) is None for each in struct.fields.values())
 

@@ -12,7 +12,7 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import (
     add_DialogueServiceServicer_to_server,
 )
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer, add_FlowServiceServicer_to_server
-from clawdbot_plugin_client.hooks import Hooks
+from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import NotReady
@@ -36,7 +36,7 @@ class Components:
     lease_owners: LeaseOwners
     flows: FlowRegistry
     deployments: Deployments
-    hooks: Hooks
+    hooks: HookClient
     engine: TurnEngine
     dialogue_servicer: DialogueServiceServicer
     flow_servicer: FlowServiceServicer

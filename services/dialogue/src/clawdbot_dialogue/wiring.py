@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from clawdbot_plugin_client.hooks import Hooks
+from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.process_locks import ProcessLocks
@@ -57,7 +57,7 @@ def build(
     deployments = Deployments(store, flows, clock)
     gateway = GatewayClient(peers.channel("model_gateway"))
     tools = ToolsClient(peers.channel("plugins"))
-    hooks = Hooks(peers.channel("plugins"))
+    hooks = HookClient(peers.channel("plugins"))
     engine = TurnEngine(
         store=store,
         flows=flows.get,

@@ -17,7 +17,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
     ModelGatewayServiceServicer,
     add_ModelGatewayServiceServicer_to_server,
 )
-from clawdbot_plugin_client.hooks import Hooks
+from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Application
 from clawdbot_servicekit.error_table import ErrorTable
 from typing_extensions import override
@@ -25,8 +25,8 @@ from typing_extensions import override
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
-from clawdbot_model_gateway.core.model_discovery import Directory
-from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Routes, Routing
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
+from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Router, RoutingTable
 from clawdbot_model_gateway.core.token_counting import TokenCounting
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
@@ -43,12 +43,12 @@ class Components:
 
     plan: BackendPlan
     backends: dict[str, Backend]
-    router: Routing
-    discovery: Directory
+    router: Router
+    discovery: ModelDiscovery
     admin: ModelAdmin
     token_counting: TokenCounting
     override_store: FileAliasOverrideStore
-    hooks: Hooks
+    hooks: HookClient
     gateway_servicer: ModelGatewayServiceServicer
     admin_servicer: ModelAdminServiceServicer
 
@@ -115,7 +115,7 @@ class GatewayApplication(Application):
             name: frozenset(each.name for each in backend.models if backend.models_are_configured)
             for name, backend in components.backends.items()
         }
-        components.router.configure(Routes(models, components.plan.aliases))
+        components.router.configure(RoutingTable(models, components.plan.aliases))
         self._unlisted = await components.discovery.refresh(components.backends.values())
         if not components.plan.aliases:
             await self._choose_default()
@@ -143,7 +143,7 @@ class GatewayApplication(Application):
         for name in self._unlisted.keys() - chosen:
             await components.backends.pop(name).provider.stop()
         models = {name: configured.backends[name] for name in components.backends}
-        components.router.configure(Routes(models, aliases))
+        components.router.configure(RoutingTable(models, aliases))
 
     def _unlisted_configured(self) -> list[tuple[str, str]]:
         """The backends of aliases that did not list their models; not the candidates of discovery."""

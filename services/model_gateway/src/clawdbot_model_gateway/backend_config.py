@@ -9,7 +9,7 @@ from typing import Final
 from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
-from clawdbot_model_gateway.provider_registry import installed, suggestion
+from clawdbot_model_gateway.provider_registry import installed_providers, suggestion
 from clawdbot_model_gateway.settings import (
     AliasTarget,
     BackendSettings,
@@ -43,7 +43,7 @@ class BackendPlan:
     """How to use a real model, where nothing is configured."""
 
 
-def lineup_of(settings: GatewaySettings, available: Collection[str] | None = None) -> BackendPlan:
+def plan_backends(settings: GatewaySettings, available: Collection[str] | None = None) -> BackendPlan:
     """The plan for a configuration.
 
     Args:
@@ -57,7 +57,7 @@ def lineup_of(settings: GatewaySettings, available: Collection[str] | None = Non
         return _several_backends(settings.models, settings)
     if settings.model is not None:
         return _one_backend(settings.model, settings)
-    return _candidates(settings, installed() if available is None else available)
+    return _candidates(settings, installed_providers() if available is None else available)
 
 
 def default_aliases(

@@ -32,7 +32,7 @@ class ProviderClass(Protocol):
         """The provider of one backend. Raises StartupError for what an operator can fix."""
 
 
-def installed() -> dict[str, EntryPoint]:
+def installed_providers() -> dict[str, EntryPoint]:
     """Name → entry point.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings
 from clawdbot_servicekit.settings.suite import PORTS
-from clawdbot_servicekit.settings.values import near
+from clawdbot_servicekit.settings.values import resolve_path
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
@@ -84,7 +84,7 @@ class BackendSettings(Section):
     def model_post_init(self, context: Any, /) -> None:
         """Keeps the base of relative paths for the provider's options, which are parsed later."""
         del context
-        self._config_folder = near(Path())
+        self._config_folder = resolve_path(Path())
 
     @property
     def config_folder(self) -> Path:
@@ -207,7 +207,7 @@ class GatewaySettings(SharedSettings):
     """The model gateway's settings."""
 
     default_port: ClassVar[int] = PORTS["model_gateway"]
-    borrowed: ClassVar[Mapping[str, str]] = {
+    fallback_variables: ClassVar[Mapping[str, str]] = {
         "gateway.openai.base_url": "OPENAI_BASE_URL",
         "gateway.openai.api_key": "OPENAI_API_KEY",
         "gateway.openai.model": "OPENAI_MODEL",

@@ -26,7 +26,7 @@ class Vendor:
 
     def variable(self, key: str) -> str:
         """The environment variable for a key of the vendor's section."""
-        return GatewaySettings.borrowed[f"gateway.{self.name}.{key}"]
+        return GatewaySettings.fallback_variables[f"gateway.{self.name}.{key}"]
 
 
 VENDORS: Final = (

@@ -7,24 +7,24 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint
 from typing import Final
 
-from clawdbot_plugin_client.hooks import Hooks
+from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Peers
 
 from clawdbot_model_gateway.api.admin_servicer import AdminServicer
 from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
-from clawdbot_model_gateway.backend_config import BackendPlan, lineup_of
+from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
-from clawdbot_model_gateway.core.model_discovery import Directory
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.routing import Routing
+from clawdbot_model_gateway.core.routing import Router
 from clawdbot_model_gateway.core.token_counting import TokenCounting
 from clawdbot_model_gateway.core.validation import RequestLimits
-from clawdbot_model_gateway.provider_registry import installed, make_provider
+from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 
@@ -50,13 +50,13 @@ def build(
     Raises:
         StartupError: for an unknown provider, invalid settings of one, or an alias without a valid target.
     """
-    providers = installed() if available is None else available
-    plan = lineup_of(settings, providers)
+    providers = installed_providers() if available is None else available
+    plan = plan_backends(settings, providers)
     backends = _backends(plan, providers)
     override_store = FileAliasOverrideStore(settings.state_dir / FOLDER)
-    router = Routing(override_store)
-    discovery = Directory(router, backends)
-    hooks = Hooks(peers.channel("plugins"))
+    router = Router(override_store)
+    discovery = ModelDiscovery(router, backends)
+    hooks = HookClient(peers.channel("plugins"))
     limits = RequestLimits(settings.gateway.max_request, settings.gateway.max_messages)
     generation = Generation(discovery, backends, hooks=hooks, limits=limits, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)

@@ -50,7 +50,7 @@ def load(
     for key, value in (overrides or {}).items():
         document.set(tuple(key.split(".")), value, f"--{key.rpartition('.')[2].replace('_', '-')}")
     for each in cls.__mro__:
-        apply_fallbacks(document, environ, vars(each).get("borrowed", {}))
+        apply_fallbacks(document, environ, vars(each).get("fallback_variables", {}))
     values = {
         key: value
         for key, value in document.values.items()

@@ -135,7 +135,7 @@ class SharedSettings(Section, BaseSettings):
 
     default_port: ClassVar[int] = PORTS["suite"]
     """server.port if not set; a service's class overrides it."""
-    borrowed: ClassVar[Mapping[str, str]] = {}
+    fallback_variables: ClassVar[Mapping[str, str]] = {}
     """Dotted key → the environment variable of another tool ("OPENAI_API_KEY") to use if nothing else sets
     the key."""
 

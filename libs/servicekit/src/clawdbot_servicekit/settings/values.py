@@ -84,7 +84,7 @@ def relative_to(folder: Path | None) -> Iterator[None]:
         _folder.reset(token)
 
 
-def near(path: Path) -> Path:
+def resolve_path(path: Path) -> Path:
     """The path with `~` expanded; a relative one starts at the folder of the configuration file."""
     path, folder = path.expanduser(), _folder.get()
     return folder / path if folder else path
@@ -96,7 +96,7 @@ Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=F
 Bytes = Annotated[int, BeforeValidator(size), Field(ge=0)]
 """A size: "4MiB", "500kB" or a number; an int of bytes in the code."""
 
-ConfigPath = Annotated[Path, AfterValidator(near)]
+ConfigPath = Annotated[Path, AfterValidator(resolve_path)]
 """A path. A relative one starts at the folder of the configuration file, or at the working directory."""
 
 Secret = SecretStr
@@ -142,7 +142,7 @@ def read_secret(key: str, value: object) -> str:
     """
     if not isinstance(value, str | Path):
         raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})
-    path = near(Path(value))
+    path = resolve_path(Path(value))
     try:
         text = path.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceServic
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import NotImplementedYet
-from clawdbot_servicekit.paging import number_place, page_size, page_token
+from clawdbot_servicekit.paging import number_cursor, page_size, page_token
 from typing_extensions import override
 
 from clawdbot_dialogue.api.request_validation import RequestValidator
@@ -46,7 +46,7 @@ class DialogueServicer(DialogueServiceServicer):
     async def ListSessions(
         self, request: wire.ListSessionsRequest, context: Any
     ) -> wire.ListSessionsResponse:
-        size, before = page_size(request.page_size), number_place("sessions", request.page_token)
+        size, before = page_size(request.page_size), number_cursor("sessions", request.page_token)
         page = await self._sessions.list(_tenant(), self._validator.session_filter(request), size, before)
         return wire.ListSessionsResponse(
             sessions=page.items, next_page_token=page_token("sessions", page.next)
@@ -101,7 +101,7 @@ class DialogueServicer(DialogueServiceServicer):
         session_id = self._validator.session_id(request.session_id)
         newest_first = request.newest_first
         listing = "turns, newest first" if newest_first else "turns"
-        size, after = page_size(request.page_size), number_place(listing, request.page_token)
+        size, after = page_size(request.page_size), number_cursor(listing, request.page_token)
         page = await self._sessions.list_turns(_tenant(), session_id, size, after, newest_first=newest_first)
         return wire.ListTurnsResponse(turns=page.items, next_page_token=page_token(listing, page.next))
 

@@ -17,7 +17,7 @@ from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.structs import finite, to_plain
+from clawdbot_servicekit.structs import is_finite, to_plain
 
 from clawdbot_dialogue.core.errors import TurnNotFound
 from clawdbot_dialogue.core.session_admin import CreateSession
@@ -138,7 +138,7 @@ class RequestValidator:
         if request.locale and not LANGUAGE_TAG.fullmatch(request.locale):
             yield FieldViolation("locale", "is not a BCP 47 tag (example: zh-CN).")
         yield from _max_bytes("slots", request.slots.ByteSize(), self.limits.max_slots)
-        if not finite(request.slots):
+        if not is_finite(request.slots):
             yield FieldViolation("slots", "contains a number that JSON does not have (NaN or infinity).")
         if len(request.labels) > self.limits.max_labels:
             yield FieldViolation(
@@ -202,7 +202,7 @@ class RequestValidator:
             prefixes = " or ".join(f'"{prefix}"' for prefix in RESERVED_PREFIXES)
             yield FieldViolation("event.name", f"must not begin with {prefixes}.")
         yield from _max_bytes("event.data", event.data.ByteSize(), self.limits.max_slots)
-        if not finite(event.data):
+        if not is_finite(event.data):
             yield FieldViolation("event.data", "contains a number that JSON does not have (NaN or infinity).")
 
 

@@ -49,7 +49,9 @@ class GatewayClient(ModelGateway, ModelDirectory):
         request = ListModelsRequest(page_size=PAGE_SIZE)
         try:
             while True:
-                page = await self._admin.ListModels(request, timeout=deadline.outgoing(LOOKUP_TIMEOUT))
+                page = await self._admin.ListModels(
+                    request, timeout=deadline.outgoing_timeout(LOOKUP_TIMEOUT)
+                )
                 names.update(model.name for model in page.models)
                 if not page.next_page_token:
                     return names
@@ -63,7 +65,7 @@ class GatewayClient(ModelGateway, ModelDirectory):
     @override
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[StreamGenerateResponse, None]:
         wire_request = StreamGenerateRequest(request=request)
-        call = self._stub.StreamGenerate(wire_request, timeout=deadline.outgoing())
+        call = self._stub.StreamGenerate(wire_request, timeout=deadline.outgoing_timeout())
         finished = False
         try:
             async for event in call:

@@ -79,7 +79,7 @@ class ToolsClient(ToolBox):
             raise _tool_error(remote_error(error)) from error
 
     async def _invoke_once(self, request: InvokeToolRequest) -> ToolOutcome:
-        call = self._stub.InvokeTool(request, timeout=deadline.outgoing())
+        call = self._stub.InvokeTool(request, timeout=deadline.outgoing_timeout())
         outcome: ToolOutcome | None = None
         try:
             async for event in call:
@@ -96,7 +96,7 @@ class ToolsClient(ToolBox):
     async def _connect(self) -> None:
         """Waits for a connection: a call that fails before certainly did not run its tool."""
         try:
-            async with asyncio.timeout(deadline.outgoing(LOOKUP_TIMEOUT)):
+            async with asyncio.timeout(deadline.outgoing_timeout(LOOKUP_TIMEOUT)):
                 await self._channel.channel_ready()
         except TimeoutError:
             raise ToolRefused("TOOLS_UNAVAILABLE", "The plugin service does not answer.") from None
@@ -111,7 +111,7 @@ class ToolsClient(ToolBox):
         request = ListToolsRequest(page_size=PAGE_SIZE)
         try:
             while True:
-                page = await self._stub.ListTools(request, timeout=deadline.outgoing(LOOKUP_TIMEOUT))
+                page = await self._stub.ListTools(request, timeout=deadline.outgoing_timeout(LOOKUP_TIMEOUT))
                 found.update((tool.spec.name, tool) for tool in page.tools)
                 if not page.next_page_token:
                     break

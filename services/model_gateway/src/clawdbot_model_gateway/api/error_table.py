@@ -25,7 +25,7 @@ def error_table() -> ErrorTable:
     return ErrorTable(
         {
             **HOOK_RULES,
-            errors.ModelFailure: _model_error(StatusCode.UNAVAILABLE),
+            errors.ModelError: _model_error(StatusCode.UNAVAILABLE),
             errors.BackendAuth: _model_error(StatusCode.FAILED_PRECONDITION),
             errors.RateLimited: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
             errors.QuotaExhausted: _model_error(StatusCode.RESOURCE_EXHAUSTED),

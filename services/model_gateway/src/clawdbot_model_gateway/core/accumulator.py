@@ -11,7 +11,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateResponse
 from clawdbot_model_gateway.core.events import Event
 
 
-def fold(events: Iterable[Event]) -> GenerateResponse:
+def accumulate(events: Iterable[Event]) -> GenerateResponse:
     """The whole reply. Parts keep the order of their events; neighbouring deltas become one part.
 
     Without a `finished` event the reply is TRUNCATED.

@@ -16,7 +16,7 @@ from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import ModelFailure
+from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
@@ -51,7 +51,7 @@ class RequestAttempts:
         """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
         self._targets = targets
         self._on_done = on_done
-        self._errors: list[ModelFailure] = []
+        self._errors: list[ModelError] = []
         self._failed_usage: list[Usage] = []
         """What failed attempts cost."""
         self._hidden_usage: list[Usage] = []
@@ -70,7 +70,7 @@ class RequestAttempts:
             yield target
         raise self._final_error()
 
-    def record_error(self, error: ModelFailure) -> None:
+    def record_error(self, error: ModelError) -> None:
         """Notes that the current attempt failed.
 
         Raises:
@@ -84,7 +84,7 @@ class RequestAttempts:
         if left is not None and left <= deadline.MARGIN and self.attempt < len(self._targets):
             raise DeadlineExpired from error
 
-    def record_stream_error(self, error: ModelFailure) -> None:
+    def record_stream_error(self, error: ModelError) -> None:
         """Notes an error after the first event. The caller raises it: sent events cannot be taken back."""
         self._record(error)
 
@@ -112,7 +112,7 @@ class RequestAttempts:
             self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
             if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
                 self.usage = estimate_usage(self.request, self._output.tokens)
-                return (events.used(self.usage), event)
+                return (events.usage(self.usage), event)
         return (event,)
 
     @property
@@ -131,7 +131,7 @@ class RequestAttempts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, ModelFailure):
+        if isinstance(error, ModelError):
             self.outcome = error.reason
         elif isinstance(error, asyncio.CancelledError | GeneratorExit | DeadlineExpired):
             self.outcome = CANCELLED
@@ -147,7 +147,7 @@ class RequestAttempts:
             )
         self._on_done(self)
 
-    def _record(self, error: ModelFailure) -> None:
+    def _record(self, error: ModelError) -> None:
         error.set_target(self.target_name)
         self._errors.append(error)
         self._failed_usage += self._hidden_usage
@@ -160,7 +160,7 @@ class RequestAttempts:
             detail=error.detail,
         )
 
-    def _final_error(self) -> ModelFailure:
+    def _final_error(self) -> ModelError:
         chosen = next((each for each in self._errors if each.transient), self._errors[-1])
         others = [f"{each.target} {each.reason}" for each in self._errors if each is not chosen]
         if others:

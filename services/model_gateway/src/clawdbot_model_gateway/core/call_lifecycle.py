@@ -12,7 +12,7 @@ from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
-from clawdbot_model_gateway.core.model_discovery import Directory
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
 
 HOOK_LABELS: Final = ("session_id", "turn_id", "flow", "state")
@@ -28,7 +28,7 @@ class CallLifecycle:
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
-    def __init__(self, discovery: Directory, hooks: GenerationHooks, draw: Callable[[], float]) -> None:
+    def __init__(self, discovery: ModelDiscovery, hooks: GenerationHooks, draw: Callable[[], float]) -> None:
         self._discovery = discovery
         self._hooks = hooks
         self._draw = draw

@@ -18,10 +18,10 @@ from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
-from clawdbot_model_gateway.core.errors import CannotEmbed, ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
-from clawdbot_model_gateway.core.model_discovery import Directory
-from clawdbot_model_gateway.core.provider import Embedded, Embedder
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
+from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens
 
 EMBEDDED: Final = "EMBEDDED"
@@ -52,7 +52,7 @@ class Embeddings:
 
     def __init__(
         self,
-        discovery: Directory,
+        discovery: ModelDiscovery,
         backends: Mapping[str, Backend],
         *,
         hooks: GenerationHooks,
@@ -90,7 +90,7 @@ class Embeddings:
                             request.dimensions if request.HasField("dimensions") else None,
                         )
                         embeddings = _embeddings(request, result)
-                except ModelFailure as error:
+                except ModelError as error:
                     attempts.record_error(error)
                 else:
                     attempts.usage, attempts.outcome = _usage(request, result), EMBEDDED
@@ -121,7 +121,7 @@ def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldVio
         yield FieldViolation("dimensions", f"Must be between 1 and {limits.max_dimensions}.")
 
 
-def _embeddings(request: EmbedRequest, result: Embedded) -> list[Embedding]:
+def _embeddings(request: EmbedRequest, result: EmbeddingResult) -> list[Embedding]:
     if len(result.vectors) != len(request.texts):
         raise ProtocolViolation("the response does not contain one vector per text")
     length = len(result.vectors[0])
@@ -133,7 +133,7 @@ def _embeddings(request: EmbedRequest, result: Embedded) -> list[Embedding]:
         raise ProtocolViolation("the vectors contain values that are not numbers") from None
 
 
-def _usage(request: EmbedRequest, result: Embedded) -> Usage:
+def _usage(request: EmbedRequest, result: EmbeddingResult) -> Usage:
     if result.usage.provenance != USAGE_PROVENANCE_UNSPECIFIED:
         return result.usage
     return Usage(

@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class ModelFailure(Exception):
+class ModelError(Exception):
     """One backend could not answer one request."""
 
     reason: ClassVar[str] = "BACKEND_FAILED"
@@ -55,14 +55,14 @@ class ModelFailure(Exception):
         self.args = (f"{target}: {self.detail}",)
 
 
-class BackendAuth(ModelFailure):
+class BackendAuth(ModelError):
     """The backend rejected our key."""
 
     reason = "BACKEND_AUTH"
     advice = "Check the backend's api_key and its permissions."
 
 
-class RateLimited(ModelFailure):
+class RateLimited(ModelError):
     """We sent more requests or tokens per minute than the backend allows."""
 
     reason = "BACKEND_RATE_LIMITED"
@@ -70,7 +70,7 @@ class RateLimited(ModelFailure):
     transient = True
 
 
-class QuotaExhausted(ModelFailure):
+class QuotaExhausted(ModelError):
     """The account has no credit or quota left. Vendors report it with 402, 403 or 429."""
 
     reason = "BACKEND_QUOTA"
@@ -81,7 +81,7 @@ class QuotaExhausted(ModelFailure):
         self.quota_subject = "backend account"
 
 
-class BackendOverloaded(ModelFailure):
+class BackendOverloaded(ModelError):
     """The backend has no capacity at the moment."""
 
     reason = "BACKEND_OVERLOADED"
@@ -89,7 +89,7 @@ class BackendOverloaded(ModelFailure):
     transient = True
 
 
-class BackendFailed(ModelFailure):
+class BackendFailed(ModelError):
     """The backend, or the connection to it, broke during the request."""
 
     reason = "BACKEND_FAILED"
@@ -97,7 +97,7 @@ class BackendFailed(ModelFailure):
     transient = True
 
 
-class BackendUnreachable(ModelFailure):
+class BackendUnreachable(ModelError):
     """No connection to the backend could be made."""
 
     reason = "BACKEND_UNREACHABLE"
@@ -120,7 +120,7 @@ class TlsFailed(BackendUnreachable):
     transient = False
 
 
-class BackendTimeout(ModelFailure):
+class BackendTimeout(ModelError):
     """The backend sent nothing for longer than its settings allow."""
 
     reason = "BACKEND_TIMEOUT"
@@ -128,21 +128,21 @@ class BackendTimeout(ModelFailure):
     transient = True
 
 
-class ProtocolViolation(ModelFailure):
+class ProtocolViolation(ModelError):
     """The response is not what this kind of backend sends."""
 
     reason = "BACKEND_PROTOCOL"
     advice = "Check that the endpoint's path is correct and that the provider fits the backend."
 
 
-class FormMissed(ModelFailure):
+class ResponseFormatMissed(ModelError):
     """The model's reply does not match the requested format, and did not after one retry."""
 
     reason = "RESPONSE_FORMAT_MISSED"
     advice = "Try a simpler schema, or a model that supports JSON Schema natively."
 
 
-class RequestRefused(ModelFailure):
+class RequestRefused(ModelError):
     """The backend rejected the request itself."""
 
     reason = "BACKEND_REFUSED_REQUEST"
@@ -158,14 +158,14 @@ class ContextTooLong(RequestRefused):
     retry_elsewhere = True
 
 
-class ModelMissing(ModelFailure):
+class ModelMissing(ModelError):
     """The backend does not have the model that the target names."""
 
     reason = "BACKEND_MODEL_MISSING"
     advice = "Call ListModels to see the available models; load the model in the backend or switch the alias."
 
 
-class CannotEmbed(ModelFailure):
+class CannotEmbed(ModelError):
     """The target's provider does not support embeddings."""
 
     reason = "BACKEND_CANNOT_EMBED"

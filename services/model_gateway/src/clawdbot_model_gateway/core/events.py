@@ -43,7 +43,7 @@ def started(model: str, warnings: Sequence[Warning] = ()) -> Event:
     return event
 
 
-def text(delta: str) -> Event:
+def text_delta(delta: str) -> Event:
     """The next part of the reply's text."""
     # Setting field by field, here and below, costs half of building the inner message first, for each token.
     event = Event()
@@ -51,29 +51,29 @@ def text(delta: str) -> Event:
     return event
 
 
-def reasoning(delta: str, *, signature: bytes = b"", redacted: bool = False) -> Event:
+def reasoning_delta(delta: str, *, signature: bytes = b"", redacted: bool = False) -> Event:
     """The next part of the model's reasoning."""
     return Event(reasoning_delta=ReasoningDelta(text=delta, signature=signature, redacted=redacted))
 
 
-def tool_started(index: int, call_id: str, name: str) -> Event:
+def tool_call_started(index: int, call_id: str, name: str) -> Event:
     """Starts a tool call; `name` is the tool's full name, not the vendor's encoding of it."""
     return Event(tool_call_started=ToolCallStarted(index=index, id=call_id, name=name))
 
 
-def tool_delta(index: int, arguments: str) -> Event:
+def tool_call_delta(index: int, arguments: str) -> Event:
     """The next part of a tool call's arguments, as JSON text."""
     event = Event()
     event.tool_call_delta.index, event.tool_call_delta.arguments = index, arguments
     return event
 
 
-def tool_done(index: int, call: ToolCall) -> Event:
+def tool_call_done(index: int, call: ToolCall) -> Event:
     """Completes a tool call, with its arguments parsed."""
     return Event(tool_call_done=ToolCallDone(index=index, tool_call=call))
 
 
-def used(usage: Usage) -> Event:
+def usage(usage: Usage) -> Event:
     """The token usage of the reply."""
     return Event(usage=usage)
 
@@ -93,7 +93,7 @@ def finish_reason(raw: str, vocabulary: Mapping[str, FinishReason.ValueType]) ->
     return vocabulary.get(raw, FINISH_REASON_UNKNOWN)
 
 
-def merged(events: list[Event]) -> list[Event]:
+def merge_deltas(events: list[Event]) -> list[Event]:
     """The same events, with neighbouring deltas of text joined.
 
     It is applied to the events of one network read. A fast reader sees every delta on its own; a slow one

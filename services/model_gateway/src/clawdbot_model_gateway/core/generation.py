@@ -13,16 +13,16 @@ from itertools import chain
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 
-from clawdbot_model_gateway.core.accumulator import fold
+from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
-from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
-from clawdbot_model_gateway.core.model_discovery import Directory
-from clawdbot_model_gateway.core.structured_output.emulation import keeping_form
-from clawdbot_model_gateway.core.structured_output.validation import Judges
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
+from clawdbot_model_gateway.core.structured_output.emulation import with_format_emulation
+from clawdbot_model_gateway.core.structured_output.validation import ValidatorProcesses
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
 
@@ -39,7 +39,7 @@ class Generation:
 
     def __init__(
         self,
-        discovery: Directory,
+        discovery: ModelDiscovery,
         backends: Mapping[str, Backend],
         *,
         hooks: GenerationHooks,
@@ -49,7 +49,7 @@ class Generation:
         self._lifecycle = CallLifecycle(discovery, hooks, draw)
         self._backends = backends
         self._limits = limits
-        self._validators = Judges()
+        self._validators = ValidatorProcesses()
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
         """The whole reply.
@@ -65,18 +65,18 @@ class Generation:
                     backend = self._backends[target.backend]
                     with backend.track_request() as provider:
                         attempts.model = await backend.model_for(target.model)
-                        source = await keeping_form(
+                        source = await with_format_emulation(
                             provider,
                             request,
                             attempts.model,
-                            judges=self._validators,
-                            pay=attempts.record_usage,
+                            processes=self._validators,
+                            record_usage=attempts.record_usage,
                         )
                         events = await source.generate(request, attempts.model)
-                except ModelFailure as error:
+                except ModelError as error:
                     attempts.record_error(error)
                 else:
-                    return fold(chain.from_iterable(map(attempts.transform_event, events)))
+                    return accumulate(chain.from_iterable(map(attempts.transform_event, events)))
             raise AssertionError("targets() ends by raising")
 
     async def stream(self, request: GenerateRequest) -> AsyncGenerator[Event]:
@@ -89,7 +89,7 @@ class Generation:
                     async for event in stream.remaining_events:
                         for each in attempts.transform_event(event):
                             yield each
-                except ModelFailure as error:
+                except ModelError as error:
                     attempts.record_stream_error(error)
                     raise
 
@@ -101,7 +101,7 @@ class Generation:
                 await stream.open(attempts)
             except BaseException as error:
                 await stream.aclose()
-                if not isinstance(error, ModelFailure):
+                if not isinstance(error, ModelError):
                     raise
                 attempts.record_error(error)
             else:
@@ -116,7 +116,7 @@ class Generation:
 class _OpenStream:
     """The stream of one backend, from the request until it is closed."""
 
-    def __init__(self, backend: Backend, validators: Judges) -> None:
+    def __init__(self, backend: Backend, validators: ValidatorProcesses) -> None:
         self._backend = backend
         self._validators = validators
         backend.in_flight += 1
@@ -132,12 +132,12 @@ class _OpenStream:
             ModelError: the backend did not answer.
         """
         attempts.model = await self._backend.model_for(attempts.target.model)
-        source = await keeping_form(
+        source = await with_format_emulation(
             self._backend.provider,
             attempts.request,
             attempts.model,
-            judges=self._validators,
-            pay=attempts.record_usage,
+            processes=self._validators,
+            record_usage=attempts.record_usage,
         )
         self.remaining_events = source.stream(attempts.request, attempts.model)
         async for event in self.remaining_events:

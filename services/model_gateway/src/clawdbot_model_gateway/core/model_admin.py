@@ -14,8 +14,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import UnknownModel
-from clawdbot_model_gateway.core.model_discovery import Directory
-from clawdbot_model_gateway.core.routing import Routing, Target
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
+from clawdbot_model_gateway.core.routing import Router, Target
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class ModelAdmin:
         backends: by name.
     """
 
-    def __init__(self, router: Routing, discovery: Directory, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, router: Router, discovery: ModelDiscovery, backends: Mapping[str, Backend]) -> None:
         self._router = router
         self._discovery = discovery
         self._backends = backends

@@ -10,9 +10,9 @@ from typing import Final
 import structlog
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.errors import ModelFailure, UnknownModel
+from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.routing import ANY_MODEL, Routes, Routing, Target
+from clawdbot_model_gateway.core.routing import ANY_MODEL, Router, RoutingTable, Target
 
 log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ REFRESH_INTERVAL: Final = 5.0
 """Minimum seconds between two requests for one backend's list, whatever names callers ask for."""
 
 
-class Directory:
+class ModelDiscovery:
     """Resolves names to targets, and maintains the lists of models that this needs.
 
     Args:
@@ -32,7 +32,7 @@ class Directory:
     """
 
     def __init__(
-        self, router: Routing, backends: Mapping[str, Backend], clock: Callable[[], float] = time.monotonic
+        self, router: Router, backends: Mapping[str, Backend], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._router = router
         self._backends = backends
@@ -40,7 +40,7 @@ class Directory:
         self._refreshed_at: dict[str, float] = {}
 
     @property
-    def routes(self) -> Routes:
+    def routes(self) -> RoutingTable:
         """The current routing table."""
         return self._router.routes
 
@@ -91,7 +91,7 @@ class Directory:
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
                 listed = await backend.provider.list_models()
-        except (ModelFailure, TimeoutError) as error:
+        except (ModelError, TimeoutError) as error:
             reason = str(error) or f"no list of models within {LIST_TIMEOUT:g} s"
             log.info("models_not_listed", backend=backend.name, reason=reason)
             return reason

@@ -74,13 +74,13 @@ class Provider(Protocol):
 
 
 @runtime_checkable
-class LimitedForms(Protocol):
+class LimitedFormats(Protocol):
     """A provider that supports only some response formats; the gateway emulates and validates the others.
 
     A provider without this supports every format, or warns about each that it ignores.
     """
 
-    def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+    def native_formats(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
         """What the backend can be asked for with a field of its own, in a request like this one.
 
         Any of "json" and "json_schema"; also "tool", where the model can be forced to call a tool.
@@ -88,7 +88,7 @@ class LimitedForms(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddingResult:
     """The embeddings of several texts."""
 
     vectors: Sequence[Sequence[float]]
@@ -102,7 +102,7 @@ class Embedded:
 class Embedder(Protocol):
     """A provider whose backend computes embeddings."""
 
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         """One vector per text. MUST raise ModelError, or InvalidRequest for unsupported dimensions."""
 
 

@@ -58,7 +58,7 @@ Aliases = Mapping[str, tuple[Target, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Routes:
+class RoutingTable:
     """The routing table: immutable."""
 
     backends: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -125,17 +125,17 @@ def attempt_order(targets: Sequence[Target], draw: Callable[[], float]) -> Seque
     return [*regular, *(each for each in targets if each.fallback)]
 
 
-class Routing:
+class Router:
     """Holds the current table: the configuration, with the overrides of SwitchModel applied to it."""
 
     def __init__(self, store: AliasOverrideStore) -> None:
         self._store = store
-        self._configured = Routes()
-        self._routes = Routes()
+        self._configured = RoutingTable()
+        self._routes = RoutingTable()
         self._version: int | None = None
 
     @property
-    def routes(self) -> Routes:
+    def routes(self) -> RoutingTable:
         """The current table. Read it once per request."""
         version = self._store.version
         if version != self._version:
@@ -145,11 +145,11 @@ class Routing:
         return self._routes
 
     @property
-    def configured(self) -> Routes:
+    def configured(self) -> RoutingTable:
         """The table without overrides."""
         return self._configured
 
-    def configure(self, routes: Routes) -> None:
+    def configure(self, routes: RoutingTable) -> None:
         """Replaces the configured table; overrides stay in effect where they still apply."""
         self._configured = routes
         self._version = None
@@ -170,7 +170,7 @@ class Routing:
         change = AliasChange(alias, AliasOverride(_to_specs(targets), configured), request_id)
         return [_from_spec(spec) for spec in self._store.apply(change)]
 
-    def _apply(self, overrides: Mapping[str, AliasOverride]) -> Routes:
+    def _apply(self, overrides: Mapping[str, AliasOverride]) -> RoutingTable:
         aliases = dict(self._configured.aliases)
         for alias, override in overrides.items():
             if override.configured != _to_specs(self._configured.aliases.get(alias, ())):

@@ -29,7 +29,7 @@ def warnings_for(request: GenerateRequest, supported: AbstractSet[str], provider
     Raises:
         InvalidRequest: when the request is strict and there would be a warning.
     """
-    return told(
+    return enforce_strict(
         request, [not_supported(path, provider) for path in _requested(request) if path not in supported]
     )
 
@@ -39,7 +39,7 @@ def not_supported(field: str, provider: str) -> Warning:
     return Warning(code=NOT_SUPPORTED, field=field, message=f"{provider} does not support this field.")
 
 
-def told(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
+def enforce_strict(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
     """Returns the warnings.
 
     Raises:
@@ -50,7 +50,7 @@ def told(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
     return warnings
 
 
-def forms_of(supported: AbstractSet[str]) -> frozenset[str]:
+def formats_of(supported: AbstractSet[str]) -> frozenset[str]:
     """The response formats that the supported fields can ask for; see LimitedFormats.native_formats."""
     return frozenset(name for name, path in _FORMAT_FIELDS.items() if path in supported)
 

@@ -27,8 +27,8 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.core.model_discovery import Directory
+from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_model_gateway.core.routing import ANY_MODEL, Target
 from clawdbot_model_gateway.core.token_estimate import (
@@ -83,7 +83,7 @@ class TokenCounting:
     """
 
     def __init__(
-        self, discovery: Directory, backends: Mapping[str, Backend], *, limits: RequestLimits
+        self, discovery: ModelDiscovery, backends: Mapping[str, Backend], *, limits: RequestLimits
     ) -> None:
         self._discovery = discovery
         self._backends = backends
@@ -149,7 +149,7 @@ class TokenCounting:
                         return _exact(await provider.count_text(request.text, model))
                     if is_text and isinstance(provider, TokenCounter):
                         return _counted_as_message(await provider.count_tokens(_message(request.text), model))
-        except (ModelFailure, TimeoutError) as error:
+        except (ModelError, TimeoutError) as error:
             log.info(
                 "backend_does_not_count",
                 target=f"{target.backend}/{'' if target.model == ANY_MODEL else target.model}",

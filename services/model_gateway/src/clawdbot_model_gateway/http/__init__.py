@@ -1,7 +1,7 @@
 """HTTP for the providers: a connection pool per backend, streamed responses, and the mapping of errors."""
 
-from clawdbot_model_gateway.http.error_mapping import VendorErrors
+from clawdbot_model_gateway.http.error_mapping import ErrorMapper
 from clawdbot_model_gateway.http.pool import HttpPool
-from clawdbot_model_gateway.http.response_stream import Answering, streamed
+from clawdbot_model_gateway.http.response_stream import OpenResponse, stream_events
 
-__all__ = ["Answering", "HttpPool", "VendorErrors", "streamed"]
+__all__ = ["ErrorMapper", "HttpPool", "OpenResponse", "stream_events"]

@@ -20,7 +20,7 @@ from clawdbot_model_gateway.core.errors import (
     BackendOverloaded,
     BackendTimeout,
     ContextTooLong,
-    ModelFailure,
+    ModelError,
     ModelMissing,
     ProtocolViolation,
     QuotaExhausted,
@@ -29,7 +29,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.http.retry_after import retry_after
 
-ErrorClass = type[ModelFailure]
+ErrorClass = type[ModelError]
 
 ERROR_CODES: Final[Mapping[str, ErrorClass]] = {
     "invalid_api_key": BackendAuth,
@@ -109,13 +109,13 @@ MAX_MESSAGE_CHARACTERS: Final = 300
 """Characters of a vendor's message that are passed on."""
 
 
-class VendorErrors:
+class ErrorMapper:
     """Maps the errors of one backend. It knows the backend's secrets, to redact them from messages."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._redactor = Redactor(secrets)
 
-    def answered(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelFailure:
+    def from_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a response whose status is not 200."""
         seconds = retry_after(headers, time.time())
         if 300 <= status < 400:
@@ -128,26 +128,26 @@ class VendorErrors:
             return self._model_error(status, "", self._describe(body, headers), seconds)
         return self._model_error(status, *_code_and_message(payload), seconds)
 
-    def in_band(self, payload: Mapping[str, Any]) -> ModelFailure:
+    def from_payload(self, payload: Mapping[str, Any]) -> ModelError:
         """The error that a stream sends after a 200, in place of a part of the reply."""
         code, text = _code_and_message(payload)
         return self._model_error(int(code) if re.fullmatch(r"[45]\d\d", code) else 500, code, text, None)
 
-    def garbled(self, body: bytes, headers: Mapping[str, str]) -> ModelFailure:
+    def from_unparsable(self, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a 200 whose body cannot be parsed."""
         return ProtocolViolation(f"the response cannot be parsed: {self._describe(body, headers)}")
 
-    def clean(self, text: str) -> str:
+    def sanitize(self, text: str) -> str:
         """A vendor's text as one short line without secrets."""
         line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
         # Before truncation, which could leave half a key that the pattern no longer recognizes.
         line = self._redactor.text(line)
         return line if len(line) <= MAX_MESSAGE_CHARACTERS else f"{line[:MAX_MESSAGE_CHARACTERS]}…"
 
-    def _model_error(self, status: int, code: str, text: str, seconds: float | None) -> ModelFailure:
+    def _model_error(self, status: int, code: str, text: str, seconds: float | None) -> ModelError:
         error_class = _classify(status, code, text)
         # The message may quote a rejected key in a masked form that the redactor does not recognize.
-        message = "" if issubclass(error_class, BackendAuth) else self.clean(text)
+        message = "" if issubclass(error_class, BackendAuth) else self.sanitize(text)
         prefix = f"HTTP {status}"
         return error_class(f"{prefix}: {message}" if message else prefix, retry_after=seconds)
 
@@ -155,8 +155,8 @@ class VendorErrors:
         text = body.decode("utf-8", "replace")
         if "html" in headers.get("content-type", "") or text.lstrip()[:1] == "<":
             title = re.search(r"<title[^>]*>(.{0,200}?)</title>", text, re.IGNORECASE | re.DOTALL)
-            return self.clean("an HTML page" + (f" ({title[1]})" if title else ""))
-        return self.clean(text) or "an empty body"
+            return self.sanitize("an HTML page" + (f" ({title[1]})" if title else ""))
+        return self.sanitize(text) or "an empty body"
 
 
 def _classify(status: int, code: str, text: str) -> ErrorClass:

@@ -13,8 +13,8 @@ from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
 from yarl import URL
 
-from clawdbot_model_gateway.core.errors import ModelFailure
-from clawdbot_model_gateway.http.error_mapping import VendorErrors
+from clawdbot_model_gateway.core.errors import ModelError
+from clawdbot_model_gateway.http.error_mapping import ErrorMapper
 from clawdbot_model_gateway.http.transport_errors import transport_error
 from clawdbot_model_gateway.settings import HttpSettings
 
@@ -22,7 +22,7 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 """Bytes of an error response's body that are read."""
 MAX_CACHED_URLS: Final = 256
 """Paths whose URL is cached. Some vendors put the model's name in the path, and callers may send any name."""
-FAREWELL: Final = 1.0
+DRAIN_TIMEOUT: Final = 1.0
 """Seconds for the end of a response whose content is complete, so that its connection can be reused."""
 
 DEFAULT_HEADERS: Final = {
@@ -45,7 +45,7 @@ class HttpPool:
         *,
         headers: Mapping[str, str],
         query: Mapping[str, str],
-        errors: VendorErrors,
+        errors: ErrorMapper,
         socket: str = "",
     ) -> None:
         """Creates a pool that is not open yet.
@@ -144,7 +144,7 @@ class HttpPool:
         finally:
             response.release()
 
-    async def piece(self, response: aiohttp.ClientResponse) -> bytes:
+    async def read_chunk(self, response: aiohttp.ClientResponse) -> bytes:
         """The content that has arrived since the last read. Waits for the first byte; empty at the end.
 
         Raises:
@@ -159,11 +159,11 @@ class HttpPool:
             connection.protocol.read_timeout = self._settings.idle_timeout
         return chunk
 
-    def leave(self, response: aiohttp.ClientResponse) -> None:
+    def abort(self, response: aiohttp.ClientResponse) -> None:
         """Closes the connection of an abandoned response, which tells the backend to stop."""
         response.close()
 
-    def done(self, response: aiohttp.ClientResponse) -> None:
+    def release(self, response: aiohttp.ClientResponse) -> None:
         """Releases a response whose content is complete, even if the end of its body is still in transit."""
         if response.content.at_eof():
             response.release()
@@ -224,7 +224,7 @@ class HttpPool:
                 self._urls[path] = url
         return url.update_query(query) if query else url
 
-    async def _error_of(self, response: aiohttp.ClientResponse) -> ModelFailure:
+    async def _error_of(self, response: aiohttp.ClientResponse) -> ModelError:
         body = bytearray()
         try:
             while len(body) < MAX_ERROR_BYTES and (chunk := await response.content.readany()):
@@ -233,7 +233,7 @@ class HttpPool:
             pass  # The status alone is enough.
         finally:
             response.release()
-        return self._errors.answered(response.status, bytes(body), response.headers)
+        return self._errors.from_response(response.status, bytes(body), response.headers)
 
 
 def _parse_url(endpoint: str) -> URL:
@@ -264,7 +264,7 @@ def _unsent(error: Exception) -> bool:
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
     try:
-        async with asyncio.timeout(FAREWELL):
+        async with asyncio.timeout(DRAIN_TIMEOUT):
             while await response.content.readany():
                 pass
     except (aiohttp.ClientError, OSError):

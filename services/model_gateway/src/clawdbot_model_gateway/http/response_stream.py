@@ -9,30 +9,30 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from clawdbot_model_gateway.core.errors import BackendFailed, ModelFailure, ProtocolViolation
-from clawdbot_model_gateway.core.events import Event, merged
+from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event, merge_deltas
 from clawdbot_model_gateway.http.pool import HttpPool
 
-AFTER_THE_REASON: Final = 2.0
+FINISH_TIMEOUT: Final = 2.0
 """Seconds that usage and the end of the stream may take after the finish reason; then the reply counts as
 complete without them."""
 
 JSON: Final = "application/json"
 
 
-class VendorStream(Protocol):
+class StreamDecoder(Protocol):
     """Decodes chunks of bytes into events. Where the network splits the bytes MUST make no difference."""
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         """Whether any part of the reply has arrived."""
 
     @property
-    def nearly_over(self) -> bool:
+    def awaiting_end(self) -> bool:
         """Whether the finish reason has arrived, and the end of the stream may still take a while."""
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         """Whether the last events have been decoded."""
 
     def feed(self, chunk: bytes, events: list[Event], /) -> None:
@@ -43,18 +43,18 @@ class VendorStream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Answering:
+class OpenResponse:
     """A response whose headers have arrived."""
 
     response: aiohttp.ClientResponse
-    stream: VendorStream
-    media: str | None = "text/event-stream"
+    stream: StreamDecoder
+    content_type: str | None = "text/event-stream"
     """The content type of a stream; None where servers differ."""
-    whole: Callable[[bytes], list[Event]] | None = None
+    decode_whole: Callable[[bytes], list[Event]] | None = None
     """Decodes a response that is one JSON document: some servers cannot stream. None: JSON is a stream."""
 
 
-async def streamed(pool: HttpPool, ask: Callable[[], Awaitable[Answering]]) -> AsyncGenerator[Event]:
+async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse]]) -> AsyncGenerator[Event]:
     """The events of a response. Leaving early closes the connection, which tells the backend to stop.
 
     Args:
@@ -64,8 +64,8 @@ async def streamed(pool: HttpPool, ask: Callable[[], Awaitable[Answering]]) -> A
     opened = await ask()
     response, stream, finished = opened.response, opened.stream, False
     try:
-        if opened.whole is not None and response.content_type == JSON:
-            events = opened.whole(await pool.read(response))
+        if opened.decode_whole is not None and response.content_type == JSON:
+            events = opened.decode_whole(await pool.read(response))
             finished = True
             for event in events:
                 yield event
@@ -75,41 +75,41 @@ async def streamed(pool: HttpPool, ask: Callable[[], Awaitable[Answering]]) -> A
             error = None
             try:
                 await _read_events(pool, opened, arrived)
-            except ModelFailure as raised:
+            except ModelError as raised:
                 error = raised
-            finished = stream.over
-            for event in merged(arrived):
+            finished = stream.finished
+            for event in merge_deltas(arrived):
                 yield event
             if error is not None:
                 # After the events that came with it: where the network splits the stream makes no difference.
                 raise error
     finally:
-        (pool.done if finished else pool.leave)(response)
+        (pool.release if finished else pool.abort)(response)
 
 
-async def _read_events(pool: HttpPool, opened: Answering, arrived: list[Event]) -> None:
+async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event]) -> None:
     """Appends the events of the next chunk."""
     response, stream = opened.response, opened.stream
     try:
         chunk = await _read_chunk(pool, opened)
     except BackendFailed:
-        if not stream.begun:
+        if not stream.started:
             raise
         # The connection broke: what has arrived is kept, and the finish reason says that it is truncated.
         chunk = b""
     if chunk:
         stream.feed(chunk, arrived)
         return
-    if not stream.begun and opened.media not in {None, response.content_type}:
+    if not stream.started and opened.content_type not in {None, response.content_type}:
         raise ProtocolViolation(f"the response is {response.content_type}, not an event stream")
     stream.end(arrived)
 
 
-async def _read_chunk(pool: HttpPool, opened: Answering) -> bytes:
-    if not opened.stream.nearly_over:
-        return await pool.piece(opened.response)
+async def _read_chunk(pool: HttpPool, opened: OpenResponse) -> bytes:
+    if not opened.stream.awaiting_end:
+        return await pool.read_chunk(opened.response)
     try:
-        async with asyncio.timeout(AFTER_THE_REASON):
-            return await pool.piece(opened.response)
+        async with asyncio.timeout(FINISH_TIMEOUT):
+            return await pool.read_chunk(opened.response)
     except TimeoutError:
         return b""

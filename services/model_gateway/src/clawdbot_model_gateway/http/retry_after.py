@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-LONGEST: Final = 86_400.0
+MAX_RETRY_AFTER: Final = 86_400.0
 """Seconds. Longer times are cut to one day."""
 
 
@@ -20,12 +20,12 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """
     milliseconds = _number(headers.get("retry-after-ms", ""))
     if milliseconds is not None:
-        return min(milliseconds / 1000, LONGEST)
+        return min(milliseconds / 1000, MAX_RETRY_AFTER)
     text = headers.get("retry-after", "")
     seconds = _number(text)
     if seconds is None:
         seconds = _seconds_until(text, now)
-    return None if seconds is None else min(seconds, LONGEST)
+    return None if seconds is None else min(seconds, MAX_RETRY_AFTER)
 
 
 def _number(text: str) -> float | None:

@@ -11,16 +11,16 @@ from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendTimeout,
     BackendUnreachable,
-    ModelFailure,
+    ModelError,
     NameNotResolved,
     ProtocolViolation,
     TlsFailed,
 )
 
-ErrorFactory = Callable[[Any, str], ModelFailure]
+ErrorFactory = Callable[[Any, str], ModelError]
 
 
-def _certificate(error: aiohttp.ClientConnectorCertificateError, address: str) -> ModelFailure:
+def _certificate(error: aiohttp.ClientConnectorCertificateError, address: str) -> ModelError:
     cause = error.certificate_error
     reason = getattr(cause, "verify_message", "") or type(cause).__name__
     return TlsFailed(f"the certificate of {address} is not trusted: {reason}")
@@ -66,7 +66,7 @@ ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
 """Exception class → ModelError; the first that matches, so subclasses come before their bases."""
 
 
-def transport_error(error: Exception, address: str) -> ModelFailure:
+def transport_error(error: Exception, address: str) -> ModelError:
     """The ModelError for an exception of aiohttp.
 
     Args:

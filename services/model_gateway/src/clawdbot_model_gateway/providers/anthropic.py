@@ -18,14 +18,14 @@ from clawdbot_servicekit.settings import Section
 from pydantic import Field
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import LimitedForms, Provider, TokenCounter, VendorModel
+from clawdbot_model_gateway.core.provider import LimitedFormats, Provider, TokenCounter, VendorModel
 from clawdbot_model_gateway.formats.anthropic.models import ModelProfile, decode_model, decode_page
 from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.anthropic.stream import AnthropicStreamDecoder
 from clawdbot_model_gateway.formats.anthropic.thinking import needs_profile
-from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
 from clawdbot_model_gateway.settings import BackendSettings
 
 MESSAGES_PATH: Final = "messages"
@@ -58,7 +58,7 @@ class AnthropicSettings(Section):
     and this one dearer; left out: not at all."""
 
 
-class AnthropicProvider(Provider, LimitedForms, TokenCounter):
+class AnthropicProvider(Provider, LimitedFormats, TokenCounter):
     """A backend that speaks the Messages API."""
 
     options: ClassVar[type[Section]] = AnthropicSettings
@@ -67,7 +67,7 @@ class AnthropicProvider(Provider, LimitedForms, TokenCounter):
         """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *extra_headers.values()])
+        self._errors = ErrorMapper([key, *extra_headers.values()])
         self._pool = HttpPool(
             f"{(settings.endpoint or ANTHROPIC).rstrip('/').removesuffix(VERSION_PATH)}{VERSION_PATH}",
             settings.http,
@@ -125,13 +125,13 @@ class AnthropicProvider(Provider, LimitedForms, TokenCounter):
             return [event async for event in events]
 
     @override
-    def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
+    def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
         """No "tool": a model that thinks first cannot be forced to call one."""
         return frozenset({"json_schema"})
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return streamed(self._pool, lambda: self._start_stream(request, model))
+        return stream_events(self._pool, lambda: self._start_stream(request, model))
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
@@ -146,11 +146,13 @@ class AnthropicProvider(Provider, LimitedForms, TokenCounter):
             raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
         return count
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
         encoded = self._encoder.encode(request, model, await self._profile(request, model))
         decoder = AnthropicStreamDecoder(model, encoded.warnings, encoded.names, self._errors)
         response = await self._pool.post(MESSAGES_PATH, encoded.body)
-        return Answering(response, decoder, whole=lambda body: self._decode_whole(decoder, body, response))
+        return OpenResponse(
+            response, decoder, decode_whole=lambda body: self._decode_whole(decoder, body, response)
+        )
 
     def _decode_whole(
         self, decoder: AnthropicStreamDecoder, body: bytes, response: aiohttp.ClientResponse
@@ -159,7 +161,7 @@ class AnthropicProvider(Provider, LimitedForms, TokenCounter):
         try:
             message = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise self._errors.garbled(body, response.headers) from None
+            raise self._errors.from_unparsable(body, response.headers) from None
         out: list[Event] = []
         decoder.decode_whole(message, out)
         return out
@@ -171,7 +173,7 @@ class AnthropicProvider(Provider, LimitedForms, TokenCounter):
             return profile or ModelProfile()
         try:
             profile = decode_model(await self._pool.get(f"{MODELS_PATH}/{model}"))
-        except ModelFailure:
+        except ModelError:
             # Servers that imitate the API may lack the path. Any other cause will fail the request as well.
             return ModelProfile()
         self._profiles[model] = profile

@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, Embedder, Provider, VendorModel
+from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult, Provider, VendorModel
 from clawdbot_model_gateway.core.supported_fields import warnings_for
 from clawdbot_model_gateway.providers.hash_embeddings import DEFAULT_DIMENSIONS, hash_embedding
 from clawdbot_model_gateway.providers.text_chunks import split_chunks
@@ -87,9 +87,9 @@ class EchoProvider(Provider, Embedder):
         return [event async for event in self.stream(request, model)]
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         """Texts with words in common get vectors that are near each other."""
-        return Embedded(
+        return EmbeddingResult(
             [hash_embedding(text, dimensions or DEFAULT_DIMENSIONS) for text in texts],
             model,
             Usage(
@@ -111,8 +111,8 @@ class EchoProvider(Provider, Embedder):
         for index, chunk in enumerate(sent):
             if index:
                 await _sleep(self._options.pace)
-            yield events.text(chunk)
-        yield events.used(
+            yield events.text_delta(chunk)
+        yield events.usage(
             Usage(
                 input_tokens=sum(len(split_chunks(_text_of(message))) for message in request.messages),
                 output_tokens=len(sent),

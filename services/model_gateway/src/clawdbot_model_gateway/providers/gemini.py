@@ -18,15 +18,15 @@ from typing_extensions import override
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
-    Embedded,
     Embedder,
-    LimitedForms,
+    EmbeddingResult,
+    LimitedFormats,
     Provider,
     TokenCounter,
     VendorModel,
 )
 from clawdbot_model_gateway.formats.gemini.embeddings import EmbeddingBatches
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrors
+from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.models import decode_models, resource_path
 from clawdbot_model_gateway.formats.gemini.request import (
     SAMPLING,
@@ -37,7 +37,7 @@ from clawdbot_model_gateway.formats.gemini.request import (
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.gemini.stream import GeminiStreamDecoder
 from clawdbot_model_gateway.formats.gemini.token_counts import decode_total_tokens
-from clawdbot_model_gateway.http import Answering, HttpPool, streamed
+from clawdbot_model_gateway.http import HttpPool, OpenResponse, stream_events
 from clawdbot_model_gateway.settings import BackendSettings
 
 GEMINI: Final = "https://generativelanguage.googleapis.com"
@@ -66,7 +66,7 @@ class GeminiSettings(Section):
     """Fields that the models refuse, such as "sampling.presence_penalty": left out with a warning."""
 
 
-class GeminiProvider(Provider, LimitedForms, Embedder, TokenCounter):
+class GeminiProvider(Provider, LimitedFormats, Embedder, TokenCounter):
     """A backend that speaks the Gemini API."""
 
     options: ClassVar[type[Section]] = GeminiSettings
@@ -75,7 +75,7 @@ class GeminiProvider(Provider, LimitedForms, Embedder, TokenCounter):
         """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = GeminiErrors([key, *extra_headers.values()])
+        self._errors = GeminiErrorMapper([key, *extra_headers.values()])
         self._pool = HttpPool(
             _with_version(settings.endpoint or GEMINI),
             settings.http,
@@ -133,26 +133,26 @@ class GeminiProvider(Provider, LimitedForms, Embedder, TokenCounter):
         return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
 
     @override
-    def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+    def native_formats(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
         return self._encoder.native_formats(request, model)
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return streamed(self._pool, lambda: self._start_stream(request, model))
+        return stream_events(self._pool, lambda: self._start_stream(request, model))
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
         encoded = self._encoder.encode(request, model)
         decoder = self._decoder(encoded, model)
         response = await self._post(model, "streamGenerateContent", encoded.body, SSE_QUERY)
         # JSON comes from a proxy that dropped `alt`: the same chunks, in a list.
-        return Answering(
+        return OpenResponse(
             response,
             GeminiStreamDecoder(decoder),
-            whole=lambda body: self._decode_whole(decoder, body, response),
+            decode_whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         """Sends more texts than fit in one call in several, one after the other."""
         batches = EmbeddingBatches(texts, model, dimensions)
         for body in batches.bodies():
@@ -184,7 +184,7 @@ class GeminiProvider(Provider, LimitedForms, Embedder, TokenCounter):
         try:
             reply = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise self._errors.garbled(body, response.headers) from None
+            raise self._errors.from_unparsable(body, response.headers) from None
         chunks = reply if isinstance(reply, list) else [reply]
         events = [event for chunk in chunks for event in decoder.decode(chunk)]
         if not decoder.has_content and not decoder.finish_reason:

@@ -24,7 +24,7 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, VendorModel
+from clawdbot_model_gateway.core.provider import EmbeddingResult, VendorModel
 from clawdbot_model_gateway.http import HttpPool
 from clawdbot_model_gateway.providers.llama.server_process import LaunchSpec, LlamaServerProcess
 from clawdbot_model_gateway.providers.openai_compatible import (
@@ -155,7 +155,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
                 yield event
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         """Only if `pooling` is configured."""
         if self._pooling is None:
             raise RequestRefused(

@@ -17,9 +17,9 @@ from clawdbot_servicekit.settings import Section
 from pydantic import Field
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.errors import ModelFailure, ModelMissing
+from clawdbot_model_gateway.core.errors import ModelError, ModelMissing
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedded, Embedder, Provider, VendorModel
+from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult, Provider, VendorModel
 from clawdbot_model_gateway.formats.ollama.embeddings import decode_embeddings
 from clawdbot_model_gateway.formats.ollama.models import (
     ListedModel,
@@ -30,7 +30,7 @@ from clawdbot_model_gateway.formats.ollama.models import (
 )
 from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
-from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 CHAT_PATH: Final = "api/chat"
@@ -77,7 +77,7 @@ class OllamaProvider(Provider, Embedder):
         """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *extra_headers.values()])
+        self._errors = ErrorMapper([key, *extra_headers.values()])
         self._pool = HttpPool(
             server_root(settings.endpoint or DEFAULT_ENDPOINT),
             _with_default_timeouts(settings.http),
@@ -141,10 +141,10 @@ class OllamaProvider(Provider, Embedder):
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return streamed(self._pool, lambda: self._start_stream(request, model))
+        return stream_events(self._pool, lambda: self._start_stream(request, model))
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         """A text that is too long is an error; Ollama would truncate it."""
         body: dict[str, Any] = {"model": model, "input": list(texts), "truncate": False}
         if dimensions is not None:
@@ -152,15 +152,15 @@ class OllamaProvider(Provider, Embedder):
         response = await self._post(EMBED_PATH, orjson.dumps(body), model)
         return decode_embeddings(await self._pool.read(response), texts, model, dimensions)
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
         needs_profile = bool(request.sampling.reasoning_effort)
         profile = await self._profile(model) if needs_profile else ModelProfile()
         encoded = self._encoder.encode(request, model, profile)
         response = await self._post(CHAT_PATH, encoded.body, model)
         if "html" in response.content_type:
-            raise self._errors.garbled(await self._pool.read(response), response.headers)
+            raise self._errors.from_unparsable(await self._pool.read(response), response.headers)
         decoder = OllamaStreamDecoder(model, encoded.warnings, encoded.names, self._errors)
-        return Answering(response, decoder, media=None)
+        return OpenResponse(response, decoder, content_type=None)
 
     async def _post(self, path: str, body: bytes, model: str) -> aiohttp.ClientResponse:
         try:
@@ -202,7 +202,7 @@ class OllamaProvider(Provider, Embedder):
             try:
                 response = await self._pool.post(SHOW_PATH, orjson.dumps({"model": model.name}))
                 profile = decode_show(await self._pool.read(response), self._num_ctx)
-            except ModelFailure:
+            except ModelError:
                 return  # It is listed without a profile; a request to it will report the error.
             self._profiles[model.name] = model.digest, profile
 

@@ -17,9 +17,9 @@ from typing_extensions import override
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
-    Embedded,
     Embedder,
-    LimitedForms,
+    EmbeddingResult,
+    LimitedFormats,
     Provider,
     TokenCounter,
     VendorModel,
@@ -33,7 +33,7 @@ from clawdbot_model_gateway.formats.responses.request import (
 )
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
 from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecoder
-from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
 from clawdbot_model_gateway.providers.openai_compatible import (
     EMBEDDINGS_PATH,
     MODELS_PATH,
@@ -61,7 +61,7 @@ class OpenAISettings(Section):
     """Fields that the models refuse, such as "sampling.max_tokens": left out with a warning."""
 
 
-class OpenAIProvider(Provider, LimitedForms, Embedder, TokenCounter):
+class OpenAIProvider(Provider, LimitedFormats, Embedder, TokenCounter):
     """A backend that speaks the Responses API."""
 
     options: ClassVar[type[Section]] = OpenAISettings
@@ -70,7 +70,7 @@ class OpenAIProvider(Provider, LimitedForms, Embedder, TokenCounter):
         """Raises StartupError for what an operator can fix."""
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *extra_headers.values()])
+        self._errors = ErrorMapper([key, *extra_headers.values()])
         self._pool = HttpPool(
             settings.endpoint or OPENAI,
             settings.http,
@@ -116,25 +116,25 @@ class OpenAIProvider(Provider, LimitedForms, Embedder, TokenCounter):
         return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
 
     @override
-    def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
+    def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
         return self._encoder.native_formats
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return streamed(self._pool, lambda: self._start_stream(request, model))
+        return stream_events(self._pool, lambda: self._start_stream(request, model))
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
         encoded = self._encoder.encode(request, model)
         decoder = self._decoder(encoded, model)
         response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=True))
-        return Answering(
+        return OpenResponse(
             response,
             ResponsesStreamDecoder(decoder),
-            whole=lambda body: self._decode_whole(decoder, body, response),
+            decode_whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         response = await self._pool.post(EMBEDDINGS_PATH, encode_embeddings(texts, model, dimensions))
         return decode_embeddings(await self._pool.read(response), texts, model)
 
@@ -159,7 +159,7 @@ class OpenAIProvider(Provider, LimitedForms, Embedder, TokenCounter):
         try:
             reply = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise self._errors.garbled(body, response.headers) from None
+            raise self._errors.from_unparsable(body, response.headers) from None
         return decoder.decode_whole(reply)
 
 

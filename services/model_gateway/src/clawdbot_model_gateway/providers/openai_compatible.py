@@ -19,9 +19,9 @@ from yarl import URL
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
-    Embedded,
     Embedder,
-    LimitedForms,
+    EmbeddingResult,
+    LimitedFormats,
     Provider,
     TextCounter,
     TokenCounter,
@@ -37,7 +37,7 @@ from clawdbot_model_gateway.formats.chat.request import (
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.stream import ChatStreamDecoder
 from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
-from clawdbot_model_gateway.http import Answering, HttpPool, VendorErrors, streamed
+from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
 from clawdbot_model_gateway.settings import BackendSettings
 
 CHAT_PATH: Final = "chat/completions"
@@ -77,7 +77,7 @@ class OpenAICompatibleSettings(Section):
     """Whether to ask for usage in streams; false for servers that refuse `stream_options`."""
 
 
-class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCounter):
+class OpenAICompatibleProvider(Provider, LimitedFormats, Embedder, TokenCounter, TextCounter):
     """A backend that speaks Chat Completions."""
 
     options: ClassVar[type[Section]] = OpenAICompatibleSettings
@@ -87,7 +87,7 @@ class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, T
         endpoint = settings.endpoint or OPENAI
         key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
         extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = VendorErrors([key, *extra_headers.values()])
+        self._errors = ErrorMapper([key, *extra_headers.values()])
         self._pool = HttpPool(
             endpoint,
             settings.http,
@@ -145,7 +145,7 @@ class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, T
         return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         response = await self._pool.post(EMBEDDINGS_PATH, encode_embeddings(texts, model, dimensions))
         return decode_embeddings(await self._pool.read(response), texts, model)
 
@@ -160,22 +160,22 @@ class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, T
         return await self._tokenize.count_chat(self._encoder.encode(request, model, stream=False).body, model)
 
     @override
-    def forms(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
+    def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
         """All that the configuration does not list as unsupported."""
         return self._encoder.native_formats
 
     @override
     def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return streamed(self._pool, lambda: self._start_stream(request, model))
+        return stream_events(self._pool, lambda: self._start_stream(request, model))
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> Answering:
+    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
         encoded = self._encoder.encode(request, model, stream=True)
         decoder = self._decoder(encoded, model)
         response = await self._pool.post(CHAT_PATH, encoded.body)
-        return Answering(
+        return OpenResponse(
             response,
             ChatStreamDecoder(decoder, self._errors),
-            whole=lambda body: self._decode_whole(decoder, body, response),
+            decode_whole=lambda body: self._decode_whole(decoder, body, response),
         )
 
     def _decoder(self, encoded: EncodedRequest, model: str) -> ResponseDecoder:
@@ -188,7 +188,7 @@ class OpenAICompatibleProvider(Provider, LimitedForms, Embedder, TokenCounter, T
         try:
             reply = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise self._errors.garbled(body, response.headers) from None
+            raise self._errors.from_unparsable(body, response.headers) from None
         events = decoder.decode(reply)
         if not decoder.has_content and not decoder.finish_reason:
             raise ProtocolViolation("the response contains no reply")

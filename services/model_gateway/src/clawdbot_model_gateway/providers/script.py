@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from clawdbot_model_gateway.core import errors
 
-FAULTS: Final = {
+SCRIPTED_ERRORS: Final = {
     "auth": errors.BackendAuth,
     "rate_limited": errors.RateLimited,
     "quota": errors.QuotaExhausted,
@@ -51,7 +51,7 @@ class ScriptedError(Section):
     @field_validator("kind")
     @classmethod
     def _known_kind(cls, kind: str) -> str:
-        known = [*FAULTS, "hang", "cut"]
+        known = [*SCRIPTED_ERRORS, "hang", "cut"]
         if kind not in known:
             raise ValueError(f"must be one of {', '.join(known)}")
         return kind

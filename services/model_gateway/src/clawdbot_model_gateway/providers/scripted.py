@@ -23,8 +23,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.supported_fields import warnings_for
 from clawdbot_model_gateway.providers.script import (
-    FAULTS,
     FINISH_REASONS,
+    SCRIPTED_ERRORS,
     ScriptedError,
     ScriptedReply,
     ScriptedSettings,
@@ -130,25 +130,25 @@ async def _is_cut(fault: ScriptedError | None, count: int) -> bool:
         await asyncio.Event().wait()
     if fault.kind == "cut":
         return True
-    raise FAULTS[fault.kind]("the script raises this error", retry_after=fault.retry_after)
+    raise SCRIPTED_ERRORS[fault.kind]("the script raises this error", retry_after=fault.retry_after)
 
 
 def _content(reply: ScriptedReply) -> Iterator[Event]:
     for chunk in split_chunks(reply.reasoning):
-        yield events.reasoning(chunk)
+        yield events.reasoning_delta(chunk)
     for chunk in split_chunks(reply.text):
-        yield events.text(chunk)
+        yield events.text_delta(chunk)
     for index, call in enumerate(reply.tool_calls):
         call_id = call.id or f"call_{index + 1}"
-        yield events.tool_started(index, call_id, call.name)
-        yield events.tool_delta(index, orjson.dumps(dict(call.arguments)).decode())
+        yield events.tool_call_started(index, call_id, call.name)
+        yield events.tool_call_delta(index, orjson.dumps(dict(call.arguments)).decode())
         tool_call = ToolCall(id=call_id, name=call.name, arguments=to_struct(call.arguments))
-        yield events.tool_done(index, tool_call)
+        yield events.tool_call_done(index, tool_call)
 
 
 def _last_events(reply: ScriptedReply) -> Iterator[Event]:
     if reply.usage is not None:
-        yield events.used(
+        yield events.usage(
             Usage(
                 input_tokens=reply.usage.input,
                 output_tokens=reply.usage.output,

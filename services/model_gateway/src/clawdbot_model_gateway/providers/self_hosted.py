@@ -19,15 +19,15 @@ from yarl import URL
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendUnreachable,
-    ModelFailure,
+    ModelError,
     ModelMissing,
     ProtocolViolation,
 )
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
-    Embedded,
     Embedder,
-    LimitedForms,
+    EmbeddingResult,
+    LimitedFormats,
     Provider,
     TextCounter,
     TokenCounter,
@@ -63,7 +63,7 @@ class SelfHostedSettings(OllamaSettings, OpenAICompatibleSettings):
     """The keys of ollama and of openai_compatible; which of them apply depends on the server."""
 
 
-class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCounter):
+class SelfHostedProvider(Provider, LimitedFormats, Embedder, TokenCounter, TextCounter):
     """A backend of which only the address is known."""
 
     options: ClassVar[type[Section]] = SelfHostedSettings
@@ -112,10 +112,12 @@ class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCou
         return await self._call(lambda provider: provider.generate(request, model))
 
     @override
-    def forms(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
+    def native_formats(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
         """Before the first probe, all that Chat Completions has fields for."""
         provider = self._probe.provider or self._compatible
-        return provider.forms(request, model) if isinstance(provider, LimitedForms) else ALL_FORMATS
+        return (
+            provider.native_formats(request, model) if isinstance(provider, LimitedFormats) else ALL_FORMATS
+        )
 
     @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
@@ -127,7 +129,7 @@ class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCou
                 async for event in events:
                     begun = True
                     yield event
-        except ModelFailure as error:
+        except ModelError as error:
             other = None if begun else await self._changed_provider(provider, error)
             if other is None:
                 raise
@@ -137,7 +139,7 @@ class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCou
                     yield event
 
     @override
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         return await self._call(lambda provider: provider.embed(texts, model, dimensions))
 
     @override
@@ -160,13 +162,13 @@ class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCou
         provider = await self._probe.resolve()
         try:
             return await call(provider)
-        except ModelFailure as error:
+        except ModelError as error:
             other = await self._changed_provider(provider, error)
             if other is None:
                 raise
         return await call(other)
 
-    async def _changed_provider(self, provider: ServerProvider, error: ModelFailure) -> ServerProvider | None:
+    async def _changed_provider(self, provider: ServerProvider, error: ModelError) -> ServerProvider | None:
         """The other provider, if the server has become another kind and so caused this error; else None."""
         if isinstance(error, SERVER_GONE):
             # The next request finds out what has come back.
@@ -175,7 +177,7 @@ class SelfHostedProvider(Provider, LimitedForms, Embedder, TokenCounter, TextCou
             return None
         try:
             other = await self._probe.probe()
-        except ModelFailure:
+        except ModelError:
             return None  # The first error tells more.
         return None if other is provider else other
 

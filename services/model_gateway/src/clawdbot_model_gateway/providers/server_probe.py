@@ -11,7 +11,7 @@ import structlog
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendTimeout,
-    ModelFailure,
+    ModelError,
     ModelMissing,
     ProtocolViolation,
     RequestRefused,
@@ -61,7 +61,7 @@ class ServerProbe:
         try:
             # Shielded: a cancelled caller must not cancel the probe for the others.
             return await asyncio.shield(task)
-        except ModelFailure as error:
+        except ModelError as error:
             # A copy for each caller, which adds its target to it.
             raise copy.copy(error) from None
         finally:
@@ -87,7 +87,7 @@ class ServerProbe:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 self.provider = self._last = await self._detect()
-        except ModelFailure:
+        except ModelError:
             self.provider = None
             raise
         except TimeoutError:

@@ -14,7 +14,7 @@ from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.structs import given, to_struct
+from clawdbot_servicekit.structs import plain_from_request, to_struct
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -103,7 +103,7 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
     caller, context = current_caller(), request.context
     return ToolCall(
         request.tool,
-        given(request.arguments, "arguments"),
+        plain_from_request(request.arguments, "arguments"),
         Context(
             request_id=request.request_id,
             tenant=caller.tenant,
@@ -163,7 +163,7 @@ def subject_from_wire(subject: hook_wire.HookSubject) -> Subject:
         state=subject.state,
         model=subject.model,
         tool=subject.tool,
-        facts=given(subject.facts, "subject.facts"),
+        facts=plain_from_request(subject.facts, "subject.facts"),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from clawdbot.plugins.v1 import hook_service_pb2 as wire
 from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceServicer
-from clawdbot_servicekit.structs import given
+from clawdbot_servicekit.structs import plain_from_request
 from typing_extensions import override
 
 from clawdbot_plugins.api.convert import (
@@ -39,7 +39,7 @@ class HookServicer(HookServiceServicer):
         subject = subject_from_wire(request.subject)
         hook_ctx = hook_context(subject, self._clock)
         return modify_result_to_wire(
-            await self._hooks.modify(subject, given(request.payload, "payload"), hook_ctx)
+            await self._hooks.modify(subject, plain_from_request(request.payload, "payload"), hook_ctx)
         )
 
     @override

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.structs import canonical
+from clawdbot_servicekit.structs import canonical_json
 
 from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy
 from clawdbot_plugins.core.idempotency_store import (
@@ -56,7 +56,7 @@ class IdempotentExecutor:
             RequestIdReused: the id was used with other arguments.
             OutcomeUnknown: an earlier call was interrupted, and `allow_rerun` is false.
         """
-        digest = hashlib.sha256(canonical(arguments)).digest()
+        digest = hashlib.sha256(canonical_json(arguments)).digest()
         while (running := self._running.get(call)) is not None and running[1].abandoned:
             await running[1].wait()
         if running is None:

@@ -62,7 +62,7 @@ class Candidate:
     def original_events(self) -> Sequence[Event]:
         """The events as they came, with the usage of all replies."""
         others = [each for each in self._events[:-1] if not each.HasField("usage")]
-        return [*others, events.used(self.usage), self._events[-1]]
+        return [*others, events.usage(self.usage), self._events[-1]]
 
     def text_events(self, warning: Warning) -> Sequence[Event]:
         """The events that the caller gets: the answer as text, however the backend sent it."""
@@ -70,10 +70,10 @@ class Candidate:
         started.CopyFrom(self._events[0])
         started.started.warnings.append(warning)
         reasoning = [each for each in self._events if each.HasField("reasoning_delta")]
-        text = [events.text(self.text)] if self.text else []
+        text = [events.text_delta(self.text)] if self.text else []
         reason = FINISH_REASON_STOP if self.complete else self._finished.finish_reason
         finished = events.finished(reason, self._finished.raw_finish_reason)
-        return [started, *reasoning, *text, events.used(self.usage), finished]
+        return [started, *reasoning, *text, events.usage(self.usage), finished]
 
 
 def usage_of(reply: Iterable[Event], request: GenerateRequest) -> Usage:

@@ -18,9 +18,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 )
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.errors import FormMissed
+from clawdbot_model_gateway.core.errors import ResponseFormatMissed
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import LimitedForms, Provider
+from clawdbot_model_gateway.core.provider import LimitedFormats, Provider
 from clawdbot_model_gateway.core.structured_output.candidate import Candidate, usage_of
 from clawdbot_model_gateway.core.structured_output.prompts import (
     Method,
@@ -29,7 +29,7 @@ from clawdbot_model_gateway.core.structured_output.prompts import (
     retry_request,
 )
 from clawdbot_model_gateway.core.structured_output.spec import FormatSpec
-from clawdbot_model_gateway.core.structured_output.validation import Judges, SchemaValidator
+from clawdbot_model_gateway.core.structured_output.validation import SchemaValidator, ValidatorProcesses
 
 FORM_EMULATED: Final = "FORM_EMULATED"
 """Code of the warning that the gateway emulated and validated the format."""
@@ -50,8 +50,13 @@ class ReplySource(Protocol):
         """The events as they arrive."""
 
 
-async def keeping_form(
-    provider: Provider, request: GenerateRequest, model: str, *, judges: Judges, pay: RecordUsage
+async def with_format_emulation(
+    provider: Provider,
+    request: GenerateRequest,
+    model: str,
+    *,
+    processes: ValidatorProcesses,
+    record_usage: RecordUsage,
 ) -> ReplySource:
     """The provider itself where it supports the requested format, else a FormatEmulation around it.
 
@@ -59,15 +64,15 @@ async def keeping_form(
         InvalidRequest: the requested schema is invalid, or cannot be checked.
     """
     kind = request.response_format.WhichOneof("format")
-    if kind in (None, "text") or not isinstance(provider, LimitedForms):
+    if kind in (None, "text") or not isinstance(provider, LimitedFormats):
         return provider
-    supported = provider.forms(request, model)
+    supported = provider.native_formats(request, model)
     if kind in supported:
         return provider
     spec = FormatSpec(request.response_format)
-    validator = SchemaValidator(spec.schema, judges)
+    validator = SchemaValidator(spec.schema, processes)
     await validator.check_schema()
-    return FormatEmulation(provider, spec, validator, supported=supported, record_usage=pay)
+    return FormatEmulation(provider, spec, validator, supported=supported, record_usage=record_usage)
 
 
 class FormatEmulation(ReplySource):
@@ -130,7 +135,7 @@ class FormatEmulation(ReplySource):
             candidate, errors = await self._attempt(emulated, method, ask)
             candidate.add_usage_of(first)
         if errors:
-            raise FormMissed(errors.splitlines()[0].removesuffix("."))
+            raise ResponseFormatMissed(errors.splitlines()[0].removesuffix("."))
         if candidate.calls_own_tool:
             return candidate.original_events()
         return candidate.text_events(self._warning(method))

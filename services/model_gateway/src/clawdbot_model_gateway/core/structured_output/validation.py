@@ -49,7 +49,7 @@ class ValidationTooCostly(Exception):
     """Validation needed too much time, memory or stack."""
 
 
-class Judges:
+class ValidatorProcesses:
     """The validator processes of one gateway: a bounded number, each for a single task."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ class Judges:
 class SchemaValidator:
     """Validates texts against one schema."""
 
-    def __init__(self, schema: Mapping[str, Any], processes: Judges) -> None:
+    def __init__(self, schema: Mapping[str, Any], processes: ValidatorProcesses) -> None:
         self._schema = schema
         self._processes = processes
         self._schema_json = orjson.dumps(dict(schema))

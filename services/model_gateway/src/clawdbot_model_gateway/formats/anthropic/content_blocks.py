@@ -27,7 +27,7 @@ class _PartialCall:
     def append(self, fragment: str, out: list[Event]) -> None:
         if fragment:
             self.fragments.append(fragment)
-            out.append(events.tool_delta(self.index, fragment))
+            out.append(events.tool_call_delta(self.index, fragment))
 
     def finish(self, out: list[Event]) -> None:
         """Adds the call's last event, if its arguments are a JSON object."""
@@ -40,7 +40,7 @@ class _PartialCall:
         if arguments is not None:
             self.done = True
             call = ToolCall(id=self.id, name=self.name, arguments=arguments)
-            out.append(events.tool_done(self.index, call))
+            out.append(events.tool_call_done(self.index, call))
 
 
 class ContentBlocks:
@@ -68,7 +68,7 @@ class ContentBlocks:
             self._add_signature(index, _string(block.get("signature")))
         elif kind == "redacted_thinking":
             data = _string(block.get("data"))
-            out.append(events.reasoning("", signature=data.encode("utf-8", "replace"), redacted=True))
+            out.append(events.reasoning_delta("", signature=data.encode("utf-8", "replace"), redacted=True))
         elif kind == "tool_use":
             self._start_call(index, block, out)
         # Other blocks belong to the vendor's own tools; our reply has no part for them.
@@ -91,7 +91,7 @@ class ContentBlocks:
         """A block is complete."""
         signature = self._signatures.pop(index, "")
         if signature:
-            out.append(events.reasoning("", signature=signature.encode("utf-8", "replace")))
+            out.append(events.reasoning_delta("", signature=signature.encode("utf-8", "replace")))
         call = self._open_calls.pop(index, None)
         # A call without arguments may have met the token limit before its first one: `finish` decides.
         if call is not None and call.fragments:
@@ -119,10 +119,10 @@ class ContentBlocks:
         if not call_id or call_id in self._call_ids:
             call_id = f"toolu_{secrets.token_hex(12)}"
         self._call_ids.add(call_id)
-        call = _PartialCall(len(self._calls), call_id, self._names.full(name))
+        call = _PartialCall(len(self._calls), call_id, self._names.from_wire(name))
         self._calls.append(call)
         self._open_calls[index] = call
-        out.append(events.tool_started(call.index, call.id, call.name))
+        out.append(events.tool_call_started(call.index, call.id, call.name))
         arguments = block.get("input")
         if isinstance(arguments, dict) and arguments:
             call.append(orjson.dumps(arguments).decode(), out)
@@ -134,12 +134,12 @@ class ContentBlocks:
     @staticmethod
     def _add_thinking(text: str, out: list[Event]) -> None:
         if text:
-            out.append(events.reasoning(text))
+            out.append(events.reasoning_delta(text))
 
 
 def _add_text(text: str, out: list[Event]) -> None:
     if text:
-        out.append(events.text(text))
+        out.append(events.text_delta(text))
 
 
 def _string(value: Any) -> str:

@@ -93,7 +93,7 @@ class MessageEncoder:
         return {
             "type": "tool_use",
             "id": _call_id(call.id),
-            "name": self._names.wire(call.name),
+            "name": self._names.to_wire(call.name),
             "input": to_plain(call.arguments),
         }
 

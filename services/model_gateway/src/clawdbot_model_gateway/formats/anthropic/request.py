@@ -20,7 +20,12 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
-from clawdbot_model_gateway.core.supported_fields import NOT_SUPPORTED, not_supported, told, warnings_for
+from clawdbot_model_gateway.core.supported_fields import (
+    NOT_SUPPORTED,
+    enforce_strict,
+    not_supported,
+    warnings_for,
+)
 from clawdbot_model_gateway.formats.anthropic.messages import MessageEncoder
 from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
 from clawdbot_model_gateway.formats.anthropic.schema import adapt_schema
@@ -149,7 +154,7 @@ class RequestEncoder:
         if request.HasField("provider_options"):
             _add_provider_options(to_plain(request.provider_options), body)
         left_out = [not_supported(path, self._provider) for path in unsupported]
-        warnings += told(request, left_out + format_warnings)
+        warnings += enforce_strict(request, left_out + format_warnings)
         warned = {warning.field for warning in warnings}
         warnings += [each for each in self._unsupported_defaults() if each.field not in warned]
         return body, names, warnings
@@ -188,7 +193,7 @@ class RequestEncoder:
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
     schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
     description = {"description": tool.description} if tool.description else {}
-    return {"name": names.wire(tool.name), **description, "input_schema": orjson.Fragment(schema)}
+    return {"name": names.to_wire(tool.name), **description, "input_schema": orjson.Fragment(schema)}
 
 
 def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject | None:
@@ -197,7 +202,7 @@ def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject | None:
         return None
     wire: JsonObject = {"type": kind}
     if kind == "tool":
-        wire["name"] = names.wire(choice.name)
+        wire["name"] = names.to_wire(choice.name)
     if choice.disable_parallel and kind != "none":
         wire["disable_parallel_tool_use"] = True
     return wire

@@ -27,8 +27,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
-from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.http.response_stream import VendorStream
+from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 FINISH_REASONS: Final = {
     "end_turn": FINISH_REASON_STOP,
@@ -47,16 +47,16 @@ MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
 
 
-class AnthropicStreamDecoder(VendorStream):
+class AnthropicStreamDecoder(StreamDecoder):
     """Decodes one reply. The events do not depend on how the network cuts the bytes."""
 
-    nearly_over: Final = False
+    awaiting_end: Final = False
     """Always False: the last event is part of the protocol, and without it the reply is incomplete."""
-    begun: bool = False
-    over: bool = False
+    started: bool = False
+    finished: bool = False
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
         """Args: model: what was asked for, reported if the reply names no model."""
         self._model = model
@@ -76,8 +76,8 @@ class AnthropicStreamDecoder(VendorStream):
     def end(self, out: list[Event]) -> None:
         """Without message_stop the reply is TRUNCATED."""
         self._decode_all([event for event in self._parser.end() if _is_json(event.data)], out)
-        if not self.over:
-            if not self.begun:
+        if not self.finished:
+            if not self.started:
                 raise ProtocolViolation("the stream ended before the reply began")
             self._finish(FINISH_REASON_TRUNCATED, out)
 
@@ -89,20 +89,20 @@ class AnthropicStreamDecoder(VendorStream):
         """
         if not isinstance(message, dict) or not isinstance(message.get("content"), list):
             if isinstance(message, dict) and message.get("error"):
-                raise self._errors.in_band(message)
+                raise self._errors.from_payload(message)
             raise ProtocolViolation("the response contains no reply")
         self._decode({"type": "message_start", "message": message}, out)
         for index, block in enumerate(message["content"]):
             self._decode({"type": "content_block_start", "index": index, "content_block": block}, out)
             self._decode({"type": "content_block_stop", "index": index}, out)
         self._decode({"type": "message_delta", "delta": message}, out)
-        if not self.begun:
+        if not self.started:
             raise ProtocolViolation("the response contains no reply")
         self._decode({"type": "message_stop"}, out)
 
     def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:
         for server_event in server_events:
-            if self.over:
+            if self.finished:
                 return
             if server_event.name == b"ping":
                 continue
@@ -113,7 +113,7 @@ class AnthropicStreamDecoder(VendorStream):
             if not isinstance(event, dict):
                 raise ProtocolViolation("an event of the stream is not a JSON object")
             if server_event.name == b"error" or event.get("type") == "error" or event.get("error"):
-                raise self._errors.in_band(event)
+                raise self._errors.from_payload(event)
             self._decode(event, out)
 
     def _decode(self, event: Mapping[str, Any], out: list[Event]) -> None:
@@ -131,14 +131,14 @@ class AnthropicStreamDecoder(VendorStream):
         elif kind == "message_delta":
             self._update_usage(_object(event, "usage"))
             self._stop_reason = _string(_object(event, "delta").get("stop_reason")) or self._stop_reason
-            self.begun = self.begun or bool(self._stop_reason)
+            self.started = self.started or bool(self._stop_reason)
         elif kind == "message_stop":
-            if not self.begun:
+            if not self.started:
                 raise ProtocolViolation("the stream ended before the reply began")
             self._finish(events.finish_reason(self._stop_reason, FINISH_REASONS), out)
         if content:
             self._send_started(out)
-            self.begun = True
+            self.started = True
             out += content
 
     def _start(self, message: Mapping[str, Any], out: list[Event]) -> None:
@@ -159,7 +159,7 @@ class AnthropicStreamDecoder(VendorStream):
         self._usage.update({name: value for name, value in usage.items() if value is not None})
 
     def _finish(self, reason: FinishReason.ValueType, out: list[Event]) -> None:
-        self.over = True
+        self.finished = True
         self._send_started(out)
         runnable = self._blocks.finish(out, complete=reason in COMPLETE_REASONS)
         if reason == FINISH_REASON_STOP and self._blocks.has_tool_call:
@@ -168,7 +168,7 @@ class AnthropicStreamDecoder(VendorStream):
         if reason == FINISH_REASON_TOOL_CALLS and not (runnable and self._blocks.has_tool_call):
             reason = FINISH_REASON_MODEL_ERROR
         if self._usage:
-            out.append(events.used(_decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
+            out.append(events.usage(_decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
         out.append(events.finished(reason, self._stop_reason))
 
 

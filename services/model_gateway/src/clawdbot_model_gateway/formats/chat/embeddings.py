@@ -12,7 +12,7 @@ import orjson
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
-from clawdbot_model_gateway.core.provider import Embedded
+from clawdbot_model_gateway.core.provider import EmbeddingResult
 
 NOT_VECTORS: Final = "POST embeddings did not return one vector for each text"
 
@@ -25,7 +25,7 @@ def encode_embeddings(texts: Sequence[str], model: str, dimensions: int | None) 
     return orjson.dumps(body)
 
 
-def decode_embeddings(body: bytes, texts: Sequence[str], model: str) -> Embedded:
+def decode_embeddings(body: bytes, texts: Sequence[str], model: str) -> EmbeddingResult:
     """The vectors, in the order of the texts whatever the order of the response.
 
     Args:
@@ -47,7 +47,9 @@ def decode_embeddings(body: bytes, texts: Sequence[str], model: str) -> Embedded
     if len({len(vector) for vector in vectors}) > 1:
         raise ProtocolViolation("POST embeddings returned vectors of different lengths")
     name = response.get("model")
-    return Embedded(vectors, name if isinstance(name, str) and name else model, _usage(response.get("usage")))
+    return EmbeddingResult(
+        vectors, name if isinstance(name, str) and name else model, _usage(response.get("usage"))
+    )
 
 
 def _index(item: Mapping[str, Any], default: int) -> int:

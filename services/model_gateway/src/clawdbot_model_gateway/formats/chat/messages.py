@@ -100,7 +100,7 @@ class MessageEncoder:
     def _tool_call(self, part: Part) -> JsonObject:
         call = part.tool_call
         arguments = to_json(call.arguments).decode()
-        function = {"name": self._names.wire(call.name), "arguments": arguments}
+        function = {"name": self._names.to_wire(call.name), "arguments": arguments}
         return {"id": call.id, "type": "function", "function": function}
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:

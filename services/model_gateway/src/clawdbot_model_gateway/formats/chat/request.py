@@ -26,7 +26,12 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
-from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for
+from clawdbot_model_gateway.core.supported_fields import (
+    enforce_strict,
+    formats_of,
+    not_supported,
+    warnings_for,
+)
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 
@@ -103,7 +108,7 @@ class RequestEncoder:
     @property
     def native_formats(self) -> frozenset[str]:
         """The response formats that the server has a field for; "tool" if a tool call can be required."""
-        return forms_of(self._supported)
+        return formats_of(self._supported)
 
     def encode(self, request: GenerateRequest, model: str, *, stream: bool) -> EncodedRequest:
         """The body.
@@ -134,7 +139,9 @@ class RequestEncoder:
                 body["stream_options"] = {"include_usage": True}
         warnings = warnings_for(request, self._supported, self._provider)
         if messages.unsupported:
-            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+            warnings += enforce_strict(
+                request, [not_supported(path, self._provider) for path in messages.unsupported]
+            )
         return EncodedRequest(orjson.dumps(body), names, warnings)
 
     def _add_sampling(self, request: GenerateRequest, body: JsonObject) -> None:
@@ -152,7 +159,7 @@ class RequestEncoder:
                 body[name] = value
 
     def _tool(self, tool: ToolSpec, names: ToolNames) -> bytes:
-        wire = names.wire(tool.name)
+        wire = names.to_wire(tool.name)
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
         encoded = self._tools.get(key)
         if encoded is None:
@@ -171,7 +178,7 @@ class RequestEncoder:
     def _add_tool_choice(self, choice: ToolChoice, names: ToolNames, body: JsonObject) -> None:
         wire = _TOOL_CHOICES.get(choice.mode)
         if choice.mode == ToolChoice.MODE_NAMED:
-            wire = {"type": "function", "function": {"name": names.wire(choice.name)}}
+            wire = {"type": "function", "function": {"name": names.to_wire(choice.name)}}
         if wire is not None and "tool_choice" in self._supported:
             body["tool_choice"] = wire
         if choice.disable_parallel and "tool_choice.disable_parallel" in self._supported:

@@ -26,7 +26,7 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
@@ -49,7 +49,7 @@ class ResponseDecoder:
     """Decodes one reply."""
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
         """Args: model: what was asked for, reported if the response names no model."""
         self._model = model
@@ -73,7 +73,7 @@ class ResponseDecoder:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error") or chunk.get("object") == "error":
-            raise self._errors.in_band(chunk)
+            raise self._errors.from_payload(chunk)
         out: list[Event] = []
         if not self._started_sent:
             self._started_sent = True
@@ -101,7 +101,7 @@ class ResponseDecoder:
             reason = FINISH_REASON_MODEL_ERROR
         if self._usage is not None:
             partial = reason == FINISH_REASON_TRUNCATED
-            out.append(events.used(_decode_usage(self._usage, partial=partial)))
+            out.append(events.usage(_decode_usage(self._usage, partial=partial)))
         out.append(events.finished(reason, self.finish_reason))
         return out
 
@@ -118,14 +118,14 @@ class ResponseDecoder:
     def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
         reasoning = next((text for key in REASONING_FIELDS if (text := _string(delta.get(key)))), "")
         if reasoning:
-            out.append(events.reasoning(reasoning))
+            out.append(events.reasoning_delta(reasoning))
         content = delta.get("content")
         if content:
             out.extend(_decode_content(content))
         refusal = _string(delta.get("refusal"))
         if refusal:
             self._refused = True
-            out.append(events.text(refusal))
+            out.append(events.text_delta(refusal))
         calls = delta.get("tool_calls")
         if calls:
             self._calls.add(calls, out)
@@ -147,7 +147,7 @@ def _first_choice(choices: Any) -> dict[str, Any] | None:
 def _decode_content(content: Any) -> Iterator[Event]:
     """Text, or a list of typed parts, in which Mistral's reasoning models also send their reasoning."""
     if isinstance(content, str):
-        yield events.text(content)
+        yield events.text_delta(content)
     elif isinstance(content, list):
         for part in content:
             if not isinstance(part, dict):
@@ -157,9 +157,9 @@ def _decode_content(content: Any) -> Iterator[Event]:
                 parts = thinking if isinstance(thinking, list) else [{"text": thinking}]
                 text = "".join(_string(each.get("text")) for each in parts if isinstance(each, dict))
                 if text:
-                    yield events.reasoning(text)
+                    yield events.reasoning_delta(text)
             elif text := _string(part.get("text")):
-                yield events.text(text)
+                yield events.text_delta(text)
 
 
 def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:

@@ -11,31 +11,31 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
-from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.http.response_stream import VendorStream
+from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 DONE: Final = b"[DONE]"
 """The data of the last event."""
 
 
-class ChatStreamDecoder(VendorStream):
+class ChatStreamDecoder(StreamDecoder):
     """Decodes one stream. The events do not depend on how the network cuts the bytes."""
 
-    over: bool = False
+    finished: bool = False
 
-    def __init__(self, decoder: ResponseDecoder, errors: VendorErrors) -> None:
+    def __init__(self, decoder: ResponseDecoder, errors: ErrorMapper) -> None:
         self._parser = EventParser()
         self._decoder = decoder
         self._errors = errors
 
     @property
     @override
-    def begun(self) -> bool:
+    def started(self) -> bool:
         return self._decoder.has_content or bool(self._decoder.finish_reason)
 
     @property
     @override
-    def nearly_over(self) -> bool:
+    def awaiting_end(self) -> bool:
         return bool(self._decoder.finish_reason)
 
     @override
@@ -46,12 +46,12 @@ class ChatStreamDecoder(VendorStream):
     def end(self, out: list[Event]) -> None:
         """Without a finish reason the reply is TRUNCATED."""
         self._decode_all(self._parser.end(), out)
-        if not self.over:
+        if not self.finished:
             self._finish(out)
 
     def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:
         for event in server_events:
-            if self.over:
+            if self.finished:
                 return
             if event.data.strip() == DONE:
                 self._finish(out)
@@ -61,11 +61,11 @@ class ChatStreamDecoder(VendorStream):
             except orjson.JSONDecodeError:
                 raise ProtocolViolation("an event of the stream is not valid JSON") from None
             if event.name == b"error" and isinstance(chunk, dict):
-                raise self._errors.in_band(chunk)
+                raise self._errors.from_payload(chunk)
             out += self._decoder.decode(chunk)
 
     def _finish(self, out: list[Event]) -> None:
-        if not self.begun:
+        if not self.started:
             raise ProtocolViolation("the stream ended before the reply began")
-        self.over = True
+        self.finished = True
         out += self._decoder.finish()

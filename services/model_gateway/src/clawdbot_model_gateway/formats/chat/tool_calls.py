@@ -63,7 +63,7 @@ class ToolCallAccumulator:
         for call in self._calls:
             parsed = call.parse()
             if parsed is not None:
-                out.append(events.tool_done(call.index, parsed))
+                out.append(events.tool_call_done(call.index, parsed))
             yield parsed is not None
 
     def _add_fragment(self, fragment: dict[str, Any], out: list[Event]) -> None:
@@ -81,14 +81,14 @@ class ToolCallAccumulator:
         if call is None:
             return
         if name and not call.name:
-            call.name = self._names.full(name)
-            out.append(events.tool_started(call.index, call.id, call.name))
+            call.name = self._names.from_wire(name)
+            out.append(events.tool_call_started(call.index, call.id, call.name))
             if call.fragments:
-                out.append(events.tool_delta(call.index, "".join(call.fragments)))
+                out.append(events.tool_call_delta(call.index, "".join(call.fragments)))
         if arguments:
             call.fragments.append(arguments)
             if call.name:
-                out.append(events.tool_delta(call.index, arguments))
+                out.append(events.tool_call_delta(call.index, arguments))
 
     def _call_of(self, vendor_index: Any, call_id: str, name: str) -> _PartialCall | None:
         """The call that a fragment belongs to; a new one if it begins one."""

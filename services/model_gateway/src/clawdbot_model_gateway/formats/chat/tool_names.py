@@ -29,11 +29,11 @@ class ToolNames:
             self._to_wire[name] = wire
             self._from_wire[wire] = name
 
-    def wire(self, name: str) -> str:
+    def to_wire(self, name: str) -> str:
         """The name that the vendor sees, also for a tool of an earlier turn that this request lacks."""
         return self._to_wire.get(name) or wire_name(name, letter_first=self._letter_first)
 
-    def full(self, wire: str) -> str:
+    def from_wire(self, wire: str) -> str:
         """The full name; a name that the model made up stays as it is."""
         return self._from_wire.get(wire, wire)
 

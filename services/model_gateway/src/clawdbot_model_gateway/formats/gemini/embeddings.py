@@ -11,7 +11,7 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation, RequestRefused
-from clawdbot_model_gateway.core.provider import Embedded
+from clawdbot_model_gateway.core.provider import EmbeddingResult
 from clawdbot_model_gateway.formats.gemini.models import resource_path
 from clawdbot_model_gateway.formats.gemini.usage import decode_count
 
@@ -83,7 +83,7 @@ class EmbeddingBatches:
         tokens = decode_count(counts, "promptTokenCount") if isinstance(counts, dict) else 0
         self._tokens = self._tokens + tokens if tokens and self._tokens is not None else None
 
-    def result(self) -> Embedded:
+    def result(self) -> EmbeddingResult:
         """All vectors. The gateway estimates the usage if the vendor did not count it."""
         reported = Usage(input_tokens=self._tokens or 0, provenance=USAGE_PROVENANCE_REPORTED)
-        return Embedded(self._vectors, self._model, Usage() if self._tokens is None else reported)
+        return EmbeddingResult(self._vectors, self._model, Usage() if self._tokens is None else reported)

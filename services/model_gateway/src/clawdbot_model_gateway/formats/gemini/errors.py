@@ -23,16 +23,16 @@ from clawdbot_model_gateway.core.errors import (
     BackendOverloaded,
     BackendTimeout,
     ContextTooLong,
-    ModelFailure,
+    ModelError,
     ModelMissing,
     QuotaExhausted,
     RateLimited,
     RequestRefused,
 )
-from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.http.retry_after import LONGEST, retry_after
+from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.retry_after import MAX_RETRY_AFTER, retry_after
 
-ErrorClass = type[ModelFailure]
+ErrorClass = type[ModelError]
 
 STATUSES: Final[Mapping[str, ErrorClass]] = {
     "INVALID_ARGUMENT": RequestRefused,
@@ -76,34 +76,34 @@ SECONDS: Final = re.compile(r"(\d{1,9}(?:\.\d+)?)s")
 """google.protobuf.Duration in JSON."""
 
 
-class GeminiErrors(VendorErrors):
+class GeminiErrorMapper(ErrorMapper):
     """Reads the errors of one backend. What is not in Google's form is read as any vendor's error."""
 
     @override
-    def answered(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelFailure:
+    def from_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> ModelError:
         try:
             payload = orjson.loads(body)
         except orjson.JSONDecodeError:
             payload = None
         error = _rpc_status(payload)
         if error is None:
-            return super().answered(status, body, headers)
+            return super().from_response(status, body, headers)
         return self._error(error, status, retry_after(headers, time.time()))
 
     @override
-    def in_band(self, payload: Mapping[str, Any]) -> ModelFailure:
+    def from_payload(self, payload: Mapping[str, Any]) -> ModelError:
         error = _rpc_status(payload)
-        return super().in_band(payload) if error is None else self._error(error, 500, None)
+        return super().from_payload(payload) if error is None else self._error(error, 500, None)
 
-    def _error(self, error: Mapping[str, Any], status: int, header_delay: float | None) -> ModelFailure:
+    def _error(self, error: Mapping[str, Any], status: int, header_delay: float | None) -> ModelError:
         code, message = error.get("code"), error.get("message")
         text = message if isinstance(message, str) else ""
         details = [detail for detail in _list(error.get("details")) if isinstance(detail, dict)]
         error_class = _classify(str(error["status"]), text.lower(), details)
-        prefix = f"HTTP {code if isinstance(code, int) else status} {self.clean(str(error['status']))}"
+        prefix = f"HTTP {code if isinstance(code, int) else status} {self.sanitize(str(error['status']))}"
         # The message may repeat a refused key; a message about the account contains no key.
         hidden = error_class is BackendAuth and "key" in text.lower()
-        shown = "" if hidden else self.clean(text)
+        shown = "" if hidden else self.sanitize(text)
         delay = _retry_delay(details)
         return error_class(
             f"{prefix}: {shown}" if shown else prefix, retry_after=header_delay if delay is None else delay
@@ -144,7 +144,7 @@ def _retry_delay(details: list[dict[str, Any]]) -> float | None:
     for info in _of_type("RetryInfo", details):
         delay = SECONDS.fullmatch(str(info.get("retryDelay")))
         if delay is not None:
-            return min(math.ceil(float(delay[1]) * 1000) / 1000, LONGEST)
+            return min(math.ceil(float(delay[1]) * 1000) / 1000, MAX_RETRY_AFTER)
     return None
 
 

@@ -109,7 +109,7 @@ class MessageEncoder:
             thought_signatures.SKIP_VALIDATION if self._needs_signature else ""
         )
         self._needs_signature = False
-        function = {"id": call.id, "name": self._names.wire(call.name), "args": to_plain(call.arguments)}
+        function = {"id": call.id, "name": self._names.to_wire(call.name), "args": to_plain(call.arguments)}
         yield {"functionCall": function, **({"thoughtSignature": signature} if signature else {})}
 
     def _media(self, path: str, media: Media | Document, role: int) -> Iterator[JsonObject]:
@@ -148,7 +148,7 @@ class MessageEncoder:
             plain = to_plain(result.structured) if result.HasField("structured") else None
             output = EMPTY_RESULTS[result.is_error] if plain is None else plain
         response = {"error" if result.is_error else "output": output}
-        function: JsonObject = {"id": result.call_id, "name": self._names.wire(name), "response": response}
+        function: JsonObject = {"id": result.call_id, "name": self._names.to_wire(name), "response": response}
         if media:
             function["parts"] = media
         return {"functionResponse": function}

@@ -21,7 +21,12 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
-from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for
+from clawdbot_model_gateway.core.supported_fields import (
+    enforce_strict,
+    formats_of,
+    not_supported,
+    warnings_for,
+)
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini.messages import MessageEncoder
 from clawdbot_model_gateway.formats.gemini.models import ModelProfile, Thinking, profile_of
@@ -109,7 +114,7 @@ class RequestEncoder:
 
     def native_formats(self, request: GenerateRequest, model: str) -> frozenset[str]:
         """The response formats that the API has a field for in a request like this one."""
-        return forms_of(self._supported(request, profile_of(model, self._thinking)))
+        return formats_of(self._supported(request, profile_of(model, self._thinking)))
 
     def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
         """The body, for whole responses and streams alike.
@@ -140,7 +145,9 @@ class RequestEncoder:
             _add_provider_options(body, to_plain(request.provider_options))
         warnings = warnings_for(request, supported, self._provider)
         if messages.unsupported:
-            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+            warnings += enforce_strict(
+                request, [not_supported(path, self._provider) for path in messages.unsupported]
+            )
         return EncodedRequest(body, names, warnings)
 
     def _supported(self, request: GenerateRequest, profile: ModelProfile) -> AbstractSet[str]:
@@ -156,7 +163,7 @@ class RequestEncoder:
         return {**config, "includeThoughts": True} if thinks and self._defaults.show_thoughts else config
 
     def _tool(self, tool: ToolSpec, names: ToolNames) -> orjson.Fragment:
-        wire = names.wire(tool.name)
+        wire = names.to_wire(tool.name)
         key = wire.encode() + b"\0" + tool.SerializeToString(deterministic=True)
         encoded = self._tools.get(key)
         if encoded is None:
@@ -203,7 +210,7 @@ _CALLING_MODES: Final = {
 def _tool_choice(choice: ToolChoice, names: ToolNames) -> JsonObject:
     config: JsonObject = {"mode": _CALLING_MODES[choice.mode]}
     if choice.mode == ToolChoice.MODE_NAMED:
-        config["allowedFunctionNames"] = [names.wire(choice.name)]
+        config["allowedFunctionNames"] = [names.to_wire(choice.name)]
     return config
 
 

@@ -25,7 +25,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "STOP": FINISH_REASON_STOP,
@@ -56,7 +56,7 @@ class ResponseDecoder:
     """Decodes one reply."""
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
         """Args: model: what was asked for, reported if the response names no model."""
         self._model = model
@@ -86,7 +86,7 @@ class ResponseDecoder:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error"):
-            raise self._errors.in_band(chunk)
+            raise self._errors.from_payload(chunk)
         out: list[Event] = []
         if not self._started_sent:
             self._started_sent = True
@@ -116,7 +116,7 @@ class ResponseDecoder:
             reason = FINISH_REASON_TOOL_CALLS
         out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
         if self._usage:
-            out.append(events.used(decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
+            out.append(events.usage(decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
         out.append(events.finished(reason, self.finish_reason))
         return out
 
@@ -138,24 +138,24 @@ class ResponseDecoder:
         text = _string(part.get("text"))
         if part.get("thought") is True:
             if text or signature:
-                out.append(events.reasoning(text, signature=signature))
+                out.append(events.reasoning_delta(text, signature=signature))
             return
         if text:
-            out.append(events.text(text))
+            out.append(events.text_delta(text))
         if signature:
             # It belongs to the text, or to all that came before: it goes back after it, in its own part.
-            out.append(events.reasoning("", signature=signature))
+            out.append(events.reasoning_delta("", signature=signature))
 
     def _decode_call(self, call: Mapping[str, Any], signature: bytes, out: list[Event]) -> None:
         """A call comes at once, and often without an id."""
-        name, arguments = self._names.full(_string(call.get("name"))), call.get("args")
+        name, arguments = self._names.from_wire(_string(call.get("name"))), call.get("args")
         if not name:
             self._broken_call = True
             return
         index = self._calls
         self._calls += 1
         call_id = _string(call.get("id")) or f"call_{secrets.token_hex(12)}"
-        out.append(events.tool_started(index, call_id, name))
+        out.append(events.tool_call_started(index, call_id, name))
         try:
             plain = {} if arguments is None else arguments
             struct = to_struct(plain) if isinstance(plain, dict) else None
@@ -164,9 +164,9 @@ class ResponseDecoder:
         if struct is None:
             self._broken_call = True
             return
-        out.append(events.tool_delta(index, orjson.dumps(plain).decode()))
+        out.append(events.tool_call_delta(index, orjson.dumps(plain).decode()))
         tool_call = ToolCall(id=call_id, name=name, arguments=struct, signature=signature)
-        out.append(events.tool_done(index, tool_call))
+        out.append(events.tool_call_done(index, tool_call))
 
 
 def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:

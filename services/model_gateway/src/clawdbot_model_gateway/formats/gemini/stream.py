@@ -9,13 +9,13 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
-from clawdbot_model_gateway.http.response_stream import VendorStream
+from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 
-class GeminiStreamDecoder(VendorStream):
+class GeminiStreamDecoder(StreamDecoder):
     """Decodes one stream. The events do not depend on how the network cuts the bytes."""
 
-    over: bool = False
+    finished: bool = False
 
     def __init__(self, decoder: ResponseDecoder) -> None:
         self._parser = EventParser()
@@ -23,12 +23,12 @@ class GeminiStreamDecoder(VendorStream):
 
     @property
     @override
-    def begun(self) -> bool:
+    def started(self) -> bool:
         return self._decoder.has_content or bool(self._decoder.finish_reason)
 
     @property
     @override
-    def nearly_over(self) -> bool:
+    def awaiting_end(self) -> bool:
         return bool(self._decoder.finish_reason)
 
     @override
@@ -39,9 +39,9 @@ class GeminiStreamDecoder(VendorStream):
     def end(self, out: list[Event]) -> None:
         """Without a finish reason the reply is TRUNCATED."""
         self._decode_all(self._parser.end(), out)
-        if not self.begun:
+        if not self.started:
             raise ProtocolViolation("the stream ended before the reply began")
-        self.over = True
+        self.finished = True
         out += self._decoder.finish()
 
     def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:

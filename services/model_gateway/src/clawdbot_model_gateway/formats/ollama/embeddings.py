@@ -10,10 +10,12 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot_servicekit.errors import InvalidRequest
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
-from clawdbot_model_gateway.core.provider import Embedded
+from clawdbot_model_gateway.core.provider import EmbeddingResult
 
 
-def decode_embeddings(body: bytes, texts: Sequence[str], model: str, dimensions: int | None) -> Embedded:
+def decode_embeddings(
+    body: bytes, texts: Sequence[str], model: str, dimensions: int | None
+) -> EmbeddingResult:
     """The vectors.
 
     Args:
@@ -43,7 +45,7 @@ def decode_embeddings(body: bytes, texts: Sequence[str], model: str, dimensions:
     usage = Usage()
     if isinstance(count, int) and 0 < count < 2**53:
         usage = Usage(input_tokens=count, provenance=USAGE_PROVENANCE_REPORTED)
-    return Embedded(vectors, name if isinstance(name, str) and name else model, usage)
+    return EmbeddingResult(vectors, name if isinstance(name, str) and name else model, usage)
 
 
 def _is_vector(value: Any) -> bool:

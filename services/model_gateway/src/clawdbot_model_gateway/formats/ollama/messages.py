@@ -105,7 +105,7 @@ class MessageEncoder:
         calls = fields.setdefault("tool_calls", [])
         function = {
             "index": len(calls),
-            "name": self._names.wire(call.name),
+            "name": self._names.to_wire(call.name),
             "arguments": to_plain(call.arguments),
         }
         calls.append({"id": call.id, "function": function})
@@ -134,7 +134,7 @@ class MessageEncoder:
         }
         name = result.name or self._tool_of_call.get(result.call_id, "")
         if name:
-            wire["tool_name"] = self._names.wire(name)
+            wire["tool_name"] = self._names.to_wire(name)
         return wire
 
 

@@ -26,7 +26,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
-from clawdbot_model_gateway.core.supported_fields import not_supported, told, warnings_for
+from clawdbot_model_gateway.core.supported_fields import enforce_strict, not_supported, warnings_for
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
 from clawdbot_model_gateway.formats.ollama.models import ModelProfile
@@ -127,7 +127,9 @@ class RequestEncoder:
             body["options"] = options
         warnings = warnings_for(request, supported, self._provider)
         if messages.unsupported:
-            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+            warnings += enforce_strict(
+                request, [not_supported(path, self._provider) for path in messages.unsupported]
+            )
         return EncodedRequest(orjson.dumps(body), names, warnings)
 
     def _add_tools(self, request: GenerateRequest, names: ToolNames, body: JsonObject) -> AbstractSet[str]:
@@ -148,7 +150,7 @@ def _sampling_options(request: GenerateRequest) -> Iterator[tuple[str, Any]]:
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
     schema = to_json(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA
     function = {
-        "name": names.wire(tool.name),
+        "name": names.to_wire(tool.name),
         "description": tool.description,
         "parameters": orjson.Fragment(schema),
     }

@@ -23,8 +23,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.ndjson import LineParser
-from clawdbot_model_gateway.http import VendorErrors
-from clawdbot_model_gateway.http.response_stream import VendorStream
+from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
@@ -37,16 +37,16 @@ MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
 
 
-class OllamaStreamDecoder(VendorStream):
+class OllamaStreamDecoder(StreamDecoder):
     """Decodes one reply. The events do not depend on how the network cuts the bytes."""
 
-    nearly_over: Final = False
+    awaiting_end: Final = False
     """Always False: the last event is part of the protocol, and without it the reply is incomplete."""
-    begun: bool = False
-    over: bool = False
+    started: bool = False
+    finished: bool = False
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
         """Args: model: what was asked for, reported if the reply names no model."""
         self._model = model
@@ -64,14 +64,14 @@ class OllamaStreamDecoder(VendorStream):
     def end(self, out: list[Event]) -> None:
         """Without `done` the reply is TRUNCATED."""
         self._decode_all([line for line in self._lines.end() if _is_json(line)], out)
-        if not self.over:
-            if not self.begun:
+        if not self.finished:
+            if not self.started:
                 raise ProtocolViolation("the stream ended before the reply began")
             self._finish("", {}, out)
 
     def _decode_all(self, lines: list[bytes], out: list[Event]) -> None:
         for line in lines:
-            if self.over:
+            if self.finished:
                 return
             try:
                 chunk = orjson.loads(line)
@@ -80,7 +80,7 @@ class OllamaStreamDecoder(VendorStream):
             if not isinstance(chunk, dict):
                 raise ProtocolViolation("a line of the stream is not a JSON object")
             if chunk.get("error"):
-                raise self._errors.in_band(_error_payload(chunk))
+                raise self._errors.from_payload(_error_payload(chunk))
             self._decode(chunk, out)
 
     def _decode(self, chunk: dict[str, Any], out: list[Event]) -> None:
@@ -93,32 +93,32 @@ class OllamaStreamDecoder(VendorStream):
         before = len(out)
         if isinstance(message, dict):
             self._decode_message(message, out)
-        self.begun = self.begun or len(out) > before
+        self.started = self.started or len(out) > before
         if done is True:
             done_reason = _string(chunk.get("done_reason"))
-            if not done_reason and not self.begun:
+            if not done_reason and not self.started:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
             self._finish(done_reason, chunk, out)
 
     def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
         thinking, content = _string(message.get("thinking")), _string(message.get("content"))
         if thinking:
-            out.append(events.reasoning(thinking))
+            out.append(events.reasoning_delta(thinking))
         if content:
-            out.append(events.text(content))
+            out.append(events.text_delta(content))
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             self._calls.add(list(map(_chat_tool_call, calls)), out)
 
     def _finish(self, done_reason: str, counts: Mapping[str, Any], out: list[Event]) -> None:
-        self.over = True
+        self.finished = True
         reason = events.finish_reason(done_reason, FINISH_REASONS)
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP and complete:
             reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
         usage = _decode_usage(counts, truncated=reason == FINISH_REASON_TRUNCATED)
         if usage is not None:
-            out.append(events.used(usage))
+            out.append(events.usage(usage))
         out.append(events.finished(reason, done_reason))
 
 

@@ -104,7 +104,7 @@ class MessageEncoder:
         yield {
             "type": "function_call",
             "call_id": call.id,
-            "name": self._names.wire(call.name),
+            "name": self._names.to_wire(call.name),
             "arguments": to_json(call.arguments).decode(),
         }
 

@@ -154,11 +154,11 @@ class OutputItems:
         key = (text_type, index)
         if text_type in _REASONING_TEXTS:
             if item.texts and key not in item.texts:
-                out.append(events.reasoning("\n\n"))
-            out.append(events.reasoning(fragment))
+                out.append(events.reasoning_delta("\n\n"))
+            out.append(events.reasoning_delta(fragment))
         else:
             self.refused = self.refused or text_type == "refusal"
-            out.append(events.text(fragment))
+            out.append(events.text_delta(fragment))
         item.texts[key] = item.texts.get(key, "") + fragment
 
     def _complete_text(self, item: _Item, text_type: str, index: int, text: str, out: list[Event]) -> None:
@@ -183,7 +183,7 @@ class OutputItems:
                     self._complete_text(item, text_type, index, _string(part.get("text")), out)
         signature = thought_signatures.wrap(data)
         if signature:
-            out.append(events.reasoning("", signature=signature))
+            out.append(events.reasoning_delta("", signature=signature))
         item.done = True
 
     def _complete_call(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
@@ -198,9 +198,9 @@ class OutputItems:
         if item.call_index >= 0 or not name:
             return
         item.call_index, self._calls = self._calls, self._calls + 1
-        item.name = self._names.full(name)
+        item.name = self._names.from_wire(name)
         item.call_id = _string(data.get("call_id")) or f"call_{secrets.token_hex(12)}"
-        out.append(events.tool_started(item.call_index, item.call_id, item.name))
+        out.append(events.tool_call_started(item.call_index, item.call_id, item.name))
         self._send_arguments(item, out)
 
     def _complete_arguments(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
@@ -213,7 +213,7 @@ class OutputItems:
         unsent = item.arguments[item.sent :]
         if unsent and item.call_index >= 0:
             item.sent = len(item.arguments)
-            out.append(events.tool_delta(item.call_index, unsent))
+            out.append(events.tool_call_delta(item.call_index, unsent))
 
     def _finish_call(self, item: _Item, out: list[Event]) -> None:
         arguments = _parse_arguments(item.arguments)
@@ -221,7 +221,7 @@ class OutputItems:
             return
         item.done = True
         call = ToolCall(id=item.call_id, name=item.name, arguments=arguments)
-        out.append(events.tool_done(item.call_index, call))
+        out.append(events.tool_call_done(item.call_index, call))
 
 
 _MESSAGE_TEXTS: Final = frozenset({"output_text", "refusal"})

@@ -22,7 +22,12 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_plain
 
-from clawdbot_model_gateway.core.supported_fields import forms_of, not_supported, told, warnings_for
+from clawdbot_model_gateway.core.supported_fields import (
+    enforce_strict,
+    formats_of,
+    not_supported,
+    warnings_for,
+)
 from clawdbot_model_gateway.formats.chat.request import EFFORTS
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.responses.messages import MessageEncoder
@@ -110,7 +115,7 @@ class RequestEncoder:
     @property
     def native_formats(self) -> frozenset[str]:
         """The response formats that there is a field for; "tool" if a tool call can be required."""
-        return forms_of(SUPPORTED_FIELDS - self._profile.unsupported)
+        return formats_of(SUPPORTED_FIELDS - self._profile.unsupported)
 
     def encode(self, request: GenerateRequest, model: str) -> EncodedRequest:
         """The body.
@@ -130,7 +135,9 @@ class RequestEncoder:
         self._add_reasoning(request, supported, body, reasons=reasons)
         warnings = warnings_for(request, supported, self._provider)
         if messages.unsupported:
-            warnings += told(request, [not_supported(path, self._provider) for path in messages.unsupported])
+            warnings += enforce_strict(
+                request, [not_supported(path, self._provider) for path in messages.unsupported]
+            )
         warnings += self._add_sampling(request, supported, body)
         if request.tools:
             body["tools"] = [_tool(tool, names) for tool in request.tools]
@@ -182,7 +189,7 @@ def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
 def _tool(tool: ToolSpec, names: ToolNames) -> JsonObject:
     return {
         "type": "function",
-        "name": names.wire(tool.name),
+        "name": names.to_wire(tool.name),
         "description": tool.description,
         "parameters": to_plain(tool.input_schema) if tool.input_schema.fields else EMPTY_SCHEMA,
         # The API's default is true, which refuses every schema with an optional argument.
@@ -195,7 +202,7 @@ def _add_tool_choice(
 ) -> None:
     wire = _TOOL_CHOICES.get(choice.mode)
     if choice.mode == ToolChoice.MODE_NAMED:
-        wire = {"type": "function", "name": names.wire(choice.name)}
+        wire = {"type": "function", "name": names.to_wire(choice.name)}
     if wire is not None and "tool_choice" in supported:
         body["tool_choice"] = wire
     if choice.disable_parallel and "tool_choice.disable_parallel" in supported:

@@ -21,11 +21,11 @@ from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import ModelFailure, ProtocolViolation, RequestRefused
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
-from clawdbot_model_gateway.http import VendorErrors
+from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "completed": FINISH_REASON_STOP,
@@ -55,7 +55,7 @@ class ResponseDecoder:
     """Decodes one reply."""
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: VendorErrors
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
         """Args: model: what was asked for, reported if the response names no model."""
         self._model = model
@@ -121,7 +121,7 @@ class ResponseDecoder:
         if completed and reason == FINISH_REASON_UNKNOWN:
             raw = f"completed/{self._items.unsupported}"
         if self._usage is not None:
-            out.append(events.used(self._usage))
+            out.append(events.usage(self._usage))
         out.append(events.finished(reason, raw))
         return out
 
@@ -167,15 +167,15 @@ class ResponseDecoder:
             status = f"incomplete/{details['reason']}"
         self.finish_reason = status
 
-    def _error(self, payload: Mapping[str, Any]) -> ModelFailure:
+    def _error(self, payload: Mapping[str, Any]) -> ModelError:
         error = payload.get("error")
         error = error if isinstance(error, dict) else payload
         code = str(error.get("code") or "")
         request_error = code.startswith(REQUEST_ERROR_PREFIXES) and code != "invalid_api_key"
         if request_error or code.endswith(POLICY_ERROR_SUFFIXES):
-            shown = self._errors.clean(f"{code}: {error.get('message') or ''}")
+            shown = self._errors.sanitize(f"{code}: {error.get('message') or ''}")
             return RequestRefused(f"the backend refused the request: {shown}")
-        return self._errors.in_band(payload)
+        return self._errors.from_payload(payload)
 
 
 EventHandler = Callable[[OutputItems, Mapping[str, Any], list[Event]], None]

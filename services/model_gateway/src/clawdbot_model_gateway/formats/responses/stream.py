@@ -11,18 +11,18 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
 from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
-from clawdbot_model_gateway.http.response_stream import VendorStream
+from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 DONE: Final = b"[DONE]"
 """What some servers send, as for Chat Completions. It ends the stream without a reason."""
 
 
-class ResponsesStreamDecoder(VendorStream):
+class ResponsesStreamDecoder(StreamDecoder):
     """Decodes one stream. The events do not depend on how the network cuts the bytes."""
 
-    nearly_over: Final = False
+    awaiting_end: Final = False
     """Always False: the event with the finish reason is the last one and ends the stream."""
-    over: bool = False
+    finished: bool = False
 
     def __init__(self, decoder: ResponseDecoder) -> None:
         self._parser = EventParser()
@@ -30,7 +30,7 @@ class ResponsesStreamDecoder(VendorStream):
 
     @property
     @override
-    def begun(self) -> bool:
+    def started(self) -> bool:
         return self._decoder.has_content or bool(self._decoder.finish_reason)
 
     @override
@@ -41,12 +41,12 @@ class ResponsesStreamDecoder(VendorStream):
     def end(self, out: list[Event]) -> None:
         """Without the API's last event the reply is TRUNCATED."""
         self._decode_all(self._parser.end(), out)
-        if not self.over:
+        if not self.finished:
             self._finish(out)
 
     def _decode_all(self, server_events: list[ServerSentEvent], out: list[Event]) -> None:
         for server_event in server_events:
-            if self.over:
+            if self.finished:
                 return
             if server_event.data.strip() == DONE:
                 self._finish(out)
@@ -60,7 +60,7 @@ class ResponsesStreamDecoder(VendorStream):
                 self._finish(out)
 
     def _finish(self, out: list[Event]) -> None:
-        if not self.begun:
+        if not self.started:
             raise ProtocolViolation("the stream ended before the reply began")
-        self.over = True
+        self.finished = True
         out += self._decoder.finish()

@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from clawdbot_model_gateway.core.errors import BackendFailed, ModelFailure, ModelMissing
+from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ModelMissing
 
 SERVER_MODULE: Final = "clawdbot_model_gateway.providers.llama.server_main"
 LOAD_RETRY_INTERVAL: Final = 30.0
@@ -31,7 +31,7 @@ MAX_STDERR_LINES: Final = 20
 _ERROR_LINE: Final = re.compile(r" E \s*(?:[\w ]+: )?(?:error loading model: )?(.+)")
 """An error in llama.cpp's output: time, level, function, message."""
 
-CAUSES: Final[tuple[tuple[re.Pattern[str], type[ModelFailure], str], ...]] = (
+CAUSES: Final[tuple[tuple[re.Pattern[str], type[ModelError], str], ...]] = (
     (
         re.compile(r"not within the file bounds|failed to read|incomplete"),
         ModelMissing,
@@ -85,7 +85,7 @@ class LlamaServerProcess:
         self._open = False
         self._file = Path(spec.path).name
         self._process: asyncio.subprocess.Process | None = None
-        self._loading: asyncio.Task[ModelFailure | None] | None = None
+        self._loading: asyncio.Task[ModelError | None] | None = None
         self._stderr_reader: asyncio.Task[None] | None = None
         self._load_ended_at = 0.0
         self._stderr: deque[str] = deque(maxlen=MAX_STDERR_LINES)
@@ -146,7 +146,7 @@ class LlamaServerProcess:
             await asyncio.gather(loading, return_exceptions=True)
         await self._terminate()
 
-    async def _load(self) -> ModelFailure | None:
+    async def _load(self) -> ModelError | None:
         """Why the model is not loaded; None if it is."""
         started_at = time.monotonic()
         await self._terminate()
@@ -182,7 +182,7 @@ class LlamaServerProcess:
         self._stderr_reader = asyncio.create_task(self._read_stderr(process))
         return process
 
-    async def _wait_until_loaded(self, process: asyncio.subprocess.Process) -> ModelFailure | None:
+    async def _wait_until_loaded(self, process: asyncio.subprocess.Process) -> ModelError | None:
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process was started without pipes")
         try:
@@ -203,7 +203,7 @@ class LlamaServerProcess:
             return self._diagnose(f"{self._file} was not loaded")
         return ModelMissing(f"{self._file} was not loaded: {problem}; download it again") if problem else None
 
-    def _diagnose(self, summary: str) -> ModelFailure:
+    def _diagnose(self, summary: str) -> ModelError:
         """The error that llama.cpp's output explains."""
         reason = next((match[1] for line in self._stderr if (match := _ERROR_LINE.search(line))), "")
         reason = reason.replace(self._spec.path, self._file)

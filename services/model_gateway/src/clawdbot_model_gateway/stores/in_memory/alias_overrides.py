@@ -15,7 +15,7 @@ from clawdbot_model_gateway.core.alias_overrides import (
 )
 
 
-class InMemorySwitches(AliasOverrideStore):
+class InMemoryAliasOverrideStore(AliasOverrideStore):
     """Keeps the overrides in this process."""
 
     def __init__(self) -> None:
