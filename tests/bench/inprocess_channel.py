@@ -16,7 +16,7 @@ from clawdbot_servicekit.settings.shared import TelemetrySettings
 
 from tests.bench.harness import Figure, conditions, interleave
 from tests.bench.load import Load, drive
-from tests.support.hosting import hosting
+from tests.support.hosts import hosting
 
 GOAL = 5.0
 """Times TCP's calls per second."""

@@ -18,8 +18,8 @@ from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.commands import clawdbot
+from tests.support.dialogue_client import kinds, said, talk
 from tests.support.foreign import Grpcurl, node_conversation
-from tests.support.talking import kinds, said, talk
 
 BOOKING = "a table for 4 tomorrow at 7pm"
 DIALOGUE = "clawdbot.dialogue.v1.DialogueService"

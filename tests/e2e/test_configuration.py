@@ -10,9 +10,9 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot_servicekit.error_table import remote_error
 
+from tests.support.dialogue_client import said, talk
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.processes import process
-from tests.support.talking import said, talk
 
 pytestmark = pytest.mark.integration
 

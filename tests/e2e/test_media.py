@@ -9,8 +9,8 @@ import pytest
 from clawdbot.common.v1.message_pb2 import Media, Message, Part
 from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 
+from tests.support.dialogue_client import said, talk
 from tests.support.fake_openai import KEY, Answer, chunk, fake_openai, sse
-from tests.support.talking import said, talk
 from tests.support.topologies import one_process, three_processes
 
 pytestmark = pytest.mark.integration

@@ -10,10 +10,10 @@ from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_DONE
 
+from tests.support.dialogue_client import said, talk
 from tests.support.fake_openai import HOLD, KEY, fake_openai
 from tests.support.ports import free_port
 from tests.support.processes import process
-from tests.support.talking import said, talk
 
 pytestmark = pytest.mark.integration
 

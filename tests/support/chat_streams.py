@@ -9,7 +9,7 @@ from clawdbot_model_gateway.http import ErrorMapper
 from hypothesis import strategies as st
 
 from tests.support.fake_openai import sse
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 
 def read(*pieces: bytes):

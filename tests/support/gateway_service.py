@@ -22,7 +22,7 @@ from clawdbot_servicekit.errors import RemoteError
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.peers import InProcessPeers
 
-from tests.support.generating import Event
+from tests.support.generate_requests import Event
 
 
 class Client:

@@ -9,7 +9,7 @@ from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.gemini.stream import GeminiStreamDecoder
 
 from tests.support.fake_gemini import sse
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 
 def response_decoder() -> ResponseDecoder:

@@ -7,7 +7,7 @@ from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
 from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_ollama import ndjson
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 
 def stream_decoder() -> OllamaStreamDecoder:

@@ -9,7 +9,7 @@ from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecod
 from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_responses import sse
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 
 def response_decoder() -> ResponseDecoder:

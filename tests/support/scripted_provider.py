@@ -16,7 +16,7 @@ from clawdbot_model_gateway.core.routing import Router, RoutingTable
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
-from tests.support.generating import Event
+from tests.support.generate_requests import Event
 
 WAIT = object()
 """In a script: nothing more until the request is cancelled or its stream closed."""

@@ -13,7 +13,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.routing import Target
 
-from tests.support.generating import asks, check_grammar, collect
+from tests.support.generate_requests import asks, check_grammar, collect
 from tests.support.scripted_provider import STOP, Bench, FakeProvider
 
 PERSON = {

@@ -19,7 +19,7 @@ from clawdbot_model_gateway.core.structured_output.emulation import with_format_
 from clawdbot_model_gateway.core.structured_output.validation import ValidatorProcesses
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, collect, finish_of, kinds, text_of, tool
 
 AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 UNSUPPORTED_SAMPLING = {"logprobs": 3}

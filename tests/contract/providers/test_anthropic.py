@@ -21,7 +21,7 @@ from tests.support.fake_anthropic import (
     sse,
 )
 from tests.support.fake_openai import CUT, Answer
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 
 BEHAVIOUR = {

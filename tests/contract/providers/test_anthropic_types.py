@@ -30,7 +30,7 @@ from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
 from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 
 PNG = Media(data=b"png", media_type="image/png")
 OLD = ModelProfile(adaptive_thinking=False, budgeted_thinking=True, supports_effort=False)

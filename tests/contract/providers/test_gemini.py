@@ -29,7 +29,7 @@ from tests.support.fake_gemini import (
     text_chunks,
 )
 from tests.support.fake_openai import CUT, whole
-from tests.support.generating import asks, tool
+from tests.support.generate_requests import asks, tool
 from tests.support.providers import make, started
 
 

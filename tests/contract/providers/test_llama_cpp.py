@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from tests.contract.providers.provider_contract import ProviderContract
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 from tests.support.tiny_model import write_tiny_model
 

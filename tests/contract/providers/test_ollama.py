@@ -9,7 +9,7 @@ import pytest
 from tests.contract.providers.provider_contract import BackendContract
 from tests.support.fake_ollama import MODEL, call, error, fake_ollama, last, line, ndjson, streamed
 from tests.support.fake_openai import CUT
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 
 BEHAVIOUR = {

@@ -32,7 +32,7 @@ from tests.support.fake_responses import (
     sse,
     streamed,
 )
-from tests.support.generating import asks, collect, finish_of, text_of, tool
+from tests.support.generate_requests import asks, collect, finish_of, text_of, tool
 from tests.support.providers import make, started
 
 BEGUN = (created(), *item_events(0, message("Good"))[:3])

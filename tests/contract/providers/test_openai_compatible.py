@@ -17,7 +17,7 @@ from tests.support.fake_openai import (
     sse,
     text_chunks,
 )
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 
 

@@ -35,7 +35,7 @@ from openai.types.responses.response_create_params import ResponseCreateParamsNo
 from pydantic import TypeAdapter
 
 from tests.support.fake_responses import reasoning, streamed
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 from tests.support.responses_streams import reply_to
 
 IMAGE = Part(image=Media(data=b"x", media_type="image/png"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.contract.providers.provider_contract import BackendContract
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 
 

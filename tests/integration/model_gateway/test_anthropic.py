@@ -33,7 +33,7 @@ from tests.support.fake_anthropic import (
 )
 from tests.support.fake_openai import CUT, HANG, HOLD, Answer
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, check_grammar, finish_of, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, finish_of, text_of, tool
 
 METHODS = pytest.mark.parametrize("method", ["stream", "generate"])
 

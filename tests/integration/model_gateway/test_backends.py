@@ -30,7 +30,7 @@ from tests.support.fake_openai import (
     whole,
 )
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generating import asks, check_grammar, finish_of, kinds, text_of
+from tests.support.generate_requests import asks, check_grammar, finish_of, kinds, text_of
 from tests.support.ports import free_port
 
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])

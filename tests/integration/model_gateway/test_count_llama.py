@@ -10,7 +10,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
 )
 
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.llama_server import llama_server
 from tests.support.tiny_model import write_tiny_model
 

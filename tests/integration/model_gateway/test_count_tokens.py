@@ -19,7 +19,7 @@ from clawdbot_servicekit.errors import StartupError
 
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generating import asks, tool
+from tests.support.generate_requests import asks, tool
 from tests.support.scripts import SAMPLES
 from tests.support.vocabularies import qwen_vocabulary, train_tokenizer
 

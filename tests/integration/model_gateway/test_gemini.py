@@ -30,7 +30,7 @@ from tests.support.fake_gemini import (
 )
 from tests.support.fake_openai import CUT, DROP, HANG, HOLD, Answer, whole
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, check_grammar, finish_of, kinds, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, finish_of, kinds, text_of, tool
 
 METHODS = pytest.mark.parametrize("method", ["stream", "generate"])
 

@@ -23,7 +23,7 @@ from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
 from clawdbot_servicekit.errors import StartupError
 
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, check_grammar, collect, finish_of, says, text_of
+from tests.support.generate_requests import asks, check_grammar, collect, finish_of, says, text_of
 from tests.support.providers import make, started
 from tests.support.tiny_model import CONTEXT, REPLY, write_tiny_model
 
@@ -291,7 +291,7 @@ async def test_a_process_that_dies_truncates_its_reply_and_the_next_request_star
 
 SCRIPT = """
 import asyncio, os, signal, sys
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.providers import make
 
 async def main():

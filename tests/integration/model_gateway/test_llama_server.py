@@ -14,7 +14,7 @@ from clawdbot_model_gateway.core.errors import ContextTooLong, RequestRefused
 from clawdbot_model_gateway.core.provider import Embedder
 
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generating import asks, check_grammar, collect, finish_of, text_of
+from tests.support.generate_requests import asks, check_grammar, collect, finish_of, text_of
 from tests.support.llama_server import SLOTS, llama_server
 from tests.support.providers import make, started
 from tests.support.tiny_model import REPLY, write_tiny_model

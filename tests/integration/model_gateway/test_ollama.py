@@ -28,7 +28,7 @@ from clawdbot_servicekit.errors import StartupError
 from tests.support.fake_ollama import MODEL, call, error, fake_ollama, last, line, ndjson, shown, streamed
 from tests.support.fake_openai import CUT, HANG, HOLD, Answer, whole
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, check_grammar, collect, finish_of, kinds, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, collect, finish_of, kinds, text_of, tool
 from tests.support.providers import make
 
 METHODS = pytest.mark.parametrize("method", ["stream", "generate"])

@@ -25,7 +25,7 @@ from tests.support.fake_responses import (
     streamed,
 )
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, check_grammar, finish_of, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, finish_of, text_of, tool
 
 BEGUN = (created(), *item_events(0, message("Good"))[:3])
 

@@ -27,7 +27,7 @@ from structlog.testing import capture_logs
 from tests.support.fake_ollama import MODEL, error, fake_ollama
 from tests.support.fake_openai import HANG, KEY, Answer, fake_openai
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, collect, text_of
+from tests.support.generate_requests import asks, collect, text_of
 from tests.support.ports import free_port
 from tests.support.providers import make
 

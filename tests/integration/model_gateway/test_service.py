@@ -15,7 +15,7 @@ from clawdbot_servicekit.error_table import remote_error
 from tests.support.fake_ollama import fake_ollama
 from tests.support.fake_openai import HANG, HOLD, KEY, Answer, chunk, fake_openai, sse
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generating import asks, check_grammar, finish_of, text_of
+from tests.support.generate_requests import asks, check_grammar, finish_of, text_of
 
 RPCS = pytest.mark.parametrize("rpc", ["stream", "generate"])
 BEFORE_THE_FIRST_TOKEN = Answer([sse(chunk({"role": "assistant"}), done=False), HANG])

@@ -11,7 +11,7 @@ from tests.support.fake_anthropic import KEY as ANTHROPIC_KEY
 from tests.support.fake_anthropic import fake_anthropic
 from tests.support.fake_openai import HANG, KEY, Answer, completion, fake_openai, whole
 from tests.support.gateway_service import gateway
-from tests.support.generating import asks, check_grammar, text_of
+from tests.support.generate_requests import asks, check_grammar, text_of
 
 PERSON = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 

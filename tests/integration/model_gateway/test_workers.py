@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 
 from tests.support.gateway_service import Client
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.processes import process
 
 pytestmark = pytest.mark.integration

@@ -13,7 +13,7 @@ from clawdbot_servicekit.stream_drain import StreamDrainServer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from tests.support.hosting import hosting, trial_settings
+from tests.support.hosts import hosting, trial_settings
 from tests.support.trial_service import invoke, ticks
 
 KEY = "cb_test_ann_0123456789abcdef"

@@ -14,7 +14,7 @@ from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.hosting import hosting, trial_settings
+from tests.support.hosts import hosting, trial_settings
 from tests.support.logging_state import logging_restored
 from tests.support.trial_service import SERVICE, invoke
 

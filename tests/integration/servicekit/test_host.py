@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 
-from tests.support.hosting import hosting, trial_settings
+from tests.support.hosts import hosting, trial_settings
 from tests.support.trial_service import SERVICE, Trial, TrialSection, ticks
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

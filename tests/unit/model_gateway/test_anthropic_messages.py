@@ -21,7 +21,7 @@ from clawdbot_model_gateway.formats.anthropic.request import DEFAULT_MAX_TOKENS
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.anthropic_requests import body, encode
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 
 
 def conversation(*messages):

@@ -43,7 +43,7 @@ from tests.support.fake_anthropic import (
     sse,
 )
 from tests.support.fake_openai import CUT, HANG, HOLD, Answer, whole
-from tests.support.generating import asks, check_grammar, collect, finish_of, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, collect, finish_of, text_of, tool
 from tests.support.providers import make, started
 
 METHODS = pytest.mark.parametrize("method", ["stream", "generate"])

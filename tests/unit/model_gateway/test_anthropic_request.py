@@ -20,7 +20,7 @@ from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, Re
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.anthropic_requests import DEFAULT_PROFILE, body, encode
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 
 REMOVED = frozenset({"sampling.temperature", "sampling.top_p", "sampling.top_k"})
 """What the newest version of the API has no field for."""

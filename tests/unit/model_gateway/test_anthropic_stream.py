@@ -34,7 +34,7 @@ from tests.support.fake_anthropic import (
     thinks,
     usage,
 )
-from tests.support.generating import check_grammar, finish_of, kinds, text_of
+from tests.support.generate_requests import check_grammar, finish_of, kinds, text_of
 
 
 def calls_of(events):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.support.anthropic_streams import read, stream_decoder, whole
 from tests.support.chat_streams import cut
 from tests.support.fake_anthropic import PING, begin, calls, end, message, says, sse, thinks
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 BLOCKS = st.one_of(

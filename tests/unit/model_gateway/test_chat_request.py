@@ -32,7 +32,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 
 
 def encoder(defaults=None, **profile):

@@ -16,7 +16,7 @@ from clawdbot_servicekit.structs import to_plain
 
 from tests.support.chat_streams import call, read, reply_to, stream_decoder
 from tests.support.fake_openai import chunk, sse, text_chunks, usage, usage_chunk
-from tests.support.generating import finish_of, kinds, text_of
+from tests.support.generate_requests import finish_of, kinds, text_of
 
 
 def calls_of(*fragments, finish="tool_calls"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.chat_streams import call, cut, read, reply_to, stream_decoder
 from tests.support.fake_openai import chunk, completion, sse, usage, usage_chunk
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 DELTAS = st.one_of(

@@ -22,7 +22,7 @@ from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, Reque
 
 from tests.support.fake_gemini import call, chunk
 from tests.support.gemini_streams import reply_to
-from tests.support.generating import asks, tool
+from tests.support.generate_requests import asks, tool
 
 OLD, NEW = "gemini-2.0-flash", "gemini-3-flash"
 

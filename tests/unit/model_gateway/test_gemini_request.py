@@ -25,7 +25,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 
 PLAIN = "gemini-2.0-flash"
 """A model that does not think, so that the body contains only what was asked for."""

@@ -12,7 +12,7 @@ from clawdbot_servicekit.structs import to_plain
 
 from tests.support.fake_gemini import call, chunk, counts, retry, sse, status, text_chunks
 from tests.support.gemini_streams import read, reply_to, whole
-from tests.support.generating import finish_of, kinds, text_of
+from tests.support.generate_requests import finish_of, kinds, text_of
 
 
 def calls_of(events):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.chat_streams import cut
 from tests.support.fake_gemini import call, chunk, counts, sse
 from tests.support.gemini_streams import read, reply_to, whole
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 SIGNATURES = st.sampled_from([None, "c2ln", "cHJvb2Y="])

@@ -33,7 +33,7 @@ from clawdbot_servicekit.settings import load
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.generating import asks, check_grammar, collect, finish_of, says, text_of, tool
+from tests.support.generate_requests import asks, check_grammar, collect, finish_of, says, text_of, tool
 
 
 def make(**settings):

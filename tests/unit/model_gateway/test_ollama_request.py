@@ -33,7 +33,7 @@ from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 
 THINKS = ModelProfile(thinks=True)
 TAKES_EFFORT = ModelProfile(thinks=True, takes_effort=True)

@@ -17,7 +17,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 
 from tests.support.fake_ollama import call, last, line, ndjson, text_lines
-from tests.support.generating import finish_of, kinds, text_of
+from tests.support.generate_requests import finish_of, kinds, text_of
 from tests.support.ollama_streams import read, reply_to, stream_decoder
 
 

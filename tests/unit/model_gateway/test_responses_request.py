@@ -31,7 +31,7 @@ from clawdbot_model_gateway.formats.responses.request import ModelProfile, Reque
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.fake_responses import reasoning, streamed
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 from tests.support.responses_streams import reply_to
 
 

@@ -27,7 +27,7 @@ from tests.support.fake_responses import (
     streamed,
     usage,
 )
-from tests.support.generating import check_grammar, finish_of, kinds, text_of
+from tests.support.generate_requests import check_grammar, finish_of, kinds, text_of
 from tests.support.responses_streams import read, reply_to, response_decoder
 
 BEGUN = (created(), *item_events(0, message("Good"))[:3])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.chat_streams import cut
 from tests.support.fake_responses import call, message, reasoning, response, sse, streamed
-from tests.support.generating import check_grammar
+from tests.support.generate_requests import check_grammar
 from tests.support.responses_streams import read, response_decoder
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

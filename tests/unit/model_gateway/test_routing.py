@@ -11,9 +11,9 @@ from clawdbot_model_gateway.core.errors import BackendUnreachable, UnknownModel
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.routing import RoutingTable, Target, attempt_order
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import MAX_PAGE_SIZE
+from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.scripted_provider import Bench, FakeProvider
 
 ALIASES = {"chat": (Target("a", "m"),), "default": (Target("a", "m"),)}

@@ -15,7 +15,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 
-from tests.support.generating import asks, check_grammar, collect, kinds, says, tool
+from tests.support.generate_requests import asks, check_grammar, collect, kinds, says, tool
 from tests.support.scripted_provider import STOP, FakeProvider
 from tests.support.structured_output import (
     BAD,

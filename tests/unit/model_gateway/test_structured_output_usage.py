@@ -9,7 +9,7 @@ from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, ResponseFormatMissed
 
-from tests.support.generating import asks, tool
+from tests.support.generate_requests import asks, tool
 from tests.support.scripted_provider import WAIT, FakeProvider
 from tests.support.structured_output import (
     BAD,

@@ -22,7 +22,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.generating import asks
+from tests.support.generate_requests import asks
 from tests.support.structured_output import (
     GOOD,
     answer,

@@ -21,7 +21,7 @@ from clawdbot_model_gateway.core.tokenization import CachingTokenizer
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_servicekit import deadline
 
-from tests.support.generating import asks, says, tool
+from tests.support.generate_requests import asks, says, tool
 from tests.support.scripted_provider import Bench, FakeProvider
 
 ALIASES = {"default": (Target("spare", "m", fallback=True), Target("a", "m"))}

@@ -33,7 +33,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.generating import asks, tool
+from tests.support.generate_requests import asks, tool
 
 
 def violations(request, **limits):

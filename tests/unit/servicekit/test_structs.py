@@ -6,8 +6,15 @@ import math
 
 import pytest
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.structs import MAX_DEPTH, canonical_json, is_finite, to_json, to_plain, to_struct
-from clawdbot_servicekit.structs import plain_from_request as given_struct
+from clawdbot_servicekit.structs import (
+    MAX_DEPTH,
+    canonical_json,
+    is_finite,
+    plain_from_request,
+    to_json,
+    to_plain,
+    to_struct,
+)
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
@@ -45,7 +52,7 @@ def test_a_number_that_json_does_not_have_is_refused_with_its_path(number):
     sent = Struct()
     sent.update({"guests": [{"age": 3}, {"age": number}]})
     with pytest.raises(InvalidRequest) as caught:
-        given_struct(sent, "arguments")
+        plain_from_request(sent, "arguments")
     (violation,) = caught.value.violations
     assert violation.field == "arguments.guests[1].age"
     assert not is_finite(sent)
@@ -55,7 +62,7 @@ def test_a_path_with_a_huge_key_is_truncated():
     sent = Struct()
     sent.update({"k" * 100_000: math.nan})
     with pytest.raises(InvalidRequest) as caught:
-        given_struct(sent, "arguments")
+        plain_from_request(sent, "arguments")
     assert len(str(caught.value)) < 300
 
 

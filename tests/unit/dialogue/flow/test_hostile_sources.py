@@ -58,9 +58,9 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("source", "code"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_source_is_rejected_quickly_and_briefly(source, code):
-    before = time.perf_counter()
+    before = time.process_time()
     found = validate_flow(source, "f.yaml")
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS
     assert found.flow is None
     assert code in {each.code for each in found.diagnostics}
     assert len(found.diagnostics) < 250
@@ -69,18 +69,18 @@ def test_a_hostile_source_is_rejected_quickly_and_briefly(source, code):
 
 def test_a_flow_with_ten_thousand_states_compiles_quickly():
     source = states(10_000, "{handoff: q, next: [{if: turn.number > %d, to: state_0}, {to: state_1}]}")
-    before = time.perf_counter()
+    before = time.process_time()
     assert validate_flow(source, "f.yaml").flow is not None
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS
 
 
 def test_a_dense_graph_of_guards_and_slots_is_checked_quickly():
     slots = "slots:\n" + "".join(f"  s{at}: {{type: date, ask: q}}\n" for at in range(100))
     transitions = ", ".join(f"{{if: 'slots.s{at} > turn.date', to: state_{at}}}" for at in range(0, 100, 4))
     source = states(100, "{collect: [s%d], next: [" + transitions + ", {to: state_0}]}")
-    before = time.perf_counter()
+    before = time.process_time()
     assert validate_flow(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS
 
 
 LONG_OR = " || ".join(f"slots.n == {at}" for at in range(50))
@@ -102,9 +102,9 @@ LINTED = {
 @pytest.mark.parametrize("transitions", LINTED.values(), ids=LINTED)
 def test_what_lint_compares_is_limited(transitions):
     source = f"{HEAD}{DECLARED}states: {{a: {{collect: [n, t], next: {transitions}}}, b: {{end: true}}}}"
-    before = time.perf_counter()
+    before = time.process_time()
     assert validate_flow(source, "f.yaml").flow is not None
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS
 
 
 def test_large_cycles_are_found_quickly():
@@ -112,11 +112,11 @@ def test_large_cycles_are_found_quickly():
     source = HEAD + "states:\n" + "".join(
         f"  s{at}: {state.format((at + 1) % 5000, (at * 7) % 5000)}\n" for at in range(5000)
     )  # fmt: skip
-    before = time.perf_counter()
+    before = time.process_time()
     assert "loop" in {each.code for each in validate_flow(source, "f.yaml").diagnostics}
     ring = HEAD + "states:\n" + "".join(f"  s{at}: {{next: s{(at + 1) % 5000}}}\n" for at in range(5000))
     assert "loop" in {each.code for each in validate_flow(ring, "f.yaml").diagnostics}
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300))
@@ -173,13 +173,13 @@ EXPRESSIONS = {
 
 @pytest.mark.parametrize("text", EXPRESSIONS.values(), ids=EXPRESSIONS)
 def test_a_hostile_expression_is_rejected_or_ends_quickly(text):
-    before = time.perf_counter()
+    before = time.process_time()
     try:
         guard = ExpressionCompiler({"t": "string"}).guard(text)
         guard.holds(Activation({"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}))
     except (ExpressionError, EvaluationError):
         pass
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS
 
 
 def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():
@@ -187,7 +187,7 @@ def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():
         "slots: {x: {type: string, pattern: '(a+)+b', ask: q}}\n"
         "states: {a: {collect: [x], next: b}, b: {end: true}}"
     )
-    before = time.perf_counter()
+    before = time.process_time()
     with pytest.raises(SlotValueError):
         flow.slots["x"].check("a" * 9000, None)
-    assert time.perf_counter() - before < MAX_SECONDS
+    assert time.process_time() - before < MAX_SECONDS

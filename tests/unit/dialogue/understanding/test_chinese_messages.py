@@ -162,9 +162,9 @@ def test_any_message_gives_commands_deterministically(text, asked):
 @pytest.mark.parametrize("fragment", FRAGMENTS)
 def test_a_hostile_message_does_not_take_long(fragment):
     """Each takes milliseconds; a regular expression that backtracks would take seconds or much longer."""
-    before = time.perf_counter()
+    before = time.process_time()
     for start in ("", "我叫", "不对，", "算了"):
         for asked in ("", "name", "time"):
             known = {} if asked else {"party_size": 4, "time": "19:00"}
             commands_for(start + fragment * (2_000 // len(fragment)) + "\0x", asked=asked, slots=known)
-    assert time.perf_counter() - before < 5
+    assert time.process_time() - before < 5

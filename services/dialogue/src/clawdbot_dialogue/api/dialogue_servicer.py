@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceServic
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import NotImplementedYet
-from clawdbot_servicekit.paging import number_cursor, page_size, page_token
+from clawdbot_servicekit.pagination import number_cursor, page_size, page_token
 from typing_extensions import override
 
 from clawdbot_dialogue.api.request_validation import RequestValidator

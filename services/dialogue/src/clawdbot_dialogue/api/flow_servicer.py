@@ -10,7 +10,7 @@ from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer
 from clawdbot.dialogue.v1.session_pb2 import FlowFrame, Session
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import page_bounds
+from clawdbot_servicekit.pagination import page_bounds
 from typing_extensions import override
 
 from clawdbot_dialogue.api.convert import diagnostic_to_wire, flow_to_wire

@@ -10,7 +10,7 @@ from clawdbot.dialogue.v1.explanation_pb2 import Explanation
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import MAX_PAGE_SIZE
+from clawdbot_servicekit.pagination import MAX_PAGE_SIZE
 from google.protobuf.json_format import MessageToJson
 
 from clawdbot_dialogue.core.errors import TurnNotFound

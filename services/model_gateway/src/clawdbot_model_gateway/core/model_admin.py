@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as pb
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.paging import page_bounds
+from clawdbot_servicekit.pagination import page_bounds
 from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend

@@ -14,7 +14,7 @@ from clawdbot_servicekit.errors import StartupError
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.http.error_mapping import ErrorMapper
+from clawdbot_model_gateway.http.error_mapper import ErrorMapper
 from clawdbot_model_gateway.http.transport_errors import transport_error
 from clawdbot_model_gateway.settings import HttpSettings
 

@@ -9,7 +9,7 @@ from typing import Any
 from clawdbot.plugins.v1 import plugin_service_pb2 as wire
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceServicer
 from clawdbot_servicekit.errors import NotImplementedYet
-from clawdbot_servicekit.paging import page_bounds
+from clawdbot_servicekit.pagination import page_bounds
 from typing_extensions import override
 
 from clawdbot_plugins.api.convert import plugin_to_wire, snapshot_to_wire

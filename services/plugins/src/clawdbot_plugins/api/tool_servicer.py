@@ -8,7 +8,7 @@ from typing import Any
 
 from clawdbot.plugins.v1 import tool_service_pb2 as wire
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer
-from clawdbot_servicekit.paging import page_bounds
+from clawdbot_servicekit.pagination import page_bounds
 from typing_extensions import override
 
 from clawdbot_plugins.api.convert import call_from_wire, tool_event_to_wire, tool_to_wire

@@ -13,7 +13,7 @@ from clawdbot_plugin_sdk import Context, Refusal, Subject
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.errors import HookFailed
-from clawdbot_plugins.core.exception_logging import exception_fields
+from clawdbot_plugins.core.exception_fields import exception_fields
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.registry_snapshot import RegisteredHook
 from clawdbot_plugins.core.task_runner import TaskLimitReached, TaskRunner, TaskTimedOut

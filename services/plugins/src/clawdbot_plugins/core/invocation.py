@@ -25,7 +25,7 @@ from clawdbot_servicekit.errors import FieldViolation, InvalidRequest, ServiceEr
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.errors import PluginError, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
-from clawdbot_plugins.core.exception_logging import exception_fields
+from clawdbot_plugins.core.exception_fields import exception_fields
 from clawdbot_plugins.core.hooks import HookRunner
 from clawdbot_plugins.core.idempotency import IdempotentExecutor
 from clawdbot_plugins.core.idempotency_store import CallId

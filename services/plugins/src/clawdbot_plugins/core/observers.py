@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 from clawdbot_plugin_sdk import Context, Subject
 
-from clawdbot_plugins.core.exception_logging import exception_fields
+from clawdbot_plugins.core.exception_fields import exception_fields
 from clawdbot_plugins.core.hooks import hook_label
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.registry_snapshot import RegisteredHook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_servicekit.errors import InvalidRequest
-from clawdbot_servicekit.paging import (
+from clawdbot_servicekit.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
     number_cursor,
