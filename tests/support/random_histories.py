@@ -45,7 +45,6 @@ INPUTS = st.one_of(
 )
 HISTORIES = st.lists(INPUTS, min_size=6, max_size=25)
 PROFILE = settings(
-    deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.support.dialogue_service import rpc_error, serving, stream_rpc_error
 from tests.support.engine_cluster import reply_texts
+from tests.support.properties import examples
 
 LIMITS = {"max_text": 1000, "max_labels": 3, "max_slots": 500, "max_input": 5000}
 
@@ -186,7 +187,7 @@ async def test_any_text_is_a_turn_or_an_invalid_argument(served):
     texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=120)
     found: list[str] = []
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck), database=None, deadline=None)
+    @settings(max_examples=examples(60), suppress_health_check=list(HealthCheck), database=None)
     @given(texts)
     def collect(text):
         found.append(text)

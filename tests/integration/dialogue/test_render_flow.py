@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.foreign import mermaid_errors
+from tests.support.properties import examples
 from tests.unit.dialogue.flow.test_diagrams import FLOW, NESTED
 
 pytestmark = pytest.mark.integration
@@ -55,7 +56,7 @@ async def test_mermaid_reads_every_flow_and_any_name():
     texts += [mermaid.write(renamed(build_diagram(FLOWS[-2], frozenset()), [name])) for name in AWKWARD]
     made: list[list[str]] = []
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=examples(60), database=None)
     @given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=6))
     def collect(names):
         made.append(names)
@@ -79,7 +80,7 @@ def test_graphviz_reads_every_flow_without_a_warning(flow):
 
 
 @needs_dot
-@settings(max_examples=25, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(max_size=12) | st.sampled_from(AWKWARD), min_size=1, max_size=6))
 def test_graphviz_reads_any_name(names):
     text = dot.write(renamed(build_diagram(FLOWS[-2], frozenset()), names))

@@ -15,6 +15,7 @@ from clawdbot_servicekit.errors import StartupError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.properties import examples
 from tests.support.scripts import SAMPLES
 from tests.support.vocabularies import qwen_vocabulary, train_tokenizer
 
@@ -41,7 +42,7 @@ class Counter:
 
 
 @given(st.lists(st.text(alphabet="a ñ\n\r\t.9界", max_size=60), max_size=400), st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_the_chunks_make_up_the_text(lines, repeats):
     text = "".join(lines) * repeats
     cut = [*chunks(text)]

@@ -17,6 +17,8 @@ from clawdbot_dialogue.core.flow.cel.fast_path import no_fast_path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.properties import examples
+
 KINDS = {"n": "int", "x": "double", "ok": "bool", "day": "string"}
 
 
@@ -80,7 +82,7 @@ PLAIN = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=examples(500))
 @given(text=PLAIN, one=JSON, other=JSON)
 def test_the_fast_path_gives_what_cel_gives(text, one, other):
     try:
@@ -165,7 +167,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(EXPRESSIONS)
 def test_what_passes_the_check_compiles_for_run_time(text):
     """Expressions are compiled for run time when they first run, so no compile error may be left for then."""

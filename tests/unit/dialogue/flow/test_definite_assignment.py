@@ -9,6 +9,7 @@ from clawdbot_dialogue.core.machine.step_result import StepResult, TransitionTak
 from hypothesis import given, settings
 
 from tests.support.flows import compiled
+from tests.support.properties import examples
 from tests.support.random_histories import HISTORIES, PROFILE, active, libraries, play
 
 
@@ -28,7 +29,7 @@ def is_out_of_scope(taken: StepResult) -> bool:
     return corrected or unset or taken_back or (resumed and cleared)
 
 
-@settings(PROFILE, max_examples=100)
+@settings(PROFILE, max_examples=examples(100))
 @given(library=libraries(), history=HISTORIES)
 def test_definitely_assigned_slots_have_values_in_every_conversation(library, history):
     assigned = {flow.name: definite_assignments(flow).in_state for flow in library.list()}
@@ -41,7 +42,7 @@ def test_definitely_assigned_slots_have_values_in_every_conversation(library, hi
                 assert not missing, f"{place.state} lacks {missing}"
 
 
-@settings(PROFILE, max_examples=50)
+@settings(PROFILE, max_examples=examples(50))
 @given(library=libraries(), history=HISTORIES)
 def test_a_conversation_is_only_ever_in_reachable_states(library, history):
     reached = {

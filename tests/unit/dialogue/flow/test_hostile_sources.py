@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import compiled
+from tests.support.properties import examples
 
 HEAD = "flow: f\nversion: 1\n"
 MAX_SECONDS = 10.0
@@ -148,7 +149,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.dictionaries(KEYS, TREES, max_size=6))
 def test_no_document_makes_the_validation_raise(document):
     import json

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import Talk, compiled, library
+from tests.support.properties import examples
 
 TABLE = """
 description: Reserve a table
@@ -228,7 +229,7 @@ PROPOSALS = st.lists(
 WORDS = st.sampled_from(["hmm", "4", "tomorrow", "yes", "whatever you say"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(turns=st.lists(st.tuples(WORDS, PROPOSALS), max_size=6))
 def test_no_proposal_breaks_the_machine(turns):
     talk = Talk.about(FLOW)

@@ -26,6 +26,7 @@ from clawdbot_dialogue.core.machine.step import step
 from clawdbot_dialogue.core.machine.step_result import TransitionTaken
 from hypothesis import given, settings
 
+from tests.support.properties import examples
 from tests.support.random_histories import HISTORIES, MAX_STEPS, PROFILE, active, libraries, play
 
 
@@ -78,7 +79,7 @@ def check_effects(effects: tuple[Effect, ...]) -> None:
     assert kinds.count(Ended) <= 1
 
 
-@settings(PROFILE, max_examples=150)
+@settings(PROFILE, max_examples=examples(150))
 @given(library=libraries(), history=HISTORIES)
 def test_every_step_leads_to_a_valid_configuration(library, history):
     for before, _, result in play(library, history):
@@ -96,7 +97,7 @@ def test_every_step_leads_to_a_valid_configuration(library, history):
         assert moves <= (2 * MAX_STEPS + 4) * max(regions, 8)
 
 
-@settings(PROFILE, max_examples=150)
+@settings(PROFILE, max_examples=examples(150))
 @given(library=libraries(), history=HISTORIES)
 def test_each_entered_state_is_exited_once(library, history):
     inside: Counter[str] = Counter()
@@ -110,7 +111,7 @@ def test_each_entered_state_is_exited_once(library, history):
         assert +inside == Counter(f"{frame.flow}:{name}" for frame in frames for name in active(frame))
 
 
-@settings(PROFILE, max_examples=100)
+@settings(PROFILE, max_examples=examples(100))
 @given(library=libraries(), history=HISTORIES)
 def test_timers_are_set_exactly_while_their_state_waits(library, history):
     running = set[str]()
@@ -130,7 +131,7 @@ def test_timers_are_set_exactly_while_their_state_waits(library, history):
             assert bool(record.timer) == (states[record.state].timeout is not None)
 
 
-@settings(PROFILE, max_examples=80)
+@settings(PROFILE, max_examples=examples(80))
 @given(library=libraries(), history=HISTORIES)
 def test_any_conversation_can_be_stored_and_replayed(library, history):
     snapshots: list[tuple[Snapshot, str]] = []

@@ -31,6 +31,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import NOW, library
+from tests.support.properties import examples
 
 LIBRARY = library(
     load_flow(
@@ -123,7 +124,7 @@ HISTORIES = st.lists(INPUTS, min_size=8, max_size=40) | st.lists(INPUTS, max_siz
 
 
 @pytest.mark.parametrize("name", FLOWS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120))
 @given(history=HISTORIES)
 def test_any_event_in_any_state_has_a_defined_result(name, history):
     for before, _, result in play(name, history):
@@ -151,7 +152,7 @@ def test_any_event_in_any_state_has_a_defined_result(name, history):
 
 
 @pytest.mark.parametrize("name", FLOWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(history=HISTORIES)
 def test_the_same_events_give_the_same_snapshots_and_effects(name, history):
     first = list(play(name, history))
@@ -163,7 +164,7 @@ def test_the_same_events_give_the_same_snapshots_and_effects(name, history):
 
 
 @pytest.mark.parametrize("name", FLOWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(history=HISTORIES)
 def test_a_conversation_restored_between_any_two_events_continues_unchanged(name, history):
     for before, event, result in play(name, history):
@@ -174,14 +175,14 @@ def test_a_conversation_restored_between_any_two_events_continues_unchanged(name
 
 
 @pytest.mark.parametrize("name", FLOWS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(history=HISTORIES)
 def test_a_step_does_not_modify_its_snapshot(name, history):
     snapshots = [(before, json.dumps(before.to_json())) for before, _, _ in play(name, history)]
     assert all(json.dumps(before.to_json()) == stored for before, stored in snapshots)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(history=HISTORIES, limit=st.integers(1, 12))
 def test_no_event_enters_more_states_than_allowed(history, limit):
     snapshot = begin(LIBRARY.get("circles"), {})

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import NOW, compiled
+from tests.support.properties import examples
 
 FLOW = compiled("""
 locale: zh
@@ -148,7 +149,7 @@ def test_a_trigger_starts_another_flow_and_the_values_are_kept():
     ]  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     st.text(max_size=80) | st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("".join),
     st.sampled_from(["", *FLOW.slots]),

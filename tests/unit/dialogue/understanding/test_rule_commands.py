@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.flows import NOW, compiled
+from tests.support.properties import examples
 
 FLOW = compiled("""
 slots:
@@ -190,7 +191,7 @@ def test_in_a_generate_state_small_talk_and_help_are_left_to_the_model():
     assert [each.name for each in generate_commands(context, "cancel", NOW)] == ["cancel_flow"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(
     st.text(max_size=80) | st.lists(st.sampled_from(FRAGMENTS), max_size=15).map("".join),
     st.sampled_from(["", *FLOW.slots]),
