@@ -10,9 +10,9 @@ from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.generation import Generation
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.routing import Router, RoutingTable
+from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.routing import RoutingTable
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
@@ -99,15 +99,23 @@ class FakeHooks:
 class Bench:
     """A Generation over fake providers, with all its parts accessible."""
 
-    def __init__(self, aliases=None, draw=lambda: 0.5, clock=lambda: 0.0, **providers: FakeProvider) -> None:
+    def __init__(
+        self,
+        aliases=None,
+        draw=lambda: 0.5,
+        clock=lambda: 0.0,
+        concurrency: int | None = None,
+        **providers: FakeProvider,
+    ) -> None:
         self.providers = providers
-        self.backends = {name: Backend(name, "fake", each) for name, each in providers.items()}
-        self.routing = Router(InMemoryAliasOverrideStore())
-        self.routing.configure(RoutingTable({name: frozenset() for name in providers}, aliases or {}))
-        self.directory = ModelDiscovery(self.routing, self.backends, clock)
+        self.backends = {
+            name: Backend(name, "fake", each, concurrency=concurrency) for name, each in providers.items()
+        }
+        self.router = Router(InMemoryAliasOverrideStore(), self.backends, clock)
+        self.router.configure(RoutingTable({name: frozenset() for name in providers}, aliases or {}))
         self.hooks = FakeHooks()
         self.generation = Generation(
-            self.directory, self.backends, hooks=self.hooks, limits=RequestLimits(), draw=draw
+            self.router, self.backends, hooks=self.hooks, limits=RequestLimits(), draw=draw
         )
 
     @property

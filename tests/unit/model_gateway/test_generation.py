@@ -41,6 +41,10 @@ async def answer(bench, request=None, rpc="stream"):
     return accumulate(seen)
 
 
+def text_of_reply(reply):
+    return "".join(part.text for part in reply.message.parts)
+
+
 def broken(*script):
     return FakeProvider([events.started("m"), *script])
 
@@ -76,6 +80,59 @@ async def test_a_stream_reports_its_attempt_and_starts_once():
     seen = await collect(bench.generation.stream(asks()))
     check_grammar(seen)
     assert (seen[0].started.backend, seen[0].started.attempt) == ("b", 2)
+
+
+REPORTED = Usage(input_tokens=9, provenance=UsageProvenance.USAGE_PROVENANCE_REPORTED)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [events.usage(REPORTED)],
+        [events.text_delta("")],
+        [events.reasoning_delta("")],
+        [events.usage(REPORTED), events.text_delta("")],
+    ],
+)
+async def test_what_is_not_content_does_not_commit_to_a_backend(before):
+    """Some backends report usage, or send empty deltas, and then fail."""
+    bench = Bench(CHAIN, a=broken(*before, RateLimited("x")), b=FakeProvider(says("from b")))
+    seen = await collect(bench.generation.stream(asks()))
+    check_grammar(seen)
+    assert (text_of(seen), seen[0].started.attempt) == ("from b", 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        events.text_delta("a"),
+        events.reasoning_delta("a"),
+        events.reasoning_delta("", signature=b"s"),
+        events.reasoning_delta("", redacted=True),
+        events.tool_call_started(0, "c", "t"),
+    ],
+)
+async def test_the_first_content_commits_to_its_backend(content):
+    bench = Bench(CHAIN, a=broken(content, RateLimited("x")), b=FakeProvider(says("from b")))
+    with pytest.raises(RateLimited):
+        await collect(bench.generation.stream(asks()))
+    assert bench.providers["b"].asked == []
+
+
+async def test_what_a_failed_attempt_reported_is_part_of_the_cost():
+    bench = Bench(CHAIN, a=broken(events.usage(REPORTED), RateLimited("x")), b=FakeProvider(says("from b")))
+    alone = Bench(CHAIN, a=FakeProvider(says("from b")), b=FakeProvider())
+    await answer(bench)
+    await answer(alone)
+    assert bench.done["input_tokens"] == alone.done["input_tokens"] + 9
+
+
+@RPCS
+async def test_a_target_may_be_tried_more_than_once(rpc):
+    twice = {"default": (Target("a", "m", fallback=True), Target("a", "m", fallback=True))}
+    bench = Bench(twice, a=FakeProvider([events.started("m"), RateLimited("x")], says("now")))
+    assert text_of_reply(await answer(bench, rpc=rpc)) == "now"
+    assert bench.done["attempts"] == 2
 
 
 @RPCS
@@ -158,6 +215,39 @@ async def test_a_stream_that_is_closed_early_frees_its_slot_once():
                 break
     assert bench.idle
     assert len(bench.hooks.observed) == 1
+
+
+# Slots
+
+
+@RPCS
+async def test_requests_beyond_a_backends_concurrency_wait_for_a_slot(rpc):
+    bench = Bench(CHAIN, a=FakeProvider([WAIT], says("yes")), b=FakeProvider(), concurrency=1)
+    first = asyncio.create_task(answer(bench, rpc=rpc))
+    await bench.providers["a"].waiting.wait()
+    second = asyncio.create_task(answer(bench, rpc=rpc))
+    await asyncio.sleep(0.01)
+    assert bench.backends["a"].in_flight == 2
+    assert bench.providers["a"].asked == ["m"]
+    first.cancel()
+    assert text_of_reply(await second) == "yes"
+    assert bench.idle
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_takes_no_slot():
+    bench = Bench(CHAIN, a=FakeProvider([WAIT], says("yes")), b=FakeProvider(), concurrency=1)
+    first = asyncio.create_task(answer(bench))
+    await bench.providers["a"].waiting.wait()
+    waiting = [asyncio.create_task(answer(bench)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert bench.backends["a"].in_flight == 1
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    assert bench.idle
+    assert text_of_reply(await answer(bench)) == "yes"
 
 
 # Hooks

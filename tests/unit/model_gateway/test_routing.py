@@ -39,8 +39,8 @@ def bench(clock):
 
 @pytest.fixture
 async def admin(bench):
-    await bench.directory.refresh(bench.backends.values())
-    return ModelAdmin(bench.routing, bench.directory, bench.backends)
+    await bench.router.refresh(bench.backends.values())
+    return ModelAdmin(bench.router, bench.backends)
 
 
 def switch(alias, *targets, **more):
@@ -124,7 +124,7 @@ async def test_one_model_is_shown_or_unknown(admin):
 
 
 async def test_backends_show_their_load(admin, bench):
-    with bench.backends["a"].track_request():
+    async with bench.backends["a"].slot(asks()):
         shown = admin.list_backends(pb.ListBackendsRequest()).backends
     assert [(each.name, each.requests_in_flight) for each in shown] == [("a", 1), ("b", 0)]
     assert list(shown[0].models) == ["m", "n"]
@@ -133,9 +133,9 @@ async def test_backends_show_their_load(admin, bench):
 
 async def test_any_model_is_shown_by_its_actual_name():
     bench = Bench({"chat": (Target("a", "*"),)}, a=FakeProvider(models=["real"]))
-    admin = ModelAdmin(bench.routing, bench.directory, bench.backends)
+    admin = ModelAdmin(bench.router, bench.backends)
     assert admin.describe_alias("chat") == "a/*"
-    await bench.directory.refresh(bench.backends.values())
+    await bench.router.refresh(bench.backends.values())
     assert admin.describe_alias("chat") == "a/real"
 
 
@@ -145,9 +145,9 @@ async def test_any_model_is_shown_by_its_actual_name():
 async def test_a_new_model_is_found_by_a_refresh(admin, bench, clock):
     bench.providers["a"].models = ["m", "n", "new"]
     with pytest.raises(UnknownModel):
-        await bench.directory.targets("a/new")
+        await bench.router.targets("a/new")
     clock.now += 10
-    assert await bench.directory.targets("a/new") == (Target("a", "new"),)
+    assert await bench.router.targets("a/new") == (Target("a", "new"),)
 
 
 async def test_unknown_names_do_not_cause_a_storm_of_refreshes(admin, bench, clock):
@@ -162,13 +162,13 @@ async def test_a_backend_that_does_not_answer_keeps_its_models(admin, bench, clo
     bench.providers["a"].models = BackendUnreachable("away")
     clock.now += 10
     with pytest.raises(UnknownModel):
-        await bench.directory.targets("a/new")
-    assert await bench.directory.targets("a/n") == (Target("a", "n"),)
+        await bench.router.targets("a/new")
+    assert await bench.router.targets("a/n") == (Target("a", "n"),)
 
 
 async def test_a_refresh_returns_why_a_backend_did_not_answer():
     bench = Bench(a=FakeProvider(models=BackendUnreachable("away")), b=FakeProvider())
-    assert await bench.directory.refresh(bench.backends.values()) == {"a": "away"}
+    assert await bench.router.refresh(bench.backends.values()) == {"a": "away"}
 
 
 # Switching
@@ -239,13 +239,13 @@ async def test_a_repeated_switch_takes_effect_once(admin):
 
 async def test_a_newer_configuration_replaces_an_older_switch(admin, bench):
     await admin.switch_model(switch("chat", "a/n"))
-    bench.routing.configure(
-        RoutingTable(bench.routing.configured.backends, {"chat": (Target("b", "vendor/x"),)})
+    bench.router.configure(
+        RoutingTable(bench.router.configured.backends, {"chat": (Target("b", "vendor/x"),)})
     )
     assert admin.describe_alias("chat") == "b/vendor/x"
 
 
 async def test_a_switch_to_a_removed_backend_is_ignored(admin, bench):
     await admin.switch_model(switch("chat", "b/vendor/x"))
-    bench.routing.configure(RoutingTable({"a": frozenset()}, bench.routing.configured.aliases))
-    assert bench.routing.routes.targets("chat") == (Target("a", "m"),)
+    bench.router.configure(RoutingTable({"a": frozenset()}, bench.router.configured.aliases))
+    assert bench.router.table.targets("chat") == (Target("a", "m"),)

@@ -63,7 +63,7 @@ def words():
 def bench_of(provider, tokenizer=None):
     bench = Bench(ALIASES, a=provider, spare=FakeProvider())
     bench.backends["a"].tokenizer = CachingTokenizer(tokenizer) if tokenizer else None
-    return bench, TokenCounting(bench.directory, bench.backends, limits=RequestLimits())
+    return bench, TokenCounting(bench.router, bench.backends, limits=RequestLimits())
 
 
 async def test_a_backend_counts_requests_exactly():

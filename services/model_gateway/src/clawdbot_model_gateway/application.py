@@ -25,8 +25,8 @@ from typing_extensions import override
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
-from clawdbot_model_gateway.core.routing import CHAT_ALIAS, Router, RoutingTable
+from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counting import TokenCounting
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
@@ -44,7 +44,6 @@ class Components:
     plan: BackendPlan
     backends: dict[str, Backend]
     router: Router
-    discovery: ModelDiscovery
     admin: ModelAdmin
     token_counting: TokenCounting
     override_store: FileAliasOverrideStore
@@ -87,7 +86,7 @@ class GatewayApplication(Application):
     def describe(self) -> dict[str, tuple[str, ...]]:
         """For the banner: under "models" which model answers and why, and which backends list no models."""
         components = self._components
-        targets = components.router.routes.aliases.get(CHAT_ALIAS, ())
+        targets = components.router.table.aliases.get(CHAT_ALIAS, ())
         endpoints = dict.fromkeys(components.backends[each.backend].provider.endpoint for each in targets)
         at = "".join(f" at {each}" for each in endpoints if each)
         overridden = targets != components.router.configured.aliases.get(CHAT_ALIAS)
@@ -116,7 +115,7 @@ class GatewayApplication(Application):
             for name, backend in components.backends.items()
         }
         components.router.configure(RoutingTable(models, components.plan.aliases))
-        self._unlisted = await components.discovery.refresh(components.backends.values())
+        self._unlisted = await components.router.refresh(components.backends.values())
         if not components.plan.aliases:
             await self._choose_default()
         self._log.info("models_found", chat=components.admin.describe_alias(CHAT_ALIAS), reason=self._reason)

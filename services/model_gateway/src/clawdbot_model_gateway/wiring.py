@@ -19,9 +19,8 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import VendorModel
-from clawdbot_model_gateway.core.routing import Router
+from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_counting import TokenCounting
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
@@ -54,20 +53,18 @@ def build(
     plan = plan_backends(settings, providers)
     backends = _backends(plan, providers)
     override_store = FileAliasOverrideStore(settings.state_dir / FOLDER)
-    router = Router(override_store)
-    discovery = ModelDiscovery(router, backends)
+    router = Router(override_store, backends)
     hooks = HookClient(peers.channel("plugins"))
     limits = RequestLimits(settings.gateway.max_request, settings.gateway.max_messages)
-    generation = Generation(discovery, backends, hooks=hooks, limits=limits, draw=draw)
+    generation = Generation(router, backends, hooks=hooks, limits=limits, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
-    embeddings = Embeddings(discovery, backends, hooks=hooks, limits=embed_limits, draw=draw)
-    token_counting = TokenCounting(discovery, backends, limits=limits)
-    admin = ModelAdmin(router, discovery, backends)
+    embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
+    token_counting = TokenCounting(router, backends, limits=limits)
+    admin = ModelAdmin(router, backends)
     components = Components(
         plan=plan,
         backends=backends,
         router=router,
-        discovery=discovery,
         admin=admin,
         token_counting=token_counting,
         override_store=override_store,

@@ -1,10 +1,10 @@
-"""The attempts of one request: which targets are tried, which errors occurred, what it cost, how it ended."""
+"""The attempts of one request: which targets are tried, what each came to, and what they cost together."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,9 +15,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, Genera
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
-from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.events import Event, has_content, usage
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
 from clawdbot_model_gateway.core.usage import sum_usage
@@ -29,71 +28,75 @@ INTERNAL: Final = "INTERNAL"
 FINISH_REASONS: Final = {number: name.removeprefix("FINISH_REASON_") for name, number in FinishReason.items()}
 
 
-class RequestAttempts:
-    """Tries the targets in order. A context manager: leaving it settles the outcome of the request."""
+class Attempt:
+    """One try at one target. Several of one request may run at the same time."""
 
-    def __init__(
-        self,
-        request: GenerateRequest,
-        targets: Sequence[Target],
-        on_done: Callable[[RequestAttempts], None],
-    ) -> None:
+    def __init__(self, request: GenerateRequest, target: Target, number: int) -> None:
         self.request = request
-        self.target = targets[0]
-        """The target of the current attempt, or the one that answered."""
+        self.target = target
+        self.number = number
+        """From 1."""
         self.model = ""
         """The vendor's name of its model; empty until it is known."""
-        self.attempt = 0
-        """Number of the current attempt, from 1."""
         self.usage = Usage()
-        """Tokens used; empty where nothing was generated."""
+        """Tokens as the backend reported them, else estimated; empty where nothing was generated."""
         self.outcome = INTERNAL
         """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
-        self._targets = targets
-        self._on_done = on_done
-        self._errors: list[ModelError] = []
-        self._failed_usage: list[Usage] = []
-        """What failed attempts cost."""
-        self._hidden_usage: list[Usage] = []
-        """What the current attempt has cost for replies that the caller does not see."""
-        self._output = TokenEstimator()
+        self.first_content: float | None = None
+        """Seconds until the first content; None before it. From then on the reply is sent to the caller."""
         self._started_at = time.monotonic()
+        self._held: list[Event] = []
+        """The events before the first content, which are not sent if the attempt fails."""
+        self._unreported: list[Usage] = []
+        """Cost of replies that the caller does not see, until a `usage` event includes it."""
+        self._output = TokenEstimator()
 
-    def targets(self) -> Iterator[Target]:
-        """Each target to try. Asking for the next one means that the last one failed: `record_error`.
+    @property
+    def target_name(self) -> str:
+        """The target for people to read: with the actual model where the target names any model."""
+        return f"{self.target.backend}/{self.model or self.target.model}"
 
-        Raises:
-            ModelError: no target is left. The first transient error, else the last error.
-        """
-        for attempt, target in enumerate(self._targets, 1):
-            self.attempt, self.target, self.model = attempt, target, ""
-            yield target
-        raise self._final_error()
-
-    def record_error(self, error: ModelError) -> None:
-        """Notes that the current attempt failed.
-
-        Raises:
-            ModelError: the same, where no other target can do better.
-            DeadlineExpired: no time is left for another attempt.
-        """
-        self._record(error)
-        if not error.retry_elsewhere:
-            raise error
-        left = deadline.remaining()
-        if left is not None and left <= deadline.MARGIN and self.attempt < len(self._targets):
-            raise DeadlineExpired from error
-
-    def record_stream_error(self, error: ModelError) -> None:
-        """Notes an error after the first event. The caller raises it: sent events cannot be taken back."""
-        self._record(error)
-
-    def record_usage(self, usage: Usage) -> None:
+    def record_usage(self, cost: Usage) -> None:
         """Notes the cost of a reply that the caller may never see; a `usage` event includes it."""
-        self._hidden_usage.append(usage)
+        self._unreported.append(cost)
 
-    def transform_event(self, event: Event) -> Iterable[Event]:
-        """What to send for a provider's event: the completed event, and estimated usage where none came."""
+    def take(self, event: Event) -> Iterable[Event]:
+        """What to send for a provider's event: nothing before the first content, then all that was held."""
+        if self.first_content is not None:
+            return self._complete(event)
+        self._held.append(event)
+        if not has_content(event):
+            return ()
+        self.first_content = time.monotonic() - self._started_at
+        held, self._held = self._held, []
+        return [each for one in held for each in self._complete(one)]
+
+    def end(self) -> None:
+        """The reply is over.
+
+        Raises:
+            ProtocolViolation: it had no content.
+        """
+        if self.first_content is None:
+            raise ProtocolViolation("the stream ended before any content")
+
+    @property
+    def cost(self) -> Usage:
+        """What the attempt cost; empty where nothing was generated."""
+        reported = self.usage
+        if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED:
+            for event in self._held:
+                if event.HasField("usage"):
+                    reported = event.usage
+        if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
+            # It ended before the backend reported usage, and is billed all the same.
+            reported = estimate_usage(self.request, self._output.tokens)
+        if not self._unreported:
+            return reported
+        return sum_usage([*self._unreported, *([reported] if reported.provenance else [])])
+
+    def _complete(self, event: Event) -> Iterable[Event]:
+        """The event with what the gateway adds; estimated usage before the end, where none came."""
         kind = event.WhichOneof("event")
         if kind == "text_delta":
             self._output.add(event.text_delta.text)
@@ -103,27 +106,89 @@ class RequestAttempts:
             self._output.add(event.tool_call_delta.arguments)
         elif kind == "usage":
             self.usage = event.usage
-            self._hidden_usage.clear()
+            self._unreported.clear()
         elif kind == "started":
             started = event.started
-            started.backend, started.attempt = self.target.backend, self.attempt
+            started.backend, started.attempt = self.target.backend, self.number
             started.cache_status = CACHE_STATUS_BYPASS
         elif kind == "finished":
             self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
             if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
                 self.usage = estimate_usage(self.request, self._output.tokens)
-                return (events.usage(self.usage), event)
+                return (usage(self.usage), event)
         return (event,)
 
+
+class RequestAttempts:
+    """The attempts of a request, in the order of its targets. Leaving the context settles the outcome."""
+
+    def __init__(
+        self,
+        request: GenerateRequest,
+        targets: Sequence[Target],
+        on_done: Callable[[RequestAttempts], None],
+    ) -> None:
+        self.request = request
+        self.made: list[Attempt] = []
+        """All attempts, in the order in which they began."""
+        self.outcome = INTERNAL
+        """Of the attempt that answered, else of the request: an error's reason, CANCELLED or INTERNAL."""
+        self.usage = Usage()
+        """What all attempts cost together. Set when the context is left."""
+        self._targets = targets
+        self._on_done = on_done
+        self._errors: list[ModelError] = []
+        self._started_at = time.monotonic()
+
+    def __aiter__(self) -> Self:
+        """The attempts. Asking for the next one means that the last one failed: see `record_error`."""
+        return self
+
+    async def __anext__(self) -> Attempt:
+        """The next attempt, at the next of the targets; a target may be among them more than once.
+
+        Raises:
+            ModelError: no target is left. The first transient error, else the last error.
+        """
+        number = len(self.made)
+        if number == len(self._targets):
+            raise self._final_error()
+        attempt = Attempt(self.request, self._targets[number], number + 1)
+        self.made.append(attempt)
+        return attempt
+
     @property
-    def target_name(self) -> str:
-        """The target for people to read: with the actual model where the target names any model."""
-        return f"{self.target.backend}/{self.model or self.target.model}"
+    def last(self) -> Attempt:
+        """The attempt that answered, or the last one that failed."""
+        return self.made[-1]
 
     @property
     def seconds(self) -> float:
         """Seconds since the request started."""
         return time.monotonic() - self._started_at
+
+    def record_error(self, attempt: Attempt, error: ModelError) -> None:
+        """Notes that an attempt failed; returns where another one may do better.
+
+        Raises:
+            ModelError: the same error. Content was sent and cannot be taken back, or no target can do better.
+            DeadlineExpired: no time is left for another attempt.
+        """
+        attempt.outcome = error.reason
+        error.set_target(attempt.target_name)
+        self._errors.append(error)
+        log.warning(
+            "attempt_failed",
+            target=attempt.target_name,
+            attempt=attempt.number,
+            reason=error.reason,
+            detail=error.detail,
+        )
+        if attempt.first_content is not None or not error.retry_elsewhere:
+            raise error
+        left = deadline.remaining()
+        if left is not None and left <= deadline.MARGIN and attempt.number < len(self._targets):
+            raise DeadlineExpired from error
 
     def __enter__(self) -> Self:
         return self
@@ -135,30 +200,12 @@ class RequestAttempts:
             self.outcome = error.reason
         elif isinstance(error, asyncio.CancelledError | GeneratorExit | DeadlineExpired):
             self.outcome = CANCELLED
-        elif error is not None:
-            self.outcome = INTERNAL
-        if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED and self._output.tokens:
-            # It ended before the backend reported usage, and is billed all the same.
-            self.usage = estimate_usage(self.request, self._output.tokens)
-        self._failed_usage += self._hidden_usage
-        if self._failed_usage:
-            self.usage = sum_usage(
-                [*self._failed_usage, self.usage] if self.usage.provenance else self._failed_usage
-            )
+        elif error is None and self.made:
+            self.outcome = self.last.outcome
+        costs = [cost for each in self.made if (cost := each.cost).provenance != USAGE_PROVENANCE_UNSPECIFIED]
+        if costs:
+            self.usage = costs[0] if len(costs) == 1 else sum_usage(costs)
         self._on_done(self)
-
-    def _record(self, error: ModelError) -> None:
-        error.set_target(self.target_name)
-        self._errors.append(error)
-        self._failed_usage += self._hidden_usage
-        self._hidden_usage.clear()
-        log.warning(
-            "attempt_failed",
-            target=self.target_name,
-            attempt=self.attempt,
-            reason=error.reason,
-            detail=error.detail,
-        )
 
     def _final_error(self) -> ModelError:
         chosen = next((each for each in self._errors if each.transient), self._errors[-1])

@@ -1,17 +1,22 @@
-"""A backend as the gateway runs it: a provider with a name, its models and its current load."""
+"""A backend as the gateway runs it: a provider with a name, its models, and the slots for requests to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final
 
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Backend as BackendState
 
-from clawdbot_model_gateway.core.errors import ModelMissing
+from clawdbot_model_gateway.core.errors import BackendTimeout, ModelMissing
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL
 from clawdbot_model_gateway.core.tokenization import CachingTokenizer
+
+LIST_TIMEOUT: Final = 2.0
+"""Seconds that a backend has to list its models; without a list, any name may be requested from it."""
 
 
 @dataclass(slots=True)
@@ -30,17 +35,31 @@ class Backend:
     """Whether the configuration lists all its models, so that the backend is not asked for them."""
     tokenizer: CachingTokenizer | None = None
     """Counts tokens locally, where the configuration names a tokenizer file."""
-    in_flight: int = 0
-    """Number of requests that it is answering now."""
+    concurrency: int | None = None
+    """Requests that are sent at the same time; more wait in the order of their arrival. None: no limit."""
+    slots: set[Slot] = field(default_factory=set)
+    """Of the requests that are in flight: each has its slot, or waits for it."""
+    _free: asyncio.Semaphore | None = field(init=False, default=None)
 
-    @contextmanager
-    def track_request(self) -> Iterator[Provider]:
-        """Counts one request as in flight until the block ends."""
-        self.in_flight += 1
-        try:
-            yield self.provider
-        finally:
-            self.in_flight -= 1
+    def __post_init__(self) -> None:
+        if self.concurrency is not None:
+            self._free = asyncio.Semaphore(self.concurrency)
+
+    def slot(self, request: GenerateRequest) -> Slot:
+        """The way to the provider while the context lasts: `async with backend.slot(…) as provider`.
+
+        Every call goes through it, so that admission, queueing, concurrency and accounting have one place.
+        It waits as long as the caller does: the deadline of the call, or its cancellation, ends the wait.
+
+        Args:
+            request: what is sent. For a call that does not generate: one with model and labels only.
+        """
+        return Slot(self, request, self._free)
+
+    @property
+    def in_flight(self) -> int:
+        """Number of requests that have a slot or wait for one."""
+        return len(self.slots)
 
     async def model_for(self, model: str) -> str:
         """The vendor's name of a target's model; for ANY_MODEL the first one that the backend lists.
@@ -55,6 +74,25 @@ class Backend:
         if not self.models:
             raise ModelMissing("the backend lists no models")
         return self.models[0].name
+
+    async def refresh_models(self, first: list[str]) -> int:
+        """Asks the backend for its models, with a short timeout, and returns how many it lists.
+
+        Args:
+            first: names of models that come first, whether they are listed or not.
+
+        Raises:
+            ModelError: it does not list them; the models are as before.
+        """
+        try:
+            async with asyncio.timeout(LIST_TIMEOUT):
+                listed = await self.provider.list_models()
+        except TimeoutError:
+            raise BackendTimeout(f"no list of models within {LIST_TIMEOUT:g} s") from None
+        by_name = {each.name: each for each in listed}
+        leading = [by_name.pop(name, VendorModel(name)) for name in first]
+        self.models = (*leading, *by_name.values())
+        return len(listed)
 
     def display_name(self, model: str) -> str:
         """A target's model for people to read: the actual name in place of ANY_MODEL, where it is known."""
@@ -71,3 +109,32 @@ class Backend:
             open_connections=self.provider.open_connections,
             models=[each.name for each in self.models],
         )
+
+
+class Slot:
+    """The right to send one request to a backend. Leaving the context frees it, exactly once."""
+
+    __slots__ = ("_backend", "_free", "request")
+
+    def __init__(self, backend: Backend, request: GenerateRequest, free: asyncio.Semaphore | None) -> None:
+        self.request = request
+        self._backend = backend
+        self._free = free
+
+    async def __aenter__(self) -> Provider:
+        slots = self._backend.slots
+        slots.add(self)
+        if self._free is not None:
+            try:
+                await self._free.acquire()
+            except BaseException:
+                slots.discard(self)
+                raise
+        return self._backend.provider
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._backend.slots.discard(self)
+        if self._free is not None:
+            self._free.release()

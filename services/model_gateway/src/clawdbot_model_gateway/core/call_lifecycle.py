@@ -12,7 +12,7 @@ from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core.attempts import RequestAttempts
 from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, GenerationHooks
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
+from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
 
 HOOK_LABELS: Final = ("session_id", "turn_id", "flow", "state")
@@ -23,13 +23,13 @@ class CallLifecycle:
     """Starts calls and reports how they ended.
 
     Args:
-        discovery: resolves names to targets.
+        router: resolves names to targets.
         hooks: runs the points before_generate and generation_done.
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
-    def __init__(self, discovery: ModelDiscovery, hooks: GenerationHooks, draw: Callable[[], float]) -> None:
-        self._discovery = discovery
+    def __init__(self, router: Router, hooks: GenerationHooks, draw: Callable[[], float]) -> None:
+        self._router = router
         self._hooks = hooks
         self._draw = draw
 
@@ -43,22 +43,23 @@ class CallLifecycle:
             UnknownModel: its model does not exist.
             RemoteError: a hook refuses it.
         """
-        targets = attempt_order(await self._discovery.targets(request.model), self._draw)
+        targets = attempt_order(await self._router.targets(request.model), self._draw)
         await self._hooks.gate(_subject(BEFORE_GENERATE, request))
         return RequestAttempts(request, targets, self._report)
 
     def _report(self, attempts: RequestAttempts) -> None:
+        last = attempts.last
         annotate(
-            model=attempts.request.model or DEFAULT_ALIAS,
-            target=attempts.target_name,
-            outcome=attempts.outcome,
+            model=attempts.request.model or DEFAULT_ALIAS, target=last.target_name, outcome=attempts.outcome
         )
+        if last.first_content is not None:
+            annotate(first_content_ms=round(last.first_content * 1000, 1))
         if not self._hooks.observes(GENERATION_DONE):
             return
         subject = _subject(GENERATION_DONE, attempts.request)
         facts = {
-            "target": attempts.target_name,
-            "attempts": attempts.attempt,
+            "target": last.target_name,
+            "attempts": len(attempts.made),
             "outcome": attempts.outcome,
             "seconds": round(attempts.seconds, 6),
             "input_tokens": attempts.usage.input_tokens,

@@ -20,8 +20,8 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
+from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens
 
 EMBEDDED: Final = "EMBEDDED"
@@ -43,7 +43,7 @@ class Embeddings:
     """Answers Embed.
 
     Args:
-        discovery: resolves names to targets.
+        router: resolves names to targets.
         backends: by name.
         hooks: runs the points before_generate and generation_done.
         limits: of one request.
@@ -52,14 +52,14 @@ class Embeddings:
 
     def __init__(
         self,
-        discovery: ModelDiscovery,
+        router: Router,
         backends: Mapping[str, Backend],
         *,
         hooks: GenerationHooks,
         limits: EmbedLimits,
         draw: Callable[[], float] = random,
     ) -> None:
-        self._lifecycle = CallLifecycle(discovery, hooks, draw)
+        self._lifecycle = CallLifecycle(router, hooks, draw)
         self._backends = backends
         self._limits = limits
 
@@ -74,33 +74,34 @@ class Embeddings:
         violations = [*_violations(request, self._limits)]
         if violations:
             raise InvalidRequest(violations)
-        with await self._lifecycle.start(GenerateRequest(model=request.model)) as attempts:
-            for target in attempts.targets():
+        labels = GenerateRequest(model=request.model)
+        with await self._lifecycle.start(labels) as attempts:
+            async for attempt in attempts:
+                backend = self._backends[attempt.target.backend]
                 try:
-                    backend = self._backends[target.backend]
-                    with backend.track_request() as provider:
-                        attempts.model = await backend.model_for(target.model)
+                    async with backend.slot(labels) as provider:
+                        attempt.model = await backend.model_for(attempt.target.model)
                         if not isinstance(provider, Embedder):
                             raise CannotEmbed(
                                 f"the provider {backend.provider_name} does not support embeddings"
                             )
                         result = await provider.embed(
                             request.texts,
-                            attempts.model,
+                            attempt.model,
                             request.dimensions if request.HasField("dimensions") else None,
                         )
-                        embeddings = _embeddings(request, result)
+                    embeddings = _embeddings(request, result)
                 except ModelError as error:
-                    attempts.record_error(error)
+                    attempts.record_error(attempt, error)
                 else:
-                    attempts.usage, attempts.outcome = _usage(request, result), EMBEDDED
+                    attempt.usage, attempt.outcome = _usage(request, result), EMBEDDED
                     return EmbedResponse(
                         embeddings=embeddings,
-                        usage=attempts.usage,
-                        model=result.model or attempts.model,
+                        usage=attempt.usage,
+                        model=result.model or attempt.model,
                         backend=backend.name,
                     )
-            raise AssertionError("targets() ends by raising")
+            raise AssertionError("the attempts end by raising")
 
 
 def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldViolation]:

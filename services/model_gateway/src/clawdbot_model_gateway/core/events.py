@@ -86,6 +86,20 @@ def finished(reason: FinishReason.ValueType, raw: str = "") -> Event:
     return event
 
 
+def has_content(event: Event) -> bool:
+    """Whether the event shows that the backend answers: text, thoughts, a tool call, or the end of the reply.
+
+    `started`, `usage` and empty deltas do not; some backends send them before they fail.
+    """
+    kind = event.WhichOneof("event")
+    if kind == "text_delta":
+        return bool(event.text_delta.text)
+    if kind == "reasoning_delta":
+        delta = event.reasoning_delta
+        return bool(delta.text or delta.signature or delta.redacted)
+    return kind not in {"started", "usage"}
+
+
 def finish_reason(raw: str, vocabulary: Mapping[str, FinishReason.ValueType]) -> FinishReason.ValueType:
     """Maps a vendor's finish reason: TRUNCATED where it is missing, UNKNOWN where it is new; never STOP."""
     if not raw:

@@ -14,8 +14,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import UnknownModel
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
-from clawdbot_model_gateway.core.routing import Router, Target
+from clawdbot_model_gateway.core.router import Router
+from clawdbot_model_gateway.core.routing import Target
 
 log = structlog.get_logger(__name__)
 
@@ -26,19 +26,17 @@ class ModelAdmin:
     """Answers the RPCs of ModelAdminService.
 
     Args:
-        router: holds the routing table.
-        discovery: resolves names to targets.
+        router: resolves names to targets.
         backends: by name.
     """
 
-    def __init__(self, router: Router, discovery: ModelDiscovery, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, router: Router, backends: Mapping[str, Backend]) -> None:
         self._router = router
-        self._discovery = discovery
         self._backends = backends
 
     def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         """A page of aliases and targets, by name."""
-        known = self._router.routes.names()
+        known = self._router.table.names()
         names, next_token = page_bounds(known, "models", request.page_size, request.page_token)
         return pb.ListModelsResponse(models=[self._model(each) for each in names], next_page_token=next_token)
 
@@ -72,7 +70,7 @@ class ModelAdmin:
         targets = [
             Target(resolved.backend, resolved.model, each.weight or 1, each.fallback)
             for each in request.targets
-            for resolved in [await self._discovery.target(each.target)]
+            for resolved in [await self._router.target(each.target)]
         ]
         previous = self._router.override_alias(request.alias, targets, request.request_id)
         elapsed = time.perf_counter() - started_at
@@ -88,17 +86,17 @@ class ModelAdmin:
 
     def describe_alias(self, alias: str) -> str:
         """An alias's targets for people to read: "vllm-a/qwen3, else openai/gpt-5-mini"."""
-        targets = [self._to_message(each) for each in self._router.routes.aliases[alias]]
+        targets = [self._to_message(each) for each in self._router.table.aliases[alias]]
         regular = " or ".join(each.target for each in targets if not each.fallback)
         return ", else ".join([*([regular] if regular else []), *_fallbacks(targets)])
 
     def _model(self, name: str) -> pb.Model:
-        routes = self._router.routes
-        if name in routes.aliases:
-            return pb.Model(name=name, targets=map(self._to_message, routes.aliases[name]))
+        table = self._router.table
+        if name in table.aliases:
+            return pb.Model(name=name, targets=map(self._to_message, table.aliases[name]))
         if not name:
             raise UnknownModel(name)
-        target = routes.target(name)
+        target = table.target(name)
         backend = self._backends[target.backend]
         model = backend.display_name(target.model)
         length = next((each.context_length for each in backend.models if each.name == model), 0)

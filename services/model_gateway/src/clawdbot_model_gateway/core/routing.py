@@ -1,4 +1,4 @@
-"""Routing of model names: aliases, their weighted targets, and the order in which targets are tried.
+"""The routing table: aliases, their weighted targets, and the order in which targets are tried.
 
 The table is immutable and replaced as a whole: a request keeps the table that it has read, the next one sees
 the new table, and neither needs a lock.
@@ -8,22 +8,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-import structlog
-
-from clawdbot_model_gateway.core.alias_overrides import (
-    AliasChange,
-    AliasOverride,
-    AliasOverrideStore,
-    TargetSpec,
-    TargetSpecs,
-)
 from clawdbot_model_gateway.core.errors import UnknownModel
-
-log = structlog.get_logger(__name__)
 
 DEFAULT_ALIAS: Final = "default"
 """The alias that an empty model name stands for."""
@@ -123,71 +112,3 @@ def attempt_order(targets: Sequence[Target], draw: Callable[[], float]) -> Seque
     if len(regular) > 1:
         regular.sort(key=lambda each: -math.log(1.0 - draw()) / each.weight)
     return [*regular, *(each for each in targets if each.fallback)]
-
-
-class Router:
-    """Holds the current table: the configuration, with the overrides of SwitchModel applied to it."""
-
-    def __init__(self, store: AliasOverrideStore) -> None:
-        self._store = store
-        self._configured = RoutingTable()
-        self._routes = RoutingTable()
-        self._version: int | None = None
-
-    @property
-    def routes(self) -> RoutingTable:
-        """The current table. Read it once per request."""
-        version = self._store.version
-        if version != self._version:
-            # Set first: a change that happens during the load is picked up by the next read.
-            self._version = version
-            self._routes = self._apply(self._store.load())
-        return self._routes
-
-    @property
-    def configured(self) -> RoutingTable:
-        """The table without overrides."""
-        return self._configured
-
-    def configure(self, routes: RoutingTable) -> None:
-        """Replaces the configured table; overrides stay in effect where they still apply."""
-        self._configured = routes
-        self._version = None
-
-    def set_models(self, backend: str, models: Iterable[str]) -> None:
-        """Sets the models of a backend."""
-        self.configure(
-            replace(self._configured, backends={**self._configured.backends, backend: frozenset(models)})
-        )
-
-    def override_alias(self, alias: str, targets: Sequence[Target], request_id: str = "") -> Sequence[Target]:
-        """Gives an alias other targets and returns the previous ones; none for a new alias.
-
-        Raises:
-            OverrideStoreUnavailable: the change could not be stored; the alias is unchanged.
-        """
-        configured = _to_specs(self._configured.aliases.get(alias, ()))
-        change = AliasChange(alias, AliasOverride(_to_specs(targets), configured), request_id)
-        return [_from_spec(spec) for spec in self._store.apply(change)]
-
-    def _apply(self, overrides: Mapping[str, AliasOverride]) -> RoutingTable:
-        aliases = dict(self._configured.aliases)
-        for alias, override in overrides.items():
-            if override.configured != _to_specs(self._configured.aliases.get(alias, ())):
-                continue
-            targets = tuple(_from_spec(spec) for spec in override.targets)
-            missing = [each.name for each in targets if each.backend not in self._configured.backends]
-            if missing:
-                log.warning("alias_override_ignored", alias=alias, missing=missing)
-            else:
-                aliases[alias] = targets
-        return replace(self._configured, aliases=aliases)
-
-
-def _to_specs(targets: Iterable[Target]) -> TargetSpecs:
-    return tuple(TargetSpec(each.name, each.weight, each.fallback) for each in targets)
-
-
-def _from_spec(spec: TargetSpec) -> Target:
-    backend, _, model = spec.name.partition("/")
-    return Target(backend, model, spec.weight, spec.fallback)

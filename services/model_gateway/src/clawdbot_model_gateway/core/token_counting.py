@@ -28,8 +28,8 @@ from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import ModelError
-from clawdbot_model_gateway.core.model_discovery import ModelDiscovery
 from clawdbot_model_gateway.core.provider import TextCounter, TokenCounter
+from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import ANY_MODEL, Target
 from clawdbot_model_gateway.core.token_estimate import (
     MEDIA_TOKENS,
@@ -77,15 +77,13 @@ class TokenCounting:
     """Answers CountTokens.
 
     Args:
-        discovery: resolves names to targets.
+        router: resolves names to targets.
         backends: by name.
         limits: of one request.
     """
 
-    def __init__(
-        self, discovery: ModelDiscovery, backends: Mapping[str, Backend], *, limits: RequestLimits
-    ) -> None:
-        self._discovery = discovery
+    def __init__(self, router: Router, backends: Mapping[str, Backend], *, limits: RequestLimits) -> None:
+        self._router = router
         self._backends = backends
         self._limits = limits
         # Its own pool: long counts must not block the loop's default threads, which resolve host names.
@@ -103,7 +101,7 @@ class TokenCounting:
             UnknownModel: its model does not exist.
         """
         self._validate(request)
-        targets = await self._discovery.targets(request.model or request.request.model)
+        targets = await self._router.targets(request.model or request.request.model)
         target = next((each for each in targets if not each.fallback), targets[0])
         backend = self._backends[target.backend]
         counted = await self._count_by_backend(request, backend, target)
@@ -141,7 +139,7 @@ class TokenCounting:
         left = deadline.remaining()
         try:
             async with asyncio.timeout(min(BACKEND_TIMEOUT, math.inf if left is None else left / 2)):
-                with backend.track_request():
+                async with backend.slot(request.request):
                     model = await backend.model_for(target.model)
                     if not is_text and isinstance(provider, TokenCounter):
                         return _exact(await provider.count_tokens(request.request, model))

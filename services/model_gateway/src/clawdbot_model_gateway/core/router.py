@@ -1,0 +1,172 @@
+"""Resolves model names to targets: the one look-up of every call.
+
+The table is the configuration with the overrides of SwitchModel, and the models that the backends list. For
+an unknown model the router asks the backend again, since it may have been loaded meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from clawdbot_model_gateway.core.alias_overrides import (
+    AliasChange,
+    AliasOverride,
+    AliasOverrideStore,
+    TargetSpec,
+    TargetSpecs,
+)
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
+from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target
+
+log = structlog.get_logger(__name__)
+
+REFRESH_INTERVAL: Final = 5.0
+"""Least seconds between two requests for one backend's list, whatever names callers ask for."""
+
+
+class Router:
+    """Holds the current routing table.
+
+    Args:
+        store: the overrides of aliases.
+        backends: by name.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: AliasOverrideStore,
+        backends: Mapping[str, Backend],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._backends = backends
+        self._clock = clock
+        self._configured = RoutingTable()
+        self._table = RoutingTable()
+        self._version: int | None = None
+        self._refreshed_at: dict[str, float] = {}
+
+    @property
+    def table(self) -> RoutingTable:
+        """The current table. Read it once per request."""
+        version = self._store.version
+        if version != self._version:
+            # Set first: a change that happens during the load is picked up by the next read.
+            self._version = version
+            self._table = self._apply(self._store.load())
+        return self._table
+
+    @property
+    def configured(self) -> RoutingTable:
+        """The table without overrides."""
+        return self._configured
+
+    def configure(self, table: RoutingTable) -> None:
+        """Replaces the configured table; overrides stay in effect where they still apply."""
+        self._configured = table
+        self._version = None
+
+    async def targets(self, name: str) -> Sequence[Target]:
+        """The targets of an alias, or of "backend/model".
+
+        Raises:
+            UnknownModel: it is neither, and the backend does not list it now either.
+        """
+        try:
+            return self.table.targets(name)
+        except UnknownModel:
+            if not await self._refresh_for(name):
+                raise
+            return self.table.targets(name)
+
+    async def target(self, name: str) -> Target:
+        """The target "backend/model"; raises as `targets` does."""
+        try:
+            return self.table.target(name)
+        except UnknownModel:
+            if not await self._refresh_for(name):
+                raise
+            return self.table.target(name)
+
+    async def refresh(self, backends: Iterable[Backend]) -> dict[str, str]:
+        """Asks backends for their models, concurrently and with a short timeout.
+
+        Returns:
+            Backend → why it did not list its models.
+        """
+        asked = [each for each in backends if not each.models_are_configured]
+        reasons = await asyncio.gather(*map(self._refresh, asked))
+        return {each.name: reason for each, reason in zip(asked, reasons, strict=True) if reason}
+
+    def override_alias(self, alias: str, targets: Sequence[Target], request_id: str = "") -> Sequence[Target]:
+        """Gives an alias other targets and returns the previous ones; none for a new alias.
+
+        Raises:
+            OverrideStoreUnavailable: the change could not be stored; the alias is unchanged.
+        """
+        configured = _to_specs(self._configured.aliases.get(alias, ()))
+        change = AliasChange(alias, AliasOverride(_to_specs(targets), configured), request_id)
+        return [_from_spec(spec) for spec in self._store.apply(change)]
+
+    async def _refresh_for(self, name: str) -> bool:
+        """Whether the backend of the name has listed its models again."""
+        backend = self._backends.get(name.partition("/")[0])
+        if backend is None or backend.models_are_configured or not backend.models:
+            return False
+        if self._clock() - self._refreshed_at.get(backend.name, -REFRESH_INTERVAL) < REFRESH_INTERVAL:
+            return False
+        return not await self._refresh(backend)
+
+    async def _refresh(self, backend: Backend) -> str:
+        """Why the backend did not list its models; empty where it did."""
+        self._refreshed_at[backend.name] = self._clock()
+        try:
+            listed = await backend.refresh_models(self._named_models(backend))
+        except ModelError as error:
+            log.info("models_not_listed", backend=backend.name, reason=str(error))
+            return str(error)
+        # A backend that lists nothing may still have the model that is requested.
+        names = frozenset(each.name for each in backend.models) if listed else frozenset()
+        self.configure(replace(self._configured, backends={**self._configured.backends, backend.name: names}))
+        return ""
+
+    def _named_models(self, backend: Backend) -> list[str]:
+        """The models that the configuration names. They are assumed to exist, whether listed or not."""
+        names = [backend.preferred_model] if backend.preferred_model else []
+        names += [
+            target.model
+            for targets in self._configured.aliases.values()
+            for target in targets
+            if target.backend == backend.name and target.model != ANY_MODEL
+        ]
+        return list(dict.fromkeys(names))
+
+    def _apply(self, overrides: Mapping[str, AliasOverride]) -> RoutingTable:
+        aliases = dict(self._configured.aliases)
+        for alias, override in overrides.items():
+            if override.configured != _to_specs(self._configured.aliases.get(alias, ())):
+                continue
+            targets = tuple(_from_spec(spec) for spec in override.targets)
+            missing = [each.name for each in targets if each.backend not in self._configured.backends]
+            if missing:
+                log.warning("alias_override_ignored", alias=alias, missing=missing)
+            else:
+                aliases[alias] = targets
+        return replace(self._configured, aliases=aliases)
+
+
+def _to_specs(targets: Iterable[Target]) -> TargetSpecs:
+    return tuple(TargetSpec(each.name, each.weight, each.fallback) for each in targets)
+
+
+def _from_spec(spec: TargetSpec) -> Target:
+    backend, _, model = spec.name.partition("/")
+    return Target(backend, model, spec.weight, spec.fallback)
