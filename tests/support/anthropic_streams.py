@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from clawdbot_model_gateway.formats.anthropic.stream import AnthropicStreamDecoder
+from clawdbot_model_gateway.formats.anthropic.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_anthropic import sse
 from tests.support.generate_requests import check_grammar
 
 
-def stream_decoder() -> AnthropicStreamDecoder:
+def stream_decoder() -> JsonStreamDecoder:
+    return JsonStreamDecoder(EventParser(), response_decoder())
+
+
+def response_decoder() -> ResponseDecoder:
     names = ToolNames(["tables.reserve", "clock.now"])
-    return AnthropicStreamDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
+    return ResponseDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
 
 
 def read(*pieces: bytes):
@@ -34,6 +40,4 @@ def reply_to(*events, **options):
 
 def whole(message):
     """The events of a reply that came at once."""
-    out = []
-    stream_decoder().decode_whole(message, out)
-    return out
+    return response_decoder().decode_whole(message)

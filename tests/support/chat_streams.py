@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
-from clawdbot_model_gateway.formats.chat.stream import ChatStreamDecoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.http import ErrorMapper
 from hypothesis import strategies as st
 
@@ -22,10 +23,13 @@ def read(*pieces: bytes):
     return out
 
 
-def stream_decoder() -> ChatStreamDecoder:
-    errors = ErrorMapper(["sk-secret-0123456789"])
+def stream_decoder() -> JsonStreamDecoder:
+    return JsonStreamDecoder(EventParser(), response_decoder())
+
+
+def response_decoder() -> ResponseDecoder:
     names = ToolNames(["tables.reserve", "clock.now"])
-    return ChatStreamDecoder(ResponseDecoder("asked-for", [], names, errors), errors)
+    return ResponseDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
 
 
 def reply_to(*chunks, **options):

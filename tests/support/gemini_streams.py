@@ -6,7 +6,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
-from clawdbot_model_gateway.formats.gemini.stream import GeminiStreamDecoder
+from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.sse import EventParser
 
 from tests.support.fake_gemini import sse
 from tests.support.generate_requests import check_grammar
@@ -19,7 +20,7 @@ def response_decoder() -> ResponseDecoder:
 
 def read(*pieces: bytes) -> list[Event]:
     """All events of a stream that ends after these pieces."""
-    decoder = GeminiStreamDecoder(response_decoder())
+    decoder = JsonStreamDecoder(EventParser(), response_decoder())
     out: list[Event] = []
     for piece in pieces:
         decoder.feed(piece, out)
@@ -29,8 +30,7 @@ def read(*pieces: bytes) -> list[Event]:
 
 def whole(reply: object) -> list[Event]:
     """The events of a reply that came at once."""
-    decoder = response_decoder()
-    return [*decoder.decode(reply), *decoder.finish()]
+    return response_decoder().decode_whole(reply)
 
 
 def reply_to(*chunks, **options) -> list[Event]:

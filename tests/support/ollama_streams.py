@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
+from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.ndjson import LineParser
+from clawdbot_model_gateway.formats.ollama.response import ResponseDecoder
 from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_ollama import ndjson
 from tests.support.generate_requests import check_grammar
 
 
-def stream_decoder() -> OllamaStreamDecoder:
-    errors = ErrorMapper(["sk-secret-0123456789"])
-    return OllamaStreamDecoder("asked-for", [], ToolNames(["tables.reserve", "clock.now"]), errors)
+def stream_decoder() -> JsonStreamDecoder:
+    names = ToolNames(["tables.reserve", "clock.now"])
+    reply = ResponseDecoder("asked-for", [], names, ErrorMapper(["sk-secret-0123456789"]))
+    return JsonStreamDecoder(LineParser(), reply)
 
 
 def read(*pieces: bytes):

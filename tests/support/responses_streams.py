@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
-from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecoder
+from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.http import ErrorMapper
 
 from tests.support.fake_responses import sse
@@ -19,7 +20,7 @@ def response_decoder() -> ResponseDecoder:
 
 def read(*pieces: bytes) -> list[Event]:
     """All events of a stream that ends after these pieces."""
-    decoder = ResponsesStreamDecoder(response_decoder())
+    decoder = JsonStreamDecoder(EventParser(), response_decoder())
     out: list[Event] = []
     for piece in pieces:
         decoder.feed(piece, out)

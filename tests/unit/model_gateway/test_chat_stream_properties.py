@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.support.chat_streams import call, cut, read, reply_to, stream_decoder
+from tests.support.chat_streams import call, cut, read, reply_to, response_decoder
 from tests.support.fake_openai import chunk, completion, sse, usage, usage_chunk
 from tests.support.generate_requests import check_grammar
 
@@ -55,8 +55,7 @@ def test_merged_events_accumulate_to_the_same_reply(stream):
 )
 def test_a_reply_at_once_accumulates_to_the_same_as_its_stream(pieces, finish):
     streamed = reply_to(*(chunk({"content": each}) for each in pieces), chunk({}, finish, usage=usage()))
-    decoder = stream_decoder()._decoder
-    whole = [*decoder.decode(completion({"content": "".join(pieces)}, finish)), *decoder.finish()]
+    whole = response_decoder().decode_whole(completion({"content": "".join(pieces)}, finish))
     assert accumulate(whole) == accumulate(streamed)
 
 

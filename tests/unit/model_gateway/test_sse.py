@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.formats import sse
-from clawdbot_model_gateway.formats.sse import EventParser, ServerSentEvent
+from clawdbot_model_gateway.formats.json_stream import Record
+from clawdbot_model_gateway.formats.sse import EventParser
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.chat_streams import cut
 
 
-def parsed(*pieces: bytes) -> list[ServerSentEvent]:
+def parsed(*pieces: bytes) -> list[Record]:
     parser = EventParser()
     events = [event for piece in pieces for event in parser.feed(piece)]
     return events + parser.end()
@@ -54,8 +55,8 @@ def test_a_byte_order_mark_is_not_part_of_the_first_line():
 
 def test_the_event_line_names_only_its_own_event():
     assert parsed(b"event: error\ndata: x\n\ndata: y\n\n") == [
-        ServerSentEvent(b"x", b"error"),
-        ServerSentEvent(b"y"),
+        Record(b"x", b"error"),
+        Record(b"y"),
     ]
 
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from typing_extensions import override
+
 from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
 """A line that never ends must not fill the memory."""
 
 
-class LineParser:
-    """Takes bytes as they arrive and returns complete lines, without their ends; empty lines are left out.
+class LineParser(RecordParser):
+    """Parses one stream. Its records are the lines, without their ends; empty lines are left out.
 
     A line ends in LF or CRLF; a CR elsewhere is white space to JSON and stays.
     """
@@ -23,12 +26,8 @@ class LineParser:
         self._line: list[bytes] = []
         self._size = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The lines that end in this data.
-
-        Raises:
-            ProtocolViolation: a line is longer than MAX_LINE_BYTES.
-        """
+    @override
+    def feed(self, data: bytes) -> list[Record]:
         first, *lines = data.split(b"\n")
         self._append(first)
         if not lines:
@@ -36,12 +35,12 @@ class LineParser:
         rest = lines.pop()
         lines.insert(0, self._pop_line())
         self._append(rest)
-        return [stripped for line in lines if (stripped := line.strip())]
+        return [Record(stripped) for line in lines if (stripped := line.strip())]
 
-    def end(self) -> list[bytes]:
-        """The last line, when the connection ended before the line did."""
+    @override
+    def end(self) -> list[Record]:
         line = self._pop_line().strip()
-        return [line] if line else []
+        return [Record(line)] if line else []
 
     def _append(self, data: bytes) -> None:
         if data:

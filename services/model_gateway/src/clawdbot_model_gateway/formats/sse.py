@@ -6,10 +6,12 @@ does no harm. It ignores `id` and `retry`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import override
+
 from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.formats.json_stream import Record, RecordParser
 
 MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 """An event that never ends must not fill the memory."""
@@ -17,18 +19,8 @@ MAX_EVENT_BYTES: Final = 16 * 1024 * 1024
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
-    """One event."""
-
-    data: bytes
-    """The data lines, joined by LF."""
-    name: bytes = b""
-    """From the `event` line; empty without one."""
-
-
-class EventParser:
-    """Takes bytes as they arrive and returns complete events."""
+class EventParser(RecordParser):
+    """Parses one stream. An event's data is its data lines, joined by LF."""
 
     def __init__(self) -> None:
         self._at_start = True
@@ -38,12 +30,8 @@ class EventParser:
         self._name = b""
         self._size = 0
 
-    def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that end in this data.
-
-        Raises:
-            ProtocolViolation: an event is larger than MAX_EVENT_BYTES.
-        """
+    @override
+    def feed(self, data: bytes) -> list[Record]:
         data = self._normalize(data)
         if b"\n" not in data:
             self._append(data)
@@ -53,7 +41,7 @@ class EventParser:
         lines.insert(0, b"".join(self._line))
         rest = lines.pop()
         self._line.clear()
-        events: list[ServerSentEvent] = []
+        events: list[Record] = []
         for line in lines:
             if not line:
                 self._dispatch(events)
@@ -63,13 +51,13 @@ class EventParser:
         self._append(rest)
         return events
 
-    def end(self) -> list[ServerSentEvent]:
-        """The last event, when the connection ended before the event did."""
+    @override
+    def end(self) -> list[Record]:
         line = b"".join(self._line)
         self._line.clear()
         if line:
             self._parse_line(line)
-        events: list[ServerSentEvent] = []
+        events: list[Record] = []
         self._dispatch(events)
         return events
 
@@ -102,9 +90,9 @@ class EventParser:
         elif line.startswith(b"event:"):
             self._name = line[6:].removeprefix(b" ")
 
-    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+    def _dispatch(self, events: list[Record]) -> None:
         if self._data:
             data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
-            events.append(ServerSentEvent(data, self._name))
+            events.append(Record(data, self._name))
             self._data.clear()
         self._name = b""

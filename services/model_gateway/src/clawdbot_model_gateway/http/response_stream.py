@@ -90,8 +90,9 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
 async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event]) -> None:
     """Appends the events of the next chunk."""
     response, stream = opened.response, opened.stream
+    read = pool.read_chunk(response)
     try:
-        chunk = await _read_chunk(pool, opened)
+        chunk = await (_within_finish_timeout(read) if stream.awaiting_end else read)
     except BackendFailed:
         if not stream.started:
             raise
@@ -105,11 +106,9 @@ async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event
     stream.end(arrived)
 
 
-async def _read_chunk(pool: HttpPool, opened: OpenResponse) -> bytes:
-    if not opened.stream.awaiting_end:
-        return await pool.read_chunk(opened.response)
+async def _within_finish_timeout(read: Awaitable[bytes]) -> bytes:
     try:
         async with asyncio.timeout(FINISH_TIMEOUT):
-            return await pool.read_chunk(opened.response)
+            return await read
     except TimeoutError:
         return b""

@@ -7,8 +7,7 @@ it.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 import aiohttp
@@ -19,13 +18,13 @@ from pydantic import Field
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
-from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import LimitedFormats, Provider, TokenCounter, VendorModel
+from clawdbot_model_gateway.core.provider import LimitedFormats, TokenCounter, VendorModel
 from clawdbot_model_gateway.formats.anthropic.models import ModelProfile, decode_model, decode_page
 from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, RequestEncoder
-from clawdbot_model_gateway.formats.anthropic.stream import AnthropicStreamDecoder
+from clawdbot_model_gateway.formats.anthropic.response import ResponseDecoder
 from clawdbot_model_gateway.formats.anthropic.thinking import needs_profile
-from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.settings import BackendSettings
 
 MESSAGES_PATH: Final = "messages"
@@ -58,26 +57,19 @@ class AnthropicSettings(Section):
     and this one dearer; left out: not at all."""
 
 
-class AnthropicProvider(Provider, LimitedFormats, TokenCounter):
+class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
     """A backend that speaks the Messages API."""
 
     options: ClassVar[type[Section]] = AnthropicSettings
+    always_streams: ClassVar[bool] = True
 
     def __init__(self, settings: BackendSettings, options: AnthropicSettings) -> None:
         """Raises StartupError for what an operator can fix."""
-        key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = ErrorMapper([key, *extra_headers.values()])
-        self._pool = HttpPool(
+        super().__init__(
+            settings,
             f"{(settings.endpoint or ANTHROPIC).rstrip('/').removesuffix(VERSION_PATH)}{VERSION_PATH}",
-            settings.http,
-            headers={
-                "anthropic-version": options.api_version,
-                **_key_header(options.key_header, key),
-                **extra_headers,
-            },
-            query={},
-            errors=self._errors,
+            key_header=options.key_header,
+            headers={"anthropic-version": options.api_version},
         )
         self._encoder = RequestEncoder(
             settings.provider,
@@ -85,24 +77,6 @@ class AnthropicProvider(Provider, LimitedFormats, TokenCounter):
             unsupported=REMOVED_SAMPLING if options.api_version >= SAMPLING_REMOVED_IN else frozenset(),
         )
         self._profiles: dict[str, ModelProfile] = {}
-
-    @property
-    @override
-    def endpoint(self) -> str:
-        return self._pool.endpoint
-
-    @property
-    @override
-    def open_connections(self) -> int:
-        return self._pool.open_connections
-
-    @override
-    async def start(self) -> None:
-        await self._pool.start()
-
-    @override
-    async def stop(self) -> None:
-        await self._pool.stop()
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -120,18 +94,9 @@ class AnthropicProvider(Provider, LimitedFormats, TokenCounter):
         raise ProtocolViolation(f"its list of models did not end after {MAX_PAGES} pages")
 
     @override
-    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        async with aclosing(self.stream(request, model)) as events:
-            return [event async for event in events]
-
-    @override
     def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
         """No "tool": a model that thinks first cannot be forced to call one."""
         return frozenset({"json_schema"})
-
-    @override
-    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return stream_events(self._pool, lambda: self._start_stream(request, model))
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
@@ -146,25 +111,13 @@ class AnthropicProvider(Provider, LimitedFormats, TokenCounter):
             raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
         return count
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
+    @override
+    async def _send(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
         encoded = self._encoder.encode(request, model, await self._profile(request, model))
-        decoder = AnthropicStreamDecoder(model, encoded.warnings, encoded.names, self._errors)
         response = await self._pool.post(MESSAGES_PATH, encoded.body)
-        return OpenResponse(
-            response, decoder, decode_whole=lambda body: self._decode_whole(decoder, body, response)
-        )
-
-    def _decode_whole(
-        self, decoder: AnthropicStreamDecoder, body: bytes, response: aiohttp.ClientResponse
-    ) -> list[Event]:
-        """A reply that came at once."""
-        try:
-            message = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise self._errors.from_unparsable(body, response.headers) from None
-        out: list[Event] = []
-        decoder.decode_whole(message, out)
-        return out
+        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
 
     async def _profile(self, request: GenerateRequest, model: str) -> ModelProfile:
         """The model's profile: from the list, or asked for if the request depends on it."""
@@ -178,12 +131,6 @@ class AnthropicProvider(Provider, LimitedFormats, TokenCounter):
             return ModelProfile()
         self._profiles[model] = profile
         return profile
-
-
-def _key_header(name: str, key: str) -> dict[str, str]:
-    if not key:
-        return {}
-    return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
 
 
 def _request_defaults(settings: BackendSettings, options: AnthropicSettings) -> RequestDefaults:

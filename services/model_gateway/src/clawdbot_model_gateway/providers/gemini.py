@@ -6,7 +6,7 @@ The key goes in a header, never in the URL, where logs and proxies would see it.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Literal
 
 import aiohttp
@@ -16,28 +16,21 @@ from clawdbot_servicekit.settings import Section
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
-from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
     Embedder,
     EmbeddingResult,
     LimitedFormats,
-    Provider,
     TokenCounter,
     VendorModel,
 )
 from clawdbot_model_gateway.formats.gemini.embeddings import EmbeddingBatches
 from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.models import decode_models, resource_path
-from clawdbot_model_gateway.formats.gemini.request import (
-    SAMPLING,
-    EncodedRequest,
-    RequestDefaults,
-    RequestEncoder,
-)
+from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
-from clawdbot_model_gateway.formats.gemini.stream import GeminiStreamDecoder
 from clawdbot_model_gateway.formats.gemini.token_counts import decode_total_tokens
-from clawdbot_model_gateway.http import HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.settings import BackendSettings
 
 GEMINI: Final = "https://generativelanguage.googleapis.com"
@@ -66,22 +59,18 @@ class GeminiSettings(Section):
     """Fields that the models refuse, such as "sampling.presence_penalty": left out with a warning."""
 
 
-class GeminiProvider(Provider, LimitedFormats, Embedder, TokenCounter):
+class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     """A backend that speaks the Gemini API."""
 
     options: ClassVar[type[Section]] = GeminiSettings
 
     def __init__(self, settings: BackendSettings, options: GeminiSettings) -> None:
         """Raises StartupError for what an operator can fix."""
-        key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = GeminiErrorMapper([key, *extra_headers.values()])
-        self._pool = HttpPool(
+        super().__init__(
+            settings,
             _with_version(settings.endpoint or GEMINI),
-            settings.http,
-            headers={**({KEY_HEADER: key} if key else {}), **extra_headers},
-            query={},
-            errors=self._errors,
+            key_header=KEY_HEADER,
+            error_mapper=GeminiErrorMapper,
         )
         self._encoder = RequestEncoder(
             settings.provider,
@@ -89,24 +78,6 @@ class GeminiProvider(Provider, LimitedFormats, Embedder, TokenCounter):
             thinking=None if options.thinking == "auto" else options.thinking,
             unsupported=frozenset(options.unsupported),
         )
-
-    @property
-    @override
-    def endpoint(self) -> str:
-        return self._pool.endpoint
-
-    @property
-    @override
-    def open_connections(self) -> int:
-        return self._pool.open_connections
-
-    @override
-    async def start(self) -> None:
-        await self._pool.start()
-
-    @override
-    async def stop(self) -> None:
-        await self._pool.stop()
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -127,29 +98,8 @@ class GeminiProvider(Provider, LimitedFormats, Embedder, TokenCounter):
         raise ProtocolViolation(f"its list of models did not end after {MAX_PAGES} pages")
 
     @override
-    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        encoded = self._encoder.encode(request, model)
-        response = await self._post(model, "generateContent", encoded.body)
-        return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
-
-    @override
     def native_formats(self, request: GenerateRequest, model: str, /) -> frozenset[str]:
         return self._encoder.native_formats(request, model)
-
-    @override
-    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return stream_events(self._pool, lambda: self._start_stream(request, model))
-
-    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        encoded = self._encoder.encode(request, model)
-        decoder = self._decoder(encoded, model)
-        response = await self._post(model, "streamGenerateContent", encoded.body, SSE_QUERY)
-        # JSON comes from a proxy that dropped `alt`: the same chunks, in a list.
-        return OpenResponse(
-            response,
-            GeminiStreamDecoder(decoder),
-            decode_whole=lambda body: self._decode_whole(decoder, body, response),
-        )
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -167,29 +117,21 @@ class GeminiProvider(Provider, LimitedFormats, Embedder, TokenCounter):
         response = await self._post(model, "countTokens", {"generateContentRequest": body})
         return decode_total_tokens(await self._pool.read(response))
 
+    @override
+    async def _send(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+        encoded = self._encoder.encode(request, model)
+        method, query = ("streamGenerateContent", SSE_QUERY) if stream else ("generateContent", None)
+        response = await self._post(model, method, encoded.body, query)
+        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+
     async def _post(
         self, model: str, method: str, body: dict[str, Any], query: dict[str, str] | None = None
     ) -> aiohttp.ClientResponse:
         # Sorted, since a Struct keeps no order and the vendor's prompt cache compares bytes.
         wire = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
         return await self._pool.post(f"{resource_path(model)}:{method}", wire, query)
-
-    def _decoder(self, encoded: EncodedRequest, model: str) -> ResponseDecoder:
-        return ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
-
-    def _decode_whole(
-        self, decoder: ResponseDecoder, body: bytes, response: aiohttp.ClientResponse
-    ) -> list[Event]:
-        """A reply that came at once, as one chunk or a list of them."""
-        try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise self._errors.from_unparsable(body, response.headers) from None
-        chunks = reply if isinstance(reply, list) else [reply]
-        events = [event for chunk in chunks for event in decoder.decode(chunk)]
-        if not decoder.has_content and not decoder.finish_reason:
-            raise ProtocolViolation("the response contains no reply")
-        return events + decoder.finish()
 
 
 def _with_version(endpoint: str) -> str:

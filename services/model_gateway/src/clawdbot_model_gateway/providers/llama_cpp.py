@@ -25,7 +25,6 @@ from typing_extensions import override
 from clawdbot_model_gateway.core.errors import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import EmbeddingResult, VendorModel
-from clawdbot_model_gateway.http import HttpPool
 from clawdbot_model_gateway.providers.llama.server_process import LaunchSpec, LlamaServerProcess
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
@@ -35,9 +34,8 @@ from clawdbot_model_gateway.settings import BackendSettings
 
 PACKAGE: Final = "xllamacpp"
 GGUF_MAGIC: Final = b"GGUF"
-ROOT: Final = "http://localhost"
-"""For the requests' Host header; the connection goes to the socket."""
-BASE: Final = f"{ROOT}/v1"
+ENDPOINT: Final = "http://localhost/v1"
+"""Its host is for the requests' Host header; the connection goes to the socket."""
 COUNT_PATH: Final = "chat/completions/input_tokens"
 DEFAULT_POOL_SIZE: Final = 64
 """Concurrent requests, unless configured. Each takes a thread of llama.cpp's, also while it waits for a
@@ -74,6 +72,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     """A backend that is a file."""
 
     options: ClassVar[type[Section]] = LlamaCppSettings
+    always_streams: ClassVar[bool] = True
 
     def __init__(self, settings: BackendSettings, options: LlamaCppSettings) -> None:
         """Raises StartupError for what an operator can fix: no package, no file, or not a GGUF file."""
@@ -81,15 +80,11 @@ class LlamaCppProvider(OpenAICompatibleProvider):
         if "pool_size" not in settings.http.model_fields_set:
             http = settings.http.model_copy(update={"pool_size": DEFAULT_POOL_SIZE})
             settings = settings.model_copy(update={"http": http})
-        settings = settings.model_copy(update={"endpoint": BASE, "api_key": None})
-        super().__init__(settings, OpenAICompatibleSettings(unsupported=UNSUPPORTED))
+        settings = settings.model_copy(update={"endpoint": ENDPOINT, "api_key": None, "headers": {}})
         # In a folder that only this user can enter. Short, since a socket's path is limited to 104 bytes. The
         # suffix tells llama.cpp that it is not a host.
         socket = Path(tempfile.gettempdir()) / f"clawdbot-{secrets.token_hex(8)}" / "llama.sock"
-        self._pool, self._root = (
-            HttpPool(url, settings.http, headers={}, query={}, errors=self._errors, socket=str(socket))
-            for url in (BASE, ROOT)
-        )
+        super().__init__(settings, OpenAICompatibleSettings(unsupported=UNSUPPORTED), socket=str(socket))
         self._pooling = options.pooling
         self._name = settings.name or options.path.stem
         self._names = frozenset({self._name, *(model.name for model in settings.models)})
@@ -139,12 +134,6 @@ class LlamaCppProvider(OpenAICompatibleProvider):
         except (ValueError, TypeError, KeyError, IndexError):
             raise ProtocolViolation("llama.cpp did not report the model's context length") from None
         return (VendorModel(self._name, int(length)),)
-
-    @override
-    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """Streams as well: only in a stream can silence be distinguished from a long reply."""
-        async with aclosing(self.stream(request, model)) as events:
-            return [event async for event in events]
 
     @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

@@ -6,8 +6,7 @@ Ollama loads a model on its first request, which takes time: the default timeout
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import aiohttp
@@ -18,8 +17,9 @@ from pydantic import Field
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelError, ModelMissing
-from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult, Provider, VendorModel
+from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult, VendorModel
+from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.ndjson import LineParser
 from clawdbot_model_gateway.formats.ollama.embeddings import decode_embeddings
 from clawdbot_model_gateway.formats.ollama.models import (
     ListedModel,
@@ -29,8 +29,10 @@ from clawdbot_model_gateway.formats.ollama.models import (
     decode_version,
 )
 from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
-from clawdbot_model_gateway.formats.ollama.stream import OllamaStreamDecoder
-from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.formats.ollama.response import ResponseDecoder
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.http import OpenResponse
+from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 CHAT_PATH: Final = "api/chat"
@@ -68,46 +70,24 @@ class OllamaSettings(Section):
     drops the oldest messages."""
 
 
-class OllamaProvider(Provider, Embedder):
+class OllamaProvider(HttpProvider, Embedder):
     """A backend that is Ollama."""
 
     options: ClassVar[type[Section]] = OllamaSettings
+    always_streams: ClassVar[bool] = True
 
     def __init__(self, settings: BackendSettings, options: OllamaSettings) -> None:
         """Raises StartupError for what an operator can fix."""
-        key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = ErrorMapper([key, *extra_headers.values()])
-        self._pool = HttpPool(
+        super().__init__(
+            settings,
             server_root(settings.endpoint or DEFAULT_ENDPOINT),
-            _with_default_timeouts(settings.http),
-            headers={**({"authorization": f"Bearer {key}"} if key else {}), **extra_headers},
-            query={},
-            errors=self._errors,
+            http=_with_default_timeouts(settings.http),
         )
         self._encoder = RequestEncoder(settings.provider, _request_defaults(settings, options))
         self._num_ctx = options.num_ctx
         self._name = settings.name or ""
         self._profiles: dict[str, tuple[str, ModelProfile]] = {}
         """Name → digest and profile."""
-
-    @property
-    @override
-    def endpoint(self) -> str:
-        return self._pool.endpoint
-
-    @property
-    @override
-    def open_connections(self) -> int:
-        return self._pool.open_connections
-
-    @override
-    async def start(self) -> None:
-        await self._pool.start()
-
-    @override
-    async def stop(self) -> None:
-        await self._pool.stop()
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -134,16 +114,6 @@ class OllamaProvider(Provider, Embedder):
         decode_tags(await self._pool.get(TAGS_PATH))
 
     @override
-    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        """Streams as well: only in a stream can silence be distinguished from a long reply."""
-        async with aclosing(self.stream(request, model)) as events:
-            return [event async for event in events]
-
-    @override
-    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return stream_events(self._pool, lambda: self._start_stream(request, model))
-
-    @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
         """A text that is too long is an error; Ollama would truncate it."""
         body: dict[str, Any] = {"model": model, "input": list(texts), "truncate": False}
@@ -152,15 +122,22 @@ class OllamaProvider(Provider, Embedder):
         response = await self._post(EMBED_PATH, orjson.dumps(body), model)
         return decode_embeddings(await self._pool.read(response), texts, model, dimensions)
 
-    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
+    @override
+    async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
+        response, decoder = await self._send(request, model, stream=True)
+        return OpenResponse(response, JsonStreamDecoder(LineParser(), decoder), content_type=None)
+
+    @override
+    async def _send(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
         needs_profile = bool(request.sampling.reasoning_effort)
         profile = await self._profile(model) if needs_profile else ModelProfile()
         encoded = self._encoder.encode(request, model, profile)
         response = await self._post(CHAT_PATH, encoded.body, model)
         if "html" in response.content_type:
             raise self._errors.from_unparsable(await self._pool.read(response), response.headers)
-        decoder = OllamaStreamDecoder(model, encoded.warnings, encoded.names, self._errors)
-        return OpenResponse(response, decoder, content_type=None)
+        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
 
     async def _post(self, path: str, body: bytes, model: str) -> aiohttp.ClientResponse:
         try:

@@ -5,7 +5,7 @@ The vendor stores nothing: each request carries the whole conversation, encrypte
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
 import aiohttp
@@ -15,25 +15,18 @@ from clawdbot_servicekit.settings import Section
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
-from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
     Embedder,
     EmbeddingResult,
     LimitedFormats,
-    Provider,
     TokenCounter,
     VendorModel,
 )
 from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
-from clawdbot_model_gateway.formats.responses.request import (
-    EncodedRequest,
-    ModelProfile,
-    RequestDefaults,
-    RequestEncoder,
-)
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
-from clawdbot_model_gateway.formats.responses.stream import ResponsesStreamDecoder
-from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.openai_compatible import (
     EMBEDDINGS_PATH,
     MODELS_PATH,
@@ -61,43 +54,16 @@ class OpenAISettings(Section):
     """Fields that the models refuse, such as "sampling.max_tokens": left out with a warning."""
 
 
-class OpenAIProvider(Provider, LimitedFormats, Embedder, TokenCounter):
+class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     """A backend that speaks the Responses API."""
 
     options: ClassVar[type[Section]] = OpenAISettings
 
     def __init__(self, settings: BackendSettings, options: OpenAISettings) -> None:
         """Raises StartupError for what an operator can fix."""
-        key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = ErrorMapper([key, *extra_headers.values()])
-        self._pool = HttpPool(
-            settings.endpoint or OPENAI,
-            settings.http,
-            headers={**_key_header(options.key_header, key), **extra_headers},
-            query={},
-            errors=self._errors,
-        )
+        super().__init__(settings, settings.endpoint or OPENAI, key_header=options.key_header)
         profile = ModelProfile(reasons=options.reasoning, unsupported=frozenset(options.unsupported))
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, options))
-
-    @property
-    @override
-    def endpoint(self) -> str:
-        return self._pool.endpoint
-
-    @property
-    @override
-    def open_connections(self) -> int:
-        return self._pool.open_connections
-
-    @override
-    async def start(self) -> None:
-        await self._pool.start()
-
-    @override
-    async def stop(self) -> None:
-        await self._pool.stop()
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -110,28 +76,8 @@ class OpenAIProvider(Provider, LimitedFormats, Embedder, TokenCounter):
         return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
 
     @override
-    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        encoded = self._encoder.encode(request, model)
-        response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=False))
-        return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
-
-    @override
     def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
         return self._encoder.native_formats
-
-    @override
-    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return stream_events(self._pool, lambda: self._start_stream(request, model))
-
-    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        encoded = self._encoder.encode(request, model)
-        decoder = self._decoder(encoded, model)
-        response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=True))
-        return OpenResponse(
-            response,
-            ResponsesStreamDecoder(decoder),
-            decode_whole=lambda body: self._decode_whole(decoder, body, response),
-        )
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -149,24 +95,13 @@ class OpenAIProvider(Provider, LimitedFormats, Embedder, TokenCounter):
             raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
         return count
 
-    def _decoder(self, encoded: EncodedRequest, model: str) -> ResponseDecoder:
-        return ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
-
-    def _decode_whole(
-        self, decoder: ResponseDecoder, body: bytes, response: aiohttp.ClientResponse
-    ) -> list[Event]:
-        """A response that came at once."""
-        try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise self._errors.from_unparsable(body, response.headers) from None
-        return decoder.decode_whole(reply)
-
-
-def _key_header(name: str, key: str) -> dict[str, str]:
-    if not key:
-        return {}
-    return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
+    @override
+    async def _send(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+        encoded = self._encoder.encode(request, model)
+        response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=stream))
+        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
 
 
 def _request_defaults(settings: BackendSettings, options: OpenAISettings) -> RequestDefaults:

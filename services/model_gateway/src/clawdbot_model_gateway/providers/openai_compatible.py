@@ -6,7 +6,7 @@ OpenAI, vLLM, SGLang, llama.cpp, LM Studio, DeepSeek, Mistral, Groq, OpenRouter,
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import aiohttp
@@ -17,27 +17,20 @@ from typing_extensions import override
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
-from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import (
     Embedder,
     EmbeddingResult,
     LimitedFormats,
-    Provider,
     TextCounter,
     TokenCounter,
     VendorModel,
 )
 from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
-from clawdbot_model_gateway.formats.chat.request import (
-    EncodedRequest,
-    ModelProfile,
-    RequestDefaults,
-    RequestEncoder,
-)
+from clawdbot_model_gateway.formats.chat.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
-from clawdbot_model_gateway.formats.chat.stream import ChatStreamDecoder
 from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
-from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.settings import BackendSettings
 
 CHAT_PATH: Final = "chat/completions"
@@ -77,55 +70,28 @@ class OpenAICompatibleSettings(Section):
     """Whether to ask for usage in streams; false for servers that refuse `stream_options`."""
 
 
-class OpenAICompatibleProvider(Provider, LimitedFormats, Embedder, TokenCounter, TextCounter):
+class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter, TextCounter):
     """A backend that speaks Chat Completions."""
 
     options: ClassVar[type[Section]] = OpenAICompatibleSettings
 
-    def __init__(self, settings: BackendSettings, options: OpenAICompatibleSettings) -> None:
+    def __init__(
+        self, settings: BackendSettings, options: OpenAICompatibleSettings, *, socket: str = ""
+    ) -> None:
         """Raises StartupError for what an operator can fix."""
         endpoint = settings.endpoint or OPENAI
-        key = settings.api_key.get_secret_value().strip() if settings.api_key else ""
-        extra_headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._errors = ErrorMapper([key, *extra_headers.values()])
-        self._pool = HttpPool(
+        super().__init__(
+            settings,
             endpoint,
-            settings.http,
-            headers=_headers(options, key, extra_headers),
+            key_header=options.key_header,
             query={"api-version": options.api_version} if options.api_version else {},
-            errors=self._errors,
+            socket=socket,
         )
-        self._root = HttpPool(
-            _without_version(endpoint),
-            settings.http,
-            headers=_headers(options, key, extra_headers),
-            query={},
-            errors=self._errors,
-        )
+        self._root = self._add_pool(_without_version(endpoint), query={})
         host = URL(endpoint).host or ""
         self._tokenize = TokenizeEndpoint(self._post_root, exists=host not in VENDOR_PROFILES)
         profile = _profile(host, options)
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, profile))
-
-    @property
-    @override
-    def endpoint(self) -> str:
-        return self._pool.endpoint
-
-    @property
-    @override
-    def open_connections(self) -> int:
-        return self._pool.open_connections + self._root.open_connections
-
-    @override
-    async def start(self) -> None:
-        await self._pool.start()
-        await self._root.start()
-
-    @override
-    async def stop(self) -> None:
-        await self._pool.stop()
-        await self._root.stop()
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -137,12 +103,6 @@ class OpenAICompatibleProvider(Provider, LimitedFormats, Embedder, TokenCounter,
             raise ProtocolViolation("GET models did not return a list of models") from None
         # The sort is stable: models that chat keep the backend's order.
         return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
-
-    @override
-    async def generate(self, request: GenerateRequest, model: str) -> Sequence[Event]:
-        encoded = self._encoder.encode(request, model, stream=False)
-        response = await self._pool.post(CHAT_PATH, encoded.body)
-        return self._decode_whole(self._decoder(encoded, model), await self._pool.read(response), response)
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -165,34 +125,12 @@ class OpenAICompatibleProvider(Provider, LimitedFormats, Embedder, TokenCounter,
         return self._encoder.native_formats
 
     @override
-    def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
-        return stream_events(self._pool, lambda: self._start_stream(request, model))
-
-    async def _start_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
-        encoded = self._encoder.encode(request, model, stream=True)
-        decoder = self._decoder(encoded, model)
+    async def _send(
+        self, request: GenerateRequest, model: str, *, stream: bool
+    ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
+        encoded = self._encoder.encode(request, model, stream=stream)
         response = await self._pool.post(CHAT_PATH, encoded.body)
-        return OpenResponse(
-            response,
-            ChatStreamDecoder(decoder, self._errors),
-            decode_whole=lambda body: self._decode_whole(decoder, body, response),
-        )
-
-    def _decoder(self, encoded: EncodedRequest, model: str) -> ResponseDecoder:
-        return ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
-
-    def _decode_whole(
-        self, decoder: ResponseDecoder, body: bytes, response: aiohttp.ClientResponse
-    ) -> list[Event]:
-        """A reply that came at once."""
-        try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise self._errors.from_unparsable(body, response.headers) from None
-        events = decoder.decode(reply)
-        if not decoder.has_content and not decoder.finish_reason:
-            raise ProtocolViolation("the response contains no reply")
-        return events + decoder.finish()
+        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
 
     async def _post_root(self, path: str, body: bytes) -> bytes:
         return await self._root.read(await self._root.post(path, body))
@@ -201,16 +139,6 @@ class OpenAICompatibleProvider(Provider, LimitedFormats, Embedder, TokenCounter,
 def _without_version(endpoint: str) -> str:
     """Where a server puts what is not part of OpenAI's API: above the version."""
     return re.sub(r"/v\d+/?$", "", endpoint)
-
-
-def _headers(options: OpenAICompatibleSettings, key: str, extra: Mapping[str, str]) -> dict[str, str]:
-    return {**_key_header(options.key_header, key), **extra}
-
-
-def _key_header(name: str, key: str) -> dict[str, str]:
-    if not key:
-        return {}
-    return {name: f"Bearer {key}" if name.lower() == "authorization" else key}
 
 
 def _profile(host: str, options: OpenAICompatibleSettings) -> ModelProfile:

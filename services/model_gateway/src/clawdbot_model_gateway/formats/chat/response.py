@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
@@ -20,12 +20,14 @@ from clawdbot.common.v1.usage_pb2 import (
     Usage,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -45,51 +47,42 @@ MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
 
 
-class ResponseDecoder:
-    """Decodes one reply."""
+DONE: Final = b"[DONE]"
+"""What comes after the last chunk of a stream."""
+
+
+class ResponseDecoder(ReplyDecoder):
+    """Decodes one reply. After its finish reason only usage may follow."""
+
+    end_marker: ClassVar[bytes] = DONE
+    end_is_optional: ClassVar[bool] = True
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
-        """Args: model: what was asked for, reported if the response names no model."""
-        self._model = model
-        self._warnings = warnings
-        self._errors = errors
+        super().__init__(model, warnings, errors)
         self._calls = ToolCallAccumulator(names)
         self._usage: Mapping[str, Any] | None = None
-        self._started_sent = False
         self._refused = False
-        self.has_content = False
-        """Whether any content has arrived."""
-        self.finish_reason = ""
-        """The vendor's finish reason, once it has arrived; only usage may follow."""
 
-    def decode(self, chunk: Any) -> list[Event]:
-        """The events of one JSON object.
-
-        Raises:
-            ModelError: it is an error, or not a JSON object.
-        """
+    @override
+    def decode(self, chunk: Any, name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
-        if chunk.get("error") or chunk.get("object") == "error":
+        if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
             raise self._errors.from_payload(chunk)
-        out: list[Event] = []
-        if not self._started_sent:
-            self._started_sent = True
-            out.append(events.started(_string(chunk.get("model")) or self._model, self._warnings))
+        self._start(chunk.get("model"), out)
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._usage = usage
         choice = _first_choice(chunk.get("choices"))
         if choice is not None:
             self._decode_choice(choice, out)
-        return out
 
-    def finish(self) -> list[Event]:
-        """The last events: tool calls, usage and the finish reason."""
+    @override
+    def finish(self, out: list[Event]) -> None:
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
-        out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
+        self._start(None, out)
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", and so does a refusal.
@@ -103,7 +96,6 @@ class ResponseDecoder:
             partial = reason == FINISH_REASON_TRUNCATED
             out.append(events.usage(_decode_usage(self._usage, partial=partial)))
         out.append(events.finished(reason, self.finish_reason))
-        return out
 
     def _decode_choice(self, choice: dict[str, Any], out: list[Event]) -> None:
         delta = choice.get("delta") or choice.get("message")

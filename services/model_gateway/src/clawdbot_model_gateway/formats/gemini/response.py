@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import orjson
 from clawdbot.common.v1.finish_reason_pb2 import (
@@ -18,6 +18,7 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from clawdbot_servicekit.structs import to_struct
+from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
@@ -25,6 +26,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -52,45 +54,28 @@ UNSET_REASONS: Final = frozenset({"", "FINISH_REASON_UNSPECIFIED", "BLOCK_REASON
 """Values that mean that there is no reason yet."""
 
 
-class ResponseDecoder:
-    """Decodes one reply."""
+class ResponseDecoder(ReplyDecoder):
+    """Decodes one reply. The stream ends with the connection; a block reason counts as a finish reason."""
+
+    end_is_optional: ClassVar[bool] = True
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
-        """Args: model: what was asked for, reported if the response names no model."""
-        self._model = model
-        self._warnings = warnings
+        super().__init__(model, warnings, errors)
         self._names = names
-        self._errors = errors
         self._usage: dict[str, Any] = {}
         self._calls = 0
         self._broken_call = False
-        self._started_sent = False
         self._block_reason = ""
-        self._finish_reason = ""
-        self.has_content = False
-        """Whether any content has arrived."""
 
-    @property
-    def finish_reason(self) -> str:
-        """The vendor's finish reason, once it has arrived; a blocked prompt's block reason counts as one."""
-        return self._block_reason or self._finish_reason
-
-    def decode(self, chunk: Any) -> list[Event]:
-        """The events of one JSON object.
-
-        Raises:
-            ModelError: it is an error, or not a JSON object.
-        """
+    @override
+    def decode(self, chunk: Any, _name: bytes, out: list[Event]) -> None:
         if not isinstance(chunk, dict):
             raise ProtocolViolation("the response is not a JSON object")
         if chunk.get("error"):
             raise self._errors.from_payload(chunk)
-        out: list[Event] = []
-        if not self._started_sent:
-            self._started_sent = True
-            out.append(events.started(_string(chunk.get("modelVersion")) or self._model, self._warnings))
+        self._start(chunk.get("modelVersion"), out)
         counts = chunk.get("usageMetadata")
         if isinstance(counts, dict):
             # Totals so far; not every chunk repeats all of them.
@@ -98,13 +83,24 @@ class ResponseDecoder:
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict):
             self._block_reason = _reason(feedback.get("blockReason")) or self._block_reason
+            self.finish_reason = self._block_reason or self.finish_reason
         candidate = _first_candidate(chunk.get("candidates"))
         if candidate is not None:
             self._decode_candidate(candidate, out)
+
+    @override
+    def decode_whole(self, response: Any) -> list[Event]:
+        """Also a list of chunks: from a proxy that dropped the query that asks for server-sent events."""
+        out: list[Event] = []
+        for chunk in response if isinstance(response, list) else [response]:
+            self.decode(chunk, b"", out)
+        if not self.begun:
+            raise ProtocolViolation("the response contains no reply")
+        self.finish(out)
         return out
 
-    def finish(self) -> list[Event]:
-        """The last events: usage and the finish reason."""
+    @override
+    def finish(self, out: list[Event]) -> None:
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         if self._block_reason:
             # Whatever the filter is called.
@@ -114,11 +110,10 @@ class ResponseDecoder:
         elif reason == FINISH_REASON_STOP and self._calls:
             # Gemini has no finish reason of its own for tool calls.
             reason = FINISH_REASON_TOOL_CALLS
-        out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
+        self._start(None, out)
         if self._usage:
             out.append(events.usage(decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
         out.append(events.finished(reason, self.finish_reason))
-        return out
 
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
         content = candidate.get("content")
@@ -127,7 +122,8 @@ class ResponseDecoder:
             if isinstance(part, dict) and part:
                 self.has_content = True
                 self._decode_part(part, out)
-        self._finish_reason = _reason(candidate.get("finishReason")) or self._finish_reason
+        reason = _reason(candidate.get("finishReason"))
+        self.finish_reason = self._block_reason or reason or self.finish_reason
 
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
         signature = thought_signatures.wrap(part.get("thoughtSignature"))

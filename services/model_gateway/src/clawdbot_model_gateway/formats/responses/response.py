@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CANCELLED,
@@ -19,11 +19,13 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 )
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
 from clawdbot_model_gateway.http import ErrorMapper
 
@@ -51,56 +53,41 @@ MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
 
 
-class ResponseDecoder:
-    """Decodes one reply."""
+DONE: Final = b"[DONE]"
+"""What some servers send, as for Chat Completions. It ends the stream without a reason."""
+
+
+class ResponseDecoder(ReplyDecoder):
+    """Decodes one reply. Its finish reason is the vendor's status, with the reason of an incomplete reply."""
+
+    end_marker: ClassVar[bytes] = DONE
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
-        """Args: model: what was asked for, reported if the response names no model."""
-        self._model = model
-        self._warnings = warnings
-        self._errors = errors
+        super().__init__(model, warnings, errors)
         self._items = OutputItems(names)
         self._usage: Usage | None = None
-        self._started_sent = False
-        self.has_content = False
-        """Whether any content has arrived."""
-        self.finish_reason = ""
-        """The vendor's status with its reason, once it has arrived; nothing follows it."""
 
-    def decode(self, event: Any, name: str = "") -> list[Event]:
-        """The events of one server-sent event.
-
-        Args:
-            event: its data.
-            name: its name, used if the data contains no type.
-
-        Raises:
-            ModelError: it is an error, or not a JSON object.
-        """
+    @override
+    def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
+        """The event's name counts if its data contains no type."""
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
-        kind = event.get("type") or name
-        if kind == "error" or (event.get("error") and not str(kind).startswith("response.")):
+        kind = str(event.get("type") or name.decode("utf-8", "replace"))
+        if kind == "error" or (event.get("error") and not kind.startswith("response.")):
             raise self._error(event)
-        out: list[Event] = []
-        self._start(event.get("response"), out)
+        self._start(_model_of(event.get("response")), out)
         before = len(out)
-        handle = _EVENT_HANDLERS.get(str(kind))
+        handle = _EVENT_HANDLERS.get(kind)
         if handle is not None:
             handle(self._items, event, out)
-        elif str(kind).startswith("response.") and str(kind)[len("response.") :] in TERMINAL_STATUSES:
-            self._end(event.get("response"), str(kind)[len("response.") :], out)
+        elif kind.startswith("response.") and kind[len("response.") :] in TERMINAL_STATUSES:
+            self._end(event.get("response"), kind[len("response.") :], out)
         self.has_content = self.has_content or len(out) > before
-        return out
 
+    @override
     def decode_whole(self, response: Any) -> list[Event]:
-        """The events of a response that came at once.
-
-        Raises:
-            ModelError: it is an error, or not a response.
-        """
         if not isinstance(response, dict):
             raise ProtocolViolation("the response is not a JSON object")
         if response.get("error") and not response.get("status"):
@@ -108,13 +95,14 @@ class ResponseDecoder:
         if not isinstance(response.get("output"), list) or not response.get("status"):
             raise ProtocolViolation("the response contains no reply")
         out: list[Event] = []
-        self._start(response, out)
+        self._start(_model_of(response), out)
         self._end(response, "", out)
-        return out + self.finish()
+        self.finish(out)
+        return out
 
-    def finish(self) -> list[Event]:
-        """The last events: tool calls, usage and the finish reason."""
-        out: list[Event] = [] if self._started_sent else [events.started(self._model, self._warnings)]
+    @override
+    def finish(self, out: list[Event]) -> None:
+        self._start(None, out)
         completed = self.finish_reason == "completed"
         complete_calls = [*self._items.finish_calls(out, completed=completed)]
         reason, raw = self._reason(complete_calls), self.finish_reason
@@ -123,7 +111,6 @@ class ResponseDecoder:
         if self._usage is not None:
             out.append(events.usage(self._usage))
         out.append(events.finished(reason, raw))
-        return out
 
     def _reason(self, complete_calls: list[bool]) -> FinishReason.ValueType:
         raw = "failed" if self.finish_reason.startswith("failed/") else self.finish_reason
@@ -137,13 +124,6 @@ class ResponseDecoder:
         if not complete_calls:
             return reason
         return FINISH_REASON_TOOL_CALLS if all(complete_calls) else FINISH_REASON_MODEL_ERROR
-
-    def _start(self, response: Any, out: list[Event]) -> None:
-        if not self._started_sent:
-            self._started_sent = True
-            model = response.get("model") if isinstance(response, dict) else None
-            name = model if isinstance(model, str) and model else self._model
-            out.append(events.started(name, self._warnings))
 
     def _end(self, response: Any, event_status: str, out: list[Event]) -> None:
         """Takes what the last event repeats, its usage and its status.
@@ -166,6 +146,7 @@ class ResponseDecoder:
         if status == "incomplete" and isinstance(details, dict) and details.get("reason"):
             status = f"incomplete/{details['reason']}"
         self.finish_reason = status
+        self.ended = True
 
     def _error(self, payload: Mapping[str, Any]) -> ModelError:
         error = payload.get("error")
@@ -207,6 +188,10 @@ _EVENT_HANDLERS: Final[Mapping[str, EventHandler]] = {
     **_text_handlers("reasoning_text", "reasoning_text"),
 }
 """Type of an event → its handler. Events of parts and of the vendor's own tools have no counterpart here."""
+
+
+def _model_of(response: Any) -> Any:
+    return response.get("model") if isinstance(response, dict) else None
 
 
 def _decode_usage(usage: Any) -> Usage | None:

@@ -1,4 +1,4 @@
-"""Decodes a streamed reply of /api/chat, from its bytes to our events."""
+"""Decodes a reply of /api/chat into events. Each line of its stream is one JSON object."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ from clawdbot_model_gateway.core.errors import BackendFailed, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
-from clawdbot_model_gateway.formats.ndjson import LineParser
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.http import ErrorMapper
-from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
@@ -37,68 +36,48 @@ MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
 
 
-class OllamaStreamDecoder(StreamDecoder):
-    """Decodes one reply. The events do not depend on how the network cuts the bytes."""
-
-    awaiting_end: Final = False
-    """Always False: the last event is part of the protocol, and without it the reply is incomplete."""
-    started: bool = False
-    finished: bool = False
+class ResponseDecoder(ReplyDecoder):
+    """Decodes one reply. Without `done` it is TRUNCATED."""
 
     def __init__(
         self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
     ) -> None:
-        """Args: model: what was asked for, reported if the reply names no model."""
-        self._model = model
-        self._warnings = warnings
-        self._errors = errors
+        super().__init__(model, warnings, errors)
         self._calls = ToolCallAccumulator(names)
-        self._lines = LineParser()
-        self._started_sent = False
+        self._counts: Mapping[str, Any] = {}
 
     @override
-    def feed(self, data: bytes, out: list[Event]) -> None:
-        self._decode_all(self._lines.feed(data), out)
-
-    @override
-    def end(self, out: list[Event]) -> None:
-        """Without `done` the reply is TRUNCATED."""
-        self._decode_all([line for line in self._lines.end() if _is_json(line)], out)
-        if not self.finished:
-            if not self.started:
-                raise ProtocolViolation("the stream ended before the reply began")
-            self._finish("", {}, out)
-
-    def _decode_all(self, lines: list[bytes], out: list[Event]) -> None:
-        for line in lines:
-            if self.finished:
-                return
-            try:
-                chunk = orjson.loads(line)
-            except orjson.JSONDecodeError:
-                raise ProtocolViolation("a line of the stream is not valid JSON") from None
-            if not isinstance(chunk, dict):
-                raise ProtocolViolation("a line of the stream is not a JSON object")
-            if chunk.get("error"):
-                raise self._errors.from_payload(_error_payload(chunk))
-            self._decode(chunk, out)
-
-    def _decode(self, chunk: dict[str, Any], out: list[Event]) -> None:
+    def decode(self, chunk: Any, _name: bytes, out: list[Event]) -> None:
+        if not isinstance(chunk, dict):
+            raise ProtocolViolation("a line of the stream is not a JSON object")
+        if chunk.get("error"):
+            raise self._errors.from_payload(_error_payload(chunk))
         message, done = chunk.get("message"), chunk.get("done")
         if not isinstance(message, dict) and done is not True:
             raise ProtocolViolation("a line of the stream contains no message")
-        if not self._started_sent:
-            self._started_sent = True
-            out.append(events.started(_string(chunk.get("model")) or self._model, self._warnings))
+        self._start(chunk.get("model"), out)
         before = len(out)
         if isinstance(message, dict):
             self._decode_message(message, out)
-        self.started = self.started or len(out) > before
+        self.has_content = self.has_content or len(out) > before
         if done is True:
-            done_reason = _string(chunk.get("done_reason"))
-            if not done_reason and not self.started:
+            self.finish_reason = _string(chunk.get("done_reason"))
+            if not self.begun:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
-            self._finish(done_reason, chunk, out)
+            self._counts = chunk
+            self.ended = True
+
+    @override
+    def finish(self, out: list[Event]) -> None:
+        self._start(None, out)
+        reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        complete = [*self._calls.finish(out)]
+        if reason == FINISH_REASON_STOP and complete:
+            reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
+        usage = _decode_usage(self._counts, truncated=reason == FINISH_REASON_TRUNCATED)
+        if usage is not None:
+            out.append(events.usage(usage))
+        out.append(events.finished(reason, self.finish_reason))
 
     def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
         thinking, content = _string(message.get("thinking")), _string(message.get("content"))
@@ -110,31 +89,11 @@ class OllamaStreamDecoder(StreamDecoder):
         if isinstance(calls, list):
             self._calls.add(list(map(_chat_tool_call, calls)), out)
 
-    def _finish(self, done_reason: str, counts: Mapping[str, Any], out: list[Event]) -> None:
-        self.finished = True
-        reason = events.finish_reason(done_reason, FINISH_REASONS)
-        complete = [*self._calls.finish(out)]
-        if reason == FINISH_REASON_STOP and complete:
-            reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
-        usage = _decode_usage(counts, truncated=reason == FINISH_REASON_TRUNCATED)
-        if usage is not None:
-            out.append(events.usage(usage))
-        out.append(events.finished(reason, done_reason))
-
 
 def _error_payload(chunk: dict[str, Any]) -> dict[str, Any]:
     """The error in the form with a status, which the errors of remote models have."""
     status = chunk.get("StatusCode")
     return {"error": {"code": status, "message": chunk["error"]}} if isinstance(status, int) else chunk
-
-
-def _is_json(line: bytes) -> bool:
-    """Whether a last line without its end is complete."""
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
 
 
 def _chat_tool_call(call: Any) -> Any:

@@ -1,0 +1,161 @@
+"""Decodes a reply of the Messages API into events, streamed or at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from clawdbot.common.v1.finish_reason_pb2 import (
+    FINISH_REASON_CONTEXT_FULL,
+    FINISH_REASON_LENGTH,
+    FINISH_REASON_MODEL_ERROR,
+    FINISH_REASON_PAUSED,
+    FINISH_REASON_REFUSAL,
+    FINISH_REASON_STOP,
+    FINISH_REASON_TOOL_CALLS,
+    FINISH_REASON_TRUNCATED,
+)
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
+from typing_extensions import override
+
+from clawdbot_model_gateway.core import events
+from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
+from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.http import ErrorMapper
+
+FINISH_REASONS: Final = {
+    "end_turn": FINISH_REASON_STOP,
+    "stop_sequence": FINISH_REASON_STOP,
+    "max_tokens": FINISH_REASON_LENGTH,
+    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,
+    "tool_use": FINISH_REASON_TOOL_CALLS,
+    "refusal": FINISH_REASON_REFUSAL,
+    "pause_turn": FINISH_REASON_PAUSED,
+}
+"""stop_reason → ours; any other is UNKNOWN."""
+COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
+"""The model ended on its own: a tool call without arguments is complete."""
+
+MAX_COUNT: Final = 2**53
+"""Tokens. A larger number is not a count."""
+
+
+class ResponseDecoder(ReplyDecoder):
+    """Decodes one reply. Without message_stop it is TRUNCATED, even with a stop_reason."""
+
+    def __init__(
+        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
+    ) -> None:
+        super().__init__(model, warnings, errors)
+        self._blocks = ContentBlocks(names)
+        self._usage: dict[str, Any] = {}
+
+    @override
+    def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
+        if not isinstance(event, dict):
+            raise ProtocolViolation("an event of the stream is not a JSON object")
+        if name == b"error" or event.get("type") == "error" or event.get("error"):
+            raise self._errors.from_payload(event)
+        self._decode_event(event, out)
+
+    @override
+    def decode_whole(self, message: Any) -> list[Event]:
+        """A reply from a server that does not stream."""
+        if not isinstance(message, dict) or not isinstance(message.get("content"), list):
+            if isinstance(message, dict) and message.get("error"):
+                raise self._errors.from_payload(message)
+            raise ProtocolViolation("the response contains no reply")
+        out: list[Event] = []
+        self._decode_event({"type": "message_start", "message": message}, out)
+        for index, block in enumerate(message["content"]):
+            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
+            self._decode_event({"type": "content_block_stop", "index": index}, out)
+        self._decode_event({"type": "message_delta", "delta": message}, out)
+        if not self.begun:
+            raise ProtocolViolation("the response contains no reply")
+        self.ended = True
+        self.finish(out)
+        return out
+
+    @override
+    def finish(self, out: list[Event]) -> None:
+        self._start(None, out)
+        reason = FINISH_REASON_TRUNCATED
+        if self.ended:
+            reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
+        runnable = self._blocks.finish(out, complete=reason in COMPLETE_REASONS)
+        if reason == FINISH_REASON_STOP and self._blocks.has_tool_call:
+            # Servers that imitate the API end tool calls this way.
+            reason = FINISH_REASON_TOOL_CALLS
+        if reason == FINISH_REASON_TOOL_CALLS and not (runnable and self._blocks.has_tool_call):
+            reason = FINISH_REASON_MODEL_ERROR
+        if self._usage:
+            out.append(events.usage(_decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
+        out.append(events.finished(reason, self.finish_reason))
+
+    def _decode_event(self, event: Mapping[str, Any], out: list[Event]) -> None:
+        """Decodes one event. Ignores unknown types, as the vendor asks of its clients."""
+        kind, index = event.get("type"), _block_index(event.get("index"))
+        content: list[Event] = []
+        if kind == "content_block_delta":
+            self._blocks.delta(index, _object(event, "delta"), content)
+        elif kind == "content_block_start":
+            self._blocks.start(index, _object(event, "content_block"), content)
+        elif kind == "content_block_stop":
+            self._blocks.stop(index, content)
+        elif kind == "message_start":
+            self._start_message(_object(event, "message"), out)
+        elif kind == "message_delta":
+            self._update_usage(_object(event, "usage"))
+            self.finish_reason = _string(_object(event, "delta").get("stop_reason")) or self.finish_reason
+        elif kind == "message_stop":
+            self.ended = True
+        if content:
+            self._start(None, out)
+            self.has_content = True
+            out += content
+
+    def _start_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
+        if not self._started_sent:
+            self._update_usage(_object(message, "usage"))
+            self._start(message.get("model"), out)
+
+    def _update_usage(self, usage: Mapping[str, Any]) -> None:
+        """Later counts are totals of the whole reply, so they replace earlier ones."""
+        self._usage.update({name: value for name, value in usage.items() if value is not None})
+
+
+def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
+    read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
+    return Usage(
+        # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
+        input_tokens=_count(usage, "input_tokens") + read + written,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        output_tokens=_count(usage, "output_tokens"),
+        reasoning_tokens=_count(_object(usage, "output_tokens_details"), "thinking_tokens"),
+        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
+    )
+
+
+def _count(counts: Mapping[str, Any], name: str) -> int:
+    value = counts.get(name)
+    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
+
+
+def _object(outer: Mapping[str, Any], name: str) -> dict[str, Any]:
+    inner = outer.get(name)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _block_index(index: Any) -> int:
+    """The block's index; -1 for all blocks of a server that sends none, where they follow one another."""
+    return index if isinstance(index, int) else -1

@@ -1,0 +1,103 @@
+"""Decodes a stream of JSON records, from its bytes to our events: one reader for all vendors' streams.
+
+What differs is how records are told apart (sse.py, ndjson.py), and what they mean (a vendor's ReplyDecoder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import orjson
+from typing_extensions import override
+
+from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.http.response_stream import StreamDecoder
+
+KEEP_ALIVE: Final = b"ping"
+"""The name of events that only keep the connection alive, whatever their data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a stream."""
+
+    data: bytes
+    name: bytes = b""
+    """The kind of a server-sent event, which its `event` line names; empty without one."""
+
+
+class RecordParser(Protocol):
+    """Takes bytes as they arrive and returns complete records, wherever the network cuts the bytes."""
+
+    def feed(self, data: bytes, /) -> list[Record]:
+        """The records that end in this data. MUST raise ProtocolViolation for one that never ends."""
+
+    def end(self) -> list[Record]:
+        """The last record, when the connection ended before the record did."""
+
+
+class JsonStreamDecoder(StreamDecoder):
+    """Decodes one stream. The events do not depend on how the network cuts the bytes."""
+
+    finished: bool = False
+
+    def __init__(self, parser: RecordParser, reply: ReplyDecoder) -> None:
+        self._parser = parser
+        self._reply = reply
+
+    @property
+    @override
+    def started(self) -> bool:
+        return self._reply.begun
+
+    @property
+    @override
+    def awaiting_end(self) -> bool:
+        return self._reply.end_is_optional and bool(self._reply.finish_reason)
+
+    @override
+    def feed(self, chunk: bytes, events: list[Event]) -> None:
+        self._decode(self._parser.feed(chunk), events)
+
+    @override
+    def end(self, events: list[Event]) -> None:
+        """Drops a last record that the end of the connection cut in two."""
+        self._decode(filter(_is_complete, self._parser.end()), events)
+        if not self.finished:
+            self._finish(events)
+
+    def _decode(self, records: Iterable[Record], events: list[Event]) -> None:
+        reply = self._reply
+        for record in records:
+            if self.finished:
+                return
+            if record.name == KEEP_ALIVE:
+                continue
+            try:
+                data = orjson.loads(record.data)
+            except orjson.JSONDecodeError:
+                if reply.end_marker and record.data.strip() == reply.end_marker:
+                    self._finish(events)
+                    return
+                raise ProtocolViolation("a record of the stream is not valid JSON") from None
+            reply.decode(data, record.name, events)
+            if reply.ended:
+                self._finish(events)
+
+    def _finish(self, events: list[Event]) -> None:
+        if not self._reply.begun:
+            raise ProtocolViolation("the stream ended before the reply began")
+        self.finished = True
+        self._reply.finish(events)
+
+
+def _is_complete(record: Record) -> bool:
+    try:
+        orjson.loads(record.data)
+    except orjson.JSONDecodeError:
+        return False
+    return True
