@@ -137,7 +137,24 @@ async def test_a_deadline_closes_the_upstream_connection(tmp_path, client_of, ba
         assert await until(lambda: served.idle)
 
 
-async def test_a_request_that_waits_for_a_connection_can_be_cancelled(tmp_path, backend):
+async def test_requests_beyond_the_pool_wait_for_a_slot_and_lists_of_models_do_not(tmp_path, backend):
+    model = compatible(backend.url, api_key=KEY, http={"pool_size": 1})
+    async with gateway(tmp_path, model=model) as served:
+        backend.will(HOLD)
+        first = asyncio.create_task(served.client.run(asks(), "stream"))
+        await backend.busy.wait()
+        second = asyncio.create_task(served.client.run(asks(), "stream"))
+        provider = next(iter(served.application._components.backends.values())).provider
+        async with asyncio.timeout(5):
+            assert await provider.list_models()
+        assert provider.open_connections == 2
+        assert not second.done()
+        second.cancel()
+        first.cancel()
+        assert await until(lambda: served.idle)
+
+
+async def test_a_request_that_waits_for_a_slot_can_be_cancelled(tmp_path, backend):
     model = compatible(backend.url, api_key=KEY, http={"pool_size": 1})
     async with gateway(tmp_path, model=model) as served:
         backend.will(HOLD)

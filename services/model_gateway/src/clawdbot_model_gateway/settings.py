@@ -31,7 +31,7 @@ class HttpSettings(Section):
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
     """Time without data in the middle of a reply."""
     pool_size: Annotated[int, Field(ge=1, le=65_536)] = 500
-    """Concurrent connections. HTTP/1.1 needs one per request; more requests wait, up to their deadline."""
+    """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
     keep_alive: Seconds = 30.0
     """How long an idle connection is kept."""
     dns_ttl: Seconds = 30.0

@@ -76,14 +76,16 @@ def build(
 
 
 def _backends(plan: BackendPlan, available: Mapping[str, EntryPoint]) -> dict[str, Backend]:
-    return {
-        name: Backend(
+    backends = {}
+    for name, settings in plan.backends.items():
+        provider = make_provider(plan.config_paths[name], settings, available)
+        backends[name] = Backend(
             name,
             settings.provider,
-            make_provider(plan.config_paths[name], settings, available),
+            provider,
             models=tuple(VendorModel(each.name, each.context_length) for each in settings.models),
             preferred_model=settings.name or "",
             models_are_configured=bool(settings.models),
+            concurrency=provider.max_concurrency,
         )
-        for name, settings in plan.backends.items()
-    }
+    return backends

@@ -52,6 +52,11 @@ class Provider(Protocol):
     def open_connections(self) -> int:
         """Number of open connections to the backend, busy or idle."""
 
+    @property
+    def max_concurrency(self) -> int | None:
+        """Requests that the gateway sends at the same time; more wait for a slot. None: no limit."""
+        return None
+
     async def start(self) -> None:
         """Opens what the backend needs. MUST NOT wait for the backend and MUST NOT fail when it is down."""
 

@@ -22,6 +22,9 @@ MAX_ERROR_BYTES: Final = 64 * 1024
 """Bytes of an error response's body that are read."""
 MAX_CACHED_URLS: Final = 256
 """Paths whose URL is cached. Some vendors put the model's name in the path, and callers may send any name."""
+SPARE_CONNECTIONS: Final = 2
+"""More than a backend has slots, for what needs none: lists of models, and responses read to their end
+in the background. So nothing waits in aiohttp's hidden queue."""
 DRAIN_TIMEOUT: Final = 1.0
 """Seconds for the end of a response whose content is complete, so that its connection can be reused."""
 
@@ -176,7 +179,7 @@ class HttpPool:
 
     def _make_connector(self) -> aiohttp.BaseConnector:
         settings = self._settings
-        size, keep_alive = settings.pool_size, settings.keep_alive
+        size, keep_alive = settings.pool_size + SPARE_CONNECTIONS, settings.keep_alive
         if self._socket:
             return aiohttp.UnixConnector(self._socket, limit=size, keepalive_timeout=keep_alive)
         ttl = max(1, int(settings.dns_ttl))

@@ -77,6 +77,11 @@ class HttpProvider(Provider):
     def open_connections(self) -> int:
         return sum(pool.open_connections for pool in self._pools)
 
+    @property
+    @override
+    def max_concurrency(self) -> int | None:
+        return self._http.pool_size
+
     @override
     async def start(self) -> None:
         for pool in self._pools:

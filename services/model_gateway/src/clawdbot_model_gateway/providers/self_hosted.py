@@ -91,6 +91,11 @@ class SelfHostedProvider(Provider, LimitedFormats, Embedder, TokenCounter, TextC
     def open_connections(self) -> int:
         return self._ollama.open_connections + self._compatible.open_connections
 
+    @property
+    @override
+    def max_concurrency(self) -> int | None:
+        return self._compatible.max_concurrency
+
     @override
     async def start(self) -> None:
         await self._ollama.start()
