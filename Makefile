@@ -67,7 +67,7 @@ run: $(IN_RUNS)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
 chat: $(IN_RUNS)  ## Talk to the suite (ARGS="--flow book_table …")
 	@$(IN)/bin/clawdbot chat $(ARGS)
 
-cli: $(IN_RUNS)  ## A shell with `clawdbot` on the PATH (ARGS="flow new coffee" runs one command instead)
+cli: $(IN_RUNS)  ## A shell with `clawdbot` on the PATH (ARGS="flow new contact" runs one command instead)
 	@PATH="$(CURDIR)/$(IN)/bin:$$PATH"; \
 	$(if $(ARGS),exec clawdbot $(ARGS),echo "clawdbot is on the PATH; exit ends this shell."; exec bash -i)
 

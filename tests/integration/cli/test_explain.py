@@ -43,12 +43,12 @@ async def test_commands_from_a_model_move_the_flow_and_are_explained(tmp_path):
     )
     assert result.code == 0, result.err
     refused, accepted = result.out.split("you › we will be")
-    assert "understood by model: none refused: drop_tables was not on offer" in refused
-    assert "understood by model: handoff refused: handoff was not on offer" in refused
+    assert "command from model: none refused: drop_tables was not on offer" in refused
+    assert "command from model: handoff refused: handoff was not on offer" in refused
     assert "Sorry, I did not understand that. For how many guests?" in refused
     accepted, whole = accepted.split("you › /explain")
     assert "Dinner for 8." in accepted
-    assert "understood by model: set_slot guests = 8" in accepted
+    assert "command from model: set_slot guests = 8" in accepted
     assert "ask → done: if slots.guests > 6: passes" in accepted
     assert "instructions: The conversation: Reserve a dinner" in whole
     assert "command: set_slot" in whole

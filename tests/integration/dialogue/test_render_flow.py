@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererFailed, RendererMissing
 from clawdbot_dialogue.core.flow.diagrams import dot, mermaid
 from clawdbot_dialogue.core.flow.diagrams.diagram import Diagram, Edge, build_diagram
 from clawdbot_dialogue.core.flow.diagrams.formats import render_diagram
@@ -98,7 +98,7 @@ async def test_graphviz_renders_svg_and_png():
 
 @needs_dot
 async def test_an_image_over_the_limit_is_an_error():
-    with pytest.raises(RendererBroken, match="more than 10 bytes"):
+    with pytest.raises(RendererFailed, match="more than 10 bytes"):
         await GraphvizRenderer(max_bytes=10).render(render_diagram(FLOWS[0], "dot"), "svg")
 
 
@@ -140,6 +140,6 @@ async def test_cancelling_kills_the_child_and_leaves_no_zombie(monkeypatch, tmp_
 async def test_a_child_that_takes_too_long_is_killed(monkeypatch, tmp_path):
     pid_file = install_endless_dot(tmp_path, monkeypatch)
     reading = asyncio.create_task(asyncio.to_thread(pid_file.read_text))
-    with pytest.raises(RendererBroken, match="more than 1 seconds"):
+    with pytest.raises(RendererFailed, match="more than 1 seconds"):
         await GraphvizRenderer(timeout=1.0).render("digraph {}", "svg")
     assert is_dead(int(await reading))

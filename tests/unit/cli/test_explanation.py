@@ -17,9 +17,9 @@ _call.offered_commands[0].input_schema.update({"type": "object", "properties": {
 _call.reply.CopyFrom(Message(parts=[Part(tool_call=ToolCall(name="set_slot"))]))
 _call.usage.input_tokens, _call.usage.output_tokens = 100, 7
 _call.elapsed.FromMilliseconds(42)
-_understood = EXPLANATION.steps.add().commands_generated
-_understood.commands.append(Command(name="set_slot", target="n", source="model", accepted=True))
-_understood.commands.append(Command(name="handoff", source="model", accepted=False, reason="not on offer"))
+_generated = EXPLANATION.steps.add().commands_generated
+_generated.commands.append(Command(name="set_slot", target="n", source="model", accepted=True))
+_generated.commands.append(Command(name="handoff", source="model", accepted=False, reason="not on offer"))
 EXPLANATION.steps.add().guard_evaluated.CopyFrom(
     pb.GuardEvaluated(flow="f", source="a", target="b", guard="slots.n > 8", passed=False)
 )
@@ -34,10 +34,10 @@ def test_each_step_is_a_line(output):
     assert output.conversation.splitlines() == [
         "  · called chat for commands: 3 messages, 100 + 7 tokens, 42 ms",
         "  ·   called: set_slot",
-        "  · understood by model: set_slot n",
-        "  · understood by model: handoff refused: not on offer",
-        "  · a → b: if slots.n > 8: does not pass",
-        "  · went a → c (next, f)",
+        "  · command from model: set_slot n",
+        "  · command from model: handoff refused: not on offer",
+        "  · guard a → b: if slots.n > 8: does not pass",
+        "  · transition a → c (next, f)",
         "  · guard-failed in a: no x",
         "  · … the rest was not kept.",
     ]

@@ -7,7 +7,7 @@ import enum
 from typing import Annotated, Literal
 
 import pytest
-from clawdbot_plugin_sdk import ArgumentsDoNotFit, Attachment, Context, Plugin, ResultDoesNotFit, ToolError
+from clawdbot_plugin_sdk import Attachment, Context, InvalidArguments, InvalidResult, Plugin, ToolError
 from pydantic import BaseModel, Field
 
 
@@ -122,7 +122,7 @@ async def test_invalid_arguments_are_reported_with_their_paths(plugin):
         raise AssertionError("must not run")
 
     tool = define(plugin, book)
-    with pytest.raises(ArgumentsDoNotFit) as caught:
+    with pytest.raises(InvalidArguments) as caught:
         await tool.invoke({"guests": [{"name": "Ada"}, {"name": 7}], "partysize": 2}, Context())
     assert [path for path, _ in caught.value.problems] == ["guests[1].name", "partysize"]
 
@@ -132,7 +132,7 @@ async def test_a_result_that_does_not_match_the_return_type_raises(plugin):
         """Answer."""
         return {"nome": "Ada"}
 
-    with pytest.raises(ResultDoesNotFit, match="name"):
+    with pytest.raises(InvalidResult, match="name"):
         await define(plugin, answer).invoke({}, Context())
 
 

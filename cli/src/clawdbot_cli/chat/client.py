@@ -29,7 +29,7 @@ TURN_TIMEOUT: Final = 600.0
 
 
 def new_request_id() -> str:
-    """A unique request id for a session, a turn or a switch of models."""
+    """A unique request id for a session, a turn or SwitchModel."""
     return f"chat-{secrets.token_hex(12)}"
 
 

@@ -31,7 +31,7 @@ def show_explanation(screen: Screen, explanation: pb.Explanation, *, whole: bool
 def _commands(generated: pb.CommandsGenerated, _: bool) -> Iterator[str]:
     for command in generated.commands:
         verdict = "" if command.accepted else f" refused: {one_line(command.reason, MAX_LINE)}"
-        yield f"understood by {command.source}: {_command(command)}{verdict}"
+        yield f"command from {command.source}: {_command(command)}{verdict}"
 
 
 def _command(command: Command) -> str:
@@ -42,11 +42,12 @@ def _command(command: Command) -> str:
 def _guard(evaluated: pb.GuardEvaluated, _: bool) -> Iterator[str]:
     guard = f"if {one_line(evaluated.guard, MAX_LINE)}" if evaluated.guard else "no guard"
     verdict = "passes" if evaluated.passed else "does not pass"
-    yield f"{evaluated.source} → {evaluated.target or 'stays'}: {guard}: {verdict}"
+    yield f"guard {evaluated.source} → {evaluated.target or 'stays'}: {guard}: {verdict}"
 
 
 def _transition(taken: pb.TransitionTaken, _: bool) -> Iterator[str]:
-    yield f"went {f'{taken.source} ' if taken.source else ''}→ {taken.target} ({taken.cause}, {taken.flow})"
+    source = f"{taken.source} " if taken.source else ""
+    yield f"transition {source}→ {taken.target} ({taken.cause}, {taken.flow})"
 
 
 def _note(note: pb.Note, _: bool) -> Iterator[str]:

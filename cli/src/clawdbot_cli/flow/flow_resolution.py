@@ -24,7 +24,7 @@ class FlowResolver:
     def __init__(self, search_path: Sequence[Sequence[SourceFile]]) -> None:
         """Takes groups of flow files; the first group that has the name wins."""
         self._search_path = search_path
-        self._libraries: dict[str, FlowRegistry] = {}
+        self._registries: dict[str, FlowRegistry] = {}
 
     @property
     def names(self) -> set[str]:
@@ -38,12 +38,12 @@ class FlowResolver:
             FlowNotFound: it does not exist.
             StartupError: it has errors; the message lists them.
         """
-        if name not in self._libraries:
-            library = FlowRegistry()
+        if name not in self._registries:
+            registry = FlowRegistry()
             for source in self._first_group(name):
-                _add(library, source)
-            self._libraries[name] = library
-        return self._libraries[name].get(name, version)
+                _add(registry, source)
+            self._registries[name] = registry
+        return self._registries[name].get(name, version)
 
     def get_usable(self, names: Iterable[str]) -> Mapping[str, Flow]:
         """Those of the flows that exist and have no errors."""
@@ -97,13 +97,13 @@ def _relative(path: Path) -> Path:
     return path.relative_to(cwd) if path.is_relative_to(cwd) else path
 
 
-def _add(library: FlowRegistry, source: SourceFile) -> None:
-    examined = validate_flow(source.content, source.file)
-    if examined.flow is None:
+def _add(registry: FlowRegistry, source: SourceFile) -> None:
+    result = validate_flow(source.content, source.file)
+    if result.flow is None:
         lines = source.text.splitlines()
-        errors = [each.render_with_lines(lines) for each in examined.diagnostics if each.severity == "error"]
+        errors = [each.render_with_lines(lines) for each in result.diagnostics if each.severity == "error"]
         raise StartupError("\n".join([*errors, f"The flow {source.file} cannot be used. Fix these errors."]))
     try:
-        library.add(examined.flow)
+        registry.add(result.flow)
     except FlowVersionExists as error:
         raise StartupError(f"{source.file}: {error}. Give one of them another version.") from None

@@ -11,7 +11,7 @@ from clawdbot_dialogue.flow_toolkit import (
     Flow,
     GraphvizRenderer,
     InvalidFlowError,
-    RendererBroken,
+    RendererFailed,
     RendererMissing,
     load_flow,
     render_diagram,
@@ -45,7 +45,7 @@ def draw_flow(target: str, output_format: GraphFormat, states: Sequence[str]) ->
         return asyncio.run(
             GraphvizRenderer().render(render_diagram(flow, "dot", frozenset(states)), output_format)
         )
-    except RendererBroken as error:
+    except RendererFailed as error:
         raise StartupError(str(error)) from None
     except RendererMissing as error:
         raise StartupError(f"{error} The formats mermaid and dot work without it.") from None

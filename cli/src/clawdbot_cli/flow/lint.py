@@ -50,15 +50,15 @@ def lint_files(files: Iterable[SourceFile], tools: AvailableTools) -> LintResult
     started = time.perf_counter()
     with gc_paused():
         sources = list(files)
-        examined = {
+        results = {
             source.file: validate_flow(source.content, source.file) for source in sources if _is_flow(source)
         }
         resolvers = FlowResolvers(sources)
         checked = []
         for source in sources:
             flows = resolvers.for_file(source)
-            if source.file in examined:
-                result = examined[source.file]
+            if source.file in results:
+                result = results[source.file]
                 more = _check_names(result.flow, flows, tools) if result.flow else ()
                 checked.append(CheckedFile(source, _sorted([*result.diagnostics, *more])))
             else:

@@ -83,7 +83,8 @@ def run_test_files(files: Iterable[SourceFile], name_filter: str = "") -> TestRu
     tests = [source for source in sources if source.kind == "conversations"]
     if not tests:
         raise StartupError(
-            "There are no conversation tests here: no *.test.yaml file, no YAML file with `conversations:`."
+            "There are no conversation tests in these files: tests are *.test.yaml files, or YAML files with "
+            "`conversations:`."
         )
     resolvers = FlowResolvers(sources)
     flows: dict[tuple[str, str], Flow] = {}

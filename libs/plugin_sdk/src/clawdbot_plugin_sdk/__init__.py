@@ -12,25 +12,25 @@ It does not know gRPC and starts nothing: the plugin service runs what is define
 """
 
 from clawdbot_plugin_sdk.context import Attachment, Context, LifespanContext, Partial, Progress
-from clawdbot_plugin_sdk.errors import ArgumentsDoNotFit, ResultDoesNotFit, ToolError
+from clawdbot_plugin_sdk.errors import InvalidArguments, InvalidResult, ToolError
 from clawdbot_plugin_sdk.hooks import POINTS, HookDefinition, HookKind, Refusal, Subject
 from clawdbot_plugin_sdk.plugin import Plugin
 from clawdbot_plugin_sdk.tools import Effect, ToolDefinition, ToolReturn
 
 __all__ = [
     "POINTS",
-    "ArgumentsDoNotFit",
     "Attachment",
     "Context",
     "Effect",
     "HookDefinition",
     "HookKind",
+    "InvalidArguments",
+    "InvalidResult",
     "LifespanContext",
     "Partial",
     "Plugin",
     "Progress",
     "Refusal",
-    "ResultDoesNotFit",
     "Subject",
     "ToolDefinition",
     "ToolError",

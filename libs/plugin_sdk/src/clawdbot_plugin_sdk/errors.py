@@ -9,7 +9,7 @@ class ToolError(Exception):
     """Raised by a tool: its text is a sentence for the model. The model never sees other exceptions."""
 
 
-class ArgumentsDoNotFit(Exception):
+class InvalidArguments(Exception):
     """The arguments do not match the types of the tool's parameters."""
 
     def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -18,5 +18,5 @@ class ArgumentsDoNotFit(Exception):
         super().__init__("; ".join(f"{path}: {message}" for path, message in self.problems))
 
 
-class ResultDoesNotFit(Exception):
+class InvalidResult(Exception):
     """The tool returned something that does not match its return type: a bug in the plugin."""

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from clawdbot_plugin_sdk.context import Context
-from clawdbot_plugin_sdk.errors import ArgumentsDoNotFit, ResultDoesNotFit
+from clawdbot_plugin_sdk.errors import InvalidArguments, InvalidResult
 
 RESULT_KEY: Final = "result"
 """The key of a result that is not an object: a structured result always is an object."""
@@ -60,12 +60,12 @@ class Arguments:
         """Converts the arguments to the function's own types.
 
         Raises:
-            ArgumentsDoNotFit: with the path of each problem.
+            InvalidArguments: with the path of each problem.
         """
         try:
             parsed = self._model.model_validate(dict(arguments))
         except ValidationError as error:
-            raise ArgumentsDoNotFit(
+            raise InvalidArguments(
                 [(format_path(problem["loc"]), problem["msg"]) for problem in _error_details(error)]
             ) from None
         return {name.removeprefix(_FIELD_PREFIX): getattr(parsed, name) for name in self._field_names}
@@ -93,13 +93,13 @@ class Result:
         """Validates the value against the type and returns it as JSON.
 
         Raises:
-            ResultDoesNotFit: the value does not match the return type.
+            InvalidResult: the value does not match the return type.
         """
         try:
             return self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
         except ValidationError as error:
             first = _error_details(error)[0]
-            raise ResultDoesNotFit(f"{format_path(first['loc']) or RESULT_KEY}: {first['msg']}") from None
+            raise InvalidResult(f"{format_path(first['loc']) or RESULT_KEY}: {first['msg']}") from None
 
 
 def format_path(location: tuple[int | str, ...]) -> str:

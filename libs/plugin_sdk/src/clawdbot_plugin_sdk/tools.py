@@ -55,9 +55,9 @@ class ToolDefinition:
         """Runs the tool.
 
         Raises:
-            ArgumentsDoNotFit: before the tool has run.
+            InvalidArguments: before the tool has run.
             ToolError: with a sentence for the model.
-            ResultDoesNotFit: the returned value does not match the return type.
+            InvalidResult: the returned value does not match the return type.
         """
         keywords = self.arguments.validate(arguments)
         context = replace(context, attached=[])

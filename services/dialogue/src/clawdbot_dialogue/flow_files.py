@@ -20,18 +20,18 @@ MAX_FILE_BYTES: Final = 16 * 1024 * 1024
 _log = structlog.get_logger(__name__)
 
 
-def load_flows(places: Sequence[Path]) -> FlowRegistry:
-    """The shipped flows and those of the places, each of which is a folder or a file.
+def load_flows(paths: Sequence[Path]) -> FlowRegistry:
+    """The shipped flows and those of the paths, each of which is a folder or a file.
 
     Raises:
-        StartupError: a place does not exist, or a file is not a valid flow: with line, column and caret.
+        StartupError: a path does not exist, or a file is not a valid flow: with line, column and caret.
     """
     registry = FlowRegistry()
     for name, source in shipped_flows():
         _add(registry, source, name)
-    for place in places:
-        for path in _flow_files(place):
-            _add(registry, _read(path), str(path))
+    for path in paths:
+        for file in _flow_files(path):
+            _add(registry, _read(file), str(file))
     flows = {flow.name: flow for flow in registry.list()}
     for flow in flows.values():
         for found in (*flow.warnings, *check_references(flow, flows), *check_interrupts(flow, flows)):
@@ -40,12 +40,12 @@ def load_flows(places: Sequence[Path]) -> FlowRegistry:
 
 
 def _add(registry: FlowRegistry, source: str, file: str) -> None:
-    examination = validate_flow(source, file)
-    if examination.flow is None:
-        errors = [each.render(source) for each in examination.diagnostics if each.severity == "error"]
+    result = validate_flow(source, file)
+    if result.flow is None:
+        errors = [each.render(source) for each in result.diagnostics if each.severity == "error"]
         raise StartupError("\n".join([*errors, f"The flow {file} cannot be used: fix or remove it."]))
     try:
-        registry.add(examination.flow)
+        registry.add(result.flow)
     except FlowVersionExists as error:
         other = registry.get(error.name, error.version).file
         raise StartupError(
@@ -54,13 +54,13 @@ def _add(registry: FlowRegistry, source: str, file: str) -> None:
         ) from None
 
 
-def _flow_files(place: Path) -> Iterator[Path]:
-    if place.is_dir():
-        yield from sorted(path for path in place.iterdir() if _is_flow(path) and path.is_file())
-    elif place.is_file():
-        yield place
+def _flow_files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(each for each in path.iterdir() if _is_flow(each) and each.is_file())
+    elif path.is_file():
+        yield path
     else:
-        raise StartupError(f"flows: there is no file or folder {place}.")
+        raise StartupError(f"flows: there is no file or folder {path}.")
 
 
 def _is_flow(path: Path) -> bool:

@@ -6,7 +6,7 @@ and nothing else of it. Importing it takes half a second, so commands that need 
 
 from __future__ import annotations
 
-from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererBroken, RendererMissing
+from clawdbot_dialogue.clients.graphviz import GraphvizRenderer, RendererFailed, RendererMissing
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, InvalidFlowError
 from clawdbot_dialogue.core.flow.diagrams.formats import render_diagram
 from clawdbot_dialogue.core.flow.flow_registry import (
@@ -39,7 +39,7 @@ __all__ = [
     "GraphvizRenderer",
     "InvalidConversationFile",
     "InvalidFlowError",
-    "RendererBroken",
+    "RendererFailed",
     "RendererMissing",
     "SlotValidationError",
     "Uncovered",

@@ -50,7 +50,7 @@ class Models:
 async def reported(source, *flows, known=True):
     registry = library(*flows)
     deployments = Deployments(InMemorySessionStore(), registry, time.time)
-    examined = await FlowAdmin(registry, Tools(known), Models(known), deployments).examine(source, "f.yaml")
+    examined = await FlowAdmin(registry, Tools(known), Models(known), deployments).validate(source, "f.yaml")
     return [(each.code, each.line) for each in examined.diagnostics]
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 from contextlib import asynccontextmanager
 
 import pytest
-from clawdbot_plugin_sdk import ArgumentsDoNotFit, Context, LifespanContext, ToolError
+from clawdbot_plugin_sdk import Context, InvalidArguments, LifespanContext, ToolError
 from clawdbot_plugins.builtin.tables import plugin
 from clawdbot_plugins.builtin.tables.settings import TablesSettings
 
@@ -150,7 +150,7 @@ async def test_times_later_today_are_proposed_and_past_ones_are_not(guest):
     ],
 )
 async def test_an_invalid_request_is_refused(guest, request_):
-    with pytest.raises(ArgumentsDoNotFit):
+    with pytest.raises(InvalidArguments):
         await guest.reserve(**request_)
 
 

@@ -6,7 +6,7 @@ from clawdbot_plugin_client.hooks import HOOK_RULES
 from clawdbot_servicekit.error_table import ErrorRule, ErrorTable
 from grpc import StatusCode
 
-from clawdbot_dialogue.clients.graphviz import RendererBroken, RendererMissing
+from clawdbot_dialogue.clients.graphviz import RendererFailed, RendererMissing
 from clawdbot_dialogue.core import errors
 
 
@@ -39,7 +39,7 @@ def error_table() -> ErrorTable:
                 "RENDERER_MISSING",
                 "The server has no Graphviz: install the package graphviz there, or ask for Mermaid.",
             ),
-            RendererBroken: ErrorRule(
+            RendererFailed: ErrorRule(
                 StatusCode.INTERNAL,
                 "RENDERER_FAILED",
                 "Graphviz failed to draw the flow: {explanation}. Ask for Mermaid.",

@@ -68,7 +68,7 @@ class FlowServicer(FlowServiceServicer):
         self, request: wire.ValidateFlowRequest, context: Any
     ) -> wire.ValidateFlowResponse:
         source = self._validator.source(request.source)
-        found = await self._flows.examine(source, request.file)
+        found = await self._flows.validate(source, request.file)
         return wire.ValidateFlowResponse(
             diagnostics=map(diagnostic_to_wire, found.diagnostics),
             flow=flow_to_wire(found.flow) if found.flow else None,
@@ -113,7 +113,7 @@ class FlowServicer(FlowServiceServicer):
         return await self._flows.get(frame.flow, frame.flow_version), frozenset(frame.states)
 
     def _to_wire(self, flow: Flow) -> wire.Flow:
-        return flow_to_wire(flow, self._flows.time_of(flow))
+        return flow_to_wire(flow, self._flows.deploy_time(flow))
 
 
 def _frame(session: Session, flow: str) -> FlowFrame | None:

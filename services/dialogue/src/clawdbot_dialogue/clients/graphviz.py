@@ -21,7 +21,7 @@ class RendererMissing(Exception):
         super().__init__("Graphviz is not installed: install the package graphviz, so that `dot` is on PATH.")
 
 
-class RendererBroken(Exception):
+class RendererFailed(Exception):
     """`dot` failed to draw the image."""
 
     def __init__(self, explanation: str) -> None:
@@ -47,7 +47,7 @@ class GraphvizRenderer:
 
         Raises:
             RendererMissing: `dot` is not on PATH.
-            RendererBroken: `dot` failed, took too long, or made too large an image.
+            RendererFailed: `dot` failed, took too long, or made too large an image.
         """
         program = shutil.which("dot")
         if program is None:
@@ -56,7 +56,7 @@ class GraphvizRenderer:
             async with asyncio.timeout(self._timeout), self._free:
                 return await self._run(program, dot, image_format)
         except TimeoutError:
-            raise RendererBroken(f"it took more than {self._timeout:g} seconds") from None
+            raise RendererFailed(f"it took more than {self._timeout:g} seconds") from None
 
     async def _run(self, program: str, dot: str, image_format: str) -> bytes:
         child = await asyncio.create_subprocess_exec(
@@ -74,9 +74,9 @@ class GraphvizRenderer:
                 await asyncio.shield(child.wait())
         data = reading.result()
         if len(data) > self._max_bytes:
-            raise RendererBroken(f"the image has more than {self._max_bytes:,} bytes")
+            raise RendererFailed(f"the image has more than {self._max_bytes:,} bytes")
         if code:
-            raise RendererBroken(f"it ended with exit code {code}")
+            raise RendererFailed(f"it ended with exit code {code}")
         return data
 
     async def _read_output(self, child: Process) -> bytes:

@@ -40,7 +40,7 @@ class FlowAdmin:
         """Returns a flow; its newest version for 0. Raises UnknownFlow."""
         return await self._deployments.find(name, version)
 
-    async def examine(self, source: str, file: str) -> ValidationResult:
+    async def validate(self, source: str, file: str) -> ValidationResult:
         """Returns everything that is wrong with a source, including names of things that do not exist."""
         # Compiling takes milliseconds, for a hostile source more: not on the event loop.
         found = await asyncio.to_thread(validate_flow, source, file)
@@ -60,9 +60,9 @@ class FlowAdmin:
         )
         return ValidationResult(found.flow, tuple(diagnostics))
 
-    def time_of(self, flow: Flow) -> float | None:
+    def deploy_time(self, flow: Flow) -> float | None:
         """Returns when a flow was deployed, in epoch seconds; None for a flow from a file."""
-        return self._deployments.time_of(flow)
+        return self._deployments.deploy_time(flow)
 
     async def deploy(self, source: str) -> ValidationResult:
         """Makes a flow live for new sessions; returns it with its warnings.
@@ -72,7 +72,7 @@ class FlowAdmin:
             FlowExists: the version is deployed with another source.
             StoreUnavailable: nothing was deployed.
         """
-        found = await self.examine(source, "source")
+        found = await self.validate(source, "source")
         if found.flow is None:
             raise FlowRejected([_violation(each) for each in found.diagnostics if each.severity == "error"])
         await self._deployments.deploy(found.flow)

@@ -76,21 +76,21 @@ def _check_conversation(
     states = {name for flow in flows.values() for name in flow.states}
     slots = {name for flow in flows.values() for name in flow.slots}
     for index, step in enumerate(conversation.steps):
-        place = (*path, "steps", index, "expect")
-        for name, at in _expected_states(step.expect, place):
+        expect_path = (*path, "steps", index, "expect")
+        for name, at in _expected_states(step.expect, expect_path):
             if name not in states:
                 _report_unknown("state", name, states, document.at(at), diagnostics)
         for name in step.expect.slots:
             if name not in slots:
-                mark = document.key_at((*place, "slots", name))
+                mark = document.key_at((*expect_path, "slots", name))
                 _report_unknown("slot", name, slots, mark, diagnostics)
 
 
-def _expected_states(expected: Expectation, place: Path) -> Iterator[tuple[str, Path]]:
+def _expected_states(expected: Expectation, expect_path: Path) -> Iterator[tuple[str, Path]]:
     if expected.state is not None:
-        yield expected.state, (*place, "state")
+        yield expected.state, (*expect_path, "state")
     for index, name in enumerate(expected.path or ()):
-        yield name, (*place, "path", index)
+        yield name, (*expect_path, "path", index)
 
 
 _CODES: Mapping[str, str] = {"flow": "unknown-flow", "state": "unknown-state", "slot": "undeclared-slot"}

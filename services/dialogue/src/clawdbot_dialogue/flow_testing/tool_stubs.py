@@ -17,30 +17,30 @@ class ToolStubs:
     """Answers each call with the first stub that matches it and is not used up."""
 
     def __init__(self, stubs: Mapping[str, Sequence[ToolStub]]) -> None:
-        self._left = {tool: list(given) for tool, given in stubs.items()}
+        self._remaining = {tool: list(given) for tool, given in stubs.items()}
 
     def answer(self, call: CallTool) -> ToolReturned:
         """What the tool returns.
 
         Raises:
-            NoMatchingStub: no stub that is left matches the call.
+            NoMatchingStub: none of the remaining stubs matches the call.
         """
-        left = self._left.get(call.tool, [])
-        stub = next((each for each in left if is_subset(each.when, call.arguments)), None)
+        remaining = self._remaining.get(call.tool, [])
+        stub = next((each for each in remaining if is_subset(each.when, call.arguments)), None)
         if stub is None:
-            matching = f" that matches {dict(call.arguments)}" if left else ""
+            matching = f" that matches {dict(call.arguments)}" if remaining else ""
             raise NoMatchingStub(f"{call.tool} was called, but the file has no answer left{matching}")
         if not stub.always:
-            left.remove(stub)
+            remaining.remove(stub)
         is_error = stub.error is not None
         result = {"error": stub.error} if is_error else stub.result
         return ToolReturned(call.call_id, result, is_error, stub.unknown)
 
     def unused(self) -> Iterator[str]:
         """A sentence for each tool with unused stubs, except those that may be used any number of times."""
-        for tool, stubs in self._left.items():
-            if left := sum(not each.always for each in stubs):
-                yield f"unused answers of {tool}: {left}"
+        for tool, stubs in self._remaining.items():
+            if remaining := sum(not each.always for each in stubs):
+                yield f"unused answers of {tool}: {remaining}"
 
 
 def is_subset(expected: object, given: object) -> bool:

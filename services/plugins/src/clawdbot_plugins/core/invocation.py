@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import structlog
 from clawdbot_plugin_sdk import (
-    ArgumentsDoNotFit,
     Context,
+    InvalidArguments,
     Partial,
     Progress,
     Subject,
@@ -163,7 +163,7 @@ class ToolInvoker:
             raise ToolBusy(tool.name, tool.max_in_flight) from None
         except TaskTimedOut:
             raise ToolTimedOut(tool.name, tool.timeout) from None
-        except ArgumentsDoNotFit as error:
+        except InvalidArguments as error:
             _raise_violations(
                 [FieldViolation(f"arguments.{path}", message) for path, message in error.problems]
             )

@@ -24,54 +24,55 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     DESCRIPTOR: _descriptor.EnumDescriptor
     FINISH_REASON_UNSPECIFIED: _FinishReason.ValueType  # 0
     FINISH_REASON_STOP: _FinishReason.ValueType  # 1
-    """The model had finished, or met a stop sequence."""
+    """The model finished, or reached a stop sequence."""
     FINISH_REASON_LENGTH: _FinishReason.ValueType  # 2
     """max_tokens was reached."""
     FINISH_REASON_CONTEXT_FULL: _FinishReason.ValueType  # 3
     """The context window was full."""
     FINISH_REASON_TOOL_CALLS: _FinishReason.ValueType  # 4
-    """The model wants tools to be run."""
+    """The caller has to run tools."""
     FINISH_REASON_CONTENT_FILTER: _FinishReason.ValueType  # 5
     """The vendor's filter withheld the prompt or the reply."""
     FINISH_REASON_REFUSAL: _FinishReason.ValueType  # 6
     """The model declined."""
     FINISH_REASON_PAUSED: _FinishReason.ValueType  # 7
-    """The vendor paused a long turn; send the reply back to go on."""
+    """The vendor paused a long turn; send the reply back to continue."""
     FINISH_REASON_MODEL_ERROR: _FinishReason.ValueType  # 8
     """The model produced something that cannot be used."""
     FINISH_REASON_CANCELLED: _FinishReason.ValueType  # 9
     """The caller, or the operator, cancelled."""
     FINISH_REASON_TRUNCATED: _FinishReason.ValueType  # 10
-    """The connection ended before the model said that it had finished."""
+    """The connection ended before a finish reason arrived."""
     FINISH_REASON_UNKNOWN: _FinishReason.ValueType  # 11
     """A value that this version does not know; see raw_finish_reason."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
-    """FinishReason is the one vocabulary that every vendor's is mapped to. A value
-    that a vendor adds later is UNKNOWN, never STOP; the raw value is kept beside it.
+    """FinishReason is why a model stopped; every vendor's finish reasons are mapped
+    to it. A value that a vendor adds later is UNKNOWN, never STOP; the raw value
+    is kept beside it.
     """
 
 FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
 FINISH_REASON_STOP: FinishReason.ValueType  # 1
-"""The model had finished, or met a stop sequence."""
+"""The model finished, or reached a stop sequence."""
 FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
 """max_tokens was reached."""
 FINISH_REASON_CONTEXT_FULL: FinishReason.ValueType  # 3
 """The context window was full."""
 FINISH_REASON_TOOL_CALLS: FinishReason.ValueType  # 4
-"""The model wants tools to be run."""
+"""The caller has to run tools."""
 FINISH_REASON_CONTENT_FILTER: FinishReason.ValueType  # 5
 """The vendor's filter withheld the prompt or the reply."""
 FINISH_REASON_REFUSAL: FinishReason.ValueType  # 6
 """The model declined."""
 FINISH_REASON_PAUSED: FinishReason.ValueType  # 7
-"""The vendor paused a long turn; send the reply back to go on."""
+"""The vendor paused a long turn; send the reply back to continue."""
 FINISH_REASON_MODEL_ERROR: FinishReason.ValueType  # 8
 """The model produced something that cannot be used."""
 FINISH_REASON_CANCELLED: FinishReason.ValueType  # 9
 """The caller, or the operator, cancelled."""
 FINISH_REASON_TRUNCATED: FinishReason.ValueType  # 10
-"""The connection ended before the model said that it had finished."""
+"""The connection ended before a finish reason arrived."""
 FINISH_REASON_UNKNOWN: FinishReason.ValueType  # 11
 """A value that this version does not know; see raw_finish_reason."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015

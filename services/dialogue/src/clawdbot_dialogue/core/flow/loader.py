@@ -119,10 +119,10 @@ def load_flow(source: str | bytes, file: str) -> Flow:
     Raises:
         InvalidFlowError: with every diagnostic.
     """
-    examination = validate_flow(source, file)
-    if examination.flow is None:
-        raise InvalidFlowError(examination.diagnostics)
-    return examination.flow
+    result = validate_flow(source, file)
+    if result.flow is None:
+        raise InvalidFlowError(result.diagnostics)
+    return result.flow
 
 
 def check_references(
@@ -165,13 +165,13 @@ def _references(flow: Flow) -> Iterator[tuple[str, str, Path]]:
     """The flows, tools and models that a flow's states name: kind, name, path in the document."""
     for state in flow.states.values():
         path = document_path(flow.states, state.name)
-        for place, tools, model in (
+        for at, tools, model in (
             (path, state.tools, state.model),
             ((*path, "generate"), *_generation_references(state)),
         ):
-            yield from (("tool", tool, (*place, "tools", index)) for index, tool in enumerate(tools))
+            yield from (("tool", tool, (*at, "tools", index)) for index, tool in enumerate(tools))
             if model:
-                yield "model", model, (*place, "model")
+                yield "model", model, (*at, "model")
         if state.call:
             yield "tool", state.call.tool, (*path, "call", "tool")
         if state.subflow:

@@ -20,10 +20,10 @@ def iter_states(states: Any) -> Iterator[tuple[str, object, Path]]:
 def _iter_children(parent_path: str, states: Any, at: Path) -> Iterator[tuple[str, object, Path]]:
     for name, declaration in states.items() if isinstance(states, dict) else ():
         path = f"{parent_path}.{name}" if parent_path else str(name)
-        place = (*at, name)
-        yield path, declaration, place
+        at_state = (*at, name)
+        yield path, declaration, at_state
         for key in CHILD_KEYS if isinstance(declaration, dict) else ():
-            yield from _iter_children(path, declaration.get(key), (*place, key))
+            yield from _iter_children(path, declaration.get(key), (*at_state, key))
 
 
 def resolve(name: str, scope: str, known: Container[str]) -> str | None:
@@ -79,12 +79,12 @@ def separating_parallel(one: State, other: State) -> str:
 
 def document_path(states: Mapping[str, State], path: str) -> Path:
     """Where a state is declared in the document."""
-    place: Path = ()
+    at_state: Path = ()
     for state in (*ancestors(path), path):
         outer = parent(state)
         key = "parallel" if outer and states[outer].kind == "parallel" else "states"
-        place = (*place, key, state.rpartition(".")[2])
-    return place
+        at_state = (*at_state, key, state.rpartition(".")[2])
+    return at_state
 
 
 def ancestors_below(ancestry: Sequence[str], ancestor: str) -> Sequence[str]:

@@ -57,7 +57,7 @@ class LanguagePack:
     is_correction: Callable[[str], bool]
     """Whether the message begins like a correction: "actually", "no, make it"."""
     is_question: Callable[[str], bool]
-    """Whether the message asks or wishes for something."""
+    """Whether the message is a question or a request."""
     slot_to_change: Callable[[str], str]
     """What the person wants to change: "change the date" → "date"; empty if nothing."""
     new_value: Callable[[str], str]

@@ -10,7 +10,7 @@ from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
 from clawdbot_dialogue.core.language.traditional_chinese import TO_SIMPLIFIED
 
 _MAX_CHANGE_WORDS = 12
-"""Words of a wish to change an item ("make the soup a cake"). Every way to split them in two is tried."""
+"""Words of a request to change an item ("make the soup a cake"). Every way to split them in two is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class ListGrammar:
     removal: re.Pattern[str]
     completion: re.Pattern[str]
     item_change: re.Pattern[str]
-    """A wish to change an item. Groups: `which` and `into`, or `both` where no word separates the two."""
+    """A request to change an item. Groups: `which` and `into`, or `both` where no word separates the two."""
     last_item: re.Pattern[str]
     """A `which` that means the last item: "it"."""
     all_items: re.Pattern[str]

@@ -102,7 +102,7 @@ class YesNoRules:
     negation_after: re.Pattern[str]
     """After a yes: turns it into a no."""
     condition_after: re.Pattern[str]
-    """Anywhere after a yes: a condition, a wish or a question, so that the message says neither."""
+    """Anywhere after a yes: a condition, a request or a question, so that the message says neither."""
     weak_yes: frozenset[str]
     """Phrases that are a yes only if the sentence ends with them; "good question" is not a yes."""
     end_of_yes: re.Pattern[str]

@@ -62,17 +62,17 @@ def phrase_pattern(phrases: Iterable[str]) -> re.Pattern[str] | None:
 
 
 def slot_vocabulary(
-    spoken: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]
+    display_name: str, hints: tuple[str, ...], values: Mapping[str, tuple[str, ...]]
 ) -> SlotVocabulary:
     """The phrases of one slot.
 
     Args:
-        spoken: Its name in words.
+        display_name: Its name in words.
         hints: Other words for it; also the units that it counts.
         values: For an enum, each value and its synonyms.
     """
-    last = spoken.rsplit(" ", 1)[-1]
-    name = phrase_pattern([spoken, last, *hints])
+    last = display_name.rsplit(" ", 1)[-1]
+    name = phrase_pattern([display_name, last, *hints])
     meaning = {
         normalize(word): value
         for value, words in values.items()

@@ -23,11 +23,11 @@ _log = structlog.get_logger(__name__)
 
 
 class Deployments:
-    """Keeps a library of flows up to date with what any process deployed."""
+    """Keeps a registry of flows up to date with what any process deployed."""
 
-    def __init__(self, store: SessionStore, library: FlowRegistry, clock: Callable[[], float]) -> None:
+    def __init__(self, store: SessionStore, registry: FlowRegistry, clock: Callable[[], float]) -> None:
         self._store = store
-        self._library = library
+        self._registry = registry
         self._clock = clock
         self._last_number = 0
         """Of the deployed flows read so far."""
@@ -58,9 +58,9 @@ class Deployments:
         """
         await self.refresh()
         try:
-            return self._library.get(name, version or None)
+            return self._registry.get(name, version or None)
         except FlowNotFound as error:
-            names = [flow.name for flow in self._library.list()]
+            names = [flow.name for flow in self._registry.list()]
             hint = "" if error.name in names else f" {suggest(error.name, names)}"
             raise UnknownFlow(error.flow, hint) from None
 
@@ -74,7 +74,7 @@ class Deployments:
         """
         await self.refresh()
         try:
-            existing = self._library.get(flow.name, flow.version)
+            existing = self._registry.get(flow.name, flow.version)
         except FlowNotFound:
             pass
         else:
@@ -84,12 +84,12 @@ class Deployments:
         await self.refresh()
         return deployed.deploy_time
 
-    def time_of(self, flow: Flow) -> float | None:
+    def deploy_time(self, flow: Flow) -> float | None:
         """Returns when a flow was deployed, in epoch seconds; None for a flow from a file."""
         return self._deploy_times.get((flow.name, flow.version))
 
     async def _read_new(self) -> list[DeployedFlow]:
-        """Loads what is new; returns the deployed flows that conflict with the library."""
+        """Loads what is new; returns the deployed flows that conflict with the registry."""
         conflicts = []
         for deployed in await self._store.deployed_flows(self._last_number):
             # Compiling takes milliseconds: not on the event loop.
@@ -99,7 +99,7 @@ class Deployments:
                 _log.error("deployed_flow_unusable", flow=deployed.name, version=deployed.version)
             else:
                 try:
-                    self._library.add(found.flow)
+                    self._registry.add(found.flow)
                 except FlowVersionExists:
                     conflicts.append(deployed)
                 else:

@@ -54,7 +54,7 @@ def session_from_snapshot(session: Session, snapshot: Snapshot, now: float | Non
         updated.states.extend(snapshot.states)
     del updated.stack[:]
     for frame in snapshot.frames if len(snapshot.frames) > 1 else ():
-        states = (place.state for place in frame.active_states)
+        states = (active.state for active in frame.active_states)
         updated.stack.add(flow=frame.flow, flow_version=frame.version, states=states)
     updated.slots.Clear()
     fill_struct(updated.slots, snapshot.slots)

@@ -42,7 +42,7 @@ def detect_language(flow: Flow, current: str, text: str, asked: Slot | None) -> 
         text: The message as written.
         asked: The slot that was asked for, if any.
     """
-    speaks = flow.in_language(current).locale
+    language = flow.in_language(current).locale
     normalized = normalize(text)
     words = _LANGUAGE_NEUTRAL.sub(" ", normalized)
     counts = {script: len(letters.findall(words)) for script, letters in _LETTERS.items()}
@@ -50,12 +50,12 @@ def detect_language(flow: Flow, current: str, text: str, asked: Slot | None) -> 
     others = sum(counts.values()) - counts[script]
     if counts[script] < max(1, _MIN_RATIO * others):
         return current
-    if speaks.script == script:
+    if language.script == script:
         return current
     to = next((name for name in flow.locales if flow.in_language(name).locale.script == script), current)
     # "ok" and "bye" are used in Chinese too.
-    short = counts[script] <= _MAX_YES_NO_LENGTH and speaks.yes_no(normalized) is not None
-    if to == current or short or speaks.set_phrase(normalized):
+    short = counts[script] <= _MAX_YES_NO_LENGTH and language.yes_no(normalized) is not None
+    if to == current or short or language.set_phrase(normalized):
         return current
     may_be_name = asked is not None and asked.is_person_name and counts[script] <= _MAX_NAME_LENGTH
     return current if may_be_name and not flow.in_language(to).locale.set_phrase(normalized) else to

@@ -42,14 +42,14 @@ def _updatable(
 ) -> list[Slot]:
     """The slots that an update may apply to; for a number those whose unit is named, else those of people."""
     slots = targets.numeric if kind == "number" else targets.by_type.get(kind, ())
-    held = [slot for slot in slots if slot.name in known and not slot.is_list_item]
+    known_slots = [slot for slot in slots if slot.name in known and not slot.is_list_item]
     if kind != "number":
-        return held
+        return known_slots
     words = flow.vocabulary.slots
-    named = [slot for slot in held if words[slot.name].counts(after)]
+    named = [slot for slot in known_slots if words[slot.name].counts(after)]
     if named or not flow.locale.counts_people(after):
         return named
-    return [slot for slot in held if words[slot.name].counts_any(flow.locale.people_units)]
+    return [slot for slot in known_slots if words[slot.name].counts_any(flow.locale.people_units)]
 
 
 def _updated(value: object, update: RelativeUpdate) -> object:

@@ -232,17 +232,17 @@ class _Extractor:
     def _best_reading(self, readings: Sequence[str]) -> str:
         """The first reading that the time slot accepts: "at 7" is 19:00 if its minimum is 11:00."""
         for slot in self._by_type.get("time", ())[:1]:
-            likely = [each for each in readings if self._takes(slot, each)] or readings
+            likely = [each for each in readings if self._is_valid_time(slot, each)] or readings
             if half := self._known.get(f"{slot.name.rpartition('.')[0]}.half"):
                 likely = [each for each in likely if (each >= "12:00") == (half == "pm")] or likely
-            held = self._known.get(slot.name)
+            known = self._known.get(slot.name)
             # A correction of 19:00 to "eight" means 20:00.
-            if isinstance(held, str):
-                return min(likely, key=lambda each: _minutes_between(each, held))
+            if isinstance(known, str):
+                return min(likely, key=lambda each: _minutes_between(each, known))
             return likely[0]
         return readings[0]
 
-    def _takes(self, slot: Slot, clock: str) -> bool:
+    def _is_valid_time(self, slot: Slot, clock: str) -> bool:
         """Whether a time is valid for its slot; for a datetime, together with the date."""
         for each in self._targets.datetimes:
             if each.parts["time"] is slot:
@@ -270,12 +270,12 @@ class _Extractor:
         first = open_slots[0]
         if first.name == self._asked:
             self._assign(first, left, text)
-        elif len(self._numeric) == 1 and not self._is_aside(first, text):
+        elif len(self._numeric) == 1 and not self._answers_another_question(first, text):
             is_bare = self._language.is_bare_number
             alone = [each for each in left if is_bare(text[: each.start], text[each.end :])]
             self._assign(first, alone, text)
 
-    def _is_aside(self, slot: Slot, text: str) -> bool:
+    def _answers_another_question(self, slot: Slot, text: str) -> bool:
         """Whether a bare number answers another question than the one for a slot that already has a value."""
         if self._targets.asked_type in ("", "boolean") or slot.name not in self._known:
             return False

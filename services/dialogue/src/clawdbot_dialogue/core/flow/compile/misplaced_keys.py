@@ -63,12 +63,12 @@ def check_misplaced_keys(
             for key, kinds in _TRANSITION_KEYS.items()
             if key in transition.model_fields_set and kind not in kinds
         ]
-    for place, kinds in found:
+    for key_path, kinds in found:
         what = f"a {kind} state" if kind != "end" else "a state that ends"
         keys = " or ".join(_KEYS.get(each, each) for each in kinds if each != "choice")
         hint = f"It belongs in a state with {keys}."
-        message = f'"{place[-1]}" has no effect in {what}.'
-        diagnostics.error("misplaced-key", message, document.key_at(place), hint)
+        message = f'"{key_path[-1]}" has no effect in {what}.'
+        diagnostics.error("misplaced-key", message, document.key_at(key_path), hint)
     if kind == "history" and len(path) == 2:
         message = "A history state must be inside another state: it restores what was last active there."
         hint = "Move it into the state whose history it restores."

@@ -69,15 +69,15 @@ class SlotCompiler:
         """A slot, or a part of one: `name` is its path in a value, `path` the one in the document."""
         self._check(name, source, path)
         last = name.rpartition(".")[2]
-        spoken = source.called or self._locale.humanize(last)
+        display_name = source.called or self._locale.humanize(last)
         kind = SLOT_TYPES[source.type]
         # A question for the whole is asked before the one for its first field, and is optional.
         fields = source.fields or (source.items and source.items.fields)
-        ask = source.ask or ("" if fields else self._locale.messages["ask"].format(name=spoken))
+        ask = source.ask or ("" if fields else self._locale.messages["ask"].format(name=display_name))
         return Slot(
             name=name,
             kind=kind,
-            display_name=spoken,
+            display_name=display_name,
             ask=self._template(ask, (*path, "ask")),
             asked_only=source.fill == "asked_only",
             minimum=source.min,
@@ -91,7 +91,7 @@ class SlotCompiler:
             region=source.region or "",
             parts=self._parts(name, source, path),
             required=source.required is not False,
-            item=self._item(name, spoken, source, path),
+            item=self._item(name, display_name, source, path),
             more=self._template(source.more, (*path, "more")) if source.more else None,
             min_items=1 if source.min_items is None else source.min_items,
             max_items=source.max_items or MAX_ITEMS,
@@ -124,7 +124,7 @@ class SlotCompiler:
         ask = Template((wording[f"ask_{part}"],))
         return Slot(name=name, kind=SLOT_TYPES[part], display_name=wording[f"the_{part}"], ask=ask)
 
-    def _item(self, name: str, spoken: str, source: SlotSource, path: Path) -> Slot | None:
+    def _item(self, name: str, display_name: str, source: SlotSource, path: Path) -> Slot | None:
         if source.items is None:
             return None
         at: Path = (*path, "items")
@@ -135,7 +135,7 @@ class SlotCompiler:
             self._diagnostics.error("bad-slot", message, self._document.at((*at, "type")), hint)
         has_parts = source.items.type in ("object", "datetime")
         item = self._slot(f"{name}.{NEXT}" if has_parts else name, source.items, at)
-        return replace(item, display_name=source.items.called or spoken, is_list_item=True)
+        return replace(item, display_name=source.items.called or display_name, is_list_item=True)
 
     def _reject_options(self, source: SlotSource, options: Iterable[str], path: Path, hint: str) -> None:
         """Reports options that only a slot has, for a part of one, and the other way round."""
@@ -159,8 +159,8 @@ class SlotCompiler:
         if kind.bounds:
             self._check_bounds(source, kind.bounds, path)
         for what, default in (("length", MAX_TEXT_LENGTH), ("items", MAX_ITEMS)):
-            least, most = getattr(source, f"min_{what}") or 0, getattr(source, f"max_{what}") or default
-            if least > most:
+            minimum, maximum = getattr(source, f"min_{what}") or 0, getattr(source, f"max_{what}") or default
+            if minimum > maximum:
                 message = f"The min_{what} is greater than the max_{what}."
                 hint = "Lower the one or raise the other."
                 error("bad-slot", message, self._document.at((*path, f"min_{what}")), hint)
@@ -218,9 +218,9 @@ class SlotCompiler:
         return compiled
 
 
-def _is_greater(least: Any, most: Any) -> bool:
+def _is_greater(minimum: Any, maximum: Any) -> bool:
     """Whether one bound is greater than the other, if both are given and comparable."""
     try:
-        return bool(least > most)
+        return bool(minimum > maximum)
     except TypeError:
         return False

@@ -270,16 +270,16 @@ class StateCompiler:
     def _actions(self, given: list[ActionSource], at: Path) -> Iterator[Action]:
         for number, each in enumerate(given):
             # A single action may be written without a list.
-            place = (*at, number) if self._linker.document.has((*at, number)) else at
+            action_at = (*at, number) if self._linker.document.has((*at, number)) else at
             if len(each.model_fields_set) != 1:
-                mark = self._linker.document.at(place)
+                mark = self._linker.document.at(action_at)
                 message = "An action must be exactly one of set, clear, say and raise."
                 self._linker.diagnostics.error("bad-value", message, mark, "Write several as a list.")
-            yield from self._assignments(each.set_ or {}, (*place, "set"))
-            self._linker.slots(each.clear or (), (*place, "clear"))
+            yield from self._assignments(each.set_ or {}, (*action_at, "set"))
+            self._linker.slots(each.clear or (), (*action_at, "clear"))
             yield from (Clear(slot) for slot in each.clear or ())
             if each.say is not None:
-                yield Utter(self._linker.template(each.say, (*place, "say")))
+                yield Utter(self._linker.template(each.say, (*action_at, "say")))
             if each.raise_ is not None:
                 yield Raise(each.raise_)
 

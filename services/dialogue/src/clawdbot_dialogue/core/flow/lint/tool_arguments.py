@@ -54,8 +54,8 @@ def check_arguments(flow: Flow, schemas: Mapping[str, Mapping[str, Any]]) -> tup
     document = parse_yaml(flow.source, diagnostics) if found else None
     if document is not None:
         for name, error in found:
-            place = (*document_path(flow.states, name), "call")
-            mark = document.at((*place, "args", *error.path)) if error.path else document.key_at(place)
+            at = (*document_path(flow.states, name), "call")
+            mark = document.at((*at, "args", *error.path)) if error.path else document.key_at(at)
             diagnostics.warning("tool-argument", error.message, mark, error.hint)
     return diagnostics.sorted()
 

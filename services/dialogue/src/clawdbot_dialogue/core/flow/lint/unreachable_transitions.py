@@ -29,14 +29,14 @@ def check_unreachable_transitions(
     # Most states have one guard at most, which there is nothing to compare with.
     compare = sum(each.guard is not None for each in own) > 1
     for transition in sorted(own, key=lambda each: each.number):
-        place = (*path, "next", transition.number)
+        transition_path = (*path, "next", transition.number)
         condition = _condition(transition, compare=compare)
         kind = (transition.event, transition.on_error or "")
         before = {**(earlier.get(("", "any"), {}) if transition.on_error else {}), **earlier.get(kind, {})}
-        _report(place, condition, before, document, diagnostics)
+        _report(transition_path, condition, before, document, diagnostics)
         known = earlier.setdefault(kind, {})
         if len(known) < _MAX_COMPARED:
-            known.setdefault(condition, place)
+            known.setdefault(condition, transition_path)
 
 
 def _condition(transition: Transition, *, compare: bool) -> Alternatives:
@@ -49,7 +49,7 @@ def _condition(transition: Transition, *, compare: bool) -> Alternatives:
 
 
 def _report(
-    place: Path,
+    transition_path: Path,
     condition: Alternatives,
     before: dict[Alternatives, Path],
     document: Document,
@@ -65,4 +65,4 @@ def _report(
         hint = "Move it up, or remove it."
     else:
         return
-    diagnostics.warning("shadowed", message, document.at(place), hint)
+    diagnostics.warning("shadowed", message, document.at(transition_path), hint)

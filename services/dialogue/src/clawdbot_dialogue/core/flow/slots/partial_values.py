@@ -148,8 +148,8 @@ def next_missing(slot: Slot, partial: Any) -> Slot | None:
     if not partial and slot.kind.asked_as_whole:
         return slot
     for name, part in slot.parts.items():
-        held = (partial or EMPTY).get(name)
-        if (part.required or held is not None) and (wanted := next_missing(part, held)):
+        known = (partial or EMPTY).get(name)
+        if (part.required or known is not None) and (wanted := next_missing(part, known)):
             return wanted
     return None
 

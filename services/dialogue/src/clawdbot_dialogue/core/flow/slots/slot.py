@@ -124,7 +124,7 @@ class Slot:
 
     @property
     def is_person_name(self) -> bool:
-        """Whether it asks for a person's name, judged by the word "name" in its own: "my name is Ada"."""
+        """Whether its own name contains the word "name": then it is filled by "my name is Ada"."""
         return "name" in self.name.rpartition(".")[2].lower().split("_")
 
     def check(self, value: object, now: datetime | None) -> object:

@@ -69,10 +69,10 @@ def offsets_from_now(text: str) -> list[Span[float]]:
     """The durations that a text counts from now: "in 2 hours", "2 hours ago", "right away"."""
     if _NOW.match(text):
         return [Span(0, len(text), 0.0)]
-    said = durations(text)
-    ago = [Span(each.start, each.end, -each.value) for each in said if text.startswith(" ago", each.end)]
+    found = durations(text)
+    ago = [Span(each.start, each.end, -each.value) for each in found if text.startswith(" ago", each.end)]
     ahead = [
-        each for each in said if _IN.search(text[: each.start]) or text.startswith(" from now", each.end)
+        each for each in found if _IN.search(text[: each.start]) or text.startswith(" from now", each.end)
     ]
     return [*ahead, *ago]
 

@@ -91,13 +91,13 @@ def only_yes_no(text: str) -> bool | None:
     return yes_no(text) if _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
 
 
-_WISH = (
+_POLITE_PREFIX = (
     r"(?:please |can you |could you |can we |could we |can i |could i |may i |i want to |i wanna "
     r"|i'd like to |i would like to |let's |just |i need to |i'd rather |i have to |no,? |okay,? |ok,? "
     r"|sorry,? |actually,? )*"
 )
 _CANCEL = re.compile(
-    rf"^{_WISH}(?:(?:cancel|stop|quit|abort|exit|never ?mind|forget)"
+    rf"^{_POLITE_PREFIX}(?:(?:cancel|stop|quit|abort|exit|never ?mind|forget)"
     r"(?: (?:it|that|this|about it|about that|all|everything|(?:the|my|this|that) [\w-]+(?: [\w-]+)?))?"
     r"|(?:leave|drop|end)(?: (?:it|that|this|all|everything|(?:the|my|this) (?:whole )?"
     r"(?:booking|reservation|order|appointment|request|process|chat|conversation|thing|matter)))?)"
@@ -167,7 +167,7 @@ def is_correction(text: str) -> bool:
 
 
 def is_question(text: str) -> bool:
-    """Whether the message asks or wishes for something rather than answers."""
+    """Whether the message is a question or a request, not an answer."""
     return bool(_QUESTION.search(text))
 
 

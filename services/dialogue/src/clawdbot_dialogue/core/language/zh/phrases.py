@@ -189,7 +189,7 @@ def is_correction(text: str) -> bool:
 
 
 def is_question(text: str) -> bool:
-    """Whether the message asks or wishes for something rather than answers."""
+    """Whether the message is a question or a request, not an answer."""
     return bool(_QUESTION.search(text))
 
 
