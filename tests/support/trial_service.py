@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 from clawdbot.common.v1 import tool_pb2
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
-from clawdbot_servicekit.application import Peers
+from clawdbot_servicekit.application import Application, Peers
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import NotReady, StartupError
@@ -75,20 +74,15 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
         yield tool_service_pb2.InvokeToolResponse(result=tool_service_pb2.ToolOutcome())
 
 
-class Trial:
+class Trial(Application):
     """The application."""
-
-    name = "plugins"
-    services = (SERVICE,)
 
     def __init__(self, section: TrialSection) -> None:
         self.section = section
-        self.errors = ErrorTable({})
         self.tools = Tools()
         self.stopped = 0
-
-    def register(self, server: grpc.aio.Server) -> None:
-        tool_service_pb2_grpc.add_ToolServiceServicer_to_server(self.tools, server)
+        add_to_server = tool_service_pb2_grpc.add_ToolServiceServicer_to_server
+        super().__init__("plugins", ErrorTable({}), {SERVICE: (add_to_server, self.tools)})
 
     async def start(self) -> None:
         if self.section.die:

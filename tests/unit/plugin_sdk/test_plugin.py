@@ -153,15 +153,15 @@ def test_a_mistake_raises_at_the_definition_of_the_hook(kind, point, function, o
     assert sentence in str(caught.value)
 
 
-@given(st.integers(1, 10_000), st.sampled_from(["ms", "s", "m", "h"]))
+@given(st.integers(1, 10_000), st.sampled_from(["ms", "s", "m", "h", "d"]))
 def test_durations_are_parsed(number, unit):
     assert seconds("timeout", f"{number}{unit}") == pytest.approx(
-        number * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[unit]
+        number * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}[unit]
     )
 
 
 @pytest.mark.parametrize(
-    "value", ["", "5", "5 s s", "-5s", "5d", float("inf"), float("nan"), -1, True, None, [5]]
+    "value", ["", "5", "5 s s", "-5s", "5w", float("inf"), float("nan"), -1, True, None, [5]]
 )
 def test_an_invalid_duration_is_refused(value):
     with pytest.raises(TypeError, match="timeout="):

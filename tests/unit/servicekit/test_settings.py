@@ -177,3 +177,33 @@ def test_a_secret_is_in_no_representation(read):
 def test_settings_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Suite().state_dir = "elsewhere"
+
+
+def test_sections_can_share_keys_and_override_them(read):
+    text = """
+models:
+  one: &one {provider: openai, max_tokens: 7}
+  two: &two {provider: echo, temperature: 2.0}
+  three: {<<: *one, max_tokens: 9}
+  four: {max_tokens: 9, <<: [*one, *two]}
+"""
+    models = read(text).models
+    assert models["three"] == Model(provider="openai", max_tokens=9)
+    assert models["four"] == Model(provider="openai", max_tokens=9, temperature=2.0)
+
+
+@pytest.mark.parametrize("text", ["12:30", "2026-12-01", "0x10", "no"])
+def test_what_only_older_yaml_takes_for_another_type_is_text(read, text):
+    assert read(f"models: {{a: {{provider: {text}}}}}").models["a"].provider == text
+
+
+@pytest.mark.parametrize(("text", "value"), [("on", True), ("yes", True), ("off", False), ("true", True)])
+def test_a_switch_can_be_on_or_off(read, text, value):
+    class Switch(SharedSettings):
+        enabled: bool | None = None
+
+    assert read(f"enabled: {text}", Switch).enabled is value
+
+
+def test_a_key_is_taken_as_it_is_written(read):
+    assert list(read("models: {8080: {}, true: {}, on: {}}").models) == ["8080", "true", "on"]

@@ -87,6 +87,9 @@ def message_for(tmp_path, monkeypatch):
         ("server: {port: 1}\nserver: {}", "clawdbot.yaml:2: the key server is given twice; keep one."),
         ("- a", "clawdbot.yaml:1: expected lines such as `server: {port: 8080}` at the top level."),
         ("server: &a\n  x: *a", "clawdbot.yaml:1: an alias must not contain itself."),
+        ("[a]: b", "clawdbot.yaml:1: a key must be plain text."),
+        ("server:\n  <<: 3", "clawdbot.yaml:2: << must name a section, or a list of sections."),
+        ("a: 1\nb: !!str 3", "clawdbot.yaml:2:4: The YAML tag tag:yaml.org,2002:str is not supported."),
         (
             "model: {api_key: '${NOT_THERE}'}",
             (
@@ -176,3 +179,9 @@ def test_a_file_that_is_missing_or_not_text(tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StartupError, match="not UTF-8"):
         load(Settings, tmp_path / "binary.yaml", {})
+
+
+def test_a_file_that_grows_without_end_is_refused(message_for):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "With aliases expanded there are more than" in message_for("\n".join(lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_ACCEPTED, TURN_STATUS_RUNNING
 from clawdbot.model_gateway.v1.model_admin_service_pb2 import Model, Target
+from clawdbot_servicekit.suggestions import nearest
 
 from clawdbot_cli.chat.explanation import show_explanation
 from clawdbot_cli.chat.transcript import show_turn
@@ -46,8 +46,8 @@ async def run_command(conversation: Conversation, line: str) -> None:
     if len(matches) == 1:
         await COMMANDS[matches[0]].run(conversation, argument.strip())
         return
-    similar = matches or difflib.get_close_matches(name, COMMANDS, n=1)
-    hint = f"Did you mean /{' or /'.join(similar)}?" if similar else "Type /help for a list."
+    similar = " or /".join(matches) or nearest(name, COMMANDS)
+    hint = f"Did you mean /{similar}?" if similar else "Type /help for a list."
     conversation.screen.error(
         f"Unknown command /{name}. {hint} To send text that starts with a slash, put a space before it."
     )

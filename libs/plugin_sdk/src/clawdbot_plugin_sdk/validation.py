@@ -11,8 +11,8 @@ from typing import Any, Final
 
 NAME_PATTERN: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 VERSION_PATTERN: Final = re.compile(r"\d+(\.\d+){1,2}(\.?[-+a-zA-Z][-+.a-zA-Z0-9]{0,39})?")
-SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PATTERN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
 
 
 def name(kind: str, text: Any) -> str:
@@ -38,16 +38,25 @@ def version(text: Any) -> str:
 
 
 def seconds(parameter: str, value: Any) -> float:
-    """Converts "5s", "250ms", "2m" or a number to seconds. TypeError for anything else, and for 0."""
-    if isinstance(value, str) and (match := _DURATION_PATTERN.fullmatch(value.strip())):
-        duration = float(match[1]) * SECONDS_PER_UNIT[match[2]]
+    """Converts "5s", "250ms", "1m30s" or a number to seconds. TypeError for anything else, and for 0."""
+    duration: float | None = None
+    if isinstance(value, str):
+        duration = _duration_seconds(value.strip().lower())
     elif isinstance(value, int | float) and not isinstance(value, bool):
         duration = float(value)
-    else:
+    if duration is None:
         raise TypeError(f"{parameter}={value!r}: expected a duration such as '5s', '250ms' or 2.5 (seconds).")
     if not 0 < duration < math.inf:
         raise TypeError(f"{parameter}={value!r}: expected a finite duration of more than 0.")
     return duration
+
+
+def _duration_seconds(text: str) -> float | None:
+    # The same as clawdbot_servicekit.durations, which a plugin's author need not have.
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)
 
 
 def integer(parameter: str, value: Any) -> int:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
-import grpc.aio
 import structlog
 from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import (
     DialogueServiceServicer,
@@ -24,8 +22,6 @@ from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.core.turns.engine import TurnEngine
-
-SERVICES: Final = ("clawdbot.dialogue.v1.DialogueService", "clawdbot.dialogue.v1.FlowService")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +42,24 @@ class DialogueApplication(Application):
     """The dialogue service, built and not yet started."""
 
     def __init__(self, components: Components, errors: ErrorTable) -> None:
+        super().__init__(
+            "dialogue",
+            errors,
+            {
+                "clawdbot.dialogue.v1.DialogueService": (
+                    add_DialogueServiceServicer_to_server,
+                    components.dialogue_servicer,
+                ),
+                "clawdbot.dialogue.v1.FlowService": (
+                    add_FlowServiceServicer_to_server,
+                    components.flow_servicer,
+                ),
+            },
+        )
         self._components = components
-        self._errors = errors
         self._log = structlog.get_logger(__name__)
 
-    @property
     @override
-    def name(self) -> str:
-        return "dialogue"
-
-    @property
-    @override
-    def services(self) -> tuple[str, ...]:
-        return SERVICES
-
-    @property
-    @override
-    def errors(self) -> ErrorTable:
-        return self._errors
-
-    @override
-    def register(self, server: grpc.aio.Server) -> None:
-        add_DialogueServiceServicer_to_server(self._components.dialogue_servicer, server)
-        add_FlowServiceServicer_to_server(self._components.flow_servicer, server)
-
     def describe(self) -> dict[str, tuple[str, ...]]:
         """Returns what a banner shows: where sessions are kept, and the names of the flows."""
         return {

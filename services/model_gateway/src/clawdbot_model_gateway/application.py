@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
-import grpc.aio
 import structlog
 from clawdbot.model_gateway.v1.model_admin_service_pb2_grpc import (
     ModelAdminServiceServicer,
@@ -31,11 +29,6 @@ from clawdbot_model_gateway.core.token_counting import TokenCounting
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
-SERVICES: Final = (
-    "clawdbot.model_gateway.v1.ModelGatewayService",
-    "clawdbot.model_gateway.v1.ModelAdminService",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Components:
@@ -56,33 +49,27 @@ class GatewayApplication(Application):
     """The model gateway, built and not yet started."""
 
     def __init__(self, components: Components, errors: ErrorTable) -> None:
+        super().__init__(
+            "model_gateway",
+            errors,
+            {
+                "clawdbot.model_gateway.v1.ModelGatewayService": (
+                    add_ModelGatewayServiceServicer_to_server,
+                    components.gateway_servicer,
+                ),
+                "clawdbot.model_gateway.v1.ModelAdminService": (
+                    add_ModelAdminServiceServicer_to_server,
+                    components.admin_servicer,
+                ),
+            },
+        )
         self._components = components
-        self._errors = errors
         self._reason = components.plan.reason
         self._unlisted: Mapping[str, str] = {}
         """Backend → why it did not list its models."""
         self._log = structlog.get_logger(__name__)
 
-    @property
     @override
-    def name(self) -> str:
-        return "model_gateway"
-
-    @property
-    @override
-    def services(self) -> tuple[str, ...]:
-        return SERVICES
-
-    @property
-    @override
-    def errors(self) -> ErrorTable:
-        return self._errors
-
-    @override
-    def register(self, server: grpc.aio.Server) -> None:
-        add_ModelGatewayServiceServicer_to_server(self._components.gateway_servicer, server)
-        add_ModelAdminServiceServicer_to_server(self._components.admin_servicer, server)
-
     def describe(self) -> dict[str, tuple[str, ...]]:
         """For the banner: under "models" which model answers and why, and which backends list no models."""
         components = self._components

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.suggestions import nearest_or_all
 
 from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
-from clawdbot_model_gateway.provider_registry import installed_providers, suggestion
+from clawdbot_model_gateway.provider_registry import installed_providers
 from clawdbot_model_gateway.settings import (
     AliasTarget,
     BackendSettings,
@@ -168,14 +169,14 @@ def _target(alias: str, configured: AliasTarget, backends: Mapping[str, BackendS
     config_path = f"models.aliases.{alias}"
     backend, _, model = configured.target.partition("/")
     if backend not in backends:
-        raise StartupError(f"{config_path}: there is no backend {backend}{suggestion(backend, backends)}")
+        raise StartupError(f"{config_path}: there is no backend {backend}{nearest_or_all(backend, backends)}")
     if not model:
         raise StartupError(
             f"{config_path}: {configured.target} has no model; write {backend}/MODEL or {backend}/*."
         )
     models = [each.name for each in backends[backend].models]
     if models and model != ANY_MODEL and model not in models:
-        raise StartupError(f"{config_path}: {backend} has no model {model}{suggestion(model, models)}")
+        raise StartupError(f"{config_path}: {backend} has no model {model}{nearest_or_all(model, models)}")
     return Target(backend, model, configured.weight, configured.fallback)
 
 

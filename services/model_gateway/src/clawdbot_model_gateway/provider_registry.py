@@ -6,14 +6,14 @@ are imported.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Final, Protocol
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.settings.values import relative_to
+from clawdbot_servicekit.suggestions import nearest_or_all
 from pydantic import ValidationError
 
 from clawdbot_model_gateway.core.provider import Provider
@@ -66,17 +66,10 @@ def make_provider(
     if point is None:
         raise StartupError(
             f"{config_path}.provider: there is no provider {settings.provider}"
-            + suggestion(settings.provider, available)
+            + nearest_or_all(settings.provider, available)
         )
     provider = _load(point)
     return provider(settings, _options(config_path, settings, provider.options))
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the closest known one, or all."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; available: {', '.join(names)}."
 
 
 def _load(point: EntryPoint) -> ProviderClass:
@@ -93,7 +86,7 @@ def _options(config_path: str, settings: BackendSettings, model: type[Section]) 
     for key in settings.provider_options:
         if key not in model.model_fields:
             known = [*model.model_fields, *BackendSettings.model_fields]
-            raise StartupError(f"unknown key {config_path}.{key}{suggestion(key, known)}")
+            raise StartupError(f"unknown key {config_path}.{key}{nearest_or_all(key, known)}")
     try:
         with relative_to(settings.config_folder):
             return model.model_validate(dict(settings.provider_options))

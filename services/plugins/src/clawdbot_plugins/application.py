@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-import grpc.aio
 import structlog
 from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceServicer, add_HookServiceServicer_to_server
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import (
@@ -25,12 +23,6 @@ from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.task_runner import TaskRunner
 from clawdbot_plugins.runtimes.builtin import BuiltinPlugin
-
-SERVICES: Final = (
-    "clawdbot.plugins.v1.PluginService",
-    "clawdbot.plugins.v1.ToolService",
-    "clawdbot.plugins.v1.HookService",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,31 +43,28 @@ class PluginsApplication(Application):
     """The plugin service, built and not yet started."""
 
     def __init__(self, components: Components, errors: ErrorTable) -> None:
+        super().__init__(
+            "plugins",
+            errors,
+            {
+                "clawdbot.plugins.v1.PluginService": (
+                    add_PluginServiceServicer_to_server,
+                    components.plugin_servicer,
+                ),
+                "clawdbot.plugins.v1.ToolService": (
+                    add_ToolServiceServicer_to_server,
+                    components.tool_servicer,
+                ),
+                "clawdbot.plugins.v1.HookService": (
+                    add_HookServiceServicer_to_server,
+                    components.hook_servicer,
+                ),
+            },
+        )
         self._components = components
-        self._errors = errors
         self._log = structlog.get_logger(__name__)
 
-    @property
     @override
-    def name(self) -> str:
-        return "plugins"
-
-    @property
-    @override
-    def services(self) -> tuple[str, ...]:
-        return SERVICES
-
-    @property
-    @override
-    def errors(self) -> ErrorTable:
-        return self._errors
-
-    @override
-    def register(self, server: grpc.aio.Server) -> None:
-        add_PluginServiceServicer_to_server(self._components.plugin_servicer, server)
-        add_ToolServiceServicer_to_server(self._components.tool_servicer, server)
-        add_HookServiceServicer_to_server(self._components.hook_servicer, server)
-
     def describe(self) -> dict[str, tuple[str, ...]]:
         """Names for a start-up banner, under "plugins", "tools" and "hooks" (each as "point (plugin)")."""
         described = [plugin.describe() for plugin in self._components.plugins]

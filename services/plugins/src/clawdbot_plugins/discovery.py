@@ -5,14 +5,14 @@ The entry-point group `clawdbot.plugins` names the installed plugins. A disabled
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
 from clawdbot_plugin_sdk import Plugin
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.suggestions import nearest_or_all
 from pydantic import BaseModel, ValidationError
 
 from clawdbot_plugins.settings import PluginConfig
@@ -60,7 +60,7 @@ def load_enabled_plugins(
     configs |= configured
     for name in configs:
         if name not in available:
-            raise StartupError(f"plugins: there is no plugin {name}{_nearest(name, available)}")
+            raise StartupError(f"plugins: there is no plugin {name}{nearest_or_all(name, available)}")
     return [_load_plugin(available[name], config) for name, config in configs.items() if config is not None]
 
 
@@ -97,7 +97,7 @@ def _settings(definition: Plugin, config: Mapping[str, Any]) -> BaseModel | None
     known = [field.alias or name for name, field in model.model_fields.items()]
     for key in config:
         if key not in known:
-            raise StartupError(f"plugins: unknown key {definition.name}.{key}{_nearest(key, known)}")
+            raise StartupError(f"plugins: unknown key {definition.name}.{key}{nearest_or_all(key, known)}")
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
@@ -107,9 +107,3 @@ def _settings(definition: Plugin, config: Mapping[str, Any]) -> BaseModel | None
             for each in error.errors(include_url=False, include_input=False)
         ]
         raise StartupError("\n".join(lines)) from None
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; available: {', '.join(names)}."

@@ -10,9 +10,10 @@ import pytest
 from clawdbot.dialogue.v1.session_pb2 import SESSION_STATUS_QUARANTINED
 from clawdbot_dialogue.core.errors import SessionQuarantined, StoreUnavailable
 from clawdbot_dialogue.core.sessions.records import SessionFilter
-from clawdbot_dialogue.stores.sqlite import schema, threads
+from clawdbot_dialogue.stores.sqlite.schema import session_file
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.sqlite import connection, executor
 
 from tests.support.dialogue_records import LEASE_REQUEST, TENANT, commit, new_session, new_turn
 
@@ -62,7 +63,7 @@ async def test_a_closed_store_says_so(path):
 
 
 async def test_commits_are_synced_to_the_disk(store, path):
-    with closing(schema.connect(path)) as db:
+    with closing(session_file(path).connect()) as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (2,)
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -97,7 +98,7 @@ async def test_a_file_of_a_newer_version_stops_the_start(store, path):
 
 
 async def test_a_locked_file_stops_the_start_with_a_sentence(path, monkeypatch):
-    monkeypatch.setattr(schema, "LOCK_TIMEOUT", 0.05)
+    monkeypatch.setattr(connection, "START_TIMEOUT", 0.05)
     path.parent.mkdir()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -106,7 +107,7 @@ async def test_a_locked_file_stops_the_start_with_a_sentence(path, monkeypatch):
 
 
 async def test_a_file_that_stays_locked_is_unavailable_and_then_works_again(store, path, monkeypatch):
-    monkeypatch.setattr(threads, "WRITE_TIMEOUT", 0.05)
+    monkeypatch.setattr(executor, "WRITE_TIMEOUT", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable):
@@ -171,7 +172,7 @@ async def test_a_turn_that_cannot_be_read_does_not_hide_others(store, path):
 async def test_a_turn_costs_the_same_bytes_late_as_early(store, path):
     """The transcript is appended to, never rewritten."""
     session = (await store.create_session(new_session(), LEASE_REQUEST)).session
-    with closing(schema.connect(path)) as db:
+    with closing(session_file(path).connect()) as db:
 
         def pages():
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

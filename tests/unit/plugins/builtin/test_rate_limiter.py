@@ -188,7 +188,7 @@ async def test_expired_grants_are_deleted(tmp_path, clock):
             await limited.ask(key_id=str(number))
             clock.now += 1
         windows = limited._state._windows
-        (rows,) = await windows._database.run(
+        (rows,) = await windows._executor.run(
             lambda each: each.execute("SELECT count(*) FROM grants").fetchone()
         )
     assert rows < 60 + 256 + 1

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.yaml_document import Node, YamlError, position, read_yaml, refuse
 
 KeyPath = tuple[str | int, ...]
 """Keys and list positions from the top: ("auth", "keys", 0, "tenant")."""
+
+Entry = tuple[Any, Node]
+"""The mark of a key, and its value."""
 
 _VARIABLE: Final = re.compile(r"\$(\$\{|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 
@@ -86,94 +88,84 @@ def parse_document(
 ) -> Document:
     """The content of a text; error messages call it `name`. Otherwise like read_document."""
     try:
-        return _parse(text, name, environ, ignored)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise StartupError(f"{where}: not valid YAML: {error.problem or error.context}.") from None
-    except yaml.YAMLError as error:
-        raise StartupError(f"{name}: not valid YAML: {str(error).splitlines()[0]}.") from None
+        root = read_yaml(text, refuse, keys_as_written=True)
+    except YamlError as error:
+        raise StartupError(_sentence(name, error)) from None
+    if root.content is None:
+        return Document()
+    if not isinstance(root.content, dict):
+        raise StartupError(f"{name}:1: expected lines such as `server: {{port: 8080}}` at the top level.")
+    reader = _NodeReader(name, environ)
+    return Document(reader.read_mapping(root.content, (), ignored), reader.origins)
 
 
-def _parse(text: str, name: str, environ: Mapping[str, str], ignored: Container[str]) -> Document:
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return Document()
-        if not isinstance(node, yaml.MappingNode):
-            raise StartupError(f"{name}:1: expected lines such as `server: {{port: 8080}}` at the top level.")
-        reader = _NodeReader(name, environ, loader)
-        return Document(reader.read_mapping(node, (), ignored), reader.origins)
-    finally:
-        loader.dispose()
+def _sentence(name: str, error: YamlError) -> str:
+    line = f"{name}:{error.line}"
+    if error.code == "duplicate-key":
+        return f"{line}: the key {error.key} is given twice; keep one."
+    if error.code == "key-not-text":
+        return f"{line}: a key must be plain text."
+    if error.code == "recursive-alias":
+        return f"{line}: an alias must not contain itself."
+    return f"{line}:{error.column}: {error.message.removeprefix('This is ')}"
 
 
 class _NodeReader:
     """Turns YAML nodes into values and records where each came from."""
 
-    def __init__(self, name: str, environ: Mapping[str, str], loader: yaml.SafeLoader) -> None:
+    def __init__(self, name: str, environ: Mapping[str, str]) -> None:
         self._name = name
         self._environ = environ
-        self._loader = loader
-        self._open: set[int] = set()
         self.origins: dict[KeyPath, str] = {}
 
-    def read(self, node: yaml.Node, path: KeyPath) -> Any:
-        if path:
-            self.origins.setdefault(path, self._position(node))
-        if isinstance(node, yaml.ScalarNode):
-            value = self._loader.construct_object(node)
-            return self._expand(value, node) if isinstance(value, str) else value
-        if id(node) in self._open:
-            raise StartupError(f"{self._position(node)}: an alias must not contain itself.")
-        self._open.add(id(node))
-        try:
-            if isinstance(node, yaml.MappingNode):
-                return self.read_mapping(node, path)
-            return [self.read(each, (*path, index)) for index, each in enumerate(node.value)]
-        finally:
-            self._open.discard(id(node))
+    def read(self, node: Node, path: KeyPath) -> Any:
+        self.origins.setdefault(path, self._position(node.mark))
+        content = node.content
+        if isinstance(content, dict):
+            return self.read_mapping(content, path)
+        if isinstance(content, list):
+            return [self.read(each, (*path, index)) for index, each in enumerate(content)]
+        return self._expand(content, node.mark) if isinstance(content, str) else content
 
     def read_mapping(
-        self, node: yaml.MappingNode, path: KeyPath, ignored: Container[str] = ()
+        self, entries: Mapping[str, Entry], path: KeyPath, ignored: Container[str] = ()
     ) -> dict[str, Any]:
-        self._refuse_duplicates(node)
-        self._loader.flatten_mapping(node)
         values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            # The text as written: YAML would read `on` as true and 8080 as a number.
-            key = str(key_node.value)
+        for key, (mark, node) in self._merged(entries).items():
             if key in ignored:
                 continue
-            self.origins[(*path, key)] = self._position(key_node)
-            values[key] = self.read(value_node, (*path, key))
+            self.origins[(*path, key)] = self._position(mark)
+            values[key] = self.read(node, (*path, key))
         return values
 
-    def _refuse_duplicates(self, node: yaml.MappingNode) -> None:
-        """Must run before << is resolved, which may repeat a key on purpose."""
-        seen: set[str] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise StartupError(f"{self._position(key_node)}: a key must be plain text.")
-            if key_node.value in seen:
-                raise StartupError(
-                    f"{self._position(key_node)}: the key {key_node.value} is given twice; keep one."
-                )
-            seen.add(key_node.value)
+    def _merged(self, entries: Mapping[str, Entry]) -> Mapping[str, Entry]:
+        """The entries, and those of the mappings that `<<` names; own and earlier ones win.
 
-    def _expand(self, text: str, node: yaml.Node) -> str:
+        See https://yaml.org/type/merge.html.
+        """
+        if "<<" not in entries:
+            return entries
+        own = dict(entries)
+        mark, merge = own.pop("<<")
+        merged: dict[str, Entry] = {}
+        for each in reversed(merge.content if isinstance(merge.content, list) else [merge]):
+            if not isinstance(each.content, dict):
+                raise StartupError(f"{self._position(mark)}: << must name a section, or a list of sections.")
+            merged.update(self._merged(each.content))
+        return merged | own
+
+    def _expand(self, text: str, mark: Any) -> str:
         def value(match: re.Match[str]) -> str:
             if match[2] is None:
                 return "${"  # written as $${ for a literal ${
             if match[2] not in self._environ:
                 raise StartupError(
-                    f"{self._position(node)}: the environment variable {match[2]} is not set; "
+                    f"{self._position(mark)}: the environment variable {match[2]} is not set; "
                     "set it, or write $${ for a literal ${."
                 )
             return self._environ[match[2]]
 
         return _VARIABLE.sub(value, text)
 
-    def _position(self, node: yaml.Node) -> str:
-        return f"{self._name}:{node.start_mark.line + 1}"
+    def _position(self, mark: Any) -> str:
+        return f"{self._name}:{position(mark)[0]}"

@@ -5,7 +5,6 @@ Messages never contain a value: it may be a secret.
 
 from __future__ import annotations
 
-import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Union, get_args, get_origin
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from clawdbot_servicekit.settings.document import Document, KeyPath
 from clawdbot_servicekit.settings.environment import PREFIX, path_of, variable_of
+from clawdbot_servicekit.suggestions import nearest
 
 EXPECTED: Final = {
     "bool": "true or false",
@@ -82,7 +82,7 @@ def _message(
     from_environment = origin.startswith(PREFIX)
     start = f"{origin}: " if origin else ""
     if any(each["type"] == "extra_forbidden" for each in errors):
-        right = nearest(model, path, foreign_keys)
+        right = nearest_key(model, path, foreign_keys)
         if right and from_environment:
             hint = variable_of((*right, *path_of(origin)[len(path) :]))
         else:
@@ -136,15 +136,14 @@ def dotted(path: KeyPath) -> str:
     return text or "the configuration"
 
 
-def nearest(model: type[BaseModel], path: KeyPath, foreign_keys: Sequence[str] = ()) -> KeyPath | None:
+def nearest_key(model: type[BaseModel], path: KeyPath, foreign_keys: Sequence[str] = ()) -> KeyPath | None:
     """The correct key that was most likely meant by the wrong one at the path."""
     parent, wrong = path[:-1], str(path[-1])
     known = [name for each in _models_at(model, parent) for name in _keys(each)]
     if not parent:
         known += [name for name in foreign_keys if name not in known]
-    close = difflib.get_close_matches(wrong.lower(), known, n=1, cutoff=0.6)
-    if close:
-        return (*parent, close[0])
+    if close := nearest(wrong.lower(), known):
+        return (*parent, close)
     for section, inside in model.model_fields.items():
         if any(wrong in each.model_fields for each in _models_in(inside.annotation)):
             return (section, wrong)

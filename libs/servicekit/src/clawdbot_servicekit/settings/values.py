@@ -23,14 +23,14 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-UNITS_OF_TIME: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from clawdbot_servicekit.durations import duration_seconds
+
 UNITS_OF_SIZE: Final = {
     "": 1,
     "b": 1,
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
 }
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
@@ -44,14 +44,12 @@ def seconds(value: object) -> object:
         raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")  # noqa: TRY004 - pydantic's way
     if not isinstance(value, str):
         return value
-    text = value.strip().lower()
-    parts = _DURATION.findall(text)
-    if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * UNITS_OF_TIME[unit] for number, unit in parts)
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)") from None
+    for parse in (duration_seconds, float):
+        try:
+            return parse(value)
+        except ValueError:
+            continue
+    raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")
 
 
 def size(value: object) -> object:

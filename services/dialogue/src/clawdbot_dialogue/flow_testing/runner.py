@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib import resources
 
-from clawdbot_dialogue.core.flow.compile.states import duration_seconds
+from clawdbot_servicekit.durations import duration_seconds
+
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document
 from clawdbot_dialogue.core.flow.slots.validation import validate_slots
 from clawdbot_dialogue.core.machine.effects import (

@@ -13,8 +13,9 @@ PluginError
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from clawdbot_servicekit.suggestions import did_you_mean, nearest
 
 
 class PluginError(Exception):
@@ -105,7 +106,7 @@ class HookFailed(PluginError):
 def _hint(name: str, known: Iterable[str]) -> str:
     """A sentence with the nearest known name, or ""; "reserve" is near "tables.reserve"."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=1) or [
-        each for each in names if each.rpartition(".")[2] == name.rpartition(".")[2]
-    ]
-    return f" Did you mean {close[0]}?" if close else ""
+    tool = name.rpartition(".")[2]
+    return did_you_mean(
+        nearest(name, names) or next((each for each in names if each.rpartition(".")[2] == tool), "")
+    )

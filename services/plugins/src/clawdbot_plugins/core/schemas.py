@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from clawdbot_servicekit.errors import FieldViolation
+from clawdbot_servicekit.suggestions import did_you_mean, nearest
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError, best_match
 
@@ -60,7 +60,8 @@ def _violations_from(error: ValidationError, root: str) -> Iterator[FieldViolati
         for name in closest.instance:
             if name not in known:
                 yield FieldViolation(
-                    f"{path}.{_truncate(str(name))}", f"does not exist.{_nearest(str(name), known)}"
+                    f"{path}.{_truncate(str(name))}",
+                    f"does not exist.{did_you_mean(nearest(str(name), known))}",
                 )
     else:
         yield FieldViolation(path, f"{_truncate(closest.message)}.")
@@ -69,11 +70,6 @@ def _violations_from(error: ValidationError, root: str) -> Iterator[FieldViolati
 def field_path(root: str, parts: Iterable[str | int]) -> str:
     """The path as people write it: arguments.guests[0].name."""
     return root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name[:100], known, n=1)
-    return f" Did you mean {close[0]}?" if close else ""
 
 
 def _truncate(text: str) -> str:

@@ -6,11 +6,12 @@ under the error.
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from clawdbot_servicekit.suggestions import nearest
 
 from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
 
@@ -154,17 +155,11 @@ def _shortened(text: str) -> str:
     return f"{text[:_MAX_MESSAGE_LENGTH]}…" if len(text) > _MAX_MESSAGE_LENGTH else text
 
 
-_MAX_COMPARED = 200
-"""Known names that a misspelt one is compared with: each comparison takes about 20 µs."""
-
-
 def suggest(name: str, known: Iterable[str]) -> str:
     """A hint with the known name most like `name`, or with the known names when none is similar."""
     names = sorted(set(known))
-    similar = [each for each in names if abs(len(each) - len(name)) <= 3][:_MAX_COMPARED]
-    close = difflib.get_close_matches(name, similar, n=1, cutoff=0.6)
-    if close:
-        return f'Did you mean "{close[0]}"?'
+    if close := nearest(name, names):
+        return f'Did you mean "{close}"?'
     if not names:
         return "None is defined."
     shown = ", ".join(names[:8])

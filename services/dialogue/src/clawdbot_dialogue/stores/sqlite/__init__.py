@@ -1,8 +1,7 @@
 """A session store in one SQLite file, which the processes of one machine may share: the default.
 
-session_store.py  the store: encodes and decodes on the event loop's side
-threads.py        one writer and one reader thread
-schema.py         tables, migrations, connections, error messages
+session_store.py  the store: encodes and decodes on the event loop's side; one thread writes, one reads
+schema.py         tables and migrations
 sessions.py       SQL of sessions and leases
 turns.py          SQL of turns
 timers.py         SQL of timers

@@ -5,7 +5,6 @@ Encodes and decodes here, on the event loop's side. The SQL of its neighbours ru
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import TypeVar
 from clawdbot.common.v1.message_pb2 import Message
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import Turn
+from clawdbot_servicekit.sqlite import SqliteExecutor
 from google.protobuf.message import DecodeError
 from typing_extensions import override
 
-from clawdbot_dialogue.core.errors import SessionQuarantined, StoreUnavailable
+from clawdbot_dialogue.core.errors import DialogueError, SessionQuarantined
 from clawdbot_dialogue.core.sessions.records import (
     AcceptedTurn,
     Commit,
@@ -42,10 +42,10 @@ from clawdbot_dialogue.core.sessions.records import (
 from clawdbot_dialogue.core.sessions.store import SessionStore
 from clawdbot_dialogue.stores import statuses
 from clawdbot_dialogue.stores.framing import pack, unpack
-from clawdbot_dialogue.stores.sqlite import decoder, flows, journal, schema, sessions, timers, turns
+from clawdbot_dialogue.stores.sqlite import decoder, flows, journal, sessions, timers, turns
 from clawdbot_dialogue.stores.sqlite.rows import CommitRow, FinishedRow, NewTurnRow, TurnRow
+from clawdbot_dialogue.stores.sqlite.schema import session_file
 from clawdbot_dialogue.stores.sqlite.sessions import NewSessionRow, OpeningRow
-from clawdbot_dialogue.stores.sqlite.threads import SqliteThread
 from clawdbot_dialogue.stores.transcript_window import recent_whole_turns
 
 T = TypeVar("T")
@@ -58,8 +58,10 @@ class SqliteSessionStore(SessionStore):
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
-        self._writer: SqliteThread | None = None
-        self._reader: SqliteThread | None = None
+        file = session_file(path)
+        # Operations raise a DialogueError before they write.
+        self._writer = SqliteExecutor(file, refusals=(DialogueError,))
+        self._reader = SqliteExecutor(file, writes=False)
 
     @property
     @override
@@ -68,28 +70,25 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def open(self) -> None:
-        await asyncio.to_thread(schema.prepare, self._path)
-        self._writer = SqliteThread(self._path, writes=True)
-        self._reader = SqliteThread(self._path, writes=False)
+        await self._writer.open()
+        await self._reader.open()
 
     @override
     async def close(self) -> None:
-        threads = [thread for thread in (self._writer, self._reader) if thread]
-        self._writer = self._reader = None
-        for thread in threads:
-            await thread.close()
+        await self._writer.close()
+        await self._reader.close()
 
     @override
     async def check(self) -> None:
-        await self._read(lambda db: db.execute("SELECT 1").fetchone())
+        await self._reader.run(lambda db: db.execute("SELECT 1").fetchone())
 
     @override
     async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:
-        return await self._write(lambda db: flows.deploy(db, name, version, source, now))
+        return await self._writer.run(lambda db: flows.deploy(db, name, version, source, now))
 
     @override
     async def deployed_flows(self, after: int) -> tuple[DeployedFlow, ...]:
-        return await self._read(lambda db: flows.deployed(db, after))
+        return await self._reader.run(lambda db: flows.deployed(db, after))
 
     @override
     async def create_session(self, new: NewSession, lease_request: LeaseRequest) -> CreatedSession:
@@ -108,20 +107,20 @@ class SqliteSessionStore(SessionStore):
             tuple(new.timers.items()),
         )
         opening = _opening(new.opening)
-        known, task = await self._write(lambda db: sessions.create(db, row, opening, lease_request))
+        known, task = await self._writer.run(lambda db: sessions.create(db, row, opening, lease_request))
         if known is not None:
             return CreatedSession(decoder.session(known), existed=True)
         return CreatedSession(view, task=decoder.task(view.id, task) if task else None)
 
     @override
     async def get_session(self, tenant: str, session_id: str) -> Session:
-        return decoder.session(await self._read(lambda db: sessions.get(db, tenant, session_id)))
+        return decoder.session(await self._reader.run(lambda db: sessions.get(db, tenant, session_id)))
 
     @override
     async def list_sessions(
         self, tenant: str, session_filter: SessionFilter, size: int, before: int | None
     ) -> Page[Session]:
-        rows = await self._read(
+        rows = await self._reader.run(
             lambda db: sessions.list_sessions(db, tenant, session_filter, size + 1, before)
         )
         shown = tuple(decoder.session(row) for row in rows[:size])
@@ -131,7 +130,7 @@ class SqliteSessionStore(SessionStore):
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float
     ) -> DeletionCounts:
-        return await self._write(lambda db: sessions.delete(db, tenant, session_id, request_id, now))
+        return await self._writer.run(lambda db: sessions.delete(db, tenant, session_id, request_id, now))
 
     @override
     async def quarantine(self, session_id: str, explanation: str, now: float) -> None:
@@ -147,19 +146,19 @@ class SqliteSessionStore(SessionStore):
             ]
             sessions.quarantine(db, session_id, explanation, ends)
 
-        await self._write(operation)
+        await self._writer.run(operation)
 
     @override
     async def accept_turn(self, new: NewTurn, lease_request: LeaseRequest, now: float) -> AcceptedTurn:
         row = _new_row(new)
-        found = await self._write(lambda db: turns.accept(db, row, lease_request, now))
+        found = await self._writer.run(lambda db: turns.accept(db, row, lease_request, now))
         return await self._decoded(new.session_id, lambda: decoder.accepted(found, new))
 
     @override
     async def find_turn(
         self, tenant: str, session_id: str, *, number: int = 0, request_id: str = ""
     ) -> FoundTurn:
-        row, end, is_running = await self._read(
+        row, end, is_running = await self._reader.run(
             lambda db: turns.find(db, tenant, session_id, number, request_id)
         )
         if end is not None:
@@ -170,14 +169,14 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def get_explanation(self, tenant: str, session_id: str, number: int) -> bytes:
-        return await self._read(lambda db: turns.get_explanation(db, tenant, session_id, number))
+        return await self._reader.run(lambda db: turns.get_explanation(db, tenant, session_id, number))
 
     @override
     async def list_turns(
         self, tenant: str, session_id: str, size: int, after: int | None, *, newest_first: bool = False
     ) -> Page[Turn]:
         query = turns.NEWEST_FIRST if newest_first else turns.OLDEST_FIRST
-        rows, running = await self._read(
+        rows, running = await self._reader.run(
             lambda db: turns.list_turns(db, tenant, session_id, query=query, size=size + 1, after=after)
         )
         listed = tuple(_listed(session_id, row, running) for row in rows[:size])
@@ -185,7 +184,7 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def recent_messages(self, session_id: str, limit: int) -> tuple[Message, ...]:
-        blobs = await self._read(lambda db: turns.recent_transcripts(db, session_id, limit))
+        blobs = await self._reader.run(lambda db: turns.recent_transcripts(db, session_id, limit))
         return await self._decoded(
             session_id,
             lambda: recent_whole_turns((unpack(blob, Message) for blob in blobs), limit),
@@ -193,42 +192,42 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def request_stop(self, session_id: str, number: int, mode: StopMode) -> None:
-        await self._write(lambda db: turns.request_stop(db, session_id, number, mode))
+        await self._writer.run(lambda db: turns.request_stop(db, session_id, number, mode))
 
     @override
     async def stop_requests(self) -> tuple[tuple[str, int, StopMode], ...]:
-        rows = await self._read(turns.stop_requests)
+        rows = await self._reader.run(turns.stop_requests)
         return tuple((session_id, number, StopMode(stop)) for session_id, number, stop in rows)
 
     @override
     async def finish_waiting(self, result: TurnResult) -> bool:
         turn = result.turn
         end = FinishedRow(turn.SerializeToString(), result.session.SerializeToString(), pack(result.events))
-        return await self._write(lambda db: turns.finish_waiting(db, turn.session_id, turn.number, end))
+        return await self._writer.run(lambda db: turns.finish_waiting(db, turn.session_id, turn.number, end))
 
     @override
     async def acquire_lease(self, pending: PendingSession, lease_request: LeaseRequest) -> TurnTask | None:
-        row = await self._write(lambda db: sessions.acquire_lease(db, pending, lease_request))
+        row = await self._writer.run(lambda db: sessions.acquire_lease(db, pending, lease_request))
         if row is None:
             return None
         return await self._decoded(pending.session_id, lambda: decoder.task(pending.session_id, row))
 
     @override
     async def renew_leases(self, leases: Sequence[Lease], expires: float) -> tuple[Lease, ...]:
-        return tuple(await self._write(lambda db: sessions.renew_leases(db, leases, expires)))
+        return tuple(await self._writer.run(lambda db: sessions.renew_leases(db, leases, expires)))
 
     @override
     async def release_leases(self, leases: Sequence[Lease]) -> None:
-        await self._write(lambda db: sessions.release_leases(db, leases))
+        await self._writer.run(lambda db: sessions.release_leases(db, leases))
 
     @override
     async def pending_sessions(self) -> tuple[PendingSession, ...]:
-        return tuple(await self._read(sessions.pending_sessions))
+        return tuple(await self._reader.run(sessions.pending_sessions))
 
     @override
     async def commit(self, commit: Commit) -> InboxTurn | None:
         row = _commit_row(commit)
-        next_turn = await self._write(lambda db: turns.commit(db, row))
+        next_turn = await self._writer.run(lambda db: turns.commit(db, row))
         if next_turn is None:
             return None
         session_id = commit.lease.session_id
@@ -236,15 +235,15 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def write_journal(self, lease: Lease, entries: Sequence[JournalEntry]) -> None:
-        await self._write(lambda db: journal.write_journal(db, lease, entries))
+        await self._writer.run(lambda db: journal.write_journal(db, lease, entries))
 
     @override
     async def read_journal(self, session_id: str) -> tuple[JournalEntry, ...]:
-        return tuple(await self._read(lambda db: journal.read_journal(db, session_id)))
+        return tuple(await self._reader.run(lambda db: journal.read_journal(db, session_id)))
 
     @override
     async def due_timers(self, now: float, limit: int) -> tuple[tuple[DueTimer, ...], float | None]:
-        rows, next_due = await self._read(lambda db: timers.due_timers(db, now, limit))
+        rows, next_due = await self._reader.run(lambda db: timers.due_timers(db, now, limit))
         return tuple(DueTimer(*row) for row in rows), next_due
 
     @override
@@ -252,20 +251,10 @@ class SqliteSessionStore(SessionStore):
         self, timer: DueTimer, new: NewTurn, lease_request: LeaseRequest, now: float
     ) -> AcceptedTurn | None:
         row = _new_row(new)
-        found = await self._write(lambda db: turns.fire(db, timer, row, lease_request, now))
+        found = await self._writer.run(lambda db: turns.fire(db, timer, row, lease_request, now))
         if found is None:
             return None
         return await self._decoded(new.session_id, lambda: decoder.accepted(found, new))
-
-    async def _write(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        if self._writer is None:
-            raise StoreUnavailable("The session store is closed.")
-        return await self._writer.run(operation)
-
-    async def _read(self, operation: Callable[[sqlite3.Connection], T]) -> T:
-        if self._reader is None:
-            raise StoreUnavailable("The session store is closed.")
-        return await self._reader.run(operation)
 
     async def _decoded(self, session_id: str, decode: Callable[[], T]) -> T:
         """Returns what `decode` returns; quarantines the session if a row of it cannot be decoded."""

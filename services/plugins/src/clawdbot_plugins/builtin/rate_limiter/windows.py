@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clawdbot_plugins.stores.sqlite.database import Database
+from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS grants (
@@ -61,27 +61,37 @@ class FullWindow:
 class WindowStore:
     """All windows of this machine. Created by `open`, ended by `close`."""
 
-    def __init__(self, database: Database, clock: Callable[[], float]) -> None:
-        self._database = database
+    def __init__(self, executor: SqliteExecutor, clock: Callable[[], float]) -> None:
+        self._executor = executor
         self._clock = clock
         self._acquisitions = 0
 
     @classmethod
     async def open(cls, folder: Path, clock: Callable[[], float]) -> WindowStore:
         """Opens the file in the folder. StartupError if it cannot be used."""
-        return cls(await Database.open(folder / "windows.sqlite", SCHEMA, synchronous="NORMAL"), clock)
+        executor = SqliteExecutor(
+            SqliteFile(
+                folder / "windows.sqlite",
+                title="store of rate limits",
+                setting="state_dir",
+                migrate=lambda connection: execute_script(connection, SCHEMA),
+                synchronous="NORMAL",
+            )
+        )
+        await executor.open()
+        return cls(executor, clock)
 
     async def acquire(self, windows: Sequence[Window]) -> FullWindow | None:
         """Takes one from every window, or from none. Returns None, or the window that stays full longest."""
         self._acquisitions += 1
         clean_up = self._acquisitions % ACQUISITIONS_PER_CLEANUP == 0
-        return await self._database.run(
+        return await self._executor.run(
             lambda connection: self._acquire(connection, windows, clean_up=clean_up)
         )
 
     async def close(self) -> None:
         """Closes the file."""
-        await self._database.close()
+        await self._executor.close()
 
     def _acquire(
         self, connection: sqlite3.Connection, windows: Sequence[Window], *, clean_up: bool

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
+
 from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes_since_midnight
-from clawdbot_plugins.stores.sqlite.database import Database
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS bookings (
@@ -74,26 +75,35 @@ class DaySchedule:
 class Inventory:
     """All bookings of this machine. Created by `open`, ended by `close`."""
 
-    def __init__(self, database: Database, settings: TablesSettings) -> None:
-        self._database = database
+    def __init__(self, executor: SqliteExecutor, settings: TablesSettings) -> None:
+        self._executor = executor
         self._settings = settings
 
     @classmethod
     async def open(cls, folder: Path, settings: TablesSettings) -> Inventory:
         """Opens the file in the folder. StartupError if it cannot be used."""
-        return cls(await Database.open(folder / "bookings.sqlite", SCHEMA), settings)
+        executor = SqliteExecutor(
+            SqliteFile(
+                folder / "bookings.sqlite",
+                title="store of bookings",
+                setting="state_dir",
+                migrate=lambda connection: execute_script(connection, SCHEMA),
+            )
+        )
+        await executor.open()
+        return cls(executor, settings)
 
     async def find_reservation(self, request: ReservationRequest) -> str | None:
         """Returns the reference of an earlier reservation with the same request id; None if there is none."""
-        return await self._database.run(lambda connection: _find_reservation(connection, request))
+        return await self._executor.run(lambda connection: _find_reservation(connection, request))
 
     async def reserve(self, request: ReservationRequest) -> str | None:
         """Books a table and returns its reference; None if none is free. Idempotent by request id."""
-        return await self._database.run(lambda connection: self._reserve(connection, request))
+        return await self._executor.run(lambda connection: self._reserve(connection, request))
 
     async def free_times(self, request: ReservationRequest, times: Iterable[dt.time]) -> list[dt.time]:
         """Returns those times of the requested day at which a table is free for the party."""
-        schedule = await self._database.run(lambda connection: _day_schedule(connection, request))
+        schedule = await self._executor.run(lambda connection: _day_schedule(connection, request))
         return [
             time
             for time in times
@@ -102,7 +112,7 @@ class Inventory:
 
     async def close(self) -> None:
         """Closes the file."""
-        await self._database.close()
+        await self._executor.close()
 
     def _reserve(self, connection: sqlite3.Connection, request: ReservationRequest) -> str | None:
         if existing := _find_reservation(connection, request):

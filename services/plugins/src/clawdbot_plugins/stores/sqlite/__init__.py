@@ -1,1 +1,1 @@
-"""Stores in SQLite files, each with one thread that works on it."""
+"""Stores in SQLite files."""

@@ -7,10 +7,11 @@ import sqlite3
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from clawdbot_plugin_sdk import Attachment
 from clawdbot_servicekit.process_locks import ProcessLocks
+from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
 from typing_extensions import override
 
 from clawdbot_plugins.core.idempotency_store import (
@@ -20,7 +21,6 @@ from clawdbot_plugins.core.idempotency_store import (
     IdempotencyStoreUnavailable,
 )
 from clawdbot_plugins.core.single_flight import ToolOutcome
-from clawdbot_plugins.stores.sqlite.database import Database, Transaction
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -61,8 +61,6 @@ DELETE FROM calls
 WHERE owner IS NULL AND rowid IN (SELECT rowid FROM calls ORDER BY expires DESC LIMIT -1 OFFSET ?)
 """
 
-T = TypeVar("T")
-
 
 class SqliteIdempotencyStore(IdempotencyStore):
     """One for each process, all on one file. Bounded: the oldest calls are deleted first."""
@@ -76,25 +74,32 @@ class SqliteIdempotencyStore(IdempotencyStore):
             capacity: maximum number of calls.
             clock: seconds since 1970.
         """
-        self._folder = folder
         self._retention = retention
         self._capacity = capacity
         self._clock = clock
         self._claims = 0
-        self._database: Database | None = None
+        self._executor = SqliteExecutor(
+            SqliteFile(
+                folder / "calls.sqlite",
+                title="store of once-only calls",
+                setting="state_dir",
+                migrate=lambda connection: execute_script(connection, SCHEMA),
+                unavailable=IdempotencyStoreUnavailable,
+            )
+        )
         self._owners = ProcessLocks(folder / "owners")
 
     @override
     async def open(self) -> None:
         self._owners.open()
-        self._database = await Database.open(self._folder / "calls.sqlite", SCHEMA)
+        await self._executor.open()
 
     @override
     async def claim(self, call: CallId, digest: bytes, *, allow_rerun: bool) -> ClaimResult | ToolOutcome:
         self._claims += 1
         if self._claims % CLAIMS_PER_CLEANUP == 1:
-            await self._run(self._clean_up)
-        return await self._run(
+            await self._executor.run(self._clean_up)
+        return await self._executor.run(
             lambda connection: self._claim(connection, call, digest, allow_rerun=allow_rerun)
         )
 
@@ -120,23 +125,14 @@ class SqliteIdempotencyStore(IdempotencyStore):
 
     @override
     async def close(self) -> None:
-        if self._database is not None:
-            await self._database.close()
+        await self._executor.close()
         self._owners.close()
 
     async def _execute(self, statement: str, *values: Any) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(statement, values)
 
-        await self._run(work)
-
-    async def _run(self, work: Transaction[T]) -> T:
-        if self._database is None:
-            raise IdempotencyStoreUnavailable("it is not open")
-        try:
-            return await self._database.run(work)
-        except sqlite3.Error as error:
-            raise IdempotencyStoreUnavailable(str(error)) from error
+        await self._executor.run(work)
 
     def _claim(
         self, connection: sqlite3.Connection, call: CallId, digest: bytes, *, allow_rerun: bool

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
+from clawdbot_servicekit.durations import duration_seconds
+
 from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.cel.types import CelType
 from clawdbot_dialogue.core.flow.compile.linker import Linker
@@ -54,7 +56,6 @@ KINDS: Mapping[str, StateKind] = {
     "history": "history",
 }
 """The keys that determine a state's kind; without any of them it is a say or choice state."""
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _ASSIGNABLE_FROM: Mapping[CelType, set[str]] = {
     "int": {"int"},
     "double": {"double", "int"},
@@ -376,8 +377,3 @@ def _region_as_state(region: RegionSource) -> StateSource:
     return StateSource.model_construct(
         states=region.states, initial=region.initial, entry=region.entry, exit=region.exit
     )
-
-
-def duration_seconds(duration: str) -> float:
-    """The seconds of a valid duration such as "10m"."""
-    return float(duration[:-1]) * _UNITS[duration[-1]]

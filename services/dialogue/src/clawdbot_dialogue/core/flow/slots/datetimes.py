@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
+from clawdbot_servicekit.durations import SECONDS_PER_UNIT, duration_seconds
+
 from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotType, SlotValueError
 from clawdbot_dialogue.core.flow.templates import format_json
 from clawdbot_dialogue.core.language.language_pack import LanguagePack
@@ -17,8 +19,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::00)?", re.ASCII)
 _TODAY = re.compile(r"today(?:([+-])(\d{1,4})(d))?")
 _NOW = re.compile(r"now(?:([+-])(\d{1,5})([mhd]))?")
-_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)([smhd])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"\d{1,6}(\.\d{1,3})?[smhd]", re.ASCII)
 
 
 def parse_date(value: object) -> date | None:
@@ -54,7 +55,7 @@ def _relative_offset(pattern: re.Pattern[str], bound: object) -> timedelta | Non
     found = pattern.fullmatch(bound) if isinstance(bound, str) else None
     if not found:
         return None
-    seconds = int(found[2] or 0) * _SECONDS[found[3] or "d"]
+    seconds = int(found[2] or 0) * SECONDS_PER_UNIT[found[3] or "d"]
     return timedelta(seconds=-seconds if found[1] == "-" else seconds)
 
 
@@ -92,8 +93,7 @@ def latest_date(slot: Slot, now: datetime) -> date | None:
 
 def duration_bound(bound: object) -> float | None:
     """The seconds of a bound: "30m", "1.5h", "2d"; None if it is invalid."""
-    found = _DURATION.fullmatch(bound) if isinstance(bound, str) else None
-    return float(found[1]) * _SECONDS[found[2]] if found else None
+    return duration_seconds(bound) if isinstance(bound, str) and _DURATION.fullmatch(bound) else None
 
 
 def _check_range(value: _Ordered, first: _Ordered | None, last: _Ordered | None) -> None:

@@ -1,7 +1,7 @@
-"""The threads that talk to SQLite, so that the event loop never waits for a disk: one writes, one reads.
+"""The thread that talks to a SQLite file, so that the event loop never waits for a disk.
 
-The writer puts everything that waits into one transaction, and so pays for one disk sync however many turns
-are running. It answers only after that sync.
+A writer puts everything that waits into one transaction, and so pays for one disk sync however many calls are
+running. It answers only after that sync.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import structlog
 
-from clawdbot_dialogue.core.errors import DialogueError, StoreUnavailable
-from clawdbot_dialogue.stores.sqlite.schema import begin, connect, describe_error, is_busy
+from clawdbot_servicekit.sqlite.connection import SqliteFile, begin, is_busy
 
-_log = structlog.get_logger(__name__)
 T = TypeVar("T")
-Operation = Callable[[sqlite3.Connection], Any]
-"""Uses the connection. MUST raise its DialogueError before it writes. May be run a second time."""
+Operation = Callable[[sqlite3.Connection], T]
+"""Uses the connection. May be run a second time, after its first run was rolled back."""
 
 MAX_BATCH: Final = 256
 """Operations in one transaction: bounds how many are repeated because another one failed."""
@@ -36,18 +33,11 @@ class _Job:
 
     __slots__ = ("error", "future", "operation", "result")
 
-    def __init__(self, operation: Operation, future: asyncio.Future[Any]) -> None:
+    def __init__(self, operation: Operation[Any], future: asyncio.Future[Any]) -> None:
         self.operation = operation
         self.future = future
         self.result: Any = None
         self.error: BaseException | None = None
-
-    def run(self, connection: sqlite3.Connection) -> None:
-        self.error = None
-        try:
-            self.result = self.operation(connection)
-        except DialogueError as error:
-            self.error = error
 
     def resolve(self) -> None:
         if self.future.done():  # the caller was cancelled
@@ -58,30 +48,63 @@ class _Job:
             self.future.set_result(self.result)
 
 
-class SqliteThread:
-    """A thread with its own connection."""
+class SqliteExecutor:
+    """A thread with its own connection. Open and close it in the event loop that uses it."""
 
-    def __init__(self, path: Path, *, writes: bool) -> None:
-        self._path = path
+    def __init__(
+        self, file: SqliteFile, *, writes: bool = True, refusals: tuple[type[Exception], ...] = ()
+    ) -> None:
+        """An executor that is not open yet.
+
+        Args:
+            file: what it works on.
+            writes: False: operations only read, and run outside of transactions.
+            refusals: exceptions that an operation raises before it has written anything. They cost the other
+                operations of the transaction nothing; after any other exception it is rolled back.
+        """
+        self._file = file
         self._writes = writes
+        self._refusals = refusals
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop
+        self._connection: sqlite3.Connection
+        self._thread: threading.Thread | None = None
+
+    async def open(self) -> None:
+        """Opens the file, and starts the thread. A writer creates or migrates the file first.
+
+        Raises:
+            StartupError: the file cannot be used; says why.
+        """
         self._loop = asyncio.get_running_loop()
-        self._connection = connect(path, read_only=not writes)
-        self._thread = threading.Thread(
-            target=self._work, name=f"sqlite-{'writer' if writes else 'reader'}", daemon=True
-        )
+        if self._writes:
+            await asyncio.to_thread(self._file.prepare)
+        self._connection = await asyncio.to_thread(self._file.connect, read_only=not self._writes)
+        name = f"{self._file.path.stem}-{'writer' if self._writes else 'reader'}"
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def run(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Queues the operation; awaiting it raises the operation's DialogueError, or StoreUnavailable."""
+    def run(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Queues the operation, which is carried out even if the caller is cancelled.
+
+        Awaiting it raises what the operation raised, or what `unavailable` of the file makes of
+        sqlite3.Error. A writer commits the operation with others; one that raises changes nothing.
+        """
+        if self._thread is None:
+            raise self._file.unavailable(f"The {self._file.title} is closed.")
         future: asyncio.Future[T] = self._loop.create_future()
         self._jobs.put(_Job(operation, future))
         return future
 
     async def close(self) -> None:
-        """Ends the thread after what is queued."""
-        self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        """Ends the thread after what is queued, and closes the file. Safe to call twice, or before `open`."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._end, thread)
+
+    def _end(self, thread: threading.Thread) -> None:
+        thread.join()
         self._connection.close()
 
     def _work(self) -> None:
@@ -117,7 +140,7 @@ class SqliteThread:
     def _read(self, jobs: list[_Job]) -> None:
         for job in jobs:
             try:
-                job.run(self._connection)
+                self._run(job)
             except Exception as error:  # noqa: BLE001 - raised in the caller; the thread must go on
                 job.error = self._translated(error)
 
@@ -137,8 +160,15 @@ class SqliteThread:
     def _transact(self, jobs: list[_Job]) -> None:
         begin(self._connection, WRITE_TIMEOUT)
         for job in jobs:
-            job.run(self._connection)
+            self._run(job)
         self._connection.execute("COMMIT")
+
+    def _run(self, job: _Job) -> None:
+        job.error = None
+        try:
+            job.result = job.operation(self._connection)
+        except self._refusals as error:
+            job.error = error
 
     def _roll_back(self) -> None:
         try:
@@ -146,16 +176,12 @@ class SqliteThread:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             # Closing the connection discards what could not be rolled back.
-            _log.warning("store_reconnects", reason=str(error))
+            structlog.get_logger(__name__).warning("store_reconnects", reason=str(error))
             self._connection.close()
-            self._connection = connect(self._path)
+            self._connection = self._file.connect()
 
     def _translated(self, error: Exception) -> Exception:
-        if not isinstance(error, sqlite3.Error):
-            return error
-        unavailable = StoreUnavailable(describe_error(self._path, error))
-        unavailable.__cause__ = error
-        return unavailable
+        return self._file.unavailable_because(error) if isinstance(error, sqlite3.Error) else error
 
 
 def _resolve(jobs: list[_Job]) -> None:

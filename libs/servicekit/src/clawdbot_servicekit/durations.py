@@ -1,0 +1,24 @@
+"""Durations as people write them: "30s", "1m30s", "250ms"."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+SECONDS_PER_UNIT: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+
+
+def duration_seconds(text: str) -> float:
+    """The seconds of a duration.
+
+    The plugin SDK, which stands alone, reads durations in the same way (clawdbot_plugin_sdk.validation).
+
+    Raises:
+        ValueError: for text that is not a duration.
+    """
+    text = text.strip().lower()
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError("expected a duration such as 30s, 10m or 1m30s")
+    return sum(float(number) * SECONDS_PER_UNIT[unit] for number, unit in parts)

@@ -1,0 +1,136 @@
+"""SQLite for stores: what a failed operation costs others, and what an operator reads."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import pytest
+from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
+
+
+class Unavailable(Exception):
+    """What the owner of the file raises."""
+
+
+class Refused(Exception):
+    """What an operation raises before it writes."""
+
+
+def file_at(path, **others):
+    return SqliteFile(
+        path,
+        title="store of coins",
+        setting="coins_dir",
+        migrate=lambda db: execute_script(db, "CREATE TABLE IF NOT EXISTS coins (value INTEGER UNIQUE);"),
+        unavailable=Unavailable,
+        **others,
+    )
+
+
+@pytest.fixture
+def file(tmp_path):
+    return file_at(tmp_path / "deep" / "coins.sqlite")
+
+
+@pytest.fixture
+async def executor(file):
+    executor = SqliteExecutor(file, refusals=(Refused,))
+    await executor.open()
+    yield executor
+    await executor.close()
+
+
+def insert(value):
+    return lambda db: db.execute("INSERT INTO coins VALUES (?)", (value,))
+
+
+def values(db):
+    return [value for (value,) in db.execute("SELECT value FROM coins ORDER BY value")]
+
+
+async def test_an_operation_that_raises_is_rolled_back_and_the_others_of_its_batch_are_kept(executor):
+    def broken(db):
+        insert(99)(db)
+        raise KeyError("lost")
+
+    outcomes = await asyncio.gather(
+        *(executor.run(insert(number)) for number in range(5)),
+        executor.run(broken),
+        executor.run(insert(3)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in outcomes if isinstance(each, Exception)] == [KeyError, Unavailable]
+    assert await executor.run(values) == [0, 1, 2, 3, 4]
+
+
+async def test_a_refusal_costs_the_others_no_second_run(executor):
+    runs = []
+
+    def counted(db):
+        runs.append(len(runs))
+
+    def refuse(db):
+        raise Refused
+
+    results = await asyncio.gather(
+        executor.run(counted), executor.run(refuse), executor.run(counted), return_exceptions=True
+    )
+    assert [type(each) for each in results] == [type(None), Refused, type(None)]
+    assert runs == [0, 1]
+
+
+async def test_an_operation_goes_on_if_its_caller_is_cancelled(executor):
+    executor.run(insert(1)).cancel()
+    assert await executor.run(values) == [1]
+
+
+async def test_what_waits_is_carried_out_before_the_file_is_closed(executor, file):
+    waiting = [executor.run(insert(number)) for number in range(300)]
+    await executor.close()
+    assert all(each.done() for each in waiting)
+    with closing(sqlite3.connect(file.path)) as db:
+        assert values(db) == list(range(300))
+
+
+async def test_a_closed_executor_says_so_and_can_be_opened_again(executor):
+    await executor.close()
+    await executor.close()
+    with pytest.raises(Unavailable, match="The store of coins is closed"):
+        executor.run(values)
+    await executor.open()
+    assert await executor.run(values) == []
+
+
+async def test_a_reader_cannot_write(executor, file):
+    reader = SqliteExecutor(file, writes=False)
+    await reader.open()
+    with pytest.raises(Unavailable, match="cannot be written"):
+        await reader.run(insert(1))
+    await reader.close()
+
+
+@pytest.mark.parametrize(("synchronous", "level"), [("FULL", 2), ("NORMAL", 1)])
+async def test_the_owner_chooses_whether_commits_wait_for_the_disk(tmp_path, synchronous, level):
+    executor = SqliteExecutor(file_at(tmp_path / "coins.sqlite", synchronous=synchronous))
+    await executor.open()
+    assert await executor.run(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (level,)
+    await executor.close()
+
+
+async def test_many_may_open_one_new_file_at_once(file):
+    executors = [SqliteExecutor(file) for _ in range(4)]
+    await asyncio.gather(*(each.open() for each in executors))
+    await asyncio.gather(*(each.run(insert(number)) for number, each in enumerate(executors)))
+    assert await executors[0].run(values) == [0, 1, 2, 3]
+    for each in executors:
+        await each.close()
+
+
+async def test_a_file_that_is_no_database_names_the_setting_to_change(file):
+    file.path.parent.mkdir()
+    file.path.write_text("not a database, though long enough to be read as one")
+    with pytest.raises(StartupError, match=r"store of coins .* move it away, or set another coins_dir\."):
+        await SqliteExecutor(file).open()
