@@ -16,6 +16,7 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TurnError,
 )
 from clawdbot_servicekit import deadline
+from clawdbot_servicekit.caller import Caller, enter_caller
 from msgspec.structs import replace
 
 from clawdbot_dialogue.core.errors import (
@@ -27,24 +28,16 @@ from clawdbot_dialogue.core.errors import (
 )
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, SnapshotInvalid
-from clawdbot_dialogue.core.sessions.records import Commit, InboxTurn, Lease, StopMode, TurnTask
+from clawdbot_dialogue.core.sessions.records import Commit, StopMode, TurnTask
 from clawdbot_dialogue.core.sessions.view import encode_snapshot, session_from_snapshot, touch
-from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns
+from clawdbot_dialogue.core.turns.active_turn import ActiveTurn
 from clawdbot_dialogue.core.turns.inputs import to_machine_event
+from clawdbot_dialogue.core.turns.lease_table import LeasedSession, LeaseTable
 from clawdbot_dialogue.core.turns.ports import TurnDependencies
 from clawdbot_dialogue.core.turns.turn_attempt import TurnAttempt
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class LeasedSession:
-    """A session whose lease this process holds."""
-
-    lease: Lease
-    last_finished: int = 0
-    """Number of the turn that finished last."""
 
 
 @dataclass(slots=True)
@@ -66,7 +59,7 @@ class SessionRunner:
         self,
         dependencies: TurnDependencies,
         flows: FlowLookup,
-        active_turns: ActiveTurns,
+        leases: LeaseTable,
         clock: Callable[[], float],
         on_commit: Callable[[Commit, float], None],
         *,
@@ -74,7 +67,7 @@ class SessionRunner:
     ) -> None:
         self._dependencies = dependencies
         self._flows = flows
-        self._active_turns = active_turns
+        self._leases = leases
         self._clock = clock
         self._on_commit = on_commit
         """Called with each commit and the seconds that its turn took."""
@@ -82,23 +75,26 @@ class SessionRunner:
         """Loads the flows that other processes deployed: a session may be pinned to one."""
 
     async def run(self, task: TurnTask, session: LeasedSession) -> None:
-        """Runs the task's turn and those that wait behind it."""
+        """Runs the task's turn and those that wait behind it; then the session leaves the lease table."""
+        enter_caller(Caller(tenant=task.session.tenant))
         session_id = task.lease.session_id
         try:
             await self._run_turns(task, session)
         except LeaseLost:
             _log.warning("lease_lost", session=session_id)
-            self._fail_active_turns(session_id, TurnMoved(session_id))
+            session.fail(TurnMoved(session_id))
         except DialogueError as error:
             _log.warning("turn_abandoned", session=session_id, error=type(error).__name__)
-            self._fail_active_turns(session_id, error)
+            session.fail(error)
         except asyncio.CancelledError:
-            self._fail_active_turns(session_id, TurnMoved(session_id))
+            session.fail(TurnMoved(session_id))
             raise
         except Exception:  # noqa: BLE001 - logged
             # A defect of ours ends one session's turns and no others; the maintenance loop recovers them.
             _log.exception("session_runner_failed", session=session_id)
-            self._fail_active_turns(session_id, TurnMoved(session_id))
+            session.fail(TurnMoved(session_id))
+        finally:
+            self._leases.remove(session)
 
     async def _run_turns(self, task: TurnTask, session: LeasedSession) -> None:
         try:
@@ -128,7 +124,7 @@ class SessionRunner:
     def _start_turn(self, task: TurnTask, session: LeasedSession) -> _StartedTurn:
         start_time = self._clock()
         turn = task.inbox_turn.turn
-        active_turn = self._active_turns.start(task.lease.session_id, turn.number)
+        active_turn = session.start(turn.number)
         scope = active_turn.cancel_scope
         scope.stop_mode = max(scope.stop_mode, task.inbox_turn.stop_mode)
         record = TurnRecord(turn, active_turn.emit)
@@ -144,32 +140,17 @@ class SessionRunner:
         self, turn: _StartedTurn, after: Snapshot | None, error: TurnError | None
     ) -> TurnTask | None:
         """Commits a turn, with the snapshot after it unless it failed or was stopped; returns the next."""
-        task, active_turn = turn.task, turn.active_turn
-        if active_turn.cancel_scope.lease_lost:
-            raise LeaseLost(task.lease.session_id)
+        session_id = turn.task.lease.session_id
+        if turn.active_turn.cancel_scope.lease_lost:
+            raise LeaseLost(session_id)
         commit = self._failure(turn, error) if after is None else self._success(turn, after)
         next_turn = await self._dependencies.store.commit(commit)
-        turn.session.last_finished = active_turn.number
-        active_turn.finish(commit.result)
-        self._active_turns.remove(active_turn)
+        turn.session.finish(commit.result)
         self._on_commit(commit, self._clock() - turn.start_time)
-        self._fail_skipped_turns(task.lease.session_id, next_turn)
+        turn.session.skip_to(None if next_turn is None else next_turn.turn.number)
         if next_turn is None:
             return None
-        return replace(task, session=commit.result.session, inbox_turn=next_turn)
-
-    def _fail_skipped_turns(self, session_id: str, next_turn: InboxTurn | None) -> None:
-        """Sends subscribers of a waiting turn to the store, if another process has cancelled that turn."""
-        for active_turn in self._active_turns.of_session(session_id):
-            if next_turn is None or active_turn.number < next_turn.turn.number:
-                active_turn.fail(TurnMoved(session_id))
-                self._active_turns.remove(active_turn)
-
-    def _fail_active_turns(self, session_id: str, error: DialogueError) -> None:
-        """Ends the session's turns for this process: they fail, or another process runs them."""
-        for active_turn in self._active_turns.of_session(session_id):
-            active_turn.fail(error)
-            self._active_turns.remove(active_turn)
+        return replace(turn.task, session=commit.result.session, inbox_turn=next_turn)
 
     async def _load_snapshot(self, task: TurnTask) -> Snapshot:
         """The snapshot of the task's session.
@@ -238,7 +219,7 @@ class SessionRunner:
             set_timers={} if ended else record.due_timers(now),
             clear_timers="all" if ended else record.clear_timers,
             clear_journal="all" if turn.attempt.journal.has_entries else (),
-            lease_expires=now + self._dependencies.limits.lease_seconds,
+            lease_expires=self._leases.new_expiry(),
         )
 
     def _failure(self, turn: _StartedTurn, error: TurnError | None) -> Commit:
@@ -260,7 +241,7 @@ class SessionRunner:
             result=result,
             snapshot=None,
             clear_journal=turn.attempt.journal.stale_keys(),
-            lease_expires=now + self._dependencies.limits.lease_seconds,
+            lease_expires=self._leases.new_expiry(),
         )
 
 
