@@ -1,6 +1,6 @@
 """The turn engine: accepts inputs, runs the machine and what it asks for, streams events and commits results.
 
-engine.py           the whole: what callers, sessions' administration and the host use
+engine.py           the engine as its callers see it; puts the parts together
 admission.py        takes inputs in
 cancellation.py     ends turns that nobody wants any more
 lease_table.py      the sessions that this process leases, and their turns

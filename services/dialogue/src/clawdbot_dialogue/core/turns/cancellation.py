@@ -58,7 +58,7 @@ class TurnCancellation:
             return await TurnSubscription(ref, self._store, self._leases).result()
 
     def unsubscribe(self, subscription: TurnSubscription) -> None:
-        """Ends a subscription, and in time its turn, if that was not to outlive its last subscriber."""
+        """Ends a subscription, and its turn with it if that was not to outlive its last subscriber."""
         if subscription.close() and self._supervisor.running:
             self._supervisor.spawn(self._cancel_abandoned(subscription.ref))
 

@@ -125,11 +125,11 @@ class TurnEngine:
             self._cancellation.unsubscribe(subscription)
 
     async def accept(self, request: TurnRequest) -> TurnSubscription:
-        """Accepts an input, as TurnAdmission does; the caller follows its turn, or does not."""
+        """Accepts an input and returns a view of its turn. Raises what TurnAdmission.accept raises."""
         return await self._admission.accept(request)
 
     async def cancel(self, ref: TurnRef) -> TurnResult:
-        """Ends a turn, as TurnCancellation does, and returns its end."""
+        """Ends a turn and returns its end. Raises what TurnCancellation.cancel raises."""
         return await self._cancellation.cancel(ref)
 
     async def find_turn_number(self, tenant: str, session_id: str, request_id: str) -> int:
