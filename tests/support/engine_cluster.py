@@ -18,7 +18,8 @@ from clawdbot_dialogue.core.flow.loader import load_flow
 from clawdbot_dialogue.core.session_admin import CreateSession, SessionAdmin
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, TurnResult
-from clawdbot_dialogue.core.turns.engine import TurnEngine, TurnRequest
+from clawdbot_dialogue.core.turns.admission import TurnRequest
+from clawdbot_dialogue.core.turns.engine import TurnEngine
 from clawdbot_dialogue.core.turns.ports import TurnLimits
 from clawdbot_dialogue.stores.in_memory.session_store import InMemorySessionStore
 from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore

@@ -13,7 +13,8 @@ from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.support.engine_cluster import TENANT, event_kinds, reply_texts, running_cluster
+from tests.support.engine_cluster import TENANT, event_kinds, reply_texts, running_cluster, turn_request
+from tests.support.scripted_peers import Hold
 from tests.unit.dialogue.turns.conftest import CHAT, ORDER
 
 ASKING = """
@@ -204,6 +205,22 @@ async def test_a_session_without_its_flow_version_fails_turns_and_goes_on_once_i
     events = await cluster.events(session, "3")
     assert event_kinds(events)[-1] == "turn_finished"
     assert reply_texts(events[-1].turn_finished.turn) == ["Thank you."]
+
+
+async def test_every_unfinished_turn_of_a_session_without_its_flow_fails_and_lists_its_calls(cluster):
+    session = await cluster.open_session("order")
+    selling = Hold()
+    cluster.tools.add("shop.buy", selling, "once")
+    for said in ("3", "4"):
+        await cluster.engine.accept(turn_request(session, said, request_id=said))
+    await selling.reached.wait()
+    cluster.flows._versions = FlowRegistry()._versions
+    await cluster.crash()
+    last = (await cluster.send(session, "4", request_id="4")).turn
+    turns = (await cluster.turns(session))[1:]
+    assert [turn.error.reason for turn in turns] == ["FLOW_VERSION_GONE"] * 2
+    assert [len(turn.tool_calls) for turn in turns] == [1, 0]
+    assert turns[-1] == last
 
 
 async def test_a_session_keeps_its_flow_version_when_a_newer_one_comes(cluster):

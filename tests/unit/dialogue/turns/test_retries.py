@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from clawdbot.dialogue.v1.turn_pb2 import TURN_STATUS_CANCELLED, TURN_STATUS_DONE
 from clawdbot_dialogue.core.errors import RequestIdReused
+from clawdbot_dialogue.core.turns.subscription import BACKOFF_MAX
 
 from tests.support.engine_cluster import event_kinds, reply_texts, turn_request
 from tests.support.scripted_peers import Hold
@@ -149,6 +150,30 @@ async def test_a_turn_runs_on_while_one_of_its_callers_stays(cluster):
     hold.go_on.set()
     finished = await cluster.send(session, "hello", request_id="r1", cancel_on_disconnect=True)
     assert reply_texts(finished.turn) == ["whole"]
+
+
+async def test_a_recovered_turn_with_cancel_on_disconnect_is_cancelled_with_its_last_caller(cluster):
+    """The caller followed it in another process, which has taken it over since."""
+    session = await cluster.open_session()
+    first, second = Hold(), Hold()
+    cluster.gateway.scripts.append([first])
+    cluster.gateway.scripts.append(["Half a sen", second])
+    dying = cluster.newest
+    request = turn_request(session, "hello", request_id="r1", cancel_on_disconnect=True)
+    await dying.engine.accept(request)
+    await first.reached.wait()
+    other = await cluster.join()
+    caller = asyncio.create_task(other.engine.send(request))
+    while "find_turn" not in other.store.counted:  # noqa: ASYNC110 - the store sets no event
+        await asyncio.sleep(0.01)
+    await cluster.kill(dying)
+    await second.reached.wait()
+    await asyncio.sleep(2 * BACKOFF_MAX)  # by then the caller has found that the turn runs here
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    async with asyncio.timeout(5):
+        finished = await other.engine.send(request)
+    assert finished.turn.status == TURN_STATUS_CANCELLED
 
 
 async def test_a_gate_does_not_refuse_a_retry(cluster):

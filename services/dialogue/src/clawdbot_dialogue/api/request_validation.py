@@ -23,7 +23,7 @@ from clawdbot_dialogue.core.errors import TurnNotFound
 from clawdbot_dialogue.core.session_admin import CreateSession
 from clawdbot_dialogue.core.sessions.ids import turn_number
 from clawdbot_dialogue.core.sessions.records import ConcurrencyPolicy, SessionFilter
-from clawdbot_dialogue.core.turns.engine import TurnRequest
+from clawdbot_dialogue.core.turns.admission import TurnRequest
 from clawdbot_dialogue.core.turns.inputs import RESERVED_PREFIXES
 from clawdbot_dialogue.settings import DialogueSection
 

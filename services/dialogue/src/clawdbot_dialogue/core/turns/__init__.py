@@ -1,6 +1,9 @@
 """The turn engine: accepts inputs, runs the machine and what it asks for, streams events and commits results.
 
-engine.py           accepts inputs, lets callers subscribe and cancel; owns every task
+engine.py           the engine as its callers see it; puts the parts together
+admission.py        takes inputs in
+cancellation.py     ends turns that nobody wants any more
+lease_table.py      the sessions that this process leases, and their turns
 opening_turn.py     the first turn of a session, run while the session is created
 session_runner.py   the turns of one leased session, one after the other
 turn_attempt.py     one attempt at one turn
@@ -14,7 +17,7 @@ tool_calls.py       tool calls and their journal
 turn_record.py      what a turn has done so far
 explanation.py      why it did so
 inputs.py           inputs as the machine takes them
-active_turns.py     the turns of this process
+active_turn.py      a turn that runs or waits in this process
 subscription.py     one caller's view of a turn
 maintenance.py      renews leases, recovers orphaned turns, fires timers
 task_supervisor.py  runs the tasks of all that

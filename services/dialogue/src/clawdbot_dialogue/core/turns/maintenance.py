@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import structlog
+from clawdbot.dialogue.v1.turn_pb2 import Turn
 
 from clawdbot_dialogue.core.errors import DialogueError, SessionQuarantined, StoreUnavailable
 from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
 from clawdbot_dialogue.core.sessions.records import (
     DueTimer,
-    Lease,
-    LeaseRequest,
+    NewTurn,
     PendingSession,
-    StopMode,
     TurnTask,
 )
 from clawdbot_dialogue.core.sessions.store import SessionStore
+from clawdbot_dialogue.core.sessions.view import to_timestamp
+from clawdbot_dialogue.core.turns.inputs import input_digest, timer_fired_event
+from clawdbot_dialogue.core.turns.lease_table import LeaseTable
 
 STOP_REQUEST_INTERVAL: Final = 0.25
 """Seconds between two reads of other processes' requests to stop a turn; only while turns run here."""
@@ -36,48 +38,23 @@ _log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-class TurnOwner(Protocol):
-    """What the loop needs from the turn engine."""
-
-    @property
-    def leases(self) -> list[Lease]:
-        """The leases of this process."""
-
-    def holds(self, session_id: str) -> bool:
-        """Returns whether this process runs turns of the session."""
-
-    def new_lease_request(self) -> LeaseRequest:
-        """Returns a request for a lease that starts now."""
-
-    def start_task(self, task: TurnTask) -> None:
-        """Runs a turn, and those that wait behind it."""
-
-    def on_lease_lost(self, lease: Lease) -> None:
-        """Ends what runs under a lost lease."""
-
-    def stop_turn(self, session_id: str, number: int, mode: StopMode) -> None:
-        """Ends a turn of this process; does nothing for any other turn."""
-
-    async def fire_timer(self, timer: DueTimer) -> None:
-        """Turns a due timer into a turn, unless another process did."""
-
-
 class MaintenanceLoop:
     """Run it with `run` until cancelled; call `drain` before the engine stops."""
 
     def __init__(
         self,
-        turn_owner: TurnOwner,
         store: SessionStore,
+        leases: LeaseTable,
         lease_owners: LeaseOwners,
         clock: Callable[[], float],
-        lease_seconds: float,
+        start_task: Callable[[TurnTask], None],
     ) -> None:
-        self._turn_owner = turn_owner
         self._store = store
+        self._leases = leases
         self._lease_owners = lease_owners
         self._clock = clock
-        self._lease_seconds = lease_seconds
+        self._start_task = start_task
+        """Runs a turn, and those that wait behind it, in a task of its own."""
         self._idle_leases: frozenset[tuple[str, int]] = frozenset()
         """Session and token of this process's leases that nothing ran under when last looked at."""
         self._draining = False
@@ -96,7 +73,7 @@ class MaintenanceLoop:
     async def run(self) -> None:
         """Does each duty at its interval, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._repeat(self.renew_leases, self._lease_seconds / 3))
+            group.create_task(self._repeat(self.renew_leases, self._leases.lease_seconds / 3))
             group.create_task(self._repeat(self.apply_stop_requests, STOP_REQUEST_INTERVAL))
             group.create_task(self._repeat(self.recover_orphans, RECOVERY_INTERVAL))
             group.create_task(self._fire_timers())
@@ -118,17 +95,16 @@ class MaintenanceLoop:
 
     async def renew_leases(self) -> None:
         """Renews every lease, and ends what runs under a lost one."""
-        leases = self._turn_owner.leases
+        leases = self._leases.held
         if leases:
-            expires = self._turn_owner.new_lease_request().expires
-            for lost in await self._store.renew_leases(leases, expires):
-                self._turn_owner.on_lease_lost(lost)
+            for lost in await self._store.renew_leases(leases, self._leases.new_expiry()):
+                self._leases.lose(lost)
 
     async def apply_stop_requests(self) -> None:
         """Stops the turns of this process that another process wants to stop."""
-        if self._turn_owner.leases:
+        if self._leases.held:
             for session_id, number, mode in await self._store.stop_requests():
-                self._turn_owner.stop_turn(session_id, number, mode)
+                self._leases.stop_turn(session_id, number, mode)
 
     async def recover_orphans(self) -> None:
         """Leases sessions with unfinished turns whose lease is released, has expired, or has a dead owner."""
@@ -139,7 +115,7 @@ class MaintenanceLoop:
         idle = {
             (each.session_id, each.token)
             for each in pending
-            if each.owner == me and not self._turn_owner.holds(each.session_id)
+            if each.owner == me and self._leases.get(each.session_id) is None
         }
         # A lease of ours that nothing runs under is abandoned, unless it was granted this very moment.
         abandoned, self._idle_leases = self._idle_leases & idle, frozenset(idle)
@@ -156,7 +132,7 @@ class MaintenanceLoop:
             await self._recover(orphaned[start : start + MAX_BATCH])
 
     async def _recover(self, orphaned: Sequence[PendingSession]) -> None:
-        lease_request = self._turn_owner.new_lease_request()
+        lease_request = self._leases.new_lease_request()
         outcomes = await asyncio.gather(
             *(self._store.acquire_lease(each, lease_request) for each in orphaned), return_exceptions=True
         )
@@ -168,7 +144,7 @@ class MaintenanceLoop:
             elif outcome is not None:
                 attempt = outcome.inbox_turn.attempts
                 _log.info("session_recovered", session=pending.session_id, attempt=attempt)
-                self._turn_owner.start_task(outcome)
+                self._start_task(outcome)
 
     async def _fire_timers(self) -> None:
         while True:
@@ -195,11 +171,16 @@ class MaintenanceLoop:
 
     async def _fire(self, timer: DueTimer) -> bool:
         """Whether the timer was fired. An error of one session must not keep the other timers waiting."""
+        now = self._clock()
+        turn = Turn(create_time=to_timestamp(now), input_event=timer_fired_event(timer.timer_id))
+        new = NewTurn(timer.tenant, timer.session_id, turn, input_digest(turn))
         try:
-            await self._turn_owner.fire_timer(timer)
+            accepted = await self._store.fire_timer(timer, new, self._leases.new_lease_request(), now)
         except StoreUnavailable:
             raise
         except DialogueError as error:
             _log.error("timer_not_fired", session=timer.session_id, error=type(error).__name__)
             return False
+        if accepted is not None and accepted.task is not None:
+            self._start_task(accepted.task)
         return True

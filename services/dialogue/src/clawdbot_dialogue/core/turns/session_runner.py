@@ -16,6 +16,7 @@ from clawdbot.dialogue.v1.turn_pb2 import (
     TurnError,
 )
 from clawdbot_servicekit import deadline
+from clawdbot_servicekit.caller import Caller, enter_caller
 from msgspec.structs import replace
 
 from clawdbot_dialogue.core.errors import (
@@ -27,10 +28,11 @@ from clawdbot_dialogue.core.errors import (
 )
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot, SnapshotInvalid
-from clawdbot_dialogue.core.sessions.records import Commit, InboxTurn, Lease, StopMode, TurnTask
+from clawdbot_dialogue.core.sessions.records import Commit, StopMode, TurnTask
 from clawdbot_dialogue.core.sessions.view import encode_snapshot, session_from_snapshot, touch
-from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns
+from clawdbot_dialogue.core.turns.active_turn import ActiveTurn
 from clawdbot_dialogue.core.turns.inputs import to_machine_event
+from clawdbot_dialogue.core.turns.lease_table import LeasedSession, LeaseTable
 from clawdbot_dialogue.core.turns.ports import TurnDependencies
 from clawdbot_dialogue.core.turns.turn_attempt import TurnAttempt
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -39,12 +41,15 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class LeasedSession:
-    """A session whose lease this process holds."""
+class _StartedTurn:
+    """A turn that this process has started."""
 
-    lease: Lease
-    last_finished: int = 0
-    """Number of the turn that finished last."""
+    task: TurnTask
+    session: LeasedSession
+    active_turn: ActiveTurn
+    record: TurnRecord
+    attempt: TurnAttempt
+    start_time: float
 
 
 class SessionRunner:
@@ -54,7 +59,7 @@ class SessionRunner:
         self,
         dependencies: TurnDependencies,
         flows: FlowLookup,
-        active_turns: ActiveTurns,
+        leases: LeaseTable,
         clock: Callable[[], float],
         on_commit: Callable[[Commit, float], None],
         *,
@@ -62,7 +67,7 @@ class SessionRunner:
     ) -> None:
         self._dependencies = dependencies
         self._flows = flows
-        self._active_turns = active_turns
+        self._leases = leases
         self._clock = clock
         self._on_commit = on_commit
         """Called with each commit and the seconds that its turn took."""
@@ -70,60 +75,89 @@ class SessionRunner:
         """Loads the flows that other processes deployed: a session may be pinned to one."""
 
     async def run(self, task: TurnTask, session: LeasedSession) -> None:
-        """Runs the task's turn and those that wait behind it."""
+        """Runs the task's turn and those that wait behind it; then the session leaves the lease table."""
+        enter_caller(Caller(tenant=task.session.tenant))
         session_id = task.lease.session_id
         try:
             await self._run_turns(task, session)
         except LeaseLost:
             _log.warning("lease_lost", session=session_id)
-            self._fail_active_turns(session_id, TurnMoved(session_id))
+            session.fail(TurnMoved(session_id))
         except DialogueError as error:
             _log.warning("turn_abandoned", session=session_id, error=type(error).__name__)
-            self._fail_active_turns(session_id, error)
+            session.fail(error)
         except asyncio.CancelledError:
-            self._fail_active_turns(session_id, TurnMoved(session_id))
+            session.fail(TurnMoved(session_id))
             raise
         except Exception:  # noqa: BLE001 - logged
             # A defect of ours ends one session's turns and no others; the maintenance loop recovers them.
             _log.exception("session_runner_failed", session=session_id)
-            self._fail_active_turns(session_id, TurnMoved(session_id))
+            session.fail(TurnMoved(session_id))
+        finally:
+            self._leases.remove(session)
 
     async def _run_turns(self, task: TurnTask, session: LeasedSession) -> None:
-        snapshot: Snapshot | TurnError = await self._load_snapshot(task)
-        while True:
-            start = self._clock()
-            number = task.inbox_turn.turn.number
-            active_turn = self._active_turns.start(task.lease.session_id, number)
-            commit, after = await self._run_turn(task, snapshot, active_turn)
-            next_turn = await self._dependencies.store.commit(commit)
-            session.last_finished = number
-            active_turn.finish(commit.result)
-            self._active_turns.remove(active_turn)
-            self._on_commit(commit, self._clock() - start)
-            self._fail_skipped_turns(task.lease.session_id, next_turn)
-            if next_turn is None:
-                return
-            snapshot = after
-            task = replace(task, session=commit.result.session, inbox_turn=next_turn)
+        try:
+            snapshot = await self._load_snapshot(task)
+        except (FlowNotFound, SnapshotInvalid) as error:
+            # Kept as it is: once the flow is back, or the newer program, the session goes on.
+            await self._refuse_turns(task, session, flow_version_gone(error))
+            return
+        next_task: TurnTask | None = task
+        while next_task is not None:
+            turn = self._start_turn(next_task, session)
+            refusal = self._reason_not_to_run(next_task)
+            if refusal is not None or turn.active_turn.cancel_scope.cancel_called:
+                next_task = await self._refuse_turn(turn, refusal)
+            else:
+                after, failure = await self._attempt_turn(turn, snapshot)
+                next_task = await self._end_turn(turn, after, failure)
+                if after is not None:
+                    snapshot = after
 
-    def _fail_skipped_turns(self, session_id: str, next_turn: InboxTurn | None) -> None:
-        """Sends subscribers of a waiting turn to the store, if another process has cancelled that turn."""
-        for active_turn in self._active_turns.of_session(session_id):
-            if next_turn is None or active_turn.number < next_turn.turn.number:
-                active_turn.fail(TurnMoved(session_id))
-                self._active_turns.remove(active_turn)
+    async def _refuse_turns(self, task: TurnTask, session: LeasedSession, error: TurnError) -> None:
+        """Fails the task's turn and those that wait behind it: the session cannot go on."""
+        next_task: TurnTask | None = task
+        while next_task is not None:
+            next_task = await self._refuse_turn(self._start_turn(next_task, session), error)
 
-    def _fail_active_turns(self, session_id: str, error: DialogueError) -> None:
-        """Ends the session's turns for this process: they fail, or another process runs them."""
-        for active_turn in self._active_turns.of_session(session_id):
-            active_turn.fail(error)
-            self._active_turns.remove(active_turn)
+    def _start_turn(self, task: TurnTask, session: LeasedSession) -> _StartedTurn:
+        start_time = self._clock()
+        turn = task.inbox_turn.turn
+        active_turn = session.start(turn.number)
+        scope = active_turn.cancel_scope
+        scope.stop_mode = max(scope.stop_mode, task.inbox_turn.stop_mode)
+        record = TurnRecord(turn, active_turn.emit)
+        attempt = TurnAttempt(self._dependencies, self._flows, task, record)
+        return _StartedTurn(task, session, active_turn, record, attempt, start_time)
 
-    async def _load_snapshot(self, task: TurnTask) -> Snapshot | TurnError:
-        """The snapshot, or the error of its turns if its flow cannot be used.
+    async def _refuse_turn(self, turn: _StartedTurn, error: TurnError | None) -> TurnTask | None:
+        """Ends a turn without running it, because of an error or because it was stopped; returns the next."""
+        await turn.attempt.replay_journal()
+        return await self._end_turn(turn, None, error)
+
+    async def _end_turn(
+        self, turn: _StartedTurn, after: Snapshot | None, error: TurnError | None
+    ) -> TurnTask | None:
+        """Commits a turn, with the snapshot after it unless it failed or was stopped; returns the next."""
+        session_id = turn.task.lease.session_id
+        if turn.active_turn.cancel_scope.lease_lost:
+            raise LeaseLost(session_id)
+        commit = self._failure(turn, error) if after is None else self._success(turn, after)
+        next_turn = await self._dependencies.store.commit(commit)
+        turn.session.finish(commit.result)
+        self._on_commit(commit, self._clock() - turn.start_time)
+        turn.session.skip_to(None if next_turn is None else next_turn.turn.number)
+        if next_turn is None:
+            return None
+        return replace(turn.task, session=commit.result.session, inbox_turn=next_turn)
+
+    async def _load_snapshot(self, task: TurnTask) -> Snapshot:
+        """The snapshot of the task's session.
 
         Raises:
             SessionQuarantined: the snapshot cannot be read.
+            FlowNotFound, SnapshotInvalid: its flow, or the state in it, is not installed.
         """
         try:
             stored = msgspec.json.decode(task.snapshot)
@@ -132,33 +166,10 @@ class SessionRunner:
             await self._dependencies.store.quarantine(task.lease.session_id, explanation, self._clock())
             raise SessionQuarantined(task.lease.session_id, explanation) from error
         await self._refresh_flows()
-        try:
-            return Snapshot.from_json(stored, self._flows)
-        except (FlowNotFound, SnapshotInvalid) as error:
-            # Kept as it is: once the flow is back, or the newer program, the session goes on.
-            return flow_version_gone(error)
-
-    async def _run_turn(
-        self, task: TurnTask, snapshot: Snapshot | TurnError, active_turn: ActiveTurn
-    ) -> tuple[Commit, Snapshot | TurnError]:
-        """Runs one turn; returns what to commit, and the snapshot after it."""
-        record = TurnRecord(task.inbox_turn.turn, active_turn.emit)
-        attempt = TurnAttempt(self._dependencies, self._flows, task, record)
-        scope = active_turn.cancel_scope
-        scope.stop_mode = max(scope.stop_mode, task.inbox_turn.stop_mode)
-        error = snapshot if isinstance(snapshot, TurnError) else self._reason_not_to_run(task)
-        after: Snapshot | None = None
-        if error is not None or isinstance(snapshot, TurnError) or scope.cancel_called:
-            await attempt.replay_journal()
-        else:
-            after, error = await self._run_attempt(attempt, task, snapshot, active_turn)
-        if scope.lease_lost:
-            raise LeaseLost(task.lease.session_id)
-        if error is not None or after is None:
-            return self._failure(task, record, attempt, scope.stop_mode, error), snapshot
-        return self._success(task, record, attempt, after), after
+        return Snapshot.from_json(stored, self._flows)
 
     def _reason_not_to_run(self, task: TurnTask) -> TurnError | None:
+        """The error of a turn that must not be run, though its session can go on."""
         if task.session.status == SESSION_STATUS_ENDED:
             return TurnError(reason="SESSION_ENDED", message="The session ended before this turn started.")
         max_attempts = self._dependencies.limits.max_attempts
@@ -166,17 +177,17 @@ class SessionRunner:
             return TurnError(reason="TURN_GIVEN_UP", message=f"Gave up after {max_attempts} attempts.")
         return None
 
-    async def _run_attempt(
-        self, attempt: TurnAttempt, task: TurnTask, snapshot: Snapshot, active_turn: ActiveTurn
+    async def _attempt_turn(
+        self, turn: _StartedTurn, snapshot: Snapshot
     ) -> tuple[Snapshot | None, TurnError | None]:
         """The snapshot after the turn, or why there is none; neither if the turn was stopped."""
         limits = self._dependencies.limits
         deadline.enter_deadline(limits.turn_timeout)
-        turn = task.inbox_turn.turn
+        wire_turn = turn.record.turn
         after = None
         try:
-            with active_turn.cancel_scope:
-                after = await attempt.run(snapshot, to_machine_event(turn, limits.time_zone))
+            with turn.active_turn.cancel_scope:
+                after = await turn.attempt.run(snapshot, to_machine_event(wire_turn, limits.time_zone))
         except TimeoutError:
             return None, TurnError(
                 reason="TURN_TIMEOUT", message=f"The turn took more than {limits.turn_timeout:g} seconds."
@@ -187,13 +198,16 @@ class SessionRunner:
             raise
         except Exception:  # noqa: BLE001 - logged
             # A defect of ours must not end the session: the turn fails, the next one may succeed.
-            _log.exception("turn_crashed", session=task.lease.session_id, turn=turn.id)
+            _log.exception("turn_crashed", session=wire_turn.session_id, turn=wire_turn.id)
             return None, TurnError(
-                reason="INTERNAL", message=f"Internal error; the server's log has it under {turn.id}."
+                reason="INTERNAL", message=f"Internal error; the server's log has it under {wire_turn.id}."
             )
-        return after, attempt.error
+        if turn.attempt.error is not None:
+            return None, turn.attempt.error
+        return after, None
 
-    def _success(self, task: TurnTask, record: TurnRecord, attempt: TurnAttempt, after: Snapshot) -> Commit:
+    def _success(self, turn: _StartedTurn, after: Snapshot) -> Commit:
+        task, record = turn.task, turn.record
         now = self._clock()
         session = session_from_snapshot(task.session, after, now)
         ended = session.status == SESSION_STATUS_ENDED
@@ -204,19 +218,14 @@ class SessionRunner:
             snapshot=encode_snapshot(after),
             set_timers={} if ended else record.due_timers(now),
             clear_timers="all" if ended else record.clear_timers,
-            clear_journal="all" if attempt.journal.has_entries else (),
-            lease_expires=now + self._dependencies.limits.lease_seconds,
+            clear_journal="all" if turn.attempt.journal.has_entries else (),
+            lease_expires=self._leases.new_expiry(),
         )
 
-    def _failure(
-        self,
-        task: TurnTask,
-        record: TurnRecord,
-        attempt: TurnAttempt,
-        stop_mode: StopMode,
-        error: TurnError | None,
-    ) -> Commit:
+    def _failure(self, turn: _StartedTurn, error: TurnError | None) -> Commit:
         """The commit of a turn that failed or was stopped: the session is as before, what was said stays."""
+        task, record = turn.task, turn.record
+        stop_mode = turn.active_turn.cancel_scope.stop_mode
         now = self._clock()
         session = touch(task.session, now)
         if stop_mode:
@@ -231,8 +240,8 @@ class SessionRunner:
             revision=task.session.revision,
             result=result,
             snapshot=None,
-            clear_journal=attempt.journal.stale_keys(),
-            lease_expires=now + self._dependencies.limits.lease_seconds,
+            clear_journal=turn.attempt.journal.stale_keys(),
+            lease_expires=self._leases.new_expiry(),
         )
 
 

@@ -14,7 +14,8 @@ from clawdbot_dialogue.core.errors import TurnMoved
 from clawdbot_dialogue.core.sessions.ids import turn_id
 from clawdbot_dialogue.core.sessions.records import TurnResult
 from clawdbot_dialogue.core.sessions.store import SessionStore
-from clawdbot_dialogue.core.turns.active_turns import ActiveTurn, ActiveTurns, turn_finished_event
+from clawdbot_dialogue.core.turns.active_turn import ActiveTurn, turn_finished_event
+from clawdbot_dialogue.core.turns.lease_table import LeaseTable
 
 BACKOFF_MIN: Final = 0.02
 BACKOFF_MAX: Final = 0.25
@@ -35,30 +36,56 @@ class TurnRef(Struct, frozen=True):
 
 
 class TurnSubscription:
-    """Waits for a turn for one caller."""
+    """Waits for an accepted turn for one caller; the turn goes on without this caller too."""
 
     def __init__(
         self,
         ref: TurnRef,
         store: SessionStore,
-        turns: ActiveTurns,
+        leases: LeaseTable,
         *,
-        joined: bool,
-        active_turn: ActiveTurn | None,
-        result: TurnResult | None,
-        cancel_on_disconnect: bool,
+        joined: bool = False,
+        result: TurnResult | None = None,
+        cancel_on_disconnect: bool = False,
     ) -> None:
+        """Subscribes to a turn.
+
+        Args:
+            ref: The turn.
+            store: Where another process's turn is read.
+            leases: The turns of this process.
+            joined: Whether the caller's request_id joined the turn.
+            result: The turn's end, if it is known.
+            cancel_on_disconnect: Whether the turn is to be cancelled once its last subscriber leaves.
+        """
         self.ref = ref
-        self.active_turn = active_turn
-        """The turn in this process; None if it is in another one, or over."""
-        self.cancel_on_disconnect = cancel_on_disconnect
-        """Whether the turn is to be cancelled once its last subscriber leaves."""
-        self.completed = False
-        """Whether the caller got the end of the turn."""
+        self._store = store
+        self._leases = leases
         self._joined = joined
         self._result = result
-        self._store = store
-        self._turns = turns
+        self._cancel_on_disconnect = cancel_on_disconnect
+        self._completed = False
+        """Whether the caller got the end of the turn."""
+        self._active_turn: ActiveTurn | None = None
+        """The turn in this process; None if it is in another one, or over."""
+        session = None if result is not None else leases.get(ref.session_id)
+        if session is not None:
+            self._follow(session.follow(ref.number))
+
+    def close(self) -> bool:
+        """Ends the subscription; returns whether the turn is to be cancelled for want of subscribers."""
+        active_turn = self._active_turn
+        self._follow(None)
+        if self._completed or not self._cancel_on_disconnect:
+            return False
+        return active_turn is None or not active_turn.subscribers
+
+    def _follow(self, active_turn: ActiveTurn | None) -> None:
+        if self._active_turn is not None:
+            self._active_turn.subscribers -= 1
+        if active_turn is not None:
+            active_turn.subscribers += 1
+        self._active_turn = active_turn
 
     async def result(self) -> TurnResult:
         """Waits for the end of the turn, whichever process runs it, and returns it.
@@ -70,10 +97,10 @@ class TurnSubscription:
         result = self._result
         while result is None:
             try:
-                result = await (self.active_turn.result() if self.active_turn else self._poll_store())
+                result = await (self._active_turn.result() if self._active_turn else self._poll_store())
             except TurnMoved:
-                self.active_turn = None
-        self.completed = True
+                self._follow(None)
+        self._completed = True
         return result
 
     async def events(self) -> AsyncGenerator[StreamTurnResponse, None]:
@@ -84,18 +111,18 @@ class TurnSubscription:
             DialogueError: as `result`.
         """
         sent = 0
-        if self.active_turn is not None:
+        if self._active_turn is not None:
             try:
-                async with aclosing(self.active_turn.events()) as events:
+                async with aclosing(self._active_turn.events()) as events:
                     async for event in events:
                         sent += 1
                         yield self._marked(event)
             except TurnMoved:
                 if sent > 1:
                     raise TurnMoved(self.ref.id) from None
-                self.active_turn = None
+                self._follow(None)
             else:
-                self.completed = True
+                self._completed = True
                 return
         result = await self.result()
         for event in (*result.events, turn_finished_event(result)):
@@ -118,10 +145,10 @@ class TurnSubscription:
             found = await self._store.find_turn(self.ref.tenant, self.ref.session_id, number=self.ref.number)
             if found.result is not None:
                 return found.result
-            active_turn = self._turns.get(self.ref.session_id, self.ref.number)
+            active_turn = self._leases.get_turn(self.ref.session_id, self.ref.number)
             if active_turn is not None:
                 # The process that ran it is dead, and this one has taken it over.
-                self.active_turn = active_turn
+                self._follow(active_turn)
                 return await active_turn.result()
             await asyncio.sleep(pause)
             pause = min(BACKOFF_MAX, pause * 1.5)

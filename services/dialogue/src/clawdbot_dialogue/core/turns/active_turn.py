@@ -1,4 +1,4 @@
-"""The turns that run or wait in this process: their events so far, and what subscribers wait for."""
+"""A turn that runs or waits in this process: its events so far, and what its subscribers wait for."""
 
 from __future__ import annotations
 
@@ -142,48 +142,6 @@ class ActiveTurn:
             if self._error is not None:
                 raise self._error
             await self._wait_for_change()
-
-
-class ActiveTurns:
-    """The turns of this process, by session id and number."""
-
-    def __init__(self) -> None:
-        self._turns: dict[str, dict[int, ActiveTurn]] = {}
-
-    def get(self, session_id: str, number: int) -> ActiveTurn | None:
-        """Returns the turn, if it is in this process and not over."""
-        return self._turns.get(session_id, {}).get(number)
-
-    def open(self, session_id: str, number: int) -> ActiveTurn:
-        """Returns the turn; adds it if it is not in this process yet."""
-        turns = self._turns.setdefault(session_id, {})
-        turn = turns.get(number)
-        if turn is None:
-            turn = turns[number] = ActiveTurn(session_id, number)
-        return turn
-
-    def start(self, session_id: str, number: int) -> ActiveTurn:
-        """Returns the turn for a new attempt. An attempt under an earlier lease is ended first."""
-        turn = self.get(session_id, number)
-        if turn is not None and turn.started:
-            turn.cancel_scope.lose_lease()
-            turn.fail(TurnMoved(session_id))
-            self.remove(turn)
-        turn = self.open(session_id, number)
-        turn.started = True
-        return turn
-
-    def remove(self, turn: ActiveTurn) -> None:
-        """Removes a turn; its subscribers keep it."""
-        if self.get(turn.session_id, turn.number) is turn:
-            turns = self._turns[turn.session_id]
-            del turns[turn.number]
-            if not turns:
-                del self._turns[turn.session_id]
-
-    def of_session(self, session_id: str) -> list[ActiveTurn]:
-        """Returns the turns of one session, earliest first."""
-        return [turn for _, turn in sorted(self._turns.get(session_id, {}).items())]
 
 
 def turn_finished_event(result: TurnResult) -> StreamTurnResponse:
