@@ -28,6 +28,7 @@ from tests.support.fake_responses import (
     fake_responses,
     item_events,
     message,
+    reasoning,
     response,
     sse,
     streamed,
@@ -36,6 +37,7 @@ from tests.support.generate_requests import asks, collect, finish_of, text_of, t
 from tests.support.providers import make, started
 
 BEGUN = (created(), *item_events(0, message("Good"))[:3])
+EMPTY = (created(), *item_events(0, reasoning("", encrypted=None)), *item_events(1, message(""))[:2])
 BUSY = {"type": "error", "code": "server_overloaded", "message": "busy", "param": None}
 
 
@@ -64,6 +66,8 @@ class TestOpenAI(BackendContract):
         "json": Answer([sse(*streamed(message('{"age": 36}')))]),
         "cut": Answer([sse(*BEGUN), CUT]),
         "cut_at_once": Answer([sse(created()), CUT]),
+        "cut_after_empty_pieces": Answer([sse(*EMPTY), CUT]),
+        "overloaded_after_empty_pieces": Answer([sse(*EMPTY, BUSY)]),
         "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),
         "overloaded_in_the_middle": Answer([sse(*BEGUN, BUSY)]),
     }

@@ -67,8 +67,9 @@ class ContentBlocks:
             self._add_thinking(_string(block.get("thinking")), out)
             self._add_signature(index, _string(block.get("signature")))
         elif kind == "redacted_thinking":
-            data = _string(block.get("data"))
-            out.append(events.reasoning_delta("", signature=data.encode("utf-8", "replace"), redacted=True))
+            signature = _string(block.get("data")).encode("utf-8", "replace")
+            if signature:
+                out.append(events.reasoning_delta("", signature=signature, redacted=True))
         elif kind == "tool_use":
             self._start_call(index, block, out)
         # Other blocks belong to the vendor's own tools; our reply has no part for them.

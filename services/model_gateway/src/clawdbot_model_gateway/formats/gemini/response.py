@@ -118,10 +118,11 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
+        before = len(out)
         for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict) and part:
-                self.has_content = True
+            if isinstance(part, dict):
                 self._decode_part(part, out)
+        self.has_content = self.has_content or len(out) > before
         reason = _reason(candidate.get("finishReason"))
         self.finish_reason = self._block_reason or reason or self.finish_reason
 
