@@ -137,6 +137,11 @@ async def test_models_that_do_not_chat_are_listed_last(provider):
     assert [each.name for each in await provider.list_models()] == [MODEL, "text-embedding-fake"]
 
 
+async def test_a_context_length_in_the_list_is_reported(provider, backend):
+    backend.models[1]["context_window"] = 400_000
+    assert [each.context_length for each in await provider.list_models()] == [400_000, 0]
+
+
 async def test_tokens_are_counted_for_the_request_as_it_would_be_sent(provider, backend):
     request = asks("Good evening to you", tools=[tool("clock.now")], sampling={"max_tokens": 90})
     assert await provider.count_tokens(request, MODEL) > 0
