@@ -123,6 +123,20 @@ class BackendContract(ProviderContract):
         with pytest.raises(BackendFailed):
             await collect(provider.stream(behave("cut_at_once"), model))
 
+    @pytest.mark.parametrize(
+        ("behaviour", "error"),
+        [("cut_after_empty_pieces", BackendFailed), ("overloaded_after_empty_pieces", BackendOverloaded)],
+    )
+    async def test_an_error_before_the_first_content_leaves_the_next_target_to_be_asked(
+        self, provider, model, behave, behaviour, error
+    ):
+        seen = []
+        with pytest.raises(error) as raised:  # noqa: PT012 - the events before it are what is tested
+            async for event in provider.stream(behave(behaviour), model):
+                seen.append(event)  # noqa: PERF401 - a comprehension would lose them
+        assert raised.value.retry_elsewhere
+        assert kinds(seen) in ([], ["started"])
+
     @pytest.mark.parametrize("method", ["stream", "generate"])
     async def test_a_rate_limit_says_when_to_retry(self, provider, model, behave, method):
         with pytest.raises(RateLimited) as raised:

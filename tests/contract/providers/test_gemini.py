@@ -53,11 +53,14 @@ async def provider(unstarted):
 class TestGemini(BackendContract):
     kind = "gemini"
 
+    EMPTY: ClassVar = (chunk({"text": ""}, usage=counts()), chunk({"text": "", "thought": True}))
     BEHAVIOUR: ClassVar = {
         "tool": Answer([sse(chunk(call("tables_reserve", {"people": 4}), finish="STOP", usage=counts()))]),
         "json": Answer([sse(*text_chunks('{"age": 36}'))]),
         "cut": Answer([sse(chunk({"text": "Good"}, usage=counts(output=None))), CUT]),
         "cut_at_once": Answer([sse(chunk(usage=counts(output=None))), CUT]),
+        "cut_after_empty_pieces": Answer([sse(*EMPTY), CUT]),
+        "overloaded_after_empty_pieces": Answer([sse(*EMPTY, status(503, "The model is overloaded."))]),
         "rate_limited": error(429, "slow down", None, retry("7s")),
         "overloaded_in_the_middle": Answer(
             [sse(chunk({"text": "Good"}), status(503, "The model is overloaded."))]

@@ -7,23 +7,22 @@ from typing import ClassVar
 import pytest
 
 from tests.contract.providers.provider_contract import BackendContract
-from tests.support.fake_ollama import MODEL, call, error, fake_ollama, last, line, ndjson, streamed
+from tests.support.fake_ollama import MODEL, call, counts, error, fake_ollama, last, line, ndjson, streamed
 from tests.support.fake_openai import CUT
 from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 
+EMPTY = (line(**counts()), line({"thinking": ""}))
+BUSY = {"error": "server busy, please try again.  maximum pending requests exceeded"}
 BEHAVIOUR = {
     "tool": streamed(ndjson(line(call("tables_reserve", {"people": 4})), last("stop"))),
     "json": streamed(ndjson(line({"content": '{"age": 36}'}), last("stop"))),
     "cut": streamed(ndjson(line({"content": "Good"})), CUT),
     "cut_at_once": streamed(ndjson(line()), CUT),
     "rate_limited": error(429, "you have reached your hourly usage limit", **{"Retry-After": "7"}),
-    "overloaded_in_the_middle": streamed(
-        ndjson(
-            line({"content": "Good"}),
-            {"error": "server busy, please try again.  maximum pending requests exceeded"},
-        )
-    ),
+    "overloaded_in_the_middle": streamed(ndjson(line({"content": "Good"}), BUSY)),
+    "cut_after_empty_pieces": streamed(ndjson(*EMPTY), CUT),
+    "overloaded_after_empty_pieces": streamed(ndjson(*EMPTY, BUSY)),
 }
 
 

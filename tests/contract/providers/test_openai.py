@@ -28,6 +28,7 @@ from tests.support.fake_responses import (
     fake_responses,
     item_events,
     message,
+    reasoning,
     response,
     sse,
     streamed,
@@ -36,6 +37,7 @@ from tests.support.generate_requests import asks, collect, finish_of, text_of, t
 from tests.support.providers import make, started
 
 BEGUN = (created(), *item_events(0, message("Good"))[:3])
+EMPTY = (created(), *item_events(0, reasoning("", encrypted=None)), *item_events(1, message(""))[:2])
 BUSY = {"type": "error", "code": "server_overloaded", "message": "busy", "param": None}
 
 
@@ -64,6 +66,8 @@ class TestOpenAI(BackendContract):
         "json": Answer([sse(*streamed(message('{"age": 36}')))]),
         "cut": Answer([sse(*BEGUN), CUT]),
         "cut_at_once": Answer([sse(created()), CUT]),
+        "cut_after_empty_pieces": Answer([sse(*EMPTY), CUT]),
+        "overloaded_after_empty_pieces": Answer([sse(*EMPTY, BUSY)]),
         "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),
         "overloaded_in_the_middle": Answer([sse(*BEGUN, BUSY)]),
     }
@@ -131,6 +135,11 @@ async def test_a_stream_ends_with_its_last_event_even_if_the_connection_stays_op
 
 async def test_models_that_do_not_chat_are_listed_last(provider):
     assert [each.name for each in await provider.list_models()] == [MODEL, "text-embedding-fake"]
+
+
+async def test_a_context_length_in_the_list_is_reported(provider, backend):
+    backend.models[1]["context_window"] = 400_000
+    assert [each.context_length for each in await provider.list_models()] == [400_000, 0]
 
 
 async def test_tokens_are_counted_for_the_request_as_it_would_be_sent(provider, backend):

@@ -16,6 +16,7 @@ from tests.support.fake_openai import (
     fake_openai,
     sse,
     text_chunks,
+    usage_chunk,
 )
 from tests.support.generate_requests import asks
 from tests.support.providers import make, started
@@ -29,21 +30,17 @@ class TestOpenAICompatible(BackendContract):
         "id": "c1",
         "function": {"name": "tables_reserve", "arguments": '{"people": 4}'},
     }
+    EMPTY: ClassVar = (chunk({"role": "assistant", "content": ""}), chunk({"reasoning": ""}), usage_chunk())
+    BUSY: ClassVar = {"error": {"message": "busy", "type": "overloaded_error"}}
     BEHAVIOUR: ClassVar = {
         "tool": Answer([sse(chunk({"tool_calls": [CALL]}), chunk({}, "tool_calls"))]),
         "json": Answer([sse(*text_chunks('{"age": 36}'))]),
         "cut": Answer([sse(*text_chunks("Good", finish=None), done=False), CUT]),
         "cut_at_once": Answer([sse(chunk({"role": "assistant"}), done=False), CUT]),
         "rate_limited": error(429, "slow down", "rate_limit_exceeded", **{"Retry-After": "7"}),
-        "overloaded_in_the_middle": Answer(
-            [
-                sse(
-                    *text_chunks("Good", finish=None),
-                    {"error": {"message": "busy", "type": "overloaded_error"}},
-                    done=False,
-                )
-            ]
-        ),
+        "overloaded_in_the_middle": Answer([sse(*text_chunks("Good", finish=None), BUSY, done=False)]),
+        "cut_after_empty_pieces": Answer([sse(*EMPTY, done=False), CUT]),
+        "overloaded_after_empty_pieces": Answer([sse(*EMPTY, BUSY, done=False)]),
     }
 
     @pytest.fixture

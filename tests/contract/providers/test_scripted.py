@@ -16,6 +16,8 @@ class TestScripted(BackendContract):
         {"when": "tool", "tool_calls": [{"name": "tables.reserve", "arguments": {"people": 4}}]},
         {"when": "json", "text": '{"age": 36}'},
         {"when": "cut_at_once", "text": "Good evening.", "fault": "cut"},
+        {"when": "cut_after_empty_pieces", "text": "", "fault": "cut"},
+        {"when": "overloaded_after_empty_pieces", "text": "", "fault": {"kind": "overloaded", "after": 0}},
         {"when": "cut", "text": "Good evening.", "fault": {"kind": "cut", "after": 1}},
         {"when": "rate_limited", "times": 1, "fault": {"kind": "rate_limited", "retry_after": 7}},
         {

@@ -50,6 +50,71 @@ def test_a_reply_that_breaks_off_inside_a_record_is_truncated_or_has_not_begun(v
     assert "truncated" in finishes
 
 
+EMPTY = {
+    "chat": (
+        chat_streams.read,
+        fake_openai.sse(
+            fake_openai.usage_chunk(),
+            *(fake_openai.chunk({each: ""}) for each in ("content", "reasoning", "refusal")),
+            fake_openai.chunk(
+                {"content": [{"type": "text", "text": ""}, {"type": "thinking", "thinking": ""}]}
+            ),
+            fake_openai.chunk({"tool_calls": [chat_streams.call(0, "c1", arguments="{}")]}),
+            done=False,
+        ),
+    ),
+    "responses": (
+        responses_streams.read,
+        fake_responses.sse(
+            fake_responses.created(),
+            *fake_responses.item_events(0, fake_responses.reasoning("", encrypted=None)),
+            *fake_responses.item_events(1, fake_responses.message("")),
+            fake_responses.event("output_text.delta", delta="", output_index=2, content_index=0),
+        ),
+    ),
+    "anthropic": (
+        anthropic_streams.read,
+        fake_anthropic.sse(
+            fake_anthropic.begin(),
+            *fake_anthropic.says(""),
+            *fake_anthropic.thinks("", signature="", index=1),
+            fake_anthropic.start(2, {"type": "redacted_thinking", "data": ""}),
+            fake_anthropic.stop(2),
+            {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 1}},
+        ),
+    ),
+    "gemini": (
+        gemini_streams.read,
+        fake_gemini.sse(
+            *(
+                fake_gemini.chunk(each, usage=fake_gemini.counts())
+                for each in (
+                    {"text": ""},
+                    {"text": "", "thought": True},
+                    {"text": "", "thoughtSignature": ""},
+                )
+            )
+        ),
+    ),
+    "ollama": (
+        ollama_streams.read,
+        fake_ollama.ndjson(
+            fake_ollama.line(**fake_ollama.counts()),
+            fake_ollama.line({"thinking": ""}),
+            fake_ollama.line({"tool_calls": []}),
+        ),
+    ),
+}
+"""Vendor → how its streams are read, and what begins a reply and contains nothing: usage, empty pieces."""
+
+
+@pytest.mark.parametrize("vendor", EMPTY)
+def test_usage_and_empty_pieces_are_no_content(vendor):
+    read, stream = EMPTY[vendor]
+    with pytest.raises(ProtocolViolation, match="before the reply began"):
+        read(stream)
+
+
 @pytest.mark.parametrize("vendor", ["chat", "responses", "anthropic", "gemini"])
 def test_events_that_keep_the_connection_alive_are_ignored(vendor):
     read, stream = REPLIES[vendor]

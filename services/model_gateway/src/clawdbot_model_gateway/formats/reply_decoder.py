@@ -41,7 +41,7 @@ class ReplyDecoder(ABC):
         return self.has_content or bool(self.finish_reason)
 
     @abstractmethod
-    def decode(self, record: Any, name: bytes, out: list[Event]) -> None:
+    def decode(self, record: Any, name: bytes, out: list[Event], /) -> None:
         """Adds the events of one record.
 
         Args:

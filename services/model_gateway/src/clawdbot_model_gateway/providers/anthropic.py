@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar, Final, Literal
 
 import aiohttp
-import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from pydantic import Field
@@ -24,7 +23,9 @@ from clawdbot_model_gateway.formats.anthropic.request import RequestDefaults, Re
 from clawdbot_model_gateway.formats.anthropic.response import ResponseDecoder
 from clawdbot_model_gateway.formats.anthropic.thinking import needs_profile
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
+from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
 
 MESSAGES_PATH: Final = "messages"
@@ -102,14 +103,8 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         """The vendor calls its count an estimate and does not bill for it."""
         body = self._encoder.encode_count(request, model, await self._profile(request, model))
-        response = await self._pool.read(await self._pool.post(COUNT_PATH, body))
-        try:
-            count = orjson.loads(response)["input_tokens"]
-        except (ValueError, TypeError, KeyError):
-            count = None
-        if not isinstance(count, int) or count < 0:
-            raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
-        return count
+        response = await self._pool.post(COUNT_PATH, body)
+        return decode_token_count(await self._pool.read(response), "input_tokens", f"POST {COUNT_PATH}")
 
     @override
     async def _send(
@@ -134,18 +129,8 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
 
 
 def _request_defaults(settings: BackendSettings, options: AnthropicSettings) -> RequestDefaults:
-    sampling = {
-        "max_tokens": settings.max_tokens,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-        "presence_penalty": settings.presence_penalty,
-        "frequency_penalty": settings.frequency_penalty,
-        "seed": settings.seed,
-        "stop": list(settings.stop) or None,
-    }
     ttl = options.prompt_cache
     return RequestDefaults(
-        sampling={name: value for name, value in sampling.items() if value is not None},
+        sampling=sampling_defaults(settings),
         body={"cache_control": {"type": "ephemeral", "ttl": ttl}} if ttl else {},
     )

@@ -28,9 +28,10 @@ from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.models import decode_models, resource_path
 from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
-from clawdbot_model_gateway.formats.gemini.token_counts import decode_total_tokens
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
+from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
 
 GEMINI: Final = "https://generativelanguage.googleapis.com"
@@ -115,7 +116,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         body = {"model": resource_path(model), **self._encoder.encode(request, model).body}
         response = await self._post(model, "countTokens", {"generateContentRequest": body})
-        return decode_total_tokens(await self._pool.read(response))
+        return decode_token_count(await self._pool.read(response), "totalTokens", "countTokens")
 
     @override
     async def _send(
@@ -139,9 +140,4 @@ def _with_version(endpoint: str) -> str:
 
 
 def _request_defaults(settings: BackendSettings, options: GeminiSettings) -> RequestDefaults:
-    config = {wire: getattr(settings, name) for name, wire in SAMPLING.items()}
-    config["stopSequences"] = list(settings.stop) or None
-    return RequestDefaults(
-        show_thoughts=options.show_thoughts,
-        config={name: value for name, value in config.items() if value is not None},
-    )
+    return RequestDefaults(show_thoughts=options.show_thoughts, config=sampling_defaults(settings, SAMPLING))

@@ -25,6 +25,7 @@ from typing_extensions import override
 from clawdbot_model_gateway.core.errors import ModelMissing, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import EmbeddingResult, VendorModel
+from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.providers.llama.server_process import LaunchSpec, LlamaServerProcess
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
@@ -163,11 +164,8 @@ class LlamaCppProvider(OpenAICompatibleProvider):
         """With the model's own template and vocabulary."""
         await self._ready(model)
         encoded = self._encoder.encode(request, self._name, stream=False)
-        body = await self._pool.read(await self._pool.post(COUNT_PATH, encoded.body))
-        try:
-            return int(orjson.loads(body)["input_tokens"])
-        except (ValueError, TypeError, KeyError):
-            raise ProtocolViolation("llama.cpp returned no token count") from None
+        response = await self._pool.post(COUNT_PATH, encoded.body)
+        return decode_token_count(await self._pool.read(response), "input_tokens", "llama.cpp")
 
     async def _ready(self, model: str) -> None:
         if model not in self._names:

@@ -33,6 +33,7 @@ from clawdbot_model_gateway.formats.ollama.response import ResponseDecoder
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.http import OpenResponse
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
+from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings, HttpSettings
 
 CHAT_PATH: Final = "api/chat"
@@ -200,21 +201,13 @@ def _with_default_timeouts(http: HttpSettings) -> HttpSettings:
 
 
 def _request_defaults(settings: BackendSettings, options: OllamaSettings) -> RequestDefaults:
-    model_options = {
-        "num_ctx": options.num_ctx,
-        "num_predict": settings.max_tokens,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-        "presence_penalty": settings.presence_penalty,
-        "frequency_penalty": settings.frequency_penalty,
-        "seed": settings.seed,
-        "stop": list(settings.stop) or None,
-    }
+    model_options = sampling_defaults(settings, {"max_tokens": "num_predict"})
+    if options.num_ctx is not None:
+        model_options["num_ctx"] = options.num_ctx
     body: dict[str, Any] = dict(OVERFLOW[options.overflow])
     if options.keep_alive is not None:
         body["keep_alive"] = _duration(options.keep_alive)
-    return RequestDefaults({name: value for name, value in model_options.items() if value is not None}, body)
+    return RequestDefaults(model_options, body)
 
 
 def _duration(text: str | int) -> str | int:

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
 import aiohttp
-import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from typing_extensions import override
 
-from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import (
     Embedder,
     EmbeddingResult,
@@ -23,16 +21,18 @@ from clawdbot_model_gateway.core.provider import (
     VendorModel,
 )
 from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
+from clawdbot_model_gateway.formats.chat.models import decode_models
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
+from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.openai_compatible import (
     EMBEDDINGS_PATH,
     MODELS_PATH,
-    NON_CHAT_MODELS,
     OPENAI,
 )
+from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
 
 RESPONSES_PATH: Final = "responses"
@@ -67,13 +67,7 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
-        """Models that do not chat come last, since the first one may become the default."""
-        body = await self._pool.get(MODELS_PATH)
-        try:
-            models = [VendorModel(str(each["id"])) for each in orjson.loads(body)["data"] if each["id"]]
-        except (ValueError, TypeError, KeyError):
-            raise ProtocolViolation("GET models did not return a list of models") from None
-        return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
+        return decode_models(await self._pool.get(MODELS_PATH))
 
     @override
     def native_formats(self, _request: GenerateRequest, _model: str, /) -> frozenset[str]:
@@ -87,13 +81,7 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         response = await self._pool.post(COUNT_PATH, self._encoder.encode(request, model).count_body())
-        try:
-            count = orjson.loads(await self._pool.read(response))["input_tokens"]
-        except (ValueError, TypeError, KeyError):
-            count = None
-        if not isinstance(count, int) or count < 0:
-            raise ProtocolViolation(f"POST {COUNT_PATH} returned no token count")
-        return count
+        return decode_token_count(await self._pool.read(response), "input_tokens", f"POST {COUNT_PATH}")
 
     @override
     async def _send(
@@ -105,17 +93,4 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
 
 
 def _request_defaults(settings: BackendSettings, options: OpenAISettings) -> RequestDefaults:
-    sampling = {
-        "max_tokens": settings.max_tokens,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-        "presence_penalty": settings.presence_penalty,
-        "frequency_penalty": settings.frequency_penalty,
-        "seed": settings.seed,
-        "stop": list(settings.stop) or None,
-    }
-    return RequestDefaults(
-        reasoning_summary=options.reasoning_summary,
-        sampling={name: value for name, value in sampling.items() if value is not None},
-    )
+    return RequestDefaults(reasoning_summary=options.reasoning_summary, sampling=sampling_defaults(settings))

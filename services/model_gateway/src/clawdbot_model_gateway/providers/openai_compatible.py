@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import aiohttp
-import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
 from typing_extensions import override
 from yarl import URL
 
-from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.provider import (
     Embedder,
     EmbeddingResult,
@@ -26,11 +24,13 @@ from clawdbot_model_gateway.core.provider import (
     VendorModel,
 )
 from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
+from clawdbot_model_gateway.formats.chat.models import decode_models
 from clawdbot_model_gateway.formats.chat.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
+from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
 
 CHAT_PATH: Final = "chat/completions"
@@ -44,14 +44,6 @@ VENDOR_PROFILES: Final[Mapping[str, ModelProfile]] = {
     ),
 }
 """Host → how it differs from the others."""
-
-NON_CHAT_MODELS: Final = re.compile(
-    r"embed|rerank|whisper|tts|transcribe|dall-e|image|moderation|realtime|sora|audio", re.IGNORECASE
-)
-"""In the names of models that do not chat. They come last in the list: the first may become the default."""
-
-CONTEXT_LENGTH_FIELDS: Final = ("max_model_len", "context_length", "context_window", "max_context_length")
-"""The field's name in a list of models: vLLM, OpenRouter, Groq, Mistral."""
 
 
 class OpenAICompatibleSettings(Section):
@@ -95,14 +87,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
-        body = await self._pool.get(MODELS_PATH)
-        try:
-            listed = orjson.loads(body)["data"]
-            models = [VendorModel(str(each["id"]), _context_length(each)) for each in listed if each["id"]]
-        except (ValueError, TypeError, KeyError):
-            raise ProtocolViolation("GET models did not return a list of models") from None
-        # The sort is stable: models that chat keep the backend's order.
-        return sorted(models, key=lambda model: bool(NON_CHAT_MODELS.search(model.name)))
+        return decode_models(await self._pool.get(MODELS_PATH))
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -151,19 +136,4 @@ def _profile(host: str, options: OpenAICompatibleSettings) -> ModelProfile:
 
 
 def _request_defaults(settings: BackendSettings, profile: ModelProfile) -> RequestDefaults:
-    body = {
-        profile.max_tokens_field: settings.max_tokens,
-        "temperature": settings.temperature,
-        "top_p": settings.top_p,
-        "top_k": settings.top_k,
-        "presence_penalty": settings.presence_penalty,
-        "frequency_penalty": settings.frequency_penalty,
-        "seed": settings.seed,
-        "stop": list(settings.stop) or None,
-    }
-    return RequestDefaults({name: value for name, value in body.items() if value is not None})
-
-
-def _context_length(listed: Mapping[str, Any]) -> int:
-    lengths = (each for field in CONTEXT_LENGTH_FIELDS if isinstance(each := listed.get(field), int))
-    return next(lengths, 0)
+    return RequestDefaults(sampling_defaults(settings, {"max_tokens": profile.max_tokens_field}))

@@ -12,6 +12,7 @@ from clawdbot_servicekit.structs import to_struct
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.vendor_json import as_string
 
 
 class _PartialCall:
@@ -62,13 +63,14 @@ class ContentBlocks:
         """A block starts. In a stream it is still empty; in a non-streaming reply it is complete."""
         kind = block.get("type")
         if kind == "text":
-            _add_text(_string(block.get("text")), out)
+            _add_text(as_string(block.get("text")), out)
         elif kind == "thinking":
-            self._add_thinking(_string(block.get("thinking")), out)
-            self._add_signature(index, _string(block.get("signature")))
+            self._add_thinking(as_string(block.get("thinking")), out)
+            self._add_signature(index, as_string(block.get("signature")))
         elif kind == "redacted_thinking":
-            data = _string(block.get("data"))
-            out.append(events.reasoning_delta("", signature=data.encode("utf-8", "replace"), redacted=True))
+            signature = as_string(block.get("data")).encode("utf-8", "replace")
+            if signature:
+                out.append(events.reasoning_delta("", signature=signature, redacted=True))
         elif kind == "tool_use":
             self._start_call(index, block, out)
         # Other blocks belong to the vendor's own tools; our reply has no part for them.
@@ -77,15 +79,15 @@ class ContentBlocks:
         """A block grows."""
         kind = delta.get("type")
         if kind == "text_delta":
-            _add_text(_string(delta.get("text")), out)
+            _add_text(as_string(delta.get("text")), out)
         elif kind == "input_json_delta":
             call = self._open_calls.get(index)
             if call is not None:
-                call.append(_string(delta.get("partial_json")), out)
+                call.append(as_string(delta.get("partial_json")), out)
         elif kind == "thinking_delta":
-            self._add_thinking(_string(delta.get("thinking")), out)
+            self._add_thinking(as_string(delta.get("thinking")), out)
         elif kind == "signature_delta":
-            self._add_signature(index, _string(delta.get("signature")))
+            self._add_signature(index, as_string(delta.get("signature")))
 
     def stop(self, index: Any, out: list[Event]) -> None:
         """A block is complete."""
@@ -113,7 +115,7 @@ class ContentBlocks:
         return all(call.done for call in self._calls)
 
     def _start_call(self, index: Any, block: dict[str, Any], out: list[Event]) -> None:
-        call_id, name = _string(block.get("id")), _string(block.get("name"))
+        call_id, name = as_string(block.get("id")), as_string(block.get("name"))
         if not name:
             return
         if not call_id or call_id in self._call_ids:
@@ -140,7 +142,3 @@ class ContentBlocks:
 def _add_text(text: str, out: list[Event]) -> None:
     if text:
         out.append(events.text_delta(text))
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -25,6 +25,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_json import as_string, count_in
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -39,9 +40,6 @@ FINISH_REASONS: Final = {
 """stop_reason → ours; any other is UNKNOWN."""
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """The model ended on its own: a tool call without arguments is complete."""
-
-MAX_COUNT: Final = 2**53
-"""Tokens. A larger number is not a count."""
 
 
 class ResponseDecoder(ReplyDecoder):
@@ -111,7 +109,7 @@ class ResponseDecoder(ReplyDecoder):
             self._start_message(_object(event, "message"), out)
         elif kind == "message_delta":
             self._update_usage(_object(event, "usage"))
-            self.finish_reason = _string(_object(event, "delta").get("stop_reason")) or self.finish_reason
+            self.finish_reason = as_string(_object(event, "delta").get("stop_reason")) or self.finish_reason
         elif kind == "message_stop":
             self.ended = True
         if content:
@@ -130,30 +128,21 @@ class ResponseDecoder(ReplyDecoder):
 
 
 def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
-    read, written = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
+    read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
     return Usage(
         # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
-        input_tokens=_count(usage, "input_tokens") + read + written,
+        input_tokens=count_in(usage, "input_tokens") + read + written,
         cached_tokens=read,
         cache_write_tokens=written,
-        output_tokens=_count(usage, "output_tokens"),
-        reasoning_tokens=_count(_object(usage, "output_tokens_details"), "thinking_tokens"),
+        output_tokens=count_in(usage, "output_tokens"),
+        reasoning_tokens=count_in(_object(usage, "output_tokens_details"), "thinking_tokens"),
         provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
     )
-
-
-def _count(counts: Mapping[str, Any], name: str) -> int:
-    value = counts.get(name)
-    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
 
 
 def _object(outer: Mapping[str, Any], name: str) -> dict[str, Any]:
     inner = outer.get(name)
     return inner if isinstance(inner, dict) else {}
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _block_index(index: Any) -> int:

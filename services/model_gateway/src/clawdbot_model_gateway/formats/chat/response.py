@@ -28,6 +28,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_json import as_string, count_in
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -42,9 +43,6 @@ FINISH_REASONS: Final = {
 REASONING_FIELDS: Final = ("reasoning_content", "reasoning")
 """Where servers put reasoning: DeepSeek and older vLLM, newer vLLM and OpenRouter. Only the first one found
 is read."""
-
-MAX_COUNT: Final = 2**53
-"""Tokens. A larger number is not a count."""
 
 
 DONE: Final = b"[DONE]"
@@ -108,13 +106,13 @@ class ResponseDecoder(ReplyDecoder):
             self.finish_reason = str(reason)
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
-        reasoning = next((text for key in REASONING_FIELDS if (text := _string(delta.get(key)))), "")
+        reasoning = next((text for key in REASONING_FIELDS if (text := as_string(delta.get(key)))), "")
         if reasoning:
             out.append(events.reasoning_delta(reasoning))
         content = delta.get("content")
         if content:
             out.extend(_decode_content(content))
-        refusal = _string(delta.get("refusal"))
+        refusal = as_string(delta.get("refusal"))
         if refusal:
             self._refused = True
             out.append(events.text_delta(refusal))
@@ -147,35 +145,26 @@ def _decode_content(content: Any) -> Iterator[Event]:
             if part.get("type") == "thinking":
                 thinking = part.get("thinking")
                 parts = thinking if isinstance(thinking, list) else [{"text": thinking}]
-                text = "".join(_string(each.get("text")) for each in parts if isinstance(each, dict))
+                text = "".join(as_string(each.get("text")) for each in parts if isinstance(each, dict))
                 if text:
                     yield events.reasoning_delta(text)
-            elif text := _string(part.get("text")):
+            elif text := as_string(part.get("text")):
                 yield events.text_delta(text)
 
 
 def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
     decoded = Usage(
-        input_tokens=_count(usage, "prompt_tokens"),
-        output_tokens=_count(usage, "completion_tokens"),
+        input_tokens=count_in(usage, "prompt_tokens"),
+        output_tokens=count_in(usage, "completion_tokens"),
         # DeepSeek's field for it.
-        cached_tokens=_count(usage, "prompt_cache_hit_tokens"),
+        cached_tokens=count_in(usage, "prompt_cache_hit_tokens"),
         provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
     )
     prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     if prompt:
-        decoded.cached_tokens = _count(prompt, "cached_tokens") or decoded.cached_tokens
-        decoded.audio_tokens = _count(prompt, "audio_tokens")
+        decoded.cached_tokens = count_in(prompt, "cached_tokens") or decoded.cached_tokens
+        decoded.audio_tokens = count_in(prompt, "audio_tokens")
     if completion:
-        decoded.reasoning_tokens = _count(completion, "reasoning_tokens")
-        decoded.audio_tokens += _count(completion, "audio_tokens")
+        decoded.reasoning_tokens = count_in(completion, "reasoning_tokens")
+        decoded.audio_tokens += count_in(completion, "audio_tokens")
     return decoded
-
-
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

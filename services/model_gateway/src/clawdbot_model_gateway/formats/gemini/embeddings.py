@@ -13,7 +13,7 @@ from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_model_gateway.core.errors import ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.provider import EmbeddingResult
 from clawdbot_model_gateway.formats.gemini.models import resource_path
-from clawdbot_model_gateway.formats.gemini.usage import decode_count
+from clawdbot_model_gateway.formats.vendor_json import count_in
 
 MAX_BATCH_SIZE: Final = 100
 """Texts in one batchEmbedContents; the API refuses more."""
@@ -80,7 +80,7 @@ class EmbeddingBatches:
                 "dimensions", f"{self._model} always returns vectors of length {lengths.pop()}."
             )
         counts = response.get("usageMetadata")
-        tokens = decode_count(counts, "promptTokenCount") if isinstance(counts, dict) else 0
+        tokens = count_in(counts, "promptTokenCount")
         self._tokens = self._tokens + tokens if tokens and self._tokens is not None else None
 
     def result(self) -> EmbeddingResult:

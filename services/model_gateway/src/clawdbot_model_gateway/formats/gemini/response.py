@@ -27,6 +27,7 @@ from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.gemini.usage import decode_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_json import as_string
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -118,10 +119,11 @@ class ResponseDecoder(ReplyDecoder):
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
         content = candidate.get("content")
         parts = content.get("parts") if isinstance(content, dict) else None
+        before = len(out)
         for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, dict) and part:
-                self.has_content = True
+            if isinstance(part, dict):
                 self._decode_part(part, out)
+        self.has_content = self.has_content or len(out) > before
         reason = _reason(candidate.get("finishReason"))
         self.finish_reason = self._block_reason or reason or self.finish_reason
 
@@ -131,7 +133,7 @@ class ResponseDecoder(ReplyDecoder):
         if isinstance(call, dict):
             self._decode_call(call, signature, out)
             return
-        text = _string(part.get("text"))
+        text = as_string(part.get("text"))
         if part.get("thought") is True:
             if text or signature:
                 out.append(events.reasoning_delta(text, signature=signature))
@@ -144,13 +146,13 @@ class ResponseDecoder(ReplyDecoder):
 
     def _decode_call(self, call: Mapping[str, Any], signature: bytes, out: list[Event]) -> None:
         """A call comes at once, and often without an id."""
-        name, arguments = self._names.from_wire(_string(call.get("name"))), call.get("args")
+        name, arguments = self._names.from_wire(as_string(call.get("name"))), call.get("args")
         if not name:
             self._broken_call = True
             return
         index = self._calls
         self._calls += 1
-        call_id = _string(call.get("id")) or f"call_{secrets.token_hex(12)}"
+        call_id = as_string(call.get("id")) or f"call_{secrets.token_hex(12)}"
         out.append(events.tool_call_started(index, call_id, name))
         try:
             plain = {} if arguments is None else arguments
@@ -175,7 +177,3 @@ def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:
 def _reason(value: Any) -> str:
     text = value if isinstance(value, str) else ""
     return "" if text in UNSET_REASONS else text
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

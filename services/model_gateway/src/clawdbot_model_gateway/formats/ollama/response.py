@@ -23,6 +23,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_json import MAX_COUNT, as_string
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -31,9 +32,6 @@ FINISH_REASONS: Final = {
 }
 """done_reason → ours; any other, such as "load" and "unload", is UNKNOWN. Ollama leaves it empty if its own
 connection to the model broke."""
-
-MAX_COUNT: Final = 2**53
-"""Tokens. A larger number is not a count."""
 
 
 class ResponseDecoder(ReplyDecoder):
@@ -61,7 +59,7 @@ class ResponseDecoder(ReplyDecoder):
             self._decode_message(message, out)
         self.has_content = self.has_content or len(out) > before
         if done is True:
-            self.finish_reason = _string(chunk.get("done_reason"))
+            self.finish_reason = as_string(chunk.get("done_reason"))
             if not self.begun:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
             self._counts = chunk
@@ -80,7 +78,7 @@ class ResponseDecoder(ReplyDecoder):
         out.append(events.finished(reason, self.finish_reason))
 
     def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
-        thinking, content = _string(message.get("thinking")), _string(message.get("content"))
+        thinking, content = as_string(message.get("thinking")), as_string(message.get("content"))
         if thinking:
             out.append(events.reasoning_delta(thinking))
         if content:
@@ -125,7 +123,3 @@ def _count(counts: Mapping[str, Any], name: str) -> int | None:
     value = counts.get(name)
     valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
     return value if valid else None
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

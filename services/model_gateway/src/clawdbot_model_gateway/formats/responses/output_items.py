@@ -18,6 +18,7 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.responses import thought_signatures
+from clawdbot_model_gateway.formats.vendor_json import as_string
 
 UNSUPPORTED_ITEMS: Final = frozenset(
     {
@@ -62,26 +63,26 @@ class OutputItems:
     def item_added(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """An item has begun."""
         data = _object(event.get("item"))
-        item = self._item(event, data, _string(data.get("type")))
+        item = self._item(event, data, as_string(data.get("type")))
         if item.kind == "function_call":
             self._start_call(item, data, out)
 
     def text_delta(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a text of this type."""
         item = self._item(event, {}, _ITEM_OF_TEXT[text_type])
-        self._add_text(item, text_type, _part_index(event, text_type), _string(event.get("delta")), out)
+        self._add_text(item, text_type, _part_index(event, text_type), as_string(event.get("delta")), out)
 
     def text_done(self, text_type: str, event: Mapping[str, Any], out: list[Event]) -> None:
         """A text is complete."""
         item = self._item(event, {}, _ITEM_OF_TEXT[text_type])
-        text = _string(event.get("refusal" if text_type == "refusal" else "text"))
+        text = as_string(event.get("refusal" if text_type == "refusal" else "text"))
         self._complete_text(item, text_type, _part_index(event, text_type), text, out)
 
     def arguments_delta(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """A fragment of a call's arguments."""
         item = self._item(event, {}, "function_call")
         if not item.done:
-            item.arguments += _string(event.get("delta"))
+            item.arguments += as_string(event.get("delta"))
             self._send_arguments(item, out)
 
     def arguments_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
@@ -93,7 +94,7 @@ class OutputItems:
     def item_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """An item is complete."""
         data = _object(event.get("item"))
-        item = self._item(event, data, _string(data.get("type")))
+        item = self._item(event, data, as_string(data.get("type")))
         if item.done:
             return
         if item.kind in UNSUPPORTED_ITEMS:
@@ -105,7 +106,7 @@ class OutputItems:
     def final_output(self, output: Any, out: list[Event]) -> None:
         """All items, as the end of a reply repeats them."""
         for index, data in enumerate(output if isinstance(output, list) else []):
-            item = self._find(_string(_object(data).get("id")), "") if index not in self._by_index else None
+            item = self._find(as_string(_object(data).get("id")), "") if index not in self._by_index else None
             if item is not None:
                 self._by_index[index] = item
             self.item_done({"output_index": index, "item": data}, out)
@@ -124,7 +125,8 @@ class OutputItems:
                 yield item.done
 
     def _item(self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> _Item:
-        index, item_id = event.get("output_index"), _string(event.get("item_id")) or _string(data.get("id"))
+        index = event.get("output_index")
+        item_id = as_string(event.get("item_id")) or as_string(data.get("id"))
         if isinstance(index, int):
             item = self._by_index.get(index)
             if item is None:
@@ -169,18 +171,18 @@ class OutputItems:
 
     def _complete_message(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
         for index, part in enumerate(_objects(data.get("content"))):
-            text_type = _string(part.get("type"))
+            text_type = as_string(part.get("type"))
             if text_type in _MESSAGE_TEXTS:
-                text = _string(part.get("refusal" if text_type == "refusal" else "text"))
+                text = as_string(part.get("refusal" if text_type == "refusal" else "text"))
                 self._complete_text(item, text_type, index, text, out)
         item.done = True
 
     def _complete_reasoning(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
         for field in ("summary", "content"):
             for index, part in enumerate(_objects(data.get(field))):
-                text_type = _string(part.get("type"))
+                text_type = as_string(part.get("type"))
                 if text_type in _REASONING_TEXTS:
-                    self._complete_text(item, text_type, index, _string(part.get("text")), out)
+                    self._complete_text(item, text_type, index, as_string(part.get("text")), out)
         signature = thought_signatures.wrap(data)
         if signature:
             out.append(events.reasoning_delta("", signature=signature))
@@ -194,17 +196,17 @@ class OutputItems:
 
     def _start_call(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
         """Sends the call's first event as soon as its name is known."""
-        name = _string(data.get("name"))
+        name = as_string(data.get("name"))
         if item.call_index >= 0 or not name:
             return
         item.call_index, self._calls = self._calls, self._calls + 1
         item.name = self._names.from_wire(name)
-        item.call_id = _string(data.get("call_id")) or f"call_{secrets.token_hex(12)}"
+        item.call_id = as_string(data.get("call_id")) or f"call_{secrets.token_hex(12)}"
         out.append(events.tool_call_started(item.call_index, item.call_id, item.name))
         self._send_arguments(item, out)
 
     def _complete_arguments(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        arguments = _string(data.get("arguments"))
+        arguments = as_string(data.get("arguments"))
         if not item.done and arguments.startswith(item.arguments):
             item.arguments = arguments
             self._send_arguments(item, out)
@@ -260,7 +262,3 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
     return [_object(each) for each in value] if isinstance(value, list) else []
-
-
-def _string(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -27,6 +27,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
+from clawdbot_model_gateway.formats.vendor_json import count_in
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -49,8 +50,6 @@ REQUEST_ERROR_PREFIXES: Final = (
 """Prefixes of the codes of errors that the request causes."""
 POLICY_ERROR_SUFFIXES: Final = ("_policy", "_policy_violation")
 """Suffixes of the codes of errors about the vendor's own rules."""
-MAX_COUNT: Final = 2**53
-"""Tokens. A larger number is not a count."""
 
 
 DONE: Final = b"[DONE]"
@@ -198,15 +197,10 @@ def _decode_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        cached_tokens=_count(usage.get("input_tokens_details"), "cached_tokens"),
-        cache_write_tokens=_count(usage.get("input_tokens_details"), "cache_write_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        reasoning_tokens=_count(usage.get("output_tokens_details"), "reasoning_tokens"),
+        input_tokens=count_in(usage, "input_tokens"),
+        cached_tokens=count_in(usage.get("input_tokens_details"), "cached_tokens"),
+        cache_write_tokens=count_in(usage.get("input_tokens_details"), "cache_write_tokens"),
+        output_tokens=count_in(usage, "output_tokens"),
+        reasoning_tokens=count_in(usage.get("output_tokens_details"), "reasoning_tokens"),
         provenance=USAGE_PROVENANCE_REPORTED,
     )
-
-
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
