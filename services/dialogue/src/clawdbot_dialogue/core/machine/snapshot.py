@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.partial_values import PartialValue, is_partial_value
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
+from clawdbot_dialogue.core.language.language_registry import installed_languages
 
 FORMAT = 2
 """The version of the stored format. Increase it when older snapshots can no longer be read."""
@@ -135,7 +135,7 @@ class Snapshot(
             raise SnapshotInvalid(str(error)) from None
         if not snapshot.frames:
             raise SnapshotInvalid("it has no frames")
-        if snapshot.locale and snapshot.locale not in LANGUAGE_PACKS:
+        if snapshot.locale and snapshot.locale not in installed_languages():
             raise SnapshotInvalid(f"its locale is {snapshot.locale!r}")
         for frame in snapshot.frames:
             _check(frame, flows(frame.flow, frame.version))
