@@ -82,17 +82,12 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     """Partial values of slots that have no value yet, by slot; see flow/slots/partial_values.py."""
 
     @property
-    def focus(self) -> StateRecord:
-        """The active state whose question is open; the first one if there is no question."""
+    def state(self) -> str:
+        """The path of the active state whose question is open; of the first one if there is no question."""
         for record in self.active_states:
             if record.asked:
-                return record
-        return self.active_states[0]
-
-    @property
-    def state(self) -> str:
-        """The path of the focused state."""
-        return self.focus.state
+                return record.state
+        return self.active_states[0].state
 
 
 class Snapshot(
@@ -167,7 +162,7 @@ class Snapshot(
 
     @property
     def state(self) -> str:
-        """The focused state of the running flow; a dotted path if states are nested."""
+        """The state of the running flow whose question is open, else the first; a dotted path if nested."""
         return self.frames[-1].state
 
     @property
