@@ -99,10 +99,11 @@ def test_a_flow_says_why_its_language_cannot_be_loaded(install, value, sentence)
     install("fr", value)
     with pytest.raises(StartupError, match="The language fr cannot be loaded"):
         load_language_pack("fr")
-    source = "flow: f\nversion: 1\nlocale: fr\nstates: {a: {end: true}}\n"
-    (found,) = validate_flow(source, "f.yaml").diagnostics
-    assert (found.code, found.line) == ("unknown-locale", 3)
-    assert found.message.endswith(sentence)
+    for key, column in (("locale: fr", 9), ("locales: [en, fr]", 15)):
+        source = f"flow: f\nversion: 1\n{key}\nstates: {{a: {{end: true}}}}\n"
+        (found,) = validate_flow(source, "f.yaml").diagnostics
+        assert (found.code, found.line, found.column) == ("unknown-locale", 3, column)
+        assert found.message.endswith(sentence)
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ class FlowCompiler:
         )
 
     def _locale(self) -> LanguagePack:
-        name, mark = self._source.locale, self._document.at(("locale",))
+        name, listed = self._source.locale, self._source.locales
+        mark = self._document.at(("locales", listed.index(name)) if listed else ("locale",))
         if name not in installed_languages():
             report_unsupported_locale(name, mark, self._diagnostics)
             name = DEFAULT_LOCALE
