@@ -175,9 +175,9 @@ def graph(
 @flow.command()
 def schema(*, output: Output = None) -> None:
     """Print the JSON Schema of flow files, for completion and checks in editors."""
-    from clawdbot_dialogue.flow_toolkit import published_schema
+    from clawdbot_dialogue.flow_toolkit import flow_schema
 
-    _write(output, published_schema().encode())
+    _write(output, flow_schema().encode())
 
 
 @flow.command()

@@ -7,7 +7,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from clawdbot_dialogue.flow_toolkit import LANGUAGE_PACKS
+from clawdbot_dialogue.flow_toolkit import installed_languages
 from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_cli.invocation import command_line, short_path
@@ -54,7 +54,7 @@ def locales() -> list[str]:
 
 def _templates() -> dict[str, Traversable]:
     folder = resources.files("clawdbot_cli.flow").joinpath("templates")
-    return {each.name: each for each in folder.iterdir() if each.name in LANGUAGE_PACKS}
+    return {each.name: each for each in folder.iterdir() if each.name in installed_languages()}
 
 
 def _next_steps(written: list[Path], folder: Path) -> str:

@@ -19,16 +19,15 @@ from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
 from clawdbot_dialogue.core.flow.lint.tool_arguments import check_arguments
 from clawdbot_dialogue.core.flow.loader import check_references, load_flow, validate_flow
 from clawdbot_dialogue.core.flow.model import Flow
-from clawdbot_dialogue.core.flow.parse.json_schema import published_schema
+from clawdbot_dialogue.core.flow.parse.json_schema import flow_schema
 from clawdbot_dialogue.core.flow.slots.validation import SlotValidationError
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
+from clawdbot_dialogue.core.language.language_registry import installed_languages
 from clawdbot_dialogue.flow_testing.coverage import Coverage, Uncovered, measure_coverage
 from clawdbot_dialogue.flow_testing.references import check_conversations
 from clawdbot_dialogue.flow_testing.runner import ConversationResult, run_conversations
 from clawdbot_dialogue.flow_testing.test_file import InvalidConversationFile, load_conversations
 
 __all__ = [
-    "LANGUAGE_PACKS",
     "ConversationResult",
     "Coverage",
     "Diagnostic",
@@ -47,10 +46,11 @@ __all__ = [
     "check_conversations",
     "check_interrupts",
     "check_references",
+    "flow_schema",
+    "installed_languages",
     "load_conversations",
     "load_flow",
     "measure_coverage",
-    "published_schema",
     "render_diagram",
     "run_conversations",
     "shipped_flows",

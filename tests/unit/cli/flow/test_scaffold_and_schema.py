@@ -7,7 +7,7 @@ import json
 import pytest
 from clawdbot_cli.flow.scaffold import locales
 from clawdbot_dialogue.flow_files import load_flows
-from clawdbot_dialogue.flow_toolkit import LANGUAGE_PACKS, published_schema
+from clawdbot_dialogue.flow_toolkit import flow_schema, installed_languages
 
 
 @pytest.mark.parametrize("locale", locales())
@@ -19,7 +19,7 @@ def test_a_new_flow_has_no_warnings_and_its_tests_pass_and_cover_it(cli, locale)
 
 
 def test_every_locale_of_flows_has_a_template():
-    assert locales() == sorted(LANGUAGE_PACKS)
+    assert locales() == sorted(installed_languages())
 
 
 def test_it_prints_what_to_do_next(cli):
@@ -60,7 +60,7 @@ def test_invalid_arguments_are_exit_code_2_with_a_sentence(cli, arguments, messa
 
 
 def test_the_schema_is_the_published_one(cli):
-    assert cli.run("flow", "schema").out == published_schema()
+    assert cli.run("flow", "schema").out == flow_schema()
     assert cli.run("flow", "schema", "-o", "s.json").code == 0
     assert json.loads((cli.folder / "s.json").read_text())["$id"] == "flow.v1.schema.json"
 

@@ -57,6 +57,23 @@ def test_a_message_is_processed_by_every_region(talk):
     assert talk.replies == ["How many?"]
 
 
+def test_a_note_about_a_raised_event_that_nobody_takes_names_the_state_with_the_open_question():
+    talk = Talk.about(
+        compiled("""
+            slots: {n: {type: integer}, m: {type: integer}}
+            states:
+              both:
+                parallel:
+                  one: {states: {ask: {collect: [n], next: over}, over: {end: true}}}
+                  two: {states: {start: {say: Hello., entry: {raise: lost}, next: ask}, ask: {collect: [m], next: over}, over: {end: true}}}
+                next: done
+              done: {end: true}
+        """)  # noqa: E501 - a flow
+    )
+    assert [(note.code, note.state) for note in talk.notes] == [("ignored-event", "both.one.ask")]
+    assert talk.snapshot.state == "both.one.ask"
+
+
 def test_after_one_region_the_next_one_asks(talk):
     talk.say("3")
     assert talk.call.tool == "stock"

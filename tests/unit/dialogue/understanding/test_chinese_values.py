@@ -6,7 +6,7 @@ import re
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.language_registry import load_language_pack
 from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS, MESSAGE_KEYS, load_language_pack
+from clawdbot_dialogue.core.language.language_registry import load_language_pack
 from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st
@@ -334,10 +334,3 @@ def test_yes_and_no(text, means):
 def test_set_phrases(text, name):
     found = EN.set_phrase(normalize(text))
     assert (found and found.name) == name
-
-
-@pytest.mark.parametrize("name", LANGUAGE_PACKS)
-def test_a_language_pack_has_every_message(name):
-    assert set(load_language_pack(name).messages) == MESSAGE_KEYS
-    for purpose, words in load_language_pack(name).messages.items():
-        assert words.format(name="n", limit="l", description="d", first="f", second="s"), purpose

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.language_registry import load_language_pack
 from clawdbot_dialogue.core.language.normalization import normalize
 
 EN, ZH = load_language_pack("en"), load_language_pack("zh")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot_dialogue.core.language.currencies import CODES
-from clawdbot_dialogue.core.language.language_pack import load_language_pack
+from clawdbot_dialogue.core.language.language_registry import load_language_pack
 from clawdbot_dialogue.core.language.normalization import normalize
 from hypothesis import given
 from hypothesis import strategies as st

@@ -27,7 +27,7 @@ CODES: Mapping[str, str] = {
     "misplaced-key": "a key that has no effect in a state of this kind",
     # References.
     "unknown-state": "a transition to a state that does not exist",
-    "unknown-locale": "a language that is not supported, or that the flow does not declare",
+    "unknown-locale": "a language that is not supported, does not load, or is not declared by the flow",
     "missing-variant": "a text that is missing in one of the flow's languages",
     "unknown-flow": "an interrupt or a subflow that does not exist, or a flow that interrupts itself",
     "unknown-tool": "a tool that no plugin provides",

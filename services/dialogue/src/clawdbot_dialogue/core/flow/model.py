@@ -271,6 +271,12 @@ class Flow:
         return self.variants.get(locale, self)
 
     def resolve_language(self, tag: str) -> str:
-        """The flow's language that matches a BCP 47 tag ("zh-Hans-CN" → "zh"), else its default one."""
-        primary = tag.replace("_", "-").split("-")[0].lower()
-        return primary if primary in self.locales else self.locale.name
+        """The flow's language that matches a BCP 47 tag ("zh-Hans-CN" → "zh"), else its default one.
+
+        Subtags are dropped from the end until one matches: the lookup of RFC 4647.
+        """
+        known = {each.lower(): each for each in self.locales}
+        wanted = tag.replace("_", "-").lower()
+        while wanted and wanted not in known:
+            wanted = wanted.rpartition("-")[0]
+        return known.get(wanted, self.locale.name)

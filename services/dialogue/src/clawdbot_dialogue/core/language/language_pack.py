@@ -1,13 +1,11 @@
 """Everything that differs from language to language: what is said, and how text is understood.
 
-A language pack is a table of functions and messages; each language has its own folder beside this module. The
-other rules and the machine contain nothing that is specific to a language.
+A language pack is a table of functions and messages; `language_registry` finds those that are
+installed. The other rules and the machine contain nothing that is specific to a language.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,13 +13,6 @@ from typing import Literal, TypeAlias
 
 from clawdbot_dialogue.core.language.list_grammar import ListGrammar
 from clawdbot_dialogue.core.language.span import RelativeUpdate, Span
-
-LANGUAGE_PACKS: Mapping[str, str] = {
-    "en": "clawdbot_dialogue.core.language.en",
-    "zh": "clawdbot_dialogue.core.language.zh",
-}
-"""Language → the module that defines its `LANGUAGE_PACK`."""
-
 
 Currencies: TypeAlias = tuple[str, ...]
 """The ISO 4217 codes that a sum may be in, likeliest first: every currency that is called a dollar. Empty if
@@ -42,6 +33,7 @@ class LanguagePack:
     """One language. Its functions take normalized text (see `normalization`) unless they say otherwise."""
 
     name: str
+    """Its BCP 47 tag: the name of its entry point."""
     script: Literal["latin", "han"]
     """The script it is written in; a message in another script may switch the conversation's language."""
     sentence_separator: str
@@ -172,14 +164,3 @@ MESSAGE_KEYS = frozenset(
     }
 )
 """The keys of every language pack's messages."""
-
-
-@functools.cache
-def load_language_pack(name: str) -> LanguagePack:
-    """The language pack of that name, imported on first use.
-
-    Raises:
-        KeyError: there is no such language.
-    """
-    pack: LanguagePack = importlib.import_module(LANGUAGE_PACKS[name]).LANGUAGE_PACK
-    return pack

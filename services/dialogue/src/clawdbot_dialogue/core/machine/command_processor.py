@@ -14,10 +14,10 @@ from clawdbot_dialogue.core.flow.slots.slot import SlotValueError, root_slot
 from clawdbot_dialogue.core.flow.slots.validation import describe_error
 from clawdbot_dialogue.core.language.normalization import normalize
 from clawdbot_dialogue.core.machine import slot_filling
+from clawdbot_dialogue.core.machine.active_state import ActiveState
 from clawdbot_dialogue.core.machine.effects import CommandsGenerated, PendingMessage
 from clawdbot_dialogue.core.machine.interpreter import end_flow, pass_through, run
 from clawdbot_dialogue.core.machine.llm_fallback import (
-    INTERPRETATION_PREFIX,
     needs_model,
     offered_tools,
     request_interpretation,
@@ -45,25 +45,29 @@ from clawdbot_dialogue.core.understanding.rule_commands import (
 def process_message(context: StepContext, text: str, now: datetime, limit: int) -> None:
     """Generates commands from a message and executes them, or asks a model for an interpretation first."""
     context.follow_language(text)
-    processor = _CommandProcessor(context, text, now, limit)
+    processor = _CommandProcessor(context, context.addressed, text, now, limit)
     before = len(context.effects)
-    processor.run()
-    if not context.focus.waiting_for.startswith(INTERPRETATION_PREFIX):
+    if processor.run():
         context.effects.insert(before, CommandsGenerated(tuple(processor.commands)))
 
 
 def process_interpretation(
-    context: StepContext, message: PendingMessage, proposals: Sequence[Proposal], limit: int
+    context: StepContext,
+    active: ActiveState,
+    message: PendingMessage,
+    proposals: Sequence[Proposal],
+    limit: int,
 ) -> None:
     """Executes the commands that a model proposed for a message, or those of the rules if none is allowed.
 
     Args:
-        context: Focused on the state that waited for the model.
+        context: The conversation.
+        active: The state that waited for the model.
         message: The message.
         proposals: What the model proposed.
         limit: The maximum of microsteps.
     """
-    processor = _CommandProcessor(context, message.text, message.now, limit)
+    processor = _CommandProcessor(context, active, message.text, message.now, limit)
     before = len(context.effects)
     processor.run_proposals(proposals, restarted=message.restarted)
     context.effects.insert(before, CommandsGenerated(tuple(processor.commands)))
@@ -99,10 +103,14 @@ _IN_PLACE = _CorrectionScope()
 class _CommandProcessor:
     """The processing of one message."""
 
-    def __init__(self, context: StepContext, text: str, now: datetime, limit: int) -> None:
+    def __init__(
+        self, context: StepContext, active: ActiveState, text: str, now: datetime, limit: int
+    ) -> None:
         self.commands: list[Command] = []
         """The commands of the message, each accepted or refused."""
         self._context = context
+        self._active = active
+        """The active state that the message is for, also after a restart or an interruption."""
         self._text = text
         self._now = now
         self._limit = limit
@@ -113,31 +121,33 @@ class _CommandProcessor:
         """The correction that goes back furthest."""
         self._restarted = False
         """Whether the message restarted a conversation at rest."""
-        self._asked = context.focus.asked
+        self._asked = active.asked
         """The path of the slot that the message may answer."""
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Executes the commands of the rules; or asks a model for an interpretation, and returns False."""
         context = self._context
         context.cancel_timers()
         # A conversation at rest stays at rest for a set phrase such as "thanks"; any other message restarts
         # it.
         if context.resting and set_phrase_command(self._message_context(), normalize(self._text)) is None:
             self._restarted = True
-            restart(context)
+            restart(context, self._active)
             self._look_ahead()
         commands = generate_commands(self._message_context(), self._text, self._now)
-        if needs_model(context, commands):
+        if needs_model(context, self._active.state, commands):
             message = PendingMessage(self._text, self._now, self._restarted)
-            request_interpretation(context, message, self._asked, self._startable_flows())
-        else:
-            self._apply(commands)
+            request_interpretation(context, self._active, message, self._asked, self._startable_flows())
+            return False
+        self._apply(commands)
+        return True
 
     def run_proposals(self, proposals: Sequence[Proposal], *, restarted: bool) -> None:
         """Executes the proposals that are allowed, or the commands of the rules if there are none."""
         context = self._context
         self._restarted = restarted
-        self._asked = self._asked or slot_filling.next_to_ask(context)
-        tools = offered_tools(context, self._asked, self._startable_flows())
+        self._asked = self._asked or slot_filling.next_to_ask(context, self._active.state)
+        tools = offered_tools(context, self._active, self._asked, self._startable_flows())
         proposed = validate_proposals(proposals, tools, context.slots)
         self.commands += [command for command in proposed if not command.accepted]
         self._apply(
@@ -155,7 +165,8 @@ class _CommandProcessor:
     def _look_ahead(self) -> None:
         """Advances to a state that can use the message, and determines what it would ask for."""
         pass_through(self._context, self._limit)
-        self._asked = slot_filling.next_to_ask(self._context)
+        self._active = self._context.addressed
+        self._asked = slot_filling.next_to_ask(self._context, self._active.state)
 
     def _message_context(self) -> MessageContext:
         context = self._context
@@ -163,7 +174,7 @@ class _CommandProcessor:
             context.flow,
             context.slots,
             self._asked,
-            context.state.kind != "generate",
+            self._active.state.kind != "generate",
             self._startable_flows(),
             slot_filling.known_parts(context),
         )
@@ -215,7 +226,8 @@ class _CommandProcessor:
 
     def _end_flow(self) -> None:
         context = self._context
-        context.say(context.flow.on_cancel or context.flow.locale.messages["cancelled"])
+        own, default = context.flow.on_cancel, context.flow.locale.messages["cancelled"]
+        context.say(context.render(own, self._active) if own else default)
         if end_flow(context, cancelled=True):
             run(context, self._limit)
 
@@ -234,7 +246,7 @@ class _CommandProcessor:
         context.push(flow, {})
         enter_initial_state(context, "interrupted")
         self._look_ahead()
-        if context.state.kind != "generate":
+        if self._active.state.kind != "generate":
             for command in slot_commands(
                 self._message_context(), self._text, normalize(self._text), self._now, free_text=False
             ):
@@ -293,7 +305,7 @@ class _CommandProcessor:
         context = self._context
         flow = context.flow
         default = flow.locale.messages["help"].format(description=flow.description.rstrip(".") or flow.name)
-        text = context.render(flow.help) if flow.help else default
+        text = context.render(flow.help, self._active) if flow.help else default
         return lambda: self._ask_again(text)
 
     def chitchat(self, command: Command) -> Callable[[], None]:
@@ -312,39 +324,39 @@ class _CommandProcessor:
             run(context, self._limit)
         elif self._restarted or self._slots_changed:
             # After a restart no question was open, so the message cannot have missed one.
-            context.focus.misses = 0
+            self._active.misses = 0
             for active in context.active_states:
                 active.asked = ""  # so that open questions are asked again
             self._say_refusals()
             run(context, self._limit)
-        elif context.state.kind == "generate" and not self._refusals:
+        elif self._active.state.kind == "generate" and not self._refusals:
             self._generate()
         else:
             self._not_understood()
 
     def _generate(self) -> None:
         """Lets the model reply; a state with `wait` whose model has replied takes a transition instead."""
-        context = self._context
-        may_leave = context.state.wait and context.focus.spoke
-        transition = context.scope.first_enabled(context.state.next) if may_leave else None
+        context, active = self._context, self._active
+        may_leave = active.state.wait and active.spoke
+        transition = context.scope(active).first_enabled(active.state.next) if may_leave else None
         if transition:
-            take(context, EnabledTransition(context.focus, transition))
+            take(context, EnabledTransition(active, transition))
             run(context, self._limit)
         else:
-            request_generation(context)
+            request_generation(context, active)
 
     def _not_understood(self) -> None:
         """Handles a message of which nothing could be used."""
-        context = self._context
-        context.focus.misses += 1
-        no_match = context.state.no_match
+        context, active = self._context, self._active
+        active.misses += 1
+        no_match = active.state.no_match
         reason = context.flow.locale.sentence_separator.join(self._refusals)
-        if no_match and context.focus.misses > no_match.retries:
+        if no_match and active.misses > no_match.retries:
             context.say(reason)
-            take_fallback(context, no_match, "no_match")
+            take_fallback(context, active, no_match, "no_match")
             run(context, self._limit)
             return
-        custom = context.render(no_match.say) if no_match and no_match.say else ""
+        custom = context.render(no_match.say, active) if no_match and no_match.say else ""
         self._ask_again(reason or custom or context.flow.locale.messages["not_understood"])
 
     def _ask_again(self, text: str) -> None:
@@ -352,14 +364,12 @@ class _CommandProcessor:
         context = self._context
         if self._asked:
             asked = slot_filling.next_to_repeat(context, self._asked)
-            context.focus.asked = context.focus.asked and asked
-            question = slot_filling.question(context, asked)
+            self._active.asked = self._active.asked and asked
+            question = slot_filling.question(context, self._active, asked)
             text = f"{text}{context.flow.locale.sentence_separator}{question}" if text else question
         context.say(text)
         for active in context.active_states:
-            context.focus_on(active)
-            context.wait_for_user()
-        context.focus_on()
+            context.wait_for_user(active)
 
     def _say_refusals(self) -> None:
         if self._refusals:

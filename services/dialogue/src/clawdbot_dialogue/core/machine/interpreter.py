@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clawdbot_dialogue.core.flow.model import Transition
 from clawdbot_dialogue.core.flow.slots.slot import SlotValueError
 from clawdbot_dialogue.core.machine.active_state import USER, ActiveState
 from clawdbot_dialogue.core.machine.snapshot import Frame
@@ -46,14 +45,14 @@ def run(context: StepContext, limit: int) -> None:
             context.set_event({"name": name, "data": {}})
             enabled = enabled_transitions(context, name)
             if not enabled:
-                context.note("ignored-event", f"no active state has a transition for the event {name!r}")
+                message = f"no active state has a transition for the event {name!r}"
+                context.note("ignored-event", message, context.addressed.state)
             take_all(context, enabled)
-        elif context.focus.state.final:
+        elif context.active_states[0].state.final:
             if not end_flow(context, cancelled=False):
                 return
         elif not _invoke(context):
             _set_timers(context)
-            context.focus_on()
             return
     _stop_loop(context, limit)
 
@@ -65,13 +64,12 @@ def pass_through(context: StepContext, limit: int) -> None:
             EnabledTransition(active, transition)
             for active in tuple(context.active_states)
             if active.state.kind in ("say", "choice")
-            if (transition := _first_enabled(context, active, active.state.next))
+            if (transition := context.scope(active).first_enabled(active.state.next))
         ]
         if not enabled:
             break
         context.steps += 1
         take_all(context, remove_conflicts(context, enabled))
-    context.focus_on()
 
 
 def enabled_transitions(context: StepContext, event: str) -> Sequence[EnabledTransition]:
@@ -79,7 +77,7 @@ def enabled_transitions(context: StepContext, event: str) -> Sequence[EnabledTra
     enabled = []
     for active in context.active_states:
         matching = tuple(each for each in active.state.events if _matches(each.event, event))
-        if matching and (transition := _first_enabled(context, active, matching)):
+        if matching and (transition := context.scope(active).first_enabled(matching)):
             enabled.append(EnabledTransition(active, transition, "event"))
     return remove_conflicts(context, enabled)
 
@@ -89,31 +87,22 @@ def _matches(descriptor: str, event: str) -> bool:
     return descriptor in ("*", event) or event.startswith(f"{descriptor}.")
 
 
-def _first_enabled(
-    context: StepContext, active: ActiveState, transitions: tuple[Transition, ...]
-) -> Transition | None:
-    context.focus_on(active)
-    return context.scope.first_enabled(transitions)
-
-
 def _eventless_transitions(context: StepContext) -> Sequence[EnabledTransition]:
     """The enabled transitions of finished states. If there are none, the finished states rest."""
     enabled: list[EnabledTransition] = []
     stuck: list[ActiveState] = []
     for active in _finished_states(context):
-        if transition := _first_enabled(context, active, active.state.next):
+        if transition := context.scope(active).first_enabled(active.state.next):
             enabled.append(EnabledTransition(active, transition))
         else:
             stuck.append(active)
     if not enabled:
         for active in stuck:
-            context.focus_on(active)
-            fail_without_transition(context)
+            fail_without_transition(context, active.state)
             # The placeholder of a parallel state is not active itself: its regions rest, and it sets no
             # timer.
             for each in _joining_regions(context, active.state.joins) or [active]:
-                context.focus_on(each)
-                context.rest()
+                context.rest(each)
     return remove_conflicts(context, enabled)
 
 
@@ -122,9 +111,8 @@ def _finished_states(context: StepContext) -> list[ActiveState]:
     finished: list[ActiveState] = []
     seen: set[str] = set()
     for active in context.active_states:
-        context.focus_on(active)
         parallel = active.state.joins
-        if parallel in seen or not is_finished(context):
+        if parallel in seen or not is_finished(context, active):
             continue
         if parallel:
             seen.add(parallel)
@@ -146,8 +134,7 @@ def _invoke(context: StepContext) -> bool:
     if context.busy:
         return False
     for active in context.active_states:
-        context.focus_on(active)
-        if transition := invoke(context):
+        if transition := invoke(context, active):
             take(context, EnabledTransition(active, transition))
             return True
         if not context.active_states:
@@ -162,9 +149,8 @@ def _set_timers(context: StepContext) -> None:
     """Sets the timers of the states that wait for the person, unless a tool or the model is still busy."""
     if not context.busy:
         for active in context.active_states:
-            if active.waiting_for == USER and active.state.timeout and not active.timer:
-                context.focus_on(active)
-                context.set_timer()
+            if active.waiting_for == USER:
+                context.set_timer(active)
 
 
 def end_flow(context: StepContext, *, cancelled: bool) -> bool:
@@ -174,17 +160,17 @@ def end_flow(context: StepContext, *, cancelled: bool) -> bool:
     if ended is None:
         return False
     _resume_flow(context)
-    if context.focus_where(lambda active: active.waiting_for.startswith(SUBFLOW_PREFIX)):
-        _subflow_returned(context, ended, cancelled=cancelled)
+    caller = context.find(lambda active: active.waiting_for.startswith(SUBFLOW_PREFIX))
+    if caller:
+        _subflow_returned(context, caller, ended, cancelled=cancelled)
     return True
 
 
-def _subflow_returned(context: StepContext, ended: Frame, *, cancelled: bool) -> None:
+def _subflow_returned(context: StepContext, active: ActiveState, ended: Frame, *, cancelled: bool) -> None:
     """Passes the result of a subflow to the state that called it, and leaves that state."""
-    active = context.focus
     active.waiting_for = ""
     result = {"flow": ended.flow, "state": ended.state, "slots": dict(ended.slots), "cancelled": cancelled}
-    context.set_result(result)
+    context.set_result(active, result)
     subflow = active.state.subflow
     for name, theirs in subflow.take.items() if subflow else ():
         value = ended.slots.get(theirs)
@@ -192,9 +178,9 @@ def _subflow_returned(context: StepContext, ended: Frame, *, cancelled: bool) ->
             slot = context.flow.slots[name]
             context.set_slot(name, None if value is None else slot.check(value, context.now))
         except SlotValueError as refused:
-            context.note("not-set", f"{name} was not set: {refused}")
+            context.note("not-set", f"{name} was not set: {refused}", active.state)
     errors = error_transitions(active.state, "cancelled") if cancelled else ()
-    transition = context.scope.first_enabled(errors) or next_transition(context)
+    transition = context.scope(active).first_enabled(errors) or next_transition(context, active)
     if transition:
         take(context, EnabledTransition(active, transition))
 
@@ -204,11 +190,10 @@ def _resume_flow(context: StepContext) -> None:
     silent = context.flow.interrupts.resume == "silent"
     for active in context.active_states:
         if active.waiting_for == USER:
-            context.focus_on(active)
             if active.asked and not (silent and active.asked not in context.slots):
                 active.asked = ""
             else:
-                context.set_timer()
+                context.set_timer(active)
 
 
 def _stop_loop(context: StepContext, limit: int) -> None:
@@ -216,5 +201,4 @@ def _stop_loop(context: StepContext, limit: int) -> None:
     context.say(context.flow.locale.messages["stuck"])
     context.raised.clear()
     for active in context.active_states:
-        context.focus_on(active)
-        context.rest()
+        context.rest(active)

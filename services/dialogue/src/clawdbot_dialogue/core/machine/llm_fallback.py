@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clawdbot_dialogue.core.flow.model import Flow
+from clawdbot_dialogue.core.flow.model import Flow, State
+from clawdbot_dialogue.core.machine.active_state import ActiveState
 from clawdbot_dialogue.core.machine.effects import Interpret, PendingMessage
 from clawdbot_dialogue.core.machine.slot_filling import known_parts, question
 from clawdbot_dialogue.core.machine.step_context import StepContext
@@ -20,14 +21,14 @@ _CERTAIN = frozenset({"cancel_flow", "handoff", "help", "chitchat"})
 """Commands that are certain if the rules find them, since a set phrase is the whole message."""
 
 
-def needs_model(context: StepContext, commands: Sequence[Command]) -> bool:
+def needs_model(context: StepContext, state: State, commands: Sequence[Command]) -> bool:
     """Whether to ask a model what a message means.
 
     Args:
         context: The conversation.
+        state: The state that the message is for.
         commands: The commands that the rules generated.
     """
-    state = context.state
     if state.kind != "collect" or not state.model:
         return False
     if context.flow.understanding == "always":
@@ -36,32 +37,38 @@ def needs_model(context: StepContext, commands: Sequence[Command]) -> bool:
 
 
 def request_interpretation(
-    context: StepContext, message: PendingMessage, asked: str, startable_flows: tuple[Flow, ...]
+    context: StepContext,
+    active: ActiveState,
+    message: PendingMessage,
+    asked: str,
+    startable_flows: tuple[Flow, ...],
 ) -> None:
-    """Asks the model what a message means; the machine then waits for its answer."""
-    prompt = _prompt_context(context, asked, startable_flows)
+    """Asks the model what a message means; the active state then waits for its answer."""
+    prompt = _prompt_context(context, active, asked, startable_flows)
     interpretation_id = context.next_id(INTERPRETATION_PREFIX)
-    context.focus.waiting_for = interpretation_id
-    state, tools = context.state, command_tools(prompt)
+    active.waiting_for = interpretation_id
+    state, tools = active.state, command_tools(prompt)
     context.effects.append(
         Interpret(interpretation_id, state.model, system_prompt(prompt), tools, state.tools, message)
     )
 
 
 def offered_tools(
-    context: StepContext, asked: str, startable_flows: tuple[Flow, ...]
+    context: StepContext, active: ActiveState, asked: str, startable_flows: tuple[Flow, ...]
 ) -> tuple[CommandTool, ...]:
-    """The command tools that the model is offered in the current state."""
-    return command_tools(_prompt_context(context, asked, startable_flows))
+    """The command tools that the model is offered in an active state."""
+    return command_tools(_prompt_context(context, active, asked, startable_flows))
 
 
-def _prompt_context(context: StepContext, asked: str, startable_flows: tuple[Flow, ...]) -> PromptContext:
+def _prompt_context(
+    context: StepContext, active: ActiveState, asked: str, startable_flows: tuple[Flow, ...]
+) -> PromptContext:
     return PromptContext(
         context.flow,
-        context.state,
+        active.state,
         context.slots,
         asked,
-        question(context, asked),
+        question(context, active, asked),
         startable_flows,
         context.turn,
         known_parts(context),

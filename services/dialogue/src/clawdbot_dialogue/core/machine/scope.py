@@ -28,7 +28,7 @@ class Scope:
 
         Args:
             flow: Declares the slots and the language.
-            state: The path of the focused state.
+            state: The path of the active state that they are for.
             values: The values of `slots`, `result`, `event` and `turn`.
             notes: Collects what could not be evaluated.
             trace: Collects each guard that is evaluated, and its result.

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from clawdbot_dialogue.core.flow.model import State
 from clawdbot_dialogue.core.flow.slots import partial_values
 from clawdbot_dialogue.core.flow.slots.slot import Slot, SlotValueError, root_slot
+from clawdbot_dialogue.core.machine.active_state import ActiveState
 from clawdbot_dialogue.core.machine.step_context import StepContext
 
 
-def next_to_ask(context: StepContext) -> str:
-    """The path of the slot, or part of a slot, that the focused state asks for next; empty if none."""
-    for name in context.focus.state.collect:
+def next_to_ask(context: StepContext, state: State) -> str:
+    """The path of the slot, or part of a slot, that a state asks for next; empty if none."""
+    for name in state.collect:
         if name not in context.slots:
             slot = context.flow.slots[name]
             return (slot.is_composite and _open_part(context, slot)) or name
@@ -41,14 +43,15 @@ def known_parts(context: StepContext) -> Mapping[str, object]:
     }
 
 
-def question(context: StepContext, asked: str) -> str:
-    """The question for a slot or a part of one; empty if `asked` is."""
+def question(context: StepContext, active: ActiveState, asked: str) -> str:
+    """The question of an active state for a slot or a part of one; empty if `asked` is."""
     if not asked:
         return ""
     slot = context.flow.slots[root_slot(asked)]
     if not slot.is_composite:
-        return context.render(slot.ask)
-    texts = map(context.render, partial_values.question_templates(slot, _draft(context, slot), asked))
+        return context.render(slot.ask, active)
+    templates = partial_values.question_templates(slot, _draft(context, slot), asked)
+    texts = [context.render(each, active) for each in templates]
     return context.flow.locale.sentence_separator.join(filter(None, texts))
 
 

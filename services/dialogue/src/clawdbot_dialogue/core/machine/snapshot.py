@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.flow.slots.partial_values import PartialValue, is_partial_value
 from clawdbot_dialogue.core.flow.slots.slot import Slot
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
+from clawdbot_dialogue.core.language.language_registry import installed_languages
 
 FORMAT = 2
 """The version of the stored format. Increase it when older snapshots can no longer be read."""
@@ -82,17 +82,12 @@ class Frame(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
     """Partial values of slots that have no value yet, by slot; see flow/slots/partial_values.py."""
 
     @property
-    def focus(self) -> StateRecord:
-        """The active state whose question is open; the first one if there is no question."""
+    def state(self) -> str:
+        """The path of the active state whose question is open; of the first one if there is no question."""
         for record in self.active_states:
             if record.asked:
-                return record
-        return self.active_states[0]
-
-    @property
-    def state(self) -> str:
-        """The path of the focused state."""
-        return self.focus.state
+                return record.state
+        return self.active_states[0].state
 
 
 class Snapshot(
@@ -135,7 +130,7 @@ class Snapshot(
             raise SnapshotInvalid(str(error)) from None
         if not snapshot.frames:
             raise SnapshotInvalid("it has no frames")
-        if snapshot.locale and snapshot.locale not in LANGUAGE_PACKS:
+        if snapshot.locale and snapshot.locale not in installed_languages():
             raise SnapshotInvalid(f"its locale is {snapshot.locale!r}")
         for frame in snapshot.frames:
             _check(frame, flows(frame.flow, frame.version))
@@ -167,7 +162,7 @@ class Snapshot(
 
     @property
     def state(self) -> str:
-        """The focused state of the running flow; a dotted path if states are nested."""
+        """The state of the running flow whose question is open, else the first; a dotted path if nested."""
         return self.frames[-1].state
 
     @property

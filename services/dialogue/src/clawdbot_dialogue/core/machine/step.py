@@ -128,81 +128,82 @@ def _event_received(context: StepContext, event: EventReceived, limit: int) -> s
 
 def _resume_from_handoff(context: StepContext) -> None:
     """A human agent gives the conversation back: takes a transition of `next`, or restarts without slots."""
-    active = context.focus_where(lambda active: active.state.kind == "handoff")
-    transition = context.scope.first_enabled(context.state.next)
+    active = context.find(lambda active: active.state.kind == "handoff")
+    transition = context.scope(active).first_enabled(active.state.next) if active else None
     if active and transition:
         take(context, EnabledTransition(active, transition))
         return
-    restart(context, tuple(Clear(slot) for slot in context.flow.slots))
+    restart(context, active or context.addressed, tuple(Clear(slot) for slot in context.flow.slots))
     context.visited, context.commit_points, context.history = (), (), {}
 
 
 def _tool_returned(context: StepContext, event: ToolReturned, limit: int) -> str:
-    active = context.focus_where(lambda active: active.waiting_for == event.call_id and active.busy)
+    active = context.find(lambda active: active.waiting_for == event.call_id and active.busy)
     if active is None:
         return f"the conversation is not waiting for {event.call_id}"
     active.waiting_for = ""
-    context.set_result(event.result)
+    context.set_result(active, event.result)
     call = active.state.call
     failed = event.is_error or event.unknown
     if call and call.effect == "once" and (event.unknown or not failed):
-        context.add_commit_point()
+        context.add_commit_point(active.state)
     if failed:
         what = "may or may not have been executed" if event.unknown else "failed"
         tool = call.tool if call else "The tool"
         kind: ErrorKind = "unknown" if event.unknown else "failed"
-        transition = handle_error(context, kind, "TOOL_FAILED", f"{tool} {what}.")
+        transition = handle_error(context, active, kind, "TOOL_FAILED", f"{tool} {what}.")
     else:
-        transition = next_transition(context)
+        transition = next_transition(context, active)
     return _continue(context, active, transition, limit)
 
 
 def _generation_finished(context: StepContext, event: GenerationFinished, limit: int) -> str:
-    active = context.focus_where(lambda active: active.waiting_for == event.generation_id and active.busy)
+    active = context.find(lambda active: active.waiting_for == event.generation_id and active.busy)
     if active is None:
         return f"the conversation is not waiting for {event.generation_id}"
     active.spoke = True
-    transition = None if active.state.wait else context.scope.first_enabled(active.state.next)
+    transition = None if active.state.wait else context.scope(active).first_enabled(active.state.next)
     if transition is None:
-        context.wait_for_user()
+        context.wait_for_user(active)
     return _continue(context, active, transition, limit)
 
 
 def _generation_failed(context: StepContext, event: GenerationFailed, limit: int) -> str:
-    active = context.focus_where(lambda active: active.waiting_for == event.generation_id and active.busy)
+    active = context.find(lambda active: active.waiting_for == event.generation_id and active.busy)
     if active is None:
         return f"the conversation is not waiting for {event.generation_id}"
     message = f"{event.reason}: {event.message}"
-    return _continue(context, active, handle_error(context, "failed", "GENERATION_FAILED", message), limit)
+    transition = handle_error(context, active, "failed", "GENERATION_FAILED", message)
+    return _continue(context, active, transition, limit)
 
 
 def _interpreted(context: StepContext, event: Interpreted, limit: int) -> str:
-    active = context.focus_where(lambda active: active.waiting_for == event.interpretation_id and active.busy)
+    active = context.find(lambda active: active.waiting_for == event.interpretation_id and active.busy)
     if active is None:
         return f"the conversation is not waiting for {event.interpretation_id}"
     active.waiting_for = USER
-    process_interpretation(context, event.pending_message, event.proposals, limit)
+    process_interpretation(context, active, event.pending_message, event.proposals, limit)
     return ""
 
 
 def _interpretation_failed(context: StepContext, event: InterpretationFailed, limit: int) -> str:
-    active = context.focus_where(lambda active: active.waiting_for == event.interpretation_id and active.busy)
+    active = context.find(lambda active: active.waiting_for == event.interpretation_id and active.busy)
     if active is None:
         return f"the conversation is not waiting for {event.interpretation_id}"
     active.waiting_for = USER
-    context.note("not-interpreted", f"{event.reason}: {event.message}")
-    process_interpretation(context, event.pending_message, (), limit)
+    context.note("not-interpreted", f"{event.reason}: {event.message}", active.state)
+    process_interpretation(context, active, event.pending_message, (), limit)
     return ""
 
 
 def _timer_fired(context: StepContext, event: TimerFired, limit: int) -> str:
-    active = context.focus_where(lambda active: active.timer != "" and active.timer == event.timer_id)
+    active = context.find(lambda active: active.timer != "" and active.timer == event.timer_id)
     timeout = active.state.timeout if active else None
     if active is None or timeout is None:
         return f"the timer {event.timer_id!r} is not set"
     active.timer = ""
     context.set_time(event.now)
-    take_fallback(context, timeout, "timeout")
+    take_fallback(context, active, timeout, "timeout")
     run(context, limit)
     return ""
 

@@ -51,8 +51,9 @@ class StepContext:
         self._ids = snapshot.ids
         self._waiting_frames = list(snapshot.frames)
         self._scope: Scope | None = None
-        self.focus: ActiveState
-        """The active state that is currently processed; `focus_on` changes it."""
+        """The last scope, until something that it shows changes."""
+        self._scope_of: ActiveState | None = None
+        """The active state whose scope that is."""
         self._unpack()
 
     def _unpack(self) -> None:
@@ -68,8 +69,7 @@ class StepContext:
         self.commit_points = frame.commit_points
         self.history = frame.history
         self.drafts = frame.drafts
-        self.focus = self.active_states[0]
-        self.focus_on()
+        self._scope = None
 
     def _pack(self) -> Frame:
         return Frame(
@@ -106,7 +106,7 @@ class StepContext:
         if is_own_script(self.flow, text):
             return
         flow = self._lookup(self.flow.name, self.flow.version)
-        asked = self.flow.askable.get(self.focus.asked)
+        asked = self.flow.askable.get(self.addressed.asked)
         locale = detect_language(flow, self.locale or flow.locale.name, text, asked)
         if locale != (self.locale or flow.locale.name):
             self.locale = locale
@@ -115,29 +115,27 @@ class StepContext:
                 active.state = self.flow.states[active.state.name]
             self._scope = None
 
-    # Focus.
-
-    def focus_on(self, active: ActiveState | None = None) -> None:
-        """Focuses on an active state, so that guards and templates see its result.
-
-        Without an argument, focuses on the state with the open question, else on one that waits for the
-        person.
-        """
-        if active is self.focus:
-            return
-        if active is None:
-            active = self.active_states[0]
-            if len(self.active_states) > 1:
-                asked = [each for each in self.active_states if each.asked]
-                waits = [each for each in self.active_states if each.waiting_for == USER and not each.resting]
-                active = [*asked, *waits, active][0]
-        self.focus = active
-        self._scope = None
+    # Active states.
 
     @property
-    def state(self) -> State:
-        """The focused state."""
-        return self.focus.state
+    def addressed(self) -> ActiveState:
+        """The active state that a message is for.
+
+        It is the one with the open question, else one that waits for the person, else the first.
+        """
+        first = self.active_states[0]
+        if len(self.active_states) == 1:
+            return first
+        asked = [each for each in self.active_states if each.asked]
+        waits = [each for each in self.active_states if each.waiting_for == USER and not each.resting]
+        return [*asked, *waits, first][0]
+
+    def find(self, fits: Callable[[ActiveState], bool]) -> ActiveState | None:
+        """The first active state that fits; None if there is none."""
+        for active in self.active_states:
+            if fits(active):
+                return active
+        return None
 
     # Called at every step, mostly with one active state: loops, since generators have more overhead.
 
@@ -175,22 +173,22 @@ class StepContext:
                 return False
         return True
 
-    @property
-    def scope(self) -> Scope:
-        """The scope of guards and templates at this moment."""
-        if self._scope is None:
+    def scope(self, active: ActiveState) -> Scope:
+        """What an active state's guards and templates see at this moment."""
+        if self._scope is None or self._scope_of is not active:
             values = {
                 "slots": self.slots,
-                "result": self.focus.result,
+                "result": active.result,
                 "event": self.event,
                 "turn": self.turn,
             }
-            self._scope = Scope(self.flow, self.focus.state.name, values, self.notes, self.trace)
+            self._scope = Scope(self.flow, active.state.name, values, self.notes, self.trace)
+            self._scope_of = active
         return self._scope
 
-    def render(self, template: Template) -> str:
+    def render(self, template: Template, active: ActiveState) -> str:
         """The text of a template with its placeholders filled."""
-        return template.literal or self.scope.render(template)
+        return template.literal or self.scope(active).render(template)
 
     @property
     def flow_stack(self) -> tuple[str, ...]:
@@ -199,15 +197,14 @@ class StepContext:
 
     # Output.
 
-    def note(self, code: str, message: str) -> None:
+    def note(self, code: str, message: str, state: State) -> None:
         """Adds a note for operators."""
-        self.notes.append(Note(code, message, self.flow.name, self.state.name))
+        self.notes.append(Note(code, message, self.flow.name, state.name))
 
-    def say(self, text: str | Template | None) -> None:
+    def say(self, text: str) -> None:
         """Adds a reply, unless its text is empty."""
-        rendered = self.render(text) if isinstance(text, Template) else text
-        if rendered:
-            self.effects.append(Say(rendered))
+        if text:
+            self.effects.append(Say(text))
 
     def fail(self, reason: str, message: str) -> None:
         """Reports an error inside the machine."""
@@ -268,37 +265,36 @@ class StepContext:
             rest = {each: old for each, old in self.drafts.items() if each != name}
             self.drafts = {**rest, name: draft} if draft else rest
 
-    def set_result(self, result: object) -> None:
-        """Sets the result of the focused state."""
-        self.focus.result = result
+    def set_result(self, active: ActiveState, result: object) -> None:
+        """Sets the result of an active state."""
+        active.result = result
         self._scope = None
 
-    def add_commit_point(self) -> None:
-        """Marks a call with effect `once`: no correction goes back before it, except in other regions."""
+    def add_commit_point(self, state: State) -> None:
+        """Marks a state's call with effect `once`: corrections stop there, except those of other regions."""
         states = self.flow.states
         self.commit_points = tuple(
-            [name for name in self.visited if not separating_parallel(states[name], self.state)]
+            [name for name in self.visited if not separating_parallel(states[name], state)]
         )
 
     # Waiting.
 
-    def wait_for_user(self) -> None:
-        """Makes the focused state wait for the person, or for its timeout."""
-        self.focus.waiting_for = USER
-        self.set_timer()
+    def wait_for_user(self, active: ActiveState) -> None:
+        """Makes an active state wait for the person, or for its timeout."""
+        active.waiting_for = USER
+        self.set_timer(active)
 
-    def rest(self) -> None:
-        """Makes the focused state rest. If all rest, the next message restarts the flow with its slots."""
-        self.focus.resting = True
-        self.focus.asked = ""
-        self.wait_for_user()
+    def rest(self, active: ActiveState) -> None:
+        """Makes an active state rest. If all rest, the next message restarts the flow with its slots."""
+        active.resting = True
+        active.asked = ""
+        self.wait_for_user(active)
 
-    def set_timer(self) -> None:
-        """Sets the timer of the focused state, if it has a timeout and no timer is set."""
-        focus = self.focus
-        if focus.state.timeout and not focus.timer:
-            focus.timer = self.next_id("timer")
-            self.effects.append(SetTimer(focus.timer, focus.state.timeout.after))
+    def set_timer(self, active: ActiveState) -> None:
+        """Sets the timer of an active state, if it has a timeout and no timer is set."""
+        if active.state.timeout and not active.timer:
+            active.timer = self.next_id("timer")
+            self.effects.append(SetTimer(active.timer, active.state.timeout.after))
 
     def cancel_timer(self, active: ActiveState) -> None:
         """Cancels the timer of an active state, if one is set."""
@@ -310,14 +306,6 @@ class StepContext:
         """Cancels all timers."""
         for active in self.active_states:
             self.cancel_timer(active)
-
-    def focus_where(self, fits: Callable[[ActiveState], bool]) -> ActiveState | None:
-        """Focuses on the first active state that fits, and returns it; None if there is none."""
-        for active in self.active_states:
-            if fits(active):
-                self.focus_on(active)
-                return active
-        return None
 
     # Stack.
 
@@ -343,11 +331,13 @@ class StepContext:
             self.effects.append(Ended())
             return None
         self._unpack()
-        self.trace.append(TransitionTaken(self.flow.name, "", self.state.name, "resumed"))
-        self.effects.append(StateEntered(self.flow.name, self.state.name))
+        state = self.addressed.state.name
+        self.trace.append(TransitionTaken(self.flow.name, "", state, "resumed"))
+        self.effects.append(StateEntered(self.flow.name, state))
         return ended
 
     def _drop_raised_events(self) -> None:
         """Drops the flow's internal events, which no other flow may see."""
         while self.raised:
-            self.note("ignored-event", f"{self.raised.pop(0)!r} was raised, but the flow does not continue")
+            message = f"{self.raised.pop(0)!r} was raised, but the flow does not continue"
+            self.note("ignored-event", message, self.addressed.state)

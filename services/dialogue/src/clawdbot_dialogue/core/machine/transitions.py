@@ -100,17 +100,19 @@ def go_to(context: StepContext, to: str, cause: Cause) -> None:
     take(context, EnabledTransition(nearest, transition, cause))
 
 
-def take_fallback(context: StepContext, fallback: NoMatch | Timeout, cause: Cause) -> None:
-    """Goes where the focused state leads if nothing was understood, or if nobody answered in time."""
+def take_fallback(
+    context: StepContext, active: ActiveState, fallback: NoMatch | Timeout, cause: Cause
+) -> None:
+    """Goes where an active state leads if nothing was understood, or if nobody answered in time."""
     actions = (Utter(fallback.say),) if isinstance(fallback, Timeout) and fallback.say else ()
     transition = Transition(fallback.to, fallback.source, fallback.domain, actions=actions)
-    take(context, EnabledTransition(context.focus, transition, cause))
+    take(context, EnabledTransition(active, transition, cause))
 
 
-def restart(context: StepContext, actions: tuple[Action, ...] = ()) -> None:
-    """Exits all active states, executes the actions, and enters the flow's initial state."""
+def restart(context: StepContext, active: ActiveState, actions: tuple[Action, ...] = ()) -> None:
+    """Exits all active states, executes the actions for one of them, and enters the flow's initial state."""
     transition = Transition(context.flow.initial, actions=actions)
-    take(context, EnabledTransition(context.focus, transition, "restarted"))
+    take(context, EnabledTransition(active, transition, "restarted"))
 
 
 def remove_conflicts(
@@ -220,19 +222,18 @@ def _enter_target(context: StepContext, target: State, ancestor: str, result: ob
     _add_ancestors(context, target, ancestor, entry)
     for parent, actions in entry.defaults.items():
         if parent not in entry.states:  # it was not exited
-            _execute(context, actions, context.focus)
+            _execute(context, actions, ActiveState.new(parent, result))
     depth = len(context.flow.states[ancestor].regions) if ancestor else 0
     for state in sorted(entry.states, key=lambda each: each.order):
         # Regions start without a result: otherwise each would pass on the result that all of them started
         # with.
-        _enter_state(context, state, result if len(state.regions) == depth else None)
-        _execute(context, entry.defaults.get(state, ()), context.focus)
+        entered = _enter_state(context, state, result if len(state.regions) == depth else None)
+        _execute(context, entry.defaults.get(state, ()), entered)
     context.active_states.sort(key=lambda each: each.state.order)
 
 
-def _enter_state(context: StepContext, state: State, result: object) -> None:
+def _enter_state(context: StepContext, state: State, result: object) -> ActiveState:
     active = ActiveState.new(state, result)
-    context.focus_on(active)
     if state.kind not in COMPOSITE_KINDS:
         if state.name in context.visited:
             _rewind(context, state)
@@ -243,7 +244,9 @@ def _enter_state(context: StepContext, state: State, result: object) -> None:
         # A confirmation is asked for again, since what was confirmed may have changed.
         if context.flow.slots[slot].asked_only:
             context.set_slot(slot, None)
-    context.say(state.say)
+    if state.say:
+        context.say(context.render(state.say, active))
+    return active
 
 
 def _rewind(context: StepContext, state: State) -> None:
@@ -313,30 +316,26 @@ def _history_states(context: StepContext, history: State) -> Sequence[str]:
 
 def _execute(context: StepContext, actions: Sequence[Action], active: ActiveState) -> None:
     """Executes actions in order, with the result of an active state in scope."""
-    if not actions:
-        return
-    if context.focus is not active:
-        context.focus_on(active)
     for action in actions:
         match action:
             case Utter(text):
-                context.say(text)
+                context.say(context.render(text, active))
             case Clear(slot):
                 context.set_slot(slot, None)
             case Raise(event):
                 context.raised.append(event)
             case Assign():
-                _assign(context, action)
+                _assign(context, action, active)
 
 
-def _assign(context: StepContext, action: Assign) -> None:
+def _assign(context: StepContext, action: Assign, active: ActiveState) -> None:
     """Sets a slot. If the value cannot be computed or is not valid, the slot keeps its value."""
     slot = context.flow.slots[action.slot]
     try:
-        value = context.scope.evaluate(action.value.tree)
+        value = context.scope(active).evaluate(action.value.tree)
         if value is not None:
             value = slot.check(value, context.now)
     except (EvaluationError, SlotValueError) as error:
-        context.note("not-set", f"{action.slot} was not set: {error}")
+        context.note("not-set", f"{action.slot} was not set: {error}", active.state)
         return
     context.set_slot(action.slot, value)

@@ -6,6 +6,8 @@ keep the rest from being checked.
 
 from __future__ import annotations
 
+from clawdbot_servicekit.errors import StartupError
+
 from clawdbot_dialogue.core.flow.cel.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.cel.types import CelType
 from clawdbot_dialogue.core.flow.compile.linker import DeclaredNames, Linker
@@ -18,7 +20,8 @@ from clawdbot_dialogue.core.flow.parse.source_model import FlowSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document
 from clawdbot_dialogue.core.flow.slots.slot import Slot
 from clawdbot_dialogue.core.flow.slots.types import cel_type
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS, LanguagePack, load_language_pack
+from clawdbot_dialogue.core.language.language_pack import LanguagePack
+from clawdbot_dialogue.core.language.language_registry import installed_languages, load_language_pack
 from clawdbot_dialogue.core.language.vocabulary import (
     SlotVocabulary,
     Vocabulary,
@@ -83,11 +86,16 @@ class FlowCompiler:
         )
 
     def _locale(self) -> LanguagePack:
-        name = self._source.locale
-        if name not in LANGUAGE_PACKS:
-            report_unsupported_locale(name, self._document.at(("locale",)), self._diagnostics)
+        name, listed = self._source.locale, self._source.locales
+        mark = self._document.at(("locales", listed.index(name)) if listed else ("locale",))
+        if name not in installed_languages():
+            report_unsupported_locale(name, mark, self._diagnostics)
             name = DEFAULT_LOCALE
-        return load_language_pack(name)
+        try:
+            return load_language_pack(name)
+        except StartupError as error:
+            self._diagnostics.error("unknown-locale", str(error), mark, "Repair its package.")
+        return load_language_pack(DEFAULT_LOCALE)
 
     def _interrupts(self) -> Interrupts:
         allow = self._source.interrupts.allow

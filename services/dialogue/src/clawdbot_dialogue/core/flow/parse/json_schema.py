@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import resources
 
 from clawdbot_dialogue.core.flow.parse.source_model import FlowSource
 
@@ -12,12 +11,7 @@ SCHEMA_FILE = "flow.v1.schema.json"
 
 
 def flow_schema() -> str:
-    """The schema generated from the source model, as the text of its file."""
+    """The schema generated from the source model and the installed languages, as the text of its file."""
     schema = FlowSource.model_json_schema(by_alias=True)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_FILE}
     return json.dumps(head | schema, indent=2, ensure_ascii=False) + "\n"
-
-
-def published_schema() -> str:
-    """The schema file that ships; it equals flow_schema() unless it is stale, which a test checks."""
-    return resources.files("clawdbot_dialogue").joinpath("flows", SCHEMA_FILE).read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, Mark, s
 from clawdbot_dialogue.core.flow.parse.localized import Localized
 from clawdbot_dialogue.core.flow.parse.source_model import FlowSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
+from clawdbot_dialogue.core.language.language_registry import installed_languages
 
 DEFAULT_LOCALE = "en"
 """The language of a flow that names none."""
@@ -68,10 +68,10 @@ def _declared_locales(
 ) -> Sequence[str]:
     locales, single = data.get("locales"), data.get("locale")
     if not isinstance(locales, list):
-        return [single if isinstance(single, str) and single in LANGUAGE_PACKS else DEFAULT_LOCALE]
+        return [single if isinstance(single, str) and single in installed_languages() else DEFAULT_LOCALE]
     names: list[str] = []
     for index, name in enumerate(locales):
-        if isinstance(name, str) and name not in LANGUAGE_PACKS:
+        if isinstance(name, str) and name not in installed_languages():
             report_unsupported_locale(name, document.at(("locales", index)), diagnostics)
         elif isinstance(name, str) and name not in names:
             names.append(name)
@@ -83,9 +83,9 @@ def _declared_locales(
 
 
 def report_unsupported_locale(name: str, mark: Mark, diagnostics: DiagnosticCollector) -> None:
-    """Adds unknown-locale for a locale that is not one of LANGUAGE_PACKS."""
+    """Adds unknown-locale for a locale that is not installed."""
     message = f'The locale "{name}" is not supported.'
-    diagnostics.error("unknown-locale", message, mark, suggest(name, LANGUAGE_PACKS))
+    diagnostics.error("unknown-locale", message, mark, suggest(name, installed_languages()))
 
 
 def _localizable_texts(kind: Any, data: object, path: Path) -> Iterator[_LocalizableText]:
@@ -150,7 +150,7 @@ def _check(
             diagnostics.error("missing-variant", message, document.at(text.path), hint)
         return
     for name in text.variants:
-        if name not in LANGUAGE_PACKS:
+        if name not in installed_languages():
             report_unsupported_locale(name, document.key_at((*text.path, name)), diagnostics)
         elif name not in names:
             mark = document.key_at((*text.path, name))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import GetJsonSchemaHandler
 
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
+from clawdbot_dialogue.core.language.language_registry import installed_languages
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Localized:
         value = handler(core_schema)
         mapping = {
             "type": "object",
-            "properties": {name: dict(value) for name in LANGUAGE_PACKS},
+            "properties": {name: dict(value) for name in installed_languages()},
             "additionalProperties": False,
             "minProperties": 1,
         }

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from clawdbot_dialogue.core.flow.parse.localized import Localized
-from clawdbot_dialogue.core.language.language_pack import LANGUAGE_PACKS
+from clawdbot_dialogue.core.language.language_registry import installed_languages
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 StateName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}$")]
@@ -372,7 +372,7 @@ class FlowSource(_Section):
     locales: Annotated[list[str], Field(min_length=1)] | None = Field(
         None,
         description="The languages of the flow, the default first. Each text is then a mapping by language.",
-        json_schema_extra={"items": {"enum": [*LANGUAGE_PACKS]}},
+        json_schema_extra=lambda schema: schema.update(items={"enum": [*installed_languages()]}),
     )
     triggers: Phrases = Field(
         default_factory=list, description="Phrases that start this flow from another one."

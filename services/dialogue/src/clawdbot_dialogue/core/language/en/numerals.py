@@ -29,6 +29,9 @@ _ISH = re.compile(r"(?<=\d)((?: ?[ap]m)?) ?ish\b")
 _GROUP_HINT = re.compile(r"dozen|couple|\b(?:me|myself|both|pair)\b")
 """Matches some part of each of the groups."""
 
+_UNIT_AS_ORDINAL = re.compile(r"(?<=\b1 )2nd\b")
+"""What text2num makes of "1 second", which is a length of time."""
+
 _SCALES: Mapping[str, int] = {
     "hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
 }  # fmt: skip
@@ -79,7 +82,10 @@ def normalize_numerals(text: str) -> str:
     if scaled:
         text = _LETTERED.sub(lambda found: _format(_parse(found[1]) * _LETTERS[found[2]]), text)
         text = _UNMULTIPLIED.sub(_hide_scale, text)
+    has_second = "second" in text
     text = str(alpha2digit(text, "en", threshold=0))
+    if has_second:
+        text = _UNIT_AS_ORDINAL.sub("second", text)
     if scaled:
         text = _LEFT.sub(lambda found: str(_SCALES[found[1]]), _multiply(text))
     if "ish" in text:
