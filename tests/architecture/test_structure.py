@@ -99,7 +99,15 @@ def test_every_member_declares_what_it_imports():
         },
         **{
             f"clawdbot_{name}": f"clawdbot-{name.replace('_', '-')}"
-            for name in ("dialogue", "model_gateway", "plugin_client", "plugin_sdk", "plugins", "servicekit")
+            for name in (
+                "dialogue",
+                "model_client",
+                "model_gateway",
+                "plugin_client",
+                "plugin_sdk",
+                "plugins",
+                "servicekit",
+            )
         },
     }
     missing = set()

@@ -51,6 +51,10 @@ class Hold:
         await self.go_on.wait()
 
 
+BROKEN_OFF = object()
+"""In a script: the stream ends here, without its last events."""
+
+
 class ScriptedGateway:
     """Answers each generation with the next script: texts, ToolCalls, Holds, exceptions.
 
@@ -88,6 +92,8 @@ class ScriptedGateway:
                 await each.wait()
             elif isinstance(each, Exception):
                 raise each
+            elif each is BROKEN_OFF:
+                return
         usage = Usage(input_tokens=10, output_tokens=5, provenance=USAGE_PROVENANCE_REPORTED)
         yield pb.StreamGenerateResponse(usage=usage)
         reason = FINISH_REASON_TOOL_CALLS if calls else FINISH_REASON_STOP

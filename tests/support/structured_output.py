@@ -9,8 +9,8 @@ from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.common.v1.usage_pb2 import UsageProvenance
 from clawdbot.model_gateway.v1.generation_pb2 import JsonSchemaFormat, ResponseFormat
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.routing import Target
 
 from tests.support.generate_requests import asks, check_grammar, collect

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
-from clawdbot_plugins.core.idempotency_store import IdempotencyStoreUnavailable
+from clawdbot_plugins.core.idempotency_store import ClaimResult, IdempotencyStoreUnavailable
 from clawdbot_plugins.stores.in_memory.idempotency_store import InMemoryIdempotencyStore
 from clawdbot_plugins.stores.sqlite.idempotency_store import SqliteIdempotencyStore
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.sqlite import executor
 
 from tests.contract.plugins.idempotency_store_contract import (
     CALL,
@@ -82,3 +86,11 @@ class TestSqliteIdempotencyStore(SharedIdempotencyStoreContract):
         with pytest.raises(StartupError, match=r"calls\.sqlite"):
             await store.open()
         await store.close()
+
+    async def test_while_another_program_locks_the_file_it_is_unavailable(self, store, tmp_path, monkeypatch):
+        monkeypatch.setattr(executor, "WRITE_TIMEOUT", 0.05)
+        with closing(sqlite3.connect(tmp_path / "store" / "calls.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(IdempotencyStoreUnavailable, match="is locked by another program"):
+                await store.claim(CALL, SAME, allow_rerun=False)
+        assert await store.claim(CALL, SAME, allow_rerun=False) is ClaimResult.GRANTED

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,

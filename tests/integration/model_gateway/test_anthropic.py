@@ -12,7 +12,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_BACKEND,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 
 from tests.support.fake_anthropic import (
     KEY,

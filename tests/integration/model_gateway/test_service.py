@@ -9,7 +9,7 @@ import grpc.aio
 import pytest
 from clawdbot.model_gateway.v1 import model_admin_service_pb2 as admin
 from clawdbot.model_gateway.v1 import model_gateway_service_pb2
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.fake_ollama import fake_ollama

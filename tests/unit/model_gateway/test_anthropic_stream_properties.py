@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import merge_deltas
 from hypothesis import given

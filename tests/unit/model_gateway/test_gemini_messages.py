@@ -17,7 +17,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.formats.gemini.request import RequestDefaults, RequestEncoder
 
 from tests.support.fake_gemini import call, chunk

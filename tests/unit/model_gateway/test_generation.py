@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendAuth,
     BackendFailed,

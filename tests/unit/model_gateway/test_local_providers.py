@@ -17,8 +17,8 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.backend_config import plan_backends
-from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     ContextTooLong,

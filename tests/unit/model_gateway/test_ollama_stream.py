@@ -6,7 +6,7 @@ import json
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,

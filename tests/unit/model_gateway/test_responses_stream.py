@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage, UsageProvenance
-from clawdbot_model_gateway.core.accumulator import accumulate
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     ContextTooLong,

@@ -23,8 +23,8 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
+from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.events import finish_reason, merge_deltas
 from clawdbot_model_gateway.core.supported_fields import warnings_for
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_tokens

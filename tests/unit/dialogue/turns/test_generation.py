@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.engine_cluster import event_kinds, reply_texts, running_cluster
-from tests.support.scripted_peers import call
+from tests.support.scripted_peers import BROKEN_OFF, call
 from tests.unit.dialogue.turns.conftest import CHAT
 
 
@@ -131,6 +131,7 @@ async def test_a_model_that_never_stops_calling_tools_is_stopped(cluster):
     [
         ([GenerationError("MODEL_NOT_FOUND", "There is no model chat.")], "MODEL_NOT_FOUND"),
         (["Half a sen", GenerationError("GATEWAY_UNAVAILABLE", "It is gone.")], "GATEWAY_UNAVAILABLE"),
+        (["Half a sen", BROKEN_OFF], "broke in the middle of its reply"),
         ([], "EMPTY_REPLY"),
         (["  \n"], "EMPTY_REPLY"),
     ],

@@ -17,7 +17,7 @@ START_TIMEOUT: Final = 5.0
 """Seconds to wait for a locked file at start."""
 
 
-class StoreUnavailable(Exception):
+class SqliteUnavailable(Exception):
     """A SQLite file cannot be read or written now; nothing was changed."""
 
 
@@ -37,7 +37,7 @@ class SqliteFile:
     """FULL: the log is synced at every commit, so committed data survives a power loss. NORMAL: the last
     transactions may be lost then, and commits do not wait for the disk. Both survive any end of the process.
     See https://www.sqlite.org/pragma.html#pragma_synchronous."""
-    unavailable: Callable[[str], Exception] = StoreUnavailable
+    unavailable: Callable[[str], Exception] = SqliteUnavailable
     """Makes the exception of an operation that the file refuses, from a sentence for the operator."""
 
     def prepare(self) -> None:

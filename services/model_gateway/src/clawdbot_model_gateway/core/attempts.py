@@ -12,6 +12,7 @@ import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, GenerateRequest
+from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
 
@@ -19,7 +20,6 @@ from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event, has_content, usage
 from clawdbot_model_gateway.core.routing import Target
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
-from clawdbot_model_gateway.core.usage import sum_usage
 
 log = structlog.get_logger(__name__)
 

@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
+from clawdbot_model_client.accumulator import accumulate
 
-from clawdbot_model_gateway.core.accumulator import accumulate
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError

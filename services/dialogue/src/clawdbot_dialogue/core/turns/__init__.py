@@ -11,7 +11,6 @@ step_loop.py        drives the machine through a turn
 generation.py       a model's reply
 llm_commands.py     a model's commands for a message
 model_call.py       one call of a model
-accumulator.py      collects a streamed reply
 context_window.py   the part of the transcript that a model is shown
 tool_calls.py       tool calls and their journal
 turn_record.py      what a turn has done so far
@@ -22,6 +21,5 @@ subscription.py     one caller's view of a turn
 maintenance.py      renews leases, recovers orphaned turns, fires timers
 task_supervisor.py  runs the tasks of all that
 hook_events.py      events for observer hooks
-usage.py            sums of token usage
 ports.py            what the engine needs from outside
 """

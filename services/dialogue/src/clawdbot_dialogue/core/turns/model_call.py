@@ -18,8 +18,8 @@ from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
+from clawdbot_model_client.accumulator import ReplyAccumulator
 
-from clawdbot_dialogue.core.turns.accumulator import ReplyAccumulator
 from clawdbot_dialogue.core.turns.ports import GenerationError, ModelGateway
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
 
@@ -52,13 +52,14 @@ async def call_model(
     Raises:
         GenerationError: the model gave no reply, or an incomplete one.
     """
-    call, reply, start = _model_call(request, offers), ReplyAccumulator(), time.monotonic()
+    call, accumulator, start = _model_call(request, offers), ReplyAccumulator(), time.monotonic()
     try:
         async with aclosing(gateway.stream(request)) as events:
             async for event in events:
-                reply.add(event)
+                accumulator.add(event)
                 if show is not None:
                     show(event)
+        reply = accumulator.reply()
         if reply.finish_reason in UNUSABLE_REPLIES:
             reason = FinishReason.Name(reply.finish_reason).removeprefix("FINISH_REASON_")
             raise GenerationError(f"GENERATION_{reason}", UNUSABLE_REPLIES[reply.finish_reason])
@@ -66,12 +67,12 @@ async def call_model(
         call.error = f"{error.reason}: {error.message}"
         raise
     else:
-        message = reply.message()
-        call.reply.CopyFrom(message)
-        return message
+        call.reply.CopyFrom(reply.message)
+        return reply.message
     finally:
-        record.usage_reported(reply.usage)
-        call.usage.CopyFrom(reply.usage)
+        usage = accumulator.reply().usage
+        record.usage_reported(usage)
+        call.usage.CopyFrom(usage)
         call.elapsed.FromMilliseconds(round((time.monotonic() - start) * 1000))
         record.explanation.add_model_call(call)
 

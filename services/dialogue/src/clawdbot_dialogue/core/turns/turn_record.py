@@ -13,13 +13,13 @@ from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
 from clawdbot.dialogue.v1.session_pb2 import Session
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, Turn, TurnError, TurnStatus
+from clawdbot_model_client.usage import add_usage
 from clawdbot_servicekit.structs import fill_value
 
 from clawdbot_dialogue.core.machine import effects
 from clawdbot_dialogue.core.sessions.records import TurnResult
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 from clawdbot_dialogue.core.turns.explanation import ExplanationBuilder, fill_command
-from clawdbot_dialogue.core.turns.usage import add_usage
 from clawdbot_dialogue.core.understanding.commands import Command
 
 NOT_FINISHED_MESSAGE: Final = "The turn ended before this call finished."

@@ -16,13 +16,13 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateRequest,
     Warning,  # noqa: A004 - the contract's name
 )
+from clawdbot_model_client.usage import sum_usage
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.structured_output.prompts import Method
 from clawdbot_model_gateway.core.structured_output.spec import extract_json
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens, estimate_usage
-from clawdbot_model_gateway.core.usage import sum_usage
 
 COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS})
 """Finish reasons of a complete reply. After any other the caller gets the reply as it is, without a retry."""

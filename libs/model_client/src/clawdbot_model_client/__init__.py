@@ -1,0 +1,1 @@
+"""What the gateway and its callers make of a reply's events: the whole reply, and what it cost."""
