@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from clawdbot_servicekit.suggestions import did_you_mean
+
 
 class ModelError(Exception):
     """One backend could not answer one request."""
@@ -180,7 +182,5 @@ class UnknownModel(Exception):
 
     def __init__(self, model: str, suggestion: str = "") -> None:
         self.model = model
-        self.suggestion = (
-            f" Did you mean {suggestion}?" if suggestion else " ListModels shows the available models."
-        )
+        self.suggestion = did_you_mean(suggestion) or " ListModels shows the available models."
         super().__init__(f"no model {model}")

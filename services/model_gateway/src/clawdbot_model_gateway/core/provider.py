@@ -31,7 +31,7 @@ class Provider(Protocol):
     The events of a reply:
       * `started` MUST be first, once, with the vendor's name of the model and the warnings. The gateway fills
         in backend, attempt and cache status. It MAY come before the backend has accepted the request: the
-        gateway holds it back until the next event.
+        gateway holds it, and all that is not content, until the first content.
       * Each tool call MUST be `tool_call_started`, any number of `tool_call_delta`, `tool_call_done`, all
         with one index. Indexes count from 0; names MUST be the tools' full names; ids MUST NOT be empty.
       * `usage` MUST come at most once, after the content. The gateway estimates it where it is missing.

@@ -6,11 +6,12 @@ the new table, and neither needs a lock.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from clawdbot_servicekit.suggestions import nearest
 
 from clawdbot_model_gateway.core.errors import UnknownModel
 
@@ -21,9 +22,6 @@ CHAT_ALIAS: Final = "chat"
 
 ANY_MODEL: Final = "*"
 """In a target: the first model that the backend lists."""
-
-MAX_SUGGESTION_CHARACTERS: Final = 256
-"""Characters of a name that still gets a suggestion; the search takes quadratic time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ class RoutingTable:
         backend, _, model = name.partition("/")
         models = self.backends.get(backend)
         if models is None or not model or (models and model not in models and model != ANY_MODEL):
-            raise UnknownModel(name or DEFAULT_ALIAS, self._closest(name))
+            raise UnknownModel(name or DEFAULT_ALIAS, self._suggestion(name))
         return Target(backend, model)
 
     def names(self) -> list[str]:
@@ -86,14 +84,10 @@ class RoutingTable:
         }
         return sorted({*self.aliases, *listed, *configured})
 
-    def _closest(self, name: str) -> str:
-        if len(name) > MAX_SUGGESTION_CHARACTERS:
-            return ""
+    def _suggestion(self, name: str) -> str:
         names = self.names()
-        close = difflib.get_close_matches(name, names, n=1, cutoff=0.5) or [
-            each for each in names if each.partition("/")[2] == name
-        ]
-        return close[0] if close else ""
+        # "qwen3" for "vllm/qwen3": too different for a typing error, and yet what was meant.
+        return nearest(name, names) or next((each for each in names if each.partition("/")[2] == name), "")
 
 
 def attempt_order(targets: Sequence[Target], draw: Callable[[], float]) -> Sequence[Target]:
