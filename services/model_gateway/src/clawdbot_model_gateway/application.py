@@ -25,7 +25,7 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
-from clawdbot_model_gateway.core.token_counting import TokenCounting
+from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
@@ -38,7 +38,7 @@ class Components:
     backends: dict[str, Backend]
     router: Router
     admin: ModelAdmin
-    token_counting: TokenCounting
+    token_counts: TokenCounts
     override_store: FileAliasOverrideStore
     hooks: HookClient
     gateway_servicer: ModelGatewayServiceServicer
@@ -114,7 +114,7 @@ class GatewayApplication(Application):
 
     @override
     async def stop(self) -> None:
-        self._components.token_counting.close()
+        self._components.token_counts.close()
         await self._components.hooks.stop()
         await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
         self._components.override_store.close()

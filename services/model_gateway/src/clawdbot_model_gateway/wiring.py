@@ -21,7 +21,7 @@ from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.token_counting import TokenCounting
+from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import GatewaySettings
@@ -59,17 +59,17 @@ def build(
     generation = Generation(router, backends, hooks=hooks, limits=limits, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
-    token_counting = TokenCounting(router, backends, limits=limits)
+    token_counts = TokenCounts(router, backends, limits=limits)
     admin = ModelAdmin(router, backends)
     components = Components(
         plan=plan,
         backends=backends,
         router=router,
         admin=admin,
-        token_counting=token_counting,
+        token_counts=token_counts,
         override_store=override_store,
         hooks=hooks,
-        gateway_servicer=GatewayServicer(generation, embeddings, token_counting),
+        gateway_servicer=GatewayServicer(generation, embeddings, token_counts),
         admin_servicer=AdminServicer(admin),
     )
     return GatewayApplication(components, error_table())

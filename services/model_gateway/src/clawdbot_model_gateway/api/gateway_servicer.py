@@ -19,16 +19,16 @@ from typing_extensions import override
 
 from clawdbot_model_gateway.core.embeddings import Embeddings
 from clawdbot_model_gateway.core.generation import Generation
-from clawdbot_model_gateway.core.token_counting import TokenCounting
+from clawdbot_model_gateway.core.token_counts import TokenCounts
 
 
 class GatewayServicer(ModelGatewayServiceServicer):
     """Delegates to generation, embeddings and token counting, which use the contract's own messages."""
 
-    def __init__(self, generation: Generation, embeddings: Embeddings, token_counting: TokenCounting) -> None:
+    def __init__(self, generation: Generation, embeddings: Embeddings, token_counts: TokenCounts) -> None:
         self._generation = generation
         self._embeddings = embeddings
-        self._token_counting = token_counting
+        self._token_counts = token_counts
 
     @override
     async def Generate(self, request: GenerateRequest, context: Any) -> GenerateResponse:
@@ -48,7 +48,7 @@ class GatewayServicer(ModelGatewayServiceServicer):
 
     @override
     async def CountTokens(self, request: pb.CountTokensRequest, context: Any) -> pb.CountTokensResponse:
-        return await self._token_counting.count(request)
+        return await self._token_counts.count(request)
 
     @override
     async def Transcribe(self, request: pb.TranscribeRequest, context: Any) -> pb.TranscribeResponse:

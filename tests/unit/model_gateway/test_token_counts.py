@@ -13,10 +13,10 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2 import (
     TOKEN_COUNT_SOURCE_LOCAL,
     CountTokensRequest,
 )
-from clawdbot_model_gateway.core import token_counting
+from clawdbot_model_gateway.core import token_counts
 from clawdbot_model_gateway.core.errors import BackendOverloaded
 from clawdbot_model_gateway.core.routing import Target
-from clawdbot_model_gateway.core.token_counting import FRAMING_TOKENS, TokenCounting, count_input
+from clawdbot_model_gateway.core.token_counts import FRAMING_TOKENS, TokenCounts, count_input
 from clawdbot_model_gateway.core.tokenization import CachingTokenizer
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_servicekit import deadline
@@ -63,7 +63,7 @@ def words():
 def bench_of(provider, tokenizer=None):
     bench = Bench(ALIASES, a=provider, spare=FakeProvider())
     bench.backends["a"].tokenizer = CachingTokenizer(tokenizer) if tokenizer else None
-    return bench, TokenCounting(bench.router, bench.backends, limits=RequestLimits())
+    return bench, TokenCounts(bench.router, bench.backends, limits=RequestLimits())
 
 
 async def test_a_backend_counts_requests_exactly():
@@ -113,7 +113,7 @@ async def test_a_long_text_is_counted_in_another_thread(words):
     words.threads.clear()
     await counting.count(CountTokensRequest(text="word\n"))
     assert words.threads == {threading.current_thread()}
-    await counting.count(CountTokensRequest(text="word\n" * token_counting.MAX_INLINE_CHARACTERS))
+    await counting.count(CountTokensRequest(text="word\n" * token_counts.MAX_INLINE_CHARACTERS))
     assert len(words.threads) == 2
     counting.close()
 

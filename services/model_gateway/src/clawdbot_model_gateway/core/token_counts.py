@@ -73,7 +73,7 @@ class CountInput:
         return self.framed_items * MESSAGE_OVERHEAD + self.media * MEDIA_TOKENS
 
 
-class TokenCounting:
+class TokenCounts:
     """Answers CountTokens.
 
     Args:
