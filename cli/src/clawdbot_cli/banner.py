@@ -18,9 +18,11 @@ from clawdbot_cli.addresses import connectable_host
 from clawdbot_cli.next_steps import next_steps
 
 if TYPE_CHECKING:
+    from clawdbot_servicekit.settings import SharedSettings
+
     from clawdbot_cli.suite import Suite
 
-ROW_ORDER: Final = ("services", "store", "models", "flows", "plugins", "hooks")
+ROW_ORDER: Final = ("services", "access", "store", "models", "flows", "plugins", "hooks")
 """The first rows; other rows that a service describes follow."""
 HIDDEN_ROWS: Final = frozenset({"tools"})
 """Rows that a service describes and that are too long for the banner."""
@@ -55,6 +57,7 @@ class Banner:
             rows["services"] = (*rows.get("services", ()), application.name.replace("_", " "))
             if isinstance(application, SelfDescribing):
                 rows.update(application.describe())
+        rows["access"] = (who_may_call(suite.settings, suite.address),)
         metrics = metrics_address(suite)
         rows["metrics"] = (metrics,) if metrics else ()
         return cls(suite.address, rows, next_steps(suite.settings, suite.host.port))
@@ -86,6 +89,23 @@ class Banner:
             lines = (", ".join(values),) if label in NAME_ROWS and values else values
             for position, line in enumerate(lines):
                 yield "" if position else label, line
+
+
+def who_may_call(settings: SharedSettings, address: str) -> str:
+    """Whom the server lets in.
+
+    Args:
+        settings: how it listens, and its keys.
+        address: where it listens.
+    """
+    if settings.auth.keys:
+        return "whoever has one of the keys in auth.keys, within its scopes"
+    if settings.auth.requires_key():
+        return "only services with the service token; configure auth.keys for others"
+    if sockets.is_loopback(settings.server.host):
+        return "anyone on this machine, admin calls included"
+    certificate = " with a certificate of its CA" if settings.tls.client_ca_file is not None else ""
+    return f"anyone who can reach {address}{certificate} may talk; admin calls only from this machine"
 
 
 def metrics_address(suite: Suite) -> str:

@@ -25,7 +25,7 @@ def next_steps(settings: SharedSettings, port: int) -> list[tuple[str, str]]:
     chat = ["chat", "--flow", "book_table"]
     if address != sockets.target("127.0.0.1", PORTS["suite"]):
         chat += ["--addr", address]
-    if requires_key(settings):
+    if settings.auth.requires_key():
         chat += ["--key-file", "YOUR_KEY_FILE"]
     if settings.tls.cert_file is not None:
         chat += ["--ca-file", "YOUR_CA_FILE"]
@@ -56,7 +56,7 @@ def grpcurl(settings: SharedSettings, address: str, protos: Path | None) -> str:
         return shlex.join([*words, address, "list"])
     if protos is None:
         return ""
-    if requires_key(settings):
+    if settings.auth.requires_key():
         words += ["-H", "authorization: Bearer YOUR_KEY"]
     words += ["-import-path", short_path(protos, Path.cwd()), "-proto", FLOWS.name]
     return shlex.join([*words, address, f"{FLOWS.services_by_name['FlowService'].full_name}/ListFlows"])
@@ -66,11 +66,6 @@ def _has_reflection(settings: SharedSettings) -> bool:
     """Whether reflection is on, by the host's rule."""
     server = settings.server
     return sockets.is_loopback(server.host) if server.reflection is None else server.reflection
-
-
-def requires_key(settings: SharedSettings) -> bool:
-    """Whether callers must send an API key."""
-    return bool(settings.auth.keys) or settings.auth.service_token is not None
 
 
 def source_folder(name: str) -> Path | None:

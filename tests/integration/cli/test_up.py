@@ -31,6 +31,7 @@ async def test_the_banner_shows_what_is_running_where(tmp_path, record_property)
         assert f"is serving on 127.0.0.1:{port}" in banner
         assert "dialogue, model gateway, plugins" in banner
         for label, value in {
+            "access": "anyone on this machine",
             "store": str(tmp_path),
             "models": "echo",
             "flows": "book_table",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
+import grpc.aio
 import pytest
 from clawdbot.dialogue.v1 import dialogue_service_pb2
 from clawdbot.dialogue.v1 import flow_service_pb2 as pb
+from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
 from clawdbot_servicekit.errors import StartupError
 
 from tests.integration.dialogue.test_flow_service import BROKEN
@@ -219,14 +222,14 @@ async def test_without_graphviz_the_error_says_what_to_install(served, monkeypat
 
 KEYS = {
     "keys": [
-        {"id": "a", "key": "key-of-a-0123456789", "tenant": "a", "scopes": ["dialogue.admin"]},
-        {"id": "b", "key": "key-of-b-0123456789", "tenant": "b", "scopes": ["dialogue"]},
+        {"id": "a", "key": "key-of-a-0123456789abcdef", "tenant": "a", "scopes": ["dialogue.admin"]},
+        {"id": "b", "key": "key-of-b-0123456789abcdef", "tenant": "b", "scopes": ["dialogue"]},
     ]
 }
 
 
 def of(key):
-    return {"metadata": (("x-api-key", f"key-of-{key}-0123456789"),)}
+    return {"metadata": (("x-api-key", f"key-of-{key}-0123456789abcdef"),)}
 
 
 async def test_deploying_needs_the_admin_scope_and_only_a_tenant_sees_its_sessions_rendered(tmp_path):
@@ -240,3 +243,49 @@ async def test_deploying_needs_the_admin_scope_and_only_a_tenant_sees_its_sessio
         assert (await served.flows.RenderFlow(request_, **of("b"))).data
         error = await rpc_error(served.flows.RenderFlow(request_, **of("a")))
         assert error.reason == "SESSION_NOT_FOUND"
+
+
+def outside_address():
+    """An address of this machine that other machines use."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only chooses an interface
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        return probe.getsockname()[0]
+
+
+async def test_without_keys_anyone_may_talk_but_only_this_machine_may_deploy(tmp_path):
+    """The address of the connection counts, whatever the headers say."""
+    path = tmp_path / "socket"
+    request = pb.DeployFlowRequest(source=source())
+    async with serving(tmp_path, server={"host": "0.0.0.0", "port": 0, "socket": path}) as served:
+        target = f"{outside_address()}:{served.host.port}"
+        async with (
+            grpc.aio.insecure_channel(target) as outside,
+            grpc.aio.insecure_channel(f"unix:{path}") as here,
+        ):
+            flows = FlowServiceStub(outside)
+            assert (await flows.ListFlows(pb.ListFlowsRequest())).flows
+            error = await rpc_error(flows.DeployFlow(request, metadata=(("x-forwarded-for", "127.0.0.1"),)))
+            assert (error.code, error.reason) == ("PERMISSION_DENIED", "LOCAL_ONLY")
+            assert error.metadata == {"scope": "dialogue.admin"}
+            assert "configure a key with that scope: auth.keys" in error.message
+            for local in (served.flows, FlowServiceStub(here), FlowServiceStub(served.host.channel())):
+                assert (await local.DeployFlow(request)).flow.name == "greet"
+
+
+async def test_a_caller_over_ipv4_is_local_to_a_server_that_listens_on_ipv6(tmp_path):
+    """Its address is then mapped into IPv6: ::ffff:127.0.0.1."""
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    async with serving(tmp_path, server={"host": "::", "port": 0}) as served:
+        assert (await deploy(served, source())).flow.name == "greet"
+
+
+async def test_a_key_that_names_no_scopes_may_talk_but_not_deploy(tmp_path):
+    keys = [{key: value for key, value in each.items() if key != "scopes"} for each in KEYS["keys"]]
+    async with serving(tmp_path, auth={"keys": keys}) as served:
+        assert (await served.flows.ListFlows(pb.ListFlowsRequest(), **of("a"))).flows
+        error = await rpc_error(served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("a")))
+        assert (error.reason, error.metadata) == ("PERMISSION_DENIED", {"scope": "dialogue.admin"})

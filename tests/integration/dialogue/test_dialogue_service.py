@@ -272,11 +272,13 @@ async def test_a_hook_can_refuse_a_turn_and_observes_finished_ones(tmp_path):
 
 
 async def test_a_tenants_sessions_are_not_found_by_another(tmp_path):
-    keys = [{"id": name, "tenant": name, "key": f"{name}-0123456789abcdef"} for name in ("acme", "umbrella")]
-    auth = {"keys": keys, "service_token": "between-services-0123"}
+    keys = [
+        {"id": name, "tenant": name, "key": f"{name}-0123456789abcdef0123"} for name in ("acme", "umbrella")
+    ]
+    auth = {"keys": keys, "service_token": "between-services-0123456789"}
     async with serving(tmp_path, auth=auth) as served:
-        mine = {"metadata": (("authorization", "Bearer acme-0123456789abcdef"),), "timeout": 20}
-        theirs = {"metadata": (("authorization", "Bearer umbrella-0123456789abcdef"),), "timeout": 20}
+        mine = {"metadata": (("authorization", "Bearer acme-0123456789abcdef0123"),), "timeout": 20}
+        theirs = {"metadata": (("authorization", "Bearer umbrella-0123456789abcdef0123"),), "timeout": 20}
         session = (await served.dialogue.CreateSession(pb.CreateSessionRequest(flow="chat"), **mine)).session
         assert session.tenant == "acme"
         turn = pb.SendTurnRequest(session_id=session.id, text="hello", request_id="r1")

@@ -21,7 +21,7 @@ TOKEN = "service-token-0123456789"
 KEYS = {
     "keys": [
         {"id": "ann", "tenant": "acme", "key": KEY},
-        {"id": "bob", "key": "models-only-0123456789", "scopes": ["models"]},
+        {"id": "bob", "key": "models-only-0123456789abcdef", "scopes": ["models"]},
     ],
     "service_token": TOKEN,
 }
@@ -54,7 +54,7 @@ async def test_no_key_a_wrong_key_and_a_key_without_the_scope_are_refused_with_a
         wrong = await refusal(channel, (("x-api-key", "canary-key-0123456789"),))
         assert wrong.code == "UNAUTHENTICATED"
         assert "canary" not in wrong.message
-        scope = await refusal(channel, (("x-api-key", "models-only-0123456789"),))
+        scope = await refusal(channel, (("x-api-key", "models-only-0123456789abcdef"),))
         assert (scope.code, scope.metadata) == ("PERMISSION_DENIED", {"scope": "tools"})
 
 

@@ -213,7 +213,17 @@ async def test_listening_on_other_interfaces_without_tls_warns(tmp_path):
     with capture_logs() as log:
         async with hosting(tmp_path, server={"host": "0.0.0.0"}):
             pass
-    assert "listening_without_tls" in [line["event"] for line in log]
+    assert {"listening_without_tls", "listening_without_keys"} <= {line["event"] for line in log}
+
+
+@pytest.mark.parametrize(
+    "section", [{}, {"server": {"host": "0.0.0.0"}, "auth": {"service_token": "t" * 24}}]
+)
+async def test_listening_on_loopback_or_with_keys_does_not_warn_about_keys(tmp_path, section):
+    with capture_logs() as log:
+        async with hosting(tmp_path, **section):
+            pass
+    assert "listening_without_keys" not in [line["event"] for line in log]
 
 
 async def test_a_unix_socket_is_private_and_a_stale_one_is_replaced(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from clawdbot_cli.next_steps import grpcurl, next_steps
 from clawdbot_servicekit.settings import SharedSettings
 
-KEYS = {"keys": [{"id": "one", "key": "0123456789abcdef"}]}
+KEYS = {"keys": [{"id": "one", "key": "0123456789abcdef01234567"}]}
 TLS = {"cert_file": "/c.pem", "key_file": "/k.pem"}
 HERE = {"server": {"host": "127.0.0.1"}}
 EVERYWHERE = {"server": {"host": "0.0.0.0"}}

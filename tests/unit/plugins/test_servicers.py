@@ -273,19 +273,19 @@ async def test_rpcs_of_later_versions_are_unimplemented(client, name):
 
 
 async def test_an_api_key_decides_the_tenant(tmp_path, trial):
-    auth = {"keys": [{"id": "front", "tenant": "acme", "key": "k" * 20, "scopes": ["tools"]}]}
+    auth = {"keys": [{"id": "front", "tenant": "acme", "key": "k" * 24, "scopes": ["tools"]}]}
     async with serving(tmp_path, trial.plugin, auth=auth) as served:
-        await served.with_key("k" * 20).result("trial.emit")
+        await served.with_key("k" * 24).result("trial.emit")
         assert (await served.client.error("trial.emit")).code == "UNAUTHENTICATED"
-        error = await error_of(served.with_key("k" * 20).gate("before_turn"))
+        error = await error_of(served.with_key("k" * 24).gate("before_turn"))
         assert (error.code, error.metadata) == ("PERMISSION_DENIED", {"scope": "hooks"})
     (context,) = trial.contexts
     assert (context.tenant, context.key_id) == ("acme", "front")
 
 
 async def test_a_service_passes_on_the_key_of_its_caller(tmp_path, trial):
-    async with serving(tmp_path, trial.plugin, auth={"service_token": "s" * 20}) as served:
-        client = served.with_key("s" * 20)
+    async with serving(tmp_path, trial.plugin, auth={"service_token": "s" * 24}) as served:
+        client = served.with_key("s" * 24)
         client._metadata += (("x-clawdbot-tenant", "acme"),)
         subject = hook_wire.HookSubject(point="before_turn")
         subject.facts.update({"key_id": "front"})

@@ -170,7 +170,7 @@ def test_a_secret_comes_from_the_environment_or_from_a_file(read, tmp_path):
 
 
 def test_a_secret_is_in_no_representation(read):
-    settings = read("model: {api_key: canary-8d1f}\nauth: {service_token: canary-8d1f}")
+    settings = read("model: {api_key: canary-8d1f}\nauth: {service_token: canary-8d1f-0123456789ab}")
     assert "canary-8d1f" not in f"{settings!r} {settings} {settings.model_dump_json()}"
 
 

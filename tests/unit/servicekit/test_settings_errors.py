@@ -1,9 +1,16 @@
 """Every error in a configuration is one message with its position and a hint."""
 
+import hashlib
+
 import pytest
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Secret, Section, SharedSettings, load
+from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES
 from pydantic import Field
+
+GOOD = "0123456789abcdef01234567"
+"""A key of the least length."""
+HASH = hashlib.sha256(GOOD.encode()).hexdigest()
 
 
 class Model(Section):
@@ -67,14 +74,17 @@ def message_for(tmp_path, monkeypatch):
             "telemetry: {log_level: loud}",
             "clawdbot.yaml:1: telemetry.log_level: expected 'debug', 'info', 'warning' or 'error'.",
         ),
-        ("auth:\n  keys:\n    - {key: abc}", "clawdbot.yaml:3: auth.keys[0].id is missing."),
+        (f"auth:\n  keys:\n    - {{key: {GOOD}}}", "clawdbot.yaml:3: auth.keys[0].id is missing."),
         (
             "auth: {keys: [{id: a}]}",
             "clawdbot.yaml:1: auth.keys[0]: give exactly one of key, key_file and sha256.",
         ),
         (
             "auth: {keys: [{id: a, key: short}]}",
-            "clawdbot.yaml:1: auth.keys[0]: the key is too short to be a secret: use at least 16 characters.",
+            (
+                "clawdbot.yaml:1: auth.keys[0].key: the key is too short to be a secret: use at least "
+                "24 characters, for example those that `openssl rand -hex 24` prints."
+            ),
         ),
         ("tls: {cert_file: a.pem}", "clawdbot.yaml:1: tls: cert_file and key_file belong together."),
         (
@@ -185,3 +195,75 @@ def test_a_file_that_grows_without_end_is_refused(message_for):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     assert "With aliases expanded there are more than" in message_for("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("auth", "message"),
+    [
+        (f"service_token: {GOOD[1:]}", "auth.service_token: the service token is too short to be a secret"),
+        ("service_token: abc", "auth.service_token: the service token is too short to be a secret"),
+        ("service_token: ''", "auth.service_token: the service token is too short to be a secret"),
+        ("service_token: '${EMPTY}'", "auth.service_token: the service token is too short to be a secret"),
+        (f"service_token: '{GOOD} '", "auth.service_token: the service token cannot be sent"),
+        ("keys: [{id: a, key: ''}]", "auth.keys[0].key: the key is too short to be a secret"),
+        ("keys: [{id: a, key_file: short}]", "auth.keys[0]: the key is too short to be a secret"),
+        (f"keys: [{{id: a, key: 'a {GOOD}'}}]", "auth.keys[0].key: the key cannot be sent"),
+        (f"keys: [{{id: a, key: ü{GOOD}}}]", "auth.keys[0].key: the key cannot be sent"),
+        (
+            f"keys: [{{id: a, sha256: {hashlib.sha256(b'').hexdigest()}}}]",
+            "auth.keys[0]: the sha256 is that of an empty key.",
+        ),
+        (
+            f"keys: [{{id: a, key: {GOOD}}}, {{id: b, sha256: {HASH.upper()}}}]",
+            "auth: the key b is the same as the key a; give each a secret of its own.",
+        ),
+        (
+            f"{{keys: [{{id: a, key: {GOOD}}}], service_token: {GOOD}}}",
+            "auth: the key a is the same as the service token; give each a secret of its own.",
+        ),
+    ],
+)
+def test_a_secret_that_protects_nothing_is_refused(message_for, tmp_path, auth, message):
+    (tmp_path / "short").write_text("abc\n")
+    text = f"auth: {auth if auth.startswith('{') else '{' + auth + '}'}"
+    found = message_for(text, EMPTY="")
+    assert found.startswith(f"clawdbot.yaml:1: {message}")
+    assert GOOD[1:] not in found
+
+
+@pytest.mark.parametrize(
+    ("scope", "hint"),
+    [
+        ("model.admin", "; did you mean models.admin?"),
+        ("Dialogue", "; did you mean dialogue?"),
+        ("tool", "; did you mean tools?"),
+        ("everything", "; available: dialogue, dialogue.admin, "),
+        ("plugin_runtime", "; "),
+        ("''", "; available: "),
+        ("'*'", "; available: "),
+    ],
+)
+def test_an_unknown_scope_is_refused_with_the_nearest_right_one(message_for, scope, hint):
+    found = message_for(f"auth: {{keys: [{{id: a, key: {GOOD}, scopes: [tools, {scope}]}}]}}")
+    assert found.startswith(f"clawdbot.yaml:1: auth.keys[0].scopes[1]: not a scope{hint}")
+    assert not found.endswith("?.")
+
+
+@pytest.mark.parametrize("scopes", ["models", "''", "", "null", "{models: true}", "true"])
+def test_scopes_that_are_no_list_are_refused(message_for, scopes):
+    found = message_for(f"auth: {{keys: [{{id: a, key: {GOOD}, scopes: {scopes}}}]}}")
+    assert found == "clawdbot.yaml:1: auth.keys[0].scopes: expected a list."
+
+
+@pytest.mark.parametrize("keys", ["", " null", " ''"])
+def test_a_blank_list_of_keys_does_not_open_the_server(message_for, keys):
+    assert message_for(f"auth:\n  keys:{keys}\n") == "clawdbot.yaml:2: auth.keys: expected a list."
+
+
+def test_scopes_left_out_are_the_default_ones_and_an_empty_list_is_none(tmp_path):
+    found = []
+    for scopes in ("", "scopes: []", "scopes: [tools, tools]"):
+        text = f"auth:\n  keys:\n    - id: a\n      key: {GOOD}\n      {scopes}\n"
+        (tmp_path / "clawdbot.yaml").write_text(text)
+        found.append(load(Settings, tmp_path / "clawdbot.yaml", {}).auth.keys[0].scopes)
+    assert found == [DEFAULT_SCOPES, frozenset(), {"tools"}]

@@ -19,8 +19,6 @@ class Caller:
     tenant: str = DEFAULT_TENANT
     key_id: str = ""
     """Public part of the key; empty while no keys are configured."""
-    scopes: frozenset[str] = frozenset()
-    """What the key may do; empty means everything."""
     service: bool = False
     """True for another Clawdbot service, which calls for the tenant that it names."""
 

@@ -77,6 +77,13 @@ SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
         "The key lacks the scope {scope}.",
         metadata=("scope",),
     ),
+    errors.LocalOnly: ErrorRule(
+        grpc.StatusCode.PERMISSION_DENIED,
+        "LOCAL_ONLY",
+        "This server has no keys, so it answers calls that need the scope {scope} only from its own machine. "
+        "To call from elsewhere, configure a key with that scope: auth.keys.",
+        metadata=("scope",),
+    ),
     errors.Overloaded: ErrorRule(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "OVERLOADED",

@@ -7,6 +7,7 @@ A service also has exceptions of its own; `error_table` maps both kinds to a gRP
     ├── MalformedMessage    the bytes are not a message of the RPC's request type
     ├── Unauthenticated     no key, or an unknown one
     ├── PermissionDenied    the key lacks the scope
+    ├── LocalOnly           an admin call from elsewhere, to a server without keys
     ├── Overloaded          too many calls at a time; retry later
     ├── DeadlineExpired     the call took too long
     ├── NotImplementedYet   an RPC of the contract that this version lacks
@@ -71,6 +72,14 @@ class PermissionDenied(ServiceError):
     def __init__(self, scope: str) -> None:
         self.scope = scope
         super().__init__(f"scope {scope} is missing")
+
+
+class LocalOnly(ServiceError):
+    """A server without keys answers this call only to callers on its own machine."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"scope {scope} needs a key, or a caller on this machine")
 
 
 class Overloaded(ServiceError):

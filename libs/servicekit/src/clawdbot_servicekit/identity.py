@@ -1,25 +1,29 @@
 """Identifies the caller of a call by its API key, and checks that the key's scopes allow the method.
 
-Keys come from the configuration. They are kept as SHA-256 and compared in constant time.
+Keys come from the configuration. They are kept as SHA-256 and compared in constant time. Without keys
+everybody may call, but only callers on this machine may change the installation.
 """
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from clawdbot_servicekit.caller import DEFAULT_TENANT, Caller
-from clawdbot_servicekit.errors import InvalidRequest, PermissionDenied, Unauthenticated
+from clawdbot_servicekit.errors import InvalidRequest, LocalOnly, PermissionDenied, Unauthenticated
 from clawdbot_servicekit.method_options import method_scopes
-from clawdbot_servicekit.settings.shared import ApiKeySettings, AuthSettings
+from clawdbot_servicekit.settings.shared import AuthSettings, secret_digest
+from clawdbot_servicekit.sockets import is_local_peer
 
 TENANT_HEADER: Final = "x-clawdbot-tenant"
 """The tenant that a service calls for. It counts only with the service token."""
 
 EXEMPT: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Prefixes of methods that need no key: probes, and reflection where it is on."""
+
+ADMIN: Final = ".admin"
+"""The end of scopes whose methods change the installation."""
 
 _MISSING: Final = "This server needs a key: send it as `authorization: Bearer KEY` or as `x-api-key: KEY`."
 _UNKNOWN: Final = "The key is not one of this server's keys."
@@ -32,61 +36,71 @@ class Identity:
     """Turns the metadata of a call into its caller."""
 
     def __init__(self, auth: AuthSettings) -> None:
-        self._callers = [
-            (_key_digest(key), Caller(tenant=key.tenant, key_id=key.id, scopes=key.scopes))
+        self._keys = [
+            (key.digest(), Caller(tenant=key.tenant, key_id=key.id), _with_contained(key.scopes))
             for key in auth.keys
         ]
-        token = auth.service_token
-        self._service = _digest(token.get_secret_value()) if token else None
-        self._open = not self._callers and self._service is None
+        self._service = auth.token_digest()
+        self._open = not auth.requires_key()
         self._anonymous = Caller()
         self._scopes: dict[str, str] = {}
+        self._for_everybody: set[str] = set()
 
     def register(self, services: Iterable[str]) -> None:
         """Reads from the contracts which scopes the methods of these services need.
 
-        A method that names none needs a key without scopes, which may do everything.
+        A method that names none is for no key, only for services and, without keys, for this machine.
 
         Args:
             services: full names of gRPC services.
         """
-        self._scopes |= method_scopes(services)
+        scopes = method_scopes(services)
+        self._scopes |= scopes
+        self._for_everybody |= {method for method, scope in scopes.items() if not scope.endswith(ADMIN)}
 
-    def identify(self, metadata: Metadata, method: str) -> Caller:
+    def identify(self, metadata: Metadata, method: str, peer: Callable[[], str]) -> Caller:
         """The caller that the call is made for.
 
         Args:
             metadata: the call's headers, lower-case names.
             method: "/package.Service/Method".
+            peer: returns the other end of the connection, in gRPC's notation; headers do not count.
 
         Raises:
             Unauthenticated: for a missing, malformed or unknown key. The message never contains the key.
             PermissionDenied: for a key that lacks the scope of the method.
+            LocalOnly: for an admin call from another machine, while there are no keys.
         """
-        if self._open or method.startswith(EXEMPT):
+        if method.startswith(EXEMPT):
+            return self._anonymous
+        if self._open:
+            if method not in self._for_everybody and not is_local_peer(peer()):
+                raise LocalOnly(self._scope(method))
             return self._anonymous
         key, tenant = _credentials(metadata)
-        digest = _digest(key)
+        digest = secret_digest(key)
         if self._service is not None and hmac.compare_digest(digest, self._service):
             return Caller(tenant=_tenant(tenant), key_id="service", service=True)
-        found: Caller | None = None
+        found: tuple[Caller, frozenset[str]] | None = None
         # Every key is compared, so that the time does not tell which one matches.
-        for known, caller in self._callers:
+        for known, caller, scopes in self._keys:
             if hmac.compare_digest(digest, known):
-                found = caller
+                found = caller, scopes
         if found is None:
             raise Unauthenticated(_UNKNOWN)
-        self._authorize(found, method)
-        return found
+        caller, scopes = found
+        if self._scope(method) not in scopes:
+            raise PermissionDenied(self._scope(method))
+        return caller
 
-    def _authorize(self, caller: Caller, method: str) -> None:
-        """Raises PermissionDenied unless the caller's scopes allow the method. "x.admin" contains "x"."""
-        if not caller.scopes:
-            return
-        # No key has a scope that is named like a method.
-        scope = self._scopes.get(method, method)
-        if scope not in caller.scopes and f"{scope}.admin" not in caller.scopes:
-            raise PermissionDenied(scope)
+    def _scope(self, method: str) -> str:
+        """The scope of a method; without one its own name, which no key has."""
+        return self._scopes.get(method, method)
+
+
+def _with_contained(scopes: Iterable[str]) -> frozenset[str]:
+    """The scopes, and those that they contain: "x.admin" contains "x"."""
+    return frozenset(name for each in scopes for name in (each, each.removesuffix(ADMIN)))
 
 
 def _credentials(metadata: Metadata) -> tuple[str, str]:
@@ -115,11 +129,3 @@ def _tenant(name: str) -> str:
     if len(name) > 128 or not name.isprintable():
         raise InvalidRequest.of(TENANT_HEADER, "must be at most 128 printable characters.")
     return name or DEFAULT_TENANT
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-def _key_digest(key: ApiKeySettings) -> bytes:
-    return bytes.fromhex(key.sha256) if key.sha256 else _digest(key.key.get_secret_value() if key.key else "")

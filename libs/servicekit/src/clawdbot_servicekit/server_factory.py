@@ -76,6 +76,12 @@ def listen(server: grpc.aio.Server, settings: SharedSettings) -> int:
         structlog.get_logger(__name__).warning(
             "listening_without_tls", host=host, advice="set tls.cert_file and tls.key_file"
         )
+    if not settings.auth.requires_key() and not sockets.is_loopback(host):
+        structlog.get_logger(__name__).warning(
+            "listening_without_keys",
+            host=host,
+            advice="set auth.keys; until then anyone may call, and admin calls only from this machine",
+        )
     if settings.server.socket is not None:
         sockets.remove_stale_socket(settings.server.socket)
         with _private_files():

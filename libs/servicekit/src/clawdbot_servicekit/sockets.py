@@ -6,10 +6,12 @@ The operating system says why an address is not available; gRPC says only that i
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import unquote
 
 from clawdbot_servicekit.errors import StartupError
 
@@ -27,7 +29,26 @@ def target(host: str, port: int) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach the host."""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    if host == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False  # a name: "127.example.com" may be anywhere
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def is_local_peer(peer: str) -> bool:
+    """Whether the other end of a connection is on this machine.
+
+    Args:
+        peer: in gRPC's notation: "ipv4:127.0.0.1:40000", "ipv6:%5B::1%5D:40000" or "unix:".
+    """
+    kind, _, address = peer.partition(":")
+    if kind in ("ipv4", "ipv6"):
+        return is_loopback(unquote(address).rpartition(":")[0].strip("[]"))
+    return kind == "unix"
 
 
 def check_port(host: str, port: int) -> None:

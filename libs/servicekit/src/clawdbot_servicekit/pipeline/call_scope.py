@@ -67,7 +67,7 @@ class CallScope:
         if isinstance(context, TrustedContext):
             caller = context.caller
         else:
-            caller = pipeline.identify(metadata, self._method)
+            caller = pipeline.identify(metadata, self._method, context.peer)
         self._caller = caller
         enter_caller(caller)
         requested = context.time_remaining()

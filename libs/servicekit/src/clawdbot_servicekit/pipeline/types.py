@@ -15,8 +15,8 @@ from clawdbot_servicekit.caller import Caller
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Callable[[Any, Context], Awaitable[Any]]
 """Handles a call: returns the response of a unary RPC, or writes the responses of a streaming one."""
-Identify = Callable[[Iterable[tuple[str, str | bytes]], str], Caller]
-"""(metadata, "/package.Service/Method") → the caller; raises ServiceErrors."""
+Identify = Callable[[Iterable[tuple[str, str | bytes]], str, Callable[[], str]], Caller]
+"""(metadata, "/package.Service/Method", context.peer) → the caller; raises ServiceErrors."""
 Observe = Callable[[CallRecord], None]
 """Called with every finished call; must not block."""
 

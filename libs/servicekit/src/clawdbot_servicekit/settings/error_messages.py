@@ -96,7 +96,7 @@ def _message(
     text = "; ".join([*(["expected " + " or ".join(expected)] if expected else []), *others])
     if from_environment and "a list" in expected:
         text += ' as JSON: ["one", "two"]'
-    return f"{start}{dotted(path)}: {text.rstrip('.')}."
+    return f"{start}{dotted(path)}: {text if text.endswith('?') else text.rstrip('.') + '.'}"
 
 
 def _expectation(error: ErrorDetails) -> str:

@@ -5,6 +5,7 @@ A service's settings class derives from SharedSettings and adds its own sections
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -15,11 +16,14 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from clawdbot_servicekit.settings.source import DocumentSource
-from clawdbot_servicekit.settings.suite import PORTS, PeerSettings, Scope
+from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
 from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section
 
 METRICS_OFFSET: Final = 9464 - 8080
 """9464 is the default port of OpenTelemetry's Prometheus exporter; a service alone uses one of the next."""
+
+MIN_SECRET_LENGTH: Final = 24
+"""Characters of a key or service token: 96 bits if they are hexadecimal digits."""
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """0 means any free port."""
@@ -57,30 +61,72 @@ class ServerSettings(Section):
     """Connections are closed after this long, so that new replicas get traffic. 0: never."""
 
 
+def strong_secret(name: str, secret: Secret | None) -> Secret | None:
+    """The key or token, if there is one, that callers will have to send.
+
+    Args:
+        name: what to call it in the error.
+        secret: its text.
+
+    Raises:
+        ValueError: if it can be guessed, or cannot be sent as a header.
+    """
+    if secret is None:
+        return None
+    text = secret.get_secret_value()
+    if len(text) < MIN_SECRET_LENGTH:
+        raise ValueError(
+            f"the {name} is too short to be a secret: use at least {MIN_SECRET_LENGTH} characters, "
+            "for example those that `openssl rand -hex 24` prints"
+        )
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError(f"the {name} cannot be sent: use printable ASCII without spaces")
+    return secret
+
+
+def secret_digest(text: str) -> bytes:
+    """SHA-256 of a key or token, as configured or as received in a header."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
 class ApiKeySettings(Section):
     """One API key. Exactly one of key, key_file and sha256."""
 
     id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
     """Public name, for logs."""
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
-    scopes: frozenset[Scope] = frozenset()
-    """What it may do; empty: everything. "models.admin" contains "models"."""
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+    """What it may do; empty: nothing. "models.admin" contains "models"."""
     key: Secret | None = None
     """The key itself; prefer a file (key_file) or its SHA-256."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
     """SHA-256 of the key, in hex: the server needs to know no more."""
 
+    @field_validator("key")
+    @classmethod
+    def _strong(cls, key: Secret | None) -> Secret | None:
+        return strong_secret("key", key)
+
     @model_validator(mode="after")
     def _exactly_one(self) -> ApiKeySettings:
         if (self.key is None) == (self.sha256 is None):
             raise ValueError("give exactly one of key, key_file and sha256")
-        if self.key is not None and len(self.key.get_secret_value()) < 16:
-            raise ValueError("the key is too short to be a secret: use at least 16 characters")
+        if self.digest() == secret_digest(""):
+            raise ValueError("the sha256 is that of an empty key")
         return self
+
+    def digest(self) -> bytes:
+        """SHA-256 of the key."""
+        if self.key is not None:
+            return secret_digest(self.key.get_secret_value())
+        return bytes.fromhex(self.sha256 or "")
 
 
 class AuthSettings(Section):
-    """Who may call. Without keys and a service token everybody may, as the default tenant."""
+    """Who may call. Without keys and a service token everybody may, as the default tenant.
+
+    Admin calls are then answered only from this machine.
+    """
 
     keys: tuple[ApiKeySettings, ...] = ()
     service_token: Secret | None = None
@@ -94,6 +140,29 @@ class AuthSettings(Section):
         if duplicates:
             raise ValueError(f"two keys have the id {duplicates[0]}")
         return keys
+
+    @field_validator("service_token")
+    @classmethod
+    def _strong(cls, token: Secret | None) -> Secret | None:
+        return strong_secret("service token", token)
+
+    @model_validator(mode="after")
+    def _no_secret_twice(self) -> AuthSettings:
+        owners = {} if self.service_token is None else {self.token_digest(): "the service token"}
+        for key in self.keys:
+            owner = owners.setdefault(key.digest(), f"the key {key.id}")
+            if owner != f"the key {key.id}":
+                raise ValueError(f"the key {key.id} is the same as {owner}; give each a secret of its own")
+        return self
+
+    def token_digest(self) -> bytes | None:
+        """SHA-256 of the service token; None if there is none."""
+        token = self.service_token
+        return None if token is None else secret_digest(token.get_secret_value())
+
+    def requires_key(self) -> bool:
+        """Whether callers must send a key."""
+        return bool(self.keys) or self.service_token is not None
 
 
 class TlsSettings(Section):

@@ -7,11 +7,12 @@ error, another service's key is not. This is the only module of the kit that nam
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Final
 
-from pydantic import field_validator
+from pydantic import AfterValidator, field_validator
 
 from clawdbot_servicekit.settings.values import Section
+from clawdbot_servicekit.suggestions import nearest_or_all
 
 SECTIONS: Final = {
     "dialogue": ("flows", "stores", "dialogue"),
@@ -23,10 +24,35 @@ SECTIONS: Final = {
 PORTS: Final = {"suite": 8080, "dialogue": 8081, "model_gateway": 8082, "plugins": 8083}
 """The default port of each service when it runs alone, and the suite's."""
 
-Scope = Literal[
-    "dialogue", "dialogue.admin", "models", "models.admin", "plugins", "plugins.admin", "tools", "hooks"
-]
-"""What a key may be limited to. The contracts say which method needs which (clawdbot.common.v1.scope)."""
+SCOPES: Final = (
+    "dialogue",
+    "dialogue.admin",
+    "models",
+    "models.admin",
+    "plugins",
+    "plugins.admin",
+    "tools",
+    "hooks",
+)
+"""What a key may have. The contracts say which method needs which (clawdbot.common.v1.scope)."""
+
+DEFAULT_SCOPES: Final = frozenset({"dialogue", "models", "plugins", "tools"})
+"""What a key has that names no scopes: nothing that changes the installation, nor the hooks, which are for
+services."""
+
+
+def known_scope(name: str) -> str:
+    """The name of a scope that a key can have.
+
+    Raises:
+        ValueError: for any other name, with the nearest right one.
+    """
+    if name not in SCOPES:
+        raise ValueError(f"not a scope{nearest_or_all(name.lower(), SCOPES)}")
+    return name
+
+
+Scope = Annotated[str, AfterValidator(known_scope)]
 
 
 class PeerSettings(Section):

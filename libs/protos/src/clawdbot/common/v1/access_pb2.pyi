@@ -16,6 +16,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 SCOPE_FIELD_NUMBER: _builtins.int
 scope: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.str]
 """The scope that an API key needs to call the method, such as "models". A key
-with "models.admin" may also call what needs "models", and a key without
-scopes may call everything. Set on every method of every service.
+with "models.admin" may also call what needs "models". While a server has
+no keys, only callers on its machine may call what needs an admin scope.
+Set on every method of every service.
 """
