@@ -47,7 +47,9 @@ async def test_three_lines_start_four_workers_that_run_conversations(tmp_path):
                 assert said(await chat.say("hello")) == "Good evening."
     assert backend.last["max_tokens"] == 2048
     assert backend.last["temperature"] == 0.7
-    assert KEY not in suite.log.read_text()
+    log = suite.log.read_text()
+    assert KEY not in log
+    assert "listening_without_keys" in log
     (audit,) = (tmp_path / "plugins" / "audit_log").glob("*.jsonl")
     assert "turn_done" in audit.read_text()
 

@@ -151,3 +151,19 @@ async def test_help_imports_no_service():
     assert all(command in out.decode() for command in ("up", "chat", "version"))
     imported = {line.rpartition("|")[2].strip() for line in err.decode().splitlines()}
     assert not imported & {"grpc", "prompt_toolkit", "clawdbot_dialogue", "aiohttp"}
+
+
+async def test_the_banner_of_an_open_server_says_who_may_call(tmp_path):
+    options = ("up", "--host", "0.0.0.0", "--port", str(free_port()))
+    async with running_clawdbot(*options, state=tmp_path, environment=QUIET) as suite:
+        banner = await suite.wait_for("how to use it")
+        assert re.search(r"anyone who can reach 0\.0\.0\.0:\d+ may talk; admin calls only", banner)
+        await suite.stop(signal.SIGINT)
+    assert "listening_without_keys" in suite.err
+
+
+async def test_a_service_token_that_can_be_guessed_stops_the_start(tmp_path):
+    (tmp_path / "clawdbot.yaml").write_text("auth: {service_token: abc}\n")
+    message = await startup_error(tmp_path)
+    assert "auth.service_token: the service token is too short to be a secret: use at least 24" in message
+    assert "`openssl rand -hex 24`" in message

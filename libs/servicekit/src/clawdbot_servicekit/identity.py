@@ -71,10 +71,10 @@ class Identity:
             PermissionDenied: for a key that lacks the scope of the method.
             LocalOnly: for an admin call from another machine, while there are no keys.
         """
-        if method.startswith(EXEMPT):
+        if (self._open and method in self._for_everybody) or method.startswith(EXEMPT):
             return self._anonymous
         if self._open:
-            if method not in self._for_everybody and not is_local_peer(peer()):
+            if not is_local_peer(peer()):
                 raise LocalOnly(self._scope(method))
             return self._anonymous
         key, tenant = _credentials(metadata)
