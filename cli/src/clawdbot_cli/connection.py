@@ -6,6 +6,7 @@ The only call it makes is the health check.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -176,6 +177,7 @@ async def embedded_suite(config: Path | None, notify: Callable[[str], None]) -> 
     # A connection to a running suite needs none of these.
     from clawdbot_servicekit import logs
     from clawdbot_servicekit.host import prepare_state_dir
+    from clawdbot_servicekit.private_files import open_private
     from clawdbot_servicekit.redaction import Redactor, secrets_of
 
     from clawdbot_cli.settings import suite_settings
@@ -186,7 +188,8 @@ async def embedded_suite(config: Path | None, notify: Callable[[str], None]) -> 
     log = settings.state_dir / "chat.log"
     notify(f"Log file: {log}")
     append = not log.exists() or log.stat().st_size < MAX_LOG_BYTES
-    with log.open("a" if append else "w", encoding="utf-8") as stream:
+    flags = os.O_WRONLY | (os.O_APPEND if append else os.O_TRUNC)
+    with os.fdopen(open_private(log, flags), "a" if append else "w", encoding="utf-8") as stream:
         logs.configure(settings.telemetry, Redactor(secrets_of(settings)), stream)
         async with running_suite(settings) as suite:
             yield Connection(suite.channel(), "the suite in this process", unencrypted=False)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import stat
 from contextlib import closing
 
 import pytest
@@ -49,6 +51,25 @@ def insert(value):
 
 def values(db):
     return [value for (value,) in db.execute("SELECT value FROM coins ORDER BY value")]
+
+
+async def test_the_file_its_log_and_its_index_are_private(file):
+    """Also those that an earlier version created for all to read."""
+    file.path.parent.mkdir(mode=0o755)
+    previous = os.umask(0)
+    executor = SqliteExecutor(file)
+    try:
+        with closing(sqlite3.connect(file.path)) as old:
+            old.execute("PRAGMA journal_mode = WAL")
+            old.execute("CREATE TABLE older (value INTEGER)")
+            assert stat.S_IMODE(file.path.stat().st_mode) != 0o600
+            await executor.open()
+            await executor.run(insert(1))
+            modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in file.path.parent.iterdir()}
+        assert modes == dict.fromkeys(("coins.sqlite", "coins.sqlite-wal", "coins.sqlite-shm"), "0o600")
+    finally:
+        os.umask(previous)
+        await executor.close()
 
 
 async def test_an_operation_that_raises_is_rolled_back_and_the_others_of_its_batch_are_kept(executor):

@@ -28,6 +28,7 @@ from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.logs import CallLog
 from clawdbot_servicekit.metrics import Metrics, MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, Pipeline
+from clawdbot_servicekit.private_files import create_folder
 from clawdbot_servicekit.reflection import reflection_pool
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrainServer
@@ -222,7 +223,7 @@ def prepare_state_dir(folder: Path) -> None:
     """Creates the state directory, private to this user; StartupError if it cannot be written to."""
     advice = "Choose another: CLAWDBOT_STATE_DIR=/path."
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create_folder(folder)
     except OSError as error:
         raise StartupError(
             f"Cannot create the state directory {folder}: {error.strerror}. {advice}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.private_files import create_folder, open_private
 
 SUFFIX: Final = ".alive"
 
@@ -34,9 +35,9 @@ class ProcessLocks:
     def open(self) -> None:
         """Locks this process's file and removes those of the dead. StartupError for an unusable folder."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_folder(self._folder)
             fresh = self._folder / f"{self._me}.new"
-            self._descriptor = os.open(fresh, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            self._descriptor = open_private(fresh, os.O_RDWR)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             # Renamed only once it is locked: without the lock it would look dead to the others.
             fresh.rename(self._path(self._me))

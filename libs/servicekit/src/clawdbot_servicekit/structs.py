@@ -8,7 +8,7 @@ converted with every turn and every tool call. Here whole numbers become int: pe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -20,8 +20,11 @@ EXACT: Final = 2.0**53
 """A double is exact for whole numbers below this; a larger one stays a float, as JSON writers accept it."""
 
 MAX_DEPTH: Final = 24
-"""Levels of nested objects and lists. A protobuf parser refuses more than 100 nested messages, each level
-takes three, and the messages around the Struct need some too: a deeper value could be sent, never parsed."""
+"""Levels of nested objects and lists. A protobuf parser refuses more than 100 nested messages, and a level
+takes up to three: 33 levels alone, 31 in the messages that the dialogue service stores and sends (measured by
+tests/contract/protos/test_nested_values.py). The rest is room for flows that put values into others."""
+TOO_DEEP: Final = f"is nested more than {MAX_DEPTH} levels deep."
+"""What is wrong with a value at the path that path_too_deep returns."""
 
 MAX_PATH_LENGTH: Final = 200
 """Characters of a path in an error message: keys may be huge."""
@@ -80,16 +83,32 @@ def plain_from_request(struct: Struct, root: str) -> dict[str, Any]:
     for key, each in struct.fields.items():
         path = _not_finite(each)
         if path is not None:
-            full_path = root + "".join(
-                f"[{part}]" if isinstance(part, int) else f".{part}" for part in (key, *path)
-            )
-            raise InvalidRequest.of(full_path[:MAX_PATH_LENGTH], "must be a finite number.")
+            raise InvalidRequest.of(_path(root, (key, *path)), "must be a finite number.")
     return to_plain(struct)
 
 
 def is_finite(struct: Struct) -> bool:
     """Whether JSON has every number in it: no NaN, no infinity."""
     return all(_not_finite(each) is None for each in struct.fields.values())
+
+
+def path_too_deep(struct: Struct, root: str) -> str | None:
+    """The path of the first value that is more than MAX_DEPTH levels deep, if there is one.
+
+    Args:
+        struct: from a caller, a tool or a model.
+        root: its own path, such as "event.data".
+    """
+    for key, each in struct.fields.items():
+        path = _too_deep(each, MAX_DEPTH)
+        if path is not None:
+            return _path(root, (key, *path))
+    return None
+
+
+def _path(root: str, parts: tuple[str | int, ...]) -> str:
+    full_path = root + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return full_path[:MAX_PATH_LENGTH]
 
 
 def _plain(value: Value) -> Any:
@@ -110,19 +129,32 @@ def _plain(value: Value) -> Any:
 
 def _not_finite(value: Value) -> tuple[str | int, ...] | None:
     """The path to the first number inside that is not finite; empty for the value itself."""
-    kind = value.WhichOneof("kind")
-    if kind == "number_value":
+    if value.WhichOneof("kind") == "number_value":
         return None if math.isfinite(value.number_value) else ()
-    inside: Any = ()
-    if kind == "struct_value":
-        inside = value.struct_value.fields.items()
-    elif kind == "list_value":
-        inside = enumerate(value.list_value.values)
-    for key, each in inside:
+    for key, each in _inside(value):
         path = _not_finite(each)
         if path is not None:
             return (key, *path)
     return None
+
+
+def _too_deep(value: Value, max_depth: int) -> tuple[str | int, ...] | None:
+    """The path to the first value inside that _fill would refuse; empty for the value itself."""
+    if not max_depth:
+        return ()
+    for key, each in _inside(value):
+        path = _too_deep(each, max_depth - 1)
+        if path is not None:
+            return (key, *path)
+    return None
+
+
+def _inside(value: Value) -> Iterable[tuple[str | int, Value]]:
+    """What an object or a list contains, with keys or indexes."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return value.struct_value.fields.items()
+    return enumerate(value.list_value.values) if kind == "list_value" else ()
 
 
 def _fill(into: Value, plain: Any, max_depth: int) -> None:

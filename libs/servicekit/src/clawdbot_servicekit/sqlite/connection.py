@@ -6,12 +6,13 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.private_files import create_folder, create_private, make_private
 
 START_TIMEOUT: Final = 5.0
 """Seconds to wait for a locked file at start."""
@@ -48,11 +49,19 @@ class SqliteFile:
         """
         end = time.monotonic() + START_TIMEOUT
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            create_folder(self.path.parent)
+            self._make_private()
             while not self._prepared(may_wait=time.monotonic() < end):
                 _pause()
         except (OSError, sqlite3.Error) as error:
             raise StartupError(self.describe_error(error)) from error
+
+    def _make_private(self) -> None:
+        """Before SQLite creates it: the log and the index beside it get the permissions of the file."""
+        with suppress(OSError):  # SQLite fails as well, and says why
+            create_private(self.path)
+        for suffix in ("-wal", "-shm"):
+            make_private(self.path.with_name(self.path.name + suffix))
 
     def _prepared(self, *, may_wait: bool) -> bool:
         """Returns whether that worked: processes that start together lock each other out.

@@ -17,7 +17,8 @@ from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.structs import is_finite, to_plain
+from clawdbot_servicekit.structs import TOO_DEEP, is_finite, path_too_deep, to_plain
+from google.protobuf.struct_pb2 import Struct
 
 from clawdbot_dialogue.core.errors import TurnNotFound
 from clawdbot_dialogue.core.session_admin import CreateSession
@@ -140,6 +141,7 @@ class RequestValidator:
         yield from _max_bytes("slots", request.slots.ByteSize(), self.limits.max_slots)
         if not is_finite(request.slots):
             yield FieldViolation("slots", "contains a number that JSON does not have (NaN or infinity).")
+        yield from _max_depth("slots", request.slots)
         if len(request.labels) > self.limits.max_labels:
             yield FieldViolation(
                 "labels", f"has {len(request.labels)} entries; at most {self.limits.max_labels} are allowed."
@@ -204,6 +206,7 @@ class RequestValidator:
         yield from _max_bytes("event.data", event.data.ByteSize(), self.limits.max_slots)
         if not is_finite(event.data):
             yield FieldViolation("event.data", "contains a number that JSON does not have (NaN or infinity).")
+        yield from _max_depth("event.data", event.data)
 
 
 def _check(violations: Iterator[FieldViolation]) -> None:
@@ -226,6 +229,12 @@ def _max_length(field: str, value: str, limit: int) -> Iterator[FieldViolation]:
 def _max_bytes(field: str, size: int, limit: int) -> Iterator[FieldViolation]:
     if size > limit:
         yield FieldViolation(field, f"has {size} bytes; at most {limit} are allowed.")
+
+
+def _max_depth(field: str, struct: Struct) -> Iterator[FieldViolation]:
+    path = path_too_deep(struct, field)
+    if path is not None:
+        yield FieldViolation(path, TOO_DEEP)
 
 
 def _part(field: str, part: Part) -> Iterator[FieldViolation]:

@@ -15,6 +15,7 @@ import structlog
 from clawdbot.plugins.v1.plugin_service_pb2 import PLUGIN_RUNTIME_BUILTIN, PLUGIN_STATE_READY
 from clawdbot_plugin_sdk import Context, HookDefinition, LifespanContext, Plugin, ToolDefinition, ToolReturn
 from clawdbot_servicekit.errors import NotReady, StartupError
+from clawdbot_servicekit.private_files import create_folder
 
 from clawdbot_plugins.core import registry_snapshot
 from clawdbot_plugins.core.schemas import Schema
@@ -48,7 +49,7 @@ class BuiltinPlugin:
             StartupError: the lifespan raised, ended or exceeded START_TIMEOUT.
         """
         try:
-            self._context.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_folder(self._context.folder)
         except OSError as error:
             raise StartupError(
                 f"Cannot write to {self._context.folder}: {error.strerror}. Set state_dir to another folder."

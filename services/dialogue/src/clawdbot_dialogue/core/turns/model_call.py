@@ -19,6 +19,7 @@ from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
 from clawdbot_model_client.accumulator import ReplyAccumulator
+from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep
 
 from clawdbot_dialogue.core.turns.ports import GenerationError, ModelGateway
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -63,6 +64,7 @@ async def call_model(
         if reply.finish_reason in UNUSABLE_REPLIES:
             reason = FinishReason.Name(reply.finish_reason).removeprefix("FINISH_REASON_")
             raise GenerationError(f"GENERATION_{reason}", UNUSABLE_REPLIES[reply.finish_reason])
+        _check_arguments(reply.message)
     except GenerationError as error:
         call.error = f"{error.reason}: {error.message}"
         raise
@@ -75,6 +77,17 @@ async def call_model(
         call.usage.CopyFrom(usage)
         call.elapsed.FromMilliseconds(round((time.monotonic() - start) * 1000))
         record.explanation.add_model_call(call)
+
+
+def _check_arguments(message: Message) -> None:
+    """Refuses a call that would be stored with the turn but could not be read again."""
+    for part in message.parts:
+        if part.HasField("tool_call"):
+            path = path_too_deep(part.tool_call.arguments, "arguments")
+            if path is not None:
+                raise GenerationError(
+                    "GENERATION_ARGUMENTS_TOO_DEEP", f"In the model's call, {path} {TOO_DEEP}"
+                )
 
 
 def _model_call(request: GenerateRequest, offers: Mapping[str, ToolSpec] | None) -> ModelCall:

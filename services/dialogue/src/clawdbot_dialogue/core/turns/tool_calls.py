@@ -20,7 +20,9 @@ from clawdbot.plugins.v1.tool_service_pb2 import (
     TOOL_EFFECT_REPEATABLE,
     InvocationContext,
     InvokeToolRequest,
+    ToolOutcome,
 )
+from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep
 from msgspec.structs import replace
 
 from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
@@ -176,7 +178,7 @@ class ToolCaller:
         self._sent.add(pending.key)
         self._record.call_sent(call, once=pending.once)
         try:
-            outcome = await self._tools.invoke(request)
+            outcome = _storable(await self._tools.invoke(request))
         except ToolRefused as error:
             record.result.CopyFrom(error_result(call, error.message))
             record.result.structured.update({"reason": error.reason})
@@ -217,6 +219,20 @@ class ToolCaller:
         if earlier is None or not pending.once or earlier.digest != call_digest(pending.call):
             return None
         return _replay(earlier, pending.call) if earlier.done else outcome_unknown_record(pending.call)
+
+
+def _storable(outcome: ToolOutcome) -> ToolOutcome:
+    """Returns the outcome, which is stored with the turn: it must be possible to read the turn again.
+
+    Raises:
+        ToolOutcomeUnknown: the result is nested too deeply, or its content is a call or a result.
+    """
+    path = path_too_deep(outcome.structured, "result")
+    if path is not None:
+        raise ToolOutcomeUnknown("RESULT_TOO_DEEP", f"The tool's {path} {TOO_DEEP}")
+    if any(part.WhichOneof("content") in ("tool_call", "tool_result") for part in outcome.content):
+        raise ToolOutcomeUnknown("RESULT_INVALID", "The tool returned a tool call or a tool result.")
+    return outcome
 
 
 def call_digest(call: ToolCall) -> bytes:

@@ -18,7 +18,7 @@ from clawdbot_dialogue.core.turns.llm_commands import CommandGeneration
 from clawdbot_dialogue.core.turns.ports import ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.step_loop import StepLoop
 from clawdbot_dialogue.core.turns.tool_calls import PendingCall, ToolCaller, TurnJournal
-from clawdbot_dialogue.core.turns.turn_record import TurnRecord
+from clawdbot_dialogue.core.turns.turn_record import TurnRecord, error_result
 
 
 class TurnAttempt:
@@ -80,11 +80,12 @@ class TurnAttempt:
 
     async def _call_tool(self, effect: effects.CallTool, snapshot: Snapshot) -> events.ToolReturned:
         """Makes a call of the flow itself."""
-        call = ToolCall(
-            id=f"t{self._record.turn.number}-{effect.call_id}",
-            name=effect.tool,
-            arguments=to_struct(effect.arguments),
-        )
+        call = ToolCall(id=f"t{self._record.turn.number}-{effect.call_id}", name=effect.tool)
+        try:
+            arguments = to_struct(effect.arguments)
+        except ValueError as error:
+            return self._refuse_call(effect, call, f"The call cannot be made: {error}.")
+        call.arguments.CopyFrom(arguments)
         self._record.call_requested(call)
         once = effect.effect == "once" or await self._is_once(effect.tool)
         pending = PendingCall(effect.call_id, call, once)
@@ -92,6 +93,14 @@ class TurnAttempt:
         return events.ToolReturned(
             effect.call_id, tool_result_value(record), record.result.is_error, record.outcome_unknown
         )
+
+    def _refuse_call(self, effect: effects.CallTool, call: ToolCall, explanation: str) -> events.ToolReturned:
+        """Records a call of the flow that no message can carry, as one that failed."""
+        record = ToolCallRecord(call=call, result=error_result(call, explanation))
+        self._record.call_requested(call)
+        self._record.call_started(call)
+        self._record.call_finished(record)
+        return events.ToolReturned(effect.call_id, tool_result_value(record), is_error=True)
 
     async def _is_once(self, name: str) -> bool:
         """Whether the tool itself has the effect `once`, whatever the flow says."""

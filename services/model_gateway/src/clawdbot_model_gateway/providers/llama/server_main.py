@@ -54,6 +54,7 @@ def _checksum_problem(spec: Mapping[str, Any]) -> str:
 def _load(spec: Mapping[str, Any]) -> Any:
     # Imported here: 100 MB that a wrong checksum does not need. The extra has no types.
     xllamacpp = importlib.import_module("xllamacpp")
+    os.umask(0o177)  # its socket is for this user alone
     params = xllamacpp.CommonParams()
     params.model.path = spec["path"]
     params.model_alias = {spec["name"]}

@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 import structlog
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.private_files import create_folder, make_private, open_private
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.alias_overrides import (
@@ -56,8 +57,9 @@ class FileAliasOverrideStore(AliasOverrideStore):
             StartupError: the folder cannot be used.
         """
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._counter_path, os.O_RDWR | os.O_CREAT, 0o600)
+            create_folder(self._path.parent)
+            make_private(self._path)
+            descriptor = open_private(self._counter_path, os.O_RDWR)
             try:
                 # Never shortened: another process may have it mapped.
                 if os.fstat(descriptor).st_size < COUNTER_BYTES:
@@ -137,7 +139,8 @@ class FileAliasOverrideStore(AliasOverrideStore):
 
     def _write(self, state: dict[str, dict[str, Any]]) -> None:
         new_path = self._path.with_suffix(".new")
-        new_path.write_bytes(orjson.dumps(state))
+        with os.fdopen(open_private(new_path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+            file.write(orjson.dumps(state))
         new_path.replace(self._path)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from clawdbot_servicekit.private_files import open_private
 
 from clawdbot_plugins.builtin.audit_log import chain
 from clawdbot_plugins.builtin.audit_log.chain import Head
@@ -36,7 +37,7 @@ class AuditFiles:
     def __init__(self, folder: Path) -> None:
         """Opens the log. OSError if the folder is not writable."""
         self._folder = folder
-        self._lock = os.open(folder / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+        self._lock = open_private(folder / LOCK_FILE, os.O_RDWR)
         self._known: tuple[Path, int, Head] | None = None
         """The file that this process wrote to last, its size after that, and the head."""
         self._log = structlog.get_logger(__name__)
