@@ -11,7 +11,7 @@ import pytest
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.language.language_pack import MESSAGE_KEYS
 from clawdbot_dialogue.core.language.language_registry import load_language_pack
-from clawdbot_dialogue.core.language.normalization import normalize
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, normalize
 from clawdbot_dialogue.core.understanding.context import MessageContext
 from clawdbot_dialogue.core.understanding.rule_commands import generate_commands
 from hypothesis import HealthCheck, given, settings
@@ -27,6 +27,7 @@ slots:
   length: {type: duration}
   price: {type: money, currencies: [EUR, USD, CNY]}
   agreed: {type: boolean}
+  sure: {type: boolean, fill: asked_only}
   guests: {type: list, items: {type: string}}
 states: {a: {end: true}}
 """
@@ -57,6 +58,10 @@ class LanguageContract:
     handoff: str
     names: tuple[str, str, str]
     """Three people."""
+    assent: tuple[str, ...]
+    """Messages that say yes in all their words."""
+    no_assent: tuple[str, ...]
+    """Messages that begin like a yes, or contain one, and are none."""
 
     @property
     def flow(self):
@@ -114,6 +119,38 @@ class LanguageContract:
         assert self.pack.only_yes_no(said) is value
         self.understands("agreed", value)
 
+    def commands_to_confirm(self, text):
+        """What a message means at a confirmation, and where nothing was asked."""
+        for asked in ("sure", ""):
+            for each in generate_commands(MessageContext(self.flow, {}, asked), text, NOW):
+                yield each.name, each.target, each.value
+
+    def test_assent_confirms(self):
+        for text in self.assent:
+            assert ("set_slot", "sure", True) in self.commands_to_confirm(text), text
+            assert self.pack.yes_no(normalize(text)) is True, text
+
+    def test_what_only_begins_like_a_yes_confirms_nothing(self):
+        for text in self.no_assent:
+            self.confirms_nothing(text)
+
+    def confirms_nothing(self, text):
+        commands = [*self.commands_to_confirm(text)]
+        assert ("set_slot", "sure", True) not in commands, text
+        assert "affirm" not in [name for name, *_ in commands], text
+
+    @each_language
+    @given(data=st.data(), word=st.text('bcdfgqvxzжλ火犬?"(%@', min_size=1, max_size=8))
+    def test_a_yes_with_any_other_word_confirms_nothing(self, data, word):
+        words = data.draw(st.lists(st.sampled_from(self.assent), min_size=1, max_size=4))
+        words.insert(data.draw(st.integers(0, len(words))), f" {word} ")
+        self.confirms_nothing(" ".join(words))
+
+    def test_a_yes_in_a_message_that_is_too_long_to_be_read_whole_confirms_nothing(self):
+        yes = self.assent[0]
+        for filling in (" ", f"{yes} ", ". "):
+            self.confirms_nothing(f"{yes}{filling * MAX_READ_CHARS}{self.cancel}")
+
     def test_phrases_that_cancel_ask_for_help_and_for_a_person_are_recognised(self):
         found = [self.pack.set_phrase(normalize(text)) for text in (self.cancel, self.help, self.handoff)]
         assert [each and each.name for each in found] == ["cancel_flow", "help", "handoff"]
@@ -131,11 +168,11 @@ class LanguageContract:
 
     def test_a_hostile_message_does_not_take_long(self):
         own = (self.pack.messages["yes"], self.pack.messages["no"])
-        said = [self.cancel, self.help, self.handoff, *self.names, *own]
+        said = [self.cancel, self.help, self.handoff, *self.names, *own, *self.assent[:3]]
         for fragment in (*PUNCTUATION, *said, *(f"{each} " for each in said)):
             text = fragment * (20_000 // len(fragment)) + "\0x"
             before = time.process_time()
-            for asked in ("", "guests", "at", "price"):
+            for asked in ("", "guests", "at", "price", "sure"):
                 generate_commands(MessageContext(self.flow, {}, asked=asked), text, NOW)
             lists, normalized = self.pack.list_grammar, normalize(text)
             for method in (lists.is_addition, lists.is_removal, lists.is_complete, lists.item_changes):

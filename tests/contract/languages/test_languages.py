@@ -33,18 +33,46 @@ class TestEnglish(LanguageContract):
     tag = "en"
     cancel, help, handoff = "forget it", "what can you do?", "I want to talk to a human"
     names = ("Ann Smith", "Bob", "Carol")
+    assent = (
+        "yes", "y", "k", "ok", "yep!!", "yes please",
+        "yes, book it", "yes do that please thanks", "sure thing",
+        "absolutely", "go ahead and book it", "that's right", "no problem", "why not",
+        "no, that's fine", "Yes, of course. Thank you!",
+        "👍", "👍🏽", "✅",
+    )  # fmt: skip
+    no_assent = (
+        "yes... actually cancel", "sure not", "yes that's wrong", "yes no", "yeah right, not", "yeah right",
+        "ok wait", "yes but make it 6", "yes, cancel", "of course not", "not yes",
+        "yes?", "yes if it is cheap",
+        "yes and", "ok so", "yes hmm", "yes or no", "I guess so", "I'm fine, thanks", '"yes"', "yes 👎", "👎",
+        "no problem, but later", "no, that's fine, cancel", "yes, don't", "yes unless it rains",
+        "he said yes", "please don't", "great question", "do it later", "book it for somebody else",
+    )  # fmt: skip
 
 
 class TestChinese(LanguageContract):
     tag = "zh"
     cancel, help, handoff = "取消", "帮助", "转人工"
     names = ("李雷", "韩梅梅", "小王")
+    assent = (
+        "是的", "好的谢谢", "行，就这样", "没问题", "没有问题", "好", "好吧", "可以可以",
+        "嗯好的", "对对对", "y", "OK",
+        "麻烦您了，好的", "好的谢谢您", "可以，谢谢您", "👍",
+    )  # fmt: skip
+    no_assent = (
+        "好吧，不订了", "是的不对", "可以吗", "不可以", "好不好", "对，但是晚一点",
+        "好是好", "可以是可以", "好的，先别",
+        "需要好的", "行吗", "是吗", "好的？", "对不起", "没问题的话就订", "好的算了",
+        "行李", "11", "“好的”", "他说好的",
+        "ok wait", "👎", "不好", "好的👎", "你好", "要是便宜就订",
+    )  # fmt: skip
 
 
 class TestLanguageOfAnotherPackage(LanguageContract):
     tag = "eo"
     cancel, help, handoff = "haltu", "helpu", "homon"
     names = ("Ana", "Petro", "Maria")
+    assent, no_assent = ("jes",), ("jes sed ne", "jes blua", "jes?")
 
     @pytest.fixture(autouse=True)
     def _installed(self, install):

@@ -120,9 +120,10 @@ def test_a_correction_in_reply_to_a_confirmation_is_not_a_no():
     assert commands_for("不是四位是六位", asked="confirmed", slots=known) == [
         ("correct_slot", "party_size", 6)
     ]
-    assert commands_for("好的，留名李雷", asked="confirmed", slots=known) == [
-        ("set_slot", "name", "李雷"), ("set_slot", "confirmed", True),
-    ]  # fmt: skip
+    for text in ("好的，留名李雷", "对，留名李雷"):
+        assert commands_for(text, asked="confirmed", slots=known) == [
+            ("set_slot", "name", "李雷"), ("set_slot", "confirmed", True),
+        ]  # fmt: skip
 
 
 def test_two_values_for_one_slot_are_clarified():

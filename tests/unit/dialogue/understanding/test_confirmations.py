@@ -20,6 +20,7 @@ def reply_values(language, text, known=KNOWN, asked="confirmed"):
             "yes", "yes please", "please do", "good", "great, thanks", "I would", "it is", "fine by me",
             "no problem", "no, that's fine", "no, all good", "don't change anything", "no more changes",
             "yes, 100%", "yes at 7", "yes for 4", "right, go ahead",
+            "yes, for 4 people at 7 please", "ok, on Friday then",
         )],
         *[("zh", text) for text in (
             "好的", "可以", "可以，谢谢", "没问题", "对，没问题", "不用改了，确认", "不要紧", "需要",
@@ -38,10 +39,14 @@ def test_a_yes(language, text):
             "yes, cancel", "yes but later", "yes but 5", "yes 5", "okay how much is it?", "ok, let me think",
             "I would like to change something", "we would like a window table", "good question",
             "yes if we can sit outside", "don't forget the cake", "ok can I bring a dog?",
+            "yes... actually cancel", "yes that's wrong", "sure not",
+            "yes at 7 or at 8", "yes at 7, not there",
+            "yes at 7 if it is cheap", "yes for the name", "yes but make it 6", "yes not 4",
         )],
         *[("zh", text) for text in (
             "对，人数加一", "好，但是有个问题", "没问题，等我消息再订", "好的，但是我还没确定",
-            "可以便宜点不", "可以的话留靠窗", "没问题的话就订", "需要两个儿童座椅",
+            "可以便宜点不", "可以的话留靠窗", "好吧，不订了", "好的，晚上七点就算了",
+            "没问题的话就订", "需要两个儿童座椅",
         )],
     ],
 )  # fmt: skip
@@ -63,12 +68,22 @@ def test_a_no(language, text):
         ("en", "the time is wrong, it should be 8", {"time": "20:00"}),
         ("en", "change the date to 3", {"date": None}),
         ("en", "the name is wrong", {}),
+        ("en", "yes but make it 6", {"party_size": 6}),
+        ("en", "yes, but at 8", {"time": "20:00"}),
         ("zh", "没问题，就是名字改成李四", {"name": "李四"}),
         ("zh", "名字写错了，是王晓明", {"name": "王晓明"}),
     ],
 )
 def test_a_change_applies_to_the_named_slot(language, text, changed):
     assert reply_values(language, text) == changed
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_yes_with_a_new_value_confirms_only_if_nothing_else_is_said(language):
+    said = {"en": ("yes, for 4 people", " if it is cheap"), "zh": ("好的，4位", "，便宜的话")}
+    whole, more = said[language]
+    assert reply_values(language, whole, {}) == {"party_size": 4, "confirmed": True}
+    assert reply_values(language, whole + more, {}) == {"party_size": 4}
 
 
 def test_a_number_for_another_question_changes_nothing():

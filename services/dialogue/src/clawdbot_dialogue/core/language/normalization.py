@@ -10,9 +10,11 @@ from clawdbot_dialogue.core.language.traditional_chinese import TO_SIMPLIFIED
 MAX_READ_CHARS = 2000
 """Characters of a message that the rules read. A longer message is not an answer to a question; the limit
 also bounds the time that the patterns take."""
+VALUE = "\ue000"
+"""Each character of a value that the rules have read, where a yes is looked for: "yes, for 4"."""
 
 _EQUIVALENTS = str.maketrans(
-    {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-"}
+    {"‘": "'", "’": "'", "ʼ": "'", "`": "'", "“": '"', "”": '"', "–": "-", "—": "-", "‐": "-", VALUE: " "}
 )
 _EQUIVALENTS |= TO_SIMPLIFIED
 _VULGAR_FRACTION = re.compile(r"(?:(\d{1,9}) ?)?([¼-¾⅐-⅞])")

@@ -95,31 +95,40 @@ class SetPhraseRules:
 
 @dataclass(frozen=True, slots=True)
 class YesNoRules:
-    """Yes and no at the start of a message. The longer phrase wins: "no problem" is a yes."""
+    """Yes as a whole message, no at the start of one: a yes books things, a no does not."""
 
+    assent: re.Pattern[str]
+    """The whole of a message that says yes and nothing else."""
     yes: re.Pattern[str]
+    """A yes at the start; longer than a no that it begins with: "no problem"."""
     no: re.Pattern[str]
     negation_after: re.Pattern[str]
     """After a yes: turns it into a no."""
-    condition_after: re.Pattern[str]
-    """Anywhere after a yes: a condition, a request or a question, so that the message says neither."""
-    weak_yes: frozenset[str]
-    """Phrases that are a yes only if the sentence ends with them; "good question" is not a yes."""
-    end_of_yes: re.Pattern[str]
-    """What follows a yes if the sentence ends with it."""
 
-    def leading_answer(self, text: str) -> bool | None:
-        """Whether a message begins with a yes or a no; None for neither."""
+    def answer(self, text: str) -> bool | None:
+        """Whether a message says yes in all its words, or begins with a no; None for neither."""
+        if self.assent.fullmatch(text):
+            return True
         yes, no = self.yes.match(text), self.no.match(text)
         if no and not (yes and yes.end() > no.end()):
             return False
-        if yes is None:
-            return None
-        rest = text[yes.end() :]
-        if self.negation_after.match(rest):
-            return False
-        goes_on = yes[0] in self.weak_yes and not self.end_of_yes.match(rest)
-        return None if goes_on or self.condition_after.search(rest) else True
+        return False if yes and self.negation_after.match(text, yes.end()) else None
+
+
+def whole_assent(assent: str, polite: str, value: str, between: str) -> re.Pattern[str]:
+    """A pattern for a message that is nothing but assent.
+
+    Args:
+        assent: Matches a phrase that says yes.
+        polite: Matches a word that adds nothing to it.
+        value: Matches a value that is accounted for, with the words around it.
+        between: Matches a character between two of them.
+    """
+    # Atomic groups: each word is read in one way, however long the message is.
+    return re.compile(
+        rf"(?>{between}*)(?>(?!{assent}){polite}{between}*)*+(?>{assent})"
+        rf"(?>{between}*(?>{assent}|{polite}|{value}))*+(?>{between}*)"
+    )
 
 
 def scan(

@@ -12,7 +12,7 @@ from typing import Any
 
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import Slot, root_slot
-from clawdbot_dialogue.core.language.normalization import count_words, normalize
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, count_words, normalize
 from clawdbot_dialogue.core.understanding.commands import Command
 from clawdbot_dialogue.core.understanding.context import MessageContext
 from clawdbot_dialogue.core.understanding.extraction_targets import ExtractionTargets, is_within, targets_for
@@ -29,6 +29,7 @@ from clawdbot_dialogue.core.understanding.list_edits import (
     unprompted_edits,
     update_list,
 )
+from clawdbot_dialogue.core.understanding.restated_values import mark_values
 from clawdbot_dialogue.core.understanding.slot_extraction import ExtractedValues, extract_slots
 
 _MAX_YES_NO_WORDS = 3
@@ -52,7 +53,7 @@ def generate_commands(context: MessageContext, text: str, now: datetime) -> tupl
     )
     if start:
         commands.append(start)
-    return tuple(commands) or (_yes_or_no(context, normalized),)
+    return tuple(commands) or (_yes_or_no(context, text, normalized),)
 
 
 def slot_commands(
@@ -92,9 +93,12 @@ def slot_commands(
         commands = [*edits] or [*_change_command(context, changed, text)]
     if not commands and _has_unread_number(context, values, normalized):
         return commands
+    said = normalized
+    if targets.asked_type == "boolean" and values.by_slot and not values.alternatives:
+        said = mark_values(flow, targets, values, normalized, now)
     if free_text and not commands:
-        commands += _answer(context, text, normalized)
-    elif targets.asked_type == "boolean" and _only_fills(commands) and flow.locale.yes_no(normalized):
+        commands += _answer(context, text, said)
+    elif targets.asked_type == "boolean" and _only_fills(commands) and _yes_no(context, text, said):
         commands.append(Command("set_slot", asked, True))
     return commands
 
@@ -236,7 +240,7 @@ def _answer(context: MessageContext, text: str, normalized: str) -> Iterator[Com
     slot = context.flow.askable[context.asked]
     language = context.flow.locale
     kind = (slot.item or slot).type
-    yes = (language.only_yes_no if slot.item else language.yes_no)(normalized)
+    yes = language.only_yes_no(normalized) if slot.item else _yes_no(context, text, normalized)
     if kind == "boolean" and yes is not None:
         yield Command("set_slot", slot.name, yes)
     elif kind == "string" and (yes is None or count_words(normalized) > _MAX_YES_NO_WORDS):
@@ -253,8 +257,14 @@ def _free_text(context: MessageContext, slot: Slot, text: str, normalized: str) 
         yield Command("set_slot", slot.name, answer or text.strip())
 
 
-def _yes_or_no(context: MessageContext, normalized: str) -> Command:
-    yes = context.flow.locale.yes_no(normalized)
+def _yes_or_no(context: MessageContext, text: str, normalized: str) -> Command:
+    yes = _yes_no(context, text, normalized)
     if yes is None:
         return Command("none")
     return Command("affirm" if yes else "deny")
+
+
+def _yes_no(context: MessageContext, text: str, normalized: str) -> bool | None:
+    """Whether the message says yes or no; of one that is too long to be read whole, no yes is believed."""
+    yes = context.flow.locale.yes_no(normalized)
+    return None if yes and len(text) > MAX_READ_CHARS else yes

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from clawdbot_dialogue.core.language.language_pack import SetPhrase
-from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
-from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, VALUE
+from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules, whole_assent
 
 
 def _alternatives(*phrases: str) -> str:
@@ -27,6 +27,39 @@ _YES = _alternatives(
     "fine by me|fine with me|good for me|no more changes|no changes|nothing to change|no corrections",
     "all right|alright|with pleasure|gladly|very well|true|positive|please|👍|✅",
 )
+_MORE_YES = _alternatives(
+    "sure thing|for sure|yes indeed|yes of course|why yes|i agree|we agree|i'm sure|i am sure|yes i'm sure",
+    "please do it|please do that|do that please|do so|please do so|proceed|please proceed|continue",
+    "i'd love to|i would love to|i'd like that|i would like that|i want that|i want it|i do want it",
+    "that would be great|that'd be great|that would be lovely|that would be perfect|that is good",
+    "that is perfect|that is it|that's great|that's all|that is all|that's all right|that's alright",
+    "that's okay|that's ok|that is okay|that is ok|it's fine|it is fine|it's good|it's perfect|it's correct",
+    "it is right|it is correct|all correct|all fine|all right then|everything is fine|everything's fine",
+    "everything is correct|everything is right|everything is good|no problem at all|no objections|works|100%",
+    "looks good to me|looks right to me|looks great to me|looks fine to me|sounds good to me|sounds fine",
+    "sounds great to me|very good|100 %|one hundred percent|👌|🆗|☑|✔",
+)
+"""Only as a part of a whole yes; `_YES` also begins a message."""
+_FINE = "(?:fine|right|good|ok|okay|correct|perfect|great)"
+_BOOK_IT = (
+    r"(?:please |go ahead and |i(?:'d| would) like to |i want to )?"
+    r"(?:book|reserve|confirm|order|send|submit|place|schedule|do)"
+    r" (?:it|that|this|them|(?:the|my|our) (?:table|booking|reservation|order|appointment|request))"
+    r"|please (?:book|reserve|confirm)|book|(?:don't|do not) change (?:anything|a thing)"
+    rf"|no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? (?:all )?|all ){_FINE}"
+)
+_POLITE = _alternatives(
+    "please|thanks|thank you|thank you very much|thank you so much|thanks a lot|thanks so much|many thanks",
+    "and thanks|and thank you|thx|cheers|much appreciated|kindly|sir|madam|ma'am|then|now|right now|for me",
+    r"for us|it all|everything|all of it|🙏|🙂|😊|:\)|❤|🎉",
+)
+_VALUE = rf"(?:(?:at|for|on|in|by|with|the|under|name|of|my|is|it's|it is|that's) )*+ *{VALUE}+"
+_ASSENT = whole_assent(
+    rf"(?:(?:{_BOOK_IT}|{_MORE_YES}|{_YES})(?!\w))",
+    rf"(?:{_POLITE}(?!\w))",
+    _VALUE,
+    r"[ ,.!;:~\-\ufe0f\U0001f3fb-\U0001f3ff]",
+)
 _NO = _alternatives(
     "no|nope|nah|na|n|no thanks|no thank you|not really|not at all|not quite|not yet|not now|no way",
     "never|negative|don't|do not|please don't|rather not|i'd rather not|i would rather not|i don't",
@@ -38,49 +71,25 @@ _NO = _alternatives(
 _NEITHER = re.compile(
     r"\b(?:not (?:so |too |really |quite )?sure|don't know|do not know|dunno|no idea|maybe|perhaps"
     r"|possibly|depends|(?:don't|do not) (?:forget|worry|mind|care)"
-    r"|what if|hang on|hold on|wait|unsure)\b"
+    r"|what if|hang on|hold on|wait|unsure|(?:i'm|i am|we're|we are) (?:all )?(?:fine|good|ok|okay|all right"
+    r"|alright))\b|^yeah right\b"
 )
-_WEAK = frozenset((
-    "please", "good", "right", "fine", "great", "perfect", "lovely", "excellent", "correct", "true",
-    "positive", "it is", "i do", "i am", "i would", "i will", "we do", "we are", "we would", "k", "y", "ya",
-))  # fmt: skip
-_STOPS = re.compile(rf"^ *(?:$|[,.!]|(?:please|thanks?|then|and|{_YES})(?!\w))")
 _SAYS_YES = re.compile(rf"^{_YES}(?!\w)")
 _SAYS_NO = re.compile(rf"^{_NO}(?!\w)")
-_THEN_NOT = re.compile(r"^[ ,.!]*(?:but (?:no|not)|on second thou?ghts?|actually (?:no|not|don't))\b")
-_UNLESS = re.compile(
-    r"^[ ,.!]*(?:please[ ,]+)?(?:but|if|unless|though|although|however|except|only|as long as|provided|cancel"
-    r"|forget|let me|how|what|when|where|who|which|why|could|can|is|are|do you|does|would it)\b|\?[ .!]*$"
-)
-_ALL_WELL = re.compile(
-    r"^no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? )?(?:all )?"
-    r"(?:fine|right|good|ok|okay|correct|perfect|great)\b"
-    r"|^(?:no[ ,.!]+)?(?:don't|do not) change (?:anything|a thing)\b"
-)
+_THEN_NOT = re.compile(r"[ ,.!]*(?:but (?:no|not)|on second thou?ghts?|actually (?:no|not|don't))\b")
 _PLEASE_NO = re.compile(r"^please[ ,]+(?=no\b|don't|do not)")
 _POLITE_END = (
     r"(?:[ ,]+(?:please|thanks|thank you|now|then|sorry|for now|everything|it all|all of it))*[ .!]*$"
 )
 
 
-_ANSWERS = YesNoRules(
-    yes=_SAYS_YES,
-    no=_SAYS_NO,
-    negation_after=_THEN_NOT,
-    condition_after=_UNLESS,
-    weak_yes=_WEAK,
-    end_of_yes=_STOPS,
-)
+_ANSWERS = YesNoRules(assent=_ASSENT, yes=_SAYS_YES, no=_SAYS_NO, negation_after=_THEN_NOT)
 
 
 def yes_no(text: str) -> bool | None:
-    """Whether the message begins with yes or no; None for neither."""
+    """Whether the message is a yes in all its words, or begins with a no; None for neither."""
     text = _PLEASE_NO.sub("", _FILLERS.sub("", text))
-    if _NEITHER.search(text):
-        return None
-    if _ALL_WELL.match(text):
-        return True
-    return _ANSWERS.leading_answer(text)
+    return None if _NEITHER.search(text) else _ANSWERS.answer(text)
 
 
 _NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")
@@ -88,7 +97,8 @@ _NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|
 
 def only_yes_no(text: str) -> bool | None:
     """As `yes_no`, for a message that says nothing else; otherwise None."""
-    return yes_no(text) if _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
+    answer = yes_no(text)
+    return answer if answer or _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
 
 
 _POLITE_PREFIX = (

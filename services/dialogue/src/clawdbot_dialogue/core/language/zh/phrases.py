@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable
 
 from clawdbot_dialogue.core.language.language_pack import SetPhrase
-from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
-from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, VALUE
+from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules, whole_assent
 
 
 def _any(*phrases: str) -> str:
@@ -53,33 +53,31 @@ _NEITHER = re.compile(
     r"|等一下|等一等|等等|稍等|等会|随便"
     r"|如果|要是|万一|[吗嘛么呢]\s*[?.。!]*$|[?]\s*$|行不行|可不可以|是不是|好不好|对不对|能不能|要不要"
     r"|好像|对不起|对面|有没有"
-    r"|\b(?:maybe|not sure)\b"
+    r"|\b(?:maybe|not sure)\b|(好|行|对|可以|要|有|不错)是\1"
 )
-_UNLESS = re.compile(
-    r"^话|但|不过|可是|就是(?!这)|只是|只要|除非|的话|便宜|(?<!不)(?<!不用)改|换|加|减|晚(?![上餐饭])|早[点些一]"
-    r"|提前|推迟|延|不要|别|先|还没|等|再说|(?<!没)(?<!没有)问题|取消|多少|几|怎么|什么|哪|谁|不$"
-)
-_WEAK = frozenset(("可以", "需要", "没问题", "要", "有"))
-_STOPS = re.compile(rf"^{_PARTICLE}*(?:{_STOP}|$)")
 _THEN_NOT = re.compile(r"[ ,.!。]*(?:但是?不|不过不|可是不|还是(?:不|算)|算了|哦不|啊不|不[,对不])")
 
 
-_ANSWERS = YesNoRules(
-    yes=_SAYS_YES,
-    no=_SAYS_NO,
-    negation_after=_THEN_NOT,
-    condition_after=_UNLESS,
-    weak_yes=_WEAK,
-    end_of_yes=_STOPS,
+_WORD_EDGE = r"(?![a-z0-9])"
+# 需要 and 好 are a yes only before a pause or thanks: 需要好的, 好多.
+_CLOSED = rf"(?={_PARTICLE}*(?:{_STOP}|$|谢|多谢|感谢|麻烦|请|订|{VALUE}))"
+_MORE_YES = _any("不改|不改了|不用改了|不变|就这些|帮我订|帮我订吧|预订|预订吧|订|没啥问题")
+_ASSENT = whole_assent(
+    rf"(?:(?:我|那|那就|就|这就|都)?(?:(?!(?:需要|要|有)(?!{_CLOSED}))(?:{_YES_LONG}|{_MORE_YES})"
+    rf"|{_YES_SHORT}{_CLOSED}){_WORD_EDGE}{_PARTICLE}*+)",
+    rf"(?:(?:谢谢|多谢|感谢|麻烦|辛苦)[你您]?了?|谢了|谢啦|请|您好|你好|呃|啊|哦|噢|额|嗯|唉|哎"
+    rf"|thanks|thank you|please|🙏|🙂|😊){_WORD_EDGE}{_PARTICLE}*+",
+    rf"(?:以|用|在|留名|署名|我?名字[是叫]|我叫|我姓|预订人是?|联系人是?|就|是|订|晚上|下午|中午|早上|上午|[:\s])*+{VALUE}+"
+    rf"(?:\s?的?(?:名义|名字|名下))?{_PARTICLE}*+",
+    r"[\s,.!;。、~…:\-\ufe0f\U0001f3fb-\U0001f3ff]",
 )
+_ANSWERS = YesNoRules(assent=_ASSENT, yes=_SAYS_YES, no=_SAYS_NO, negation_after=_THEN_NOT)
 
 
 def yes_no(text: str) -> bool | None:
-    """Whether the message begins with yes or no; the longer phrase wins (不错 and 没问题 are a yes)."""
+    """Whether the message is a yes in all its words, or begins with a no; 不错 and 没问题 are a yes."""
     text = _FILLERS.sub("", text)
-    if _NEITHER.search(text):
-        return None
-    return _ANSWERS.leading_answer(text)
+    return None if _NEITHER.search(text) else _ANSWERS.answer(text)
 
 
 _NOTHING_ELSE = re.compile(
@@ -89,7 +87,8 @@ _NOTHING_ELSE = re.compile(
 
 def only_yes_no(text: str) -> bool | None:
     """As `yes_no`, for a message that says nothing else; otherwise None."""
-    return yes_no(text) if _NOTHING_ELSE.match(text) else None
+    answer = yes_no(text)
+    return answer if answer or _NOTHING_ELSE.match(text) else None
 
 
 _POLITE = (
