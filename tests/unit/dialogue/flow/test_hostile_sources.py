@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from clawdbot_dialogue.core.flow.cel.expressions import (
@@ -181,6 +182,77 @@ def test_a_hostile_expression_is_rejected_or_ends_quickly(text):
     except (ExpressionError, EvaluationError):
         pass
     assert time.process_time() - before < MAX_SECONDS
+
+
+SCOPE = {"slots": {"t": "a" * 10_000}, "result": None, "event": {}, "turn": {}}
+GROWING = {
+    "a list doubled in a chain": "[[1]]" + ".map(a, a + a)" * 26 + " == []",
+    "a text doubled in a chain": "[slots.t]" + ".map(a, a + a)" * 26 + " == []",
+    "a list of copies": "[1]" + ".map(a, [a, a, a, a, a, a, a, a, a])" * 8 + " == []",
+    "copies in each other": "[slots.t]"
+    + ".map(a, [a, a, a].map(b, [a, b, b].map(c, [a, b, c, c])))" * 2
+    + " == []",
+    "copies behind a filter": "[1]" + ".map(a, [a, a, a, a]).filter(b, size(b) > 0)" * 12 + " == []",
+    "copies by a choice": "[1]" + ".map(a, true ? [a, a, a] : [a])" * 14 + " == []",
+    "copies as a mapping": "[1]" + ".map(a, {'x': a, 'y': a, 'z': a})" * 14 + " == []",
+    "loops in each other over what is read": "result.all(a, " * 4 + "a == 1" + ")" * 4,
+    "more loops than are estimated": " && ".join(["[1].all(a, a == 1)"] * 9),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", GROWING.values(), ids=GROWING)
+def test_an_expression_whose_values_multiply_is_refused_when_written(text):
+    with pytest.raises(ExpressionError) as caught:
+        ExpressionCompiler({"t": "string"}).guard(text)
+    assert caught.value.code == "guard-cost"
+    assert caught.value.hint
+
+
+USUAL = {
+    "an item": "result.lines.exists(line, line.name == 'tea' && 'hot' in line.tags && line.price < 3.0)",
+    "items of two lists": "result.lines.exists(line, result.pets.exists(pet, pet.name == line.name))",
+    "a chain": "result.lines.filter(x, x.price > 1.0).map(x, x.name).exists(x, x == slots.t)",
+    "three levels": "result.lines.all(a, a.tags.all(b, b.parts.all(c, c != slots.t)))",
+    "the word in a text": "slots.t != '" + ".map(a, a + a)" * 26 + "'",
+    "a variable with the name of a scope": "[1, 2].all(result, result > 0)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", USUAL.values(), ids=USUAL)
+def test_the_usual_loops_are_accepted_and_evaluated(text):
+    lines = [{"name": "tea", "tags": [{"parts": []}], "price": 2.0}] * 10
+    scope = SCOPE | {"result": {"lines": lines, "pets": [{"name": "tea"}]}}
+    ExpressionCompiler({"t": "string"}).guard(text).holds(Activation(scope))
+
+
+def test_a_loop_over_thousands_of_values_is_evaluated_and_loops_in_each_other_are_refused():
+    scope = SCOPE | {"result": {"lines": [{"id": at, "name": "x" * 100} for at in range(5000)]}}
+    compiler = ExpressionCompiler({"t": "string"})
+    assert compiler.guard("result.lines.exists(line, line.id == 4999)").holds(Activation(scope))
+    nested = compiler.guard("result.lines.exists(a, result.lines.exists(b, a.id == b.id + 9000))")
+    with pytest.raises(EvaluationError, match="too large to loop over"):
+        nested.holds(Activation(scope))
+
+
+def test_only_what_a_loop_reads_must_be_small():
+    scope = SCOPE | {"result": {"large": ["x"] * 5000, "small": [1, 2]}}
+    guard = ExpressionCompiler({}).guard("result.small.all(a, result.small.exists(b, a == b))")
+    assert guard.holds(Activation(scope))
+
+
+def test_what_is_evaluated_at_its_limit_ends_quickly():
+    compiler = ExpressionCompiler({})
+    for text in (
+        "result.map(a, result.map(b, [a, b]))",
+        "result.map(a, a + a).map(a, a + a).map(a, [a, a, a])",
+        "[result].map(a, a + a).map(a, a + a).map(a, a + a)",
+    ):
+        expression = compiler.argument(text)
+        before = time.process_time()
+        for size in (60, 200, 900, 50_000, 3_000_000):
+            with suppress(EvaluationError):
+                expression.value(Activation(SCOPE | {"result": [[1]] * (size // 2)}))
+        assert time.process_time() - before < MAX_SECONDS
 
 
 def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 CODES: Mapping[str, str] = {
     # The file as a whole.
     "not-utf8": "the file is not UTF-8 text",
-    "too-large": "the file has too many characters, or too many values when aliases are counted in full",
+    "too-large": "the file has too many characters, or too many values or transitions with their copies",
     "too-deep": "lists and mappings are nested too deeply",
     "syntax": "the file is not valid YAML",
     "several-documents": "the file holds more than one YAML document",
@@ -36,6 +36,7 @@ CODES: Mapping[str, str] = {
     # Expressions and texts.
     "guard-syntax": "an expression that is not valid CEL",
     "guard-type": "an expression whose types do not fit",
+    "guard-cost": "an expression whose loops could take too long",
     "template-syntax": "a text whose braces do not name a value",
     "missing-value": "a text that shows a tool's result where no tool has been called",
     # Warnings.

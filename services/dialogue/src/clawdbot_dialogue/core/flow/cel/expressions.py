@@ -4,7 +4,7 @@ There are two environments. The checking one knows the type of each slot, as a f
 the flow, so that a wrong name or type is found before anything runs. The runtime one sees plain maps, so that
 a slot without a value is an evaluation error (in a message it would silently be 0 or "") and `has(slots.x)`
 tests for it. The library bounds evaluation: 32 levels, a budget of iterations, and RE2 for `matches`, which
-takes linear time.
+takes linear time. cost.py bounds how values grow.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
 
+from clawdbot_dialogue.core.flow.cel.cost import SizeLimit, TooCostly, has_loops, size_limit
 from clawdbot_dialogue.core.flow.cel.errors import (
     ExpressionError,
     describe_type,
@@ -89,6 +90,8 @@ class Expression:
     program: Any
     fast_path: FastPath = no_fast_path
     """Evaluates without the program, where that is possible."""
+    limit: SizeLimit | None = None
+    """How large the values may be that it reads; None if it has no loops."""
 
     def holds(self, activation: Activation) -> bool:
         """Whether a guard is true.
@@ -113,6 +116,8 @@ class Expression:
         return _to_json(self._evaluate(activation), self.text) if value is None else value
 
     def _evaluate(self, activation: Activation) -> object:
+        if self.limit and not self.limit.allows(activation.scope):
+            raise EvaluationError(f"`{self.text}`: a value is too large to loop over")
         try:
             result = self.program.eval(activation.cel_activation)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -159,7 +164,7 @@ class ExpressionCompiler:
         """Compiles an expression that must be true or false.
 
         Raises:
-            ExpressionError: with code guard-syntax, guard-type or undeclared-slot.
+            ExpressionError: with code guard-syntax, guard-type, guard-cost or undeclared-slot.
         """
         expression = self.argument(text)
         if expression.return_type not in ("bool", "dyn"):
@@ -172,7 +177,7 @@ class ExpressionCompiler:
         """Compiles an expression of any type that JSON can represent.
 
         Raises:
-            ExpressionError: with code guard-syntax, guard-type or undeclared-slot.
+            ExpressionError: with code guard-syntax, guard-type, guard-cost or undeclared-slot.
         """
         if text in self._compiled:
             return self._compiled[text]
@@ -182,7 +187,8 @@ class ExpressionCompiler:
             )
             raise ExpressionError("guard-syntax", message)
         try:
-            checked = self._environment.compile(text).return_type()
+            checking = self._environment.compile(text)
+            checked = checking.return_type()
             # The check sees slots as messages. An expression that builds or names a message, or uses all
             # slots as one value, may pass it and still not compile for run time, so it is compiled now. All
             # others compile when they first run: linting a flow then takes half the time.
@@ -194,8 +200,18 @@ class ExpressionCompiler:
         if name in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
             raise ExpressionError("guard-type", f"An expression cannot return a {name}.", hint)
-        self._compiled[text] = Expression(text, name, program, fast_path_for(text))
+        limit = self._limit(checking) if has_loops(text) else None
+        self._compiled[text] = Expression(text, name, program, fast_path_for(text), limit)
         return self._compiled[text]
+
+    @staticmethod
+    def _limit(program: Any) -> SizeLimit:
+        try:
+            return size_limit(program)
+        except TooCostly:
+            hint = "Use fewer loops (map, filter, all, exists) in each other, or let a tool compute it."
+            message = "The expression could take too long: its loops multiply."
+            raise ExpressionError("guard-cost", message, hint) from None
 
 
 @functools.cache
