@@ -39,7 +39,8 @@ class SqliteFile:
     transactions may be lost then, and commits do not wait for the disk. Both survive any end of the process.
     See https://www.sqlite.org/pragma.html#pragma_synchronous."""
     erases: bool = False
-    """Whether deleted text is always overwritten, and `SqliteExecutor.erase` empties the log of it."""
+    """Whether deleted rows are always overwritten, and `SqliteExecutor.erase` empties the log of them. When
+    SQLite splits a page, it can leave pieces of short rows in its unused space: only VACUUM removes them."""
     unavailable: Callable[[str], Exception] = SqliteUnavailable
     """Makes the exception of an operation that the file refuses, from a sentence for the operator."""
 
