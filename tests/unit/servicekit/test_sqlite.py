@@ -103,6 +103,119 @@ async def test_a_refusal_costs_the_others_no_second_run(executor):
     assert runs == [0, 1]
 
 
+CANARY = "canary" * 50
+
+
+def words(number):
+    """Inserts several pages of rows that contain the canary."""
+
+    def operation(db):
+        db.execute("CREATE TABLE IF NOT EXISTS words (number INTEGER, word TEXT)")
+        db.executemany(
+            "INSERT INTO words VALUES (?, ?)", [(number, CANARY * size) for size in (1, 5, 40)] * 9
+        )
+
+    return operation
+
+
+def canaries(file):
+    """How often the canary is in the file and its log."""
+    return sum(path.read_bytes().count(b"canary") for path in file.path.parent.glob("coins*"))
+
+
+async def gone(file):
+    """Within five seconds."""
+    for _ in range(100):
+        if not canaries(file):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the canary is there {canaries(file)} times")
+
+
+@pytest.fixture
+async def erasing(tmp_path):
+    file = file_at(tmp_path / "coins.sqlite", erases=True)
+    executor = SqliteExecutor(file)
+    await executor.open()
+    yield file, executor
+    await executor.close()
+
+
+async def test_what_is_erased_is_gone_from_the_file_and_its_log(erasing):
+    file, executor = erasing
+    for number in range(20):
+        await executor.run(words(number))
+    assert canaries(file)
+    # Elsewhere in the file rows are left.
+    await executor.run(insert(1))
+    await executor.erase(lambda db: db.execute("DELETE FROM words"))
+    await gone(file)
+    assert await executor.run(values) == [1]
+
+
+async def test_an_erasure_ends_once_an_older_reader_has_ended(erasing):
+    file, executor = erasing
+    await executor.run(words(1))
+    with closing(sqlite3.connect(file.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM words").fetchone()
+        await executor.erase(lambda db: db.execute("DELETE FROM words"))
+        await asyncio.sleep(0.5)
+        assert canaries(file)
+        await executor.run(insert(1))  # meanwhile others write
+        assert reader.execute("SELECT count(*) FROM words").fetchone() == (27,)
+        reader.execute("COMMIT")
+        await gone(file)
+
+
+async def test_an_erasure_is_not_put_off_by_others_that_write_and_read(erasing):
+    file, executor = erasing
+    await executor.run(words(1))
+    reader = SqliteExecutor(file, writes=False)
+    await reader.open()
+
+    async def keep_on(run, make):
+        for number in range(100_000):
+            await run(make(number))
+
+    busy = [
+        asyncio.create_task(keep_on(executor.run, insert)),
+        asyncio.create_task(keep_on(reader.run, lambda _: values)),
+    ]
+    try:
+        await executor.erase(lambda db: db.execute("DELETE FROM words"))
+        await gone(file)
+        assert not any(task.done() for task in busy)
+    finally:
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+        await reader.close()
+
+
+async def test_an_erasure_that_a_dead_process_left_is_ended_by_the_next(erasing):
+    file, executor = erasing
+    await executor.run(words(1))
+    await executor.run(lambda db: db.execute("DELETE FROM words"))
+    assert canaries(file)
+    with closing(sqlite3.connect(file.path)) as other:  # without it, closing would empty the log
+        other.execute("SELECT count(*) FROM words").fetchone()
+        second = SqliteExecutor(file)
+        await second.open()
+        await gone(file)
+        await second.close()
+
+
+async def test_an_erasure_is_ended_when_the_executor_closes(erasing):
+    file, executor = erasing
+    await executor.run(words(1))
+    with closing(sqlite3.connect(file.path)) as other:
+        other.execute("SELECT count(*) FROM words").fetchone()
+        await executor.erase(lambda db: db.execute("DELETE FROM words"))
+        await executor.close()
+        assert canaries(file) == 0
+
+
 async def test_an_operation_goes_on_if_its_caller_is_cancelled(executor):
     executor.run(insert(1)).cancel()
     assert await executor.run(values) == [1]

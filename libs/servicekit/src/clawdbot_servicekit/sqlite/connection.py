@@ -38,6 +38,9 @@ class SqliteFile:
     """FULL: the log is synced at every commit, so committed data survives a power loss. NORMAL: the last
     transactions may be lost then, and commits do not wait for the disk. Both survive any end of the process.
     See https://www.sqlite.org/pragma.html#pragma_synchronous."""
+    erases: bool = False
+    """Whether deleted rows are always overwritten, and `SqliteExecutor.erase` empties the log of them. When
+    SQLite splits a page, it can leave pieces of short rows in its unused space: only VACUUM removes them."""
     unavailable: Callable[[str], Exception] = SqliteUnavailable
     """Makes the exception of an operation that the file refuses, from a sentence for the operator."""
 
@@ -89,8 +92,8 @@ class SqliteFile:
             if mode != "wal":
                 raise sqlite3.OperationalError(f"write-ahead log refused ({mode})")
             connection.execute(f"PRAGMA synchronous = {self.synchronous}")
-            # Deleted text is overwritten where that costs no extra write.
-            connection.execute("PRAGMA secure_delete = FAST")
+            # FAST: deleted text is overwritten where that costs no extra write.
+            connection.execute(f"PRAGMA secure_delete = {'ON' if self.erases else 'FAST'}")
             connection.execute("PRAGMA journal_size_limit = 67108864")
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"PRAGMA cache_size = {-2048 if read_only else -8192}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -26,6 +27,12 @@ MAX_BATCH: Final = 256
 
 WRITE_TIMEOUT: Final = 10.0
 """Seconds that a write waits for other processes before it fails."""
+
+
+ERASE_INTERVAL: Final = 0.2
+"""Seconds from an erasure until the log is emptied (many share that), and between attempts at it."""
+ERASE_ERROR_INTERVAL: Final = 5.0
+"""Seconds until the next attempt if something else than a reader is in the way, such as a full disk."""
 
 
 class _Job:
@@ -69,6 +76,8 @@ class SqliteExecutor:
         self._loop: asyncio.AbstractEventLoop
         self._connection: sqlite3.Connection
         self._thread: threading.Thread | None = None
+        self._truncate_time: float | None = None
+        """When the writer is to empty the log, by the monotonic clock; None if nothing erased is in it."""
 
     async def open(self) -> None:
         """Opens the file, and starts the thread. A writer creates or migrates the file first.
@@ -80,6 +89,9 @@ class SqliteExecutor:
         if self._writes:
             await asyncio.to_thread(self._file.prepare)
         self._connection = await asyncio.to_thread(self._file.connect, read_only=not self._writes)
+        if self._writes and self._file.erases:
+            # An earlier process may have died between an erasure and this.
+            self._truncate_time = time.monotonic()
         name = f"{self._file.path.stem}-{'writer' if self._writes else 'reader'}"
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -96,6 +108,20 @@ class SqliteExecutor:
         self._jobs.put(_Job(operation, future))
         return future
 
+    def erase(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Like `run`, for a writer of a file that erases.
+
+        What the operation deletes is soon gone from the log, too: as soon as no reader needs it any longer.
+        """
+
+        def erasing(connection: sqlite3.Connection) -> T:
+            result = operation(connection)
+            if self._truncate_time is None:
+                self._truncate_time = time.monotonic() + ERASE_INTERVAL
+            return result
+
+        return self.run(erasing)
+
     async def close(self) -> None:
         """Ends the thread after what is queued, and closes the file. Safe to call twice, or before `open`."""
         thread, self._thread = self._thread, None
@@ -111,6 +137,8 @@ class SqliteExecutor:
         while True:
             jobs = self._next()
             if not jobs:
+                if self._truncate_time is not None:
+                    self._truncate_log()
                 return
             if self._writes:
                 self._write(jobs)
@@ -124,7 +152,7 @@ class SqliteExecutor:
     def _next(self) -> list[_Job]:
         """Waits for a job and returns all that are queued, up to MAX_BATCH; empty at the end."""
         jobs: list[_Job] = []
-        job = self._jobs.get()
+        job = self._wait()
         while job is not None:
             jobs.append(job)
             if len(jobs) == MAX_BATCH:
@@ -136,6 +164,29 @@ class SqliteExecutor:
         if jobs:
             self._jobs.put(None)
         return jobs
+
+    def _wait(self) -> _Job | None:
+        """Waits for a job, and meanwhile empties the log if that is due."""
+        while self._truncate_time is not None:
+            seconds = self._truncate_time - time.monotonic()
+            if seconds <= 0:
+                self._truncate_log()
+                continue
+            try:
+                return self._jobs.get(timeout=seconds)
+            except Empty:
+                continue
+        return self._jobs.get()
+
+    def _truncate_log(self) -> None:
+        """Moves the log into the file, and empties it; tried again later while a reader needs it."""
+        try:
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            structlog.get_logger(__name__).warning("erasure_delayed", reason=str(error))
+            self._truncate_time = time.monotonic() + ERASE_ERROR_INTERVAL
+        else:
+            self._truncate_time = time.monotonic() + ERASE_INTERVAL if busy else None
 
     def _read(self, jobs: list[_Job]) -> None:
         for job in jobs:

@@ -54,8 +54,13 @@ class DialogueServiceStub:
     """
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.DeleteSessionRequest, _dialogue_service_pb2.DeleteSessionResponse]
     """DeleteSession deletes a session with its turns, and returns how many there
-    were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
-    request_id.
+    were. Within seconds they are overwritten in the store's file, and its log
+    is emptied, unless a program still reads an older state of the file. Pieces
+    of short values, such as user and request ids, can stay in unused space of
+    pages shared with other sessions until VACUUM. It does not reach backups
+    and other copies of the file, logs, or what tools, plugins and models'
+    providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+    the same request_id.
     """
     SendTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.SendTurnRequest, _dialogue_service_pb2.SendTurnResponse]
     """SendTurn sends an input to a session and returns the finished turn.
@@ -138,8 +143,13 @@ class DialogueServiceAsyncStub(DialogueServiceStub):
     """
     DeleteSession: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.DeleteSessionRequest, _dialogue_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
     """DeleteSession deletes a session with its turns, and returns how many there
-    were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
-    request_id.
+    were. Within seconds they are overwritten in the store's file, and its log
+    is emptied, unless a program still reads an older state of the file. Pieces
+    of short values, such as user and request ids, can stay in unused space of
+    pages shared with other sessions until VACUUM. It does not reach backups
+    and other copies of the file, logs, or what tools, plugins and models'
+    providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+    the same request_id.
     """
     SendTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.SendTurnRequest, _dialogue_service_pb2.SendTurnResponse]  # type: ignore[assignment]
     """SendTurn sends an input to a session and returns the finished turn.
@@ -243,8 +253,13 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dialogue_service_pb2.DeleteSessionResponse, _abc.Awaitable[_dialogue_service_pb2.DeleteSessionResponse]]:
         """DeleteSession deletes a session with its turns, and returns how many there
-        were. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with the same
-        request_id.
+        were. Within seconds they are overwritten in the store's file, and its log
+        is emptied, unless a program still reads an older state of the file. Pieces
+        of short values, such as user and request ids, can stay in unused space of
+        pages shared with other sessions until VACUUM. It does not reach backups
+        and other copies of the file, logs, or what tools, plugins and models'
+        providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+        the same request_id.
         """
 
     @_abc_1.abstractmethod

@@ -120,6 +120,7 @@ def session_file(path: Path) -> SqliteFile:
         title="session store",
         setting="stores.dialogue",
         migrate=lambda connection: _migrate(path, connection),
+        erases=True,
         unavailable=StoreUnavailable,
     )
 

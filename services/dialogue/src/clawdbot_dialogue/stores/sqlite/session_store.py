@@ -130,7 +130,7 @@ class SqliteSessionStore(SessionStore):
     async def delete_session(
         self, tenant: str, session_id: str, request_id: str, now: float
     ) -> DeletionCounts:
-        return await self._writer.run(lambda db: sessions.delete(db, tenant, session_id, request_id, now))
+        return await self._writer.erase(lambda db: sessions.delete(db, tenant, session_id, request_id, now))
 
     @override
     async def quarantine(self, session_id: str, explanation: str, now: float) -> None:
