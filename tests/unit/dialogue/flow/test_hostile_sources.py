@@ -51,6 +51,13 @@ HOSTILE = {
         HEAD + "slots:\n" + "".join(f"  s{at}: {{type: date}}\n" for at in range(9000)) + "states: {}",
         "bad-value",
     ),
+    "too many fields": (
+        HEAD
+        + "slots: {x: {type: object, fields: {"
+        + "".join(f"f{at}: {{type: date}}, " for at in range(9000))
+        + "}}}\nstates: {a: {end: true}}",
+        "bad-value",
+    ),
     "a null character": ("flow: \0", "syntax"),
     "a lone surrogate": ("flow: \ud800", "syntax"),
     "bytes that are not text": (b"\xff\xfe\x00\x00", "not-utf8"),
