@@ -51,6 +51,13 @@ HOSTILE = {
         HEAD + "slots:\n" + "".join(f"  s{at}: {{type: date}}\n" for at in range(9000)) + "states: {}",
         "bad-value",
     ),
+    "too many fields": (
+        HEAD
+        + "slots: {x: {type: object, fields: {"
+        + "".join(f"f{at}: {{type: date}}, " for at in range(9000))
+        + "}}}\nstates: {a: {end: true}}",
+        "bad-value",
+    ),
     "a null character": ("flow: \0", "syntax"),
     "a lone surrogate": ("flow: \ud800", "syntax"),
     "bytes that are not text": (b"\xff\xfe\x00\x00", "not-utf8"),
@@ -83,6 +90,56 @@ def test_a_dense_graph_of_guards_and_slots_is_checked_quickly():
     before = time.process_time()
     assert validate_flow(source.replace("states:", slots + "states:"), "f.yaml").flow is not None
     assert time.process_time() - before < MAX_SECONDS
+
+
+def numbered(count, text):
+    return "".join(text.format(at, (at + 1) % count) for at in range(count))
+
+
+REGIONS = "      r{0}: {{states: {{a: {{collect: [x], next: b}}, b: {{end: true}}}}}}\n"
+SLOT = "slots: {x: {type: string, ask: q}}\n"
+PARALLEL = f"  p:\n    next: z\n    parallel:\n{numbered(4000, REGIONS)}  z: {{end: true}}\n"
+TO_REGIONS = numbered(4000, "{{if: turn.number > {0}, to: p.r{0}.b}}, ")
+INSIDE = numbered(3000, "      s{0}: {{handoff: q, next: s{1}}}\n")
+HISTORIES = numbered(3000, "      h{0}: {{history: deep, next: s0}}\n")
+TO_HISTORIES = numbered(3000, "{{if: turn.number > {0}, to: c.h{0}}}, ")
+CLEARED = HEAD + "slots: {" + numbered(400, "x{0}: {{type: string, ask: q}}, ") + "}\nstates:\n"
+BACKWARDS = "".join(
+    f"  t{at}: {{collect: [x{at % 400}], next: [{{if: turn.number > 2, to: t{max(0, at - 2)}, "
+    f"clear: [x{at * 7 % 400}]}}, {{to: t{min(5999, at + 1)}}}]}}\n"
+    for at in reversed(range(6000))
+)
+MULTIPLYING = {
+    "regions": (f"{HEAD}{SLOT}states:\n{PARALLEL}", None),
+    "ways into regions": (
+        f"{HEAD}{SLOT}states:\n  a: {{handoff: q, next: [{TO_REGIONS}{{to: z}}]}}\n{PARALLEL}", "too-large"
+    ),
+    "ways into history": (
+        (f"{HEAD}states:\n  a: {{handoff: q, next: [{TO_HISTORIES}{{to: z}}]}}\n  c:\n    states:\n"
+        f"{INSIDE}{HISTORIES}  z: {{end: true}}\n"),
+        "too-large",
+    ),
+    "slots cleared on many paths": (f"{CLEARED}  s: {{next: t0}}\n{BACKWARDS}", "too-large"),
+    "inherited events": (
+        (f"{HEAD}states:\n  c:\n    next: [{numbered(5000, '{{event: e{0}, to: z}}, ')}]\n    states:\n"
+        f"{INSIDE}  z: {{end: true}}\n"),
+        "too-large",
+    ),
+    "inherited ends": (
+        (f"{HEAD}states:\n  c:\n    next: [{numbered(5000, '{{if: turn.number > {0}, to: z}}, ')}]\n"
+        f"    states:\n{numbered(5000, '      s{0}: {{end: true}}' + chr(10))}  z: {{end: true}}\n"),
+        "too-large",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "code"), MULTIPLYING.values(), ids=MULTIPLYING)
+def test_what_multiplies_with_the_size_of_a_flow_is_checked_quickly(source, code):
+    before = time.process_time()
+    found = validate_flow(source, "f.yaml")
+    assert time.process_time() - before < 2 * MAX_SECONDS
+    codes = {each.code for each in found.diagnostics}
+    assert code in codes if code else not codes
 
 
 LONG_OR = " || ".join(f"slots.n == {at}" for at in range(50))

@@ -56,6 +56,8 @@ KINDS: Mapping[str, StateKind] = {
     "history": "history",
 }
 """The keys that determine a state's kind; without any of them it is a say or choice state."""
+MAX_TRANSITIONS = 200_000
+"""Each state counts those it inherits: a file of n lines could otherwise make n² of them."""
 _ASSIGNABLE_FROM: Mapping[CelType, set[str]] = {
     "int": {"int"},
     "double": {"double", "int"},
@@ -104,8 +106,13 @@ class StateCompiler:
             for order, (path, declaration) in enumerate(self._declarations.items())
         }
         states = {path: self._with_domains(state, states) for path, state in states.items()}
+        inherited = 0
         for path, state in states.items():
             states[path] = self._with_inherited(state, states)
+            inherited += len(states[path].errors) + len(states[path].events) + len(states[path].next)
+            if inherited > MAX_TRANSITIONS:
+                self._report_too_many_transitions(path)
+                break
         self._check_history_defaults(states)
         return states
 
@@ -352,6 +359,12 @@ class StateCompiler:
             no_match=state.no_match or outer.no_match,
             timeout=state.timeout or outer.timeout,
         )
+
+    def _report_too_many_transitions(self, path: str) -> None:
+        message = f"The states have more than {MAX_TRANSITIONS:,} transitions, with those they inherit."
+        hint = "Move transitions of a state with many states inside to where they are needed."
+        mark = self._linker.document.key_at(self._declarations[path].at)
+        self._linker.diagnostics.error("too-large", message, mark, hint)
 
     def _check_history_defaults(self, states: Mapping[str, State]) -> None:
         for path, state in states.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector
 from clawdbot_dialogue.core.flow.lint.analysis.control_flow import own_transitions, reachable, successors
-from clawdbot_dialogue.core.flow.lint.analysis.definite_assignment import definite_assignments
+from clawdbot_dialogue.core.flow.lint.analysis.definite_assignment import TooManyPaths, definite_assignments
 from clawdbot_dialogue.core.flow.model import Flow, State, Transition, Utter
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 from clawdbot_dialogue.core.flow.slots.slot import Slot
@@ -26,7 +26,12 @@ def check_unset_reads(flow: Flow, document: Document, diagnostics: DiagnosticCol
     """Reports reads of a result where no tool has been called (errors), and of unset slots (warnings)."""
     calling = (state for state in flow.states.values() if state.kind in _RESULT_KINDS)
     after_call = reachable(flow, {to for state in calling for to in successors(state)})
-    assignments = definite_assignments(flow)
+    try:
+        assignments = definite_assignments(flow)
+    except TooManyPaths:
+        message = "The flow has too many paths to tell where its slots have a value."
+        diagnostics.warning("too-large", message, document.at(("states",)), "Split it into several flows.")
+        return
     for name, known in assignments.in_state.items():
         state = flow.states[name]
         checker = _ReadChecker(flow.slots, document, diagnostics, has_result=name in after_call)

@@ -34,8 +34,8 @@ Phrases = Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000)]]
 """Phrases that a person says."""
 EventName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 Guard = Annotated[str, Field(min_length=1, max_length=1000)]
-MAX_SLOTS = 500
-"""Slots of one flow; the protobuf message that expressions are checked against holds a few thousand."""
+MAX_SLOTS, MAX_FIELDS = 500, 100
+"""Slots of a flow, fields of a slot; the protobuf message that checks expressions holds a few thousand."""
 
 
 def _values(given: Any) -> Any:
@@ -125,7 +125,7 @@ class SlotSource(_Section):
     region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
         None, description="For a phone: the country whose numbers need no country code, such as GB."
     )
-    fields: dict[Name, SlotSource] = Field(
+    fields: Annotated[dict[Name, SlotSource], Field(max_length=MAX_FIELDS)] = Field(
         default_factory=dict,
         description="For an object: its fields, declared like slots and asked for one after the other.",
     )

@@ -8,6 +8,7 @@ considered.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,7 +18,13 @@ from clawdbot_dialogue.core.flow.model import Action, Assign, Clear, Flow, State
 from clawdbot_dialogue.core.flow.tree import ancestors_below, is_descendant
 
 _Slots: TypeAlias = frozenset[str]
+MAX_MERGES = 200_000
+"""Times that a path is merged into a state, each about 10 µs: many states may change many times."""
 _COMPOSITE_KINDS = ("compound", "parallel")
+
+
+class TooManyPaths(Exception):
+    """The paths of a flow had to be merged more than MAX_MERGES times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,11 @@ class DefiniteAssignments:
 
 
 def definite_assignments(flow: Flow) -> DefiniteAssignments:
-    """The slots that certainly have a value in each reachable state, and at each transition."""
+    """The slots that certainly have a value in each reachable state, and at each transition.
+
+    Raises:
+        TooManyPaths: the flow is too large.
+    """
     return _DataFlow(flow).run()
 
 
@@ -47,13 +58,23 @@ class _DataFlow:
         """The states in the order in which they were reached."""
         self._at_transition: dict[tuple[str, int], _Slots] = {}
         self._changed = False
-        self._clearable_beside = {name: self._cleared_beside(state) for name, state in flow.states.items()}
+        self._unsettled: set[str] = set()
+        """The states that changed since their transitions were followed."""
+        self._merges = 0
+        self._has_history = any(state.kind == "history" for state in flow.states.values())
+        self._clearable_beside = self._clearable_beside_states()
+        self._never_cleared = self._all - _cleared_slots(self._clearing_actions(flow.states.values()))
+        self._kept: dict[str, _Slots] = {}
+        """For the parent of a history state: what is not cleared while that parent is inactive."""
+        self._joined: set[str] = set()
+        """The parallel states left by their joint end in this round: each has many ends, with one way on."""
 
     def run(self) -> DefiniteAssignments:
         states = self._flow.states
         changed = True
         while changed:
             self._changed = False
+            self._joined.clear()
             self._enter(states[self._flow.initial], "", frozenset())
             if self._flow.on_handoff:
                 # From anywhere: the parent of that state may be entered for it, or be active already.
@@ -61,8 +82,13 @@ class _DataFlow:
                 self._enter(handoff, "", frozenset())
                 self._enter(handoff, handoff.parent, frozenset())
             for name in self._reached:  # grows meanwhile, so that most flows take two rounds
-                if states[name].kind not in (*_COMPOSITE_KINDS, "history"):
-                    self._leave(states[name])
+                state = states[name]
+                if state.kind in (*_COMPOSITE_KINDS, "history"):
+                    continue
+                # What a join or a history state gives depends on other states as well.
+                if name in self._unsettled or state.joins or self._has_history:
+                    self._unsettled.discard(name)
+                    self._leave(state)
             changed = self._changed
         return DefiniteAssignments(self._assigned, self._at_transition)
 
@@ -117,8 +143,9 @@ class _DataFlow:
         for transition in history.next:
             self._at_transition[history.name, transition.number] = self._assigned[history.name]
             self._enter(states[transition.to], outer, _after_actions(transition.actions, known))
-        kept = self._all - _cleared_slots(self._clearing_actions_outside(outer))
-        kept_inside = self._all - _cleared_slots(self._clearing_actions(states.values()))
+        if outer not in self._kept:
+            self._kept[outer] = self._all - _cleared_slots(self._clearing_actions_outside(outer))
+        kept, kept_inside = self._kept[outer], self._never_cleared
         for name in tuple(self._assigned):
             state = states[name]
             if not is_descendant(state, outer) or state.kind == "history":
@@ -131,16 +158,20 @@ class _DataFlow:
     def _reset_on_entry(self, state: State) -> _Slots:
         return frozenset(slot for slot in state.collect if self._flow.slots[slot].asked_only)
 
-    def _merge(self, name: str, known: _Slots) -> bool:
-        """Meets a state's assigned slots with those of one more path; whether they became fewer."""
+    def _merge(self, name: str, known: _Slots) -> None:
+        """Meets a state's assigned slots with those of one more path."""
         known -= self._clearable_beside[name]
         before = self._assigned.get(name)
         fewer = known if before is None else before & known
         self._assigned[name] = fewer
         if before is None:
             self._reached.append(name)
-        self._changed |= fewer != before
-        return fewer != before
+        self._merges += 1
+        if self._merges > MAX_MERGES:
+            raise TooManyPaths
+        if fewer != before:
+            self._changed = True
+            self._unsettled.add(name)
 
     def _after_exit(self, state: State, domain: str, known: _Slots) -> _Slots:
         for name in (state.name, *reversed(ancestors_below(state.ancestors, domain))):
@@ -150,14 +181,17 @@ class _DataFlow:
 
     def _exits(self, state: State, before: _Slots) -> Iterator[tuple[State, Transition, _Slots]]:
         """The transitions of a state: the state that is exited, the transition, and what is assigned."""
-        done, failed, source = before | frozenset(state.collect), before, state
-        if state.joins:
-            source = self._flow.states[state.joins]
-            done = self._after_join(source)
+        done, failed = before | frozenset(state.collect), before
         if state.subflow:
             done |= frozenset(state.subflow.take)
             failed -= frozenset(state.subflow.take)
-        yield from ((source, transition, done) for transition in state.next)
+        if not state.joins:
+            yield from ((state, transition, done) for transition in state.next)
+        elif state.joins not in self._joined:
+            self._joined.add(state.joins)
+            parallel = self._flow.states[state.joins]
+            joined = self._after_join(parallel)
+            yield from ((parallel, transition, joined) for transition in state.next)
         yield from ((state, transition, failed) for transition in state.errors)
         yield from ((state, transition, before) for transition in state.events)
         for fallback in (state.no_match, state.timeout):
@@ -178,15 +212,25 @@ class _DataFlow:
 
     # What may be cleared, and where.
 
-    def _cleared_beside(self, state: State) -> _Slots:
-        """What other regions may clear at any time while a state is active."""
-        states, beside = self._flow.states, list[State]()
-        for parallel, region in state.regions:
-            others = [each for each in states[parallel].children if each != region]
-            for each in states.values():
-                if any(each.name == other or other in each.ancestors for other in others):
-                    beside.append(each)
-        return _cleared_slots(self._clearing_actions(beside))
+    def _clearable_beside_states(self) -> Mapping[str, _Slots]:
+        """For each state, what other regions may clear at any time while it is active."""
+        states = self._flow.states
+        cleared_in: defaultdict[str, set[str]] = defaultdict(set)
+        for state in states.values():
+            if own := _cleared_slots(self._clearing_actions([state])):
+                for name in (state.name, *state.ancestors):
+                    cleared_in[name] |= own
+        beside: dict[str, _Slots] = {}
+        for state in states.values():
+            if state.kind == "parallel":
+                times = Counter(slot for region in state.children for slot in cleared_in[region])
+                several = frozenset(slot for slot, count in times.items() if count > 1)
+                for region in state.children:
+                    beside[region] = several | (times.keys() - cleared_in[region])
+        return {
+            name: frozenset[str]().union(*(beside[region] for _, region in state.regions))
+            for name, state in states.items()
+        }
 
     def _clearing_actions(self, states: Iterable[State]) -> Iterator[Sequence[Action]]:
         for state in states:
