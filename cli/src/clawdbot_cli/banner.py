@@ -99,7 +99,7 @@ def who_may_call(settings: SharedSettings, address: str) -> str:
         address: where it listens.
     """
     if settings.auth.keys:
-        return "whoever has one of the keys in auth.keys, within its scopes"
+        return "anyone with a key from auth.keys, within its scopes"
     if settings.auth.requires_key():
         return "only services with the service token; configure auth.keys for others"
     if sockets.is_loopback(settings.server.host):

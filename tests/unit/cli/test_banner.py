@@ -28,7 +28,7 @@ EVERYWHERE = {"server": {"host": "0.0.0.0"}}
                 "admin calls only from this machine"
             ),
         ),
-        ({**EVERYWHERE, "auth": KEYS}, "whoever has one of the keys in auth.keys, within its scopes"),
+        ({**EVERYWHERE, "auth": KEYS}, "anyone with a key from auth.keys, within its scopes"),
         (
             {"auth": {"service_token": SECRET}},
             "only services with the service token; configure auth.keys for others",

@@ -118,6 +118,7 @@ class Slot:
 
     def __init__(self, backend: Backend, request: GenerateRequest, free: asyncio.Semaphore | None) -> None:
         self.request = request
+        """What the slot is for: `Backend.slots` shows which requests are in flight."""
         self._backend = backend
         self._free = free
 

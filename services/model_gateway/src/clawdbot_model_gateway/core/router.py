@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -26,6 +26,8 @@ from clawdbot_model_gateway.core.errors import ModelError, UnknownModel
 from clawdbot_model_gateway.core.routing import ANY_MODEL, RoutingTable, Target
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 REFRESH_INTERVAL: Final = 5.0
 """Least seconds between two requests for one backend's list, whatever names callers ask for."""
@@ -80,21 +82,11 @@ class Router:
         Raises:
             UnknownModel: it is neither, and the backend does not list it now either.
         """
-        try:
-            return self.table.targets(name)
-        except UnknownModel:
-            if not await self._refresh_for(name):
-                raise
-            return self.table.targets(name)
+        return await self._look_up(RoutingTable.targets, name)
 
     async def target(self, name: str) -> Target:
         """The target "backend/model"; raises as `targets` does."""
-        try:
-            return self.table.target(name)
-        except UnknownModel:
-            if not await self._refresh_for(name):
-                raise
-            return self.table.target(name)
+        return await self._look_up(RoutingTable.target, name)
 
     async def refresh(self, backends: Iterable[Backend]) -> dict[str, str]:
         """Asks backends for their models, concurrently and with a short timeout.
@@ -115,6 +107,14 @@ class Router:
         configured = _to_specs(self._configured.aliases.get(alias, ()))
         change = AliasChange(alias, AliasOverride(_to_specs(targets), configured), request_id)
         return [_from_spec(spec) for spec in self._store.apply(change)]
+
+    async def _look_up(self, find: Callable[[RoutingTable, str], T], name: str) -> T:
+        try:
+            return find(self.table, name)
+        except UnknownModel:
+            if not await self._refresh_for(name):
+                raise
+            return find(self.table, name)
 
     async def _refresh_for(self, name: str) -> bool:
         """Whether the backend of the name has listed its models again."""
