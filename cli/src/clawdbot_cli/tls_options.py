@@ -45,13 +45,6 @@ class TlsOptions:
             return None
         variables = ClientSettings()
         authority = _readable("--ca-file", self.ca_file, "PEER_CA_FILE", variables.tls__peer_ca_file)
-        certificate = _readable("--cert-file", self.cert_file, "CERT_FILE", variables.tls__cert_file)
-        key = _readable("--cert-key-file", self.cert_key_file, "KEY_FILE", variables.tls__key_file)
-        if (certificate is None) != (key is None):
-            missing = "--cert-key-file or CLAWDBOT_TLS__KEY_FILE"
-            if certificate is None:
-                missing = "--cert-file or CLAWDBOT_TLS__CERT_FILE"
-            raise StartupError(f"A client certificate needs its private key, and vice versa: give {missing}.")
         if authority is None:
             if self.cert_file is not None or self.cert_key_file is not None:
                 raise StartupError(
@@ -59,6 +52,13 @@ class TlsOptions:
                     "that signed the server's certificate."
                 )
             return None
+        certificate = _readable("--cert-file", self.cert_file, "CERT_FILE", variables.tls__cert_file)
+        key = _readable("--cert-key-file", self.cert_key_file, "KEY_FILE", variables.tls__key_file)
+        if (certificate is None) != (key is None):
+            missing = "--cert-key-file or CLAWDBOT_TLS__KEY_FILE"
+            if certificate is None:
+                missing = "--cert-file or CLAWDBOT_TLS__CERT_FILE"
+            raise StartupError(f"A client certificate needs its private key, and vice versa: give {missing}.")
         from clawdbot_servicekit.tls import Certificates
 
         return Certificates(certificate, key, authority)

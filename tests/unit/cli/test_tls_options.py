@@ -70,6 +70,8 @@ def test_the_servers_own_certificate_in_the_environment_does_not_turn_tls_on(fil
     monkeypatch.setenv("CLAWDBOT_TLS__CERT_FILE", str(files[1]))
     monkeypatch.setenv("CLAWDBOT_TLS__KEY_FILE", str(files[2]))
     assert paths(TlsOptions()) is None
+    monkeypatch.setenv("CLAWDBOT_TLS__KEY_FILE", "/only/the/server/can/read.key")
+    assert paths(TlsOptions()) is None
 
 
 def test_a_unix_socket_has_no_tls(files):
