@@ -132,6 +132,8 @@ class Conversations:
         grpcurl = Grpcurl(topology.dialogue)
         assert DIALOGUE in await grpcurl.lines("list")
         assert any("rpc SendTurn" in line for line in await grpcurl.lines("describe", DIALOGUE))
+        described = await grpcurl.lines("describe", f"{DIALOGUE}.SendTurn")
+        assert described[0] == f"{DIALOGUE}.SendTurn is a method:"
         created = await grpcurl.call(f"{DIALOGUE}/CreateSession", {"flow": "book_table"})
         request = {"session_id": created["session"]["id"], "text": BOOKING}
         answer = await grpcurl.call(f"{DIALOGUE}/SendTurn", request)

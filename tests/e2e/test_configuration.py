@@ -13,6 +13,7 @@ from clawdbot_servicekit.error_table import remote_error
 from tests.support.dialogue_client import said, talk
 from tests.support.fake_openai import KEY, fake_openai
 from tests.support.processes import process
+from tests.support.topologies import three_processes
 
 pytestmark = pytest.mark.integration
 
@@ -52,6 +53,26 @@ async def test_three_lines_start_four_workers_that_run_conversations(tmp_path):
     assert "listening_without_keys" in log
     (audit,) = (tmp_path / "plugins" / "audit_log").glob("*.jsonl")
     assert "turn_done" in audit.read_text()
+
+
+async def test_three_processes_share_a_file_with_a_port_when_a_variable_gives_each_its_own(tmp_path):
+    config = tmp_path / "clawdbot.yaml"
+    config.write_text(THREE_LINES)
+    async with fake_openai() as backend:
+        environment = {
+            "OPENAI_BASE_URL": backend.url,
+            "OPENAI_API_KEY": KEY,
+            "CLAWDBOT_CONFIG": str(config),
+            "CLAWDBOT_SERVER__WORKERS": "1",
+        }
+        async with three_processes(tmp_path, environment) as topology:
+            async with talk(topology.dialogue, "book_table") as booking:
+                await booking.say("a table for 4 tomorrow at 7pm")
+                assert said(await booking.say("yes")).startswith("Booked. Reference ")
+            async with talk(topology.dialogue, "chat") as chat:
+                assert said(await chat.say("hello")) == "Good evening."
+    for service, port in (("plugins", 8083), ("model_gateway", 8082), ("dialogue", 8081)):
+        assert f"CLAWDBOT_SERVER__PORT={port} .venv/bin/python -m clawdbot_{service}\n" in README.read_text()
 
 
 def test_the_readme_shows_these_three_lines():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,12 +44,25 @@ def authority(name: str) -> Certified:
     return _signed(name, None)
 
 
-def certificate(name: str, issuer: Certified) -> Certified:
-    """A certificate for localhost and 127.0.0.1, for servers and clients."""
-    return _signed(name, issuer)
+def certificate(
+    name: str, issuer: Certified, *, host: str = "localhost", address: str = "127.0.0.1", starts: float = -1
+) -> Certified:
+    """A certificate for one host name and one address, for servers and clients.
+
+    Args:
+        name: the subject's common name.
+        issuer: the authority that signs it.
+        host: the host name.
+        address: the IP address.
+        starts: the day, counted from now, from which it is valid, for two days: -3 makes an expired one.
+    """
+    names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address(address))]
+    return _signed(name, issuer, names, starts)
 
 
-def _signed(common_name: str, issuer: Certified | None) -> Certified:
+def _signed(
+    common_name: str, issuer: Certified | None, names: Sequence[x509.GeneralName] = (), starts: float = -1
+) -> Certified:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = dt.datetime.now(dt.UTC)
@@ -58,11 +72,10 @@ def _signed(common_name: str, issuer: Certified | None) -> Certified:
         .issuer_name(issuer.certificate.subject if issuer else name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_before(now + dt.timedelta(days=starts))
+        .not_valid_after(now + dt.timedelta(days=starts + 2))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
     )
-    if issuer is not None:
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return Certified(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)

@@ -1,4 +1,4 @@
-"""External programs: grpcurl, Node with @grpc/grpc-js, Mermaid's parser.
+"""External programs: grpcurl, Go, Node with @grpc/grpc-js, Mermaid's parser.
 
 If one is missing, its tests are skipped and say what to install.
 """
@@ -9,11 +9,13 @@ import asyncio
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 INTEGRATION = Path(__file__).resolve().parents[1] / "integration"
+GO_CLIENT = INTEGRATION / "go_client"
 NODE_CLIENT = INTEGRATION / "node_client"
 MERMAID_PARSER = INTEGRATION / "mermaid_parser"
 
@@ -27,11 +29,21 @@ def tool(name: str, found_in: str) -> str:
     return path
 
 
-async def run(*command: str, cwd: Path | None = None, given: str = "") -> tuple[int, str, str]:
-    """Runs a program to its end, with `given` as standard input: exit code, stdout, stderr."""
+async def run(
+    *command: str, cwd: Path | None = None, given: str = "", environment: Mapping[str, str] | None = None
+) -> tuple[int, str, str]:
+    """Runs a program to its end, with `given` as standard input: exit code, stdout, stderr.
+
+    Args:
+        command: the program and its arguments.
+        cwd: where it runs.
+        given: its standard input.
+        environment: variables in addition to the tests' own.
+    """
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
+        env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""What a command that calls services reads from its environment: the API key."""
+"""What a command that calls services reads from its environment: the API key, and files for TLS."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ClientSettings(BaseSettings):
     """Read once, when the command starts."""
 
-    model_config = SettingsConfigDict(env_prefix="CLAWDBOT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="CLAWDBOT_",
+        env_ignore_empty=True,
+        env_parse_none_str="null",  # as in the suite's settings
+        frozen=True,
+        extra="ignore",
+    )
 
     api_key: SecretStr | None = None
     """CLAWDBOT_API_KEY: sent to the server with every call."""
+    tls__peer_ca_file: Path | None = None
+    """CLAWDBOT_TLS__PEER_CA_FILE: use TLS, and trust these authorities."""
+    tls__cert_file: Path | None = None
+    tls__key_file: Path | None = None
+    """CLAWDBOT_TLS__CERT_FILE and CLAWDBOT_TLS__KEY_FILE: sent to servers that ask for a certificate."""
 
 
 def silence_grpc_log() -> None:

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -19,9 +19,12 @@ from clawdbot.dialogue.v1.dialogue_service_pb2 import DESCRIPTOR as DIALOGUE_FIL
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import DESCRIPTOR as GATEWAY_FILE
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.tls import Certificates, channel_credentials
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 
 from clawdbot_cli.addresses import connectable_host, parse_address
+from clawdbot_cli.handshake import handshake_error
+from clawdbot_cli.tls_options import TlsOptions
 
 DIALOGUE: Final = DIALOGUE_FILE.services_by_name["DialogueService"].full_name
 GATEWAY: Final = GATEWAY_FILE.services_by_name["ModelGatewayService"].full_name
@@ -72,7 +75,7 @@ class ConnectionOptions:
     """The command-line options that say where the services are. None: not given."""
 
     address: str | None = None
-    ca_file: Path | None = None
+    tls: TlsOptions = field(default_factory=TlsOptions)
     config: Path | None = None
 
     def check(self) -> None:
@@ -88,22 +91,27 @@ class ServerNotFound(Exception):
     """No Clawdbot server answers at an address; the message says what was found instead."""
 
 
+class HandshakeFailed(ServerNotFound):
+    """A server is there, but TLS fails; the message says what to do."""
+
+
 @asynccontextmanager
-async def connect(address: str, ca_file: Path | None, service: str = DIALOGUE) -> AsyncIterator[Connection]:
+async def connect(
+    address: str, certificates: Certificates | None, service: str = DIALOGUE
+) -> AsyncIterator[Connection]:
     """Connects to the services at an address and waits until they are SERVING.
 
     Args:
         address: in gRPC's syntax.
-        ca_file: PEM file of the authority that signed the server's certificate; None for no TLS.
+        certificates: for TLS; None for no TLS.
         service: the gRPC service that must be there.
 
     Raises:
         ServerNotFound: the service is not there, or is not ready in time.
-        StartupError: the certificate file cannot be read.
     """
-    async with _open_channel(address, ca_file) as channel:
-        await _wait_until_serving(channel, address, service)
-        yield Connection(channel, address, unencrypted=ca_file is None and not _is_local(address))
+    async with _open_channel(address, certificates) as channel:
+        await _wait_until_serving(channel, address, certificates, service)
+        yield Connection(channel, address, unencrypted=certificates is None and not _is_local(address))
 
 
 async def port_is_open(host: str, port: int) -> bool:
@@ -141,9 +149,12 @@ async def _connect_or_start(
     stack: AsyncExitStack, options: ConnectionOptions, notify: Callable[[str], None], service: str
 ) -> Connection:
     if options.address is not None:
+        address = parse_address(options.address)
+        certificates = options.tls.certificates(address)
         try:
-            connecting = connect(parse_address(options.address), options.ca_file, service)
-            return await stack.enter_async_context(connecting)
+            return await stack.enter_async_context(connect(address, certificates, service))
+        except HandshakeFailed as error:
+            raise StartupError(str(error)) from None
         except ServerNotFound as error:
             raise StartupError(
                 f"{error} Start a server there, or omit --addr to use a suite on this machine."
@@ -154,9 +165,10 @@ async def _connect_or_start(
     server = suite_settings(options.config, {}).server
     host, port = connectable_host(server.host), server.port
     address = sockets.target(host, port)
+    certificates = options.tls.certificates(address)
     if await port_is_open(host, port):
         try:
-            connection = await stack.enter_async_context(connect(address, options.ca_file, service))
+            connection = await stack.enter_async_context(connect(address, certificates, service))
         except ServerNotFound as error:
             notify(f"{error} Starting a suite in this process instead.")
         else:
@@ -199,17 +211,15 @@ def _is_local(address: str) -> bool:
     return address.startswith("unix:") or sockets.is_loopback(address.rpartition(":")[0].strip("[]"))
 
 
-def _open_channel(address: str, ca_file: Path | None) -> grpc.aio.Channel:
-    if ca_file is None:
+def _open_channel(address: str, certificates: Certificates | None) -> grpc.aio.Channel:
+    if certificates is None:
         return grpc.aio.insecure_channel(address, CHANNEL_OPTIONS)
-    try:
-        certificates = ca_file.expanduser().read_bytes()
-    except OSError as error:
-        raise StartupError(f"--ca-file {ca_file}: cannot be read: {error.strerror}.") from None
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(certificates), CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(address, channel_credentials(certificates), CHANNEL_OPTIONS)
 
 
-async def _wait_until_serving(channel: grpc.aio.Channel, address: str, service: str) -> None:
+async def _wait_until_serving(
+    channel: grpc.aio.Channel, address: str, certificates: Certificates | None, service: str
+) -> None:
     request = health_pb2.HealthCheckRequest(service=service)
     watch = health_pb2_grpc.HealthStub(channel).Watch(request, timeout=READY_TIMEOUT)
     try:
@@ -219,28 +229,29 @@ async def _wait_until_serving(channel: grpc.aio.Channel, address: str, service: 
             if response.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN:
                 raise ServerNotFound(f"The server at {address} has no {SERVICE_NAMES[service]}.")
     except grpc.aio.AioRpcError as error:
-        raise ServerNotFound(await _explain(error, address)) from None
+        raise await _explain(error, address, certificates) from None
     finally:
         watch.cancel()
     raise ServerNotFound(f"The server at {address} is shutting down.")
 
 
-async def _explain(error: grpc.aio.AioRpcError, address: str) -> str:
+async def _explain(
+    error: grpc.aio.AioRpcError, address: str, certificates: Certificates | None
+) -> ServerNotFound:
     """A sentence that says why the health check failed."""
     code, details = error.code(), error.details() or ""
     if code is not grpc.StatusCode.UNAVAILABLE:
-        return HEALTH_CHECK_ERRORS.get(code, "The server at {address} answered {code}: {details}.").format(
-            address=address, code=code.name, details=details
-        )
-    host, _, port = address.rpartition(":")
+        sentence = HEALTH_CHECK_ERRORS.get(code, "The server at {address} answered {code}: {details}.")
+        return ServerNotFound(sentence.format(address=address, code=code.name, details=details))
+    host, _, port = address.removeprefix("dns:///").rpartition(":")
+    host = host.strip("[]")
     if "resol" in details:
-        return f"The host name {host} cannot be resolved."
-    if port.isdecimal() and await port_is_open(host.strip("[]"), int(port)):
-        return (
-            f"The server at {address} does not answer gRPC calls. Give --ca-file FILE if it uses TLS, "
-            "and omit it if not."
-        )
-    return f"No server is listening at {address}."
+        return ServerNotFound(f"The host name {host} cannot be resolved.")
+    if port.isdecimal() and await port_is_open(host, int(port)):
+        if reason := await handshake_error(address, host, int(port), certificates):
+            return HandshakeFailed(reason)
+        return ServerNotFound(f"The server at {address} does not answer gRPC calls.")
+    return ServerNotFound(f"No server is listening at {address}.")
 
 
 HEALTH_CHECK_ERRORS: Final = {

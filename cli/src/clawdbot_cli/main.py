@@ -45,6 +45,13 @@ CaFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Use TLS, and trust the certificate authorities in this PEM file."),
 ]
+CertFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="PEM file with your certificate, if the server wants one."),
+]
+CertKeyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="PEM file with the private key of --cert-file.")
+]
 
 models = typer.Typer(no_args_is_help=True, help="List models, test one, and count tokens.")
 app.add_typer(models, name="models")
@@ -113,6 +120,8 @@ def chat(
     ] = None,
     key_file: KeyFile = None,
     ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
     locale: Annotated[
         str | None,
         typer.Option(
@@ -135,14 +144,22 @@ def chat(
 
     silence_grpc_log()  # before anything imports gRPC
     from clawdbot_cli.chat.command import ChatOptions, run_chat
+    from clawdbot_cli.tls_options import TlsOptions
 
-    options = ChatOptions(flow, session, addr, key_file, ca_file, config, explain=explain, locale=locale)
+    tls = TlsOptions(ca_file, cert_file, cert_key_file)
+    options = ChatOptions(flow, session, addr, key_file, tls, config, explain=explain, locale=locale)
     raise typer.Exit(run_chat(options))
 
 
 @models.command("list")
 def list_models(
-    *, addr: Address = None, key_file: KeyFile = None, ca_file: CaFile = None, config: Config = None
+    *,
+    addr: Address = None,
+    key_file: KeyFile = None,
+    ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
+    config: Config = None,
 ) -> None:
     """List aliases and their targets, models, and backends."""
     from clawdbot_cli.client_settings import silence_grpc_log
@@ -150,8 +167,10 @@ def list_models(
     silence_grpc_log()  # before anything imports gRPC
     from clawdbot_cli.connection import ConnectionOptions
     from clawdbot_cli.models import command
+    from clawdbot_cli.tls_options import TlsOptions
 
-    raise typer.Exit(command.list_models(ConnectionOptions(addr, ca_file, config), key_file))
+    options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
+    raise typer.Exit(command.list_models(options, key_file))
 
 
 @models.command("test")
@@ -164,6 +183,8 @@ def check_model(
     addr: Address = None,
     key_file: KeyFile = None,
     ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
     config: Config = None,
 ) -> None:
     """Test a model: whether it replies, how fast, whether it calls tools and follows a JSON schema.
@@ -175,8 +196,9 @@ def check_model(
     silence_grpc_log()  # before anything imports gRPC
     from clawdbot_cli.connection import ConnectionOptions
     from clawdbot_cli.models import command
+    from clawdbot_cli.tls_options import TlsOptions
 
-    options = ConnectionOptions(addr, ca_file, config)
+    options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
     raise typer.Exit(command.check_model(options, key_file, name, strict=strict))
 
 
@@ -190,6 +212,8 @@ def count_tokens(
     addr: Address = None,
     key_file: KeyFile = None,
     ca_file: CaFile = None,
+    cert_file: CertFile = None,
+    cert_key_file: CertKeyFile = None,
     config: Config = None,
 ) -> None:
     """Count the tokens of a text, and say who counted them and how exactly."""
@@ -198,8 +222,9 @@ def count_tokens(
     silence_grpc_log()  # before anything imports gRPC
     from clawdbot_cli.connection import ConnectionOptions
     from clawdbot_cli.models import command
+    from clawdbot_cli.tls_options import TlsOptions
 
-    options = ConnectionOptions(addr, ca_file, config)
+    options = ConnectionOptions(addr, TlsOptions(ca_file, cert_file, cert_key_file), config)
     raise typer.Exit(command.count_tokens(options, key_file, file, model))
 
 

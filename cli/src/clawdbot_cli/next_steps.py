@@ -29,6 +29,8 @@ def next_steps(settings: SharedSettings, port: int) -> list[tuple[str, str]]:
         chat += ["--key-file", "YOUR_KEY_FILE"]
     if settings.tls.cert_file is not None:
         chat += ["--ca-file", "YOUR_CA_FILE"]
+    if settings.tls.client_ca_file is not None:
+        chat += ["--cert-file", "YOUR_CERT_FILE", "--cert-key-file", "YOUR_CERT_KEY_FILE"]
     call = grpcurl(settings, address, source_folder("protos"))
     docs = source_folder("docs")
     read = shlex.join(["less", short_path(docs / "cli.md", Path.cwd())]) if docs else command_line("--help")

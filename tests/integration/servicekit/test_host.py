@@ -9,6 +9,7 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.host import Host
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
@@ -80,6 +81,41 @@ async def test_reflection_lists_every_service(tmp_path):
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
         }
+
+
+async def declaring_file(channel, symbol):
+    """The name of the file that declares the symbol, by reflection; None if there is none."""
+    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    answer = await anext(aiter(stub.ServerReflectionInfo(iter([request]))))
+    if answer.HasField("error_response"):
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+        return None
+    files = map(FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto)
+    return next(iter(files)).name
+
+
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        (SERVICE, "clawdbot/plugins/v1/tool_service.proto"),
+        (f"{SERVICE}.ListTools", "clawdbot/plugins/v1/tool_service.proto"),
+        (f"{SERVICE}.InvokeTool", "clawdbot/plugins/v1/tool_service.proto"),
+        ("clawdbot.plugins.v1.InvokeToolRequest.tool", "clawdbot/plugins/v1/tool_service.proto"),
+        ("clawdbot.common.v1.scope", "clawdbot/common/v1/access.proto"),
+        ("google.rpc.RetryInfo", "google/rpc/error_details.proto"),
+        ("grpc.health.v1.Health.Check", "grpc_health/v1/health.proto"),
+        (f"{SERVICE}.Nonesuch", None),
+        (f"{SERVICE}.", None),
+        (f"{SERVICE}.ListTools.ListTools", None),
+        ("ListTools", None),
+        ("", None),
+        ("clawdbot.dialogue.v1.DialogueService.SendTurn", None),
+    ],
+)
+async def test_reflection_finds_every_symbol_of_the_services_and_no_other(tmp_path, symbol, file):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        assert await declaring_file(channel, symbol) == file
 
 
 async def test_reflection_can_be_switched_off(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from clawdbot_cli.chat.command import ChatOptions
 from clawdbot_cli.client_settings import api_key
+from clawdbot_cli.tls_options import TlsOptions
 from clawdbot_servicekit.errors import StartupError
 
 
@@ -24,8 +25,12 @@ def test_options_that_contradict_each_other_are_refused(options):
 
 
 def test_the_arguments_that_reach_the_same_server_are_repeated():
-    options = ChatOptions(flow="chat", address="host:1", key_file=Path("key"), ca_file=Path("ca.pem"))
-    assert options.server_arguments() == ["--addr", "host:1", "--key-file", "key", "--ca-file", "ca.pem"]
+    tls = TlsOptions(Path("ca.pem"), Path("me.pem"), Path("me.key"))
+    options = ChatOptions(flow="chat", address="host:1", key_file=Path("key"), tls=tls)
+    assert options.server_arguments() == [
+        *("--addr", "host:1", "--key-file", "key"),
+        *("--ca-file", "ca.pem", "--cert-file", "me.pem", "--cert-key-file", "me.key"),
+    ]
 
 
 def test_the_key_comes_from_the_environment(monkeypatch):

@@ -72,12 +72,6 @@ async def test_a_serving_server_is_connected_to():
         assert not connection.unencrypted
 
 
-async def test_a_missing_certificate_file_is_one_sentence(tmp_path):
-    with pytest.raises(StartupError, match="cannot be read"):
-        async with connect("127.0.0.1:1", tmp_path / "missing.pem"):
-            pass
-
-
 OURS = "clawdbot.dev"
 
 

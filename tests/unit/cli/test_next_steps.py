@@ -32,6 +32,14 @@ def call(protos: Path | None = None, **sections: object) -> str:
         (8080, {"server": {"host": "::1"}}, "--flow book_table --addr '[::1]:8080'"),
         (8080, {"auth": KEYS}, "--flow book_table --key-file YOUR_KEY_FILE"),
         (8080, {"tls": TLS}, "--flow book_table --ca-file YOUR_CA_FILE"),
+        (
+            8080,
+            {"tls": {**TLS, "client_ca_file": "/ca.pem"}},
+            (
+                "--flow book_table --ca-file YOUR_CA_FILE --cert-file YOUR_CERT_FILE "
+                "--cert-key-file YOUR_CERT_KEY_FILE"
+            ),
+        ),
     ],
 )
 def test_the_chat_gets_the_options_that_it_needs(port, sections, options):

@@ -81,7 +81,7 @@ def test_the_verification_example_works(tmp_path, capsys):
 
 
 def test_the_configuration_example_works():
-    (text,) = blocks("yaml")
+    text, _ = blocks("yaml")
     settings = PluginsSettings.model_validate(yaml.safe_load(text))
     enabled = {
         each.definition.name for each in load_enabled_plugins(settings.plugin_configs(), installed_plugins())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from clawdbot_cli.chat.turns import ServerLost, TurnRunner
 from clawdbot_cli.client_settings import api_key
 from clawdbot_cli.connection import ConnectionOptions, connect_or_start
 from clawdbot_cli.error_messages import error_message
+from clawdbot_cli.tls_options import TlsOptions
 
 DEFAULT_FLOW: Final = "chat"
 PIPE_RECONNECT_TIMEOUT: Final = 60.0
@@ -37,7 +38,7 @@ class ChatOptions:
     session: str | None = None
     address: str | None = None
     key_file: Path | None = None
-    ca_file: Path | None = None
+    tls: TlsOptions = field(default_factory=TlsOptions)
     config: Path | None = None
     explain: bool = False
     locale: str | None = None
@@ -57,14 +58,14 @@ class ChatOptions:
     @property
     def connection(self) -> ConnectionOptions:
         """Where the services are."""
-        return ConnectionOptions(self.address, self.ca_file, self.config)
+        return ConnectionOptions(self.address, self.tls, self.config)
 
     def server_arguments(self) -> list[str]:
         """The arguments that reach the same server again."""
         options = {
             "--addr": self.address,
             "--key-file": self.key_file,
-            "--ca-file": self.ca_file,
+            **self.tls.arguments(),
             "--config": self.config,
         }
         return [word for name, value in options.items() if value is not None for word in (name, str(value))]

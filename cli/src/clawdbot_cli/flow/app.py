@@ -82,6 +82,13 @@ def lint(
         Path | None,
         typer.Option(metavar="FILE", help="Use TLS, and trust the certificate authorities in this PEM file."),
     ] = None,
+    cert_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="PEM file with your certificate, if the suite wants one."),
+    ] = None,
+    cert_key_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file with the private key of --cert-file.")
+    ] = None,
     tool: Annotated[
         list[str] | None, typer.Option("--tool", metavar="NAME", help="A tool that exists; repeatable.")
     ] = None,
@@ -99,8 +106,10 @@ def lint(
     from clawdbot_cli.flow.file_discovery import require_files
     from clawdbot_cli.flow.lint import lint_files
     from clawdbot_cli.flow.lint_report import FORMATS
+    from clawdbot_cli.tls_options import TlsOptions
 
-    tools = available_tools(ToolOptions(config, addr, key_file, ca_file, tool or (), model or ()))
+    tls = TlsOptions(ca_file, cert_file, cert_key_file)
+    tools = available_tools(ToolOptions(config, addr, key_file, tls, tool or (), model or ()))
     result = lint_files(require_files(paths), tools)
     print(FORMATS[output_format.value](result))
     failed = result.count("error") or (strict and result.count("warning"))

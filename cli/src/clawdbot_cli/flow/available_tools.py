@@ -10,6 +10,9 @@ from typing import Any, Final
 
 from clawdbot_servicekit.errors import RemoteError, StartupError
 
+from clawdbot_cli.client_settings import silence_grpc_log
+from clawdbot_cli.tls_options import TlsOptions
+
 PAGE_SIZE: Final = 500
 CALL_TIMEOUT: Final = 20.0
 """Seconds for a call that should return at once."""
@@ -31,7 +34,7 @@ class ToolOptions:
     config: Path | None = None
     address: str | None = None
     key_file: Path | None = None
-    ca_file: Path | None = None
+    tls: TlsOptions = field(default_factory=TlsOptions)
     tools: Sequence[str] = field(default_factory=tuple)
     models: Sequence[str] = field(default_factory=tuple)
 
@@ -69,6 +72,7 @@ def _configured_tools(config: Path) -> Mapping[str, Mapping[str, Any]]:
 
 
 async def _running_tools(options: ToolOptions) -> AvailableTools:
+    silence_grpc_log()
     # Imported here: gRPC takes longer to load than a flow to check.
     from clawdbot.plugins.v1.tool_service_pb2 import ListToolsRequest
     from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceStub
@@ -81,7 +85,7 @@ async def _running_tools(options: ToolOptions) -> AvailableTools:
     from clawdbot_cli.rpc import paginate
 
     key = api_key(options.key_file)
-    where = ConnectionOptions(options.address, options.ca_file)
+    where = ConnectionOptions(options.address, options.tls)
     async with connect_or_start(where, lambda _: None, GATEWAY) as connection:
         metadata = (("authorization", f"Bearer {key}"),) if key else ()
         stub = ToolServiceStub(connection.channel)

@@ -1,13 +1,13 @@
 """The descriptors that reflection serves, with the JSON names of the fields.
 
 Generated Python drops these from its descriptors. Without them grpcurl would show `session_id` where the JSON
-of every other client has `sessionId`.
+of every other client has `sessionId`. Methods can be looked up, too, as `grpcurl describe` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, FileDescriptor
@@ -19,12 +19,32 @@ ERROR_DETAILS: Final = error_details_pb2.DESCRIPTOR
 """No service refers to it, but every error contains its messages, and clients look them up to show them."""
 
 
-def reflection_pool(services: Iterable[str]) -> DescriptorPool:
+class ReflectionPool:
+    """A pool whose files are also found by the names of their methods.
+
+    protobuf's own finds a file by every other symbol, but not by these, and its class cannot be derived from.
+    """
+
+    def __init__(self, pool: DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:
+        """The file that declares the symbol; raises KeyError if there is none."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+
+
+def reflection_pool(services: Iterable[str]) -> ReflectionPool:
     """The files that declare these services, and all that they import."""
     loaded, pool, added = descriptor_pool.Default(), DescriptorPool(), set[str]()
     for file in (ERROR_DETAILS, *map(loaded.FindFileContainingSymbol, services)):
         _add(file, pool, added)
-    return pool
+    return ReflectionPool(pool)
 
 
 def _add(file: FileDescriptor, pool: DescriptorPool, added: set[str]) -> None:

@@ -9,6 +9,8 @@ import pytest
 from clawdbot_dialogue.core.flow.diagnostic_codes import CODES
 from clawdbot_dialogue.core.flow.loader import check_references, validate_flow
 from clawdbot_dialogue.core.flow.parse.source_model import (
+    MAX_FIELDS,
+    MAX_SLOTS,
     ActionSource,
     CallSource,
     FlowSource,
@@ -121,3 +123,21 @@ def test_the_delivery_on_the_page_collects_composite_values():
     pizzas, when = "margherita, large, 2; funghi, small", "Wednesday, 25 November 2026 at 20:00"
     assert talk.replies == [f"{pizzas}, for Ann and Carol, to 12 Main Street on {when}. Right?"]
     assert talk.say("yes").replies == ["See you then!"]
+
+
+def test_the_page_names_the_largest_number_of_slots_and_fields():
+    assert f"at most {MAX_SLOTS} slots |" in PAGE
+    assert f"| `fields` | `object` | by name, each written as a slot; at most {MAX_FIELDS};" in PAGE
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_one_slot_or_field_more_than_that_is_a_bad_value(more):
+    ask = "states: {a: {collect: [s0], next: [{to: b}]}, b: {end: true}}"
+    head = "flow: wide\nversion: 1\ndescription: Many\nslots:\n"
+    field = "{type: date, ask: When?}"
+    slots = "".join(f"  s{at}: {field}\n" for at in range(MAX_SLOTS + more))
+    fields = ", ".join(f"f{at}: {field}" for at in range(MAX_FIELDS + more))
+    for source in (f"{head}{slots}{ask}", f"{head}  s0: {{type: object, fields: {{{fields}}}}}\n{ask}"):
+        found = validate_flow(source, "wide.yaml")
+        errors = {each.code for each in found.diagnostics if each.severity == "error"}
+        assert ("bad-value" in errors, found.flow is None) == (bool(more), bool(more))

@@ -38,9 +38,9 @@ class DialogueServicer(DialogueServiceServicer):
 
     @override
     async def GetSession(self, request: wire.GetSessionRequest, context: Any) -> wire.GetSessionResponse:
-        session = await self._sessions.get(_tenant(), self._validator.session_id(request.session_id))
-        annotate(session=session.id)
-        return wire.GetSessionResponse(session=session)
+        session_id = self._validator.session_id(request.session_id)
+        annotate(session=session_id)
+        return wire.GetSessionResponse(session=await self._sessions.get(_tenant(), session_id))
 
     @override
     async def ListSessions(
@@ -92,13 +92,13 @@ class DialogueServicer(DialogueServiceServicer):
     @override
     async def CancelTurn(self, request: wire.CancelTurnRequest, context: Any) -> wire.CancelTurnResponse:
         ref = await self._turn_ref(request)
-        annotate(session=ref.session_id, turn=ref.id)
         result = await self._engine.cancel(ref)
         return wire.CancelTurnResponse(turn=result.turn, session=result.session)
 
     @override
     async def ListTurns(self, request: wire.ListTurnsRequest, context: Any) -> wire.ListTurnsResponse:
         session_id = self._validator.session_id(request.session_id)
+        annotate(session=session_id)
         newest_first = request.newest_first
         listing = "turns, newest first" if newest_first else "turns"
         size, after = page_size(request.page_size), number_cursor(listing, request.page_token)
@@ -129,15 +129,19 @@ class DialogueServicer(DialogueServiceServicer):
         self, request: wire.ExportSessionRequest, context: Any
     ) -> AsyncIterator[wire.ExportSessionResponse]:
         session_id = self._validator.session_id(request.session_id)
+        annotate(session=session_id)
         async with aclosing(self._sessions.export(_tenant(), session_id)) as lines:
             async for line in lines:
                 yield wire.ExportSessionResponse(data=line)
 
     async def _turn_ref(self, request: wire.CancelTurnRequest | wire.ExplainTurnRequest) -> TurnRef:
         number, request_id = self._validator.turn_ref(request)
+        annotate(session=request.session_id)
         if request_id:
             number = await self._engine.find_turn_number(_tenant(), request.session_id, request_id)
-        return TurnRef(_tenant(), request.session_id, number)
+        ref = TurnRef(_tenant(), request.session_id, number)
+        annotate(turn=ref.id)
+        return ref
 
 
 def _tenant() -> str:

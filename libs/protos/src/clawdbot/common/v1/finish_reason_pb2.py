@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/common/v1/finish_reason.proto\x12\x12\x63lawdbot.common.v1*\xe8\x02\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1e\n\x1a\x46INISH_REASON_CONTEXT_FULL\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x05\x12\x19\n\x15\x46INISH_REASON_REFUSAL\x10\x06\x12\x18\n\x14\x46INISH_REASON_PAUSED\x10\x07\x12\x1d\n\x19\x46INISH_REASON_MODEL_ERROR\x10\x08\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\t\x12\x1b\n\x17\x46INISH_REASON_TRUNCATED\x10\n\x12\x19\n\x15\x46INISH_REASON_UNKNOWN\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/common/v1/finish_reason.proto\x12\x12\x63lawdbot.common.v1*\xe8\x02\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x1e\n\x1a\x46INISH_REASON_CONTEXT_FULL\x10\x03\x12\x1c\n\x18\x46INISH_REASON_TOOL_CALLS\x10\x04\x12 \n\x1c\x46INISH_REASON_CONTENT_FILTER\x10\x05\x12\x19\n\x15\x46INISH_REASON_REFUSAL\x10\x06\x12\x18\n\x14\x46INISH_REASON_PAUSED\x10\x07\x12\x1d\n\x19\x46INISH_REASON_MODEL_ERROR\x10\x08\x12\x1b\n\x17\x46INISH_REASON_CANCELLED\x10\t\x12\x1b\n\x17\x46INISH_REASON_TRUNCATED\x10\n\x12\x19\n\x15\x46INISH_REASON_UNKNOWN\x10\x0b\x42\x31Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clawdbot.common.v1.finish_reason_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1'
   _globals['_FINISHREASON']._serialized_start=63
   _globals['_FINISHREASON']._serialized_end=423
 # @@protoc_insertion_point(module_scope)

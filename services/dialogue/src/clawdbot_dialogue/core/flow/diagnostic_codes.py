@@ -19,7 +19,7 @@ CODES: Mapping[str, str] = {
     "unknown-key": "a key that is not known in this place",
     "missing-key": "a required key is missing",
     "wrong-type": "a value of the wrong type",
-    "bad-value": "a value of the right type that is not allowed",
+    "bad-value": "a value of the right type that is not allowed, or more slots or fields than are allowed",
     "bad-name": "a name with invalid characters, or a reserved word of the expression language",
     "bad-slot": "slot options that do not fit the type or contradict each other, or an invalid pattern",
     "two-kinds": "a state with the keys of two kinds",
