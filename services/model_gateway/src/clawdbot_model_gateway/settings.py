@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings
+from clawdbot_servicekit.settings.media import MediaSettings
 from clawdbot_servicekit.settings.suite import PORTS
 from clawdbot_servicekit.settings.values import resolve_path
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
@@ -225,6 +226,7 @@ class GatewaySettings(SharedSettings):
     models: ModelsSettings | None = None
     """Several backends, with aliases. With neither, the gateway discovers one: backend_config.py."""
     gateway: GatewaySection = GatewaySection()
+    media: MediaSettings = MediaSettings()
 
     @model_validator(mode="after")
     def _check_model_or_models(self) -> GatewaySettings:
