@@ -191,6 +191,8 @@ class TelemetrySettings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: readable on a terminal, JSON lines elsewhere."""
+    log_content: bool = False
+    """Also log what errors say, which may repeat prompts, replies and arguments; else only its length."""
     metrics_port: Port | None = 9464
     """Prometheus endpoint on server.host; null: none, 0: any free port. 9465 to 9467 for a service alone."""
 
