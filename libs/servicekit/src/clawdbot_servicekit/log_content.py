@@ -7,7 +7,6 @@ telemetry.log_content adds the words.
 
 from __future__ import annotations
 
-import sqlite3
 import traceback
 from collections.abc import Iterator
 from typing import Final
@@ -109,6 +108,6 @@ def _description(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - an exception that cannot be printed is logged all the same
         return ""
-    if isinstance(error, sqlite3.Error):
+    if type(error).__module__ == "sqlite3":
         return f": {text}"
     return f": {length_of(text)}" if text else ""
