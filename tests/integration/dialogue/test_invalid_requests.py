@@ -78,6 +78,19 @@ TURNS = [
         {"message": Message(parts=[Part(document=Document(data=b"x", media_type="a pdf"))])},
         "message.parts[0].document.media_type",
     ),
+    ({"message": Message(parts=[Part(image=Media(uri="file:///etc/passwd"))])}, "message.parts[0].image.uri"),
+    (
+        {"message": Message(parts=[Part(text="see"), Part(audio=Media(uri="http://169.254.169.254/"))])},
+        "message.parts[1].audio.uri",
+    ),
+    (
+        {"message": Message(parts=[Part(document=Document(uri="https://0x7f.1/", title="menu"))])},
+        "message.parts[0].document.uri",
+    ),
+    (
+        {"message": Message(parts=[Part(image=Media(data=b"x", media_type="image/png; a=b\r\nX: y"))])},
+        "message.parts[0].image.media_type",
+    ),
     ({"message": Message(parts=[Part(text="x")] * 101)}, "message.parts"),
     ({"message": Message(parts=[Part(image=Media(data=b"x" * 6000, media_type="image/png"))])}, "message"),
     ({"event": turn_pb2.Event()}, "event.name"),

@@ -25,11 +25,12 @@ AUTH = {"keys": [{"id": "ann", "tenant": "acme", "key": f"{SECRET}-key-of-ann"}]
 
 @pytest.fixture
 def written(tmp_path):
-    """Everything that is logged, at level debug."""
+    """Everything that is logged, at level debug and with all content: only redaction is between it and us."""
     stream = io.StringIO()
     redactor = Redactor(secrets_of(trial_settings(tmp_path, auth=AUTH)))
     with logging_restored():
-        logs.configure(TelemetrySettings(log_level="debug", log_format="json"), redactor, stream)
+        telemetry = TelemetrySettings(log_level="debug", log_format="json", log_content=True)
+        logs.configure(telemetry, redactor, stream)
         yield stream
 
 

@@ -198,7 +198,7 @@ async def test_a_scripts_path_is_relative_to_the_configuration(tmp_path):
         ("", "must be a list of replies under the single key `replies`"),
         ("- text: x", "a list of replies"),
         ("replies: []", "a list of replies"),
-        ("replies: [{txt: x}]", "replies.0.txt"),
+        ("replies: [{txt: x}]", "replies[0].txt"),
         ("replies: [{finish: enough}]", "must be one of "),
         ("replies: [{fault: flood}]", "must be one of auth"),
         ("replies: [\n{", "replies.yaml:2"),

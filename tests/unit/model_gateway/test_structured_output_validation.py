@@ -188,7 +188,7 @@ async def test_a_reply_that_is_too_large_is_an_error():
 @pytest.mark.parametrize("schema", [RECURSIVE, {"type": "object"}], ids=["in a process", "inline"])
 async def test_errors_are_the_same_wherever_a_text_is_validated(schema):
     validator = SchemaValidator(schema, ValidatorProcesses())
-    assert await validator.errors_in("[1]") == 'the value: [1] is not of type "object".'
+    assert await validator.errors_in("[1]") == "the value: must be an object."
     assert "not JSON" in await validator.errors_in("{a: 1}")
 
 

@@ -125,7 +125,7 @@ def test_a_complete_conversation_is_valid():
             "hi",
             Message(role=ROLE_ASSISTANT, parts=[Part(text=""), CALL]),
             Message(role=ROLE_TOOL, parts=[result]),
-            Message(role=ROLE_USER, parts=[Part(image=Media(uri="https://x")), result]),
+            Message(role=ROLE_USER, parts=[Part(image=Media(uri="https://a.example/b.png")), result]),
             tools=[tool("t")],
             tool_choice=ToolChoice(mode=ToolChoice.MODE_NAMED, name="t"),
             sampling={"temperature": 0.0, "top_p": 1.0, "max_tokens": 1},

@@ -155,7 +155,10 @@ def test_malformed_yaml_has_its_position(message_for, text):
         (
             "CLAWDBOT_PLUGINS",
             "[clock]",
-            "CLAWDBOT_PLUGINS: expected JSON after the opening bracket: Expecting value at column 2.",
+            (
+                'CLAWDBOT_PLUGINS: expected JSON after the opening bracket, such as ["one", "two"]; '
+                "column 2 is wrong."
+            ),
         ),
     ],
 )

@@ -54,7 +54,7 @@ class Attachment:
 
 
 _MEDIA_TYPE_PATTERN = re.compile(
-    r"[A-Za-z0-9][\w!#$&^.+-]*/[A-Za-z0-9][\w!#$&^.+-]*(?: *;[^\r\n]*)?", re.ASCII
+    r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}(?: *;[ -~]{0,200})?", re.ASCII
 )
 """The names of https://www.rfc-editor.org/rfc/rfc6838#section-4.2, with optional parameters."""
 

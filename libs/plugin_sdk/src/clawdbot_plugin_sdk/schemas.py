@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from clawdbot_plugin_sdk.context import Context
 from clawdbot_plugin_sdk.errors import InvalidArguments, InvalidResult
+from clawdbot_plugin_sdk.problem_words import problem_words
 
 RESULT_KEY: Final = "result"
 """The key of a result that is not an object: a structured result always is an object."""
@@ -66,7 +67,7 @@ class Arguments:
             parsed = self._model.model_validate(dict(arguments))
         except ValidationError as error:
             raise InvalidArguments(
-                [(format_path(problem["loc"]), problem["msg"]) for problem in _error_details(error)]
+                [(format_path(problem["loc"]), problem_words(problem)) for problem in _error_details(error)]
             ) from None
         return {name.removeprefix(_FIELD_PREFIX): getattr(parsed, name) for name in self._field_names}
 
@@ -99,7 +100,9 @@ class Result:
             return self._adapter.dump_json(self._adapter.validate_python(value), by_alias=True)
         except ValidationError as error:
             first = _error_details(error)[0]
-            raise InvalidResult(f"{format_path(first['loc']) or RESULT_KEY}: {first['msg']}") from None
+            raise InvalidResult(
+                f"{format_path(first['loc']) or RESULT_KEY}: {problem_words(first)}"
+            ) from None
 
 
 def format_path(location: tuple[int | str, ...]) -> str:
@@ -136,7 +139,7 @@ def _wrap(inner: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error_details(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False, include_context=False, include_input=False)
+    return error.errors(include_url=False, include_input=False)
 
 
 def _first_line(error: Exception) -> str:

@@ -23,6 +23,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from clawdbot_servicekit.call_record import CallRecord
+from clawdbot_servicekit.log_content import content_processors
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
 
@@ -58,7 +59,7 @@ def configure(telemetry: TelemetrySettings, redactor: Redactor, stream: TextIO |
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         _add_timestamp,
-        structlog.processors.format_exc_info,
+        *content_processors(show=telemetry.log_content),
         redaction_processor(redactor),
     ]
     renderer: Processor = (

@@ -114,7 +114,7 @@ _PLAIN_SCALARS: Final[tuple[tuple[re.Pattern[str], Callable[[str], object]], ...
 
 def _syntax_error(error: Exception, source: str) -> YamlError:
     if not isinstance(error, yaml.MarkedYAMLError):
-        message = f"This is not valid YAML: {' '.join(str(error).split())}."
+        message = "This is not valid YAML: it has a character that text cannot have."
         return YamlError("syntax", message, None, "Save the file as UTF-8 text without control characters.")
     mark = error.problem_mark or error.context_mark
     if mark and error.context_mark and mark.line >= len(source.splitlines()):
@@ -125,8 +125,35 @@ def _syntax_error(error: Exception, source: str) -> YamlError:
         hint = "Indent with spaces, not tabs, and put text that begins with a special character in quotes."
     if "flow mapping" in (error.context or ""):
         hint = "Between { and }, put text that contains a comma or a brace in quotes."
-    context = f" ({error.context})" if error.context else ""
-    return YamlError("syntax", f"This is not valid YAML: {problem}{context}.", mark, hint)
+    reported = f"{problem} {error.context or ''}"
+    words = next((words for part, words in _PROBLEMS.items() if part in reported), _OTHER_PROBLEM)
+    return YamlError("syntax", f"This is not valid YAML: {words}.", mark, hint)
+
+
+_PROBLEMS: Final = {
+    "mapping values are not allowed": "a colon is where no key can be; put text that contains one in quotes",
+    "expected ':'": "a key has no colon after it",
+    "',' or '}'": "a comma or a closing } is missing",
+    "',' or ']'": "a comma or a closing ] is missing",
+    "flow mapping": "a mapping in { } is not complete",
+    "flow sequence": "a list in [ ] is not complete",
+    "flow node": "a list in [ ] or a mapping in { } is not complete",
+    "quoted scalar": "a text in quotes is not complete, or has a backslash that means nothing",
+    "tab character": "it is indented with a tab",
+    "cannot start any token": "no text can begin with this character",
+    "undefined alias": "an alias names an anchor that does not exist",
+    "anchor": "an anchor or an alias is not complete",
+    "tag": "a tag is not complete",
+    "directive": "a line that begins with % is not a directive",
+    "block scalar": "the text after | or > is not indented as its first line is",
+    "block entry": "an entry of a list is where no list can be",
+    "block sequence": "the indentation does not fit the list above",
+    "sequence entries are not allowed": "an entry of a list is where no list can be",
+    "block mapping": "the indentation does not fit the keys above",
+    "document start": "the text goes on where it should have ended",
+}
+"""Part of what PyYAML or libyaml reports → what is wrong; the first that fits."""
+_OTHER_PROBLEM: Final = "its structure cannot be read here"
 
 
 _TOO_DEEP: Final = f"Lists and mappings are nested more than {MAX_DEPTH} levels deep."

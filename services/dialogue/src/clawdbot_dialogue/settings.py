@@ -1,4 +1,4 @@
-"""The dialogue service's settings: the shared sections, and three of its own."""
+"""The dialogue service's settings: the shared sections, and those of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zoneinfo
 from typing import Annotated, Any, ClassVar, Literal
 
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Section, SharedSettings
+from clawdbot_servicekit.settings.media import MediaSettings
 from clawdbot_servicekit.settings.suite import PORTS
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -80,3 +81,4 @@ class DialogueSettings(SharedSettings):
     """Folders of flows, or single files, in addition to the flows that come with the service."""
     stores: StoresSettings = StoresSettings()
     dialogue: DialogueSection = DialogueSection()
+    media: MediaSettings = MediaSettings()

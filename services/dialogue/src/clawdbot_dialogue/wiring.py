@@ -11,6 +11,7 @@ from typing import Final
 from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.process_locks import ProcessLocks
 
 from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
@@ -51,7 +52,8 @@ def build(
     Raises:
         StartupError: a flow file has errors, or the workers cannot share the store.
     """
-    limits = turn_limits(settings.dialogue)
+    media = MediaPolicy(settings.media)
+    limits = turn_limits(settings.dialogue, media)
     flows = load_flows(settings.flows)
     store, lease_owners = _store(settings, clock)
     deployments = Deployments(store, flows, clock)
@@ -77,7 +79,7 @@ def build(
         time_zone=limits.time_zone,
         deployments=deployments,
     )
-    validator = RequestValidator(settings.dialogue)
+    validator = RequestValidator(settings.dialogue, media)
     components = Components(
         store=store,
         lease_owners=lease_owners,
@@ -93,7 +95,7 @@ def build(
     return DialogueApplication(components, error_table())
 
 
-def turn_limits(section: DialogueSection) -> TurnLimits:
+def turn_limits(section: DialogueSection, media: MediaPolicy) -> TurnLimits:
     """Returns the engine's limits, as the settings have them."""
     return TurnLimits(
         turn_timeout=section.turn_timeout,
@@ -103,6 +105,7 @@ def turn_limits(section: DialogueSection) -> TurnLimits:
         tool_rounds=section.tool_rounds,
         history=section.history,
         history_bytes=section.history_bytes,
+        media=media,
         time_zone=zoneinfo.ZoneInfo(section.time_zone) if section.time_zone else None,
     )
 

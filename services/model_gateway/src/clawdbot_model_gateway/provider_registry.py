@@ -14,6 +14,7 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import Section
 from clawdbot_servicekit.settings.values import relative_to
 from clawdbot_servicekit.suggestions import nearest_or_all
+from clawdbot_servicekit.validation_words import section_errors
 from pydantic import ValidationError
 
 from clawdbot_model_gateway.core.provider import Provider
@@ -91,9 +92,4 @@ def _options(config_path: str, settings: BackendSettings, model: type[Section]) 
         with relative_to(settings.config_folder):
             return model.model_validate(dict(settings.provider_options))
     except ValidationError as error:
-        # Never the value: it may be a secret.
-        lines = [
-            f"{'.'.join((config_path, *map(str, each['loc'])))}: {each['msg'].removeprefix('Value error, ')}."
-            for each in error.errors(include_url=False, include_input=False)
-        ]
-        raise StartupError("\n".join(lines)) from None
+        raise StartupError(section_errors(config_path, settings.provider_options, error)) from None

@@ -7,18 +7,31 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
 from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings
+from clawdbot_servicekit.settings.media import MediaSettings
 from clawdbot_servicekit.settings.suite import PORTS
-from clawdbot_servicekit.settings.values import resolve_path
+from clawdbot_servicekit.settings.values import matching, resolve_path
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
 
-NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
+Name = Annotated[
+    str,
+    matching(
+        r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}",
+        "a name of at most 128 letters, digits, dots, colons, hyphens and underscores, such as vllm-2",
+    ),
+]
 """Of a backend or an alias: without a slash, which separates a backend from its model."""
 
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Endpoint = Annotated[
+    str,
+    matching(
+        r"https?://[^\s/?#@]+(/[^\s?#]*)?",
+        "a URL such as http://localhost:8000/v1, without credentials and parameters",
+    ),
+]
 
 
 class HttpSettings(Section):
@@ -60,7 +73,7 @@ class BackendSettings(Section):
     """The model to use first, by the vendor's name; `model` is an alternative name for this key."""
     models: tuple[ModelEntry, ...] = ()
     """All models to offer; omitted: those that the backend lists."""
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    endpoint: Endpoint | None = None
     """URL including the version: "http://localhost:8000/v1". Must not contain credentials."""
     api_key: Secret | None = None
     tokenizer: ConfigPath | None = None
@@ -166,7 +179,7 @@ class ModelsSettings(Section):
 class VendorSettings(Section):
     """A vendor's environment variables, for its backends that have no endpoint of their own."""
 
-    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    base_url: Endpoint | None = None
     """Base URL as the vendor's own library expects it; omitted: the vendor's public endpoint."""
     api_key: Secret | None = None
     model: str | None = None
@@ -199,7 +212,9 @@ class GatewaySection(Section):
     openai: VendorSettings = VendorSettings()
     anthropic: VendorSettings = VendorSettings()
     gemini: GeminiVendorSettings = GeminiVendorSettings()
-    ollama: Annotated[str, Field(pattern=r"^https?://")] | None = "http://127.0.0.1:11434"
+    ollama: Annotated[str, matching(r"https?://.+", "a URL such as http://127.0.0.1:11434")] | None = (
+        "http://127.0.0.1:11434"
+    )
     """Where to look for Ollama where no model is configured; null: do not look."""
 
 
@@ -225,6 +240,7 @@ class GatewaySettings(SharedSettings):
     models: ModelsSettings | None = None
     """Several backends, with aliases. With neither, the gateway discovers one: backend_config.py."""
     gateway: GatewaySection = GatewaySection()
+    media: MediaSettings = MediaSettings()
 
     @model_validator(mode="after")
     def _check_model_or_models(self) -> GatewaySettings:

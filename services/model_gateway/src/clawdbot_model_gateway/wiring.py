@@ -9,6 +9,7 @@ from typing import Final
 
 from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Peers
+from clawdbot_servicekit.media_policy import MediaPolicy
 
 from clawdbot_model_gateway.api.admin_servicer import AdminServicer
 from clawdbot_model_gateway.api.error_table import error_table
@@ -55,7 +56,9 @@ def build(
     override_store = FileAliasOverrideStore(settings.state_dir / FOLDER)
     router = Router(override_store, backends)
     hooks = HookClient(peers.channel("plugins"))
-    limits = RequestLimits(settings.gateway.max_request, settings.gateway.max_messages)
+    limits = RequestLimits(
+        settings.gateway.max_request, settings.gateway.max_messages, MediaPolicy(settings.media)
+    )
     generation = Generation(router, backends, hooks=hooks, limits=limits, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)

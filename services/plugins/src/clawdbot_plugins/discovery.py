@@ -13,6 +13,7 @@ from typing import Any, Final
 from clawdbot_plugin_sdk import Plugin
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
+from clawdbot_servicekit.validation_words import section_errors
 from pydantic import BaseModel, ValidationError
 
 from clawdbot_plugins.settings import PluginConfig
@@ -101,9 +102,5 @@ def _settings(definition: Plugin, config: Mapping[str, Any]) -> BaseModel | None
     try:
         return model.model_validate(dict(config))
     except ValidationError as error:
-        # Never quote the value: it may be a secret.
-        lines = [
-            f"plugins: {'.'.join(map(str, (definition.name, *each['loc'])))}: {each['msg']}."
-            for each in error.errors(include_url=False, include_input=False)
-        ]
-        raise StartupError("\n".join(lines)) from None
+        lines = section_errors(definition.name, config, error).splitlines()
+        raise StartupError("\n".join(f"plugins: {line}" for line in lines)) from None

@@ -14,10 +14,13 @@ from clawdbot.common.v1.message_pb2 import (
 )
 from clawdbot.plugins.v1.tool_service_pb2 import ToolOutcome
 from clawdbot_dialogue.core.turns.context_window import fit_to_budget
+from clawdbot_dialogue.core.turns.ports import TurnLimits
+from clawdbot_servicekit.media_policy import MediaPolicy
+from clawdbot_servicekit.settings.media import MediaSettings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.engine_cluster import reply_texts
+from tests.support.engine_cluster import reply_texts, running_cluster
 from tests.support.scripted_peers import call
 
 PNG = b"\x89PNG" + bytes(2000)
@@ -63,6 +66,40 @@ async def test_an_image_that_a_tool_returns_goes_to_the_model(cluster):
     result = cluster.gateway.requests[1].messages[-1].parts[0].tool_result
     assert [part.WhichOneof("content") for part in result.content] == ["text", "image"]
     assert turn.tool_calls[0].result.content[1].image.data == PNG
+
+
+async def test_media_that_a_tool_names_against_the_policy_are_left_out_with_the_reason(cluster):
+    link = Part(image=Media(uri="http://169.254.169.254/latest/meta-data/"))
+    outcome = ToolOutcome(content=[Part(text="A map."), link, PICTURE])
+    cluster.tools.add("clock.now", lambda _: outcome, "none")
+    session = await cluster.open_session()
+    cluster.gateway.scripts.append([call("clock.now", "a")])
+    turn = (await cluster.send(session, "show me a map")).turn
+    stored = turn.tool_calls[0].result
+    assert not stored.is_error
+    assert [part.WhichOneof("content") for part in stored.content] == ["text", "text", "image"]
+    assert stored.content[1].text.startswith("[left out: result.image.uri has the scheme http:, ")
+    assert cluster.gateway.requests[-1].messages[-1].parts[0].tool_result.content == stored.content
+
+
+TALK = "{flow: chat, version: 1, description: Talk, states: {talk: {generate: {instructions: Be brief.}}}}"
+
+
+async def test_media_stored_under_a_more_generous_policy_become_labels(tmp_path):
+    link = Part(image=Media(uri="https://files.internal/map.png"))
+    generous = TurnLimits(media=MediaPolicy(MediaSettings(private_hosts=["files.internal"])))
+    async with running_cluster("sqlite", tmp_path, generous) as cluster:
+        cluster.flow(TALK)
+        session = await cluster.open_session()
+        await cluster.send(session, shows("What is this?", link, PICTURE))
+        assert cluster.gateway.requests[-1].messages[-1].parts[1] == link
+        cluster.limits = TurnLimits()
+        await cluster.crash()
+        await cluster.send(session, "and that?")
+        shown = cluster.gateway.requests[-1].messages[1].parts
+        assert [part.text for part in shown[:2]] == ["What is this?", "[image, not allowed]"]
+        assert shown[2] == PICTURE
+        assert (await cluster.turns(session))[0].input.parts[1] == link
 
 
 def test_media_are_replaced_before_text_is_cut_the_oldest_first():

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.validation_words import KeyPath
 from clawdbot_servicekit.yaml_document import Node, YamlError, position, read_yaml, refuse
-
-KeyPath = tuple[str | int, ...]
-"""Keys and list positions from the top: ("auth", "keys", 0, "tenant")."""
 
 Entry = tuple[Any, Node]
 """The mark of a key, and its value."""

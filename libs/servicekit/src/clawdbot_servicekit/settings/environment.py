@@ -61,7 +61,8 @@ def parse_value(name: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise StartupError(
-            f"{name}: expected JSON after the opening bracket: {error.msg} at column {error.colno}."
+            f'{name}: expected JSON after the opening bracket, such as ["one", "two"]; '
+            f"column {error.colno} is wrong."
         ) from None
 
 

@@ -17,13 +17,17 @@ from typing_extensions import override
 
 from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
-from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section
+from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section, matching
 
 METRICS_OFFSET: Final = 9464 - 8080
 """9464 is the default port of OpenTelemetry's Prometheus exporter; a service alone uses one of the next."""
 
 MIN_SECRET_LENGTH: Final = 24
 """Characters of a key or service token: 96 bits if they are hexadecimal digits."""
+
+KEY_ID: Final = "1 to 64 letters, digits, dots, hyphens and underscores, such as ann or ci-2"
+SHA256_PATTERN: Final = r"[0-9a-fA-F]{64}"
+SHA256: Final = "64 hexadecimal digits, as `sha256sum` prints"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 """0 means any free port."""
@@ -92,14 +96,14 @@ def secret_digest(text: str) -> bytes:
 class ApiKeySettings(Section):
     """One API key. Exactly one of key, key_file and sha256."""
 
-    id: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+    id: Annotated[str, matching(r"[A-Za-z0-9_.-]{1,64}", KEY_ID)]
     """Public name, for logs."""
     tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
     scopes: frozenset[Scope] = DEFAULT_SCOPES
     """What it may do; empty: nothing. "models.admin" contains "models"."""
     key: Secret | None = None
     """The key itself; prefer a file (key_file) or its SHA-256."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Annotated[str, matching(SHA256_PATTERN, SHA256)] | None = None
     """SHA-256 of the key, in hex: the server needs to know no more."""
 
     @field_validator("key")
@@ -191,6 +195,8 @@ class TelemetrySettings(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: readable on a terminal, JSON lines elsewhere."""
+    log_content: bool = False
+    """Also log what errors say, which may repeat prompts, replies and arguments; else only its length."""
     metrics_port: Port | None = 9464
     """Prometheus endpoint on server.host; null: none, 0: any free port. 9465 to 9467 for a service alone."""
 

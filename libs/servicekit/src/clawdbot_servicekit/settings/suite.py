@@ -15,11 +15,12 @@ from clawdbot_servicekit.settings.values import Section
 from clawdbot_servicekit.suggestions import nearest_or_all
 
 SECTIONS: Final = {
-    "dialogue": ("flows", "stores", "dialogue"),
-    "model_gateway": ("model", "models", "gateway"),
+    "dialogue": ("flows", "stores", "dialogue", "media"),
+    "model_gateway": ("model", "models", "gateway", "media"),
     "plugins": ("plugins", "tools", "hooks"),
 }
-"""Service → the top-level keys that it owns. A service that runs alone ignores the others' keys."""
+"""Service → the top-level keys that it reads, beside those of every service. A service that runs alone
+ignores the others' keys."""
 
 PORTS: Final = {"suite": 8080, "dialogue": 8081, "model_gateway": 8082, "plugins": 8083}
 """The default port of each service when it runs alone, and the suite's."""

@@ -52,6 +52,23 @@ def seconds(value: object) -> object:
     raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")
 
 
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """Validates that a whole text matches, in words that people understand.
+
+    Args:
+        pattern: a regular expression, without anchors.
+        expected: what is allowed, with an example.
+    """
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
 def size(value: object) -> object:
     """Bytes from "4MiB", "500kB" or a plain number. Other types are left to pydantic.
 

@@ -17,6 +17,7 @@ from clawdbot.dialogue.v1.session_pb2 import SessionStatus
 from clawdbot.dialogue.v1.turn_pb2 import Event
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
+from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import TOO_DEEP, is_finite, path_too_deep, to_plain
 from google.protobuf.struct_pb2 import Struct
 
@@ -62,6 +63,7 @@ class RequestValidator:
     """Converts requests to those of the domain, for the running call's tenant, or raises InvalidRequest."""
 
     limits: DialogueSection
+    media: MediaPolicy
 
     def create_session(self, request: wire.CreateSessionRequest) -> CreateSession:
         """Converts a request to create a session."""
@@ -196,7 +198,11 @@ class RequestValidator:
         if len(texts) == len(message.parts) and texts and not any(text.strip() for text in texts):
             yield FieldViolation("message.parts", "has no text.")
         for index, part in enumerate(message.parts):
-            yield from _part(f"message.parts[{index}]", part)
+            field = f"message.parts[{index}]"
+            if part.WhichOneof("content") not in INPUT_PART_KINDS:
+                yield FieldViolation(field, f"must be one of {', '.join(INPUT_PART_KINDS)}.")
+            else:
+                yield from self.media.violations(field, part)
 
     def _event(self, event: Event) -> Iterator[FieldViolation]:
         yield from _name("event.name", event.name)
@@ -235,32 +241,6 @@ def _max_depth(field: str, struct: Struct) -> Iterator[FieldViolation]:
     path = path_too_deep(struct, field)
     if path is not None:
         yield FieldViolation(path, TOO_DEEP)
-
-
-def _part(field: str, part: Part) -> Iterator[FieldViolation]:
-    kind = part.WhichOneof("content")
-    if kind not in INPUT_PART_KINDS:
-        yield FieldViolation(field, f"must be one of {', '.join(INPUT_PART_KINDS)}.")
-    elif kind != "text":
-        media = getattr(part, kind)
-        source = media.WhichOneof("source")
-        if source is None:
-            yield FieldViolation(f"{field}.{kind}", "needs data or uri.")
-        elif source == "data" and not media.media_type:
-            yield FieldViolation(f"{field}.{kind}.media_type", MISSING)
-        elif media.media_type and not _MEDIA_TYPES[kind].fullmatch(media.media_type):
-            yield FieldViolation(
-                f"{field}.{kind}.media_type", f"is not a media type for {kind} (example: {_EXAMPLES[kind]})."
-            )
-
-
-_TYPE_NAME = r"[A-Za-z0-9][\w!#$&^.+-]{0,126}"
-"""As in https://www.rfc-editor.org/rfc/rfc6838#section-4.2."""
-_MEDIA_TYPES: Final = {
-    kind: re.compile(rf"{top}/{_TYPE_NAME}(?: *;[^\r\n]{{0,200}})?", re.ASCII | re.IGNORECASE)
-    for kind, top in (("image", "image"), ("audio", "audio"), ("document", _TYPE_NAME))
-}
-_EXAMPLES: Final = {"image": "image/png", "audio": "audio/wav", "document": "application/pdf"}
 
 
 def _input(request: wire.SendTurnRequest | wire.StreamTurnRequest) -> Message | Event:

@@ -18,7 +18,7 @@ from pydantic import (
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, DiagnosticCollector, TooManyErrors
 from clawdbot_dialogue.core.flow.parse.schema_validation import Sections, report_errors
-from clawdbot_dialogue.core.flow.parse.source_model import Duration
+from clawdbot_dialogue.core.flow.parse.text_forms import Duration
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, parse_yaml
 
 
@@ -121,8 +121,8 @@ class ExpectedReply(_Section):
             raise ValueError("a reply must have exactly one of holds, matches, exactly")
         try:
             re.compile(self.matches or "")
-        except re.error as error:
-            raise ValueError(f"/{self.matches}/ is not a valid regular expression: {error}") from None
+        except re.error:
+            raise ValueError("not a valid regular expression: check its brackets and backslashes") from None
         return self
 
 

@@ -177,13 +177,7 @@ class RequestAttempts:
         attempt.outcome = error.reason
         error.set_target(attempt.target_name)
         self._errors.append(error)
-        log.warning(
-            "attempt_failed",
-            target=attempt.target_name,
-            attempt=attempt.number,
-            reason=error.reason,
-            detail=error.detail,
-        )
+        log.warning("attempt_failed", target=attempt.target_name, attempt=attempt.number, **error.log_fields)
         if attempt.first_content is not None or not error.retry_elsewhere:
             raise error
         left = deadline.remaining()

@@ -19,13 +19,14 @@
 
     UnknownModel                the gateway itself has no such name
 
-No text in here may contain a key: providers build `detail` from text that they have redacted.
+No text in here may contain a key: providers build `quote` from text that they have redacted.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from clawdbot_servicekit.log_content import Content
 from clawdbot_servicekit.suggestions import did_you_mean
 
 
@@ -41,15 +42,30 @@ class ModelError(Exception):
     transient: ClassVar[bool] = False
     """Whether the same request may succeed on this backend later."""
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
-        self.detail = detail
+    def __init__(self, summary: str, *, quote: str = "", retry_after: float | None = None) -> None:
+        """An error of a backend.
+
+        Args:
+            summary: what happened, in our words.
+            quote: what the backend said, which may repeat the prompt; for the caller, not for the log.
+            retry_after: seconds after which a retry may help, if the backend said so.
+        """
+        self.summary = summary
+        self.quote = quote
+        self.detail = f"{summary}: {quote}" if quote else summary
         self.target = ""
         """The target that failed; empty until it is known."""
         self.other_attempts = ""
         """A sentence that lists the other targets that were tried."""
         if self.transient:
             self.retry_after = 1.0 if retry_after is None else retry_after
-        super().__init__(detail)
+        super().__init__(self.detail)
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What the log may say about it."""
+        quoted = {"quote": Content(self.quote)} if self.quote else {}
+        return {"reason": self.reason, "detail": self.summary, **quoted}
 
     def set_target(self, target: str) -> None:
         """Notes the target that failed; `str()` then includes it."""
@@ -78,8 +94,8 @@ class QuotaExhausted(ModelError):
     reason = "BACKEND_QUOTA"
     advice = "Check the account's billing with the vendor."
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
-        super().__init__(detail, retry_after=retry_after)
+    def __init__(self, summary: str, *, quote: str = "", retry_after: float | None = None) -> None:
+        super().__init__(summary, quote=quote, retry_after=retry_after)
         self.quota_subject = "backend account"
 
 

@@ -131,7 +131,7 @@ class Router:
         try:
             listed = await backend.refresh_models(self._named_models(backend))
         except ModelError as error:
-            log.info("models_not_listed", backend=backend.name, reason=str(error))
+            log.info("models_not_listed", backend=backend.name, **error.log_fields)
             return str(error)
         # A backend that lists nothing may still have the model that is requested.
         names = frozenset(each.name for each in backend.models) if listed else frozenset()

@@ -151,7 +151,7 @@ class TokenCounts:
             log.info(
                 "backend_does_not_count",
                 target=f"{target.backend}/{'' if target.model == ANY_MODEL else target.model}",
-                reason=str(error) or "no response in time",
+                **(error.log_fields if isinstance(error, ModelError) else {"detail": "no response in time"}),
             )
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from clawdbot.common.v1.message_pb2 import (
@@ -12,13 +12,12 @@ from clawdbot.common.v1.message_pb2 import (
     ROLE_SYSTEM,
     ROLE_TOOL,
     ROLE_USER,
-    Document,
-    Media,
     Message,
     Part,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
+from clawdbot_servicekit.media_policy import MediaPolicy
 
 ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
@@ -30,6 +29,8 @@ class RequestLimits:
     max_bytes: int = 16 * 1024 * 1024
     """Encoded size of the whole request, media included."""
     max_messages: int = 10_000
+    media: MediaPolicy = field(default_factory=MediaPolicy)
+    """Which images, audio and documents are allowed."""
 
 
 def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
@@ -42,7 +43,7 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
     if not violations:
         for index, message in enumerate(request.messages):
             if not _is_plain_text(message):
-                violations.extend(_message(index, message))
+                violations.extend(_message(index, message, limits.media))
         if request.tools:
             violations.extend(_tools(request))
         if request.HasField("tool_choice") or request.HasField("response_format"):
@@ -65,7 +66,7 @@ def _size(request: GenerateRequest, limits: RequestLimits) -> Iterator[FieldViol
         )
 
 
-def _message(index: int, message: Message) -> Iterator[FieldViolation]:
+def _message(index: int, message: Message, media: MediaPolicy) -> Iterator[FieldViolation]:
     path = f"messages[{index}]"
     if message.role not in ROLES:
         yield FieldViolation(f"{path}.role", "Must be SYSTEM, USER, ASSISTANT or TOOL.")
@@ -79,7 +80,8 @@ def _message(index: int, message: Message) -> Iterator[FieldViolation]:
             if not part.text and message.role != ROLE_ASSISTANT:
                 yield FieldViolation(f"{path}.parts[{number}].text", "Must not be empty.")
         else:
-            yield from _part(f"{path}.parts[{number}]", kind or "", part, message.role)
+            yield from _part(f"{path}.parts[{number}]", part, message.role)
+            yield from media.violations(f"{path}.parts[{number}]", part)
 
 
 def _is_plain_text(message: Message) -> bool:
@@ -87,22 +89,15 @@ def _is_plain_text(message: Message) -> bool:
     return len(message.parts) == 1 and bool(message.parts[0].text) and message.role in ROLES
 
 
-def _part(path: str, kind: str, part: Part, role: int) -> Iterator[FieldViolation]:
-    check_content = _CONTENT.get(kind)
-    if check_content is None:
+def _part(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
+    """What is wrong with a part that is no text, apart from its media."""
+    kind = part.WhichOneof("content")
+    if kind is None:
         yield FieldViolation(
             path, "Content is required: text, image, audio, document, reasoning, tool_call or tool_result."
         )
-    else:
-        yield from check_content(f"{path}.{kind}", part, role)
-
-
-def _source(path: str, source: Media | Document) -> Iterator[FieldViolation]:
-    kind = source.WhichOneof("source")
-    if kind is None or not getattr(source, kind):
-        yield FieldViolation(path, "Either data or uri is required.")
-    elif kind == "data" and not source.media_type:
-        yield FieldViolation(f"{path}.media_type", "Required with data (example: image/png).")
+    elif kind in _CONTENT:
+        yield from _CONTENT[kind](f"{path}.{kind}", part, role)
 
 
 def _reasoning(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
@@ -125,9 +120,6 @@ def _tool_result(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
 
 
 _CONTENT: Final[dict[str, Callable[[str, Part, int], Iterator[FieldViolation]]]] = {
-    "image": lambda path, part, _: _source(path, part.image),
-    "audio": lambda path, part, _: _source(path, part.audio),
-    "document": lambda path, part, _: _source(path, part.document),
     "reasoning": _reasoning,
     "tool_call": _tool_call,
     "tool_result": _tool_result,
@@ -172,11 +164,11 @@ OpenAI's API."""
 
 
 def _sampling(sampling: Sampling) -> Iterator[FieldViolation]:
-    for field, value in sampling.ListFields():
-        bounds = _RANGES.get(field.name)
+    for descriptor, value in sampling.ListFields():
+        bounds = _RANGES.get(descriptor.name)
         # Written so that NaN, which compares false to everything, is rejected.
         if bounds is not None and not bounds[0] <= value <= bounds[1]:
-            yield FieldViolation(f"sampling.{field.name}", f"Must be {bounds[2]}.")
+            yield FieldViolation(f"sampling.{descriptor.name}", f"Must be {bounds[2]}.")
     for index, stop in enumerate(sampling.stop):
         if not stop:
             yield FieldViolation(f"sampling.stop[{index}]", "Must not be empty.")

@@ -135,7 +135,7 @@ class ErrorMapper:
 
     def from_unparsable(self, body: bytes, headers: Mapping[str, str]) -> ModelError:
         """The error of a 200 whose body cannot be parsed."""
-        return ProtocolViolation(f"the response cannot be parsed: {self._describe(body, headers)}")
+        return ProtocolViolation("the response cannot be parsed", quote=self._describe(body, headers))
 
     def sanitize(self, text: str) -> str:
         """A vendor's text as one short line without secrets."""
@@ -148,8 +148,7 @@ class ErrorMapper:
         error_class = _classify(status, code, text)
         # The message may quote a rejected key in a masked form that the redactor does not recognize.
         message = "" if issubclass(error_class, BackendAuth) else self.sanitize(text)
-        prefix = f"HTTP {status}"
-        return error_class(f"{prefix}: {message}" if message else prefix, retry_after=seconds)
+        return error_class(f"HTTP {status}", quote=message, retry_after=seconds)
 
     def _describe(self, body: bytes, headers: Mapping[str, str]) -> str:
         text = body.decode("utf-8", "replace")

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Final, Literal
 import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
-from pydantic import Field
+from clawdbot_servicekit.settings.values import matching
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation
@@ -49,7 +49,9 @@ _MODEL_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}")
 class AnthropicSettings(Section):
     """The keys that an anthropic backend adds to those of every backend."""
 
-    api_version: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] = SAMPLING_REMOVED_IN
+    api_version: Annotated[str, matching(r"\d{4}-\d\d-\d\d", "a date such as 2023-06-01")] = (
+        SAMPLING_REMOVED_IN
+    )
     """The `anthropic-version` header. 2023-06-01 takes temperature, top_p and top_k, if the model does."""
     key_header: str = "x-api-key"
     """The header of the key: as a bearer token in authorization, bare in any other."""

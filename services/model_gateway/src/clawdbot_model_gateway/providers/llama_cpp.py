@@ -19,6 +19,8 @@ import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Section
+from clawdbot_servicekit.settings.shared import SHA256, SHA256_PATTERN
+from clawdbot_servicekit.settings.values import matching
 from pydantic import Field
 from typing_extensions import override
 
@@ -52,7 +54,7 @@ class LlamaCppSettings(Section):
 
     path: ConfigPath
     """The GGUF file."""
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    sha256: Annotated[str, matching(SHA256_PATTERN, SHA256)] | None = None
     """Of the file; checked before each load, which takes about a second for each GB."""
     context_length: Annotated[int, Field(ge=32)] = 8192
     """Tokens of a request and its reply together, limited by the model's own context length. Memory grows

@@ -144,7 +144,8 @@ class OllamaProvider(HttpProvider, Embedder):
         try:
             return await self._pool.post(path, body)
         except ModelMissing as error:
-            raise ModelMissing(f"{error.detail} (on its host, run: ollama pull {model})") from error
+            advice = f"(on its host, run: ollama pull {model})"
+            raise ModelMissing(error.summary, quote=f"{error.quote} {advice}".lstrip()) from error
 
     async def _profile(self, model: str) -> ModelProfile:
         """What the model can do; asked once, and again when a list shows that it has changed."""

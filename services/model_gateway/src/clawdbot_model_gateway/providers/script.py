@@ -13,6 +13,7 @@ import yaml
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings import ConfigPath, Seconds, Section
+from clawdbot_servicekit.validation_words import section_errors
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from clawdbot_model_gateway.core import errors
@@ -146,14 +147,12 @@ def _read(path: Path) -> tuple[ScriptedReply, ...]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise StartupError(f"{where}: not valid YAML: {getattr(error, 'problem', None) or error}.") from None
+        advice = "check the indentation, the colons and the quotes, and save it as UTF-8"
+        raise StartupError(f"{where}: not valid YAML; {advice}.") from None
     if not isinstance(plain, dict) or set(plain) != {"replies"} or not plain["replies"]:
         raise StartupError(f"{path}: a script must be a list of replies under the single key `replies`.")
     try:
-        return ScriptedSettings.model_validate({"replies": plain["replies"]}).replies
+        return ScriptedSettings.model_validate(plain).replies
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, each['loc']))}: {each['msg']}."
-            for each in error.errors(include_url=False, include_input=False)
-        ]
-        raise StartupError("\n".join(lines)) from None
+        lines = section_errors("", plain, error).splitlines()
+        raise StartupError("\n".join(f"{path}: {line}" for line in lines)) from None

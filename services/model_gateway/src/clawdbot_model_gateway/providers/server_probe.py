@@ -107,7 +107,6 @@ class ServerProbe:
         try:
             await self._compatible.list_models()
         except ProtocolViolation as error:
-            raise ProtocolViolation(
-                f"the server is not Ollama and does not speak Chat Completions: {error.detail}"
-            ) from None
+            summary = f"the server is not Ollama and does not speak Chat Completions: {error.summary}"
+            raise ProtocolViolation(summary, quote=error.quote) from None
         return self._compatible

@@ -22,6 +22,7 @@ from clawdbot_plugin_sdk import (
 )
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest, ServiceError
+from clawdbot_servicekit.log_content import Content
 from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_plugins.core.errors import PluginError, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
@@ -191,7 +192,7 @@ class ToolInvoker:
         if tool.output_schema is not None and (
             violations := tool.output_schema.violations(structured, "result")
         ):
-            self._log.error("tool_result_invalid", tool=tool.name, field=violations[0].field)
+            self._log.error("tool_result_invalid", tool=tool.name, field=Content(violations[0].field))
             return _error_outcome(f"The tool {tool.name} returned a result that does not match its schema.")
         return ToolOutcome(returned.text, structured, attachments=returned.attachments)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from clawdbot_servicekit.errors import FieldViolation
+from clawdbot_servicekit.json_schema_words import keyword_words
 from clawdbot_servicekit.suggestions import did_you_mean, nearest
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError, best_match
@@ -14,7 +15,7 @@ from jsonschema.exceptions import ValidationError, best_match
 MAX_VIOLATIONS: Final = 20
 """Violations reported for one value."""
 MAX_DESCRIPTION_LENGTH: Final = 300
-"""Characters of one description: it may quote a huge value."""
+"""Characters of one description: a schema may have long words, and a value long names."""
 
 CHECKED_FORMATS: Final = ("date", "email", "ipv4", "ipv6", "regex", "uuid")
 """The formats that are validated. The library validates more if other packages happen to be installed, and
@@ -64,7 +65,8 @@ def _violations_from(error: ValidationError, root: str) -> Iterator[FieldViolati
                     f"does not exist.{did_you_mean(nearest(str(name), known))}",
                 )
     else:
-        yield FieldViolation(path, f"{_truncate(closest.message)}.")
+        words = keyword_words(str(closest.validator), closest.validator_value, closest.schema)
+        yield FieldViolation(path, f"{_truncate(words)}.")
 
 
 def field_path(root: str, parts: Iterable[str | int]) -> str:

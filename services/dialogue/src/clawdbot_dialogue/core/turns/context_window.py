@@ -1,16 +1,19 @@
 """Chooses the part of a transcript that a model is shown: its end, within a budget of bytes.
 
 It is cut before a message of the person, so that every tool call keeps its result. If the transcript does not
-fit, images and other media are replaced by labels first, the oldest first.
+fit, images and other media are replaced by labels first, the oldest first. Labels also replace media that the
+policy refuses, which have been stored when it was more generous.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part
+from clawdbot_servicekit.media_policy import MediaPolicy
 
-MEDIA = ("image", "audio", "document")
+MEDIA: Final = ("image", "audio", "document")
 
 
 def fit_to_budget(messages: Sequence[Message], limit: int) -> Sequence[Message]:
@@ -30,6 +33,13 @@ def fit_to_budget(messages: Sequence[Message], limit: int) -> Sequence[Message]:
     return messages
 
 
+def without_refused_media(messages: Sequence[Message], policy: MediaPolicy) -> Sequence[Message]:
+    """Returns the messages with labels in place of media that the policy refuses."""
+    return [
+        _with_labels(message, "not allowed", lambda part: not policy.allows(part)) for message in messages
+    ]
+
+
 def _replace_old_media(messages: Sequence[Message], limit: int) -> Sequence[Message]:
     """The messages with labels in place of media, in as many of the oldest as it takes to fit."""
     size = sum(message.ByteSize() for message in messages)
@@ -39,35 +49,35 @@ def _replace_old_media(messages: Sequence[Message], limit: int) -> Sequence[Mess
     for position, message in enumerate(messages):
         if size <= limit:
             break
-        labelled = _with_labels(message)
+        labelled = _with_labels(message, "shown earlier", _is_media)
         if labelled is not message:
             replaced[position] = labelled
             size -= message.ByteSize() - labelled.ByteSize()
     return replaced
 
 
-def _with_labels(message: Message) -> Message:
-    """A copy of the message with labels in place of its media; the message itself if it has none."""
-    if not any(_has_media(part) for part in message.parts):
+def _with_labels(message: Message, note: str, is_replaced: Callable[[Part], bool]) -> Message:
+    """A copy of the message with labels in place of some of its media; the message itself if it has none."""
+    if not any(is_replaced(part) for part in _leaves(message) if _is_media(part)):
         return message
     labelled = Message()
     labelled.CopyFrom(message)
-    for part in labelled.parts:
-        _replace_media(part)
-        if part.HasField("tool_result"):
-            for content in part.tool_result.content:
-                _replace_media(content)
+    for part in _leaves(labelled):
+        if _is_media(part) and is_replaced(part):
+            kind = part.WhichOneof("content")
+            title = f" {part.document.title}" if kind == "document" and part.document.title else ""
+            part.text = f"[{kind}{title}, {note}]"
     return labelled
 
 
-def _has_media(part: Part) -> bool:
-    if part.HasField("tool_result"):
-        return any(_has_media(content) for content in part.tool_result.content)
+def _leaves(message: Message) -> Iterator[Part]:
+    """The message's parts, and what its tool results contain in their place."""
+    for part in message.parts:
+        if part.HasField("tool_result"):
+            yield from part.tool_result.content
+        else:
+            yield part
+
+
+def _is_media(part: Part) -> bool:
     return part.WhichOneof("content") in MEDIA
-
-
-def _replace_media(part: Part) -> None:
-    kind = part.WhichOneof("content")
-    if kind in MEDIA:
-        title = f" {part.document.title}" if kind == "document" and part.document.title else ""
-        part.text = f"[{kind}{title}, shown earlier]"

@@ -21,7 +21,7 @@ from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_dialogue.core.machine.effects import Generate
 from clawdbot_dialogue.core.machine.events import GenerationFailed, GenerationFinished
 from clawdbot_dialogue.core.sessions.records import JournalEntry
-from clawdbot_dialogue.core.turns.context_window import fit_to_budget
+from clawdbot_dialogue.core.turns.context_window import fit_to_budget, without_refused_media
 from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
@@ -59,7 +59,7 @@ class Generation:
             recent = await self._dependencies.store.recent_messages(
                 self._record.turn.session_id, limits.history
             )
-            self._history = fit_to_budget(recent, limits.history_bytes)
+            self._history = fit_to_budget(without_refused_media(recent, limits.media), limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
                 message = self._replayed_round(number) or await self._call_model(number, tools)
                 calls = [part.tool_call for part in message.parts if part.HasField("tool_call")]

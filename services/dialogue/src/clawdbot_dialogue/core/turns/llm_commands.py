@@ -17,7 +17,7 @@ from clawdbot_servicekit.structs import to_plain, to_struct
 from clawdbot_dialogue.core.machine.effects import Interpret
 from clawdbot_dialogue.core.machine.events import InterpretationFailed, Interpreted
 from clawdbot_dialogue.core.sessions.records import JournalEntry
-from clawdbot_dialogue.core.turns.context_window import fit_to_budget
+from clawdbot_dialogue.core.turns.context_window import fit_to_budget, without_refused_media
 from clawdbot_dialogue.core.turns.model_call import call_model
 from clawdbot_dialogue.core.turns.ports import GenerationError, ToolRefused, TurnDependencies
 from clawdbot_dialogue.core.turns.tool_calls import REPEATABLE_EFFECTS, PendingCall, ToolCaller, TurnJournal
@@ -57,7 +57,7 @@ class CommandGeneration:
             recent = await self._dependencies.store.recent_messages(
                 self._record.turn.session_id, limits.history
             )
-            history = fit_to_budget(recent, limits.history_bytes)
+            history = fit_to_budget(without_refused_media(recent, limits.media), limits.history_bytes)
             for number in range(limits.tool_rounds + 1):
                 offered_tools = {} if number == limits.tool_rounds else tools
                 message = self._replayed_round(number) or await self._call_model(

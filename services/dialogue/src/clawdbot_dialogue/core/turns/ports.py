@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Protocol
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot.plugins.v1.tool_service_pb2 import InvokeToolRequest, Tool, ToolOutcome
+from clawdbot_servicekit.media_policy import MediaPolicy
 
 from clawdbot_dialogue.core.sessions.store import SessionStore
 
@@ -101,6 +102,8 @@ class TurnLimits:
     """Messages of the transcript that a model is shown."""
     history_bytes: int = 1024 * 1024
     """Size of those messages: they have to fit in one request to the gateway."""
+    media: MediaPolicy = field(default_factory=MediaPolicy)
+    """Which images, audio and documents models are shown."""
     shutdown_grace: float = 5.0
     """How long turns may run on when the engine stops."""
     time_zone: tzinfo | None = None

@@ -22,6 +22,7 @@ from clawdbot.plugins.v1.tool_service_pb2 import (
     InvokeToolRequest,
     ToolOutcome,
 )
+from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep
 from msgspec.structs import replace
 
@@ -121,12 +122,18 @@ class ToolCaller:
     """Makes the tool calls of one attempt at one turn."""
 
     def __init__(
-        self, tools: ToolBox, journal: TurnJournal, record: TurnRecord, context: InvocationContext
+        self,
+        tools: ToolBox,
+        journal: TurnJournal,
+        record: TurnRecord,
+        context: InvocationContext,
+        media: MediaPolicy,
     ) -> None:
         self._tools = tools
         self._journal = journal
         self._record = record
         self._context = context
+        self._media = media
         self._sent: set[str] = set()
 
     async def run(self, calls: Sequence[PendingCall]) -> list[ToolCallRecord]:
@@ -178,7 +185,7 @@ class ToolCaller:
         self._sent.add(pending.key)
         self._record.call_sent(call, once=pending.once)
         try:
-            outcome = _storable(await self._tools.invoke(request))
+            outcome = _storable(await self._tools.invoke(request), self._media)
         except ToolRefused as error:
             record.result.CopyFrom(error_result(call, error.message))
             record.result.structured.update({"reason": error.reason})
@@ -221,8 +228,10 @@ class ToolCaller:
         return _replay(earlier, pending.call) if earlier.done else outcome_unknown_record(pending.call)
 
 
-def _storable(outcome: ToolOutcome) -> ToolOutcome:
+def _storable(outcome: ToolOutcome, media: MediaPolicy) -> ToolOutcome:
     """Returns the outcome, which is stored with the turn: it must be possible to read the turn again.
+
+    Media that the policy refuses are replaced by a text that says why.
 
     Raises:
         ToolOutcomeUnknown: the result is nested too deeply, or its content is a call or a result.
@@ -232,6 +241,10 @@ def _storable(outcome: ToolOutcome) -> ToolOutcome:
         raise ToolOutcomeUnknown("RESULT_TOO_DEEP", f"The tool's {path} {TOO_DEEP}")
     if any(part.WhichOneof("content") in ("tool_call", "tool_result") for part in outcome.content):
         raise ToolOutcomeUnknown("RESULT_INVALID", "The tool returned a tool call or a tool result.")
+    for part in outcome.content:
+        refused = next(media.violations("result", part), None)
+        if refused is not None:
+            part.text = f"[left out: {refused.field} {refused.description}]"
     return outcome
 
 

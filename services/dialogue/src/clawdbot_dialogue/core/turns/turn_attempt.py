@@ -115,7 +115,8 @@ class TurnAttempt:
         context = InvocationContext(
             session_id=turn.session_id, turn_id=turn.id, flow=snapshot.flow, state=snapshot.state
         )
-        return ToolCaller(self._dependencies.tools, self.journal, self._record, context)
+        dependencies = self._dependencies
+        return ToolCaller(dependencies.tools, self.journal, self._record, context, dependencies.limits.media)
 
 
 def tool_result_value(record: ToolCallRecord) -> dict[str, object]:

@@ -135,7 +135,8 @@ class FormatEmulation(ReplySource):
             candidate, errors = await self._attempt(emulated, method, ask)
             candidate.add_usage_of(first)
         if errors:
-            raise ResponseFormatMissed(errors.splitlines()[0].removesuffix("."))
+            first_error = errors.splitlines()[0].removesuffix(".")
+            raise ResponseFormatMissed("the reply does not match the format", quote=first_error)
         if candidate.calls_own_tool:
             return candidate.original_events()
         return candidate.text_events(self._warning(method))

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 import orjson
+from clawdbot_servicekit.json_schema_words import keyword_words
 
 MAX_ERRORS: Final = 5
 """Errors that are reported together."""
@@ -41,15 +42,47 @@ def validation_errors(schema: Mapping[str, Any], text: str | None) -> str:
             dict(schema), pattern_options=jsonschema_rs.RegexOptions(), offline=True
         )
     except (ValueError, jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        raise InvalidSchema(f"{_shorten(str(error))}.") from None
+        raise InvalidSchema(_schema_error(error)) from None
     if text is None:
         return ""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return f"It is not JSON: {_shorten(str(error))}."
+        return f"It is not JSON: an error is in line {error.lineno}, column {error.colno}."
     errors = zip(range(MAX_ERRORS), validator.iter_errors(value), strict=False)
-    return "\n".join(f"{_path(error.instance_path)}: {_shorten(error.message)}." for _, error in errors)
+    return "\n".join(f"{_path(error.instance_path)}: {_words(error, schema)}." for _, error in errors)
+
+
+def _words(error: jsonschema_rs.ValidationError, schema: Mapping[str, Any]) -> str:
+    """What a value must be, in words; those for a missing or an unknown field name it."""
+    kind = error.kind
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
+        return f"{_shorten(str(kind.property))} is missing"
+    if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
+        return f"{_shorten(str(kind.unexpected[0]))} does not exist"
+    *outer, keyword = error.schema_path or [""]
+    inner: Any = schema
+    for part in outer:
+        inner = _at(inner, part)
+    return keyword_words(str(keyword), _at(inner, keyword), inner)
+
+
+def _schema_error(error: Exception) -> str:
+    """What is wrong with a schema, as a sentence."""
+    if isinstance(error, jsonschema_rs.ValidationError):
+        path = _path(error.instance_path) if error.instance_path else ""
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Referencing):
+            return "It has a $ref that leads to nothing inside the schema."
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Format):
+            return f"{path} is not a regular expression that takes linear time (RE2)."
+        return f"{path or 'It'} is not what JSON Schema (2020-12) allows there."
+    return "It is not a JSON Schema (2020-12)."
+
+
+def _at(value: Any, key: str | int) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(str(key))
+    return value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
 
 
 def _path(parts: list[str | int]) -> str:

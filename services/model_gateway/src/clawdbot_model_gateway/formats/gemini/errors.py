@@ -100,14 +100,12 @@ class GeminiErrorMapper(ErrorMapper):
         text = message if isinstance(message, str) else ""
         details = [detail for detail in _list(error.get("details")) if isinstance(detail, dict)]
         error_class = _classify(str(error["status"]), text.lower(), details)
-        prefix = f"HTTP {code if isinstance(code, int) else status} {self.sanitize(str(error['status']))}"
+        summary = f"HTTP {code if isinstance(code, int) else status} {error['status']}"
         # The message may repeat a refused key; a message about the account contains no key.
         hidden = error_class is BackendAuth and "key" in text.lower()
         shown = "" if hidden else self.sanitize(text)
         delay = _retry_delay(details)
-        return error_class(
-            f"{prefix}: {shown}" if shown else prefix, retry_after=header_delay if delay is None else delay
-        )
+        return error_class(summary, quote=shown, retry_after=header_delay if delay is None else delay)
 
 
 def _rpc_status(payload: Any) -> Mapping[str, Any] | None:

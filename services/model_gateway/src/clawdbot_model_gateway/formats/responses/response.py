@@ -154,7 +154,7 @@ class ResponseDecoder(ReplyDecoder):
         request_error = code.startswith(REQUEST_ERROR_PREFIXES) and code != "invalid_api_key"
         if request_error or code.endswith(POLICY_ERROR_SUFFIXES):
             shown = self._errors.sanitize(f"{code}: {error.get('message') or ''}")
-            return RequestRefused(f"the backend refused the request: {shown}")
+            return RequestRefused("the backend refused the request", quote=shown)
         return self._errors.from_payload(payload)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from clawdbot_servicekit.log_content import Content
 
 from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ModelMissing
 
@@ -134,7 +135,7 @@ class LlamaServerProcess:
         error = loading.result()
         if error is not None:
             # A new one for each caller, which adds its target to it.
-            raise type(error)(error.detail, retry_after=LOAD_RETRY_INTERVAL)
+            raise type(error)(error.summary, retry_after=LOAD_RETRY_INTERVAL)
 
     async def stop(self) -> None:
         """Ends the process and waits until it is gone. Safe without a start, and twice."""
@@ -159,7 +160,7 @@ class LlamaServerProcess:
             seconds = round(self._load_ended_at - started_at, 3)
             self._log.info("model_loaded", file=self._file, seconds=seconds)
         else:
-            self._log.warning("model_not_loaded", file=self._file, reason=error.detail)
+            self._log.warning("model_not_loaded", file=self._file, reason=error.summary)
             await self._terminate()
         return error
 
@@ -223,7 +224,7 @@ class LlamaServerProcess:
             lines = [line.decode("utf-8", "replace") for line in complete]
             self._stderr.extend(lines)
             for line in lines:
-                self._log.debug("llama_cpp_output", file=self._file, line=line)
+                self._log.debug("llama_cpp_output", file=self._file, line=Content(line))
 
     async def _terminate(self) -> None:
         process, self._process = self._process, None

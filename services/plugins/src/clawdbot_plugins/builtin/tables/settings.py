@@ -6,9 +6,18 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Seats = Annotated[int, Field(ge=1, le=100)]
+
+
+def _local(time: dt.time) -> dt.time:
+    if time.tzinfo is not None:
+        raise ValueError("expected a time without a time zone, such as 11:00")
+    return time
+
+
+LocalTime = Annotated[dt.time, AfterValidator(_local)]
 
 
 class TablesSettings(BaseModel):
@@ -18,9 +27,9 @@ class TablesSettings(BaseModel):
 
     tables: Annotated[tuple[Seats, ...], Field(min_length=1, max_length=500)] = (2, 2, 2, 4, 4, 4, 6, 8)
     """Seats of each table."""
-    opens: dt.time = dt.time(11)
+    opens: LocalTime = dt.time(11)
     """The earliest time for a reservation."""
-    closes: dt.time = dt.time(22)
+    closes: LocalTime = dt.time(22)
     """The latest time for a reservation."""
     stay_minutes: Annotated[int, Field(ge=15, le=720)] = 120
     """How long a reservation occupies a table."""

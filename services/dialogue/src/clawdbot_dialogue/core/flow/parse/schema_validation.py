@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from clawdbot_servicekit.validation_words import explain
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -27,6 +28,7 @@ from clawdbot_dialogue.core.flow.parse.source_model import (
     TransitionSource,
     UnderstandingSource,
 )
+from clawdbot_dialogue.core.flow.parse.text_forms import FORMS
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
 
 Sections: TypeAlias = tuple[tuple[tuple[str, ...], type[BaseModel]], ...]
@@ -189,7 +191,7 @@ def _message(error: ErrorDetails, path: Path) -> str:
         case "string_pattern_mismatch":
             return f'{_quoted(error["input"])} is not a valid value for "{name}".'
         case _:
-            return f'"{name}": {error["msg"]}.'
+            return f'"{name}": {explain([error])}.'
 
 
 def _hint(error: ErrorDetails) -> str:
@@ -201,8 +203,8 @@ def _hint(error: ErrorDetails) -> str:
             given, [each.strip("'") for each in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
         )
         return close if close.startswith("Did") else ""
-    if error["type"] == "string_pattern_mismatch" and error["loc"][-1] == "after":
-        return "Write 30s, 10m, 2h or 1d."
+    if error["type"] == "string_pattern_mismatch":
+        return FORMS.get(error["ctx"]["pattern"], "")
     if error["type"] == "string_type" and isinstance(given, int | float | bool):
         return "Put it in quotes."
     return ""
@@ -223,5 +225,7 @@ def _type_name(value: object) -> str:
 
 
 def _quoted(value: object) -> str:
-    text = str(value)
+    if value is None or isinstance(value, list | dict):
+        return _type_name(value)
+    text = "true" if value is True else "false" if value is False else str(value)
     return f'"{text[:60]}…"' if len(text) > 60 else f'"{text}"'

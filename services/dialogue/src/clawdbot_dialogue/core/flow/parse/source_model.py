@@ -11,28 +11,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from clawdbot_dialogue.core.flow.parse.localized import Localized
+from clawdbot_dialogue.core.flow.parse.text_forms import (
+    Currency,
+    Duration,
+    EventName,
+    FlowName,
+    Name,
+    Region,
+    StateName,
+    StatePath,
+    ToolName,
+)
 from clawdbot_dialogue.core.language.language_registry import installed_languages
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
-StateName = Annotated[str, Field(pattern=r"^\w[\w-]{0,63}$")]
-StatePath = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=1000)]
-"""A state as seen from where it is named: a sibling, else one level up, and so on; dots lead down."""
-FlowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Duration = Annotated[
-    str,
-    Field(
-        pattern=r"^\d{1,6}(\.\d{1,3})?(s|m|h|d)$",
-        description="A duration: 30s, 10m, 2h, 1d.",
-        examples=["10m"],
-    ),
-]
 Text = Annotated[str, Field(min_length=1, max_length=10_000), Localized()]
 """Text for the person. {slot} inserts a slot's value, {result.key} what a tool returned."""
 Instructions = Annotated[str, Field(min_length=1, max_length=10_000), Localized(required=False)]
 """Text for a model, which reads any language."""
 Phrases = Annotated[list[Annotated[str, Field(min_length=1, max_length=10_000)]], Localized()]
 """Phrases that a person says."""
-EventName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S+$")]
 Guard = Annotated[str, Field(min_length=1, max_length=1000)]
 MAX_SLOTS, MAX_FIELDS = 500, 100
 """Slots of a flow, fields of a slot; the protobuf message that checks expressions holds a few thousand."""
@@ -118,11 +115,11 @@ class SlotSource(_Section):
     hints: Phrases = Field(
         default_factory=list, description="Words beside a number that point to this slot: people, guests."
     )
-    currencies: list[Annotated[str, Field(pattern=r"^[A-Z]{3}$")]] = Field(
+    currencies: list[Currency] = Field(
         default_factory=list,
         description="For money: the allowed ISO 4217 codes; the first one is the default.",
     )
-    region: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = Field(
+    region: Region | None = Field(
         None, description="For a phone: the country whose numbers need no country code, such as GB."
     )
     fields: Annotated[dict[Name, SlotSource], Field(max_length=MAX_FIELDS)] = Field(
@@ -188,7 +185,7 @@ class TransitionSource(_Section):
 class CallSource(_Section):
     """A tool call."""
 
-    tool: Annotated[str, Field(pattern=r"^\S{1,200}$")] = Field(description="The tool: tables.reserve.")
+    tool: ToolName = Field(description="The tool: tables.reserve.")
     args: dict[str, Any] = Field(
         default_factory=dict,
         description="Its arguments: values, texts with {slot}, or CEL expressions in ${…}, which keep their "
