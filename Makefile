@@ -23,8 +23,8 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 export PATH := $(PATH):$(shell go env GOPATH 2>/dev/null || echo $(HOME)/go)/bin
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h
 
-.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled lint fix types protos protos-check \
-	protos-lint bench check lock clean
+.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled lint fix types protos \
+	protos-check protos-lint bench check lock wheels clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -36,9 +36,9 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-# What the suite needs.
+# What the suite needs. `sync` first removes what is needed no more: a package's successor can have the same files.
 $(RUNS): requirements.txt $(MEMBERS) | $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python --requirement requirements.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
@@ -111,9 +111,17 @@ bench: $(IN_READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
 
 check: lint types protos-check protos-lint test test-integration test-compiled  ## All that CI runs
 
-lock: $(RUNS)  ## Resolve the dependencies again into requirements.txt and requirements-dev.txt
+lock: $(RUNS)  ## Resolve the dependencies again: requirements.txt, requirements-dev.txt, deploy/requirements-*.txt
 	@$(RESOLVE) pyproject.toml $(MEMBERS) --output-file requirements.txt
 	@$(RESOLVE) --group dev --constraint requirements.txt pyproject.toml $(MEMBERS) --output-file requirements-dev.txt
+	@$(RESOLVE) --constraint requirements.txt cli/pyproject.toml --output-file deploy/requirements-suite.txt
+	@for service in dialogue model_gateway plugins; do $(RESOLVE) --constraint requirements.txt \
+		services/$$service/pyproject.toml --output-file deploy/requirements-$$service.txt || exit; done
+	@$(RESOLVE) --group pyproject.toml:image --output-file deploy/requirements-build.txt
+
+wheels: $(RUNS)  ## Build the members' wheels and source distributions into dist/
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --all-packages --out-dir dist
 
 clean:  ## Remove .venv and everything that was built
-	@rm -rf .venv build
+	@rm -rf .venv build dist
