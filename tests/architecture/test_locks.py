@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from importlib.metadata import requires
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
-MEMBERS = {
-    "suite": "clawdbot-cli",
-    "dialogue": "clawdbot-dialogue",
-    "model_gateway": "clawdbot-model-gateway",
-    "plugins": "clawdbot-plugins",
-}
-SERVICES = [name for name in MEMBERS if name != "suite"]
+from tests.support.packages import IMAGES, ROOT, members, needed
+
+SERVICES = [name for name in IMAGES if name != "suite"]
 
 
 def lock(path: str) -> dict[str, str]:
@@ -31,35 +24,13 @@ def lock(path: str) -> dict[str, str]:
     return entries
 
 
-def needed(*names: str) -> set[str]:
-    """The names, and what they need on this platform, all the way down."""
-    found: set[tuple[str, str]] = set()
-    rest = [Requirement(name) for name in names]
-    while rest:
-        requirement = rest.pop()
-        name = canonicalize_name(requirement.name)
-        for extra in ("", *requirement.extras):
-            if (name, extra) in found:
-                continue
-            found.add((name, extra))
-            for line in requires(name) or []:
-                below = Requirement(line)
-                if below.marker is None or below.marker.evaluate({"extra": extra}):
-                    rest.append(below)
-    return {name for name, _ in found}
-
-
-def ours(names: set[str]) -> set[str]:
-    return {name for name in names if name.startswith("clawdbot-")}
-
-
-@pytest.mark.parametrize("service", MEMBERS)
+@pytest.mark.parametrize("service", IMAGES)
 def test_a_lock_has_what_its_service_needs_and_no_more(service):
-    packages = needed(MEMBERS[service])
-    assert set(lock(f"deploy/requirements-{service}.txt")) == packages - ours(packages)
+    packages = needed(IMAGES[service])
+    assert set(lock(f"deploy/requirements-{service}.txt")) == packages - members(packages)
 
 
-@pytest.mark.parametrize("service", MEMBERS)
+@pytest.mark.parametrize("service", IMAGES)
 def test_a_lock_pins_what_the_tests_ran_with(service):
     everything = lock("requirements.txt")
     for name, entry in lock(f"deploy/requirements-{service}.txt").items():
@@ -69,8 +40,8 @@ def test_a_lock_pins_what_the_tests_ran_with(service):
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_brings_no_other_service(service):
-    others = {MEMBERS[name] for name in MEMBERS if name != service}
-    assert ours(needed(MEMBERS[service])) & others == set()
+    others = {IMAGES[name] for name in IMAGES if name != service}
+    assert members(needed(IMAGES[service])) & others == set()
 
 
 @pytest.mark.parametrize(
