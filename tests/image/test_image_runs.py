@@ -41,6 +41,15 @@ async def test_a_conversation_goes_on_after_the_suite_was_stopped_and_started_ag
     assert done["session"]["status"] == "SESSION_STATUS_ENDED"
 
 
+async def test_a_suite_of_two_workers_converses_and_stops_with_exit_code_0():
+    with volume() as state:
+        async with container("suite", state, {"CLAWDBOT_SERVER__WORKERS": "2"}) as suite:
+            async with talk(suite.address, "book_table") as booking:
+                await booking.say(BOOKING)
+                assert said(await booking.say("yes")).startswith("Booked. Reference ")
+            assert await suite.stop() == 0
+
+
 async def test_three_containers_hold_a_conversation():
     """As deploy/compose.yaml runs them."""
     gateway_port, plugins_port = free_port(), free_port()
