@@ -17,14 +17,27 @@ IN_RUNS := $(if $(COMPILED),$(COMPILED_READY),$(RUNS))
 IN_READY := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate $(NOT_OURS)
+# `make image`: labels describe the commit, so that the same commit gives the same labels.
+SERVICES := suite dialogue model_gateway plugins
+SERVICE ?= suite
+TAG ?= dev
+IMAGE ?= localhost/clawdbot/$(SERVICE):$(TAG)
+BASE ?= docker.io/library/python:3.11-slim-bookworm
+SOURCE ?= $(if $(GITHUB_REPOSITORY),$(GITHUB_SERVER_URL)/$(GITHUB_REPOSITORY))
+BUILDER ?= $(firstword $(notdir $(foreach name,buildah podman docker,$(shell command -v $(name)))))
+ENGINE ?= $(firstword $(foreach name,podman docker,$(shell $(name) info >/dev/null 2>&1 && echo $(name))))
+IMAGE_BUILD = BUILDAH_LAYERS=true $(BUILDER) build --quiet --file deploy/Dockerfile --build-arg BASE=$(BASE) \
+	--build-arg SERVICE=$(SERVICE) --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	--build-arg REVISION=$(shell git describe --always --dirty --abbrev=40 --exclude='*') --build-arg CREATED=$(shell git log -1 --format=%cI) \
+	--build-arg SOURCE=$(SOURCE)
 BUF := npx --yes @bufbuild/buf@1.75.0
 
 # `make check` looks for what its tests start: foreign clients from `go install` lie here.
 export PATH := $(PATH):$(shell go env GOPATH 2>/dev/null || echo $(HOME)/go)/bin
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h
 
-.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled lint fix types protos protos-check \
-	protos-lint bench check lock clean
+.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled test-image lint fix types protos \
+	protos-check protos-lint bench check lock wheels image clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -36,9 +49,9 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-# What the suite needs.
+# What the suite needs. `sync` first removes what is needed no more: a package's successor can have the same files.
 $(RUNS): requirements.txt $(MEMBERS) | $(BIN)/uv
-	@$(BIN)/uv pip install --quiet --require-hashes --python $(BIN)/python --requirement requirements.txt
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
@@ -72,7 +85,7 @@ cli: $(IN_RUNS)  ## A shell with `clawdbot` on the PATH (ARGS="flow new contact"
 	$(if $(ARGS),exec clawdbot $(ARGS),echo "clawdbot is on the PATH; exit ends this shell."; exec bash -i)
 
 test: $(IN_READY)  ## Run the tests in parallel (ARGS="-k name …")
-	@$(IN)/bin/python -m pytest -m "not integration" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(IN)/bin/python -m pytest -m "not integration and not image" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 test-unit: $(IN_READY)  ## Run one package's unit tests (PKG=servicekit ARGS="-k name …")
 	@$(IN)/bin/python -m pytest tests/unit/$(PKG) $(ARGS)
@@ -84,6 +97,12 @@ test-compiled:  ## Hold the compiled core to the dialogue's tests (needs a C com
 	@if ! command -v cc >/dev/null || [ ! -e "$(HEADERS)" ]; then \
 		echo "SKIPPED test-compiled: no C compiler, or no $(HEADERS)" >&2; \
 	else $(MAKE) test COMPILED=1 ARGS="tests/unit/dialogue $(ARGS)"; fi
+
+test-image: $(READY)  ## Build the images and run them (needs podman or docker)
+	@if [ -z "$(ENGINE)" ]; then \
+		echo "SKIPPED test-image: neither podman nor docker can run a container here" >&2; \
+	else for service in $(SERVICES); do $(MAKE) --no-print-directory image SERVICE=$$service BUILDER=$(ENGINE) || exit; done && \
+		CONTAINER_ENGINE=$(ENGINE) IMAGE_TAG=$(TAG) $(BIN)/python -m pytest -m image tests/image $(ARGS); fi
 
 lint: $(READY)  ## Check style and the architecture's import rules
 	@$(BIN)/ruff check --quiet .
@@ -111,9 +130,24 @@ bench: $(IN_READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
 
 check: lint types protos-check protos-lint test test-integration test-compiled  ## All that CI runs
 
-lock: $(RUNS)  ## Resolve the dependencies again into requirements.txt and requirements-dev.txt
+lock: $(RUNS)  ## Resolve the dependencies again: requirements.txt, requirements-dev.txt, deploy/requirements-*.txt
 	@$(RESOLVE) pyproject.toml $(MEMBERS) --output-file requirements.txt
 	@$(RESOLVE) --group dev --constraint requirements.txt pyproject.toml $(MEMBERS) --output-file requirements-dev.txt
+	@$(RESOLVE) --constraint requirements.txt cli/pyproject.toml --output-file deploy/requirements-suite.txt
+	@for service in dialogue model_gateway plugins; do $(RESOLVE) --constraint requirements.txt \
+		services/$$service/pyproject.toml --output-file deploy/requirements-$$service.txt || exit; done
+	@$(RESOLVE) --group pyproject.toml:image --output-file deploy/requirements-build.txt
+
+wheels: $(RUNS)  ## Build the members' wheels and source distributions into dist/
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --all-packages --out-dir dist
+
+image:  ## Build a container image (SERVICE=suite, dialogue, model_gateway or plugins; TAG=dev)
+	@[ -n "$(filter $(SERVICE),$(SERVICES))" ] || { echo "no service $(SERVICE); there are: $(SERVICES)" >&2; exit 2; }
+	@[ -n "$(BUILDER)" ] || { echo "images need buildah, podman or docker; none was found" >&2; exit 2; }
+	@$(IMAGE_BUILD) --tag $(IMAGE) .
+	@$(IMAGE_BUILD) --target sbom --output type=local,dest=build/image/$(SERVICE) .
+	@echo "$(IMAGE); its SBOM: build/image/$(SERVICE)/sbom.cdx.json"
 
 clean:  ## Remove .venv and everything that was built
-	@rm -rf .venv build
+	@rm -rf .venv build dist

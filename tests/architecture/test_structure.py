@@ -80,6 +80,7 @@ def test_every_member_declares_what_it_imports():
         "typing_extensions": "typing-extensions",
         "pydantic_settings": "pydantic-settings",
         "yaml": "pyyaml",
+        "phonenumbers": "phonenumberslite",
         "clawdbot": "clawdbot-protos",
         **{
             name: name
@@ -89,7 +90,6 @@ def test_every_member_declares_what_it_imports():
                 "jsonschema",
                 "limits",
                 "orjson",
-                "phonenumbers",
                 "platformdirs",
             )
         },

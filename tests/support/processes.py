@@ -79,7 +79,7 @@ async def process(
     state: Path,
     environment: Mapping[str, str] | None = None,
     port: int | None = None,
-    python: Path = Path(sys.executable),
+    python: str | Path = sys.executable,
 ) -> AsyncIterator[ServiceProcess]:
     """Runs `python -m command…` with its own state directory until the block ends."""
     server_port = port or free_port()
@@ -95,7 +95,7 @@ async def process(
     inherited = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
     with log.open("ab") as output:
         child = await asyncio.create_subprocess_exec(
-            str(python), "-m", *command, env={**inherited, **settings}, stdout=output, stderr=output
+            python, "-m", *command, env={**inherited, **settings}, stdout=output, stderr=output
         )
     running = ServiceProcess(child, server_port, log)
     try:

@@ -47,6 +47,17 @@ def command() -> list[str]:
     return [sys.executable, *sys.orig_argv[1:]]
 
 
+def _metrics_folder() -> Path:
+    """A new folder in which the workers put their metrics for the supervisor."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="clawdbot-metrics-"))
+    except OSError as error:
+        raise StartupError(
+            f"Workers need a folder for temporary files ({error.strerror or error}). "
+            "Make /tmp writable, name another folder in TMPDIR, or set server.workers to 1."
+        ) from None
+
+
 class Supervisor:
     """Runs workers until it is told to stop."""
 
@@ -67,7 +78,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         server = self._settings.server
-        folder = Path(tempfile.mkdtemp(prefix="clawdbot-metrics-"))
+        folder = _metrics_folder()
         reserved = sockets.reserve_port(server.host, server.port)
         self._port = int(reserved.getsockname()[1])
         self._metrics = WorkerMetrics(folder)

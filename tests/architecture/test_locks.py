@@ -1,0 +1,71 @@
+"""The lock of each image has what its service needs, as requirements.txt pins it, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.support.packages import IMAGES, ROOT, members, needed
+
+SERVICES = [name for name in IMAGES if name != "suite"]
+
+
+def lock(path: str) -> dict[str, str]:
+    """The entries of a lock for this platform: name → the line with its version, and its hashes."""
+    entries = {}
+    for entry in re.split(r"\n(?=\S)", (ROOT / path).read_text()):
+        requirement = Requirement(entry.partition("\\")[0].strip())
+        if requirement.marker is None or requirement.marker.evaluate():
+            entries[canonicalize_name(requirement.name)] = entry.strip()
+    return entries
+
+
+@pytest.mark.parametrize("service", IMAGES)
+def test_a_lock_has_what_its_service_needs_and_no_more(service):
+    packages = needed(IMAGES[service])
+    assert set(lock(f"deploy/requirements-{service}.txt")) == packages - members(packages)
+
+
+@pytest.mark.parametrize("service", IMAGES)
+def test_a_lock_pins_what_the_tests_ran_with(service):
+    everything = lock("requirements.txt")
+    for name, entry in lock(f"deploy/requirements-{service}.txt").items():
+        assert "--hash=sha256:" in entry
+        assert entry.splitlines()[1:] == everything[name].splitlines()[1:]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_brings_no_other_service(service):
+    others = {IMAGES[name] for name in IMAGES if name != service}
+    assert members(needed(IMAGES[service])) & others == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "owners"),
+    [
+        ("aiohttp", {"model_gateway"}),
+        ("cel-expr-python", {"dialogue"}),
+        ("jsonschema-rs", {"model_gateway"}),
+        ("limits", {"plugins"}),
+        ("phonenumberslite", {"dialogue"}),
+        ("rich", set()),
+        ("typer", set()),
+    ],
+)
+def test_a_large_package_is_only_in_the_images_that_use_it(package, owners):
+    assert {name for name in SERVICES if package in lock(f"deploy/requirements-{name}.txt")} == owners
+    assert package in lock("deploy/requirements-suite.txt")
+
+
+def test_the_lock_of_the_build_has_its_backend_and_hashes():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["image"]
+    entries = lock("deploy/requirements-build.txt")
+    for line in declared:
+        requirement = Requirement(line)
+        pinned = Requirement(entries[canonicalize_name(requirement.name)].partition("\\")[0].strip())
+        assert requirement.specifier.contains(str(pinned.specifier).removeprefix("=="))
+    assert all("--hash=sha256:" in entry for entry in entries.values())
