@@ -16,7 +16,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.core.provider import LimitedFormats
 from clawdbot_model_gateway.core.structured_output.emulation import with_format_emulation
-from clawdbot_model_gateway.core.structured_output.validation import ValidatorProcesses
+from clawdbot_model_gateway.core.structured_output.validation import validator_processes
 from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.generate_requests import asks, check_grammar, collect, finish_of, kinds, text_of, tool
@@ -177,7 +177,7 @@ class BackendContract(ProviderContract):
     async def with_format(self, provider, request, model):
         """What the gateway calls instead of the provider."""
         return await with_format_emulation(
-            provider, request, model, processes=ValidatorProcesses(), record_usage=list[Usage]().append
+            provider, request, model, processes=validator_processes(), record_usage=list[Usage]().append
         )
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import subprocess
 import sys
 import time
 
 import pytest
 from clawdbot_model_gateway.core.errors import ResponseFormatMissed
-from clawdbot_model_gateway.core.structured_output import validation
 from clawdbot_model_gateway.core.structured_output.spec import FormatSpec, extract_json
 from clawdbot_model_gateway.core.structured_output.validation import (
     VALIDATOR_MODULE,
     SchemaValidator,
-    ValidatorProcesses,
+    validator_processes,
 )
 from clawdbot_model_gateway.core.structured_output.validator_process import validation_errors
 from clawdbot_servicekit.errors import InvalidRequest
+from clawdbot_servicekit.limited_process import LimitedProcesses, Limits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,7 +124,7 @@ INFINITELY_RECURSIVE = {"$ref": "#"}
 @pytest.mark.parametrize("schema", [RECURSIVE, MUTUALLY_RECURSIVE], ids=["itself", "each other"])
 @pytest.mark.parametrize("depth", [3, 900, 100_000])
 async def test_a_schema_may_be_recursive_and_a_reply_deep(schema, depth):
-    validator = SchemaValidator(schema, ValidatorProcesses())
+    validator = SchemaValidator(schema, validator_processes())
     await validator.check_schema()
     assert await validator.errors_in(nested(depth))
     assert not await validator.errors_in(nested(3).replace("1", "{}"))
@@ -134,9 +135,9 @@ async def test_a_schema_may_be_recursive_and_a_reply_deep(schema, depth):
     [(EXPONENTIAL_IN_DEPTH, nested(60)), (EXPONENTIAL_IN_REFERENCES, "{}")],
     ids=["depth of the reply", "references"],
 )
-async def test_an_endless_validation_is_killed_and_blocks_nobody(schema, text, monkeypatch):
-    monkeypatch.setattr(validation, "VALIDATION_TIMEOUT", 1.0)
-    validator = SchemaValidator(schema, ValidatorProcesses())
+async def test_an_endless_validation_is_killed_and_blocks_nobody(schema, text):
+    limits = Limits(seconds=1.0, memory=1024**3, processes=1)
+    validator = SchemaValidator(schema, LimitedProcesses(VALIDATOR_MODULE, limits))
     await validator.check_schema()
     task = asyncio.create_task(validator.errors_in(text))
     started_at, turns = time.monotonic(), 0
@@ -151,14 +152,15 @@ async def test_an_endless_validation_is_killed_and_blocks_nobody(schema, text, m
 @pytest.mark.integration
 def test_a_validator_process_ends_by_itself_when_the_gateway_has_died():
     task = json.dumps({"schema": EXPONENTIAL_IN_DEPTH, "text": nested(60)}).encode()
-    command = [sys.executable, "-P", "-m", VALIDATOR_MODULE]
-    process = subprocess.run(command, check=False, input=task, capture_output=True, timeout=40)
+    command = [sys.executable, "-P", "-m", VALIDATOR_MODULE, "5", str(1024**3)]
+    question = struct.pack(">I", len(task)) + task
+    process = subprocess.run(command, check=False, input=question, capture_output=True, timeout=40)
     assert process.returncode < 0
     assert process.stdout == b""
 
 
 async def test_an_infinitely_recursive_schema_ends():
-    validator = SchemaValidator(INFINITELY_RECURSIVE, ValidatorProcesses())
+    validator = SchemaValidator(INFINITELY_RECURSIVE, validator_processes())
     await validator.check_schema()
     assert await validator.errors_in("no JSON")
     assert not await validator.errors_in("{}")
@@ -180,14 +182,14 @@ async def test_a_schema_that_is_too_large_is_an_invalid_request(schema):
 
 
 async def test_a_reply_that_is_too_large_is_an_error():
-    assert "at most" in await SchemaValidator({"type": "array"}, ValidatorProcesses()).errors_in(
+    assert "at most" in await SchemaValidator({"type": "array"}, validator_processes()).errors_in(
         f"[{'1,' * 600_000}1]"
     )
 
 
 @pytest.mark.parametrize("schema", [RECURSIVE, {"type": "object"}], ids=["in a process", "inline"])
 async def test_errors_are_the_same_wherever_a_text_is_validated(schema):
-    validator = SchemaValidator(schema, ValidatorProcesses())
+    validator = SchemaValidator(schema, validator_processes())
     assert await validator.errors_in("[1]") == "the value: must be an object."
     assert "not JSON" in await validator.errors_in("{a: 1}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import stat
 from contextlib import closing
@@ -151,6 +152,53 @@ async def test_what_is_erased_is_gone_from_the_file_and_its_log(erasing):
     await executor.erase(lambda db: db.execute("DELETE FROM words"))
     await gone(file)
     assert await executor.run(values) == [1]
+
+
+def scatter(chance, names):
+    """Inserts short rows that grow, so that SQLite splits and merges the pages that they share."""
+
+    def operation(db):
+        db.execute("CREATE TABLE people (number INTEGER PRIMARY KEY, name TEXT UNIQUE, about TEXT)")
+        for number, name in enumerate(names, 1):
+            db.execute("INSERT INTO people VALUES (?, ?, ?)", (number, name, "z" * chance.randint(1, 300)))
+            grown = chance.randint(max(1, number - 50), number)
+            about = "y" * chance.randint(1, 3000)
+            db.execute("UPDATE people SET about = ? WHERE number = ?", (about, grown))
+
+    return operation
+
+
+async def test_copies_in_pages_that_other_rows_share_are_gone(erasing):
+    file, executor = erasing
+    chance = random.Random(1)
+    names = [chance.randbytes(12).hex() for _ in range(3000)]
+    await executor.run(scatter(chance, names))
+    erased = chance.sample(names, 1500)
+    await executor.erase(
+        lambda db: db.executemany("DELETE FROM people WHERE name = ?", [(name,) for name in erased])
+    )
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if not file.erasure_mark.exists():
+            break
+    content = b"".join(path.read_bytes() for path in file.path.parent.glob("coins*"))
+    assert [name for name in erased if name.encode() in content] == []
+    assert all(name.encode() in content for name in {*names} - {*erased})
+
+
+async def test_a_rewrite_that_a_dead_process_left_is_done_by_the_next(erasing):
+    file, executor = erasing
+    file.erasure_mark.touch()
+    await executor.run(words(1))
+    second = SqliteExecutor(file)
+    await second.open()
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if not file.erasure_mark.exists():
+            break
+    assert not file.erasure_mark.exists()
+    await second.close()
+    assert await executor.run(lambda db: db.execute("SELECT count(*) FROM words").fetchone()) == (27,)
 
 
 async def test_an_erasure_ends_once_an_older_reader_has_ended(erasing):

@@ -91,5 +91,6 @@ class DialogueApplication(Application):
     async def stop(self) -> None:
         await self._components.engine.stop()
         await self._components.hooks.stop()
+        await self._components.deployments.stop()
         await self._components.store.close()
         self._components.lease_owners.close()

@@ -39,8 +39,7 @@ class SqliteFile:
     transactions may be lost then, and commits do not wait for the disk. Both survive any end of the process.
     See https://www.sqlite.org/pragma.html#pragma_synchronous."""
     erases: bool = False
-    """Whether deleted rows are always overwritten, and `SqliteExecutor.erase` empties the log of them. When
-    SQLite splits a page, it can leave pieces of short rows in its unused space: only VACUUM removes them."""
+    """Whether deleted rows are always overwritten, and `SqliteExecutor.erase` removes all traces of them."""
     unavailable: Callable[[str], Exception] = SqliteUnavailable
     """Makes the exception of an operation that the file refuses, from a sentence for the operator."""
 
@@ -81,6 +80,11 @@ class SqliteFile:
                 raise
             return False
         return True
+
+    @property
+    def erasure_mark(self) -> Path:
+        """Exists while something is to be erased, also after the process has died."""
+        return self.path.with_name(f"{self.path.name}-erasing")
 
     def connect(self, *, read_only: bool = False) -> sqlite3.Connection:
         """Opens a connection. Write-ahead logging lets readers go on while one process writes."""

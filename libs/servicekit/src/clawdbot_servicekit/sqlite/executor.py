@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from clawdbot_servicekit.private_files import create_private
 from clawdbot_servicekit.sqlite.connection import SqliteFile, begin, is_busy
 
 T = TypeVar("T")
@@ -30,7 +31,14 @@ WRITE_TIMEOUT: Final = 10.0
 
 
 ERASE_INTERVAL: Final = 0.2
-"""Seconds from an erasure until the log is emptied (many share that), and between attempts at it."""
+"""Seconds from an erasure until its traces are removed (many share that), and between attempts at it."""
+MAX_REWRITE_BYTES: Final = 64 * 1024**2
+"""Size of a file that is rewritten after an erasure, which blocks writers for 10 to 20 ms per MB. When SQLite
+splits a page, it leaves copies of short rows in the unused space, and only VACUUM removes those."""
+REWRITE_PAUSE: Final = 5.0
+"""Until the next rewrite, as a multiple of how long the last one took."""
+REWRITE_BUSY_MS: Final = 1000
+"""Milliseconds that a rewrite waits for another process that writes."""
 ERASE_ERROR_INTERVAL: Final = 5.0
 """Seconds until the next attempt if something else than a reader is in the way, such as a full disk."""
 
@@ -76,8 +84,12 @@ class SqliteExecutor:
         self._loop: asyncio.AbstractEventLoop
         self._connection: sqlite3.Connection
         self._thread: threading.Thread | None = None
-        self._truncate_time: float | None = None
-        """When the writer is to empty the log, by the monotonic clock; None if nothing erased is in it."""
+        self._erase_time: float | None = None
+        """When the writer is to remove traces of what was erased, by the monotonic clock; None if there are
+        none."""
+        self._must_rewrite = False
+        """Whether traces may be in the file itself, not only in its log."""
+        self._earliest_rewrite = 0.0
 
     async def open(self) -> None:
         """Opens the file, and starts the thread. A writer creates or migrates the file first.
@@ -91,7 +103,8 @@ class SqliteExecutor:
         self._connection = await asyncio.to_thread(self._file.connect, read_only=not self._writes)
         if self._writes and self._file.erases:
             # An earlier process may have died between an erasure and this.
-            self._truncate_time = time.monotonic()
+            self._erase_time = time.monotonic()
+            self._must_rewrite = self._file.erasure_mark.exists()
         name = f"{self._file.path.stem}-{'writer' if self._writes else 'reader'}"
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
@@ -111,13 +124,16 @@ class SqliteExecutor:
     def erase(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Like `run`, for a writer of a file that erases.
 
-        What the operation deletes is soon gone from the log, too: as soon as no reader needs it any longer.
+        What the operation deletes is soon gone from the log, too, as soon as no reader needs it any longer.
+        Copies in pages that other rows share are gone as well, if the file is at most MAX_REWRITE_BYTES long.
         """
 
         def erasing(connection: sqlite3.Connection) -> T:
+            create_private(self._file.erasure_mark)
             result = operation(connection)
-            if self._truncate_time is None:
-                self._truncate_time = time.monotonic() + ERASE_INTERVAL
+            self._must_rewrite = True
+            if self._erase_time is None:
+                self._erase_time = max(time.monotonic() + ERASE_INTERVAL, self._earliest_rewrite)
             return result
 
         return self.run(erasing)
@@ -137,8 +153,8 @@ class SqliteExecutor:
         while True:
             jobs = self._next()
             if not jobs:
-                if self._truncate_time is not None:
-                    self._truncate_log()
+                if self._erase_time is not None:
+                    self._remove_traces()
                 return
             if self._writes:
                 self._write(jobs)
@@ -166,11 +182,11 @@ class SqliteExecutor:
         return jobs
 
     def _wait(self) -> _Job | None:
-        """Waits for a job, and meanwhile empties the log if that is due."""
-        while self._truncate_time is not None:
-            seconds = self._truncate_time - time.monotonic()
+        """Waits for a job, and meanwhile removes traces of what was erased if that is due."""
+        while self._erase_time is not None:
+            seconds = self._erase_time - time.monotonic()
             if seconds <= 0:
-                self._truncate_log()
+                self._remove_traces()
                 continue
             try:
                 return self._jobs.get(timeout=seconds)
@@ -178,15 +194,38 @@ class SqliteExecutor:
                 continue
         return self._jobs.get()
 
-    def _truncate_log(self) -> None:
-        """Moves the log into the file, and empties it; tried again later while a reader needs it."""
+    def _remove_traces(self) -> None:
+        """Of what was erased, in the file and its log; tried again later while a reader needs the log."""
+        interval = ERASE_INTERVAL
         try:
+            if self._must_rewrite:
+                self._rewrite()
             (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except sqlite3.Error as error:
-            structlog.get_logger(__name__).warning("erasure_delayed", reason=str(error))
-            self._truncate_time = time.monotonic() + ERASE_ERROR_INTERVAL
+            busy = True
+            if not is_busy(error):
+                structlog.get_logger(__name__).warning("erasure_delayed", reason=str(error))
+                interval = ERASE_ERROR_INTERVAL
+        if busy:
+            self._erase_time = time.monotonic() + interval
         else:
-            self._truncate_time = time.monotonic() + ERASE_INTERVAL if busy else None
+            self._erase_time = None
+            self._file.erasure_mark.unlink(missing_ok=True)
+
+    def _rewrite(self) -> None:
+        started = time.monotonic()
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        (page_size,) = self._connection.execute("PRAGMA page_size").fetchone()
+        if pages * page_size > MAX_REWRITE_BYTES:
+            structlog.get_logger(__name__).info("erasure_needs_vacuum", file=str(self._file.path))
+        else:
+            try:
+                self._connection.execute(f"PRAGMA busy_timeout = {REWRITE_BUSY_MS}")
+                self._connection.execute("VACUUM")
+            finally:
+                self._connection.execute("PRAGMA busy_timeout = 0")
+        self._must_rewrite = False
+        self._earliest_rewrite = time.monotonic() + REWRITE_PAUSE * (time.monotonic() - started)
 
     def _read(self, jobs: list[_Job]) -> None:
         for job in jobs:

@@ -7,6 +7,7 @@ from typing import Final
 from clawdbot.dialogue.v1 import flow_service_pb2 as wire
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic
+from clawdbot_dialogue.core.flow.flow_check import FlowSummary
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.view import to_timestamp
 
@@ -16,7 +17,7 @@ SEVERITIES: Final = {
 }
 
 
-def flow_to_wire(flow: Flow, deploy_time: float | None = None) -> wire.Flow:
+def flow_to_wire(flow: Flow | FlowSummary, deploy_time: float | None = None) -> wire.Flow:
     """Converts a flow. `deploy_time` is in epoch seconds; None for a flow that was not deployed."""
     return wire.Flow(
         name=flow.name,

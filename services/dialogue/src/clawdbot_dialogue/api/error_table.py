@@ -27,6 +27,12 @@ def error_table() -> ErrorTable:
             errors.FlowRejected: ErrorRule(
                 StatusCode.INVALID_ARGUMENT, "FLOW_INVALID", "The source has errors. {first}"
             ),
+            errors.FlowTooCostly: ErrorRule(
+                StatusCode.RESOURCE_EXHAUSTED,
+                "FLOW_TOO_COSTLY",
+                "Checking the source needs more than the {limit} that are allowed: "
+                "split the flow, or use fewer states, slots and guards.",
+            ),
             errors.FlowExists: ErrorRule(
                 StatusCode.ALREADY_EXISTS,
                 "FLOW_VERSION_EXISTS",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
 from typing import Final, Literal
 
 RENDER_TIMEOUT: Final = 15.0
 """Seconds for one image, the wait for others included."""
 MAX_IMAGE_BYTES: Final = 8 * 1024 * 1024
+MAX_MEMORY_BYTES: Final = 1024**3
+"""Address space of one child process, on Linux."""
 MAX_CONCURRENT: Final = 2
 """Images that one GraphvizRenderer draws at the same time."""
 
@@ -63,6 +67,7 @@ class GraphvizRenderer:
             program, f"-T{image_format}", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
         try:
+            _limit(child, self._timeout)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_write_input(child, dot.encode()))
                 reading = tasks.create_task(self._read_output(child))
@@ -87,6 +92,15 @@ class GraphvizRenderer:
         if len(data) > self._max_bytes:
             child.kill()
         return bytes(data)
+
+
+def _limit(child: Process, seconds: float) -> None:
+    """Limits memory and processor time, also for the case that this process dies. It reads nothing before."""
+    if hasattr(resource, "prlimit"):
+        cpu = max(1, round(seconds))
+        with suppress(ProcessLookupError):
+            resource.prlimit(child.pid, resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+            resource.prlimit(child.pid, resource.RLIMIT_CPU, (cpu, cpu))
 
 
 async def _write_input(child: Process, data: bytes) -> None:

@@ -5,6 +5,7 @@ DialogueError
 ├── TurnNotFound            the session has no such turn
 ├── UnknownFlow             no such flow, or not in that version
 ├── FlowRejected            the source of a flow has errors
+├── FlowTooCostly           the source of a flow takes too much to check
 ├── FlowExists              the version is deployed with another source
 ├── SessionEnded            the flow has reached its end
 ├── SessionBusy             a turn is unfinished, and the caller did not want to wait
@@ -62,6 +63,15 @@ class FlowRejected(DialogueError):
         self.violations = tuple(violations)
         self.first = self.violations[0].description if self.violations else ""
         super().__init__(self.first)
+
+
+class FlowTooCostly(DialogueError):
+    """Checking the source of a flow needs more time or memory than is allowed; nothing was deployed."""
+
+    def __init__(self, limit: str) -> None:
+        self.limit = limit
+        """For people: "10 seconds"."""
+        super().__init__(limit)
 
 
 class FlowExists(DialogueError):

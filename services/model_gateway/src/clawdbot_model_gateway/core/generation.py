@@ -21,7 +21,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.structured_output.emulation import ReplySource, with_format_emulation
-from clawdbot_model_gateway.core.structured_output.validation import ValidatorProcesses
+from clawdbot_model_gateway.core.structured_output.validation import validator_processes
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
 Send = Callable[[ReplySource, GenerateRequest, str], AsyncGenerator[Event]]
@@ -51,7 +51,7 @@ class Generation:
         self._lifecycle = CallLifecycle(router, hooks, draw)
         self._backends = backends
         self._limits = limits
-        self._validators = ValidatorProcesses()
+        self._validators = validator_processes()
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
         """The whole reply.

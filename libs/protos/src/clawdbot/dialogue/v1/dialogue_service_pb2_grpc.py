@@ -140,11 +140,11 @@ class DialogueServiceServicer:
     def DeleteSession(self, request, context):
         """DeleteSession deletes a session with its turns, and returns how many there
         were. Within seconds they are overwritten in the store's file, and its log
-        is emptied, unless a program still reads an older state of the file. Pieces
-        of short values, such as user and request ids, can stay in unused space of
-        pages shared with other sessions until VACUUM. It does not reach backups
-        and other copies of the file, logs, or what tools, plugins and models'
-        providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+        is emptied, unless a program still reads an older state of the file. In a
+        file over 64 MB, copies of short values, such as user and request ids, can
+        stay in unused space of pages shared with other sessions until VACUUM. It
+        does not reach backups and other copies of the file, logs, or what tools,
+        plugins and models' providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
         the same request_id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -55,11 +55,11 @@ class DialogueServiceStub:
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.DeleteSessionRequest, _dialogue_service_pb2.DeleteSessionResponse]
     """DeleteSession deletes a session with its turns, and returns how many there
     were. Within seconds they are overwritten in the store's file, and its log
-    is emptied, unless a program still reads an older state of the file. Pieces
-    of short values, such as user and request ids, can stay in unused space of
-    pages shared with other sessions until VACUUM. It does not reach backups
-    and other copies of the file, logs, or what tools, plugins and models'
-    providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+    is emptied, unless a program still reads an older state of the file. In a
+    file over 64 MB, copies of short values, such as user and request ids, can
+    stay in unused space of pages shared with other sessions until VACUUM. It
+    does not reach backups and other copies of the file, logs, or what tools,
+    plugins and models' providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
     the same request_id.
     """
     SendTurn: _grpc.UnaryUnaryMultiCallable[_dialogue_service_pb2.SendTurnRequest, _dialogue_service_pb2.SendTurnResponse]
@@ -144,11 +144,11 @@ class DialogueServiceAsyncStub(DialogueServiceStub):
     DeleteSession: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.DeleteSessionRequest, _dialogue_service_pb2.DeleteSessionResponse]  # type: ignore[assignment]
     """DeleteSession deletes a session with its turns, and returns how many there
     were. Within seconds they are overwritten in the store's file, and its log
-    is emptied, unless a program still reads an older state of the file. Pieces
-    of short values, such as user and request ids, can stay in unused space of
-    pages shared with other sessions until VACUUM. It does not reach backups
-    and other copies of the file, logs, or what tools, plugins and models'
-    providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+    is emptied, unless a program still reads an older state of the file. In a
+    file over 64 MB, copies of short values, such as user and request ids, can
+    stay in unused space of pages shared with other sessions until VACUUM. It
+    does not reach backups and other copies of the file, logs, or what tools,
+    plugins and models' providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
     the same request_id.
     """
     SendTurn: _aio.UnaryUnaryMultiCallable[_dialogue_service_pb2.SendTurnRequest, _dialogue_service_pb2.SendTurnResponse]  # type: ignore[assignment]
@@ -254,11 +254,11 @@ class DialogueServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dialogue_service_pb2.DeleteSessionResponse, _abc.Awaitable[_dialogue_service_pb2.DeleteSessionResponse]]:
         """DeleteSession deletes a session with its turns, and returns how many there
         were. Within seconds they are overwritten in the store's file, and its log
-        is emptied, unless a program still reads an older state of the file. Pieces
-        of short values, such as user and request ids, can stay in unused space of
-        pages shared with other sessions until VACUUM. It does not reach backups
-        and other copies of the file, logs, or what tools, plugins and models'
-        providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
+        is emptied, unless a program still reads an older state of the file. In a
+        file over 64 MB, copies of short values, such as user and request ids, can
+        stay in unused space of pages shared with other sessions until VACUUM. It
+        does not reach backups and other copies of the file, logs, or what tools,
+        plugins and models' providers keep. Errors: NOT_FOUND (SESSION_NOT_FOUND). Safe to retry with
         the same request_id.
         """
 

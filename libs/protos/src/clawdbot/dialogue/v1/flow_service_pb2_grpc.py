@@ -85,7 +85,8 @@ class FlowServiceServicer:
 
     def ValidateFlow(self, request, context):
         """ValidateFlow checks a flow's source and returns its diagnostics. The call
-        succeeds for a source with errors, too. Safe to retry.
+        succeeds for a source with errors, too. Errors: RESOURCE_EXHAUSTED
+        (FLOW_TOO_COSTLY) if the check takes too much time or memory. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,8 +95,9 @@ class FlowServiceServicer:
     def DeployFlow(self, request, context):
         """DeployFlow makes a version of a flow live for new sessions; running
         sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-        diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
-        with another source. Safe to retry.
+        diagnostics; RESOURCE_EXHAUSTED (FLOW_TOO_COSTLY) if the check takes too
+        much time or memory; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that
+        exists with another source. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,13 +44,15 @@ class FlowServiceStub:
     """
     ValidateFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.ValidateFlowRequest, _flow_service_pb2.ValidateFlowResponse]
     """ValidateFlow checks a flow's source and returns its diagnostics. The call
-    succeeds for a source with errors, too. Safe to retry.
+    succeeds for a source with errors, too. Errors: RESOURCE_EXHAUSTED
+    (FLOW_TOO_COSTLY) if the check takes too much time or memory. Safe to retry.
     """
     DeployFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.DeployFlowRequest, _flow_service_pb2.DeployFlowResponse]
     """DeployFlow makes a version of a flow live for new sessions; running
     sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-    diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
-    with another source. Safe to retry.
+    diagnostics; RESOURCE_EXHAUSTED (FLOW_TOO_COSTLY) if the check takes too
+    much time or memory; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that
+    exists with another source. Safe to retry.
     """
     RenderFlow: _grpc.UnaryUnaryMultiCallable[_flow_service_pb2.RenderFlowRequest, _flow_service_pb2.RenderFlowResponse]
     """RenderFlow renders a flow as a diagram. Errors: NOT_FOUND (FLOW_NOT_FOUND,
@@ -74,13 +76,15 @@ class FlowServiceAsyncStub(FlowServiceStub):
     """
     ValidateFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.ValidateFlowRequest, _flow_service_pb2.ValidateFlowResponse]  # type: ignore[assignment]
     """ValidateFlow checks a flow's source and returns its diagnostics. The call
-    succeeds for a source with errors, too. Safe to retry.
+    succeeds for a source with errors, too. Errors: RESOURCE_EXHAUSTED
+    (FLOW_TOO_COSTLY) if the check takes too much time or memory. Safe to retry.
     """
     DeployFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.DeployFlowRequest, _flow_service_pb2.DeployFlowResponse]  # type: ignore[assignment]
     """DeployFlow makes a version of a flow live for new sessions; running
     sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-    diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
-    with another source. Safe to retry.
+    diagnostics; RESOURCE_EXHAUSTED (FLOW_TOO_COSTLY) if the check takes too
+    much time or memory; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that
+    exists with another source. Safe to retry.
     """
     RenderFlow: _aio.UnaryUnaryMultiCallable[_flow_service_pb2.RenderFlowRequest, _flow_service_pb2.RenderFlowResponse]  # type: ignore[assignment]
     """RenderFlow renders a flow as a diagram. Errors: NOT_FOUND (FLOW_NOT_FOUND,
@@ -119,7 +123,8 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_flow_service_pb2.ValidateFlowResponse, _abc.Awaitable[_flow_service_pb2.ValidateFlowResponse]]:
         """ValidateFlow checks a flow's source and returns its diagnostics. The call
-        succeeds for a source with errors, too. Safe to retry.
+        succeeds for a source with errors, too. Errors: RESOURCE_EXHAUSTED
+        (FLOW_TOO_COSTLY) if the check takes too much time or memory. Safe to retry.
         """
 
     @_abc_1.abstractmethod
@@ -130,8 +135,9 @@ class FlowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_flow_service_pb2.DeployFlowResponse, _abc.Awaitable[_flow_service_pb2.DeployFlowResponse]]:
         """DeployFlow makes a version of a flow live for new sessions; running
         sessions keep theirs. Errors: INVALID_ARGUMENT (FLOW_INVALID) with the
-        diagnostics; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that exists
-        with another source. Safe to retry.
+        diagnostics; RESOURCE_EXHAUSTED (FLOW_TOO_COSTLY) if the check takes too
+        much time or memory; ALREADY_EXISTS (FLOW_VERSION_EXISTS) for a version that
+        exists with another source. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -1,6 +1,7 @@
 """The flow language: turns a YAML file into a checked, compiled, immutable flow. Knows nothing of sessions.
 
 loader.py            validate_flow(source, file), load_flow, check_references (names across flows)
+flow_check.py        everything that can be wrong with a source; also runs as a process with limits
 flow_registry.py     the flows by name and version, and the shipped ones
 model.py             Flow and its parts: states, transitions, actions
 tree.py              nested states: paths, name resolution, ancestors, transition domains

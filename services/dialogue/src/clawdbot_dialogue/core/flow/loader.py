@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from clawdbot_dialogue.core.flow.cel.expressions import ExpressionCompiler
 from clawdbot_dialogue.core.flow.compile.flows import FlowCompiler
@@ -29,7 +29,16 @@ from clawdbot_dialogue.core.flow.parse.source_model import MAX_SLOTS, FlowSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path, parse_yaml
 from clawdbot_dialogue.core.flow.tree import document_path, iter_states
 
-__all__ = ["InvalidFlowError", "ValidationResult", "check_references", "load_flow", "validate_flow"]
+__all__ = [
+    "InvalidFlowError",
+    "ValidationResult",
+    "check_references",
+    "compile_flow",
+    "load_flow",
+    "validate_flow",
+]
+
+_Linter: TypeAlias = Callable[[Flow, FlowSource, Document, DiagnosticCollector], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,20 @@ def validate_flow(source: str | bytes, file: str) -> ValidationResult:
         source: YAML; bytes must be UTF-8.
         file: The name to show in diagnostics.
     """
+    return _load(source, file, lint)
+
+
+def compile_flow(source: str, file: str) -> ValidationResult:
+    """Like validate_flow, for a source that was valid once: does not lint, which can take the most time."""
+    return _load(source, file, lambda *_: None)
+
+
+def _load(source: str | bytes, file: str, linter: _Linter) -> ValidationResult:
     collector = DiagnosticCollector(file)
     flow: Flow | None = None
     with suppress(TooManyErrors):
         text = source if isinstance(source, str) else _decode(source, collector)
-        flow = None if text is None else _compile(text, file, collector)
+        flow = None if text is None else _compile(text, file, collector, linter)
     diagnostics = collector.sorted()
     if flow is None or collector.has_errors:
         return ValidationResult(None, diagnostics)
@@ -71,7 +89,7 @@ def _decode(source: bytes, diagnostics: DiagnosticCollector) -> str | None:
         return None
 
 
-def _compile(source: str, file: str, diagnostics: DiagnosticCollector) -> Flow | None:
+def _compile(source: str, file: str, diagnostics: DiagnosticCollector, linter: _Linter) -> Flow | None:
     document = parse_yaml(source, diagnostics)
     expressions: ExpressionCompiler | None = None
     compiled: list[tuple[Flow, FlowSource, Document]] = []
@@ -90,7 +108,7 @@ def _compile(source: str, file: str, diagnostics: DiagnosticCollector) -> Flow |
         compiled.append((compiler.compile(source, file), model, remainder))
     # With invalid parts left out, the rest would look unreachable or unfinished.
     for flow, model, remainder in compiled if not diagnostics.has_errors else ():
-        lint(flow, model, remainder, diagnostics)
+        linter(flow, model, remainder, diagnostics)
     if not compiled:
         return None
     first, *others = (flow for flow, _, _ in compiled)

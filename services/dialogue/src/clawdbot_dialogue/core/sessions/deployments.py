@@ -6,15 +6,17 @@ A read that finds nothing new costs one indexed query. A flow is compiled once p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
+from clawdbot_servicekit.daemon_thread import in_daemon_thread
 from clawdbot_servicekit.errors import StartupError
 
 from clawdbot_dialogue.core.errors import FlowExists, UnknownFlow
 from clawdbot_dialogue.core.flow.diagnostics import suggest
 from clawdbot_dialogue.core.flow.flow_registry import FlowNotFound, FlowRegistry, FlowVersionExists
-from clawdbot_dialogue.core.flow.loader import validate_flow
+from clawdbot_dialogue.core.flow.loader import compile_flow
 from clawdbot_dialogue.core.flow.model import Flow
 from clawdbot_dialogue.core.sessions.records import DeployedFlow
 from clawdbot_dialogue.core.sessions.store import SessionStore
@@ -32,6 +34,7 @@ class Deployments:
         self._last_number = 0
         """Of the deployed flows read so far."""
         self._deploy_times: dict[tuple[str, int], float] = {}
+        self._loading: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Loads all deployed flows.
@@ -39,16 +42,25 @@ class Deployments:
         Raises:
             StartupError: a flow's file and the flow deployed in its version have different sources.
         """
-        for conflict in await self._read_new():
+        for conflict in await self._read(await self._store.deployed_flows(self._last_number)):
             raise StartupError(
                 f"Version {conflict.version} of the flow {conflict.name} is deployed with another source "
                 "than its file has: give the file another version, or remove it."
             )
 
+    async def stop(self) -> None:
+        """Ends what is being loaded. Safe to call twice, or before `start`."""
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.gather(self._loading, return_exceptions=True)
+
     async def refresh(self) -> None:
         """Loads what was deployed since. A version that is loaded with another source stays as it is."""
-        for conflict in await self._read_new():
-            _log.error("deployed_flow_clashes", flow=conflict.name, version=conflict.version)
+        while await self._store.deployed_flows(self._last_number):
+            # Callers that come and go share one task: compiling the same flow again would add up.
+            if self._loading is None or self._loading.done():
+                self._loading = asyncio.create_task(self._read_new())
+            await asyncio.shield(self._loading)
 
     async def find(self, name: str, version: int) -> Flow:
         """Returns a flow that a file or any process brought; its newest version for 0.
@@ -64,36 +76,44 @@ class Deployments:
             hint = "" if error.name in names else f" {suggest(error.name, names)}"
             raise UnknownFlow(error.flow, hint) from None
 
-    async def deploy(self, flow: Flow) -> float:
-        """Makes a version live for new sessions in every process; returns its deploy time in epoch seconds.
+    async def deploy(self, name: str, version: int, source: str) -> Flow:
+        """Makes a version of a flow live for new sessions in every process, and returns it.
 
         Deploying the same source again changes nothing.
+
+        Args:
+            name: the flow's name.
+            version: its version.
+            source: has been validated.
 
         Raises:
             FlowExists: the version is deployed with another source.
         """
         await self.refresh()
         try:
-            existing = self._registry.get(flow.name, flow.version)
+            existing = self._registry.get(name, version)
         except FlowNotFound:
             pass
         else:
-            if existing.source != flow.source:
-                raise FlowExists(flow.name, flow.version)
-        deployed = await self._store.deploy_flow(flow.name, flow.version, flow.source, self._clock())
+            if existing.source != source:
+                raise FlowExists(name, version)
+        await self._store.deploy_flow(name, version, source, self._clock())
         await self.refresh()
-        return deployed.deploy_time
+        return self._registry.get(name, version)
 
     def deploy_time(self, flow: Flow) -> float | None:
         """Returns when a flow was deployed, in epoch seconds; None for a flow from a file."""
         return self._deploy_times.get((flow.name, flow.version))
 
-    async def _read_new(self) -> list[DeployedFlow]:
-        """Loads what is new; returns the deployed flows that conflict with the registry."""
+    async def _read_new(self) -> None:
+        for conflict in await self._read(await self._store.deployed_flows(self._last_number)):
+            _log.error("deployed_flow_clashes", flow=conflict.name, version=conflict.version)
+
+    async def _read(self, new: Sequence[DeployedFlow]) -> list[DeployedFlow]:
+        """Loads deployed flows; returns those that conflict with the registry."""
         conflicts = []
-        for deployed in await self._store.deployed_flows(self._last_number):
-            # Compiling takes milliseconds: not on the event loop.
-            found = await asyncio.to_thread(validate_flow, deployed.source, f"{deployed.name}.yaml")
+        for deployed in new:
+            found = await in_daemon_thread(partial(compile_flow, deployed.source, f"{deployed.name}.yaml"))
             if found.flow is None:
                 # Another version of the program accepted it; its sessions wait for that one.
                 _log.error("deployed_flow_unusable", flow=deployed.name, version=deployed.version)

@@ -100,13 +100,24 @@ MIGRATIONS: Final = (
         UNIQUE (name, version)
     );
     """,
+    """
+    DROP TABLE erasures;
+    CREATE TABLE erasures (
+        call BLOB PRIMARY KEY,
+        turns INTEGER NOT NULL,
+        tool_calls INTEGER NOT NULL,
+        erase_time REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX erasures_by_time ON erasures (erase_time);
+    """,
 )
 """SQL that turns version n into n + 1. Only append to it.
 
 The key of a turn is its session's seq and its number in one integer (rows.turn_key): a session's turns lie
 side by side in one tree and need no second index. `sessions.reached` is the turn that was started last:
 every turn before it is finished, so the next one is found without a walk through the history. It is running
-while the session has an owner.
+while the session has an owner. `erasures.call` is a hash of the tenant, the session and the request that
+deleted it, so that it names none of them.
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -156,10 +157,10 @@ def delete(
     db: sqlite3.Connection, tenant: str, session_id: str, request_id: str, now: float
 ) -> DeletionCounts:
     """SessionStore.delete_session."""
+    call = hashlib.sha256("\0".join((tenant, session_id, request_id)).encode()).digest()
     known = db.execute(
-        "SELECT turns, tool_calls FROM erasures WHERE tenant = ? AND session_id = ? AND request_id = ?"
-        " AND erase_time > ?",
-        (tenant, session_id, request_id, now - DELETION_RETRY_SECONDS),
+        "SELECT turns, tool_calls FROM erasures WHERE call = ? AND erase_time > ?",
+        (call, now - DELETION_RETRY_SECONDS),
     ).fetchone()
     if known is not None:
         return DeletionCounts(*known)
@@ -177,9 +178,8 @@ def delete(
     db.execute("DELETE FROM erasures WHERE erase_time <= ?", (now - DELETION_RETRY_SECONDS,))
     if request_id:
         db.execute(
-            "INSERT OR REPLACE INTO erasures (tenant, session_id, request_id, turns, tool_calls, erase_time)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (tenant, session_id, request_id, turns, tool_calls, now),
+            "INSERT OR REPLACE INTO erasures (call, turns, tool_calls, erase_time) VALUES (?, ?, ?, ?)",
+            (call, turns, tool_calls, now),
         )
     return DeletionCounts(turns, tool_calls)
 

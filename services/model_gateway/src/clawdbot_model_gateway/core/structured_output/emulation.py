@@ -16,6 +16,7 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     GenerateRequest,
     Warning,  # noqa: A004 - the contract's name
 )
+from clawdbot_servicekit.limited_process import LimitedProcesses
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ResponseFormatMissed
@@ -29,7 +30,7 @@ from clawdbot_model_gateway.core.structured_output.prompts import (
     retry_request,
 )
 from clawdbot_model_gateway.core.structured_output.spec import FormatSpec
-from clawdbot_model_gateway.core.structured_output.validation import SchemaValidator, ValidatorProcesses
+from clawdbot_model_gateway.core.structured_output.validation import SchemaValidator
 
 FORM_EMULATED: Final = "FORM_EMULATED"
 """Code of the warning that the gateway emulated and validated the format."""
@@ -55,7 +56,7 @@ async def with_format_emulation(
     request: GenerateRequest,
     model: str,
     *,
-    processes: ValidatorProcesses,
+    processes: LimitedProcesses,
     record_usage: RecordUsage,
 ) -> ReplySource:
     """The provider itself where it supports the requested format, else a FormatEmulation around it.

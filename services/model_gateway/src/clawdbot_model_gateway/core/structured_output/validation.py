@@ -8,14 +8,12 @@ too long.
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 from clawdbot_servicekit.errors import InvalidRequest
+from clawdbot_servicekit.limited_process import LimitedProcesses, LimitReached, Limits
 
 from clawdbot_model_gateway.core.structured_output.validator_process import InvalidSchema, validation_errors
 
@@ -37,56 +35,21 @@ UNBOUNDED_KEYWORDS: Final = (
     b'"patternProperties"',
 )
 """Keywords whose cost does not follow from the schema's size."""
-VALIDATION_TIMEOUT: Final = 5.0
-"""Seconds that a process may take. It needs 50 ms to start."""
-MAX_PROCESSES: Final = 4
-"""Processes that one gateway may run at the same time."""
+VALIDATION_LIMITS: Final = Limits(seconds=5.0, memory=1024**3, processes=4)
+"""Of the processes of one gateway. One needs 50 ms to start; the same error may occur a million times."""
 VALIDATOR_MODULE: Final = "clawdbot_model_gateway.core.structured_output.validator_process"
 SCHEMA_FIELD: Final = "response_format.json_schema.schema"
 
 
-class ValidationTooCostly(Exception):
-    """Validation needed too much time, memory or stack."""
-
-
-class ValidatorProcesses:
-    """The validator processes of one gateway: a bounded number, each for a single task."""
-
-    def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(MAX_PROCESSES)
-
-    async def validate(self, task: bytes) -> bytes:
-        """The output of validator_process.py for a task.
-
-        Raises:
-            ValidationTooCostly: it took too long, or crashed.
-        """
-        async with self._slots:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", VALIDATOR_MODULE),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-            )
-            try:
-                async with asyncio.timeout(VALIDATION_TIMEOUT):
-                    result, _ = await process.communicate(task)
-            except TimeoutError:
-                raise ValidationTooCostly from None
-            finally:
-                if process.returncode is None:
-                    with suppress(ProcessLookupError):
-                        process.kill()
-                    await process.wait()
-        if process.returncode:
-            raise ValidationTooCostly
-        return result
+def validator_processes() -> LimitedProcesses:
+    """The validator processes of one gateway."""
+    return LimitedProcesses(VALIDATOR_MODULE, VALIDATION_LIMITS)
 
 
 class SchemaValidator:
     """Validates texts against one schema."""
 
-    def __init__(self, schema: Mapping[str, Any], processes: ValidatorProcesses) -> None:
+    def __init__(self, schema: Mapping[str, Any], processes: LimitedProcesses) -> None:
         self._schema = schema
         self._processes = processes
         self._schema_json = orjson.dumps(dict(schema))
@@ -106,7 +69,7 @@ class SchemaValidator:
             await self._validate(None)
         except InvalidSchema as error:
             raise InvalidRequest.of(SCHEMA_FIELD, str(error)) from None
-        except ValidationTooCostly:
+        except LimitReached:
             raise InvalidRequest.of(SCHEMA_FIELD, "Is too complex to validate.") from None
 
     async def errors_in(self, text: str) -> str:
@@ -115,7 +78,7 @@ class SchemaValidator:
             return f"It has {len(text)} characters; at most {MAX_REPLY_CHARACTERS} are allowed."
         try:
             return await self._validate(text)
-        except ValidationTooCostly:
+        except LimitReached:
             return "It could not be validated in time: it is too large or too deep for its schema."
 
     async def _validate(self, text: str | None) -> str:
@@ -127,7 +90,8 @@ class SchemaValidator:
         ):
             return validation_errors(self._schema, text)
         task = b'{"schema":%b,"text":%b}' % (self._schema_json, orjson.dumps(text))
-        result = orjson.loads(await self._processes.validate(task))
+        async with self._processes.start() as process:
+            result = orjson.loads(await process.ask(task))
         if "schema_error" in result:
             raise InvalidSchema(result["schema_error"])
         return str(result["errors"])

@@ -1,28 +1,24 @@
 """Checks a schema, and validates a text against it. Imports little, since it also runs as a process.
 
-`python -m …structured_output.validator_process` reads JSON, {"schema": …, "text": … or null}, and writes JSON
-as well: {"schema_error": …} for an invalid schema, else {"errors": …}. validation.py explains why it exists.
+`python -m …structured_output.validator_process` is asked in JSON, {"schema": …, "text": … or null}, and
+answers in JSON as well: {"schema_error": …} for an invalid schema, else {"errors": …}. validation.py explains
+why it exists.
 """
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
 import jsonschema_rs
 import orjson
 from clawdbot_servicekit.json_schema_words import keyword_words
+from clawdbot_servicekit.limited_main import serve_questions
 
 MAX_ERRORS: Final = 5
 """Errors that are reported together."""
 MAX_ERROR_CHARACTERS: Final = 300
 """Characters of each error: a value that is repeated in it may be huge."""
-MAX_CPU_SECONDS: Final = 6
-"""CPU time of the process. The gateway kills it sooner, unless the gateway itself has died."""
-MAX_MEMORY_BYTES: Final = 1024**3
-"""Address space of the process: the same error may occur a million times."""
 
 
 class InvalidSchema(Exception):
@@ -95,18 +91,14 @@ def _shorten(text: str) -> str:
     return text if len(text) <= MAX_ERROR_CHARACTERS else f"{text[:MAX_ERROR_CHARACTERS]}…"
 
 
-def main() -> None:
+def answer(question: bytes) -> bytes:
     """Validates once."""
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    task: dict[str, Any] = orjson.loads(sys.stdin.buffer.read())
+    task: dict[str, Any] = orjson.loads(question)
     try:
-        result = {"errors": validation_errors(task["schema"], task["text"])}
+        return orjson.dumps({"errors": validation_errors(task["schema"], task["text"])})
     except InvalidSchema as error:
-        result = {"schema_error": str(error)}
-    sys.stdout.buffer.write(orjson.dumps(result))
+        return orjson.dumps({"schema_error": str(error)})
 
 
 if __name__ == "__main__":
-    main()
+    serve_questions(answer)

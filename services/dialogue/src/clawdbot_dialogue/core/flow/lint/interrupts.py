@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from clawdbot_dialogue.core.flow.diagnostics import Diagnostic, DiagnosticCollector, Mark
@@ -34,17 +34,25 @@ def check_interrupts(flow: Flow, flows: Mapping[str, Flow]) -> tuple[Diagnostic,
         flow: May be interrupted, or calls others.
         flows: All flows, by name; a flow that does not exist is ignored.
     """
-    endless = [
-        (name, path) for name, path in _called_flows(flow) if name in flows and not _can_end(flows[name])
-    ]
+    return warn_of_endless_flows(flow, endless_flows(flows, {name for name, _ in _called_flows(flow)}))
+
+
+def endless_flows(flows: Mapping[str, Flow], names: Iterable[str]) -> dict[str, bool]:
+    """Which of the named flows never end; for each, whether "cancel" leads back from it."""
+    return {
+        name: flows[name].interrupts.cancel for name in names if name in flows and not _can_end(flows[name])
+    }
+
+
+def warn_of_endless_flows(flow: Flow, endless: Mapping[str, bool]) -> tuple[Diagnostic, ...]:
+    """Warns of the endless flows that this one names."""
+    found = [(name, path) for name, path in _called_flows(flow) if name in endless]
     diagnostics = DiagnosticCollector(flow.file)
-    document = parse_yaml(flow.source, diagnostics) if endless else None
+    document = parse_yaml(flow.source, diagnostics) if found else None
     if document is None:
         return diagnostics.sorted()
-    for name, path in endless:
-        return_path = (
-            'only "cancel" leads back here' if flows[name].interrupts.cancel else "nothing leads back here"
-        )
+    for name, path in found:
+        return_path = 'only "cancel" leads back here' if endless[name] else "nothing leads back here"
         hint = f"Give {name} a state with `end: true`, or remove it here."
         message = f'The flow "{name}" never ends: {return_path}.'
         diagnostics.warning("cannot-resume", message, _mark(name, path, document), hint)

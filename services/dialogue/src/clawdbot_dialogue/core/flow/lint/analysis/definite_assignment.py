@@ -19,7 +19,8 @@ from clawdbot_dialogue.core.flow.tree import ancestors_below, is_descendant
 
 _Slots: TypeAlias = frozenset[str]
 MAX_MERGES = 200_000
-"""Times that a path is merged into a state, each about 10 µs: many states may change many times."""
+"""Times that a path is merged into a state, each about 10 µs: many states may change many times. With 100
+slots more, each counts once more."""
 _COMPOSITE_KINDS = ("compound", "parallel")
 
 
@@ -61,7 +62,12 @@ class _DataFlow:
         self._unsettled: set[str] = set()
         """The states that changed since their transitions were followed."""
         self._merges = 0
+        self._merge_cost = 1 + len(flow.slots) // 100
         self._has_history = any(state.kind == "history" for state in flow.states.values())
+        self._reset_on_entry = {
+            state.name: frozenset(slot for slot in state.collect if flow.slots[slot].asked_only)
+            for state in flow.states.values()
+        }
         self._clearable_beside = self._clearable_beside_states()
         self._never_cleared = self._all - _cleared_slots(self._clearing_actions(flow.states.values()))
         self._kept: dict[str, _Slots] = {}
@@ -96,7 +102,7 @@ class _DataFlow:
         states = self._flow.states
         for source, transition, known in self._exits(state, self._assigned[state.name]):
             key = (transition.source, transition.number)
-            self._at_transition[key] = self._at_transition.get(key, self._all) & known
+            self._at_transition[key] = _common(self._at_transition.get(key, self._all), known)
             if transition.to:
                 after_exit = self._after_exit(source, transition.domain, known)
                 after_actions = _after_actions(transition.actions, after_exit)
@@ -116,9 +122,9 @@ class _DataFlow:
         if target.kind == "history":
             self._enter_history(target, known)
             return
-        known = _after_actions(target.entry, known) - self._reset_on_entry(target)
+        known = _without(_after_actions(target.entry, known), self._reset_on_entry[target.name])
         self._merge(target.name, known)
-        if not self._default_entry_changed(target, known):
+        if target.kind not in _COMPOSITE_KINDS or not self._default_entry_changed(target, known):
             return
         if target.kind == "compound":
             self._enter(states[target.initial], target.name, known)
@@ -128,7 +134,7 @@ class _DataFlow:
     def _default_entry_changed(self, target: State, known: _Slots) -> bool:
         """Whether fewer slots are assigned than at the default entries before; others do not count."""
         before = self._at_default_entry.get(target.name)
-        fewer = known if before is None else before & known
+        fewer = known if before is None else _common(before, known)
         self._at_default_entry[target.name] = fewer
         return fewer != before
 
@@ -155,18 +161,15 @@ class _DataFlow:
             elif history.history == "shallow" and state.parent == outer:
                 self._enter(state, outer, known | (kept_inside if state.kind in _COMPOSITE_KINDS else kept))
 
-    def _reset_on_entry(self, state: State) -> _Slots:
-        return frozenset(slot for slot in state.collect if self._flow.slots[slot].asked_only)
-
     def _merge(self, name: str, known: _Slots) -> None:
         """Meets a state's assigned slots with those of one more path."""
-        known -= self._clearable_beside[name]
+        known = _without(known, self._clearable_beside[name])
         before = self._assigned.get(name)
-        fewer = known if before is None else before & known
+        fewer = known if before is None else _common(before, known)
         self._assigned[name] = fewer
         if before is None:
             self._reached.append(name)
-        self._merges += 1
+        self._merges += self._merge_cost
         if self._merges > MAX_MERGES:
             raise TooManyPaths
         if fewer != before:
@@ -176,12 +179,13 @@ class _DataFlow:
     def _after_exit(self, state: State, domain: str, known: _Slots) -> _Slots:
         for name in (state.name, *reversed(ancestors_below(state.ancestors, domain))):
             # Other regions are exited as well, in their own order.
-            known = _after_actions(self._flow.states[name].exit, known) - self._clearable_beside[name]
+            after = _after_actions(self._flow.states[name].exit, known)
+            known = _without(after, self._clearable_beside[name])
         return known
 
     def _exits(self, state: State, before: _Slots) -> Iterator[tuple[State, Transition, _Slots]]:
         """The transitions of a state: the state that is exited, the transition, and what is assigned."""
-        done, failed = before | frozenset(state.collect), before
+        done, failed = before.union(state.collect) if state.collect else before, before
         if state.subflow:
             done |= frozenset(state.subflow.take)
             failed -= frozenset(state.subflow.take)
@@ -234,7 +238,7 @@ class _DataFlow:
 
     def _clearing_actions(self, states: Iterable[State]) -> Iterator[Sequence[Action]]:
         for state in states:
-            yield [Clear(slot) for slot in self._reset_on_entry(state)]
+            yield [Clear(slot) for slot in self._reset_on_entry[state.name]]
             yield state.entry
             yield state.exit
             yield from (transition.actions for transition in own_transitions(state))
@@ -250,6 +254,16 @@ class _DataFlow:
             for transition in own_transitions(state):
                 if transition.to and not is_descendant(states[transition.to], outer):
                     yield transition.actions
+
+
+def _without(known: _Slots, removed: _Slots) -> _Slots:
+    """The difference, copied only if there is one: most often nothing is removed."""
+    return known - removed if removed else known
+
+
+def _common(before: _Slots, known: _Slots) -> _Slots:
+    """The intersection, copied only if it is smaller: most often it is not."""
+    return before if before is known or before <= known else before & known
 
 
 def _cleared_slots(actions: Iterable[Sequence[Action]]) -> _Slots:
