@@ -157,6 +157,29 @@ async def test_a_full_disk_passes(tmp_path):
             await suite.switch()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_full_disk_that_holds_the_log_passes_as_well(tmp_path, workers):
+    environment = {
+        "CLAWDBOT_MODEL__PROVIDER": "echo",
+        "CLAWDBOT_PLUGINS": '["rate_limiter"]',
+        "CLAWDBOT_SERVER__WORKERS": str(workers),
+    }
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        async with (
+            process("clawdbot_cli", "up", state=disk, environment=environment) as running,
+            grpc.aio.insecure_channel(running.address) as channel,
+        ):
+            suite = Suite(None, channel)
+            session = await suite.new_session()
+            with full(disk):
+                assert await seconds_until(channel, serving=False) < NOTICED_WITHIN
+                for call in (suite.turn(session), suite.generate(), suite.reserve(), suite.switch()):
+                    await passing(call)
+            await seconds_until(channel, serving=True)
+            assert running.running
+            await suite.turn(session)
+
+
 @pytest.mark.parametrize("fault", [deleted, moved_away, locked], ids=lambda fault: fault.__name__)
 @pytest.mark.parametrize("file", STORES)
 async def test_a_store_that_fails_is_named_and_comes_back(tmp_path, file, fault):
