@@ -15,7 +15,7 @@ from typing import Any
 
 from clawdbot.common.v1 import tool_pb2
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
-from clawdbot_servicekit.application import Application, Peers
+from clawdbot_servicekit.application import Application, Dependency, Peers
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import NotReady, StartupError
@@ -90,7 +90,11 @@ class Trial(Application):
         if self.section.refuse:
             raise StartupError(self.section.refuse)
 
-    async def check(self) -> None:
+    @property
+    def dependencies(self) -> tuple[Dependency, ...]:
+        return (Dependency("file", self._check_file),)
+
+    async def _check_file(self) -> None:
         if self.section.ready_file is not None and not self.section.ready_file.exists():
             raise NotReady("file", "it is missing")
 

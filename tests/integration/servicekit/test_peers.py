@@ -130,11 +130,13 @@ async def test_methods_of_a_stub_made_after_the_first_call_are_retried_too():
 
 
 async def test_each_service_has_one_channel_and_an_unknown_service_has_none():
-    peers = NetworkPeers(SharedSettings())
+    addresses = {"plugins": "127.0.0.1:1", "dialogue": "127.0.0.1:2"}
+    peers = NetworkPeers(SharedSettings.model_validate({"peers": addresses}))
     assert peers.channel("plugins") is peers.channel("plugins")
     assert peers.channel("plugins") is not peers.channel("dialogue")
     with pytest.raises(KeyError):
         peers.channel("weather")
+    assert peers.channel("model_gateway") is None, "it has no address"
     await peers.close()
 
 

@@ -108,11 +108,11 @@ async def test_a_plugin_whose_lifespan_ends_early_makes_the_service_unready(tmp_
 
     running = BuiltinPlugin(living(inside=fail)[0], LifespanContext(folder=tmp_path))
     await running.start()
-    running.check()
+    await running.check()
     failed.set()
     await asyncio.wait((running._lifespan_task,))
     with pytest.raises(NotReady, match="living"):
-        running.check()
+        await running.check()
     with capture_logs():
         await running.stop()
 

@@ -8,7 +8,7 @@ import math
 import grpc
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2 as wire
-from clawdbot_plugin_sdk import Plugin, Refusal
+from clawdbot_plugin_sdk import Plugin, Refusal, Unavailable
 from clawdbot_servicekit.error_table import remote_error
 
 from tests.support.plugin_service import serving
@@ -18,7 +18,7 @@ class Trial:
     def __init__(self):
         self.plugin = plugin = Plugin("trial", version="1.0.0")
         self.started, self.cancelled = asyncio.Event(), asyncio.Event()
-        self.refusal = self.broken = None
+        self.refusal = self.broken = self.gate_error = self.tool_error = None
 
         @plugin.tool(timeout="50ms")
         async def slow() -> None:
@@ -37,10 +37,14 @@ class Trial:
         @plugin.tool(effect="once")
         async def take(amount: float, note: str = "") -> float:
             """Take money."""
+            if self.tool_error:
+                raise self.tool_error
             return amount
 
         @plugin.gate("before_tool")
         async def gate(subject, ctx):
+            if self.gate_error:
+                raise self.gate_error
             return self.refusal
 
         @plugin.modify("before_tool", on_failure="closed")
@@ -214,6 +218,27 @@ async def test_a_modify_hook_that_fails_closed(client, trial):
         "A hook of trial at before_tool failed, so this was not done.",
     )
     assert error.retry_after == 1.0
+
+
+async def test_a_gate_whose_own_store_fails_is_no_refusal(client, trial):
+    trial.gate_error = Unavailable("its disk is full")
+    error = await client.error("trial.take", amount=1)
+    assert parts(error)[:2] == ("UNAVAILABLE", "HOOK_FAILED")
+    assert error.retry_after == 1.0
+
+
+async def test_a_once_call_that_found_its_store_failing_runs_when_it_is_sent_again(client, trial):
+    trial.tool_error = Unavailable("its disk is full at /secret/place")
+    error = await client.error("trial.take", "r-2", amount=1)
+    assert parts(error) == (
+        "UNAVAILABLE",
+        "TOOL_UNAVAILABLE",
+        "The tool trial.take cannot do its work for now; it had no effect.",
+    )
+    assert error.retry_after == 1.0
+    trial.tool_error = None
+    again = await client.result("trial.take", "r-2", amount=1)
+    assert not again.is_error
 
 
 async def test_a_request_id_that_was_used_with_other_arguments(client):

@@ -163,3 +163,20 @@ async def test_in_process_calls_are_logged_at_level_debug(lines):
     calls.write(record(in_process=True))
     calls.flush()
     assert [line["level"] for line in read()] == ["debug"]
+
+
+async def test_a_line_that_cannot_be_written_is_lost_and_its_call_goes_on(lines):
+    read = lines()
+    write = lines.stream.write
+
+    def fail(text):
+        raise OSError(28, "No space left on device")
+
+    lines.stream.write = fail
+    structlog.get_logger("some.module").info("lost")
+    calls = logs.CallLog()
+    calls.write(record("OK"))
+    calls.flush()
+    lines.stream.write = write
+    structlog.get_logger("some.module").info("written")
+    assert [line["event"] for line in read()] == ["written"]

@@ -21,12 +21,17 @@ from clawdbot.plugins.v1.hook_service_pb2_grpc import HookServiceStub
 from clawdbot.plugins.v1.plugin_service_pb2_grpc import PluginServiceStub
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.caller import Caller, current_caller, enter_caller
-from clawdbot_servicekit.error_table import ErrorRule
+from clawdbot_servicekit.error_table import ErrorRule, remote_error
 from clawdbot_servicekit.errors import NotReady
+from clawdbot_servicekit.peer_health import PeerHealth
+from clawdbot_servicekit.status_details import DOMAIN
 from google.protobuf.struct_pb2 import Struct
 
 KEY_ID: Final = "key_id"
 """The fact that names the caller's key, as the plugin service sees only the calling service's credentials."""
+
+HOOK_SERVICE: Final = hook.DESCRIPTOR.services_by_name["HookService"].full_name
+"""Its health is that of the plugin service."""
 
 FIRST_SNAPSHOT_TIMEOUT: Final = 5.0
 """Seconds that a call waits for the first snapshot of the registry, if its deadline allows."""
@@ -35,6 +40,9 @@ WATCH_TIMEOUT: Final = 300.0
 BACKOFF_MIN: Final = 0.05
 BACKOFF_MAX: Final = 2.0
 """Seconds: bounds of the backoff between two attempts to watch the registry."""
+RECONNECT_TIMEOUT: Final = 0.5
+"""Seconds for which the registry may be out of sight: connections end now and then, and the next one takes an
+instant."""
 CALL_MARGIN: Final = 1.0
 """Seconds that a call may take in addition to the timeouts of its hooks."""
 STOP_GRACE: Final = 2.0
@@ -44,7 +52,7 @@ MAX_ATTEMPTS: Final = 3
 
 
 class HookRefused(Exception):
-    """A gate hook refused, or failed and is registered to fail closed: PERMISSION_DENIED with its reason."""
+    """A gate hook refused: PERMISSION_DENIED with its reason."""
 
     def __init__(self, plugin: str, reason: str, message: str, retry_after: float | None = None) -> None:
         self.plugin = plugin
@@ -112,18 +120,25 @@ _Policies = Mapping[tuple[int, str], _HookPolicy]
 class HookClient:
     """Runs the hooks of a point in the plugin service. One per service; start once, stop once."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, queue: int = 1000) -> None:
+    def __init__(self, channel: grpc.aio.Channel | None, *, queue: int = 1000) -> None:
         """A client that has not seen the registry yet.
 
         Args:
-            channel: to the plugin service; `peers.channel("plugins")`.
+            channel: to the plugin service; `peers.channel("plugins")`. None: there is none, and so no hooks.
             queue: maximum number of events waiting for observers; more are dropped and counted.
         """
-        self._hooks = HookServiceStub(channel)
-        self._plugins = PluginServiceStub(channel)
         self._policies: _Policies | None = None
+        if channel is None:
+            self._policies = {}
+        else:
+            self._hooks = HookServiceStub(channel)
+            self._plugins = PluginServiceStub(channel)
+            self._health = PeerHealth(channel, "plugins", HOOK_SERVICE)
+        self._has_peer = channel is not None
         self._received = asyncio.Event()
         self._connected = asyncio.Event()
+        self._lost = "no answer yet"
+        """Why the registry is out of sight, where it is."""
         self._events: asyncio.Queue[_Event | None] = asyncio.Queue(queue)
         self._dropped = 0
         self._tasks: tuple[asyncio.Task[None], ...] = ()
@@ -131,6 +146,8 @@ class HookClient:
 
     async def start(self) -> None:
         """Starts to watch the registry; does not wait for it."""
+        if not self._has_peer:
+            return
         self._tasks = (
             asyncio.create_task(self._watch(), name="hooks: watch the registry"),
             asyncio.create_task(self._deliver(), name="hooks: deliver events"),
@@ -153,11 +170,15 @@ class HookClient:
         await asyncio.gather(watcher, deliverer, return_exceptions=True)
 
     async def check(self) -> None:
-        """For Application.check: raises NotReady until the first snapshot of the registry has arrived."""
+        """For a Dependency: raises NotReady unless the plugin service is ready and its registry in sight."""
         if any(task.done() for task in self._tasks):
             raise NotReady("plugins", "the hook client has stopped")
-        if self._policies is None:
-            raise NotReady("plugins", "the plugin registry has not been received yet")
+        await self._health.check()
+        try:
+            async with asyncio.timeout(RECONNECT_TIMEOUT):
+                await self._connected.wait()
+        except TimeoutError:
+            raise NotReady("plugins", f"the plugin registry has not been received: {self._lost}") from None
 
     @property
     def dropped(self) -> int:
@@ -170,6 +191,7 @@ class HookClient:
         Raises:
             HookRefused: one of them refuses (HookLimited where it says when to retry).
             HooksUnavailable: one must run and cannot, within the call's deadline.
+            RemoteError: one that fails closed failed (UNAVAILABLE, HOOK_FAILED).
         """
         policies = self._policies
         if policies is None:
@@ -191,7 +213,7 @@ class HookClient:
         """The payload after the modify hooks of `subject.point`; the same object where there are none.
 
         Raises:
-            HooksUnavailable: a hook that is registered to fail closed failed or cannot be reached.
+            HooksUnavailable, RemoteError: as for `gate`.
         """
         policies = self._policies
         if policies is None:
@@ -234,10 +256,19 @@ class HookClient:
         return self._policies or {}
 
     def _call_failed(self, point: str, policy: _HookPolicy, error: grpc.aio.AioRpcError) -> None:
-        code = error.code().name
-        self._log.warning("hooks_not_reached", point=point, code=code, fail_closed=policy.fail_closed)
-        if policy.fail_closed:
-            raise HooksUnavailable(point, f"the plugin service answered {code}") from None
+        remote = remote_error(error)
+        self._log.warning(
+            "hooks_not_reached",
+            point=point,
+            code=remote.code,
+            reason=remote.reason,
+            fail_closed=policy.fail_closed,
+        )
+        if not policy.fail_closed:
+            return
+        if remote.domain == DOMAIN and remote.code == "UNAVAILABLE":
+            raise remote from None  # it says which plugin failed
+        raise HooksUnavailable(point, f"the plugin service answered {remote.code}") from None
 
     async def _watch(self) -> None:
         """Keeps the latest snapshot of the registry until cancelled."""
@@ -251,6 +282,7 @@ class HookClient:
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and self._connected.is_set():
                     continue
+                self._lost = error.code().name
                 if self._connected.is_set() or backoff == 0.0:
                     self._log.warning("registry_lost", code=error.code().name)
             self._connected.clear()

@@ -12,7 +12,7 @@ It does not know gRPC and starts nothing: the plugin service runs what is define
 """
 
 from clawdbot_plugin_sdk.context import Attachment, Context, LifespanContext, Partial, Progress
-from clawdbot_plugin_sdk.errors import InvalidArguments, InvalidResult, ToolError
+from clawdbot_plugin_sdk.errors import InvalidArguments, InvalidResult, ToolError, Unavailable
 from clawdbot_plugin_sdk.hooks import POINTS, HookDefinition, HookKind, Refusal, Subject
 from clawdbot_plugin_sdk.plugin import Plugin
 from clawdbot_plugin_sdk.tools import Effect, ToolDefinition, ToolReturn
@@ -35,4 +35,5 @@ __all__ = [
     "ToolDefinition",
     "ToolError",
     "ToolReturn",
+    "Unavailable",
 ]

@@ -1,4 +1,4 @@
-"""The exceptions of a tool call: one for the model, one for the caller, one for the plugin's author."""
+"""The exceptions of tools and hooks: for the model, for callers who may try again, for the author."""
 
 from __future__ import annotations
 
@@ -7,6 +7,14 @@ from collections.abc import Sequence
 
 class ToolError(Exception):
     """Raised by a tool: its text is a sentence for the model. The model never sees other exceptions."""
+
+
+class Unavailable(Exception):
+    """Raised by a tool, hook or check that cannot do its work for now: its store or network fails.
+
+    The caller gets UNAVAILABLE and may try again, with the same request_id too: a tool MUST NOT have had any
+    effect by then. The text is for the operator.
+    """
 
 
 class InvalidArguments(Exception):

@@ -21,6 +21,7 @@ from clawdbot_plugin_sdk.tools import Effect, ToolDefinition
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S")
 StateManager = contextlib.AbstractAsyncContextManager[Any]
 
 
@@ -47,6 +48,7 @@ class Plugin:
         self._tools: dict[str, ToolDefinition] = {}
         self._hooks: list[HookDefinition] = []
         self._lifespan: Callable[[LifespanContext], StateManager] | None = None
+        self._check: Callable[[Any], Awaitable[None]] | None = None
 
     @property
     def tools(self) -> Mapping[str, ToolDefinition]:
@@ -181,6 +183,24 @@ class Plugin:
             raise TypeError(f"The plugin {self.name} has two lifespans.")
         self._lifespan = contextlib.asynccontextmanager(function)
         return function
+
+    def check(self, function: Callable[[S], Awaitable[None]]) -> Callable[[S], Awaitable[None]]:
+        """Defines `async def f(state)`, which raises Unavailable while the plugin's calls cannot succeed.
+
+        It gets what the lifespan yielded. The service runs it about once a second, and is not ready while it
+        raises, or does not answer within seconds. It MUST be cheap.
+        """
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"The check of {self.name} must be a coroutine function: async def check(state).")
+        if self._check is not None:
+            raise TypeError(f"The plugin {self.name} has two checks.")
+        self._check = function
+        return function
+
+    async def run_check(self, state: Any) -> None:
+        """Runs the check, if there is one."""
+        if self._check is not None:
+            await self._check(state)
 
     def open(self, context: LifespanContext) -> StateManager:
         """Runs the lifespan as a context manager that yields the plugin's state."""

@@ -1,13 +1,13 @@
 """Serves grpc.health.v1 to probes and load balancers.
 
-"" and each service's full name are SERVING while every dependency answers and the server does not drain, and
-so is `readiness`. `liveness` says only that the event loop runs.
+"" and each service's full name are SERVING while every required dependency answers and the server does not
+drain, and so is `readiness`. `liveness` says only that the event loop runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -16,8 +16,9 @@ import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from typing_extensions import override
 
-from clawdbot_servicekit.application import Application
+from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.errors import NotReady
+from clawdbot_servicekit.metrics import Metrics
 
 Status = health_pb2.HealthCheckResponse
 
@@ -26,11 +27,11 @@ READINESS: Final = "readiness"
 SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 CHECK_INTERVAL: Final = 1.0
-"""Seconds between two rounds of checks."""
-CHECK_TIMEOUT: Final = 5.0
-"""Seconds that one check may take."""
-STARTUP_INTERVAL: Final = 0.05
-"""Seconds between two rounds until the first success, so that the start does not take a whole interval."""
+"""Seconds between two checks of a dependency."""
+CHECK_TIMEOUT: Final = 2.0
+"""Seconds that one check may take: a hung dependency is noticed after at most this and the interval."""
+STARTUP_INTERVAL: Final = 0.02
+"""Seconds until the second check. The pause doubles up to the interval, so that the start is quick."""
 
 
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
@@ -96,67 +97,98 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # no stubs
 
 
 class Readiness:
-    """Checks the applications about once a second, and updates Health with the result."""
+    """Checks each dependency about once a second, and updates Health, the metrics and the log."""
 
-    def __init__(
-        self,
-        health: Health,
-        applications: Sequence[Application],
-        on_check: Callable[[str, bool], None] | None = None,
-    ) -> None:
-        """A loop over the applications.
+    def __init__(self, health: Health, applications: Sequence[Application], metrics: Metrics) -> None:
+        """Checks that have not begun.
 
         Args:
             health: what to update.
             applications: what to check; may grow until `run`.
-            on_check: called with each application's name and readiness in every round, for metrics.
+            metrics: shows which applications are ready, and which dependencies.
         """
         self._health = health
-        self._on_check = on_check
+        self._metrics = metrics
         self._applications = applications
         self._log = structlog.get_logger(__name__)
-        self._reasons: dict[str, str] = {}
+        self._waiting: dict[str, set[str]] = {}
+        """Application → its required dependencies that do not answer, or were not asked yet."""
         self.all_ready = asyncio.Event()
         """Set when every application was ready for the first time."""
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        while True:
-            await self._check_all()
-            await asyncio.sleep(CHECK_INTERVAL if self.all_ready.is_set() else STARTUP_INTERVAL)
+        for application in self._applications:
+            self._waiting[application.name] = {
+                each.name for each in application.dependencies if each.required
+            }
+        await self._update()
+        async with asyncio.TaskGroup() as group:
+            for application in self._applications:
+                for dependency in application.dependencies:
+                    # Each in a task of its own: one that hangs must not delay what the others say.
+                    group.create_task(self._watch(application, dependency))
 
-    async def _check_all(self) -> None:
-        reasons = await asyncio.gather(*(self._check(each) for each in self._applications))
+    async def _watch(self, application: Application, dependency: Dependency) -> None:
+        reported: set[str] = set()
+        answered, pause = False, STARTUP_INTERVAL
+        while True:
+            checking = asyncio.create_task(dependency.check())
+            try:
+                done, _ = await asyncio.wait((checking,), timeout=CHECK_TIMEOUT)
+                reason = _reason(checking) if done else f"no answer within {CHECK_TIMEOUT:g} s"
+                answered = answered or not reason
+                # A start takes a moment, above all where services of one process wait for each other.
+                if answered or not dependency.required or pause >= CHECK_INTERVAL:
+                    self._report(application, dependency, reason, reported)
+                await self._set_answers(application, dependency, answers=not reason)
+                if not done:
+                    # Also a check that ignores its cancellation has to end before the next one.
+                    checking.cancel()
+                    await asyncio.wait((checking,))
+            finally:
+                checking.cancel()
+            await asyncio.sleep(pause)
+            pause = min(CHECK_INTERVAL, pause * 2)
+
+    async def _set_answers(self, application: Application, dependency: Dependency, *, answers: bool) -> None:
+        self._metrics.set_dependency(application.name, dependency.name, answers)
+        waiting = self._waiting[application.name]
+        if not dependency.required or answers is (dependency.name not in waiting):
+            return
+        (waiting.discard if answers else waiting.add)(dependency.name)
+        await self._update()
+
+    async def _update(self) -> None:
         serving: dict[str, bool] = {}
-        for application, reason in zip(self._applications, reasons, strict=True):
-            serving |= dict.fromkeys(application.services, not reason)
-            if self._on_check is not None:
-                self._on_check(application.name, not reason)
-            self._log_change(application.name, reason)
-        ready = not any(reasons)
-        await self._health.update({**serving, READINESS: ready, "": ready})
-        if ready:
+        for application in self._applications:
+            ready = not self._waiting[application.name]
+            self._metrics.set_ready(application.name, ready)
+            serving |= dict.fromkeys(application.services, ready)
+        all_ready = not any(self._waiting.values())
+        await self._health.update({**serving, READINESS: all_ready, "": all_ready})
+        if all_ready:
             self.all_ready.set()
 
-    async def _check(self, application: Application) -> str:
-        """Why the application is not ready; empty if it is."""
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT):
-                await application.check()
-        except NotReady as error:
-            return str(error)
-        except TimeoutError:
-            return f"no answer within {CHECK_TIMEOUT:g} s"
-        except Exception as error:  # noqa: BLE001 - whatever a check raises, the server is not ready and runs on
-            return f"{type(error).__name__}: {error}"
-        return ""
+    def _report(
+        self, application: Application, dependency: Dependency, reason: str, reported: set[str]
+    ) -> None:
+        """One line for each reason and for the return, not one per second."""
+        fields = {"application": application.name, "dependency": dependency.name}
+        if reason and reason not in reported:
+            reported.add(reason)
+            event = "not_ready" if dependency.required else "dependency_absent"
+            self._log.warning(event, **fields, reason=reason)
+        elif not reason and reported:
+            reported.clear()
+            self._log.info("ready_again", **fields)
 
-    def _log_change(self, name: str, reason: str) -> None:
-        """One line per change, not one per second."""
-        if self._reasons.get(name, "") == reason:
-            return
-        self._reasons[name] = reason
-        if reason:
-            self._log.warning("not_ready", application=name, reason=reason)
-        else:
-            self._log.info("ready_again", application=name)
+
+def _reason(checked: asyncio.Task[None]) -> str:
+    """Why a finished check failed; empty if it did not. Whatever a check raises, the server runs on."""
+    if checked.cancelled():
+        return "the check was cancelled"
+    error = checked.exception()
+    if error is None:
+        return ""
+    return str(error) if isinstance(error, NotReady) else f"{type(error).__name__}: {error}"

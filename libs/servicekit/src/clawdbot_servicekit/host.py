@@ -27,7 +27,7 @@ from clawdbot_servicekit.identity import Identity
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.logs import CallLog
 from clawdbot_servicekit.metrics import Metrics, MetricsEndpoint
-from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, Pipeline
+from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, HandlerTarget, Pipeline
 from clawdbot_servicekit.private_files import create_folder
 from clawdbot_servicekit.reflection import reflection_pool
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
@@ -71,7 +71,7 @@ class Host:
         self._applications: list[Application] = []
         self._started: list[Application] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
-        self._readiness = health.Readiness(self.health, self._applications, self.metrics.set_ready)
+        self._readiness = health.Readiness(self.health, self._applications, self.metrics)
         self._tasks: list[asyncio.Task[None]] = []
         self._endpoint: MetricsEndpoint | None = None
         self._listening = False
@@ -102,10 +102,9 @@ class Host:
                 that is not writable.
         """
         prepare_state_dir(self.settings.state_dir)
-        # Probes and reflection need no key, count towards no limit and leave no line in the log.
-        exempt = HandlerRegistrar(self._pipeline, (self._server,), ErrorTable({}), exempt=True)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, exempt)
-        self._enable_reflection(exempt)
+        # Peers in this process ask for its health as those in other processes do.
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._exempt(self._server, self._inprocess))
+        self._enable_reflection(self._exempt(self._server))
         # Before the applications: they may take long, and a taken port is the more common mistake.
         self.port = server_factory.listen(self._server, self.settings)
         self._open_endpoint()
@@ -163,6 +162,10 @@ class Host:
             if self.settings.server.socket is not None:
                 self.settings.server.socket.unlink(missing_ok=True)
             self._log.info("stopped")
+
+    def _exempt(self, *targets: HandlerTarget) -> HandlerRegistrar:
+        """For health and reflection: they need no key, count towards no limit and are not logged."""
+        return HandlerRegistrar(self._pipeline, targets, ErrorTable({}), exempt=True)
 
     def _observe(self, record: CallRecord) -> None:
         self.metrics.record_call(record.method, record.code, record.seconds)

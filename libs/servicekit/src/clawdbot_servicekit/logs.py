@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, TextIO
@@ -180,10 +180,12 @@ class _LineWriter(structlog.WriteLogger):
         self.name = name
 
     def msg(self, message: str) -> None:
-        """Writes the line now, or adds it to the buffer."""
+        """Writes the line now, or adds it to the buffer. A line that cannot be written is lost."""
         buffer = _buffer.get()
         if buffer is None:
-            super().msg(message)
+            # Where the log's disk is full or its reader gone, what the line is about still goes on.
+            with suppress(OSError):
+                super().msg(message)
         else:
             buffer.setdefault(self, []).append(message)
 

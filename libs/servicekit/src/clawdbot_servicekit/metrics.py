@@ -81,8 +81,15 @@ class Metrics:
         )
         self._applications = Gauge(
             "clawdbot_application_ready",
-            "1 while the dependencies of an application answer.",
+            "1 while the required dependencies of an application answer.",
             ("application",),
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self._dependencies = Gauge(
+            "clawdbot_dependency_ready",
+            "1 while a dependency of an application answers.",
+            ("application", "dependency"),
             registry=self.registry,
             multiprocess_mode="livemin",
         )
@@ -98,6 +105,10 @@ class Metrics:
     def set_ready(self, application: str, ready: bool) -> None:
         """Records whether an application is ready."""
         self._applications.labels(application).set(float(ready))
+
+    def set_dependency(self, application: str, dependency: str, ready: bool) -> None:
+        """Records whether a dependency of an application answers."""
+        self._dependencies.labels(application, dependency).set(float(ready))
 
     async def sample(self, in_flight: Callable[[], int]) -> None:
         """Samples event loop lag, garbage collection pauses and calls in flight, until cancelled."""

@@ -51,18 +51,21 @@ class NetworkPeers(Peers):
         self._channels: dict[str, PeerChannel] = {}
 
     @override
-    def channel(self, service: str) -> grpc.aio.Channel:
-        """A channel to the service's address, made on first use.
+    def channel(self, service: str) -> grpc.aio.Channel | None:
+        """A channel to the service's address, made on first use; None where the settings have no address.
 
         Raises:
             KeyError: for a service that the settings do not know.
         """
         if service not in PeerSettings.model_fields:
             raise KeyError(service)
+        address = getattr(self._settings.peers, service)
+        if address is None:
+            return None
         if service not in self._channels:
             token = self._settings.auth.service_token
             self._channels[service] = PeerChannel(
-                getattr(self._settings.peers, service),
+                address,
                 channel_options(self._settings.server),
                 token.get_secret_value() if token else None,
                 peer_certificates(self._settings.tls),

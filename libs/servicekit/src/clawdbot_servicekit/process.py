@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import structlog
 import uvloop
 
-from clawdbot_servicekit import logs, worker_ipc
+from clawdbot_servicekit import logs, sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings import SharedSettings, load
@@ -58,6 +58,7 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
 
     def main() -> int:
         settings = load(settings_cls, arguments.config)
+        built: list[Application] = []
 
         def assemble(host: Host) -> None:
             # Imported here: a supervisor of workers has no use for gRPC.
@@ -65,9 +66,10 @@ def run_service(settings_cls: type[S], build: Callable[[S, Peers], Application])
 
             peers = NetworkPeers(settings)
             host.on_stop(peers.close)
-            host.add(build(settings, peers))
+            built.append(build(settings, peers))
+            host.add(built[0])
 
-        return serve(settings, assemble)
+        return serve(settings, assemble, on_serving=lambda host: _show_banner(host, built[0]))
 
     sys.exit(_exit_code(main))
 
@@ -102,6 +104,14 @@ def serve(
 
         return asyncio.run(workers.Supervisor(settings, workers.command()).run())
     return uvloop.run(_serve_alone(settings, assemble, on_serving))
+
+
+def _show_banner(host: Host, application: Application) -> None:
+    """What serves where, on stdout; stderr is for the log."""
+    address = sockets.target(host.settings.server.host, host.port)
+    lines = [f"Clawdbot {application.name.replace('_', ' ')} is serving on {address}"]
+    lines += [f"  {label.ljust(10)}{line}" for label, row in application.describe().items() for line in row]
+    print("\n".join(lines), flush=True)  # noqa: T201 - for the person at the terminal, not for the log
 
 
 def _exit_code(main: Callable[[], int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -11,12 +12,10 @@ from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import (
 )
 from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceServicer, add_FlowServiceServicer_to_server
 from clawdbot_plugin_client.hooks import HookClient
-from clawdbot_servicekit.application import Application
+from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.error_table import ErrorTable
-from clawdbot_servicekit.errors import NotReady
 from typing_extensions import override
 
-from clawdbot_dialogue.core.errors import StoreUnavailable
 from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry
 from clawdbot_dialogue.core.sessions.deployments import Deployments
 from clawdbot_dialogue.core.sessions.lease_owners import LeaseOwners
@@ -33,6 +32,7 @@ class Components:
     flows: FlowRegistry
     deployments: Deployments
     hooks: HookClient
+    peers: Sequence[Dependency]
     engine: TurnEngine
     dialogue_servicer: DialogueServiceServicer
     flow_servicer: FlowServiceServicer
@@ -65,6 +65,7 @@ class DialogueApplication(Application):
         return {
             "store": (self._components.store.description,),
             "flows": tuple(flow.name for flow in self._components.flows.list()),
+            **super().describe(),
         }
 
     @override
@@ -77,15 +78,15 @@ class DialogueApplication(Application):
         await self._components.engine.start()
         self._log.info("dialogue_started", store=self._components.store.description)
 
+    @property
     @override
-    async def check(self) -> None:
-        """Needs the hooks, because a gate must not be skipped; does not need the model gateway."""
-        self._components.engine.check()
-        try:
-            await self._components.store.check()
-        except StoreUnavailable as error:
-            raise NotReady("the session store", error.explanation) from error
-        await self._components.hooks.check()
+    def dependencies(self) -> Sequence[Dependency]:
+        components = self._components
+        return (
+            Dependency("turn_engine", components.engine.check),
+            Dependency("session_store", components.store.check),
+            *components.peers,
+        )
 
     @override
     async def stop(self) -> None:

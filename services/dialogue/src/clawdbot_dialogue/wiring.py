@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from clawdbot_plugin_client.hooks import HookClient
-from clawdbot_servicekit.application import Peers
+from clawdbot_servicekit.application import Dependency, Peers
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.media_policy import MediaPolicy
+from clawdbot_servicekit.peer_health import PeerHealth, absent_peer
 from clawdbot_servicekit.process_locks import ProcessLocks
 
 from clawdbot_dialogue.api.dialogue_servicer import DialogueServicer
@@ -19,6 +20,7 @@ from clawdbot_dialogue.api.error_table import error_table
 from clawdbot_dialogue.api.flow_servicer import FlowServicer
 from clawdbot_dialogue.api.request_validation import RequestValidator
 from clawdbot_dialogue.application import Components, DialogueApplication
+from clawdbot_dialogue.clients.absent import AbsentGateway, AbsentTools
 from clawdbot_dialogue.clients.gateway import GatewayClient
 from clawdbot_dialogue.clients.graphviz import GraphvizRenderer
 from clawdbot_dialogue.clients.tools import ToolsClient
@@ -37,6 +39,10 @@ from clawdbot_dialogue.stores.sqlite.session_store import SqliteSessionStore
 
 DATABASE_FILE: Final = Path("dialogue") / "sessions.db"
 """Under state_dir."""
+
+GATEWAY_SERVICE: Final = "clawdbot.model_gateway.v1.ModelGatewayService"
+WITHOUT_GATEWAY: Final = "turns that need a model fail"
+WITHOUT_PLUGINS: Final = "turns that call a tool fail, and no hook is asked"
 
 
 def build(
@@ -57,9 +63,10 @@ def build(
     flows = load_flows(settings.flows)
     store, lease_owners = _store(settings, clock)
     deployments = Deployments(store, flows, clock)
-    gateway = GatewayClient(peers.channel("model_gateway"))
-    tools = ToolsClient(peers.channel("plugins"))
-    hooks = HookClient(peers.channel("plugins"))
+    gateway_channel, plugins_channel = peers.channel("model_gateway"), peers.channel("plugins")
+    gateway = AbsentGateway() if gateway_channel is None else GatewayClient(gateway_channel)
+    tools = AbsentTools() if plugins_channel is None else ToolsClient(plugins_channel)
+    hooks = HookClient(plugins_channel)
     engine = TurnEngine(
         store=store,
         flows=flows.get,
@@ -86,6 +93,14 @@ def build(
         flows=flows,
         deployments=deployments,
         hooks=hooks,
+        peers=(
+            Dependency("plugins", hooks.check)
+            if plugins_channel
+            else absent_peer("plugins", WITHOUT_PLUGINS),
+            PeerHealth(gateway_channel, "model_gateway", GATEWAY_SERVICE).dependency()
+            if gateway_channel
+            else absent_peer("model_gateway", WITHOUT_GATEWAY),
+        ),
         engine=engine,
         dialogue_servicer=DialogueServicer(sessions, engine, validator),
         flow_servicer=FlowServicer(

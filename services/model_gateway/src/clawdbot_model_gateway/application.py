@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -16,7 +16,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
     add_ModelGatewayServiceServicer_to_server,
 )
 from clawdbot_plugin_client.hooks import HookClient
-from clawdbot_servicekit.application import Application
+from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.error_table import ErrorTable
 from typing_extensions import override
 
@@ -41,6 +41,7 @@ class Components:
     token_counts: TokenCounts
     override_store: FileAliasOverrideStore
     hooks: HookClient
+    plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
     admin_servicer: ModelAdminServiceServicer
 
@@ -82,7 +83,8 @@ class GatewayApplication(Application):
             "models": (
                 f"{CHAT_ALIAS} is {components.admin.describe_alias(CHAT_ALIAS)}{at} ({reason})",
                 *(f"{name} does not list its models: {why}" for name, why in self._unlisted_configured()),
-            )
+            ),
+            **super().describe(),
         }
 
     @override
@@ -107,10 +109,12 @@ class GatewayApplication(Application):
             await self._choose_default()
         self._log.info("models_found", chat=components.admin.describe_alias(CHAT_ALIAS), reason=self._reason)
 
+    @property
     @override
-    async def check(self) -> None:
-        """Ready without any model: callers of a model that is down get an error of their own."""
-        await self._components.hooks.check()
+    def dependencies(self) -> Sequence[Dependency]:
+        """Not the models: callers of a model that is down get an error of their own."""
+        components = self._components
+        return Dependency("alias_overrides", components.override_store.check), components.plugins
 
     @override
     async def stop(self) -> None:

@@ -8,8 +8,9 @@ from importlib.metadata import EntryPoint
 from typing import Final
 
 from clawdbot_plugin_client.hooks import HookClient
-from clawdbot_servicekit.application import Peers
+from clawdbot_servicekit.application import Dependency, Peers
 from clawdbot_servicekit.media_policy import MediaPolicy
+from clawdbot_servicekit.peer_health import absent_peer
 
 from clawdbot_model_gateway.api.admin_servicer import AdminServicer
 from clawdbot_model_gateway.api.error_table import error_table
@@ -30,6 +31,7 @@ from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverride
 
 FOLDER: Final = "model_gateway"
 """Below state_dir."""
+WITHOUT_PLUGINS: Final = "no hook is asked, so nothing limits or refuses generations"
 
 
 def build(
@@ -55,7 +57,8 @@ def build(
     backends = _backends(plan, providers)
     override_store = FileAliasOverrideStore(settings.state_dir / FOLDER)
     router = Router(override_store, backends)
-    hooks = HookClient(peers.channel("plugins"))
+    plugins_channel = peers.channel("plugins")
+    hooks = HookClient(plugins_channel)
     limits = RequestLimits(
         settings.gateway.max_request, settings.gateway.max_messages, MediaPolicy(settings.media)
     )
@@ -72,6 +75,9 @@ def build(
         token_counts=token_counts,
         override_store=override_store,
         hooks=hooks,
+        plugins=(
+            Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
+        ),
         gateway_servicer=GatewayServicer(generation, embeddings, token_counts),
         admin_servicer=AdminServicer(admin),
     )

@@ -13,12 +13,11 @@ from clawdbot.plugins.v1.plugin_service_pb2_grpc import (
     add_PluginServiceServicer_to_server,
 )
 from clawdbot.plugins.v1.tool_service_pb2_grpc import ToolServiceServicer, add_ToolServiceServicer_to_server
-from clawdbot_servicekit.application import Application
+from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.error_table import ErrorTable
-from clawdbot_servicekit.errors import NotReady
 from typing_extensions import override
 
-from clawdbot_plugins.core.idempotency_store import IdempotencyStore, IdempotencyStoreUnavailable
+from clawdbot_plugins.core.idempotency_store import IdempotencyStore
 from clawdbot_plugins.core.observers import Observers
 from clawdbot_plugins.core.registry import Registry
 from clawdbot_plugins.core.task_runner import TaskRunner
@@ -74,6 +73,7 @@ class PluginsApplication(Application):
             "hooks": tuple(
                 sorted(f"{hook.point} ({hook.plugin})" for each in described for hook in each.hooks)
             ),
+            **super().describe(),
         }
 
     @override
@@ -85,14 +85,13 @@ class PluginsApplication(Application):
         self._components.registry.publish(plugin.describe() for plugin in self._components.plugins)
         self._log.info("plugins_started", plugins=[plugin.name for plugin in self._components.plugins])
 
+    @property
     @override
-    async def check(self) -> None:
-        for plugin in self._components.plugins:
-            plugin.check()
-        try:
-            await self._components.idempotency_store.check()
-        except IdempotencyStoreUnavailable as error:
-            raise NotReady("the store of once-only calls", error.explanation) from error
+    def dependencies(self) -> Sequence[Dependency]:
+        return (
+            Dependency("idempotency_store", self._components.idempotency_store.check),
+            *(Dependency(f"plugin.{each.name}", each.check) for each in self._components.plugins),
+        )
 
     @override
     async def stop(self) -> None:

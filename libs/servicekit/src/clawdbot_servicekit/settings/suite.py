@@ -57,16 +57,19 @@ Scope = Annotated[str, AfterValidator(known_scope)]
 
 
 class PeerSettings(Section):
-    """Addresses of services in other processes: host:port, dns:///name:port or unix:/path."""
+    """Addresses of services in other processes: host:port, dns:///name:port or unix:/path.
 
-    dialogue: str = f"127.0.0.1:{PORTS['dialogue']}"
-    model_gateway: str = f"127.0.0.1:{PORTS['model_gateway']}"
-    plugins: str = f"127.0.0.1:{PORTS['plugins']}"
+    A service needs each peer that has an address to be ready, and runs without those that have none.
+    """
+
+    dialogue: str | None = None
+    model_gateway: str | None = None
+    plugins: str | None = None
 
     @field_validator("*")
     @classmethod
-    def _address(cls, address: str) -> str:
-        if not re.fullmatch(
+    def _address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(
             r"unix:\S+|(dns:///)?[^\s:/]+:\d{1,5}|(dns:///)?\[[0-9a-fA-F:]+\]:\d{1,5}", address
         ):
             raise ValueError("expected an address such as 127.0.0.1:8082, dns:///name:8082 or unix:/path")

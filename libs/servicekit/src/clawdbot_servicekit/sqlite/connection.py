@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import time
@@ -16,6 +17,9 @@ from clawdbot_servicekit.private_files import create_folder, create_private, mak
 
 START_TIMEOUT: Final = 5.0
 """Seconds to wait for a locked file at start."""
+
+MIN_FREE_BYTES: Final = 128 * 1024
+"""On the file's disk, for it to count as writable: room for a transaction of some pages, in log and file."""
 
 
 class SqliteUnavailable(Exception):
@@ -108,6 +112,36 @@ class SqliteFile:
             connection.close()
             raise
         return connection
+
+    def identity(self) -> tuple[int, int]:
+        """Returns device and inode of the file.
+
+        Raises:
+            sqlite3.OperationalError: there is none. SQLite itself would go on writing to a deleted file.
+        """
+        try:
+            status = os.stat(self.path)  # noqa: PTH116 - before every transaction, so the fast one
+        except OSError as error:
+            raise sqlite3.OperationalError(
+                f"{error.strerror}: put it back, or restart to begin with an empty one"
+            ) from error
+        return status.st_dev, status.st_ino
+
+    def try_write(self, connection: sqlite3.Connection) -> None:
+        """Writes the file's header as it is, in the running transaction, to find out whether a write works.
+
+        Raises:
+            sqlite3.Error: it does not, or the disk has less than MIN_FREE_BYTES: the log may have room for
+                this write, and none for one of several pages.
+        """
+        disk = os.statvfs(self.path)
+        free_blocks = disk.f_bfree if os.geteuid() == 0 else disk.f_bavail
+        if disk.f_blocks and free_blocks * disk.f_frsize < MIN_FREE_BYTES:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version}")
 
     def describe_error(self, error: Exception) -> str:
         """Returns a sentence for the operator: what is wrong with the file and what to do."""

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.private_files import create_private
 from clawdbot_servicekit.sqlite.connection import SqliteFile, begin, is_busy
 
@@ -29,6 +30,9 @@ MAX_BATCH: Final = 256
 WRITE_TIMEOUT: Final = 10.0
 """Seconds that a write waits for other processes before it fails."""
 
+RECENT: Final = 1.0
+"""Seconds for which a write that worked proves that the next one will: a check does not write to a busy file,
+and to an idle one no more often than this."""
 
 ERASE_INTERVAL: Final = 0.2
 """Seconds from an erasure until its traces are removed (many share that), and between attempts at it."""
@@ -41,6 +45,9 @@ REWRITE_BUSY_MS: Final = 1000
 """Milliseconds that a rewrite waits for another process that writes."""
 ERASE_ERROR_INTERVAL: Final = 5.0
 """Seconds until the next attempt if something else than a reader is in the way, such as a full disk."""
+
+NOT_OPEN: Final = (0, 0)
+"""The identity of no file."""
 
 
 class _Job:
@@ -83,7 +90,12 @@ class SqliteExecutor:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop
         self._connection: sqlite3.Connection
+        self._identity = NOT_OPEN
+        """Of the file that the connection has open."""
         self._thread: threading.Thread | None = None
+        self._last_write = float("-inf")
+        """When a transaction that wrote something was last committed; -inf if one has failed since."""
+        self._checking: asyncio.Future[Any] | None = None
         self._erase_time: float | None = None
         """When the writer is to remove traces of what was erased, by the monotonic clock; None if there are
         none."""
@@ -100,7 +112,7 @@ class SqliteExecutor:
         self._loop = asyncio.get_running_loop()
         if self._writes:
             await asyncio.to_thread(self._file.prepare)
-        self._connection = await asyncio.to_thread(self._file.connect, read_only=not self._writes)
+        await asyncio.to_thread(self._connect)
         if self._writes and self._file.erases:
             # An earlier process may have died between an erasure and this.
             self._erase_time = time.monotonic()
@@ -138,12 +150,45 @@ class SqliteExecutor:
 
         return self.run(erasing)
 
+    async def check(self) -> None:
+        """Returns if operations work now; raises as `run` does. A writer writes, unless it just has.
+
+        Cancelled, it leaves its operation in the queue, and the next check waits for the same one.
+        """
+        if self._thread is not None and self._writes and time.monotonic() - self._last_write < RECENT:
+            return
+        if self._checking is None or self._checking.done():
+            self._checking = self.run(self._file.try_write if self._writes else _try_read)
+        await asyncio.shield(self._checking)
+        self._last_write = time.monotonic()
+
     async def close(self) -> None:
         """Ends the thread after what is queued, and closes the file. Safe to call twice, or before `open`."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._jobs.put(None)
             await asyncio.to_thread(self._end, thread)
+
+    def _connect(self) -> None:
+        self._connection = self._file.connect(read_only=not self._writes)
+        self._identity = self._file.identity()
+
+    def _follow_file(self) -> None:
+        """Opens the file anew if another one was put in its place, such as a backup, or it is not open.
+
+        Raises:
+            sqlite3.Error: there is no file, or none that can be opened.
+        """
+        if self._file.identity() == self._identity:
+            return
+        structlog.get_logger(__name__).warning("store_opened_again", path=str(self._file.path))
+        if self._writes:
+            try:
+                self._file.prepare()
+            except StartupError as error:
+                raise self._file.unavailable(str(error)) from error
+        self._connection.close()
+        self._connect()
 
     def _end(self, thread: threading.Thread) -> None:
         thread.join()
@@ -230,6 +275,7 @@ class SqliteExecutor:
     def _read(self, jobs: list[_Job]) -> None:
         for job in jobs:
             try:
+                self._follow_file()
                 self._run(job)
             except Exception as error:  # noqa: BLE001 - raised in the caller; the thread must go on
                 job.error = self._translated(error)
@@ -238,6 +284,7 @@ class SqliteExecutor:
         try:
             self._transact(jobs)
         except Exception as error:  # noqa: BLE001 - raised in the caller; the thread must go on
+            self._last_write = float("-inf")
             self._roll_back()
             if len(jobs) == 1 or is_busy(error):
                 for job in jobs:
@@ -248,10 +295,14 @@ class SqliteExecutor:
                     self._write([job])
 
     def _transact(self, jobs: list[_Job]) -> None:
+        self._follow_file()
         begin(self._connection, WRITE_TIMEOUT)
+        changes = self._connection.total_changes
         for job in jobs:
             self._run(job)
         self._connection.execute("COMMIT")
+        if self._connection.total_changes != changes:
+            self._last_write = time.monotonic()
 
     def _run(self, job: _Job) -> None:
         job.error = None
@@ -265,13 +316,17 @@ class SqliteExecutor:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            # Closing the connection discards what could not be rolled back.
+            # Closing it discards what could not be rolled back; the next transaction opens another one.
             structlog.get_logger(__name__).warning("store_reconnects", reason=str(error))
             self._connection.close()
-            self._connection = self._file.connect()
+            self._identity = NOT_OPEN
 
     def _translated(self, error: Exception) -> Exception:
         return self._file.unavailable_because(error) if isinstance(error, sqlite3.Error) else error
+
+
+def _try_read(connection: sqlite3.Connection) -> None:
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
 
 
 def _resolve(jobs: list[_Job]) -> None:

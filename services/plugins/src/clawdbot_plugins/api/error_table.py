@@ -15,6 +15,7 @@ from clawdbot_plugins.core.errors import (
     ToolNotFound,
     ToolRefused,
     ToolTimedOut,
+    ToolUnavailable,
 )
 from clawdbot_plugins.core.idempotency_store import IdempotencyStoreUnavailable
 
@@ -43,6 +44,13 @@ def error_table() -> ErrorTable:
                 StatusCode.DEADLINE_EXCEEDED,
                 "TOOL_TIMED_OUT",
                 "The tool {tool} took longer than {seconds} s and was cancelled.",
+                metadata=("tool",),
+            ),
+            ToolUnavailable: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "TOOL_UNAVAILABLE",
+                "The tool {tool} cannot do its work for now; it had no effect.",
+                retryable=True,
                 metadata=("tool",),
             ),
             ToolRefused: ErrorRule(

@@ -30,6 +30,7 @@ class HookServicer(HookServiceServicer):
 
     @override
     async def Gate(self, request: wire.GateRequest, context: Any) -> wire.GateResponse:
+        """Errors: UNAVAILABLE (HOOK_FAILED) if a hook that fails closed failed."""
         subject = subject_from_wire(request.subject)
         return gate_result_to_wire(await self._hooks.gate(subject, hook_context(subject, self._clock)))
 

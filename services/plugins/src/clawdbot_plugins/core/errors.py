@@ -4,6 +4,7 @@ PluginError
 ├── PluginNotFound · ToolNotFound   no such name; with the nearest one
 ├── ToolBusy                        the tool's limit of concurrent calls is reached
 ├── ToolTimedOut                    the tool exceeded its timeout and was cancelled
+├── ToolUnavailable                 the tool could not do its work for now, and did nothing
 ├── ToolRefused                     a gate hook refused the call
 │   └── ToolLimited                 and said when to retry
 ├── RequestIdReused                 the id was used with other arguments
@@ -57,6 +58,15 @@ class ToolTimedOut(PluginError):
         self.tool = tool
         self.seconds = f"{seconds:g}"
         super().__init__(f"{tool} took longer than {seconds:g} s")
+
+
+class ToolUnavailable(PluginError):
+    """The tool cannot do its work for now, because something that it needs fails. It had no effect."""
+
+    def __init__(self, tool: str, retry_after: float = 1.0) -> None:
+        self.tool = tool
+        self.retry_after = retry_after
+        super().__init__(f"{tool} is unavailable")
 
 
 class ToolRefused(PluginError):

@@ -54,15 +54,18 @@ class HookRunner:
         self._log = structlog.get_logger(__name__)
 
     async def gate(self, subject: Subject, context: Context) -> GateRefusal | None:
-        """Returns the first refusal, in order of priority; None if every hook allows."""
+        """Returns the first refusal, in order of priority; None if every hook allows.
+
+        Raises:
+            HookFailed: a hook that fails closed failed. That is no refusal: the next attempt may be allowed.
+        """
         for hook in self._registry.snapshot.hooks.get(("gate", subject.point), ()):
             try:
                 refusal = _check_refusal(await self._run(hook, subject, context))
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything; its policy says what it means
+            except Exception as error:
                 self._log_failure(hook, error)
                 if hook.fails_closed:
-                    message = f"The check by {hook.plugin} failed, so this was not allowed."
-                    return GateRefusal(hook.plugin, Refusal("HOOK_FAILED", message))
+                    raise HookFailed(hook.plugin, hook.point) from error
             else:
                 if refusal is not None:
                     return GateRefusal(hook.plugin, refusal)

@@ -12,7 +12,7 @@ import structlog
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import canonical_json
 
-from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy
+from clawdbot_plugins.core.errors import OutcomeUnknown, RequestIdReused, ToolBusy, ToolUnavailable
 from clawdbot_plugins.core.idempotency_store import (
     CallId,
     ClaimResult,
@@ -24,8 +24,8 @@ from clawdbot_plugins.core.single_flight import Emit, SharedRun, ToolEvent, Tool
 POLL_INTERVAL: Final = 0.03
 """Seconds between two checks of a call that another process is running."""
 
-NOT_STARTED: Final = (ToolBusy, InvalidRequest)
-"""What running a tool raises before any of the tool's own code has run."""
+NOT_STARTED: Final = (ToolBusy, ToolUnavailable, InvalidRequest)
+"""What running a tool raises if the tool had no effect: its own code never ran, or said so."""
 
 
 class IdempotentExecutor:
@@ -49,7 +49,7 @@ class IdempotentExecutor:
         Args:
             call: which call.
             arguments: as the caller sent them.
-            work: runs the tool; raises one of NOT_STARTED if the tool's code never ran.
+            work: runs the tool; raises one of NOT_STARTED if the tool had no effect.
             allow_rerun: whether an interrupted call may be run again.
 
         Raises:

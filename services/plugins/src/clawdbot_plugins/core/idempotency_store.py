@@ -79,7 +79,7 @@ class IdempotencyStore(Protocol):
         """Records that a claimed call was interrupted."""
 
     async def check(self) -> None:
-        """Returns if the store responds."""
+        """Returns if the store can be read and written now."""
 
     async def close(self) -> None:
         """Frees all resources. Safe to call twice, and after a failed open."""

@@ -19,13 +19,21 @@ from clawdbot_plugin_sdk import (
     Subject,
     ToolError,
     ToolReturn,
+    Unavailable,
 )
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest, ServiceError
 from clawdbot_servicekit.log_content import Content
 from clawdbot_servicekit.structs import to_struct
 
-from clawdbot_plugins.core.errors import PluginError, ToolBusy, ToolLimited, ToolRefused, ToolTimedOut
+from clawdbot_plugins.core.errors import (
+    PluginError,
+    ToolBusy,
+    ToolLimited,
+    ToolRefused,
+    ToolTimedOut,
+    ToolUnavailable,
+)
 from clawdbot_plugins.core.exception_fields import exception_fields
 from clawdbot_plugins.core.hooks import HookRunner
 from clawdbot_plugins.core.idempotency import IdempotentExecutor
@@ -95,6 +103,8 @@ class ToolInvoker:
             InvalidRequest: the arguments are invalid, each with its path.
             ToolRefused: a gate refused the call.
             ToolBusy, ToolTimedOut: a limit of the tool is reached.
+            ToolUnavailable: the tool cannot do its work for now.
+            HookFailed: a hook that fails closed failed.
             RequestIdReused, OutcomeUnknown: for tools whose effect is `once`.
         """
         tool = self._registry.snapshot.tool(call.tool)
@@ -169,6 +179,9 @@ class ToolInvoker:
                 [FieldViolation(f"arguments.{path}", message) for path, message in error.problems]
             )
             raise
+        except Unavailable as error:
+            self._log.warning("tool_unavailable", tool=tool.name, reason=str(error))
+            raise ToolUnavailable(tool.name) from None
         except ToolError as error:
             return _error_outcome(_clean_message(str(error)) or f"The tool {tool.name} failed.")
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the model learns that its tool failed

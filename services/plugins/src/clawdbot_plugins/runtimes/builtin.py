@@ -85,10 +85,11 @@ class BuiltinPlugin:
             hooks=tuple(self._hook(each) for each in definition.hooks),
         )
 
-    def check(self) -> None:
-        """Raises NotReady if the plugin's lifespan has ended early."""
+    async def check(self) -> None:
+        """Raises NotReady if the plugin's lifespan has ended early, or what the plugin's own check raises."""
         if self._lifespan_task is not None and self._lifespan_task.done():
             raise NotReady(f"plugin {self.name}", "its lifespan ended early")
+        await self._definition.run_check(self._state)
 
     async def stop(self) -> None:
         """Ends the lifespan. Safe to call without a start, and twice."""

@@ -60,9 +60,9 @@ class HookServiceServicer:
 
     def Gate(self, request, context):
         """Gate asks whether an operation is allowed. Hooks run in order of priority,
-        until the first refusal. A hook that fails or times out refuses, unless it
-        is registered to fail open. A refusal is a response, not an error. Safe to
-        retry.
+        until the first refusal. A refusal is a response, not an error. A hook that
+        fails or times out is an error, UNAVAILABLE (HOOK_FAILED), unless it is
+        registered to fail open. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

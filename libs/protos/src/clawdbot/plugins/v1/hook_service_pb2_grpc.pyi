@@ -37,9 +37,9 @@ class HookServiceStub:
     def __new__(cls, channel: _aio.Channel) -> HookServiceAsyncStub: ...
     Gate: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.GateRequest, _hook_service_pb2.GateResponse]
     """Gate asks whether an operation is allowed. Hooks run in order of priority,
-    until the first refusal. A hook that fails or times out refuses, unless it
-    is registered to fail open. A refusal is a response, not an error. Safe to
-    retry.
+    until the first refusal. A refusal is a response, not an error. A hook that
+    fails or times out is an error, UNAVAILABLE (HOOK_FAILED), unless it is
+    registered to fail open. Safe to retry.
     """
     Modify: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.ModifyRequest, _hook_service_pb2.ModifyResponse]
     """Modify lets hooks change a request, a reply, a tool's arguments or its
@@ -61,9 +61,9 @@ class HookServiceAsyncStub(HookServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Gate: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.GateRequest, _hook_service_pb2.GateResponse]  # type: ignore[assignment]
     """Gate asks whether an operation is allowed. Hooks run in order of priority,
-    until the first refusal. A hook that fails or times out refuses, unless it
-    is registered to fail open. A refusal is a response, not an error. Safe to
-    retry.
+    until the first refusal. A refusal is a response, not an error. A hook that
+    fails or times out is an error, UNAVAILABLE (HOOK_FAILED), unless it is
+    registered to fail open. Safe to retry.
     """
     Modify: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.ModifyRequest, _hook_service_pb2.ModifyResponse]  # type: ignore[assignment]
     """Modify lets hooks change a request, a reply, a tool's arguments or its
@@ -88,9 +88,9 @@ class HookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_hook_service_pb2.GateResponse, _abc.Awaitable[_hook_service_pb2.GateResponse]]:
         """Gate asks whether an operation is allowed. Hooks run in order of priority,
-        until the first refusal. A hook that fails or times out refuses, unless it
-        is registered to fail open. A refusal is a response, not an error. Safe to
-        retry.
+        until the first refusal. A refusal is a response, not an error. A hook that
+        fails or times out is an error, UNAVAILABLE (HOOK_FAILED), unless it is
+        registered to fail open. Safe to retry.
         """
 
     @_abc_1.abstractmethod

@@ -55,7 +55,7 @@ class SessionStore(Protocol):
         """Frees everything. MUST be safe after a failed open, and when called twice."""
 
     async def check(self) -> None:
-        """Returns if the store answers."""
+        """Returns if the store can be read and written now."""
 
     # Flows
 

@@ -99,7 +99,7 @@ class TurnEngine:
             except StoreUnavailable as error:
                 _log.warning("leases_not_released", reason=error.explanation)
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Raises NotReady if turns would be accepted and not run."""
         if not self._supervisor.running:
             raise NotReady("the turn engine", "it is not running")

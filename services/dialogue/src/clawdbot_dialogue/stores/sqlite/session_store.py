@@ -80,7 +80,8 @@ class SqliteSessionStore(SessionStore):
 
     @override
     async def check(self) -> None:
-        await self._reader.run(lambda db: db.execute("SELECT 1").fetchone())
+        await self._writer.check()
+        await self._reader.check()
 
     @override
     async def deploy_flow(self, name: str, version: int, source: str, now: float) -> DeployedFlow:

@@ -6,6 +6,7 @@ call, so that it can be done per request and an override takes effect in all wor
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import mmap
 import os
@@ -32,6 +33,8 @@ from clawdbot_model_gateway.core.alias_overrides import (
 
 COUNTER_BYTES: Final = 8
 """Size of the counter."""
+PROBE_BYTES: Final = 4096
+"""Written to find out whether a change could be: no less than a change with its file."""
 MAX_REMEMBERED_CHANGES: Final = 128
 """Changes whose request_id is remembered, so that a repeated call does not undo a later one."""
 
@@ -48,6 +51,9 @@ class FileAliasOverrideStore(AliasOverrideStore):
         self._path = folder / "switches.json"
         self._counter_path = folder / "switches.count"
         self._counter: mmap.mmap | None = None
+        self._identity = (0, 0)
+        """Device and inode of the counter's file."""
+        self._checking: asyncio.Future[None] | None = None
         self._log = structlog.get_logger(__name__)
 
     def open(self) -> None:
@@ -59,19 +65,22 @@ class FileAliasOverrideStore(AliasOverrideStore):
         try:
             create_folder(self._path.parent)
             make_private(self._path)
-            descriptor = open_private(self._counter_path, os.O_RDWR)
-            try:
-                # Never shortened: another process may have it mapped.
-                if os.fstat(descriptor).st_size < COUNTER_BYTES:
-                    os.ftruncate(descriptor, COUNTER_BYTES)
-                self._counter = mmap.mmap(descriptor, COUNTER_BYTES)
-            finally:
-                os.close(descriptor)
+            self._map_counter()
         except OSError as error:
             raise StartupError(
                 f"Cannot use {self._path.parent}: {error.strerror}. "
                 "Make it writable, or set state_dir to another directory."
             ) from None
+
+    async def check(self) -> None:
+        """Returns if a change can be stored now; raises OSError otherwise.
+
+        A folder that was put back without its counter gets one.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.ensure_future(asyncio.to_thread(self._try_write))
+        # A disk that hangs must not take one more thread with every check.
+        await asyncio.shield(self._checking)
 
     def close(self) -> None:
         """Unmaps the counter. Safe without an open, and when called twice."""
@@ -87,7 +96,12 @@ class FileAliasOverrideStore(AliasOverrideStore):
     @override
     def load(self) -> Mapping[str, AliasOverride]:
         """A file that cannot be read counts as empty, and a warning is logged."""
-        return {alias: _to_override(each) for alias, each in self._read()["switches"].items()}
+        try:
+            state = self._read()
+        except OSError as error:
+            self._warn_unreadable(error)
+            return {}
+        return {alias: _to_override(each) for alias, each in state["switches"].items()}
 
     @override
     def apply(self, change: AliasChange) -> TargetSpecs:
@@ -104,21 +118,49 @@ class FileAliasOverrideStore(AliasOverrideStore):
                     state["changes"][change.request_id] = [_from_spec(each) for each in previous]
                 state["changes"] = dict([*state["changes"].items()][-MAX_REMEMBERED_CHANGES:])
                 self._write(state)
-                version = int.from_bytes(counter[:COUNTER_BYTES]) + 1
-                counter[:COUNTER_BYTES] = version.to_bytes(COUNTER_BYTES)
+                version = int.from_bytes(os.pread(counter, COUNTER_BYTES, 0)) + 1
+                os.pwrite(counter, version.to_bytes(COUNTER_BYTES), 0)
                 return previous
         except OSError as error:
             raise OverrideStoreUnavailable(f"{error.strerror}: {self._path}") from error
 
+    def _map_counter(self) -> None:
+        descriptor = open_private(self._counter_path, os.O_RDWR)
+        try:
+            status = os.fstat(descriptor)
+            # Never shortened: another process may have it mapped. Written rather than extended: a write to a
+            # mapped page for which the disk has no room would end the process.
+            if status.st_size < COUNTER_BYTES:
+                os.pwrite(descriptor, bytes(COUNTER_BYTES), 0)
+            self._counter = mmap.mmap(descriptor, COUNTER_BYTES)
+            self._identity = status.st_dev, status.st_ino
+        finally:
+            os.close(descriptor)
+
+    def _try_write(self) -> None:
+        try:
+            status = self._counter_path.stat()
+            gone = (status.st_dev, status.st_ino) != self._identity
+        except FileNotFoundError:
+            gone = True
+        if gone:
+            self._map_counter()
+        probe = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            with os.fdopen(open_private(probe, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+                file.write(bytes(PROBE_BYTES))
+        finally:
+            probe.unlink(missing_ok=True)
+
     @contextmanager
-    def _exclusive(self) -> Iterator[mmap.mmap]:
-        """Locks out the changes of other processes."""
+    def _exclusive(self) -> Iterator[int]:
+        """Locks out the changes of other processes; yields a descriptor of the counter's file."""
         if self._counter is None:
             raise OverrideStoreUnavailable("the store is not open")
         descriptor = os.open(self._counter_path, os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield self._counter
+            yield descriptor
         finally:
             os.close(descriptor)
 
@@ -132,10 +174,13 @@ class FileAliasOverrideStore(AliasOverrideStore):
                 _to_specs(each)
         except FileNotFoundError:
             return {"switches": {}, "changes": {}}
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            self._log.warning("alias_overrides_unreadable", path=str(self._path), error=type(error).__name__)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._warn_unreadable(error)
             return {"switches": {}, "changes": {}}
         return {"switches": state["switches"], "changes": state["changes"]}
+
+    def _warn_unreadable(self, error: Exception) -> None:
+        self._log.warning("alias_overrides_unreadable", path=str(self._path), error=type(error).__name__)
 
     def _write(self, state: dict[str, dict[str, Any]]) -> None:
         new_path = self._path.with_suffix(".new")

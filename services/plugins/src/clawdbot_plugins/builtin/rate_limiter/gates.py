@@ -27,6 +27,10 @@ class RateLimiter:
         self._settings = settings
         self._windows = windows
 
+    async def check(self) -> None:
+        """Raises Unavailable while nothing can be counted."""
+        await self._windows.check()
+
     async def turn(self, context: Context) -> Refusal | None:
         """Counts a turn of the caller and of the session."""
         owner = self._owner(context)
@@ -91,6 +95,12 @@ async def lifespan(ctx: LifespanContext[RateLimiterSettings]) -> AsyncIterator[R
         yield RateLimiter(ctx.settings, windows)
     finally:
         await windows.close()
+
+
+@plugin.check
+async def check(state: RateLimiter) -> None:
+    """Every turn, generation and tool call is counted in the file."""
+    await state.check()
 
 
 # Priority 10, so that it runs before other gates: a call over the limit should cost them nothing.

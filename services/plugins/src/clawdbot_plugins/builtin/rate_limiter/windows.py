@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from clawdbot_plugin_sdk import Unavailable
 from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
 
 SCHEMA: Final = """
@@ -76,18 +77,27 @@ class WindowStore:
                 setting="state_dir",
                 migrate=lambda connection: execute_script(connection, SCHEMA),
                 synchronous="NORMAL",
+                unavailable=Unavailable,
             )
         )
         await executor.open()
         return cls(executor, clock)
 
     async def acquire(self, windows: Sequence[Window]) -> FullWindow | None:
-        """Takes one from every window, or from none. Returns None, or the window that stays full longest."""
+        """Takes one from every window, or from none. Returns None, or the window that stays full longest.
+
+        Raises:
+            Unavailable: the file cannot be written now.
+        """
         self._acquisitions += 1
         clean_up = self._acquisitions % ACQUISITIONS_PER_CLEANUP == 0
         return await self._executor.run(
             lambda connection: self._acquire(connection, windows, clean_up=clean_up)
         )
+
+    async def check(self) -> None:
+        """Raises Unavailable if `acquire` would."""
+        await self._executor.check()
 
     async def close(self) -> None:
         """Closes the file."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from clawdbot_plugin_sdk import Unavailable
 from clawdbot_servicekit.sqlite import SqliteExecutor, SqliteFile, execute_script
 
 from clawdbot_plugins.builtin.tables.settings import TablesSettings, minutes_since_midnight
@@ -73,7 +74,10 @@ class DaySchedule:
 
 
 class Inventory:
-    """All bookings of this machine. Created by `open`, ended by `close`."""
+    """All bookings of this machine. Created by `open`, ended by `close`.
+
+    Every other method raises Unavailable while the file cannot be used.
+    """
 
     def __init__(self, executor: SqliteExecutor, settings: TablesSettings) -> None:
         self._executor = executor
@@ -88,6 +92,7 @@ class Inventory:
                 title="store of bookings",
                 setting="state_dir",
                 migrate=lambda connection: execute_script(connection, SCHEMA),
+                unavailable=Unavailable,
             )
         )
         await executor.open()
@@ -109,6 +114,10 @@ class Inventory:
             for time in times
             if self._smallest_free_table(schedule, request.party_size, time) is not None
         ]
+
+    async def check(self) -> None:
+        """Raises Unavailable if bookings cannot be read or written."""
+        await self._executor.check()
 
     async def close(self) -> None:
         """Closes the file."""

@@ -91,6 +91,12 @@ async def lifespan(ctx: LifespanContext[TablesSettings]) -> AsyncIterator[Restau
         await inventory.close()
 
 
+@plugin.check
+async def check(state: Restaurant) -> None:
+    """Its tools need the bookings."""
+    await state.inventory.check()
+
+
 @plugin.tool(effect="none", timeout="5s", max_in_flight=500)
 async def find(party_size: PartySize, date: Day, time: Time, ctx: Context[Restaurant]) -> Availability:
     """Find out whether a table is free, and at which other times of that day one is free."""

@@ -121,7 +121,7 @@ class SqliteIdempotencyStore(IdempotencyStore):
 
     @override
     async def check(self) -> None:
-        await self._execute("SELECT 1")
+        await self._executor.check()
 
     @override
     async def close(self) -> None:
