@@ -41,8 +41,9 @@ async def test_a_service_that_nobody_knows_is_named(tmp_path):
     assert said == f"{hosted.address} has no service readyness."
 
 
-@pytest.mark.parametrize("address", [f"127.0.0.1:{free_port()}", "unix:/nowhere/s.sock"])
-async def test_nobody_who_listens_is_one_sentence(address):
+@pytest.mark.parametrize("kind", ["port", "socket"])
+async def test_nobody_who_listens_is_one_sentence(kind):
+    address = f"127.0.0.1:{free_port()}" if kind == "port" else "unix:/nowhere/s.sock"
     code, _, said = await run(*PROBE, address, "--timeout", "5")
     assert code == 1
     assert said.startswith(f"{address} does not answer: ")
