@@ -33,8 +33,10 @@ from clawdbot_servicekit.reflection import reflection_pool
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrainServer
 
-STOP_TIMEOUT: Final = 10.0
-"""Seconds that one application may take to stop; then the process exits without it."""
+STOP_TIMEOUT: Final = 6.0
+"""Seconds that all applications and connections may take to stop; then the process exits without them."""
+STOP_RESERVE: Final = 0.25
+"""Seconds of these that each of them gets, however long the others take."""
 
 
 class Host:
@@ -145,50 +147,64 @@ class Host:
             await self._until_stop_now(asyncio.sleep(self.settings.server.settle))
             self._admission.close()
             self._draining.set()
-            await self._until_stop_now(self._server.stop(grace))
-        await self._server.stop(None)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for application in reversed(self._started):
-            await self._with_timeout(application.name, application.stop())
-        await self._channel.close(None)
-        await self._with_timeout("in-process calls", self._inprocess.stop())
-        for close in reversed(self._closers):
-            await self._with_timeout(getattr(close, "__qualname__", "closer"), close())
+            # The server waits even for handlers that go on after they were cancelled.
+            await self._until_stop_now(self._server.stop(grace), grace + STOP_RESERVE)
+        await self._stop_parts()
         self._calls.flush()
         if self._endpoint is not None:
-            await asyncio.to_thread(self._endpoint.close)
+            self._endpoint.close()
         if self._listening:
             if self.settings.server.socket is not None:
                 self.settings.server.socket.unlink(missing_ok=True)
             self._log.info("stopped")
 
+    async def _stop_parts(self) -> None:
+        """Stops everything in turn, within STOP_TIMEOUT; each part has at least STOP_RESERVE."""
+        applications = ((each.name, each.stop) for each in reversed(self._started))
+        closers = ((getattr(each, "__qualname__", "closer"), each) for each in reversed(self._closers))
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("calls", lambda: self._server.stop(None)),
+            ("background tasks", self._stop_tasks),
+            *applications,
+            ("in-process channel", lambda: self._channel.close(None)),
+            ("in-process calls", self._inprocess.stop),
+            *closers,
+        ]
+        stop_by = asyncio.get_running_loop().time() + STOP_TIMEOUT
+        for left, (name, stop) in zip(range(len(parts))[::-1], parts, strict=True):
+            await self._stop_part(name, stop, stop_by - left * STOP_RESERVE)
+
+    async def _stop_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _observe(self, record: CallRecord) -> None:
         self.metrics.record_call(record.method, record.code, record.seconds)
         self._calls.write(record)
 
-    async def _until_stop_now(self, work: Coroutine[Any, Any, None]) -> None:
-        """Waits for the work, or until the second call of `stop`."""
+    async def _until_stop_now(self, work: Coroutine[Any, Any, None], at_most: float | None = None) -> None:
+        """Waits for the work, until the second call of `stop`, or for so many seconds."""
         working, stop_now = asyncio.create_task(work), asyncio.create_task(self._stop_now.wait())
-        try:
-            await asyncio.wait({working, stop_now}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-        finally:
+        await asyncio.wait({working, stop_now}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
+        stop_now.cancel()
+        if working.done():
+            working.result()
+        else:
             working.cancel()
-            stop_now.cancel()
-            await asyncio.gather(working, stop_now, return_exceptions=True)
+            await asyncio.wait({working}, timeout=STOP_RESERVE)
 
-    async def _with_timeout(self, name: str, work: Awaitable[None]) -> None:
+    async def _stop_part(self, name: str, stop: Callable[[], Awaitable[None]], stop_by: float) -> None:
         """Stops one part; an error or a hang must not keep the other parts from being stopped."""
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT):
-                await work
-        except TimeoutError:
-            self._log.error("stop_timed_out", what=name, seconds=STOP_TIMEOUT)
-        except Exception:  # noqa: BLE001 - logged, and the other parts must be stopped
-            self._log.exception("stop_failed", what=name)
+        seconds = max(STOP_RESERVE, stop_by - asyncio.get_running_loop().time())
+        stopping = asyncio.ensure_future(stop())
+        done, _ = await asyncio.wait({stopping}, timeout=seconds)
+        if not done:
+            self._log.error("stop_timed_out", what=name, seconds=round(seconds, 1))
+            # It may ignore that, so it is not awaited.
+            stopping.cancel()
+        elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+            self._log.error("stop_failed", what=name, exc_info=error)
 
     def _enable_reflection(self, server: grpc.aio.Server) -> None:
         """Serves reflection if it is on: by default only on loopback, as it shows all methods to everyone."""

@@ -73,6 +73,11 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._stalls = Counter(
+            "clawdbot_event_loop_stalls",
+            "Times that the event loop was blocked for seconds; the log has its stack.",
+            registry=self.registry,
+        )
         self._longest_pause = Gauge(
             "clawdbot_gc_longest_pause_seconds",
             "The longest pause for garbage collection since the start.",
@@ -98,6 +103,10 @@ class Metrics:
     def set_ready(self, application: str, ready: bool) -> None:
         """Records whether an application is ready."""
         self._applications.labels(application).set(float(ready))
+
+    def count_stall(self) -> None:
+        """Counts one time that the event loop was blocked."""
+        self._stalls.inc()
 
     async def sample(self, in_flight: Callable[[], int]) -> None:
         """Samples event loop lag, garbage collection pauses and calls in flight, until cancelled."""
