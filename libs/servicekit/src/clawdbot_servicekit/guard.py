@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Final
 
-KILL_AFTER: Final = 8.5
+KILL_AFTER: Final = 8.0
 """Seconds beyond settle and grace after which the process is killed, as its watchdog has not ended it."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 DUMP_TIME: Final = 0.25

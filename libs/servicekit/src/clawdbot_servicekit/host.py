@@ -26,11 +26,12 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.identity import Identity
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.logs import CallLog
-from clawdbot_servicekit.metrics import Metrics, MetricsEndpoint
+from clawdbot_servicekit.metrics import Metrics
+from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, Pipeline
 from clawdbot_servicekit.private_files import create_folder
 from clawdbot_servicekit.reflection import reflection_pool
-from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
+from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrainServer
 
 STOP_TIMEOUT: Final = 6.0
@@ -110,7 +111,8 @@ class Host:
         self._enable_reflection(exempt)
         # Before the applications: they may take long, and a taken port is the more common mistake.
         self.port = server_factory.listen(self._server, self.settings)
-        self._open_endpoint()
+        self._endpoint = MetricsEndpoint.open(self.metrics.registry, self.settings)
+        self.metrics_port = None if self._endpoint is None else self._endpoint.port
         for application in self._applications:
             self._started.append(application)
             await application.start()
@@ -214,15 +216,6 @@ class Host:
             names = [name for each in self._applications for name in each.services]
             names += [health.SERVICE, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, server, reflection_pool(names))
-
-    def _open_endpoint(self) -> None:
-        port = self.settings.telemetry.metrics_port
-        if port is None:
-            return
-        default_port = self.settings.default_port + METRICS_OFFSET
-        host = self.settings.server.host
-        self._endpoint = MetricsEndpoint.open(self.metrics.registry, host, port, default_port=default_port)
-        self.metrics_port = self._endpoint.port
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

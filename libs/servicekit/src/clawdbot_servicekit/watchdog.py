@@ -28,7 +28,7 @@ FROZEN_AFTER: Final = 4
 """Seconds without any Python thread running after which the stacks are written."""
 REARM_INTERVAL: Final = 1.0
 """Seconds between two postponements of that."""
-FORCE_AFTER: Final = 7.5
+FORCE_AFTER: Final = 7.0
 """Seconds beyond settle and grace after which the process ends whatever runs; with the log, less than 10."""
 EXIT_TIMEOUT: Final = 3.0
 """Seconds that threads may still take once everything has stopped."""

@@ -25,9 +25,10 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from clawdbot_servicekit import sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.metrics import MetricsEndpoint, WorkerMetrics
+from clawdbot_servicekit.metrics import WorkerMetrics
+from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.settings.environment import child_environ
-from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
+from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.watchdog import FORCED_EXIT_CODE
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
@@ -40,7 +41,7 @@ START_TIMEOUT: Final = 120.0
 """Seconds until a worker must serve: stores may have to recover first."""
 CRASH_LOOP_LIMIT: Final = 3
 """Crashes of any workers before all have served once, after which the supervisor gives up."""
-KILL_AFTER: Final = 8.25
+KILL_AFTER: Final = 7.75
 """Seconds beyond settle and grace after which a worker is killed, as its watchdog has not ended it."""
 MONITOR_INTERVAL: Final = 0.25
 """Seconds between two looks at a worker, and for it to write its stacks before it is killed."""
@@ -81,7 +82,7 @@ class Supervisor:
         self._metrics = WorkerMetrics(folder)
         endpoint: MetricsEndpoint | None = None
         try:
-            endpoint = self._open_endpoint()
+            endpoint = MetricsEndpoint.open(self._metrics.registry, self._settings)
             async with asyncio.TaskGroup() as tasks:
                 for worker in self._workers:
                     tasks.create_task(self._supervise(worker, folder))
@@ -93,15 +94,6 @@ class Supervisor:
         if self._error:
             raise StartupError(self._error)
         return FORCED_EXIT_CODE if self._forced else 0
-
-    def _open_endpoint(self) -> MetricsEndpoint | None:
-        port = self._settings.telemetry.metrics_port
-        if port is None:
-            return None
-        default_port = self._settings.default_port + METRICS_OFFSET
-        return MetricsEndpoint.open(
-            self._metrics.registry, self._settings.server.host, port, default_port=default_port
-        )
 
     def _on_signal(self) -> None:
         """The first signal drains, the second ends all calls, any further one kills."""
