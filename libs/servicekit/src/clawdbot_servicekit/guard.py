@@ -28,12 +28,15 @@ def start(patience: float) -> None:
     Args:
         patience: seconds that the process has after a signal, without the margin.
     """
+    # Imported here: the guard itself runs without the package.
+    from clawdbot_servicekit.settings.environment import child_environ
+
     reader, writer = os.pipe()
     null = (os.POSIX_SPAWN_OPEN, os.devnull, os.O_WRONLY, 0)
     os.posix_spawn(
         sys.executable,
         (sys.executable, "-I", "-S", __file__, str(patience)),
-        os.environ,
+        child_environ(),
         # Not our log: its readers must see its end when we end.
         file_actions=[(os.POSIX_SPAWN_DUP2, reader, 0), *((null[0], each, *null[1:]) for each in (1, 2))],
         # A terminal, or systemd, sends them to both.

@@ -53,6 +53,8 @@ class ServerSettings(Section):
     """Maximum size of a call's headers."""
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 20_000
     """Maximum number of calls at a time, per process; more get RESOURCE_EXHAUSTED with RetryInfo."""
+    max_streams: Annotated[int, Field(ge=1, le=2**31 - 1)] = 256
+    """Maximum number of calls at a time on one connection, including those that the caller has reset."""
     default_deadline: Seconds = 60.0
     """For callers that set none."""
     max_deadline: Seconds = 600.0
