@@ -6,8 +6,11 @@ Runs as `python -m tests.support.trial_service`, or in the test's own event loop
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -34,11 +37,41 @@ class TrialSection(Section):
     """Not ready while this file is missing."""
     ends_file: Path | None = None
     """Written when the application has stopped cleanly."""
+    stop: str = ""
+    """What its stop does: hang, ignore (cancellation), or a key of STICK."""
 
 
 class TrialSettings(SharedSettings):
     default_port = 8099
     trial: TrialSection = TrialSection()
+
+
+def _spin(seconds: float) -> None:
+    """Python code that runs for so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def _freeze(seconds: float) -> None:
+    """C code that never lets another thread run, for far longer than so many seconds."""
+    del seconds
+    sum(range(10**13))
+
+
+def _digest(seconds: float) -> None:
+    """C code that lets other threads run, and no signal handler."""
+    hashlib.pbkdf2_hmac("sha256", b"", b"", min(int(seconds * 1_000_000), 2**31 - 1))
+
+
+STICK = {"sleep": time.sleep, "spin": _spin, "freeze": _freeze, "digest": _digest}
+"""Ways to keep a thread busy."""
+
+
+async def _ignore_cancellation() -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
 
 
 class Tools(tool_service_pb2_grpc.ToolServiceServicer):
@@ -57,7 +90,14 @@ class Tools(tool_service_pb2_grpc.ToolServiceServicer):
     async def InvokeTool(self, request, context) -> AsyncIterator[tool_service_pb2.InvokeToolResponse]:
         arguments = dict(request.arguments)
         if request.tool == "stick":
-            time.sleep(60)  # noqa: ASYNC251 - blocks the event loop on purpose
+            STICK[arguments.get("how", "sleep")](float(arguments.get("seconds", 60)))
+        elif request.tool == "thread":
+            threading.Thread(target=STICK[arguments["how"]], args=(3600,)).start()
+        elif request.tool == "executor":
+            await asyncio.to_thread(STICK[arguments["how"]], 3600)
+        elif request.tool == "stubborn":
+            yield tool_service_pb2.InvokeToolResponse(progress=tool_service_pb2.ToolProgress())
+            await _ignore_cancellation()
         elif request.tool == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         elif request.tool == "fail":
@@ -100,6 +140,12 @@ class Trial(Application):
 
     async def stop(self) -> None:
         self.stopped += 1
+        if self.section.stop in STICK:
+            STICK[self.section.stop](3600)
+        elif self.section.stop == "hang":
+            await asyncio.Event().wait()
+        elif self.section.stop == "ignore":
+            await _ignore_cancellation()
         if self.section.ends_file is not None:
             self.section.ends_file.write_text("ended")
 

@@ -296,7 +296,7 @@ async def test_a_burst_of_calls_is_not_lost(tmp_path):
 
 
 async def test_thousands_of_streams_at_once_are_all_served_and_all_released(tmp_path):
-    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+    async with hosting(tmp_path, server={"max_streams": 2000}) as hosted, hosted.insecure() as channel:
         stub = tool_service_pb2_grpc.ToolServiceStub(channel)
         calls = [stub.InvokeTool(ticks(2, 3600)) for _ in range(2000)]
         first = await asyncio.gather(*(call.read() for call in calls))

@@ -1,19 +1,13 @@
-"""The metrics of a server, and the endpoint that serves them."""
+"""The metrics of a server."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import socket
-import urllib.error
-import urllib.request
 
 import pytest
 from clawdbot_servicekit import metrics as module
-from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.metrics import Metrics, MetricsEndpoint
-from prometheus_client import CollectorRegistry
-from structlog.testing import capture_logs
+from clawdbot_servicekit.metrics import Metrics
 
 
 def sample(metrics, name, **labels):
@@ -60,25 +54,3 @@ async def test_event_loop_garbage_collection_and_calls_in_flight_are_sampled(mon
     sampling.cancel()
     await asyncio.gather(sampling, return_exceptions=True)
     assert gc.callbacks == before
-
-
-def test_the_endpoint_serves_them_until_it_is_closed():
-    endpoint = MetricsEndpoint.open(Metrics().registry, "127.0.0.1", 0, default_port=9464)
-    url = f"http://127.0.0.1:{endpoint.port}/metrics"
-    with urllib.request.urlopen(url) as answer:
-        assert b"process_resident_memory_bytes" in answer.read()
-    endpoint.close()
-    with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(url)
-
-
-def test_a_taken_port_is_an_error_unless_it_is_the_default():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(StartupError, match=f"Cannot listen on the metrics port {port} on 127.0.0.1"):
-            MetricsEndpoint.open(CollectorRegistry(), "127.0.0.1", port, default_port=port - 1)
-        with capture_logs() as log:
-            endpoint = MetricsEndpoint.open(CollectorRegistry(), "127.0.0.1", port, default_port=port)
-        assert endpoint.port != port
-        assert log[0]["event"] == "metrics_port_taken"
-        endpoint.close()

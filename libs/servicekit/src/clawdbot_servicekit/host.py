@@ -26,15 +26,18 @@ from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.identity import Identity
 from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.logs import CallLog
-from clawdbot_servicekit.metrics import Metrics, MetricsEndpoint
+from clawdbot_servicekit.metrics import Metrics
+from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, HandlerTarget, Pipeline
 from clawdbot_servicekit.private_files import create_folder
 from clawdbot_servicekit.reflection import reflection_pool
-from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
+from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrainServer
 
-STOP_TIMEOUT: Final = 10.0
-"""Seconds that one application may take to stop; then the process exits without it."""
+STOP_TIMEOUT: Final = 6.0
+"""Seconds that all applications and connections may take to stop; then the process exits without them."""
+STOP_RESERVE: Final = 0.25
+"""Seconds of these that each of them gets, however long the others take."""
 
 
 class Host:
@@ -107,7 +110,8 @@ class Host:
         self._enable_reflection(self._exempt(self._server))
         # Before the applications: they may take long, and a taken port is the more common mistake.
         self.port = server_factory.listen(self._server, self.settings)
-        self._open_endpoint()
+        self._endpoint = MetricsEndpoint.open(self.metrics.registry, self.settings)
+        self.metrics_port = None if self._endpoint is None else self._endpoint.port
         for application in self._applications:
             self._started.append(application)
             await application.start()
@@ -144,20 +148,12 @@ class Host:
             await self._until_stop_now(asyncio.sleep(self.settings.server.settle))
             self._admission.close()
             self._draining.set()
-            await self._until_stop_now(self._server.stop(grace))
-        await self._server.stop(None)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for application in reversed(self._started):
-            await self._with_timeout(application.name, application.stop())
-        await self._channel.close(None)
-        await self._with_timeout("in-process calls", self._inprocess.stop())
-        for close in reversed(self._closers):
-            await self._with_timeout(getattr(close, "__qualname__", "closer"), close())
+            # The server waits even for handlers that go on after they were cancelled.
+            await self._until_stop_now(self._server.stop(grace), grace + STOP_RESERVE)
+        await self._stop_parts()
         self._calls.flush()
         if self._endpoint is not None:
-            await asyncio.to_thread(self._endpoint.close)
+            self._endpoint.close()
         if self._listening:
             if self.settings.server.socket is not None:
                 self.settings.server.socket.unlink(missing_ok=True)
@@ -167,31 +163,53 @@ class Host:
         """For health and reflection: they need no key, count towards no limit and are not logged."""
         return HandlerRegistrar(self._pipeline, targets, ErrorTable({}), exempt=True)
 
+    async def _stop_parts(self) -> None:
+        """Stops everything in turn, within STOP_TIMEOUT; each part has at least STOP_RESERVE."""
+        applications = ((each.name, each.stop) for each in reversed(self._started))
+        closers = ((getattr(each, "__qualname__", "closer"), each) for each in reversed(self._closers))
+        parts: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("calls", lambda: self._server.stop(None)),
+            ("background tasks", self._stop_tasks),
+            *applications,
+            ("in-process channel", lambda: self._channel.close(None)),
+            ("in-process calls", self._inprocess.stop),
+            *closers,
+        ]
+        stop_by = asyncio.get_running_loop().time() + STOP_TIMEOUT
+        for left, (name, stop) in zip(range(len(parts))[::-1], parts, strict=True):
+            await self._stop_part(name, stop, stop_by - left * STOP_RESERVE)
+
+    async def _stop_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _observe(self, record: CallRecord) -> None:
         self.metrics.record_call(record.method, record.code, record.seconds)
         self._calls.write(record)
 
-    async def _until_stop_now(self, work: Coroutine[Any, Any, None]) -> None:
-        """Waits for the work, or until the second call of `stop`."""
+    async def _until_stop_now(self, work: Coroutine[Any, Any, None], at_most: float | None = None) -> None:
+        """Waits for the work, until the second call of `stop`, or for so many seconds."""
         working, stop_now = asyncio.create_task(work), asyncio.create_task(self._stop_now.wait())
-        try:
-            await asyncio.wait({working, stop_now}, return_when=asyncio.FIRST_COMPLETED)
-            if working.done():
-                working.result()
-        finally:
+        await asyncio.wait({working, stop_now}, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
+        stop_now.cancel()
+        if working.done():
+            working.result()
+        else:
             working.cancel()
-            stop_now.cancel()
-            await asyncio.gather(working, stop_now, return_exceptions=True)
+            await asyncio.wait({working}, timeout=STOP_RESERVE)
 
-    async def _with_timeout(self, name: str, work: Awaitable[None]) -> None:
+    async def _stop_part(self, name: str, stop: Callable[[], Awaitable[None]], stop_by: float) -> None:
         """Stops one part; an error or a hang must not keep the other parts from being stopped."""
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT):
-                await work
-        except TimeoutError:
-            self._log.error("stop_timed_out", what=name, seconds=STOP_TIMEOUT)
-        except Exception:  # noqa: BLE001 - logged, and the other parts must be stopped
-            self._log.exception("stop_failed", what=name)
+        seconds = max(STOP_RESERVE, stop_by - asyncio.get_running_loop().time())
+        stopping = asyncio.ensure_future(stop())
+        done, _ = await asyncio.wait({stopping}, timeout=seconds)
+        if not done:
+            self._log.error("stop_timed_out", what=name, seconds=round(seconds, 1))
+            # It may ignore that, so it is not awaited.
+            stopping.cancel()
+        elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+            self._log.error("stop_failed", what=name, exc_info=error)
 
     def _enable_reflection(self, server: grpc.aio.Server) -> None:
         """Serves reflection if it is on: by default only on loopback, as it shows all methods to everyone."""
@@ -201,15 +219,6 @@ class Host:
             names = [name for each in self._applications for name in each.services]
             names += [health.SERVICE, reflection.SERVICE_NAME]
             reflection.enable_server_reflection(names, server, reflection_pool(names))
-
-    def _open_endpoint(self) -> None:
-        port = self.settings.telemetry.metrics_port
-        if port is None:
-            return
-        default_port = self.settings.default_port + METRICS_OFFSET
-        host = self.settings.server.host
-        self._endpoint = MetricsEndpoint.open(self.metrics.registry, host, port, default_port=default_port)
-        self.metrics_port = self._endpoint.port
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

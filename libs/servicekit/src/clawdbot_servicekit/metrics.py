@@ -1,4 +1,4 @@
-"""Prometheus metrics of a server, and the endpoint that serves them.
+"""Prometheus metrics of a server, and of a supervisor of workers.
 
 Names follow OpenTelemetry's semantic conventions in Prometheus' spelling, and all are defined here.
 Registries are passed in; the library's global one is never used.
@@ -7,22 +7,15 @@ Registries are passed in; the library's global one is never used.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
-import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
-from wsgiref.simple_server import WSGIServer
 
-import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
-
-from clawdbot_servicekit.errors import StartupError
 
 CALL_BUCKETS: Final = (
     0.001,
@@ -73,6 +66,11 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemax",
         )
+        self._stalls = Counter(
+            "clawdbot_event_loop_stalls",
+            "Times that the event loop was blocked for seconds; the log has its stack.",
+            registry=self.registry,
+        )
         self._longest_pause = Gauge(
             "clawdbot_gc_longest_pause_seconds",
             "The longest pause for garbage collection since the start.",
@@ -109,6 +107,10 @@ class Metrics:
     def set_dependency(self, application: str, dependency: str, ready: bool) -> None:
         """Records whether a dependency of an application answers."""
         self._dependencies.labels(application, dependency).set(float(ready))
+
+    def count_stall(self) -> None:
+        """Counts one time that the event loop was blocked."""
+        self._stalls.inc()
 
     async def sample(self, in_flight: Callable[[], int]) -> None:
         """Samples event loop lag, garbage collection pauses and calls in flight, until cancelled."""
@@ -158,52 +160,3 @@ class WorkerMetrics:
     def count_restart(self, reason: str) -> None:
         """Counts one restart: "died" or "stuck"."""
         self._restarts.labels(reason).inc()
-
-
-class MetricsEndpoint:
-    """GET /metrics, on a thread of its own, so that it answers even if the event loop is stuck."""
-
-    def __init__(self, server: WSGIServer, thread: threading.Thread) -> None:
-        self._server = server
-        self._thread = thread
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        return int(self._server.server_port)
-
-    @classmethod
-    def open(cls, registry: CollectorRegistry, host: str, port: int, *, default_port: int) -> MetricsEndpoint:
-        """Starts to listen.
-
-        Args:
-            registry: what to serve.
-            host: address to listen on.
-            port: 0 for any free one.
-            default_port: if this port is requested and taken, any free one is used instead.
-
-        Raises:
-            StartupError: if another port was requested and is taken.
-        """
-        try:
-            return cls(*start_http_server(port, host, registry))
-        except OSError as error:
-            if port != default_port:
-                raise StartupError(
-                    f"Cannot listen on the metrics port {port} on {host}: {error.strerror}. "
-                    f"Choose another: CLAWDBOT_TELEMETRY__METRICS_PORT={port + 1}."
-                ) from None
-        endpoint = cls(*start_http_server(0, host, registry))
-        structlog.get_logger(__name__).warning("metrics_port_taken", port=port, instead=endpoint.port)
-        return endpoint
-
-    def close(self) -> None:
-        """Stops listening; waits for the thread."""
-        stopping = threading.Thread(target=self._server.shutdown)
-        stopping.start()
-        # The server checks for the request twice a second, or when a client connects.
-        with contextlib.suppress(OSError), socket.create_connection(self._server.socket.getsockname()[:2], 1):
-            stopping.join()
-        stopping.join()
-        self._server.server_close()
-        self._thread.join()

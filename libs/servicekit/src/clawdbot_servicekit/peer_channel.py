@@ -28,6 +28,9 @@ Options = Sequence[tuple[str, Any]]
 CHECK_INTERVAL: Final = 10.0
 """Seconds between two checks whether the certificate files have changed."""
 
+MAX_CONNECTIONS: Final = 100
+"""Connections to one address of a peer."""
+
 
 class PeerChannel(grpc.aio.Channel):
     """A channel to one address, with the service token, the running call's tenant and current certificates.
@@ -201,4 +204,6 @@ def service_config(retryable: Iterable[str]) -> dict[str, object]:
         "methodConfig": [{"name": names, "retryPolicy": retry}] if names else [],
         # After many errors retries stop until calls succeed again, so that they do not add to an overload.
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        # A server limits the calls on one connection (server.max_streams): further calls open another one.
+        "connectionScaling": {"maxConnectionsPerSubchannel": MAX_CONNECTIONS},
     }

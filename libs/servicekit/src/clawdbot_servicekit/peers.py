@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from clawdbot_servicekit.application import Peers
 from clawdbot_servicekit.host import Host
-from clawdbot_servicekit.peer_channel import Options, PeerChannel
+from clawdbot_servicekit.peer_channel import MAX_CONNECTIONS, Options, PeerChannel
 from clawdbot_servicekit.settings.shared import ServerSettings, SharedSettings
 from clawdbot_servicekit.settings.suite import PeerSettings
 from clawdbot_servicekit.tls import peer_certificates
@@ -87,6 +87,7 @@ def channel_options(server: ServerSettings) -> Options:
         ("grpc.keepalive_time_ms", int(KEEPALIVE_INTERVAL * 1000)),
         ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_connections_per_subchannel_cap", MAX_CONNECTIONS),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1000),
         ("grpc.max_reconnect_backoff_ms", 5000),

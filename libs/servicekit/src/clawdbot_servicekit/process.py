@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import faulthandler
 import gc
 import os
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import structlog
 import uvloop
 
-from clawdbot_servicekit import logs, sockets, worker_ipc
+from clawdbot_servicekit import guard, logs, sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import Redactor, secrets_of
 from clawdbot_servicekit.settings import SharedSettings, load
 from clawdbot_servicekit.settings.environment import worker_context
+from clawdbot_servicekit.watchdog import EXIT_TIMEOUT, FORCE_AFTER, Watchdog
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
 if TYPE_CHECKING:
@@ -127,24 +129,50 @@ def _exit_code(main: Callable[[], int]) -> int:
 async def _serve_alone(
     settings: SharedSettings, assemble: Callable[[Host], None], on_serving: Callable[[Host], None] | None
 ) -> int:
-    stop = _StopRequests()
-    loop = asyncio.get_running_loop()
+    stop = _StopRequests(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.on_signal)
+        # Not the loop's own handlers, which wait until a blocked loop runs again.
+        signal.signal(number, stop.on_signal)
+    guard.start(settings.server.settle + settings.server.grace)
     await _run_host(settings, assemble, stop, on_serving)
     return 0
 
 
 class _StopRequests:
-    """What a signal or the supervisor has requested."""
+    """What signals or the supervisor have requested. A request also limits how long the process lasts."""
 
-    def __init__(self) -> None:
-        self.drain = asyncio.Event()
-        self.now = asyncio.Event()
+    def __init__(self, settings: SharedSettings) -> None:
+        self.watchdog = Watchdog()
+        self.draining = asyncio.Event()
+        self.stopping_now = asyncio.Event()
+        self._signals = 0
+        self._patience = settings.server.settle + settings.server.grace
+        self._loop = asyncio.get_running_loop()
 
-    def on_signal(self) -> None:
-        """The first signal drains, the second ends all calls."""
-        (self.now if self.drain.is_set() else self.drain).set()
+    def on_signal(self, *_: object) -> None:
+        """The first signal drains, the second ends all calls, any further one ends the process."""
+        self._signals += 1
+        if self._signals == 1:
+            self.drain()
+        elif self._signals == 2:
+            self.stop_now()
+        else:
+            self.watchdog.end_within(0)
+
+    def drain(self) -> None:
+        """Drains the host."""
+        self.watchdog.end_within(self._patience + FORCE_AFTER)
+        self._set(self.draining)
+
+    def stop_now(self) -> None:
+        """Ends all calls."""
+        self.watchdog.end_within(FORCE_AFTER)
+        self._set(self.draining)
+        self._set(self.stopping_now)
+
+    def _set(self, event: asyncio.Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the process is about to
+            self._loop.call_soon_threadsafe(event.set)
 
 
 async def _run_host(
@@ -157,14 +185,18 @@ async def _run_host(
     from clawdbot_servicekit.host import Host  # gRPC costs memory, and a supervisor has no use for it
 
     host = Host(settings)
+    stop.watchdog.on_stall = host.metrics.count_stall
     try:
         assemble(host)
-        started = await _finishes_before(stop.drain, _start(host))
+        started = await _finishes_before(stop.draining, _start(host))
         if started and on_ready is not None:
             on_ready(host)
-        await stop.drain.wait()
+        await stop.draining.wait()
     finally:
+        stop.drain()
         await _stop(host, stop)
+        # What is left are threads, and Python would wait for them for ever.
+        stop.watchdog.end_within(EXIT_TIMEOUT)
 
 
 async def _start(host: Host) -> None:
@@ -179,7 +211,7 @@ async def _start(host: Host) -> None:
 async def _stop(host: Host, stop: _StopRequests) -> None:
     """Drains the host; a request to stop now ends the wait."""
     stopping = asyncio.create_task(host.stop())
-    if not await _finishes_before(stop.now, asyncio.shield(stopping)):
+    if not await _finishes_before(stop.stopping_now, asyncio.shield(stopping)):
         await host.stop()
     await stopping
 
@@ -225,25 +257,22 @@ class _Worker:
         self._assemble = assemble
         self._on_serving = on_serving
         self._context = context
-        self._stop = _StopRequests()
         self._host: Host | None = None
 
     async def run(self) -> int:
         """Serves until it is told to stop."""
         # The supervisor asks a stuck worker for its stacks.
         faulthandler.register(signal.SIGUSR1, all_threads=True)
-        loop = asyncio.get_running_loop()
+        stop = _StopRequests(self._settings)
         # Ctrl-C reaches every process of the terminal; the supervisor says what to do.
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
-        loop.add_signal_handler(signal.SIGTERM, self._stop.drain.set)
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTERM, lambda *_: stop.drain())
         os.set_inheritable(self._context.descriptor, False)  # not for this process's own children
         channel = await ControlChannel.from_socket(socket.socket(fileno=self._context.descriptor))
-        receiving = asyncio.create_task(self._receive(channel))
+        receiving = asyncio.create_task(self._receive(channel, stop))
         beating = asyncio.create_task(self._send_heartbeats(channel))
         try:
-            await _run_host(
-                self._settings, self._assemble, self._stop, lambda host: self._on_ready(host, channel)
-            )
+            await _run_host(self._settings, self._assemble, stop, lambda host: self._on_ready(host, channel))
         except StartupError as error:
             channel.send(worker_ipc.START_FAILED, str(error))
             return STARTUP_ERROR_CODE
@@ -258,19 +287,18 @@ class _Worker:
         self._host = host
         channel.send(worker_ipc.READY)
 
-    async def _receive(self, channel: ControlChannel) -> None:
+    async def _receive(self, channel: ControlChannel, stop: _StopRequests) -> None:
         while (message := await channel.receive()) is not None:
             kind, _ = message
             if kind == worker_ipc.ALL_READY and self._on_serving is not None and self._host is not None:
                 self._on_serving(self._host)
             elif kind == worker_ipc.DRAIN:
-                self._stop.drain.set()
+                stop.drain()
             elif kind == worker_ipc.STOP_NOW:
-                self._stop.drain.set()
-                self._stop.now.set()
-        if not self._stop.drain.is_set():
+                stop.stop_now()
+        if not stop.draining.is_set():
             structlog.get_logger(__name__).warning("supervisor_gone")
-        self._stop.drain.set()
+        stop.drain()
 
     async def _send_heartbeats(self, channel: ControlChannel) -> None:
         while True:

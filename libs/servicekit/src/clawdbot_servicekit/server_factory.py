@@ -36,6 +36,9 @@ def server_options(server: ServerSettings) -> Sequence[tuple[str, Any]]:
     age = server.max_connection_age
     return (
         ("grpc.so_reuseport", int(server.workers > 1)),
+        ("grpc.max_concurrent_streams", server.max_streams),
+        # Ended calls that Python has not yet let go; at the default of 0 gRPC refuses calls of a busy client.
+        ("grpc.http2.max_deallocating_streams", server.max_streams),
         ("grpc.server.max_pending_requests", NO_LIMIT),
         ("grpc.server.max_pending_requests_hard_limit", NO_LIMIT),
         ("grpc.max_send_message_length", server.max_message),

@@ -17,6 +17,7 @@ from typing_extensions import override
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import ShuttingDown
 from clawdbot_servicekit.pipeline import HandlerTarget
+from clawdbot_servicekit.pipeline.registration import HANDLER_FACTORIES
 
 
 class StreamDrainServer(HandlerTarget):
@@ -53,11 +54,12 @@ class _DrainingHandlers(grpc.GenericRpcHandler):
 
 
 def _end_on(draining: asyncio.Event, handler: Any) -> Any:
-    """The handler of a server-streaming method; its calls end when the event is set."""
-    method = handler.unary_stream
+    """The handler of a method with a stream of responses; its calls end when the event is set."""
+    attribute, make_handler = HANDLER_FACTORIES[handler.request_streaming, True]
+    method = getattr(handler, attribute)
 
-    async def run(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        streaming = asyncio.create_task(method(request, context))
+    async def run(requests: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        streaming = asyncio.create_task(method(requests, context))
         drained = asyncio.create_task(draining.wait())
         try:
             await asyncio.wait({streaming, drained}, return_when=asyncio.FIRST_COMPLETED)
@@ -71,7 +73,7 @@ def _end_on(draining: asyncio.Event, handler: Any) -> Any:
         error = ErrorTable({}).describe(ShuttingDown())
         await context.abort(error.code, error.message, error.trailing_metadata())
 
-    return grpc.unary_stream_rpc_method_handler(
+    return make_handler(
         run,
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,

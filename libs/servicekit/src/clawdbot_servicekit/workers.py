@@ -8,6 +8,7 @@ start.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import shutil
 import signal
@@ -24,9 +25,11 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from clawdbot_servicekit import sockets, worker_ipc
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.metrics import MetricsEndpoint, WorkerMetrics
+from clawdbot_servicekit.metrics import WorkerMetrics
+from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.settings.environment import child_environ
-from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings
+from clawdbot_servicekit.settings.shared import SharedSettings
+from clawdbot_servicekit.watchdog import FORCED_EXIT_CODE
 from clawdbot_servicekit.worker_ipc import ControlChannel, WorkerContext
 
 BACKOFF_MIN: Final = 0.1
@@ -38,8 +41,12 @@ START_TIMEOUT: Final = 120.0
 """Seconds until a worker must serve: stores may have to recover first."""
 CRASH_LOOP_LIMIT: Final = 3
 """Crashes of any workers before all have served once, after which the supervisor gives up."""
-DRAIN_MARGIN: Final = 10.0
-"""Seconds beyond settle and grace before a worker that does not exit is killed."""
+KILL_AFTER: Final = 7.75
+"""Seconds beyond settle and grace after which a worker is killed, as its watchdog has not ended it."""
+MONITOR_INTERVAL: Final = 0.25
+"""Seconds between two looks at a worker, and for it to write its stacks before it is killed."""
+LAST_WORDS_TIMEOUT: Final = 1.0
+"""Seconds to wait for the last message of a worker that has exited: its children may hold the channel."""
 
 
 def command() -> list[str]:
@@ -70,6 +77,8 @@ class Supervisor:
         self._startup_crashes = 0
         self._announced = False
         self._error = ""
+        self._forced = False
+        self._kill_at = math.inf
         self._port = 0
 
     async def run(self) -> int:
@@ -84,7 +93,7 @@ class Supervisor:
         self._metrics = WorkerMetrics(folder)
         endpoint: MetricsEndpoint | None = None
         try:
-            endpoint = self._open_endpoint()
+            endpoint = MetricsEndpoint.open(self._metrics.registry, self._settings)
             async with asyncio.TaskGroup() as tasks:
                 for worker in self._workers:
                     tasks.create_task(self._supervise(worker, folder))
@@ -95,31 +104,26 @@ class Supervisor:
             shutil.rmtree(folder, ignore_errors=True)
         if self._error:
             raise StartupError(self._error)
-        return 0
-
-    def _open_endpoint(self) -> MetricsEndpoint | None:
-        port = self._settings.telemetry.metrics_port
-        if port is None:
-            return None
-        default_port = self._settings.default_port + METRICS_OFFSET
-        return MetricsEndpoint.open(
-            self._metrics.registry, self._settings.server.host, port, default_port=default_port
-        )
+        return FORCED_EXIT_CODE if self._forced else 0
 
     def _on_signal(self) -> None:
         """The first signal drains, the second ends all calls, any further one kills."""
         if not self._stopping.is_set():
             self._stopping.set()
+            self._kill_within(self._settings.server.settle + self._settings.server.grace + KILL_AFTER)
             self._log.info("draining_workers")
             for worker in self._workers:
                 worker.send(worker_ipc.DRAIN)
         elif not any(worker.stop_now_sent for worker in self._workers):
+            self._kill_within(KILL_AFTER)
             for worker in self._workers:
                 worker.stop_now_sent = True
                 worker.send(worker_ipc.STOP_NOW)
         else:
-            for worker in self._workers:
-                worker.kill()
+            self._kill_within(0)
+
+    def _kill_within(self, seconds: float) -> None:
+        self._kill_at = min(self._kill_at, time.monotonic() + seconds)
 
     def _give_up(self, message: str) -> None:
         self._error = self._error or message
@@ -173,11 +177,13 @@ class Supervisor:
                 monitoring = tasks.create_task(self._monitor(worker))
                 code = await process.wait()
                 monitoring.cancel()
-                await receiving  # its last message may still be in the channel
+                await asyncio.wait({receiving}, timeout=LAST_WORDS_TIMEOUT)
+                receiving.cancel()
         finally:
             worker.kill()
             await process.wait()
             await worker.detach()
+        self._forced |= self._stopping.is_set() and code in (FORCED_EXIT_CODE, -signal.SIGKILL)
         if worker.stuck:
             return "its event loop was stuck"
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -208,23 +214,22 @@ class Supervisor:
 
     async def _monitor(self, worker: _Worker) -> None:
         """Kills the worker when its heartbeat stops, or when it does not exit in time."""
-        kill_at: float | None = None
         while True:
-            await _wait(self._stopping, 0.5)
+            await asyncio.sleep(MONITOR_INTERVAL)
             now = time.monotonic()
             if self._stopping.is_set():
-                server = self._settings.server
-                kill_at = kill_at or now + server.settle + server.grace + DRAIN_MARGIN
-                if now > kill_at:
-                    worker.kill()
-                await asyncio.sleep(0.5)
+                if now < self._kill_at:
+                    continue
+                self._log.error("worker_did_not_exit", worker=worker.index, pid=worker.pid)
             elif now - worker.last_heartbeat > self._heartbeat_timeout(worker):
                 worker.stuck = True
                 self._log.error("worker_stuck", worker=worker.index, pid=worker.pid)
-                worker.dump_stacks()
-                await asyncio.sleep(0.5)
-                worker.kill()
-                return
+            else:
+                continue
+            worker.dump_stacks()
+            await asyncio.sleep(MONITOR_INTERVAL)
+            worker.kill()
+            return
 
     def _heartbeat_timeout(self, worker: _Worker) -> float:
         """Seconds without a heartbeat after which the worker counts as stuck."""

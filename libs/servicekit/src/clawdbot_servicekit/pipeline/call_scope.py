@@ -14,8 +14,8 @@ from clawdbot_servicekit.call_record import CallRecord, begin_annotations
 from clawdbot_servicekit.caller import Caller, enter_caller
 from clawdbot_servicekit.deadline import enter_deadline, remaining
 from clawdbot_servicekit.error_table import ErrorStatus, ErrorTable
-from clawdbot_servicekit.errors import DeadlineExpired, MalformedMessage, RemoteError
-from clawdbot_servicekit.pipeline.types import UNDECODABLE, Context, Pipeline, TrustedContext
+from clawdbot_servicekit.errors import DeadlineExpired, RemoteError
+from clawdbot_servicekit.pipeline.types import Context, Pipeline, TrustedContext
 
 OK: Final = grpc.StatusCode.OK.name
 CANCELLED: Final = grpc.StatusCode.CANCELLED.name
@@ -56,7 +56,7 @@ class CallScope:
         self._reason = ""
         self.code = OK
 
-    def enter(self, request: Any) -> None:
+    def enter(self) -> None:
         """Admits the call, identifies its caller, sets its deadline; raises a ServiceError to refuse it."""
         pipeline, context = self._pipeline, self._context
         if not self._in_process:
@@ -77,8 +77,6 @@ class CallScope:
         if seconds != requested:
             self._task = asyncio.current_task()
             self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
-        if request is UNDECODABLE:
-            raise MalformedMessage(self._method.lstrip("/"))
 
     async def fail(self, error: BaseException) -> None:
         """Ends the call with the status of the error; returns if the caller has disconnected.
@@ -101,7 +99,11 @@ class CallScope:
             return
         status = self._errors.describe(cause)
         self.code, self._reason = status.code.name, status.reason
-        await abort(context, status)
+        try:
+            await abort(context, status)
+        except asyncio.CancelledError:
+            self.code, self._reason = CANCELLED, ""
+            raise
 
     def exit(self) -> None:
         """Releases the call and records it, however it ended."""

@@ -6,10 +6,31 @@ import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
-from clawdbot_servicekit.errors import NotImplementedYet
-from clawdbot_servicekit.pipeline.types import Context, Handler
+import grpc.aio
+
+from clawdbot_servicekit.errors import MalformedMessage, NotImplementedYet
+from clawdbot_servicekit.pipeline.types import Context, Handler, Request
 
 Method = Callable[[Any, Context], Any]
+
+
+async def request_stream(requests: Any, context: Context) -> Any:
+    """What a method with a stream of requests takes."""
+    del context
+    return requests
+
+
+def single_request(name: str) -> Request:
+    """What a method with a single request takes: reads and decodes it now."""
+
+    async def read(requests: Any, context: Context) -> Any:
+        del requests
+        request = await context.read()
+        if request is grpc.aio.EOF:
+            raise MalformedMessage(name.lstrip("/"))
+        return request
+
+    return read
 
 
 def unary_response(method: Method, name: str) -> Handler:

@@ -13,8 +13,13 @@ from typing_extensions import override
 from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import MalformedMessage
 from clawdbot_servicekit.pipeline.call_handler import CallHandler, ExemptCallHandler
-from clawdbot_servicekit.pipeline.handler_adapters import streaming_response, unary_response
-from clawdbot_servicekit.pipeline.types import UNDECODABLE, Handler, Pipeline
+from clawdbot_servicekit.pipeline.handler_adapters import (
+    request_stream,
+    single_request,
+    streaming_response,
+    unary_response,
+)
+from clawdbot_servicekit.pipeline.types import Handler, Pipeline, Request
 
 HANDLER_FACTORIES: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
@@ -104,24 +109,24 @@ class HandlerRegistrar(grpc.aio.Server):
         raise grpc.aio.UsageError(f"{what}: an application registers servicers here; the host does the rest")
 
     def _wrap(self, method: str, handler: Any) -> Any:
-        """The handler with its method in the pipeline."""
-        attribute, make_handler = HANDLER_FACTORIES[handler.request_streaming, handler.response_streaming]
+        """The handler with its method in the pipeline; towards gRPC it takes a stream of requests."""
         adapt = streaming_response if handler.response_streaming else unary_response
-        call_handler = self._call_handler(method, adapt(getattr(handler, attribute), method))
-        if handler.request_streaming:
-            deserialize = _stream_deserializer(handler.request_deserializer, method)
-        else:
-            deserialize = _single_deserializer(handler.request_deserializer)
+        attribute, _ = HANDLER_FACTORIES[handler.request_streaming, handler.response_streaming]
+        servicer = adapt(getattr(handler, attribute), method)
+        request = request_stream if handler.request_streaming else single_request(method)
+        _, make_handler = HANDLER_FACTORIES[True, handler.response_streaming]
         return make_handler(
-            call_handler.run,
-            request_deserializer=deserialize,
+            self._call_handler(method, request, servicer).run,
+            request_deserializer=_deserializer(handler.request_deserializer, method),
             response_serializer=handler.response_serializer,
         )
 
-    def _call_handler(self, method: str, handler: Handler) -> CallHandler | ExemptCallHandler:
+    def _call_handler(
+        self, method: str, request: Request, servicer: Handler
+    ) -> CallHandler | ExemptCallHandler:
         if self._exempt:
-            return ExemptCallHandler(self._errors, method, handler)
-        return CallHandler(self._pipeline, self._errors, method, handler)
+            return ExemptCallHandler(self._errors, request, servicer)
+        return CallHandler(self._pipeline, self._errors, method, request, servicer)
 
 
 class _WrappedHandlers(grpc.GenericRpcHandler):
@@ -147,22 +152,8 @@ class _WrappedHandlers(grpc.GenericRpcHandler):
 Deserialize = Callable[[bytes], Any]
 
 
-def _single_deserializer(deserialize: Deserialize | None) -> Deserialize | None:
-    """For a single request, which gRPC decodes before the handler runs: returns UNDECODABLE to it."""
-    if deserialize is None:
-        return None
-
-    def decode(data: bytes) -> Any:
-        try:
-            return deserialize(data)
-        except (DecodeError, ValueError):
-            return UNDECODABLE
-
-    return decode
-
-
-def _stream_deserializer(deserialize: Deserialize | None, method: str) -> Deserialize | None:
-    """For a stream of requests, decoded while the servicer reads: raises through the servicer."""
+def _deserializer(deserialize: Deserialize | None, method: str) -> Deserialize | None:
+    """Decodes a request when it is read: raises MalformedMessage there."""
     if deserialize is None:
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import grpc.aio
 
@@ -20,8 +20,8 @@ Identify = Callable[[Iterable[tuple[str, str | bytes]], str, Callable[[], str]],
 Observe = Callable[[CallRecord], None]
 """Called with every finished call; must not block."""
 
-UNDECODABLE: Final = object()
-"""What a request deserializer returns for bytes that it cannot decode."""
+Request = Callable[[Any, Context], Awaitable[Any]]
+"""(the stream of requests, context) → what the method takes; called once the call is admitted."""
 
 
 class TrustedContext:

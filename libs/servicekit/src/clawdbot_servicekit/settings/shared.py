@@ -57,6 +57,8 @@ class ServerSettings(Section):
     """Maximum size of a call's headers."""
     max_concurrent_calls: Annotated[int, Field(ge=1)] = 20_000
     """Maximum number of calls at a time, per process; more get RESOURCE_EXHAUSTED with RetryInfo."""
+    max_streams: Annotated[int, Field(ge=1, le=2**31 - 1)] = 256
+    """Maximum number of calls at a time on one connection, including those that the caller has reset."""
     default_deadline: Seconds = 60.0
     """For callers that set none."""
     max_deadline: Seconds = 600.0
@@ -199,6 +201,15 @@ class TelemetrySettings(Section):
     """Also log what errors say, which may repeat prompts, replies and arguments; else only its length."""
     metrics_port: Port | None = 9464
     """Prometheus endpoint on server.host; null: none, 0: any free port. 9465 to 9467 for a service alone."""
+    metrics_tls: bool = False
+    """Whether the endpoint uses TLS, with the server's certificates, and with client_ca_file mTLS."""
+    metrics_key: Secret | None = None
+    """What Prometheus must send as its bearer token; without it everybody may read the metrics."""
+
+    @field_validator("metrics_key")
+    @classmethod
+    def _strong(cls, key: Secret | None) -> Secret | None:
+        return strong_secret("metrics key", key)
 
 
 class SharedSettings(Section, BaseSettings):
@@ -235,6 +246,12 @@ class SharedSettings(Section, BaseSettings):
         """Constructor arguments first, then what `load` has read, which includes the environment."""
         del env_settings, dotenv_settings, file_secret_settings
         return init_settings, DocumentSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _metrics_have_certificates(self) -> SharedSettings:
+        if self.telemetry.metrics_tls and self.tls.cert_file is None:
+            raise ValueError("telemetry.metrics_tls needs tls.cert_file and tls.key_file")
+        return self
 
     @model_validator(mode="before")
     @classmethod

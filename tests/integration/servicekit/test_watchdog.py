@@ -1,0 +1,67 @@
+"""A blocked event loop is in the log within seconds, with one process as with several."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+
+import pytest
+from clawdbot.plugins.v1 import tool_service_pb2_grpc
+
+from tests.support.ports import free_port
+from tests.support.trial_process import trial_process
+from tests.support.trial_service import invoke
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+
+def events(process, name):
+    lines = [json.loads(line) for line in process.log().splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == name]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_blocked_loop_is_logged_with_its_stack_and_counted_once_and_again_when_it_ends(
+    tmp_path, workers
+):
+    port = free_port()
+    settings = {"CLAWDBOT_TELEMETRY__METRICS_PORT": str(port), "CLAWDBOT_SERVER__WORKERS": workers}
+    async with trial_process(tmp_path, **settings) as process:
+        await process.serving()
+        async with process.channel() as channel:
+            stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+            call = stub.InvokeTool(invoke("stick", how="sleep", seconds=6, ticks=1))
+            reading = asyncio.ensure_future(call.read())
+            await process.logged("event_loop_blocked")
+            assert not reading.done(), "told while it is blocked"
+            url = f"http://127.0.0.1:{port}/metrics"
+            text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+            assert "clawdbot_event_loop_stalls_total 1.0" in text
+            await reading
+            await process.logged("event_loop_unblocked")
+        (blocked,) = events(process, "event_loop_blocked")
+        assert blocked["level"] == "error"
+        assert blocked["stack"][-1].endswith("in InvokeTool")
+        (unblocked,) = events(process, "event_loop_unblocked")
+        assert 5 < unblocked["seconds"] < 12
+
+
+async def test_the_stacks_are_logged_while_no_python_thread_can_run(tmp_path):
+    async with trial_process(tmp_path) as process:
+        await process.serving()
+        async with process.channel() as channel:
+            stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+            reading = asyncio.ensure_future(stub.InvokeTool(invoke("executor", how="freeze")).read())
+            await process.logged("in _freeze")
+            reading.cancel()
+
+
+async def test_a_loop_that_is_only_busy_is_not_called_blocked(tmp_path):
+    async with trial_process(tmp_path) as process:
+        await process.serving()
+        async with process.channel() as channel:
+            stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+            call = stub.InvokeTool(invoke("stick", how="sleep", seconds=0.5, ticks=3))
+            assert len([event async for event in call]) == 4
+        assert events(process, "event_loop_blocked") == []
