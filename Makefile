@@ -36,7 +36,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 export PATH := $(PATH):$(shell go env GOPATH 2>/dev/null || echo $(HOME)/go)/bin
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h
 
-.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled test-image lint fix types protos \
+.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled test-image test-cluster lint fix types protos \
 	protos-check protos-lint bench check lock wheels image clean
 
 help:  ## List the targets
@@ -85,13 +85,22 @@ cli: $(IN_RUNS)  ## A shell with `clawdbot` on the PATH (ARGS="flow new contact"
 	$(if $(ARGS),exec clawdbot $(ARGS),echo "clawdbot is on the PATH; exit ends this shell."; exec bash -i)
 
 test: $(IN_READY)  ## Run the tests in parallel (ARGS="-k name …")
-	@$(IN)/bin/python -m pytest -m "not integration and not image" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(IN)/bin/python -m pytest -m "not integration and not image and not cluster" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 test-unit: $(IN_READY)  ## Run one package's unit tests (PKG=servicekit ARGS="-k name …")
 	@$(IN)/bin/python -m pytest tests/unit/$(PKG) $(ARGS)
 
 test-integration: $(IN_READY)  ## Run the tests with foreign tools and killed processes
 	@$(IN)/bin/python -m pytest -m integration -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+# Without xdist: the tests share one cluster.
+test-cluster: $(READY)  ## Run the suite on the cluster of KUBECONFIG (CLUSTER_LOAD="command" brings an image there)
+	@if [ -z "$$KUBECONFIG" ] || [ -z "$$CLUSTER_LOAD" ]; then \
+		echo "SKIPPED test-cluster: KUBECONFIG and CLUSTER_LOAD name no cluster" >&2; \
+	else \
+		for service in $(SERVICES); do $(MAKE) --no-print-directory image SERVICE=$$service || exit; done && \
+		$(BIN)/python -m pytest -m cluster $(ARGS); \
+	fi
 
 test-compiled:  ## Hold the compiled core to the dialogue's tests (needs a C compiler)
 	@if ! command -v cc >/dev/null || [ ! -e "$(HEADERS)" ]; then \

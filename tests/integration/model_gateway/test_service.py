@@ -271,6 +271,18 @@ async def test_an_invalid_switch_changes_nothing(tmp_path, client_of):
         assert (await client.gateway.Generate(asks("hi", model="chat"))).message.parts[0].text == "hi"
 
 
+async def test_a_gateway_that_does_not_switch_refuses_and_keeps_to_its_configuration(tmp_path):
+    backends = {"a": {"provider": "echo"}, "b": {"provider": "echo", "transform": "upper"}}
+    async with gateway(tmp_path, models={"backends": backends}) as served:
+        await served.client.switch("chat", "b/echo")
+    async with gateway(tmp_path, models={"backends": backends}, gateway={"switching": False}) as served:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await served.client.switch("chat", "b/echo")
+        assert refused.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+        assert remote_error(refused.value).reason == "SWITCHING_OFF"
+        assert (await served.client.gateway.Generate(asks("x", model="chat"))).backend == "a"
+
+
 # Nothing configured
 
 

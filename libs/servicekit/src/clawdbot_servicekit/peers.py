@@ -19,6 +19,9 @@ KEEPALIVE_INTERVAL: Final = 30.0
 """Seconds of silence before a ping; the server allows one every ten."""
 KEEPALIVE_TIMEOUT: Final = 10.0
 """Seconds to wait for the answer to a ping before the connection counts as dead."""
+RESOLUTION_INTERVAL: Final = 1.0
+"""Minimum seconds between two look-ups of a peer's name. With gRPC's 30, a peer with a new address, as each
+new pod has, would be missed for that long."""
 
 
 class InProcessPeers(Peers):
@@ -87,6 +90,7 @@ def channel_options(server: ServerSettings) -> Options:
         ("grpc.keepalive_time_ms", int(KEEPALIVE_INTERVAL * 1000)),
         ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.dns_min_time_between_resolutions_ms", int(RESOLUTION_INTERVAL * 1000)),
         ("grpc.max_connections_per_subchannel_cap", MAX_CONNECTIONS),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 1000),

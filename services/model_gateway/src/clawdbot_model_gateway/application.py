@@ -21,12 +21,12 @@ from clawdbot_servicekit.error_table import ErrorTable
 from typing_extensions import override
 
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
+from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counts import TokenCounts
-from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
 
@@ -39,7 +39,7 @@ class Components:
     router: Router
     admin: ModelAdmin
     token_counts: TokenCounts
-    override_store: FileAliasOverrideStore
+    override_store: AliasOverrideStore
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer

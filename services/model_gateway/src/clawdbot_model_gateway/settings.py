@@ -209,6 +209,8 @@ class GatewaySection(Section):
     max_messages: Annotated[int, Field(ge=1)] = 10_000
     max_texts: Annotated[int, Field(ge=1)] = 2048
     """Maximum number of texts in one Embed request."""
+    switching: bool = True
+    """Whether SwitchModel works. Turn it off where replicas share no state_dir, as it reaches one only."""
     openai: VendorSettings = VendorSettings()
     anthropic: VendorSettings = VendorSettings()
     gemini: GeminiVendorSettings = GeminiVendorSettings()

@@ -28,6 +28,7 @@ from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
+from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
 FOLDER: Final = "model_gateway"
 """Below state_dir."""
@@ -55,7 +56,10 @@ def build(
     providers = installed_providers() if available is None else available
     plan = plan_backends(settings, providers)
     backends = _backends(plan, providers)
-    override_store = FileAliasOverrideStore(settings.state_dir / FOLDER)
+    switching = settings.gateway.switching
+    override_store = (
+        FileAliasOverrideStore(settings.state_dir / FOLDER) if switching else InMemoryAliasOverrideStore()
+    )
     router = Router(override_store, backends)
     plugins_channel = peers.channel("plugins")
     hooks = HookClient(plugins_channel)
@@ -66,7 +70,7 @@ def build(
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
     token_counts = TokenCounts(router, backends, limits=limits)
-    admin = ModelAdmin(router, backends)
+    admin = ModelAdmin(router, backends, switching=switching)
     components = Components(
         plan=plan,
         backends=backends,

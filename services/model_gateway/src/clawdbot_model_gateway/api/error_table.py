@@ -38,6 +38,12 @@ def error_table() -> ErrorTable:
                 "There is no model {model}.{suggestion}",
                 metadata=("model",),
             ),
+            errors.SwitchingOff: ErrorRule(
+                StatusCode.FAILED_PRECONDITION,
+                "SWITCHING_OFF",
+                "This gateway runs with gateway.switching: false, as its replicas would not all learn of a "
+                "switch. Change models.aliases in the configuration instead.",
+            ),
             OverrideStoreUnavailable: ErrorRule(
                 StatusCode.UNAVAILABLE,
                 "SWITCH_NOT_RECORDED",

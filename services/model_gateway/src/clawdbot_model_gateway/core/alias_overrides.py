@@ -54,6 +54,19 @@ class OverrideStoreUnavailable(Exception):
 class AliasOverrideStore(Protocol):
     """The overrides in effect. All instances of one store MUST agree, also across processes."""
 
+    def open(self) -> None:
+        """Creates what is missing, before anything else is called.
+
+        Raises:
+            StartupError: the store cannot be used.
+        """
+
+    async def check(self) -> None:
+        """Returns if a change can be stored now; raises OSError otherwise."""
+
+    def close(self) -> None:
+        """Releases everything. MUST be safe without an open, and when called twice."""
+
     @property
     def version(self) -> int:
         """A number that differs after each change by any process. It is read per request: MUST be cheap."""

@@ -193,6 +193,10 @@ class CannotEmbed(ModelError):
     )
 
 
+class SwitchingOff(Exception):
+    """This gateway is configured not to switch aliases."""
+
+
 class UnknownModel(Exception):
     """The name is neither an alias nor a target of this gateway."""
 

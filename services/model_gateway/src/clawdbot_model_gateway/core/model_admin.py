@@ -13,7 +13,7 @@ from clawdbot_servicekit.pagination import page_bounds
 from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.errors import UnknownModel
+from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownModel
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import Target
 
@@ -28,11 +28,13 @@ class ModelAdmin:
     Args:
         router: resolves names to targets.
         backends: by name.
+        switching: whether aliases can be given other targets at runtime.
     """
 
-    def __init__(self, router: Router, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, router: Router, backends: Mapping[str, Backend], *, switching: bool = True) -> None:
         self._router = router
         self._backends = backends
+        self._switching = switching
 
     def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         """A page of aliases and targets, by name."""
@@ -62,8 +64,11 @@ class ModelAdmin:
             InvalidRequest: the alias or a target is invalid.
             UnknownModel: a target does not exist. The alias is unchanged.
             OverrideStoreUnavailable: the override could not be stored. The alias is unchanged.
+            SwitchingOff: by configuration.
         """
         started_at = time.perf_counter()
+        if not self._switching:
+            raise SwitchingOff
         violations = [*_violations(request)]
         if violations:
             raise InvalidRequest(violations)

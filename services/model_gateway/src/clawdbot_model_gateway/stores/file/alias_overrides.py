@@ -56,12 +56,8 @@ class FileAliasOverrideStore(AliasOverrideStore):
         self._checking: asyncio.Future[None] | None = None
         self._log = structlog.get_logger(__name__)
 
+    @override
     def open(self) -> None:
-        """Creates what is missing.
-
-        Raises:
-            StartupError: the folder cannot be used.
-        """
         try:
             create_folder(self._path.parent)
             make_private(self._path)
@@ -72,18 +68,16 @@ class FileAliasOverrideStore(AliasOverrideStore):
                 "Make it writable, or set state_dir to another directory."
             ) from None
 
+    @override
     async def check(self) -> None:
-        """Returns if a change can be stored now; raises OSError otherwise.
-
-        A folder that was put back without its counter gets one.
-        """
+        """A folder that was put back without its counter gets one."""
         if self._checking is None or self._checking.done():
             self._checking = asyncio.ensure_future(asyncio.to_thread(self._try_write))
         # A disk that hangs must not take one more thread with every check.
         await asyncio.shield(self._checking)
 
+    @override
     def close(self) -> None:
-        """Unmaps the counter. Safe without an open, and when called twice."""
         if self._counter is not None:
             self._counter.close()
             self._counter = None

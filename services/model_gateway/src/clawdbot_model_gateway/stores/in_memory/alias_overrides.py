@@ -1,4 +1,4 @@
-"""Alias overrides in the memory of one process: for tests and experiments."""
+"""Alias overrides in the memory of one process: for tests, and for a gateway that does not switch."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ class InMemoryAliasOverrideStore(AliasOverrideStore):
         self._overrides: dict[str, AliasOverride] = {}
         self._results: dict[str, TargetSpecs] = {}
         self._version = 0
+
+    @override
+    def open(self) -> None:
+        pass
+
+    @override
+    async def check(self) -> None:
+        pass
+
+    @override
+    def close(self) -> None:
+        pass
 
     @property
     @override
