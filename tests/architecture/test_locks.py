@@ -49,7 +49,7 @@ def test_a_service_brings_no_other_service(service):
     [
         ("aiohttp", {"model_gateway"}),
         ("cel-expr-python", {"dialogue"}),
-        ("jsonschema-rs", {"model_gateway"}),
+        ("jsonschema-rs", {"model_gateway", "plugins"}),
         ("limits", {"plugins"}),
         ("phonenumberslite", {"dialogue"}),
         ("rich", set()),

@@ -68,6 +68,15 @@ async def test_a_call_about_a_turn_logs_session_and_turn_however_it_names_the_tu
     assert [(line["session"], line["turn"]) for line in (by_id, by_request)] == [(session, turn.id)] * 2
 
 
+async def test_a_streamed_turn_logs_session_and_turn(served):
+    created = await served.dialogue.CreateSession(pb.CreateSessionRequest(flow="order"))
+    session = created.session.id
+    request = pb.StreamTurnRequest(session_id=session, request_id="r1", text="four")
+    line = await logged(served.dialogue.StreamTurn, request)
+    turns = (await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=session))).turns
+    assert (line["session"], line["turn"]) == (session, turns[-1].id)
+
+
 async def test_every_call_about_a_session_logs_it(served, turn):
     session, dialogue = turn.session_id, served.dialogue
     for stub, request in (

@@ -64,6 +64,14 @@ async def test_probes_need_no_key(tmp_path):
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
+async def test_a_probe_that_is_no_name_but_a_large_message_is_refused_undecoded(tmp_path):
+    async with hosting(tmp_path, auth=KEYS) as hosted, hosted.insecure() as channel:
+        request = health_pb2.HealthCheckRequest(service="x" * 100_000)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await health_pb2_grpc.HealthStub(channel).Check(request)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_service_calls_for_the_tenant_of_the_running_call(tmp_path):
     """Over the network with the service token; in process without any credentials."""
     from clawdbot_servicekit.caller import Caller, enter_caller

@@ -13,6 +13,7 @@ from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.host import Host
 from clawdbot_servicekit.watchdog import FORCED_EXIT_CODE
 from structlog.testing import capture_logs
+from typing_extensions import override
 
 from tests.support.hosts import trial_settings
 from tests.support.trial_process import trial_process
@@ -91,12 +92,16 @@ class Hanging(Application):
     def __init__(self):
         super().__init__("plugins", ErrorTable({}), {})
 
+    @property
+    @override
+    def dependencies(self):
+        return ()
+
+    @override
     async def start(self):
         pass
 
-    async def check(self):
-        pass
-
+    @override
     async def stop(self):
         await asyncio.Event().wait()
 

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2_grpc
+from clawdbot_servicekit import sockets
 
 from tests.support.ports import free_port
 from tests.support.trial_process import trial_process
@@ -138,6 +139,35 @@ async def test_a_taken_port_is_detected_although_workers_share_theirs(tmp_path):
         async with trial_process(tmp_path, **TWO, CLAWDBOT_SERVER__PORT=str(port)) as process:
             assert await process.ended() == 2
             assert f"Port {port} on 127.0.0.1 is taken." in process.log()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_port_that_others_reserved_but_do_not_serve_yet_is_taken(tmp_path, workers):
+    """Two servers that start at the same time would share it, as SO_REUSEPORT lets them."""
+    with sockets.reserved_port("127.0.0.1", 0) as port:
+        settings = {"CLAWDBOT_SERVER__WORKERS": workers, "CLAWDBOT_SERVER__PORT": str(port)}
+        async with trial_process(tmp_path, **settings) as process:
+            assert await process.ended() == 2
+            assert f"Port {port} on 127.0.0.1 is taken." in process.log()
+
+
+async def test_of_two_servers_that_start_together_one_gets_the_port(tmp_path):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    port = str(free_port())
+    async with (
+        trial_process(folders[0], **TWO, CLAWDBOT_SERVER__PORT=port) as first,
+        trial_process(folders[1], **TWO, CLAWDBOT_SERVER__PORT=port) as second,
+    ):
+        ends = [asyncio.ensure_future(each.ended()) for each in (first, second)]
+        done, pending = await asyncio.wait(ends, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert [each.result() for each in done] == [2]
+        loser, winner = (first, second) if ends[0] in done else (second, first)
+        assert f"Port {port} on 127.0.0.1 is taken." in loser.log()
+        await winner.serving()
+        for each in pending:
+            each.cancel()
 
 
 async def test_with_port_0_all_workers_get_the_same_free_port(tmp_path):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_plugins.core.schemas import MAX_DESCRIPTION_LENGTH, MAX_VIOLATIONS, Schema
-from jsonschema import SchemaError
+from clawdbot_plugins.core.schemas import MAX_DESCRIPTION_LENGTH, MAX_VIOLATIONS, InvalidSchema, Schema
 
 SCHEMA = Schema(
     {
@@ -69,6 +68,29 @@ def test_of_many_violations_only_the_first_are_reported():
     )
 
 
-def test_a_document_that_is_not_a_schema_is_refused():
-    with pytest.raises(SchemaError):
-        Schema({"type": "strnig"})
+@pytest.mark.parametrize(
+    "document", [{"type": "strnig"}, {"pattern": "(?=a)a+"}, {"pattern": "("}, {"$ref": "#/$defs/nowhere"}]
+)
+def test_a_document_that_is_not_a_schema_with_linear_patterns_is_refused(document):
+    with pytest.raises(InvalidSchema):
+        Schema(document)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"pattern": "^(a+)+$"}, "a" * 1_000_000 + "!"),
+        ({"pattern": "^(a|aa)+$"}, "a" * 1_000_000 + "!"),
+        ({"propertyNames": {"pattern": "^(a*)*$"}}, {"a" * 100_000 + "!": 1}),
+        ({"patternProperties": {"^(x+x+)+y$": False}, "required": ["z"]}, {"x" * 100_000: 1}),
+        ({"uniqueItems": True}, [{"a": [number]} for number in range(200_000)] + [{"a": [0]}]),
+        ({"type": "array", "items": {"anyOf": [{"const": each} for each in range(100)]}}, [5555] * 400_000),
+        ({"items": {"anyOf": [{"const": each} for each in range(100)]}}, [5555] * 50),
+        ({"items": {"type": "string"}}, [5555] * 400_000),
+        ({"additionalProperties": False}, {f"a{number}": 1 for number in range(200_000)}),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+def test_a_large_value_is_refused_in_bounded_time_whatever_the_schema(schema, value):
+    assert 1 <= len(Schema(schema).violations(value, "arguments")) <= MAX_VIOLATIONS

@@ -1,6 +1,7 @@
 """What probes get to see, and why."""
 
 import asyncio
+import sqlite3
 
 import pytest
 from clawdbot_servicekit import health
@@ -59,7 +60,9 @@ def rounds(monkeypatch):
     ("outcome", "reason"),
     [
         (NotReady("store", "it is locked"), "store: it is locked"),
-        (ValueError("a bug"), "ValueError: a bug"),
+        (ValueError("a bug"), "ValueError (5 characters)"),
+        (OSError(28, "No space left on device", "/srv/ann.db"), "OSError: No space left on device"),
+        (sqlite3.OperationalError("disk full"), "OperationalError: disk full"),
         ("hang", "no answer within 0.01 s"),
     ],
 )

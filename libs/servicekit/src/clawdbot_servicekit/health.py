@@ -7,6 +7,7 @@ drain, and so is `readiness`. `liveness` says only that the event loop runs.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from typing_extensions import override
 
 from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.errors import NotReady
+from clawdbot_servicekit.log_content import length_of
 from clawdbot_servicekit.metrics import Metrics
 
 Status = health_pb2.HealthCheckResponse
@@ -185,10 +187,20 @@ class Readiness:
 
 
 def _reason(checked: asyncio.Task[None]) -> str:
-    """Why a finished check failed; empty if it did not. Whatever a check raises, the server runs on."""
+    """Why a finished check failed; empty if it did not. Whatever a check raises, the server runs on.
+
+    What the system and SQLite say is for operators. Any other error may repeat what it was given, so the log
+    has its class and length.
+    """
     if checked.cancelled():
         return "the check was cancelled"
     error = checked.exception()
     if error is None:
         return ""
-    return str(error) if isinstance(error, NotReady) else f"{type(error).__name__}: {error}"
+    if isinstance(error, NotReady):
+        return str(error)
+    name = type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        return f"{name}: {error.strerror}"
+    text = str(error)
+    return f"{name}: {text}" if isinstance(error, sqlite3.OperationalError) else f"{name} {length_of(text)}"

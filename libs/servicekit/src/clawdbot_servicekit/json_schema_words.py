@@ -6,7 +6,7 @@ No sentence contains the value, a regular expression, or a library's own wording
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 MAX_LISTED: Final = 20
@@ -84,6 +84,18 @@ def keyword_words(keyword: str, expected: Any, schema: object) -> str:
         return f"does not have the required form{_explanation(schema)}"
     words = _WORDS.get(keyword)
     return words(expected) if words else NO_MATCH
+
+
+def part_of_schema(schema: Any, path: Sequence[str | int]) -> Any:
+    """What the schema has at a validator's path; None where there is nothing."""
+    for part in path:
+        if isinstance(schema, Mapping):
+            schema = schema.get(str(part))
+        elif isinstance(schema, list | tuple) and isinstance(part, int) and part < len(schema):
+            schema = schema[part]
+        else:
+            return None
+    return schema
 
 
 def _explanation(schema: object) -> str:

@@ -10,6 +10,8 @@ import ipaddress
 import os
 import socket
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -53,19 +55,38 @@ def is_local_peer(peer: str) -> bool:
 
 def check_port(host: str, port: int) -> None:
     """Returns if the port is available; StartupError says why not and what to do."""
-    _bind(host, port, shared=False).close()
+    with _bind(host, port, shared=False) as bound:
+        _reserve(host, bound).close()
 
 
-def reserve_port(host: str, port: int) -> socket.socket:
-    """A socket that reserves the port for processes that share it; it does not listen.
+@contextmanager
+def reserved_port(host: str, port: int) -> Iterator[int]:
+    """Reserves a port for processes that share it, without listening; yields its number.
 
     Raises:
-        StartupError: if another program uses the port.
+        StartupError: if another program uses the port, or has reserved it.
     """
     if port:
-        # Bound without sharing first: otherwise another supervisor's port could be shared unnoticed.
+        # Bound without sharing first: otherwise the port of another program could be shared unnoticed.
         check_port(host, port)
-    return _bind(host, port, shared=True)
+    with _bind(host, port, shared=True) as bound, _reserve(host, bound):
+        yield int(bound.getsockname()[1])
+
+
+def _reserve(host: str, bound: socket.socket) -> socket.socket:
+    """A socket whose name no other process of this network namespace can have.
+
+    A port that is shared, and where nobody listens yet, can be bound by others: two suites that start at the
+    same time would share it.
+    """
+    address, port = bound.getsockname()[:2]
+    reservation = socket.socket(socket.AF_UNIX)
+    try:
+        reservation.bind(f"\0clawdbot-port-{address}-{port}")
+    except OSError as error:
+        reservation.close()
+        raise StartupError(port_taken(host, port, error)) from None
+    return reservation
 
 
 def _bind(host: str, port: int, *, shared: bool) -> socket.socket:

@@ -88,23 +88,25 @@ class Supervisor:
             loop.add_signal_handler(number, self._on_signal)
         server = self._settings.server
         folder = _metrics_folder()
-        reserved = sockets.reserve_port(server.host, server.port)
-        self._port = int(reserved.getsockname()[1])
-        self._metrics = WorkerMetrics(folder)
-        endpoint: MetricsEndpoint | None = None
         try:
-            endpoint = MetricsEndpoint.open(self._metrics.registry, self._settings)
+            with sockets.reserved_port(server.host, server.port) as self._port:
+                await self._run_workers(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if self._error:
+            raise StartupError(self._error)
+        return FORCED_EXIT_CODE if self._forced else 0
+
+    async def _run_workers(self, folder: Path) -> None:
+        self._metrics = WorkerMetrics(folder)
+        endpoint = MetricsEndpoint.open(self._metrics.registry, self._settings)
+        try:
             async with asyncio.TaskGroup() as tasks:
                 for worker in self._workers:
                     tasks.create_task(self._supervise(worker, folder))
         finally:
             if endpoint is not None:
                 endpoint.close()
-            reserved.close()
-            shutil.rmtree(folder, ignore_errors=True)
-        if self._error:
-            raise StartupError(self._error)
-        return FORCED_EXIT_CODE if self._forced else 0
 
     def _on_signal(self) -> None:
         """The first signal drains, the second ends all calls, any further one kills."""

@@ -174,3 +174,27 @@ def test_what_passes_the_check_compiles_for_run_time(text):
     with suppress(ExpressionError):
         expression = ExpressionCompiler(KINDS).argument(text)
         _runtime_environment().compile(expression.text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "slots.t.matches(slots.t)",
+        "matches(slots.t, slots.t)",
+        "slots.t.matches('(' + slots.t + ')')",
+        "slots.t.matches(slots.n > 1 ? 'a' : slots.t)",
+        "[slots.t].exists(p, slots.t.matches(p))",
+        "has(slots.t) && !slots.t . matches (slots.t)",
+    ],
+)
+def test_a_pattern_that_the_person_could_say_is_refused(text):
+    with pytest.raises(ExpressionError) as refused:
+        ExpressionCompiler({"t": "string", "n": "int"}).guard(text)
+    assert refused.value.code == "guard-cost"
+
+
+@pytest.mark.parametrize(
+    "text", ["slots.t.matches('(a+)+$')", "slots.t.contains(slots.t)", "slots.t == 'matches'"]
+)
+def test_a_pattern_that_is_written_in_the_expression_is_allowed(text):
+    assert ExpressionCompiler({"t": "string", "n": "int"}).guard(text)

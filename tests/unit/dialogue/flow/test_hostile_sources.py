@@ -321,3 +321,27 @@ def test_a_pattern_that_would_backtrack_exponentially_takes_linear_time():
     with pytest.raises(SlotValueError):
         flow.slots["x"].check("a" * 9000, None)
     assert time.process_time() - before < MAX_SECONDS
+
+
+STRING = "{type: string}"
+
+
+@pytest.mark.parametrize(
+    ("declaration", "code"),
+    [
+        (
+            "{type: object, fields: {" + ", ".join(f"f{n}: {{type: string}}" for n in range(101)) + "}}",
+            "bad-value",
+        ),
+        ("{type: enum, values: [1, 2]}", "wrong-type"),
+        ("{type: list, items: {type: strin}}", "bad-value"),
+        ("{type: object, fields: {A-b: {type: string}}}", "bad-name"),
+    ],
+)
+def test_a_part_of_a_slot_that_is_wrong_is_not_reported_as_missing_too(declaration, code):
+    source = (
+        f"{HEAD}slots:\n  s: {declaration}\nstates:\n  x: {{collect: [s], next: d}}\n  d: {{end: true}}\n"
+    )
+    assert [each.code for each in validate_flow(source, "f").diagnostics if each.severity == "error"] == [
+        code
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NoReturn, Protocol
 
@@ -28,6 +29,9 @@ HANDLER_FACTORIES: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any
     (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
 }
 """(request streaming, response streaming) → the attribute with the servicer's method, and the factory."""
+
+MAX_EXEMPT_REQUEST: Final = 16 * 1024
+"""Bytes of a request for health or reflection: it holds a name, and is decoded without a key."""
 
 
 class HandlerTarget(Protocol):
@@ -117,7 +121,9 @@ class HandlerRegistrar(grpc.aio.Server):
         _, make_handler = HANDLER_FACTORIES[True, handler.response_streaming]
         return make_handler(
             self._call_handler(method, request, servicer).run,
-            request_deserializer=_deserializer(handler.request_deserializer, method),
+            request_deserializer=_deserializer(
+                handler.request_deserializer, method, MAX_EXEMPT_REQUEST if self._exempt else sys.maxsize
+            ),
             response_serializer=handler.response_serializer,
         )
 
@@ -152,12 +158,14 @@ class _WrappedHandlers(grpc.GenericRpcHandler):
 Deserialize = Callable[[bytes], Any]
 
 
-def _deserializer(deserialize: Deserialize | None, method: str) -> Deserialize | None:
-    """Decodes a request when it is read: raises MalformedMessage there."""
+def _deserializer(deserialize: Deserialize | None, method: str, limit: int) -> Deserialize | None:
+    """Decodes a request of at most so many bytes when it is read: raises MalformedMessage there."""
     if deserialize is None:
         return None
 
     def decode(data: bytes) -> Any:
+        if len(data) > limit:
+            raise MalformedMessage(method.lstrip("/"))
         try:
             return deserialize(data)
         except (DecodeError, ValueError):

@@ -36,7 +36,7 @@ CODES: Mapping[str, str] = {
     # Expressions and texts.
     "guard-syntax": "an expression that is not valid CEL",
     "guard-type": "an expression whose types do not fit",
-    "guard-cost": "an expression whose loops could take too long",
+    "guard-cost": "an expression whose loops could take too long, or with a computed pattern",
     "template-syntax": "a text whose braces do not name a value",
     "missing-value": "a text that shows a tool's result where no tool has been called",
     # Warnings.

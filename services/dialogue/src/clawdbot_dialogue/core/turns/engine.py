@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 import structlog
 from clawdbot.dialogue.v1.dialogue_service_pb2 import StreamTurnResponse
+from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.errors import NotReady
 
 from clawdbot_dialogue.core.errors import StoreUnavailable
@@ -117,6 +118,7 @@ class TurnEngine:
     async def stream(self, request: TurnRequest) -> AsyncGenerator[StreamTurnResponse, None]:
         """Accepts an input and yields its turn's events from the first on. Raises what `accept` raises."""
         subscription = await self._admission.accept(request)
+        annotate(turn=subscription.ref.id)
         try:
             async with aclosing(subscription.events()) as events:
                 async for event in events:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 import orjson
-from clawdbot_servicekit.json_schema_words import keyword_words
+from clawdbot_servicekit.json_schema_words import keyword_words, part_of_schema
 from clawdbot_servicekit.limited_main import serve_questions
 
 MAX_ERRORS: Final = 5
@@ -57,10 +57,8 @@ def _words(error: jsonschema_rs.ValidationError, schema: Mapping[str, Any]) -> s
     if isinstance(kind, jsonschema_rs.ValidationErrorKind.AdditionalProperties):
         return f"{_shorten(str(kind.unexpected[0]))} does not exist"
     *outer, keyword = error.schema_path or [""]
-    inner: Any = schema
-    for part in outer:
-        inner = _at(inner, part)
-    return keyword_words(str(keyword), _at(inner, keyword), inner)
+    inner = part_of_schema(schema, outer)
+    return keyword_words(str(keyword), part_of_schema(inner, [keyword]), inner)
 
 
 def _schema_error(error: Exception) -> str:
@@ -73,12 +71,6 @@ def _schema_error(error: Exception) -> str:
             return f"{path} is not a regular expression that takes linear time (RE2)."
         return f"{path or 'It'} is not what JSON Schema (2020-12) allows there."
     return "It is not a JSON Schema (2020-12)."
-
-
-def _at(value: Any, key: str | int) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(str(key))
-    return value[key] if isinstance(value, list) and isinstance(key, int) and key < len(value) else None
 
 
 def _path(parts: list[str | int]) -> str:

@@ -64,6 +64,23 @@ def has_loops(text: str) -> bool:
     return bool(_LOOP.search(text))
 
 
+def computes_patterns(program: Any) -> bool:
+    """Whether a compiled expression has `matches` with a pattern that is not written in it.
+
+    What the person said could then be a pattern, and RE2's time grows with the pattern times the text.
+    """
+    return _computes_patterns(_syntax_tree(program))
+
+
+def _computes_patterns(tree: Any) -> bool:
+    computed = (
+        tree.WhichOneof("kind") == "call"
+        and tree.call.function == "matches"
+        and tree.call.args[-1].WhichOneof("kind") != "const"
+    )
+    return computed or any(map(_computes_patterns, _inner(tree)))
+
+
 def size_limit(program: Any) -> SizeLimit:
     """The limit for a compiled expression.
 

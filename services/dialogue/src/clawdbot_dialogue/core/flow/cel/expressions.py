@@ -17,7 +17,13 @@ from typing import Any
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, but no py.typed
 
-from clawdbot_dialogue.core.flow.cel.cost import SizeLimit, TooCostly, has_loops, size_limit
+from clawdbot_dialogue.core.flow.cel.cost import (
+    SizeLimit,
+    TooCostly,
+    computes_patterns,
+    has_loops,
+    size_limit,
+)
 from clawdbot_dialogue.core.flow.cel.errors import (
     ExpressionError,
     describe_type,
@@ -200,6 +206,9 @@ class ExpressionCompiler:
         if name in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
             raise ExpressionError("guard-type", f"An expression cannot return a {name}.", hint)
+        if "matches" in text and computes_patterns(checking):
+            message = "The pattern of matches must be written in the expression."
+            raise ExpressionError("guard-cost", message, "Write it in quotes: slots.code.matches('[A-Z]+').")
         limit = self._limit(checking) if has_loops(text) else None
         self._compiled[text] = Expression(text, name, program, fast_path_for(text), limit)
         return self._compiled[text]

@@ -164,8 +164,8 @@ class SlotCompiler:
                 message = f"The min_{what} is greater than the max_{what}."
                 hint = "Lower the one or raise the other."
                 error("bad-slot", message, self._document.at((*path, f"min_{what}")), hint)
-        if source.type in _REQUIRED_OPTIONS and not getattr(source, _REQUIRED_OPTIONS[source.type][0]):
-            option, hint = _REQUIRED_OPTIONS[source.type]
+        option, hint = _REQUIRED_OPTIONS.get(source.type, ("", ""))
+        if option and not getattr(source, option) and not self._document.is_cut((*path, option)):
             error("bad-slot", f"{_WITH_ARTICLE[source.type].capitalize()} needs {option}.", at(path), hint)
         self._check_values(source, path)
         self._check_currencies(source, path)

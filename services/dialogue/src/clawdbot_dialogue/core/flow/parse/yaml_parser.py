@@ -33,6 +33,8 @@ class Document:
     data: object
     """Nested dict, list, str, int, float, bool, None."""
     root: Node
+    cuts: frozenset[Path] = frozenset()
+    """Where values were left out, because their errors are reported already."""
 
     def at(self, path: Path) -> Mark:
         """Where a value begins; for a missing one, its nearest ancestor."""
@@ -55,7 +57,7 @@ class Document:
             chosen: The paths of the mappings, and the key of the value to take.
         """
         root = _with_choices(self.root, (), chosen)
-        return Document(plain_data(root), root)
+        return Document(plain_data(root), root, self.cuts)
 
     def at_offset(self, path: Path, offset: int) -> Mark:
         """Where a character of a text is; exact for text on one line, as expressions usually are."""
@@ -66,7 +68,11 @@ class Document:
     def without(self, cuts: Collection[Path]) -> Document:
         """The document without some of its values; the others keep their positions."""
         root = _without(self.root, (), cuts)
-        return Document(plain_data(root), root)
+        return Document(plain_data(root), root, self.cuts | frozenset(cuts))
+
+    def is_cut(self, path: Path) -> bool:
+        """Whether the value, or a part of it, was left out."""
+        return any(cut[: len(path)] == path for cut in self.cuts)
 
     def _node(self, path: Path) -> tuple[Node, bool]:
         """The node at a path and True, or its nearest ancestor and False."""
