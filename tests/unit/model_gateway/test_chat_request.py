@@ -26,8 +26,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.chat.request import ModelProfile, RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.chat.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import MAX_NAME_LENGTH, ToolNames
+from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ from tests.support.generate_requests import asks, says, tool
 
 
 def encoder(defaults=None, **profile):
-    return RequestEncoder("openai_compatible", ModelProfile(**profile), RequestDefaults(defaults or {}))
+    return RequestEncoder("openai_compatible", VendorProfile(**profile), RequestDefaults(defaults or {}))
 
 
 def encode(request, *, stream=False, **options):

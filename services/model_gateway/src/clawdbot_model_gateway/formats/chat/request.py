@@ -7,7 +7,6 @@ Source: OpenAI's API reference, "Create chat completion", and where they differ 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -34,6 +33,7 @@ from clawdbot_model_gateway.core.supported_fields import (
 )
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
+from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
 
@@ -66,18 +66,6 @@ MAX_CACHED_TOOLS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
-class ModelProfile:
-    """How one server's Chat Completions differ from the common ones."""
-
-    max_tokens_field: str = "max_tokens"
-    """The field's name; OpenAI's own models take "max_completion_tokens"."""
-    unsupported: AbstractSet[str] = frozenset()
-    """Paths of fields that the server refuses."""
-    stream_usage: bool = True
-    """Whether `stream_options` may ask for usage at the end of a stream."""
-
-
-@dataclass(frozen=True, slots=True)
 class RequestDefaults:
     """What the configuration adds where a request says nothing."""
 
@@ -97,7 +85,7 @@ class EncodedRequest:
 class RequestEncoder:
     """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, profile: ModelProfile, defaults: RequestDefaults) -> None:
+    def __init__(self, provider: str, profile: VendorProfile, defaults: RequestDefaults) -> None:
         """Args: provider: the name that warnings show."""
         self._provider = provider
         self._profile = profile

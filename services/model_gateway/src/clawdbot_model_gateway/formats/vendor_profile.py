@@ -1,0 +1,53 @@
+"""How one vendor's API differs from that of others that speak the same protocol: rows of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final
+
+from yarl import URL
+
+
+@dataclass(frozen=True, slots=True)
+class VendorProfile:
+    """One vendor's API. The defaults are those of a server that nothing is known about."""
+
+    hosts: tuple[str, ...] = ()
+    """Hosts of the vendor's endpoints; their subdomains are included."""
+    max_tokens_field: str = "max_tokens"
+    """The field's name; OpenAI's own models take "max_completion_tokens"."""
+    unsupported: AbstractSet[str] = frozenset()
+    """Paths of fields that the server refuses."""
+    stream_usage: bool = True
+    """Whether `stream_options` may ask for usage at the end of a stream."""
+    tokenizes: bool = True
+    """Whether the server may have an endpoint that counts tokens."""
+
+
+VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
+    "openai": VendorProfile(
+        hosts=("api.openai.com",),
+        max_tokens_field="max_completion_tokens",
+        unsupported=frozenset({"sampling.top_k"}),
+        tokenizes=False,
+    ),
+}
+"""Name of the vendor → its profile."""
+
+
+def vendor_profile(endpoint: str, vendor: str | None = None) -> VendorProfile:
+    """The profile of an endpoint.
+
+    Args:
+        endpoint: its URL.
+        vendor: the name in the table, where the configuration has one; else the host decides.
+    """
+    if vendor is not None:
+        return VENDOR_PROFILES[vendor]
+    host = f".{URL(endpoint).host or ''}"
+    known = (
+        each for each in VENDOR_PROFILES.values() if any(host.endswith(f".{name}") for name in each.hosts)
+    )
+    return next(known, VendorProfile())
