@@ -144,6 +144,8 @@ class OllamaProvider(HttpProvider, Embedder):
         try:
             return await self._pool.post(path, body)
         except ModelMissing as error:
+            if type(error) is not ModelMissing:
+                raise  # no model of this server's
             advice = f"(on its host, run: ollama pull {model})"
             raise ModelMissing(error.summary, quote=f"{error.quote} {advice}".lstrip()) from error
 
