@@ -95,9 +95,11 @@ def test_thinking_goes_back_as_it_came():
 
 
 @pytest.mark.parametrize("signature", [b"", b"\xff\x00", b"not base64!"])
-def test_thinking_without_a_valid_signature_is_left_out(signature):
+def test_thinking_without_a_valid_signature_is_left_out_with_a_warning(signature):
     reasoning = Part(reasoning=Reasoning(text="hm", signature=signature))
-    assert [each["type"] for each in blocks(reasoning, Part(text="Hi"), role=ROLE_ASSISTANT)] == ["text"]
+    wire, warnings = encode(asks("x", Message(role=ROLE_ASSISTANT, parts=[reasoning, Part(text="Hi")])))
+    assert [each["type"] for each in wire["messages"][1]["content"]] == ["text"]
+    assert warnings == ["messages[1].parts[0].reasoning"]
 
 
 # Tools

@@ -182,7 +182,9 @@ def test_a_call_and_its_result_go_back_to_the_model():
         Message(role=ROLE_ASSISTANT, parts=[Part(reasoning=Reasoning(text="hm")), Part(tool_call=call)]),
         Message(role=ROLE_TOOL, parts=[Part(tool_result=result)]),
     )
-    assert body(request)["messages"][1:] == [
+    wire, warnings = encode(request)
+    assert warnings == ["messages[1].parts[0].reasoning"]
+    assert wire["messages"][1:] == [
         {
             "role": "assistant",
             "content": None,

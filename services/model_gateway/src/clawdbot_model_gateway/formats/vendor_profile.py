@@ -24,6 +24,15 @@ class VendorProfile:
     """Whether `stream_options` may ask for usage at the end of a stream."""
     tokenizes: bool = True
     """Whether the server may have an endpoint that counts tokens."""
+    reasoning_field: str = ""
+    """The field of an assistant's message that takes its reasoning back; empty: there is none, and some
+    vendors refuse it."""
+    needs_reasoning: bool = False
+    """Whether a message with tool calls is refused without its reasoning."""
+    assistant_after_tool: bool = False
+    """Whether only the assistant may speak after a tool's result."""
+    call_ids: str = r".{1,40}"
+    """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
 
 
 VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
@@ -32,6 +41,34 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         max_tokens_field="max_completion_tokens",
         unsupported=frozenset({"sampling.top_k"}),
         tokenizes=False,
+    ),
+    # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
+    "deepseek": VendorProfile(
+        hosts=("api.deepseek.com",),
+        tokenizes=False,
+        reasoning_field="reasoning_content",
+        needs_reasoning=True,
+    ),
+    # https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model
+    "moonshot": VendorProfile(
+        hosts=("api.moonshot.ai", "api.moonshot.cn", "api.kimi.com"),
+        tokenizes=False,
+        reasoning_field="reasoning_content",
+        needs_reasoning=True,
+    ),
+    # https://docs.z.ai/guides/capabilities/thinking-mode
+    "zhipu": VendorProfile(
+        hosts=("api.z.ai", "open.bigmodel.cn"), tokenizes=False, reasoning_field="reasoning_content"
+    ),
+    # https://openrouter.ai/docs/use-cases/reasoning-tokens
+    "openrouter": VendorProfile(hosts=("openrouter.ai",), tokenizes=False, reasoning_field="reasoning"),
+    # Refuses unknown fields with 422. https://github.com/mistralai/mistral-common/issues/169
+    "mistral": VendorProfile(
+        hosts=("api.mistral.ai",),
+        unsupported=frozenset({"sampling.top_k", "sampling.seed"}),
+        tokenizes=False,
+        assistant_after_tool=True,
+        call_ids=r"[A-Za-z0-9]{9}",
     ),
 }
 """Name of the vendor → its profile."""

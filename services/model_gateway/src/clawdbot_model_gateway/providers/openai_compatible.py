@@ -91,7 +91,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         self._root = self._add_pool(_without_version(endpoint), query={})
         profile = _profile(endpoint, options)
         self._tokenize = TokenizeEndpoint(self._post_root, exists=profile.tokenizes)
-        self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, profile))
+        self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings))
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -145,5 +145,5 @@ def _profile(endpoint: str, options: OpenAICompatibleSettings) -> VendorProfile:
     )
 
 
-def _request_defaults(settings: BackendSettings, profile: VendorProfile) -> RequestDefaults:
-    return RequestDefaults(sampling_defaults(settings, {"max_tokens": profile.max_tokens_field}))
+def _request_defaults(settings: BackendSettings) -> RequestDefaults:
+    return RequestDefaults(sampling_defaults(settings))

@@ -25,6 +25,7 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot_servicekit.structs import to_json, to_plain
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import is_blank
 
 JsonObject = dict[str, Any]
 
@@ -54,6 +55,8 @@ class MessageEncoder:
         """Images that tools returned: sent as a user's, after the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
+        self.left_out: list[str] = []
+        """Paths of reasoning that was left out."""
 
     def encode(self, index: int, message: Message) -> Iterator[JsonObject]:
         """One message as one or, if it contains several tool results, several."""
@@ -67,7 +70,10 @@ class MessageEncoder:
         for part_index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "text":
-                texts.append(part.text)
+                texts += [] if is_blank(part.text) else [part.text]
+            elif kind == "reasoning" and (part.reasoning.signature or part.reasoning.redacted):
+                # A signature marks another vendor's: Ollama has none.
+                self.left_out.append(f"{path}.parts[{part_index}].reasoning")
             elif kind == "tool_result":
                 yield self._tool_result(f"{path}.parts[{part_index}].tool_result", part.tool_result)
             elif kind == "document" and (text := _document_text(part.document)) is not None:
@@ -92,9 +98,9 @@ class MessageEncoder:
         return True
 
     def add_reasoning(self, message: Message, part: Part, fields: JsonObject) -> bool:
-        """Adds reasoning. Redacted reasoning is left out without a warning: no other model can read it."""
+        """Adds reasoning."""
         del message
-        if part.reasoning.text and not part.reasoning.redacted:
+        if part.reasoning.text:
             fields["thinking"] = fields.get("thinking", "") + part.reasoning.text
         return True
 
