@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from yarl import URL
+
+ThinkTags: TypeAlias = Literal["at_start", "open", "never"]
+"""Where reasoning is in the text, in tags: in a block that begins the reply; the same, with the first tag in
+the prompt, so that only the last one is in the reply; nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,8 @@ class VendorProfile:
     """Whether `stream_options` may ask for usage at the end of a stream."""
     tokenizes: bool = True
     """Whether the server may have an endpoint that counts tokens."""
+    think_tags: ThinkTags = "at_start"
+    """Where the text of a reply may contain reasoning, as that of self-hosted models does."""
 
 
 VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
@@ -32,7 +38,10 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         max_tokens_field="max_completion_tokens",
         unsupported=frozenset({"sampling.top_k"}),
         tokenizes=False,
+        think_tags="never",
     ),
+    "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),
+    "gemini": VendorProfile(hosts=("googleapis.com",), think_tags="never"),
 }
 """Name of the vendor → its profile."""
 
