@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from yarl import URL
+
+ThinkTags: TypeAlias = Literal["at_start", "open", "never"]
+"""Where reasoning is in the text, in tags: in a block that begins the reply; the same, with the first tag in
+the prompt, so that only the last one is in the reply; nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class VendorProfile:
     """Whether only the assistant may speak after a tool's result."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
+    think_tags: ThinkTags = "at_start"
+    """Where the text of a reply may contain reasoning, as that of self-hosted models does."""
 
 
 VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
@@ -41,6 +47,7 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         max_tokens_field="max_completion_tokens",
         unsupported=frozenset({"sampling.top_k"}),
         tokenizes=False,
+        think_tags="never",
     ),
     # https://api-docs.deepseek.com/guides/thinking_mode#tool-calls
     "deepseek": VendorProfile(
@@ -70,6 +77,8 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         assistant_after_tool=True,
         call_ids=r"[A-Za-z0-9]{9}",
     ),
+    "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),
+    "gemini": VendorProfile(hosts=("googleapis.com",), think_tags="never"),
 }
 """Name of the vendor → its profile."""
 

@@ -33,6 +33,7 @@ from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.vendor_profile import (
     VENDOR_PROFILES,
+    ThinkTags,
     VendorProfile,
     vendor_profile,
 )
@@ -69,6 +70,8 @@ class OpenAICompatibleSettings(Section):
     """Whether to ask for usage in streams; false for servers that refuse `stream_options`."""
     vendor: Annotated[str, AfterValidator(_known_vendor)] | None = None
     """The vendor whose API this is, as behind a proxy; left out: by the endpoint's host."""
+    think_tags: ThinkTags | None = None
+    """Where the text of a reply contains reasoning in <think> tags; left out: as the vendor is known to."""
 
 
 class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter, TextCounter):
@@ -91,6 +94,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         self._root = self._add_pool(_without_version(endpoint), query={})
         profile = _profile(endpoint, options)
         self._tokenize = TokenizeEndpoint(self._post_root, exists=profile.tokenizes)
+        self._think_tags = profile.think_tags
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings))
 
     @override
@@ -123,7 +127,9 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
     ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
         encoded = self._encoder.encode(request, model, stream=stream)
         response = await self._pool.post(CHAT_PATH, encoded.body)
-        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return response, ResponseDecoder(
+            model, encoded.warnings, encoded.names, self._errors, self._think_tags
+        )
 
     async def _post_root(self, path: str, body: bytes) -> bytes:
         return await self._root.read(await self._root.post(path, body))
@@ -142,6 +148,7 @@ def _profile(endpoint: str, options: OpenAICompatibleSettings) -> VendorProfile:
         max_tokens_field=options.max_tokens_field or profile.max_tokens_field,
         unsupported=profile.unsupported | set(options.unsupported),
         stream_usage=profile.stream_usage and options.stream_usage,
+        think_tags=options.think_tags or profile.think_tags,
     )
 
 

@@ -22,11 +22,12 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare, with_question
+from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
 
@@ -106,7 +107,7 @@ class MessageEncoder:
             "type": "tool_use",
             "id": _call_id(call.id),
             "name": self._names.to_wire(call.name),
-            "input": to_plain(call.arguments),
+            "input": arguments_object(call),
         }
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:

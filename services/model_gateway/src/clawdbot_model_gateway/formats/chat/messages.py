@@ -26,6 +26,7 @@ from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.tool_call import arguments_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
@@ -143,8 +144,7 @@ class MessageEncoder:
 
     def _tool_call(self, part: Part) -> JsonObject:
         call = part.tool_call
-        arguments = to_json(call.arguments).decode()
-        function = {"name": self._names.to_wire(call.name), "arguments": arguments}
+        function = {"name": self._names.to_wire(call.name), "arguments": arguments_text(call)}
         return {"id": self._call_id(call.id), "type": "function", "function": function}
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:

@@ -29,6 +29,7 @@ from clawdbot_servicekit.structs import to_plain
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare
 from clawdbot_model_gateway.formats.gemini import thought_signatures
+from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
 
@@ -114,7 +115,7 @@ class MessageEncoder:
             thought_signatures.SKIP_VALIDATION if self._needs_signature else ""
         )
         self._needs_signature = False
-        function = {"id": call.id, "name": self._names.to_wire(call.name), "args": to_plain(call.arguments)}
+        function = {"id": call.id, "name": self._names.to_wire(call.name), "args": arguments_object(call)}
         yield {"functionCall": function, **({"thoughtSignature": signature} if signature else {})}
 
     def _media(self, path: str, media: Media | Document, role: int) -> Iterator[JsonObject]:

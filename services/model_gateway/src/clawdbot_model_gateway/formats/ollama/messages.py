@@ -22,10 +22,11 @@ from clawdbot.common.v1.message_pb2 import (
     Part,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
 
@@ -112,7 +113,7 @@ class MessageEncoder:
         function = {
             "index": len(calls),
             "name": self._names.to_wire(call.name),
-            "arguments": to_plain(call.arguments),
+            "arguments": arguments_object(call),
         }
         calls.append({"id": call.id, "function": function})
         return True

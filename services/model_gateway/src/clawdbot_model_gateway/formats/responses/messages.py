@@ -27,6 +27,7 @@ from clawdbot_servicekit.structs import to_json
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare
 from clawdbot_model_gateway.formats.responses import thought_signatures
+from clawdbot_model_gateway.formats.tool_call import arguments_text
 
 JsonObject = dict[str, Any]
 
@@ -110,7 +111,7 @@ class MessageEncoder:
             "type": "function_call",
             "call_id": call.id,
             "name": self._names.to_wire(call.name),
-            "arguments": to_json(call.arguments).decode(),
+            "arguments": arguments_text(call),
         }
 
     def _tool_result(self, path: str, part: Part) -> Iterator[JsonObject]:
