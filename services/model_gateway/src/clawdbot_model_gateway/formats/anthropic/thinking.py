@@ -78,7 +78,7 @@ def encode_thinking(
     thinking = None if refused else _thinking(effort, profile, body)
     if thinking is not None:
         body["thinking"] = thinking
-    elif not profile.supports_effort:
+    elif not (profile.supports_effort and thought_first):
         yield "sampling.reasoning_effort"
 
 

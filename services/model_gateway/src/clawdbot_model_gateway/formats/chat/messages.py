@@ -26,6 +26,7 @@ from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.tool_call import arguments_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
@@ -196,14 +197,15 @@ def _image(part: Part) -> JsonObject | None:
 
 
 def _audio(part: Part) -> JsonObject | None:
-    audio_format = AUDIO_FORMATS.get(part.audio.media_type)
-    if audio_format is None or not part.audio.data:
+    audio = inlined(part.audio)
+    audio_format = AUDIO_FORMATS.get(audio.media_type)
+    if audio_format is None or not audio.data:
         return None
-    return {"type": "input_audio", "input_audio": {"data": _base64(part.audio.data), "format": audio_format}}
+    return {"type": "input_audio", "input_audio": {"data": _base64(audio.data), "format": audio_format}}
 
 
 def _document(part: Part) -> JsonObject | None:
-    document = part.document
+    document = inlined(part.document)
     if not document.data:
         return None
     name = document.title or "document"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_CONTEXT_FULL,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
     FINISH_REASON_REFUSAL,
@@ -30,9 +31,12 @@ from clawdbot_model_gateway.http import ErrorMapper
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
+    "model_length": FINISH_REASON_CONTEXT_FULL,  # Mistral
+    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,  # Zhipu
     "tool_calls": FINISH_REASON_TOOL_CALLS,
     "function_call": FINISH_REASON_TOOL_CALLS,
     "content_filter": FINISH_REASON_CONTENT_FILTER,
+    "sensitive": FINISH_REASON_CONTENT_FILTER,  # Zhipu
 }
 """finish_reason → ours; any other is UNKNOWN."""
 

@@ -28,6 +28,7 @@ from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare
+from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_object
 
@@ -125,6 +126,7 @@ class MessageEncoder:
         if isinstance(media, Document) and media.title:
             # Inline data has no field for a name.
             yield {"text": f"{media.title}:"}
+        media = inlined(media)
         if media.data:
             yield {"inlineData": _inline(media)}
             return
@@ -137,7 +139,7 @@ class MessageEncoder:
         media: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
-            medium = getattr(part, kind) if kind in MEDIA_KINDS else None
+            medium = inlined(getattr(part, kind)) if kind in MEDIA_KINDS else None
             if kind == "text":
                 texts.append(part.text)
             elif (

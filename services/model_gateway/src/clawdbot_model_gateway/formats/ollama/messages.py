@@ -7,7 +7,6 @@ Ollama fetches nothing; text documents become part of the text.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
@@ -159,21 +159,15 @@ _PART_ENCODERS: Final[dict[str, Callable[[MessageEncoder, Message, Part, JsonObj
 
 def _image_base64(image: Media) -> str | None:
     """In base64: from its data, or from a `data:` URL."""
-    if image.data:
-        return base64.b64encode(image.data).decode()
-    scheme, _, rest = image.uri.partition(":")
-    head, comma, data = rest.partition(",")
-    if scheme.lower() != "data" or not comma or not head.lower().endswith(";base64"):
-        return None
-    try:
-        base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return data
+    image = inlined(image)
+    # A URL may contain anything; data has been validated.
+    is_image = not image.media_type or image.media_type.lower().startswith("image/")
+    return base64.b64encode(image.data).decode() if image.data and is_image else None
 
 
 def _document_text(document: Document) -> str | None:
     """The text, with the title before it; None if it is not text."""
+    document = inlined(document)
     if not document.data or not document.media_type.lower().startswith(TEXT_TYPES):
         return None
     try:

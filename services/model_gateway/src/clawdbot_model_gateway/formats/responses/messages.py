@@ -26,6 +26,7 @@ from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare
+from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_text
 
@@ -154,7 +155,7 @@ def _image(part: Part) -> JsonObject:
 
 
 def _document(part: Part) -> JsonObject:
-    document = part.document
+    document = inlined(part.document)
     if document.uri:
         return {"type": "input_file", "file_url": document.uri}
     name = document.title or "document"
