@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TypeVar
+from copy import deepcopy
+from typing import Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from clawdbot.common.v1.message_pb2 import Document, Media
 
-M = TypeVar("M", Media, Document)
+M = TypeVar("M", bound="Media | Document")
 
-DEFAULT_TYPE = "text/plain"
+DEFAULT_TYPE: Final = "text/plain"
 """The type of a URL that names none."""
 
 
@@ -27,8 +28,7 @@ def inlined(medium: M) -> M:
         return medium
     if not comma:
         return medium
-    copy = type(medium)()
-    copy.CopyFrom(medium)
-    copy.data = data
-    copy.media_type = medium.media_type or media_type.partition(";")[0] or DEFAULT_TYPE
-    return copy
+    inline = deepcopy(medium)  # the request must not change
+    inline.data = data
+    inline.media_type = medium.media_type or media_type.partition(";")[0] or DEFAULT_TYPE
+    return inline
