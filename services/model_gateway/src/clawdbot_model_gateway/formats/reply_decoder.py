@@ -80,6 +80,7 @@ class ReplyDecoder(ABC):
         """The vendor's finish reason, once it has arrived."""
         self.at_end = False
         """Whether the finish reason came last, after all content: some vendors send one with every piece."""
+        self._reasons_at_end_only = False
         self.ended = False
         """Whether the vendor's last record has arrived."""
         self._text = ReplyText(think_tags)
@@ -145,6 +146,10 @@ class ReplyDecoder(ABC):
             ModelError: the reason is an error.
         """
         if with_content:
+            # A vendor that goes on after a finish reason sends one with every piece.
+            self._reasons_at_end_only = (
+                not raw if not self.has_content else (self._reasons_at_end_only and not self.finish_reason)
+            )
             self.has_content = True
             self.at_end = False
         if not raw:
@@ -155,7 +160,7 @@ class ReplyDecoder(ABC):
         if kind is not None:
             raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
         self.finish_reason = well_formed(raw)
-        self.at_end = self.has_content and not with_content
+        self.at_end = self.has_content and (self._reasons_at_end_only or not with_content)
 
     def _report_usage(self, counts: Usage) -> None:
         """Takes what the vendor reports as totals so far. The largest count: some vendors end with zeros."""

@@ -17,6 +17,9 @@ FINISH_TIMEOUT: Final = 2.0
 """Seconds that usage and the end of the stream may take after the finish reason; then the reply counts as
 complete without them."""
 
+UNSURE_FACTOR: Final = 10
+"""How many times longer it may take if more of the reply may follow: some vendors send a finish reason with
+every piece."""
 JSON_BEGINS: Final = frozenset({b"{", b"["})
 """First characters of a JSON document; no event stream begins with them."""
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -117,7 +120,8 @@ async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event
     response, stream = opened.response, opened.stream
     read = pool.read_chunk(response)
     try:
-        chunk = await (_within_finish_timeout(read) if stream.awaiting_end else read)
+        seconds = FINISH_TIMEOUT if stream.awaiting_end else FINISH_TIMEOUT * UNSURE_FACTOR
+        chunk = await (_within(seconds, read) if stream.may_end else read)
     except BackendFailed:
         if not stream.started:
             raise
@@ -135,9 +139,9 @@ async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event
     stream.end(arrived)
 
 
-async def _within_finish_timeout(read: Awaitable[bytes]) -> bytes:
+async def _within(seconds: float, read: Awaitable[bytes]) -> bytes:
     try:
-        async with asyncio.timeout(FINISH_TIMEOUT):
+        async with asyncio.timeout(seconds):
             return await read
     except TimeoutError:
         return b""

@@ -104,11 +104,9 @@ class ResponseDecoder(ReplyDecoder):
         before = len(out)
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
-        with_content = len(out) > before
-        self.has_content = self.has_content or with_content
         if choice.get("error"):
             raise self._errors.from_payload(choice)
-        self._take_reason(str(choice.get("finish_reason") or ""), with_content=with_content)
+        self._take_reason(str(choice.get("finish_reason") or ""), with_content=len(out) > before)
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
         reasoning = next((text for key in REASONING_FIELDS if (text := as_string(delta.get(key)))), "")

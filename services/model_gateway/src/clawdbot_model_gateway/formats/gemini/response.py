@@ -113,13 +113,10 @@ class ResponseDecoder(ReplyDecoder):
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
                 self._decode_part(part, out)
-        with_content = len(out) > before
-        self.has_content = self.has_content or with_content
         if candidate.get("error"):
             raise self._errors.from_payload(candidate)
-        self._take_reason(
-            self._block_reason or _reason(candidate.get("finishReason")), with_content=with_content
-        )
+        reason = self._block_reason or _reason(candidate.get("finishReason"))
+        self._take_reason(reason, with_content=len(out) > before)
 
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
         signature = thought_signatures.wrap(part.get("thoughtSignature"))

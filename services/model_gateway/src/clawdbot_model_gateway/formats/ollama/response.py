@@ -65,10 +65,10 @@ class ResponseDecoder(ReplyDecoder):
         if isinstance(message, dict):
             self._decode_message(message, out)
         with_content = len(out) > before
-        self.has_content = self.has_content or with_content
         self._take_counts(chunk)
+        reason = as_string(chunk.get("done_reason")) if done is True else ""
+        self._take_reason(reason, with_content=with_content)
         if done is True:
-            self._take_reason(as_string(chunk.get("done_reason")), with_content=with_content)
             if not self.begun:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
             # Other servers say `done` with a piece of the reply, and may go on.

@@ -108,7 +108,7 @@ class OutputItems:
         """All items, as the end of a reply repeats them."""
         for index, data in enumerate(output if isinstance(output, list) else []):
             item = self._find(as_string(_object(data).get("id")), "") if index not in self._by_index else None
-            if item is not None:
+            if item is not None and item not in self._by_index.values():
                 self._by_index[index] = item
             self.item_done({"output_index": index, "item": data}, out)
 
