@@ -1,0 +1,378 @@
+"""What vendors send differently: in every protocol where it can occur, through both RPCs that generate."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from clawdbot_model_client.accumulator import accumulate
+
+from tests.support.fake_openai import Answer, chunk, completion, sse, text_chunks, usage, usage_chunk, whole
+from tests.support.gateway_service import compatible, gateway
+from tests.support.generate_requests import asks, finish_of, tool
+from tests.support.wires import WIRES, event, labelled
+
+RPCS = ["generate", "stream"]
+EVENTS = [name for name, wire in WIRES.items() if not wire.lines]
+"""Protocols of server-sent events."""
+BIG = 2512292042121000001
+BIGGER = 2**70 + 1
+TOOLS = [tool("tables.reserve"), tool("tables.reserve_all"), tool("clock.now")]
+
+
+@pytest.fixture(params=WIRES)
+def wire(request):
+    return WIRES[request.param]
+
+
+@asynccontextmanager
+async def served(tmp_path, wire, **more):
+    """A gateway whose only backend is the fake server of a protocol."""
+    async with wire.serve() as backend, gateway(tmp_path, model=wire.settings(backend, **more)) as running:
+        yield backend, running.client
+
+
+async def replies(client, rpc):
+    """The reply to a request with tools, whole."""
+    result = await client.run(asks(tools=TOOLS), rpc)
+    return result if rpc == "generate" else accumulate(result)
+
+
+def parts(reply, kind):
+    return [getattr(each, kind) for each in reply.message.parts if each.WhichOneof("content") == kind]
+
+
+def text(reply):
+    return "".join(parts(reply, "text"))
+
+
+def calls(reply):
+    return [(each.name, json.loads(each.arguments_json)) for each in parts(reply, "tool_call")]
+
+
+def answer(wire, rpc, records, body):
+    """The answer to a streaming or unary request. Ollama is always asked for a stream."""
+    if rpc == "generate" and not wire.lines:
+        return whole(body)
+    return labelled("application/x-ndjson" if wire.lines else "text/event-stream", wire.stream(records))
+
+
+# Characters that are cut in two
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+async def test_half_a_surrogate_pair_is_joined_or_replaced_and_the_reply_goes_on(tmp_path, wire, rpc):
+    pieces = ["Hi \ud83d", "\ude00!", " \ud83d", " and \ude00", " \ud83d"]
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, rpc, wire.text(*pieces), wire.whole("".join(pieces))))
+        reply = await replies(client, rpc)
+    assert text(reply) == "Hi 😀! � and � �"
+    assert not reply.truncated
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+async def test_half_a_surrogate_pair_in_arguments_is_joined_or_replaced(tmp_path, wire, rpc):
+    arguments = {"joined": "\ud83d\ude00", "alone": "\ud83d", "low": "\ude00."}
+    pieces = ['{"joined": "\ud83d', '\ude00", "alone": "\\ud8', '3d", "low": "\ude00."}']
+    async with served(tmp_path, wire) as (backend, client):
+        records = wire.calls(("c1", "tables_reserve", pieces))
+        backend.will(answer(wire, rpc, records, wire.whole("", ("c1", "tables_reserve", arguments))))
+        reply = await replies(client, rpc)
+    assert calls(reply) == [("tables.reserve", {"joined": "😀", "alone": "�", "low": "�."})]
+    assert dict(parts(reply, "tool_call")[0].arguments.items())["joined"] == "😀"
+
+
+async def test_the_bytes_of_a_character_may_be_cut_between_two_pieces(tmp_path):
+    stream = sse(*text_chunks("Hi AB", "CD!")).replace(b"AB", b"\xf0\x9f").replace(b"CD", b"\x98\x80")
+    async with served(tmp_path, WIRES["chat"]) as (backend, client):
+        backend.will(Answer([stream]))
+        assert text(await replies(client, "stream")) == "Hi 😀!"
+
+
+# Events without data, and shapes
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [b"data:\n\n", b"data: \n\n", b": hello\n\n", b"event: heartbeat\ndata: x\n\n"],
+)
+@pytest.mark.parametrize("name", EVENTS)
+async def test_an_event_without_data_is_skipped_wherever_it_comes(tmp_path, name, nothing):
+    wire = WIRES[name]
+    stream = nothing + nothing.join(map(wire.record, wire.text("Good", " evening"))) + nothing
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(Answer([stream]))
+        assert text(await replies(client, "stream")) == "Good evening"
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream"])
+async def test_a_stream_is_read_as_one_whatever_its_label(tmp_path, wire, content_type):
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(labelled(content_type, *map(wire.record, wire.text("Good", " evening"))))
+        assert text(await replies(client, "stream")) == "Good evening"
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+async def test_events_are_read_where_a_document_or_lines_were_asked_for(tmp_path, wire, rpc, content_type):
+    stream = b"".join(map(event, wire.text("Good", " evening")))
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(labelled(content_type, stream))
+        assert text(await replies(client, rpc)) == "Good evening"
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", "text/plain"])
+async def test_a_document_is_read_where_a_stream_was_asked_for(tmp_path, wire, rpc, content_type):
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(labelled(content_type, json.dumps(wire.whole("Good evening")).encode()))
+        assert text(await replies(client, rpc)) == "Good evening"
+
+
+# Errors in a reply
+
+
+ERROR = {"code": 502, "message": "the upstream broke"}
+BROKEN = {
+    "error": [chunk({"content": ""}, "error") | {"choices": [{"index": 0, "delta": {}, "error": ERROR}]}],
+    "reason": [chunk({"content": ""}, "error")],
+    "network": [chunk({"content": ""}, "network_error")],
+    "both": [{"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error", "error": ERROR}]}],
+}
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("broken", BROKEN)
+async def test_an_error_inside_a_choice_makes_the_next_target_answer(tmp_path, rpc, broken):
+    chat = WIRES["chat"]
+    async with chat.serve() as first, chat.serve() as second:
+        models = {
+            "backends": {"one": compatible(first.url), "two": compatible(second.url)},
+            "aliases": {"chat": ["one/fake-1", "two/fake-1"]},
+        }
+        async with gateway(tmp_path, models=models) as running:
+            choices = BROKEN[broken][0]["choices"]
+            body = {**completion(), "choices": [{**each, "message": each["delta"]} for each in choices]}
+            first.will(Answer([sse(*BROKEN[broken])]) if rpc == "stream" else whole(body))
+            second.will(Answer([sse(*text_chunks("Yes."))]) if rpc == "stream" else whole(completion()))
+            result = await running.client.run(asks(model="chat"), rpc)
+    assert finish_of(result) == "stop" if rpc == "stream" else text(result) == "Good evening."
+
+
+# Parallel calls
+
+ONE, TWO = ("tables.reserve", {"people": 4}), ("clock.now", {"zone": "UTC"})
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+async def test_two_calls_with_one_id_are_two_calls_with_two_ids(tmp_path, wire, rpc):
+    given = [("same", "tables_reserve", {"people": 4}), ("same", "clock_now", {"zone": "UTC"})]
+    records = wire.calls(*((each, name, [json.dumps(args)]) for each, name, args in given))
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, rpc, records, wire.whole("", *given)))
+        reply = await replies(client, rpc)
+    assert calls(reply) == [ONE, TWO]
+    assert len({each.id for each in parts(reply, "tool_call")}) == 2
+
+
+def fragment(index, call_id=None, name=None, arguments=None):
+    function = {key: each for key, each in (("name", name), ("arguments", arguments)) if each is not None}
+    return {"function": function, **({"id": call_id} if call_id else {}), "index": index}
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        # One id under two indexes, the arguments by index.
+        [
+            fragment(0, "same", "tables_reserve"),
+            fragment(1, "same", "clock_now"),
+            fragment(0, arguments='{"people": 4}'),
+            fragment(1, arguments='{"zone": "UTC"}'),
+        ],
+        # A name in two fragments, also one that is a tool's name already.
+        [
+            fragment(0, "c1", "tables_"),
+            fragment(0, None, "reserve", '{"people":'),
+            fragment(0, arguments=" 4}"),
+            fragment(1, "c2", "clock"),
+            fragment(1, "c2", "_now"),
+            fragment(1, arguments='{"zone": "UTC"}'),
+        ],
+        # The name again with every fragment.
+        [
+            fragment(0, "c1", "tables_reserve", '{"people"'),
+            fragment(0, "c1", "tables_reserve", ": 4}"),
+            fragment(1, "c2", "clock_now", '{"zone": '),
+            fragment(1, "c2", "clock_now", '"UTC"}'),
+        ],
+        # All calls numbered 0, without ids.
+        [
+            fragment(0, None, "tables_reserve", '{"people": 4}'),
+            fragment(0, None, "clock_now", '{"zone": "UTC"}'),
+        ],
+    ],
+)
+async def test_fragments_of_two_calls_are_told_apart(tmp_path, fragments):
+    chunks = [chunk({"tool_calls": [each]}) for each in fragments]
+    async with served(tmp_path, WIRES["chat"]) as (backend, client):
+        backend.will(Answer([sse(*chunks, chunk({}, "tool_calls"))]))
+        reply = await replies(client, "stream")
+    assert calls(reply) == [ONE, TWO]
+
+
+async def test_a_name_that_another_name_begins_with_is_kept(tmp_path):
+    for name, rest in (("tables_reserve", ""), ("tables_reserve", "_all")):
+        pieces = [
+            fragment(0, "c1", name),
+            *([fragment(0, None, rest)] if rest else []),
+            fragment(0, arguments="{}"),
+        ]
+        async with served(tmp_path, WIRES["chat"]) as (backend, client):
+            backend.will(
+                Answer([sse(*(chunk({"tool_calls": [each]}) for each in pieces), chunk({}, "tool_calls"))])
+            )
+            assert calls(await replies(client, "stream")) == [(f"tables.reserve{rest}", {})]
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [
+        # Arguments under indexes that no call has.
+        [
+            fragment(0, "c1", "tables_reserve"),
+            fragment(1, "c2", "clock_now"),
+            fragment(2, arguments='{"people": 4}'),
+            fragment(3, arguments='{"zone": "UTC"}'),
+        ],
+        # A name that stays cut.
+        [fragment(0, "c1", "tables_res"), fragment(0, arguments='{"people": 4}')],
+    ],
+)
+async def test_calls_that_cannot_be_told_apart_are_a_model_error(tmp_path, fragments):
+    chunks = [chunk({"tool_calls": [each]}) for each in fragments]
+    async with served(tmp_path, WIRES["chat"]) as (backend, client):
+        backend.will(Answer([sse(*chunks, chunk({}, "tool_calls"))]))
+        events = await client.run(asks(tools=TOOLS), "stream")
+    assert finish_of(events) == "model_error"
+    assert all(json.loads(each.tool_call_done.tool_call.arguments_json or "{}") == {} for each in events)
+
+
+# Whole numbers
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("number", [BIG, -BIG, BIGGER])
+async def test_whole_numbers_in_arguments_are_exact_and_go_back_exact(tmp_path, wire, rpc, number):
+    arguments = {"order": number, "inside": [{"order": number}], "half": 0.5}
+    records = wire.calls(("c1", "tables_reserve", [json.dumps(arguments)]))
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, rpc, records, wire.whole("", ("c1", "tables_reserve", arguments))))
+        reply = await replies(client, rpc)
+        call = parts(reply, "tool_call")[0]
+        assert json.loads(call.arguments_json) == arguments
+        assert dict(call.arguments.items())["order"] == float(number)
+        again = asks("Book it.", reply.message, tools=TOOLS)
+        again.messages.add(role=4).parts.add().tool_result.call_id = call.id
+        backend.will(answer(wire, "stream", wire.text("Done."), None))
+        await client.run(again, "stream")
+        sent = json.dumps(next(each.body for each in reversed(backend.asked) if each.body is not None))
+    assert str(number) in sent
+
+
+@pytest.mark.parametrize("invalid", ["{", "[]", '{"x": NaN}', "4", "[" * 100_000])
+async def test_arguments_json_that_is_no_object_is_refused(tmp_path, invalid):
+    request = asks("Book it.")
+    call = request.messages.add(role=3).parts.add().tool_call
+    call.id, call.name, call.arguments_json = "c1", "tables.reserve", invalid
+    async with served(tmp_path, WIRES["chat"]) as (_, client):
+        error = await client.fault(request)
+    assert "messages[1].parts[0].tool_call.arguments_json" in str(error)
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [chunk({"content": "Yes."}), {**chunk({}, "stop"), "x_groq": {"usage": usage(70, 30)}}],
+        [
+            chunk({"content": "Yes."}),
+            {**chunk({}, "stop"), "choices": [{**chunk({}, "stop")["choices"][0], "usage": usage(70, 30)}]},
+        ],
+        [chunk({"content": "Yes."}, usage=usage(70, 1)), chunk({}, "stop", usage=usage(0, 30))],
+        [chunk({"content": "Yes."}, "stop"), usage_chunk(70, 30), usage_chunk(0, 0)],
+        [chunk({"content": "Yes."}), chunk({}, "stop", timings={"prompt_n": 70, "predicted_n": 30})],
+    ],
+)
+async def test_usage_is_counted_once_wherever_it_comes(tmp_path, records):
+    async with served(tmp_path, WIRES["chat"]) as (backend, client):
+        backend.will(Answer([sse(*records)]))
+        reply = await replies(client, "stream")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (70, 30)
+
+
+# Finish reasons
+
+
+PAUSES = {
+    "chat": [
+        chunk({"role": "assistant"}, "stop"),
+        chunk({"content": "Good"}, "stop"),
+        chunk({"content": "."}, "stop"),
+    ],
+    "gemini": [
+        {**each, "candidates": [{**each["candidates"][0], "finishReason": "STOP"}]}
+        for each in WIRES["gemini"].text("Good", ".")
+    ],
+    "ollama": [
+        {**each, "done": True, "done_reason": "stop"} for each in WIRES["ollama"].text("Good", ".")[:2]
+    ],
+}
+
+
+@pytest.mark.parametrize("name", PAUSES)
+async def test_a_finish_reason_with_every_piece_does_not_end_the_reply(tmp_path, name, monkeypatch):
+    monkeypatch.setattr("clawdbot_model_gateway.http.response_stream.FINISH_TIMEOUT", 0.2)
+    wire, pieces = WIRES[name], []
+    for record in PAUSES[name]:
+        go_on = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.6 * (len(pieces) // 2 + 1), go_on.set)
+        pieces += [wire.record(record), go_on]
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(labelled("application/x-ndjson" if wire.lines else "text/event-stream", *pieces))
+        reply = await replies(client, "stream")
+    assert text(reply) == "Good."
+    assert not reply.truncated
+
+
+# Reasoning in the text
+
+THOUGHT = ["<thi", "nk>\nA guest", " asks.\n</th", "ink>\n\nGood", " evening, <think> is a tag."]
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+async def test_a_block_of_think_tags_at_the_start_is_reasoning(tmp_path, wire, rpc):
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, rpc, wire.text(*THOUGHT), wire.whole("".join(THOUGHT))))
+        reply = await replies(client, rpc)
+    assert "".join(each.text for each in parts(reply, "reasoning")) == "A guest asks."
+    assert text(reply) == "Good evening, <think> is a tag."
+
+
+@pytest.mark.parametrize(
+    ("think_tags", "reasoning", "shown"),
+    [("open", "Hm.", "Yes."), ("never", "", "Hm.</think>Yes."), ("at_start", "", "Hm.</think>Yes.")],
+)
+@pytest.mark.parametrize("name", ["chat", "ollama"])
+async def test_the_configuration_says_where_think_tags_are(tmp_path, name, think_tags, reasoning, shown):
+    wire = WIRES[name]
+    async with served(tmp_path, wire, think_tags=think_tags) as (backend, client):
+        kind = "application/x-ndjson" if wire.lines else "text/event-stream"
+        backend.will(labelled(kind, wire.stream(wire.text("Hm.", "</thi", "nk>", "Yes."))))
+        reply = await replies(client, "stream")
+    assert "".join(each.text for each in parts(reply, "reasoning")) == reasoning
+    assert text(reply) == shown
