@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 from clawdbot_model_client.accumulator import accumulate
 
+from tests.support import fake_anthropic, fake_gemini, fake_ollama, fake_responses
 from tests.support.fake_openai import Answer, chunk, completion, sse, text_chunks, usage, usage_chunk, whole
 from tests.support.gateway_service import compatible, gateway
 from tests.support.generate_requests import asks, finish_of, tool
@@ -134,6 +135,7 @@ async def test_a_document_is_read_where_a_stream_was_asked_for(tmp_path, wire, r
 # Errors in a reply
 
 
+SERVER_ERROR = {"code": "server_error", "message": "the upstream broke"}
 ERROR = {"code": 502, "message": "the upstream broke"}
 BROKEN = {
     "error": [chunk({"content": ""}, "error") | {"choices": [{"index": 0, "delta": {}, "error": ERROR}]}],
@@ -159,6 +161,30 @@ async def test_an_error_inside_a_choice_makes_the_next_target_answer(tmp_path, r
             second.will(Answer([sse(*text_chunks("Yes."))]) if rpc == "stream" else whole(completion()))
             result = await running.client.run(asks(model="chat"), rpc)
     assert finish_of(result) == "stop" if rpc == "stream" else text(result) == "Good evening."
+
+
+FAILED = {
+    "responses": [fake_responses.created(), fake_responses.ended(status="failed", error=SERVER_ERROR)],
+    "anthropic": [fake_anthropic.begin(), *fake_anthropic.end("error")],
+    "gemini": [{**fake_gemini.chunk(finish="ERROR")}],
+    "ollama": [fake_ollama.last("error")],
+}
+FAILED_WHOLE = {
+    "responses": fake_responses.response(status="failed", error=SERVER_ERROR),
+    "anthropic": fake_anthropic.message(reason="error"),
+    "gemini": fake_gemini.chunk(finish="ERROR"),
+    "ollama": None,
+}
+
+
+@pytest.mark.parametrize("rpc", RPCS)
+@pytest.mark.parametrize("name", FAILED)
+async def test_a_finish_reason_that_means_an_error_is_one(tmp_path, name, rpc):
+    wire = WIRES[name]
+    async with served(tmp_path, wire) as (backend, client):
+        backend.will(answer(wire, rpc, FAILED[name], FAILED_WHOLE[name]))
+        error = await client.fault(asks(), rpc)
+    assert error.reason == "BACKEND_FAILED"
 
 
 # Parallel calls
@@ -247,6 +273,12 @@ async def test_a_name_that_another_name_begins_with_is_kept(tmp_path):
             fragment(2, arguments='{"people": 4}'),
             fragment(3, arguments='{"zone": "UTC"}'),
         ],
+        # Arguments that seem to be the only call's, before the name of another comes under their index.
+        [
+            fragment(0, "c1", "tables_reserve"),
+            fragment(1, arguments='{"zone": "UTC"}'),
+            fragment(1, "c2", "clock_now"),
+        ],
         # A name that stays cut.
         [fragment(0, "c1", "tables_res"), fragment(0, arguments='{"people": 4}')],
     ],
@@ -257,7 +289,7 @@ async def test_calls_that_cannot_be_told_apart_are_a_model_error(tmp_path, fragm
         backend.will(Answer([sse(*chunks, chunk({}, "tool_calls"))]))
         events = await client.run(asks(tools=TOOLS), "stream")
     assert finish_of(events) == "model_error"
-    assert all(json.loads(each.tool_call_done.tool_call.arguments_json or "{}") == {} for each in events)
+    assert not any(each.HasField("tool_call_done") for each in events)
 
 
 # Whole numbers
@@ -313,6 +345,47 @@ async def test_usage_is_counted_once_wherever_it_comes(tmp_path, records):
         backend.will(Answer([sse(*records)]))
         reply = await replies(client, "stream")
     assert (reply.usage.input_tokens, reply.usage.output_tokens) == (70, 30)
+
+
+ZEROS = {
+    "anthropic": [
+        {"type": "message_start", "message": fake_anthropic.message(usage=fake_anthropic.usage(70, 1))},
+        *fake_anthropic.says("Yes."),
+        *fake_anthropic.end(counts={"input_tokens": 0, "output_tokens": 30}),
+    ],
+    "gemini": [
+        fake_gemini.chunk({"text": "Yes"}, usage=fake_gemini.counts(70, 1)),
+        fake_gemini.chunk({"text": "."}, finish="STOP", usage=fake_gemini.counts(0, 30)),
+    ],
+    "ollama": [
+        fake_ollama.line({"content": "Yes."}, **fake_ollama.counts(70, 1)),
+        fake_ollama.last("stop", **fake_ollama.counts(0, 30)),
+    ],
+    "responses": [
+        fake_responses.created(),
+        *fake_responses.item_events(0, fake_responses.message("Yes.")),
+        {**fake_responses.ended(usage=fake_responses.usage(0, 30)), "usage": fake_responses.usage(70, 1)},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+async def test_a_later_report_of_zero_takes_nothing_away(tmp_path, name):
+    wire = WIRES[name]
+    async with served(tmp_path, wire) as (backend, client):
+        kind = "application/x-ndjson" if wire.lines else "text/event-stream"
+        backend.will(labelled(kind, wire.stream(ZEROS[name])))
+        reply = await replies(client, "stream")
+    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (70, 30)
+
+
+@pytest.mark.parametrize("reported", [{"cached_tokens": 50}, {"prompt_cache_hit_tokens": 50}])
+async def test_cached_tokens_are_counted_at_the_top_level(tmp_path, reported):
+    for more in ({"usage": {**usage(70, 30), **reported}}, {"usage": usage(70, 30), **reported}):
+        async with served(tmp_path, WIRES["chat"]) as (backend, client):
+            backend.will(Answer([sse(chunk({"content": "Yes."}), chunk({}, "stop", **more))]))
+            reply = await replies(client, "stream")
+        assert (reply.usage.input_tokens, reply.usage.cached_tokens) == (70, 50)
 
 
 # Finish reasons

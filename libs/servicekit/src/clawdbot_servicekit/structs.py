@@ -115,7 +115,8 @@ def plain_from_json(text: str, root: str) -> dict[str, Any]:
 
 def exact_json(values: Mapping[str, Any], struct: Struct) -> str:
     """The object as JSON text if its Struct rounds some of its numbers; else empty."""
-    return canonical_json(values).decode() if to_plain(struct) != values else ""
+    plain = _with_json_types(values)
+    return canonical_json(plain).decode() if to_plain(struct) != plain else ""
 
 
 def is_finite(struct: Struct) -> bool:
@@ -135,6 +136,13 @@ def path_too_deep(struct: Struct, root: str) -> str | None:
         if path is not None:
             return _path(root, (key, *path))
     return None
+
+
+def _with_json_types(value: Any) -> Any:
+    """The value with dict and list in place of other mappings and tuples."""
+    if isinstance(value, Mapping):
+        return {key: _with_json_types(each) for key, each in value.items()}
+    return [_with_json_types(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _path(root: str, parts: tuple[str | int, ...]) -> str:

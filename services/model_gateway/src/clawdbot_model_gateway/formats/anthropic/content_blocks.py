@@ -105,7 +105,8 @@ class ContentBlocks:
             if complete:
                 self.stop(index, out)
         for call in self._calls:
-            if complete and not call.done:
+            # Arguments without a call may be those of one that has none.
+            if complete and not call.done and (call.arguments or not self._strays):
                 call.finish(out)
         return not self._strays and all(call.done for call in self._calls)
 

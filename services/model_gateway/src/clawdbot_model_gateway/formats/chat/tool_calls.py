@@ -31,6 +31,8 @@ class _PartialCall:
         self.wire_name = ""
         self.arguments = ""
         self.text = TextJoiner()
+        self.guessed_index: Any = None
+        """An index whose fragments seem to be its own, since it was the only call."""
         self.broken = False
         """Whether a fragment cannot belong to it as it seemed to."""
 
@@ -61,12 +63,14 @@ class ToolCallAccumulator:
 
     def finish(self, out: list[Event]) -> Iterator[bool]:
         """Adds the last events of each complete call; yields for each call whether it is complete."""
+        strays = any(call.broken or (call.arguments and not call.wire_name) for call in self._calls)
         for call in self._calls:
             if not call.started and call.wire_name and not self._names.is_cut(call.wire_name):
                 self._start(call, out)
             self._add_arguments(call, call.text.end(), out)
             parsed = None
-            if call.started and not call.broken:
+            # Arguments without a call may be those of one that has none.
+            if call.started and not call.broken and (call.arguments or not strays):
                 parsed = call_from_text(call.id, self._names.from_wire(call.wire_name), call.arguments)
             if parsed is not None:
                 out.append(events.tool_call_done(call.index, parsed))
@@ -126,6 +130,7 @@ class ToolCallAccumulator:
     def _call_of(self, index: Any, vendor_id: str, name: str, arguments: str) -> _PartialCall | None:
         """The call that a fragment belongs to; a new one if it begins one."""
         known = self._known_call(index, vendor_id, name)
+        self._check_guess(index, vendor_id, name)
         if known is not None and not self._begins_another(known, index, name, arguments):
             known.vendor_indexes.add(index)
             known.vendor_id = known.vendor_id or vendor_id
@@ -136,6 +141,7 @@ class ToolCallAccumulator:
             if len(self._calls) == 1 and not self._calls[0].arguments:
                 # The arguments of the only call come under another index.
                 self._calls[0].vendor_indexes.add(index)
+                self._calls[0].guessed_index = index
                 return self._calls[0]
         self._calls.append(_PartialCall(index, vendor_id))
         return self._calls[-1]
@@ -152,6 +158,15 @@ class ToolCallAccumulator:
         # A new id begins a call even under an index that is taken: some servers number all of them 0. Without
         # a name it does not: some servers send another id with every fragment.
         return with_id or (None if name else with_index)
+
+    def _check_guess(self, index: Any, vendor_id: str, name: str) -> None:
+        """A call that took the fragments of an index has those of another if that other one has begun now."""
+        guess = None if index is None else self._last(lambda call: call.guessed_index == index)
+        if guess is not None and ((vendor_id or guess.vendor_id), name or guess.wire_name) != (
+            guess.vendor_id,
+            guess.wire_name,
+        ):
+            guess.broken = True
 
     @staticmethod
     def _begins_another(call: _PartialCall, index: Any, name: str, arguments: str) -> bool:

@@ -12,6 +12,7 @@ from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
 
 def find_usage(chunk: Mapping[str, Any]) -> Iterator[Usage]:
     """Every report in a chunk: its own, its choice's (Moonshot), and those in fields of the vendor (Groq)."""
+    yield decode_usage(chunk)
     choices = chunk.get("choices")
     for outer in (chunk, *map(as_object, choices if isinstance(choices, list) else ())):
         for holder in (outer, *outer.values()):

@@ -119,11 +119,13 @@ class OutputItems:
             out: the last events of those calls are added here.
             completed: whether the vendor reported that the reply is complete.
         """
-        for item in self._items:
-            if item.kind == "function_call":
-                if completed and not item.done and item.call_index >= 0:
-                    self._finish_call(item, out)
-                yield item.done
+        calls = [item for item in self._items if item.kind == "function_call"]
+        strays = any(item.arguments and item.call_index < 0 for item in calls)
+        for item in calls:
+            # Arguments without a call may be those of one that has none.
+            if completed and not item.done and item.call_index >= 0 and (item.arguments or not strays):
+                self._finish_call(item, out)
+            yield item.done
 
     def _item(self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> _Item:
         index = event.get("output_index")
