@@ -437,15 +437,21 @@ async def test_a_block_of_think_tags_at_the_start_is_reasoning(tmp_path, wire, r
 
 
 @pytest.mark.parametrize(
-    ("think_tags", "reasoning", "shown"),
-    [("open", "Hm.", "Yes."), ("never", "", "Hm.</think>Yes."), ("at_start", "", "Hm.</think>Yes.")],
+    "case",
+    [
+        ("open", "Hm.", "Hm.", "Yes."),
+        ("open", "<think>Hm.", "Hm.", "Yes."),
+        ("never", "Hm.", "", "Hm.</think>Yes."),
+        ("at_start", "Hm.", "", "Hm.</think>Yes."),
+    ],
 )
 @pytest.mark.parametrize("name", ["chat", "ollama"])
-async def test_the_configuration_says_where_think_tags_are(tmp_path, name, think_tags, reasoning, shown):
+async def test_the_configuration_says_where_think_tags_are(tmp_path, name, case):
     wire = WIRES[name]
+    think_tags, given, reasoning, shown = case
     async with served(tmp_path, wire, think_tags=think_tags) as (backend, client):
         kind = "application/x-ndjson" if wire.lines else "text/event-stream"
-        backend.will(labelled(kind, wire.stream(wire.text("Hm.", "</thi", "nk>", "Yes."))))
+        backend.will(labelled(kind, wire.stream(wire.text(given, "</thi", "nk>", "Yes."))))
         reply = await replies(client, "stream")
     assert "".join(each.text for each in parts(reply, "reasoning")) == reasoning
     assert text(reply) == shown
