@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from clawdbot_model_client.accumulator import accumulate
+
 from tests.support import fake_anthropic, fake_gemini, fake_ollama, fake_openai, fake_responses
-from tests.support.fake_openai import Answer
+from tests.support.fake_openai import Answer, whole
+from tests.support.gateway_service import gateway
+from tests.support.generate_requests import asks, tool
 
 Records = list[dict[str, Any]]
 
@@ -206,3 +210,39 @@ WIRES = {
     ),
 }
 """Name → protocol."""
+
+RPCS = ["generate", "stream"]
+TOOLS = [tool("tables.reserve"), tool("tables.reserve_all"), tool("clock.now")]
+"""Of every request: the name of one begins with that of another."""
+
+
+@asynccontextmanager
+async def served(tmp_path, wire, **more):
+    """A gateway whose only backend is the fake server of a protocol."""
+    async with wire.serve() as backend, gateway(tmp_path, model=wire.settings(backend, **more)) as running:
+        yield backend, running.client
+
+
+async def replies(client, rpc):
+    """The reply to a request with tools, whole."""
+    result = await client.run(asks(tools=TOOLS), rpc)
+    return result if rpc == "generate" else accumulate(result)
+
+
+def parts(reply, kind):
+    return [getattr(each, kind) for each in reply.message.parts if each.WhichOneof("content") == kind]
+
+
+def text(reply):
+    return "".join(parts(reply, "text"))
+
+
+def calls(reply):
+    return [(each.name, json.loads(each.arguments_json)) for each in parts(reply, "tool_call")]
+
+
+def answer(wire, rpc, records, body):
+    """The answer to a streaming or unary request. Ollama is always asked for a stream."""
+    if rpc == "generate" and not wire.lines:
+        return whole(body)
+    return labelled("application/x-ndjson" if wire.lines else "text/event-stream", wire.stream(records))

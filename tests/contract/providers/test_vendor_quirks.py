@@ -4,60 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
 
 import pytest
-from clawdbot_model_client.accumulator import accumulate
 
 from tests.support import fake_anthropic, fake_gemini, fake_ollama, fake_responses
 from tests.support.fake_openai import Answer, chunk, completion, sse, text_chunks, usage, usage_chunk, whole
 from tests.support.gateway_service import compatible, gateway
-from tests.support.generate_requests import asks, finish_of, tool
-from tests.support.wires import WIRES, event, labelled
+from tests.support.generate_requests import asks, finish_of
+from tests.support.wires import RPCS, WIRES, answer, event, labelled, parts, replies, served, text
 
-RPCS = ["generate", "stream"]
 EVENTS = [name for name, wire in WIRES.items() if not wire.lines]
 """Protocols of server-sent events."""
-BIG = 2512292042121000001
-BIGGER = 2**70 + 1
-TOOLS = [tool("tables.reserve"), tool("tables.reserve_all"), tool("clock.now")]
 
 
 @pytest.fixture(params=WIRES)
 def wire(request):
     return WIRES[request.param]
-
-
-@asynccontextmanager
-async def served(tmp_path, wire, **more):
-    """A gateway whose only backend is the fake server of a protocol."""
-    async with wire.serve() as backend, gateway(tmp_path, model=wire.settings(backend, **more)) as running:
-        yield backend, running.client
-
-
-async def replies(client, rpc):
-    """The reply to a request with tools, whole."""
-    result = await client.run(asks(tools=TOOLS), rpc)
-    return result if rpc == "generate" else accumulate(result)
-
-
-def parts(reply, kind):
-    return [getattr(each, kind) for each in reply.message.parts if each.WhichOneof("content") == kind]
-
-
-def text(reply):
-    return "".join(parts(reply, "text"))
-
-
-def calls(reply):
-    return [(each.name, json.loads(each.arguments_json)) for each in parts(reply, "tool_call")]
-
-
-def answer(wire, rpc, records, body):
-    """The answer to a streaming or unary request. Ollama is always asked for a stream."""
-    if rpc == "generate" and not wire.lines:
-        return whole(body)
-    return labelled("application/x-ndjson" if wire.lines else "text/event-stream", wire.stream(records))
 
 
 # Characters that are cut in two
@@ -71,18 +33,6 @@ async def test_half_a_surrogate_pair_is_joined_or_replaced_and_the_reply_goes_on
         reply = await replies(client, rpc)
     assert text(reply) == "Hi 😀! � and � �"
     assert not reply.truncated
-
-
-@pytest.mark.parametrize("rpc", RPCS)
-async def test_half_a_surrogate_pair_in_arguments_is_joined_or_replaced(tmp_path, wire, rpc):
-    arguments = {"joined": "\ud83d\ude00", "alone": "\ud83d", "low": "\ude00."}
-    pieces = ['{"joined": "\ud83d', '\ude00", "alone": "\\ud8', '3d", "low": "\ude00."}']
-    async with served(tmp_path, wire) as (backend, client):
-        records = wire.calls(("c1", "tables_reserve", pieces))
-        backend.will(answer(wire, rpc, records, wire.whole("", ("c1", "tables_reserve", arguments))))
-        reply = await replies(client, rpc)
-    assert calls(reply) == [("tables.reserve", {"joined": "😀", "alone": "�", "low": "�."})]
-    assert dict(parts(reply, "tool_call")[0].arguments.items())["joined"] == "😀"
 
 
 async def test_the_bytes_of_a_character_may_be_cut_between_two_pieces(tmp_path):
@@ -185,143 +135,6 @@ async def test_a_finish_reason_that_means_an_error_is_one(tmp_path, name, rpc):
         backend.will(answer(wire, rpc, FAILED[name], FAILED_WHOLE[name]))
         error = await client.fault(asks(), rpc)
     assert error.reason == "BACKEND_FAILED"
-
-
-# Parallel calls
-
-ONE, TWO = ("tables.reserve", {"people": 4}), ("clock.now", {"zone": "UTC"})
-
-
-@pytest.mark.parametrize("rpc", RPCS)
-async def test_two_calls_with_one_id_are_two_calls_with_two_ids(tmp_path, wire, rpc):
-    given = [("same", "tables_reserve", {"people": 4}), ("same", "clock_now", {"zone": "UTC"})]
-    records = wire.calls(*((each, name, [json.dumps(args)]) for each, name, args in given))
-    async with served(tmp_path, wire) as (backend, client):
-        backend.will(answer(wire, rpc, records, wire.whole("", *given)))
-        reply = await replies(client, rpc)
-    assert calls(reply) == [ONE, TWO]
-    assert len({each.id for each in parts(reply, "tool_call")}) == 2
-
-
-def fragment(index, call_id=None, name=None, arguments=None):
-    function = {key: each for key, each in (("name", name), ("arguments", arguments)) if each is not None}
-    return {"function": function, **({"id": call_id} if call_id else {}), "index": index}
-
-
-@pytest.mark.parametrize(
-    "fragments",
-    [
-        # One id under two indexes, the arguments by index.
-        [
-            fragment(0, "same", "tables_reserve"),
-            fragment(1, "same", "clock_now"),
-            fragment(0, arguments='{"people": 4}'),
-            fragment(1, arguments='{"zone": "UTC"}'),
-        ],
-        # A name in two fragments, also one that is a tool's name already.
-        [
-            fragment(0, "c1", "tables_"),
-            fragment(0, None, "reserve", '{"people":'),
-            fragment(0, arguments=" 4}"),
-            fragment(1, "c2", "clock"),
-            fragment(1, "c2", "_now"),
-            fragment(1, arguments='{"zone": "UTC"}'),
-        ],
-        # The name again with every fragment.
-        [
-            fragment(0, "c1", "tables_reserve", '{"people"'),
-            fragment(0, "c1", "tables_reserve", ": 4}"),
-            fragment(1, "c2", "clock_now", '{"zone": '),
-            fragment(1, "c2", "clock_now", '"UTC"}'),
-        ],
-        # All calls numbered 0, without ids.
-        [
-            fragment(0, None, "tables_reserve", '{"people": 4}'),
-            fragment(0, None, "clock_now", '{"zone": "UTC"}'),
-        ],
-    ],
-)
-async def test_fragments_of_two_calls_are_told_apart(tmp_path, fragments):
-    chunks = [chunk({"tool_calls": [each]}) for each in fragments]
-    async with served(tmp_path, WIRES["chat"]) as (backend, client):
-        backend.will(Answer([sse(*chunks, chunk({}, "tool_calls"))]))
-        reply = await replies(client, "stream")
-    assert calls(reply) == [ONE, TWO]
-
-
-async def test_a_name_that_another_name_begins_with_is_kept(tmp_path):
-    for name, rest in (("tables_reserve", ""), ("tables_reserve", "_all")):
-        pieces = [
-            fragment(0, "c1", name),
-            *([fragment(0, None, rest)] if rest else []),
-            fragment(0, arguments="{}"),
-        ]
-        async with served(tmp_path, WIRES["chat"]) as (backend, client):
-            backend.will(
-                Answer([sse(*(chunk({"tool_calls": [each]}) for each in pieces), chunk({}, "tool_calls"))])
-            )
-            assert calls(await replies(client, "stream")) == [(f"tables.reserve{rest}", {})]
-
-
-@pytest.mark.parametrize(
-    "fragments",
-    [
-        # Arguments under indexes that no call has.
-        [
-            fragment(0, "c1", "tables_reserve"),
-            fragment(1, "c2", "clock_now"),
-            fragment(2, arguments='{"people": 4}'),
-            fragment(3, arguments='{"zone": "UTC"}'),
-        ],
-        # Arguments that seem to be the only call's, before the name of another comes under their index.
-        [
-            fragment(0, "c1", "tables_reserve"),
-            fragment(1, arguments='{"zone": "UTC"}'),
-            fragment(1, "c2", "clock_now"),
-        ],
-        # A name that stays cut.
-        [fragment(0, "c1", "tables_res"), fragment(0, arguments='{"people": 4}')],
-    ],
-)
-async def test_calls_that_cannot_be_told_apart_are_a_model_error(tmp_path, fragments):
-    chunks = [chunk({"tool_calls": [each]}) for each in fragments]
-    async with served(tmp_path, WIRES["chat"]) as (backend, client):
-        backend.will(Answer([sse(*chunks, chunk({}, "tool_calls"))]))
-        events = await client.run(asks(tools=TOOLS), "stream")
-    assert finish_of(events) == "model_error"
-    assert not any(each.HasField("tool_call_done") for each in events)
-
-
-# Whole numbers
-
-
-@pytest.mark.parametrize("rpc", RPCS)
-@pytest.mark.parametrize("number", [BIG, -BIG, BIGGER])
-async def test_whole_numbers_in_arguments_are_exact_and_go_back_exact(tmp_path, wire, rpc, number):
-    arguments = {"order": number, "inside": [{"order": number}], "half": 0.5}
-    records = wire.calls(("c1", "tables_reserve", [json.dumps(arguments)]))
-    async with served(tmp_path, wire) as (backend, client):
-        backend.will(answer(wire, rpc, records, wire.whole("", ("c1", "tables_reserve", arguments))))
-        reply = await replies(client, rpc)
-        call = parts(reply, "tool_call")[0]
-        assert json.loads(call.arguments_json) == arguments
-        assert dict(call.arguments.items())["order"] == float(number)
-        again = asks("Book it.", reply.message, tools=TOOLS)
-        again.messages.add(role=4).parts.add().tool_result.call_id = call.id
-        backend.will(answer(wire, "stream", wire.text("Done."), None))
-        await client.run(again, "stream")
-        sent = json.dumps(next(each.body for each in reversed(backend.asked) if each.body is not None))
-    assert str(number) in sent
-
-
-@pytest.mark.parametrize("invalid", ["{", "[]", '{"x": NaN}', "4", "[" * 100_000])
-async def test_arguments_json_that_is_no_object_is_refused(tmp_path, invalid):
-    request = asks("Book it.")
-    call = request.messages.add(role=3).parts.add().tool_call
-    call.id, call.name, call.arguments_json = "c1", "tables.reserve", invalid
-    async with served(tmp_path, WIRES["chat"]) as (_, client):
-        error = await client.fault(request)
-    assert "messages[1].parts[0].tool_call.arguments_json" in str(error)
 
 
 # Usage
@@ -437,15 +250,21 @@ async def test_a_block_of_think_tags_at_the_start_is_reasoning(tmp_path, wire, r
 
 
 @pytest.mark.parametrize(
-    ("think_tags", "reasoning", "shown"),
-    [("open", "Hm.", "Yes."), ("never", "", "Hm.</think>Yes."), ("at_start", "", "Hm.</think>Yes.")],
+    "case",
+    [
+        ("open", "Hm.", "Hm.", "Yes."),
+        ("open", "<think>Hm.", "Hm.", "Yes."),
+        ("never", "Hm.", "", "Hm.</think>Yes."),
+        ("at_start", "Hm.", "", "Hm.</think>Yes."),
+    ],
 )
 @pytest.mark.parametrize("name", ["chat", "ollama"])
-async def test_the_configuration_says_where_think_tags_are(tmp_path, name, think_tags, reasoning, shown):
+async def test_the_configuration_says_where_think_tags_are(tmp_path, name, case):
     wire = WIRES[name]
+    think_tags, given, reasoning, shown = case
     async with served(tmp_path, wire, think_tags=think_tags) as (backend, client):
         kind = "application/x-ndjson" if wire.lines else "text/event-stream"
-        backend.will(labelled(kind, wire.stream(wire.text("Hm.", "</thi", "nk>", "Yes."))))
+        backend.will(labelled(kind, wire.stream(wire.text(given, "</thi", "nk>", "Yes."))))
         reply = await replies(client, "stream")
     assert "".join(each.text for each in parts(reply, "reasoning")) == reasoning
     assert text(reply) == shown

@@ -71,4 +71,4 @@ def test_a_calls_arguments_are_shown_exactly_where_they_are_known():
     call.arguments.update({"order": 2512292042121000001})
     assert format_arguments(call) == "note=hi order=2512292042121000001"
     call.arguments_json = "{"
-    assert format_arguments(call).startswith("order=25122920421210000")
+    assert format_arguments(call) == f"order={int(float(2512292042121000001))}"

@@ -14,21 +14,24 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.text_joiner import TextJoiner
 from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 
-TAGS: Final = {"<think>": "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]"}
+OPEN_TAG: Final = "<think>"
+"""The tag that may be in the prompt."""
+TAGS: Final = {OPEN_TAG: "</think>", "<thinking>": "</thinking>", "[THINK]": "[/THINK]"}
 """First tag → last tag: of DeepSeek's and most others', of some fine-tuned models, and of Magistral."""
 
 
 class ReplyText:
     """Adds the events of pieces of text and reasoning, without characters that are cut in two."""
 
-    __slots__ = ("_closing", "_kept", "_reasoning", "_reasons", "_text", "_watches")
+    __slots__ = ("_closing", "_kept", "_may_open_again", "_reasoning", "_reasons", "_text", "_watches")
 
     def __init__(self, think_tags: ThinkTags) -> None:
         self._text = TextJoiner()
         self._reasoning = TextJoiner()
         self._watches = think_tags != "never"
         """Whether the text has to be looked at: it may still begin with a tag, or is inside of tags."""
-        self._closing = TAGS["<think>"] if think_tags == "open" else ""
+        self._may_open_again = think_tags == "open"
+        self._closing = TAGS[OPEN_TAG] if think_tags == "open" else ""
         """The tag that ends the reasoning in the text; empty outside of it."""
         self._reasons = think_tags == "open"
         """Whether the text has contained a block: white space around it belongs to the tags."""
@@ -63,6 +66,12 @@ class ReplyText:
             self._stop_watching(out)
 
     def _take_tags(self, out: list[Event]) -> None:
+        if self._may_open_again:
+            # Some templates leave the first tag to the model after all.
+            text = self._kept.lstrip()
+            if text != OPEN_TAG and OPEN_TAG.startswith(text):
+                return
+            self._kept, self._may_open_again = text.removeprefix(OPEN_TAG).lstrip(), False
         more = True
         while more and self._kept:
             more = self._inside(out) if self._closing else self._before(out)
