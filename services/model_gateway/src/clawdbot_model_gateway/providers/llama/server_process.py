@@ -12,6 +12,8 @@ import shutil
 import sys
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,6 +73,7 @@ class LaunchSpec:
     context_length: int
     threads: int | None
     gpu_layers: int | None
+    repeat_penalty: float | None
     pooling: str | None
 
     def to_json_line(self) -> bytes:
@@ -81,8 +84,15 @@ class LaunchSpec:
 class LlamaServerProcess:
     """At most one process, which runs the model of the spec."""
 
-    def __init__(self, spec: LaunchSpec) -> None:
+    def __init__(self, spec: LaunchSpec, unload_after: float | None = None) -> None:
+        """Args: unload_after: seconds without a request after which the process ends; None: it stays."""
         self._spec = spec
+        self._unload_after = unload_after
+        self._requests = 0
+        self._idle_since = 0.0
+        self._unloading: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        """Held while a process starts or ends."""
         self._open = False
         self._file = Path(spec.path).name
         self._process: asyncio.subprocess.Process | None = None
@@ -102,9 +112,26 @@ class LlamaServerProcess:
         return None if reader is not None and reader.done() else process.pid
 
     def start(self) -> None:
-        """Begins to load the model, and does not wait for it."""
+        """Begins to load the model, and does not wait for it; with `unload_after`, waits for a request."""
         self._open = True
-        self._load_if_needed()
+        if self._unload_after is None:
+            self._load_if_needed()
+
+    @property
+    def is_unloaded(self) -> bool:
+        """Whether the model waits for a request before it is loaded."""
+        return self._unload_after is not None and self._loading is None
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """The model is loaded, and stays so inside the block. Raises as `ready`."""
+        self._requests += 1
+        try:
+            await self.ready()
+            yield
+        finally:
+            self._requests -= 1
+            self._idle_since = time.monotonic()
 
     def _load_if_needed(self) -> None:
         """Loads the model, unless it is loaded, is being loaded, or has just failed to load."""
@@ -142,27 +169,46 @@ class LlamaServerProcess:
         # First, so that no request starts another process that nobody would stop.
         self._open = False
         loading, self._loading = self._loading, None
-        if loading is not None:
-            loading.cancel()
-            await asyncio.gather(loading, return_exceptions=True)
+        tasks = [each for each in (loading, self._unloading) if each is not None]
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._terminate()
 
     async def _load(self) -> ModelError | None:
         """Why the model is not loaded; None if it is."""
         started_at = time.monotonic()
-        await self._terminate()
-        try:
-            error = await self._wait_until_loaded(await self._launch())
-        except OSError as os_error:
-            error = BackendFailed(f"could not start a process for {self._file}: {os_error.strerror}")
+        async with self._changing:
+            await self._terminate()
+            try:
+                error = await self._wait_until_loaded(await self._launch())
+            except OSError as os_error:
+                error = BackendFailed(f"could not start a process for {self._file}: {os_error.strerror}")
         self._load_ended_at = time.monotonic()
         if error is None:
             seconds = round(self._load_ended_at - started_at, 3)
             self._log.info("model_loaded", file=self._file, seconds=seconds)
+            if self._unload_after is not None and (self._unloading is None or self._unloading.done()):
+                self._unloading = asyncio.create_task(self._unload_when_idle(self._unload_after))
         else:
             self._log.warning("model_not_loaded", file=self._file, reason=error.summary)
             await self._terminate()
         return error
+
+    async def _unload_when_idle(self, after: float) -> None:
+        """Ends the process once no request has used it for a while."""
+        self._idle_since = time.monotonic()
+        while left := self._time_until_unload(after):  # noqa: ASYNC110 - each request moves the end
+            await asyncio.sleep(left)
+        # Forgotten first, so that a request from now on loads the model again.
+        self._loading = None
+        async with self._changing:
+            await self._terminate()
+        self._log.info("model_unloaded", file=self._file)
+
+    def _time_until_unload(self, after: float) -> float:
+        """Seconds at least; 0: now."""
+        return after if self._requests else max(0.0, self._idle_since + after - time.monotonic())
 
     async def _launch(self) -> asyncio.subprocess.Process:
         folder = Path(self._spec.socket).parent
