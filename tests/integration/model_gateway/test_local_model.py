@@ -24,6 +24,10 @@ SYSTEM = says(
     "You are a helpful assistant. Answer every question in English, in one short sentence.", ROLE_SYSTEM
 )
 GREETING = says("Hello! What can I do for you?", ROLE_ASSISTANT)
+FOR_TOOLS = (
+    "You are Clawdbot, a friendly assistant. Answer briefly and in the language of the person. "
+    "Work sums out with calculator.evaluate and ask clock.now for the time or the date, rather than guessing."
+)
 ENDLESS = {"ignore_eos": True}
 """llama.cpp's own field: the model does not stop by itself."""
 
@@ -84,12 +88,22 @@ async def test_it_streams_and_reports_its_usage(small):
     assert usage.output_tokens > 1
 
 
-async def test_it_knows_the_capital_of_france_also_after_a_greeting(small):
-    request = asks(SYSTEM, GREETING, QUESTION, sampling={"seed": 1, "temperature": 0.0})
-    replies = [await small.client.gateway.Generate(request, timeout=90) for _ in range(2)]
-    first, second = (each.message.parts[0].text for each in replies)
-    assert "Hello! What can I do for you?" not in first
-    assert first == second
+async def test_it_answers_a_question_also_after_a_greeting_and_amid_instructions_for_tools(small):
+    request = with_tools(ToolChoice.MODE_AUTO)
+    request.ClearField("messages")
+    request.messages.extend([says(FOR_TOOLS, ROLE_SYSTEM), GREETING, says(QUESTION)])
+    request.sampling.temperature = 0.0
+    for asked in (request, asks(QUESTION, sampling={"temperature": 0.0})):
+        reply = await small.client.gateway.Generate(asked, timeout=90)
+        assert "Paris" in reply.message.parts[0].text
+
+
+async def test_instructions_without_tools_are_the_callers(small):
+    counts = [
+        (await small.client.gateway.Generate(asks(*messages, "Hi", sampling={"max_tokens": 1}), timeout=90))
+        for messages in ([says("word " * 100, ROLE_SYSTEM)], [])
+    ]
+    assert counts[0].usage.input_tokens > 100 > counts[1].usage.input_tokens
 
 
 async def test_a_reply_matches_its_schema(small):

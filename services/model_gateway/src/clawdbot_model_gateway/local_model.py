@@ -23,6 +23,8 @@ DESCRIPTION: Final = (
     "and calls no tools"
 )
 """For the banner."""
+SYSTEM_PROMPT: Final = "You are a helpful AI assistant. Answer in one short English sentence."
+"""Longer ones confuse it, and asked about another country it answers in that country's language."""
 
 
 def find_local_model() -> Path | None:
@@ -40,8 +42,8 @@ def find_local_model() -> Path | None:
 def local_model_settings(path: Path) -> BackendSettings:
     """The backend of the model in this file.
 
-    Temperature and top_p are what its makers recommend. It repeats itself for ever without a penalty, and it
-    cannot choose a tool. One thread: several would wait for each other, on a machine that does other things.
+    Temperature and top_p are what its makers recommend; the penalty ends its repetitions. It cannot choose a
+    tool. One thread: several would wait for each other, on a machine that does other things.
     """
     return BackendSettings.model_validate(
         {
@@ -53,9 +55,10 @@ def local_model_settings(path: Path) -> BackendSettings:
             "threads": 1,
             "unload_after": 300.0,
             "unsupported": ["tools"],
-            "repeat_penalty": 1.1,
+            "system_prompt": SYSTEM_PROMPT,
             "temperature": 0.2,
             "top_p": 0.9,
+            "frequency_penalty": 0.3,
             "max_tokens": 256,
         }
     )

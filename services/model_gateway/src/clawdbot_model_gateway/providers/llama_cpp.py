@@ -69,8 +69,9 @@ class LlamaCppSettings(Section):
     """CPU threads; left out: one for each core."""
     gpu_layers: Annotated[int, Field(ge=0)] | None = None
     """Layers on the GPU; left out: as many as fit."""
-    repeat_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
-    """Above 1: what was said before becomes less likely. Small models repeat themselves without it."""
+    system_prompt: str = ""
+    """For a model that cannot call tools: replaces instructions that come with tools which are not offered,
+    and is used where a request has none. Small models follow only short ones."""
     unsupported: tuple[str, ...] = ()
     """Fields that the model cannot honour: left out with a warning. With "tools" among them, a call that the
     request requires is written by a grammar, and tools that the model may choose from are not offered."""
@@ -103,6 +104,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             OpenAICompatibleSettings(unsupported=(*UNSUPPORTED, *options.unsupported)),
             socket=str(socket),
         )
+        self._system_prompt = options.system_prompt
         self._calls_tools = TOOLS not in options.unsupported
         self._pooling = options.pooling
         self._name = settings.name or options.path.stem
@@ -118,7 +120,6 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             context_length=options.context_length,
             threads=options.threads,
             gpu_layers=options.gpu_layers,
-            repeat_penalty=options.repeat_penalty,
             pooling=options.pooling,
         )
         self._process = LlamaServerProcess(spec, options.unload_after)
@@ -167,7 +168,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     def _reply(self, request: GenerateRequest) -> AsyncGenerator[Event]:
         if self._calls_tools:
             return super().stream(request, self._name)
-        return with_calls(request, super().stream(without_tools(request), self._name))
+        return with_calls(request, super().stream(self._without_tools(request), self._name))
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -188,10 +189,13 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         """With the model's own template and vocabulary."""
         async with self._loaded(model):
-            asked = request if self._calls_tools else without_tools(request)
+            asked = request if self._calls_tools else self._without_tools(request)
             encoded = self._encoder.encode(asked, self._name, stream=False)
             response = await self._pool.post(COUNT_PATH, encoded.body)
             return decode_token_count(await self._pool.read(response), "input_tokens", "llama.cpp")
+
+    def _without_tools(self, request: GenerateRequest) -> GenerateRequest:
+        return without_tools(request, self._system_prompt)
 
     @asynccontextmanager
     async def _loaded(self, model: str) -> AsyncIterator[None]:

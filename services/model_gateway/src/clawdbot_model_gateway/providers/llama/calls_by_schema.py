@@ -6,7 +6,7 @@ Such a model cannot choose whether to call a tool, so tools that it may choose f
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -18,14 +18,19 @@ from clawdbot.common.v1.finish_reason_pb2 import (
 )
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, ROLE_TOOL, ROLE_USER, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, ToolChoice, Warning  # noqa: A004 - the contract has this name
 from clawdbot_servicekit.structs import to_json, to_plain, to_struct
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
-from clawdbot_model_gateway.core.supported_fields import enforce_strict, not_supported
+from clawdbot_model_gateway.core.supported_fields import NOT_SUPPORTED, enforce_strict
 
 ANY_ARGUMENTS: Final[Mapping[str, Any]] = {"type": "object"}
+TOOLS_LEFT_OUT: Final = Warning(
+    code=NOT_SUPPORTED,
+    field="tools",
+    message="The model cannot choose tools: they were left out, with the instructions that came with them.",
+)
 CALL_PROMPT: Final = "Answer by calling one of these functions, as JSON:"
 
 
@@ -35,16 +40,21 @@ def requires_call(request: GenerateRequest) -> bool:
     return bool(request.tools) and choice in {ToolChoice.MODE_REQUIRED, ToolChoice.MODE_NAMED}
 
 
-def without_tools(request: GenerateRequest) -> GenerateRequest:
+def without_tools(request: GenerateRequest, system_prompt: str = "") -> GenerateRequest:
     """The request in words that the model understands: earlier calls and their results as text, no tools.
 
     A required call becomes a response format: an object of `name` and `arguments`.
+
+    Args:
+        request: any request.
+        system_prompt: in place of instructions that come with tools which are not offered, and where a
+            request has none.
     """
     plain = GenerateRequest()
     plain.CopyFrom(request)
     for field in ("tools", "tool_choice", "messages"):
         plain.ClearField(field)
-    plain.messages.extend(_as_text(message) for message in request.messages)
+    plain.messages.extend(_conversation(request, system_prompt))
     if requires_call(request):
         tools = _callable(request)
         plain.ClearField("response_format")
@@ -60,8 +70,8 @@ async def with_calls(request: GenerateRequest, reply: AsyncGenerator[Event]) -> 
         InvalidRequest: the request is strict, and its tools are not offered.
     """
     required = requires_call(request)
-    left_out = bool(request.tools) and not required and request.tool_choice.mode != ToolChoice.MODE_NONE
-    warnings = enforce_strict(request, [not_supported("tools", "The model")] if left_out else [])
+    left_out = _tools_left_out(request) and request.tool_choice.mode != ToolChoice.MODE_NONE
+    warnings = enforce_strict(request, [TOOLS_LEFT_OUT] if left_out else [])
     text = ""
     call: ToolCall | None = None
     async with aclosing(reply):
@@ -81,6 +91,21 @@ async def with_calls(request: GenerateRequest, reply: AsyncGenerator[Event]) -> 
                 yield events.finished(reason, event.finished.raw_finish_reason)
             else:
                 yield event
+
+
+def _tools_left_out(request: GenerateRequest) -> bool:
+    return bool(request.tools) and not requires_call(request)
+
+
+def _conversation(request: GenerateRequest, system_prompt: str) -> Iterator[Message]:
+    """The messages as text. They begin with the person's: such models know no others."""
+    instructions = [each for each in request.messages if each.role == ROLE_SYSTEM]
+    if system_prompt and (_tools_left_out(request) or not instructions):
+        instructions = [Message(role=ROLE_SYSTEM, parts=[Part(text=system_prompt)])]
+    yield from instructions
+    others = [each for each in request.messages if each.role != ROLE_SYSTEM]
+    first = next((index for index, each in enumerate(others) if each.role == ROLE_USER), 0)
+    yield from map(_as_text, others[first:])
 
 
 def _callable(request: GenerateRequest) -> list[ToolSpec]:

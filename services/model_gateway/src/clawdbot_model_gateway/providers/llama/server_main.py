@@ -68,8 +68,6 @@ def _load(spec: Mapping[str, Any]) -> Any:
     params.ui = False
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.verbosity = LOG_ERRORS
-    if spec["repeat_penalty"] is not None:
-        params.sampling.penalty_repeat = spec["repeat_penalty"]
     if spec["threads"] is not None:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = spec["threads"]
     if spec["gpu_layers"] is not None:

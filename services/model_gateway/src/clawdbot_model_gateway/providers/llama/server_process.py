@@ -73,7 +73,6 @@ class LaunchSpec:
     context_length: int
     threads: int | None
     gpu_layers: int | None
-    repeat_penalty: float | None
     pooling: str | None
 
     def to_json_line(self) -> bytes:
