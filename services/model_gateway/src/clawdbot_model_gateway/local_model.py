@@ -42,8 +42,9 @@ def find_local_model() -> Path | None:
 def local_model_settings(path: Path) -> BackendSettings:
     """The backend of the model in this file.
 
-    Temperature and top_p are what its makers recommend; the penalty ends its repetitions. It cannot choose a
-    tool. One thread: several would wait for each other, on a machine that does other things.
+    Temperature and top_p are what its makers recommend. max_tokens ends its repetitions: a penalty against
+    them makes its answers wrong. It cannot choose a tool. One thread: several would wait for each other, on a
+    machine that does other things.
     """
     return BackendSettings.model_validate(
         {
@@ -58,7 +59,6 @@ def local_model_settings(path: Path) -> BackendSettings:
             "system_prompt": SYSTEM_PROMPT,
             "temperature": 0.2,
             "top_p": 0.9,
-            "frequency_penalty": 0.3,
-            "max_tokens": 256,
+            "max_tokens": 128,
         }
     )

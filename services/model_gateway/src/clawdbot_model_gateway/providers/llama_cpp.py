@@ -7,6 +7,7 @@ only this user can open. The package is an extra: pip install "clawdbot-model-ga
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import secrets
 import tempfile
@@ -29,6 +30,7 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import EmbeddingResult, VendorModel
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.providers.llama.calls_by_schema import with_calls, without_tools
+from clawdbot_model_gateway.providers.llama.machine_share import MachineShare
 from clawdbot_model_gateway.providers.llama.server_process import LaunchSpec, LlamaServerProcess
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
@@ -76,8 +78,8 @@ class LlamaCppSettings(Section):
     """Fields that the model cannot honour: left out with a warning. With "tools" among them, a call that the
     request requires is written by a grammar, and tools that the model may choose from are not offered."""
     unload_after: Annotated[Seconds, Field(gt=0)] | None = None
-    """Loads the model at the first request, and frees its memory after this time without one. Omitted: it is
-    loaded at the start, and stays."""
+    """Loads the model at the first request, once for all workers and gateways of this user, and frees its
+    memory after this time without a request. Omitted: each worker loads it at the start and keeps it."""
     pooling: Literal["mean", "cls", "last"] | None = None
     """Makes the backend embed texts as well: how a text's tokens become one vector. Use what the model was
     trained with."""
@@ -96,9 +98,11 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             http = settings.http.model_copy(update={"pool_size": DEFAULT_POOL_SIZE})
             settings = settings.model_copy(update={"http": http})
         settings = settings.model_copy(update={"endpoint": ENDPOINT, "api_key": None, "headers": {}})
-        # In a folder that only this user can enter. Short, since a socket's path is limited to 104 bytes. The
-        # suffix tells llama.cpp that it is not a host.
-        socket = Path(tempfile.gettempdir()) / f"clawdbot-{secrets.token_hex(8)}" / "llama.sock"
+        # A model that comes and goes is shared by all of this user's gateways. The suffix of the socket tells
+        # llama.cpp that it is not a host.
+        share = MachineShare(_key(settings, options)) if options.unload_after is not None else None
+        own = Path(tempfile.gettempdir()) / f"clawdbot-{secrets.token_hex(8)}" / "llama.sock"
+        socket = own if share is None else share.socket
         super().__init__(
             settings,
             OpenAICompatibleSettings(unsupported=(*UNSUPPORTED, *options.unsupported)),
@@ -122,7 +126,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             gpu_layers=options.gpu_layers,
             pooling=options.pooling,
         )
-        self._process = LlamaServerProcess(spec, options.unload_after)
+        self._process = LlamaServerProcess(spec, options.unload_after, share)
 
     @property
     @override
@@ -204,6 +208,19 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             raise ModelMissing(f"this backend has only the model {self._name}")
         async with self._process.in_use():
             yield
+
+
+def _key(settings: BackendSettings, options: LlamaCppSettings) -> str:
+    """The same for gateways that would load the same file in the same way."""
+    found = options.path.stat()
+    facts = (
+        options.model_dump_json(),
+        settings.name,
+        settings.http.pool_size,
+        found.st_ino,
+        found.st_mtime_ns,
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _check_file(path: Path) -> None:

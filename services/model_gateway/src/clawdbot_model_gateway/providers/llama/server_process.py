@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import sys
@@ -22,6 +23,7 @@ import structlog
 from clawdbot_servicekit.log_content import Content
 
 from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ModelMissing
+from clawdbot_model_gateway.providers.llama.machine_share import MachineShare
 
 SERVER_MODULE: Final = "clawdbot_model_gateway.providers.llama.server_main"
 LOAD_RETRY_INTERVAL: Final = 30.0
@@ -83,8 +85,17 @@ class LaunchSpec:
 class LlamaServerProcess:
     """At most one process, which runs the model of the spec."""
 
-    def __init__(self, spec: LaunchSpec, unload_after: float | None = None) -> None:
-        """Args: unload_after: seconds without a request after which the process ends; None: it stays."""
+    def __init__(
+        self, spec: LaunchSpec, unload_after: float | None = None, share: MachineShare | None = None
+    ) -> None:
+        """A process that has not started yet.
+
+        Args:
+            spec: what it is to run.
+            unload_after: seconds without a request after which it ends; None: it stays.
+            share: another process of this machine may run the model instead; None: it is this one's alone.
+        """
+        self._share = share
         self._spec = spec
         self._unload_after = unload_after
         self._requests = 0
@@ -119,17 +130,21 @@ class LlamaServerProcess:
     @property
     def is_unloaded(self) -> bool:
         """Whether the model waits for a request before it is loaded."""
-        return self._unload_after is not None and self._loading is None
+        return self._unload_after is not None and self.pid is None
 
     @asynccontextmanager
     async def in_use(self) -> AsyncIterator[None]:
         """The model is loaded, and stays so inside the block. Raises as `ready`."""
         self._requests += 1
         try:
+            if self._share is not None:
+                await self._share.enter()
             await self.ready()
             yield
         finally:
             self._requests -= 1
+            if self._share is not None and not self._requests:
+                self._share.leave()
             self._idle_since = time.monotonic()
 
     def _load_if_needed(self) -> None:
@@ -180,6 +195,8 @@ class LlamaServerProcess:
         async with self._changing:
             await self._terminate()
             try:
+                if self._share is not None and not await self._share.claim_or_join():
+                    return None
                 error = await self._wait_until_loaded(await self._launch())
             except OSError as os_error:
                 error = BackendFailed(f"could not start a process for {self._file}: {os_error.strerror}")
@@ -197,12 +214,22 @@ class LlamaServerProcess:
     async def _unload_when_idle(self, after: float) -> None:
         """Ends the process once no request has used it for a while."""
         self._idle_since = time.monotonic()
-        while left := self._time_until_unload(after):  # noqa: ASYNC110 - each request moves the end
+        kept_out = None
+        while kept_out is None:
+            left = self._time_until_unload(after)
+            # Each request moves the end, and others may use the model that this process runs.
             await asyncio.sleep(left)
+            if not left:
+                kept_out = self._share.keep_out() if self._share is not None else -1
+                self._idle_since = time.monotonic()
         # Forgotten first, so that a request from now on loads the model again.
         self._loading = None
-        async with self._changing:
-            await self._terminate()
+        try:
+            async with self._changing:
+                await self._terminate()
+        finally:
+            if kept_out >= 0:
+                os.close(kept_out)
         self._log.info("model_unloaded", file=self._file)
 
     def _time_until_unload(self, after: float) -> float:
@@ -211,7 +238,9 @@ class LlamaServerProcess:
 
     async def _launch(self) -> asyncio.subprocess.Process:
         folder = Path(self._spec.socket).parent
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
+        claim = self._share.claim if self._share is not None else None
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -222,6 +251,7 @@ class LlamaServerProcess:
             stderr=pipe,
             # Ctrl-C in a terminal is for the gateway, which drains before it ends its models.
             start_new_session=True,
+            pass_fds=() if claim is None else (claim,),
         )
         self._process = process
         self._stderr.clear()
@@ -282,11 +312,13 @@ class LlamaServerProcess:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+            folder = Path(self._spec.socket).parent
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         reader, self._stderr_reader = self._stderr_reader, None
         if reader is not None:
             await reader
-        folder = Path(self._spec.socket).parent
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if self._share is not None:
+            self._share.release()
 
 
 def _exit_status(process: asyncio.subprocess.Process) -> str:
