@@ -39,7 +39,7 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch):
+def alone(monkeypatch, tmp_path):
     """Other tests, and a developer's own suite, run the same model: this test's is not shared with them."""
     with tempfile.TemporaryDirectory(prefix="clawdbot-") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from clawdbot_model_gateway.providers.llama.server_main import LOADED
+
 POLL_INTERVAL: Final = 0.05
 """Seconds between two looks at what another process does."""
 
@@ -45,7 +47,7 @@ class MachineShare:
             self.claim = self._lock("claim", fcntl.LOCK_EX)
             if self.claim is not None:
                 return True
-            if self._listens():
+            if self._is_loaded():
                 return False
             await asyncio.sleep(POLL_INTERVAL)
 
@@ -89,7 +91,10 @@ class MachineShare:
             return None
         return descriptor
 
-    def _listens(self) -> bool:
+    def _is_loaded(self) -> bool:
+        if not self.socket.with_name(LOADED).exists():
+            return False
+        # A process that was killed leaves its files behind.
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.setblocking(False)
             return probe.connect_ex(str(self.socket)) == 0

@@ -183,11 +183,17 @@ class LlamaServerProcess:
         # First, so that no request starts another process that nobody would stop.
         self._open = False
         loading, self._loading = self._loading, None
-        tasks = [each for each in (loading, self._unloading) if each is not None]
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._terminate()
+        if loading is not None:
+            loading.cancel()
+            await asyncio.gather(loading, return_exceptions=True)
+        async with self._changing:
+            # Under the lock: to cancel it while it ends the process would leave that to nobody.
+            unloading, self._unloading = self._unloading, None
+            if unloading is not None:
+                unloading.cancel()
+            await self._terminate()
+        if unloading is not None:
+            await asyncio.gather(unloading, return_exceptions=True)
 
     async def _load(self) -> ModelError | None:
         """Why the model is not loaded; None if it is."""
