@@ -218,6 +218,8 @@ class GatewaySection(Section):
         "http://127.0.0.1:11434"
     )
     """Where to look for Ollama where no model is configured; null: do not look."""
+    local_model: bool = True
+    """Whether the small model of local_model.py answers where nothing else is found."""
 
 
 class GatewaySettings(SharedSettings):
