@@ -50,7 +50,7 @@ OPENAI: Final = "https://api.openai.com/v1"
 
 def _known_vendor(name: str) -> str:
     if name not in VENDOR_PROFILES:
-        raise ValueError(f"there is no vendor {name}{nearest_or_all(name, VENDOR_PROFILES)}")
+        raise ValueError(f"not a known vendor{nearest_or_all(name, VENDOR_PROFILES)}")
     return name
 
 
