@@ -38,7 +38,7 @@ from clawdbot_dialogue.core.flow.patterns import EVALUATED, FlowPatterns, Patter
 MAX_EXPRESSION_LENGTH = 1000
 """Characters."""
 MAX_LIMITS = 1000
-"""Different expressions with loops in one flow: estimating what they cost takes a second."""
+"""Different expressions with loops in one flow: estimating what they cost takes up to two seconds."""
 RESERVED_WORDS = frozenset(
     [
         "as",
