@@ -59,6 +59,12 @@ def message_for(tmp_path, monkeypatch):
         ("server: {port: many}", "clawdbot.yaml:1: server.port: expected a whole number."),
         ("server: {port: 70000}", "clawdbot.yaml:1: server.port: expected at most 65535."),
         ("server: {workers: 0}", "clawdbot.yaml:1: server.workers: expected at least 1."),
+        ("server: {workers: true}", "clawdbot.yaml:1: server.workers: expected a whole number."),
+        ("server: {grace: 2h}", "clawdbot.yaml:1: server.grace: expected at most 3600."),
+        (
+            "server: {max_metadata: 2GiB}",
+            "clawdbot.yaml:1: server.max_metadata: expected at most 1073741824.",
+        ),
         (
             "server:\n  grace: 3 weeks",
             "clawdbot.yaml:2: server.grace: expected a duration such as 30s, 10m or 2.5 (seconds).",

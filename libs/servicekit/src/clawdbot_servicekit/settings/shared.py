@@ -17,7 +17,17 @@ from typing_extensions import override
 
 from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
-from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section, matching
+from clawdbot_servicekit.settings.values import (
+    MAX_COUNT,
+    Bytes,
+    ConfigPath,
+    Seconds,
+    Secret,
+    Section,
+    Wait,
+    Whole,
+    matching,
+)
 
 METRICS_OFFSET: Final = 9464 - 8080
 """9464 is the default port of OpenTelemetry's Prometheus exporter; a service alone uses one of the next."""
@@ -29,7 +39,7 @@ KEY_ID: Final = "1 to 64 letters, digits, dots, hyphens and underscores, such as
 SHA256_PATTERN: Final = r"[0-9a-fA-F]{64}"
 SHA256: Final = "64 hexadecimal digits, as `sha256sum` prints"
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[Whole, Field(ge=0, le=65535)]
 """0 means any free port."""
 
 
@@ -41,13 +51,13 @@ class ServerSettings(Section):
     """0 for any free port. Each service has its own default: PORTS."""
     socket: ConfigPath | None = None
     """Also listen on this Unix socket (mode 0600, for the user who runs the server), without TLS."""
-    workers: Annotated[int, Field(ge=1, le=512)] = 1
+    workers: Annotated[Whole, Field(ge=1, le=512)] = 1
     """Processes that share the port."""
-    grace: Seconds = 30.0
+    grace: Wait = 30.0
     """How long calls in flight may continue after SIGTERM."""
-    settle: Seconds = 0.0
+    settle: Wait = 0.0
     """How long to keep serving while not ready, so that load balancers notice; in Kubernetes 5s."""
-    stuck_after: Annotated[Seconds, Field(ge=1)] = 15.0
+    stuck_after: Annotated[Wait, Field(ge=1)] = 15.0
     """A worker without a heartbeat for this long is replaced."""
     reflection: bool | None = None
     """Whether to serve reflection (grpcurl list). If not set: only when listening on loopback."""
@@ -55,9 +65,9 @@ class ServerSettings(Section):
     """Maximum size of a request or a reply; gRPC's own default."""
     max_metadata: Annotated[Bytes, Field(ge=1024)] = 16 * 1024
     """Maximum size of a call's headers."""
-    max_concurrent_calls: Annotated[int, Field(ge=1)] = 20_000
+    max_concurrent_calls: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
     """Maximum number of calls at a time, per process; more get RESOURCE_EXHAUSTED with RetryInfo."""
-    max_streams: Annotated[int, Field(ge=1, le=2**31 - 1)] = 256
+    max_streams: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = 256
     """Maximum number of calls at a time on one connection, including those that the caller has reset."""
     default_deadline: Seconds = 60.0
     """For callers that set none."""
