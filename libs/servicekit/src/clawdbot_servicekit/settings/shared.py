@@ -6,15 +6,18 @@ A service's settings class derives from SharedSettings and adds its own sections
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import platformdirs
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from clawdbot_servicekit.caller import DEFAULT_TENANT, TENANT, TENANT_PATTERN
 from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
 from clawdbot_servicekit.settings.values import (
@@ -43,10 +46,35 @@ Port = Annotated[Whole, Field(ge=0, le=65535)]
 """0 means any free port."""
 
 
+_HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-)){0,31}")
+_NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]*", re.ASCII)
+
+
+def listening_host(host: str) -> str:
+    """An address, or the name of one, that a server can listen on.
+
+    Raises:
+        ValueError: for any other text, such as * or a number, which resolvers read as an address.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        if _HOST_NAME.fullmatch(host) and not _NUMBER.fullmatch(host.rpartition(".")[2]):
+            return host
+    else:
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        if mapped is None and not address.is_multicast:
+            return host
+    raise ValueError(
+        "expected an address such as 127.0.0.1 or ::1, or a name such as localhost; "
+        "0.0.0.0 and :: are all addresses of the machine"
+    )
+
+
 class ServerSettings(Section):
     """Where the server listens, and its limits."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(listening_host)] = "127.0.0.1"
     port: Port = PORTS["suite"]
     """0 for any free port. Each service has its own default: PORTS."""
     socket: ConfigPath | None = None
@@ -110,7 +138,7 @@ class ApiKeySettings(Section):
 
     id: Annotated[str, matching(r"[A-Za-z0-9_.-]{1,64}", KEY_ID)]
     """Public name, for logs."""
-    tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
+    tenant: Annotated[str, matching(TENANT_PATTERN, TENANT)] = DEFAULT_TENANT
     scopes: frozenset[Scope] = DEFAULT_SCOPES
     """What it may do; empty: nothing. "models.admin" contains "models"."""
     key: Secret | None = None

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clawdbot_servicekit.durations import duration_seconds
+from clawdbot_servicekit.regular_files import read_regular
 
 UNITS_OF_SIZE: Final = {
     "": 1,
@@ -41,6 +42,8 @@ MAX_SIZE: Final = 2**30
 """Bytes. gRPC takes at most 2**31 - 1, and no message of protobuf is larger."""
 MAX_COUNT: Final = 2**31 - 1
 """The largest whole number that gRPC, and the fields of the contracts, take."""
+MAX_SECRET_FILE: Final = 64 * 1024
+"""Bytes of a file that holds one secret."""
 _HUGE: Final = 2**64
 """Stands for all larger numbers, so that a bound refuses them in its own words."""
 _MAX_DIGITS: Final = 18
@@ -217,7 +220,7 @@ def read_secret(key: str, value: object) -> str:
         raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})
     path = resolve_path(Path(value))
     try:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        text = read_regular(path, MAX_SECRET_FILE).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PydanticCustomError(

@@ -18,6 +18,7 @@ from typing import Annotated, ClassVar, Final, Literal
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import require_regular
 from clawdbot_servicekit.settings import ConfigPath, Section, Whole
 from clawdbot_servicekit.settings.shared import SHA256, SHA256_PATTERN
 from clawdbot_servicekit.settings.values import MAX_COUNT, matching
@@ -183,6 +184,7 @@ def _check_file(path: Path) -> None:
             'pip install "clawdbot-model-gateway[llama_cpp]".'
         )
     try:
+        require_regular(path)
         with path.open("rb") as file:
             magic = file.read(len(GGUF_MAGIC))
     except OSError as error:

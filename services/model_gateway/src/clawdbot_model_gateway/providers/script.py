@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import yaml
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 from clawdbot_servicekit.settings import ConfigPath, Seconds, Section, Wait, Whole
 from clawdbot_servicekit.settings.values import MAX_COUNT
 from clawdbot_servicekit.validation_words import section_errors
@@ -33,6 +34,9 @@ SCRIPTED_ERRORS: Final = {
     "model_missing": errors.ModelMissing,
 }
 """Kind of error in a script → the error that it raises."""
+
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+"""Of a script."""
 
 FINISH_REASONS: Final = {
     name.removeprefix("FINISH_REASON_").lower(): number for name, number in FinishReason.items() if number
@@ -142,7 +146,7 @@ class ScriptedSettings(Section):
 
 def _read(path: Path) -> tuple[ScriptedReply, ...]:
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = yaml.safe_load(read_regular(path, MAX_FILE_BYTES).decode())
     except OSError as error:
         raise StartupError(f"{path}: cannot read the script: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
