@@ -58,7 +58,7 @@ def _add(registry: FlowRegistry, source: str, file: str) -> None:
 def _flow_files(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield from sorted(each for each in path.iterdir() if _is_flow(each) and each.is_file())
-    elif path.is_file():
+    elif path.exists():
         yield path
     else:
         raise StartupError(f"flows: there is no file or folder {path}.")
