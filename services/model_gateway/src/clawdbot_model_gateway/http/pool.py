@@ -11,6 +11,7 @@ from typing import Final
 import aiohttp
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelError
@@ -279,6 +280,7 @@ def _ssl_context(settings: HttpSettings) -> ssl.SSLContext | bool:
     if settings.ca_file is None:
         return True
     try:
+        read_regular(settings.ca_file)  # OpenSSL would read a device to its end
         return ssl.create_default_context(cafile=str(settings.ca_file))
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "strerror", None) or "it is not a PEM certificate"

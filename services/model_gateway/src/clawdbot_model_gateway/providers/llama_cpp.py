@@ -19,9 +19,10 @@ from typing import Annotated, ClassVar, Final, Literal
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.settings import ConfigPath, Seconds, Section
+from clawdbot_servicekit.regular_files import require_regular
+from clawdbot_servicekit.settings import ConfigPath, Seconds, Section, Whole
 from clawdbot_servicekit.settings.shared import SHA256, SHA256_PATTERN
-from clawdbot_servicekit.settings.values import matching
+from clawdbot_servicekit.settings.values import MAX_COUNT, matching
 from pydantic import Field
 from typing_extensions import override
 
@@ -61,15 +62,15 @@ class LlamaCppSettings(Section):
     """The GGUF file."""
     sha256: Annotated[str, matching(SHA256_PATTERN, SHA256)] | None = None
     """Of the file; checked before each load, which takes about a second for each GB."""
-    context_length: Annotated[int, Field(ge=32)] = 8192
+    context_length: Annotated[Whole, Field(ge=32, le=MAX_COUNT)] = 8192
     """Tokens of a request and its reply together, limited by the model's own context length. Memory grows
     with it."""
-    slots: Annotated[int, Field(ge=1, le=64)] = 1
+    slots: Annotated[Whole, Field(ge=1, le=64)] = 1
     """Requests that are answered at the same time; more wait. Each has its own context, in its own
     memory."""
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[Whole, Field(ge=1, le=4096)] | None = None
     """CPU threads; left out: one for each core."""
-    gpu_layers: Annotated[int, Field(ge=0)] | None = None
+    gpu_layers: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
     """Layers on the GPU; left out: as many as fit."""
     system_prompt: str = ""
     """For a model that cannot call tools: replaces instructions that come with tools which are not offered,
@@ -231,6 +232,7 @@ def _check_file(path: Path) -> None:
             'pip install "clawdbot-model-gateway[llama_cpp]".'
         )
     try:
+        require_regular(path)
         with path.open("rb") as file:
             magic = file.read(len(GGUF_MAGIC))
     except OSError as error:

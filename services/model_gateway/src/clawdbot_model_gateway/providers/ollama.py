@@ -12,7 +12,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import aiohttp
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.settings import Section
+from clawdbot_servicekit.settings import Section, Whole
+from clawdbot_servicekit.settings.values import MAX_COUNT
 from pydantic import Field
 from typing_extensions import override
 
@@ -62,9 +63,9 @@ OVERFLOW: Final = {"refuse": {"truncate": False, "shift": False}, "forget": {"tr
 class OllamaSettings(Section):
     """The keys that an ollama backend adds to those of every backend."""
 
-    num_ctx: Annotated[int, Field(ge=1)] | None = None
+    num_ctx: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Tokens of a request and its reply together; left out: the model's or Ollama's default, often 4096."""
-    keep_alive: str | int | None = None
+    keep_alive: str | Annotated[Whole, Field(ge=-1, le=MAX_COUNT)] | None = None
     """How long the model stays loaded after a request: "10m", "-1" for ever, "0" not at all; left out:
     Ollama's default."""
     overflow: Literal["refuse", "forget"] = "refuse"

@@ -27,11 +27,10 @@ from clawdbot_dialogue.core.flow.cel.cost import (
 from clawdbot_dialogue.core.flow.cel.errors import (
     ExpressionError,
     describe_type,
-    first_line,
-    strip_status_code,
     translate_error,
 )
 from clawdbot_dialogue.core.flow.cel.fast_path import FastPath, fast_path_for, no_fast_path
+from clawdbot_dialogue.core.flow.cel.report_words import evaluation_words
 from clawdbot_dialogue.core.flow.cel.types import CelType, MessageTypes, Structure
 from clawdbot_dialogue.core.flow.patterns import EVALUATED, FlowPatterns, PatternError
 
@@ -130,11 +129,11 @@ class Expression:
         try:
             result = self.program.eval(activation.cel_activation)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise EvaluationError(f"`{self.text}`: {first_line(error)}") from None
+            raise EvaluationError(f"`{self.text}`: {evaluation_words(str(error))}") from None
         value = result.plain_value()
         # The plain value of an error is its message.
         if isinstance(value, str) and result.type() == cel.Type.ERROR:
-            raise EvaluationError(f"`{self.text}`: {strip_status_code(value)}")
+            raise EvaluationError(f"`{self.text}`: {evaluation_words(value)}")
         return value
 
 
@@ -210,9 +209,11 @@ class ExpressionCompiler:
         except RuntimeError as error:
             raise translate_error(text, str(error), self._structures, self._root) from None
         name = str(checked.name()).lower()
-        if name in ("bytes", "timestamp", "duration", "type"):
+        if name.partition("<")[0] in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
-            raise ExpressionError("guard-type", f"An expression cannot return a {name}.", hint)
+            raise ExpressionError(
+                "guard-type", f"An expression cannot return {describe_type(name, {})}.", hint
+            )
         pattern_size = self._pattern_size(checking) if "matches" in text else 0
         limit = self._limit(checking, pattern_size) if has_loops(text) else None
         self._compiled[text] = Expression(text, name, program, fast_path_for(text), limit)
@@ -267,4 +268,4 @@ def _to_json(value: object, text: str) -> object:
         return [_to_json(each, text) for each in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _to_json(value[key], text) for key in sorted(value)}
-    raise EvaluationError(f"`{text}` gives a {type(value).__name__}, which JSON cannot represent")
+    raise EvaluationError(f"`{text}` gives a value that JSON cannot represent")
