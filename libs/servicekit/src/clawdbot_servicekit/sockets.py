@@ -90,7 +90,7 @@ def _reserve(host: str, bound: socket.socket) -> socket.socket:
         reservation.bind(f"\0clawdbot-port-{address}-{port}")
     except OSError as error:
         reservation.close()
-        raise StartupError(port_taken(host, port, error)) from None
+        raise StartupError(cannot_listen(host, port, error)) from None
     return reservation
 
 
