@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final
 
-from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings
+from clawdbot_servicekit.settings import (
+    Bytes,
+    ConfigPath,
+    Number,
+    Seconds,
+    Secret,
+    Section,
+    SharedSettings,
+    Whole,
+)
 from clawdbot_servicekit.settings.media import MediaSettings
 from clawdbot_servicekit.settings.suite import PORTS
-from clawdbot_servicekit.settings.values import matching, resolve_path
+from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_path
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
@@ -43,7 +52,7 @@ class HttpSettings(Section):
     """Time without data before the reply begins. Models that reason before they answer need a long one."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
     """Time without data in the middle of a reply."""
-    pool_size: Annotated[int, Field(ge=1, le=65_536)] = 500
+    pool_size: Annotated[Whole, Field(ge=1, le=65_536)] = 500
     """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
     keep_alive: Seconds = 30.0
     """How long an idle connection is kept."""
@@ -56,8 +65,8 @@ class HttpSettings(Section):
 class AdaptiveConcurrency(Section):
     """Bounds between which the gateway finds out how many requests a backend takes at a time."""
 
-    min: Annotated[int, Field(ge=1)] = 1
-    max: Annotated[int, Field(ge=1)]
+    min: Annotated[Whole, Field(ge=1, le=65_536)] = 1
+    max: Annotated[Whole, Field(ge=1, le=65_536)]
 
     @model_validator(mode="after")
     def _check_order(self) -> AdaptiveConcurrency:
@@ -69,9 +78,9 @@ class AdaptiveConcurrency(Section):
 class ClassShares(Section):
     """What each priority class gets of a backend while several of them wait."""
 
-    interactive: Annotated[float, Field(ge=0, le=1)] = 0.6
-    standard: Annotated[float, Field(ge=0, le=1)] = 0.3
-    batch: Annotated[float, Field(ge=0, le=1)] = 0.1
+    interactive: Annotated[Number, Field(ge=0, le=1)] = 0.6
+    standard: Annotated[Number, Field(ge=0, le=1)] = 0.3
+    batch: Annotated[Number, Field(ge=0, le=1)] = 0.1
 
     @model_validator(mode="after")
     def _check_sum(self) -> ClassShares:
@@ -84,12 +93,12 @@ class ClassShares(Section):
 class QueueSettings(Section):
     """How requests wait for a backend that is busy."""
 
-    size: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    size: Annotated[Whole, Field(ge=0, le=1_000_000)] = 1000
     """Requests that wait at a time; 0: none does."""
     timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """How long a request waits at most; the call's deadline may end the wait earlier."""
     shares: ClassShares = ClassShares()
-    concurrency: Annotated[int, Field(ge=1)] | AdaptiveConcurrency | None = None
+    concurrency: Annotated[Whole, Field(ge=1, le=65_536)] | AdaptiveConcurrency | None = None
     """Requests that are sent at the same time, by all workers together; omitted: http.pool_size, by each."""
 
 
@@ -98,7 +107,7 @@ class ModelEntry(Section):
 
     name: str
     """The vendor's name."""
-    context_length: Annotated[int, Field(ge=0)] = 0
+    context_length: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
     """Tokens of a request and its reply together; 0: unknown."""
 
 
@@ -123,14 +132,14 @@ class BackendSettings(Section):
     http: HttpSettings = HttpSettings()
     queue: QueueSettings = QueueSettings()
 
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=1)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    seed: int | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    seed: Annotated[Whole, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: tuple[str, ...] = ()
 
     _config_folder: Path = PrivateAttr()
@@ -176,7 +185,7 @@ class AliasTarget(Section):
 
     target: str
     """ "backend/model"; "backend/*" is the first model that the backend lists."""
-    weight: Annotated[int, Field(ge=1)] = 1
+    weight: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
     """Relative share of the alias's requests."""
     fallback: bool = False
     """Used only when the regular targets fail; fallbacks are tried in the order of the list."""
@@ -247,8 +256,8 @@ class GatewaySection(Section):
 
     max_request: Annotated[Bytes, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request, media included; server.max_message is a limit as well."""
-    max_messages: Annotated[int, Field(ge=1)] = 10_000
-    max_texts: Annotated[int, Field(ge=1)] = 2048
+    max_messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
+    max_texts: Annotated[Whole, Field(ge=1, le=1_000_000)] = 2048
     """Maximum number of texts in one Embed request."""
     switching: bool = True
     """Whether SwitchModel works. Turn it off where replicas share no state_dir, as it reaches one only."""
@@ -259,6 +268,8 @@ class GatewaySection(Section):
         "http://127.0.0.1:11434"
     )
     """Where to look for Ollama where no model is configured; null: do not look."""
+    local_model: bool = True
+    """Whether the small model of local_model.py answers where nothing else is found."""
 
 
 class GatewaySettings(SharedSettings):

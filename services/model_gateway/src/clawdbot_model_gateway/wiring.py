@@ -30,6 +30,7 @@ from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import AdaptiveConcurrency, GatewaySettings, QueueSettings
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
@@ -60,7 +61,7 @@ def build(
         StartupError: for an unknown provider, invalid settings of one, or an alias without a valid target.
     """
     providers = installed_providers() if available is None else available
-    plan = plan_backends(settings, providers)
+    plan = plan_backends(settings, providers, find_local_model())
     slot_locks = ProcessLocks(settings.state_dir / FOLDER / "processes")
     slot_tables = _slot_tables(plan, settings, slot_locks)
     backends = _backends(plan, providers, slot_tables)

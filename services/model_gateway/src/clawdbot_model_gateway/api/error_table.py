@@ -28,6 +28,7 @@ def error_table() -> ErrorTable:
             errors.ModelError: _model_error(StatusCode.UNAVAILABLE),
             errors.BackendAuth: _model_error(StatusCode.FAILED_PRECONDITION),
             errors.RateLimited: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
+            errors.LimitTooSmall: _model_error(StatusCode.RESOURCE_EXHAUSTED),
             errors.QueueFull: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
             errors.QueueTimeout: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
             errors.DeadlineUnreachable: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
