@@ -230,6 +230,18 @@ async def test_metrics_show_the_queue(tmp_path):
         assert f"queue_wait_seconds_count{{{load}}} 1.0" in generate_latest(registry).decode()
 
 
+async def test_an_adaptive_backend_takes_more_until_it_says_that_it_is_overloaded(tmp_path):
+    config = model(concurrency={"min": 1, "max": 8})
+    config["replies"].insert(0, {"when": "too much", "fault": {"kind": "overloaded"}})
+    async with gateway(tmp_path, model=config) as served:
+        caller = Caller(served)
+        assert (await caller.state()).max_concurrency == 1
+        await asyncio.gather(*(caller.send(asks()) for _ in range(30)))
+        assert (await caller.state()).max_concurrency == 8
+        assert (await served.client.fault(asks("too much"))).reason == "BACKEND_OVERLOADED"
+        assert (await caller.state()).max_concurrency == 5
+
+
 async def test_more_slots_than_connections_stop_the_start(tmp_path):
     config = compatible("http://127.0.0.1:9", http={"pool_size": 4}, queue={"concurrency": 5})
     with pytest.raises(StartupError, match=r"model\.http\.pool_size, which is 4"):

@@ -102,6 +102,15 @@ def test_the_slots_of_a_worker_that_stops_are_free(workers):
     assert take_all(b, 2) == 2
 
 
+def test_calls_that_end_after_the_table_is_closed_have_nothing_to_give_back(workers):
+    a = workers.add()
+    assert a.take(2, 3)
+    a.close()
+    a.give_back()
+    a.stop_waiting()
+    assert not a.take(2, 3)
+
+
 def test_an_unusable_folder_stops_the_start(tmp_path):
     (tmp_path / "slots").write_text("")
     locks = ProcessLocks(tmp_path / "processes")

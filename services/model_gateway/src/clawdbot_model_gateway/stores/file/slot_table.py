@@ -39,7 +39,8 @@ Rows = list[tuple[bytes, int, int]]
 class SlotTable(SharedSlots):
     """The slots of one backend.
 
-    Its calls run on the event loop: each locks the file for some microseconds.
+    Its calls run on the event loop: each locks the file for some microseconds. After `close`, when the last
+    calls of this process end, nothing is taken and nothing has to be given back.
 
     Args:
         path: the file; the same for all processes that share the slots.
@@ -93,6 +94,8 @@ class SlotTable(SharedSlots):
 
     @override
     def take(self, limit: int, waiting: int) -> bool:
+        if self._table is None:
+            return False
         with self._locked() as table:
             rows = _rows(table)
             granted = self._may_take(rows, limit, waiting)
@@ -103,12 +106,16 @@ class SlotTable(SharedSlots):
 
     @override
     def give_back(self) -> None:
+        if self._table is None:
+            return
         with self._locked() as table:
             _, taken, waiting = ROW.unpack_from(table, self._row * ROW.size)
             self._write(table, self._row, taken - 1, waiting)
 
     @override
     def stop_waiting(self) -> None:
+        if self._table is None:
+            return
         with self._locked() as table:
             _, taken, _ = ROW.unpack_from(table, self._row * ROW.size)
             self._write(table, self._row, taken, 0)
