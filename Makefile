@@ -54,7 +54,7 @@ $(BIN)/uv:
 
 # What the suite needs. `sync` first removes what is needed no more: a package's successor can have the same files.
 $(RUNS): requirements.txt $(MEMBERS) | $(BIN)/uv
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
@@ -65,7 +65,7 @@ $(LOCAL): requirements-local.txt $(RUNS)
 
 # What its developers need as well.
 $(READY): requirements-dev.txt $(RUNS)
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
@@ -75,7 +75,7 @@ compiled: $(COMPILED_READY)  ## Make build/compiled, where the dialogue's core i
 $(COMPILED_READY): $(READY) tools/compile_core.py $(shell find services/dialogue/src -name '*.py')
 	@rm -rf build/compiled build/mypyc && mkdir -p build/mypyc
 	@$(BIN)/uv venv --quiet --python $(BIN)/python build/compiled
-	@$(BIN)/uv pip sync --quiet --require-hashes --python build/compiled/bin/python requirements-dev.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python build/compiled/bin/python requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python build/compiled/bin/python \
 		--refresh-package clawdbot-dialogue $(subst -e ./services/dialogue,./services/dialogue,$(EDITABLE))
 	@$(BIN)/python tools/compile_core.py build/compiled/lib/python*/site-packages build/mypyc
