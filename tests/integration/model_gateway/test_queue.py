@@ -213,7 +213,9 @@ async def test_an_unknown_priority_is_refused(tmp_path, rpc):
 async def test_metrics_show_the_queue(tmp_path):
     async with gateway(tmp_path, model=model(size=1)) as served:
         caller = Caller(served)
-        first, second = caller.send(HOLD), caller.send(asks())
+        first = caller.send(HOLD)
+        await caller.in_flight(1)
+        second = caller.send(asks())
         await caller.in_flight(2)
         assert (await served.client.fault(asks())).reason == "QUEUE_FULL"
         load = 'backend="scripted",priority="standard"'

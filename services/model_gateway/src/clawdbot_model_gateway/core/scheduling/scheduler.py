@@ -326,7 +326,8 @@ class Scheduler:
         share = self._queue.shares[priority]
         slots = ahead + 1
         needed = min(higher + slots, slots / share) if share else higher + slots
-        return needed * self._held / self.limit
+        # Those that have the slots are half-way through, on average.
+        return (needed - 0.5) * self._held / self.limit
 
     def _retry_after(self) -> float:
         """Seconds until those that wait now have been served, about."""
