@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.provider import VendorModel
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import RoutingTable
+from clawdbot_model_gateway.core.scheduling.scheduler import NO_LIMIT, QueueLimits, Scheduler
 from clawdbot_model_gateway.core.validation import RequestLimits
 from clawdbot_model_gateway.stores.in_memory.alias_overrides import InMemoryAliasOverrideStore
 
@@ -109,7 +111,13 @@ class Bench:
     ) -> None:
         self.providers = providers
         self.backends = {
-            name: Backend(name, "fake", each, concurrency=concurrency) for name, each in providers.items()
+            name: Backend(
+                name,
+                "fake",
+                each,
+                scheduler=Scheduler(concurrency or NO_LIMIT, QueueLimits(), time.monotonic),
+            )
+            for name, each in providers.items()
         }
         self.router = Router(InMemoryAliasOverrideStore(), self.backends, clock)
         self.router.configure(RoutingTable({name: frozenset() for name in providers}, aliases or {}))

@@ -10,7 +10,6 @@ from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
     PRIORITY_BATCH,
     PRIORITY_INTERACTIVE,
-    PRIORITY_STANDARD,
     CachePolicy,
 )
 from clawdbot_model_client.accumulator import accumulate
@@ -85,12 +84,12 @@ class ProviderContract:
     @pytest.mark.parametrize(
         ("fields", "path"),
         [
-            ({"priority": PRIORITY_BATCH}, "priority"),
-            ({"priority": PRIORITY_INTERACTIVE}, "priority"),
             ({"cache": CachePolicy(mode=CachePolicy.MODE_USE)}, "cache.mode"),
             ({"cache": CachePolicy(mode=CachePolicy.MODE_REFRESH)}, "cache.mode"),
             ({"cache": CachePolicy(semantic=True)}, "cache.semantic"),
-            ({"priority": PRIORITY_STANDARD, "cache": CachePolicy(mode=CachePolicy.MODE_BYPASS)}, ""),
+            ({"cache": CachePolicy(mode=CachePolicy.MODE_BYPASS)}, ""),
+            ({"priority": PRIORITY_BATCH}, ""),
+            ({"priority": PRIORITY_INTERACTIVE}, ""),
         ],
     )
     async def test_what_nobody_honours_is_reported_and_refused_if_strict(self, provider, model, fields, path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc.aio
+from prometheus_client import CollectorRegistry
 
 from clawdbot_servicekit.error_table import ErrorTable
 
@@ -68,6 +69,14 @@ class Application(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Ends the work in flight and releases everything. MUST be safe after a failed start."""
+
+    def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None] | None:
+        """Adds metrics of its own to those of the server, before `start`; here: none.
+
+        Returns what records its present load, if there is such a thing; called about twice a second.
+        """
+        del registry
+        return None
 
     def describe(self) -> dict[str, tuple[str, ...]]:
         """What a banner shows: label → lines. Here: what it does without."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -18,6 +18,8 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
 from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.error_table import ErrorTable
+from clawdbot_servicekit.process_locks import ProcessLocks
+from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
@@ -27,6 +29,8 @@ from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counts import TokenCounts
+from clawdbot_model_gateway.metrics import BackendMetrics
+from clawdbot_model_gateway.stores.file.slot_table import SlotTable
 from clawdbot_model_gateway.tokenizer_files import load_tokenizer
 
 
@@ -40,6 +44,9 @@ class Components:
     admin: ModelAdmin
     token_counts: TokenCounts
     override_store: AliasOverrideStore
+    slot_locks: ProcessLocks
+    """Held while there are slot_tables."""
+    slot_tables: Sequence[SlotTable]
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -71,6 +78,14 @@ class GatewayApplication(Application):
         self._log = structlog.get_logger(__name__)
 
     @override
+    def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
+        metrics = BackendMetrics(registry)
+        backends = self._components.backends
+        for backend in backends.values():
+            backend.scheduler.observer = metrics.observer(backend.name)
+        return lambda: metrics.sample(backends.values())
+
+    @override
     def describe(self) -> dict[str, tuple[str, ...]]:
         """For the banner: under "models" which model answers and why, and which backends list no models."""
         components = self._components
@@ -92,6 +107,10 @@ class GatewayApplication(Application):
         """A backend that is down does not keep the gateway from starting."""
         components = self._components
         components.override_store.open()
+        if components.slot_tables:
+            components.slot_locks.open()
+        for table in components.slot_tables:
+            table.open()
         for name, backend in components.backends.items():
             await backend.provider.start()
             file = components.plan.backends[name].tokenizer
@@ -122,6 +141,9 @@ class GatewayApplication(Application):
         await self._components.hooks.stop()
         await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
         self._components.override_store.close()
+        for table in self._components.slot_tables:
+            table.close()
+        self._components.slot_locks.close()
 
     async def _choose_default(self) -> None:
         """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""

@@ -23,6 +23,7 @@ from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens
+from clawdbot_model_gateway.core.validation import PRIORITIES
 
 EMBEDDED: Final = "EMBEDDED"
 """The outcome that observers receive for a successful call."""
@@ -79,7 +80,7 @@ class Embeddings:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 try:
-                    async with backend.slot(labels) as provider:
+                    async with backend.slot(request) as provider:
                         attempt.model = await backend.model_for(attempt.target.model)
                         if not isinstance(provider, Embedder):
                             raise CannotEmbed(
@@ -118,6 +119,8 @@ def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldVio
         for index, text in enumerate(request.texts):
             if not text:
                 yield FieldViolation(f"texts[{index}]", "Must not be empty.")
+    if request.priority not in PRIORITIES:
+        yield FieldViolation("priority", "Must be INTERACTIVE, STANDARD or BATCH.")
     if request.HasField("dimensions") and not 1 <= request.dimensions <= limits.max_dimensions:
         yield FieldViolation("dimensions", f"Must be between 1 and {limits.max_dimensions}.")
 

@@ -20,6 +20,9 @@
     │   └── MediaRefused        an image, audio clip or document was not taken as it was sent
     ├── ModelMissing            the backend does not have this model
     │   └── NoEndpoint          a router of vendors has nobody who may answer this request
+    ├── QueueFull               no more requests may wait for the backend
+    ├── QueueTimeout            the request waited for too long
+    ├── DeadlineUnreachable     its deadline is before its turn
     └── CannotEmbed             the provider does not support embeddings
 
     UnknownModel                the gateway itself has no such name
@@ -29,7 +32,7 @@ No text in here may contain a key: providers build `quote` from text that they h
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from clawdbot_servicekit.log_content import Content
 from clawdbot_servicekit.suggestions import did_you_mean
@@ -243,6 +246,34 @@ class CannotEmbed(ModelError):
         "Use a target whose provider supports embeddings, such as openai_compatible or ollama, "
         "or add one as a fallback."
     )
+
+
+class QueueFull(ModelError):
+    """As many requests wait for the backend as may, and none of them gives way to this one."""
+
+    reason = "QUEUE_FULL"
+    advice = "Try again later, add a fallback target, or raise the backend's queue.concurrency."
+    transient = True
+
+
+class QueueTimeout(ModelError):
+    """The request waited for the backend for as long as it may."""
+
+    reason = "QUEUE_TIMEOUT"
+    advice = "Try again later, add a fallback target, or raise the backend's queue.concurrency."
+    transient = True
+
+
+class DeadlineUnreachable(ModelError):
+    """The call's deadline passes before the request has its turn at the backend."""
+
+    reason = "DEADLINE_UNREACHABLE"
+    advice = "Try again later or with a longer deadline, or add a fallback target."
+    transient = True
+
+
+Shed: TypeAlias = QueueFull | QueueTimeout | DeadlineUnreachable
+"""The gateway did not send the request, because too many wait for the backend."""
 
 
 class SwitchingOff(Exception):

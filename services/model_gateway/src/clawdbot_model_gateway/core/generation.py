@@ -74,7 +74,9 @@ class Generation:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 try:
-                    async with backend.slot(request) as provider:
+                    # The time to the first content says nothing where the whole reply comes at once.
+                    streamed = attempt if send is _send_streaming else None
+                    async with backend.slot(request, streamed) as provider:
                         attempt.model = await backend.model_for(attempt.target.model)
                         source = await with_format_emulation(
                             provider,

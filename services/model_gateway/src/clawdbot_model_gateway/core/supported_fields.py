@@ -7,8 +7,6 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    PRIORITY_STANDARD,
-    PRIORITY_UNSPECIFIED,
     CachePolicy,
     GenerateRequest,
     ToolChoice,
@@ -114,8 +112,6 @@ _FORMAT_FIELDS: Final = {
 
 def _requested(request: GenerateRequest) -> Iterator[str]:
     """Paths of the fields that change something. Automatic tool choice and free text are the defaults."""
-    if request.priority not in {PRIORITY_UNSPECIFIED, PRIORITY_STANDARD}:
-        yield "priority"
     if request.HasField("cache") and request.cache.mode != CachePolicy.MODE_BYPASS:
         # There is no cache: all that a policy can ask for and get is not to use one.
         yield from (f"cache.{field.name}" for field, _ in request.cache.ListFields())

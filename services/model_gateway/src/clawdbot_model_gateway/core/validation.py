@@ -15,11 +15,12 @@ from clawdbot.common.v1.message_pb2 import (
     Message,
     Part,
 )
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Priority, Sampling, ToolChoice
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import plain_from_json
 
+PRIORITIES: Final = frozenset(Priority.values())
 ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
 
@@ -51,6 +52,8 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
             violations.extend(_choices(request))
         if request.HasField("sampling"):
             violations.extend(_sampling(request.sampling))
+        if request.priority not in PRIORITIES:
+            violations.append(FieldViolation("priority", "Must be INTERACTIVE, STANDARD or BATCH."))
     if violations:
         raise InvalidRequest(violations)
 

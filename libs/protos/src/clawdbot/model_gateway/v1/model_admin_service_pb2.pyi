@@ -3,6 +3,7 @@
 isort:skip_file
 The control plane of the model gateway."""
 
+from clawdbot.model_gateway.v1 import generation_pb2 as _generation_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -244,8 +245,34 @@ class SwitchModelResponse(_message.Message):
 Global___SwitchModelResponse: _TypeAlias = SwitchModelResponse  # noqa: Y015
 
 @_typing.final
+class QueueLength(_message.Message):
+    """QueueLength is the number of requests of one class that wait for a backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    priority: _generation_pb2.Priority.ValueType
+    requests: _builtins.int
+    def __init__(
+        self,
+        *,
+        priority: _generation_pb2.Priority.ValueType = ...,
+        requests: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["priority", b"priority", "requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QueueLength: _TypeAlias = QueueLength  # noqa: Y015
+
+@_typing.final
 class Backend(_message.Message):
-    """Backend is one endpoint that serves models."""
+    """Backend is one endpoint that serves models. Its load is that of the worker
+    that answers.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -256,16 +283,24 @@ class Backend(_message.Message):
     OPEN_CONNECTIONS_FIELD_NUMBER: _builtins.int
     MODELS_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
+    QUEUES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     provider: _builtins.str
     endpoint: _builtins.str
     """URL without credentials; empty where there is no network."""
     requests_in_flight: _builtins.int
-    """Its current load."""
+    """Requests that were sent or that wait."""
     open_connections: _builtins.int
     draining: _builtins.bool
+    max_concurrency: _builtins.int
+    """Requests that are sent to it at the same time, at present; 0 for no limit."""
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueLength]:
+        """The requests that wait, by class, the most urgent class first."""
+
     def __init__(
         self,
         *,
@@ -276,10 +311,12 @@ class Backend(_message.Message):
         open_connections: _builtins.int = ...,
         models: _abc.Iterable[_builtins.str] | None = ...,
         draining: _builtins.bool = ...,
+        max_concurrency: _builtins.int = ...,
+        queues: _abc.Iterable[Global___QueueLength] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "endpoint", b"endpoint", "models", b"models", "name", b"name", "open_connections", b"open_connections", "provider", b"provider", "requests_in_flight", b"requests_in_flight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "endpoint", b"endpoint", "max_concurrency", b"max_concurrency", "models", b"models", "name", b"name", "open_connections", b"open_connections", "provider", b"provider", "queues", b"queues", "requests_in_flight", b"requests_in_flight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

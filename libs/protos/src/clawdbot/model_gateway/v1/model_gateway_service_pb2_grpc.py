@@ -78,7 +78,8 @@ class ModelGatewayServiceServicer:
         The deadline of the call covers queueing, retries and fallbacks. Cancelling
         the call closes the connection to the backend. Errors: INVALID_ARGUMENT with
         field violations; NOT_FOUND (MODEL_NOT_FOUND) for an unknown alias or
-        target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached;
+        target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached or too
+        many requests wait (QUEUE_FULL, QUEUE_TIMEOUT, DEADLINE_UNREACHABLE);
         UNAVAILABLE (BACKEND_…) when no backend could answer;
         FAILED_PRECONDITION (BACKEND_AUTH) when a backend rejected our key.
         Safe to retry, at the cost of a second generation.

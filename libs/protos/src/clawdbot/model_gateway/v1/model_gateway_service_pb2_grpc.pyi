@@ -40,7 +40,8 @@ class ModelGatewayServiceStub:
     The deadline of the call covers queueing, retries and fallbacks. Cancelling
     the call closes the connection to the backend. Errors: INVALID_ARGUMENT with
     field violations; NOT_FOUND (MODEL_NOT_FOUND) for an unknown alias or
-    target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached;
+    target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached or too
+    many requests wait (QUEUE_FULL, QUEUE_TIMEOUT, DEADLINE_UNREACHABLE);
     UNAVAILABLE (BACKEND_…) when no backend could answer;
     FAILED_PRECONDITION (BACKEND_AUTH) when a backend rejected our key.
     Safe to retry, at the cost of a second generation.
@@ -77,7 +78,8 @@ class ModelGatewayServiceAsyncStub(ModelGatewayServiceStub):
     The deadline of the call covers queueing, retries and fallbacks. Cancelling
     the call closes the connection to the backend. Errors: INVALID_ARGUMENT with
     field violations; NOT_FOUND (MODEL_NOT_FOUND) for an unknown alias or
-    target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached;
+    target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached or too
+    many requests wait (QUEUE_FULL, QUEUE_TIMEOUT, DEADLINE_UNREACHABLE);
     UNAVAILABLE (BACKEND_…) when no backend could answer;
     FAILED_PRECONDITION (BACKEND_AUTH) when a backend rejected our key.
     Safe to retry, at the cost of a second generation.
@@ -117,7 +119,8 @@ class ModelGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         The deadline of the call covers queueing, retries and fallbacks. Cancelling
         the call closes the connection to the backend. Errors: INVALID_ARGUMENT with
         field violations; NOT_FOUND (MODEL_NOT_FOUND) for an unknown alias or
-        target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached;
+        target; RESOURCE_EXHAUSTED with RetryInfo when a limit is reached or too
+        many requests wait (QUEUE_FULL, QUEUE_TIMEOUT, DEADLINE_UNREACHABLE);
         UNAVAILABLE (BACKEND_…) when no backend could answer;
         FAILED_PRECONDITION (BACKEND_AUTH) when a backend rejected our key.
         Safe to retry, at the cost of a second generation.

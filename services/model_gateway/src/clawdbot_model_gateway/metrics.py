@@ -1,0 +1,92 @@
+"""Prometheus metrics of the backends: what is sent, what waits, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from typing_extensions import override
+
+from clawdbot_model_gateway.core.backends import Backend
+from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueObserver
+
+WAIT_BUCKETS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Seconds."""
+
+
+class BackendMetrics:
+    """The metrics of all backends, in the registry of the server."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._in_flight = Gauge(
+            "clawdbot_backend_requests_in_flight",
+            "Requests that were sent to a backend and have not ended.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._limit = Gauge(
+            "clawdbot_backend_max_concurrency",
+            "Requests that are sent to a backend at the same time, at present.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._connections = Gauge(
+            "clawdbot_backend_open_connections",
+            "Open connections to a backend, busy or idle.",
+            ("backend",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._waiting = Gauge(
+            "clawdbot_backend_queue_length",
+            "Requests that wait for a backend, by priority.",
+            ("backend", "priority"),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._waits = Histogram(
+            "clawdbot_backend_queue_wait_seconds",
+            "How long requests waited that did not get a slot at once.",
+            ("backend", "priority"),
+            buckets=WAIT_BUCKETS,
+            registry=registry,
+        )
+        self._shed = Counter(
+            "clawdbot_backend_requests_shed",
+            "Requests that were refused instead of sent, by reason.",
+            ("backend", "priority", "reason"),
+            registry=registry,
+        )
+
+    def observer(self, backend: str) -> QueueObserver:
+        """Records how requests wait for a backend."""
+        return _Observer(backend, self._waits, self._shed)
+
+    def sample(self, backends: Iterable[Backend]) -> None:
+        """Records the present load."""
+        for backend in backends:
+            scheduler = backend.scheduler
+            self._in_flight.labels(backend.name).set(scheduler.in_flight)
+            self._connections.labels(backend.name).set(backend.provider.open_connections)
+            if scheduler.limit != NO_LIMIT:
+                self._limit.labels(backend.name).set(scheduler.limit)
+            for priority, name in CLASSES.items():
+                self._waiting.labels(backend.name, name).set(scheduler.waiting_in(priority))
+
+
+class _Observer(QueueObserver):
+    def __init__(self, backend: str, waits: Histogram, shed: Counter) -> None:
+        self._backend = backend
+        self._waits = {priority: waits.labels(backend, name) for priority, name in CLASSES.items()}
+        self._shed = shed
+
+    @override
+    def waited(self, priority: int, seconds: float) -> None:
+        self._waits[priority].observe(seconds)
+
+    @override
+    def shed(self, priority: int, reason: str) -> None:
+        self._shed.labels(self._backend, CLASSES[priority], reason).inc()

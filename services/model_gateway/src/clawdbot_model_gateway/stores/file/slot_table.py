@@ -1,0 +1,169 @@
+"""A backend's slots in a file that all workers of a machine map: together they take no more than its limit.
+
+Each process has a row with the slots that it has taken and the requests that wait in it. The rows of dead
+processes are found by their locks (servicekit.process_locks) and count no more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
+from struct import Struct
+from typing import Final
+
+from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.private_files import create_folder, open_private
+from clawdbot_servicekit.process_locks import ProcessLocks
+from typing_extensions import override
+
+from clawdbot_model_gateway.core.scheduling.scheduler import SharedSlots
+
+ROW: Final = Struct("=8sII")
+"""The process's id, its taken slots, its waiting requests."""
+MAX_ROWS: Final = 1024
+"""Processes: twice the most workers that a server has, as new ones may start before old ones have ended."""
+NEVER_USED: Final = bytes(8)
+"""In place of the id."""
+CHECK_INTERVAL: Final = 0.1
+"""Seconds between two looks for dead processes, while no slot is free."""
+
+Rows = list[tuple[bytes, int, int]]
+
+
+class SlotTable(SharedSlots):
+    """The slots of one backend.
+
+    Its calls run on the event loop: each locks the file for some microseconds. After `close`, when the last
+    calls of this process end, nothing is taken and nothing has to be given back.
+
+    Args:
+        path: the file; the same for all processes that share the slots.
+        locks: tell which processes are alive. Open while the table is.
+        clock: the time in seconds.
+    """
+
+    def __init__(self, path: Path, locks: ProcessLocks, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._locks = locks
+        self._clock = clock
+        self._me = bytes.fromhex(locks.me)
+        self._descriptor = -1
+        self._table: mmap.mmap | None = None
+        self._row = 0
+        """Number of this process's row."""
+        self._checked_at = float("-inf")
+
+    def open(self) -> None:
+        """Maps the file and takes a row. StartupError for an unusable folder, or where no row is free."""
+        try:
+            create_folder(self._path.parent)
+            self._descriptor = open_private(self._path, os.O_RDWR)
+            size = ROW.size * MAX_ROWS
+            # Written rather than extended, as a mapped page for which the disk has no room ends the process.
+            missing = size - os.fstat(self._descriptor).st_size
+            if missing > 0:
+                os.pwrite(self._descriptor, bytes(missing), size - missing)
+            self._table = mmap.mmap(self._descriptor, size)
+        except OSError as error:
+            raise StartupError(
+                f"The file {self._path} cannot be used ({error.strerror}): set state_dir to another folder."
+            ) from None
+        with self._locked() as table:
+            for number in range(MAX_ROWS):
+                owner, _, _ = ROW.unpack_from(table, number * ROW.size)
+                if owner == NEVER_USED or self._locks.gone(owner.hex()):
+                    self._row = number
+                    self._write(table, number, 0, 0)
+                    return
+        raise StartupError(f"More than {MAX_ROWS} processes share {self._path}: lower server.workers.")
+
+    def close(self) -> None:
+        """Frees the slots of this process. Its row is free once its lock is. Safe twice."""
+        if self._table is not None:
+            with self._locked() as table:
+                self._write(table, self._row, 0, 0)
+            self._table.close()
+            self._table = None
+            os.close(self._descriptor)
+
+    @override
+    def take(self, limit: int, waiting: int) -> bool:
+        if self._table is None:
+            return False
+        with self._locked() as table:
+            rows = _rows(table)
+            granted = self._may_take(rows, limit, waiting)
+            if not granted and self._clear_dead(table, rows):
+                granted = self._may_take(_rows(table), limit, waiting)
+            self._write(table, self._row, rows[self._row][1] + granted, max(0, waiting - granted))
+            return granted
+
+    @override
+    def give_back(self) -> None:
+        if self._table is None:
+            return
+        with self._locked() as table:
+            _, taken, waiting = ROW.unpack_from(table, self._row * ROW.size)
+            self._write(table, self._row, taken - 1, waiting)
+
+    @override
+    def stop_waiting(self) -> None:
+        if self._table is None:
+            return
+        with self._locked() as table:
+            _, taken, _ = ROW.unpack_from(table, self._row * ROW.size)
+            self._write(table, self._row, taken, 0)
+
+    def _may_take(self, rows: Rows, limit: int, waiting: int) -> bool:
+        """Whether a slot is free, and this process has less than its part of them by what all of them need.
+
+        The parts add up to the limit, so while a slot is free some process with waiting requests may take it.
+        """
+        if sum(taken for _, taken, _ in rows) >= limit:
+            return False
+        others = [row for number, row in enumerate(rows) if number != self._row]
+        if not any(more for _, _, more in others):
+            return True
+        mine = rows[self._row][1]
+        need = mine + max(1, waiting)
+        return mine * (need + sum(taken + more for _, taken, more in others)) < limit * need
+
+    def _clear_dead(self, table: mmap.mmap, rows: Rows) -> bool:
+        """Frees the slots of dead processes; returns whether there were any."""
+        now = self._clock()
+        if now - self._checked_at < CHECK_INTERVAL:
+            return False
+        self._checked_at = now
+        dead = [
+            number
+            for number, (owner, taken, waiting) in enumerate(rows)
+            if taken + waiting and self._locks.gone(owner.hex())
+        ]
+        for number in dead:
+            ROW.pack_into(table, number * ROW.size, rows[number][0], 0, 0)
+        return bool(dead)
+
+    def _write(self, table: mmap.mmap, number: int, taken: int, waiting: int) -> None:
+        ROW.pack_into(table, number * ROW.size, self._me, taken, waiting)
+
+    @contextmanager
+    def _locked(self) -> Iterator[mmap.mmap]:
+        """Locks out the other processes."""
+        if self._table is None:
+            raise RuntimeError("the slot table is not open")
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        try:
+            yield self._table
+        finally:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _rows(table: mmap.mmap) -> Rows:
+    """All rows that were ever used: the first ones, as each process takes the first that it can."""
+    return [*takewhile(lambda row: row[0] != NEVER_USED, ROW.iter_unpack(table))]
