@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 NAN, INF = float("nan"), float("inf")
 HUGE = (2**63, 10**30, 10**400, 1e19, 1e300, str(10**30), "9" * 5000)
 LOWER_BOUND = re.compile(r"expected (?:text or )?(?:at least|more than) -?\d+")
-UPPER_BOUND = re.compile(r"expected (?:text or )?at most (\d+)\.$")
+UPPER_BOUND = re.compile(r"expected (?:text or )?at most (\d+)(?: or a section with keys of its own)?\.$")
 
 
 def leaves(annotation):
@@ -121,6 +121,9 @@ def test_a_number_that_is_too_small_is_refused_with_the_smallest(field):
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("value", [NAN, INF, -INF, True, False, [], {}])
 def test_what_is_not_a_number_is_refused(field, value):
+    model, name = FIELDS[field]
+    if value == {} and any(issubclass(leaf, BaseModel) for leaf in leaves(model.model_fields[name].annotation)):
+        return  # a number or a section: an empty one has its defaults
     message = refusal(*FIELDS[field], value)
     assert "expected" in message
     assert "\n" not in message
