@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc.aio
+from prometheus_client.registry import Collector
 
 from clawdbot_servicekit.error_table import ErrorTable
 
@@ -37,18 +38,27 @@ class Dependency:
 class Application(ABC):
     """One service, built and not yet started. Each service's wiring.build returns one."""
 
-    def __init__(self, name: str, errors: ErrorTable, services: Mapping[str, Registration]) -> None:
+    def __init__(
+        self,
+        name: str,
+        errors: ErrorTable,
+        services: Mapping[str, Registration],
+        collectors: Sequence[Collector] = (),
+    ) -> None:
         """An application that a host can register.
 
         Args:
             name: one of "dialogue", "model_gateway" and "plugins".
             errors: the status of each of its exceptions.
             services: full name of a gRPC service → how it is added to a server.
+            collectors: its own metrics, in no registry yet.
         """
         self.name = name
         self.errors = errors
         self.services = tuple(services)
         """Full names of its gRPC services, for scopes, health and reflection."""
+        self.collectors = collectors
+        """Its own metrics; the host adds them to its registry."""
         self._registrations = tuple(services.values())
 
     def register(self, server: grpc.aio.Server) -> None:

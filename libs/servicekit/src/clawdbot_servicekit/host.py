@@ -88,6 +88,8 @@ class Host:
         self._applications.append(application)
         self._identity.register(application.services)
         self.health.register(application.services)
+        for each in application.collectors:
+            self.metrics.registry.register(each)
 
     def channel(self) -> grpc.aio.Channel:
         """An in-process channel to the applications of this host. The same one each time."""

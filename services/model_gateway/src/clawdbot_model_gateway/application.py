@@ -24,6 +24,8 @@ from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
+from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counts import TokenCounts
@@ -40,6 +42,8 @@ class Components:
     admin: ModelAdmin
     token_counts: TokenCounts
     override_store: AliasOverrideStore
+    replies: CachedReplies | None
+    cache_metrics: CacheMetrics
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -63,6 +67,7 @@ class GatewayApplication(Application):
                     components.admin_servicer,
                 ),
             },
+            components.cache_metrics.collectors,
         )
         self._components = components
         self._reason = components.plan.reason
@@ -92,6 +97,8 @@ class GatewayApplication(Application):
         """A backend that is down does not keep the gateway from starting."""
         components = self._components
         components.override_store.open()
+        if components.replies is not None:
+            await components.replies.start()
         for name, backend in components.backends.items():
             await backend.provider.start()
             file = components.plan.backends[name].tokenizer
@@ -122,6 +129,8 @@ class GatewayApplication(Application):
         await self._components.hooks.stop()
         await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
         self._components.override_store.close()
+        if self._components.replies is not None:
+            await self._components.replies.stop()
 
     async def _choose_default(self) -> None:
         """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""

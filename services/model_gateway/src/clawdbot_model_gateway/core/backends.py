@@ -37,6 +37,10 @@ class Backend:
     """Counts tokens locally, where the configuration names a tokenizer file."""
     concurrency: int | None = None
     """Requests that are sent at the same time; more wait in the order of their arrival. None: no limit."""
+    default_temperature: float | None = None
+    """Of requests that set none; None: the model's own."""
+    fingerprint: bytes = b""
+    """Of all settings that change its replies, so that a reply is not cached across a change of them."""
     slots: set[Slot] = field(default_factory=set)
     """Of the requests that are in flight: each has its slot, or waits for it."""
     _free: asyncio.Semaphore | None = field(init=False, default=None)

@@ -8,17 +8,21 @@ what remains of the deadline. An error after it ends the call, since sent events
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
+from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 from clawdbot_model_client.accumulator import accumulate
 
+from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
+from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.structured_output.emulation import ReplySource, with_format_emulation
 from clawdbot_model_gateway.core.structured_output.validation import validator_processes
@@ -36,6 +40,7 @@ class Generation:
         backends: by name; every backend that the router knows.
         hooks: runs the points before_generate and generation_done.
         limits: of one request.
+        replies: the cache of replies; None: every request goes to a backend.
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
@@ -46,11 +51,13 @@ class Generation:
         *,
         hooks: GenerationHooks,
         limits: RequestLimits,
+        replies: CachedReplies | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw)
         self._backends = backends
         self._limits = limits
+        self._replies = replies
         self._validators = validator_processes()
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
@@ -73,25 +80,37 @@ class Generation:
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
+                use = None if self._replies is None else self._replies.use(request, backend)
                 try:
-                    async with backend.slot(request) as provider:
+                    if self._replies is None or use is None:
+                        reply = self._ask(backend, attempt, send, attempt.record_usage)
+                    else:
                         attempt.model = await backend.model_for(attempt.target.model)
-                        source = await with_format_emulation(
-                            provider,
-                            request,
-                            attempt.model,
-                            processes=self._validators,
-                            record_usage=attempt.record_usage,
-                        )
-                        async with aclosing(send(source, request, attempt.model)) as events:
-                            async for event in events:
-                                for each in attempt.take(event):
-                                    yield each
+                        ask = partial(self._ask, backend, attempt, send)
+                        reply = self._replies.open(use, attempt, backend, ask)
+                    async with reply as events:
+                        async for event in events:
+                            for each in attempt.take(event):
+                                yield each
                     attempt.end()
                 except ModelError as error:
                     attempts.record_error(attempt, error)
                 else:
                     return
+
+    @asynccontextmanager
+    async def _ask(
+        self, backend: Backend, attempt: Attempt, send: Send, record_usage: Callable[[Usage], None]
+    ) -> AsyncIterator[AsyncGenerator[Event]]:
+        """The events of the backend's reply. Leaving the context frees the slot."""
+        request = attempt.request
+        async with backend.slot(request) as provider:
+            attempt.model = await backend.model_for(attempt.target.model)
+            source = await with_format_emulation(
+                provider, request, attempt.model, processes=self._validators, record_usage=record_usage
+            )
+            async with aclosing(send(source, request, attempt.model)) as events:
+                yield events
 
 
 async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

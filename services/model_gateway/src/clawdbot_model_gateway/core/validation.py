@@ -15,7 +15,7 @@ from clawdbot.common.v1.message_pb2 import (
     Message,
     Part,
 )
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Sampling, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy, GenerateRequest, Sampling, ToolChoice
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.media_policy import MediaPolicy
 
@@ -50,6 +50,8 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
             violations.extend(_choices(request))
         if request.HasField("sampling"):
             violations.extend(_sampling(request.sampling))
+        if request.HasField("cache"):
+            violations.extend(_cache(request.cache))
     if violations:
         raise InvalidRequest(violations)
 
@@ -161,6 +163,13 @@ _RANGES: Final[dict[str, tuple[float, float, str]]] = {
 }
 """Field → minimum, maximum and the words for both. The bounds of the penalties and logprobs are those of
 OpenAI's API."""
+
+
+def _cache(policy: CachePolicy) -> Iterator[FieldViolation]:
+    if policy.mode not in CachePolicy.Mode.values():
+        yield FieldViolation("cache.mode", f"Unknown mode {policy.mode}.")
+    if policy.HasField("ttl") and policy.ttl.seconds * 10**9 + policy.ttl.nanos <= 0:
+        yield FieldViolation("cache.ttl", "Must be more than 0.")
 
 
 def _sampling(sampling: Sampling) -> Iterator[FieldViolation]:
