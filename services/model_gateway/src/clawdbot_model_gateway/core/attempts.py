@@ -11,7 +11,12 @@ from typing import Final, Self
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_UNSPECIFIED, Usage
-from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, CacheStatus, GenerateRequest
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    CACHE_STATUS_BYPASS,
+    CACHE_STATUS_HIT,
+    CacheStatus,
+    GenerateRequest,
+)
 from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
@@ -108,6 +113,9 @@ class Attempt:
     def _complete(self, event: Event) -> Iterable[Event]:
         """The event with what the gateway adds; estimated usage before the end, where none came."""
         kind = event.WhichOneof("event")
+        if self.cache_status == CACHE_STATUS_HIT and kind not in {"started", "usage", "finished"}:
+            # Nothing to estimate: a stored reply has its usage.
+            return (event,)
         if kind == "text_delta":
             self._output.add(event.text_delta.text)
         elif kind == "reasoning_delta":

@@ -12,7 +12,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
-from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 from clawdbot_model_client.accumulator import accumulate
 
@@ -22,9 +21,14 @@ from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
+from clawdbot_model_gateway.core.provider import Provider
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.structured_output.emulation import ReplySource, with_format_emulation
+from clawdbot_model_gateway.core.structured_output.emulation import (
+    RecordUsage,
+    ReplySource,
+    with_format_emulation,
+)
 from clawdbot_model_gateway.core.structured_output.validation import validator_processes
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
@@ -83,15 +87,19 @@ class Generation:
                 use = None if self._replies is None else self._replies.use(request, backend)
                 try:
                     if self._replies is None or use is None:
-                        reply = self._ask(backend, attempt, send, attempt.record_usage)
+                        async with backend.slot(request) as provider:
+                            reply = await self._send(provider, backend, attempt, send)
+                            async with aclosing(reply) as events:
+                                async for event in events:
+                                    for each in attempt.take(event):
+                                        yield each
                     else:
                         attempt.model = await backend.model_for(attempt.target.model)
-                        ask = partial(self._ask, backend, attempt, send)
-                        reply = self._replies.open(use, attempt, backend, ask)
-                    async with reply as events:
-                        async for event in events:
-                            for each in attempt.take(event):
-                                yield each
+                        upstream = partial(self._upstream, backend, attempt, send)
+                        async with self._replies.open(use, attempt, backend, upstream) as events:
+                            async for event in events:
+                                for each in attempt.take(event):
+                                    yield each
                     attempt.end()
                 except ModelError as error:
                     attempts.record_error(attempt, error)
@@ -99,18 +107,34 @@ class Generation:
                     return
 
     @asynccontextmanager
-    async def _ask(
-        self, backend: Backend, attempt: Attempt, send: Send, record_usage: Callable[[Usage], None]
+    async def _upstream(
+        self, backend: Backend, attempt: Attempt, send: Send, record_usage: RecordUsage
     ) -> AsyncIterator[AsyncGenerator[Event]]:
-        """The events of the backend's reply. Leaving the context frees the slot."""
-        request = attempt.request
-        async with backend.slot(request) as provider:
-            attempt.model = await backend.model_for(attempt.target.model)
-            source = await with_format_emulation(
-                provider, request, attempt.model, processes=self._validators, record_usage=record_usage
-            )
-            async with aclosing(send(source, request, attempt.model)) as events:
-                yield events
+        """The events of the backend's reply, for a call that others may share."""
+        async with (
+            backend.slot(attempt.request) as provider,
+            aclosing(await self._send(provider, backend, attempt, send, record_usage)) as events,
+        ):
+            yield events
+
+    async def _send(
+        self,
+        provider: Provider,
+        backend: Backend,
+        attempt: Attempt,
+        send: Send,
+        record_usage: RecordUsage | None = None,
+    ) -> AsyncGenerator[Event]:
+        """The events of the provider's reply; the cost of a reply that nobody may see goes to the attempt."""
+        attempt.model = await backend.model_for(attempt.target.model)
+        source = await with_format_emulation(
+            provider,
+            attempt.request,
+            attempt.model,
+            processes=self._validators,
+            record_usage=record_usage or attempt.record_usage,
+        )
+        return send(source, attempt.request, attempt.model)
 
 
 async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

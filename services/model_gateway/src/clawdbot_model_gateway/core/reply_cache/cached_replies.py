@@ -17,13 +17,14 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.events import Event, usage
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
 from clawdbot_model_gateway.core.reply_cache.key import cache_key
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, LookUp, ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, is_stored
+from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
 
 Upstream = Callable[[Callable[[Usage], None]], AbstractAsyncContextManager[AsyncGenerator[Event]]]
 """Opens the reply of the backend. Its argument is called with the cost of each reply that nobody may see."""
@@ -42,7 +43,8 @@ class CachedReplies:
     def __init__(
         self, rules: CacheRules, memory: ReplyCache, shared: ReplyCache | None, metrics: CacheMetrics
     ) -> None:
-        self._rules = rules
+        self.use = rules.use
+        """How a request uses the cache at a backend; None: not at all."""
         self._memory = memory
         self._shared = shared
         self._metrics = metrics
@@ -58,10 +60,6 @@ class CachedReplies:
         """Closes the caches."""
         for each in self._caches:
             await each.stop()
-
-    def use(self, request: GenerateRequest, backend: Backend) -> CacheUse | None:
-        """How the request uses the cache at this backend; None: not at all."""
-        return self._rules.use(request, backend)
 
     @asynccontextmanager
     async def open(
@@ -93,7 +91,7 @@ class CachedReplies:
             flight = Flight(attempt, urgency, end)
             self._flights[place] = flight
             fill = partial(self._fill, flight, use, key, stamp=found.stamp, backend=backend.name)
-            flight.begin(partial(fill, upstream=upstream))
+            flight.begin(partial(fill, request=attempt.request, upstream=upstream))
         async with flight.follow(attempt) as events:
             yield events
 
@@ -128,6 +126,7 @@ class CachedReplies:
         *,
         stamp: bytes | None,
         backend: str,
+        request: GenerateRequest,
         upstream: Upstream,
     ) -> None:
         """Adds the events of the reply to a flight, and stores them."""
@@ -146,7 +145,8 @@ class CachedReplies:
             async for event in events_of_backend:
                 if event.HasField("finished") and is_stored(event):
                     # Before anybody sees the end: the next equal request may follow at once.
-                    reply = encode([*flight.events, event], time.time() + use.ttl)
+                    whole = _with_usage([*flight.events, event], request)
+                    reply = encode(whole, time.time() + use.ttl)
                     self._memory.put(key, reply, ttl=use.ttl, stamp=stamp)
                     if self._shared is not None:
                         self._shared.put(key, reply, ttl=use.ttl, stamp=shared.stamp)
@@ -160,6 +160,16 @@ class CachedReplies:
             self._metrics.redis_errors.labels("get", "corrupt").inc()
             return [], 0.0
         return events, expires_at - time.time()
+
+
+def _with_usage(reply: list[Event], request: GenerateRequest) -> list[Event]:
+    """The events of a whole reply, with an estimate where the backend reported no usage."""
+    if any(event.HasField("usage") for event in reply):
+        return reply
+    output = TokenEstimator()
+    for event in reply:
+        output.add(event.text_delta.text or event.reasoning_delta.text or event.tool_call_delta.arguments)
+    return [*reply[:-1], usage(estimate_usage(request, output.tokens)), reply[-1]]
 
 
 async def _replay(events: Sequence[Event]) -> AsyncGenerator[Event]:

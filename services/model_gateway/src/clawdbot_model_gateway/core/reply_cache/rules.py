@@ -62,6 +62,7 @@ def is_stored(finished: Event) -> bool:
 
 def _is_deterministic(request: GenerateRequest, backend: Backend) -> bool:
     """Whether nothing is drawn. Options of a vendor may ask for a search, whose results change."""
-    sampling = request.sampling
-    temperature = sampling.temperature if sampling.HasField("temperature") else backend.default_temperature
+    temperature = backend.default_temperature
+    if request.HasField("sampling") and request.sampling.HasField("temperature"):
+        temperature = request.sampling.temperature
     return temperature == 0 and not request.HasField("provider_options")
