@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from contextlib import aclosing
 
 import grpc
 import grpc.aio
@@ -14,16 +16,19 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import BackendFailed, RateLimited
 from clawdbot_servicekit.error_table import remote_error
+from clawdbot_servicekit.errors import InvalidRequest
 
 from tests.support.cached_gateway import (
     BYPASS,
     REFRESH,
+    REPORTED,
     RPCS,
     USE,
     ask,
     cached,
     costs,
     followers,
+    replies_of,
     status,
     text,
 )
@@ -218,3 +223,72 @@ async def test_hooks_run_for_each_caller(tmp_path):
     assert [each["output_tokens"] > 0 for each in facts] == [True, False, False]
     assert {each["outcome"] for each in facts} == {"STOP"}
     assert len(backend.asked) == 1
+
+
+@RPCS
+async def test_what_the_backend_refuses_is_refused_for_all(tmp_path, rpc):
+    """Errors keep their details: each caller gets the violations."""
+    gate = asyncio.Event()
+    script = [events.started("m"), gate, InvalidRequest.of("sampling.top_k", "is not supported.")]
+    async with cached(tmp_path, script) as (served, backend):
+        request = asks(model="chat", cache=USE, strict=True)
+        calls = [asyncio.create_task(served.client.fault(request, rpc)) for _ in range(3)]
+        await until(lambda: followers(served) == 3)
+        gate.set()
+        faults = [await each for each in calls]
+        assert served.idle
+    assert [[each.field for each in fault.violations] for fault in faults] == [["sampling.top_k"]] * 3
+    assert len(backend.asked) == 1
+
+
+@pytest.mark.parametrize("round_", range(16))
+async def test_callers_that_come_and_go_leave_nothing_behind(tmp_path, round_):
+    """Whenever they leave, the slot is freed, the call ends, and usage is counted at most once."""
+    draw = random.Random(round_)
+    script = [events.started("m"), *map(events.text_delta, "abcdef"), events.usage(REPORTED), says("x")[-1]]
+    provider = PacedProvider(draw, script)
+    async with cached(tmp_path) as (served, _):
+        served.application._components.backends["a"].provider = provider
+
+        async def call() -> int:
+            await asyncio.sleep(draw.random() / 50)
+            task = asyncio.create_task(ask(served, rpc=draw.choice(("stream", "generate"))))
+            if draw.random() < 0.6:
+                await asyncio.sleep(draw.random() / 20)
+                task.cancel()
+            await asyncio.wait([task])
+            return 0 if task.cancelled() else task.result().usage.cost_micros
+
+        costs_ = await asyncio.gather(*(call() for _ in range(20)))
+        await until(lambda: served.idle and provider.open == 0 and not replies_of(served)._flights)
+        await until(lambda: not _flight_tasks())
+    assert sum(costs_) <= 77 * len(provider.asked)
+
+
+async def test_a_reader_that_stops_reading_can_be_cancelled(tmp_path):
+    big = "x" * 200_000
+    script = [events.started("m"), *(events.text_delta(big) for _ in range(100)), WAIT]
+    async with cached(tmp_path, script) as (served, backend):
+        stream = served.client.stream(asks(model="chat", cache=USE))
+        await anext(aiter(stream))
+        await until(backend.waiting.is_set)
+        stream.cancel()
+        await until(lambda: served.idle and backend.open == 0)
+
+
+class PacedProvider(FakeProvider):
+    """Plays its script with pauses."""
+
+    def __init__(self, draw, script) -> None:
+        super().__init__(script)
+        self._draw = draw
+
+    async def stream(self, request, model):
+        async with aclosing(super().stream(request, model)) as reply:
+            async for event in reply:
+                await asyncio.sleep(self._draw.random() / 200)
+                yield event
+
+
+def _flight_tasks() -> list[asyncio.Task]:
+    return [each for each in asyncio.all_tasks() if "Flight._run" in repr(each.get_coro())]
