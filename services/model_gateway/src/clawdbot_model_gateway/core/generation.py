@@ -96,7 +96,9 @@ class Generation:
                     else:
                         attempt.model = await backend.model_for(attempt.target.model)
                         upstream = partial(self._upstream, backend, attempt, send)
-                        async with self._replies.open(use, attempt, backend, upstream) as events:
+                        async with self._replies.open(
+                            use, attempt, backend, upstream, whole=send is _send_unary
+                        ) as events:
                             async for event in events:
                                 for each in attempt.take(event):
                                     yield each

@@ -17,7 +17,7 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event, usage
+from clawdbot_model_gateway.core.events import Event, merge_deltas, usage
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
 from clawdbot_model_gateway.core.reply_cache.key import cache_key
@@ -63,16 +63,24 @@ class CachedReplies:
 
     @asynccontextmanager
     async def open(
-        self, use: CacheUse, attempt: Attempt, backend: Backend, upstream: Upstream
+        self, use: CacheUse, attempt: Attempt, backend: Backend, upstream: Upstream, *, whole: bool = False
     ) -> AsyncIterator[AsyncGenerator[Event]]:
-        """The events of the reply for an attempt whose model is known."""
+        """The events of the reply.
+
+        Args:
+            use: how the request uses the cache.
+            attempt: whose model is known.
+            backend: of the attempt.
+            upstream: opens its reply.
+            whole: the caller puts the events together again, so that neighbours may come joined.
+        """
         key = cache_key(attempt.request, backend, attempt.model, current_caller().tenant)
         found = await self._memory.get(key)
         if use.reads and found.reply is not None:
             reply, _ = decode(found.reply)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
-            async with aclosing(_replay(reply)) as replayed:
+            async with aclosing(_replay(merge_deltas(reply) if whole else reply)) as replayed:
                 yield replayed
             return
         place = key.digest, found.stamp
