@@ -53,11 +53,15 @@ async def test_a_redis_that_dies_costs_a_miss(tmp_path):
             redis.kill()
             for number in range(10):
                 assert status(await ask(served, asks(str(number), model="chat", cache=USE))) == "MISS"
-            assert status(await ask(served, asks("0", model="chat", cache=USE))) == "HIT"
+            models = ("a/m", "b/m")
+            for model in models:
+                await ask(served, asks("0", model=model, cache=USE))
+                assert status(await ask(served, asks("0", model=model, cache=USE))) == "HIT"
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await served.client.admin.FlushCache(FlushCacheRequest())
+                await served.client.admin.FlushCache(FlushCacheRequest(model="both"))
             assert remote_error(caught.value).reason == "CACHE_NOT_FLUSHED"
-            assert status(await ask(served, asks("0", model="chat", cache=USE))) == "MISS"
+            for model in models:
+                assert status(await ask(served, asks("0", model=model, cache=USE))) == "MISS"
 
 
 async def test_a_redis_that_hangs_costs_a_miss(tmp_path):

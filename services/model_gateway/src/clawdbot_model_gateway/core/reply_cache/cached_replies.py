@@ -112,13 +112,15 @@ class CachedReplies:
         Raises:
             CacheNotFlushed: the shared cache could not be reached; the memory has been flushed all the same.
         """
+        every = targets or ("",)
         removed = 0
-        for target in targets or ("",):
-            try:
-                # Before the memory, which would otherwise take an old reply from it in between.
-                if self._shared is not None:
+        try:
+            # Before the memory, which would otherwise take an old reply from it in between.
+            if self._shared is not None:
+                for target in every:
                     await self._shared.flush(tenant, target)
-            finally:
+        finally:
+            for target in every:
                 removed += await self._memory.flush(tenant, target)
         return removed
 
