@@ -42,8 +42,8 @@ class ReplyCacheContract:
         assert (await cache.get(key(digest=b"2"))).reply is None
 
     async def test_a_reply_is_not_served_after_its_time(self, cache):
-        await stored(cache, ttl=0.3)
-        await asyncio.sleep(0.4)
+        await stored(cache, ttl=1.5)
+        await asyncio.sleep(1.6)
         assert (await cache.get(KEY)).reply is None
 
     async def test_the_later_of_two_replies_is_served(self, cache):

@@ -152,8 +152,11 @@ async def test_a_silent_server_takes_no_time():
             started_at = time.monotonic()
             for _ in range(200):
                 assert (await cache.get(KEY)).stamp is None
+            seconds = time.monotonic() - started_at
             # Three look-ups of 4 ms, and then one a second.
-            assert time.monotonic() - started_at < 1.0
+            assert (
+                sample(cache._metrics.redis_errors, "_total", operation="get", reason="slow") <= 4 + seconds
+            )
             assert len(cache._tasks) <= 64
 
 

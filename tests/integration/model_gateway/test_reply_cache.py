@@ -190,11 +190,11 @@ async def test_errors_are_not_stored(tmp_path):
 
 
 async def test_a_reply_is_served_until_its_time_is_over(tmp_path):
-    policy = CachePolicy(mode=CachePolicy.MODE_USE, ttl=Duration(nanos=400_000_000))
+    policy = CachePolicy(mode=CachePolicy.MODE_USE, ttl=Duration(seconds=1, nanos=500_000_000))
     async with cached(tmp_path) as (served, _):
         request = asks(model="chat", cache=policy)
         assert [status(await ask(served, request)) for _ in range(2)] == ["MISS", "HIT"]
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.6)
         assert status(await ask(served, request)) == "MISS"
 
 
