@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc.aio
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
 from clawdbot_servicekit.error_table import ErrorTable
 
@@ -38,27 +38,18 @@ class Dependency:
 class Application(ABC):
     """One service, built and not yet started. Each service's wiring.build returns one."""
 
-    def __init__(
-        self,
-        name: str,
-        errors: ErrorTable,
-        services: Mapping[str, Registration],
-        collectors: Sequence[Collector] = (),
-    ) -> None:
+    def __init__(self, name: str, errors: ErrorTable, services: Mapping[str, Registration]) -> None:
         """An application that a host can register.
 
         Args:
             name: one of "dialogue", "model_gateway" and "plugins".
             errors: the status of each of its exceptions.
             services: full name of a gRPC service → how it is added to a server.
-            collectors: its own metrics, in no registry yet.
         """
         self.name = name
         self.errors = errors
         self.services = tuple(services)
         """Full names of its gRPC services, for scopes, health and reflection."""
-        self.collectors = collectors
-        """Its own metrics; the host adds them to its registry."""
         self._registrations = tuple(services.values())
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -78,6 +69,14 @@ class Application(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Ends the work in flight and releases everything. MUST be safe after a failed start."""
+
+    def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None] | None:
+        """Adds metrics of its own to those of the server, before `start`; here: none.
+
+        Returns what records its present load, if there is such a thing; called about twice a second.
+        """
+        del registry
+        return None
 
     def describe(self) -> dict[str, tuple[str, ...]]:
         """What a banner shows: label → lines. Here: what it does without."""

@@ -72,6 +72,7 @@ class Host:
         self._inprocess = InProcessServer(settings.server.max_message)
         self._channel = InProcessChannel(self._inprocess)
         self._applications: list[Application] = []
+        self._samples: list[Callable[[], None]] = []
         self._started: list[Application] = []
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._readiness = health.Readiness(self.health, self._applications, self.metrics)
@@ -85,11 +86,11 @@ class Host:
         """Registers one more application. Before start."""
         targets = (StreamDrainServer(self._server, self._draining), self._inprocess)
         application.register(HandlerRegistrar(self._pipeline, targets, application.errors))
+        if (sample := application.add_metrics(self.metrics.registry)) is not None:
+            self._samples.append(sample)
         self._applications.append(application)
         self._identity.register(application.services)
         self.health.register(application.services)
-        for each in application.collectors:
-            self.metrics.registry.register(each)
 
     def channel(self) -> grpc.aio.Channel:
         """An in-process channel to the applications of this host. The same one each time."""
@@ -120,7 +121,7 @@ class Host:
         await self._server.start()
         self._listening = True
         self._spawn(self._readiness.run())
-        self._spawn(self.metrics.sample(lambda: self._admission.count))
+        self._spawn(self.metrics.sample(self._sample))
         self._log.info("listening", address=sockets.target(self.settings.server.host, self.port))
         return self.port
 
@@ -185,6 +186,12 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _sample(self) -> int:
+        """Has the applications record their load; returns the calls in flight."""
+        for sample in self._samples:
+            sample()
+        return self._admission.count
 
     def _observe(self, record: CallRecord) -> None:
         self.metrics.record_call(record.method, record.code, record.seconds)

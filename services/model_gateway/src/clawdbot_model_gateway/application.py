@@ -18,6 +18,7 @@ from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import (
 from clawdbot_plugin_client.hooks import HookClient
 from clawdbot_servicekit.application import Application, Dependency
 from clawdbot_servicekit.error_table import ErrorTable
+from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
@@ -67,7 +68,6 @@ class GatewayApplication(Application):
                     components.admin_servicer,
                 ),
             },
-            components.cache_metrics.collectors,
         )
         self._components = components
         self._reason = components.plan.reason
@@ -91,6 +91,11 @@ class GatewayApplication(Application):
             ),
             **super().describe(),
         }
+
+    @override
+    def add_metrics(self, registry: CollectorRegistry) -> None:
+        for each in self._components.cache_metrics.collectors:
+            registry.register(each)
 
     @override
     async def start(self) -> None:
