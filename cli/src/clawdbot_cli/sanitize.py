@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Mapping
 from typing import Any, Final
 
+from clawdbot.common.v1.message_pb2 import ToolCall
 from google.protobuf.struct_pb2 import Struct, Value
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
@@ -48,9 +50,22 @@ def format_value(value: Value) -> str:
 
 def format_pairs(values: Struct) -> str:
     """name=value, sorted by name."""
+    return _pairs({name: _to_python(each) for name, each in values.fields.items()})
+
+
+def format_arguments(call: ToolCall) -> str:
+    """The same for a call's arguments, with whole numbers exact where the call holds them so."""
+    try:
+        exact = json.loads(call.arguments_json or "null")
+    except (ValueError, RecursionError):
+        exact = None
+    return _pairs(exact) if isinstance(exact, dict) else format_pairs(call.arguments)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
     return " ".join(
-        f"{one_line(name, MAX_VALUE_LENGTH)}={format_value(values.fields[name])}"
-        for name in sorted(values.fields)
+        f"{one_line(name, MAX_VALUE_LENGTH)}={one_line(_word_or_json(values[name]), MAX_VALUE_LENGTH)}"
+        for name in sorted(values)
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 
 from clawdbot_cli.client_settings import ClientSettings
 
@@ -71,7 +72,7 @@ def _readable(option: str, given: Path | None, variable: str, default: Path | No
         return None
     path = path.expanduser()
     try:
-        path.open("rb").close()
+        read_regular(path)
     except OSError as error:
         origin = f"CLAWDBOT_TLS__{variable}: {path}" if given is None else f"{option} {path}"
         raise StartupError(f"{origin}: cannot be read: {error.strerror}.") from None

@@ -33,6 +33,8 @@ states: {a: {end: true}}
 """
 MAX_SECONDS = 5
 """Processor time for messages that take milliseconds; an expression that backtracks needs much longer."""
+MARKS = (", ", ". ", "! ", "!! ", "，", "。", "！", " - ", "\n")
+HESITATION = ("... ", "…", "……", ".. ", ", , ", "。。。", "? ")
 PUNCTUATION = (" ", ",", ". ", "\n", "1", "1 ", "12:", "-", "a ", "\u4e00", "、")
 
 each_language = settings(suppress_health_check=[HealthCheck.differing_executors])
@@ -62,6 +64,12 @@ class LanguageContract:
     """Messages that say yes in all their words."""
     no_assent: tuple[str, ...]
     """Messages that begin like a yes, or contain one, and are none."""
+    greetings: tuple[str, ...]
+    courtesies: tuple[str, ...]
+    """Thanks and politeness, which may stand beside a yes."""
+    farewells: tuple[str, ...]
+    spoilers: tuple[str, ...]
+    """Words that take a yes back, doubt it, or are about something else."""
 
     @property
     def flow(self):
@@ -145,6 +153,36 @@ class LanguageContract:
         words = data.draw(st.lists(st.sampled_from(self.assent), min_size=1, max_size=4))
         words.insert(data.draw(st.integers(0, len(words))), f" {word} ")
         self.confirms_nothing(" ".join(words))
+
+    def draw_yes(self, data):
+        """The parts of a message that is nothing but a yes, each but the last with the mark after it."""
+
+        def say(texts, least, most):
+            return data.draw(st.lists(st.sampled_from(texts), min_size=least, max_size=most))
+
+        said = [*say(self.greetings, 0, 1), *say(self.courtesies, 0, 1), *say(self.assent, 1, 1)]
+        said += [*say((*self.assent, *self.courtesies), 0, 3), *say(self.farewells, 0, 1)]
+        *before, last = said
+        return [*(f"{each}{data.draw(st.sampled_from(MARKS))}" for each in before), last]
+
+    @each_language
+    @given(data=st.data())
+    def test_a_yes_may_have_any_politeness_beside_it(self, data):
+        text = "".join(self.draw_yes(data))
+        assert ("set_slot", "sure", True) in self.commands_to_confirm(text), text
+
+    @each_language
+    @given(data=st.data())
+    def test_one_word_or_mark_that_doubts_a_yes_is_enough(self, data):
+        said = self.draw_yes(data)
+        spoiler = data.draw(st.sampled_from((*(f" {each}, " for each in self.spoilers), *HESITATION)))
+        said.insert(data.draw(st.integers(0, len(said))), spoiler)
+        self.confirms_nothing("".join(said))
+
+    @each_language
+    @given(data=st.data(), mark=st.sampled_from(("-", " -", "—", ":", ",", "…", "...", "，", "、")))
+    def test_a_yes_that_breaks_off_confirms_nothing(self, data, mark):
+        self.confirms_nothing("".join(self.draw_yes(data)) + mark)
 
     def test_a_yes_in_a_message_that_is_too_long_to_be_read_whole_confirms_nothing(self):
         yes = self.assent[0]

@@ -36,8 +36,7 @@ class TestEnglish(LanguageContract):
     assent = (
         "yes", "y", "k", "ok", "yep!!", "yes please",
         "yes, book it", "yes do that please thanks", "sure thing",
-        "absolutely", "go ahead and book it", "that's right", "no problem", "why not",
-        "no, that's fine", "Yes, of course. Thank you!",
+        "absolutely", "go ahead and book it", "that's right", "Yes, of course. Thank you!",
         "👍", "👍🏽", "✅",
     )  # fmt: skip
     no_assent = (
@@ -46,7 +45,23 @@ class TestEnglish(LanguageContract):
         "yes?", "yes if it is cheap",
         "yes and", "ok so", "yes hmm", "yes or no", "I guess so", "I'm fine, thanks", '"yes"', "yes 👎", "👎",
         "no problem, but later", "no, that's fine, cancel", "yes, don't", "yes unless it rains",
+        "no problem", "why not", "no, that's fine", "um, yes", "oh great", "yes...", "yes -", "yes,",
         "he said yes", "please don't", "great question", "do it later", "book it for somebody else",
+    )  # fmt: skip
+    greetings = ("hi", "Hello", "Good evening", "good morning")
+    courtesies = (
+        "thanks",
+        "thank you very much",
+        "thank you so much",
+        "please",
+        "much appreciated",
+        "🙏",
+        "then",
+    )
+    farewells = ("bye", "Goodbye", "have a nice day", "see you later", "good night")
+    spoilers = (
+        "um", "hmm", "well", "oh", "but", "not", "no", "don't", "wait", "maybe", "cancel", "if", "later",
+        "else", "never", "whatever", "lol", "🙄", "unfortunately", "6",
     )  # fmt: skip
 
 
@@ -65,6 +80,14 @@ class TestChinese(LanguageContract):
         "需要好的", "行吗", "是吗", "好的？", "对不起", "没问题的话就订", "好的算了",
         "行李", "11", "“好的”", "他说好的",
         "ok wait", "👎", "不好", "好的👎", "你好", "要是便宜就订",
+        "嗯……", "好吧……", "好——", "好的，", "呃，好", "行了", "对了", "没错吧", "都行", "不要紧", "好的呢🙂",
+    )  # fmt: skip
+    greetings = ("你好", "您好", "晚上好", "hi")
+    courtesies = ("谢谢", "非常感谢", "谢谢您", "麻烦您了", "多谢", "辛苦了", "🙏", "请")
+    farewells = ("再见", "拜拜", "晚安", "祝您生活愉快")
+    spoilers = (
+        "额", "呃", "哦", "唉", "但是", "不", "别", "不过", "等等", "也许", "取消", "如果", "晚点", "换",
+        "改", "呵呵", "🙃", "可惜", "6",
     )  # fmt: skip
 
 
@@ -72,7 +95,9 @@ class TestLanguageOfAnotherPackage(LanguageContract):
     tag = "eo"
     cancel, help, handoff = "haltu", "helpu", "homon"
     names = ("Ana", "Petro", "Maria")
-    assent, no_assent = ("jes",), ("jes sed ne", "jes blua", "jes?")
+    assent, no_assent = ("jes", "certe, perfekte"), ("jes sed ne", "jes blua", "jes?")
+    greetings, courtesies, farewells = ("saluton",), ("dankon", "mi petas"), ("ĝis revido",)
+    spoilers = ("nu", "sed", "ne", "eble", "blua")
 
     @pytest.fixture(autouse=True)
     def _installed(self, install):

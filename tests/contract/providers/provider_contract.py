@@ -7,6 +7,12 @@ from contextlib import aclosing
 
 import pytest
 from clawdbot.common.v1.usage_pb2 import Usage
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    PRIORITY_BATCH,
+    PRIORITY_INTERACTIVE,
+    PRIORITY_STANDARD,
+    CachePolicy,
+)
 from clawdbot_model_client.accumulator import accumulate
 from clawdbot_model_gateway.core.errors import (
     BackendFailed,
@@ -75,6 +81,24 @@ class ProviderContract:
             await provider.generate(request, model)
         for refused in (streamed, whole):
             assert [each.field for each in refused.value.violations] == ["sampling.logprobs"]
+
+    @pytest.mark.parametrize(
+        ("fields", "path"),
+        [
+            ({"priority": PRIORITY_BATCH}, "priority"),
+            ({"priority": PRIORITY_INTERACTIVE}, "priority"),
+            ({"cache": CachePolicy(mode=CachePolicy.MODE_USE)}, "cache.mode"),
+            ({"cache": CachePolicy(mode=CachePolicy.MODE_REFRESH)}, "cache.mode"),
+            ({"cache": CachePolicy(semantic=True)}, "cache.semantic"),
+            ({"priority": PRIORITY_STANDARD, "cache": CachePolicy(mode=CachePolicy.MODE_BYPASS)}, ""),
+        ],
+    )
+    async def test_what_nobody_honours_is_reported_and_refused_if_strict(self, provider, model, fields, path):
+        events = await provider.generate(asks(**fields), model)
+        assert [each.field for each in events[0].started.warnings] == ([path] if path else [])
+        if path:
+            with pytest.raises(InvalidRequest, match=path):
+                await provider.generate(asks(**fields, strict=True), model)
 
     async def test_a_stream_that_is_closed_early_does_not_affect_the_next(self, provider, model):
         async with aclosing(provider.stream(asks(), model)) as left:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.contract.providers.provider_contract import BackendContract
+from tests.contract.providers.vendor_contract import VendorContract
 from tests.support.fake_anthropic import (
     KEY,
     MODEL,
@@ -41,7 +41,7 @@ BEHAVIOUR = {
 }
 
 
-class TestAnthropic(BackendContract):
+class TestAnthropic(VendorContract):
     kind: ClassVar = "anthropic"
 
     @pytest.fixture

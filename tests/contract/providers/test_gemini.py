@@ -11,7 +11,7 @@ from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
 from clawdbot_model_gateway.providers.gemini import MAX_PAGES
 from clawdbot_servicekit.errors import InvalidRequest
 
-from tests.contract.providers.provider_contract import BackendContract
+from tests.contract.providers.vendor_contract import VendorContract
 from tests.support.fake_gemini import (
     EMBEDDER,
     KEY,
@@ -50,7 +50,7 @@ async def provider(unstarted):
         yield each
 
 
-class TestGemini(BackendContract):
+class TestGemini(VendorContract):
     kind = "gemini"
 
     EMPTY: ClassVar = (chunk({"text": ""}, usage=counts()), chunk({"text": "", "thought": True}))

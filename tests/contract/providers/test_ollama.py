@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.contract.providers.provider_contract import BackendContract
+from tests.contract.providers.vendor_contract import VendorContract
 from tests.support.fake_ollama import MODEL, call, counts, error, fake_ollama, last, line, ndjson, streamed
 from tests.support.fake_openai import CUT
 from tests.support.generate_requests import asks
@@ -26,7 +26,7 @@ BEHAVIOUR = {
 }
 
 
-class TestOllama(BackendContract):
+class TestOllama(VendorContract):
     kind: ClassVar = "ollama"
 
     @pytest.fixture

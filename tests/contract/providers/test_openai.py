@@ -17,7 +17,7 @@ from clawdbot_model_gateway.core.errors import (
 )
 from clawdbot_model_gateway.core.provider import Embedder, TokenCounter
 
-from tests.contract.providers.provider_contract import BackendContract, run
+from tests.contract.providers.vendor_contract import VendorContract, run
 from tests.support.fake_openai import CUT, HANG, KEY, Answer, error, whole
 from tests.support.fake_responses import (
     MODEL,
@@ -58,7 +58,7 @@ async def provider(unstarted):
         yield each
 
 
-class TestOpenAI(BackendContract):
+class TestOpenAI(VendorContract):
     kind = "openai"
 
     BEHAVIOUR: ClassVar = {

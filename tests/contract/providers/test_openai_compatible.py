@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from tests.contract.providers.provider_contract import BackendContract
+from tests.contract.providers.vendor_contract import VendorContract
 from tests.support.fake_openai import (
     CUT,
     KEY,
@@ -22,7 +22,7 @@ from tests.support.generate_requests import asks
 from tests.support.providers import make, started
 
 
-class TestOpenAICompatible(BackendContract):
+class TestOpenAICompatible(VendorContract):
     kind = "openai_compatible"
 
     CALL: ClassVar = {

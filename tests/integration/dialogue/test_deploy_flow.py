@@ -13,7 +13,7 @@ from clawdbot.dialogue.v1.flow_service_pb2_grpc import FlowServiceStub
 from clawdbot_servicekit.errors import StartupError
 
 from tests.integration.dialogue.test_flow_service import BROKEN
-from tests.support.dialogue_service import rpc_error, serving
+from tests.support.dialogue_service import rpc_error, serving, stream_rpc_error
 
 SOURCE = """
 flow: greet
@@ -289,3 +289,23 @@ async def test_a_key_that_names_no_scopes_may_talk_but_not_deploy(tmp_path):
         assert (await served.flows.ListFlows(pb.ListFlowsRequest(), **of("a"))).flows
         error = await rpc_error(served.flows.DeployFlow(pb.DeployFlowRequest(source=source()), **of("a")))
         assert (error.reason, error.metadata) == ("PERMISSION_DENIED", {"scope": "dialogue.admin"})
+
+
+METHODS = [
+    method
+    for file in (pb.DESCRIPTOR, dialogue_service_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+    for method in service.methods
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda each: each.name)
+async def test_a_key_with_an_empty_list_of_scopes_may_call_nothing(tmp_path, method):
+    keys = [{**each, "scopes": []} for each in KEYS["keys"]]
+    name = f"/{method.containing_service.full_name}/{method.name}"
+    async with serving(tmp_path, auth={"keys": keys}) as served:
+        if method.server_streaming:
+            error = await stream_rpc_error(served.channel.unary_stream(name)(b"", **of("a")))
+        else:
+            error = await rpc_error(served.channel.unary_unary(name)(b"", **of("a")))
+    assert (error.code, error.reason) == ("PERMISSION_DENIED", "PERMISSION_DENIED")

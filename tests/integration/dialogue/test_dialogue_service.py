@@ -249,6 +249,21 @@ async def test_a_models_tool_call_crosses_the_wire_and_back(served):
     assert response.turn.tool_calls[0].result.structured["value"] == 42
 
 
+async def test_a_models_exact_arguments_reach_the_tool_and_go_back_to_the_model(served):
+    session = await served.open()
+    served.peers.tools.add("calculator.evaluate", {"value": 42})
+    await asyncio.sleep(0)
+    made = call("calculator.evaluate", "a", order=2512292042121000001)
+    made.arguments_json = '{"order":2512292042121000001}'
+    served.peers.gateway.scripts += [[made], ["Done."]]
+    response = await served.send(session, "look it up")
+    assert response.turn.status == turn_pb2.TURN_STATUS_DONE
+    assert served.peers.tools.calls[-1].arguments_json == made.arguments_json
+    assert response.turn.tool_calls[0].call.arguments_json == made.arguments_json
+    parts = [part for message in served.peers.gateway.requests[-1].messages for part in message.parts]
+    assert made.arguments_json in [part.tool_call.arguments_json for part in parts]
+
+
 def gate(point: str) -> hook.HookRegistration:
     return hook.HookRegistration(point=point, kind=hook.HOOK_KIND_GATE, timeout=Duration(seconds=1))
 

@@ -89,6 +89,25 @@ async def test_a_deeper_event_is_refused_with_its_path(served, levels):
     assert not (await served.dialogue.ListTurns(pb.ListTurnsRequest(session_id=session.id))).turns
 
 
+@pytest.mark.parametrize("levels", [34, 40, 90])
+async def test_what_protobuf_itself_refuses_is_said_to_be_nested_too_deeply(served, levels):
+    """Its parser stops first, and does not say where."""
+    session = await served.open("talk")
+    request = pb.SendTurnRequest(session_id=session.id)
+    request.event.name = "look.closely"
+    slots = pb.CreateSessionRequest(flow="talk")
+    for struct in (request.event.data, slots.slots):
+        inner = struct
+        for _ in range(levels):
+            inner = inner.fields["a"].struct_value
+        inner.fields["a"].bool_value = True
+    for call in (served.dialogue.SendTurn(request), served.dialogue.CreateSession(slots)):
+        error = await rpc_error(call)
+        assert (error.code, error.reason) == ("INVALID_ARGUMENT", "MALFORMED_MESSAGE")
+        assert "nested too deeply" in error.message
+        assert f"{MAX_DEPTH} levels" in error.message
+
+
 async def test_deeper_slots_are_refused_with_their_path(served):
     request = pb.CreateSessionRequest(flow="talk", slots=nested(MAX_DEPTH + 1))
     error = await rpc_error(served.dialogue.CreateSession(request))

@@ -232,13 +232,22 @@ async def test_the_retry_delay_is_passed_on(served, backend, rpc):
 
 
 @RPCS
-async def test_a_request_is_repeated_once_if_the_backend_closed_the_connection(served, backend, rpc):
-    backend.will(DROP)
+async def test_a_request_that_may_have_been_worked_on_is_not_sent_again(served, backend, rpc):
     await served.client.run(asks(), rpc)
-    assert len(backend.asked) == 2
-    backend.will(DROP, DROP)
+    backend.will(DROP)
     fault = await served.client.fault(asks(), rpc)
-    assert fault.reason == "BACKEND_FAILED"
+    assert (fault.code, fault.reason) == ("UNAVAILABLE", "BACKEND_FAILED")
+    assert len(backend.asked) == 2
+    await served.client.run(asks(), rpc)
+
+
+@RPCS
+async def test_connections_that_the_backend_closed_cost_no_request(served, backend, rpc):
+    await asyncio.gather(*(served.client.run(asks(), rpc) for _ in range(4)))
+    for connection in backend.connections:
+        connection.abort()
+    await asyncio.gather(*(served.client.run(asks(), rpc) for _ in range(4)))
+    assert len(backend.asked) == 8
 
 
 @RPCS

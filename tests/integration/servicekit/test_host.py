@@ -229,10 +229,19 @@ async def test_a_taken_port_is_an_error_of_one_sentence(tmp_path):
 
 
 async def test_a_host_that_does_not_exist_is_an_error_of_one_sentence(tmp_path):
-    host = Host(trial_settings(tmp_path, server={"host": "no such host"}))
-    with pytest.raises(StartupError, match="Cannot resolve the host no such host"):
+    host = Host(trial_settings(tmp_path, server={"host": "no-such-host.invalid"}))
+    with pytest.raises(StartupError, match=r"Cannot resolve the host no-such-host\.invalid"):
         await host.start()
     await host.stop()
+
+
+@pytest.mark.parametrize(("host", "reason"), [("192.0.2.7", "no interface of this machine"), ("fe80::1", "")])
+async def test_an_address_of_another_machine_is_an_error_about_the_host(tmp_path, host, reason):
+    server = Host(trial_settings(tmp_path, server={"host": host}))
+    with pytest.raises(StartupError, match=f"Cannot listen on {host}: {reason}") as caught:
+        await server.start()
+    assert "Errno" not in str(caught.value)
+    await server.stop()
 
 
 async def test_a_state_directory_that_cannot_be_created_is_an_error_of_one_sentence(tmp_path):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from clawdbot_cli.sanitize import format_pairs, format_value, one_line, sanitize
+from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot_cli.sanitize import format_arguments, format_pairs, format_value, one_line, sanitize
 from google.protobuf.struct_pb2 import Struct, Value
 
 
@@ -63,3 +64,11 @@ def test_slots_are_sorted_by_name():
     slots = Struct()
     slots.update({"time": "19:00", "party_size": 4, "extras": ["window", 2]})
     assert format_pairs(slots) == 'extras=["window", 2] party_size=4 time=19:00'
+
+
+def test_a_calls_arguments_are_shown_exactly_where_they_are_known():
+    call = ToolCall(arguments_json='{"order": 2512292042121000001, "note": "hi"}')
+    call.arguments.update({"order": 2512292042121000001})
+    assert format_arguments(call) == "note=hi order=2512292042121000001"
+    call.arguments_json = "{"
+    assert format_arguments(call) == f"order={int(float(2512292042121000001))}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from clawdbot_dialogue.flow_files import load_flows
 from clawdbot_dialogue.settings import DialogueSettings
@@ -114,3 +116,8 @@ def test_one_path_of_flows_needs_no_list_and_is_relative_to_the_configuration(tm
 def test_invalid_settings_are_refused(tmp_path, sections):
     with pytest.raises(ValidationError):
         settings(tmp_path, **sections)
+
+
+def test_a_device_is_not_a_flow():
+    with pytest.raises(StartupError, match="/dev/zero cannot be read: it is not a regular file"):
+        load_flows([Path("/dev/zero")])

@@ -16,7 +16,8 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot.model_gateway.v1.generation_pb2 import ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import REASONING_EFFORT_HIGH, ToolChoice
+from clawdbot_model_gateway.formats.anthropic.models import ModelProfile
 from clawdbot_model_gateway.formats.anthropic.request import DEFAULT_MAX_TOKENS
 from clawdbot_servicekit.errors import InvalidRequest
 
@@ -95,9 +96,11 @@ def test_thinking_goes_back_as_it_came():
 
 
 @pytest.mark.parametrize("signature", [b"", b"\xff\x00", b"not base64!"])
-def test_thinking_without_a_valid_signature_is_left_out(signature):
+def test_thinking_without_a_valid_signature_is_left_out_with_a_warning(signature):
     reasoning = Part(reasoning=Reasoning(text="hm", signature=signature))
-    assert [each["type"] for each in blocks(reasoning, Part(text="Hi"), role=ROLE_ASSISTANT)] == ["text"]
+    wire, warnings = encode(asks("x", Message(role=ROLE_ASSISTANT, parts=[reasoning, Part(text="Hi")])))
+    assert [each["type"] for each in wire["messages"][1]["content"]] == ["text"]
+    assert warnings == ["messages[1].parts[0].reasoning"]
 
 
 # Tools
@@ -264,3 +267,40 @@ def test_media_that_the_api_does_not_take_give_warnings():
 def test_only_a_users_message_may_contain_images():
     image = Part(image=Media(data=b"png", media_type="image/png"))
     assert unsupported(image, role=ROLE_ASSISTANT) == ["messages[1].parts[0].image"]
+
+
+# Thinking and calls that other models made
+
+
+def turn_of(*parts):
+    result = Part(tool_result=ToolResult(call_id="c1", content=[Part(text="noon")]))
+    return asks(
+        "When?",
+        Message(role=ROLE_ASSISTANT, parts=[*parts, Part(tool_call=ToolCall(id="c1", name="clock.now"))]),
+        Message(role=ROLE_TOOL, parts=[result]),
+        sampling={"reasoning_effort": REASONING_EFFORT_HIGH, "max_tokens": 9000},
+    )
+
+
+BUDGETED = ModelProfile(budgeted_thinking=True, adaptive_thinking=False)
+OWN = Part(reasoning=Reasoning(text="hm", signature=b"c2ln"))
+
+
+@pytest.mark.parametrize("foreign", [[], [Part(text="Let me see.")]])
+def test_a_model_is_not_made_to_think_after_a_call_that_it_did_not_make(foreign):
+    wire, warnings = encode(turn_of(*foreign), BUDGETED)
+    assert "thinking" not in wire
+    assert warnings == ["sampling.reasoning_effort"]
+
+
+def test_a_model_thinks_on_after_its_own_call_and_in_the_next_turn():
+    assert "thinking" in encode(turn_of(OWN), BUDGETED)[0]
+    later = turn_of()
+    later.messages.append(Message(role=ROLE_ASSISTANT, parts=[Part(text="Noon.")]))
+    later.messages.append(Message(role=ROLE_USER, parts=[Part(text="Thanks")]))
+    assert "thinking" in encode(later, BUDGETED)[0]
+
+
+def test_the_beginning_of_a_reply_does_not_end_in_white_space():
+    wire, _ = encode(asks("Count", Message(role=ROLE_ASSISTANT, parts=[Part(text="One, two, ")])))
+    assert wire["messages"][-1]["content"] == [{"type": "text", "text": "One, two,"}]

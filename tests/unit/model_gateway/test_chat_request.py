@@ -26,8 +26,9 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
     ResponseFormat,
     ToolChoice,
 )
-from clawdbot_model_gateway.formats.chat.request import ModelProfile, RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.chat.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import MAX_NAME_LENGTH, ToolNames
+from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 from clawdbot_servicekit.errors import InvalidRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ from tests.support.generate_requests import asks, says, tool
 
 
 def encoder(defaults=None, **profile):
-    return RequestEncoder("openai_compatible", ModelProfile(**profile), RequestDefaults(defaults or {}))
+    return RequestEncoder("openai_compatible", VendorProfile(**profile), RequestDefaults(defaults or {}))
 
 
 def encode(request, *, stream=False, **options):
@@ -181,7 +182,9 @@ def test_a_call_and_its_result_go_back_to_the_model():
         Message(role=ROLE_ASSISTANT, parts=[Part(reasoning=Reasoning(text="hm")), Part(tool_call=call)]),
         Message(role=ROLE_TOOL, parts=[Part(tool_result=result)]),
     )
-    assert body(request)["messages"][1:] == [
+    wire, warnings = encode(request)
+    assert warnings == ["messages[1].parts[0].reasoning"]
+    assert wire["messages"][1:] == [
         {
             "role": "assistant",
             "content": None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 from clawdbot_model_gateway.backend_config import default_aliases, plan_backends
 from clawdbot_model_gateway.core.routing import Target
+from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.redaction import secrets_of
 from clawdbot_servicekit.settings import load
 
 KEY = "sk-0123456789abcdef"
-ALL = ("anthropic", "echo", "gemini", "ollama", "openai", "openai_compatible", "self_hosted")
+ALL = ("anthropic", "echo", "gemini", "llama_cpp", "ollama", "openai", "openai_compatible", "self_hosted")
 VENDORS = pytest.mark.parametrize(
     ("provider", "variable"),
     [
@@ -27,10 +28,10 @@ VENDORS = pytest.mark.parametrize(
 def plan_of(tmp_path):
     """The plan for a text and an environment, with these providers installed."""
 
-    def plan(text, available=ALL, **environ):
+    def plan(text, available=ALL, local_model=None, **environ):
         path = tmp_path / "clawdbot.yaml"
         path.write_text(text, encoding="utf-8")
-        return plan_backends(load(GatewaySettings, path, environ), available)
+        return plan_backends(load(GatewaySettings, path, environ), available, local_model)
 
     return plan
 
@@ -183,3 +184,52 @@ def test_the_echo_is_last_and_says_what_to_do(plan_of):
 
 def test_looking_for_ollama_can_be_disabled(plan_of):
     assert list(plan_of("gateway: {ollama: null}").backends) == ["echo"]
+
+
+# A small model on this machine
+
+
+@pytest.fixture
+def with_small_model(plan_of, tmp_path):
+    path = tmp_path / "small.gguf"
+    return lambda text="", available=ALL, **environ: plan_of(text, available, path, **environ)
+
+
+def test_a_small_model_on_this_machine_answers_before_the_echo(with_small_model):
+    plan = with_small_model()
+    assert list(plan.backends) == ["ollama", "local", "echo"]
+    aliases, reason = default_aliases(plan, {"ollama": "connection refused"}, {"local": 1, "echo": 1})
+    assert aliases == one(Target("local", "smollm2-135m"))
+    assert reason.startswith("a small model on this machine")
+    assert reason.endswith("or configure `model:` to use a better one")
+    assert "ollama pull" in default_aliases(plan, {}, {"ollama": 0, "local": 1, "echo": 1})[1]
+
+
+def test_ollama_and_keys_come_before_a_small_model(with_small_model):
+    aliases, _ = default_aliases(with_small_model(), {}, {"ollama": 1, "local": 1, "echo": 1})
+    assert aliases == one(Target("ollama", "*"))
+    assert "local" not in with_small_model(OPENAI_API_KEY=KEY).backends
+
+
+@pytest.mark.parametrize("text", ["gateway: {local_model: false}", "model: {provider: echo}"])
+def test_a_small_model_is_not_used_where_it_is_disabled_or_another_is_configured(with_small_model, text):
+    assert "local" not in with_small_model(text).backends
+
+
+def test_a_small_model_is_not_used_without_its_provider(with_small_model):
+    assert list(with_small_model("", ("echo",)).backends) == ["echo"]
+
+
+def test_a_small_model_has_its_makers_sampling_and_is_offered_no_tools(with_small_model):
+    local = with_small_model().backends["local"]
+    assert (local.temperature, local.top_p) == (0.2, 0.9)
+    assert local.provider_options["unsupported"] == ["tools"]
+    assert local.provider_options["unload_after"] > 0
+
+
+@pytest.mark.parametrize(
+    ("package", "value"), [("DISTRIBUTION", "no-such-distribution"), ("RUNTIME", "no_such_package")]
+)
+def test_without_either_of_its_packages_there_is_no_small_model(monkeypatch, package, value):
+    monkeypatch.setattr(f"clawdbot_model_gateway.local_model.{package}", value)
+    assert find_local_model() is None

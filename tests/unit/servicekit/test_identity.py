@@ -119,7 +119,7 @@ def test_only_the_service_token_calls_for_another_tenant(identity):
     assert identity.identify([("x-api-key", "bobs-key"), tenant], GENERATE).tenant == "default"
 
 
-@pytest.mark.parametrize("tenant", ["a" * 129, "a\nb"])
+@pytest.mark.parametrize("tenant", ["a" * 129, "a\nb", "../x", "-a", ".", "a b", "ä", "a\\b", "a%2f", "a;b"])
 def test_a_malformed_tenant_is_refused(identity, tenant):
     with pytest.raises(InvalidRequest):
         identity.identify([("x-api-key", TOKEN), ("x-clawdbot-tenant", tenant)], GENERATE)

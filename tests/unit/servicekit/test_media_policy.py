@@ -36,6 +36,14 @@ def is_allowed(uri: str, **settings) -> bool:
         "https://[2606:4700:4700::1111]/a",
         "https://localhost.example.com/a",
         "https://10.example.com/a",
+        "https://8.8.8.8.example.com/a",
+        "https://ec2-52-94-236-248.compute-1.amazonaws.com/a",
+        "https://v1-10-0.example.com/a",
+        "https://a.1000.0.0.1.example.com/a",
+        "https://notnip.io/a",
+        "https://nip.io.example.com/a",
+        "https://a-b.example.com/a",
+        "https://a.com:443/x",
         PNG,
         PNG.replace("data:", "DATA:").replace(";base64", ";BASE64"),
     ],
@@ -70,6 +78,42 @@ def test_other_schemes_are_refused(uri):
         *("localhost", "localhost.", "LOCALHOST", "localho%73t", "a.localhost", "printer.local", "a.LOCAL."),
         *("metadata.google.internal", "metadata.google.internal.", "internal", "redis", "intranet:8080"),
         *("router.lan", "nas.home.arpa", "a.default.svc", "x.corp", "abc.onion", "a.localdomain"),
+        *("169.254.169.254.nip.io", "127.0.0.1.nip.io", "app.10.0.0.7.nip.io", "app-10-0-0-7.nip.io"),
+        *("7f000001.nip.io", "0x7f.1.nip.io", "8.8.8.8.nip.io", "nip.io", "NIP.IO.", "2852039166.nip.io"),
+        *(
+            "127-0-0-1.sslip.io",
+            "--1.sslip.io",
+            "fe80--1.sslip.io",
+            "10.0.0.1.xip.io",
+            "a.127-0-0-1.traefik.me",
+        ),
+        *(
+            "localtest.me",
+            "a.b.localtest.me",
+            "LVH.me",
+            "x.vcap.me",
+            "lacolhost.com",
+            "a.local.gd",
+            "fuf.me.",
+        ),
+        *(
+            "127.0.0.1.example.com",
+            "a.10.0.0.7.example.com",
+            "ip-10-0-0-7.example.com",
+            "10-0-0-7.a.example.com",
+        ),
+        *("1.2.127.0.0.1.example.com", "9-192-168-1-1.example.com", "192-168-001-001.example.com"),
+        *("169.254.169.254.evil.example", "a169-254-169-254.example.com", "8.8.8.10.0.0.1.example.com"),
+        *(
+            "-a.com",
+            "a-.com",
+            "a.-b.com",
+            "a.com-",
+            "a.com:",
+            "10.0.0.1:",
+            f"{'a' * 64}.com",
+            "a." * 127 + "com",
+        ),
         *("a..example.com", ".example.com", "example.com..", "example.com:99999", "example.com:x", "-.local"),
     ],
 )
@@ -147,7 +191,7 @@ def test_data_has_a_limit_of_its_own_and_the_type_that_the_message_says():
 @pytest.mark.parametrize(
     ("media_type", "right"),
     [
-        *((each, True) for each in ("image/png", "IMAGE/svg+xml", "image/vnd.adobe.photoshop")),
+        *((each, True) for each in ("image/png", "IMAGE/svg", "image/vnd.adobe.photoshop")),
         *((each, True) for each in ("image/png;a=b", "image/png ; a=b; c=d", 'image/png; a="b; \\" c"')),
         *((each, False) for each in ("png", "image/", "/png", "image/png/x", "image/*", "*/*", "image /png")),
         *((each, False) for each in ("text/html", "audio/wav", "image/.png", "image/p ng", "image/é")),
@@ -163,6 +207,19 @@ def test_media_types_follow_the_grammar(media_type, right):
     assert fields == ([] if right else ["p.image.media_type"])
 
 
+@pytest.mark.parametrize("media_type", ["image/svg+xml", "IMAGE/SVG+XML", "image/svg+xml; charset=utf-8"])
+def test_an_image_that_is_active_content_is_refused_with_what_to_send(media_type):
+    policy = MediaPolicy()
+    for part in (
+        Part(image=Media(data=b"<svg/>", media_type=media_type)),
+        Part(image=Media(uri="https://example.com/a.svg", media_type=media_type)),
+        Part(image=Media(uri=f"data:{media_type};base64,PHN2Zy8+")),
+    ):
+        (violation,) = policy.violations("p", part)
+        assert "PNG" in violation.description
+    assert policy.allows(Part(document=Document(data=b"<svg/>", media_type="image/svg+xml")))
+
+
 def test_media_in_a_tool_result_are_checked_with_their_path():
     content = [Part(text="hi"), image("file:///etc/passwd"), image(PNG)]
     part = Part(tool_result=ToolResult(content=content))
@@ -176,6 +233,8 @@ def test_media_in_a_tool_result_are_checked_with_their_path():
         ("files.internal", "https://FILES.internal./a", "https://x.files.internal/a"),
         ("*.example.internal", "https://a.b.example.internal/a", "https://example.internal/a"),
         ("redis", "https://redis:99/a", "https://redis2/a"),
+        ("*.nip.io", "https://127.0.0.1.nip.io/a", "https://127.0.0.1.sslip.io/a"),
+        ("10-0-0-7.example.com", "https://10-0-0-7.example.com/a", "https://10-0-0-8.example.com/a"),
         ("10.1.0.0/16", "https://0x0a010203/a", "https://10.2.0.1/a"),
         ("10.0.0.7", "https://[::ffff:10.0.0.7]/a", "https://10.0.0.8/a"),
         ("fd00::/8", "https://[fd12::1]/a", "https://[fe80::1]/a"),

@@ -207,3 +207,11 @@ def test_a_switch_can_be_on_or_off(read, text, value):
 
 def test_a_key_is_taken_as_it_is_written(read):
     assert list(read("models: {8080: {}, true: {}, on: {}}").models) == ["8080", "true", "on"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "0.0.0.0", "::", "::1", "fe80::1%eth0", "localhost", "a-0.svc.local", "my_host"],
+)
+def test_a_server_listens_on_an_address_or_a_name(read, host):
+    assert read(f"server: {{host: '{host}'}}").server.host == host

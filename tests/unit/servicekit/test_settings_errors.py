@@ -59,6 +59,12 @@ def message_for(tmp_path, monkeypatch):
         ("server: {port: many}", "clawdbot.yaml:1: server.port: expected a whole number."),
         ("server: {port: 70000}", "clawdbot.yaml:1: server.port: expected at most 65535."),
         ("server: {workers: 0}", "clawdbot.yaml:1: server.workers: expected at least 1."),
+        ("server: {workers: true}", "clawdbot.yaml:1: server.workers: expected a whole number."),
+        ("server: {grace: 2h}", "clawdbot.yaml:1: server.grace: expected at most 3600."),
+        (
+            "server: {max_metadata: 2GiB}",
+            "clawdbot.yaml:1: server.max_metadata: expected at most 1073741824.",
+        ),
         (
             "server:\n  grace: 3 weeks",
             "clawdbot.yaml:2: server.grace: expected a duration such as 30s, 10m or 2.5 (seconds).",
@@ -119,6 +125,28 @@ def message_for(tmp_path, monkeypatch):
 )
 def test_an_error_in_the_file(message_for, text, message):
     assert message_for(text) == message
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", "*", " ", "a b", "::ffff:0.0.0.0", "::ffff:7f00:1", "[::1]", "0", "127.1", "0x7f.1"),
+        *("224.0.0.1", "ff02::1", "-a", "a..b", "a/b", "a:80", "256.1.1.1", "a" * 64, "\u00e9"),
+    ],
+)
+def test_a_host_that_no_server_can_listen_on(message_for, host):
+    assert message_for(f"server: {{host: '{host}'}}") == (
+        "clawdbot.yaml:1: server.host: expected an address such as 127.0.0.1 or ::1, or a name such "
+        "as localhost; 0.0.0.0 and :: are all addresses of the machine."
+    )
+
+
+@pytest.mark.parametrize("tenant", ["", "../x", "a/b", "-a", ".", "a b", "a" * 129, "\u00e4", "*"])
+def test_a_tenant_that_is_not_a_plain_name(message_for, tenant):
+    assert message_for(f"auth: {{keys: [{{id: a, key: {GOOD}, tenant: '{tenant}'}}]}}") == (
+        "clawdbot.yaml:1: auth.keys[0].tenant: expected 1 to 128 letters, digits and . : @ _ -, "
+        "with a letter or a digit first, such as acme."
+    )
 
 
 @pytest.mark.parametrize("text", ["server: {port: 1", "a: b: c", "server:\n\tport: 1", "x: '\x07'"])

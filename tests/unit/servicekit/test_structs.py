@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from types import MappingProxyType
 
 import pytest
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import (
     MAX_DEPTH,
     canonical_json,
+    exact_json,
     is_finite,
+    plain_from_json,
     plain_from_request,
     to_json,
     to_plain,
@@ -109,3 +112,29 @@ def test_different_values_differ_in_the_canonical_form():
 
 def test_json_has_integers_and_sorted_keys():
     assert to_json(to_struct({"c": 1e300, "b": 1.5, "a": 1})) == b'{"a":1,"b":1.5,"c":1e+300}'
+
+
+# Whole numbers that a Struct rounds
+
+BIG = 2512292042121000001
+
+
+@pytest.mark.parametrize("number", [BIG, -BIG, 2**53 + 1, 2**70 + 1])
+def test_json_text_holds_what_a_struct_rounds(number):
+    values = MappingProxyType({"b": [{"order": number}], "a": (0.5, None)})
+    text = exact_json(values, to_struct(values))
+    assert plain_from_json(text, "arguments_json") == {"a": [0.5, None], "b": [{"order": number}]}
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"a": 4, "b": 4.0, "c": (1, "x"), "d": MappingProxyType({"e": None})}]
+)
+def test_what_a_struct_holds_exactly_needs_no_text(values):
+    assert exact_json(values, to_struct(values)) == ""
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "4", "null", '{"x": NaN}', '{"x": 1e999}', "[" * 100_000])
+def test_text_that_is_no_object_of_json_is_refused_with_its_path(text):
+    with pytest.raises(InvalidRequest) as raised:
+        plain_from_json(text, "arguments_json")
+    assert [each.field for each in raised.value.violations] == ["arguments_json"]

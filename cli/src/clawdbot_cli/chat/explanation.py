@@ -11,7 +11,7 @@ from clawdbot.dialogue.v1.turn_pb2 import Command
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_cli.chat.screen import ASIDE, Screen
-from clawdbot_cli.sanitize import format_pairs, format_value, one_line
+from clawdbot_cli.sanitize import format_arguments, format_value, one_line
 
 MAX_LINE: Final = 200
 """Characters of one line when the explanation is not shown in full."""
@@ -72,7 +72,7 @@ def _model_call(call: pb.ModelCall, whole: bool) -> Iterator[str]:
             yield f"    with {json.dumps(properties, ensure_ascii=False)}"
     for part in call.reply.parts:
         if part.HasField("tool_call"):
-            yield f"  called: {part.tool_call.name} {format_pairs(part.tool_call.arguments)}".rstrip()
+            yield f"  called: {part.tool_call.name} {format_arguments(part.tool_call)}".rstrip()
         elif part.HasField("text"):
             yield f"  said: {part.text if whole else one_line(part.text, MAX_LINE)}"
     if call.error:

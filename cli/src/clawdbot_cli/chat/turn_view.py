@@ -20,7 +20,7 @@ from clawdbot.dialogue.v1.session_pb2 import (
 )
 
 from clawdbot_cli.chat.screen import ASIDE, ERROR, REASONING, WARNING, Screen
-from clawdbot_cli.sanitize import format_pairs, one_line
+from clawdbot_cli.sanitize import format_arguments, format_pairs, one_line
 
 MAX_RESULT_LENGTH: Final = 120
 """Characters of a tool's result."""
@@ -163,7 +163,7 @@ def format_parts(parts: Sequence[Part]) -> str:
 
 def format_call(call: ToolCall) -> str:
     """A tool call on one line."""
-    return f"  ⚙ {one_line(call.name, 80)} {format_pairs(call.arguments)}".rstrip()
+    return f"  ⚙ {one_line(call.name, 80)} {format_arguments(call)}".rstrip()
 
 
 def format_result(record: pb.ToolCallRecord) -> str:

@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final
 
 DEFAULT_TENANT = "default"
 """The tenant of all callers while no keys are configured."""
+
+TENANT_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}"
+"""Tenants become parts of names elsewhere, so they have no slash, no space and no control character."""
+TENANT: Final = "1 to 128 letters, digits and . : @ _ -, with a letter or a digit first, such as acme"
+"""The words for the pattern."""
 
 
 @dataclass(frozen=True, slots=True)

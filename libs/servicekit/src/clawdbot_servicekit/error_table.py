@@ -68,7 +68,7 @@ SHARED_RULES: Final[Mapping[type[Exception], ErrorRule]] = {
     errors.MalformedMessage: ErrorRule(
         grpc.StatusCode.INVALID_ARGUMENT,
         "MALFORMED_MESSAGE",
-        "The request to {rpc} cannot be decoded: its bytes are not a message of the method's request type.",
+        "The request to {rpc} cannot be decoded: {problem}.",
     ),
     errors.Unauthenticated: ErrorRule(grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED", "{explanation}"),
     errors.PermissionDenied: ErrorRule(

@@ -53,9 +53,12 @@ class InvalidRequest(ServiceError):
 class MalformedMessage(ServiceError):
     """A request that cannot be decoded."""
 
-    def __init__(self, rpc: str) -> None:
+    def __init__(
+        self, rpc: str, problem: str = "its bytes are not a message of the method's request type"
+    ) -> None:
         self.rpc = rpc
-        super().__init__(f"a request to {rpc} cannot be decoded")
+        self.problem = problem
+        super().__init__(f"a request to {rpc} cannot be decoded: {problem}")
 
 
 class Unauthenticated(ServiceError):

@@ -7,10 +7,11 @@ everybody may call, but only callers on this machine may change the installation
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from clawdbot_servicekit.caller import DEFAULT_TENANT, Caller
+from clawdbot_servicekit.caller import DEFAULT_TENANT, TENANT, TENANT_PATTERN, Caller
 from clawdbot_servicekit.errors import InvalidRequest, LocalOnly, PermissionDenied, Unauthenticated
 from clawdbot_servicekit.method_options import method_scopes
 from clawdbot_servicekit.settings.shared import AuthSettings, secret_digest
@@ -25,6 +26,7 @@ EXEMPT: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 ADMIN: Final = ".admin"
 """The end of scopes whose methods change the installation."""
 
+_TENANT: Final = re.compile(TENANT_PATTERN)
 _MISSING: Final = "This server needs a key: send it as `authorization: Bearer KEY` or as `x-api-key: KEY`."
 _UNKNOWN: Final = "The key is not one of this server's keys."
 _MALFORMED: Final = "The authorization header must read `Bearer KEY`."
@@ -126,6 +128,6 @@ def _credentials(metadata: Metadata) -> tuple[str, str]:
 
 
 def _tenant(name: str) -> str:
-    if len(name) > 128 or not name.isprintable():
-        raise InvalidRequest.of(TENANT_HEADER, "must be at most 128 printable characters.")
+    if name and not _TENANT.fullmatch(name):
+        raise InvalidRequest.of(TENANT_HEADER, f"must be {TENANT}.")
     return name or DEFAULT_TENANT

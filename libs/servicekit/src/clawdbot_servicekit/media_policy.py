@@ -1,8 +1,8 @@
 """The policy for images, audio and documents in messages, the same for every service.
 
 Backends fetch the URIs that they get, some of them from inside the operator's network. So a URI must have an
-allowed scheme and a host that is public as it is written. Names are not resolved: a name may have a private
-address, now or when the backend fetches it.
+allowed scheme and a host that is public as it is written: no private address, and no name that spells one or
+is known to have one. Names are not resolved: a name may have a private address, now or when it is fetched.
 """
 
 from __future__ import annotations
@@ -66,7 +66,34 @@ _PRIVATE_DOMAINS: Final = frozenset(
         *("corp", "home", "intranet", "lan", "localdomain", "private", "svc"),
     }
 )
-_LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
+_WILDCARD_DOMAINS: Final = frozenset(
+    {
+        # Every name in them has the address that it spells, in one of many ways.
+        *(
+            "nip.io",
+            "sslip.io",
+            "xip.io",
+            "traefik.me",
+            "backname.io",
+            "local-ip.co",
+            "local-ip.sh",
+            "rbndr.us",
+        ),
+        # Every name in them has the address of the machine that asks.
+        *("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "localho.st", "local.gd", "fuf.me"),
+    }
+)
+"""Public domains whose names have addresses that somebody else chooses."""
+_SPELLED_IPV4: Final = re.compile(
+    r"(?<![0-9])(?=([0-9]{1,3})([.-])([0-9]{1,3})\2([0-9]{1,3})\2([0-9]{1,3})(?![0-9]))", re.ASCII
+)
+"""10.0.0.7.example.com or ip-10-0-0-7.example.com; there may be several in a name."""
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_MAX_NAME: Final = 253
+"""Characters: https://www.rfc-editor.org/rfc/rfc1035#section-2.3.4."""
+_ACTIVE_IMAGES: Final = frozenset({"image/svg+xml"})
+"""Programs rather than pictures: what draws one may run its scripts and fetch what it names, such as an
+address that this policy refuses."""
 
 
 class MediaPolicy:
@@ -105,8 +132,9 @@ class MediaPolicy:
         if origin is None or not getattr(source, origin):
             yield FieldViolation(path, "needs data or uri.")
         if source.media_type:
-            if not _MEDIA_TYPES[kind].fullmatch(source.media_type):
-                yield FieldViolation(f"{path}.media_type", _not_a_type(kind))
+            error = _type_error(kind, source.media_type)
+            if error:
+                yield FieldViolation(f"{path}.media_type", error)
         elif origin == "data":
             yield FieldViolation(f"{path}.media_type", f"is missing (example: {EXAMPLES[kind]}).")
         if origin == "uri" and source.uri:
@@ -142,6 +170,8 @@ class MediaPolicy:
             return f"has no host (example: {example})." if scheme in WEB_SCHEMES else ""
         if "@" in authority:
             return "contains a user name or a password; leave them out."
+        if authority.endswith(":"):
+            return "has an invalid host or port."
         try:
             # As browsers and HTTP clients read it: 0x7f.1, 2130706433 and %3127.0.0.1 are all 127.0.0.1.
             host = Url(f"https://{authority}/").host or ""
@@ -159,10 +189,14 @@ class MediaPolicy:
         if name in self._names or name.endswith(self._domains):
             return True
         labels = name.split(".")
+        domains = {".".join(labels[-count:]) for count in (1, 2)}
         return (
-            all(_LABEL.fullmatch(each) for each in labels)
+            len(name) <= _MAX_NAME
+            and all(_LABEL.fullmatch(each) for each in labels)
             and (len(labels) > 1 or not is_web)
-            and not any(".".join(labels[-count:]) in _PRIVATE_DOMAINS for count in (1, 2))
+            and domains.isdisjoint(_PRIVATE_DOMAINS)
+            and domains.isdisjoint(_WILDCARD_DOMAINS)
+            and not any(_spells_private(*each.group(1, 3, 4, 5)) for each in _SPELLED_IPV4.finditer(name))
         )
 
     def _data_error(self, kind: str, rest: str, media_type: str) -> str:
@@ -171,8 +205,9 @@ class MediaPolicy:
         declared = head[: -len(_BASE64_MARK)]
         if not comma or not text or head[-len(_BASE64_MARK) :].lower() != _BASE64_MARK:
             return f"is not a data: URI with base64 (example: data:{EXAMPLES[kind]};base64,iVBORw0KGgo=)."
-        if not _MEDIA_TYPES[kind].fullmatch(declared):
-            return _not_a_type(kind)
+        error = _type_error(kind, declared)
+        if error:
+            return error
         if media_type and _essence(media_type) != _essence(declared):
             return "has another media type than media_type."
         size = len(text) * 3 // 4 - text[-2:].count("=")
@@ -183,9 +218,14 @@ class MediaPolicy:
         return ""
 
 
-def _not_a_type(kind: str) -> str:
-    article = "an" if kind[0] in "ai" else "a"
-    return f"is not the media type of {article} {kind} (example: {EXAMPLES[kind]})."
+def _type_error(kind: str, media_type: str) -> str:
+    """What is wrong with a media type; empty if nothing is."""
+    if not _MEDIA_TYPES[kind].fullmatch(media_type):
+        article = "an" if kind[0] in "ai" else "a"
+        return f"is not the media type of {article} {kind} (example: {EXAMPLES[kind]})."
+    if kind == "image" and _essence(media_type) in _ACTIVE_IMAGES:
+        return "is not allowed: such an image can contain scripts and links; send it as PNG."
+    return ""
 
 
 def _essence(media_type: str) -> str:
@@ -204,6 +244,12 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def _spells_private(*octets: str) -> bool:
+    """Whether four numbers inside a name are an IPv4 address that is not public."""
+    numbers = [int(each) for each in octets]
+    return max(numbers) <= 255 and not _is_public(IPv4Address(bytes(numbers)))
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:

@@ -20,6 +20,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.settings.shared import METRICS_OFFSET, SharedSettings, secret_digest
 
@@ -73,10 +74,13 @@ class MetricsEndpoint:
         try:
             return cls(registry, settings, _listen(host, port))
         except OSError as error:
+            problem = sockets.PORT_PROBLEMS.get(error.errno or 0)
+            if problem is None:
+                raise StartupError(sockets.cannot_listen(host, port, error)) from None
             if port != settings.default_port + METRICS_OFFSET:
                 raise StartupError(
-                    f"Cannot listen on the metrics port {port} on {host}: {error.strerror}. "
-                    f"Choose another: CLAWDBOT_TELEMETRY__METRICS_PORT={port + 1}."
+                    f"Cannot listen on the metrics port {port} on {host}: it {problem}: "
+                    f"CLAWDBOT_TELEMETRY__METRICS_PORT={port + 1}."
                 ) from None
         endpoint = cls(registry, settings, _listen(host, 0))
         structlog.get_logger(__name__).warning("metrics_port_taken", port=port, instead=endpoint.port)

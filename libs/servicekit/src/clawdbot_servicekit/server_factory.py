@@ -74,7 +74,7 @@ def listen(server: grpc.aio.Server, settings: SharedSettings) -> int:
         else:
             bound = server.add_secure_port(address, credentials)
     except RuntimeError:
-        raise StartupError(sockets.port_taken(host, port)) from None
+        raise StartupError(sockets.cannot_listen(host, port)) from None
     if credentials is None and not sockets.is_loopback(host):
         structlog.get_logger(__name__).warning(
             "listening_without_tls", host=host, advice="set tls.cert_file and tls.key_file"

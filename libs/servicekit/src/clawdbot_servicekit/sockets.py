@@ -17,10 +17,15 @@ from urllib.parse import unquote
 
 from clawdbot_servicekit.errors import StartupError
 
-_REASONS = {
+PORT_PROBLEMS = {
     errno.EADDRINUSE: "is taken. Stop what uses it, or choose another",
     errno.EACCES: "needs privileges that this process does not have. Choose one above 1023",
-    errno.EADDRNOTAVAIL: "is not available: no interface of this machine has that address. Choose another",
+}
+"""What the system says about a port → what is wrong with it."""
+_HOST_PROBLEMS = {
+    errno.EADDRNOTAVAIL: "no interface of this machine has that address",
+    errno.EAFNOSUPPORT: "this machine does not have that kind of address",
+    errno.EINVAL: "the address is not complete; one such as fe80::1 needs its interface, as in fe80::1%eth0",
 }
 
 
@@ -85,7 +90,7 @@ def _reserve(host: str, bound: socket.socket) -> socket.socket:
         reservation.bind(f"\0clawdbot-port-{address}-{port}")
     except OSError as error:
         reservation.close()
-        raise StartupError(port_taken(host, port, error)) from None
+        raise StartupError(cannot_listen(host, port, error)) from None
     return reservation
 
 
@@ -94,8 +99,8 @@ def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except (socket.gaierror, UnicodeError):
-        raise StartupError(f"Cannot resolve the host {host}. Try --host 127.0.0.1.") from None
+    except (socket.gaierror, UnicodeError) as error:
+        raise StartupError(cannot_listen(host, port, error)) from None
     bound = socket.socket(family, kind, protocol)
     try:
         # On Linux this ignores connections that linger after a restart, but not a listener.
@@ -105,16 +110,27 @@ def _bind(host: str, port: int, *, shared: bool) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise StartupError(port_taken(host, port, error)) from None
+        raise StartupError(cannot_listen(host, port, error)) from None
     return bound
 
 
-def port_taken(host: str, port: int, error: OSError | None = None) -> str:
-    """The error message for a port that is not available."""
-    number = error.errno if error else errno.EADDRINUSE
-    reason = _REASONS.get(number or 0, f"is not available ({error}). Choose another")
-    other = 9000 if port < 9000 else port + 1
-    return f"Port {port} on {host} {reason}: --port {other} or CLAWDBOT_SERVER__PORT={other}."
+def cannot_listen(host: str, port: int, error: Exception | None = None) -> str:
+    """The error message for a port or a host that is not available.
+
+    Args:
+        host: to listen on.
+        port: the same.
+        error: what the system says; left out: the port is taken.
+    """
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"Cannot resolve the host {host}. Try --host 127.0.0.1."
+    number = (error.errno or 0) if isinstance(error, OSError) else errno.EADDRINUSE
+    if number in PORT_PROBLEMS:
+        other = 9000 if port < 9000 else port + 1
+        advice = f"--port {other} or CLAWDBOT_SERVER__PORT={other}"
+        return f"Port {port} on {host} {PORT_PROBLEMS[number]}: {advice}."
+    reason = _HOST_PROBLEMS.get(number, "the system refuses it")
+    return f"Cannot listen on {host}: {reason}. Choose another: --host 127.0.0.1."
 
 
 def remove_stale_socket(path: Path) -> None:

@@ -7,6 +7,7 @@ converted with every turn and every tool call. Here whole numbers become int: pe
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -42,7 +43,11 @@ def to_json(struct: Struct) -> bytes:
 
 def canonical_json(values: Mapping[str, Any]) -> bytes:
     """The JSON of plain values, with the same bytes for equal ones, whatever the order of their keys."""
-    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Whole numbers of more than 64 bits.
+        return json.dumps(values, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def to_struct(values: Mapping[str, Any], max_depth: int = MAX_DEPTH) -> Struct:
@@ -87,6 +92,33 @@ def plain_from_request(struct: Struct, root: str) -> dict[str, Any]:
     return to_plain(struct)
 
 
+def plain_from_json(text: str, root: str) -> dict[str, Any]:
+    """The object in a caller's JSON text, in which whole numbers of any size are exact.
+
+    Args:
+        text: from a request.
+        root: its path in the request, such as "arguments_json".
+
+    Raises:
+        InvalidRequest: it is no JSON object, or has values that a Struct cannot hold.
+    """
+    try:
+        plain = json.loads(text)
+        if isinstance(plain, dict):
+            to_struct(plain)
+            return plain
+        reason = f"it is a {type(plain).__name__}"
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    raise InvalidRequest.of(root, f"must be a JSON object: {reason}."[:MAX_PATH_LENGTH])
+
+
+def exact_json(values: Mapping[str, Any], struct: Struct) -> str:
+    """The object as JSON text if its Struct rounds some of its numbers; else empty."""
+    plain = _with_json_types(values)
+    return canonical_json(plain).decode() if to_plain(struct) != plain else ""
+
+
 def is_finite(struct: Struct) -> bool:
     """Whether JSON has every number in it: no NaN, no infinity."""
     return all(_not_finite(each) is None for each in struct.fields.values())
@@ -104,6 +136,13 @@ def path_too_deep(struct: Struct, root: str) -> str | None:
         if path is not None:
             return _path(root, (key, *path))
     return None
+
+
+def _with_json_types(value: Any) -> Any:
+    """The value with dict and list in place of other mappings and tuples."""
+    if isinstance(value, Mapping):
+        return {key: _with_json_types(each) for key, each in value.items()}
+    return [_with_json_types(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _path(root: str, parts: tuple[str | int, ...]) -> str:

@@ -13,6 +13,7 @@ import grpc
 import structlog
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 from clawdbot_servicekit.settings.shared import TlsSettings
 
 Fingerprint = tuple[tuple[int, int, int], ...]
@@ -123,7 +124,7 @@ def _bytes(path: Path | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise StartupError(f"Cannot read {path}, named under tls: {error.strerror}.") from None
 

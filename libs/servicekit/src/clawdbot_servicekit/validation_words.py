@@ -151,6 +151,11 @@ def _expectation(error: ErrorDetails) -> str:
     expected = EXPECTED.get(kind) or EXPECTED.get(stem)
     if expected is None and kind not in get_args(ErrorType) and not error["msg"].startswith(_OWN_WORDS):
         return error["msg"]  # a PydanticCustomError, in its author's words
+    # Bounds of numbers are floats, also where people write whole numbers.
+    context = {
+        key: int(each) if isinstance(each, float) and each.is_integer() else each
+        for key, each in context.items()
+    }
     return f"expected {(expected or OTHER_VALUE).format(**context)}"
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 
 from clawdbot_dialogue.core.flow.flow_registry import FlowRegistry, FlowVersionExists, shipped_flows
 from clawdbot_dialogue.core.flow.lint.interrupts import check_interrupts
@@ -57,7 +58,7 @@ def _add(registry: FlowRegistry, source: str, file: str) -> None:
 def _flow_files(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield from sorted(each for each in path.iterdir() if _is_flow(each) and each.is_file())
-    elif path.is_file():
+    elif path.exists():
         yield path
     else:
         raise StartupError(f"flows: there is no file or folder {path}.")
@@ -70,9 +71,7 @@ def _is_flow(path: Path) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise StartupError(f"flows: {path} is larger than {MAX_FILE_BYTES} bytes.")
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, MAX_FILE_BYTES).decode()
     except OSError as error:
         raise StartupError(f"flows: {path} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zoneinfo
 from typing import Annotated, Any, ClassVar, Literal
 
-from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Section, SharedSettings
+from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Section, SharedSettings, Wait, Whole
 from clawdbot_servicekit.settings.media import MediaSettings
 from clawdbot_servicekit.settings.suite import PORTS
 from pydantic import BeforeValidator, Field, field_validator
@@ -36,15 +36,15 @@ class DialogueSection(Section):
 
     turn_timeout: Annotated[Seconds, Field(gt=0)] = 300.0
     """How long one turn may take, tools and models included."""
-    lease: Annotated[Seconds, Field(ge=1)] = 30.0
+    lease: Annotated[Wait, Field(ge=1)] = 30.0
     """How long an unresponsive worker keeps its sessions from the others."""
-    inbox: Annotated[int, Field(ge=1)] = 16
+    inbox: Annotated[Whole, Field(ge=1, le=10_000)] = 16
     """How many turns of one session may be unfinished; more are refused."""
-    attempts: Annotated[int, Field(ge=1)] = 5
+    attempts: Annotated[Whole, Field(ge=1, le=1000)] = 5
     """How often a turn is started, by workers that died during it, before it fails."""
-    tool_rounds: Annotated[int, Field(ge=0)] = 8
+    tool_rounds: Annotated[Whole, Field(ge=0, le=1000)] = 8
     """How often a model may call tools before it must reply."""
-    history: Annotated[int, Field(ge=1)] = 40
+    history: Annotated[Whole, Field(ge=1, le=10_000)] = 40
     """How many messages of the conversation a model is shown."""
     history_bytes: Annotated[Bytes, Field(ge=1024)] = 1024 * 1024
     """Size of those messages."""
@@ -54,7 +54,7 @@ class DialogueSection(Section):
     """Size of one input, with images and other media; keep it below server.max_message."""
     max_slots: Annotated[Bytes, Field(ge=1)] = 64 * 1024
     """Size of the slots in CreateSession, and of an event's data."""
-    max_labels: Annotated[int, Field(ge=0)] = 64
+    max_labels: Annotated[Whole, Field(ge=0, le=10_000)] = 64
     """Labels of one session."""
     max_flow: Annotated[Bytes, Field(ge=1)] = 512 * 1024
     """Size of a flow's source in ValidateFlow and DeployFlow."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from clawdbot_servicekit.errors import StartupError
 from clawdbot_servicekit.suggestions import nearest_or_all
 
 from clawdbot_model_gateway.core.routing import ANY_MODEL, CHAT_ALIAS, DEFAULT_ALIAS, Aliases, Target
+from clawdbot_model_gateway.local_model import DESCRIPTION, NAME, PROVIDER, local_model_settings
 from clawdbot_model_gateway.provider_registry import installed_providers
 from clawdbot_model_gateway.settings import (
     AliasTarget,
@@ -21,6 +23,7 @@ from clawdbot_model_gateway.settings import (
 from clawdbot_model_gateway.vendor_env import first_vendor_with_key, key_variables, vendor_defaults
 
 OLLAMA: Final = "ollama"
+LOCAL: Final = "local"
 ECHO: Final = "echo"
 
 LOCAL_HTTP: Final = HttpSettings(connect_timeout=1.0)
@@ -41,15 +44,18 @@ class BackendPlan:
     vendor: str = ""
     """The backend that a vendor's key has added, where nothing is configured."""
     advice: str = ""
-    """How to use a real model, where nothing is configured."""
+    """How to name another model, where nothing is configured."""
 
 
-def plan_backends(settings: GatewaySettings, available: Collection[str] | None = None) -> BackendPlan:
+def plan_backends(
+    settings: GatewaySettings, available: Collection[str] | None = None, local_model: Path | None = None
+) -> BackendPlan:
     """The plan for a configuration.
 
     Args:
         settings: the configuration.
         available: names of the installed providers; looked up where omitted.
+        local_model: the file of a small model on this machine, if there is one.
 
     Raises:
         StartupError: for an alias without a valid target, or a backend that has neither endpoint nor key.
@@ -58,7 +64,7 @@ def plan_backends(settings: GatewaySettings, available: Collection[str] | None =
         return _several_backends(settings.models, settings)
     if settings.model is not None:
         return _one_backend(settings.model, settings)
-    return _candidates(settings, installed_providers() if available is None else available)
+    return _candidates(settings, installed_providers() if available is None else available, local_model)
 
 
 def default_aliases(
@@ -78,7 +84,12 @@ def default_aliases(
         return _chat_and_default(Target(OLLAMA, ANY_MODEL)), "Ollama runs on this machine"
     empty = OLLAMA in plan.backends and OLLAMA not in unlisted
     note = "Ollama runs here but has no model (ollama pull qwen3); " if empty else ""
-    return _chat_and_default(Target(ECHO, ECHO)), f"{note}it echoes your messages; {plan.advice}"
+    if LOCAL in plan.backends:
+        return _chat_and_default(
+            Target(LOCAL, NAME)
+        ), f"{note}{DESCRIPTION}; {plan.advice} to use a better one"
+    reason = f"{note}it echoes your messages; {plan.advice} to use a real model"
+    return _chat_and_default(Target(ECHO, ECHO)), reason
 
 
 def _one_backend(model: BackendSettings, settings: GatewaySettings) -> BackendPlan:
@@ -114,7 +125,9 @@ def _several_backends(models: ModelsSettings, settings: GatewaySettings) -> Back
     return BackendPlan(backends, config_paths, with_defaults, "as configured")
 
 
-def _candidates(settings: GatewaySettings, available: Collection[str]) -> BackendPlan:
+def _candidates(
+    settings: GatewaySettings, available: Collection[str], local_model: Path | None
+) -> BackendPlan:
     """The backends to try where nothing is configured."""
     ollama = settings.gateway.ollama
     defaults = first_vendor_with_key(settings, available)
@@ -124,6 +137,9 @@ def _candidates(settings: GatewaySettings, available: Collection[str]) -> Backen
         backends[defaults.vendor.name] = _with_vendor_defaults("model", bare, settings)
     if ollama is not None and OLLAMA in available:
         backends[OLLAMA] = BackendSettings(provider=OLLAMA, endpoint=ollama, http=LOCAL_HTTP)
+    wanted = defaults is None and settings.gateway.local_model and PROVIDER in available
+    if local_model is not None and wanted:
+        backends[LOCAL] = local_model_settings(local_model)
     backends[ECHO] = BackendSettings(provider=ECHO)
     return BackendPlan(
         backends,
@@ -138,9 +154,7 @@ def _candidates(settings: GatewaySettings, available: Collection[str]) -> Backen
 def _advice(available: Collection[str]) -> str:
     options = [f"set {' or '.join(keys)}"] if (keys := key_variables(available)) else []
     options += ["start Ollama"] if OLLAMA in available else []
-    return (
-        f"{', '.join([*options, 'or configure'] if options else ['configure'])} `model:` to use a real model"
-    )
+    return f"{', '.join([*options, 'or configure'] if options else ['configure'])} `model:`"
 
 
 def _with_vendor_defaults(

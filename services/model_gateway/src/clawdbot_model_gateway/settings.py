@@ -7,10 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from clawdbot_servicekit.settings import Bytes, ConfigPath, Seconds, Secret, Section, SharedSettings
+from clawdbot_servicekit.settings import (
+    Bytes,
+    ConfigPath,
+    Number,
+    Seconds,
+    Secret,
+    Section,
+    SharedSettings,
+    Whole,
+)
 from clawdbot_servicekit.settings.media import MediaSettings
 from clawdbot_servicekit.settings.suite import PORTS
-from clawdbot_servicekit.settings.values import matching, resolve_path
+from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_path
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
@@ -46,7 +55,7 @@ class HttpSettings(Section):
     """Time without data before the reply begins. Models that reason before they answer need a long one."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
     """Time without data in the middle of a reply."""
-    pool_size: Annotated[int, Field(ge=1, le=65_536)] = 500
+    pool_size: Annotated[Whole, Field(ge=1, le=65_536)] = 500
     """Requests that are sent at the same time, each on its connection; more wait, up to their deadline."""
     keep_alive: Seconds = 30.0
     """How long an idle connection is kept."""
@@ -61,7 +70,7 @@ class ModelEntry(Section):
 
     name: str
     """The vendor's name."""
-    context_length: Annotated[int, Field(ge=0)] = 0
+    context_length: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
     """Tokens of a request and its reply together; 0: unknown."""
 
 
@@ -85,14 +94,14 @@ class BackendSettings(Section):
     """Additional headers of each request."""
     http: HttpSettings = HttpSettings()
 
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Default for requests that do not set it; so are the fields below."""
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=1)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    seed: int | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    seed: Annotated[Whole, Field(ge=-(2**63), le=2**63 - 1)] | None = None
     stop: tuple[str, ...] = ()
 
     _config_folder: Path = PrivateAttr()
@@ -138,7 +147,7 @@ class AliasTarget(Section):
 
     target: str
     """ "backend/model"; "backend/*" is the first model that the backend lists."""
-    weight: Annotated[int, Field(ge=1)] = 1
+    weight: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1
     """Relative share of the alias's requests."""
     fallback: bool = False
     """Used only when the regular targets fail; fallbacks are tried in the order of the list."""
@@ -232,8 +241,8 @@ class GatewaySection(Section):
 
     max_request: Annotated[Bytes, Field(ge=1024)] = 16 * 1024 * 1024
     """Largest request, media included; server.max_message is a limit as well."""
-    max_messages: Annotated[int, Field(ge=1)] = 10_000
-    max_texts: Annotated[int, Field(ge=1)] = 2048
+    max_messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
+    max_texts: Annotated[Whole, Field(ge=1, le=1_000_000)] = 2048
     """Maximum number of texts in one Embed request."""
     cache: CacheSettings = CacheSettings()
     switching: bool = True
@@ -245,6 +254,8 @@ class GatewaySection(Section):
         "http://127.0.0.1:11434"
     )
     """Where to look for Ollama where no model is configured; null: do not look."""
+    local_model: bool = True
+    """Whether the small model of local_model.py answers where nothing else is found."""
 
 
 class GatewaySettings(SharedSettings):

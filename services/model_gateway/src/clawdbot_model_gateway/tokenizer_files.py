@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.tokenization import CachingTokenizer, Tokenizer
@@ -28,6 +29,8 @@ CL100K_PATTERN: Final = (
 _UPPER: Final = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"
 _LOWER: Final = r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SHORT: Final = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+"""The largest published ones have 35 MB."""
 SPLIT_PATTERNS: Final[Mapping[str, str]] = {
     "cl100k": CL100K_PATTERN,
     "o200k": (
@@ -97,7 +100,7 @@ class TiktokenTokenizer(Tokenizer):
 
 
 def _load_json(file: Path, config_path: str) -> Tokenizer:
-    content = file.read_text(encoding="utf-8", errors="replace")
+    content = read_regular(file, MAX_FILE_BYTES).decode(errors="replace")
     # An extra that takes 20 ms to import.
     import tokenizers
 
@@ -114,7 +117,7 @@ def _load_tiktoken(file: Path, config_path: str) -> Tokenizer:
             f"{config_path}: the pattern that splits words is unknown for {file}; its name must begin with "
             f"{', '.join(SPLIT_PATTERNS)}. A tokenizer.json contains the pattern itself."
         )
-    content = file.read_bytes()
+    content = read_regular(file, MAX_FILE_BYTES)
     # An extra.
     import tiktoken
 

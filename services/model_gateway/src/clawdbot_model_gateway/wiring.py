@@ -27,6 +27,7 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_counts import TokenCounts
 from clawdbot_model_gateway.core.validation import RequestLimits
+from clawdbot_model_gateway.local_model import find_local_model
 from clawdbot_model_gateway.provider_registry import installed_providers, make_provider
 from clawdbot_model_gateway.settings import GatewaySettings
 from clawdbot_model_gateway.stores.file.alias_overrides import FileAliasOverrideStore
@@ -56,7 +57,7 @@ def build(
         StartupError: for an unknown provider, invalid settings of one, or an alias without a valid target.
     """
     providers = installed_providers() if available is None else available
-    plan = plan_backends(settings, providers)
+    plan = plan_backends(settings, providers, find_local_model())
     backends = _backends(plan, providers)
     switching = settings.gateway.switching
     override_store = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from clawdbot_servicekit.settings import Bytes, Seconds, Section, SharedSettings
+from clawdbot_servicekit.settings import Bytes, Lifetime, Section, SharedSettings, Whole
 from clawdbot_servicekit.settings.suite import PORTS
+from clawdbot_servicekit.settings.values import MAX_COUNT
 from pydantic import Field, field_validator
 
 PluginConfig = Mapping[str, Any] | None
@@ -18,9 +19,9 @@ class ToolsSettings(Section):
 
     max_result: Annotated[Bytes, Field(ge=1024)] = 256 * 1024
     """Maximum size of one result, and of all partial output of one call."""
-    remember: Annotated[Seconds, Field(gt=0)] = 86_400.0
+    remember: Annotated[Lifetime, Field(gt=0)] = 86_400.0
     """How long a once-only call is remembered by its request id."""
-    remember_calls: Annotated[int, Field(ge=1)] = 100_000
+    remember_calls: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = 100_000
     """Maximum number of remembered calls; the oldest are deleted first."""
     store: Literal["sqlite", "memory"] = "sqlite"
     """Where they are stored; memory is for one worker only and is lost when the process ends."""
@@ -29,7 +30,7 @@ class ToolsSettings(Section):
 class HooksSettings(Section):
     """Limits that apply to every hook."""
 
-    queue: Annotated[int, Field(ge=1)] = 1000
+    queue: Annotated[Whole, Field(ge=1, le=1_000_000)] = 1000
     """Maximum number of events that wait for one observer; more are dropped and counted."""
 
 

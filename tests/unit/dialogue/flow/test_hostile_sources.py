@@ -253,6 +253,9 @@ GROWING = {
     "copies by a choice": "[1]" + ".map(a, true ? [a, a, a] : [a])" * 14 + " == []",
     "copies as a mapping": "[1]" + ".map(a, {'x': a, 'y': a, 'z': a})" * 14 + " == []",
     "loops in each other over what is read": "result.all(a, " * 4 + "a == 1" + ")" * 4,
+    "loops behind comments": "[1]" + ".//\nmap(a, [a, a, a, a, a, a, a, a, a])" * 8 + " == []",
+    "four loops in each other": "[1].all(a, " * 4 + "a == 1" + ")" * 4,
+    "a pattern in two loops over what is read": "result.all(a, result.all(b, b.matches('.{1,900}')))",
     "more loops than are estimated": " && ".join(["[1].all(a, a == 1)"] * 9),
 }  # fmt: skip
 
@@ -280,6 +283,15 @@ def test_the_usual_loops_are_accepted_and_evaluated(text):
     lines = [{"name": "tea", "tags": [{"parts": []}], "price": 2.0}] * 10
     scope = SCOPE | {"result": {"lines": lines, "pets": [{"name": "tea"}]}}
     ExpressionCompiler({"t": "string"}).guard(text).holds(Activation(scope))
+
+
+def test_a_flow_has_at_most_a_thousand_expressions_with_loops():
+    compiler = ExpressionCompiler({})
+    for at in range(1000):
+        compiler.guard(f"[1].all(a, a > {at})")
+    compiler.guard("[1].all(a, a > 0)")  # compiled before
+    with pytest.raises(ExpressionError, match="at most 1,000"):
+        compiler.guard("[1].all(a, a > 1000)")
 
 
 def test_a_loop_over_thousands_of_values_is_evaluated_and_loops_in_each_other_are_refused():

@@ -18,12 +18,12 @@ def reply_values(language, text, known=KNOWN, asked="confirmed"):
     [
         *[("en", text) for text in (
             "yes", "yes please", "please do", "good", "great, thanks", "I would", "it is", "fine by me",
-            "no problem", "no, that's fine", "no, all good", "don't change anything", "no more changes",
+            "don't change anything", "no more changes",
             "yes, 100%", "yes at 7", "yes for 4", "right, go ahead",
             "yes, for 4 people at 7 please", "ok, on Friday then",
         )],
         *[("zh", text) for text in (
-            "好的", "可以", "可以，谢谢", "没问题", "对，没问题", "不用改了，确认", "不要紧", "需要",
+            "好的", "可以", "可以，谢谢", "没问题", "对，没问题", "不用改了，确认", "需要",
             "对，就这样", "行，订吧", "好的，晚上七点", "对，不改了",
         )],
     ],
@@ -42,11 +42,12 @@ def test_a_yes(language, text):
             "yes... actually cancel", "yes that's wrong", "sure not",
             "yes at 7 or at 8", "yes at 7, not there",
             "yes at 7 if it is cheap", "yes for the name", "yes but make it 6", "yes not 4",
+            "no problem", "no, that's fine", "no, all good",
         )],
         *[("zh", text) for text in (
             "对，人数加一", "好，但是有个问题", "没问题，等我消息再订", "好的，但是我还没确定",
             "可以便宜点不", "可以的话留靠窗", "好吧，不订了", "好的，晚上七点就算了",
-            "没问题的话就订", "需要两个儿童座椅",
+            "没问题的话就订", "需要两个儿童座椅", "不要紧",
         )],
     ],
 )  # fmt: skip

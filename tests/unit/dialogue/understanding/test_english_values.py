@@ -242,13 +242,10 @@ YES = [
     "sounds good",
     "go ahead",
     "please do",
-    "no problem",
-    "why not",
     "perfect",
     "book it",
     "yes please",
     "y",
-    "um, yes",
     "👍",
     "Yes, that’s it.",
 ]
@@ -273,6 +270,9 @@ NO = [
 ]
 NEITHER = [
     "",
+    "no problem",
+    "why not",
+    "um, yes",
     "maybe",
     "I don't know",
     "not sure",

@@ -21,6 +21,7 @@ from clawdbot_servicekit.pipeline.handler_adapters import (
     unary_response,
 )
 from clawdbot_servicekit.pipeline.types import Handler, Pipeline, Request
+from clawdbot_servicekit.structs import MAX_DEPTH
 
 HANDLER_FACTORIES: Final[Mapping[tuple[bool, bool], tuple[str, Callable[..., Any]]]] = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
@@ -157,6 +158,12 @@ class _WrappedHandlers(grpc.GenericRpcHandler):
 
 Deserialize = Callable[[bytes], Any]
 
+_DEPTH: Final = "MaxDepth"
+"""In what protobuf says about more than 100 nested messages. It does not say where."""
+_TOO_DEEP: Final = (
+    f"it is nested too deeply; in data, at most {MAX_DEPTH} levels of objects and lists are allowed"
+)
+
 
 def _deserializer(deserialize: Deserialize | None, method: str, limit: int) -> Deserialize | None:
     """Decodes a request of at most so many bytes when it is read: raises MalformedMessage there."""
@@ -168,7 +175,9 @@ def _deserializer(deserialize: Deserialize | None, method: str, limit: int) -> D
             raise MalformedMessage(method.lstrip("/"))
         try:
             return deserialize(data)
-        except (DecodeError, ValueError):
+        except (DecodeError, ValueError) as error:
+            if _DEPTH in str(error):
+                raise MalformedMessage(method.lstrip("/"), _TOO_DEEP) from None
             raise MalformedMessage(method.lstrip("/")) from None
 
     return decode

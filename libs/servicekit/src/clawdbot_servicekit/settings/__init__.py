@@ -5,6 +5,28 @@ Nothing else in Clawdbot reads the environment. Each service derives one class f
 
 from clawdbot_servicekit.settings.loader import load
 from clawdbot_servicekit.settings.shared import SharedSettings
-from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section
+from clawdbot_servicekit.settings.values import (
+    Bytes,
+    ConfigPath,
+    Lifetime,
+    Number,
+    Seconds,
+    Secret,
+    Section,
+    Wait,
+    Whole,
+)
 
-__all__ = ["Bytes", "ConfigPath", "Seconds", "Secret", "Section", "SharedSettings", "load"]
+__all__ = [
+    "Bytes",
+    "ConfigPath",
+    "Lifetime",
+    "Number",
+    "Seconds",
+    "Secret",
+    "Section",
+    "SharedSettings",
+    "Wait",
+    "Whole",
+    "load",
+]

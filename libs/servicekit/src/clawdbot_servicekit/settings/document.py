@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 from clawdbot_servicekit.validation_words import KeyPath
 from clawdbot_servicekit.yaml_document import Node, YamlError, position, read_yaml, refuse
 
@@ -73,7 +74,7 @@ def read_document(path: Path, environ: Mapping[str, str], ignored: Container[str
         StartupError: with file, line and column, if it cannot be read or is not a YAML mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode()
     except UnicodeDecodeError:
         raise StartupError(f"{path}: not UTF-8 text; save the configuration as UTF-8.") from None
     except OSError as error:

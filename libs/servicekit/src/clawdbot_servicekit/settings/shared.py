@@ -6,18 +6,31 @@ A service's settings class derives from SharedSettings and adds its own sections
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import platformdirs
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from clawdbot_servicekit.caller import DEFAULT_TENANT, TENANT, TENANT_PATTERN
 from clawdbot_servicekit.settings.source import DocumentSource
 from clawdbot_servicekit.settings.suite import DEFAULT_SCOPES, PORTS, PeerSettings, Scope
-from clawdbot_servicekit.settings.values import Bytes, ConfigPath, Seconds, Secret, Section, matching
+from clawdbot_servicekit.settings.values import (
+    MAX_COUNT,
+    Bytes,
+    ConfigPath,
+    Seconds,
+    Secret,
+    Section,
+    Wait,
+    Whole,
+    matching,
+)
 
 METRICS_OFFSET: Final = 9464 - 8080
 """9464 is the default port of OpenTelemetry's Prometheus exporter; a service alone uses one of the next."""
@@ -29,25 +42,50 @@ KEY_ID: Final = "1 to 64 letters, digits, dots, hyphens and underscores, such as
 SHA256_PATTERN: Final = r"[0-9a-fA-F]{64}"
 SHA256: Final = "64 hexadecimal digits, as `sha256sum` prints"
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+Port = Annotated[Whole, Field(ge=0, le=65535)]
 """0 means any free port."""
+
+
+_HOST_NAME: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-)){0,31}")
+_NUMBER: Final = re.compile(r"\d+|0[xX][0-9a-fA-F]*", re.ASCII)
+
+
+def listening_host(host: str) -> str:
+    """An address, or the name of one, that a server can listen on.
+
+    Raises:
+        ValueError: for any other text, such as * or a number, which resolvers read as an address.
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        if _HOST_NAME.fullmatch(host) and not _NUMBER.fullmatch(host.rpartition(".")[2]):
+            return host
+    else:
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        if mapped is None and not address.is_multicast:
+            return host
+    raise ValueError(
+        "expected an address such as 127.0.0.1 or ::1, or a name such as localhost; "
+        "0.0.0.0 and :: are all addresses of the machine"
+    )
 
 
 class ServerSettings(Section):
     """Where the server listens, and its limits."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(listening_host)] = "127.0.0.1"
     port: Port = PORTS["suite"]
     """0 for any free port. Each service has its own default: PORTS."""
     socket: ConfigPath | None = None
     """Also listen on this Unix socket (mode 0600, for the user who runs the server), without TLS."""
-    workers: Annotated[int, Field(ge=1, le=512)] = 1
+    workers: Annotated[Whole, Field(ge=1, le=512)] = 1
     """Processes that share the port."""
-    grace: Seconds = 30.0
+    grace: Wait = 30.0
     """How long calls in flight may continue after SIGTERM."""
-    settle: Seconds = 0.0
+    settle: Wait = 0.0
     """How long to keep serving while not ready, so that load balancers notice; in Kubernetes 5s."""
-    stuck_after: Annotated[Seconds, Field(ge=1)] = 15.0
+    stuck_after: Annotated[Wait, Field(ge=1)] = 15.0
     """A worker without a heartbeat for this long is replaced."""
     reflection: bool | None = None
     """Whether to serve reflection (grpcurl list). If not set: only when listening on loopback."""
@@ -55,9 +93,9 @@ class ServerSettings(Section):
     """Maximum size of a request or a reply; gRPC's own default."""
     max_metadata: Annotated[Bytes, Field(ge=1024)] = 16 * 1024
     """Maximum size of a call's headers."""
-    max_concurrent_calls: Annotated[int, Field(ge=1)] = 20_000
+    max_concurrent_calls: Annotated[Whole, Field(ge=1, le=1_000_000)] = 20_000
     """Maximum number of calls at a time, per process; more get RESOURCE_EXHAUSTED with RetryInfo."""
-    max_streams: Annotated[int, Field(ge=1, le=2**31 - 1)] = 256
+    max_streams: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] = 256
     """Maximum number of calls at a time on one connection, including those that the caller has reset."""
     default_deadline: Seconds = 60.0
     """For callers that set none."""
@@ -100,7 +138,7 @@ class ApiKeySettings(Section):
 
     id: Annotated[str, matching(r"[A-Za-z0-9_.-]{1,64}", KEY_ID)]
     """Public name, for logs."""
-    tenant: Annotated[str, Field(min_length=1, max_length=128)] = "default"
+    tenant: Annotated[str, matching(TENANT_PATTERN, TENANT)] = DEFAULT_TENANT
     scopes: frozenset[Scope] = DEFAULT_SCOPES
     """What it may do; empty: nothing. "models.admin" contains "models"."""
     key: Secret | None = None

@@ -1,13 +1,14 @@
-"""The types of a configuration's values: durations, sizes, secrets, paths and sections.
+"""The types of a configuration's values: durations, sizes, numbers, secrets, paths and sections.
 
-They turn what people write ("30s", "4MiB") into plain numbers. They know no service.
+They turn what people write ("30s", "4MiB") into plain numbers. Each number has an upper
+bound, which its type or its field gives, and none takes true for 1. They know no service.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
@@ -24,6 +25,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clawdbot_servicekit.durations import duration_seconds
+from clawdbot_servicekit.regular_files import read_regular
 
 UNITS_OF_SIZE: Final = {
     "": 1,
@@ -31,7 +33,21 @@ UNITS_OF_SIZE: Final = {
     **{f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)},
     **{f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)},
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII)
+
+HOUR: Final = 3600
+DAY: Final = 24 * HOUR
+YEAR: Final = 365 * DAY
+MAX_SIZE: Final = 2**30
+"""Bytes. gRPC takes at most 2**31 - 1, and no message of protobuf is larger."""
+MAX_COUNT: Final = 2**31 - 1
+"""The largest whole number that gRPC, and the fields of the contracts, take."""
+MAX_SECRET_FILE: Final = 64 * 1024
+"""Bytes of a file that holds one secret."""
+_HUGE: Final = 2**64
+"""Stands for all larger numbers, so that a bound refuses them in its own words."""
+_MAX_DIGITS: Final = 18
+"""Of text that Python reads exactly as a whole number within the range."""
 
 
 def seconds(value: object) -> object:
@@ -43,10 +59,10 @@ def seconds(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")  # noqa: TRY004 - pydantic's way
     if not isinstance(value, str):
-        return value
+        return _within_range(value)
     for parse in (duration_seconds, float):
         try:
-            return parse(value)
+            return _within_range(parse(value))
         except ValueError:
             continue
     raise ValueError("expected a duration such as 30s, 10m or 2.5 (seconds)")
@@ -78,11 +94,42 @@ def size(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("expected a size such as 4MiB, 500kB or 1048576 (bytes)")  # noqa: TRY004 - pydantic's way
     if not isinstance(value, str):
-        return value
+        return _to_int(_within_range(value))
     match = _SIZE.fullmatch(value.strip().lower())
     if match is None or match[2] not in UNITS_OF_SIZE:
         raise ValueError("expected a size such as 4MiB, 500kB or 1048576 (bytes)")
-    return int(float(match[1]) * UNITS_OF_SIZE[match[2]])
+    return int(min(float(match[1]) * UNITS_OF_SIZE[match[2]], _HUGE))
+
+
+def whole(value: object) -> object:
+    """A whole number, or text of one. Other types are left to pydantic.
+
+    Raises:
+        ValueError: for true and false, which Python takes for 1 and 0.
+    """
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic's way
+    return _to_int(number(value))
+
+
+def number(value: object) -> object:
+    """A number, or text of one. Other types are left to pydantic. ValueError as for `whole`."""
+    if isinstance(value, bool):
+        raise ValueError("expected a number")  # noqa: TRY004 - pydantic's way
+    if isinstance(value, str) and len(value) > _MAX_DIGITS:
+        with suppress(ValueError):
+            value = float(value)
+    return _within_range(value)
+
+
+def _within_range(value: object) -> object:
+    """The value, or if it is a number that no bound allows, one that Python can convert."""
+    # In this order NaN stays as it is.
+    return min(max(value, -_HUGE), _HUGE) if isinstance(value, int | float) else value
+
+
+def _to_int(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
@@ -105,11 +152,25 @@ def resolve_path(path: Path) -> Path:
     return folder / path if folder else path
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+_Duration = Annotated[float, BeforeValidator(seconds), Field(allow_inf_nan=False)]
+
+Seconds = Annotated[_Duration, Field(ge=0, le=DAY)]
 """A duration: "30s", "10m", "1m30s", "250ms" or a number of seconds; a float of seconds in the code."""
 
-Bytes = Annotated[int, BeforeValidator(size), Field(ge=0)]
+Wait = Annotated[_Duration, Field(ge=0, le=HOUR)]
+"""A duration that somebody waits for, such as the end of the process."""
+
+Lifetime = Annotated[_Duration, Field(ge=0, le=10 * YEAR)]
+"""How long something stored is kept."""
+
+Bytes = Annotated[int, BeforeValidator(size), Field(ge=0, le=MAX_SIZE)]
 """A size: "4MiB", "500kB" or a number; an int of bytes in the code."""
+
+Whole = Annotated[int, BeforeValidator(whole)]
+"""A whole number. Each field gives its bounds, at most MAX_COUNT."""
+
+Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
+"""A number; each field gives its bounds."""
 
 ConfigPath = Annotated[Path, AfterValidator(resolve_path)]
 """A path. A relative one starts at the folder of the configuration file, or at the working directory."""
@@ -159,7 +220,7 @@ def read_secret(key: str, value: object) -> str:
         raise PydanticCustomError("secret_file", "expected the path of a file", {"key": key})
     path = resolve_path(Path(value))
     try:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        text = read_regular(path, MAX_SECRET_FILE).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PydanticCustomError(

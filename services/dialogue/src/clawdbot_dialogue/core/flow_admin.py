@@ -25,7 +25,7 @@ from clawdbot_dialogue.core.turns.ports import ModelDirectory, ModelsUnknown, To
 
 MAX_INLINE_CHARACTERS: Final = 16 * 1024
 """Characters of a source that is checked in this process, four times the largest shipped flow. That one takes
-10 ms; the worst case measured takes 0.25 s."""
+10 ms; the worst case measured takes 0.35 s."""
 CHECK_LIMITS: Final = Limits(seconds=10.0, memory=1024**3, processes=2)
 """Of the process that checks a larger source. It needs 0.5 s to start, and 3 s for 15,000 states."""
 

@@ -29,6 +29,7 @@ def error_table() -> ErrorTable:
             errors.ModelError: _model_error(StatusCode.UNAVAILABLE),
             errors.BackendAuth: _model_error(StatusCode.FAILED_PRECONDITION),
             errors.RateLimited: _model_error(StatusCode.RESOURCE_EXHAUSTED, retryable=True),
+            errors.LimitTooSmall: _model_error(StatusCode.RESOURCE_EXHAUSTED),
             errors.QuotaExhausted: _model_error(StatusCode.RESOURCE_EXHAUSTED),
             errors.RequestRefused: _model_error(StatusCode.INVALID_ARGUMENT),
             errors.CannotEmbed: _model_error(StatusCode.FAILED_PRECONDITION),

@@ -3,18 +3,23 @@
     ModelError
     ├── BackendAuth             the backend rejected our key
     ├── RateLimited             too many requests; retry later
+    ├── LimitTooSmall           the request alone is larger than a limit per minute; retrying does not help
     ├── QuotaExhausted          the account is empty; retrying does not help
     ├── BackendOverloaded       the backend has no capacity
     ├── BackendFailed           the backend broke
     ├── BackendUnreachable      no connection
     │   ├── NameNotResolved     the host name has no address
+    │   ├── ProxyFailed         the proxy did not let us through
     │   └── TlsFailed           the certificate is not trusted, or the endpoint does not speak TLS
     ├── BackendTimeout          connected, then no data
     ├── ProtocolViolation       the response is not what this kind of backend sends
     ├── ResponseFormatMissed    the reply does not match the requested format
     ├── RequestRefused          the backend rejected the request
-    │   └── ContextTooLong      the conversation does not fit the model's context
+    │   ├── ContextTooLong      the conversation does not fit the model's context
+    │   ├── ContentFiltered     the vendor's filter stopped the request
+    │   └── MediaRefused        an image, audio clip or document was not taken as it was sent
     ├── ModelMissing            the backend does not have this model
+    │   └── NoEndpoint          a router of vendors has nobody who may answer this request
     └── CannotEmbed             the provider does not support embeddings
 
     UnknownModel                the gateway itself has no such name
@@ -88,6 +93,15 @@ class RateLimited(ModelError):
     transient = True
 
 
+class LimitTooSmall(ModelError):
+    """The request alone has more tokens than a limit of the account allows per minute."""
+
+    reason = "BACKEND_LIMIT_TOO_SMALL"
+    advice = (
+        "Waiting does not help: send fewer messages, lower max_tokens, or have the vendor raise the limit."
+    )
+
+
 class QuotaExhausted(ModelError):
     """The account has no credit or quota left. Vendors report it with 402, 403 or 429."""
 
@@ -128,6 +142,16 @@ class NameNotResolved(BackendUnreachable):
 
     reason = "BACKEND_NAME_NOT_RESOLVED"
     advice = "Check the spelling of the endpoint's host, and that this machine's DNS can resolve it."
+
+
+class ProxyFailed(BackendUnreachable):
+    """The proxy of HTTP_PROXY or HTTPS_PROXY cannot be reached, or refuses to connect to the backend."""
+
+    reason = "BACKEND_PROXY"
+    advice = (
+        "Check HTTP_PROXY and HTTPS_PROXY, with their credentials, or name the backend's host in NO_PROXY."
+    )
+    transient = False
 
 
 class TlsFailed(BackendUnreachable):
@@ -176,11 +200,39 @@ class ContextTooLong(RequestRefused):
     retry_elsewhere = True
 
 
+class ContentFiltered(RequestRefused):
+    """The vendor's content filter stopped the request before the model saw it."""
+
+    reason = "BACKEND_CONTENT_FILTER"
+    advice = "Change what the conversation says, or the filter's settings with the vendor."
+
+
+class MediaRefused(RequestRefused):
+    """The backend does not take an image, an audio clip or a document in the form in which it was sent."""
+
+    reason = "BACKEND_MEDIA_REFUSED"
+    advice = (
+        "Send it as data instead of by URL (or by URL instead of as data), in another media type, "
+        "or use a model that takes it."
+    )
+    retry_elsewhere = True
+
+
 class ModelMissing(ModelError):
     """The backend does not have the model that the target names."""
 
     reason = "BACKEND_MODEL_MISSING"
     advice = "Call ListModels to see the available models; load the model in the backend or switch the alias."
+
+
+class NoEndpoint(ModelMissing):
+    """A router of vendors, such as OpenRouter, has no vendor for this model that may answer this request."""
+
+    reason = "BACKEND_NO_ENDPOINT"
+    advice = (
+        "Check the account's data policy and provider preferences, and whether a provider of this model "
+        "takes what the request contains (tools, images, response_format)."
+    )
 
 
 class CannotEmbed(ModelError):

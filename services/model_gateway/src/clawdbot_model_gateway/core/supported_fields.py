@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import (
+    PRIORITY_STANDARD,
+    PRIORITY_UNSPECIFIED,
+    CachePolicy,
     GenerateRequest,
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
@@ -15,6 +18,9 @@ from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
 NOT_SUPPORTED = "FIELD_NOT_SUPPORTED"
 """The code of each warning about a field that has no effect."""
+REASONING_LEFT_OUT = "REASONING_LEFT_OUT"
+"""The code of the warning about thoughts that the backend cannot be shown. Strict requests do not fail for
+it: the thoughts are earlier replies' and nothing that this request asks for."""
 
 
 def warnings_for(request: GenerateRequest, supported: AbstractSet[str], provider: str) -> list[Warning]:
@@ -37,6 +43,50 @@ def warnings_for(request: GenerateRequest, supported: AbstractSet[str], provider
 def not_supported(field: str, provider: str) -> Warning:
     """The warning about one field, for what a provider finds out while it encodes a request."""
     return Warning(code=NOT_SUPPORTED, field=field, message=f"{provider} does not support this field.")
+
+
+def reasoning_left_out(paths: Sequence[str], provider: str) -> list[Warning]:
+    """At most one warning about parts of the conversation.
+
+    Args:
+        paths: of the reasoning that is not sent.
+        provider: the name for messages.
+    """
+    if not paths:
+        return []
+    parts = "1 part" if len(paths) == 1 else f"{len(paths)} parts"
+    message = f"{provider} takes no such reasoning back: {parts} left out."
+    return [Warning(code=REASONING_LEFT_OUT, field=paths[0], message=message)]
+
+
+def unsupported_defaults(
+    names: Iterable[str], request: GenerateRequest, supported: AbstractSet[str], provider: str
+) -> list[Warning]:
+    """A warning for each default of the configuration that is not sent; strict requests do not fail for them.
+
+    Args:
+        names: of fields of `sampling` that the configuration sets.
+        request: a field that it sets as well has its own warning.
+        supported: as for warnings_for.
+        provider: the name for messages.
+    """
+    paths = [f"sampling.{name}" for name in names if not _is_set(request, name)]
+    return [not_supported(path, provider) for path in paths if path not in supported]
+
+
+def split_options(
+    options: Mapping[str, Any], paths: Mapping[str, str], supported: AbstractSet[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The options to send, and the paths of those that set what the backend does not support.
+
+    Args:
+        options: a request's provider_options.
+        paths: the vendor's name of a field → our path.
+        supported: as for warnings_for.
+    """
+    refused = [name for name in options if name in paths and paths[name] not in supported]
+    sent = {name: value for name, value in options.items() if name not in refused}
+    return sent, [f"provider_options.{name}" for name in refused]
 
 
 def enforce_strict(request: GenerateRequest, warnings: list[Warning]) -> list[Warning]:
@@ -64,6 +114,11 @@ _FORMAT_FIELDS: Final = {
 
 def _requested(request: GenerateRequest) -> Iterator[str]:
     """Paths of the fields that change something. Automatic tool choice and free text are the defaults."""
+    if request.priority not in {PRIORITY_UNSPECIFIED, PRIORITY_STANDARD}:
+        yield "priority"
+    if request.HasField("cache") and request.cache.mode != CachePolicy.MODE_BYPASS:
+        # There is no cache: all that a policy can ask for and get is not to use one.
+        yield from (f"cache.{field.name}" for field, _ in request.cache.ListFields())
     if request.HasField("sampling"):
         for field, _ in request.sampling.ListFields():
             yield f"sampling.{field.name}"
@@ -76,3 +131,7 @@ def _requested(request: GenerateRequest) -> Iterator[str]:
         yield f"response_format.{response_format}"
     if request.HasField("provider_options"):
         yield "provider_options"
+
+
+def _is_set(request: GenerateRequest, name: str) -> bool:
+    return any(descriptor.name == name for descriptor, _ in request.sampling.ListFields())

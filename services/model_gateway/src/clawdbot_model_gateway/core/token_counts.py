@@ -176,7 +176,7 @@ def _texts(part: Part) -> Iterator[str]:
         yield part.reasoning.text
     elif kind == "tool_call":
         yield part.tool_call.name
-        yield to_json(part.tool_call.arguments).decode()
+        yield part.tool_call.arguments_json or to_json(part.tool_call.arguments).decode()
     elif kind == "tool_result":
         for each in part.tool_result.content:
             yield from _texts(each)

@@ -18,6 +18,7 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy, GenerateRequest, Sampling, ToolChoice
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.media_policy import MediaPolicy
+from clawdbot_servicekit.structs import plain_from_json
 
 ROLES: Final = frozenset({ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_TOOL})
 
@@ -112,6 +113,11 @@ def _tool_call(path: str, part: Part, role: int) -> Iterator[FieldViolation]:
     for name in ("id", "name"):
         if not getattr(part.tool_call, name):
             yield FieldViolation(f"{path}.{name}", "Must not be empty.")
+    if part.tool_call.arguments_json:
+        try:
+            plain_from_json(part.tool_call.arguments_json, f"{path}.arguments_json")
+        except InvalidRequest as error:
+            yield from error.violations
 
 
 def _tool_result(path: str, part: Part, role: int) -> Iterator[FieldViolation]:

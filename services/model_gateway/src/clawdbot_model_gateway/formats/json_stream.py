@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import orjson
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_json import load_json
 from clawdbot_model_gateway.http.response_stream import StreamDecoder
 
-KEEP_ALIVE: Final = b"ping"
-"""The name of events that only keep the connection alive, whatever their data."""
+KEEP_ALIVE: Final = frozenset({b"ping", b"heartbeat", b"keepalive", b"keep-alive"})
+"""Names of events that only keep the connection alive, whatever their data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class JsonStreamDecoder(StreamDecoder):
     @property
     @override
     def awaiting_end(self) -> bool:
+        return self._reply.end_is_optional and self._reply.at_end
+
+    @property
+    @override
+    def may_end(self) -> bool:
         return self._reply.end_is_optional and bool(self._reply.finish_reason)
 
     @override
@@ -75,14 +80,17 @@ class JsonStreamDecoder(StreamDecoder):
         for record in records:
             if self.finished:
                 return
-            if record.name == KEEP_ALIVE:
+            if record.name in KEEP_ALIVE:
                 continue
             try:
-                data = orjson.loads(record.data)
-            except orjson.JSONDecodeError:
-                if reply.end_marker and record.data.strip() == reply.end_marker:
+                data = reply.load(record.data)
+            except ValueError:
+                text = record.data.strip()
+                if reply.end_marker and text == reply.end_marker:
                     self._finish(events)
                     return
+                if not text or text.startswith(b":"):
+                    continue
                 raise ProtocolViolation("a record of the stream is not valid JSON") from None
             reply.decode(data, record.name, events)
             if reply.ended:
@@ -97,7 +105,7 @@ class JsonStreamDecoder(StreamDecoder):
 
 def _is_complete(record: Record) -> bool:
     try:
-        orjson.loads(record.data)
-    except orjson.JSONDecodeError:
+        load_json(record.data)
+    except ValueError:
         return False
     return True

@@ -3,15 +3,45 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
 
+from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED, FinishReason
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 
 from clawdbot_model_gateway.core import events
-from clawdbot_model_gateway.core.errors import ProtocolViolation
+from clawdbot_model_gateway.core.errors import BackendFailed, BackendOverloaded, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.reply_text import ReplyText
+from clawdbot_model_gateway.formats.text_joiner import well_formed
+from clawdbot_model_gateway.formats.vendor_json import load_exactly, load_json
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
+
+ERROR_REASONS: Final[Mapping[str, type[ModelError]]] = {
+    "error": BackendFailed,
+    "failed": BackendFailed,
+    "network_error": BackendFailed,
+    "model_error": BackendFailed,
+}
+"""Finish reason, in lower case → the error that the backend means with it, whatever it sent before."""
+ERROR_REASONS_WITHOUT_CONTENT: Final[Mapping[str, type[ModelError]]] = {
+    "insufficient_system_resource": BackendOverloaded,
+    "abort": BackendFailed,
+    "aborted": BackendFailed,
+}
+"""The same, if it sent nothing."""
+
+COUNTS: Final = (
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "audio_tokens",
+)
+"""Fields of a Usage that count tokens."""
 
 
 class ReplyDecoder(ABC):
@@ -21,9 +51,25 @@ class ReplyDecoder(ABC):
     """A record that ends a stream and is not JSON; empty where the vendor has none."""
     end_is_optional: ClassVar[bool] = False
     """Whether a reply with its finish reason is complete: usage and the end of the stream may be missing."""
+    exact_marker: ClassVar[bytes] = b""
+    """What records contain whose numbers have to be exact, since arguments are objects in them; empty where
+    arguments come as text."""
 
-    def __init__(self, model: str, warnings: Sequence[Warning], errors: ErrorMapper) -> None:
-        """Args: model: what was asked for, reported if the reply names no model."""
+    def __init__(
+        self,
+        model: str,
+        warnings: Sequence[Warning],
+        errors: ErrorMapper,
+        think_tags: ThinkTags = "never",
+    ) -> None:
+        """A decoder.
+
+        Args:
+            model: what was asked for, reported if the reply names no model.
+            warnings: for the first event.
+            errors: maps the backend's errors.
+            think_tags: where its text contains reasoning.
+        """
         self._model = model
         self._warnings = warnings
         self._errors = errors
@@ -32,13 +78,24 @@ class ReplyDecoder(ABC):
         """Whether any content has arrived. What is empty is none."""
         self.finish_reason = ""
         """The vendor's finish reason, once it has arrived."""
+        self.at_end = False
+        """Whether the finish reason came last, after all content: some vendors send one with every piece."""
+        self._reasons_at_end_only = False
         self.ended = False
         """Whether the vendor's last record has arrived."""
+        self._text = ReplyText(think_tags)
+        self._usage: Usage | None = None
 
     @property
     def begun(self) -> bool:
         """Whether any part of the reply has arrived."""
         return self.has_content or bool(self.finish_reason)
+
+    def load(self, data: bytes) -> Any:
+        """The JSON of a record, or of a whole response. ValueError if it is none."""
+        if self.exact_marker and self.exact_marker in data:
+            return load_exactly(data)
+        return load_json(data)
 
     @abstractmethod
     def decode(self, record: Any, name: bytes, out: list[Event], /) -> None:
@@ -58,13 +115,14 @@ class ReplyDecoder(ABC):
         """Adds the last events. Without the vendor's finish reason the reply is TRUNCATED."""
 
     def decode_whole(self, response: Any) -> list[Event]:
-        """The events of a response that came at once.
+        """The events of a response that came at once: also a list of all its records.
 
         Raises:
             ModelError: it is an error, or not a response.
         """
         out: list[Event] = []
-        self.decode(response, b"", out)
+        for record in response if isinstance(response, list) and response else [response]:
+            self.decode(record, b"", out)
         if not self.begun:
             raise ProtocolViolation("the response contains no reply")
         self.finish(out)
@@ -75,4 +133,62 @@ class ReplyDecoder(ABC):
         if not self._started_sent:
             self._started_sent = True
             name = model if isinstance(model, str) and model else self._model
-            out.append(events.started(name, self._warnings))
+            out.append(events.started(well_formed(name), self._warnings))
+
+    def _take_reason(self, raw: str, *, with_content: bool) -> None:
+        """Notes the vendor's finish reason; empty: there is none in this record.
+
+        Args:
+            raw: the reason.
+            with_content: whether the same record has content: then more may follow.
+
+        Raises:
+            ModelError: the reason is an error.
+        """
+        if with_content:
+            # A vendor that goes on after a finish reason sends one with every piece.
+            self._reasons_at_end_only = (
+                not raw if not self.has_content else (self._reasons_at_end_only and not self.finish_reason)
+            )
+            self.has_content = True
+            self.at_end = False
+        if not raw:
+            return
+        kind = ERROR_REASONS.get(raw.lower())
+        if kind is None and not self.has_content:
+            kind = ERROR_REASONS_WITHOUT_CONTENT.get(raw.lower())
+        if kind is not None:
+            raise kind(f"the reply ended with the finish reason {self._errors.sanitize(well_formed(raw))}")
+        self.finish_reason = well_formed(raw)
+        self.at_end = self.has_content and (self._reasons_at_end_only or not with_content)
+
+    def _report_usage(self, counts: Usage) -> None:
+        """Takes what the vendor reports as totals so far. The largest count: some vendors end with zeros."""
+        if self._usage is None:
+            self._usage = Usage()
+        for name in COUNTS:
+            if (count := getattr(counts, name)) > getattr(self._usage, name):
+                setattr(self._usage, name, count)
+
+    def _end_reply(
+        self,
+        reason: FinishReason.ValueType,
+        out: list[Event],
+        *,
+        raw: str | None = None,
+        partial_usage: bool = False,
+    ) -> None:
+        """Adds the last events: the usage, if any was reported, and the end.
+
+        Args:
+            reason: why it ended.
+            out: the events are added here.
+            raw: the vendor's word for the reason, if it is not the finish reason itself.
+            partial_usage: whether counts are missing.
+        """
+        usage = self._usage
+        if usage is not None and (usage.input_tokens or usage.output_tokens):
+            partial = partial_usage or reason == FINISH_REASON_TRUNCATED
+            usage.provenance = USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED
+            out.append(events.usage(usage))
+        out.append(events.finished(reason, self.finish_reason if raw is None else raw))

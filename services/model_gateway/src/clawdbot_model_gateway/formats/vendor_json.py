@@ -1,11 +1,41 @@
-"""Reads vendors' JSON, in which any value may be missing or of another type."""
+"""Reads vendors' JSON, in which any value may be missing or of another type.
+
+Text may be cut inside a character, at half a surrogate pair or between two bytes: what is left of it is kept
+as surrogates, which text_joiner.py puts together again.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
+
+import orjson
 
 MAX_COUNT: Final = 2**53
 """Tokens. A larger number is not a count."""
+
+
+def load_json(data: bytes) -> Any:
+    """The value of a JSON text. ValueError if it is none."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"\\u" not in data and data.isascii():
+            raise
+    return load_exactly(data)
+
+
+def load_exactly(data: bytes) -> Any:
+    """The same, slower, with whole numbers of any size: orjson makes floats of those beyond 64 bits."""
+    return json.loads(data.decode("utf-8", "surrogateescape"), parse_constant=_no_number)
+
+
+def dump_exactly(value: Any) -> str:
+    """The JSON text of a value, with whole numbers of any size."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def as_string(value: Any) -> str:
@@ -13,7 +43,20 @@ def as_string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def count_in(counts: Any, name: str) -> int:
-    """The field of this name; 0 if there are no counts, or it is not a count."""
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and 0 <= value < MAX_COUNT else 0
+def as_object(value: Any) -> dict[str, Any]:
+    """The value; empty if it is not an object."""
+    return value if isinstance(value, dict) else {}
+
+
+def count_in(counts: Any, *names: str) -> int:
+    """The first field of these names that is a count; 0 if there is none."""
+    if isinstance(counts, dict):
+        for name in names:
+            value = counts.get(name)
+            if type(value) is int and 0 < value < MAX_COUNT:
+                return value
+    return 0
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"JSON has no {name}")

@@ -1,8 +1,4 @@
-"""Maps a vendor's error response to a ModelError. Codes and messages come before the ambiguous statuses.
-
-Sources: OpenAI's error codes guide, vLLM's and llama.cpp's servers, DeepSeek's, Moonshot's, OpenRouter's
-    and Anthropic's error pages, Azure OpenAI's reference.
-"""
+"""Maps a vendor's error response to a ModelError. Codes and messages come before the ambiguous statuses."""
 
 from __future__ import annotations
 
@@ -20,67 +16,16 @@ from clawdbot_model_gateway.core.errors import (
     BackendOverloaded,
     BackendTimeout,
     ContextTooLong,
+    LimitTooSmall,
     ModelError,
-    ModelMissing,
     ProtocolViolation,
+    ProxyFailed,
     QuotaExhausted,
     RateLimited,
     RequestRefused,
 )
+from clawdbot_model_gateway.http.error_wordings import ERROR_CODES, ErrorClass, class_of_wording
 from clawdbot_model_gateway.http.retry_after import retry_after
-
-ErrorClass = type[ModelError]
-
-ERROR_CODES: Final[Mapping[str, ErrorClass]] = {
-    "invalid_api_key": BackendAuth,
-    "authentication_error": BackendAuth,
-    "invalid_authentication_error": BackendAuth,
-    "permission_error": BackendAuth,
-    "permission_denied": BackendAuth,
-    "insufficient_quota": QuotaExhausted,
-    "billing_hard_limit_reached": QuotaExhausted,
-    "billing_not_active": QuotaExhausted,
-    "insufficient_balance": QuotaExhausted,
-    "exceeded_current_quota_error": QuotaExhausted,
-    "billing_error": QuotaExhausted,
-    "contract_spend_limit_reached": QuotaExhausted,
-    "enforced_spend_limit_reached": QuotaExhausted,
-    "linked_organization_spend_limit_reached": QuotaExhausted,
-    "rate_limit_exceeded": RateLimited,
-    "rate_limit_error": RateLimited,
-    "rate_limit_reached_error": RateLimited,
-    "overloaded_error": BackendOverloaded,
-    "engine_overloaded_error": BackendOverloaded,
-    "server_overloaded": BackendOverloaded,
-    "model_not_found": ModelMissing,
-    "deploymentnotfound": ModelMissing,
-    "context_length_exceeded": ContextTooLong,
-    "exceed_context_size_error": ContextTooLong,
-    "server_error": BackendFailed,
-    "internal_server_error": BackendFailed,
-    "internalservererror": BackendFailed,
-}
-"""`code` or `type` of an error, in lower case → error class."""
-
-MESSAGE_PATTERNS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
-    (
-        re.compile(r"maximum (context|model) length|context (length|window|size|limit)|prompt is too long"),
-        ContextTooLong,
-    ),
-    (
-        re.compile(
-            r"(invalid|incorrect|missing|wrong)\b.{0,40}\bapi[ _-]?key|api[ _-]?key\b.{0,40}\b(in|not )valid"
-        ),
-        BackendAuth,
-    ),
-    (re.compile(r"credit balance is too low"), QuotaExhausted),
-    # llama.cpp, for a model without image or audio support, with status 500.
-    (re.compile(r"(image|audio|video) input is not supported"), RequestRefused),
-    (re.compile(r"server busy|maximum pending requests"), BackendOverloaded),
-    (re.compile(r"^model: "), ModelMissing),
-    (re.compile(r"\bmodel\b.{0,200}(does not exist|not found|not exist|is not available)"), ModelMissing),
-)
-"""Patterns in the message, in lower case, for errors that have no code of their own."""
 
 STATUS_ERRORS: Final[Mapping[int, ErrorClass]] = {
     401: BackendAuth,
@@ -88,7 +33,9 @@ STATUS_ERRORS: Final[Mapping[int, ErrorClass]] = {
     403: BackendAuth,
     404: ProtocolViolation,
     405: ProtocolViolation,
+    407: ProxyFailed,
     408: BackendTimeout,
+    413: ContextTooLong,
     429: RateLimited,
     503: BackendOverloaded,
     504: BackendTimeout,
@@ -103,8 +50,6 @@ STATUS_CLASS_ERRORS: Final[Mapping[int, ErrorClass]] = {
 }
 """First digit of a status → the same."""
 
-INFORMATIVE_STATUSES: Final = frozenset({400, 403, 404, 413, 422, 500})
-"""Statuses whose message says more than the status itself."""
 MAX_MESSAGE_CHARACTERS: Final = 300
 """Characters of a vendor's message that are passed on."""
 
@@ -160,15 +105,19 @@ class ErrorMapper:
 
 def _classify(status: int, code: str, text: str) -> ErrorClass:
     known = ERROR_CODES.get(code.lower())
+    said = class_of_wording(status, text)
+    if said is LimitTooSmall:
+        # Its code is that of a rate limit, as if waiting helped.
+        return said
     if known is not None and known is not BackendFailed:
         return known
-    if status in INFORMATIVE_STATUSES:
-        lower = text.lower()
-        for pattern, error_class in MESSAGE_PATTERNS:
-            if pattern.search(lower):
-                return error_class
     # A code that only says "server error" comes after the message, which may say more.
-    return known or STATUS_ERRORS.get(status) or STATUS_CLASS_ERRORS.get(status // 100, ProtocolViolation)
+    return (
+        said
+        or known
+        or STATUS_ERRORS.get(status)
+        or STATUS_CLASS_ERRORS.get(status // 100, ProtocolViolation)
+    )
 
 
 def _code_and_message(payload: Any) -> tuple[str, str]:
@@ -179,10 +128,33 @@ def _code_and_message(payload: Any) -> tuple[str, str]:
         return "", str(payload)
     error = payload.get("error", payload)
     if not isinstance(error, Mapping):
-        return "", str(error)
-    details = error.get("details")
-    specific = details.get("error_code") if isinstance(details, Mapping) else None  # Anthropic
-    codes = [str(each) for each in (specific, error.get("code"), error.get("type")) if each]
+        return str(payload.get("code") or payload.get("error_type") or ""), str(error)
+    codes = [
+        *(_inside(error, *path) for path in (("details", "error_code"), ("innererror", "code"))),
+        *(error.get(name) for name in ("code", "type")),
+    ]
+    codes = [str(each) for each in codes if each]
     known = next((each for each in codes if each.lower() in ERROR_CODES), None)
     text = error.get("message") or error.get("detail") or error.get("msg") or ""
-    return known or next(iter(codes), ""), text if isinstance(text, str) else orjson.dumps(text).decode()
+    text = text if isinstance(text, str) else _joined(text)
+    passed_on = _inside(error, "metadata", "raw")
+    if passed_on:
+        text = f"{text}: {passed_on if isinstance(passed_on, str) else orjson.dumps(passed_on).decode()}"
+    return known or next(iter(codes), ""), text
+
+
+def _joined(details: Any) -> str:
+    """FastAPI's violations, each with its place and without the input, which is what we sent."""
+    if not isinstance(details, list) or not all(isinstance(each, Mapping) for each in details):
+        return orjson.dumps(details).decode()
+    places = (each.get("loc") for each in details)
+    joined = (".".join(map(str, place)) if isinstance(place, list) else "" for place in places)
+    return "; ".join(f"{place}: {each.get('msg')}" for place, each in zip(joined, details, strict=True))
+
+
+def _inside(error: Mapping[str, Any], *path: str) -> Any:
+    """Where Anthropic and Azure have a more specific code, and OpenRouter what its provider said."""
+    value: Any = error
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value

@@ -11,10 +11,13 @@ from typing import Final
 import aiohttp
 from clawdbot_servicekit import sockets
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.regular_files import read_regular
 from yarl import URL
 
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.http.error_mapper import ErrorMapper
+from clawdbot_model_gateway.http.proxies import proxy_of
+from clawdbot_model_gateway.http.request_body import RequestBody
 from clawdbot_model_gateway.http.transport_errors import transport_error
 from clawdbot_model_gateway.settings import HttpSettings
 
@@ -74,6 +77,7 @@ class HttpPool:
         self._session: aiohttp.ClientSession | None = None
         self._connector: aiohttp.BaseConnector | None = None
         self._socket = socket
+        self._proxy = None if socket else proxy_of(self._base)
         self._draining: set[asyncio.Task[None]] = set()
         self._address = sockets.target(self._base.host or "", self._base.port or 0)
 
@@ -99,6 +103,7 @@ class HttpPool:
             connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
+            proxy=self._proxy,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
             ),
@@ -194,26 +199,24 @@ class HttpPool:
         raise await self._error_of(response)
 
     async def _send_with_retry(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
-        """The response; retries on another connection where an idle one was closed as we used it.
+        """The response; repeats a request of which nothing was sent, on another connection.
 
-        A server may close several idle connections at once, by age or after a number of requests. Nothing is
-        sent over a connection that is known to be closed, so each of them may cost a try. A request that may
-        have been sent is repeated once only.
+        A server may close several idle connections at once, by age or after a number of requests, just as we
+        take them: each of them may cost a try. A POST of which anything was sent is not repeated, since the
+        backend may be working on it; a GET is harmless, and aiohttp repeats it.
         """
-        closed_before = self.open_connections + 1
-        sent_again = False
+        tries = self.open_connections + 1
         while True:
+            tries -= 1
+            content = None if body is None else RequestBody(body)
             try:
-                return await self._request(method, url, body)
+                return await self._request(method, url, content)
             except (aiohttp.ClientError, OSError) as error:
-                if _unsent(error) and closed_before:
-                    closed_before -= 1
-                elif isinstance(error, aiohttp.ServerDisconnectedError) and not sent_again:
-                    sent_again = True
-                else:
-                    raise transport_error(error, self._address) from error
+                if tries and content is not None and not content.sent and _was_closed(error):
+                    continue
+                raise transport_error(error, self._address) from error
 
-    async def _request(self, method: str, url: URL, body: bytes | None) -> aiohttp.ClientResponse:
+    async def _request(self, method: str, url: URL, body: RequestBody | None) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the pool is not open")
         return await self._session.request(method, url, data=body, allow_redirects=False)
@@ -258,11 +261,10 @@ def _stripped(headers: Mapping[str, str]) -> Mapping[str, str]:
     return clean
 
 
-def _unsent(error: Exception) -> bool:
-    """Whether aiohttp found the connection closed before it wrote; errors of the system have a number."""
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return False
-    return isinstance(error, aiohttp.ClientOSError) and error.errno is None
+def _was_closed(error: Exception) -> bool:
+    """Whether it is about an open connection, and not about making one."""
+    closed = aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError
+    return isinstance(error, closed) and not isinstance(error, aiohttp.ClientConnectorError)
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:
@@ -278,6 +280,7 @@ def _ssl_context(settings: HttpSettings) -> ssl.SSLContext | bool:
     if settings.ca_file is None:
         return True
     try:
+        read_regular(settings.ca_file)  # OpenSSL would read a device to its end
         return ssl.create_default_context(cafile=str(settings.ca_file))
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "strerror", None) or "it is not a PEM certificate"

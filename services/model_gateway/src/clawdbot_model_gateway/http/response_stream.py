@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ProtocolViolation
+from clawdbot_model_gateway.core.errors import BackendFailed, BackendTimeout, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.events import Event, merge_deltas
 from clawdbot_model_gateway.http.pool import HttpPool
 
@@ -17,7 +17,12 @@ FINISH_TIMEOUT: Final = 2.0
 """Seconds that usage and the end of the stream may take after the finish reason; then the reply counts as
 complete without them."""
 
-JSON: Final = "application/json"
+UNSURE_FACTOR: Final = 10
+"""How many times longer it may take if more of the reply may follow: some vendors send a finish reason with
+every piece."""
+JSON_BEGINS: Final = frozenset({b"{", b"["})
+"""First characters of a JSON document; no event stream begins with them."""
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class StreamDecoder(Protocol):
@@ -29,7 +34,11 @@ class StreamDecoder(Protocol):
 
     @property
     def awaiting_end(self) -> bool:
-        """Whether the finish reason has arrived, and the end of the stream may still take a while."""
+        """Whether all content and the finish reason have arrived, and the end may still take a while."""
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the finish reason has arrived, so that the reply is complete if nothing more comes."""
 
     @property
     def finished(self) -> bool:
@@ -51,7 +60,8 @@ class OpenResponse:
     content_type: str | None = "text/event-stream"
     """The content type of a stream; None where servers differ."""
     decode_whole: Callable[[bytes], list[Event]] | None = None
-    """Decodes a response that is one JSON document: some servers cannot stream. None: JSON is a stream."""
+    """Decodes a response that is one JSON document, whatever its content type: some servers cannot stream,
+    and some label their streams as JSON. None: JSON is a stream."""
 
 
 async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse]]) -> AsyncGenerator[Event]:
@@ -64,17 +74,24 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
     opened = await ask()
     response, stream, finished = opened.response, opened.stream, False
     try:
-        if opened.decode_whole is not None and response.content_type == JSON:
-            events = opened.decode_whole(await pool.read(response))
-            finished = True
-            for event in events:
-                yield event
-            return
+        head = b""
+        if opened.decode_whole is not None:
+            head = await _read_head(pool, response)
+            if head.lstrip()[:1] in JSON_BEGINS:
+                events = opened.decode_whole(head + await pool.read(response))
+                finished = True
+                for event in events:
+                    yield event
+                return
         while not finished:
             arrived: list[Event] = []
             error = None
             try:
-                await _read_events(pool, opened, arrived)
+                if head:
+                    stream.feed(head, arrived)
+                    head = b""
+                else:
+                    await _read_events(pool, opened, arrived)
             except ModelError as raised:
                 error = raised
             finished = stream.finished
@@ -87,16 +104,32 @@ async def stream_events(pool: HttpPool, ask: Callable[[], Awaitable[OpenResponse
         (pool.release if finished else pool.abort)(response)
 
 
+async def _read_head(pool: HttpPool, response: aiohttp.ClientResponse) -> bytes:
+    """The content up to its first visible character, or all of it."""
+    head = b""
+    while not head.strip():
+        chunk = await pool.read_chunk(response)
+        if not chunk:
+            break
+        head += chunk
+    return head.removeprefix(BYTE_ORDER_MARK)
+
+
 async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event]) -> None:
     """Appends the events of the next chunk."""
     response, stream = opened.response, opened.stream
     read = pool.read_chunk(response)
     try:
-        chunk = await (_within_finish_timeout(read) if stream.awaiting_end else read)
+        seconds = FINISH_TIMEOUT if stream.awaiting_end else FINISH_TIMEOUT * UNSURE_FACTOR
+        chunk = await (_within(seconds, read) if stream.may_end else read)
     except BackendFailed:
         if not stream.started:
             raise
         # The connection broke: what has arrived is kept, and the finish reason says that it is truncated.
+        chunk = b""
+    except BackendTimeout:
+        if not stream.may_end:
+            raise
         chunk = b""
     if chunk:
         stream.feed(chunk, arrived)
@@ -106,9 +139,9 @@ async def _read_events(pool: HttpPool, opened: OpenResponse, arrived: list[Event
     stream.end(arrived)
 
 
-async def _within_finish_timeout(read: Awaitable[bytes]) -> bytes:
+async def _within(seconds: float, read: Awaitable[bytes]) -> bytes:
     try:
-        async with asyncio.timeout(FINISH_TIMEOUT):
+        async with asyncio.timeout(seconds):
             return await read
     except TimeoutError:
         return b""

@@ -14,6 +14,7 @@ from clawdbot_model_gateway.core.errors import (
     ModelError,
     NameNotResolved,
     ProtocolViolation,
+    ProxyFailed,
     TlsFailed,
 )
 
@@ -34,6 +35,16 @@ ERROR_FACTORIES: Final[tuple[tuple[type[BaseException], ErrorFactory], ...]] = (
     (
         aiohttp.ServerTimeoutError,
         lambda _, address: BackendTimeout(f"{address} sent no data before the timeout"),
+    ),
+    (
+        aiohttp.ClientProxyConnectionError,
+        lambda error, _: ProxyFailed(
+            f"no connection to the proxy {error.host}:{error.port}: {_describe(error.os_error)}"
+        ),
+    ),
+    (
+        aiohttp.ClientHttpProxyError,
+        lambda error, address: ProxyFailed(f"the proxy does not connect to {address}: HTTP {error.status}"),
     ),
     (
         aiohttp.ClientConnectorDNSError,

@@ -24,6 +24,7 @@ from clawdbot_model_gateway.formats.anthropic.response import ResponseDecoder
 from clawdbot_model_gateway.formats.anthropic.thinking import needs_profile
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.token_count import decode_token_count
+from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
@@ -74,6 +75,7 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
             key_header=options.key_header,
             headers={"anthropic-version": options.api_version},
         )
+        self._think_tags = vendor_profile(self.endpoint).think_tags
         self._encoder = RequestEncoder(
             settings.provider,
             _request_defaults(settings, options),
@@ -114,7 +116,9 @@ class AnthropicProvider(HttpProvider, LimitedFormats, TokenCounter):
     ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
         encoded = self._encoder.encode(request, model, await self._profile(request, model))
         response = await self._pool.post(MESSAGES_PATH, encoded.body)
-        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return response, ResponseDecoder(
+            model, encoded.warnings, encoded.names, self._errors, self._think_tags
+        )
 
     async def _profile(self, request: GenerateRequest, model: str) -> ModelProfile:
         """The model's profile: from the list, or asked for if the request depends on it."""

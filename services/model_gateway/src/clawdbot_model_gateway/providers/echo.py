@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from typing import Annotated, ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_LENGTH, FINISH_REASON_STOP
 from clawdbot.common.v1.message_pb2 import ROLE_TOOL, ROLE_USER, Message, Part
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.settings import Seconds, Section
-from pydantic import Field
+from clawdbot_servicekit.settings import Section, Wait
 from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
@@ -43,9 +42,9 @@ class EchoSettings(Section):
 
     transform: Literal["none", "upper", "lower", "reverse"] = "none"
     """How the text is changed."""
-    delay: Seconds = 0.0
+    delay: Wait = 0.0
     """Before the first chunk."""
-    pace: Annotated[Seconds, Field(le=60)] = 0.0
+    pace: Wait = 0.0
     """Between two chunks."""
 
 

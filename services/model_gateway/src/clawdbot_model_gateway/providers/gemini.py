@@ -30,6 +30,7 @@ from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefau
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.token_count import decode_token_count
+from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
@@ -73,6 +74,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             key_header=KEY_HEADER,
             error_mapper=GeminiErrorMapper,
         )
+        self._think_tags = vendor_profile(self.endpoint).think_tags
         self._encoder = RequestEncoder(
             settings.provider,
             _request_defaults(settings, options),
@@ -125,7 +127,9 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
         encoded = self._encoder.encode(request, model)
         method, query = ("streamGenerateContent", SSE_QUERY) if stream else ("generateContent", None)
         response = await self._post(model, method, encoded.body, query)
-        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return response, ResponseDecoder(
+            model, encoded.warnings, encoded.names, self._errors, self._think_tags
+        )
 
     async def _post(
         self, model: str, method: str, body: dict[str, Any], query: dict[str, str] | None = None

@@ -12,13 +12,13 @@ from contextlib import aclosing
 from typing import ClassVar
 
 import aiohttp
-import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import Provider
 from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
+from clawdbot_model_gateway.formats.record_parsers import parser_of
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.sse import EventParser
 from clawdbot_model_gateway.http import ErrorMapper, HttpPool, OpenResponse, stream_events
@@ -134,11 +134,18 @@ class HttpProvider(Provider):
     def _decode_whole(
         self, decoder: ReplyDecoder, body: bytes, response: aiohttp.ClientResponse
     ) -> list[Event]:
-        """The events of a reply that came at once."""
+        """The events of a reply that came at once, also as the records of a stream."""
         try:
-            reply = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise self._errors.from_unparsable(body, response.headers) from None
+            reply = decoder.load(body)
+        except ValueError:
+            parser = parser_of(body)
+            if parser is None:
+                raise self._errors.from_unparsable(body, response.headers) from None
+            stream, out = JsonStreamDecoder(parser, decoder), list[Event]()
+            stream.feed(body, out)
+            if not stream.finished:
+                stream.end(out)
+            return out
         return decoder.decode_whole(reply)
 
     def _add_pool(self, endpoint: str, query: Mapping[str, str]) -> HttpPool:

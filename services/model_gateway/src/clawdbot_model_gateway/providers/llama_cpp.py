@@ -7,20 +7,22 @@ only this user can open. The package is an extra: pip install "clawdbot-model-ga
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib.util
 import secrets
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.settings import ConfigPath, Section
+from clawdbot_servicekit.regular_files import require_regular
+from clawdbot_servicekit.settings import ConfigPath, Seconds, Section, Whole
 from clawdbot_servicekit.settings.shared import SHA256, SHA256_PATTERN
-from clawdbot_servicekit.settings.values import matching
+from clawdbot_servicekit.settings.values import MAX_COUNT, matching
 from pydantic import Field
 from typing_extensions import override
 
@@ -28,6 +30,8 @@ from clawdbot_model_gateway.core.errors import ModelMissing, ProtocolViolation, 
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import EmbeddingResult, VendorModel
 from clawdbot_model_gateway.formats.token_count import decode_token_count
+from clawdbot_model_gateway.providers.llama.calls_by_schema import with_calls, without_tools
+from clawdbot_model_gateway.providers.llama.machine_share import MachineShare
 from clawdbot_model_gateway.providers.llama.server_process import LaunchSpec, LlamaServerProcess
 from clawdbot_model_gateway.providers.openai_compatible import (
     OpenAICompatibleProvider,
@@ -45,6 +49,8 @@ DEFAULT_POOL_SIZE: Final = 64
 slot."""
 LIST_TIMEOUT: Final = 1.0
 """Seconds that a list of models waits for a loading model, to learn its context length."""
+TOOLS: Final = "tools"
+"""In `unsupported`: the model cannot call tools."""
 UNSUPPORTED: Final = ("sampling.reasoning_effort",)
 """llama.cpp takes the field and leaves it to the model's template, which rarely knows it."""
 
@@ -56,16 +62,25 @@ class LlamaCppSettings(Section):
     """The GGUF file."""
     sha256: Annotated[str, matching(SHA256_PATTERN, SHA256)] | None = None
     """Of the file; checked before each load, which takes about a second for each GB."""
-    context_length: Annotated[int, Field(ge=32)] = 8192
+    context_length: Annotated[Whole, Field(ge=32, le=MAX_COUNT)] = 8192
     """Tokens of a request and its reply together, limited by the model's own context length. Memory grows
     with it."""
-    slots: Annotated[int, Field(ge=1, le=64)] = 1
+    slots: Annotated[Whole, Field(ge=1, le=64)] = 1
     """Requests that are answered at the same time; more wait. Each has its own context, in its own
     memory."""
-    threads: Annotated[int, Field(ge=1)] | None = None
+    threads: Annotated[Whole, Field(ge=1, le=4096)] | None = None
     """CPU threads; left out: one for each core."""
-    gpu_layers: Annotated[int, Field(ge=0)] | None = None
+    gpu_layers: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
     """Layers on the GPU; left out: as many as fit."""
+    system_prompt: str = ""
+    """For a model that cannot call tools: replaces instructions that come with tools which are not offered,
+    and is used where a request has none. Small models follow only short ones."""
+    unsupported: tuple[str, ...] = ()
+    """Fields that the model cannot honour: left out with a warning. With "tools" among them, a call that the
+    request requires is written by a grammar, and tools that the model may choose from are not offered."""
+    unload_after: Annotated[Seconds, Field(gt=0)] | None = None
+    """Loads the model at the first request, once for all workers and gateways of this user, and frees its
+    memory after this time without a request. Omitted: each worker loads it at the start and keeps it."""
     pooling: Literal["mean", "cls", "last"] | None = None
     """Makes the backend embed texts as well: how a text's tokens become one vector. Use what the model was
     trained with."""
@@ -84,10 +99,18 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             http = settings.http.model_copy(update={"pool_size": DEFAULT_POOL_SIZE})
             settings = settings.model_copy(update={"http": http})
         settings = settings.model_copy(update={"endpoint": ENDPOINT, "api_key": None, "headers": {}})
-        # In a folder that only this user can enter. Short, since a socket's path is limited to 104 bytes. The
-        # suffix tells llama.cpp that it is not a host.
-        socket = Path(tempfile.gettempdir()) / f"clawdbot-{secrets.token_hex(8)}" / "llama.sock"
-        super().__init__(settings, OpenAICompatibleSettings(unsupported=UNSUPPORTED), socket=str(socket))
+        # A model that comes and goes is shared by all of this user's gateways. The suffix of the socket tells
+        # llama.cpp that it is not a host.
+        share = MachineShare(_key(settings, options)) if options.unload_after is not None else None
+        own = Path(tempfile.gettempdir()) / f"clawdbot-{secrets.token_hex(8)}" / "llama.sock"
+        socket = own if share is None else share.socket
+        super().__init__(
+            settings,
+            OpenAICompatibleSettings(unsupported=(*UNSUPPORTED, *options.unsupported)),
+            socket=str(socket),
+        )
+        self._system_prompt = options.system_prompt
+        self._calls_tools = TOOLS not in options.unsupported
         self._pooling = options.pooling
         self._name = settings.name or options.path.stem
         self._names = frozenset({self._name, *(model.name for model in settings.models)})
@@ -104,7 +127,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             gpu_layers=options.gpu_layers,
             pooling=options.pooling,
         )
-        self._process = LlamaServerProcess(spec)
+        self._process = LlamaServerProcess(spec, options.unload_after, share)
 
     @property
     @override
@@ -113,7 +136,7 @@ class LlamaCppProvider(OpenAICompatibleProvider):
 
     @override
     async def start(self) -> None:
-        """Begins to load the model."""
+        """Begins to load the model, unless `unload_after` has it wait for a request."""
         await super().start()
         self._process.start()
 
@@ -126,6 +149,8 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     @override
     async def list_models(self) -> Sequence[VendorModel]:
         """One model, with its context length once it is loaded. Raises if it could not be loaded."""
+        if self._process.is_unloaded:
+            return (VendorModel(self._name),)
         try:
             async with asyncio.timeout(LIST_TIMEOUT):
                 await self._process.ready()
@@ -141,10 +166,14 @@ class LlamaCppProvider(OpenAICompatibleProvider):
     @override
     async def stream(self, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
         """Waits while the model is being loaded."""
-        await self._ready(model)
-        async with aclosing(super().stream(request, self._name)) as events:
+        async with self._loaded(model), aclosing(self._reply(request)) as events:
             async for event in events:
                 yield event
+
+    def _reply(self, request: GenerateRequest) -> AsyncGenerator[Event]:
+        if self._calls_tools:
+            return super().stream(request, self._name)
+        return with_calls(request, super().stream(self._without_tools(request), self._name))
 
     @override
     async def embed(self, texts: Sequence[str], model: str, dimensions: int | None) -> EmbeddingResult:
@@ -153,26 +182,46 @@ class LlamaCppProvider(OpenAICompatibleProvider):
             raise RequestRefused(
                 "this backend does not embed: set `pooling` to what the model was trained with, often mean"
             )
-        await self._ready(model)
-        return await super().embed(texts, self._name, dimensions)
+        async with self._loaded(model):
+            return await super().embed(texts, self._name, dimensions)
 
     @override
     async def count_text(self, text: str, model: str) -> int:
-        await self._ready(model)
-        return await super().count_text(text, self._name)
+        async with self._loaded(model):
+            return await super().count_text(text, self._name)
 
     @override
     async def count_tokens(self, request: GenerateRequest, model: str) -> int:
         """With the model's own template and vocabulary."""
-        await self._ready(model)
-        encoded = self._encoder.encode(request, self._name, stream=False)
-        response = await self._pool.post(COUNT_PATH, encoded.body)
-        return decode_token_count(await self._pool.read(response), "input_tokens", "llama.cpp")
+        async with self._loaded(model):
+            asked = request if self._calls_tools else self._without_tools(request)
+            encoded = self._encoder.encode(asked, self._name, stream=False)
+            response = await self._pool.post(COUNT_PATH, encoded.body)
+            return decode_token_count(await self._pool.read(response), "input_tokens", "llama.cpp")
 
-    async def _ready(self, model: str) -> None:
+    def _without_tools(self, request: GenerateRequest) -> GenerateRequest:
+        return without_tools(request, self._system_prompt)
+
+    @asynccontextmanager
+    async def _loaded(self, model: str) -> AsyncIterator[None]:
+        """The model stays loaded inside the block. Raises ModelError if it cannot be loaded."""
         if model not in self._names:
             raise ModelMissing(f"this backend has only the model {self._name}")
-        await self._process.ready()
+        async with self._process.in_use():
+            yield
+
+
+def _key(settings: BackendSettings, options: LlamaCppSettings) -> str:
+    """The same for gateways that would load the same file in the same way."""
+    found = options.path.stat()
+    facts = (
+        options.model_dump_json(),
+        settings.name,
+        settings.http.pool_size,
+        found.st_ino,
+        found.st_mtime_ns,
+    )
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _check_file(path: Path) -> None:
@@ -183,6 +232,7 @@ def _check_file(path: Path) -> None:
             'pip install "clawdbot-model-gateway[llama_cpp]".'
         )
     try:
+        require_regular(path)
         with path.open("rb") as file:
             magic = file.read(len(GGUF_MAGIC))
     except OSError as error:

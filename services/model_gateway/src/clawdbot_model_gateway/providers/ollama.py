@@ -12,14 +12,14 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import aiohttp
 import orjson
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.settings import Section
+from clawdbot_servicekit.settings import Section, Whole
+from clawdbot_servicekit.settings.values import MAX_COUNT
 from pydantic import Field
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.errors import ModelError, ModelMissing
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult, VendorModel
 from clawdbot_model_gateway.formats.json_stream import JsonStreamDecoder
-from clawdbot_model_gateway.formats.ndjson import LineParser
 from clawdbot_model_gateway.formats.ollama.embeddings import decode_embeddings
 from clawdbot_model_gateway.formats.ollama.models import (
     ListedModel,
@@ -30,7 +30,9 @@ from clawdbot_model_gateway.formats.ollama.models import (
 )
 from clawdbot_model_gateway.formats.ollama.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.ollama.response import ResponseDecoder
+from clawdbot_model_gateway.formats.record_parsers import LineOrEventParser
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags, vendor_profile
 from clawdbot_model_gateway.http import OpenResponse
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
@@ -61,14 +63,17 @@ OVERFLOW: Final = {"refuse": {"truncate": False, "shift": False}, "forget": {"tr
 class OllamaSettings(Section):
     """The keys that an ollama backend adds to those of every backend."""
 
-    num_ctx: Annotated[int, Field(ge=1)] | None = None
+    num_ctx: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """Tokens of a request and its reply together; left out: the model's or Ollama's default, often 4096."""
-    keep_alive: str | int | None = None
+    keep_alive: str | Annotated[Whole, Field(ge=-1, le=MAX_COUNT)] | None = None
     """How long the model stays loaded after a request: "10m", "-1" for ever, "0" not at all; left out:
     Ollama's default."""
     overflow: Literal["refuse", "forget"] = "refuse"
     """What happens to a conversation that is too long: it fails with CONTEXT_TOO_LONG, or Ollama silently
     drops the oldest messages."""
+    think_tags: ThinkTags | None = None
+    """Where the text of a reply contains reasoning in <think> tags, if Ollama does not take it out; left out:
+    at the start of a reply."""
 
 
 class OllamaProvider(HttpProvider, Embedder):
@@ -85,6 +90,7 @@ class OllamaProvider(HttpProvider, Embedder):
             http=_with_default_timeouts(settings.http),
         )
         self._encoder = RequestEncoder(settings.provider, _request_defaults(settings, options))
+        self._think_tags = options.think_tags or vendor_profile(self.endpoint).think_tags
         self._num_ctx = options.num_ctx
         self._name = settings.name or ""
         self._profiles: dict[str, tuple[str, ModelProfile]] = {}
@@ -126,7 +132,7 @@ class OllamaProvider(HttpProvider, Embedder):
     @override
     async def _open_stream(self, request: GenerateRequest, model: str) -> OpenResponse:
         response, decoder = await self._send(request, model, stream=True)
-        return OpenResponse(response, JsonStreamDecoder(LineParser(), decoder), content_type=None)
+        return OpenResponse(response, JsonStreamDecoder(LineOrEventParser(), decoder), content_type=None)
 
     @override
     async def _send(
@@ -138,12 +144,16 @@ class OllamaProvider(HttpProvider, Embedder):
         response = await self._post(CHAT_PATH, encoded.body, model)
         if "html" in response.content_type:
             raise self._errors.from_unparsable(await self._pool.read(response), response.headers)
-        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return response, ResponseDecoder(
+            model, encoded.warnings, encoded.names, self._errors, self._think_tags
+        )
 
     async def _post(self, path: str, body: bytes, model: str) -> aiohttp.ClientResponse:
         try:
             return await self._pool.post(path, body)
         except ModelMissing as error:
+            if type(error) is not ModelMissing:
+                raise  # no model of this server's
             advice = f"(on its host, run: ollama pull {model})"
             raise ModelMissing(error.summary, quote=f"{error.quote} {advice}".lstrip()) from error
 

@@ -26,6 +26,7 @@ from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.request import ModelProfile, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.responses.response import ResponseDecoder
 from clawdbot_model_gateway.formats.token_count import decode_token_count
+from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.openai_compatible import (
     EMBEDDINGS_PATH,
@@ -62,6 +63,7 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     def __init__(self, settings: BackendSettings, options: OpenAISettings) -> None:
         """Raises StartupError for what an operator can fix."""
         super().__init__(settings, settings.endpoint or OPENAI, key_header=options.key_header)
+        self._think_tags = vendor_profile(self.endpoint).think_tags
         profile = ModelProfile(reasons=options.reasoning, unsupported=frozenset(options.unsupported))
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, options))
 
@@ -89,7 +91,9 @@ class OpenAIProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
     ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
         encoded = self._encoder.encode(request, model)
         response = await self._pool.post(RESPONSES_PATH, encoded.create_body(stream=stream))
-        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return response, ResponseDecoder(
+            model, encoded.warnings, encoded.names, self._errors, self._think_tags
+        )
 
 
 def _request_defaults(settings: BackendSettings, options: OpenAISettings) -> RequestDefaults:

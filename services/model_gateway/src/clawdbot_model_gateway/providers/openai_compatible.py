@@ -6,14 +6,16 @@ OpenAI, vLLM, SGLang, llama.cpp, LM Studio, DeepSeek, Mistral, Groq, OpenRouter,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Final
 
 import aiohttp
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.settings import Section
+from clawdbot_servicekit.suggestions import nearest_or_all
+from pydantic import AfterValidator
 from typing_extensions import override
-from yarl import URL
 
 from clawdbot_model_gateway.core.provider import (
     Embedder,
@@ -25,10 +27,16 @@ from clawdbot_model_gateway.core.provider import (
 )
 from clawdbot_model_gateway.formats.chat.embeddings import decode_embeddings, encode_embeddings
 from clawdbot_model_gateway.formats.chat.models import decode_models
-from clawdbot_model_gateway.formats.chat.request import ModelProfile, RequestDefaults, RequestEncoder
+from clawdbot_model_gateway.formats.chat.request import RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.chat.response import ResponseDecoder
 from clawdbot_model_gateway.formats.chat.token_counts import TokenizeEndpoint
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.vendor_profile import (
+    VENDOR_PROFILES,
+    ThinkTags,
+    VendorProfile,
+    vendor_profile,
+)
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
 from clawdbot_model_gateway.providers.sampling_defaults import sampling_defaults
 from clawdbot_model_gateway.settings import BackendSettings
@@ -38,12 +46,12 @@ MODELS_PATH: Final = "models"
 EMBEDDINGS_PATH: Final = "embeddings"
 
 OPENAI: Final = "https://api.openai.com/v1"
-VENDOR_PROFILES: Final[Mapping[str, ModelProfile]] = {
-    "api.openai.com": ModelProfile(
-        max_tokens_field="max_completion_tokens", unsupported=frozenset({"sampling.top_k"})
-    ),
-}
-"""Host → how it differs from the others."""
+
+
+def _known_vendor(name: str) -> str:
+    if name not in VENDOR_PROFILES:
+        raise ValueError(f"not a known vendor{nearest_or_all(name, VENDOR_PROFILES)}")
+    return name
 
 
 class OpenAICompatibleSettings(Section):
@@ -55,11 +63,15 @@ class OpenAICompatibleSettings(Section):
     """The header of the key: as a bearer token in authorization, bare in any other, such as Azure's
     "api-key"."""
     max_tokens_field: str | None = None
-    """Name of the field for max_tokens; left out: what the host is known to take."""
+    """Name of the field for max_tokens; left out: what the vendor is known to take."""
     unsupported: tuple[str, ...] = ()
     """Fields that the server refuses, such as "sampling.top_k": left out with a warning."""
     stream_usage: bool = True
     """Whether to ask for usage in streams; false for servers that refuse `stream_options`."""
+    vendor: Annotated[str, AfterValidator(_known_vendor)] | None = None
+    """The vendor whose API this is, as behind a proxy; left out: by the endpoint's host."""
+    think_tags: ThinkTags | None = None
+    """Where the text of a reply contains reasoning in <think> tags; left out: as the vendor is known to."""
 
 
 class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter, TextCounter):
@@ -80,10 +92,10 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
             socket=socket,
         )
         self._root = self._add_pool(_without_version(endpoint), query={})
-        host = URL(endpoint).host or ""
-        self._tokenize = TokenizeEndpoint(self._post_root, exists=host not in VENDOR_PROFILES)
-        profile = _profile(host, options)
-        self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings, profile))
+        profile = _profile(endpoint, options)
+        self._tokenize = TokenizeEndpoint(self._post_root, exists=profile.tokenizes)
+        self._think_tags = profile.think_tags
+        self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings))
 
     @override
     async def list_models(self) -> Sequence[VendorModel]:
@@ -115,7 +127,9 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
     ) -> tuple[aiohttp.ClientResponse, ReplyDecoder]:
         encoded = self._encoder.encode(request, model, stream=stream)
         response = await self._pool.post(CHAT_PATH, encoded.body)
-        return response, ResponseDecoder(model, encoded.warnings, encoded.names, self._errors)
+        return response, ResponseDecoder(
+            model, encoded.warnings, encoded.names, self._errors, self._think_tags
+        )
 
     async def _post_root(self, path: str, body: bytes) -> bytes:
         return await self._root.read(await self._root.post(path, body))
@@ -126,14 +140,17 @@ def _without_version(endpoint: str) -> str:
     return re.sub(r"/v\d+/?$", "", endpoint)
 
 
-def _profile(host: str, options: OpenAICompatibleSettings) -> ModelProfile:
-    vendor = VENDOR_PROFILES.get(host, ModelProfile())
-    return ModelProfile(
-        max_tokens_field=options.max_tokens_field or vendor.max_tokens_field,
-        unsupported=vendor.unsupported | set(options.unsupported),
-        stream_usage=options.stream_usage,
+def _profile(endpoint: str, options: OpenAICompatibleSettings) -> VendorProfile:
+    """The vendor's profile, with what the configuration says instead."""
+    profile = vendor_profile(endpoint, options.vendor)
+    return replace(
+        profile,
+        max_tokens_field=options.max_tokens_field or profile.max_tokens_field,
+        unsupported=profile.unsupported | set(options.unsupported),
+        stream_usage=profile.stream_usage and options.stream_usage,
+        think_tags=options.think_tags or profile.think_tags,
     )
 
 
-def _request_defaults(settings: BackendSettings, profile: ModelProfile) -> RequestDefaults:
-    return RequestDefaults(sampling_defaults(settings, {"max_tokens": profile.max_tokens_field}))
+def _request_defaults(settings: BackendSettings) -> RequestDefaults:
+    return RequestDefaults(sampling_defaults(settings))

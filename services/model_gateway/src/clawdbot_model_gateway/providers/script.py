@@ -12,7 +12,9 @@ from typing import Annotated, Any, Final
 import yaml
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
 from clawdbot_servicekit.errors import StartupError
-from clawdbot_servicekit.settings import ConfigPath, Seconds, Section
+from clawdbot_servicekit.regular_files import read_regular
+from clawdbot_servicekit.settings import ConfigPath, Seconds, Section, Wait, Whole
+from clawdbot_servicekit.settings.values import MAX_COUNT
 from clawdbot_servicekit.validation_words import section_errors
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -33,6 +35,9 @@ SCRIPTED_ERRORS: Final = {
 }
 """Kind of error in a script → the error that it raises."""
 
+MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+"""Of a script."""
+
 FINISH_REASONS: Final = {
     name.removeprefix("FINISH_REASON_").lower(): number for name, number in FinishReason.items() if number
 }
@@ -44,7 +49,7 @@ class ScriptedError(Section):
 
     kind: str
     """A key of the table above; or hang: silence until the caller gives up; or cut: the connection ends."""
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
     """Chunks that come before it."""
     retry_after: Seconds | None = None
     """What the vendor asks for, if the kind is transient."""
@@ -70,10 +75,10 @@ class ScriptedCall(Section):
 class ScriptedUsage(Section):
     """What the vendor reports."""
 
-    input: Annotated[int, Field(ge=0)] = 0
-    output: Annotated[int, Field(ge=0)] = 0
-    cached: Annotated[int, Field(ge=0)] = 0
-    reasoning: Annotated[int, Field(ge=0)] = 0
+    input: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
+    output: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
+    cached: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
+    reasoning: Annotated[Whole, Field(ge=0, le=MAX_COUNT)] = 0
 
 
 class ScriptedReply(Section):
@@ -85,7 +90,7 @@ class ScriptedReply(Section):
     """The last message contains a result of this tool."""
     model: str | None = None
     """The model that is asked for."""
-    times: Annotated[int, Field(ge=1)] | None = None
+    times: Annotated[Whole, Field(ge=1, le=MAX_COUNT)] | None = None
     """How often it is used before the replies below it get their turn; left out: any number."""
 
     reasoning: str = ""
@@ -97,9 +102,9 @@ class ScriptedReply(Section):
     """The vendor's own finish reason; left out: the same word."""
     usage: ScriptedUsage | None = None
     """Left out: nothing is reported, and the gateway estimates."""
-    delay: Seconds = 0.0
+    delay: Wait = 0.0
     """Before the first chunk."""
-    pace: Seconds = 0.0
+    pace: Wait = 0.0
     """Between two chunks."""
     fault: ScriptedError | None = None
 
@@ -141,7 +146,7 @@ class ScriptedSettings(Section):
 
 def _read(path: Path) -> tuple[ScriptedReply, ...]:
     try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+        plain = yaml.safe_load(read_regular(path, MAX_FILE_BYTES).decode())
     except OSError as error:
         raise StartupError(f"{path}: cannot read the script: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import orjson
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_TRUNCATED
-from clawdbot.common.v1.message_pb2 import Message, Part, ToolCall
+from clawdbot.common.v1.message_pb2 import Message, Part
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.errors import StartupError
@@ -22,6 +21,7 @@ from clawdbot_model_gateway.core.errors import BackendFailed, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.provider import Provider, VendorModel
 from clawdbot_model_gateway.core.supported_fields import warnings_for
+from clawdbot_model_gateway.formats.tool_call import call_from_object
 from clawdbot_model_gateway.providers.script import (
     FINISH_REASONS,
     SCRIPTED_ERRORS,
@@ -141,9 +141,10 @@ def _content(reply: ScriptedReply) -> Iterator[Event]:
     for index, call in enumerate(reply.tool_calls):
         call_id = call.id or f"call_{index + 1}"
         yield events.tool_call_started(index, call_id, call.name)
-        yield events.tool_call_delta(index, orjson.dumps(dict(call.arguments)).decode())
-        tool_call = ToolCall(id=call_id, name=call.name, arguments=to_struct(call.arguments))
-        yield events.tool_call_done(index, tool_call)
+        tool_call = call_from_object(call_id, call.name, call.arguments)
+        if tool_call is not None:  # as for every script that has been read
+            yield events.tool_call_delta(index, tool_call.arguments_json)
+            yield events.tool_call_done(index, tool_call)
 
 
 def _last_events(reply: ScriptedReply) -> Iterator[Event]:

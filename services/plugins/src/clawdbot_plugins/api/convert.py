@@ -14,7 +14,7 @@ from clawdbot.plugins.v1 import tool_service_pb2 as tool_wire
 from clawdbot_plugin_sdk import Attachment, Context, Partial, Progress, Subject
 from clawdbot_servicekit.caller import current_caller
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
-from clawdbot_servicekit.structs import plain_from_request, to_struct
+from clawdbot_servicekit.structs import plain_from_json, plain_from_request, to_struct
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -103,7 +103,9 @@ def call_from_wire(request: tool_wire.InvokeToolRequest, clock: Callable[[], flo
     caller, context = current_caller(), request.context
     return ToolCall(
         request.tool,
-        plain_from_request(request.arguments, "arguments"),
+        plain_from_json(request.arguments_json, "arguments_json")
+        if request.arguments_json
+        else plain_from_request(request.arguments, "arguments"),
         Context(
             request_id=request.request_id,
             tenant=caller.tenant,

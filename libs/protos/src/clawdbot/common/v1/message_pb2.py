@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n clawdbot/common/v1/message.proto\x12\x12\x63lawdbot.common.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\x07Message\x12&\n\x04role\x18\x01 \x01(\x0e\x32\x18.clawdbot.common.v1.Role\x12\'\n\x05parts\x18\x02 \x03(\x0b\x32\x18.clawdbot.common.v1.Part\x12\x0c\n\x04name\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc9\x02\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12*\n\x05image\x18\x02 \x01(\x0b\x32\x19.clawdbot.common.v1.MediaH\x00\x12*\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x19.clawdbot.common.v1.MediaH\x00\x12\x30\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x1c.clawdbot.common.v1.DocumentH\x00\x12\x32\n\treasoning\x18\x05 \x01(\x0b\x32\x1d.clawdbot.common.v1.ReasoningH\x00\x12\x31\n\ttool_call\x18\x06 \x01(\x0b\x32\x1c.clawdbot.common.v1.ToolCallH\x00\x12\x35\n\x0btool_result\x18\x07 \x01(\x0b\x32\x1e.clawdbot.common.v1.ToolResultH\x00\x42\t\n\x07\x63ontent\"D\n\x05Media\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\tB\x08\n\x06source\"V\n\x08\x44ocument\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\tB\x08\n\x06source\">\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08redacted\x18\x03 \x01(\x08\"c\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x95\x01\n\nToolResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x07\x63ontent\x18\x03 \x03(\x0b\x32\x18.clawdbot.common.v1.Part\x12+\n\nstructured\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08is_error\x18\x05 \x01(\x08*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x42\x31Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n clawdbot/common/v1/message.proto\x12\x12\x63lawdbot.common.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x99\x01\n\x07Message\x12&\n\x04role\x18\x01 \x01(\x0e\x32\x18.clawdbot.common.v1.Role\x12\'\n\x05parts\x18\x02 \x03(\x0b\x32\x18.clawdbot.common.v1.Part\x12\x0c\n\x04name\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc9\x02\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12*\n\x05image\x18\x02 \x01(\x0b\x32\x19.clawdbot.common.v1.MediaH\x00\x12*\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x19.clawdbot.common.v1.MediaH\x00\x12\x30\n\x08\x64ocument\x18\x04 \x01(\x0b\x32\x1c.clawdbot.common.v1.DocumentH\x00\x12\x32\n\treasoning\x18\x05 \x01(\x0b\x32\x1d.clawdbot.common.v1.ReasoningH\x00\x12\x31\n\ttool_call\x18\x06 \x01(\x0b\x32\x1c.clawdbot.common.v1.ToolCallH\x00\x12\x35\n\x0btool_result\x18\x07 \x01(\x0b\x32\x1e.clawdbot.common.v1.ToolResultH\x00\x42\t\n\x07\x63ontent\"D\n\x05Media\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\tB\x08\n\x06source\"V\n\x08\x44ocument\x12\x0e\n\x04\x64\x61ta\x18\x01 \x01(\x0cH\x00\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x12\n\nmedia_type\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\tB\x08\n\x06source\">\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x10\n\x08redacted\x18\x03 \x01(\x08\"{\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12*\n\targuments\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x11\n\tsignature\x18\x04 \x01(\x0c\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\t\"\x95\x01\n\nToolResult\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\x07\x63ontent\x18\x03 \x03(\x0b\x32\x18.clawdbot.common.v1.Part\x12+\n\nstructured\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08is_error\x18\x05 \x01(\x08*_\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\r\n\tROLE_TOOL\x10\x04\x42\x31Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'clawdbot.common.v1.message_
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1'
-  _globals['_ROLE']._serialized_start=1082
-  _globals['_ROLE']._serialized_end=1177
+  _globals['_ROLE']._serialized_start=1106
+  _globals['_ROLE']._serialized_end=1201
   _globals['_MESSAGE']._serialized_start=120
   _globals['_MESSAGE']._serialized_end=273
   _globals['_PART']._serialized_start=276
@@ -47,7 +47,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASONING']._serialized_start=765
   _globals['_REASONING']._serialized_end=827
   _globals['_TOOLCALL']._serialized_start=829
-  _globals['_TOOLCALL']._serialized_end=928
-  _globals['_TOOLRESULT']._serialized_start=931
-  _globals['_TOOLRESULT']._serialized_end=1080
+  _globals['_TOOLCALL']._serialized_end=952
+  _globals['_TOOLRESULT']._serialized_start=955
+  _globals['_TOOLRESULT']._serialized_end=1104
 # @@protoc_insertion_point(module_scope)

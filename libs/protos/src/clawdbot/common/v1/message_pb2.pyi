@@ -237,12 +237,18 @@ class ToolCall(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique in the conversation; the ToolResult repeats it."""
     name: _builtins.str
     """The tool's full name, "plugin.tool"."""
     signature: _builtins.bytes
     """The vendor's opaque signature; send it back unchanged in the next request."""
+    arguments_json: _builtins.str
+    """The arguments as JSON text, in which whole numbers beyond 2^53 are exact; a
+    Struct rounds them. Where it is set it is authoritative, and `arguments`
+    is the same object. The model gateway sets both. Optional in requests.
+    """
     @_builtins.property
     def arguments(self) -> _struct_pb2.Struct:
         """The arguments as an object that matches the tool's input schema."""
@@ -254,10 +260,11 @@ class ToolCall(_message.Message):
         name: _builtins.str = ...,
         arguments: _struct_pb2.Struct | None = ...,
         signature: _builtins.bytes = ...,
+        arguments_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "id", b"id", "name", b"name", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "arguments_json", b"arguments_json", "id", b"id", "name", b"name", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/plugins/v1/tool_service.proto\x12\x13\x63lawdbot.plugins.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a clawdbot/common/v1/message.proto\x1a\x1d\x63lawdbot/common/v1/tool.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x01\n\x04Tool\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clawdbot.common.v1.ToolSpec\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12/\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x1f.clawdbot.plugins.v1.ToolEffect\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06plugin\x18\x03 \x01(\t\"V\n\x11ListToolsResponse\x12(\n\x05tools\x18\x01 \x03(\x0b\x32\x19.clawdbot.plugins.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x11InvocationContext\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x0c\n\x04\x66low\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06locale\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\"\x9a\x01\n\x11InvokeToolRequest\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12*\n\targuments\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x37\n\x07\x63ontext\x18\x04 \x01(\x0b\x32&.clawdbot.plugins.v1.InvocationContext\"\xb5\x01\n\x12InvokeToolResponse\x12\x35\n\x08progress\x18\x01 \x01(\x0b\x32!.clawdbot.plugins.v1.ToolProgressH\x00\x12+\n\x07partial\x18\x02 \x01(\x0b\x32\x18.clawdbot.common.v1.PartH\x00\x12\x32\n\x06result\x18\x03 \x01(\x0b\x32 .clawdbot.plugins.v1.ToolOutcomeH\x00\x42\x07\n\x05\x65vent\"C\n\x0cToolProgress\x12\x15\n\x08\x66raction\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x02 \x01(\tB\x0b\n\t_fraction\"w\n\x0bToolOutcome\x12)\n\x07\x63ontent\x18\x01 \x03(\x0b\x32\x18.clawdbot.common.v1.Part\x12+\n\nstructured\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08is_error\x18\x03 \x01(\x08*q\n\nToolEffect\x12\x1b\n\x17TOOL_EFFECT_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_EFFECT_NONE\x10\x01\x12\x1a\n\x16TOOL_EFFECT_REPEATABLE\x10\x02\x12\x14\n\x10TOOL_EFFECT_ONCE\x10\x03\x32\xe3\x01\n\x0bToolService\x12h\n\tListTools\x12%.clawdbot.plugins.v1.ListToolsRequest\x1a&.clawdbot.plugins.v1.ListToolsResponse\"\x0c\x90\x02\x01\x8a\xb5\x18\x05tools\x12j\n\nInvokeTool\x12&.clawdbot.plugins.v1.InvokeToolRequest\x1a\'.clawdbot.plugins.v1.InvokeToolResponse\"\t\x8a\xb5\x18\x05tools0\x01\x42\x33Z1clawdbot.dev/protos/clawdbot/plugins/v1;pluginsv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&clawdbot/plugins/v1/tool_service.proto\x12\x13\x63lawdbot.plugins.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a clawdbot/common/v1/message.proto\x1a\x1d\x63lawdbot/common/v1/tool.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x01\n\x04Tool\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.clawdbot.common.v1.ToolSpec\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12/\n\x06\x65\x66\x66\x65\x63t\x18\x03 \x01(\x0e\x32\x1f.clawdbot.plugins.v1.ToolEffect\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"I\n\x10ListToolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06plugin\x18\x03 \x01(\t\"V\n\x11ListToolsResponse\x12(\n\x05tools\x18\x01 \x03(\x0b\x32\x19.clawdbot.plugins.v1.Tool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"x\n\x11InvocationContext\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07turn_id\x18\x02 \x01(\t\x12\x0c\n\x04\x66low\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0e\n\x06locale\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\"\xb2\x01\n\x11InvokeToolRequest\x12\x0c\n\x04tool\x18\x01 \x01(\t\x12*\n\targuments\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x37\n\x07\x63ontext\x18\x04 \x01(\x0b\x32&.clawdbot.plugins.v1.InvocationContext\x12\x16\n\x0e\x61rguments_json\x18\x05 \x01(\t\"\xb5\x01\n\x12InvokeToolResponse\x12\x35\n\x08progress\x18\x01 \x01(\x0b\x32!.clawdbot.plugins.v1.ToolProgressH\x00\x12+\n\x07partial\x18\x02 \x01(\x0b\x32\x18.clawdbot.common.v1.PartH\x00\x12\x32\n\x06result\x18\x03 \x01(\x0b\x32 .clawdbot.plugins.v1.ToolOutcomeH\x00\x42\x07\n\x05\x65vent\"C\n\x0cToolProgress\x12\x15\n\x08\x66raction\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x02 \x01(\tB\x0b\n\t_fraction\"w\n\x0bToolOutcome\x12)\n\x07\x63ontent\x18\x01 \x03(\x0b\x32\x18.clawdbot.common.v1.Part\x12+\n\nstructured\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08is_error\x18\x03 \x01(\x08*q\n\nToolEffect\x12\x1b\n\x17TOOL_EFFECT_UNSPECIFIED\x10\x00\x12\x14\n\x10TOOL_EFFECT_NONE\x10\x01\x12\x1a\n\x16TOOL_EFFECT_REPEATABLE\x10\x02\x12\x14\n\x10TOOL_EFFECT_ONCE\x10\x03\x32\xe3\x01\n\x0bToolService\x12h\n\tListTools\x12%.clawdbot.plugins.v1.ListToolsRequest\x1a&.clawdbot.plugins.v1.ListToolsResponse\"\x0c\x90\x02\x01\x8a\xb5\x18\x05tools\x12j\n\nInvokeTool\x12&.clawdbot.plugins.v1.InvokeToolRequest\x1a\'.clawdbot.plugins.v1.InvokeToolResponse\"\t\x8a\xb5\x18\x05tools0\x01\x42\x33Z1clawdbot.dev/protos/clawdbot/plugins/v1;pluginsv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOOLSERVICE'].methods_by_name['ListTools']._serialized_options = b'\220\002\001\212\265\030\005tools'
   _globals['_TOOLSERVICE'].methods_by_name['InvokeTool']._loaded_options = None
   _globals['_TOOLSERVICE'].methods_by_name['InvokeTool']._serialized_options = b'\212\265\030\005tools'
-  _globals['_TOOLEFFECT']._serialized_start=1201
-  _globals['_TOOLEFFECT']._serialized_end=1314
+  _globals['_TOOLEFFECT']._serialized_start=1225
+  _globals['_TOOLEFFECT']._serialized_end=1338
   _globals['_TOOL']._serialized_start=224
   _globals['_TOOL']._serialized_end=383
   _globals['_LISTTOOLSREQUEST']._serialized_start=385
@@ -52,13 +52,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOCATIONCONTEXT']._serialized_start=548
   _globals['_INVOCATIONCONTEXT']._serialized_end=668
   _globals['_INVOKETOOLREQUEST']._serialized_start=671
-  _globals['_INVOKETOOLREQUEST']._serialized_end=825
-  _globals['_INVOKETOOLRESPONSE']._serialized_start=828
-  _globals['_INVOKETOOLRESPONSE']._serialized_end=1009
-  _globals['_TOOLPROGRESS']._serialized_start=1011
-  _globals['_TOOLPROGRESS']._serialized_end=1078
-  _globals['_TOOLOUTCOME']._serialized_start=1080
-  _globals['_TOOLOUTCOME']._serialized_end=1199
-  _globals['_TOOLSERVICE']._serialized_start=1317
-  _globals['_TOOLSERVICE']._serialized_end=1544
+  _globals['_INVOKETOOLREQUEST']._serialized_end=849
+  _globals['_INVOKETOOLRESPONSE']._serialized_start=852
+  _globals['_INVOKETOOLRESPONSE']._serialized_end=1033
+  _globals['_TOOLPROGRESS']._serialized_start=1035
+  _globals['_TOOLPROGRESS']._serialized_end=1102
+  _globals['_TOOLOUTCOME']._serialized_start=1104
+  _globals['_TOOLOUTCOME']._serialized_end=1223
+  _globals['_TOOLSERVICE']._serialized_start=1341
+  _globals['_TOOLSERVICE']._serialized_end=1568
 # @@protoc_insertion_point(module_scope)

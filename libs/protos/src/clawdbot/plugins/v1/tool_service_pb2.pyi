@@ -184,11 +184,17 @@ class InvokeToolRequest(_message.Message):
     ARGUMENTS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    ARGUMENTS_JSON_FIELD_NUMBER: _builtins.int
     tool: _builtins.str
     """Full name, "plugin.tool"."""
     request_id: _builtins.str
     """Idempotency key: for a tool whose effect is `once`, a repeated id returns
     the first call's result.
+    """
+    arguments_json: _builtins.str
+    """The arguments as JSON text, in which whole numbers beyond 2^53 are exact; a
+    Struct rounds them. Where it is set, `arguments` is not read. Errors:
+    INVALID_ARGUMENT if it is not a JSON object.
     """
     @_builtins.property
     def arguments(self) -> _struct_pb2.Struct: ...
@@ -201,10 +207,11 @@ class InvokeToolRequest(_message.Message):
         arguments: _struct_pb2.Struct | None = ...,
         request_id: _builtins.str = ...,
         context: Global___InvocationContext | None = ...,
+        arguments_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "context", b"context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "context", b"context", "request_id", b"request_id", "tool", b"tool"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arguments", b"arguments", "arguments_json", b"arguments_json", "context", b"context", "request_id", b"request_id", "tool", b"tool"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

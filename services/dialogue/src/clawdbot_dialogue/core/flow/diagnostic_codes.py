@@ -21,7 +21,7 @@ CODES: Mapping[str, str] = {
     "wrong-type": "a value of the wrong type",
     "bad-value": "a value of the right type that is not allowed, or more slots or fields than are allowed",
     "bad-name": "a name with invalid characters, or a reserved word of the expression language",
-    "bad-slot": "slot options that do not fit the type or contradict each other, or an invalid pattern",
+    "bad-slot": "slot options that do not fit the type or each other, or an invalid or too large pattern",
     "two-kinds": "a state with the keys of two kinds",
     "no-kind": "a state that does nothing",
     "misplaced-key": "a key that has no effect in a state of this kind",
@@ -36,7 +36,7 @@ CODES: Mapping[str, str] = {
     # Expressions and texts.
     "guard-syntax": "an expression that is not valid CEL",
     "guard-type": "an expression whose types do not fit",
-    "guard-cost": "an expression whose loops could take too long, or with a computed pattern",
+    "guard-cost": "an expression whose loops or patterns could take too long, or with a computed pattern",
     "template-syntax": "a text whose braces do not name a value",
     "missing-value": "a text that shows a tool's result where no tool has been called",
     # Warnings.

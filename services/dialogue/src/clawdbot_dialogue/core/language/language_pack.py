@@ -43,8 +43,8 @@ class LanguagePack:
     set_phrase: Callable[[str], SetPhrase | None]
     """The command that the whole message stands for."""
     yes_no: Callable[[str], bool | None]
-    """Whether the message says yes or no; None for neither. It says yes only if every word of it is assent,
-    politeness, a filler or, where VALUE stands, a value that was read; a no may have more words."""
+    """Whether the message says yes or no; None for neither. It says yes only if the whole of it is a
+    yes in an `AssentGrammar`, where VALUE stands for a value that was read; a no may have more words."""
     only_yes_no: Callable[[str], bool | None]
     """As `yes_no`, for a message that says nothing else; otherwise None."""
     is_correction: Callable[[str], bool]

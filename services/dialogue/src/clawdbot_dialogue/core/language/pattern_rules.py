@@ -99,9 +99,13 @@ class YesNoRules:
 
     assent: re.Pattern[str]
     """The whole of a message that says yes and nothing else."""
-    yes: re.Pattern[str]
-    """A yes at the start; longer than a no that it begins with: "no problem"."""
+    fillers: re.Pattern[str]
+    """At the start, before a no: "well", "um"."""
+    neither: re.Pattern[str]
+    """Of what is no assent: is no no either, though it may begin like one: "no problem"."""
     no: re.Pattern[str]
+    yes: re.Pattern[str]
+    """A phrase that says yes."""
     negation_after: re.Pattern[str]
     """After a yes: turns it into a no."""
 
@@ -109,26 +113,13 @@ class YesNoRules:
         """Whether a message says yes in all its words, or begins with a no; None for neither."""
         if self.assent.fullmatch(text):
             return True
-        yes, no = self.yes.match(text), self.no.match(text)
-        if no and not (yes and yes.end() > no.end()):
+        text = self.fillers.sub("", text)
+        if self.neither.search(text):
+            return None
+        if self.no.match(text):
             return False
+        yes = self.yes.match(text)
         return False if yes and self.negation_after.match(text, yes.end()) else None
-
-
-def whole_assent(assent: str, polite: str, value: str, between: str) -> re.Pattern[str]:
-    """A pattern for a message that is nothing but assent.
-
-    Args:
-        assent: Matches a phrase that says yes.
-        polite: Matches a word that adds nothing to it.
-        value: Matches a value that is accounted for, with the words around it.
-        between: Matches a character between two of them.
-    """
-    # Atomic groups: each word is read in one way, however long the message is.
-    return re.compile(
-        rf"(?>{between}*)(?>(?!{assent}){polite}{between}*)*+(?>{assent})"
-        rf"(?>{between}*(?>{assent}|{polite}|{value}))*+(?>{between}*)"
-    )
 
 
 def scan(

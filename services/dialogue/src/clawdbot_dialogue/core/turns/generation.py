@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    PRIORITY_INTERACTIVE,
     GenerateRequest,
     StreamGenerateResponse,
     ToolChoice,
@@ -122,7 +121,6 @@ class Generation:
         turn = self._record.turn
         request = GenerateRequest(
             model=self._effect.model,
-            priority=PRIORITY_INTERACTIVE,
             request_id=f"{turn.id}/{self._effect.generation_id}/{number}",
             metadata={"session_id": turn.session_id, "turn_id": turn.id},
             tools=[tool.spec for tool in tools.values()],

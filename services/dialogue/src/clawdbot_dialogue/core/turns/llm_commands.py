@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from clawdbot.common.v1.message_pb2 import ROLE_SYSTEM, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
-from clawdbot.model_gateway.v1.generation_pb2 import PRIORITY_INTERACTIVE, GenerateRequest, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, ToolChoice
 from clawdbot.plugins.v1.tool_service_pb2 import Tool
 from clawdbot_servicekit.structs import to_plain, to_struct
 
@@ -98,7 +98,6 @@ class CommandGeneration:
         turn = self._record.turn
         request = GenerateRequest(
             model=self._effect.model,
-            priority=PRIORITY_INTERACTIVE,
             request_id=f"{turn.id}/{self._effect.interpretation_id}/{number}",
             metadata={"session_id": turn.session_id, "turn_id": turn.id},
             tools=[*(tool.spec for tool in tools.values()), *self._offered.values()],

@@ -19,7 +19,8 @@ from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.dialogue.v1.explanation_pb2 import ModelCall
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, StreamGenerateResponse
 from clawdbot_model_client.accumulator import ReplyAccumulator
-from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep
+from clawdbot_servicekit.errors import InvalidRequest
+from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep, plain_from_json
 
 from clawdbot_dialogue.core.turns.ports import GenerationError, ModelGateway
 from clawdbot_dialogue.core.turns.turn_record import TurnRecord
@@ -83,11 +84,17 @@ def _check_arguments(message: Message) -> None:
     """Refuses a call that would be stored with the turn but could not be read again."""
     for part in message.parts:
         if part.HasField("tool_call"):
-            path = path_too_deep(part.tool_call.arguments, "arguments")
+            call = part.tool_call
+            path = path_too_deep(call.arguments, "arguments")
             if path is not None:
                 raise GenerationError(
                     "GENERATION_ARGUMENTS_TOO_DEEP", f"In the model's call, {path} {TOO_DEEP}"
                 )
+            if call.arguments_json:
+                try:
+                    plain_from_json(call.arguments_json, "arguments_json")
+                except InvalidRequest as error:
+                    raise GenerationError("GENERATION_MODEL_ERROR", f"In the model's call, {error}") from None
 
 
 def _model_call(request: GenerateRequest, offers: Mapping[str, ToolSpec] | None) -> ModelCall:

@@ -23,7 +23,7 @@ from clawdbot.plugins.v1.tool_service_pb2 import (
     ToolOutcome,
 )
 from clawdbot_servicekit.media_policy import MediaPolicy
-from clawdbot_servicekit.structs import TOO_DEEP, path_too_deep
+from clawdbot_servicekit.structs import TOO_DEEP, exact_json, path_too_deep, plain_from_json
 from msgspec.structs import replace
 
 from clawdbot_dialogue.core.sessions.records import JournalEntry, Lease
@@ -179,6 +179,7 @@ class ToolCaller:
         request = InvokeToolRequest(
             tool=call.name,
             arguments=call.arguments,
+            arguments_json=call.arguments_json,
             request_id=f"{self._context.turn_id}/{pending.key}/{call_digest(call)[:8].hex()}",
             context=self._context,
         )
@@ -251,6 +252,11 @@ def _storable(outcome: ToolOutcome, media: MediaPolicy) -> ToolOutcome:
 def call_digest(call: ToolCall) -> bytes:
     """Returns a digest of tool and arguments: tells whether two calls are the same."""
     arguments = call.arguments.SerializeToString(deterministic=True)
+    if call.arguments_json:
+        # Only what the Struct rounds: the order of the keys makes no other call.
+        arguments += exact_json(
+            plain_from_json(call.arguments_json, "arguments_json"), call.arguments
+        ).encode()
     return hashlib.sha256(call.name.encode() + b"\0" + arguments).digest()
 
 

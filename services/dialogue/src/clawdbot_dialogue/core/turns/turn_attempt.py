@@ -8,7 +8,7 @@ from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.dialogue.v1.turn_pb2 import ToolCallRecord, TurnError
 from clawdbot.plugins.v1.tool_service_pb2 import TOOL_EFFECT_ONCE, InvocationContext
 from clawdbot_servicekit import deadline
-from clawdbot_servicekit.structs import to_plain, to_struct
+from clawdbot_servicekit.structs import exact_json, to_plain, to_struct
 
 from clawdbot_dialogue.core.machine import effects, events
 from clawdbot_dialogue.core.machine.snapshot import FlowLookup, Snapshot
@@ -86,6 +86,7 @@ class TurnAttempt:
         except ValueError as error:
             return self._refuse_call(effect, call, f"The call cannot be made: {error}.")
         call.arguments.CopyFrom(arguments)
+        call.arguments_json = exact_json(effect.arguments, arguments)
         self._record.call_requested(call)
         once = effect.effect == "once" or await self._is_once(effect.tool)
         pending = PendingCall(effect.call_id, call, once)

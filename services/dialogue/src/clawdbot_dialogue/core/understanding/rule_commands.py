@@ -91,11 +91,11 @@ def slot_commands(
             else ()
         )
         commands = [*edits] or [*_change_command(context, changed, text)]
-    if not commands and _has_unread_number(context, values, normalized):
-        return commands
     said = normalized
-    if targets.asked_type == "boolean" and values.by_slot and not values.alternatives:
-        said = mark_values(flow, targets, values, normalized, now)
+    if targets.asked_type == "boolean" and _has_values(context, values, normalized):
+        said = mark_values(flow, targets, values, known=context.known, normalized=normalized, now=now)
+    if not commands and _has_unread_number(context, values, said):
+        return commands
     if free_text and not commands:
         commands += _answer(context, text, said)
     elif targets.asked_type == "boolean" and _only_fills(commands) and _yes_no(context, text, said):
@@ -103,13 +103,20 @@ def slot_commands(
     return commands
 
 
-def _has_unread_number(context: MessageContext, values: ExtractedValues, normalized: str) -> bool:
+def _has_values(context: MessageContext, values: ExtractedValues, normalized: str) -> bool:
+    """Whether the message names values, and does not leave open which."""
+    if values.alternatives:
+        return False
+    return bool(values.by_slot) or any(map(str.isdigit, context.flow.locale.normalize_numerals(normalized)))
+
+
+def _has_unread_number(context: MessageContext, values: ExtractedValues, said: str) -> bool:
     """Whether a yes or no comes with a number that fits no slot: "yes 5"."""
     flow, asked = context.flow, context.asked
-    if values.by_slot or not asked or flow.askable[asked].type != "boolean" or "%" in normalized:
+    if values.by_slot or not asked or flow.askable[asked].type != "boolean" or "%" in said:
         return False
-    has_number = any(map(str.isdigit, flow.locale.normalize_numerals(normalized)))
-    return has_number and flow.locale.only_yes_no(normalized) is None
+    has_number = any(map(str.isdigit, flow.locale.normalize_numerals(said)))
+    return has_number and flow.locale.only_yes_no(said) is None
 
 
 def _only_fills(commands: Iterable[Command]) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import re
 from typing import Any, Final
 
 from clawdbot.common.v1.message_pb2 import Document, Media
+
+from clawdbot_model_gateway.formats.data_urls import inlined
 
 JsonObject = dict[str, Any]
 
@@ -15,22 +16,18 @@ PDF: Final = "application/pdf"
 TEXT_TYPES: Final = ("text/", "application/json", "application/xml", "application/yaml")
 """Prefixes of the media types of documents that a model can read as text."""
 
-_DATA_URL: Final = re.compile(r"data:([\w.+/-]+);base64,([A-Za-z0-9+/=]+)")
-
 
 def image_block(image: Media) -> JsonObject | None:
     """The block; None for a kind of image that the API does not take."""
+    image = inlined(image)
     if image.WhichOneof("source") == "data":
         return _image(image.media_type, base64.b64encode(image.data).decode())
-    inline = _DATA_URL.fullmatch(image.uri)
-    if inline:
-        return _image(inline[1], inline[2])
     return {"type": "image", "source": {"type": "url", "url": image.uri}} if _is_web(image.uri) else None
 
 
 def document_block(document: Document) -> JsonObject | None:
     """The block; None for a kind of document that the API does not take."""
-    source = _document_source(document)
+    source = _document_source(inlined(document))
     if source is None:
         return None
     title = {"title": document.title} if document.title else {}

@@ -22,10 +22,12 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
+from clawdbot_model_gateway.formats.conversation import is_blank, prepare, with_question
+from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
 
@@ -47,11 +49,15 @@ class MessageEncoder:
         """Blocks of the system prompt."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
+        self.left_out: list[str] = []
+        """Paths of reasoning that was left out."""
+        self.thought_before_calls = True
+        """Whether the calls that wait for an answer follow thinking, which a model that thinks requires."""
 
     def encode(self, messages: Iterable[Message]) -> list[JsonObject]:
         """The conversation, with neighbouring messages of one role joined."""
         turns: list[JsonObject] = []
-        for index, message in enumerate(messages):
+        for index, message in with_question(prepare(messages)):
             path = f"messages[{index}]"
             if message.name:
                 self.unsupported.append(f"{path}.name")
@@ -67,6 +73,11 @@ class MessageEncoder:
         for turn in turns:
             # The sort is stable: only tool results move, to where the API requires them.
             turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+        self.thought_before_calls = _thought_before_calls(turns)
+        if turns and turns[-1]["role"] == "assistant" and turns[-1]["content"][-1]["type"] == "text":
+            # The API refuses a beginning of the reply that ends in white space.
+            last = turns[-1]["content"][-1]
+            last["text"] = last["text"].rstrip()
         return turns
 
     def _blocks(self, path: str, message: Message) -> list[JsonObject]:
@@ -78,9 +89,11 @@ class MessageEncoder:
             elif kind == "tool_call":
                 blocks.append(self._tool_use(part.tool_call))
             elif kind == "reasoning":
-                blocks += _thinking(part.reasoning)
-            elif kind != "text" or part.text:
-                # The API refuses an empty text.
+                thinking = _thinking(part.reasoning)
+                blocks += thinking
+                if not thinking:
+                    self.left_out.append(f"{path}.parts[{index}].reasoning")
+            elif kind != "text" or not is_blank(part.text):
                 allowed = REQUIRED_ROLE.get(kind, message.role) == message.role
                 block = _encode_part(kind, part) if allowed else None
                 if block is None:
@@ -94,14 +107,14 @@ class MessageEncoder:
             "type": "tool_use",
             "id": _call_id(call.id),
             "name": self._names.to_wire(call.name),
-            "input": to_plain(call.arguments),
+            "input": arguments_object(call),
         }
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
         content: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
-            if kind == "text" and not part.text:
+            if kind == "text" and is_blank(part.text):
                 continue
             block = _encode_part(kind, part)
             if block is None:
@@ -137,6 +150,17 @@ def _thinking(reasoning: Reasoning) -> list[JsonObject]:
     if reasoning.redacted:
         return [{"type": "redacted_thinking", "data": signature}]
     return [{"type": "thinking", "thinking": reasoning.text, "signature": signature}]
+
+
+def _thought_before_calls(turns: list[JsonObject]) -> bool:
+    """Whether the assistant's turns since the person's last words begin with thinking."""
+    for turn in reversed(turns):
+        kinds = [block["type"] for block in turn["content"]]
+        if turn["role"] == "user" and "tool_result" not in kinds:
+            return True
+        if turn["role"] == "assistant" and "tool_use" in kinds and not kinds[0].endswith("thinking"):
+            return False
+    return True
 
 
 def _call_id(call_id: str) -> str:

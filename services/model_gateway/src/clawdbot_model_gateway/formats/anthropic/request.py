@@ -5,7 +5,7 @@ Source: Anthropic's API reference, versions 2023-06-01 and 2026-10-21.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +24,9 @@ from clawdbot_model_gateway.core.supported_fields import (
     NOT_SUPPORTED,
     enforce_strict,
     not_supported,
+    reasoning_left_out,
+    split_options,
+    unsupported_defaults,
     warnings_for,
 )
 from clawdbot_model_gateway.formats.anthropic.messages import MessageEncoder
@@ -42,6 +45,8 @@ SAMPLING: Final = {
     "top_k": "top_k",
 }
 """Our field → the API's."""
+OPTION_PATHS: Final = {wire: f"sampling.{name}" for name, wire in SAMPLING.items()}
+"""The API's name → the path of our field."""
 SUPPORTED_FIELDS: Final = frozenset(
     {
         *(f"sampling.{name}" for name in SAMPLING),
@@ -148,15 +153,22 @@ class RequestEncoder:
             if choice is not None:
                 body["tool_choice"] = choice
         format_warnings = self._add_response_format(request, body)
-        unsupported = [*messages.unsupported, *encode_thinking(request, profile, body)]
+        unsupported = [
+            *messages.unsupported,
+            *encode_thinking(request, profile, body, thought_first=messages.thought_before_calls),
+        ]
         if messages.system:
             body["system"] = messages.system
         if request.HasField("provider_options"):
-            _add_provider_options(to_plain(request.provider_options), body)
+            options, refused = split_options(
+                to_plain(request.provider_options), OPTION_PATHS, self._supported
+            )
+            _add_provider_options(options, body)
+            unsupported += refused
         left_out = [not_supported(path, self._provider) for path in unsupported]
         warnings += enforce_strict(request, left_out + format_warnings)
-        warned = {warning.field for warning in warnings}
-        warnings += [each for each in self._unsupported_defaults() if each.field not in warned]
+        warnings += unsupported_defaults(self._defaults.sampling, request, self._supported, self._provider)
+        warnings += reasoning_left_out(messages.left_out, self._provider)
         return body, names, warnings
 
     def _sampling(self, request: GenerateRequest, profile: ModelProfile) -> JsonObject:
@@ -169,12 +181,6 @@ class RequestEncoder:
             for name, wire in SAMPLING.items()
             if name in sampling and f"sampling.{name}" in self._supported
         }
-
-    def _unsupported_defaults(self) -> Iterator[Warning]:
-        """Warnings about configured defaults without a field; strict requests do not fail for them."""
-        for name in self._defaults.sampling:
-            if f"sampling.{name}" not in self._supported:
-                yield not_supported(f"sampling.{name}", self._provider)
 
     def _add_response_format(self, request: GenerateRequest, body: JsonObject) -> list[Warning]:
         response_format = request.response_format

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTEXT_FULL,
@@ -15,7 +15,7 @@ from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_TOOL_CALLS,
     FINISH_REASON_TRUNCATED,
 )
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
@@ -25,7 +25,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.anthropic.content_blocks import ContentBlocks
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
-from clawdbot_model_gateway.formats.vendor_json import as_string, count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string, count_in
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -45,12 +46,18 @@ COMPLETE_REASONS: Final = frozenset({FINISH_REASON_STOP, FINISH_REASON_TOOL_CALL
 class ResponseDecoder(ReplyDecoder):
     """Decodes one reply. Without message_stop it is TRUNCATED, even with a stop_reason."""
 
+    exact_marker: ClassVar[bytes] = b'"input"'
+
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
+        self,
+        model: str,
+        warnings: Sequence[Warning],
+        names: ToolNames,
+        errors: ErrorMapper,
+        think_tags: ThinkTags = "never",
     ) -> None:
-        super().__init__(model, warnings, errors)
-        self._blocks = ContentBlocks(names)
-        self._usage: dict[str, Any] = {}
+        super().__init__(model, warnings, errors, think_tags)
+        self._blocks = ContentBlocks(names, self._text)
 
     @override
     def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
@@ -58,30 +65,15 @@ class ResponseDecoder(ReplyDecoder):
             raise ProtocolViolation("an event of the stream is not a JSON object")
         if name == b"error" or event.get("type") == "error" or event.get("error"):
             raise self._errors.from_payload(event)
-        self._decode_event(event, out)
-
-    @override
-    def decode_whole(self, message: Any) -> list[Event]:
-        """A reply from a server that does not stream."""
-        if not isinstance(message, dict) or not isinstance(message.get("content"), list):
-            if isinstance(message, dict) and message.get("error"):
-                raise self._errors.from_payload(message)
-            raise ProtocolViolation("the response contains no reply")
-        out: list[Event] = []
-        self._decode_event({"type": "message_start", "message": message}, out)
-        for index, block in enumerate(message["content"]):
-            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
-            self._decode_event({"type": "content_block_stop", "index": index}, out)
-        self._decode_event({"type": "message_delta", "delta": message}, out)
-        if not self.begun:
-            raise ProtocolViolation("the response contains no reply")
-        self.ended = True
-        self.finish(out)
-        return out
+        if isinstance(event.get("content"), list):
+            self._decode_message(event, out)
+        else:
+            self._decode_event(event, out)
 
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
+        self._text.end(out)
         reason = FINISH_REASON_TRUNCATED
         if self.ended:
             reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
@@ -91,25 +83,35 @@ class ResponseDecoder(ReplyDecoder):
             reason = FINISH_REASON_TOOL_CALLS
         if reason == FINISH_REASON_TOOL_CALLS and not (runnable and self._blocks.has_tool_call):
             reason = FINISH_REASON_MODEL_ERROR
-        if self._usage:
-            out.append(events.usage(_decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
-        out.append(events.finished(reason, self.finish_reason))
+        self._end_reply(reason, out)
+
+    def _decode_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
+        """A whole reply: from a server that does not stream."""
+        self._decode_event({"type": "message_start", "message": message}, out)
+        for index, block in enumerate(message["content"]):
+            self._decode_event({"type": "content_block_start", "index": index, "content_block": block}, out)
+            self._decode_event({"type": "content_block_stop", "index": index}, out)
+        self._decode_event({"type": "message_delta", "delta": message}, out)
+        self.ended = True
 
     def _decode_event(self, event: Mapping[str, Any], out: list[Event]) -> None:
         """Decodes one event. Ignores unknown types, as the vendor asks of its clients."""
         kind, index = event.get("type"), _block_index(event.get("index"))
         content: list[Event] = []
         if kind == "content_block_delta":
-            self._blocks.delta(index, _object(event, "delta"), content)
+            self._blocks.delta(index, as_object(event.get("delta")), content)
         elif kind == "content_block_start":
-            self._blocks.start(index, _object(event, "content_block"), content)
+            self._blocks.start(index, as_object(event.get("content_block")), content)
         elif kind == "content_block_stop":
             self._blocks.stop(index, content)
         elif kind == "message_start":
-            self._start_message(_object(event, "message"), out)
+            self._start_message(as_object(event.get("message")), out)
         elif kind == "message_delta":
-            self._update_usage(_object(event, "usage"))
-            self.finish_reason = as_string(_object(event, "delta").get("stop_reason")) or self.finish_reason
+            self._report_usage(_decode_usage(as_object(event.get("usage"))))
+            delta = as_object(event.get("delta"))
+            if delta.get("error"):
+                raise self._errors.from_payload(delta)
+            self._take_reason(as_string(delta.get("stop_reason")), with_content=False)
         elif kind == "message_stop":
             self.ended = True
         if content:
@@ -118,16 +120,14 @@ class ResponseDecoder(ReplyDecoder):
             out += content
 
     def _start_message(self, message: Mapping[str, Any], out: list[Event]) -> None:
-        if not self._started_sent:
-            self._update_usage(_object(message, "usage"))
-            self._start(message.get("model"), out)
-
-    def _update_usage(self, usage: Mapping[str, Any]) -> None:
-        """Later counts are totals of the whole reply, so they replace earlier ones."""
-        self._usage.update({name: value for name, value in usage.items() if value is not None})
+        if message.get("error"):
+            raise self._errors.from_payload(message)
+        self._report_usage(_decode_usage(as_object(message.get("usage"))))
+        self._start(message.get("model"), out)
 
 
-def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
+def _decode_usage(usage: Mapping[str, Any]) -> Usage:
+    """One report. Later ones are totals of the whole reply, too."""
     read, written = count_in(usage, "cache_read_input_tokens"), count_in(usage, "cache_creation_input_tokens")
     return Usage(
         # The vendor's own input_tokens leave out the tokens read from its cache and written to it.
@@ -135,14 +135,8 @@ def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
         cached_tokens=read,
         cache_write_tokens=written,
         output_tokens=count_in(usage, "output_tokens"),
-        reasoning_tokens=count_in(_object(usage, "output_tokens_details"), "thinking_tokens"),
-        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
+        reasoning_tokens=count_in(usage.get("output_tokens_details"), "thinking_tokens"),
     )
-
-
-def _object(outer: Mapping[str, Any], name: str) -> dict[str, Any]:
-    inner = outer.get(name)
-    return inner if isinstance(inner, dict) else {}
 
 
 def _block_index(index: Any) -> int:

@@ -46,8 +46,18 @@ def needs_profile(request: GenerateRequest) -> bool:
     return bool(request.sampling.reasoning_effort) or request.tool_choice.mode in FORCED_TOOL_MODES
 
 
-def encode_thinking(request: GenerateRequest, profile: ModelProfile, body: JsonObject) -> Iterator[str]:
-    """Sets `thinking` and `output_config.effort`; yields the paths of what the model does not support."""
+def encode_thinking(
+    request: GenerateRequest, profile: ModelProfile, body: JsonObject, *, thought_first: bool
+) -> Iterator[str]:
+    """Sets `thinking` and `output_config.effort`; yields the paths of what the model does not support.
+
+    Args:
+        request: the request.
+        profile: what the model can do.
+        body: where they are set.
+        thought_first: whether the calls that wait for an answer follow thinking. Those that another model or
+            a flow made do not, and a model with a budget of thinking refuses them.
+    """
     effort = request.sampling.reasoning_effort
     forced = bool(request.tools) and request.tool_choice.mode in FORCED_TOOL_MODES
     if forced and profile.thinks_by_default and not profile.can_disable_thinking:
@@ -64,10 +74,11 @@ def encode_thinking(request: GenerateRequest, profile: ModelProfile, body: JsonO
         return
     if profile.supports_effort:
         body["output_config"] = {**body.get("output_config", {}), "effort": degree}
-    thinking = None if forced else _thinking(effort, profile, body)
+    refused = forced or not (thought_first or profile.adaptive_thinking)
+    thinking = None if refused else _thinking(effort, profile, body)
     if thinking is not None:
         body["thinking"] = thinking
-    elif not profile.supports_effort:
+    elif not (profile.supports_effort and thought_first):
         yield "sampling.reasoning_effort"
 
 

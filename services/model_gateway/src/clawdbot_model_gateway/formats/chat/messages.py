@@ -1,11 +1,13 @@
 """Encodes messages of typed parts as Chat Completions' messages.
 
-Reasoning is not sent back: the format has no field for it, and some servers refuse it.
+The format has no field for reasoning: it goes back under the name that the vendor's profile has for it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -23,6 +25,10 @@ from clawdbot.common.v1.message_pb2 import (
 from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.data_urls import inlined
+from clawdbot_model_gateway.formats.tool_call import arguments_text
+from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
 
@@ -45,40 +51,79 @@ AUDIO_FORMATS: Final = {
 class MessageEncoder:
     """Encodes the messages of one request and collects the parts that the format has no field for."""
 
-    def __init__(self, names: ToolNames) -> None:
+    def __init__(self, names: ToolNames, profile: VendorProfile) -> None:
         self._names = names
+        self._profile = profile
+        self._after_tool = False
+        """Whether the last message is a tool's result."""
         self._returned: list[JsonObject] = []
         """Images and documents that tools returned. The format takes them only from a user, and no message
         may stand between the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of parts that were left out."""
+        self.left_out: list[str] = []
+        """Paths of reasoning that was left out."""
 
     def encode(self, index: int, message: Message) -> Iterator[JsonObject]:
         """One message as one or, if it contains several tool results, several."""
-        if self._returned and message.role != ROLE_TOOL:
-            yield from self.flush()
         parts = message.parts
+        if self._after_tool and not any(part.HasField("tool_result") for part in parts):
+            yield from self._end_of_results(message.role)
         if len(parts) == 1 and parts[0].WhichOneof("content") == "text":
             # The fast path for nearly every message.
             yield self._with_name({"role": ROLES[message.role], "content": parts[0].text}, message)
             return
         for part_index, part in enumerate(parts):
             if part.WhichOneof("content") == "tool_result":
+                self._after_tool = True
                 yield self._tool_result(f"messages[{index}].parts[{part_index}]", part.tool_result)
         content = self._content(f"messages[{index}].parts", message)
         calls = [self._tool_call(part) for part in parts if part.WhichOneof("content") == "tool_call"]
+        reasoning = self._reasoning(f"messages[{index}].parts", message)
         if not content and not calls:
             return
+        if self._after_tool:
+            yield from self._end_of_results(message.role)
         wire: JsonObject = {"role": ROLES[message.role], "content": content or None}
         if calls:
             wire["tool_calls"] = calls
+            if not reasoning and self._profile.needs_reasoning:
+                reasoning = NO_REASONING
+        if reasoning:
+            wire[self._profile.reasoning_field] = reasoning
         yield self._with_name(wire, message)
 
     def flush(self) -> Iterator[JsonObject]:
         """The message with the media that the last message's tools returned."""
         if self._returned:
+            yield from self._end_of_results(ROLE_USER)
+
+    def _end_of_results(self, role: int) -> Iterator[JsonObject]:
+        """What comes between the results of calls and a message of the role."""
+        self._after_tool = False
+        if self._profile.assistant_after_tool and (self._returned or role != ROLE_ASSISTANT):
+            yield {"role": "assistant", "content": AFTER_TOOL}
+        if self._returned:
             yield {"role": "user", "content": self._returned}
             self._returned = []
+
+    def _reasoning(self, path: str, message: Message) -> str:
+        """The reasoning that the vendor takes back. A signature marks another format's: this one has none."""
+        taken = []
+        for index, part in enumerate(message.parts):
+            if part.WhichOneof("content") == "reasoning":
+                reasoning = part.reasoning
+                if self._profile.reasoning_field and not reasoning.signature and not reasoning.redacted:
+                    taken.append(reasoning.text)
+                else:
+                    self.left_out.append(f"{path}[{index}].reasoning")
+        return "".join(taken)
+
+    def _call_id(self, call_id: str) -> str:
+        """An id that the vendor takes; the same for the call and its result."""
+        if re.fullmatch(self._profile.call_ids, call_id):
+            return call_id
+        return hashlib.sha256(call_id.encode()).hexdigest()[:CALL_ID_LENGTH]
 
     def _content(self, path: str, message: Message) -> str | list[JsonObject]:
         """A string if there is only text, since every server takes that; otherwise a list of parts."""
@@ -87,8 +132,9 @@ class MessageEncoder:
         for index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "text":
-                texts.append(part.text)
-                encoded.append({"type": "text", "text": part.text})
+                if not is_blank(part.text):
+                    texts.append(part.text)
+                    encoded.append({"type": "text", "text": part.text})
             elif kind in _MEDIA_ENCODERS:
                 media = _MEDIA_ENCODERS[kind](part) if message.role == ROLE_USER else None
                 if media is None:
@@ -99,9 +145,8 @@ class MessageEncoder:
 
     def _tool_call(self, part: Part) -> JsonObject:
         call = part.tool_call
-        arguments = to_json(call.arguments).decode()
-        function = {"name": self._names.to_wire(call.name), "arguments": arguments}
-        return {"id": call.id, "type": "function", "function": function}
+        function = {"name": self._names.to_wire(call.name), "arguments": arguments_text(call)}
+        return {"id": self._call_id(call.id), "type": "function", "function": function}
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
         texts, before = [], len(self._returned)
@@ -116,13 +161,14 @@ class MessageEncoder:
             else:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
         text = "\n".join(texts)
+        text = "" if is_blank(text) else text
         if not text and result.HasField("structured"):
             text = to_json(result.structured).decode()
         if not text and len(self._returned) > before:
             text = SHOWN_BELOW
         return {
             "role": "tool",
-            "tool_call_id": result.call_id,
+            "tool_call_id": self._call_id(result.call_id),
             "content": text or _EMPTY_RESULTS[result.is_error],
         }
 
@@ -133,6 +179,12 @@ class MessageEncoder:
         return wire
 
 
+NO_REASONING: Final = " "
+"""In place of the reasoning of a call that another model or a flow made: Kimi refuses an empty text."""
+AFTER_TOOL: Final = "(the tools have answered)"
+"""What the assistant says between a result and a person's message, where the vendor wants it to."""
+CALL_ID_LENGTH: Final = 9
+"""Characters of an id in place of one that the vendor does not take: Mistral wants exactly these."""
 MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
 """Precedes an image or document that a tool returned."""
 SHOWN_BELOW: Final = "(shown below)"
@@ -145,14 +197,15 @@ def _image(part: Part) -> JsonObject | None:
 
 
 def _audio(part: Part) -> JsonObject | None:
-    audio_format = AUDIO_FORMATS.get(part.audio.media_type)
-    if audio_format is None or not part.audio.data:
+    audio = inlined(part.audio)
+    audio_format = AUDIO_FORMATS.get(audio.media_type)
+    if audio_format is None or not audio.data:
         return None
-    return {"type": "input_audio", "input_audio": {"data": _base64(part.audio.data), "format": audio_format}}
+    return {"type": "input_audio", "input_audio": {"data": _base64(audio.data), "format": audio_format}}
 
 
 def _document(part: Part) -> JsonObject | None:
-    document = part.document
+    document = inlined(part.document)
     if not document.data:
         return None
     name = document.title or "document"

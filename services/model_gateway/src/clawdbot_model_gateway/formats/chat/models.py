@@ -23,11 +23,17 @@ CONTEXT_LENGTH_FIELDS: Final = ("max_model_len", "context_length", "context_wind
 def decode_models(body: bytes) -> Sequence[VendorModel]:
     """The models. Those that do not chat come last, since the first one may become the default.
 
+    Args:
+        body: OpenAI's object, or a bare list as Together sends it.
+
     Raises:
         ProtocolViolation: it is not a list of models.
     """
     try:
-        listed = orjson.loads(body)["data"]
+        listed = orjson.loads(body)
+        if isinstance(listed, dict):
+            # No models: Ollama sends null.
+            listed = listed["data"] or ()
         models = [VendorModel(str(each["id"]), _context_length(each)) for each in listed if each["id"]]
     except (ValueError, TypeError, KeyError):
         raise ProtocolViolation("GET models did not return a list of models") from None

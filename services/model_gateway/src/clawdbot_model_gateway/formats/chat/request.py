@@ -7,7 +7,6 @@ Source: OpenAI's API reference, "Create chat completion", and where they differ 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,17 +29,26 @@ from clawdbot_model_gateway.core.supported_fields import (
     enforce_strict,
     formats_of,
     not_supported,
+    reasoning_left_out,
+    split_options,
+    unsupported_defaults,
     warnings_for,
 )
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
+from clawdbot_model_gateway.formats.conversation import prepare, with_question
+from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
 
+SAMPLING: Final = (
+    *("max_tokens", "temperature", "top_p", "top_k", "stop", "seed"),
+    *("presence_penalty", "frequency_penalty", "reasoning_effort"),
+)
+"""Our fields that the API has a field for."""
 SUPPORTED_FIELDS: Final = frozenset(
     {
-        *(f"sampling.{name}" for name in ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")),
-        *(f"sampling.{name}" for name in ("presence_penalty", "frequency_penalty", "reasoning_effort")),
+        *(f"sampling.{name}" for name in SAMPLING),
         "tool_choice",
         "tool_choice.disable_parallel",
         "response_format.json",
@@ -50,6 +58,11 @@ SUPPORTED_FIELDS: Final = frozenset(
 )
 """What the API has a field for. Not logprobs: our reply has no field for them."""
 
+OPTION_PATHS: Final = {
+    "tool_choice": "tool_choice",
+    "parallel_tool_calls": "tool_choice.disable_parallel",
+}
+"""The API's name → the path of our field, besides those of sampling."""
 RESERVED_OPTIONS: Final = frozenset({"messages", "model", "n", "stream", "stream_options"})
 """Fields that provider_options may not set: they decide what the response looks like."""
 
@@ -66,23 +79,11 @@ MAX_CACHED_TOOLS: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
-class ModelProfile:
-    """How one server's Chat Completions differ from the common ones."""
-
-    max_tokens_field: str = "max_tokens"
-    """The field's name; OpenAI's own models take "max_completion_tokens"."""
-    unsupported: AbstractSet[str] = frozenset()
-    """Paths of fields that the server refuses."""
-    stream_usage: bool = True
-    """Whether `stream_options` may ask for usage at the end of a stream."""
-
-
-@dataclass(frozen=True, slots=True)
 class RequestDefaults:
     """What the configuration adds where a request says nothing."""
 
-    body: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the body, under the API's names."""
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    """Our field names → values."""
 
 
 @dataclass(slots=True)
@@ -97,12 +98,21 @@ class EncodedRequest:
 class RequestEncoder:
     """Encodes the requests of one backend."""
 
-    def __init__(self, provider: str, profile: ModelProfile, defaults: RequestDefaults) -> None:
+    def __init__(self, provider: str, profile: VendorProfile, defaults: RequestDefaults) -> None:
         """Args: provider: the name that warnings show."""
         self._provider = provider
         self._profile = profile
         self._defaults = defaults
         self._supported = SUPPORTED_FIELDS - profile.unsupported
+        self._default_fields = {
+            self._wire_name(name): value
+            for name, value in defaults.sampling.items()
+            if f"sampling.{name}" in self._supported
+        }
+        self._option_paths = {
+            **{self._wire_name(name): f"sampling.{name}" for name in SAMPLING},
+            **OPTION_PATHS,
+        }
         self._tools: dict[bytes, bytes] = {}
 
     @property
@@ -118,11 +128,10 @@ class RequestEncoder:
                 provider_options set a reserved field.
         """
         names = ToolNames(tool.name for tool in request.tools)
-        messages = MessageEncoder(names)
-        body: JsonObject = {"model": model, **self._defaults.body}
-        body["messages"] = [
-            each for index, message in enumerate(request.messages) for each in messages.encode(index, message)
-        ]
+        messages = MessageEncoder(names, self._profile)
+        body: JsonObject = {"model": model, **self._default_fields}
+        prepared = with_question(prepare(request.messages))
+        body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] += messages.flush()
         if request.HasField("sampling"):
             self._add_sampling(request, body)
@@ -131,32 +140,37 @@ class RequestEncoder:
             self._add_tool_choice(request.tool_choice, names, body)
         if request.HasField("response_format"):
             self._add_response_format(request.response_format, body)
+        refused: list[str] = []
         if request.HasField("provider_options"):
-            body.update(_provider_options(request))
+            options = dict(_provider_options(request))
+            options, refused = split_options(options, self._option_paths, self._supported)
+            body.update(options)
         if stream:
             body["stream"] = True
             if self._profile.stream_usage:
                 body["stream_options"] = {"include_usage": True}
         warnings = warnings_for(request, self._supported, self._provider)
-        if messages.unsupported:
-            warnings += enforce_strict(
-                request, [not_supported(path, self._provider) for path in messages.unsupported]
-            )
+        refused += messages.unsupported
+        if refused:
+            warnings += enforce_strict(request, [not_supported(path, self._provider) for path in refused])
+        warnings += unsupported_defaults(self._defaults.sampling, request, self._supported, self._provider)
+        warnings += reasoning_left_out(messages.left_out, self._provider)
         return EncodedRequest(orjson.dumps(body), names, warnings)
+
+    def _wire_name(self, name: str) -> str:
+        return self._profile.max_tokens_field if name == "max_tokens" else name
 
     def _add_sampling(self, request: GenerateRequest, body: JsonObject) -> None:
         for descriptor, value in request.sampling.ListFields():
             name = descriptor.name
             if f"sampling.{name}" not in self._supported:
                 continue
-            if name == "max_tokens":
-                body[self._profile.max_tokens_field] = value
-            elif name == "stop":
+            if name == "stop":
                 body["stop"] = list(value)
             elif name == "reasoning_effort":
                 body["reasoning_effort"] = EFFORTS.get(value, "medium")
             else:
-                body[name] = value
+                body[self._wire_name(name)] = value
 
     def _tool(self, tool: ToolSpec, names: ToolNames) -> bytes:
         wire = names.to_wire(tool.name)

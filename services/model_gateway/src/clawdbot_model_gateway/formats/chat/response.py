@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
+    FINISH_REASON_CONTEXT_FULL,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
     FINISH_REASON_REFUSAL,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    FINISH_REASON_TRUNCATED,
-)
-from clawdbot.common.v1.usage_pb2 import (
-    USAGE_PROVENANCE_PARTIAL,
-    USAGE_PROVENANCE_REPORTED,
-    Usage,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
@@ -27,16 +22,21 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
-from clawdbot_model_gateway.formats.vendor_json import as_string, count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
     "stop": FINISH_REASON_STOP,
     "length": FINISH_REASON_LENGTH,
+    "model_length": FINISH_REASON_CONTEXT_FULL,  # Mistral
+    "model_context_window_exceeded": FINISH_REASON_CONTEXT_FULL,  # Zhipu
     "tool_calls": FINISH_REASON_TOOL_CALLS,
     "function_call": FINISH_REASON_TOOL_CALLS,
     "content_filter": FINISH_REASON_CONTENT_FILTER,
+    "sensitive": FINISH_REASON_CONTENT_FILTER,  # Zhipu
 }
 """finish_reason → ours; any other is UNKNOWN."""
 
@@ -50,17 +50,21 @@ DONE: Final = b"[DONE]"
 
 
 class ResponseDecoder(ReplyDecoder):
-    """Decodes one reply. After its finish reason only usage may follow."""
+    """Decodes one reply. Usage may follow its finish reason, which some servers send with every piece."""
 
     end_marker: ClassVar[bytes] = DONE
     end_is_optional: ClassVar[bool] = True
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
+        self,
+        model: str,
+        warnings: Sequence[Warning],
+        names: ToolNames,
+        errors: ErrorMapper,
+        think_tags: ThinkTags = "never",
     ) -> None:
-        super().__init__(model, warnings, errors)
+        super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
-        self._usage: Mapping[str, Any] | None = None
         self._refused = False
 
     @override
@@ -70,17 +74,20 @@ class ResponseDecoder(ReplyDecoder):
         if chunk.get("error") or name == b"error" or chunk.get("object") == "error":
             raise self._errors.from_payload(chunk)
         self._start(chunk.get("model"), out)
-        usage = chunk.get("usage")
-        if isinstance(usage, dict):
-            self._usage = usage
         choice = _first_choice(chunk.get("choices"))
         if choice is not None:
             self._decode_choice(choice, out)
+        if choice is None or choice.get("finish_reason"):
+            for found in find_usage(chunk):
+                self._report_usage(found)
+        elif isinstance(usage := chunk.get("usage"), dict):
+            self._report_usage(decode_usage(usage))
 
     @override
     def finish(self, out: list[Event]) -> None:
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         self._start(None, out)
+        self._text.end(out)
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", and so does a refusal.
@@ -90,38 +97,50 @@ class ResponseDecoder(ReplyDecoder):
                 reason = FINISH_REASON_TOOL_CALLS
         if reason == FINISH_REASON_TOOL_CALLS and not all(complete):
             reason = FINISH_REASON_MODEL_ERROR
-        if self._usage is not None:
-            partial = reason == FINISH_REASON_TRUNCATED
-            out.append(events.usage(_decode_usage(self._usage, partial=partial)))
-        out.append(events.finished(reason, self.finish_reason))
+        self._end_reply(reason, out)
 
     def _decode_choice(self, choice: dict[str, Any], out: list[Event]) -> None:
         delta = choice.get("delta") or choice.get("message")
         before = len(out)
         if isinstance(delta, dict):
             self._decode_delta(delta, out)
-        self.has_content = self.has_content or len(out) > before
-        reason = choice.get("finish_reason")
-        if reason is not None and reason != "":
-            self.finish_reason = str(reason)
+        if choice.get("error"):
+            raise self._errors.from_payload(choice)
+        self._take_reason(str(choice.get("finish_reason") or ""), with_content=len(out) > before)
 
     def _decode_delta(self, delta: dict[str, Any], out: list[Event]) -> None:
         reasoning = next((text for key in REASONING_FIELDS if (text := as_string(delta.get(key)))), "")
         if reasoning:
-            out.append(events.reasoning_delta(reasoning))
+            self._text.add_reasoning(reasoning, out)
         content = delta.get("content")
         if content:
-            out.extend(_decode_content(content))
+            self._decode_content(content, out)
         refusal = as_string(delta.get("refusal"))
         if refusal:
             self._refused = True
-            out.append(events.text_delta(refusal))
+            self._text.add(refusal, out)
         calls = delta.get("tool_calls")
         if calls:
             self._calls.add(calls, out)
         elif delta.get("function_call"):
             # The predecessor of tool calls: one call, without an id.
             self._calls.add([{"index": 0, "function": delta["function_call"]}], out)
+
+    def _decode_content(self, content: Any, out: list[Event]) -> None:
+        """Text, or a list of typed parts, in which Mistral's reasoning models also send their reasoning."""
+        if isinstance(content, str):
+            self._text.add(content, out)
+        elif isinstance(content, list):
+            for part in content:
+                if not isinstance(part, dict):
+                    continue
+                if part.get("type") == "thinking":
+                    thinking = part.get("thinking")
+                    parts = thinking if isinstance(thinking, list) else [{"text": thinking}]
+                    for each in parts:
+                        self._text.add_reasoning(as_string(as_object(each).get("text")), out)
+                else:
+                    self._text.add(as_string(part.get("text")), out)
 
 
 def _first_choice(choices: Any) -> dict[str, Any] | None:
@@ -132,39 +151,3 @@ def _first_choice(choices: Any) -> dict[str, Any] | None:
         if isinstance(choice, dict) and not choice.get("index"):
             return choice
     return None
-
-
-def _decode_content(content: Any) -> Iterator[Event]:
-    """Text, or a list of typed parts, in which Mistral's reasoning models also send their reasoning."""
-    if isinstance(content, str):
-        yield events.text_delta(content)
-    elif isinstance(content, list):
-        for part in content:
-            if not isinstance(part, dict):
-                continue
-            if part.get("type") == "thinking":
-                thinking = part.get("thinking")
-                parts = thinking if isinstance(thinking, list) else [{"text": thinking}]
-                text = "".join(as_string(each.get("text")) for each in parts if isinstance(each, dict))
-                if text:
-                    yield events.reasoning_delta(text)
-            elif text := as_string(part.get("text")):
-                yield events.text_delta(text)
-
-
-def _decode_usage(usage: Mapping[str, Any], *, partial: bool) -> Usage:
-    decoded = Usage(
-        input_tokens=count_in(usage, "prompt_tokens"),
-        output_tokens=count_in(usage, "completion_tokens"),
-        # DeepSeek's field for it.
-        cached_tokens=count_in(usage, "prompt_cache_hit_tokens"),
-        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
-    )
-    prompt, completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    if prompt:
-        decoded.cached_tokens = count_in(prompt, "cached_tokens") or decoded.cached_tokens
-        decoded.audio_tokens = count_in(prompt, "audio_tokens")
-    if completion:
-        decoded.reasoning_tokens = count_in(completion, "reasoning_tokens")
-        decoded.audio_tokens += count_in(completion, "audio_tokens")
-    return decoded

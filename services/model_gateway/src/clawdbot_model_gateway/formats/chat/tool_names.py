@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+from clawdbot_model_gateway.formats.text_joiner import well_formed
+
 MAX_NAME_LENGTH: Final = 64
 """Characters, as Chat Completions allows them."""
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -33,9 +35,17 @@ class ToolNames:
         """The name that the vendor sees, also for a tool of an earlier turn that this request lacks."""
         return self._to_wire.get(name) or wire_name(name, letter_first=self._letter_first)
 
+    def is_known(self, wire: str) -> bool:
+        """Whether the request has a tool of this name."""
+        return wire in self._from_wire
+
+    def is_cut(self, wire: str) -> bool:
+        """Whether the name of one of the request's tools begins like this, and goes on."""
+        return any(each != wire and each.startswith(wire) for each in self._from_wire)
+
     def from_wire(self, wire: str) -> str:
         """The full name; a name that the model made up stays as it is."""
-        return self._from_wire.get(wire, wire)
+        return self._from_wire.get(wire) or well_formed(wire)
 
 
 def wire_name(name: str, *, letter_first: bool = False) -> str:

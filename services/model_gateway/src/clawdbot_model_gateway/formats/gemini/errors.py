@@ -22,7 +22,6 @@ from clawdbot_model_gateway.core.errors import (
     BackendFailed,
     BackendOverloaded,
     BackendTimeout,
-    ContextTooLong,
     ModelError,
     ModelMissing,
     QuotaExhausted,
@@ -30,9 +29,8 @@ from clawdbot_model_gateway.core.errors import (
     RequestRefused,
 )
 from clawdbot_model_gateway.http import ErrorMapper
+from clawdbot_model_gateway.http.error_wordings import ErrorClass, class_of_wording
 from clawdbot_model_gateway.http.retry_after import MAX_RETRY_AFTER, retry_after
-
-ErrorClass = type[ModelError]
 
 STATUSES: Final[Mapping[str, ErrorClass]] = {
     "INVALID_ARGUMENT": RequestRefused,
@@ -60,15 +58,15 @@ REASONS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
 """The reason in google.rpc.ErrorInfo → error."""
 
 PHRASES: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
-    (
-        re.compile(r"token count.{0,40}exceeds the maximum|exceeds? the (maximum )?context (window|length)"),
-        ContextTooLong,
-    ),
     (re.compile(r"api key (not valid|expired|not found)|reported as leaked"), BackendAuth),
     (re.compile(r"access the file|cachedcontent not found"), RequestRefused),
     (re.compile(r"prepayment credits|spending cap|spend limit|credits are depleted"), QuotaExhausted),
 )
 """A phrase of the message, in lower case → error, where status and details are not specific enough."""
+
+READ_STATUSES: Final = frozenset({"INVALID_ARGUMENT", "OUT_OF_RANGE", "INTERNAL", "UNKNOWN"})
+"""Statuses after which the wordings that all vendors share are read too."""
+STATUS_OF_WORDINGS: Final = 400
 
 PER_DAY: Final = re.compile(r"per_?day", re.IGNORECASE)
 """In the name of a quota that waiting a minute does not renew."""
@@ -125,7 +123,8 @@ def _classify(status: str, text: str, details: list[dict[str, Any]]) -> ErrorCla
     for pattern, error_class in PHRASES:
         if pattern.search(text):
             return error_class
-    return STATUSES[status]
+    said = class_of_wording(STATUS_OF_WORDINGS, text) if status in READ_STATUSES else None
+    return said or STATUSES[status]
 
 
 def _is_exhausted(failure: Mapping[str, Any]) -> bool:

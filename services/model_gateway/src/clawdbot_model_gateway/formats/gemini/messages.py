@@ -27,7 +27,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.structs import to_plain
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import is_blank, prepare
+from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
+from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
 
@@ -55,13 +58,15 @@ class MessageEncoder:
         """Whether the next call is the first of its content, which must have a thought signature."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
+        self.left_out: list[str] = []
+        """Paths of reasoning that was left out."""
 
     def encode(self, request: GenerateRequest) -> JsonObject:
         """`contents` and, if there are instructions, `systemInstruction`."""
         instructions: list[JsonObject] = []
         contents: list[JsonObject] = []
         # Neighbours of one role become one content: Gemini requires results of parallel calls together.
-        for role, group in groupby(enumerate(request.messages), key=lambda pair: pair[1].role):
+        for role, group in groupby(prepare(request.messages), key=lambda pair: pair[1].role):
             self._needs_signature = self._gemini_3
             parts = [part for index, message in group for part in self._message(index, message)]
             if role == ROLE_SYSTEM:
@@ -88,10 +93,12 @@ class MessageEncoder:
             elif kind == "tool_result":
                 yield self._tool_result(f"{path}.parts[{part_index}].tool_result", part.tool_result)
             elif kind in _PART_ENCODERS:
+                if kind == "reasoning" and not thought_signatures.unwrap(part.reasoning.signature):
+                    self.left_out.append(f"{path}.parts[{part_index}].reasoning")
                 yield from _PART_ENCODERS[kind](self, part)
 
     def _text(self, part: Part) -> Iterator[JsonObject]:
-        if part.text:
+        if not is_blank(part.text):
             yield {"text": part.text}
 
     def _reasoning(self, part: Part) -> Iterator[JsonObject]:
@@ -109,7 +116,7 @@ class MessageEncoder:
             thought_signatures.SKIP_VALIDATION if self._needs_signature else ""
         )
         self._needs_signature = False
-        function = {"id": call.id, "name": self._names.to_wire(call.name), "args": to_plain(call.arguments)}
+        function = {"id": call.id, "name": self._names.to_wire(call.name), "args": arguments_object(call)}
         yield {"functionCall": function, **({"thoughtSignature": signature} if signature else {})}
 
     def _media(self, path: str, media: Media | Document, role: int) -> Iterator[JsonObject]:
@@ -119,6 +126,7 @@ class MessageEncoder:
         if isinstance(media, Document) and media.title:
             # Inline data has no field for a name.
             yield {"text": f"{media.title}:"}
+        media = inlined(media)
         if media.data:
             yield {"inlineData": _inline(media)}
             return
@@ -131,7 +139,7 @@ class MessageEncoder:
         media: list[JsonObject] = []
         for index, part in enumerate(result.content):
             kind = part.WhichOneof("content") or ""
-            medium = getattr(part, kind) if kind in MEDIA_KINDS else None
+            medium = inlined(getattr(part, kind)) if kind in MEDIA_KINDS else None
             if kind == "text":
                 texts.append(part.text)
             elif (

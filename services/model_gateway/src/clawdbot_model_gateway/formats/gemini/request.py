@@ -25,6 +25,9 @@ from clawdbot_model_gateway.core.supported_fields import (
     enforce_strict,
     formats_of,
     not_supported,
+    reasoning_left_out,
+    split_options,
+    unsupported_defaults,
     warnings_for,
 )
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
@@ -60,6 +63,7 @@ SUPPORTED_FIELDS: Final = frozenset(
 
 RESERVED_OPTIONS: Final = frozenset({"contents", "model", "systemInstruction"})
 """Fields that provider_options may not set: the request has its own fields for them."""
+GENERATION_CONFIG: Final = "generationConfig"
 CANDIDATE_COUNT: Final = "candidateCount"
 """Likewise reserved, in generationConfig."""
 SEED_LIMIT: Final = 2**31
@@ -111,6 +115,7 @@ class RequestEncoder:
         self._thinking = thinking
         self._unsupported = unsupported
         self._tools: dict[bytes, orjson.Fragment] = {}
+        self._default_names = [name for name, wire in SAMPLING.items() if wire in defaults.config]
 
     def native_formats(self, request: GenerateRequest, model: str) -> frozenset[str]:
         """The response formats that the API has a field for in a request like this one."""
@@ -132,7 +137,7 @@ class RequestEncoder:
             body["tools"] = [{"functionDeclarations": [self._tool(tool, names) for tool in request.tools]}]
             if request.tool_choice.mode in _CALLING_MODES and "tool_choice" in supported:
                 body["toolConfig"] = {"functionCallingConfig": _tool_choice(request.tool_choice, names)}
-        config = {**self._defaults.config, **_sampling(request, supported)}
+        config = {**self._default_config(supported), **_sampling(request, supported)}
         thinking_config = self._thinking_config(request, profile)
         if thinking_config:
             config["thinkingConfig"] = thinking_config
@@ -140,15 +145,22 @@ class RequestEncoder:
         if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in supported:
             config.update(_FORMAT_ENCODERS[kind](request.response_format))
         if config:
-            body["generationConfig"] = config
+            body[GENERATION_CONFIG] = config
+        unsupported = messages.unsupported
         if request.HasField("provider_options"):
-            _add_provider_options(body, to_plain(request.provider_options))
+            options = to_plain(request.provider_options)
+            unsupported = unsupported + _take_refused(options, supported)
+            _add_provider_options(body, options)
         warnings = warnings_for(request, supported, self._provider)
-        if messages.unsupported:
-            warnings += enforce_strict(
-                request, [not_supported(path, self._provider) for path in messages.unsupported]
-            )
+        if unsupported:
+            warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
+        warnings += unsupported_defaults(self._default_names, request, supported, self._provider)
+        warnings += reasoning_left_out(messages.left_out, self._provider)
         return EncodedRequest(body, names, warnings)
+
+    def _default_config(self, supported: AbstractSet[str]) -> Mapping[str, Any]:
+        lost = {SAMPLING[name] for name in self._default_names if f"sampling.{name}" not in supported}
+        return {name: value for name, value in self._defaults.config.items() if name not in lost}
 
     def _supported(self, request: GenerateRequest, profile: ModelProfile) -> AbstractSet[str]:
         return SUPPORTED_FIELDS - set(self._unsupported) - set(_unsupported_by(profile, request))
@@ -227,12 +239,22 @@ _FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = 
 }
 
 
+def _take_refused(options: dict[str, Any], supported: AbstractSet[str]) -> list[str]:
+    """Removes what the model does not support from the options' generationConfig; returns the paths."""
+    config = options.get(GENERATION_CONFIG)
+    if not isinstance(config, dict):
+        return []
+    paths = {wire: f"sampling.{name}" for name, wire in SAMPLING.items()}
+    options[GENERATION_CONFIG], refused = split_options(config, paths, supported)
+    return [path.replace(".", f".{GENERATION_CONFIG}.", 1) for path in refused]
+
+
 def _add_provider_options(body: JsonObject, options: Mapping[str, Any]) -> None:
     """Merges objects with ours, so that an option can set a single field of generationConfig."""
     for name, value in options.items():
         if name in RESERVED_OPTIONS:
             raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
-        if name == "generationConfig" and isinstance(value, dict) and CANDIDATE_COUNT in value:
+        if name == GENERATION_CONFIG and isinstance(value, dict) and CANDIDATE_COUNT in value:
             raise InvalidRequest.of(
                 f"provider_options.{name}.{CANDIDATE_COUNT}", "Is set by the gateway; remove it."
             )

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
-import orjson
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_CONTENT_FILTER,
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    FINISH_REASON_TRUNCATED,
 )
-from clawdbot.common.v1.message_pb2 import ToolCall
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
-from clawdbot_servicekit.structs import to_struct
 from typing_extensions import override
 
 from clawdbot_model_gateway.core import events
@@ -25,9 +20,11 @@ from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.gemini import thought_signatures
-from clawdbot_model_gateway.formats.gemini.usage import decode_usage
+from clawdbot_model_gateway.formats.gemini.usage import decode_usage, merge_counts
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_object
 from clawdbot_model_gateway.formats.vendor_json import as_string
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -59,14 +56,21 @@ class ResponseDecoder(ReplyDecoder):
     """Decodes one reply. The stream ends with the connection; a block reason counts as a finish reason."""
 
     end_is_optional: ClassVar[bool] = True
+    exact_marker: ClassVar[bytes] = b'"functionCall"'
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
+        self,
+        model: str,
+        warnings: Sequence[Warning],
+        names: ToolNames,
+        errors: ErrorMapper,
+        think_tags: ThinkTags = "never",
     ) -> None:
-        super().__init__(model, warnings, errors)
+        super().__init__(model, warnings, errors, think_tags)
         self._names = names
-        self._usage: dict[str, Any] = {}
+        self._counts: dict[str, Any] = {}
         self._calls = 0
+        self._ids = CallIds("call")
         self._broken_call = False
         self._block_reason = ""
 
@@ -77,10 +81,7 @@ class ResponseDecoder(ReplyDecoder):
         if chunk.get("error"):
             raise self._errors.from_payload(chunk)
         self._start(chunk.get("modelVersion"), out)
-        counts = chunk.get("usageMetadata")
-        if isinstance(counts, dict):
-            # Totals so far; not every chunk repeats all of them.
-            self._usage.update(counts)
+        merge_counts(self._counts, chunk.get("usageMetadata"))
         feedback = chunk.get("promptFeedback")
         if isinstance(feedback, dict):
             self._block_reason = _reason(feedback.get("blockReason")) or self._block_reason
@@ -88,17 +89,6 @@ class ResponseDecoder(ReplyDecoder):
         candidate = _first_candidate(chunk.get("candidates"))
         if candidate is not None:
             self._decode_candidate(candidate, out)
-
-    @override
-    def decode_whole(self, response: Any) -> list[Event]:
-        """Also a list of chunks: from a proxy that dropped the query that asks for server-sent events."""
-        out: list[Event] = []
-        for chunk in response if isinstance(response, list) else [response]:
-            self.decode(chunk, b"", out)
-        if not self.begun:
-            raise ProtocolViolation("the response contains no reply")
-        self.finish(out)
-        return out
 
     @override
     def finish(self, out: list[Event]) -> None:
@@ -112,9 +102,9 @@ class ResponseDecoder(ReplyDecoder):
             # Gemini has no finish reason of its own for tool calls.
             reason = FINISH_REASON_TOOL_CALLS
         self._start(None, out)
-        if self._usage:
-            out.append(events.usage(decode_usage(self._usage, partial=reason == FINISH_REASON_TRUNCATED)))
-        out.append(events.finished(reason, self.finish_reason))
+        self._text.end(out)
+        self._report_usage(decode_usage(self._counts))
+        self._end_reply(reason, out)
 
     def _decode_candidate(self, candidate: Mapping[str, Any], out: list[Event]) -> None:
         content = candidate.get("content")
@@ -123,9 +113,10 @@ class ResponseDecoder(ReplyDecoder):
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
                 self._decode_part(part, out)
-        self.has_content = self.has_content or len(out) > before
-        reason = _reason(candidate.get("finishReason"))
-        self.finish_reason = self._block_reason or reason or self.finish_reason
+        if candidate.get("error"):
+            raise self._errors.from_payload(candidate)
+        reason = self._block_reason or _reason(candidate.get("finishReason"))
+        self._take_reason(reason, with_content=len(out) > before)
 
     def _decode_part(self, part: Mapping[str, Any], out: list[Event]) -> None:
         signature = thought_signatures.wrap(part.get("thoughtSignature"))
@@ -135,11 +126,9 @@ class ResponseDecoder(ReplyDecoder):
             return
         text = as_string(part.get("text"))
         if part.get("thought") is True:
-            if text or signature:
-                out.append(events.reasoning_delta(text, signature=signature))
+            self._text.add_reasoning(text, out, signature)
             return
-        if text:
-            out.append(events.text_delta(text))
+        self._text.add(text, out)
         if signature:
             # It belongs to the text, or to all that came before: it goes back after it, in its own part.
             out.append(events.reasoning_delta("", signature=signature))
@@ -152,19 +141,15 @@ class ResponseDecoder(ReplyDecoder):
             return
         index = self._calls
         self._calls += 1
-        call_id = as_string(call.get("id")) or f"call_{secrets.token_hex(12)}"
+        call_id = self._ids.unique(call.get("id"))
         out.append(events.tool_call_started(index, call_id, name))
-        try:
-            plain = {} if arguments is None else arguments
-            struct = to_struct(plain) if isinstance(plain, dict) else None
-        except ValueError:
-            struct = None
-        if struct is None:
+        done = call_from_object(call_id, name, arguments)
+        if done is None:
             self._broken_call = True
             return
-        out.append(events.tool_call_delta(index, orjson.dumps(plain).decode()))
-        tool_call = ToolCall(id=call_id, name=name, arguments=struct, signature=signature)
-        out.append(events.tool_call_done(index, tool_call))
+        done.signature = signature
+        out.append(events.tool_call_delta(index, done.arguments_json))
+        out.append(events.tool_call_done(index, done))
 
 
 def _first_candidate(candidates: Any) -> Mapping[str, Any] | None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.common.v1.usage_pb2 import Usage
 
-from clawdbot_model_gateway.formats.vendor_json import count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
 
 
-def decode_usage(counts: Mapping[str, Any], *, partial: bool) -> Usage:
+def merge_counts(merged: dict[str, Any], counts: Any) -> None:
+    """Adds a chunk's usageMetadata: totals so far, of which it may repeat some, or report 0 for them."""
+    for name, value in as_object(counts).items():
+        if not isinstance(value, int) or value > count_in(merged, name):
+            merged[name] = value
+
+
+def decode_usage(counts: Mapping[str, Any]) -> Usage:
     """The usage of one reply.
 
     Args:
         counts: usageMetadata, merged from all chunks.
-        partial: whether the reply broke off, so that the real counts may be higher.
     """
     thoughts = count_in(counts, "thoughtsTokenCount")
     return Usage(
@@ -26,7 +32,6 @@ def decode_usage(counts: Mapping[str, Any], *, partial: bool) -> Usage:
         reasoning_tokens=thoughts,
         audio_tokens=_audio_tokens(counts, "promptTokensDetails")
         + _audio_tokens(counts, "candidatesTokensDetails"),
-        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
     )
 
 

@@ -7,7 +7,6 @@ Ollama fetches nothing; text documents become part of the text.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -22,9 +21,12 @@ from clawdbot.common.v1.message_pb2 import (
     Part,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json, to_plain
+from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import is_blank
+from clawdbot_model_gateway.formats.data_urls import inlined
+from clawdbot_model_gateway.formats.tool_call import arguments_object
 
 JsonObject = dict[str, Any]
 
@@ -54,6 +56,8 @@ class MessageEncoder:
         """Images that tools returned: sent as a user's, after the results of one message's calls."""
         self.unsupported: list[str] = []
         """Paths of what was left out."""
+        self.left_out: list[str] = []
+        """Paths of reasoning that was left out."""
 
     def encode(self, index: int, message: Message) -> Iterator[JsonObject]:
         """One message as one or, if it contains several tool results, several."""
@@ -67,7 +71,10 @@ class MessageEncoder:
         for part_index, part in enumerate(message.parts):
             kind = part.WhichOneof("content") or ""
             if kind == "text":
-                texts.append(part.text)
+                texts += [] if is_blank(part.text) else [part.text]
+            elif kind == "reasoning" and (part.reasoning.signature or part.reasoning.redacted):
+                # A signature marks another vendor's: Ollama has none.
+                self.left_out.append(f"{path}.parts[{part_index}].reasoning")
             elif kind == "tool_result":
                 yield self._tool_result(f"{path}.parts[{part_index}].tool_result", part.tool_result)
             elif kind == "document" and (text := _document_text(part.document)) is not None:
@@ -92,9 +99,9 @@ class MessageEncoder:
         return True
 
     def add_reasoning(self, message: Message, part: Part, fields: JsonObject) -> bool:
-        """Adds reasoning. Redacted reasoning is left out without a warning: no other model can read it."""
+        """Adds reasoning."""
         del message
-        if part.reasoning.text and not part.reasoning.redacted:
+        if part.reasoning.text:
             fields["thinking"] = fields.get("thinking", "") + part.reasoning.text
         return True
 
@@ -106,7 +113,7 @@ class MessageEncoder:
         function = {
             "index": len(calls),
             "name": self._names.to_wire(call.name),
-            "arguments": to_plain(call.arguments),
+            "arguments": arguments_object(call),
         }
         calls.append({"id": call.id, "function": function})
         return True
@@ -152,21 +159,15 @@ _PART_ENCODERS: Final[dict[str, Callable[[MessageEncoder, Message, Part, JsonObj
 
 def _image_base64(image: Media) -> str | None:
     """In base64: from its data, or from a `data:` URL."""
-    if image.data:
-        return base64.b64encode(image.data).decode()
-    scheme, _, rest = image.uri.partition(":")
-    head, comma, data = rest.partition(",")
-    if scheme.lower() != "data" or not comma or not head.lower().endswith(";base64"):
-        return None
-    try:
-        base64.b64decode(data, validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    return data
+    image = inlined(image)
+    # A URL may contain anything; data has been validated.
+    is_image = not image.media_type or image.media_type.lower().startswith("image/")
+    return base64.b64encode(image.data).decode() if image.data and is_image else None
 
 
 def _document_text(document: Document) -> str | None:
     """The text, with the title before it; None if it is not text."""
+    document = inlined(document)
     if not document.data or not document.media_type.lower().startswith(TEXT_TYPES):
         return None
     try:

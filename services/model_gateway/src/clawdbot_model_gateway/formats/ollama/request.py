@@ -26,8 +26,14 @@ from clawdbot.model_gateway.v1.generation_pb2 import (
 from clawdbot_servicekit.errors import InvalidRequest
 from clawdbot_servicekit.structs import to_json, to_plain
 
-from clawdbot_model_gateway.core.supported_fields import enforce_strict, not_supported, warnings_for
+from clawdbot_model_gateway.core.supported_fields import (
+    enforce_strict,
+    not_supported,
+    reasoning_left_out,
+    warnings_for,
+)
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import prepare, with_question
 from clawdbot_model_gateway.formats.ollama.messages import MessageEncoder
 from clawdbot_model_gateway.formats.ollama.models import ModelProfile
 
@@ -109,9 +115,8 @@ class RequestEncoder:
         names = ToolNames(tool.name for tool in request.tools)
         messages = MessageEncoder(names, request.messages)
         body: JsonObject = {"model": model, "stream": True, **self._defaults.body}
-        body["messages"] = [
-            each for index, message in enumerate(request.messages) for each in messages.encode(index, message)
-        ]
+        prepared = with_question(prepare(request.messages))
+        body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
         body["messages"] += messages.flush()
         options = {**self._defaults.options, **dict(_sampling_options(request))}
         supported = set(SUPPORTED_FIELDS)
@@ -130,6 +135,7 @@ class RequestEncoder:
             warnings += enforce_strict(
                 request, [not_supported(path, self._provider) for path in messages.unsupported]
             )
+        warnings += reasoning_left_out(messages.left_out, self._provider)
         return EncodedRequest(orjson.dumps(body), names, warnings)
 
     def _add_tools(self, request: GenerateRequest, names: ToolNames, body: JsonObject) -> AbstractSet[str]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
 
-import orjson
 from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_LENGTH,
     FINISH_REASON_MODEL_ERROR,
     FINISH_REASON_STOP,
     FINISH_REASON_TOOL_CALLS,
-    FINISH_REASON_TRUNCATED,
 )
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_PARTIAL, USAGE_PROVENANCE_REPORTED, Usage
+from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
@@ -23,7 +21,8 @@ from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
-from clawdbot_model_gateway.formats.vendor_json import MAX_COUNT, as_string
+from clawdbot_model_gateway.formats.vendor_json import as_string, count_in, dump_exactly
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -37,12 +36,20 @@ connection to the model broke."""
 class ResponseDecoder(ReplyDecoder):
     """Decodes one reply. Without `done` it is TRUNCATED."""
 
+    end_is_optional: ClassVar[bool] = True
+    exact_marker: ClassVar[bytes] = b'"tool_calls"'
+
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
+        self,
+        model: str,
+        warnings: Sequence[Warning],
+        names: ToolNames,
+        errors: ErrorMapper,
+        think_tags: ThinkTags = "never",
     ) -> None:
-        super().__init__(model, warnings, errors)
+        super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
-        self._counts: Mapping[str, Any] = {}
+        self._counted_prompt = False
 
     @override
     def decode(self, chunk: Any, _name: bytes, out: list[Event]) -> None:
@@ -57,32 +64,39 @@ class ResponseDecoder(ReplyDecoder):
         before = len(out)
         if isinstance(message, dict):
             self._decode_message(message, out)
-        self.has_content = self.has_content or len(out) > before
+        with_content = len(out) > before
+        self._take_counts(chunk)
+        reason = as_string(chunk.get("done_reason")) if done is True else ""
+        self._take_reason(reason, with_content=with_content)
         if done is True:
-            self.finish_reason = as_string(chunk.get("done_reason"))
             if not self.begun:
                 raise BackendFailed("Ollama's connection to the model broke before the reply began")
-            self._counts = chunk
-            self.ended = True
+            # Other servers say `done` with a piece of the reply, and may go on.
+            self.ended = not with_content
 
     @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
+        self._text.end(out)
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP and complete:
             reason = FINISH_REASON_TOOL_CALLS if all(complete) else FINISH_REASON_MODEL_ERROR
-        usage = _decode_usage(self._counts, truncated=reason == FINISH_REASON_TRUNCATED)
-        if usage is not None:
-            out.append(events.usage(usage))
-        out.append(events.finished(reason, self.finish_reason))
+        self._end_reply(reason, out, partial_usage=not self._counted_prompt)
+
+    def _take_counts(self, chunk: dict[str, Any]) -> None:
+        """Ollama leaves out the prompt's count if all of the prompt was cached."""
+        prompt, output = count_in(chunk, "prompt_eval_count"), count_in(chunk, "eval_count")
+        self._counted_prompt = self._counted_prompt or "prompt_eval_count" in chunk
+        if prompt or output:
+            self._report_usage(Usage(input_tokens=prompt, output_tokens=output))
 
     def _decode_message(self, message: dict[str, Any], out: list[Event]) -> None:
         thinking, content = as_string(message.get("thinking")), as_string(message.get("content"))
         if thinking:
-            out.append(events.reasoning_delta(thinking))
+            self._text.add_reasoning(thinking, out)
         if content:
-            out.append(events.text_delta(content))
+            self._text.add(content, out)
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             self._calls.add(list(map(_chat_tool_call, calls)), out)
@@ -102,24 +116,5 @@ def _chat_tool_call(call: Any) -> Any:
     if not isinstance(call, dict) or not isinstance(function := call.get("function"), dict):
         return call
     arguments = function.get("arguments")
-    text = arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
+    text = arguments if isinstance(arguments, str) else dump_exactly(arguments)
     return {"id": call.get("id"), "function": {"name": function.get("name"), "arguments": text}}
-
-
-def _decode_usage(counts: Mapping[str, Any], *, truncated: bool) -> Usage | None:
-    """None without counts. Ollama leaves out the prompt's count if all of the prompt was cached."""
-    prompt, output = _count(counts, "prompt_eval_count"), _count(counts, "eval_count")
-    if prompt is None and output is None:
-        return None
-    partial = truncated or prompt is None
-    return Usage(
-        input_tokens=prompt or 0,
-        output_tokens=output or 0,
-        provenance=USAGE_PROVENANCE_PARTIAL if partial else USAGE_PROVENANCE_REPORTED,
-    )
-
-
-def _count(counts: Mapping[str, Any], name: str) -> int | None:
-    value = counts.get(name)
-    valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
-    return value if valid else None

@@ -25,7 +25,10 @@ from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
 from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.conversation import is_blank, prepare
+from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
+from clawdbot_model_gateway.formats.tool_call import arguments_text
 
 JsonObject = dict[str, Any]
 
@@ -47,12 +50,14 @@ class MessageEncoder:
         self._names = names
         self.unsupported: list[str] = []
         """Paths of what was left out."""
+        self.left_out: list[str] = []
+        """Paths of reasoning that was left out."""
 
     def encode(self, request: GenerateRequest) -> JsonObject:
         """`input` and, if the conversation opens with instructions, `instructions`."""
         instructions: list[str] = []
         items: list[JsonObject] = []
-        for index, message in enumerate(request.messages):
+        for index, message in prepare(request.messages):
             encoded = [*self._message(f"messages[{index}]", message)]
             if message.role == ROLE_SYSTEM and not items:
                 instructions += [_text_of(item["content"]) for item in encoded]
@@ -85,7 +90,7 @@ class MessageEncoder:
     def _content(self, path: str, part: Part, *, media: bool) -> Iterator[JsonObject]:
         kind = part.WhichOneof("content") or ""
         if kind == "text":
-            if part.text:
+            if not is_blank(part.text):
                 yield {"type": "input_text", "text": part.text}
             return
         encoded = _MEDIA_ENCODERS[kind](part) if media and kind in _MEDIA_ENCODERS else None
@@ -94,9 +99,11 @@ class MessageEncoder:
         else:
             self.unsupported.append(f"{path}.{kind}" if kind in MEDIA_KINDS else path)
 
-    def _reasoning(self, _: str, part: Part) -> Iterator[JsonObject]:
+    def _reasoning(self, path: str, part: Part) -> Iterator[JsonObject]:
         item = thought_signatures.unwrap(part.reasoning.signature, part.reasoning.text)
-        if item is not None:
+        if item is None:
+            self.left_out.append(f"{path}.reasoning")
+        else:
             yield item
 
     def _tool_call(self, _: str, part: Part) -> Iterator[JsonObject]:
@@ -105,7 +112,7 @@ class MessageEncoder:
             "type": "function_call",
             "call_id": call.id,
             "name": self._names.to_wire(call.name),
-            "arguments": to_json(call.arguments).decode(),
+            "arguments": arguments_text(call),
         }
 
     def _tool_result(self, path: str, part: Part) -> Iterator[JsonObject]:
@@ -148,7 +155,7 @@ def _image(part: Part) -> JsonObject:
 
 
 def _document(part: Part) -> JsonObject:
-    document = part.document
+    document = inlined(part.document)
     if document.uri:
         return {"type": "input_file", "file_url": document.uri}
     name = document.title or "document"

@@ -6,18 +6,16 @@ proxies send another id with every event. Of text that comes at once, only what 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
-
-import orjson
-from clawdbot.common.v1.message_pb2 import ToolCall
-from clawdbot_servicekit.structs import to_struct
 
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.reply_text import ReplyText
 from clawdbot_model_gateway.formats.responses import thought_signatures
+from clawdbot_model_gateway.formats.text_joiner import TextJoiner, well_formed
+from clawdbot_model_gateway.formats.tool_call import CallIds, call_from_text
 from clawdbot_model_gateway.formats.vendor_json import as_string
 
 UNSUPPORTED_ITEMS: Final = frozenset(
@@ -43,6 +41,7 @@ class _Item:
         self.call_id = ""
         self.name = ""
         self.arguments = ""
+        self.text = TextJoiner()
         self.sent = 0
         """Characters of the arguments that were sent as events."""
 
@@ -50,8 +49,10 @@ class _Item:
 class OutputItems:
     """The items of one reply."""
 
-    def __init__(self, names: ToolNames) -> None:
+    def __init__(self, names: ToolNames, text: ReplyText) -> None:
         self._names = names
+        self._text = text
+        self._ids = CallIds("call")
         self._items: list[_Item] = []
         self._by_index: dict[int, _Item] = {}
         self._calls = 0
@@ -82,7 +83,7 @@ class OutputItems:
         """A fragment of a call's arguments."""
         item = self._item(event, {}, "function_call")
         if not item.done:
-            item.arguments += as_string(event.get("delta"))
+            item.arguments += item.text.add(as_string(event.get("delta")))
             self._send_arguments(item, out)
 
     def arguments_done(self, event: Mapping[str, Any], out: list[Event]) -> None:
@@ -107,7 +108,7 @@ class OutputItems:
         """All items, as the end of a reply repeats them."""
         for index, data in enumerate(output if isinstance(output, list) else []):
             item = self._find(as_string(_object(data).get("id")), "") if index not in self._by_index else None
-            if item is not None:
+            if item is not None and item not in self._by_index.values():
                 self._by_index[index] = item
             self.item_done({"output_index": index, "item": data}, out)
 
@@ -118,11 +119,13 @@ class OutputItems:
             out: the last events of those calls are added here.
             completed: whether the vendor reported that the reply is complete.
         """
-        for item in self._items:
-            if item.kind == "function_call":
-                if completed and not item.done and item.call_index >= 0:
-                    self._finish_call(item, out)
-                yield item.done
+        calls = [item for item in self._items if item.kind == "function_call"]
+        strays = any(item.arguments and item.call_index < 0 for item in calls)
+        for item in calls:
+            # Arguments without a call may be those of one that has none.
+            if completed and not item.done and item.call_index >= 0 and (item.arguments or not strays):
+                self._finish_call(item, out)
+            yield item.done
 
     def _item(self, event: Mapping[str, Any], data: Mapping[str, Any], kind: str) -> _Item:
         index = event.get("output_index")
@@ -130,7 +133,9 @@ class OutputItems:
         if isinstance(index, int):
             item = self._by_index.get(index)
             if item is None:
-                item = self._by_index[index] = self._new_item(kind)
+                # A piece of an item under an index that no item has: its id says which.
+                item = self._find(item_id, "") if item_id and not data else None
+                item = self._by_index[index] = item or self._new_item(kind)
         else:
             item = self._find(item_id, kind) or self._new_item(kind)
         if item_id:
@@ -157,10 +162,10 @@ class OutputItems:
         if text_type in _REASONING_TEXTS:
             if item.texts and key not in item.texts:
                 out.append(events.reasoning_delta("\n\n"))
-            out.append(events.reasoning_delta(fragment))
+            self._text.add_reasoning(fragment, out)
         else:
             self.refused = self.refused or text_type == "refusal"
-            out.append(events.text_delta(fragment))
+            self._text.add(fragment, out)
         item.texts[key] = item.texts.get(key, "") + fragment
 
     def _complete_text(self, item: _Item, text_type: str, index: int, text: str, out: list[Event]) -> None:
@@ -201,12 +206,13 @@ class OutputItems:
             return
         item.call_index, self._calls = self._calls, self._calls + 1
         item.name = self._names.from_wire(name)
-        item.call_id = as_string(data.get("call_id")) or f"call_{secrets.token_hex(12)}"
+        item.call_id = self._ids.unique(data.get("call_id"))
         out.append(events.tool_call_started(item.call_index, item.call_id, item.name))
         self._send_arguments(item, out)
 
     def _complete_arguments(self, item: _Item, data: Mapping[str, Any], out: list[Event]) -> None:
-        arguments = as_string(data.get("arguments"))
+        item.arguments += item.text.end()
+        arguments = well_formed(as_string(data.get("arguments")))
         if not item.done and arguments.startswith(item.arguments):
             item.arguments = arguments
             self._send_arguments(item, out)
@@ -218,11 +224,10 @@ class OutputItems:
             out.append(events.tool_call_delta(item.call_index, unsent))
 
     def _finish_call(self, item: _Item, out: list[Event]) -> None:
-        arguments = _parse_arguments(item.arguments)
-        if arguments is None or item.call_index < 0:
+        call = call_from_text(item.call_id, item.name, item.arguments)
+        if call is None or item.call_index < 0:
             return
         item.done = True
-        call = ToolCall(id=item.call_id, name=item.name, arguments=arguments)
         out.append(events.tool_call_done(item.call_index, call))
 
 
@@ -239,16 +244,6 @@ _COMPLETERS: Final[Mapping[str, Callable[[OutputItems, _Item, Mapping[str, Any],
     "reasoning": OutputItems._complete_reasoning,  # noqa: SLF001
     "function_call": OutputItems._complete_call,  # noqa: SLF001
 }
-
-
-def _parse_arguments(text: str) -> Any:
-    """Arguments as a Struct; None if they are not a JSON object."""
-    try:
-        # Models send nothing, or null, if a tool takes no arguments.
-        plain = orjson.loads(text) if text.strip() else {}
-        return to_struct({} if plain is None else plain) if isinstance(plain, dict | None) else None
-    except ValueError:
-        return None
 
 
 def _part_index(event: Mapping[str, Any], text_type: str) -> int:

@@ -26,6 +26,9 @@ from clawdbot_model_gateway.core.supported_fields import (
     enforce_strict,
     formats_of,
     not_supported,
+    reasoning_left_out,
+    split_options,
+    unsupported_defaults,
     warnings_for,
 )
 from clawdbot_model_gateway.formats.chat.request import EFFORTS
@@ -49,6 +52,13 @@ SUPPORTED_FIELDS: Final = frozenset(
         "provider_options",
     }
 )
+OPTION_PATHS: Final = {
+    **{wire: f"sampling.{name}" for name, wire in SAMPLING.items()},
+    "reasoning": "sampling.reasoning_effort",
+    "tool_choice": "tool_choice",
+    "parallel_tool_calls": "tool_choice.disable_parallel",
+}
+"""The API's name → the path of our field."""
 RESERVED_OPTIONS: Final = frozenset({"input", "instructions", "model", "stream", "background"})
 """Fields that provider_options may not set: they are the request, or decide what the response looks like."""
 COUNT_FIELDS: Final = frozenset(
@@ -133,20 +143,23 @@ class RequestEncoder:
             body["include"] = ["reasoning.encrypted_content"]
         supported = SUPPORTED_FIELDS - self._profile.unsupported - _refused(request, reasons=reasons)
         self._add_reasoning(request, supported, body, reasons=reasons)
-        warnings = warnings_for(request, supported, self._provider)
-        if messages.unsupported:
-            warnings += enforce_strict(
-                request, [not_supported(path, self._provider) for path in messages.unsupported]
-            )
-        warnings += self._add_sampling(request, supported, body)
+        self._add_sampling(request, supported, body)
         if request.tools:
             body["tools"] = [_tool(tool, names) for tool in request.tools]
             _add_tool_choice(request.tool_choice, names, supported, body)
         kind = request.response_format.WhichOneof("format") or ""
         if kind in _FORMAT_ENCODERS and f"response_format.{kind}" in supported:
             body["text"] = {"format": _FORMAT_ENCODERS[kind](request.response_format)}
+        unsupported = messages.unsupported
         if request.HasField("provider_options"):
-            _add_provider_options(request, body)
+            options, refused = split_options(to_plain(request.provider_options), OPTION_PATHS, supported)
+            _add_provider_options(options, body)
+            unsupported = unsupported + refused
+        warnings = warnings_for(request, supported, self._provider)
+        if unsupported:
+            warnings += enforce_strict(request, [not_supported(path, self._provider) for path in unsupported])
+        warnings += unsupported_defaults(self._defaults.sampling, request, supported, self._provider)
+        warnings += reasoning_left_out(messages.left_out, self._provider)
         return EncodedRequest(body, names, warnings)
 
     def _reasons(self, model: str) -> bool:
@@ -165,17 +178,12 @@ class RequestEncoder:
         if reasoning:
             body["reasoning"] = reasoning
 
-    def _add_sampling(
-        self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject
-    ) -> list[Warning]:
-        """Adds sampling; returns warnings about configured defaults without a field."""
+    def _add_sampling(self, request: GenerateRequest, supported: AbstractSet[str], body: JsonObject) -> None:
         requested = {descriptor.name: value for descriptor, value in request.sampling.ListFields()}
         for name, wire in SAMPLING.items():
             value = requested.get(name, self._defaults.sampling.get(name))
             if value is not None and f"sampling.{name}" in supported:
                 body[wire] = value
-        lost = [name for name in self._defaults.sampling if f"sampling.{name}" not in supported]
-        return [not_supported(f"sampling.{name}", self._provider) for name in lost if name not in requested]
 
 
 def _refused(request: GenerateRequest, *, reasons: bool) -> AbstractSet[str]:
@@ -225,9 +233,9 @@ _FORMAT_ENCODERS: Final[Mapping[str, Callable[[ResponseFormat], JsonObject]]] = 
 }
 
 
-def _add_provider_options(request: GenerateRequest, body: JsonObject) -> None:
+def _add_provider_options(options: Mapping[str, Any], body: JsonObject) -> None:
     """Appends lists (`tools`, `include`) to ours and merges objects (`text`, `reasoning`) with ours."""
-    for name, value in to_plain(request.provider_options).items():
+    for name, value in options.items():
         if name in RESERVED_OPTIONS:
             raise InvalidRequest.of(f"provider_options.{name}", "Is set by the gateway; remove it.")
         ours = body.get(name)

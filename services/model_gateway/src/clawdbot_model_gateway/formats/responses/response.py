@@ -17,7 +17,6 @@ from clawdbot.common.v1.finish_reason_pb2 import (
     FINISH_REASON_UNKNOWN,
     FinishReason,
 )
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_REPORTED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import Warning  # noqa: A004 - the contract's name
 from typing_extensions import override
 
@@ -25,9 +24,11 @@ from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ModelError, ProtocolViolation, RequestRefused
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
+from clawdbot_model_gateway.formats.chat.usage import decode_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
 from clawdbot_model_gateway.formats.responses.output_items import OutputItems
-from clawdbot_model_gateway.formats.vendor_json import count_in
+from clawdbot_model_gateway.formats.vendor_json import as_object
+from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -62,11 +63,15 @@ class ResponseDecoder(ReplyDecoder):
     end_marker: ClassVar[bytes] = DONE
 
     def __init__(
-        self, model: str, warnings: Sequence[Warning], names: ToolNames, errors: ErrorMapper
+        self,
+        model: str,
+        warnings: Sequence[Warning],
+        names: ToolNames,
+        errors: ErrorMapper,
+        think_tags: ThinkTags = "never",
     ) -> None:
-        super().__init__(model, warnings, errors)
-        self._items = OutputItems(names)
-        self._usage: Usage | None = None
+        super().__init__(model, warnings, errors, think_tags)
+        self._items = OutputItems(names, self._text)
 
     @override
     def decode(self, event: Any, name: bytes, out: list[Event]) -> None:
@@ -74,6 +79,11 @@ class ResponseDecoder(ReplyDecoder):
         if not isinstance(event, dict):
             raise ProtocolViolation("an event of the stream is not a JSON object")
         kind = str(event.get("type") or name.decode("utf-8", "replace"))
+        if isinstance(event.get("output"), list) and event.get("status"):
+            # A whole response: from a server that does not stream.
+            self._start(_model_of(event), out)
+            self._end(event, "", out)
+            return
         if kind == "error" or (event.get("error") and not kind.startswith("response.")):
             raise self._error(event)
         self._start(_model_of(event.get("response")), out)
@@ -82,34 +92,20 @@ class ResponseDecoder(ReplyDecoder):
         if handle is not None:
             handle(self._items, event, out)
         elif kind.startswith("response.") and kind[len("response.") :] in TERMINAL_STATUSES:
+            self._report_usage(decode_usage(as_object(event.get("usage"))))
             self._end(event.get("response"), kind[len("response.") :], out)
         self.has_content = self.has_content or len(out) > before
 
     @override
-    def decode_whole(self, response: Any) -> list[Event]:
-        if not isinstance(response, dict):
-            raise ProtocolViolation("the response is not a JSON object")
-        if response.get("error") and not response.get("status"):
-            raise self._error(response)
-        if not isinstance(response.get("output"), list) or not response.get("status"):
-            raise ProtocolViolation("the response contains no reply")
-        out: list[Event] = []
-        self._start(_model_of(response), out)
-        self._end(response, "", out)
-        self.finish(out)
-        return out
-
-    @override
     def finish(self, out: list[Event]) -> None:
         self._start(None, out)
+        self._text.end(out)
         completed = self.finish_reason == "completed"
         complete_calls = [*self._items.finish_calls(out, completed=completed)]
         reason, raw = self._reason(complete_calls), self.finish_reason
         if completed and reason == FINISH_REASON_UNKNOWN:
             raw = f"completed/{self._items.unsupported}"
-        if self._usage is not None:
-            out.append(events.usage(self._usage))
-        out.append(events.finished(reason, raw))
+        self._end_reply(reason, out, raw=raw)
 
     def _reason(self, complete_calls: list[bool]) -> FinishReason.ValueType:
         raw = "failed" if self.finish_reason.startswith("failed/") else self.finish_reason
@@ -134,12 +130,12 @@ class ResponseDecoder(ReplyDecoder):
         before = len(out)
         self._items.final_output(response.get("output"), out)
         self.has_content = self.has_content or len(out) > before
-        self._usage = _decode_usage(response.get("usage"))
+        self._report_usage(decode_usage(as_object(response.get("usage"))))
         status = str(response.get("status") or event_status)
         error = response.get("error")
+        if error and not self.has_content and status != "incomplete":
+            raise self._error(response)
         if status == "failed" and isinstance(error, dict):
-            if not self.has_content:
-                raise self._error(response)
             status = f"failed/{error.get('code') or 'error'}"
         details = response.get("incomplete_details")
         if status == "incomplete" and isinstance(details, dict) and details.get("reason"):
@@ -191,16 +187,3 @@ _EVENT_HANDLERS: Final[Mapping[str, EventHandler]] = {
 
 def _model_of(response: Any) -> Any:
     return response.get("model") if isinstance(response, dict) else None
-
-
-def _decode_usage(usage: Any) -> Usage | None:
-    if not isinstance(usage, dict):
-        return None
-    return Usage(
-        input_tokens=count_in(usage, "input_tokens"),
-        cached_tokens=count_in(usage.get("input_tokens_details"), "cached_tokens"),
-        cache_write_tokens=count_in(usage.get("input_tokens_details"), "cache_write_tokens"),
-        output_tokens=count_in(usage, "output_tokens"),
-        reasoning_tokens=count_in(usage.get("output_tokens_details"), "reasoning_tokens"),
-        provenance=USAGE_PROVENANCE_REPORTED,
-    )

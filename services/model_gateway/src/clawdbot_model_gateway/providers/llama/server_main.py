@@ -18,6 +18,8 @@ from typing import Any, Final
 
 PROMPT_CACHE_MIB: Final = 256
 """For prompts, in addition to the slots' own memory; llama.cpp's default of 8192 is too much for a laptop."""
+LOADED: Final = "loaded"
+"""File beside the socket, once the model is loaded."""
 LOG_ERRORS: Final = 1
 """llama.cpp's verbosity that reports why a model does not load, and nothing else."""
 
@@ -33,6 +35,9 @@ def main() -> None:
         except RuntimeError:
             # Its message is always the same; the error output contains the reason.
             problem = "failed"
+    if server is not None:
+        # For those that did not start it: it listens already while it loads.
+        Path(spec["socket"]).with_name(LOADED).touch()
     sys.stdout.write(json.dumps({"problem": problem}) + "\n")
     sys.stdout.flush()
     if server is not None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import sys
 import time
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,6 +23,7 @@ import structlog
 from clawdbot_servicekit.log_content import Content
 
 from clawdbot_model_gateway.core.errors import BackendFailed, ModelError, ModelMissing
+from clawdbot_model_gateway.providers.llama.machine_share import MachineShare
 
 SERVER_MODULE: Final = "clawdbot_model_gateway.providers.llama.server_main"
 LOAD_RETRY_INTERVAL: Final = 30.0
@@ -81,8 +85,24 @@ class LaunchSpec:
 class LlamaServerProcess:
     """At most one process, which runs the model of the spec."""
 
-    def __init__(self, spec: LaunchSpec) -> None:
+    def __init__(
+        self, spec: LaunchSpec, unload_after: float | None = None, share: MachineShare | None = None
+    ) -> None:
+        """A process that has not started yet.
+
+        Args:
+            spec: what it is to run.
+            unload_after: seconds without a request after which it ends; None: it stays.
+            share: another process of this machine may run the model instead; None: it is this one's alone.
+        """
+        self._share = share
         self._spec = spec
+        self._unload_after = unload_after
+        self._requests = 0
+        self._idle_since = 0.0
+        self._unloading: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        """Held while a process starts or ends."""
         self._open = False
         self._file = Path(spec.path).name
         self._process: asyncio.subprocess.Process | None = None
@@ -102,9 +122,30 @@ class LlamaServerProcess:
         return None if reader is not None and reader.done() else process.pid
 
     def start(self) -> None:
-        """Begins to load the model, and does not wait for it."""
+        """Begins to load the model, and does not wait for it; with `unload_after`, waits for a request."""
         self._open = True
-        self._load_if_needed()
+        if self._unload_after is None:
+            self._load_if_needed()
+
+    @property
+    def is_unloaded(self) -> bool:
+        """Whether the model waits for a request before it is loaded."""
+        return self._unload_after is not None and self.pid is None
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[None]:
+        """The model is loaded, and stays so inside the block. Raises as `ready`."""
+        self._requests += 1
+        try:
+            if self._share is not None:
+                await self._share.enter()
+            await self.ready()
+            yield
+        finally:
+            self._requests -= 1
+            if self._share is not None and not self._requests:
+                self._share.leave()
+            self._idle_since = time.monotonic()
 
     def _load_if_needed(self) -> None:
         """Loads the model, unless it is loaded, is being loaded, or has just failed to load."""
@@ -145,28 +186,67 @@ class LlamaServerProcess:
         if loading is not None:
             loading.cancel()
             await asyncio.gather(loading, return_exceptions=True)
-        await self._terminate()
+        async with self._changing:
+            # Under the lock: to cancel it while it ends the process would leave that to nobody.
+            unloading, self._unloading = self._unloading, None
+            if unloading is not None:
+                unloading.cancel()
+            await self._terminate()
+        if unloading is not None:
+            await asyncio.gather(unloading, return_exceptions=True)
 
     async def _load(self) -> ModelError | None:
         """Why the model is not loaded; None if it is."""
         started_at = time.monotonic()
-        await self._terminate()
-        try:
-            error = await self._wait_until_loaded(await self._launch())
-        except OSError as os_error:
-            error = BackendFailed(f"could not start a process for {self._file}: {os_error.strerror}")
+        async with self._changing:
+            await self._terminate()
+            try:
+                if self._share is not None and not await self._share.claim_or_join():
+                    return None
+                error = await self._wait_until_loaded(await self._launch())
+            except OSError as os_error:
+                error = BackendFailed(f"could not start a process for {self._file}: {os_error.strerror}")
         self._load_ended_at = time.monotonic()
         if error is None:
             seconds = round(self._load_ended_at - started_at, 3)
             self._log.info("model_loaded", file=self._file, seconds=seconds)
+            if self._unload_after is not None and (self._unloading is None or self._unloading.done()):
+                self._unloading = asyncio.create_task(self._unload_when_idle(self._unload_after))
         else:
             self._log.warning("model_not_loaded", file=self._file, reason=error.summary)
             await self._terminate()
         return error
 
+    async def _unload_when_idle(self, after: float) -> None:
+        """Ends the process once no request has used it for a while."""
+        self._idle_since = time.monotonic()
+        kept_out = None
+        while kept_out is None:
+            left = self._time_until_unload(after)
+            # Each request moves the end, and others may use the model that this process runs.
+            await asyncio.sleep(left)
+            if not left:
+                kept_out = self._share.keep_out() if self._share is not None else -1
+                self._idle_since = time.monotonic()
+        # Forgotten first, so that a request from now on loads the model again.
+        self._loading = None
+        try:
+            async with self._changing:
+                await self._terminate()
+        finally:
+            if kept_out >= 0:
+                os.close(kept_out)
+        self._log.info("model_unloaded", file=self._file)
+
+    def _time_until_unload(self, after: float) -> float:
+        """Seconds at least; 0: now."""
+        return after if self._requests else max(0.0, self._idle_since + after - time.monotonic())
+
     async def _launch(self) -> asyncio.subprocess.Process:
         folder = Path(self._spec.socket).parent
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
+        claim = self._share.claim if self._share is not None else None
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -177,6 +257,7 @@ class LlamaServerProcess:
             stderr=pipe,
             # Ctrl-C in a terminal is for the gateway, which drains before it ends its models.
             start_new_session=True,
+            pass_fds=() if claim is None else (claim,),
         )
         self._process = process
         self._stderr.clear()
@@ -237,11 +318,13 @@ class LlamaServerProcess:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+            folder = Path(self._spec.socket).parent
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         reader, self._stderr_reader = self._stderr_reader, None
         if reader is not None:
             await reader
-        folder = Path(self._spec.socket).parent
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if self._share is not None:
+            self._share.release()
 
 
 def _exit_status(process: asyncio.subprocess.Process) -> str:

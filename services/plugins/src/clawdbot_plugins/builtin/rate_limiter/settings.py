@@ -11,6 +11,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, InstanceOf
 MAX_LIMIT: Final = 1_000_000
 """Of one limit: it is also the number of grants that are stored for it."""
 
+MAX_PERIOD: Final = 366 * 86_400
+"""Seconds in which a limit applies."""
+
 
 def parse_limits(value: Any) -> Any:
     """Parses a text of limits; None means no limit. ValueError if the text is invalid."""
@@ -24,6 +27,8 @@ def parse_limits(value: Any) -> Any:
         raise ValueError("expected limits such as 60/minute, 5/2 seconds or 60/minute; 1000/day") from None
     if not all(1 <= each.amount <= MAX_LIMIT for each in items):
         raise ValueError(f"expected limits from 1 to {MAX_LIMIT}; null means no limit")
+    if any(each.get_expiry() > MAX_PERIOD for each in items):
+        raise ValueError("expected limits for periods of at most one year")
     return items
 
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Seats = Annotated[int, Field(ge=1, le=100)]
+
+def _not_true(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a whole number")  # noqa: TRY004 - pydantic's way
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_not_true)]
+"""A whole number; plain int takes true for 1."""
+
+Seats = Annotated[Whole, Field(ge=1, le=100)]
 
 
 def _local(time: dt.time) -> dt.time:
@@ -31,11 +41,11 @@ class TablesSettings(BaseModel):
     """The earliest time for a reservation."""
     closes: LocalTime = dt.time(22)
     """The latest time for a reservation."""
-    stay_minutes: Annotated[int, Field(ge=15, le=720)] = 120
+    stay_minutes: Annotated[Whole, Field(ge=15, le=720)] = 120
     """How long a reservation occupies a table."""
-    every_minutes: Annotated[int, Field(ge=5, le=240)] = 30
+    every_minutes: Annotated[Whole, Field(ge=5, le=240)] = 30
     """The interval between proposed times."""
-    days_ahead: Annotated[int, Field(ge=1, le=3650)] = 366
+    days_ahead: Annotated[Whole, Field(ge=1, le=3650)] = 366
     """How many days ahead a table can be reserved."""
 
     @model_validator(mode="after")

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,10 +28,15 @@ MAX_SIZE: Final = MAX_WORK
 _MAX_ROUNDS: Final = 10_000
 """The rounds of one loop that the library allows."""
 _MAX_LOOPS: Final = 8
-"""Each is estimated twice, so the time of an estimate grows with two to this power."""
+_MAX_DEPTH: Final = 3
+"""Of loops in each other. Each is estimated twice: the time of an estimate grows with two to this power."""
+_MATCH_WORK: Final = 100
+"""Of each `matches`, in values: it compiles its pattern."""
+_INSTRUCTION_WORK: Final = 2
+"""Of each instruction of that pattern."""
 _TEXT_UNIT: Final = 64
 """Characters of a text that count as one value."""
-_LOOP = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(")
+_LOOP = re.compile(r"\b(?:map|filter|all|exists|exists_one)\b")
 _SMALL: Final = frozenset(
     (
         *("_&&_", "_||_", "!_", "-_", "@not_strictly_false", "@in"),
@@ -60,52 +66,64 @@ class TooCostly(Exception):
 
 
 def has_loops(text: str) -> bool:
-    """Whether an expression may have loops; without one its work is proportional to what it reads."""
+    """Whether an expression may have loops; without one its work is proportional to what it reads.
+
+    Any use of the words counts, since there can be a comment between the dot and the name.
+    """
     return bool(_LOOP.search(text))
 
 
-def computes_patterns(program: Any) -> bool:
-    """Whether a compiled expression has `matches` with a pattern that is not written in it.
+def constant_patterns(program: Any) -> Iterator[str | None]:
+    """The patterns of `matches` in a compiled expression; None for one that is not written in it.
 
     What the person said could then be a pattern, and RE2's time grows with the pattern times the text.
     """
-    return _computes_patterns(_syntax_tree(program))
+    return _constant_patterns(_syntax_tree(program))
 
 
-def _computes_patterns(tree: Any) -> bool:
-    computed = (
-        tree.WhichOneof("kind") == "call"
-        and tree.call.function == "matches"
-        and tree.call.args[-1].WhichOneof("kind") != "const"
-    )
-    return computed or any(map(_computes_patterns, _inner(tree)))
+def _constant_patterns(tree: Any) -> Iterator[str | None]:
+    if tree.WhichOneof("kind") == "call" and tree.call.function == "matches":
+        pattern = tree.call.args[-1]
+        yield pattern.const.text if pattern.WhichOneof("kind") == "const" else None
+    for each in _inner(tree):
+        yield from _constant_patterns(each)
 
 
-def size_limit(program: Any) -> SizeLimit:
-    """The limit for a compiled expression.
+def size_limit(program: Any, pattern_size: int) -> SizeLimit | None:
+    """The limit for a compiled expression; None if it has no loops.
+
+    Args:
+        program: the expression.
+        pattern_size: of its largest pattern.
 
     Raises:
         TooCostly: its work is too much for values of MIN_SIZE.
     """
     tree = _syntax_tree(program)
-    if _count_loops(tree) > _MAX_LOOPS or _work(tree, MIN_SIZE) > MAX_WORK:
+    loops = _count_loops(tree)
+    if not loops:
+        return None
+    if loops > _MAX_LOOPS or _depth(tree) > _MAX_DEPTH:
         raise TooCostly
-    size = MIN_SIZE
-    while size < MAX_SIZE and _work(tree, 2 * size) <= MAX_WORK:
-        size *= 2
-    return SizeLimit(frozenset(_roots(tree, frozenset())), size)
+    sizes = [MIN_SIZE << doubled for doubled in range((MAX_SIZE // MIN_SIZE).bit_length() + 1)]
+    # Few estimates, since each takes a while: the work grows with the size.
+    allowed = bisect(sizes, MAX_WORK, key=lambda size: _work(tree, size, pattern_size))
+    if not allowed:
+        raise TooCostly
+    return SizeLimit(frozenset(_roots(tree, frozenset())), sizes[allowed - 1])
 
 
-def _work(tree: Any, size: int) -> int:
-    estimate = _Estimate(size)
+def _work(tree: Any, size: int, pattern_size: int) -> int:
+    estimate = _Estimate(size, pattern_size)
     return estimate.size_of(tree, {}) + estimate.work
 
 
 class _Estimate:
     """The work of an expression if every value that it reads has one size."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, pattern_size: int) -> None:
         self._size = size
+        self._match_work = _MATCH_WORK + _INSTRUCTION_WORK * pattern_size
         self.work = 0
 
     def size_of(self, tree: Any, variables: Mapping[str, int]) -> int:
@@ -124,6 +142,8 @@ class _Estimate:
         if kind == "call" and tree.call.function == "_?_:_":
             return max(sizes)
         self.work += sum(sizes)
+        if kind == "call" and tree.call.function == "matches":
+            self.work += self._match_work
         if kind == "call":
             return 1 if tree.call.function in _SMALL else max(1, sum(sizes))
         return 1 + sum(sizes)
@@ -161,6 +181,14 @@ def _inner(tree: Any) -> list[Any]:
 def _count_loops(tree: Any) -> int:
     own = int(tree.WhichOneof("kind") == "comprehension")
     return own + sum(map(_count_loops, _inner(tree)))
+
+
+def _depth(tree: Any) -> int:
+    """How many loops are in each other; those in the range of another one only follow each other."""
+    if tree.WhichOneof("kind") != "comprehension":
+        return max(map(_depth, _inner(tree)), default=0)
+    outside, *inside = map(_depth, _inner(tree))
+    return max(outside, 1 + max(inside))
 
 
 def _roots(tree: Any, variables: frozenset[str]) -> Iterable[str]:
@@ -218,7 +246,7 @@ _MESSAGES: Final[Mapping[str, tuple[tuple[str, int, str], ...]]] = {
         ("struct", 8, "Struct"),
         ("comprehension", 9, "Loop"),
     ),
-    "Constant": (),
+    "Constant": (("text", 6, "text"),),
     "Identifier": (("name", 1, "text"),),
     "Select": (("operand", 1, "Tree"), ("field", 2, "text"), ("test_only", 3, "flag")),
     "Call": (("target", 1, "Tree"), ("function", 2, "text"), ("args", 3, "*Tree")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from clawdbot_dialogue.core.flow.cel.report_words import LEVELS_HINT, syntax_words
 from clawdbot_dialogue.core.flow.cel.types import Structure
 from clawdbot_dialogue.core.flow.diagnostics import suggest
 
@@ -18,10 +19,17 @@ _TYPE_NAMES: Mapping[str, str] = {
     "null": "nothing",
     "null_type": "nothing",
     "dyn": "anything",
+    "uint": "a whole number without a sign",
+    "bytes": "a sequence of bytes",
+    "google.protobuf.Timestamp": "a timestamp",
+    "timestamp": "a timestamp",
+    "google.protobuf.Duration": "a duration",
+    "duration": "a duration",
 }
+_OTHER_TYPE = "a value of another kind"
 _MAX_PARTS = 8
 """Parts that a hint lists."""
-_CONTAINER_NAMES = (("list", "a list"), ("map", "a mapping"))
+_CONTAINER_NAMES = (("list", "a list"), ("map", "a mapping"), ("type", "a type"))
 
 
 class ExpressionError(ValueError):
@@ -55,9 +63,7 @@ def translate_error(
     """
     found = _ERROR.search(report)
     if not found:
-        return ExpressionError(
-            "guard-syntax", f"The expression is not valid CEL: {strip_status_code(report)}."
-        )
+        return _syntax_error(text, report, 0)
     lines = text.split("\n")
     # Both are -1 for an error of the whole expression, such as too deep nesting.
     line, column = max(1, min(int(found[1]), len(lines))), max(1, int(found[2]))
@@ -88,17 +94,14 @@ def translate_error(
         problem = "has no named parts" if parts[2].startswith("operand") else "is not a list"
         message = f"{capitalized(describe_type(parts[1], structures))} {problem}."
         return ExpressionError("guard-type", message, "", offset)
-    problem = problem.removeprefix("Syntax error: ").split(" expecting ")[0].replace("'<EOF>'", "its end")
-    return ExpressionError(
-        "guard-syntax", f"The expression is not valid CEL: {problem}.", _syntax_hint(text), offset
-    )
+    return _syntax_error(text, problem.split(" expecting ")[0], offset)
 
 
 def describe_type(name: str, structures: Mapping[str, Structure]) -> str:
     """A type by CEL's name for it, for an author: "a whole number"."""
     if name in structures:
         return structures[name].description
-    container = next((words for start, words in _CONTAINER_NAMES if name.startswith(start)), name)
+    container = next((words for start, words in _CONTAINER_NAMES if name.startswith(start)), _OTHER_TYPE)
     return _TYPE_NAMES.get(name, container)
 
 
@@ -107,14 +110,10 @@ def capitalized(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def strip_status_code(report: str) -> str:
-    """The first line of a report without its status codes: "NOT_FOUND: Key not found in map"."""
-    return re.sub(r"^[A-Z_]+: |\s*\[[A-Z_]+\]$", "", first_line(report))
-
-
-def first_line(error: object) -> str:
-    """The first line of an exception's text."""
-    return str(error).split("\n", 1)[0]
+def _syntax_error(text: str, problem: str, offset: int) -> ExpressionError:
+    words = syntax_words(problem)
+    hint = LEVELS_HINT if "levels" in words else _syntax_hint(text)
+    return ExpressionError("guard-syntax", f"The expression is not valid CEL: {words}.", hint, offset)
 
 
 def _syntax_hint(text: str) -> str:
@@ -140,7 +139,7 @@ def _type_error(
     operator: str, types: list[str], structures: Mapping[str, Structure], offset: int
 ) -> ExpressionError:
     descriptions = [describe_type(each, structures) for each in types]
-    shown = operator.strip("_").replace("_", " ") if "_" in operator else operator
+    shown = (operator.strip("_").replace("_", " ") if "_" in operator else operator).removeprefix("@")
     message = f"`{shown}` cannot be applied to {' and '.join(descriptions)}."
     structure = next((structures[each] for each in types if each in structures), None)
     hint = "Compare a number slot with 3.0 rather than 3." if set(types) == {"double", "int"} else ""

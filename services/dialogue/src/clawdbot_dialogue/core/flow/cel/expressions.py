@@ -20,22 +20,24 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # has stubs, bu
 from clawdbot_dialogue.core.flow.cel.cost import (
     SizeLimit,
     TooCostly,
-    computes_patterns,
+    constant_patterns,
     has_loops,
     size_limit,
 )
 from clawdbot_dialogue.core.flow.cel.errors import (
     ExpressionError,
     describe_type,
-    first_line,
-    strip_status_code,
     translate_error,
 )
 from clawdbot_dialogue.core.flow.cel.fast_path import FastPath, fast_path_for, no_fast_path
+from clawdbot_dialogue.core.flow.cel.report_words import evaluation_words
 from clawdbot_dialogue.core.flow.cel.types import CelType, MessageTypes, Structure
+from clawdbot_dialogue.core.flow.patterns import EVALUATED, FlowPatterns, PatternError
 
 MAX_EXPRESSION_LENGTH = 1000
 """Characters."""
+MAX_LIMITS = 1000
+"""Different expressions with loops in one flow: estimating what they cost takes up to two seconds."""
 RESERVED_WORDS = frozenset(
     [
         "as",
@@ -127,11 +129,11 @@ class Expression:
         try:
             result = self.program.eval(activation.cel_activation)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise EvaluationError(f"`{self.text}`: {first_line(error)}") from None
+            raise EvaluationError(f"`{self.text}`: {evaluation_words(str(error))}") from None
         value = result.plain_value()
         # The plain value of an error is its message.
         if isinstance(value, str) and result.type() == cel.Type.ERROR:
-            raise EvaluationError(f"`{self.text}`: {strip_status_code(value)}")
+            raise EvaluationError(f"`{self.text}`: {evaluation_words(value)}")
         return value
 
 
@@ -163,6 +165,10 @@ class ExpressionCompiler:
         self._root = messages.root
         self._structures = messages.structures
         self._environment = _checking_environment(messages)
+        self.patterns = FlowPatterns()
+        """Those of the whole flow."""
+        self._limits = 0
+        """How many different expressions with loops there are."""
         self._compiled: dict[str, Expression] = {}
         """By text: many states of a large flow have the same guard."""
 
@@ -203,24 +209,42 @@ class ExpressionCompiler:
         except RuntimeError as error:
             raise translate_error(text, str(error), self._structures, self._root) from None
         name = str(checked.name()).lower()
-        if name in ("bytes", "timestamp", "duration", "type"):
+        if name.partition("<")[0] in ("bytes", "timestamp", "duration", "type"):
             hint = "Dates and times are text here: compare them as text, or use string(…)."
-            raise ExpressionError("guard-type", f"An expression cannot return a {name}.", hint)
-        if "matches" in text and computes_patterns(checking):
-            message = "The pattern of matches must be written in the expression."
-            raise ExpressionError("guard-cost", message, "Write it in quotes: slots.code.matches('[A-Z]+').")
-        limit = self._limit(checking) if has_loops(text) else None
+            raise ExpressionError(
+                "guard-type", f"An expression cannot return {describe_type(name, {})}.", hint
+            )
+        pattern_size = self._pattern_size(checking) if "matches" in text else 0
+        limit = self._limit(checking, pattern_size) if has_loops(text) else None
         self._compiled[text] = Expression(text, name, program, fast_path_for(text), limit)
         return self._compiled[text]
 
-    @staticmethod
-    def _limit(program: Any) -> SizeLimit:
+    def _pattern_size(self, program: Any) -> int:
+        """The size of an expression's largest pattern."""
+        largest = 0
+        for text in constant_patterns(program):
+            if text is None:
+                message = "The pattern of matches must be written in the expression."
+                hint = "Write it in quotes: slots.code.matches('[A-Z]+')."
+                raise ExpressionError("guard-cost", message, hint)
+            try:
+                largest = max(largest, self.patterns.compile(text, EVALUATED).size)
+            except PatternError as error:
+                raise ExpressionError(f"guard-{error.kind}", error.message, error.hint) from None
+        return largest
+
+    def _limit(self, program: Any, pattern_size: int) -> SizeLimit | None:
+        if self._limits == MAX_LIMITS:
+            message = f"The flow has too many expressions with loops; at most {MAX_LIMITS:,} are allowed."
+            raise ExpressionError("guard-cost", message, "Let a tool compute them.")
         try:
-            return size_limit(program)
+            limit = size_limit(program, pattern_size)
         except TooCostly:
             hint = "Use fewer loops (map, filter, all, exists) in each other, or let a tool compute it."
             message = "The expression could take too long: its loops multiply."
             raise ExpressionError("guard-cost", message, hint) from None
+        self._limits += limit is not None
+        return limit
 
 
 @functools.cache
@@ -244,4 +268,4 @@ def _to_json(value: object, text: str) -> object:
         return [_to_json(each, text) for each in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {key: _to_json(value[key], text) for key in sorted(value)}
-    raise EvaluationError(f"`{text}` gives a {type(value).__name__}, which JSON cannot represent")
+    raise EvaluationError(f"`{text}` gives a value that JSON cannot represent")

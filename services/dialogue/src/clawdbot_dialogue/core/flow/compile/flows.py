@@ -54,7 +54,9 @@ class FlowCompiler:
         """The flow, as far as it can be compiled; usable only if no error was reported."""
         source, linker = self._source, self._linker
         flow_locale = self._locale()
-        slot_compiler = SlotCompiler(self._document, self._diagnostics, flow_locale, linker.template)
+        slot_compiler = SlotCompiler(
+            self._document, self._diagnostics, flow_locale, self.expressions.patterns, linker.template
+        )
         slots = slot_compiler.compile(source.slots)
         askable = {each.name: each for slot in slots.values() for each in slot.walk()}
         states = StateCompiler(linker, slots, self._types).compile(source)

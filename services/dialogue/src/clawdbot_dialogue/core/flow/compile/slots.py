@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from clawdbot_dialogue.core.flow.cel.errors import ExpressionError
-from clawdbot_dialogue.core.flow.cel.expressions import (
-    RESERVED_WORDS,
-    Activation,
-    EvaluationError,
-    Expression,
-    ExpressionCompiler,
-)
+from clawdbot_dialogue.core.flow.cel.expressions import RESERVED_WORDS
 from clawdbot_dialogue.core.flow.diagnostics import DiagnosticCollector, suggest
 from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
 from clawdbot_dialogue.core.flow.parse.yaml_parser import Document, Path
+from clawdbot_dialogue.core.flow.patterns import FlowPatterns, Pattern, PatternError
 from clawdbot_dialogue.core.flow.slots.partial_values import NEXT
 from clawdbot_dialogue.core.flow.slots.slot import MAX_ITEMS, MAX_TEXT_LENGTH, Bounds, Slot
 from clawdbot_dialogue.core.flow.slots.types import SLOT_TYPES
@@ -50,11 +43,13 @@ class SlotCompiler:
         document: Document,
         diagnostics: DiagnosticCollector,
         locale: LanguagePack,
+        patterns: FlowPatterns,
         template: Callable[[str, Path], Template],
     ) -> None:
         self._document = document
         self._diagnostics = diagnostics
         self._locale = locale
+        self._patterns = patterns
         self._template = template
 
     def compile(self, sources: Mapping[str, SlotSource]) -> dict[str, Slot]:
@@ -200,22 +195,12 @@ class SlotCompiler:
                 hint = suggest(CODES.get(code.lower(), code), CODES.values())
                 self._diagnostics.error("bad-slot", message, mark, hint)
 
-    def _pattern(self, pattern: str, path: Path) -> Expression | None:
-        # With CEL's `matches` the pattern is RE2, which takes linear time.
-        compiler = ExpressionCompiler({"value": "string"})
-        compiled: Expression | None = None
+    def _pattern(self, text: str, path: Path) -> Pattern | None:
         try:
-            # The pattern itself comes first: "a)|(b" is valid only inside the added brackets.
-            for whole in (pattern, f"^(?:{pattern})$"):
-                quoted = json.dumps(whole, ensure_ascii=False)
-                compiled = compiler.argument(f"slots.value.matches({quoted})")
-                compiled.holds(Activation({"slots": {"value": ""}}))
-        except (ExpressionError, EvaluationError):
-            message = "The pattern is not a valid regular expression."
-            hint = "Write it in RE2 syntax, which has no look-around and no back-references."
-            self._diagnostics.error("bad-slot", message, self._document.at(path), hint)
+            return self._patterns.compile(text)
+        except PatternError as error:
+            self._diagnostics.error("bad-slot", error.message, self._document.at(path), error.hint)
             return None
-        return compiled
 
 
 def _is_greater(minimum: Any, maximum: Any) -> bool:

@@ -6,7 +6,6 @@ import math
 import sys
 from datetime import datetime
 
-from clawdbot_dialogue.core.flow.cel.expressions import Activation
 from clawdbot_dialogue.core.flow.slots.slot import MAX_INTEGER, Bounds, Slot, SlotType, SlotValueError
 from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
@@ -19,7 +18,7 @@ def _string(slot: Slot, value: object, _: datetime | None) -> object:
         raise SlotValueError("too_short", max(slot.min_length, 1))
     if len(text) > slot.max_length:
         raise SlotValueError("too_long", slot.max_length)
-    if slot.pattern and not slot.pattern.holds(Activation({"slots": {"value": text}})):
+    if slot.pattern and not slot.pattern.fits(text):
         raise SlotValueError("no_match")
     return text
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from clawdbot_dialogue.core.flow.cel.expressions import Expression
 from clawdbot_dialogue.core.flow.cel.types import CelType
 from clawdbot_dialogue.core.flow.parse.source_model import SlotSource
+from clawdbot_dialogue.core.flow.patterns import Pattern
 from clawdbot_dialogue.core.flow.templates import Template, format_json
 from clawdbot_dialogue.core.language.language_pack import LanguagePack
 
@@ -69,7 +69,7 @@ class Slot:
     maximum: Any = None
     min_length: int = 0
     max_length: int = MAX_TEXT_LENGTH
-    pattern: Expression | None = None
+    pattern: Pattern | None = None
     """True if the slot `value` matches."""
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For an enum: each value and its synonyms."""

@@ -5,62 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from clawdbot_dialogue.core.language.assent_grammar import any_of
+from clawdbot_dialogue.core.language.en.assent import GRAMMAR
 from clawdbot_dialogue.core.language.language_pack import SetPhrase
-from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, VALUE
-from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules, whole_assent
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
+from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules
 
-
-def _alternatives(*phrases: str) -> str:
-    words = [each for phrase in phrases for each in phrase.split("|")]
-    return "(?:" + "|".join(sorted(words, key=len, reverse=True)) + ")"
-
-
-_FILLERS = re.compile(r"^(?:(?:um+|uh+|er+|hm+|well|oh|ah|so|and|then|hi|hello|hey|okay so)[ ,.!]+)+")
-_YES = _alternatives(
-    "yes|yeah|yea|yep|yup|ya|y|aye|sure|ok|okay|k|fine|great|perfect|good|lovely|excellent|brilliant",
-    "wonderful|right|correct|exactly|precisely|indeed|absolutely|definitely|certainly|of course",
-    "affirmative|agreed|confirm|confirmed|i confirm|please do|do it|do that|go ahead|go for it",
-    "let's do it|let's do that|let's go|book it|sounds good|sounds great|sounds perfect|looks good",
-    "looks great|looks right|that works|works for me|that's right|that is right|that's correct",
-    "that is correct|that's fine|that is fine|that's it|that's good|that's perfect|it is|it's right",
-    "i do|i am|i would|i will|we do|we are|we would|you bet|by all means|why not|no problem|all good",
-    "fine by me|fine with me|good for me|no more changes|no changes|nothing to change|no corrections",
-    "all right|alright|with pleasure|gladly|very well|true|positive|please|👍|✅",
-)
-_MORE_YES = _alternatives(
-    "sure thing|for sure|yes indeed|yes of course|why yes|i agree|we agree|i'm sure|i am sure|yes i'm sure",
-    "please do it|please do that|do that please|do so|please do so|proceed|please proceed|continue",
-    "i'd love to|i would love to|i'd like that|i would like that|i want that|i want it|i do want it",
-    "that would be great|that'd be great|that would be lovely|that would be perfect|that is good",
-    "that is perfect|that is it|that's great|that's all|that is all|that's all right|that's alright",
-    "that's okay|that's ok|that is okay|that is ok|it's fine|it is fine|it's good|it's perfect|it's correct",
-    "it is right|it is correct|all correct|all fine|all right then|everything is fine|everything's fine",
-    "everything is correct|everything is right|everything is good|no problem at all|no objections|works|100%",
-    "looks good to me|looks right to me|looks great to me|looks fine to me|sounds good to me|sounds fine",
-    "sounds great to me|very good|100 %|one hundred percent|👌|🆗|☑|✔",
-)
-"""Only as a part of a whole yes; `_YES` also begins a message."""
-_FINE = "(?:fine|right|good|ok|okay|correct|perfect|great)"
-_BOOK_IT = (
-    r"(?:please |go ahead and |i(?:'d| would) like to |i want to )?"
-    r"(?:book|reserve|confirm|order|send|submit|place|schedule|do)"
-    r" (?:it|that|this|them|(?:the|my|our) (?:table|booking|reservation|order|appointment|request))"
-    r"|please (?:book|reserve|confirm)|book|(?:don't|do not) change (?:anything|a thing)"
-    rf"|no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? (?:all )?|all ){_FINE}"
-)
-_POLITE = _alternatives(
-    "please|thanks|thank you|thank you very much|thank you so much|thanks a lot|thanks so much|many thanks",
-    "and thanks|and thank you|thx|cheers|much appreciated|kindly|sir|madam|ma'am|then|now|right now|for me",
-    r"for us|it all|everything|all of it|🙏|🙂|😊|:\)|❤|🎉",
-)
-_VALUE = rf"(?:(?:at|for|on|in|by|with|the|under|name|of|my|is|it's|it is|that's) )*+ *{VALUE}+"
-_ASSENT = whole_assent(
-    rf"(?:(?:{_BOOK_IT}|{_MORE_YES}|{_YES})(?!\w))",
-    rf"(?:{_POLITE}(?!\w))",
-    _VALUE,
-    r"[ ,.!;:~\-\ufe0f\U0001f3fb-\U0001f3ff]",
-)
-_NO = _alternatives(
+_NO = any_of(
     "no|nope|nah|na|n|no thanks|no thank you|not really|not at all|not quite|not yet|not now|no way",
     "never|negative|don't|do not|please don't|rather not|i'd rather not|i would rather not|i don't",
     "i do not|i'm not|i am not|we don't|we're not|wrong|that's wrong|that is wrong|it's wrong|incorrect",
@@ -72,35 +23,41 @@ _NEITHER = re.compile(
     r"\b(?:not (?:so |too |really |quite )?sure|don't know|do not know|dunno|no idea|maybe|perhaps"
     r"|possibly|depends|(?:don't|do not) (?:forget|worry|mind|care)"
     r"|what if|hang on|hold on|wait|unsure|(?:i'm|i am|we're|we are) (?:all )?(?:fine|good|ok|okay|all right"
-    r"|alright))\b|^yeah right\b"
+    r"|alright))\b|^yeah,? right\b"
+    r"|^no (?:problem|worries|(?:more |further )?changes|corrections|objections?)\b"
+    r"|^no[ ,.!]+(?:(?:it|that|all|everything)(?:'s| is)? (?:all )?|all )"
+    r"(?:fine|right|good|ok|okay|correct|perfect|great)\b|^(?:don't|do not) change (?:anything|a thing)\b"
 )
-_SAYS_YES = re.compile(rf"^{_YES}(?!\w)")
-_SAYS_NO = re.compile(rf"^{_NO}(?!\w)")
+_FILLERS = re.compile(
+    r"^(?:(?:um+|uh+|er+|hm+|well|oh|ah|so|and|then|hi|hello|hey|okay so)[ ,.!]+)*"
+    r"(?:please[ ,]+(?=no\b|don't|do not))?"
+)
 _THEN_NOT = re.compile(r"[ ,.!]*(?:but (?:no|not)|on second thou?ghts?|actually (?:no|not|don't))\b")
-_PLEASE_NO = re.compile(r"^please[ ,]+(?=no\b|don't|do not)")
-_POLITE_END = (
-    r"(?:[ ,]+(?:please|thanks|thank you|now|then|sorry|for now|everything|it all|all of it))*[ .!]*$"
+
+yes_no: Callable[[str], bool | None] = YesNoRules(
+    assent=GRAMMAR.pattern(),
+    fillers=_FILLERS,
+    neither=_NEITHER,
+    no=re.compile(rf"{_NO}(?!\w)"),
+    yes=re.compile(GRAMMAR.yes),
+    negation_after=_THEN_NOT,
+).answer
+
+
+_NOTHING_ELSE = re.compile(
+    rf"(?>{GRAMMAR.yes}|{_NO}(?!\w))(?:[ ,.!]+(?>{GRAMMAR.yes}|{_NO}(?!\w)|thanks|thank you))*+[ .!]*"
 )
-
-
-_ANSWERS = YesNoRules(assent=_ASSENT, yes=_SAYS_YES, no=_SAYS_NO, negation_after=_THEN_NOT)
-
-
-def yes_no(text: str) -> bool | None:
-    """Whether the message is a yes in all its words, or begins with a no; None for neither."""
-    text = _PLEASE_NO.sub("", _FILLERS.sub("", text))
-    return None if _NEITHER.search(text) else _ANSWERS.answer(text)
-
-
-_NOTHING_ELSE = re.compile(rf"^(?:{_YES}|{_NO})(?:[ ,.!]+(?:{_YES}|{_NO}|thanks|thank you))*[ .!]*$")
 
 
 def only_yes_no(text: str) -> bool | None:
     """As `yes_no`, for a message that says nothing else; otherwise None."""
     answer = yes_no(text)
-    return answer if answer or _NOTHING_ELSE.match(_FILLERS.sub("", text)) else None
+    return answer if answer or _NOTHING_ELSE.fullmatch(_FILLERS.sub("", text)) else None
 
 
+_POLITE_END = (
+    r"(?:[ ,]+(?:please|thanks|thank you|now|then|sorry|for now|everything|it all|all of it))*[ .!]*$"
+)
 _POLITE_PREFIX = (
     r"(?:please |can you |could you |can we |could we |can i |could i |may i |i want to |i wanna "
     r"|i'd like to |i would like to |let's |just |i need to |i'd rather |i have to |no,? |okay,? |ok,? "

@@ -13,15 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from clawdbot_dialogue.core.language.assent_grammar import any_of
 from clawdbot_dialogue.core.language.language_pack import SetPhrase
-from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS, VALUE
-from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules, whole_assent
-
-
-def _any(*phrases: str) -> str:
-    words = [each for phrase in phrases for each in phrase.split("|")]
-    return "(?:" + "|".join(sorted(words, key=len, reverse=True)) + ")"
-
+from clawdbot_dialogue.core.language.normalization import MAX_READ_CHARS
+from clawdbot_dialogue.core.language.pattern_rules import SetPhraseRules, YesNoRules
+from clawdbot_dialogue.core.language.zh.assent import GRAMMAR
 
 _STOP = r"[\s,.!?;。、~…]"
 # 嗯 alone is a yes; before another yes or no it is a filler.
@@ -31,64 +27,41 @@ _FILLERS = re.compile(
 )
 _PARTICLE = "[的了啊呀吧哦呢啦嘛喔哈滴哒诶]"
 _END = rf"(?:{_PARTICLE}*(?={_STOP}|$))"
-_YES_LONG = _any(
-    "是的|是啊|是呀|好的|好呀|好啊|好吧|好哒|好嘞|可以的|可以|没问题|没错|不错|对的|对啊|对呀|对头|行的"
-    "|行啊|行吧|当然|当然可以",
-    "确认|确定|同意|正确|就这样|就这么定|就这么办|那就这样|定了|就订这个|订吧|没关系|没事|挺好|很好"
-    "|太好了|非常好|完美|请订|请帮我订",
-    "不用改|不用改了|不用改动|不需要改|没有要改的|没什么要改的|不要紧",
-    "就是这样|愿意|需要|要的|要啊|有的|必须的|ok的|没有问题|好得很|好好|对对|是是|行行|嗯嗯|👍|✅|👌",
-)
-_YES_SHORT = _any("好|行|对|是|嗯|恩|要|中|成|有|哦了|妥|ok|okay|yes|yeah|yep|y|sure|1")
-_NO_LONG = _any(
+_NO_LONG = any_of(
     "不是|不对|不用了|不用|不要了|不要|不行|不可以|不好|不了|不需要|不想|不确认|不同意|不正确|不必|不急"
     "|不紧急|没有|错了|不太好|不合适",
     "还是算了|算了|别订|先不|暂时不|没必要|不用谢|我不|并不|才不|不太|不怎么|👎|❌",
 )
-_NO_SHORT = _any("不|别|没|否|错|no|nope|n|non")
-_SAYS_YES = re.compile(rf"^(?:我|那|那就|就|这就)?(?:{_YES_LONG}|{_YES_SHORT}{_END})")
+_NO_SHORT = any_of("不|别|没|否|错|no|nope|n|non")
 _SAYS_NO = re.compile(rf"^(?:那|那就|我|还是)?(?:{_NO_LONG}|{_NO_SHORT}{_END})")
 _NEITHER = re.compile(
     r"不知道|不确定|不清楚|不好说|说不准|不一定|没想好|也许|可能|大概吧|看情况|再想想|想一想|想想|考虑"
     r"|等一下|等一等|等等|稍等|等会|随便"
     r"|如果|要是|万一|[吗嘛么呢]\s*[?.。!]*$|[?]\s*$|行不行|可不可以|是不是|好不好|对不对|能不能|要不要"
     r"|好像|对不起|对面|有没有"
+    r"|^(?:不(?:错|要紧|用改|需要改|改|变)|没(?:错|关系|事|问题|有问题|有要改|什么要改)|别客气)"
     r"|\b(?:maybe|not sure)\b|(好|行|对|可以|要|有|不错)是\1"
 )
 _THEN_NOT = re.compile(r"[ ,.!。]*(?:但是?不|不过不|可是不|还是(?:不|算)|算了|哦不|啊不|不[,对不])")
 
 
-_WORD_EDGE = r"(?![a-z0-9])"
-# 需要 and 好 are a yes only before a pause or thanks: 需要好的, 好多.
-_CLOSED = rf"(?={_PARTICLE}*(?:{_STOP}|$|谢|多谢|感谢|麻烦|请|订|{VALUE}))"
-_MORE_YES = _any("不改|不改了|不用改了|不变|就这些|帮我订|帮我订吧|预订|预订吧|订|没啥问题")
-_ASSENT = whole_assent(
-    rf"(?:(?:我|那|那就|就|这就|都)?(?:(?!(?:需要|要|有)(?!{_CLOSED}))(?:{_YES_LONG}|{_MORE_YES})"
-    rf"|{_YES_SHORT}{_CLOSED}){_WORD_EDGE}{_PARTICLE}*+)",
-    rf"(?:(?:谢谢|多谢|感谢|麻烦|辛苦)[你您]?了?|谢了|谢啦|请|您好|你好|呃|啊|哦|噢|额|嗯|唉|哎"
-    rf"|thanks|thank you|please|🙏|🙂|😊){_WORD_EDGE}{_PARTICLE}*+",
-    rf"(?:以|用|在|留名|署名|我?名字[是叫]|我叫|我姓|预订人是?|联系人是?|就|是|订|晚上|下午|中午|早上|上午|[:\s])*+{VALUE}+"
-    rf"(?:\s?的?(?:名义|名字|名下))?{_PARTICLE}*+",
-    r"[\s,.!;。、~…:\-\ufe0f\U0001f3fb-\U0001f3ff]",
-)
-_ANSWERS = YesNoRules(assent=_ASSENT, yes=_SAYS_YES, no=_SAYS_NO, negation_after=_THEN_NOT)
+yes_no: Callable[[str], bool | None] = YesNoRules(
+    assent=GRAMMAR.pattern(),
+    fillers=_FILLERS,
+    neither=_NEITHER,
+    no=_SAYS_NO,
+    yes=re.compile(GRAMMAR.yes),
+    negation_after=_THEN_NOT,
+).answer
 
 
-def yes_no(text: str) -> bool | None:
-    """Whether the message is a yes in all its words, or begins with a no; 不错 and 没问题 are a yes."""
-    text = _FILLERS.sub("", text)
-    return None if _NEITHER.search(text) else _ANSWERS.answer(text)
-
-
-_NOTHING_ELSE = re.compile(
-    rf"^(?:{_YES_LONG}|{_NO_LONG}|{_YES_SHORT}|{_NO_SHORT}|{_PARTICLE}|{_STOP}|谢谢[你您]?)+$"
-)
+_NOTHING_ELSE = re.compile(rf"(?:(?>{GRAMMAR.yes}|{_NO_LONG}|{_NO_SHORT}|{_PARTICLE}|谢谢[你您]?)|{_STOP})++")
 
 
 def only_yes_no(text: str) -> bool | None:
     """As `yes_no`, for a message that says nothing else; otherwise None."""
     answer = yes_no(text)
-    return answer if answer or _NOTHING_ELSE.match(text) else None
+    return answer if answer or _NOTHING_ELSE.fullmatch(text) else None
 
 
 _POLITE = (

@@ -1,0 +1,49 @@
+"""Finds and decodes the usage of a reply, wherever in a chunk of Chat Completions a vendor puts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from clawdbot.common.v1.usage_pb2 import Usage
+
+from clawdbot_model_gateway.formats.vendor_json import as_object, count_in
+
+
+def find_usage(chunk: Mapping[str, Any]) -> Iterator[Usage]:
+    """Every report in a chunk: its own, its choice's (Moonshot), and those in fields of the vendor (Groq)."""
+    yield decode_usage(chunk)
+    choices = chunk.get("choices")
+    for outer in (chunk, *map(as_object, choices if isinstance(choices, list) else ())):
+        for holder in (outer, *outer.values()):
+            if isinstance(usage := as_object(holder).get("usage"), dict):
+                yield decode_usage(usage)
+    if isinstance(timings := chunk.get("timings"), dict):
+        yield _decode_timings(timings)
+
+
+def decode_usage(usage: Mapping[str, Any]) -> Usage:
+    """One report. Besides OpenAI's names of the counts those of vendors who have their own."""
+    prompt = usage.get("prompt_tokens_details") or usage.get("input_tokens_details")
+    completion = usage.get("completion_tokens_details") or usage.get("output_tokens_details")
+    return Usage(
+        input_tokens=count_in(usage, "prompt_tokens", "input_tokens"),
+        output_tokens=count_in(usage, "completion_tokens", "output_tokens"),
+        # At the top level: of DeepSeek, of Moonshot, and of proxies before Anthropic.
+        cached_tokens=count_in(prompt, "cached_tokens")
+        or count_in(usage, "prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens"),
+        cache_write_tokens=count_in(prompt, "cache_write_tokens", "cache_creation_tokens")
+        or count_in(usage, "cache_creation_input_tokens"),
+        reasoning_tokens=count_in(completion, "reasoning_tokens") or count_in(usage, "reasoning_tokens"),
+        audio_tokens=count_in(prompt, "audio_tokens") + count_in(completion, "audio_tokens"),
+    )
+
+
+def _decode_timings(timings: Mapping[str, Any]) -> Usage:
+    """llama.cpp's, which count the prompt without what was cached."""
+    cached = count_in(timings, "cache_n")
+    return Usage(
+        input_tokens=count_in(timings, "prompt_n") + cached,
+        output_tokens=count_in(timings, "predicted_n"),
+        cached_tokens=cached,
+    )

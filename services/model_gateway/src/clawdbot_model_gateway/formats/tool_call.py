@@ -1,0 +1,82 @@
+"""Builds a complete tool call from what a vendor sent, with its arguments also as text, which is exact."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import Any, Final
+
+import orjson
+from clawdbot.common.v1.message_pb2 import ToolCall
+from clawdbot_servicekit.structs import fill_struct, to_json, to_plain
+
+from clawdbot_model_gateway.formats.text_joiner import well_formed
+from clawdbot_model_gateway.formats.vendor_json import as_string, dump_exactly, load_exactly
+
+_NO_ARGUMENTS: Final = frozenset({"", "null"})
+"""What models send if a tool takes no arguments."""
+
+
+def call_from_text(call_id: str, name: str, text: str) -> ToolCall | None:
+    """The call with these arguments, as JSON; None if they are no JSON object, or half of one."""
+    text = text.strip()
+    if text in _NO_ARGUMENTS:
+        text = "{}"
+    try:
+        plain = load_exactly(text.encode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+    return call_from_object(call_id, name, plain)
+
+
+def call_from_object(call_id: str, name: str, plain: Any) -> ToolCall | None:
+    """The same, for arguments that came as JSON in JSON."""
+    if plain is None:
+        plain = {}
+    if not isinstance(plain, dict):
+        return None
+    call = ToolCall(id=call_id, name=name)
+    try:
+        plain = _without_halves(plain)
+        fill_struct(call.arguments, plain)
+        call.arguments_json = dump_exactly(plain)
+    except (ValueError, RecursionError):
+        return None
+    return call
+
+
+def arguments_text(call: ToolCall) -> str:
+    """The arguments of a call that goes back to a vendor, as JSON text."""
+    return call.arguments_json or to_json(call.arguments).decode()
+
+
+def arguments_object(call: ToolCall) -> Any:
+    """The same, as a value for orjson."""
+    return orjson.Fragment(call.arguments_json) if call.arguments_json else to_plain(call.arguments)
+
+
+class CallIds:
+    """The ids of one reply's calls. Each is unique: some vendors send the same one twice, or none."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._used: set[str] = set()
+
+    def unique(self, vendor_id: Any) -> str:
+        """The vendor's id; a new one if there is none, or, made from it, if it is taken."""
+        call_id = well_formed(as_string(vendor_id)) or f"{self._prefix}_{secrets.token_hex(12)}"
+        while call_id in self._used:
+            call_id = f"{self._prefix}_{hashlib.sha256(call_id.encode()).hexdigest()[:24]}"
+        self._used.add(call_id)
+        return call_id
+
+
+def _without_halves(value: Any) -> Any:
+    """The value with all its texts well-formed."""
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, dict):
+        return {well_formed(key): _without_halves(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_halves(each) for each in value]
+    return value
