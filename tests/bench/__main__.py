@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tests.bench import (
     flow_core,
+    gateway_cached,
     gateway_stream,
     gateway_ttft,
     gateway_unary,
@@ -26,6 +27,7 @@ BENCHES = {
     "idle_memory": idle_memory.measure,
     "inprocess_channel": inprocess_channel.measure,
     "gateway_unary": gateway_unary.measure,
+    "gateway_cached": gateway_cached.measure,
     **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in CANNED_STREAMS},
     "gateway_ttft": gateway_ttft.measure,
     "flow_core": flow_core.measure,

@@ -256,8 +256,8 @@ class Conversations:
 
     async def test_an_rpc_of_a_later_version_is_unimplemented(self, topology):
         async with grpc.aio.insecure_channel(topology.model_gateway) as channel:
-            request = model_admin_service_pb2.FlushCacheRequest()
+            request = model_admin_service_pb2.VerifyModelRequest()
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await ModelAdminServiceStub(channel).FlushCache(request)
+                await ModelAdminServiceStub(channel).VerifyModel(request)
         assert caught.value.code().name == "UNIMPLEMENTED"
         assert "later version" in (caught.value.details() or "")

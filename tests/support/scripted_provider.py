@@ -32,7 +32,10 @@ def says(*pieces: str, model: str = "m") -> list[Event]:
 
 
 class FakeProvider:
-    """Plays its scripts in turn and repeats the last. A script contains events, errors to raise, and WAIT."""
+    """Plays its scripts in turn and repeats the last.
+
+    A script contains events, errors to raise, WAIT, and asyncio events that it waits for.
+    """
 
     endpoint = "http://fake"
     open_connections = 0
@@ -69,6 +72,9 @@ class FakeProvider:
                 if each is WAIT:
                     self.waiting.set()
                     await asyncio.Event().wait()
+                if isinstance(each, asyncio.Event):
+                    await each.wait()
+                    continue
                 if isinstance(each, Exception):
                     raise each
                 copy = Event()

@@ -114,6 +114,15 @@ async def test_a_model_that_cannot_be_reached_raises_the_error(tmp_path):
     assert caught.value.reason == "BACKEND_AUTH"
 
 
+async def test_a_model_is_asked_again_each_time(tmp_path):
+    """With temperature 0 an equal request would be answered from the cache."""
+    model = {**scripted({"text": "Hello.", "times": 1}, {"text": "Good bye."}), "temperature": 0}
+    async with gateway(tmp_path, model=model) as served:
+        check = ModelCheck(ModelClient(served.host.channel()), "chat")
+        replies = [(await check.check_reply())[1].text for _ in range(2)]
+    assert replies == ["Hello.", "Good bye."]
+
+
 def test_a_speed_needs_more_than_one_token():
     assert Reply(first_token_seconds=0.1, last_token_seconds=0.1).tokens_per_second is None
     reply = Reply(first_token_seconds=0.5, last_token_seconds=2.5)

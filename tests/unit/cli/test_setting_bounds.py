@@ -122,7 +122,9 @@ def test_a_number_that_is_too_small_is_refused_with_the_smallest(field):
 @pytest.mark.parametrize("value", [NAN, INF, -INF, True, False, [], {}])
 def test_what_is_not_a_number_is_refused(field, value):
     model, name = FIELDS[field]
-    if value == {} and any(issubclass(leaf, BaseModel) for leaf in leaves(model.model_fields[name].annotation)):
+    if value == {} and any(
+        issubclass(leaf, BaseModel) for leaf in leaves(model.model_fields[name].annotation)
+    ):
         return  # a number or a section: an empty one has its defaults
     message = refusal(*FIELDS[field], value)
     assert "expected" in message

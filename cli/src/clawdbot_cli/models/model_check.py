@@ -23,6 +23,7 @@ from clawdbot.common.v1.message_pb2 import ROLE_USER, Message, Part, ToolCall
 from clawdbot.common.v1.tool_pb2 import ToolSpec
 from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
+    CachePolicy,
     GenerateRequest,
     JsonSchemaFormat,
     ResponseFormat,
@@ -198,7 +199,12 @@ def _accumulate(reply: Reply, event: StreamGenerateResponse, now: float) -> None
 
 def _request(text: str) -> GenerateRequest:
     message = Message(role=ROLE_USER, parts=[Part(text=text)])
-    return GenerateRequest(messages=[message], sampling=Sampling(max_tokens=MAX_TOKENS))
+    return GenerateRequest(
+        messages=[message],
+        sampling=Sampling(max_tokens=MAX_TOKENS),
+        # The model is tested, and not what it said last time.
+        cache=CachePolicy(mode=CachePolicy.MODE_BYPASS),
+    )
 
 
 def _tool_call_problem(reply: Reply) -> str:

@@ -26,6 +26,8 @@ from clawdbot_model_gateway.backend_config import BackendPlan, default_aliases
 from clawdbot_model_gateway.core.alias_overrides import AliasOverrideStore
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
+from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import CHAT_ALIAS, RoutingTable
 from clawdbot_model_gateway.core.token_counts import TokenCounts
@@ -47,6 +49,8 @@ class Components:
     slot_locks: ProcessLocks
     """Held while there are slot_tables."""
     slot_tables: Sequence[SlotTable]
+    replies: CachedReplies | None
+    cache_metrics: CacheMetrics
     hooks: HookClient
     plugins: Dependency
     gateway_servicer: ModelGatewayServiceServicer
@@ -80,6 +84,8 @@ class GatewayApplication(Application):
     @override
     def add_metrics(self, registry: CollectorRegistry) -> Callable[[], None]:
         metrics = BackendMetrics(registry)
+        for each in self._components.cache_metrics.collectors:
+            registry.register(each)
         backends = self._components.backends
         for backend in backends.values():
             backend.scheduler.observer = metrics.observer(backend.name)
@@ -111,6 +117,8 @@ class GatewayApplication(Application):
             components.slot_locks.open()
         for table in components.slot_tables:
             table.open()
+        if components.replies is not None:
+            await components.replies.start()
         for name, backend in components.backends.items():
             await backend.provider.start()
             file = components.plan.backends[name].tokenizer
@@ -144,6 +152,8 @@ class GatewayApplication(Application):
         for table in self._components.slot_tables:
             table.close()
         self._components.slot_locks.close()
+        if self._components.replies is not None:
+            await self._components.replies.stop()
 
     async def _choose_default(self) -> None:
         """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from clawdbot_servicekit.settings import (
     Bytes,
@@ -24,6 +25,8 @@ from typing_extensions import override
 
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
+
+REDIS_URL: Final = re.compile(r"(rediss?|unix)://\S+")
 
 Name = Annotated[
     str,
@@ -251,6 +254,29 @@ class GeminiVendorSettings(VendorSettings):
         return ("api_key", "google_api_key")
 
 
+class CacheSettings(Section):
+    """The cache of replies."""
+
+    enabled: bool = True
+    default: Literal["never", "deterministic", "always"] = "deterministic"
+    """Which requests without a policy of their own use it; deterministic: those with temperature 0."""
+    ttl: Annotated[Seconds, Field(gt=0)] = 300.0
+    """How long a reply is served, where the request does not say."""
+    max_ttl: Annotated[Seconds, Field(gt=0)] = 86_400.0
+    """Limit for what requests say."""
+    memory: Annotated[Bytes, Field(ge=0)] = 32 * 1024 * 1024
+    """Replies in the memory of one worker."""
+    redis: Secret | None = None
+    """URL of a Redis or Valkey that replicas share: redis://, rediss:// or unix://."""
+
+    @field_validator("redis")
+    @classmethod
+    def _redis_url(cls, url: Secret | None) -> Secret | None:
+        if url is not None and not REDIS_URL.fullmatch(url.get_secret_value()):
+            raise ValueError("expected a URL such as redis://localhost:6379/0")
+        return url
+
+
 class GatewaySection(Section):
     """The gateway's own limits, and where it discovers models."""
 
@@ -259,6 +285,7 @@ class GatewaySection(Section):
     max_messages: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
     max_texts: Annotated[Whole, Field(ge=1, le=1_000_000)] = 2048
     """Maximum number of texts in one Embed request."""
+    cache: CacheSettings = CacheSettings()
     switching: bool = True
     """Whether SwitchModel works. Turn it off where replicas share no state_dir, as it reaches one only."""
     openai: VendorSettings = VendorSettings()

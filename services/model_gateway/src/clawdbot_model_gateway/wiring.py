@@ -20,11 +20,13 @@ from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
+from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
 from clawdbot_model_gateway.core.model_admin import ModelAdmin
 from clawdbot_model_gateway.core.provider import VendorModel
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.scheduling.adaptive_limit import AdaptiveLimit
 from clawdbot_model_gateway.core.scheduling.scheduler import CLASSES, NO_LIMIT, QueueLimits, Scheduler
@@ -75,11 +77,13 @@ def build(
     limits = RequestLimits(
         settings.gateway.max_request, settings.gateway.max_messages, MediaPolicy(settings.media)
     )
-    generation = Generation(router, backends, hooks=hooks, limits=limits, draw=draw)
+    cache_metrics = CacheMetrics()
+    replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
+    generation = Generation(router, backends, hooks=hooks, limits=limits, replies=replies, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
     token_counts = TokenCounts(router, backends, limits=limits)
-    admin = ModelAdmin(router, backends, switching=switching)
+    admin = ModelAdmin(router, backends, switching=switching, replies=replies)
     components = Components(
         plan=plan,
         backends=backends,
@@ -89,6 +93,8 @@ def build(
         override_store=override_store,
         slot_locks=slot_locks,
         slot_tables=[*slot_tables.values()],
+        replies=replies,
+        cache_metrics=cache_metrics,
         hooks=hooks,
         plugins=(
             Dependency("plugins", hooks.check) if plugins_channel else absent_peer("plugins", WITHOUT_PLUGINS)
@@ -114,6 +120,8 @@ def _backends(
             preferred_model=settings.name or "",
             models_are_configured=bool(settings.models),
             scheduler=_scheduler(path, settings.queue, provider.max_concurrency, slot_tables.get(name)),
+            default_temperature=settings.temperature,
+            fingerprint=fingerprint(settings),
         )
     return backends
 

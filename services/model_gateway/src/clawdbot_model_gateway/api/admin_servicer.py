@@ -40,7 +40,7 @@ class AdminServicer(ModelAdminServiceServicer):
 
     @override
     async def FlushCache(self, request: pb.FlushCacheRequest, context: Any) -> pb.FlushCacheResponse:
-        raise NotImplementedYet("FlushCache")
+        return await self._admin.flush_cache(request)
 
     @override
     async def RegisterModel(self, request: pb.RegisterModelRequest, context: Any) -> pb.RegisterModelResponse:

@@ -10,6 +10,7 @@ from grpc import StatusCode
 
 from clawdbot_model_gateway.core import errors
 from clawdbot_model_gateway.core.alias_overrides import OverrideStoreUnavailable
+from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 
 MESSAGE: Final = "{target}: {detail}. {advice}{other_attempts}"
 METADATA: Final = ("target",)
@@ -47,6 +48,13 @@ def error_table() -> ErrorTable:
                 "SWITCHING_OFF",
                 "This gateway runs with gateway.switching: false, as its replicas would not all learn of a "
                 "switch. Change models.aliases in the configuration instead.",
+            ),
+            CacheNotFlushed: ErrorRule(
+                StatusCode.UNAVAILABLE,
+                "CACHE_NOT_FLUSHED",
+                "Redis could not be reached and may still serve what it has: {explanation}. "
+                "The workers of this machine are flushed.",
+                retryable=True,
             ),
             OverrideStoreUnavailable: ErrorRule(
                 StatusCode.UNAVAILABLE,

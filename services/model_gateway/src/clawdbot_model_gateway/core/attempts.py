@@ -10,8 +10,13 @@ from typing import Final, Self
 
 import structlog
 from clawdbot.common.v1.finish_reason_pb2 import FinishReason
-from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
-from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, GenerateRequest
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_CACHED, USAGE_PROVENANCE_UNSPECIFIED, Usage
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    CACHE_STATUS_BYPASS,
+    CACHE_STATUS_HIT,
+    CacheStatus,
+    GenerateRequest,
+)
 from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit import deadline
 from clawdbot_servicekit.errors import DeadlineExpired
@@ -44,6 +49,9 @@ class Attempt:
         """The finish reason without its prefix, the error's reason, CANCELLED or INTERNAL."""
         self.first_content: float | None = None
         """Seconds until the first content; None before it. From then on the reply is sent to the caller."""
+        self.cache_status: CacheStatus.ValueType = CACHE_STATUS_BYPASS
+        self.free = False
+        """Whether the reply costs nothing: it was cached, or another attempt pays for a shared call."""
         self._started_at = time.monotonic()
         self._held: list[Event] = []
         """The events before the first content, which are not sent if the attempt fails."""
@@ -59,6 +67,11 @@ class Attempt:
     def record_usage(self, cost: Usage) -> None:
         """Notes the cost of a reply that the caller may never see; a `usage` event includes it."""
         self._unreported.append(cost)
+
+    def hand_over(self, heir: Attempt) -> None:
+        """Has another attempt pay for the call that both share."""
+        heir.free, self.free = False, True
+        heir._unreported, self._unreported = self._unreported, []
 
     def take(self, event: Event) -> Iterable[Event]:
         """What to send for a provider's event: nothing before the first content, then all that was held."""
@@ -82,7 +95,9 @@ class Attempt:
 
     @property
     def cost(self) -> Usage:
-        """What the attempt cost; empty where nothing was generated."""
+        """What the attempt cost; empty where nothing was generated, or someone else pays."""
+        if self.free:
+            return Usage()
         reported = self.usage
         if reported.provenance == USAGE_PROVENANCE_UNSPECIFIED:
             for event in self._held:
@@ -98,6 +113,9 @@ class Attempt:
     def _complete(self, event: Event) -> Iterable[Event]:
         """The event with what the gateway adds; estimated usage before the end, where none came."""
         kind = event.WhichOneof("event")
+        if self.cache_status == CACHE_STATUS_HIT and kind not in {"started", "usage", "finished"}:
+            # Nothing to estimate: a stored reply has its usage.
+            return (event,)
         if kind == "text_delta":
             self._output.add(event.text_delta.text)
         elif kind == "reasoning_delta":
@@ -107,16 +125,28 @@ class Attempt:
         elif kind == "usage":
             self.usage = event.usage
             self._unreported.clear()
+            if self.free:
+                self.usage = _as_cached(event.usage)
+                return (usage(self.usage),)
         elif kind == "started":
             started = event.started
             started.backend, started.attempt = self.target.backend, self.number
-            started.cache_status = CACHE_STATUS_BYPASS
+            started.cache_status = self.cache_status
         elif kind == "finished":
             self.outcome = FINISH_REASONS.get(event.finished.finish_reason, INTERNAL)
             if self.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
-                self.usage = estimate_usage(self.request, self._output.tokens)
+                estimate = estimate_usage(self.request, self._output.tokens)
+                self.usage = _as_cached(estimate) if self.free else estimate
                 return (usage(self.usage), event)
         return (event,)
+
+
+def _as_cached(reply: Usage) -> Usage:
+    """The usage of a reply for a caller who spends nothing on it."""
+    cached = Usage()
+    cached.CopyFrom(reply)
+    cached.provenance, cached.cost_micros = USAGE_PROVENANCE_CACHED, 0
+    return cached
 
 
 class RequestAttempts:

@@ -48,6 +48,10 @@ class Backend:
     """Whether the configuration lists all its models, so that the backend is not asked for them."""
     tokenizer: CachingTokenizer | None = None
     """Counts tokens locally, where the configuration names a tokenizer file."""
+    default_temperature: float | None = None
+    """Of requests that set none; None: the model's own."""
+    fingerprint: bytes = b""
+    """Of all settings that change its replies, so that a reply is not cached across a change of them."""
     scheduler: Scheduler = field(default_factory=lambda: Scheduler(NO_LIMIT, QueueLimits(), time.monotonic))
     """Decides which request is sent next; by default all are, at once."""
     _poll: asyncio.TimerHandle | None = field(init=False, default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot.model_gateway.v1.generation_pb2 import CACHE_STATUS_BYPASS, CacheStatus, GenerateRequest
 from clawdbot.plugins.v1.hook_service_pb2 import HookSubject
 from clawdbot_servicekit.call_record import annotate
 from clawdbot_servicekit.structs import to_struct
@@ -15,6 +15,7 @@ from clawdbot_model_gateway.core.hooks import BEFORE_GENERATE, GENERATION_DONE, 
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import DEFAULT_ALIAS, attempt_order
 
+CACHE_STATUSES: Final = {number: name.removeprefix("CACHE_STATUS_") for name, number in CacheStatus.items()}
 HOOK_LABELS: Final = ("session_id", "turn_id", "flow", "state")
 """Labels of a request's metadata that hooks receive, where the caller set them."""
 
@@ -54,10 +55,12 @@ class CallLifecycle:
         )
         if last.first_content is not None:
             annotate(first_content_ms=round(last.first_content * 1000, 1))
+        if last.cache_status != CACHE_STATUS_BYPASS:
+            annotate(cache=CACHE_STATUSES[last.cache_status])
         if not self._hooks.observes(GENERATION_DONE):
             return
         subject = _subject(GENERATION_DONE, attempts.request)
-        facts = {
+        facts: dict[str, object] = {
             "target": last.target_name,
             "attempts": len(attempts.made),
             "outcome": attempts.outcome,
@@ -65,6 +68,8 @@ class CallLifecycle:
             "input_tokens": attempts.usage.input_tokens,
             "output_tokens": attempts.usage.output_tokens,
         }
+        if last.cache_status != CACHE_STATUS_BYPASS:
+            facts["cache_status"] = CACHE_STATUSES[last.cache_status]
         subject.facts.CopyFrom(to_struct(facts))
         self._hooks.observe(subject)
 

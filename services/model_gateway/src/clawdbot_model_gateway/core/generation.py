@@ -8,19 +8,27 @@ what remains of the deadline. An error after it ends the call, since sent events
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, GenerateResponse
 from clawdbot_model_client.accumulator import accumulate
 
+from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
+from clawdbot_model_gateway.core.provider import Provider
+from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
-from clawdbot_model_gateway.core.structured_output.emulation import ReplySource, with_format_emulation
+from clawdbot_model_gateway.core.structured_output.emulation import (
+    RecordUsage,
+    ReplySource,
+    with_format_emulation,
+)
 from clawdbot_model_gateway.core.structured_output.validation import validator_processes
 from clawdbot_model_gateway.core.validation import RequestLimits, validate_request
 
@@ -36,6 +44,7 @@ class Generation:
         backends: by name; every backend that the router knows.
         hooks: runs the points before_generate and generation_done.
         limits: of one request.
+        replies: the cache of replies; None: every request goes to a backend.
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
@@ -46,11 +55,13 @@ class Generation:
         *,
         hooks: GenerationHooks,
         limits: RequestLimits,
+        replies: CachedReplies | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw)
         self._backends = backends
         self._limits = limits
+        self._replies = replies
         self._validators = validator_processes()
 
     async def generate(self, request: GenerateRequest) -> GenerateResponse:
@@ -73,19 +84,21 @@ class Generation:
         with await self._lifecycle.start(request) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
+                use = None if self._replies is None else self._replies.use(request, backend)
                 try:
-                    # The time to the first content says nothing where the whole reply comes at once.
-                    streamed = attempt if send is _send_streaming else None
-                    async with backend.slot(request, streamed) as provider:
+                    if self._replies is None or use is None:
+                        async with backend.slot(request, _streamed(attempt, send)) as provider:
+                            reply = await self._send(provider, backend, attempt, send)
+                            async with aclosing(reply) as events:
+                                async for event in events:
+                                    for each in attempt.take(event):
+                                        yield each
+                    else:
                         attempt.model = await backend.model_for(attempt.target.model)
-                        source = await with_format_emulation(
-                            provider,
-                            request,
-                            attempt.model,
-                            processes=self._validators,
-                            record_usage=attempt.record_usage,
-                        )
-                        async with aclosing(send(source, request, attempt.model)) as events:
+                        upstream = partial(self._upstream, backend, attempt, send)
+                        async with self._replies.open(
+                            use, attempt, backend, upstream, whole=send is _send_unary
+                        ) as events:
                             async for event in events:
                                 for each in attempt.take(event):
                                     yield each
@@ -94,6 +107,41 @@ class Generation:
                     attempts.record_error(attempt, error)
                 else:
                     return
+
+    @asynccontextmanager
+    async def _upstream(
+        self, backend: Backend, attempt: Attempt, send: Send, record_usage: RecordUsage
+    ) -> AsyncIterator[AsyncGenerator[Event]]:
+        """The events of the backend's reply, for a call that others may share."""
+        async with (
+            backend.slot(attempt.request, _streamed(attempt, send)) as provider,
+            aclosing(await self._send(provider, backend, attempt, send, record_usage)) as events,
+        ):
+            yield events
+
+    async def _send(
+        self,
+        provider: Provider,
+        backend: Backend,
+        attempt: Attempt,
+        send: Send,
+        record_usage: RecordUsage | None = None,
+    ) -> AsyncGenerator[Event]:
+        """The events of the provider's reply; the cost of a reply that nobody may see goes to the attempt."""
+        attempt.model = await backend.model_for(attempt.target.model)
+        source = await with_format_emulation(
+            provider,
+            attempt.request,
+            attempt.model,
+            processes=self._validators,
+            record_usage=record_usage or attempt.record_usage,
+        )
+        return send(source, attempt.request, attempt.model)
+
+
+def _streamed(attempt: Attempt, send: Send) -> Attempt | None:
+    """The attempt whose time to the first content counts: that says nothing where a reply comes at once."""
+    return attempt if send is _send_streaming else None
 
 
 async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:

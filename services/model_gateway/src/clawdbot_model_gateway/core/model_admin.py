@@ -14,6 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.errors import SwitchingOff, UnknownModel
+from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.routing import Target
 
@@ -29,12 +30,21 @@ class ModelAdmin:
         router: resolves names to targets.
         backends: by name.
         switching: whether aliases can be given other targets at runtime.
+        replies: the cache of replies; None where there is none.
     """
 
-    def __init__(self, router: Router, backends: Mapping[str, Backend], *, switching: bool = True) -> None:
+    def __init__(
+        self,
+        router: Router,
+        backends: Mapping[str, Backend],
+        *,
+        switching: bool = True,
+        replies: CachedReplies | None = None,
+    ) -> None:
         self._router = router
         self._backends = backends
         self._switching = switching
+        self._replies = replies
 
     def list_models(self, request: pb.ListModelsRequest) -> pb.ListModelsResponse:
         """A page of aliases and targets, by name."""
@@ -88,6 +98,24 @@ class ModelAdmin:
         return pb.SwitchModelResponse(
             previous_targets=map(self._to_message, previous), elapsed=Duration(nanos=round(elapsed * 1e9))
         )
+
+    async def flush_cache(self, request: pb.FlushCacheRequest) -> pb.FlushCacheResponse:
+        """Removes cached replies.
+
+        Raises:
+            UnknownModel: the model does not exist.
+            CacheNotFlushed: Redis could not be reached; the workers of this machine are flushed all the same.
+        """
+        targets = []
+        if request.model:
+            for each in await self._router.targets(request.model):
+                model = await self._backends[each.backend].model_for(each.model)
+                targets.append(f"{each.backend}/{model}")
+        removed = 0
+        if self._replies is not None:
+            removed = await self._replies.flush(request.tenant, targets)
+        log.info("cache_flushed", tenant=request.tenant, targets=targets, removed=removed)
+        return pb.FlushCacheResponse(entries=removed)
 
     def describe_alias(self, alias: str) -> str:
         """An alias's targets for people to read: "vllm-a/qwen3, else openai/gpt-5-mini"."""

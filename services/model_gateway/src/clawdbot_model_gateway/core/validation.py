@@ -15,7 +15,13 @@ from clawdbot.common.v1.message_pb2 import (
     Message,
     Part,
 )
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest, Priority, Sampling, ToolChoice
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    CachePolicy,
+    GenerateRequest,
+    Priority,
+    Sampling,
+    ToolChoice,
+)
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 from clawdbot_servicekit.media_policy import MediaPolicy
 from clawdbot_servicekit.structs import plain_from_json
@@ -54,6 +60,8 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
             violations.extend(_sampling(request.sampling))
         if request.priority not in PRIORITIES:
             violations.append(FieldViolation("priority", "Must be INTERACTIVE, STANDARD or BATCH."))
+        if request.HasField("cache"):
+            violations.extend(_cache(request.cache))
     if violations:
         raise InvalidRequest(violations)
 
@@ -170,6 +178,13 @@ _RANGES: Final[dict[str, tuple[float, float, str]]] = {
 }
 """Field → minimum, maximum and the words for both. The bounds of the penalties and logprobs are those of
 OpenAI's API."""
+
+
+def _cache(policy: CachePolicy) -> Iterator[FieldViolation]:
+    if policy.mode not in CachePolicy.Mode.values():
+        yield FieldViolation("cache.mode", f"Unknown mode {policy.mode}.")
+    if policy.HasField("ttl") and policy.ttl.seconds * 10**9 + policy.ttl.nanos <= 0:
+        yield FieldViolation("cache.ttl", "Must be more than 0.")
 
 
 def _sampling(sampling: Sampling) -> Iterator[FieldViolation]:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63lawdbot/common/v1/usage.proto\x12\x12\x63lawdbot.common.v1\"\xe5\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\rcached_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x14\n\x0c\x61udio_tokens\x18\x06 \x01(\x03\x12\x37\n\nprovenance\x18\x07 \x01(\x0e\x32#.clawdbot.common.v1.UsageProvenance\x12\x13\n\x0b\x63ost_micros\x18\x08 \x01(\x03*\x90\x01\n\x0fUsageProvenance\x12 \n\x1cUSAGE_PROVENANCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19USAGE_PROVENANCE_REPORTED\x10\x01\x12\x1e\n\x1aUSAGE_PROVENANCE_ESTIMATED\x10\x02\x12\x1c\n\x18USAGE_PROVENANCE_PARTIAL\x10\x03\x42\x31Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x63lawdbot/common/v1/usage.proto\x12\x12\x63lawdbot.common.v1\"\xe5\x01\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x03\x12\x15\n\rcached_tokens\x18\x02 \x01(\x03\x12\x1a\n\x12\x63\x61\x63he_write_tokens\x18\x03 \x01(\x03\x12\x15\n\routput_tokens\x18\x04 \x01(\x03\x12\x18\n\x10reasoning_tokens\x18\x05 \x01(\x03\x12\x14\n\x0c\x61udio_tokens\x18\x06 \x01(\x03\x12\x37\n\nprovenance\x18\x07 \x01(\x0e\x32#.clawdbot.common.v1.UsageProvenance\x12\x13\n\x0b\x63ost_micros\x18\x08 \x01(\x03*\xad\x01\n\x0fUsageProvenance\x12 \n\x1cUSAGE_PROVENANCE_UNSPECIFIED\x10\x00\x12\x1d\n\x19USAGE_PROVENANCE_REPORTED\x10\x01\x12\x1e\n\x1aUSAGE_PROVENANCE_ESTIMATED\x10\x02\x12\x1c\n\x18USAGE_PROVENANCE_PARTIAL\x10\x03\x12\x1b\n\x17USAGE_PROVENANCE_CACHED\x10\x04\x42\x31Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'Z/clawdbot.dev/protos/clawdbot/common/v1;commonv1'
   _globals['_USAGEPROVENANCE']._serialized_start=287
-  _globals['_USAGEPROVENANCE']._serialized_end=431
+  _globals['_USAGEPROVENANCE']._serialized_end=460
   _globals['_USAGE']._serialized_start=55
   _globals['_USAGE']._serialized_end=284
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,10 @@ class _UsageProvenanceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Usage
     """Estimated by the gateway, since the provider reported none."""
     USAGE_PROVENANCE_PARTIAL: _UsageProvenance.ValueType  # 3
     """Reported by the provider in part: the stream broke off before the rest."""
+    USAGE_PROVENANCE_CACHED: _UsageProvenance.ValueType  # 4
+    """Of a reply that the gateway had, or that another call is generating: the
+    counts are those of the reply, and nothing was spent on this request.
+    """
 
 class UsageProvenance(_UsageProvenance, metaclass=_UsageProvenanceEnumTypeWrapper):
     """UsageProvenance is where the counts come from."""
@@ -41,6 +45,10 @@ USAGE_PROVENANCE_ESTIMATED: UsageProvenance.ValueType  # 2
 """Estimated by the gateway, since the provider reported none."""
 USAGE_PROVENANCE_PARTIAL: UsageProvenance.ValueType  # 3
 """Reported by the provider in part: the stream broke off before the rest."""
+USAGE_PROVENANCE_CACHED: UsageProvenance.ValueType  # 4
+"""Of a reply that the gateway had, or that another call is generating: the
+counts are those of the reply, and nothing was spent on this request.
+"""
 Global___UsageProvenance: _TypeAlias = UsageProvenance  # noqa: Y015
 
 @_typing.final

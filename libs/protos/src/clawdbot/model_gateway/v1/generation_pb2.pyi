@@ -81,8 +81,11 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     DESCRIPTOR: _descriptor.EnumDescriptor
     CACHE_STATUS_UNSPECIFIED: _CacheStatus.ValueType  # 0
     CACHE_STATUS_BYPASS: _CacheStatus.ValueType  # 1
+    """The cache was not used."""
     CACHE_STATUS_MISS: _CacheStatus.ValueType  # 2
+    """The reply was generated for this request."""
     CACHE_STATUS_HIT: _CacheStatus.ValueType  # 3
+    """The reply was in the cache."""
     CACHE_STATUS_COALESCED: _CacheStatus.ValueType  # 4
     """The reply of an identical request that was already in flight."""
 
@@ -91,8 +94,11 @@ class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
 
 CACHE_STATUS_UNSPECIFIED: CacheStatus.ValueType  # 0
 CACHE_STATUS_BYPASS: CacheStatus.ValueType  # 1
+"""The cache was not used."""
 CACHE_STATUS_MISS: CacheStatus.ValueType  # 2
+"""The reply was generated for this request."""
 CACHE_STATUS_HIT: CacheStatus.ValueType  # 3
+"""The reply was in the cache."""
 CACHE_STATUS_COALESCED: CacheStatus.ValueType  # 4
 """The reply of an identical request that was already in flight."""
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
@@ -340,7 +346,13 @@ Global___Sampling: _TypeAlias = Sampling  # noqa: Y015
 
 @_typing.final
 class CachePolicy(_message.Message):
-    """CachePolicy controls the gateway's caches for a request."""
+    """CachePolicy controls the gateway's cache of replies for a request.
+
+    A reply is served only to an equal request: of the same tenant, to the same
+    model of the same backend, with everything that changes a reply equal. Only
+    complete replies that ended with STOP or TOOL_CALLS are stored. Equal requests
+    in flight share one call to the backend.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -351,9 +363,11 @@ class CachePolicy(_message.Message):
     class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CachePolicy._Mode.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         MODE_UNSPECIFIED: CachePolicy._Mode.ValueType  # 0
-        """The gateway's configured default."""
+        """The gateway's configured default: as USE where the temperature is 0, else
+        as BYPASS, unless it is configured otherwise.
+        """
         MODE_BYPASS: CachePolicy._Mode.ValueType  # 1
-        """Neither reads nor writes the cache."""
+        """Neither reads nor writes the cache, and shares no call."""
         MODE_USE: CachePolicy._Mode.ValueType  # 2
         """Reads and writes the cache."""
         MODE_REFRESH: CachePolicy._Mode.ValueType  # 3
@@ -363,9 +377,11 @@ class CachePolicy(_message.Message):
         """Mode of the policy."""
 
     MODE_UNSPECIFIED: CachePolicy.Mode.ValueType  # 0
-    """The gateway's configured default."""
+    """The gateway's configured default: as USE where the temperature is 0, else
+    as BYPASS, unless it is configured otherwise.
+    """
     MODE_BYPASS: CachePolicy.Mode.ValueType  # 1
-    """Neither reads nor writes the cache."""
+    """Neither reads nor writes the cache, and shares no call."""
     MODE_USE: CachePolicy.Mode.ValueType  # 2
     """Reads and writes the cache."""
     MODE_REFRESH: CachePolicy.Mode.ValueType  # 3
@@ -376,11 +392,13 @@ class CachePolicy(_message.Message):
     SEMANTIC_FIELD_NUMBER: _builtins.int
     mode: Global___CachePolicy.Mode.ValueType
     semantic: _builtins.bool
-    """True also allows the reply to a different request with the same meaning."""
+    """True also allows the reply to a different request with the same meaning.
+    Without effect as yet.
+    """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
         """How long the reply may be served from the cache. Absent: the configured
-        time.
+        time. The gateway's configured maximum is a limit as well.
         """
 
     def __init__(

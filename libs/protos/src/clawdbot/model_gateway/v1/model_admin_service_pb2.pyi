@@ -429,18 +429,24 @@ class FlushCacheRequest(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Only replies of this alias or target; empty for all."""
+    """Only replies of this target, or of the alias's current targets; empty for
+    all.
+    """
     request_id: _builtins.str
+    tenant: _builtins.str
+    """Only replies to this tenant; empty for all."""
     def __init__(
         self,
         *,
         model: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "request_id", b"request_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,6 +460,9 @@ class FlushCacheResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     entries: _builtins.int
+    """Removed from the memory of the worker that answers. What other workers and
+    Redis had is not counted.
+    """
     def __init__(
         self,
         *,

@@ -131,7 +131,15 @@ class ModelAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FlushCache(self, request, context):
-        """FlushCache removes cached replies. Safe to retry.
+        """FlushCache removes cached replies: all, or those of a model, of a tenant, or
+        of both.
+
+        Afterwards no worker of this machine serves one of them, nor does a Redis
+        that the gateway uses, nor a reply that is being generated now to a later
+        request. The memory of other machines is not reached: there a reply is
+        served until its time is over. Errors: NOT_FOUND (MODEL_NOT_FOUND);
+        UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
+        this machine has been flushed. Safe to retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,7 +62,16 @@ class ModelAdminServiceStub:
     retry.
     """
     FlushCache: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.FlushCacheRequest, _model_admin_service_pb2.FlushCacheResponse]
-    """FlushCache removes cached replies. Safe to retry."""
+    """FlushCache removes cached replies: all, or those of a model, of a tenant, or
+    of both.
+
+    Afterwards no worker of this machine serves one of them, nor does a Redis
+    that the gateway uses, nor a reply that is being generated now to a later
+    request. The memory of other machines is not reached: there a reply is
+    served until its time is over. Errors: NOT_FOUND (MODEL_NOT_FOUND);
+    UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
+    this machine has been flushed. Safe to retry.
+    """
     RegisterModel: _grpc.UnaryUnaryMultiCallable[_model_admin_service_pb2.RegisterModelRequest, _model_admin_service_pb2.RegisterModelResponse]
     """RegisterModel adds a model to the repository, or replaces it. Errors:
     INVALID_ARGUMENT with field violations. Safe to retry with the same
@@ -108,7 +117,16 @@ class ModelAdminServiceAsyncStub(ModelAdminServiceStub):
     retry.
     """
     FlushCache: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.FlushCacheRequest, _model_admin_service_pb2.FlushCacheResponse]  # type: ignore[assignment]
-    """FlushCache removes cached replies. Safe to retry."""
+    """FlushCache removes cached replies: all, or those of a model, of a tenant, or
+    of both.
+
+    Afterwards no worker of this machine serves one of them, nor does a Redis
+    that the gateway uses, nor a reply that is being generated now to a later
+    request. The memory of other machines is not reached: there a reply is
+    served until its time is over. Errors: NOT_FOUND (MODEL_NOT_FOUND);
+    UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
+    this machine has been flushed. Safe to retry.
+    """
     RegisterModel: _aio.UnaryUnaryMultiCallable[_model_admin_service_pb2.RegisterModelRequest, _model_admin_service_pb2.RegisterModelResponse]  # type: ignore[assignment]
     """RegisterModel adds a model to the repository, or replaces it. Errors:
     INVALID_ARGUMENT with field violations. Safe to retry with the same
@@ -187,7 +205,16 @@ class ModelAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_admin_service_pb2.FlushCacheRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_admin_service_pb2.FlushCacheResponse, _abc.Awaitable[_model_admin_service_pb2.FlushCacheResponse]]:
-        """FlushCache removes cached replies. Safe to retry."""
+        """FlushCache removes cached replies: all, or those of a model, of a tenant, or
+        of both.
+
+        Afterwards no worker of this machine serves one of them, nor does a Redis
+        that the gateway uses, nor a reply that is being generated now to a later
+        request. The memory of other machines is not reached: there a reply is
+        served until its time is over. Errors: NOT_FOUND (MODEL_NOT_FOUND);
+        UNAVAILABLE (CACHE_NOT_FLUSHED) when Redis could not be reached, and only
+        this machine has been flushed. Safe to retry.
+        """
 
     @_abc_1.abstractmethod
     def RegisterModel(

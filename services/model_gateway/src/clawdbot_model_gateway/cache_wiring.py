@@ -1,0 +1,60 @@
+"""Builds the cache of replies from the settings."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import orjson
+from clawdbot_servicekit.errors import StartupError
+
+from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
+from clawdbot_model_gateway.core.reply_cache.port import ReplyCache
+from clawdbot_model_gateway.core.reply_cache.rules import CacheRules
+from clawdbot_model_gateway.settings import BackendSettings, CacheSettings
+from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
+from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
+
+WITHOUT_EFFECT: Final = frozenset({"name", "models", "api_key", "tokenizer", "http", "queue", "headers"})
+"""Settings of a backend that do not change a reply; headers are added with their values. All others do."""
+
+
+def cached_replies(settings: CacheSettings, folder: Path, metrics: CacheMetrics) -> CachedReplies | None:
+    """The cache of replies; None where it is off.
+
+    Args:
+        settings: the section gateway.cache.
+        folder: for what the workers of this machine share.
+        metrics: of the cache.
+    """
+    if not settings.enabled:
+        return None
+    rules = CacheRules(settings.default, settings.ttl, settings.max_ttl)
+    memory = InMemoryReplyCache(settings.memory, FlushCounters(folder / "replies.count"), metrics)
+    return CachedReplies(rules, memory, _shared(settings, metrics), metrics)
+
+
+def fingerprint(settings: BackendSettings) -> bytes:
+    """A hash of the settings that change a backend's replies, and of this version of the gateway."""
+    values = settings.model_dump(mode="json", exclude=set(WITHOUT_EFFECT))
+    values["headers"] = {name: each.get_secret_value() for name, each in settings.headers.items()}
+    plain = orjson.dumps(values, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return blake2b(version("clawdbot-model-gateway").encode() + b"\0" + plain, digest_size=32).digest()
+
+
+def _shared(settings: CacheSettings, metrics: CacheMetrics) -> ReplyCache | None:
+    if settings.redis is None:
+        return None
+    # Only where it is used: the import takes longer than the rest of the gateway's start.
+    from clawdbot_model_gateway.stores.redis.reply_cache import RedisReplyCache
+
+    try:
+        return RedisReplyCache(settings.redis.get_secret_value(), settings.max_ttl, metrics)
+    except ValueError:
+        # Without the error's text, which may have the password.
+        raise StartupError(
+            "gateway.cache.redis: not a valid URL; write one such as redis://localhost:6379/0."
+        ) from None

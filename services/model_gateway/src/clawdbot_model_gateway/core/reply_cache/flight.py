@@ -1,0 +1,141 @@
+"""One call to a backend that equal requests share.
+
+The call is a task of its own, since it outlives the request that began it. Each request follows the events at
+its own pace and leaves when it likes; with the last one the call ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    CACHE_STATUS_COALESCED,
+    CACHE_STATUS_HIT,
+    CACHE_STATUS_MISS,
+)
+from clawdbot_servicekit import deadline
+
+from clawdbot_model_gateway.core.attempts import Attempt
+from clawdbot_model_gateway.core.events import Event
+
+Call = Callable[[], Coroutine[Any, Any, None]]
+"""Asks the backend, and adds the events of its reply."""
+
+
+class Flight:
+    """The shared call, with the attempts that follow it.
+
+    One attempt pays for it: the first, and when that leaves before the usage is known, the next. Its cost is
+    counted once, whoever leaves.
+
+    Args:
+        payer: the attempt that begins it.
+        urgency: the priority of its request; lower is more urgent.
+        on_end: called when nobody can join any more.
+    """
+
+    def __init__(self, payer: Attempt, urgency: int, on_end: Callable[[Flight], None]) -> None:
+        self.urgency = urgency
+        self.events: list[Event] = []
+        """What the backend has said so far."""
+        self.was_cached = False
+        """Whether the events come from a cache after all."""
+        self._payer = payer
+        self._followers: list[Attempt] = []
+        self._on_end = on_end
+        self._news = asyncio.Event()
+        self._ended = False
+        self._error: BaseException | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, call: Call) -> None:
+        """Starts the call, which adds its events. It ends with all its followers at the latest."""
+        self._task = asyncio.create_task(self._run(call))
+
+    def add(self, event: Event) -> None:
+        """Gives the next event to all."""
+        self.events.append(event)
+        self._wake()
+
+    def record_usage(self, cost: Usage) -> None:
+        """Notes the cost of a reply that nobody may see; as Attempt.record_usage."""
+        self._payer.record_usage(cost)
+
+    @asynccontextmanager
+    async def follow(self, attempt: Attempt) -> AsyncIterator[AsyncGenerator[Event]]:
+        """All events for one attempt, from the first. Leaving the context leaves the call."""
+        self._followers.append(attempt)
+        attempt.free = attempt is not self._payer
+        try:
+            async with aclosing(self._events_for(attempt)) as events:
+                yield events
+        finally:
+            await self._leave(attempt)
+
+    async def _events_for(self, attempt: Attempt) -> AsyncGenerator[Event]:
+        place = 0
+        while True:
+            while place < len(self.events):
+                event = self.events[place]
+                place += 1
+                if event.HasField("started"):
+                    # Completed for each attempt on its own.
+                    event = Event.FromString(event.SerializeToString())
+                    self._set_status(attempt)
+                yield event
+            if self._ended:
+                break
+            await self._news.wait()
+        if self._error is not None:
+            raise _twin(self._error) from self._error
+
+    def _set_status(self, attempt: Attempt) -> None:
+        if self.was_cached:
+            attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
+        else:
+            attempt.cache_status = CACHE_STATUS_COALESCED if attempt.free else CACHE_STATUS_MISS
+
+    async def _leave(self, attempt: Attempt) -> None:
+        self._followers.remove(attempt)
+        if self._followers:
+            if attempt is self._payer and attempt.usage.provenance == USAGE_PROVENANCE_UNSPECIFIED:
+                self._payer = self._followers[0]
+                attempt.hand_over(self._payer)
+            return
+        self._on_end(self)
+        if self._task is not None:
+            if not self._ended:
+                self._task.cancel()
+            # The connection is closed and the slot is free before the request ends.
+            await asyncio.wait([self._task])
+
+    async def _run(self, call: Call) -> None:
+        # It would inherit the deadline of the first follower. Each has its own, and leaves with it.
+        deadline.enter_deadline(None)
+        try:
+            await call()
+        except asyncio.CancelledError as error:
+            self._error = error
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again in all followers
+            self._error = error
+        finally:
+            self._ended = True
+            self._on_end(self)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news.clear()
+
+
+def _twin(error: BaseException) -> BaseException:
+    """An equal error: each follower adds to its own which targets it has tried."""
+    twin = type(error).__new__(type(error))
+    twin.args = error.args
+    twin.__dict__.update(error.__dict__)
+    return twin

@@ -1,0 +1,65 @@
+"""The metrics of the cache of replies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.registry import Collector
+
+REDIS_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
+"""Seconds; a look-up is given up after 5 ms."""
+
+
+class CacheMetrics:
+    """The metrics, in no registry yet."""
+
+    def __init__(self) -> None:
+        self.requests = Counter(
+            "clawdbot_reply_cache_requests",
+            "Attempts that used the cache, by backend and result: hit_memory, hit_redis, coalesced or miss.",
+            ("backend", "result"),
+            registry=None,
+        )
+        self.entries = Gauge(
+            "clawdbot_reply_cache_entries",
+            "Replies in memory.",
+            registry=None,
+            multiprocess_mode="livesum",
+        )
+        self.bytes = Gauge(
+            "clawdbot_reply_cache_bytes",
+            "Size of the replies in memory.",
+            registry=None,
+            multiprocess_mode="livesum",
+        )
+        self.evictions = Counter(
+            "clawdbot_reply_cache_evictions",
+            "Replies that left the memory to make room, or found none.",
+            registry=None,
+        )
+        self.redis_errors = Counter(
+            "clawdbot_reply_cache_redis_errors",
+            "Failures of Redis, by operation and reason: error, slow, dropped or corrupt.",
+            ("operation", "reason"),
+            registry=None,
+        )
+        self.redis_seconds = Histogram(
+            "clawdbot_reply_cache_redis_seconds",
+            "How long Redis took, by operation.",
+            ("operation",),
+            buckets=REDIS_BUCKETS,
+            registry=None,
+        )
+
+    @property
+    def collectors(self) -> tuple[Collector, ...]:
+        """All of them, for a registry."""
+        return (
+            self.requests,
+            self.entries,
+            self.bytes,
+            self.evictions,
+            self.redis_errors,
+            self.redis_seconds,
+        )

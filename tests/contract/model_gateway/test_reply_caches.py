@@ -1,0 +1,165 @@
+"""Both caches of replies keep the contract; each has facts of its own."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
+from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
+from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
+from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
+from clawdbot_model_gateway.stores.redis.reply_cache import RedisReplyCache
+from clawdbot_servicekit.errors import StartupError
+
+from tests.contract.model_gateway.reply_cache_contract import KEY, ReplyCacheContract, key, stored
+from tests.support.redis_server import redis_server, silent_server, until
+
+
+def sample(metric, suffix="", **labels) -> float:
+    """The sum of a metric's values with these labels."""
+    return sum(
+        each.value
+        for family in metric.collect()
+        for each in family.samples
+        if each.name.endswith(suffix) and labels.items() <= each.labels.items()
+    )
+
+
+class TestInMemoryReplyCache(ReplyCacheContract):
+    @pytest.fixture
+    async def open_cache(self, tmp_path):
+        opened = []
+
+        async def make(capacity=1024 * 1024):
+            metrics = CacheMetrics()
+            cache = InMemoryReplyCache(capacity, FlushCounters(tmp_path / "gateway" / "count"), metrics)
+            await cache.start()
+            opened.append(cache)
+            return cache
+
+        yield make
+        for each in opened:
+            await each.stop()
+
+    @pytest.fixture
+    async def cache(self, open_cache):
+        return await open_cache()
+
+    @pytest.fixture
+    async def other(self, open_cache, cache):
+        return await open_cache()
+
+    async def test_it_is_bounded_by_bytes(self, open_cache):
+        cache = await open_cache(100_000)
+        for number in range(100):
+            where = key(digest=bytes([number]))
+            cache.put(where, bytes(10_000), ttl=60.0, stamp=(await cache.get(where)).stamp)
+            assert sample(cache._metrics.bytes) <= 100_000
+        assert 1 <= sample(cache._metrics.entries) <= 10
+        assert sample(cache._metrics.evictions, "_total") >= 90
+
+    async def test_a_reply_larger_than_the_cache_is_dropped(self, open_cache):
+        cache = await open_cache(1000)
+        cache.put(KEY, bytes(10_000), ttl=60.0, stamp=(await cache.get(KEY)).stamp)
+        assert (await cache.get(KEY)).reply is None
+        assert sample(cache._metrics.bytes) == 0
+
+    async def test_a_flush_frees_the_memory_and_counts(self, cache):
+        for number in range(10):
+            await stored(cache, key("ann" if number % 2 else "bob", digest=bytes([number])))
+        assert await cache.flush("ann", "") == 5
+        assert sample(cache._metrics.entries) == 5
+        assert await cache.flush("", "") == 5
+        assert (sample(cache._metrics.entries), sample(cache._metrics.bytes)) == (0, 0)
+        assert await cache.flush("", "") == 0
+
+    async def test_an_unusable_folder_stops_the_start_with_a_clear_message(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        cache = InMemoryReplyCache(1000, FlushCounters(tmp_path / "file" / "count"), CacheMetrics())
+        with pytest.raises(StartupError, match="Make it writable"):
+            await cache.start()
+
+
+@asynccontextmanager
+async def connected(url: str, max_ttl: float = 3600.0):
+    cache = RedisReplyCache(url, max_ttl, CacheMetrics())
+    await cache.start()
+    try:
+        yield cache
+    finally:
+        await cache.stop()
+
+
+async def ready(cache) -> RedisReplyCache:
+    """The cache once its connection is made."""
+
+    async def answers():
+        return (await cache.get(KEY)).stamp is not None
+
+    await until(answers)
+    return cache
+
+
+class TestRedisReplyCache(ReplyCacheContract):
+    @pytest.fixture
+    def server(self, tmp_path):
+        with redis_server(tmp_path) as server:
+            yield server
+
+    @pytest.fixture
+    async def cache(self, server):
+        async with connected(server.url) as cache:
+            yield await ready(cache)
+
+    @pytest.fixture
+    async def other(self, server, cache):
+        async with connected(server.url) as other:
+            yield await ready(other)
+
+    async def test_what_is_stored_names_neither_tenant_nor_model(self, cache):
+        await stored(cache)
+        await cache.flush("ann", "a/m")
+        for name in await cache._redis.keys("*"):
+            assert b"ann" not in name
+            assert b"a/m" not in name
+            assert await cache._redis.pttl(name) > 0
+
+    async def test_a_dead_server_is_a_miss_and_comes_back(self, server, cache):
+        await stored(cache)
+        server.kill()
+        for _ in range(50):
+            found = await cache.get(KEY)
+            assert (found.reply, found.stamp) == (None, None)
+            cache.put(KEY, b"reply", ttl=60.0, stamp=b"0" * 16)
+        errors = sample(cache._metrics.redis_errors, "_total")
+        assert 3 <= errors < 20, "it is not asked each time"
+        with pytest.raises(CacheNotFlushed):
+            await cache.flush("", "")
+        server.start()
+        await ready(cache)
+        await stored(cache)
+
+    async def test_a_large_reply_is_not_stored(self, cache):
+        cache.put(KEY, bytes(2 * 1024 * 1024), ttl=60.0, stamp=(await cache.get(KEY)).stamp)
+        assert (await cache.get(KEY)).reply is None
+
+
+async def test_a_silent_server_takes_no_time():
+    with silent_server() as url:
+        async with connected(url) as cache:
+            started_at = time.monotonic()
+            for _ in range(200):
+                assert (await cache.get(KEY)).stamp is None
+            seconds = time.monotonic() - started_at
+            # Three look-ups of 4 ms, and then one a second.
+            assert (
+                sample(cache._metrics.redis_errors, "_total", operation="get", reason="slow") <= 4 + seconds
+            )
+            assert len(cache._tasks) <= 64
+
+
+async def test_a_server_that_was_never_there_does_not_keep_the_gateway_from_starting():
+    async with connected("redis://127.0.0.1:1/0") as cache:
+        assert (await cache.get(KEY)).reply is None
