@@ -137,6 +137,17 @@ class VendorContract(BackendContract):
         assert (warning.code, warning.field) == ("REASONING_LEFT_OUT", "messages[1].parts[0].reasoning")
         assert "secret" not in json.dumps(backend.last)
 
+    async def test_a_calls_signature_of_another_vendor_is_left_out_with_a_warning(
+        self, provider, model, backend
+    ):
+        call = ToolCall(id="call_1", name="clock.now", signature=b"a secret signature")
+        made = Message(role=ROLE_ASSISTANT, parts=[Part(tool_call=call)])
+        events = await provider.generate(asks("Hello", made, result("call_1", "noon"), strict=True), model)
+        (warning,) = events[0].started.warnings
+        field = "messages[1].parts[0].tool_call.signature"
+        assert (warning.code, warning.field) == ("REASONING_LEFT_OUT", field)
+        assert "secret" not in json.dumps(backend.last)
+
     @staticmethod
     async def sent(provider, model, backend, *messages):
         """The body of a request with these messages, as text."""

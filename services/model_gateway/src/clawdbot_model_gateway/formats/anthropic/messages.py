@@ -88,6 +88,8 @@ class MessageEncoder:
                 blocks.append(self._tool_result(f"{path}.parts[{index}]", part.tool_result))
             elif kind == "tool_call":
                 blocks.append(self._tool_use(part.tool_call))
+                if part.tool_call.signature:
+                    self.left_out.append(f"{path}.parts[{index}].tool_call.signature")
             elif kind == "reasoning":
                 thinking = _thinking(part.reasoning)
                 blocks += thinking

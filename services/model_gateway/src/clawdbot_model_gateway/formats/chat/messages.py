@@ -117,6 +117,8 @@ class MessageEncoder:
                     taken.append(reasoning.text)
                 else:
                     self.left_out.append(f"{path}[{index}].reasoning")
+            elif part.tool_call.signature:
+                self.left_out.append(f"{path}[{index}].tool_call.signature")
         return "".join(taken)
 
     def _call_id(self, call_id: str) -> str:

@@ -93,6 +93,9 @@ class MessageEncoder:
             elif kind == "tool_result":
                 yield self._tool_result(f"{path}.parts[{part_index}].tool_result", part.tool_result)
             elif kind in _PART_ENCODERS:
+                signature = part.tool_call.signature
+                if signature and not thought_signatures.unwrap(signature):
+                    self.left_out.append(f"{path}.parts[{part_index}].tool_call.signature")
                 if kind == "reasoning" and not thought_signatures.unwrap(part.reasoning.signature):
                     self.left_out.append(f"{path}.parts[{part_index}].reasoning")
                 yield from _PART_ENCODERS[kind](self, part)

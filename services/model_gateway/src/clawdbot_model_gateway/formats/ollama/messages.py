@@ -66,6 +66,7 @@ class MessageEncoder:
         path = f"messages[{index}]"
         if message.name:
             self.unsupported.append(f"{path}.name")
+        self.left_out += _signatures(path, message)
         texts: list[str] = []
         fields: JsonObject = {}
         for part_index, part in enumerate(message.parts):
@@ -155,6 +156,12 @@ _PART_ENCODERS: Final[dict[str, Callable[[MessageEncoder, Message, Part, JsonObj
     "reasoning": MessageEncoder.add_reasoning,
     "tool_call": MessageEncoder.add_tool_call,
 }
+
+
+def _signatures(path: str, message: Message) -> list[str]:
+    """Paths of the calls' signatures: they are another vendor's, as Ollama has none."""
+    calls = [index for index, part in enumerate(message.parts) if part.tool_call.signature]
+    return [f"{path}.parts[{index}].tool_call.signature" for index in calls]
 
 
 def _image_base64(image: Media) -> str | None:

@@ -106,8 +106,10 @@ class MessageEncoder:
         else:
             yield item
 
-    def _tool_call(self, _: str, part: Part) -> Iterator[JsonObject]:
+    def _tool_call(self, path: str, part: Part) -> Iterator[JsonObject]:
         call = part.tool_call
+        if call.signature:
+            self.left_out.append(f"{path}.tool_call.signature")
         yield {
             "type": "function_call",
             "call_id": call.id,
