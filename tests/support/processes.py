@@ -39,11 +39,11 @@ class ServiceProcess:
     def running(self) -> bool:
         return self._process.returncode is None
 
-    async def wait_until_serving(self) -> None:
-        """Waits until the health check reports SERVING; fails with the log if the process ends first."""
+    async def wait_until_serving(self, workers: int = 1) -> None:
+        """Waits until all workers are SERVING; fails with the log if the process ends first."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
-                while not await self._is_serving():
+                while not (await self._is_serving() and self._has_workers(workers)):
                     if not self.running:
                         raise AssertionError(
                             f"ended with {self._process.returncode}:\n{self.log.read_text()}"
@@ -60,6 +60,10 @@ class ServiceProcess:
             except grpc.aio.AioRpcError:
                 return False
             return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+    def _has_workers(self, count: int) -> bool:
+        """Whether so many have served; one alone has no supervisor, which would log it."""
+        return count == 1 or self.log.read_text().count("worker_serves") >= count
 
     async def kill(self) -> None:
         """Sends SIGKILL, and waits for the end."""
@@ -99,7 +103,7 @@ async def process(
         )
     running = ServiceProcess(child, server_port, log)
     try:
-        await running.wait_until_serving()
+        await running.wait_until_serving(int(settings.get("CLAWDBOT_SERVER__WORKERS", 1)))
         yield running
     finally:
         if running.running:
