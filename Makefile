@@ -30,7 +30,7 @@ SOURCE ?= $(if $(GITHUB_REPOSITORY),$(GITHUB_SERVER_URL)/$(GITHUB_REPOSITORY))
 BUILDER ?= $(firstword $(notdir $(foreach name,buildah podman docker,$(shell command -v $(name)))))
 ENGINE ?= $(firstword $(foreach name,podman docker,$(shell $(name) info >/dev/null 2>&1 && echo $(name))))
 IMAGE_BUILD = BUILDAH_LAYERS=true $(BUILDER) build --quiet --file deploy/Dockerfile --build-arg BASE=$(BASE) \
-	--build-arg SERVICE=$(SERVICE) --build-arg VERSION=$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	--build-arg SERVICE=$(SERVICE) --build-arg VERSION=$(shell sed -n '/^.project/,/^.tool/s/^version = "\(.*\)"/\1/p' pyproject.toml) \
 	--build-arg REVISION=$(shell git describe --always --dirty --abbrev=40 --exclude='*') --build-arg CREATED=$(shell git log -1 --format=%cI) \
 	--build-arg SOURCE=$(SOURCE)
 BUF := npx --yes @bufbuild/buf@1.75.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -57,6 +59,13 @@ def test_the_dockerfile_knows_the_images_that_make_knows():
     assert services.split() == list(IMAGES)
     (base,) = re.findall(r"^BASE \?= (\S+)$", makefile, re.MULTILINE)
     assert f"\nARG BASE={base}\n" in DOCKERFILE
+
+
+def test_an_image_is_labelled_with_the_version_of_the_suite():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    command = ["make", "--dry-run", "image", "BUILDER=docker"]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert f"--build-arg VERSION={version} --build-arg" in printed
 
 
 def test_compose_runs_each_service_from_its_own_image():
