@@ -195,7 +195,12 @@ async def test_a_lost_dependency_makes_pods_not_ready_and_ready_again(report):
     await until(without_plugins, "the dialogue not ready")
     lost = time.monotonic() - began
     (name,) = await DIALOGUE.names()
-    assert "plugins" in await kubectl("logs", name, "--tail=20")
+
+    async def is_named():
+        # The gateway is not ready either, and can be the first that the dialogue misses.
+        return '"dependency":"plugins"' in await kubectl("logs", name)
+
+    await until(is_named, "plugins in the dialogue's log")
     assert [await each.restarts() for each in DEPLOYMENTS[:2]] == restarts
     began = time.monotonic()
     await kubectl("scale", "deployment/plugins", "--replicas=1")
