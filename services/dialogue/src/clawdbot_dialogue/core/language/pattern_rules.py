@@ -102,7 +102,7 @@ class YesNoRules:
     fillers: re.Pattern[str]
     """At the start, before a no: "well", "um"."""
     neither: re.Pattern[str]
-    """Of what is no assent: is no no either, though it may begin like one: "no problem"."""
+    """Of what is neither a yes nor a no, though it may begin like one: "no problem"."""
     no: re.Pattern[str]
     yes: re.Pattern[str]
     """A phrase that says yes."""

@@ -30,7 +30,7 @@ _PRAISE = (
 )
 _WHAT_I_WANT = "it|exactly it|the one|what i want|what we want|exactly what i want|exactly what we want"
 _MILD_PRAISE = "fine|nice|cool|ok|okay|alright|all right"
-"""Only where it is no answer to "are you all right?"."""
+"""Only where it does not answer "are you all right?"."""
 _DEGREES = f"(?:{any_of('absolutely|really|very|so|totally|completely|perfectly|simply|all|quite|most')} )*+"
 _IT = "(?:that|it|this|everything|all|all of it|all of that|which)"
 _IT_LOOKS = (
