@@ -39,7 +39,7 @@ class TrialProcess:
     async def ended(self) -> int:
         """The exit code; fails with the log if the process does not end."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 return await self._process.wait()
         except TimeoutError:
             raise AssertionError(f"does not end:\n{self.log()}") from None
@@ -52,7 +52,7 @@ class TrialProcess:
     async def serving(self) -> None:
         """Returns when a probe gets SERVING."""
         request = health_pb2.HealthCheckRequest()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(45):
             while self._process.returncode is None:
                 async with self.channel() as channel:
                     try:
@@ -77,7 +77,7 @@ class TrialProcess:
     async def logged(self, text: str) -> None:
         """Returns when the log contains the text."""
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(45):
                 while text not in self.log():  # noqa: ASYNC110 - another process sets no event
                     await asyncio.sleep(0.02)
         except TimeoutError:

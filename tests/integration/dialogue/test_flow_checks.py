@@ -89,7 +89,7 @@ async def test_a_large_flow_is_deployed_and_others_are_served_meanwhile(served):
         slowest = max(slowest, time.monotonic() - before)
         await asyncio.sleep(0.01)
     assert (await deploying).flow.name == "large"
-    assert slowest < 5
+    assert slowest < 15
     session = await served.open("large")
     assert session.flow_version == 1
 

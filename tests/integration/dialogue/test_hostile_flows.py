@@ -17,7 +17,7 @@ from tests.support.processes import process
 
 MAX_CHARACTERS = 16_384
 """Up to this size a source is checked in the service's own process."""
-GENEROUS = 5.0
+GENEROUS = 15.0
 """Seconds; each takes well under 1 on an idle machine. What is guarded against takes minutes."""
 END = "states: {a: {say: h}}\n"
 HUGE = r"(\p{L}{1,40}\w{1,40}){1,9}"
