@@ -147,7 +147,7 @@ class TurnEngine:
         """Returns a view of an accepted turn, which goes on without this subscriber too."""
         return TurnSubscription(TurnRef(tenant, session_id, number), self._store, self._leases)
 
-    # For whoever creates and deletes sessions
+    # For the code that creates and deletes sessions
 
     def new_lease_request(self) -> LeaseRequest:
         """Returns a request for a lease that starts now."""
