@@ -21,7 +21,6 @@ from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import ModelError
 from clawdbot_model_gateway.core.events import Event
 from clawdbot_model_gateway.core.hooks import GenerationHooks
-from clawdbot_model_gateway.core.provider import Provider
 from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.structured_output.emulation import (
@@ -85,23 +84,19 @@ class Generation:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
                 use = None if self._replies is None else self._replies.use(request, backend)
+                upstream = partial(self._upstream, backend, attempt, send)
                 try:
                     if self._replies is None or use is None:
-                        async with backend.slot(request, _streamed(attempt, send)) as provider:
-                            reply = await self._send(provider, backend, attempt, send)
-                            async with aclosing(reply) as events:
-                                async for event in events:
-                                    for each in attempt.take(event):
-                                        yield each
+                        opened = upstream(attempt.record_usage)
                     else:
                         attempt.model = await backend.model_for(attempt.target.model)
-                        upstream = partial(self._upstream, backend, attempt, send)
-                        async with self._replies.open(
+                        opened = self._replies.open(
                             use, attempt, backend, upstream, whole=send is _send_unary
-                        ) as events:
-                            async for event in events:
-                                for each in attempt.take(event):
-                                    yield each
+                        )
+                    async with opened as events:
+                        async for event in events:
+                            for each in attempt.take(event):
+                                yield each
                     attempt.end()
                 except ModelError as error:
                     attempts.record_error(attempt, error)
@@ -112,36 +107,20 @@ class Generation:
     async def _upstream(
         self, backend: Backend, attempt: Attempt, send: Send, record_usage: RecordUsage
     ) -> AsyncIterator[AsyncGenerator[Event]]:
-        """The events of the backend's reply, for a call that others may share."""
-        async with (
-            backend.slot(attempt.request, _streamed(attempt, send)) as provider,
-            aclosing(await self._send(provider, backend, attempt, send, record_usage)) as events,
-        ):
-            yield events
-
-    async def _send(
-        self,
-        provider: Provider,
-        backend: Backend,
-        attempt: Attempt,
-        send: Send,
-        record_usage: RecordUsage | None = None,
-    ) -> AsyncGenerator[Event]:
-        """The events of the provider's reply; the cost of a reply that nobody may see goes to the attempt."""
-        attempt.model = await backend.model_for(attempt.target.model)
-        source = await with_format_emulation(
-            provider,
-            attempt.request,
-            attempt.model,
-            processes=self._validators,
-            record_usage=record_usage or attempt.record_usage,
-        )
-        return send(source, attempt.request, attempt.model)
-
-
-def _streamed(attempt: Attempt, send: Send) -> Attempt | None:
-    """The attempt whose time to the first content counts: that says nothing where a reply comes at once."""
-    return attempt if send is _send_streaming else None
+        """The events of the backend's reply; the cost of a reply that nobody may see is recorded."""
+        # The time to the first content says nothing where the whole reply comes at once.
+        streamed = attempt if send is _send_streaming else None
+        async with backend.slot(attempt.request, streamed) as provider:
+            attempt.model = await backend.model_for(attempt.target.model)
+            source = await with_format_emulation(
+                provider,
+                attempt.request,
+                attempt.model,
+                processes=self._validators,
+                record_usage=record_usage,
+            )
+            async with aclosing(send(source, attempt.request, attempt.model)) as events:
+                yield events
 
 
 async def _send_unary(source: ReplySource, request: GenerateRequest, model: str) -> AsyncGenerator[Event]:
