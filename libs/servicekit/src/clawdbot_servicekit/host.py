@@ -31,6 +31,7 @@ from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, HandlerTarget, Pipeline
 from clawdbot_servicekit.private_files import create_folder
 from clawdbot_servicekit.reflection import reflection_pool
+from clawdbot_servicekit.server_engine import Engine
 from clawdbot_servicekit.settings.shared import SharedSettings
 from clawdbot_servicekit.stream_drain import StreamDrain
 
@@ -61,6 +62,7 @@ class Host:
         self._calls = CallLog()
         self._target = server_factory.make_server(settings)
         self._server = self._target.server
+        self.metrics.set_engine(self.engine.name)
         self._draining = asyncio.Event()
         self._admission = Admission(settings.server.max_concurrent_calls)
         self._identity = Identity(settings.auth)
@@ -82,6 +84,11 @@ class Host:
         self._listening = False
         self._stop_now = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """What serves gRPC."""
+        return self._target.engine
 
     def add(self, application: Application) -> None:
         """Registers one more application. Before start."""
@@ -126,8 +133,8 @@ class Host:
         self._log.info(
             "listening",
             address=sockets.target(self.settings.server.host, self.port),
-            engine=self._target.engine.name,
-            because=self._target.engine.reason,
+            engine=self.engine.name,
+            because=self.engine.reason,
         )
         return self.port
 

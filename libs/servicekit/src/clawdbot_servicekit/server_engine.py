@@ -30,6 +30,9 @@ class Engine:
     reason: str
     """Why it is this one, for the banner and the log."""
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
 
 class EngineServer(HandlerTarget):
     """The server of an engine, and the way in which it takes handlers.
