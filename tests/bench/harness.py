@@ -21,7 +21,7 @@ from pathlib import Path
 from clawdbot_dialogue.build_info import core_is_compiled
 
 OUTPUT = Path("build") / "bench"
-ROUNDS = 5
+ROUNDS = 1
 """Rounds of each side; the median is reported."""
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU = CPUS[0]
