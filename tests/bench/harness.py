@@ -21,11 +21,15 @@ from pathlib import Path
 from clawdbot_dialogue.build_info import core_is_compiled
 
 OUTPUT = Path("build") / "bench"
-ROUNDS = 1
+ROUNDS = 5
 """Rounds of each side; the median is reported."""
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU = CPUS[0]
 LOAD_CPU = CPUS[-1]
+
+
+class Skipped(Exception):
+    """A figure cannot be measured on this machine; the text says why. The others are."""
 
 
 @dataclass(frozen=True, slots=True)
