@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.bench import (
+    chain,
     flow_core,
     gateway_cached,
     gateway_frontier,
@@ -32,7 +33,7 @@ BENCHES = {
     "start": start.measure,
     "idle_memory": idle_memory.measure,
     "inprocess_channel": inprocess_channel.measure,
-    "gateway_unary": gateway_unary.measure,
+    **{name: gateway_unary.of(engine) for engine, name in gateway_unary.NAMES.items()},
     "gateway_cached": gateway_cached.measure,
     **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in CANNED_STREAMS},
     "gateway_ttft": gateway_ttft.measure,
@@ -42,6 +43,7 @@ BENCHES = {
     "streams_10k": streams_10k.measure,
     "flow_core": flow_core.measure,
     "turn_memory": turn_memory.measure,
+    **{name: chain.of(name) for name in chain.ROWS},
 }
 
 

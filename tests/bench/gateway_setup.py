@@ -97,12 +97,14 @@ async def gateway(**sections: Mapping[str, Any]) -> AsyncIterator[ServiceProcess
 
 
 @asynccontextmanager
-async def gateway_and_relay(provider: str) -> AsyncIterator[Stubs]:
-    """The gateway and the bare relay; both use the provider's format with the same mock."""
+async def gateway_and_relay(provider: str, engine: str = "grpcio") -> AsyncIterator[Stubs]:
+    """The gateway on an engine, and the bare relay; both use the provider's format with the same mock."""
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(mock_backend())
         relay = await stack.enter_async_context(bare_relay(url, provider))
-        served = await stack.enter_async_context(gateway(model=backend(url, provider)))
+        served = await stack.enter_async_context(
+            gateway(model=backend(url, provider), server={"engine": engine})
+        )
         stubs = []
         for address in (served.address, relay.address):
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
