@@ -52,14 +52,16 @@ class CannedStream:
         return [*chunks, self.end] if self.end else chunks
 
 
-def _chat() -> CannedStream:
+def chat_stream(deltas: int = DELTAS) -> CannedStream:
+    """A stream of Chat Completions with so many pieces of text."""
+
     def chunk(delta: Mapping[str, Any], reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         return {"id": "c-1", "object": "chat.completion.chunk", "model": "mock", "choices": [choice]}
 
-    usage = {"prompt_tokens": 20, "completion_tokens": DELTAS, "total_tokens": 20 + DELTAS}
+    usage = {"prompt_tokens": 20, "completion_tokens": deltas, "total_tokens": 20 + deltas}
     last = {"id": "c-1", "object": "chat.completion.chunk", "model": "mock", "choices": [], "usage": usage}
-    events = [chunk({"role": "assistant", "content": ""}), *[chunk({"content": DELTA})] * DELTAS]
+    events = [chunk({"role": "assistant", "content": ""}), *[chunk({"content": DELTA})] * deltas]
     return CannedStream(
         base="/v1",
         path="/chat/completions",
@@ -163,7 +165,7 @@ def _responses() -> CannedStream:
 
 
 CANNED_STREAMS: Mapping[str, CannedStream] = {
-    "openai_compatible": _chat(),
+    "openai_compatible": chat_stream(),
     "openai": _responses(),
     "anthropic": _messages(),
     "gemini": _gemini(),

@@ -57,19 +57,35 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            length = 0
-            if (mark := head.find(b"content-length:")) >= 0:
-                length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
-            if len(self._buffer) < end + 4 + length:
+        while end := end_of_request(self._buffer):
+            request, self._buffer = self._buffer[:end], self._buffer[end:]
+            if b" HTTP/1.1\r\n" not in request:
+                self._transport.close()  # Some clients try HTTP/2 first.
                 return
-            request, self._buffer = self._buffer[: end + 4 + length], self._buffer[end + 4 + length :]
-            for chunk in respond(request):
-                self._transport.write(chunk)
+            self.respond(response_to(request))
+
+    def respond(self, chunks: list[bytes]) -> None:
+        """Writes a response, each chunk on its own."""
+        for chunk in chunks:
+            self._transport.write(chunk)
 
 
-def respond(request: bytes) -> list[bytes]:
+def end_of_request(data: bytes) -> int:
+    """Bytes of the first request in it; 0 while it is incomplete."""
+    body = data.find(b"\r\n\r\n") + 4
+    if body < 4:
+        return 0
+    head = data[:body].lower()
+    if b"transfer-encoding: chunked" in head:
+        # As Node's fetch sends what it streams. JSON has no line breaks.
+        end = data.find(b"\r\n0\r\n\r\n", body)
+        return end + 7 if end >= 0 else 0
+    mark = head.find(b"content-length:")
+    end = body + (int(head[mark + 15 :].split(b"\r\n", 1)[0]) if mark >= 0 else 0)
+    return end if len(data) >= end else 0
+
+
+def response_to(request: bytes) -> list[bytes]:
     """The chunks to write, each on its own."""
     path = request.split(b" ", 2)[1]
     if b'"stream":true' in request or b"streamGenerateContent" in path:
@@ -79,11 +95,12 @@ def respond(request: bytes) -> list[bytes]:
     return [WHOLE]
 
 
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
+async def serve(connection: type[Connection] = Connection) -> None:
+    """Prints the port and serves until it is killed."""
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve())

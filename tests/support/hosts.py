@@ -10,6 +10,7 @@ from typing import Any
 import grpc.aio
 from clawdbot_servicekit.host import Host
 
+from tests.support.engines import selected_engine
 from tests.support.trial_service import Trial, TrialSection, TrialSettings
 
 
@@ -31,7 +32,7 @@ class Hosted:
 
 def trial_settings(state: Path, **sections: Any) -> TrialSettings:
     """Settings with any free port and metrics off, overridden by the sections."""
-    server = {"port": 0, **sections.pop("server", {})}
+    server = {"port": 0, "engine": selected_engine(), **sections.pop("server", {})}
     telemetry = {"metrics_port": None, **sections.pop("telemetry", {})}
     return TrialSettings.model_validate(
         {"server": server, "telemetry": telemetry, "state_dir": state, **sections}

@@ -58,6 +58,7 @@ class Banner:
             if isinstance(application, SelfDescribing):
                 rows.update(application.describe())
         rows["access"] = (who_may_call(suite.settings, suite.address),)
+        rows["engine"] = (str(suite.host.engine),)
         metrics = metrics_address(suite)
         rows["metrics"] = (metrics,) if metrics else ()
         return cls(suite.address, rows, next_steps(suite.settings, suite.host.port))

@@ -1,7 +1,7 @@
 """How a channel and a server behave towards each other; grpc.aio over TCP is the reference.
 
 Each test class inherits this and provides a `connect` fixture: a factory of channels to a servicer, given its
-generic handlers and the maximum message size in bytes.
+handlers by service and method, and the maximum message size in bytes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ChannelContract(
 
     @pytest.fixture
     async def channel(self, connect, servicer):
-        async with connect((servicer.handler(),), MAX_MESSAGE) as channel:
+        async with connect(servicer.services(), MAX_MESSAGE) as channel:
             yield channel
 
     @pytest.fixture

@@ -63,18 +63,17 @@ class Servicer:
         self.received = []
         self.written = 0
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        return grpc.method_handlers_generic_handler(
-            SERVICE,
-            {
-                name: HANDLER_FACTORIES[kind](
-                    getattr(self, name),
-                    request_deserializer=StringValue.FromString,
-                    response_serializer=StringValue.SerializeToString,
-                )
-                for name, kind in KINDS.items()
-            },
-        )
+    def services(self) -> dict[str, dict[str, grpc.RpcMethodHandler]]:
+        """Service → its handlers, by the names of the methods."""
+        handlers = {
+            name: HANDLER_FACTORIES[kind](
+                getattr(self, name),
+                request_deserializer=StringValue.FromString,
+                response_serializer=StringValue.SerializeToString,
+            )
+            for name, kind in KINDS.items()
+        }
+        return {SERVICE: handlers}
 
     async def Echo(self, request, context):
         self.metadata = context.invocation_metadata()

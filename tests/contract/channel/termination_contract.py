@@ -172,7 +172,7 @@ class Closing:
         await wait_for(servicer.ended)
 
     async def test_exiting_the_channels_context_closes_it(self, connect, servicer):
-        async with connect((servicer.handler(),), -1) as channel:
+        async with connect(servicer.services(), -1) as channel:
             async with channel as same:
                 assert same is channel
             assert channel.get_state() == grpc.ChannelConnectivity.SHUTDOWN

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from clawdbot_servicekit.method_options import is_retryable, method_scopes
+from google.protobuf.descriptor_pool import Default
 
 PROTOS = Path(__file__).resolve().parents[3] / "protos"
 METHODS = {
@@ -118,3 +119,16 @@ def test_what_is_not_loaded_has_no_scope_and_is_not_retried():
 
 def test_what_the_health_protocol_declares_has_no_scope():
     assert method_scopes(["grpc.health.v1.Health"]) == {}
+
+
+def test_no_method_with_a_stream_of_requests_changes_the_installation():
+    """The native engine passes them on over a Unix socket, from which every caller looks local."""
+    scopes = method_scopes(METHODS)
+    streaming = [
+        f"/{service}/{method.name}"
+        for service in METHODS
+        for method in Default().FindServiceByName(service).methods
+        if method.client_streaming
+    ]
+    assert streaming
+    assert [each for each in streaming if scopes[each].endswith(".admin")] == []

@@ -9,10 +9,11 @@ import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.error_table import remote_error
 from clawdbot_servicekit.peers import InProcessPeers, NetworkPeers
-from clawdbot_servicekit.stream_drain import StreamDrainServer
+from clawdbot_servicekit.stream_drain import StreamDrain
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from tests.support.engines import make_engine_server
 from tests.support.hosts import hosting, trial_settings
 from tests.support.trial_service import invoke, ticks
 
@@ -160,11 +161,10 @@ async def test_a_watch_ends_when_the_server_drains_and_any_other_stream_continue
         return grpc.unary_stream_rpc_method_handler(work)
 
     draining = asyncio.Event()
-    server = grpc.aio.server()
+    target = make_engine_server()
+    server = target.server
     handlers = {name: endless(name) for name in ("WatchThings", "Other")}
-    StreamDrainServer(server, draining).add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("test.Things", handlers),)
-    )
+    StreamDrain(target, draining).add_registered_method_handlers("test.Things", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

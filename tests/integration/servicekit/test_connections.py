@@ -8,10 +8,13 @@ import socket
 import struct
 import threading
 
+import grpc
+import grpc.aio
 import pytest
 from clawdbot.plugins.v1 import tool_service_pb2, tool_service_pb2_grpc
 from clawdbot_servicekit.peers import NetworkPeers
 
+from tests.support.engines import serving_handlers
 from tests.support.hosts import hosting, trial_settings
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import ticks
@@ -82,3 +85,57 @@ async def test_a_peer_with_more_calls_than_fit_on_a_connection_opens_another(tmp
         for call in calls:
             call.cancel()
         await peers.close()
+
+
+BAD = b"\xff" * 40
+GARBAGE = {
+    "HTTP/1.1": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "TLS": bytes.fromhex("16030100c8010000c40303") + bytes(190),
+    "half a preface": PREFACE[:10],
+    "no settings": PREFACE + frame(HEADERS, END_HEADERS, 1, CALL),
+    "an unknown frame": PREFACE + frame(SETTINGS) + frame(0xEE, 0xFF, 0x7FFFFFFF, b"x" * 100),
+    "a frame that is too large": PREFACE + frame(SETTINGS) + b"\xff\xff\xff" + bytes(6) + b"x" * 70_000,
+    "headers that cannot be decoded": PREFACE + frame(SETTINGS) + frame(HEADERS, END_HEADERS, 1, BAD),
+    "an even stream": PREFACE + frame(SETTINGS) + frame(HEADERS, END_HEADERS, 2, CALL),
+    "noise": bytes(range(256)) * 64,
+}
+
+
+@pytest.mark.parametrize("bytes_sent", GARBAGE.values(), ids=GARBAGE)
+async def test_garbage_on_one_connection_does_not_disturb_the_others(tmp_path, bytes_sent):
+    async with hosting(tmp_path) as hosted, hosted.insecure() as channel:
+        stub = tool_service_pb2_grpc.ToolServiceStub(channel)
+        for _ in range(5):
+            with socket.create_connection(("127.0.0.1", hosted.host.port), timeout=5) as client:
+                with contextlib.suppress(OSError):
+                    await asyncio.to_thread(client.sendall, bytes_sent)
+                await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
+        await stub.ListTools(tool_service_pb2.ListToolsRequest(), timeout=10)
+
+
+async def test_slow_readers_take_neither_threads_nor_calls_from_others(engine):
+    """Each has far more to read than the windows of HTTP/2 and the buffers of sockets hold."""
+
+    async def flood(request, context):
+        while True:
+            await context.write(b"x" * 65_536)
+
+    async def echo(request, context):
+        return request
+
+    handlers = {
+        "Flood": grpc.unary_stream_rpc_method_handler(flood),
+        "Echo": grpc.unary_unary_rpc_method_handler(echo),
+    }
+    async with (
+        serving_handlers(engine, {"test.Slow": handlers}) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as slow,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as other,
+    ):
+        streams = [slow.unary_stream("/test.Slow/Flood")(b"") for _ in range(60)]
+        for each in streams:
+            assert await each.read()
+        assert await other.unary_unary("/test.Slow/Echo")(b"x", timeout=10) == b"x"
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "a thread"), 10)
+        for each in streams:
+            each.cancel()

@@ -15,6 +15,7 @@ from clawdbot_servicekit.watchdog import FORCED_EXIT_CODE
 from structlog.testing import capture_logs
 from typing_extensions import override
 
+from tests.support.engines import GRPCIO_ONLY
 from tests.support.hosts import trial_settings
 from tests.support.trial_process import trial_process
 from tests.support.trial_service import invoke
@@ -41,6 +42,10 @@ async def seconds_to_end(process, request=None, *, signals=1):
         if request is not None:
             calling.cancel()
         return code, time.monotonic() - started
+
+
+pytestmark = GRPCIO_ONLY
+"""What ends a process knows no engine, and the tests take long."""
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -18,6 +18,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 from structlog.testing import capture_logs
 
 from tests.contract.channel.servicer import HANDLER_FACTORIES, text
+from tests.support.engines import make_engine_server
 
 KINDS = {
     "One": "unary_unary",
@@ -160,10 +161,11 @@ async def serving(
     *, limit=100, deadlines=(60.0, 600.0), exempt=False, identify=lambda *_: Caller(tenant="acme")
 ):
     records, things, admission = [], Things(), Admission(limit)
-    server, in_process_server = grpc.aio.server(), InProcessServer()
+    target, in_process_server = make_engine_server(), InProcessServer()
+    server = target.server
     registrar = HandlerRegistrar(
         Pipeline(admission, identify, Deadlines(*deadlines), records.append),
-        (server, in_process_server),
+        (target, in_process_server),
         ERRORS,
         exempt=exempt,
     )
@@ -175,7 +177,6 @@ async def serving(
         name: HANDLER_FACTORIES[kind](getattr(things, name), **serializers) for name, kind in KINDS.items()
     }
     handlers["Placeholder"] = HANDLER_FACTORIES["unary_unary"](things.Placeholder, **serializers)
-    registrar.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Things", handlers),))
     registrar.add_registered_method_handlers("test.Things", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

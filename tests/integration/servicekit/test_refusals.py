@@ -16,6 +16,7 @@ from clawdbot_servicekit.inprocess import InProcessChannel, InProcessServer
 from clawdbot_servicekit.pipeline import Deadlines, HandlerRegistrar, Pipeline
 
 from tests.contract.channel.servicer import HANDLER_FACTORIES
+from tests.support.engines import GRPCIO_ONLY, make_engine_server
 from tests.support.hosts import hosting
 
 KEYS = {"keys": [{"id": "bob", "key": "models-only-0123456789abcdef", "scopes": ["models"]}]}
@@ -69,10 +70,11 @@ async def serving(identify=lambda *_: Caller(), limit=10, deadline=60.0):
         )
         for kind in KINDS
     }
-    server, inprocess = grpc.aio.server(), InProcessServer()
+    target, inprocess = make_engine_server(), InProcessServer()
+    server = target.server
     pipeline = Pipeline(admission, identify, Deadlines(deadline, deadline), records.append)
-    registrar = HandlerRegistrar(pipeline, (server, inprocess), ErrorTable({}))
-    registrar.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.All", handlers),))
+    registrar = HandlerRegistrar(pipeline, (target, inprocess), ErrorTable({}))
+    registrar.add_registered_method_handlers("test.All", handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -122,6 +124,7 @@ async def test_an_unknown_method_is_unimplemented_whatever_its_message():
         assert decoded == []
 
 
+@GRPCIO_ONLY
 async def test_a_caller_that_never_sends_its_message_gets_the_deadline_and_its_slot_is_freed():
     async with serving(deadline=0.2) as (channel, _, _, admission, records):
         call = channel.stream_unary("/test.All/unary_unary")(timeout=20)
@@ -132,6 +135,7 @@ async def test_a_caller_that_never_sends_its_message_gets_the_deadline_and_its_s
         assert admission.count == 0
 
 
+@GRPCIO_ONLY
 async def test_a_call_without_a_message_is_malformed():
     async with serving() as (channel, *_):
         call = channel.stream_unary("/test.All/unary_unary")(iter(()), timeout=20)
@@ -140,6 +144,7 @@ async def test_a_call_without_a_message_is_malformed():
         assert remote_error(caught.value).reason == "MALFORMED_MESSAGE"
 
 
+@GRPCIO_ONLY
 async def test_a_caller_that_leaves_before_its_message_is_recorded_as_cancelled():
     async with serving() as (channel, _, _, admission, records):
         call = channel.stream_unary("/test.All/unary_unary")(timeout=20)
@@ -148,6 +153,17 @@ async def test_a_caller_that_leaves_before_its_message_is_recorded_as_cancelled(
                 await asyncio.sleep(0.01)
         call.cancel()
         assert (await recorded(records)).code == "CANCELLED"
+
+
+@pytest.mark.parametrize("engine", ["native"], indirect=True)
+async def test_the_native_engine_tells_of_a_call_when_its_message_is_there():
+    async with serving() as (channel, _, _, admission, records):
+        call = channel.stream_unary("/test.All/unary_unary")(timeout=0.3)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert await channel.unary_unary("/test.All/unary_unary")(b"x") == b"answered"
+        assert (admission.count, len(records)) == (0, 1)
 
 
 async def recorded(records):

@@ -1,6 +1,7 @@
 """One redacted line per event, whichever library writes it."""
 
 import asyncio
+import contextvars
 import io
 import json
 import logging
@@ -10,7 +11,7 @@ import warnings
 
 import pytest
 import structlog
-from clawdbot_servicekit import logs
+from clawdbot_servicekit import logs, tracing
 from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.redaction import Redactor
 from clawdbot_servicekit.settings.shared import TelemetrySettings
@@ -128,12 +129,16 @@ def record(code="OK", **changed):
     return CallRecord("/a.B/C", code, fields={}, **{**facts, **changed})
 
 
+def call_with_id(calls):
+    tracing.extract([("x-request-id", "r-1")])
+    calls.write(record())
+
+
 async def test_successful_calls_are_written_in_batches(lines, monkeypatch):
     read = lines()
     monkeypatch.setattr(logs, "FLUSH_INTERVAL", 0.001)
     calls = logs.CallLog()
-    with structlog.contextvars.bound_contextvars(request_id="r-1"):
-        calls.write(record())
+    contextvars.copy_context().run(call_with_id, calls)
     calls.write(record(in_process=True))
     calls.write(record())
     assert read() == []

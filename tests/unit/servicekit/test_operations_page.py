@@ -36,7 +36,7 @@ def test_every_part_of_a_key_is_listed():
 def test_the_defaults_are_the_ones_in_the_code():
     listed = dict(re.findall(r"^\| `(\w+)` \| `?([^|`]+?)`? \|", section("server"), flags=re.MULTILINE))
     server = SharedSettings().server
-    plain = {"host", "workers", "port", "max_concurrent_calls"}
+    plain = {"host", "engine", "workers", "port", "max_concurrent_calls"}
     for name, text in listed.items():
         if name not in plain and text.strip():
             value = size(text) if name in {"max_message", "max_metadata"} else seconds(text)

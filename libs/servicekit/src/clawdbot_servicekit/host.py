@@ -31,8 +31,9 @@ from clawdbot_servicekit.metrics_endpoint import MetricsEndpoint
 from clawdbot_servicekit.pipeline import CallRecord, Deadlines, HandlerRegistrar, HandlerTarget, Pipeline
 from clawdbot_servicekit.private_files import create_folder
 from clawdbot_servicekit.reflection import reflection_pool
+from clawdbot_servicekit.server_engine import Engine
 from clawdbot_servicekit.settings.shared import SharedSettings
-from clawdbot_servicekit.stream_drain import StreamDrainServer
+from clawdbot_servicekit.stream_drain import StreamDrain
 
 STOP_TIMEOUT: Final = 6.0
 """Seconds that all applications and connections may take to stop; then the process exits without them."""
@@ -59,7 +60,9 @@ class Host:
         """The port of the metrics endpoint; None if metrics are off or a supervisor serves them."""
         self._log = structlog.get_logger(__name__)
         self._calls = CallLog()
-        self._server = server_factory.make_server(settings)
+        self._target = server_factory.make_server(settings)
+        self._server = self._target.server
+        self.metrics.set_engine(self.engine.name)
         self._draining = asyncio.Event()
         self._admission = Admission(settings.server.max_concurrent_calls)
         self._identity = Identity(settings.auth)
@@ -82,9 +85,14 @@ class Host:
         self._stop_now = asyncio.Event()
         self._stopping: asyncio.Task[None] | None = None
 
+    @property
+    def engine(self) -> Engine:
+        """What serves gRPC."""
+        return self._target.engine
+
     def add(self, application: Application) -> None:
         """Registers one more application. Before start."""
-        targets = (StreamDrainServer(self._server, self._draining), self._inprocess)
+        targets = (StreamDrain(self._target, self._draining), self._inprocess)
         application.register(HandlerRegistrar(self._pipeline, targets, application.errors))
         if (sample := application.add_metrics(self.metrics.registry)) is not None:
             self._samples.append(sample)
@@ -109,8 +117,8 @@ class Host:
         """
         prepare_state_dir(self.settings.state_dir)
         # Peers in this process ask for its health as those in other processes do.
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._exempt(self._server, self._inprocess))
-        self._enable_reflection(self._exempt(self._server))
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._exempt(self._target, self._inprocess))
+        self._enable_reflection(self._exempt(self._target))
         # Before the applications: they may take long, and a taken port is the more common mistake.
         self.port = server_factory.listen(self._server, self.settings)
         self._endpoint = MetricsEndpoint.open(self.metrics.registry, self.settings)
@@ -122,7 +130,12 @@ class Host:
         self._listening = True
         self._spawn(self._readiness.run())
         self._spawn(self.metrics.sample(self._sample))
-        self._log.info("listening", address=sockets.target(self.settings.server.host, self.port))
+        self._log.info(
+            "listening",
+            address=sockets.target(self.settings.server.host, self.port),
+            engine=self.engine.name,
+            because=self.engine.reason,
+        )
         return self.port
 
     async def ready(self) -> None:

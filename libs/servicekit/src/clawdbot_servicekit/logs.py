@@ -12,9 +12,11 @@ import json
 import logging
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, TextIO
 
@@ -22,6 +24,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from clawdbot_servicekit import tracing
 from clawdbot_servicekit.call_record import CallRecord
 from clawdbot_servicekit.log_content import content_processors
 from clawdbot_servicekit.redaction import Redactor
@@ -116,13 +119,13 @@ class CallLog:
     def __init__(self) -> None:
         self._log = structlog.get_logger(CALL_LOGGER)
         self._loop = asyncio.get_running_loop()
-        self._batch: list[tuple[CallRecord, str, Mapping[str, Any]]] = []
+        self._batch: list[tuple[CallRecord, float, Mapping[str, Any]]] = []
 
     def write(self, record: CallRecord) -> None:
         """Logs method, code, ms, tenant, key and the annotations (session, turn, model …)."""
         if not self._log.is_enabled_for(logging.DEBUG if record.in_process else logging.INFO):
             return
-        self._batch.append((record, _now(), structlog.contextvars.get_contextvars()))
+        self._batch.append((record, time.time(), tracing.ids()))
         if record.code != "OK":
             self.flush()
         elif len(self._batch) == 1:
@@ -136,10 +139,10 @@ class CallLog:
     def _write_batch(self) -> None:
         batch, self._batch = self._batch, []
         with _buffered_lines():
-            for record, ended, ids in batch:
-                self._write_line(record, ended, ids)
+            for record, ended_at, ids in batch:
+                self._write_line(record, ended_at, ids)
 
-    def _write_line(self, record: CallRecord, ended: str, ids: Mapping[str, Any]) -> None:
+    def _write_line(self, record: CallRecord, ended_at: float, ids: Mapping[str, Any]) -> None:
         optional = {"reason": record.reason, "tenant": record.tenant, "key": record.key_id}
         fields = {
             **ids,
@@ -148,18 +151,26 @@ class CallLog:
             "method": record.method.lstrip("/"),
             "code": record.code,
             "ms": round(record.seconds * 1000, 3),
-            "timestamp": ended,
+            "timestamp": _timestamp(ended_at),
         }
         (self._log.debug if record.in_process else self._log.info)("call", **fields)
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+def _timestamp(at: float) -> str:
+    second, micros = divmod(int(at * 1e6), 1_000_000)
+    return f"{_date_and_time(second)}.{micros:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _date_and_time(second: int) -> str:
+    """Cached, since a busy server writes many lines in one second."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _add_timestamp(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Adds the time, unless the event has one."""
-    event.setdefault("timestamp", _now())
+    if "timestamp" not in event:
+        event["timestamp"] = _timestamp(time.time())
     return event
 
 

@@ -60,6 +60,13 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self._engine = Gauge(
+            "clawdbot_server_engine",
+            "1 for the engine that serves gRPC.",
+            ("engine",),
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self._lag = Gauge(
             "clawdbot_event_loop_lag_seconds",
             "How late the event loop woke a timer, in the last half second.",
@@ -99,6 +106,10 @@ class Metrics:
             child = self._durations.labels(method.lstrip("/"), code)
             self._children[method, code] = child
         child.observe(seconds)
+
+    def set_engine(self, engine: str) -> None:
+        """Records which engine serves gRPC."""
+        self._engine.labels(engine).set(1.0)
 
     def set_ready(self, application: str, ready: bool) -> None:
         """Records whether an application is ready."""

@@ -112,6 +112,7 @@ def _show_banner(host: Host, application: Application) -> None:
     """What serves where, on stdout; stderr is for the log."""
     address = sockets.target(host.settings.server.host, host.port)
     lines = [f"Clawdbot {application.name.replace('_', ' ')} is serving on {address}"]
+    lines.append(f"  {'engine'.ljust(10)}{host.engine}")
     lines += [f"  {label.ljust(10)}{line}" for label, row in application.describe().items() for line in row]
     print("\n".join(lines), flush=True)  # noqa: T201 - for the person at the terminal, not for the log
 

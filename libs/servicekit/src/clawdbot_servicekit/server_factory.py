@@ -12,6 +12,7 @@ import structlog
 
 from clawdbot_servicekit import sockets, tls
 from clawdbot_servicekit.errors import StartupError
+from clawdbot_servicekit.server_engine import EngineServer, choose_engine, engine_server
 from clawdbot_servicekit.settings.shared import ServerSettings, SharedSettings
 
 NO_LIMIT: Final = 2**30
@@ -26,9 +27,9 @@ HANDSHAKE_TIMEOUT: Final = 10.0
 """Seconds for a new connection's TLS and HTTP/2 handshake; gRPC's default is 120."""
 
 
-def make_server(settings: SharedSettings) -> grpc.aio.Server:
+def make_server(settings: SharedSettings) -> EngineServer:
     """A server with the options of this configuration; it does not listen yet."""
-    return grpc.aio.server(options=server_options(settings.server))
+    return engine_server(choose_engine(settings), server_options(settings.server))
 
 
 def server_options(server: ServerSettings) -> Sequence[tuple[str, Any]]:

@@ -7,7 +7,7 @@ is over, so it ends at once with UNAVAILABLE, and its caller watches another ser
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -20,37 +20,23 @@ from clawdbot_servicekit.pipeline import HandlerTarget
 from clawdbot_servicekit.pipeline.registration import HANDLER_FACTORIES
 
 
-class StreamDrainServer(HandlerTarget):
-    """Passes handlers on to a grpc.aio.Server; methods named Watch… end when the server drains."""
+class StreamDrain(HandlerTarget):
+    """Passes handlers on to a server; methods named Watch… end when it drains."""
 
-    def __init__(self, server: grpc.aio.Server, draining: asyncio.Event) -> None:
+    def __init__(self, server: HandlerTarget, draining: asyncio.Event) -> None:
         self._server = server
         self._draining = draining
+        self.reads_requests = server.reads_requests
 
     @override
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        self._server.add_generic_rpc_handlers(
-            tuple(_DrainingHandlers(each, self._draining) for each in generic_rpc_handlers)
-        )
-
-
-class _DrainingHandlers(grpc.GenericRpcHandler):
-    def __init__(self, inner: grpc.GenericRpcHandler, draining: asyncio.Event) -> None:
-        self._inner = inner
-        self._draining = draining
-        self._handlers: dict[str, Any] = {}
-
-    @override
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        method = handler_call_details.method
-        handler = self._handlers.get(method)
-        if handler is None:
-            handler = self._inner.service(handler_call_details)
-            if handler is not None and method.rpartition("/")[2].startswith("Watch"):
-                handler = _end_on(self._draining, handler)
-            if handler is not None:
-                self._handlers[method] = handler
-        return handler
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        ending = {
+            name: _end_on(self._draining, handler) if name.startswith("Watch") else handler
+            for name, handler in method_handlers.items()
+        }
+        self._server.add_registered_method_handlers(service_name, ending)
 
 
 def _end_on(draining: asyncio.Event, handler: Any) -> Any:

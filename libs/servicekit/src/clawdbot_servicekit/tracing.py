@@ -6,8 +6,9 @@ It only passes ids on; it generates none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -23,6 +24,7 @@ _HEADERS: Final = {
 """Header → its name in the log, and its format with the part to log. Other formats are ignored."""
 
 _headers: ContextVar[tuple[tuple[str, str], ...]] = ContextVar("tracing_headers", default=())
+_ids: ContextVar[Mapping[str, str]] = ContextVar("tracing_ids", default=MappingProxyType({}))
 
 
 def extract(metadata: Iterable[tuple[str, str | bytes]]) -> None:
@@ -38,9 +40,15 @@ def extract(metadata: Iterable[tuple[str, str | bytes]]) -> None:
                 logged[label] = match[1]
     if found:
         _headers.set(tuple(found))
+        _ids.set(logged)
         structlog.contextvars.bind_contextvars(**logged)
 
 
 def headers() -> tuple[tuple[str, str], ...]:
     """The metadata to send with a call that is made on behalf of the running one."""
     return _headers.get()
+
+
+def ids() -> Mapping[str, str]:
+    """The ids of the running call, by their names in the log."""
+    return _ids.get()

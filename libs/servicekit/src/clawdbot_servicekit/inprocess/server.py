@@ -33,6 +33,8 @@ class _HandlerCallDetails:
 class InProcessServer(HandlerTarget):
     """Takes handlers like a grpc.aio.Server, for InProcessChannels. Make it inside the loop."""
 
+    reads_requests = True
+
     def __init__(self, max_message: int = -1) -> None:
         """A server without handlers.
 
@@ -49,14 +51,14 @@ class InProcessServer(HandlerTarget):
         self._running: dict[asyncio.Task[None], Rpc] = {}
         self._stopped = False
 
-    @override
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Adds handlers, as grpc.aio.Server does."""
         self._generic_handlers.extend(generic_rpc_handlers)
 
+    @override
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        """Adds handlers by method, as grpc.aio.Server does."""
         self._handlers |= {f"/{service_name}/{name}": each for name, each in method_handlers.items()}
 
     def start_call(self, method: str, metadata: Any, timeout: float | None) -> Rpc:

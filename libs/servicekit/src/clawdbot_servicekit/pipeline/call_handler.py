@@ -1,7 +1,7 @@
 """Handles one call, in the same way for all four kinds of RPC.
 
-A single request is read here, after the call was admitted and its caller identified: a refused call costs no
-more than its headers, however large the message.
+A single request is read here, or at least decoded, after the call was admitted and its caller identified: on
+grpcio a refused call costs no more than its headers, however large the message.
 
 Towards gRPC it raises only what ends a call: AbortError after a status was sent, and CancelledError when the
 caller has disconnected.
@@ -60,6 +60,6 @@ class ExemptCallHandler:
         try:
             return await self._handler(await self._request(requests, context), context)
         except Exception as error:
-            if isinstance(error, grpc.aio.InternalError) or context.done():
+            if isinstance(error, grpc.aio.InternalError | grpc.aio.AbortError) or context.done():
                 raise
             await abort(context, self._errors.describe(error))

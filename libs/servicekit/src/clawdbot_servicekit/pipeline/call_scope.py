@@ -86,7 +86,7 @@ class CallScope:
             CancelledError: if the caller turned out to be disconnected.
         """
         context = self._context
-        if context.done():
+        if isinstance(error, grpc.aio.AbortError) or context.done():
             # The servicer has aborted, and that is the error.
             self.code = status_name(context.code())
             return

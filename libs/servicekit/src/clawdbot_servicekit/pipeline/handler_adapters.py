@@ -33,6 +33,16 @@ def single_request(name: str) -> Request:
     return read
 
 
+def decoded_request(decode: Callable[[bytes], Any]) -> Request:
+    """What a method with a single request takes, where the engine has read it: decodes it now."""
+
+    async def read(data: bytes, context: Context) -> Any:
+        del context
+        return decode(data)
+
+    return read
+
+
 def unary_response(method: Method, name: str) -> Handler:
     """Adapts a method with a single response."""
     return method if inspect.iscoroutinefunction(method) else _from_function(method, name)

@@ -15,6 +15,7 @@ from clawdbot_servicekit.error_table import ErrorTable
 from clawdbot_servicekit.errors import MalformedMessage
 from clawdbot_servicekit.pipeline.call_handler import CallHandler, ExemptCallHandler
 from clawdbot_servicekit.pipeline.handler_adapters import (
+    decoded_request,
     request_stream,
     single_request,
     streaming_response,
@@ -36,10 +37,15 @@ MAX_EXEMPT_REQUEST: Final = 16 * 1024
 
 
 class HandlerTarget(Protocol):
-    """Where wrapped handlers go: a grpc.aio.Server or an InProcessServer."""
+    """Where wrapped handlers go: the server of an engine, or an InProcessServer."""
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Adds handlers, as grpc.aio.Server does."""
+    reads_requests: bool
+    """Whether it gives handlers a stream to read a single request from; else it gives them the bytes."""
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """Adds handlers by method, as grpc.aio.Server does."""
 
 
 class HandlerRegistrar(grpc.aio.Server):
@@ -67,20 +73,19 @@ class HandlerRegistrar(grpc.aio.Server):
         self._exempt = exempt
 
     @override
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
-        wrapped = tuple(_WrappedHandlers(each, self._wrap) for each in generic_rpc_handlers)
-        for target in self._targets:
-            target.add_generic_rpc_handlers(wrapped)
-
-    @override
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        """Does nothing: generated code registers everything twice, and the generic handlers are enough.
+        for target in self._targets:
+            wrapped = {
+                name: self._wrap(f"/{service_name}/{name}", handler, target.reads_requests)
+                for name, handler in method_handlers.items()
+            }
+            target.add_registered_method_handlers(service_name, wrapped)
 
-        grpc.aio's server waits for each registered method with a future of its own, and touches all of them
-        at every call: with the suite's methods that costs more than finding the handler by name.
-        """
+    @override
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Does nothing: generated code registers everything twice, and the methods are enough."""
 
     @override
     def add_insecure_port(self, address: str) -> NoReturn:
@@ -113,18 +118,22 @@ class HandlerRegistrar(grpc.aio.Server):
     def _refuse(self, what: str) -> NoReturn:
         raise grpc.aio.UsageError(f"{what}: an application registers servicers here; the host does the rest")
 
-    def _wrap(self, method: str, handler: Any) -> Any:
-        """The handler with its method in the pipeline; towards gRPC it takes a stream of requests."""
+    def _wrap(self, method: str, handler: Any, reads_requests: bool) -> Any:
+        """The handler with its method in the pipeline."""
         adapt = streaming_response if handler.response_streaming else unary_response
         attribute, _ = HANDLER_FACTORIES[handler.request_streaming, handler.response_streaming]
         servicer = adapt(getattr(handler, attribute), method)
-        request = request_stream if handler.request_streaming else single_request(method)
-        _, make_handler = HANDLER_FACTORIES[True, handler.response_streaming]
+        decode = _deserializer(
+            handler.request_deserializer, method, MAX_EXEMPT_REQUEST if self._exempt else sys.maxsize
+        )
+        request: Request = request_stream
+        if not handler.request_streaming:
+            request = single_request(method) if reads_requests else decoded_request(decode)
+        as_stream = handler.request_streaming or reads_requests
+        _, make_handler = HANDLER_FACTORIES[as_stream, handler.response_streaming]
         return make_handler(
             self._call_handler(method, request, servicer).run,
-            request_deserializer=_deserializer(
-                handler.request_deserializer, method, MAX_EXEMPT_REQUEST if self._exempt else sys.maxsize
-            ),
+            request_deserializer=decode if as_stream else None,
             response_serializer=handler.response_serializer,
         )
 
@@ -136,26 +145,6 @@ class HandlerRegistrar(grpc.aio.Server):
         return CallHandler(self._pipeline, self._errors, method, request, servicer)
 
 
-class _WrappedHandlers(grpc.GenericRpcHandler):
-    """A service's handlers; each is wrapped when it is called for the first time."""
-
-    def __init__(self, inner: grpc.GenericRpcHandler, wrap: Callable[[str, Any], Any]) -> None:
-        self._inner = inner
-        self._wrap = wrap
-        self._wrapped: dict[str, Any] = {}
-
-    @override
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        method = handler_call_details.method
-        handler = self._wrapped.get(method)
-        if handler is None:
-            handler = self._inner.service(handler_call_details)
-            # Unknown methods are not cached: callers can ask for any number of names.
-            if handler is not None:
-                handler = self._wrapped[method] = self._wrap(method, handler)
-        return handler
-
-
 Deserialize = Callable[[bytes], Any]
 
 _DEPTH: Final = "MaxDepth"
@@ -165,10 +154,10 @@ _TOO_DEEP: Final = (
 )
 
 
-def _deserializer(deserialize: Deserialize | None, method: str, limit: int) -> Deserialize | None:
+def _deserializer(deserialize: Deserialize | None, method: str, limit: int) -> Deserialize:
     """Decodes a request of at most so many bytes when it is read: raises MalformedMessage there."""
     if deserialize is None:
-        return None
+        return lambda data: data
 
     def decode(data: bytes) -> Any:
         if len(data) > limit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import grpc.aio
 
@@ -21,7 +21,11 @@ Observe = Callable[[CallRecord], None]
 """Called with every finished call; must not block."""
 
 Request = Callable[[Any, Context], Awaitable[Any]]
-"""(the stream of requests, context) → what the method takes; called once the call is admitted."""
+"""(the stream of requests, or the bytes of a single one; context) → what the method takes; called once the
+call is admitted."""
+
+NEVER: Final = 1e9
+"""Seconds: what is further away is no deadline. The native engine says a huge number where there is none."""
 
 
 class TrustedContext:
@@ -41,7 +45,9 @@ class Deadlines:
 
     def clamp(self, requested: float | None) -> float:
         """How long a call may take whose caller set this deadline."""
-        return self.default if requested is None else min(requested, self.maximum)
+        if requested is None or requested > NEVER:
+            return self.default
+        return min(requested, self.maximum)
 
 
 class Pipeline:

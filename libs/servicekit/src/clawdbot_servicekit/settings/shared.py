@@ -79,6 +79,8 @@ class ServerSettings(Section):
     """0 for any free port. Each service has its own default: PORTS."""
     socket: ConfigPath | None = None
     """Also listen on this Unix socket (mode 0600, for the user who runs the server), without TLS."""
+    engine: Literal["auto", "native", "grpcio"] = "auto"
+    """What serves gRPC; auto: the native engine where it can do what is configured (server_engine.py)."""
     workers: Annotated[Whole, Field(ge=1, le=512)] = 1
     """Processes that share the port."""
     grace: Wait = 30.0
@@ -102,7 +104,8 @@ class ServerSettings(Section):
     max_deadline: Seconds = 600.0
     """For callers that set a longer one."""
     max_connection_age: Seconds = 180.0
-    """Connections are closed after this long, so that new replicas get traffic. 0: never."""
+    """Connections are closed after this long, so that new replicas get traffic. 0: never. The native engine
+    closes none: to set it selects grpcio."""
 
 
 def strong_secret(name: str, secret: Secret | None) -> Secret | None:

@@ -1,0 +1,140 @@
+"""The whole chain: client → dialogue → gateway → mock, with durable turns, against the bare relay.
+
+The suite runs in one process on one CPU, with SQLite; the load and the mock have the other. The relay is
+grpc.aio's, whichever engine serves the suite, so that the figures of both can be compared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+
+import grpc.aio
+from clawdbot.dialogue.v1 import dialogue_service_pb2 as pb
+from clawdbot.dialogue.v1.dialogue_service_pb2_grpc import DialogueServiceStub
+from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
+
+from tests.bench.eight_pieces import PIECES
+from tests.bench.gateway_setup import REQUEST, backend, bare_relay, bind, mock_backend
+from tests.bench.harness import LOAD_CPU, SERVER_CPU, Figure, Stopwatch, conditions, interleave
+from tests.bench.load import drive, quantiles
+from tests.support.processes import process
+
+CALLERS = 64
+CONVERSATIONS = 192
+"""In one round."""
+TURNS = 10
+"""Of a conversation in the chat flow; each is sent what was said before."""
+RELAYED = 2000
+"""Requests to the relay in one round."""
+MAX_P99_MS = 300.0
+DAYS = 250
+"""On which tables are booked in turn; the demo's restaurant soon has none left for one evening."""
+BOOKINGS = count()
+Conversation = Callable[[DialogueServiceStub, list[float]], Awaitable[None]]
+"""Holds one conversation; adds the seconds of each of its turns."""
+
+
+def of(name: str) -> Callable[[], Awaitable[Figure]]:
+    """The measurement of one row."""
+    return lambda: measure(name)
+
+
+async def chat(stub: DialogueServiceStub, times: list[float]) -> None:
+    """A conversation with the model."""
+    session = (await stub.CreateSession(pb.CreateSessionRequest(flow="chat"))).session
+    for _ in range(TURNS):
+        request = pb.StreamTurnRequest(session_id=session.id, text="What can you do for me?")
+        watch, pieces = Stopwatch(), 0
+        async for event in stub.StreamTurn(request):
+            pieces += len(event.text_delta.text) // len("word ")
+        if pieces != PIECES:
+            raise AssertionError(f"a reply had {pieces} pieces")
+        times.append(watch.seconds())
+
+
+async def book(stub: DialogueServiceStub, times: list[float]) -> None:
+    """A booking by rules and a tool; no model is asked."""
+    session = (await stub.CreateSession(pb.CreateSessionRequest(flow="book_table"))).session
+    number = next(BOOKINGS)
+    day = datetime.now(UTC).date() + timedelta(days=1 + number % DAYS)
+    evening = 17 + number // DAYS % 5
+    for text in (f"A table for 2 on {day:%d %B %Y} at {evening}:00, please. My name is Ann.", "yes"):
+        watch = Stopwatch()
+        turn = (await stub.SendTurn(pb.SendTurnRequest(session_id=session.id, text=text))).turn
+        times.append(watch.seconds())
+    if "Booked" not in turn.replies[-1].parts[0].text:
+        raise AssertionError(f"not booked: {turn.replies}")
+
+
+ROWS: dict[str, tuple[str, Conversation, float]] = {
+    "chain": ("native", chat, 0.5),
+    "chain_grpcio": ("grpcio", chat, 0.25),
+    "chain_book": ("native", book, 0.5),
+}
+"""Name → engine, conversation, and the goal: turns for each request of the bare relay."""
+
+
+async def measure(name: str) -> Figure:
+    """Durable turns per second."""
+    engine, conversation, goal = ROWS[name]
+    times: list[float] = []
+    async with suite_and_relay(engine) as (dialogue, relay):
+
+        async def ours() -> float:
+            times.clear()
+            load = await drive(lambda: conversation(dialogue, times), calls=CONVERSATIONS, callers=CALLERS)
+            return load.per_second * len(times) / CONVERSATIONS
+
+        async def against() -> float:
+            return (await drive(lambda: relay.Generate(REQUEST), calls=RELAYED, callers=CALLERS)).per_second
+
+        turns, requests = await interleave(ours, against)
+    p50, p99 = (seconds * 1000 for seconds in quantiles(times))
+    return Figure(
+        name=name,
+        ours=turns,
+        against=requests,
+        unit="turns/s, requests/s",
+        ratio=turns / requests,
+        goal=f">= {goal:g}, p99 < {MAX_P99_MS:g} ms",
+        holds=turns / requests >= goal and p99 < MAX_P99_MS,
+        conditions=conditions(
+            callers=CALLERS,
+            engine=engine,
+            store="sqlite",
+            turns_in_a_conversation=len(times) // CONVERSATIONS,
+            p50_ms=p50,
+            p99_ms=p99,
+            against="Generate through a bare grpc.aio + aiohttp relay",
+        ),
+    )
+
+
+@asynccontextmanager
+async def suite_and_relay(engine: str) -> AsyncIterator[tuple[DialogueServiceStub, ModelGatewayServiceStub]]:
+    """The suite on an engine, and the bare relay, before the same mock."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = await stack.enter_async_context(mock_backend("tests.bench.eight_pieces"))
+        relay = await stack.enter_async_context(bare_relay(url))
+        environment = {
+            "CLAWDBOT_MODEL": json.dumps(backend(url)),
+            "CLAWDBOT_SERVER__ENGINE": engine,
+        }
+        suite = await stack.enter_async_context(
+            process("clawdbot_cli", "up", state=folder, environment=environment)
+        )
+        bind(suite.pid, SERVER_CPU)
+        bind(os.getpid(), LOAD_CPU)
+        channels = [
+            await stack.enter_async_context(grpc.aio.insecure_channel(address))
+            for address in (suite.address, relay.address)
+        ]
+        yield DialogueServiceStub(channels[0]), ModelGatewayServiceStub(channels[1])
