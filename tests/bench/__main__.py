@@ -17,6 +17,7 @@ from tests.bench import (
     idle_memory,
     inprocess_channel,
     start,
+    switch,
     turn_memory,
 )
 from tests.bench.canned_streams import CANNED_STREAMS
@@ -30,6 +31,7 @@ BENCHES = {
     "gateway_cached": gateway_cached.measure,
     **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in CANNED_STREAMS},
     "gateway_ttft": gateway_ttft.measure,
+    "switch": switch.measure,
     "flow_core": flow_core.measure,
     "turn_memory": turn_memory.measure,
 }

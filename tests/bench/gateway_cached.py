@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import sys
-import tempfile
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import grpc.aio
 import uvloop
 from clawdbot.model_gateway.v1 import generation_pb2, model_gateway_service_pb2_grpc
 
-from tests.bench.gateway_setup import REQUEST, bind, script
-from tests.bench.harness import LOAD_CPU, SERVER_CPU, Figure, conditions, interleave
+from tests.bench.gateway_setup import REQUEST, gateway, script
+from tests.bench.harness import SERVER_CPU, Figure, conditions, interleave
 from tests.bench.load import Load, drive
-from tests.support.processes import process
 
 GOAL = 0.6
 """Share of the bare echo's requests per second."""
@@ -43,19 +38,8 @@ async def measure() -> Figure:
     """Hits in the memory of the worker, with the concurrency of a busy gateway."""
     loads: dict[str, Load] = {}
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        plugins = await stack.enter_async_context(process("clawdbot_plugins", state=folder))
-        environment = {
-            "CLAWDBOT_MODEL": json.dumps({"provider": "echo"}),
-            "CLAWDBOT_PEERS__PLUGINS": plugins.address,
-        }
-        gateway = await stack.enter_async_context(
-            process("clawdbot_model_gateway", state=folder, environment=environment)
-        )
-        bind(gateway.pid, SERVER_CPU)
-        for pid in (os.getpid(), plugins.pid):
-            bind(pid, LOAD_CPU)
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(gateway.address))
+        served = await stack.enter_async_context(gateway(model={"provider": "echo"}))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(served.address))
         ours = model_gateway_service_pb2_grpc.ModelGatewayServiceStub(channel)
         await ours.Generate(CACHED)
         reply = await ours.Generate(CACHED)

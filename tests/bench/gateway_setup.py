@@ -5,29 +5,28 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 from clawdbot.common.v1 import message_pb2
 from clawdbot.model_gateway.v1 import generation_pb2
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
-from tests.bench.canned_streams import CANNED_STREAMS
+from tests.bench.canned_streams import CANNED_STREAMS, DELTA, DELTAS
 from tests.bench.harness import LOAD_CPU, SERVER_CPU, spawn, stop
-from tests.support.processes import process
+from tests.support.processes import ServiceProcess, process
 
+PROMPT = "A table for four tomorrow at seven, please."
 REQUEST = generation_pb2.GenerateRequest(
-    messages=[
-        message_pb2.Message(
-            role=message_pb2.ROLE_USER,
-            parts=[message_pb2.Part(text="A table for four tomorrow at seven, please.")],
-        )
-    ]
+    messages=[message_pb2.Message(role=message_pb2.ROLE_USER, parts=[message_pb2.Part(text=PROMPT)])]
 )
 STREAM = generation_pb2.StreamGenerateRequest(request=REQUEST)
+CHAT = "openai_compatible"
+"""The provider of the benches that compare no formats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +49,69 @@ async def script(*arguments: str, cpu: int) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def gateway_and_relay(provider: str) -> AsyncIterator[Stubs]:
-    """The gateway with all features enabled, and the relay; both use the provider's format with the mock."""
+async def mock_backend(*arguments: str) -> AsyncIterator[str]:
+    """Runs a mock backend and yields its URL."""
+    async with script("tests.bench.mock_backend", *arguments, cpu=LOAD_CPU) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def backend(url: str, provider: str = CHAT, **more: Any) -> dict[str, Any]:
+    """The configuration of a mock backend."""
+    endpoint = url + CANNED_STREAMS[provider].base
+    return {
+        "provider": provider,
+        "endpoint": endpoint,
+        "name": "mock",
+        "api_key": "none-is-looked-at",
+        **more,
+    }
+
+
+@asynccontextmanager
+async def gateway(**sections: Mapping[str, Any]) -> AsyncIterator[ServiceProcess]:
+    """Runs the gateway with all features enabled, on the server's CPU; this process moves to the load's."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        backend = await stack.enter_async_context(script("tests.bench.mock_backend", cpu=LOAD_CPU))
-        url = f"http://127.0.0.1:{backend}"
-        relay = await stack.enter_async_context(
-            script("tests.bench.bare_relay", url, provider, cpu=SERVER_CPU)
-        )
         plugins = await stack.enter_async_context(process("clawdbot_plugins", state=folder))
-        model = {
-            "provider": provider,
-            "endpoint": url + CANNED_STREAMS[provider].base,
-            "name": "mock",
-            "api_key": "none-is-looked-at",
-        }
-        gateway = await stack.enter_async_context(
-            process(
-                "clawdbot_model_gateway",
-                state=folder,
-                environment={
-                    "CLAWDBOT_MODEL": json.dumps(model),
-                    "CLAWDBOT_PEERS__PLUGINS": plugins.address,
-                },
-            )
+        environment = {f"CLAWDBOT_{name.upper()}": json.dumps(each) for name, each in sections.items()}
+        environment["CLAWDBOT_PEERS__PLUGINS"] = plugins.address
+        served = await stack.enter_async_context(
+            process("clawdbot_model_gateway", state=folder, environment=environment)
         )
-        bind(gateway.pid, SERVER_CPU)
+        bind(served.pid, SERVER_CPU)
         for pid in (os.getpid(), plugins.pid):
             bind(pid, LOAD_CPU)
+        yield served
+
+
+@asynccontextmanager
+async def gateway_and_relay(provider: str) -> AsyncIterator[Stubs]:
+    """The gateway and the bare relay; both use the provider's format with the same mock."""
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(mock_backend())
+        relay = await stack.enter_async_context(bare_relay(url, provider))
+        served = await stack.enter_async_context(gateway(model=backend(url, provider)))
         stubs = []
-        for address in (gateway.address, f"127.0.0.1:{relay}"):
+        for address in (served.address, relay):
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             stubs.append(ModelGatewayServiceStub(channel))
         yield Stubs(*stubs)
+
+
+@asynccontextmanager
+async def bare_relay(url: str, provider: str = CHAT) -> AsyncIterator[str]:
+    """Runs the relay to a backend and yields its address."""
+    async with script("tests.bench.bare_relay", url, provider, cpu=SERVER_CPU) as port:
+        yield f"127.0.0.1:{port}"
+
+
+async def read_stream(stub: ModelGatewayServiceStub) -> None:
+    """One stream of the mock's whole reply; fails where text is missing."""
+    length = 0
+    async for event in stub.StreamGenerate(STREAM):
+        length += len(event.text_delta.text)
+    if length != DELTAS * len(DELTA):
+        raise AssertionError(f"text was lost: {length} characters")
 
 
 def bind(pid: int, cpu: int) -> None:

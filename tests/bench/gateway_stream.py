@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from tests.bench.canned_streams import DELTA, DELTAS
-from tests.bench.gateway_setup import STREAM, gateway_and_relay
+from tests.bench.canned_streams import DELTAS
+from tests.bench.gateway_setup import gateway_and_relay, read_stream
 from tests.bench.harness import Figure, conditions, interleave
 from tests.bench.load import drive
 
@@ -27,15 +27,7 @@ def of(provider: str) -> Callable[[], Awaitable[Figure]]:
 
             async def round_of(side: str) -> float:
                 stub = getattr(stubs, side)
-
-                async def call() -> None:
-                    length = 0
-                    async for event in stub.StreamGenerate(STREAM):
-                        length += len(event.text_delta.text)
-                    if length != DELTAS * len(DELTA):
-                        raise AssertionError(f"{side} lost text: {length} characters")
-
-                return (await drive(call, calls=CALLS, callers=CALLERS)).per_second
+                return (await drive(lambda: read_stream(stub), calls=CALLS, callers=CALLERS)).per_second
 
             ours, against = await interleave(lambda: round_of("ours"), lambda: round_of("against"))
         return Figure(
