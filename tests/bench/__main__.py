@@ -11,6 +11,7 @@ from rich.table import Table
 from tests.bench import (
     flow_core,
     gateway_cached,
+    gateway_peers,
     gateway_stream,
     gateway_ttft,
     gateway_unary,
@@ -21,7 +22,8 @@ from tests.bench import (
     turn_memory,
 )
 from tests.bench.canned_streams import CANNED_STREAMS
-from tests.bench.harness import Figure
+from tests.bench.harness import Figure, Skipped
+from tests.bench.peers.http_gateways import HTTP_GATEWAYS
 
 BENCHES = {
     "start": start.measure,
@@ -31,6 +33,7 @@ BENCHES = {
     "gateway_cached": gateway_cached.measure,
     **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in CANNED_STREAMS},
     "gateway_ttft": gateway_ttft.measure,
+    **{f"gateway_{peer}": gateway_peers.of(peer) for peer in HTTP_GATEWAYS},
     "switch": switch.measure,
     "flow_core": flow_core.measure,
     "turn_memory": turn_memory.measure,
@@ -56,7 +59,11 @@ def main(only: list[str]) -> None:
         sys.exit(f"no bench called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
     table = Table("name", "ours", "against", "unit", "ratio", "goal", "holds")
     for name in only or BENCHES:
-        figure = uvloop.run(BENCHES[name]())
+        try:
+            figure = uvloop.run(BENCHES[name]())
+        except Skipped as reason:
+            print(f"SKIPPED {name}: {reason}", file=sys.stderr)
+            continue
         figure.write()
         table.add_row(*row(figure))
     Console(width=120).print(table)

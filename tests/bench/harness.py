@@ -28,6 +28,10 @@ SERVER_CPU = CPUS[0]
 LOAD_CPU = CPUS[-1]
 
 
+class Skipped(Exception):
+    """A figure cannot be measured on this machine; the text says why. The others are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One row of the table and one file under build/bench."""

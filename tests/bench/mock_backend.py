@@ -57,16 +57,28 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            length = 0
-            if (mark := head.find(b"content-length:")) >= 0:
-                length = int(head[mark + 15 :].split(b"\r\n", 1)[0])
-            if len(self._buffer) < end + 4 + length:
+        while end := end_of_request(self._buffer):
+            request, self._buffer = self._buffer[:end], self._buffer[end:]
+            if b" HTTP/1.1\r\n" not in request:
+                self._transport.close()  # Some clients try HTTP/2 first.
                 return
-            request, self._buffer = self._buffer[: end + 4 + length], self._buffer[end + 4 + length :]
             for chunk in respond(request):
                 self._transport.write(chunk)
+
+
+def end_of_request(data: bytes) -> int:
+    """Bytes of the first request in it; 0 while it is incomplete."""
+    body = data.find(b"\r\n\r\n") + 4
+    if body < 4:
+        return 0
+    head = data[:body].lower()
+    if b"transfer-encoding: chunked" in head:
+        # As Node's fetch sends what it streams. JSON has no line breaks.
+        end = data.find(b"\r\n0\r\n\r\n", body)
+        return end + 7 if end >= 0 else 0
+    mark = head.find(b"content-length:")
+    end = body + (int(head[mark + 15 :].split(b"\r\n", 1)[0]) if mark >= 0 else 0)
+    return end if len(data) >= end else 0
 
 
 def respond(request: bytes) -> list[bytes]:
