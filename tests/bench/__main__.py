@@ -18,6 +18,7 @@ from tests.bench import (
     idle_memory,
     inprocess_channel,
     start,
+    streams_10k,
     switch,
     turn_memory,
 )
@@ -35,6 +36,7 @@ BENCHES = {
     "gateway_ttft": gateway_ttft.measure,
     **{f"gateway_{peer}": gateway_peers.of(peer) for peer in HTTP_GATEWAYS},
     "switch": switch.measure,
+    "streams_10k": streams_10k.measure,
     "flow_core": flow_core.measure,
     "turn_memory": turn_memory.measure,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -89,12 +90,26 @@ def stop(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-def resident_mb(pid: int) -> float:
-    """Resident memory of a process, in MiB."""
+def resident_mb(pid: int, *, peak: bool = False) -> float:
+    """Resident memory of a process, in MiB: now, or the most that it ever was."""
+    entry = "VmHWM:" if peak else "VmRSS:"
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(entry):
             return int(line.split()[1]) / 1024
-    raise LookupError(f"process {pid} has no VmRSS: it has ended")
+    raise LookupError(f"process {pid} has no {entry} it has ended")
+
+
+def allow_open_files(count: int) -> None:
+    """Raises the limit of open files, for this process and those that it starts.
+
+    Raises:
+        Skipped: the machine allows fewer.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        raise Skipped(f"{count} open files are needed and `ulimit -Hn` is {hard}")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 async def interleave(

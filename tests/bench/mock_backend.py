@@ -62,8 +62,12 @@ class Connection(asyncio.Protocol):
             if b" HTTP/1.1\r\n" not in request:
                 self._transport.close()  # Some clients try HTTP/2 first.
                 return
-            for chunk in respond(request):
-                self._transport.write(chunk)
+            self.respond(response_to(request))
+
+    def respond(self, chunks: list[bytes]) -> None:
+        """Writes a response, each chunk on its own."""
+        for chunk in chunks:
+            self._transport.write(chunk)
 
 
 def end_of_request(data: bytes) -> int:
@@ -81,7 +85,7 @@ def end_of_request(data: bytes) -> int:
     return end if len(data) >= end else 0
 
 
-def respond(request: bytes) -> list[bytes]:
+def response_to(request: bytes) -> list[bytes]:
     """The chunks to write, each on its own."""
     path = request.split(b" ", 2)[1]
     if b'"stream":true' in request or b"streamGenerateContent" in path:
@@ -91,11 +95,12 @@ def respond(request: bytes) -> list[bytes]:
     return [WHOLE]
 
 
-async def main() -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
+async def serve(connection: type[Connection] = Connection) -> None:
+    """Prints the port and serves until it is killed."""
+    server = await asyncio.get_running_loop().create_server(connection, "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(serve())
