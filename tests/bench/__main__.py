@@ -11,6 +11,7 @@ from rich.table import Table
 from tests.bench import (
     flow_core,
     gateway_cached,
+    gateway_frontier,
     gateway_peers,
     gateway_stream,
     gateway_ttft,
@@ -23,7 +24,7 @@ from tests.bench import (
     turn_memory,
 )
 from tests.bench.canned_streams import CANNED_STREAMS
-from tests.bench.harness import Figure, Skipped
+from tests.bench.harness import Figure, Skipped, report_skipped
 from tests.bench.peers.http_gateways import HTTP_GATEWAYS
 
 BENCHES = {
@@ -35,6 +36,7 @@ BENCHES = {
     **{f"gateway_stream_{provider}": gateway_stream.of(provider) for provider in CANNED_STREAMS},
     "gateway_ttft": gateway_ttft.measure,
     **{f"gateway_{peer}": gateway_peers.of(peer) for peer in HTTP_GATEWAYS},
+    "gateway_frontier": gateway_frontier.measure,
     "switch": switch.measure,
     "streams_10k": streams_10k.measure,
     "flow_core": flow_core.measure,
@@ -64,7 +66,7 @@ def main(only: list[str]) -> None:
         try:
             figure = uvloop.run(BENCHES[name]())
         except Skipped as reason:
-            print(f"SKIPPED {name}: {reason}", file=sys.stderr)
+            report_skipped(name, reason)
             continue
         figure.write()
         table.add_row(*row(figure))

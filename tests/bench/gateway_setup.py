@@ -105,11 +105,14 @@ async def bare_relay(url: str, provider: str = CHAT) -> AsyncIterator[str]:
         yield f"127.0.0.1:{port}"
 
 
+async def read_text(stub: ModelGatewayServiceStub) -> int:
+    """Characters of one stream of the mock's whole reply."""
+    return sum([len(event.text_delta.text) async for event in stub.StreamGenerate(STREAM)])
+
+
 async def read_stream(stub: ModelGatewayServiceStub) -> None:
-    """One stream of the mock's whole reply; fails where text is missing."""
-    length = 0
-    async for event in stub.StreamGenerate(STREAM):
-        length += len(event.text_delta.text)
+    """The same; fails where text is missing."""
+    length = await read_text(stub)
     if length != DELTAS * len(DELTA):
         raise AssertionError(f"text was lost: {length} characters")
 

@@ -33,6 +33,11 @@ class Skipped(Exception):
     """A figure cannot be measured on this machine; the text says why. The others are."""
 
 
+def report_skipped(what: str, reason: Skipped) -> None:
+    """Says loudly what is missing."""
+    print(f"SKIPPED {what}: {reason}", file=sys.stderr)
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One row of the table and one file under build/bench."""

@@ -1,8 +1,12 @@
-"""A closed loop of callers: so many at once, each with its next call when its last was answered."""
+"""Load: a closed loop of callers, each with its next call when its last was answered, or an open loop.
+
+The open loop's calls go out on a schedule, whether or not earlier ones were answered.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +41,27 @@ async def drive(call: Callable[[], Awaitable[object]], *, calls: int, callers: i
     total = watch.seconds()
     median, p99 = quantiles(times)
     return Load(calls / total, median * 1000, p99 * 1000)
+
+
+async def open_loop(
+    call: Callable[[], Awaitable[object]], *, per_second: float, seconds: float
+) -> list[float]:
+    """Seconds of each call since it should have gone out. A failed call fails the round.
+
+    The arrivals are random, as independent callers' are (Poisson), and the same in each round.
+    """
+    draw, times, clock, due_at = random.Random(1), [], Stopwatch(), 0.0
+
+    async def one(due_at: float) -> None:
+        await call()
+        times.append(clock.seconds() - due_at)
+
+    async with asyncio.TaskGroup() as group:
+        while due_at < seconds:
+            await asyncio.sleep(due_at - clock.seconds())
+            group.create_task(one(due_at))
+            due_at += draw.expovariate(per_second)
+    return times
 
 
 def quantiles(times: Sequence[float]) -> tuple[float, float]:
