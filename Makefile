@@ -39,7 +39,7 @@ BUF := npx --yes @bufbuild/buf@1.75.0
 export PATH := $(PATH):$(shell go env GOPATH 2>/dev/null || echo $(HOME)/go)/bin
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)/Python.h
 
-.PHONY: help setup compiled run chat cli test test-unit test-integration test-compiled test-image test-cluster lint fix types protos \
+.PHONY: help setup compiled run chat cli test test-unit test-integration test-chaos test-compiled test-image test-cluster lint fix types protos \
 	protos-check protos-lint bench check lock wheels image clean
 
 help:  ## List the targets
@@ -93,13 +93,17 @@ cli: $(IN_RUNS)  ## A shell with `clawdbot` on the PATH (ARGS="flow new contact"
 	$(if $(ARGS),exec clawdbot $(ARGS),echo "clawdbot is on the PATH; exit ends this shell."; exec bash -i)
 
 test: $(IN_READY)  ## Run the tests in parallel (ARGS="-k name …")
-	@$(IN)/bin/python -m pytest -m "not integration and not image and not cluster" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+	@$(IN)/bin/python -m pytest -m "not integration and not image and not cluster and not chaos" -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 test-unit: $(IN_READY)  ## Run one package's unit tests (PKG=servicekit ARGS="-k name …")
 	@$(IN)/bin/python -m pytest tests/unit/$(PKG) $(ARGS)
 
 test-integration: $(IN_READY)  ## Run the tests with foreign tools and killed processes
 	@$(IN)/bin/python -m pytest -m integration -n $(TEST_PROCESSES) --dist worksteal $(ARGS)
+
+# Without xdist: its callers and backends need the processors.
+test-chaos: $(IN_READY)  ## Let backends fail in every way for a minute, under load
+	@$(IN)/bin/python -m pytest -m chaos $(ARGS) tests/chaos
 
 # Without xdist: the tests share one cluster.
 test-cluster: $(READY)  ## Run the suite on the cluster of KUBECONFIG (CLUSTER_LOAD="command" brings an image there)
@@ -145,7 +149,7 @@ protos-lint:  ## Check the contracts' style with buf
 bench: $(IN_READY)  ## Measure (ONLY=name for one); writes build/bench/*.json
 	@$(IN)/bin/python -m tests.bench $(ONLY)
 
-check: lint types protos-check protos-lint test test-integration test-compiled  ## All that CI runs
+check: lint types protos-check protos-lint test test-integration test-chaos test-compiled  ## All that CI runs
 
 lock: $(RUNS)  ## Resolve the dependencies again: requirements*.txt, deploy/requirements-*.txt
 	@$(RESOLVE) pyproject.toml $(MEMBERS) --output-file requirements.txt
