@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 
 import uvloop
 from rich.console import Console
@@ -62,15 +63,22 @@ def main(only: list[str]) -> None:
     if unknown:
         sys.exit(f"no bench called {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
     table = Table("name", "ours", "against", "unit", "ratio", "goal", "holds")
+    failed = []
     for name in only or BENCHES:
         try:
             figure = uvloop.run(BENCHES[name]())
         except Skipped as reason:
             report_skipped(name, reason)
-            continue
-        figure.write()
-        table.add_row(*row(figure))
+            table.add_row(name, "skipped")
+        except Exception:  # noqa: BLE001 - the others are still measured
+            traceback.print_exc()
+            failed.append(name)
+            table.add_row(name, "failed")
+        else:
+            figure.write()
+            table.add_row(*row(figure))
     Console(width=120).print(table)
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
 if __name__ == "__main__":

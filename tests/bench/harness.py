@@ -33,7 +33,7 @@ class Skipped(Exception):
     """A figure cannot be measured on this machine; the text says why. The others are."""
 
 
-def report_skipped(what: str, reason: Skipped) -> None:
+def report_skipped(what: str, reason: BaseException) -> None:
     """Says loudly what is missing."""
     print(f"SKIPPED {what}: {reason}", file=sys.stderr)
 

@@ -6,12 +6,19 @@ The open loop's calls go out on a schedule, whether or not earlier ones were ans
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import statistics
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import aiohttp
+import grpc.aio
+
 from tests.bench.harness import Stopwatch
+
+FAILED_CALL = (grpc.aio.AioRpcError, aiohttp.ClientError, AssertionError)
+"""What a call raises that is refused, or answered with something else than a reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,19 @@ async def drive(call: Callable[[], Awaitable[object]], *, calls: int, callers: i
 async def open_loop(
     call: Callable[[], Awaitable[object]], *, per_second: float, seconds: float
 ) -> list[float]:
-    """Seconds of each call since it should have gone out. A failed call fails the round.
+    """Seconds of each call since it should have gone out; infinite for one that failed.
 
     The arrivals are random, as independent callers' are (Poisson), and the same in each round.
     """
     draw, times, clock, due_at = random.Random(1), [], Stopwatch(), 0.0
 
     async def one(due_at: float) -> None:
-        await call()
-        times.append(clock.seconds() - due_at)
+        try:
+            await call()
+        except FAILED_CALL:
+            times.append(math.inf)
+        else:
+            times.append(clock.seconds() - due_at)
 
     async with asyncio.TaskGroup() as group:
         while due_at < seconds:
