@@ -77,7 +77,7 @@ class Relay(model_gateway_service_pb2_grpc.ModelGatewayServiceServicer):
 
 
 async def main(url: str, provider: str) -> None:
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=256)) as session:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         server = grpc.aio.server()
         model_gateway_service_pb2_grpc.add_ModelGatewayServiceServicer_to_server(
             Relay(session, url, CANNED_STREAMS[provider]), server

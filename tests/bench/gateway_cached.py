@@ -44,10 +44,10 @@ async def measure() -> Figure:
         await ours.Generate(CACHED)
         reply = await ours.Generate(CACHED)
         assert reply.cache_status == generation_pb2.CACHE_STATUS_HIT
-        port = await stack.enter_async_context(
+        echo = await stack.enter_async_context(
             script("tests.bench.gateway_cached", reply.SerializeToString().hex(), cpu=SERVER_CPU)
         )
-        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(echo.address))
         against = model_gateway_service_pb2_grpc.ModelGatewayServiceStub(channel)
 
         async def round_of(stub: model_gateway_service_pb2_grpc.ModelGatewayServiceStub, side: str) -> float:

@@ -47,7 +47,7 @@ async def measure() -> Figure:
         served = await stack.enter_async_context(gateway(model=backend(url)))
         channels = [
             await stack.enter_async_context(grpc.aio.insecure_channel(address))
-            for address in (served.address, relay)
+            for address in (served.address, relay.address)
         ]
         ours, against = map(ModelGatewayServiceStub, channels)
         calls: dict[str, Call] = {

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,22 +37,34 @@ class Stubs:
     against: ModelGatewayServiceStub
 
 
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A module of the bench that serves as a process of its own."""
+
+    pid: int
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
 @asynccontextmanager
-async def script(*arguments: str, cpu: int) -> AsyncIterator[int]:
-    """Runs a module of the bench as a process, and yields the port that it prints."""
+async def script(*arguments: str, cpu: int) -> AsyncIterator[Script]:
+    """Runs a module that prints its port."""
     child = spawn("-m", *arguments, cpu=cpu)
     try:
         assert child.stdout is not None
-        yield int(child.stdout.readline())
+        yield Script(child.pid, int(child.stdout.readline()))
     finally:
         stop(child)
 
 
 @asynccontextmanager
-async def mock_backend(*arguments: str) -> AsyncIterator[str]:
+async def mock_backend(module: str = "tests.bench.mock_backend") -> AsyncIterator[str]:
     """Runs a mock backend and yields its URL."""
-    async with script("tests.bench.mock_backend", *arguments, cpu=LOAD_CPU) as port:
-        yield f"http://127.0.0.1:{port}"
+    async with script(module, cpu=LOAD_CPU) as served:
+        yield f"http://{served.address}"
 
 
 def backend(url: str, provider: str = CHAT, **more: Any) -> dict[str, Any]:
@@ -92,17 +104,15 @@ async def gateway_and_relay(provider: str) -> AsyncIterator[Stubs]:
         relay = await stack.enter_async_context(bare_relay(url, provider))
         served = await stack.enter_async_context(gateway(model=backend(url, provider)))
         stubs = []
-        for address in (served.address, relay):
+        for address in (served.address, relay.address):
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(address))
             stubs.append(ModelGatewayServiceStub(channel))
         yield Stubs(*stubs)
 
 
-@asynccontextmanager
-async def bare_relay(url: str, provider: str = CHAT) -> AsyncIterator[str]:
-    """Runs the relay to a backend and yields its address."""
-    async with script("tests.bench.bare_relay", url, provider, cpu=SERVER_CPU) as port:
-        yield f"127.0.0.1:{port}"
+def bare_relay(url: str, provider: str = CHAT) -> AbstractAsyncContextManager[Script]:
+    """Runs the relay to a backend."""
+    return script("tests.bench.bare_relay", url, provider, cpu=SERVER_CPU)
 
 
 async def read_text(stub: ModelGatewayServiceStub) -> int:

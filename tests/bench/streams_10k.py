@@ -15,8 +15,8 @@ import uvloop
 from clawdbot.model_gateway.v1.model_gateway_service_pb2_grpc import ModelGatewayServiceStub
 
 from tests.bench.canned_streams import CANNED_STREAMS, DELTA
-from tests.bench.gateway_setup import CHAT, STREAM, backend, gateway, script
-from tests.bench.harness import LOAD_CPU, Figure, Stopwatch, allow_open_files, conditions, resident_mb
+from tests.bench.gateway_setup import CHAT, STREAM, backend, bare_relay, gateway, mock_backend
+from tests.bench.harness import Figure, Stopwatch, allow_open_files, conditions, resident_mb
 from tests.bench.load import quantiles
 from tests.bench.mock_backend import Connection, chunked, serve
 
@@ -37,46 +37,56 @@ SPARE_FILES = 500
 
 
 async def measure() -> Figure:
-    """One arrival of all."""
+    """One arrival of all at the gateway, and one at the bare relay."""
     allow_open_files(STREAMS + SPARE_FILES)
+    async with mock_backend("tests.bench.streams_10k") as url:
+        async with gateway(model=backend(url, http={"pool_size": STREAMS})) as served:
+            ours = await _arrive(served.address, served.pid)
+        async with bare_relay(url) as relay:
+            against = await _arrive(relay.address, relay.pid)
+    p50, p99 = quantiles(ours.first_texts)
+    lost = STREAMS - ours.complete
+    return Figure(
+        name="streams_10k",
+        ours=ours.kilobytes,
+        against=against.kilobytes,
+        unit="KB a stream",
+        ratio=ours.kilobytes / against.kilobytes,
+        goal=f"< {GOAL:g}, 0 lost, p99 < {GOAL_FIRST_TEXT:g} s",
+        holds=ours.kilobytes < GOAL and not lost and p99 < GOAL_FIRST_TEXT and ours.most_open == STREAMS,
+        conditions=conditions(
+            streams=STREAMS,
+            rounds=1,
+            lost=lost,
+            errors=ours.errors,
+            open_at_once=ours.most_open,
+            first_text_p50_s=p50,
+            first_text_p99_s=p99,
+            against="bare grpc.aio + aiohttp relay",
+            against_first_text_p99_s=quantiles(against.first_texts)[1],
+            pieces=PIECES,
+            seconds_between_pieces=PACE,
+        ),
+    )
+
+
+async def _arrive(address: str, pid: int) -> _Arrivals:
+    """All streams, at one server."""
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(script("tests.bench.streams_10k", cpu=LOAD_CPU))
-        model = backend(f"http://127.0.0.1:{port}", http={"pool_size": STREAMS})
-        served = await stack.enter_async_context(gateway(model=model))
         stubs = []
         for _ in range(CHANNELS):
             options = (("grpc.use_local_subchannel_pool", 1),)
-            channel = await stack.enter_async_context(grpc.aio.insecure_channel(served.address, options))
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options))
             await channel.channel_ready()
             stubs.append(ModelGatewayServiceStub(channel))
-        idle = resident_mb(served.pid)
+        idle = resident_mb(pid)
         arrivals = _Arrivals()
         async with asyncio.TaskGroup() as group:
             for index in range(STREAMS):
                 begins_at = index * ARRIVAL / STREAMS
                 group.create_task(arrivals.stream(stubs[index % CHANNELS], begins_at))
-        kilobytes = (resident_mb(served.pid, peak=True) - idle) * 1024 / STREAMS
-    p50, p99 = quantiles(arrivals.first_texts)
-    lost = STREAMS - arrivals.complete
-    return Figure(
-        name="streams_10k",
-        ours=kilobytes,
-        unit="KB a stream",
-        goal=f"< {GOAL:g}, 0 lost, p99 < {GOAL_FIRST_TEXT:g} s",
-        holds=kilobytes < GOAL and not lost and p99 < GOAL_FIRST_TEXT and arrivals.most_open == STREAMS,
-        conditions=conditions(
-            streams=STREAMS,
-            rounds=1,
-            lost=lost,
-            errors=arrivals.errors,
-            open_at_once=arrivals.most_open,
-            first_text_p50_s=p50,
-            first_text_p99_s=p99,
-            idle_mib=idle,
-            pieces=PIECES,
-            seconds_between_pieces=PACE,
-        ),
-    )
+        arrivals.kilobytes = (resident_mb(pid, peak=True) - idle) * 1024 / STREAMS
+    return arrivals
 
 
 class _Arrivals:
@@ -88,6 +98,8 @@ class _Arrivals:
         self.most_open = 0
         """Streams of which some, and not all, text had arrived at the same time."""
         self.errors = Counter[str]()
+        self.kilobytes = 0.0
+        """Of the server's memory for each."""
         self._open = 0
         self._clock = Stopwatch()
 
