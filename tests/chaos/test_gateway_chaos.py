@@ -98,7 +98,7 @@ async def test_no_request_is_lost_that_a_working_backend_could_serve_and_none_is
 
 @asynccontextmanager
 async def _gateway(folder: Path, backends: dict[str, ChaosBackend]) -> AsyncIterator[ServiceProcess]:
-    http = {"connect_timeout": 1, "idle_timeout": 1}
+    http = {"connect_timeout": 2, "idle_timeout": 2}
     models = {
         "backends": {
             name: {"provider": "openai_compatible", "endpoint": each.url, "models": ["m"], "http": http}
