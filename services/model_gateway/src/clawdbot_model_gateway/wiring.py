@@ -81,7 +81,8 @@ def build(
     replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
     generation = Generation(router, backends, hooks=hooks, limits=limits, replies=replies, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
-    embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
+    vectors = None if replies is None else replies.vectors
+    embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, vectors=vectors, draw=draw)
     token_counts = TokenCounts(router, backends, limits=limits)
     admin = ModelAdmin(router, backends, switching=switching, replies=replies)
     components = Components(

@@ -18,6 +18,7 @@ from clawdbot_servicekit.caller import current_caller
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.events import Event, merge_deltas, usage
+from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
 from clawdbot_model_gateway.core.reply_cache.key import cache_key
@@ -45,6 +46,9 @@ class CachedReplies:
     ) -> None:
         self.use = rules.use
         """How a request uses the cache at a backend; None: not at all."""
+        self.vectors = CachedVectors(rules, memory, shared, metrics)
+        """The same caches, for Embed."""
+        self._max_ttl = rules.max_ttl
         self._memory = memory
         self._shared = shared
         self._metrics = metrics
@@ -169,7 +173,7 @@ class CachedReplies:
         except CorruptReply:
             self._metrics.redis_errors.labels("get", "corrupt").inc()
             return [], 0.0
-        return events, expires_at - time.time()
+        return events, min(expires_at - time.time(), self._max_ttl)
 
 
 def _with_usage(reply: list[Event], request: GenerateRequest) -> list[Event]:

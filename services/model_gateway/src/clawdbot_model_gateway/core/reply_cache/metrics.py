@@ -21,6 +21,12 @@ class CacheMetrics:
             ("backend", "result"),
             registry=None,
         )
+        self.texts = Counter(
+            "clawdbot_reply_cache_texts",
+            "Texts to embed that used the cache, by backend and result: hit_memory, hit_redis or miss.",
+            ("backend", "result"),
+            registry=None,
+        )
         self.entries = Gauge(
             "clawdbot_reply_cache_entries",
             "Replies in memory.",
@@ -57,6 +63,7 @@ class CacheMetrics:
         """All of them, for a registry."""
         return (
             self.requests,
+            self.texts,
             self.entries,
             self.bytes,
             self.evictions,
