@@ -20,7 +20,7 @@ from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
-from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint
+from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint, similar_requests
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
@@ -83,6 +83,8 @@ def build(
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
     vectors = None if replies is None else replies.vectors
     embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, vectors=vectors, draw=draw)
+    if replies is not None:
+        replies.similar = similar_requests(settings.gateway.cache.semantic, embeddings.embed, cache_metrics)
     token_counts = TokenCounts(router, backends, limits=limits)
     admin = ModelAdmin(router, backends, switching=switching, replies=replies)
     components = Components(
