@@ -19,7 +19,7 @@ from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event, merge_deltas, usage
+from clawdbot_model_gateway.core.events import Event, usage
 from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
@@ -93,10 +93,10 @@ class CachedReplies:
         key = cache_key(attempt.request, backend, attempt.model, current_caller().tenant)
         found = await self._memory.get(key)
         if use.reads and found.reply is not None:
-            reply, _ = decode(found.reply)
+            reply, _ = decode(found.reply, whole=whole)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
-            async with aclosing(_replay(merge_deltas(reply) if whole else reply)) as replayed:
+            async with aclosing(_replay(reply)) as replayed:
                 yield replayed
             return
         similar = self.similar
