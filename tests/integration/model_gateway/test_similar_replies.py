@@ -259,6 +259,27 @@ async def test_embeddings_that_fail_cost_a_miss(tmp_path, broken):
     assert len(backend.asked) == 2
 
 
+@pytest.mark.parametrize("rpc", ["generate", "stream"])
+async def test_one_that_leaves_while_its_text_is_embedded_leaves_nothing_behind(tmp_path, rpc):
+    async with semantic(tmp_path) as (served, backend):
+        begun, ended = asyncio.Event(), asyncio.Event()
+
+        async def never(*arguments):
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+        served.embedder.embed = never
+        call = asyncio.create_task(ask(served, says_so(AGE), rpc))
+        await begun.wait()
+        call.cancel()
+        await asyncio.wait([call])
+        await until(lambda: ended.is_set() and served.idle and not replies_of(served)._flights)
+    assert backend.asked == []
+
+
 async def test_who_does_not_allow_it_does_not_join_one_who_does(tmp_path):
     gate = asyncio.Event()
     async with semantic(tmp_path, [says("x")[0], gate, *says("x")[1:]]) as (served, backend):

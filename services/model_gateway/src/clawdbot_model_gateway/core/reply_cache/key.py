@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -51,13 +52,20 @@ def _keys(
     kind: str, bodies: Sequence[bytes], backend: Backend, model: str, tenant: str
 ) -> Sequence[CacheKey]:
     target = f"{backend.name}/{model}"
-    common = blake2b(digest_size=32)
-    for piece in (SCHEMA, kind.encode(), tenant.encode(), target.encode(), backend.fingerprint):
-        common.update(len(piece).to_bytes(8))
-        common.update(piece)
+    common = _common(kind, tenant, target, backend.fingerprint)
     keys = []
     for body in bodies:
         digest = common.copy()
         digest.update(body)
         keys.append(CacheKey(tenant, target, digest.digest()))
     return keys
+
+
+@lru_cache(maxsize=1024)
+def _common(kind: str, tenant: str, target: str, fingerprint: bytes) -> blake2b:
+    """The hash of what many requests have in common. It is copied, and never updated."""
+    common = blake2b(digest_size=32)
+    for piece in (SCHEMA, kind.encode(), tenant.encode(), target.encode(), fingerprint):
+        common.update(len(piece).to_bytes(8))
+        common.update(piece)
+    return common

@@ -120,7 +120,9 @@ class SimilarRequests:
         text = request.messages[-1].parts[0].text
         try:
             async with asyncio.timeout(self._rules.timeout):
-                response = await self._embed(EmbedRequest(model=self._rules.model, texts=[text]))
+                response = await self._embed(
+                    EmbedRequest(model=self._rules.model, texts=[text], priority=request.priority)
+                )
             (vector,) = _vectors(response)
         except Exception as error:  # noqa: BLE001 - a cache that fails is a miss
             self._metrics.similar.labels("failed").inc()
