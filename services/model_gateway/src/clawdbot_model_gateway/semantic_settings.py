@@ -20,4 +20,4 @@ class SemanticCacheSettings(Section):
     timeout: Annotated[Seconds, Field(gt=0)] = 0.5
     """How long a request waits for its embedding."""
     max_entries: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
-    """Requests that a worker remembers; each takes about 2 KiB, with vectors of 384 numbers."""
+    """Requests that a worker remembers; each takes about 4 KiB, with vectors of 384 numbers."""
