@@ -7,8 +7,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +76,26 @@ def silent_server() -> Iterator[str]:
     """The URL of a server that accepts connections and never says a word."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as server:
         yield f"redis://127.0.0.1:{server.getsockname()[1]}/0"
+
+
+@asynccontextmanager
+async def garbage_server(answer: bytes) -> AsyncIterator[str]:
+    """The URL of a server that greets as Redis does, and gives the same answer to everything else."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while command := await reader.read(65536):
+                greeting = b"MGET" not in command and b"\r\nSET\r\n" not in command
+                writer.write(b"+OK\r\n" * command.count(b"CLIENT") if greeting else answer)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
 
 
 async def until(condition, seconds: float = 20.0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from clawdbot_model_gateway.core.reply_cache.port import CacheKey
+from clawdbot_model_gateway.core.reply_cache.port import CacheKey, Entry
 
 from tests.support.redis_server import until
 
@@ -40,6 +40,25 @@ class ReplyCacheContract:
     async def test_another_key_finds_nothing(self, cache):
         await stored(cache)
         assert (await cache.get(key(digest=b"2"))).reply is None
+
+    async def test_several_replies_are_stored_and_found_at_once(self, cache):
+        keys = [key(digest=bytes([each])) for each in range(100)]
+        stamps = [each.stamp for each in await cache.get_all(keys)]
+        entries = [Entry(keys[each], b"%d" % each, stamps[each]) for each in range(0, 100, 2)]
+        cache.put_all([*entries, Entry(keys[1], b"no stamp", None)], ttl=60.0)
+
+        async def found():
+            return [each.reply for each in await cache.get_all(keys)] == [
+                None if each % 2 else b"%d" % each for each in range(100)
+            ]
+
+        await until(found)
+        assert (await cache.get(keys[4])).reply == b"4"
+
+    async def test_of_a_long_list_the_first_are_found(self, cache):
+        await stored(cache)
+        found = await cache.get_all([KEY, *(key(digest=b"%d" % each) for each in range(5000))])
+        assert (len(found), found[0].reply, found[-1].reply) == (5001, b"reply", None)
 
     async def test_a_reply_is_not_served_after_its_time(self, cache):
         await stored(cache, ttl=1.5)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import signal
 import time
 from contextlib import asynccontextmanager
 
@@ -10,11 +13,12 @@ from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheNotFlushed
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
+from clawdbot_model_gateway.stores.redis import reply_cache
 from clawdbot_model_gateway.stores.redis.reply_cache import RedisReplyCache
 from clawdbot_servicekit.errors import StartupError
 
 from tests.contract.model_gateway.reply_cache_contract import KEY, ReplyCacheContract, key, stored
-from tests.support.redis_server import redis_server, silent_server, until
+from tests.support.redis_server import garbage_server, redis_server, silent_server, until
 
 
 def sample(metric, suffix="", **labels) -> float:
@@ -163,3 +167,106 @@ async def test_a_silent_server_takes_no_time():
 async def test_a_server_that_was_never_there_does_not_keep_the_gateway_from_starting():
     async with connected("redis://127.0.0.1:1/0") as cache:
         assert (await cache.get(KEY)).reply is None
+
+
+GARBAGE = {
+    "http": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "no number": b"*x\r\n",
+    "no length": b"$zz\r\n",
+    "no utf-8": b":\xff\r\n",
+    "too short": b"*0\r\n",
+    "too long": b"*6\r\n" + b"$-1\r\n" * 6,
+    "no list": b"+OK\r\n",
+    "numbers": b"*5\r\n" + b":1\r\n" * 5,
+    "lists": b"*5\r\n" + b"*0\r\n" * 5,
+    "null": b"_\r\n",
+    "boolean": b"#t\r\n",
+    "a map": b"%1\r\n+a\r\n+b\r\n",
+    "zeros": bytes(100),
+    "cut": b"$100\r\nabc",
+    "out of memory": b"-OOM command not allowed when used memory > 'maxmemory'.\r\n",
+    "a replica": b"-READONLY You can't write against a read only replica.\r\n",
+    "no password": b"-NOAUTH Authentication required.\r\n",
+    "a wrong password": b"-WRONGPASS invalid username-password pair\r\n",
+    "loading": b"-LOADING Redis is loading the dataset in memory\r\n",
+    "a cluster": b"-MOVED 1234 127.0.0.1:1\r\n",
+    "another slot": b"-CROSSSLOT Keys in request don't hash to the same slot\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("answer", GARBAGE.values(), ids=GARBAGE)
+async def test_whatever_a_server_answers_is_a_miss(answer, caplog):
+    async with garbage_server(answer) as url, connected(url) as cache:
+        for _ in range(5):
+            found = await cache.get(KEY)
+            assert (found.reply, found.stamp) == (None, None)
+            found = await cache.get_all([KEY, key(digest=b"2")])
+            assert [(each.reply, each.stamp) for each in found] == [(None, None)] * 2
+            cache.put(KEY, b"reply", ttl=60.0, stamp=b"0" * 16)
+            await asyncio.sleep(0.01)
+        if answer not in (b"+OK\r\n", b"", bytes(100), b"$100\r\nabc"):
+            with pytest.raises(CacheNotFlushed):
+                await cache.flush("", "")
+        assert sample(cache._metrics.redis_errors, "_total") > 0
+    gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+async def test_a_server_that_refuses_to_write_still_reads(tmp_path):
+    with redis_server(tmp_path) as server:
+        async with connected(server.url) as cache:
+            await ready(cache)
+            await stored(cache)
+            await cache._redis.config_set("maxmemory", "1")
+            for _ in range(20):
+                cache.put(key(digest=b"2"), b"reply", ttl=60.0, stamp=(await cache.get(KEY)).stamp)
+                assert (await cache.get(KEY)).reply == b"reply"
+                await asyncio.sleep(0.005)
+            assert 3 <= sample(cache._metrics.redis_errors, "_total", operation="put") <= 5
+
+
+async def test_a_paused_server_takes_no_time_and_comes_back(tmp_path):
+    with redis_server(tmp_path) as server:
+        async with connected(server.url) as cache:
+            await ready(cache)
+            await stored(cache)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(reply_cache, "BUDGET", 0.004)
+                server.process.send_signal(signal.SIGSTOP)
+                try:
+                    started_at = time.monotonic()
+                    for _ in range(200):
+                        assert (await cache.get(KEY)).stamp is None
+                    assert time.monotonic() - started_at < 1.0
+                finally:
+                    server.process.send_signal(signal.SIGCONT)
+
+            async def found():
+                return (await cache.get(KEY)).reply == b"reply"
+
+            await until(found)
+
+
+async def test_the_answer_to_another_command_is_nobodys_reply(tmp_path):
+    """Should a connection mix up its answers, no key gets the reply of another."""
+    with redis_server(tmp_path) as server:
+        async with connected(server.url) as cache:
+            await ready(cache)
+            await stored(cache)
+            (mine,) = await cache._redis.keys("*:reply:*")
+            other = key(digest=b"2")
+            await cache._redis.rename(
+                mine, mine.replace(KEY.digest.hex().encode(), other.digest.hex().encode())
+            )
+            assert (await cache.get(other)).reply is None
+
+
+async def test_a_huge_value_is_not_served(tmp_path):
+    with redis_server(tmp_path) as server:
+        async with connected(server.url) as cache:
+            await ready(cache)
+            await stored(cache)
+            (name,) = await cache._redis.keys("*:reply:*")
+            await cache._redis.append(name, bytes(2 * 1024 * 1024))
+            assert (await cache.get(KEY)).reply is None

@@ -142,6 +142,18 @@ async def test_an_invalid_policy_is_refused(tmp_path, policy, field):
     assert [each.field for each in fault.violations] == [field]
 
 
+@pytest.mark.parametrize("cache", [None, {"enabled": False}])
+@pytest.mark.parametrize(
+    "policy", [USE, REFRESH, CachePolicy(mode=2, ttl=Duration(seconds=5), semantic=True)]
+)
+async def test_a_strict_request_may_have_a_policy(tmp_path, cache, policy):
+    """It allows to use a cache, and demands nothing of a backend."""
+    section = {"gateway": {"cache": cache}} if cache else {}
+    async with gateway(tmp_path, model={"provider": "echo"}, **section) as served:
+        reply = await ask(served, asks(cache=policy, strict=True))
+    assert not reply.warnings
+
+
 async def test_what_is_not_part_of_the_key_does_not_matter(tmp_path):
     async with cached(tmp_path) as (served, _):
         await ask(served)

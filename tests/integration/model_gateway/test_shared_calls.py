@@ -33,7 +33,7 @@ from tests.support.cached_gateway import (
     text,
 )
 from tests.support.generate_requests import asks, text_of
-from tests.support.redis_server import until
+from tests.support.redis_server import silent_server, until
 from tests.support.scripted_provider import WAIT, FakeProvider, says
 
 
@@ -263,6 +263,30 @@ async def test_callers_that_come_and_go_leave_nothing_behind(tmp_path, round_):
         await until(lambda: served.idle and provider.open == 0 and not replies_of(served)._flights)
         await until(lambda: not _flight_tasks())
     assert sum(costs_) <= 77 * len(provider.asked)
+
+
+async def test_whoever_leaves_at_whatever_step_the_others_get_their_reply(tmp_path):
+    """Also while a Redis that says nothing is being asked."""
+
+    async def follow(events_of_reply) -> int:
+        return len([event async for event in events_of_reply])
+
+    with silent_server() as url:
+        async with cached(tmp_path, costs(*"abc"), cache={"redis": url}) as (served, backend):
+            generation = served.application._components.gateway_servicer._generation
+            for step in range(40):
+                for leaving in ((0,), (1,), (0, 1), (0, 1, 2)):
+                    request = asks(f"{step} {leaving}", model="chat", cache=USE)
+                    calls = [asyncio.create_task(follow(generation.stream(request))) for _ in range(3)]
+                    for _ in range(step):
+                        await asyncio.sleep(0)
+                    for each in leaving:
+                        calls[each].cancel()
+                    await asyncio.wait(calls)
+                    staying = [each.result() for each in calls if not each.cancelled()]
+                    assert len(staying) >= 3 - len(leaving)
+                    assert set(staying) <= {6}
+                    await until(lambda: served.idle and not backend.open and not replies_of(served)._flights)
 
 
 async def test_a_reader_that_stops_reading_can_be_cancelled(tmp_path):

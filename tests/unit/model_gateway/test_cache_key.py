@@ -21,6 +21,8 @@ from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.reply_cache.key import NOT_IN_KEY, cache_key
 from clawdbot_model_gateway.settings import BackendSettings
 from clawdbot_servicekit.structs import to_struct
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.support.generate_requests import asks
@@ -72,10 +74,46 @@ def test_a_field_that_does_not_change_the_reply_does_not_change_the_key(field):
     assert digest(merged(OUTSIDE[field])) == digest()
 
 
-@pytest.mark.parametrize("field", [each.name for each in Sampling.DESCRIPTOR.fields])
-def test_each_field_of_sampling_is_in_the_key(field):
-    value = ["x"] if field == "stop" else 1
-    assert digest(merged(GenerateRequest(sampling=Sampling(**{field: value})))) != digest()
+def variants(descriptor: Descriptor, depth: int = 0):
+    """Every field below a message: its path, and a message that sets that one."""
+    for field in descriptor.fields:
+        if field.message_type is None:
+            values = [("", {FieldDescriptor.CPPTYPE_STRING: "x"}.get(field.cpp_type, 1))]
+            if field.type == FieldDescriptor.TYPE_BYTES:
+                values = [("", b"x")]
+        elif field.message_type.full_name == "google.protobuf.Struct":
+            values = [(".key", to_struct({"key": 1})), (".value", to_struct({"key": 2}))]
+        elif field.message_type.GetOptions().map_entry:
+            values = [("", {"key": "value"})]
+        elif depth > MAX_DEPTH:
+            continue
+        else:
+            values = [("", GetMessageClass(field.message_type)())]
+            values += [(f".{path}", each) for path, each in variants(field.message_type, depth + 1)]
+        for path, value in values:
+            repeats = field.is_repeated and not isinstance(value, dict)
+            message = GetMessageClass(descriptor)(**{field.name: [value] if repeats else value})
+            yield field.name + path, message
+
+
+MAX_DEPTH = 4
+"""Of messages in messages: a result of a tool has parts, and a part can be such a result."""
+REQUESTS = dict(variants(GenerateRequest.DESCRIPTOR))
+TIMES = {path for path in REQUESTS if ".create_time" in path and path.startswith("messages.create_time")}
+"""Ignored in requests."""
+
+
+def test_each_field_at_any_depth_is_in_the_key_or_is_known_not_to_change_a_reply():
+    assert len(REQUESTS) > 100
+    assert {"sampling.temperature", "messages.parts.tool_result.content.image.uri"} <= REQUESTS.keys()
+    assert TIMES
+    digests: dict[bytes, str] = {}
+    for path, request in REQUESTS.items():
+        if path.partition(".")[0] in NOT_IN_KEY:
+            assert digest(request) == digest(GenerateRequest()), path
+        elif path not in TIMES:
+            assert digest(request) != digest(GenerateRequest()), path
+            assert digests.setdefault(digest(request), path) == path
 
 
 def test_an_explicit_zero_is_not_an_absent_field():

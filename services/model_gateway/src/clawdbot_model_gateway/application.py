@@ -117,8 +117,6 @@ class GatewayApplication(Application):
             components.slot_locks.open()
         for table in components.slot_tables:
             table.open()
-        if components.replies is not None:
-            await components.replies.start()
         for name, backend in components.backends.items():
             await backend.provider.start()
             file = components.plan.backends[name].tokenizer
@@ -134,6 +132,8 @@ class GatewayApplication(Application):
         self._unlisted = await components.router.refresh(components.backends.values())
         if not components.plan.aliases:
             await self._choose_default()
+        if components.replies is not None:
+            await components.replies.start()
         self._log.info("models_found", chat=components.admin.describe_alias(CHAT_ALIAS), reason=self._reason)
 
     @property
@@ -145,6 +145,8 @@ class GatewayApplication(Application):
 
     @override
     async def stop(self) -> None:
+        if self._components.replies is not None:
+            await self._components.replies.stop()
         self._components.token_counts.close()
         await self._components.hooks.stop()
         await asyncio.gather(*(backend.provider.stop() for backend in self._components.backends.values()))
@@ -152,8 +154,6 @@ class GatewayApplication(Application):
         for table in self._components.slot_tables:
             table.close()
         self._components.slot_locks.close()
-        if self._components.replies is not None:
-            await self._components.replies.stop()
 
     async def _choose_default(self) -> None:
         """Sets the aliases where nothing is configured, and removes the candidates that did not answer."""

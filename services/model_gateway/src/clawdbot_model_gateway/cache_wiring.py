@@ -14,6 +14,8 @@ from clawdbot_model_gateway.core.reply_cache.cached_replies import CachedReplies
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules
+from clawdbot_model_gateway.core.reply_cache.similar_requests import Embed, SemanticRules, SimilarRequests
+from clawdbot_model_gateway.semantic_settings import SemanticCacheSettings
 from clawdbot_model_gateway.settings import BackendSettings, CacheSettings
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 from clawdbot_model_gateway.stores.in_memory.reply_cache import InMemoryReplyCache
@@ -35,6 +37,28 @@ def cached_replies(settings: CacheSettings, folder: Path, metrics: CacheMetrics)
     rules = CacheRules(settings.default, settings.ttl, settings.max_ttl)
     memory = InMemoryReplyCache(settings.memory, FlushCounters(folder / "replies.count"), metrics)
     return CachedReplies(rules, memory, _shared(settings, metrics), metrics)
+
+
+def similar_requests(
+    settings: SemanticCacheSettings | None, embed: Embed, metrics: CacheMetrics
+) -> SimilarRequests | None:
+    """Finds requests that mean the same; None where that is off.
+
+    Args:
+        settings: the section gateway.cache.semantic.
+        embed: answers Embed.
+        metrics: of the cache.
+    """
+    if settings is None:
+        return None
+    rules = SemanticRules(
+        settings.model,
+        frozenset(settings.tenants),
+        settings.threshold,
+        settings.timeout,
+        settings.max_entries,
+    )
+    return SimilarRequests(rules, embed, metrics)
 
 
 def fingerprint(settings: BackendSettings) -> bytes:

@@ -23,6 +23,8 @@ from clawdbot_servicekit.settings.values import MAX_COUNT, matching, resolve_pat
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from typing_extensions import override
 
+from clawdbot_model_gateway.semantic_settings import SemanticCacheSettings
+
 KEY_ALIASES: Final = {"type": "provider", "model": "name"}
 """Alternative names for keys of a backend."""
 
@@ -268,6 +270,7 @@ class CacheSettings(Section):
     """Replies in the memory of one worker."""
     redis: Secret | None = None
     """URL of a Redis or Valkey that replicas share: redis://, rediss:// or unix://."""
+    semantic: SemanticCacheSettings | None = None
 
     @field_validator("redis")
     @classmethod

@@ -20,7 +20,7 @@ from clawdbot_model_gateway.api.error_table import error_table
 from clawdbot_model_gateway.api.gateway_servicer import GatewayServicer
 from clawdbot_model_gateway.application import Components, GatewayApplication
 from clawdbot_model_gateway.backend_config import BackendPlan, plan_backends
-from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint
+from clawdbot_model_gateway.cache_wiring import cached_replies, fingerprint, similar_requests
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.embeddings import Embeddings, EmbedLimits
 from clawdbot_model_gateway.core.generation import Generation
@@ -81,7 +81,10 @@ def build(
     replies = cached_replies(settings.gateway.cache, settings.state_dir / FOLDER, cache_metrics)
     generation = Generation(router, backends, hooks=hooks, limits=limits, replies=replies, draw=draw)
     embed_limits = EmbedLimits(settings.gateway.max_texts, settings.gateway.max_request)
-    embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, draw=draw)
+    vectors = None if replies is None else replies.vectors
+    embeddings = Embeddings(router, backends, hooks=hooks, limits=embed_limits, vectors=vectors, draw=draw)
+    if replies is not None:
+        replies.similar = similar_requests(settings.gateway.cache.semantic, embeddings.embed, cache_metrics)
     token_counts = TokenCounts(router, backends, limits=limits)
     admin = ModelAdmin(router, backends, switching=switching, replies=replies)
     components = Components(

@@ -1,29 +1,39 @@
-"""Answers Embed: routing, hooks, limits and fallbacks work as they do for generation."""
+"""Answers Embed: routing, hooks, limits, fallbacks and the cache work as they do for generation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import random
 from typing import Final
 
 from clawdbot.common.v1.usage_pb2 import (
+    USAGE_PROVENANCE_CACHED,
     USAGE_PROVENANCE_ESTIMATED,
     USAGE_PROVENANCE_UNSPECIFIED,
     Usage,
 )
-from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
+from clawdbot.model_gateway.v1.generation_pb2 import (
+    CACHE_STATUS_BYPASS,
+    CACHE_STATUS_HIT,
+    CACHE_STATUS_MISS,
+    GenerateRequest,
+)
 from clawdbot.model_gateway.v1.model_gateway_service_pb2 import Embedding, EmbedRequest, EmbedResponse
+from clawdbot_model_client.usage import sum_usage
 from clawdbot_servicekit.errors import FieldViolation, InvalidRequest
 
+from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.call_lifecycle import CallLifecycle
 from clawdbot_model_gateway.core.errors import CannotEmbed, ModelError, ProtocolViolation
 from clawdbot_model_gateway.core.hooks import GenerationHooks
 from clawdbot_model_gateway.core.provider import Embedder, EmbeddingResult
+from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
+from clawdbot_model_gateway.core.reply_cache.rules import CacheUse
 from clawdbot_model_gateway.core.router import Router
 from clawdbot_model_gateway.core.token_estimate import estimate_tokens
-from clawdbot_model_gateway.core.validation import PRIORITIES
+from clawdbot_model_gateway.core.validation import PRIORITIES, cache_violations
 
 EMBEDDED: Final = "EMBEDDED"
 """The outcome that observers receive for a successful call."""
@@ -48,6 +58,7 @@ class Embeddings:
         backends: by name.
         hooks: runs the points before_generate and generation_done.
         limits: of one request.
+        vectors: the cache of vectors; None: every text goes to a backend.
         draw: uniform numbers in [0, 1), for the weights of targets.
     """
 
@@ -58,11 +69,13 @@ class Embeddings:
         *,
         hooks: GenerationHooks,
         limits: EmbedLimits,
+        vectors: CachedVectors | None = None,
         draw: Callable[[], float] = random,
     ) -> None:
         self._lifecycle = CallLifecycle(router, hooks, draw)
         self._backends = backends
         self._limits = limits
+        self._vectors = vectors
 
     async def embed(self, request: EmbedRequest) -> EmbedResponse:
         """One vector per text.
@@ -79,30 +92,67 @@ class Embeddings:
         with await self._lifecycle.start(labels) as attempts:
             async for attempt in attempts:
                 backend = self._backends[attempt.target.backend]
+                use = None if self._vectors is None else self._vectors.use(request, backend)
                 try:
-                    async with backend.slot(request) as provider:
-                        attempt.model = await backend.model_for(attempt.target.model)
-                        if not isinstance(provider, Embedder):
-                            raise CannotEmbed(
-                                f"the provider {backend.provider_name} does not support embeddings"
-                            )
-                        result = await provider.embed(
-                            request.texts,
-                            attempt.model,
-                            request.dimensions if request.HasField("dimensions") else None,
-                        )
-                    embeddings = _embeddings(request, result)
+                    if self._vectors is None or use is None:
+                        response = await self._ask(request, attempt, backend)
+                    else:
+                        response = await self._look_up(self._vectors, use, request, attempt, backend)
                 except ModelError as error:
                     attempts.record_error(attempt, error)
                 else:
-                    attempt.usage, attempt.outcome = _usage(request, result), EMBEDDED
-                    return EmbedResponse(
-                        embeddings=embeddings,
-                        usage=attempt.usage,
-                        model=result.model or attempt.model,
-                        backend=backend.name,
-                    )
+                    attempt.outcome = EMBEDDED
+                    return response
             raise AssertionError("the attempts end by raising")
+
+    async def _look_up(
+        self, vectors: CachedVectors, use: CacheUse, request: EmbedRequest, attempt: Attempt, backend: Backend
+    ) -> EmbedResponse:
+        """The response, for which the backend only sees texts that are not in the cache."""
+        attempt.model = await backend.model_for(attempt.target.model)
+        known = await vectors.look_up(use, request, backend, attempt.model)
+        by_text = known.vectors
+        unknown = [text for text in known.places if text not in by_text]
+        if not unknown:
+            attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
+            attempt.usage = Usage(provenance=USAGE_PROVENANCE_CACHED)
+            response = EmbedResponse(usage=attempt.usage, model=known.model, backend=backend.name)
+        else:
+            attempt.cache_status = CACHE_STATUS_MISS
+            response = await self._ask(_with_texts(request, unknown), attempt, backend)
+            if by_text and response.model != known.model:
+                # The vendor's model has changed: the vectors in the cache cannot be compared with its.
+                by_text, unknown = {}, [*known.places]
+                spent = response.usage
+                attempt.record_usage(spent)
+                response = await self._ask(_with_texts(request, unknown), attempt, backend)
+                response.usage.CopyFrom(sum_usage([spent, response.usage]))
+            vectors.store(use, known, unknown, response)
+            by_text |= zip(unknown, response.embeddings, strict=True)
+        del response.embeddings[:]
+        response.embeddings.extend(by_text[text] for text in request.texts)
+        response.cache_status = attempt.cache_status
+        sent = frozenset(unknown)
+        response.cached_texts = sum(text not in sent for text in request.texts)
+        return response
+
+    async def _ask(self, request: EmbedRequest, attempt: Attempt, backend: Backend) -> EmbedResponse:
+        """The response of the backend."""
+        async with backend.slot(request) as provider:
+            attempt.model = await backend.model_for(attempt.target.model)
+            if not isinstance(provider, Embedder):
+                raise CannotEmbed(f"the provider {backend.provider_name} does not support embeddings")
+            dimensions = request.dimensions if request.HasField("dimensions") else None
+            result = await provider.embed(request.texts, attempt.model, dimensions)
+        embeddings = _embeddings(request, result)
+        attempt.usage = _usage(request, result)
+        return EmbedResponse(
+            embeddings=embeddings,
+            usage=attempt.usage,
+            model=result.model or attempt.model,
+            backend=backend.name,
+            cache_status=CACHE_STATUS_BYPASS,
+        )
 
 
 def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldViolation]:
@@ -119,10 +169,17 @@ def _violations(request: EmbedRequest, limits: EmbedLimits) -> Iterator[FieldVio
         for index, text in enumerate(request.texts):
             if not text:
                 yield FieldViolation(f"texts[{index}]", "Must not be empty.")
+    if request.HasField("cache"):
+        yield from cache_violations(request.cache)
     if request.priority not in PRIORITIES:
         yield FieldViolation("priority", "Must be INTERACTIVE, STANDARD or BATCH.")
     if request.HasField("dimensions") and not 1 <= request.dimensions <= limits.max_dimensions:
         yield FieldViolation("dimensions", f"Must be between 1 and {limits.max_dimensions}.")
+
+
+def _with_texts(request: EmbedRequest, texts: Sequence[str]) -> EmbedRequest:
+    dimensions = request.dimensions if request.HasField("dimensions") else None
+    return EmbedRequest(texts=texts, dimensions=dimensions, priority=request.priority)
 
 
 def _embeddings(request: EmbedRequest, result: EmbeddingResult) -> list[Embedding]:

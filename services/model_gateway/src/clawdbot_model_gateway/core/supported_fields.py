@@ -7,7 +7,6 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from clawdbot.model_gateway.v1.generation_pb2 import (
-    CachePolicy,
     GenerateRequest,
     ToolChoice,
     Warning,  # noqa: A004 - the contract's name
@@ -112,9 +111,6 @@ _FORMAT_FIELDS: Final = {
 
 def _requested(request: GenerateRequest) -> Iterator[str]:
     """Paths of the fields that change something. Automatic tool choice and free text are the defaults."""
-    if request.HasField("cache") and request.cache.mode != CachePolicy.MODE_BYPASS:
-        # There is no cache: all that a policy can ask for and get is not to use one.
-        yield from (f"cache.{field.name}" for field, _ in request.cache.ListFields())
     if request.HasField("sampling"):
         for field, _ in request.sampling.ListFields():
             yield f"sampling.{field.name}"

@@ -61,7 +61,7 @@ def validate_request(request: GenerateRequest, limits: RequestLimits) -> None:
         if request.priority not in PRIORITIES:
             violations.append(FieldViolation("priority", "Must be INTERACTIVE, STANDARD or BATCH."))
         if request.HasField("cache"):
-            violations.extend(_cache(request.cache))
+            violations.extend(cache_violations(request.cache))
     if violations:
         raise InvalidRequest(violations)
 
@@ -180,7 +180,8 @@ _RANGES: Final[dict[str, tuple[float, float, str]]] = {
 OpenAI's API."""
 
 
-def _cache(policy: CachePolicy) -> Iterator[FieldViolation]:
+def cache_violations(policy: CachePolicy) -> Iterator[FieldViolation]:
+    """What is invalid about the policy of a request."""
     if policy.mode not in CachePolicy.Mode.values():
         yield FieldViolation("cache.mode", f"Unknown mode {policy.mode}.")
     if policy.HasField("ttl") and policy.ttl.seconds * 10**9 + policy.ttl.nanos <= 0:

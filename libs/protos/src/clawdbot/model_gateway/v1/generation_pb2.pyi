@@ -88,6 +88,8 @@ class _CacheStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheStat
     """The reply was in the cache."""
     CACHE_STATUS_COALESCED: _CacheStatus.ValueType  # 4
     """The reply of an identical request that was already in flight."""
+    CACHE_STATUS_SIMILAR: _CacheStatus.ValueType  # 5
+    """The reply to a request with the same meaning was in the cache."""
 
 class CacheStatus(_CacheStatus, metaclass=_CacheStatusEnumTypeWrapper):
     """CacheStatus is what the caches did for a request."""
@@ -101,6 +103,8 @@ CACHE_STATUS_HIT: CacheStatus.ValueType  # 3
 """The reply was in the cache."""
 CACHE_STATUS_COALESCED: CacheStatus.ValueType  # 4
 """The reply of an identical request that was already in flight."""
+CACHE_STATUS_SIMILAR: CacheStatus.ValueType  # 5
+"""The reply to a request with the same meaning was in the cache."""
 Global___CacheStatus: _TypeAlias = CacheStatus  # noqa: Y015
 
 @_typing.final
@@ -392,8 +396,8 @@ class CachePolicy(_message.Message):
     SEMANTIC_FIELD_NUMBER: _builtins.int
     mode: Global___CachePolicy.Mode.ValueType
     semantic: _builtins.bool
-    """True also allows the reply to a different request with the same meaning.
-    Without effect as yet.
+    """True also allows the reply to a request with another last text of the same
+    meaning, where the gateway is configured to find one for this tenant.
     """
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:

@@ -28,7 +28,7 @@ from clawdbot.common.v1 import usage_pb2 as clawdbot_dot_common_dot_v1_dot_usage
 from clawdbot.model_gateway.v1 import generation_pb2 as clawdbot_dot_model__gateway_dot_v1_dot_generation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5clawdbot/model_gateway/v1/model_gateway_service.proto\x12\x19\x63lawdbot.model_gateway.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a clawdbot/common/v1/message.proto\x1a\x1e\x63lawdbot/common/v1/usage.proto\x1a*clawdbot/model_gateway/v1/generation.proto\"\x8b\x01\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x17\n\ndimensions\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x08priority\x18\x04 \x01(\x0e\x32#.clawdbot.model_gateway.v1.PriorityB\r\n\x0b_dimensions\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\x93\x01\n\rEmbedResponse\x12\x38\n\nembeddings\x18\x01 \x03(\x0b\x32$.clawdbot.model_gateway.v1.Embedding\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.clawdbot.common.v1.Usage\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\"{\n\x12\x43ountTokensRequest\x12=\n\x07request\x18\x01 \x01(\x0b\x32*.clawdbot.model_gateway.v1.GenerateRequestH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\r\n\x05model\x18\x03 \x01(\tB\x07\n\x05input\"w\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12;\n\x06source\x18\x02 \x01(\x0e\x32+.clawdbot.model_gateway.v1.TokenCountSource\x12\x13\n\x0b\x65rror_bound\x18\x03 \x01(\x01\"^\n\x11TranscribeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x19.clawdbot.common.v1.Media\x12\x10\n\x08language\x18\x03 \x01(\t\"^\n\x12TranscribeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12(\n\x05usage\x18\x03 \x01(\x0b\x32\x19.clawdbot.common.v1.Usage\"S\n\x11SynthesizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05voice\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\"6\n\x12SynthesizeResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t*\x95\x01\n\x10TokenCountSource\x12\"\n\x1eTOKEN_COUNT_SOURCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTOKEN_COUNT_SOURCE_BACKEND\x10\x01\x12\x1c\n\x18TOKEN_COUNT_SOURCE_LOCAL\x10\x02\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_ESTIMATE\x10\x03\x32\xe4\x05\n\x13ModelGatewayService\x12o\n\x08Generate\x12*.clawdbot.model_gateway.v1.GenerateRequest\x1a+.clawdbot.model_gateway.v1.GenerateResponse\"\n\x8a\xb5\x18\x06models\x12\x83\x01\n\x0eStreamGenerate\x12\x30.clawdbot.model_gateway.v1.StreamGenerateRequest\x1a\x31.clawdbot.model_gateway.v1.StreamGenerateResponse\"\n\x8a\xb5\x18\x06models0\x01\x12i\n\x05\x45mbed\x12\'.clawdbot.model_gateway.v1.EmbedRequest\x1a(.clawdbot.model_gateway.v1.EmbedResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12{\n\x0b\x43ountTokens\x12-.clawdbot.model_gateway.v1.CountTokensRequest\x1a..clawdbot.model_gateway.v1.CountTokensResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12u\n\nTranscribe\x12,.clawdbot.model_gateway.v1.TranscribeRequest\x1a-.clawdbot.model_gateway.v1.TranscribeResponse\"\n\x8a\xb5\x18\x06models\x12w\n\nSynthesize\x12,.clawdbot.model_gateway.v1.SynthesizeRequest\x1a-.clawdbot.model_gateway.v1.SynthesizeResponse\"\n\x8a\xb5\x18\x06models0\x01\x42>Z<clawdbot.dev/protos/clawdbot/model_gateway/v1;modelgatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5clawdbot/model_gateway/v1/model_gateway_service.proto\x12\x19\x63lawdbot.model_gateway.v1\x1a\x1f\x63lawdbot/common/v1/access.proto\x1a clawdbot/common/v1/message.proto\x1a\x1e\x63lawdbot/common/v1/usage.proto\x1a*clawdbot/model_gateway/v1/generation.proto\"\xc2\x01\n\x0c\x45mbedRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05texts\x18\x02 \x03(\t\x12\x17\n\ndimensions\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x35\n\x08priority\x18\x04 \x01(\x0e\x32#.clawdbot.model_gateway.v1.Priority\x12\x35\n\x05\x63\x61\x63he\x18\x05 \x01(\x0b\x32&.clawdbot.model_gateway.v1.CachePolicyB\r\n\x0b_dimensions\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"\xe7\x01\n\rEmbedResponse\x12\x38\n\nembeddings\x18\x01 \x03(\x0b\x32$.clawdbot.model_gateway.v1.Embedding\x12(\n\x05usage\x18\x02 \x01(\x0b\x32\x19.clawdbot.common.v1.Usage\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12<\n\x0c\x63\x61\x63he_status\x18\x05 \x01(\x0e\x32&.clawdbot.model_gateway.v1.CacheStatus\x12\x14\n\x0c\x63\x61\x63hed_texts\x18\x06 \x01(\x05\"{\n\x12\x43ountTokensRequest\x12=\n\x07request\x18\x01 \x01(\x0b\x32*.clawdbot.model_gateway.v1.GenerateRequestH\x00\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\r\n\x05model\x18\x03 \x01(\tB\x07\n\x05input\"w\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\x03\x12;\n\x06source\x18\x02 \x01(\x0e\x32+.clawdbot.model_gateway.v1.TokenCountSource\x12\x13\n\x0b\x65rror_bound\x18\x03 \x01(\x01\"^\n\x11TranscribeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12(\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x19.clawdbot.common.v1.Media\x12\x10\n\x08language\x18\x03 \x01(\t\"^\n\x12TranscribeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08language\x18\x02 \x01(\t\x12(\n\x05usage\x18\x03 \x01(\x0b\x32\x19.clawdbot.common.v1.Usage\"S\n\x11SynthesizeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05voice\x18\x03 \x01(\t\x12\x12\n\nmedia_type\x18\x04 \x01(\t\"6\n\x12SynthesizeResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x12\n\nmedia_type\x18\x02 \x01(\t*\x95\x01\n\x10TokenCountSource\x12\"\n\x1eTOKEN_COUNT_SOURCE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTOKEN_COUNT_SOURCE_BACKEND\x10\x01\x12\x1c\n\x18TOKEN_COUNT_SOURCE_LOCAL\x10\x02\x12\x1f\n\x1bTOKEN_COUNT_SOURCE_ESTIMATE\x10\x03\x32\xe4\x05\n\x13ModelGatewayService\x12o\n\x08Generate\x12*.clawdbot.model_gateway.v1.GenerateRequest\x1a+.clawdbot.model_gateway.v1.GenerateResponse\"\n\x8a\xb5\x18\x06models\x12\x83\x01\n\x0eStreamGenerate\x12\x30.clawdbot.model_gateway.v1.StreamGenerateRequest\x1a\x31.clawdbot.model_gateway.v1.StreamGenerateResponse\"\n\x8a\xb5\x18\x06models0\x01\x12i\n\x05\x45mbed\x12\'.clawdbot.model_gateway.v1.EmbedRequest\x1a(.clawdbot.model_gateway.v1.EmbedResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12{\n\x0b\x43ountTokens\x12-.clawdbot.model_gateway.v1.CountTokensRequest\x1a..clawdbot.model_gateway.v1.CountTokensResponse\"\r\x90\x02\x01\x8a\xb5\x18\x06models\x12u\n\nTranscribe\x12,.clawdbot.model_gateway.v1.TranscribeRequest\x1a-.clawdbot.model_gateway.v1.TranscribeResponse\"\n\x8a\xb5\x18\x06models\x12w\n\nSynthesize\x12,.clawdbot.model_gateway.v1.SynthesizeRequest\x1a-.clawdbot.model_gateway.v1.SynthesizeResponse\"\n\x8a\xb5\x18\x06models0\x01\x42>Z<clawdbot.dev/protos/clawdbot/model_gateway/v1;modelgatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,26 +48,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELGATEWAYSERVICE'].methods_by_name['Transcribe']._serialized_options = b'\212\265\030\006models'
   _globals['_MODELGATEWAYSERVICE'].methods_by_name['Synthesize']._loaded_options = None
   _globals['_MODELGATEWAYSERVICE'].methods_by_name['Synthesize']._serialized_options = b'\212\265\030\006models'
-  _globals['_TOKENCOUNTSOURCE']._serialized_start=1128
-  _globals['_TOKENCOUNTSOURCE']._serialized_end=1277
+  _globals['_TOKENCOUNTSOURCE']._serialized_start=1267
+  _globals['_TOKENCOUNTSOURCE']._serialized_end=1416
   _globals['_EMBEDREQUEST']._serialized_start=228
-  _globals['_EMBEDREQUEST']._serialized_end=367
-  _globals['_EMBEDDING']._serialized_start=369
-  _globals['_EMBEDDING']._serialized_end=396
-  _globals['_EMBEDRESPONSE']._serialized_start=399
-  _globals['_EMBEDRESPONSE']._serialized_end=546
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=548
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=671
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=673
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=792
-  _globals['_TRANSCRIBEREQUEST']._serialized_start=794
-  _globals['_TRANSCRIBEREQUEST']._serialized_end=888
-  _globals['_TRANSCRIBERESPONSE']._serialized_start=890
-  _globals['_TRANSCRIBERESPONSE']._serialized_end=984
-  _globals['_SYNTHESIZEREQUEST']._serialized_start=986
-  _globals['_SYNTHESIZEREQUEST']._serialized_end=1069
-  _globals['_SYNTHESIZERESPONSE']._serialized_start=1071
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=1125
-  _globals['_MODELGATEWAYSERVICE']._serialized_start=1280
-  _globals['_MODELGATEWAYSERVICE']._serialized_end=2020
+  _globals['_EMBEDREQUEST']._serialized_end=422
+  _globals['_EMBEDDING']._serialized_start=424
+  _globals['_EMBEDDING']._serialized_end=451
+  _globals['_EMBEDRESPONSE']._serialized_start=454
+  _globals['_EMBEDRESPONSE']._serialized_end=685
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=687
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=810
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=812
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=931
+  _globals['_TRANSCRIBEREQUEST']._serialized_start=933
+  _globals['_TRANSCRIBEREQUEST']._serialized_end=1027
+  _globals['_TRANSCRIBERESPONSE']._serialized_start=1029
+  _globals['_TRANSCRIBERESPONSE']._serialized_end=1123
+  _globals['_SYNTHESIZEREQUEST']._serialized_start=1125
+  _globals['_SYNTHESIZEREQUEST']._serialized_end=1208
+  _globals['_SYNTHESIZERESPONSE']._serialized_start=1210
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=1264
+  _globals['_MODELGATEWAYSERVICE']._serialized_start=1419
+  _globals['_MODELGATEWAYSERVICE']._serialized_end=2159
 # @@protoc_insertion_point(module_scope)

@@ -58,12 +58,20 @@ class EmbedRequest(_message.Message):
     TEXTS_FIELD_NUMBER: _builtins.int
     DIMENSIONS_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     dimensions: _builtins.int
     """Length of each vector; absent for the model's default."""
     priority: _generation_pb2.Priority.ValueType
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def cache(self) -> _generation_pb2.CachePolicy:
+        """Whether the gateway's cache is used. Each text has an entry of its own, so
+        that only unknown texts are sent. Without a mode as USE, unless it is
+        configured otherwise.
+        """
+
     def __init__(
         self,
         *,
@@ -71,10 +79,11 @@ class EmbedRequest(_message.Message):
         texts: _abc.Iterable[_builtins.str] | None = ...,
         dimensions: _builtins.int | None = ...,
         priority: _generation_pb2.Priority.ValueType = ...,
+        cache: _generation_pb2.CachePolicy | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "dimensions", b"dimensions"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "cache", b"cache", "dimensions", b"dimensions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "dimensions", b"dimensions", "model", b"model", "priority", b"priority", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions", "cache", b"cache", "dimensions", b"dimensions", "model", b"model", "priority", b"priority", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__dimensions: _TypeAlias = _typing.Literal["dimensions"]  # noqa: Y015
     _WhichOneofArgType__dimensions: _TypeAlias = _typing.Literal["_dimensions", b"_dimensions"]  # noqa: Y015
@@ -114,8 +123,14 @@ class EmbedResponse(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    CACHE_STATUS_FIELD_NUMBER: _builtins.int
+    CACHED_TEXTS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     backend: _builtins.str
+    cache_status: _generation_pb2.CacheStatus.ValueType
+    """HIT where all vectors were in the cache, MISS where the backend computed any."""
+    cached_texts: _builtins.int
+    """Number of texts whose vector was in the cache. `usage` covers the others."""
     @_builtins.property
     def embeddings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Embedding]: ...
     @_builtins.property
@@ -127,10 +142,12 @@ class EmbedResponse(_message.Message):
         usage: _usage_pb2.Usage | None = ...,
         model: _builtins.str = ...,
         backend: _builtins.str = ...,
+        cache_status: _generation_pb2.CacheStatus.ValueType = ...,
+        cached_texts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "embeddings", b"embeddings", "model", b"model", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "cache_status", b"cache_status", "cached_texts", b"cached_texts", "embeddings", b"embeddings", "model", b"model", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -100,7 +100,7 @@ class ModelGatewayServiceServicer:
 
     def Embed(self, request, context):
         """Embed computes the embeddings of texts. Errors as for Generate; safe to
-        retry.
+        retry. A vector MAY come from the cache.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,7 @@ class ModelGatewayServiceStub:
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_model_gateway_service_pb2.EmbedRequest, _model_gateway_service_pb2.EmbedResponse]
     """Embed computes the embeddings of texts. Errors as for Generate; safe to
-    retry.
+    retry. A vector MAY come from the cache.
     """
     CountTokens: _grpc.UnaryUnaryMultiCallable[_model_gateway_service_pb2.CountTokensRequest, _model_gateway_service_pb2.CountTokensResponse]
     """CountTokens returns the number of tokens of a request for a model, the source
@@ -92,7 +92,7 @@ class ModelGatewayServiceAsyncStub(ModelGatewayServiceStub):
     """
     Embed: _aio.UnaryUnaryMultiCallable[_model_gateway_service_pb2.EmbedRequest, _model_gateway_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embed computes the embeddings of texts. Errors as for Generate; safe to
-    retry.
+    retry. A vector MAY come from the cache.
     """
     CountTokens: _aio.UnaryUnaryMultiCallable[_model_gateway_service_pb2.CountTokensRequest, _model_gateway_service_pb2.CountTokensResponse]  # type: ignore[assignment]
     """CountTokens returns the number of tokens of a request for a model, the source
@@ -145,7 +145,7 @@ class ModelGatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_gateway_service_pb2.EmbedResponse, _abc.Awaitable[_model_gateway_service_pb2.EmbedResponse]]:
         """Embed computes the embeddings of texts. Errors as for Generate; safe to
-        retry.
+        retry. A vector MAY come from the cache.
         """
 
     @_abc_1.abstractmethod

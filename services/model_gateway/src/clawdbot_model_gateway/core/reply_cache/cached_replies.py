@@ -10,20 +10,24 @@ from functools import partial
 from clawdbot.common.v1.usage_pb2 import Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
     CACHE_STATUS_HIT,
+    CACHE_STATUS_SIMILAR,
     PRIORITY_STANDARD,
+    CacheStatus,
     GenerateRequest,
 )
 from clawdbot_servicekit.caller import current_caller
 
 from clawdbot_model_gateway.core.attempts import Attempt
 from clawdbot_model_gateway.core.backends import Backend
-from clawdbot_model_gateway.core.events import Event, merge_deltas, usage
+from clawdbot_model_gateway.core.events import Event, usage
+from clawdbot_model_gateway.core.reply_cache.cached_vectors import CachedVectors
 from clawdbot_model_gateway.core.reply_cache.codec import CorruptReply, decode, encode
 from clawdbot_model_gateway.core.reply_cache.flight import Flight
 from clawdbot_model_gateway.core.reply_cache.key import cache_key
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
 from clawdbot_model_gateway.core.reply_cache.port import CacheKey, LookUp, ReplyCache
 from clawdbot_model_gateway.core.reply_cache.rules import CacheRules, CacheUse, is_stored
+from clawdbot_model_gateway.core.reply_cache.similar_requests import Question, SimilarRequests
 from clawdbot_model_gateway.core.token_estimate import TokenEstimator, estimate_usage
 
 Upstream = Callable[[Callable[[Usage], None]], AbstractAsyncContextManager[AsyncGenerator[Event]]]
@@ -45,19 +49,31 @@ class CachedReplies:
     ) -> None:
         self.use = rules.use
         """How a request uses the cache at a backend; None: not at all."""
+        self.vectors = CachedVectors(rules, memory, shared, metrics)
+        """The same caches, for Embed."""
+        self._max_ttl = rules.max_ttl
         self._memory = memory
         self._shared = shared
         self._metrics = metrics
-        self._flights: dict[tuple[bytes, bytes | None], Flight] = {}
-        """The calls that can be joined, by digest and stamp: a flush ends joining, and not the call."""
+        self.similar: SimilarRequests | None = None
+        """Finds requests that mean the same; None: off. Set before the start."""
+        self._flights: dict[tuple[bytes, bytes | None, bool], Flight] = {}
+        """The calls that can be joined, by digest, stamp and whether a similar request's reply will do.
+
+        A flush ends joining, and not the call.
+        """
 
     async def start(self) -> None:
         """Opens the caches; raises StartupError for what an operator can fix."""
         for each in self._caches:
             await each.start()
+        if self.similar is not None:
+            self.similar.start()
 
     async def stop(self) -> None:
         """Closes the caches."""
+        if self.similar is not None:
+            await self.similar.stop()
         for each in self._caches:
             await each.stop()
 
@@ -77,13 +93,16 @@ class CachedReplies:
         key = cache_key(attempt.request, backend, attempt.model, current_caller().tenant)
         found = await self._memory.get(key)
         if use.reads and found.reply is not None:
-            reply, _ = decode(found.reply)
+            reply, _ = decode(found.reply, whole=whole)
             attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
             self._metrics.requests.labels(backend.name, "hit_memory").inc()
-            async with aclosing(_replay(merge_deltas(reply) if whole else reply)) as replayed:
+            async with aclosing(_replay(reply)) as replayed:
                 yield replayed
             return
-        place = key.digest, found.stamp
+        similar = self.similar
+        if similar is not None and not similar.concerns(attempt.request, key.tenant):
+            similar = None
+        place = key.digest, found.stamp, similar is not None
         # An unspecified priority is the standard one.
         urgency = attempt.request.priority or PRIORITY_STANDARD
         flight = self._flights.get(place) if use.reads else None
@@ -98,8 +117,8 @@ class CachedReplies:
 
             flight = Flight(attempt, urgency, end)
             self._flights[place] = flight
-            fill = partial(self._fill, flight, use, key, stamp=found.stamp, backend=backend.name)
-            flight.begin(partial(fill, request=attempt.request, upstream=upstream))
+            fill = partial(self._fill, flight, use, key, stamp=found.stamp, backend=backend)
+            flight.begin(partial(fill, attempt=attempt, upstream=upstream, similar=similar))
         async with flight.follow(attempt) as events:
             yield events
 
@@ -135,32 +154,60 @@ class CachedReplies:
         key: CacheKey,
         *,
         stamp: bytes | None,
-        backend: str,
-        request: GenerateRequest,
+        backend: Backend,
+        attempt: Attempt,
         upstream: Upstream,
+        similar: SimilarRequests | None,
     ) -> None:
         """Adds the events of the reply to a flight, and stores them."""
+        request = attempt.request
         shared = LookUp() if self._shared is None else await self._shared.get(key)
         if use.reads and shared.reply is not None:
             events, ttl = self._decode_shared(shared.reply)
             if ttl > 0:
                 self._memory.put(key, shared.reply, ttl=ttl, stamp=stamp)
-                flight.was_cached = True
-                self._metrics.requests.labels(backend, "hit_redis").inc()
-                for event in events:
-                    flight.add(event)
+                self._serve(flight, events, CACHE_STATUS_HIT, backend)
                 return
-        self._metrics.requests.labels(backend, "miss").inc()
+        question = None if similar is None else await similar.ask(request, key, backend, attempt.model)
+        if similar is not None and question is not None and use.reads:
+            reply = await self._similar_reply(similar, question)
+            if reply is not None:
+                self._serve(flight, decode(reply)[0], CACHE_STATUS_SIMILAR, backend)
+                return
+        self._metrics.requests.labels(backend.name, "miss").inc()
         async with upstream(flight.record_usage) as events_of_backend:
             async for event in events_of_backend:
                 if event.HasField("finished") and is_stored(event):
                     # Before anybody sees the end: the next equal request may follow at once.
                     whole = _with_usage([*flight.events, event], request)
-                    reply = encode(whole, time.time() + use.ttl)
-                    self._memory.put(key, reply, ttl=use.ttl, stamp=stamp)
+                    stored = encode(whole, time.time() + use.ttl)
+                    self._memory.put(key, stored, ttl=use.ttl, stamp=stamp)
                     if self._shared is not None:
-                        self._shared.put(key, reply, ttl=use.ttl, stamp=shared.stamp)
+                        self._shared.put(key, stored, ttl=use.ttl, stamp=shared.stamp)
+                    if similar is not None and question is not None:
+                        similar.add(question)
                 flight.add(event)
+
+    def _serve(
+        self, flight: Flight, events: Sequence[Event], status: CacheStatus.ValueType, backend: Backend
+    ) -> None:
+        """Adds the events of a stored reply to a flight."""
+        flight.hit = status
+        result = "hit_redis" if status == CACHE_STATUS_HIT else "hit_similar"
+        self._metrics.requests.labels(backend.name, result).inc()
+        for event in events:
+            flight.add(event)
+
+    async def _similar_reply(self, similar: SimilarRequests, question: Question) -> bytes | None:
+        """The stored reply to a request that means the same."""
+        for key in similar.find(question):
+            found = await self._memory.get(key)
+            if found.reply is not None:
+                self._metrics.similar.labels("hit").inc()
+                return found.reply
+            similar.remove(key)
+        self._metrics.similar.labels("miss").inc()
+        return None
 
     def _decode_shared(self, reply: bytes) -> tuple[list[Event], float]:
         """The events of a reply that another process stored, and the seconds for which it may be served."""
@@ -169,7 +216,7 @@ class CachedReplies:
         except CorruptReply:
             self._metrics.redis_errors.labels("get", "corrupt").inc()
             return [], 0.0
-        return events, expires_at - time.time()
+        return events, min(expires_at - time.time(), self._max_ttl)
 
 
 def _with_usage(reply: list[Event], request: GenerateRequest) -> list[Event]:

@@ -1,16 +1,20 @@
-"""A stored reply as bytes: the time until which it may be served, and its events as they came."""
+"""What is stored, as bytes: until when it is served, then the events of a reply or the vector of a text."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Final
 
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedResponse
 from google.protobuf.message import DecodeError
 
-from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.core.events import Event, reasoning_delta, text_delta
 
 _EXPIRY: Final = struct.Struct(">d")
+_HEAD: Final = struct.Struct(">dI")
+"""The time, and where the reply with joined deltas ends."""
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -18,25 +22,36 @@ class CorruptReply(ValueError):
     """The bytes are not a stored reply."""
 
 
-def encode(events: Iterable[Event], expires_at: float) -> bytes:
-    """The reply as bytes; `expires_at` in seconds since the epoch."""
-    pieces = [_EXPIRY.pack(expires_at)]
-    for event in events:
-        data = event.SerializeToString()
-        pieces += _LENGTH.pack(len(data)), data
-    return b"".join(pieces)
+def encode(events: Sequence[Event], expires_at: float) -> bytes:
+    """The reply as bytes; `expires_at` in seconds since the epoch.
+
+    It is in there twice where it has deltas to join: reading thousands of deltas takes milliseconds, and a
+    caller who wants the whole reply has no use for them.
+    """
+    whole = _with_joined_deltas(events)
+    pieces = _pieces(whole)
+    head = _HEAD.pack(expires_at, _HEAD.size + sum(map(len, pieces)))
+    if len(whole) < len(events):
+        pieces += _pieces(events)
+    return b"".join([head, *pieces])
 
 
-def decode(reply: bytes) -> tuple[list[Event], float]:
+def decode(reply: bytes, *, whole: bool = False) -> tuple[list[Event], float]:
     """The events, and the time until which they may be served.
+
+    Args:
+        reply: what `encode` returned.
+        whole: with joined deltas.
 
     Raises:
         CorruptReply: not what `encode` returned.
     """
     events = []
-    place, end = _EXPIRY.size, len(reply)
     try:
-        (expires_at,) = _EXPIRY.unpack_from(reply)
+        expires_at, middle = _HEAD.unpack_from(reply)
+        place, end = (_HEAD.size, middle) if whole or middle == len(reply) else (middle, len(reply))
+        if not _HEAD.size < end <= len(reply):
+            raise CorruptReply("it is cut off")
         while place < end:
             (length,) = _LENGTH.unpack_from(reply, place)
             place += _LENGTH.size
@@ -49,3 +64,54 @@ def decode(reply: bytes) -> tuple[list[Event], float]:
     if not events or not events[-1].HasField("finished"):
         raise CorruptReply("it does not end with its end")
     return events, expires_at
+
+
+def encode_vector(vector: EmbedResponse, expires_at: float) -> bytes:
+    """The vector of one text, with its model."""
+    return _EXPIRY.pack(expires_at) + vector.SerializeToString()
+
+
+def decode_vector(stored: bytes) -> tuple[EmbedResponse, float]:
+    """The vector of one text, and the time until which it may be served.
+
+    Raises:
+        CorruptReply: not what `encode_vector` returned.
+    """
+    try:
+        (expires_at,) = _EXPIRY.unpack_from(stored)
+        vector = EmbedResponse.FromString(stored[_EXPIRY.size :])
+    except (struct.error, DecodeError) as error:
+        raise CorruptReply(str(error)) from None
+    if len(vector.embeddings) != 1:
+        raise CorruptReply("it is not one vector")
+    return vector, expires_at
+
+
+def _pieces(events: Iterable[Event]) -> list[bytes]:
+    pieces: list[bytes] = []
+    for event in events:
+        data = event.SerializeToString()
+        pieces += _LENGTH.pack(len(data)), data
+    return pieces
+
+
+def _with_joined_deltas(events: Sequence[Event]) -> list[Event]:
+    """As merge_deltas, without a change to the events, which others still read."""
+    joined: list[Event] = []
+    for kind, neighbours in groupby(events, _joinable):
+        if kind == "text_delta":
+            joined.append(text_delta("".join(each.text_delta.text for each in neighbours)))
+        elif kind == "reasoning_delta":
+            joined.append(reasoning_delta("".join(each.reasoning_delta.text for each in neighbours)))
+        else:
+            joined += neighbours
+    return joined
+
+
+def _joinable(event: Event) -> str | None:
+    """The kind of a delta that can be joined with others; a signature belongs to its own delta."""
+    kind = event.WhichOneof("event")
+    if kind == "text_delta":
+        return kind
+    delta = event.reasoning_delta
+    return kind if kind == "reasoning_delta" and not delta.signature and not delta.redacted else None

@@ -14,8 +14,9 @@ from typing import Any
 from clawdbot.common.v1.usage_pb2 import USAGE_PROVENANCE_UNSPECIFIED, Usage
 from clawdbot.model_gateway.v1.generation_pb2 import (
     CACHE_STATUS_COALESCED,
-    CACHE_STATUS_HIT,
     CACHE_STATUS_MISS,
+    CACHE_STATUS_UNSPECIFIED,
+    CacheStatus,
 )
 from clawdbot_servicekit import deadline
 
@@ -42,8 +43,8 @@ class Flight:
         self.urgency = urgency
         self.events: list[Event] = []
         """What the backend has said so far."""
-        self.was_cached = False
-        """Whether the events come from a cache after all."""
+        self.hit: CacheStatus.ValueType = CACHE_STATUS_UNSPECIFIED
+        """The status where the events come from a cache after all."""
         self._payer = payer
         self._followers: list[Attempt] = []
         self._on_end = on_end
@@ -94,8 +95,8 @@ class Flight:
             raise _twin(self._error) from self._error
 
     def _set_status(self, attempt: Attempt) -> None:
-        if self.was_cached:
-            attempt.free, attempt.cache_status = True, CACHE_STATUS_HIT
+        if self.hit:
+            attempt.free, attempt.cache_status = True, self.hit
         else:
             attempt.cache_status = CACHE_STATUS_COALESCED if attempt.free else CACHE_STATUS_MISS
 

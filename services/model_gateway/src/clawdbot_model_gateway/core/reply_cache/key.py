@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Literal
 
@@ -13,7 +14,7 @@ from clawdbot_model_gateway.core.reply_cache.port import CacheKey
 
 NotInKey = Literal["model", "priority", "cache", "metadata", "request_id"]
 
-SCHEMA: Final = b"1"
+SCHEMA: Final = b"2"
 """Version of the key and of what is stored. Raise it with every change of either."""
 
 NOT_IN_KEY: Final[Mapping[NotInKey, str]] = {
@@ -35,11 +36,36 @@ def cache_key(request: GenerateRequest, backend: Backend, model: str, tenant: st
     for message in canonical.messages:
         # Ignored in requests, so never sent to a vendor.
         message.ClearField("create_time")
-    target = f"{backend.name}/{model}"
-    digest = blake2b(digest_size=32)
     # Deterministic: the keys of maps, and so of a Struct, are sorted.
-    body = canonical.SerializeToString(deterministic=True)
-    for piece in (SCHEMA, tenant.encode(), target.encode(), backend.fingerprint, body):
-        digest.update(len(piece).to_bytes(8))
-        digest.update(piece)
-    return CacheKey(tenant, target, digest.digest())
+    (key,) = _keys("generate", [canonical.SerializeToString(deterministic=True)], backend, model, tenant)
+    return key
+
+
+def vector_keys(
+    texts: Sequence[str], dimensions: int | None, backend: Backend, model: str, tenant: str
+) -> Sequence[CacheKey]:
+    """The key of each text that a model of a backend is to embed."""
+    return _keys(f"embed {dimensions}", [each.encode() for each in texts], backend, model, tenant)
+
+
+def _keys(
+    kind: str, bodies: Sequence[bytes], backend: Backend, model: str, tenant: str
+) -> Sequence[CacheKey]:
+    target = f"{backend.name}/{model}"
+    common = _common(kind, tenant, target, backend.fingerprint)
+    keys = []
+    for body in bodies:
+        digest = common.copy()
+        digest.update(body)
+        keys.append(CacheKey(tenant, target, digest.digest()))
+    return keys
+
+
+@lru_cache(maxsize=1024)
+def _common(kind: str, tenant: str, target: str, fingerprint: bytes) -> blake2b:
+    """The hash of what many requests have in common. It is copied, and never updated."""
+    common = blake2b(digest_size=32)
+    for piece in (SCHEMA, kind.encode(), tenant.encode(), target.encode(), fingerprint):
+        common.update(len(piece).to_bytes(8))
+        common.update(piece)
+    return common

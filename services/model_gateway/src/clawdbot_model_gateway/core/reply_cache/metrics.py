@@ -17,8 +17,21 @@ class CacheMetrics:
     def __init__(self) -> None:
         self.requests = Counter(
             "clawdbot_reply_cache_requests",
-            "Attempts that used the cache, by backend and result: hit_memory, hit_redis, coalesced or miss.",
+            "Attempts that used the cache, by backend and result: hit_memory, hit_redis, hit_similar, "
+            "coalesced or miss.",
             ("backend", "result"),
+            registry=None,
+        )
+        self.texts = Counter(
+            "clawdbot_reply_cache_texts",
+            "Texts to embed that used the cache, by backend and result: hit_memory, hit_redis or miss.",
+            ("backend", "result"),
+            registry=None,
+        )
+        self.similar = Counter(
+            "clawdbot_reply_cache_similar",
+            "Searches for a request with the same meaning, by result: hit, miss or failed.",
+            ("result",),
             registry=None,
         )
         self.entries = Gauge(
@@ -57,6 +70,8 @@ class CacheMetrics:
         """All of them, for a registry."""
         return (
             self.requests,
+            self.texts,
+            self.similar,
             self.entries,
             self.bytes,
             self.evictions,

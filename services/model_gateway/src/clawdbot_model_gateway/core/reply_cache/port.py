@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,14 @@ class LookUp:
     reply: bytes | None = None
     stamp: bytes | None = None
     """What a reply that is generated now has to be stored with; None: the cache will not take it."""
+
+
+class Entry(NamedTuple):
+    """A reply to store; see `ReplyCache.put`."""
+
+    key: CacheKey
+    reply: bytes
+    stamp: bytes | None
 
 
 class CacheNotFlushed(Exception):
@@ -54,6 +63,12 @@ class ReplyCache(Protocol):
     async def get(self, key: CacheKey) -> LookUp:
         """What it has for the key. MUST NOT raise, and MUST NOT take more than 5 ms, whatever is broken."""
 
+    async def get_all(self, keys: Sequence[CacheKey]) -> Sequence[LookUp]:
+        """As `get`, for one or more keys of one tenant and target, within the same 5 ms.
+
+        Of a long list it MAY look only for the first.
+        """
+
     def put(self, key: CacheKey, reply: bytes, *, ttl: float, stamp: bytes | None) -> None:
         """Stores a reply for `ttl` seconds. MUST neither wait nor raise, and MAY drop the reply.
 
@@ -63,6 +78,9 @@ class ReplyCache(Protocol):
             ttl: seconds, more than 0.
             stamp: of the look-up before the reply was generated.
         """
+
+    def put_all(self, entries: Sequence[Entry], *, ttl: float) -> None:
+        """As `put`, for several replies."""
 
     async def flush(self, tenant: str, target: str) -> int:
         """Removes the replies of a tenant (empty: all) to a target (empty: all).

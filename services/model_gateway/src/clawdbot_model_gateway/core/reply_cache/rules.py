@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from clawdbot.common.v1.finish_reason_pb2 import FINISH_REASON_STOP, FINISH_REASON_TOOL_CALLS
 from clawdbot.model_gateway.v1.generation_pb2 import CachePolicy, GenerateRequest
+from clawdbot.model_gateway.v1.model_gateway_service_pb2 import EmbedRequest
 
 from clawdbot_model_gateway.core.backends import Backend
 from clawdbot_model_gateway.core.events import Event
@@ -36,7 +37,10 @@ class CacheRules:
     max_bytes: int = 1024 * 1024
     """Size of a request, so that hashing it never blocks the event loop for more than some milliseconds."""
 
-    def use(self, request: GenerateRequest, backend: Backend) -> CacheUse | None:
+    max_texts: int = 512
+    """Number of texts to embed, for the same reason."""
+
+    def use(self, request: GenerateRequest | EmbedRequest, backend: Backend) -> CacheUse | None:
         """How the request uses the cache; None: not at all. It costs next to nothing then."""
         mode = request.cache.mode if request.HasField("cache") else CachePolicy.MODE_UNSPECIFIED
         if mode == CachePolicy.MODE_UNSPECIFIED:
@@ -47,6 +51,8 @@ class CacheRules:
         elif mode == CachePolicy.MODE_BYPASS:
             return None
         if request.ByteSize() > self.max_bytes:
+            return None
+        if isinstance(request, EmbedRequest) and len(request.texts) > self.max_texts:
             return None
         ttl = self.ttl
         if request.cache.HasField("ttl"):
@@ -60,8 +66,10 @@ def is_stored(finished: Event) -> bool:
     return end.finish_reason in STORED_REASONS and not end.truncated
 
 
-def _is_deterministic(request: GenerateRequest, backend: Backend) -> bool:
+def _is_deterministic(request: GenerateRequest | EmbedRequest, backend: Backend) -> bool:
     """Whether nothing is drawn. Options of a vendor may ask for a search, whose results change."""
+    if isinstance(request, EmbedRequest):
+        return True
     temperature = backend.default_temperature
     if request.HasField("sampling") and request.sampling.HasField("temperature"):
         temperature = request.sampling.temperature

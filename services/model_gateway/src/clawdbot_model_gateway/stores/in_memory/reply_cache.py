@@ -7,6 +7,7 @@ what cannot be served any more is freed when its time is over.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +15,7 @@ from moka_py import Moka
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
-from clawdbot_model_gateway.core.reply_cache.port import CacheKey, LookUp, ReplyCache
+from clawdbot_model_gateway.core.reply_cache.port import CacheKey, Entry, LookUp, ReplyCache
 from clawdbot_model_gateway.stores.file.flush_counters import FlushCounters
 
 ENTRY_BYTES: Final = 600
@@ -22,7 +23,7 @@ ENTRY_BYTES: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _Stored:
     key: CacheKey
     reply: bytes
     stamp: bytes
@@ -44,7 +45,7 @@ class InMemoryReplyCache(ReplyCache):
     def __init__(self, capacity: int, counters: FlushCounters, metrics: CacheMetrics) -> None:
         self._counters = counters
         self._metrics = metrics
-        self._entries: Moka[bytes, _Entry] = Moka(
+        self._entries: Moka[bytes, _Stored] = Moka(
             capacity, eviction_listener=self._removed, weigher=lambda _, entry: entry.size
         )
         self._by_scope: defaultdict[tuple[str, str], set[bytes]] = defaultdict(set)
@@ -69,14 +70,23 @@ class InMemoryReplyCache(ReplyCache):
         return LookUp(None if entry is None else entry.reply, stamp)
 
     @override
+    async def get_all(self, keys: Sequence[CacheKey]) -> Sequence[LookUp]:
+        return [await self.get(each) for each in keys]
+
+    @override
     def put(self, key: CacheKey, reply: bytes, *, ttl: float, stamp: bytes | None) -> None:
-        if stamp is None or stamp != self._counters.stamp(key.tenant, key.target):
-            return
-        entry = _Entry(key, reply, stamp)
-        self._by_scope[key.tenant, key.target].add(key.digest)
-        self._metrics.entries.inc()
-        self._metrics.bytes.inc(entry.size)
-        self._entries.set(key.digest, entry, ttl=ttl)
+        self.put_all([Entry(key, reply, stamp)], ttl=ttl)
+
+    @override
+    def put_all(self, entries: Sequence[Entry], *, ttl: float) -> None:
+        for key, reply, stamp in entries:
+            if stamp is None or stamp != self._counters.stamp(key.tenant, key.target):
+                continue
+            stored = _Stored(key, reply, stamp)
+            self._by_scope[key.tenant, key.target].add(key.digest)
+            self._metrics.entries.inc()
+            self._metrics.bytes.inc(stored.size)
+            self._entries.set(key.digest, stored, ttl=ttl)
         # Eviction is lazy; the bound is not.
         self._entries.run_pending_tasks()
 
@@ -89,7 +99,7 @@ class InMemoryReplyCache(ReplyCache):
         self._entries.run_pending_tasks()
         return len(removed)
 
-    def _removed(self, digest: bytes, entry: _Entry, cause: str) -> None:
+    def _removed(self, digest: bytes, entry: _Stored, cause: str) -> None:
         """An entry has left, or has been replaced."""
         self._metrics.entries.dec()
         self._metrics.bytes.dec(entry.size)

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse
 from typing_extensions import override
 
 from clawdbot_model_gateway.core.reply_cache.metrics import CacheMetrics
-from clawdbot_model_gateway.core.reply_cache.port import CacheKey, CacheNotFlushed, LookUp, ReplyCache
+from clawdbot_model_gateway.core.reply_cache.port import CacheKey, CacheNotFlushed, Entry, LookUp, ReplyCache
 
 BUDGET: Final = 0.004
 """Seconds that a look-up waits. The port allows 5 ms; the event loop needs the rest."""
@@ -31,6 +32,8 @@ SOCKET_TIMEOUT: Final = 1.0
 FLUSH_TIMEOUT: Final = 5.0
 MAX_COMMANDS: Final = 64
 """Commands under way at the same time; what comes on top is a miss, or is not stored."""
+MAX_KEYS: Final = 128
+"""Replies in one look-up, so that a long list does not take its 5 ms from the next look-ups."""
 MAX_REPLY_BYTES: Final = 1024 * 1024
 MAX_FAILURES: Final = 3
 """In a row, after which the server is left alone for a while."""
@@ -38,8 +41,25 @@ PAUSE: Final = 1.0
 """Seconds between two attempts while it fails."""
 STAMP_BYTES: Final = 16
 
-PREFIX: Final = "clawdbot:replies:1"
-FAILURES: Final = (RedisError, OSError, TimeoutError)
+PREFIX: Final = "clawdbot:replies:2"
+
+
+@dataclass(slots=True)
+class _Health:
+    """How one kind of command fares: a server may refuse to write, and still read."""
+
+    failures: int = 0
+    """In a row."""
+    resume_at: float = 0.0
+
+    def may_try(self) -> bool:
+        """Once a second after some failures in a row."""
+        if self.failures >= MAX_FAILURES:
+            now = time.monotonic()
+            if now < self.resume_at:
+                return False
+            self.resume_at = now + PAUSE
+        return True
 
 
 class RedisReplyCache(ReplyCache):
@@ -62,14 +82,13 @@ class RedisReplyCache(ReplyCache):
         self._max_ttl = max_ttl
         self._metrics = metrics
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._failures = 0
-        self._resume_at = 0.0
+        self._health = {operation: _Health() for operation in ("get", "get_all", "put")}
         self._log = structlog.get_logger(__name__)
 
     @override
     async def start(self) -> None:
         """The first connection takes longer than a look-up may wait, so it is made now."""
-        self._spawn(self._read(CacheKey("", "", b"")))
+        self._spawn(self._read("get", [CacheKey("", "", b"")]))
 
     @override
     async def stop(self) -> None:
@@ -81,19 +100,27 @@ class RedisReplyCache(ReplyCache):
 
     @override
     async def get(self, key: CacheKey) -> LookUp:
-        if not self._may_ask("get"):
-            return LookUp()
-        task: asyncio.Task[LookUp] = self._spawn(self._read(key))
-        await asyncio.wait([task], timeout=BUDGET)
-        if task.done() and not task.cancelled():
-            return task.result()
-        self._note_failure("get", "slow")
-        return LookUp()
+        (found,) = await self._look_up("get", [key])
+        return found
+
+    @override
+    async def get_all(self, keys: Sequence[CacheKey]) -> Sequence[LookUp]:
+        found = await self._look_up("get_all", keys[:MAX_KEYS])
+        return [*found, *[LookUp()] * (len(keys) - len(found))]
 
     @override
     def put(self, key: CacheKey, reply: bytes, *, ttl: float, stamp: bytes | None) -> None:
-        if stamp is not None and len(reply) <= MAX_REPLY_BYTES and self._may_ask("put"):
-            self._spawn(self._write(key, stamp + reply, max(1, round(min(ttl, self._max_ttl) * 1000))))
+        self.put_all([Entry(key, reply, stamp)], ttl=ttl)
+
+    @override
+    def put_all(self, entries: Sequence[Entry], *, ttl: float) -> None:
+        values = {
+            _reply_name(each.key): each.stamp + each.reply
+            for each in entries
+            if each.stamp is not None and len(each.reply) <= MAX_REPLY_BYTES
+        }
+        if values and self._may_ask("put"):
+            self._spawn(self._write(values, max(1, round(min(ttl, self._max_ttl) * 1000))))
 
     @override
     async def flush(self, tenant: str, target: str) -> int:
@@ -102,51 +129,62 @@ class RedisReplyCache(ReplyCache):
             async with asyncio.timeout(FLUSH_TIMEOUT):
                 # As long as a reply that was stored before can be there. It is no counter, which would begin
                 # anew when the server has forgotten it.
-                await self._redis.set(
+                stored = await self._redis.set(
                     _flush_name(tenant, target),
                     secrets.token_hex(STAMP_BYTES),
                     px=max(1, round(self._max_ttl * 1000)) + 1000,
                 )
-        except FAILURES as error:
-            self._note_failure("flush", "error", error)
+            if stored is not True:
+                raise InvalidResponse("not OK")
+        except Exception as error:  # as in _read
+            self._metrics.redis_errors.labels("flush", "error").inc()
             raise CacheNotFlushed(type(error).__name__) from error
         return 0
 
-    async def _read(self, key: CacheKey) -> LookUp:
-        names = (("", ""), (key.tenant, ""), ("", key.target), (key.tenant, key.target))
-        started_at = time.perf_counter()
-        try:
-            flushes = [_flush_name(*each) for each in names]
-            answer = await self._redis.mget(_reply_name(key), *flushes)
-        except FAILURES as error:
-            self._note_failure("get", "error", error)
-            return LookUp()
-        seconds = time.perf_counter() - started_at
-        self._metrics.redis_seconds.labels("get").observe(seconds)
-        if seconds <= BUDGET:
-            self._failures = 0
-        value, *marks = cast("list[bytes | None]", answer)
-        stamp = blake2b(b"\0".join(each or b"" for each in marks), digest_size=STAMP_BYTES).digest()
-        if value is None or value[:STAMP_BYTES] != stamp:
-            return LookUp(None, stamp)
-        return LookUp(value[STAMP_BYTES:], stamp)
+    async def _look_up(self, operation: str, keys: Sequence[CacheKey]) -> Sequence[LookUp]:
+        if self._may_ask(operation):
+            task: asyncio.Task[Sequence[LookUp]] = self._spawn(self._read(operation, keys))
+            await asyncio.wait([task], timeout=BUDGET)
+            if task.done() and not task.cancelled():
+                return task.result()
+            self._note_failure(operation, "slow")
+        return [LookUp()] * len(keys)
 
-    async def _write(self, key: CacheKey, value: bytes, milliseconds: int) -> None:
+    async def _read(self, operation: str, keys: Sequence[CacheKey]) -> Sequence[LookUp]:
+        tenant, target = keys[0].tenant, keys[0].target
+        flushes = [_flush_name(*each) for each in (("", ""), (tenant, ""), ("", target), (tenant, target))]
         started_at = time.perf_counter()
         try:
-            await self._redis.set(_reply_name(key), value, px=milliseconds)
-        except FAILURES as error:
+            answer = await self._redis.mget(map(_reply_name, keys), *flushes)
+            found = _look_ups(keys, answer)
+        except Exception as error:  # noqa: BLE001 - the client's parser raises anything where no Redis answers
+            self._note_failure(operation, "error", error)
+            return [LookUp()] * len(keys)
+        seconds = time.perf_counter() - started_at
+        self._metrics.redis_seconds.labels(operation).observe(seconds)
+        if self._health[operation].failures and seconds <= BUDGET:
+            # It is back, so writing is worth a try as well.
+            for each in self._health.values():
+                each.failures = 0
+        return found
+
+    async def _write(self, values: dict[str, bytes], milliseconds: int) -> None:
+        started_at = time.perf_counter()
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for name, value in values.items():
+                    pipeline.set(name, value, px=milliseconds)
+                await pipeline.execute()
+        except Exception as error:  # noqa: BLE001 - as in _read
             self._note_failure("put", "error", error)
         else:
+            self._health["put"].failures = 0
             self._metrics.redis_seconds.labels("put").observe(time.perf_counter() - started_at)
 
     def _may_ask(self, operation: str) -> bool:
-        """Whether a command may be sent now: one a second while the server fails."""
-        if self._failures >= MAX_FAILURES:
-            now = time.monotonic()
-            if now < self._resume_at:
-                return False
-            self._resume_at = now + PAUSE
+        """Whether a command may be sent now."""
+        if not self._health[operation].may_try():
+            return False
         if len(self._tasks) >= MAX_COMMANDS:
             self._metrics.redis_errors.labels(operation, "dropped").inc()
             return False
@@ -154,18 +192,39 @@ class RedisReplyCache(ReplyCache):
 
     def _note_failure(self, operation: str, reason: str, error: BaseException | None = None) -> None:
         self._metrics.redis_errors.labels(operation, reason).inc()
-        self._failures += 1
-        if self._failures == MAX_FAILURES:
-            self._resume_at = time.monotonic() + PAUSE
+        health = self._health[operation]
+        health.failures += 1
+        if health.failures == MAX_FAILURES:
+            health.resume_at = time.monotonic() + PAUSE
             # Without the error's text, which has the address and perhaps a password.
-            self._log.warning("reply_cache_fails", operation=operation, error=type(error).__name__)
+            name = reason if error is None else type(error).__name__
+            self._log.warning("reply_cache_fails", operation=operation, error=name)
 
-    def _spawn(self, command: Coroutine[Any, Any, LookUp | None]) -> asyncio.Task[Any]:
+    def _spawn(self, command: Coroutine[Any, Any, Sequence[LookUp] | None]) -> asyncio.Task[Any]:
         """Runs a command that may take longer than its caller waits; `stop` ends it."""
         task = asyncio.create_task(command)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _look_ups(keys: Sequence[CacheKey], answer: Sequence[object]) -> Sequence[LookUp]:
+    """What an answer says about the keys: their values, then the marks of four flushes.
+
+    Raises:
+        InvalidResponse: it is no such answer.
+    """
+    values = [b"" if each is None else each for each in answer if each is None or isinstance(each, bytes)]
+    if len(values) != len(answer) or len(values) != len(keys) + 4:
+        raise InvalidResponse("not one value per key")
+    marks = b"\0".join(values[len(keys) :])
+    found = []
+    for key, value in zip(keys, values, strict=False):
+        # With the digest: the answer to another command is nobody's reply, should a connection mix them up.
+        stamp = blake2b(marks + key.digest, digest_size=STAMP_BYTES).digest()
+        fits = value[:STAMP_BYTES] == stamp and len(value) <= STAMP_BYTES + MAX_REPLY_BYTES
+        found.append(LookUp(value[STAMP_BYTES:] if fits else None, stamp))
+    return found
 
 
 def _reply_name(key: CacheKey) -> str:
