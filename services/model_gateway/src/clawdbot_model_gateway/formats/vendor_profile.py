@@ -9,9 +9,10 @@ from typing import Final, Literal, TypeAlias
 
 from yarl import URL
 
-ThinkTags: TypeAlias = Literal["at_start", "open", "never"]
-"""Where reasoning is in the text, in tags: in a block that begins the reply; the same, with the first tag in
-the prompt, so that only the last one is in the reply; nowhere."""
+ThinkTags: TypeAlias = Literal["auto", "at_start", "open", "never"]
+"""Where reasoning is in the text, in tags: as the server, the model's name and its replies say
+(think_tags.py); in a block that begins the reply; the same, with the first tag in the prompt, so that only
+the last one is in the reply; nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class VendorProfile:
     """Whether only the assistant may speak after a tool's result."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
-    think_tags: ThinkTags = "at_start"
+    think_tags: ThinkTags = "auto"
     """Where the text of a reply may contain reasoning, as that of self-hosted models does."""
 
 
@@ -78,7 +79,7 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         call_ids=r"[A-Za-z0-9]{9}",
     ),
     "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),
-    "gemini": VendorProfile(hosts=("googleapis.com",), think_tags="never"),
+    "gemini": VendorProfile(hosts=("googleapis.com",), think_tags="at_start"),
 }
 """Name of the vendor → its profile."""
 

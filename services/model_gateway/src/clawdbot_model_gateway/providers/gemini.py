@@ -29,6 +29,7 @@ from clawdbot_model_gateway.formats.gemini.models import decode_models, resource
 from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.token_count import decode_token_count
 from clawdbot_model_gateway.formats.vendor_profile import vendor_profile
 from clawdbot_model_gateway.providers.http_provider import HttpProvider
@@ -74,7 +75,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             key_header=KEY_HEADER,
             error_mapper=GeminiErrorMapper,
         )
-        self._think_tags = vendor_profile(self.endpoint).think_tags
+        self._think_tags = ThinkTagModes(vendor_profile(self.endpoint).think_tags)
         self._encoder = RequestEncoder(
             settings.provider,
             _request_defaults(settings, options),

@@ -24,8 +24,8 @@ from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
 from clawdbot_model_gateway.formats.reply_decoder import ReplyDecoder
+from clawdbot_model_gateway.formats.think_tags import ThinkTagModes
 from clawdbot_model_gateway.formats.vendor_json import as_object, as_string
-from clawdbot_model_gateway.formats.vendor_profile import ThinkTags
 from clawdbot_model_gateway.http import ErrorMapper
 
 FINISH_REASONS: Final = {
@@ -61,7 +61,7 @@ class ResponseDecoder(ReplyDecoder):
         warnings: Sequence[Warning],
         names: ToolNames,
         errors: ErrorMapper,
-        think_tags: ThinkTags = "never",
+        think_tags: ThinkTagModes | None = None,
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
@@ -87,7 +87,7 @@ class ResponseDecoder(ReplyDecoder):
     def finish(self, out: list[Event]) -> None:
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         self._start(None, out)
-        self._text.end(out)
+        self._end_text(reason, out)
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", and so does a refusal.
