@@ -38,6 +38,8 @@ class VendorProfile:
     """Whether only the assistant may speak after a tool's result."""
     call_ids: str = r".{1,40}"
     """Pattern of the ids of tool calls that it takes; OpenAI's limit is 40 characters."""
+    thought_signatures: bool = False
+    """Whether calls come with Gemini's thought signatures, which it demands back."""
     think_tags: ThinkTags = "auto"
     """Where the text of a reply may contain reasoning, as that of self-hosted models does."""
 
@@ -79,7 +81,8 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         call_ids=r"[A-Za-z0-9]{9}",
     ),
     "anthropic": VendorProfile(hosts=("api.anthropic.com",), think_tags="never"),
-    "gemini": VendorProfile(hosts=("googleapis.com",), think_tags="at_start"),
+    # https://ai.google.dev/gemini-api/docs/thought-signatures
+    "gemini": VendorProfile(hosts=("googleapis.com",), thought_signatures=True, think_tags="at_start"),
 }
 """Name of the vendor → its profile."""
 

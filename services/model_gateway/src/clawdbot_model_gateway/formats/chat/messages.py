@@ -20,6 +20,7 @@ from clawdbot.common.v1.message_pb2 import (
     Media,
     Message,
     Part,
+    ToolCall,
     ToolResult,
 )
 from clawdbot_servicekit.structs import to_json
@@ -27,6 +28,7 @@ from clawdbot_servicekit.structs import to_json
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
+from clawdbot_model_gateway.formats.gemini import thought_signatures
 from clawdbot_model_gateway.formats.tool_call import arguments_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
@@ -51,9 +53,17 @@ AUDIO_FORMATS: Final = {
 class MessageEncoder:
     """Encodes the messages of one request and collects the parts that the format has no field for."""
 
-    def __init__(self, names: ToolNames, profile: VendorProfile) -> None:
+    def __init__(self, names: ToolNames, profile: VendorProfile, unsigned: str = "") -> None:
+        """An encoder.
+
+        Args:
+            names: of the request's tools.
+            profile: the vendor's.
+            unsigned: what a message's first call has in place of a thought signature, if it has none.
+        """
         self._names = names
         self._profile = profile
+        self._unsigned = unsigned
         self._after_tool = False
         """Whether the last message is a tool's result."""
         self._returned: list[JsonObject] = []
@@ -78,7 +88,8 @@ class MessageEncoder:
                 self._after_tool = True
                 yield self._tool_result(f"messages[{index}].parts[{part_index}]", part.tool_result)
         content = self._content(f"messages[{index}].parts", message)
-        calls = [self._tool_call(part) for part in parts if part.WhichOneof("content") == "tool_call"]
+        made = (part.tool_call for part in parts if part.WhichOneof("content") == "tool_call")
+        calls = [self._tool_call(call, first=index == 0) for index, call in enumerate(made)]
         reasoning = self._reasoning(f"messages[{index}].parts", message)
         if not content and not calls:
             return
@@ -117,7 +128,7 @@ class MessageEncoder:
                     taken.append(reasoning.text)
                 else:
                     self.left_out.append(f"{path}[{index}].reasoning")
-            elif part.tool_call.signature:
+            elif part.tool_call.signature and not self._signature(part.tool_call):
                 self.left_out.append(f"{path}[{index}].tool_call.signature")
         return "".join(taken)
 
@@ -145,10 +156,15 @@ class MessageEncoder:
                     encoded.append(media)
         return encoded if len(encoded) > len(texts) else "\n".join(texts)
 
-    def _tool_call(self, part: Part) -> JsonObject:
-        call = part.tool_call
+    def _tool_call(self, call: ToolCall, *, first: bool) -> JsonObject:
         function = {"name": self._names.to_wire(call.name), "arguments": arguments_text(call)}
-        return {"id": self._call_id(call.id), "type": "function", "function": function}
+        signature = self._signature(call) or (self._unsigned if first else "")
+        signed = thought_signatures.extra_content(signature) if signature else {}
+        return {"id": self._call_id(call.id), "type": "function", "function": function, **signed}
+
+    def _signature(self, call: ToolCall) -> str:
+        """The call's signature, if the vendor takes it back."""
+        return thought_signatures.unwrap(call.signature) if self._profile.thought_signatures else ""
 
     def _tool_result(self, path: str, result: ToolResult) -> JsonObject:
         texts, before = [], len(self._returned)

@@ -37,6 +37,8 @@ from clawdbot_model_gateway.core.supported_fields import (
 from clawdbot_model_gateway.formats.chat.messages import MessageEncoder
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import prepare, with_question
+from clawdbot_model_gateway.formats.gemini.models import profile_of
+from clawdbot_model_gateway.formats.gemini.thought_signatures import SKIP_VALIDATION
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
@@ -128,7 +130,8 @@ class RequestEncoder:
                 provider_options set a reserved field.
         """
         names = ToolNames(tool.name for tool in request.tools)
-        messages = MessageEncoder(names, self._profile)
+        unsigned = SKIP_VALIDATION if self._profile.thought_signatures and profile_of(model).gemini_3 else ""
+        messages = MessageEncoder(names, self._profile, unsigned)
         body: JsonObject = {"model": model, **self._default_fields}
         prepared = with_question(prepare(request.messages))
         body["messages"] = [each for index, message in prepared for each in messages.encode(index, message)]
