@@ -22,12 +22,11 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.anthropic.media import document_block, image_block
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames, wire_name
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare, with_question
-from clawdbot_model_gateway.formats.tool_call import arguments_object
+from clawdbot_model_gateway.formats.tool_call import arguments_object, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -123,8 +122,8 @@ class MessageEncoder:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
             else:
                 content.append(block)
-        if not content and result.HasField("structured"):
-            content.append({"type": "text", "text": to_json(result.structured).decode()})
+        if not content and (text := structured_text(result)):
+            content.append({"type": "text", "text": text})
         wire: JsonObject = {"type": "tool_result", "tool_use_id": _call_id(result.call_id)}
         if content:
             wire["content"] = content

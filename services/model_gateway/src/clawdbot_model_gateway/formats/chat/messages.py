@@ -23,13 +23,12 @@ from clawdbot.common.v1.message_pb2 import (
     ToolCall,
     ToolResult,
 )
-from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.gemini import thought_signatures
-from clawdbot_model_gateway.formats.tool_call import arguments_text
+from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
 from clawdbot_model_gateway.formats.vendor_profile import VendorProfile
 
 JsonObject = dict[str, Any]
@@ -180,8 +179,7 @@ class MessageEncoder:
                 self.unsupported.append(f"{path}.tool_result.content[{index}]")
         text = "\n".join(texts)
         text = "" if is_blank(text) else text
-        if not text and result.HasField("structured"):
-            text = to_json(result.structured).decode()
+        text = text or structured_text(result)
         if not text and len(self._returned) > before:
             text = SHOWN_BELOW
         return {

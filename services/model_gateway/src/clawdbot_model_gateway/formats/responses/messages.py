@@ -22,13 +22,12 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 from clawdbot.model_gateway.v1.generation_pb2 import GenerateRequest
-from clawdbot_servicekit.structs import to_json
 
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank, prepare
 from clawdbot_model_gateway.formats.data_urls import inlined
 from clawdbot_model_gateway.formats.responses import thought_signatures
-from clawdbot_model_gateway.formats.tool_call import arguments_text
+from clawdbot_model_gateway.formats.tool_call import arguments_text, structured_text
 
 JsonObject = dict[str, Any]
 
@@ -123,9 +122,7 @@ class MessageEncoder:
         for index, each in enumerate(result.content):
             content += self._content(f"{path}.tool_result.content[{index}]", each, media=True)
         output: Any = _text_of(content) if all(each["type"] == "input_text" for each in content) else content
-        if not output and result.HasField("structured"):
-            output = to_json(result.structured).decode()
-        output = output or EMPTY_RESULTS[result.is_error]
+        output = output or structured_text(result) or EMPTY_RESULTS[result.is_error]
         yield {"type": "function_call_output", "call_id": result.call_id, "output": output}
 
 
