@@ -103,6 +103,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
         profile = _profile(endpoint, options)
         self._tokenize = TokenizeEndpoint(self._post_root, exists=profile.tokenizes)
         self._self_hosted = not profile.hosts
+        self._props_path = f"../{PROPS_PATH}" if _without_version(endpoint) != endpoint else PROPS_PATH
         self._think_tags = ThinkTagModes(profile.think_tags, by_name=self._self_hosted)
         self._encoder = RequestEncoder(settings.provider, profile, _request_defaults(settings))
 
@@ -150,7 +151,7 @@ class OpenAICompatibleProvider(HttpProvider, LimitedFormats, Embedder, TokenCoun
             self._think_tags.suggest_name(name, root)
         try:
             async with asyncio.timeout(PROPS_TIMEOUT):
-                template = decode_template(await self._root.get(PROPS_PATH))
+                template = decode_template(await self._pool.get(self._props_path))
         except (ModelError, TimeoutError):
             return  # Another server, or a busy one.
         if template:
