@@ -122,6 +122,7 @@ WORDINGS: Final[tuple[tuple[re.Pattern[str], ErrorClass], ...]] = (
         re.compile(
             r"content management policy|content exists risk|usage polic|usage guidelines|safety (check|polic)"
             r"|content.{0,20}filter|inappropriate content|considered high risk|flagged (for|as)"
+            r"|prohibited.content|prompt (was |has been )?blocked|blocked by (the )?(safety|content)"
             r"|content polic|guardrail.{0,20}(intervened|blocked)|new_sensitive"
         ),
         ContentFiltered,

@@ -24,7 +24,6 @@ from clawdbot_model_gateway.core.provider import (
     VendorModel,
 )
 from clawdbot_model_gateway.formats.gemini.embeddings import EmbeddingBatches
-from clawdbot_model_gateway.formats.gemini.errors import GeminiErrorMapper
 from clawdbot_model_gateway.formats.gemini.models import decode_models, resource_path
 from clawdbot_model_gateway.formats.gemini.request import SAMPLING, RequestDefaults, RequestEncoder
 from clawdbot_model_gateway.formats.gemini.response import ResponseDecoder
@@ -73,7 +72,6 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             settings,
             _with_version(settings.endpoint or GEMINI),
             key_header=KEY_HEADER,
-            error_mapper=GeminiErrorMapper,
         )
         self._think_tags = ThinkTagModes(vendor_profile(self.endpoint).think_tags)
         self._encoder = RequestEncoder(
