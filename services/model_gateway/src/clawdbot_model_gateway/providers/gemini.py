@@ -91,7 +91,7 @@ class GeminiProvider(HttpProvider, LimitedFormats, Embedder, TokenCounter):
             body = await self._pool.get("models", query)
             try:
                 page = orjson.loads(body)
-                found += decode_models(page["models"] if page else ())
+                found += decode_models((page["models"] if page else None) or ())
                 token = page.get("nextPageToken") or ""
             except (ValueError, TypeError, KeyError, AttributeError):
                 raise ProtocolViolation("GET models did not return a list of models") from None
