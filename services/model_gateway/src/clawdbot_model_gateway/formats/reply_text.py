@@ -36,16 +36,8 @@ class ReplyText:
     """Adds the events of pieces of text and reasoning, without characters that are cut in two."""
 
     __slots__ = (
-        *(
-            "_closing",
-            "_kept",
-            "_may_open_again",
-            "_opened_in_prompt",
-            "_reasoning",
-            "_reasons",
-            "_seeks_lone",
-        ),
-        *("_seen", "_text", "_watches", "found"),
+        *("_closing", "_kept", "_may_open_again", "_opened_in_prompt", "_reasoning", "_reasons"),
+        *("_seeks_lone", "_seen", "_text", "_watches", "found"),
     )
 
     def __init__(self, think_tags: ThinkTags) -> None:
@@ -174,6 +166,11 @@ class ReplyText:
 
     def _seek_lone_tag(self, out: list[Event], *, at_end: bool = False) -> None:
         """Shows the text, up to a last tag without a first one."""
+        if LAST_TAG[0] not in self._kept:
+            # The fast path for nearly every piece.
+            self._show(self._kept, out)
+            self._kept = ""
+            return
         while True:
             before, tag, rest = self._kept.partition(LAST_TAG)
             if not tag or not (rest or at_end):

@@ -36,16 +36,21 @@ _NUMBER: Final = r"\d{1,12}(?:[.,]\d{1,12})?"
 _DURATION: Final = rf"{_NUMBER}\s?{_UNIT}(?:(?:,|\s|and){{0,5}}{_NUMBER}\s?{_UNIT}){{0,4}}"
 _STEP: Final = re.compile(rf"({_NUMBER})\s?({_UNIT})")
 _TIMESTAMP: Final = r"\d{4}-\d\d-\d\d[t ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?\s?(?:z|utc|gmt|[+-]\d\d:?\d\d)?"
+_HTTP_DATE: Final = r"\d\d [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
+_ONE: Final = re.compile(r"\b(?:an?|one) (?=(?:second|minute|hour|day)\b)")
 _LEAD: Final = (
     r"(?:try(?:ing)?(?: \w{1,20}){0,3} again|retry(?:ing)?|\bwait|\bresets?|\brenews?|\brefresh(?:es)?"
-    r"|available again)"
+    r"|\bavailable|cool-?down)"
 )
 """What comes before a time to wait."""
 _PROSE: Final = re.compile(
-    rf"{_LEAD}[^\d]{{0,40}}?(?P<when>{_TIMESTAMP}|{_DURATION})|(?P<chinese>{_DURATION})\s?(?:之?后|以后)"
+    rf"{_LEAD}[^\d]{{0,40}}?(?P<when>{_TIMESTAMP}|{_HTTP_DATE}|{_DURATION})|(?P<chinese>{_DURATION})\s?(?:之?后|以后)"
 )
-_BARE_SECONDS: Final = re.compile(rf"retry[ _-]?after\W{{0,4}}({_NUMBER})(?![\w:-]|[.,]\d|\s?{_UNIT})")
-"""A number without a unit: seconds."""
+_BARE: Final = re.compile(
+    r"retry[ _-]?after(?:[ _-]?(?P<unit>ms))?\W{0,4}"
+    rf"(?P<number>{_NUMBER})(?![\w:-]|[.,]\d|\s?{_UNIT}|\s[a-z]{{3}}\s\d)"
+)
+"""A number without a unit is seconds, or what the name says."""
 
 _KINDS: Final[Mapping[str, re.Pattern[str]]] = {
     "requests": re.compile(r"requests? per|\br(?:pm|pd|ps)\b|request limit"),
@@ -112,10 +117,11 @@ def _of_header(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _of_prose(text: str, now: float) -> Iterator[float | None]:
+    text = _ONE.sub("1 ", text)
     for found in _PROSE.finditer(text):
         yield _time_in(found["when"] or found["chinese"], now)
-    for found in _BARE_SECONDS.finditer(text):
-        yield float(found[1].replace(",", "."))
+    for found in _BARE.finditer(text):
+        yield float(found["number"].replace(",", ".")) * _UNITS[found["unit"] or "s"]
 
 
 def _of_limits(headers: Mapping[str, str], text: str, now: float) -> Iterator[float | None]:
