@@ -91,7 +91,7 @@ class ErrorMapper:
 
     def _from_json(self, status: int, payload: Any, headers: Mapping[str, str]) -> ModelError:
         code, text = _code_and_message(payload)
-        headers = {**nested_headers(payload), **headers}
+        headers = {**nested_headers(payload), **{name.lower(): each for name, each in headers.items()}}
         google = rpc_status(payload)
         if google is None:
             return self._model_error(status, code, text, headers, retry_field(payload))
