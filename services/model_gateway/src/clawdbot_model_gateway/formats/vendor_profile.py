@@ -32,6 +32,8 @@ class VendorProfile:
     reasoning_field: str = ""
     """The field of an assistant's message that takes its reasoning back; empty: there is none, and some
     vendors refuse it."""
+    reasoning_details: bool = False
+    """Whether it takes OpenRouter's details back, signed and encrypted reasoning among them."""
     needs_reasoning: bool = False
     """Whether a message with tool calls is refused without its reasoning."""
     assistant_after_tool: bool = False
@@ -71,7 +73,9 @@ VENDOR_PROFILES: Final[Mapping[str, VendorProfile]] = {
         hosts=("api.z.ai", "open.bigmodel.cn"), tokenizes=False, reasoning_field="reasoning_content"
     ),
     # https://openrouter.ai/docs/use-cases/reasoning-tokens
-    "openrouter": VendorProfile(hosts=("openrouter.ai",), tokenizes=False, reasoning_field="reasoning"),
+    "openrouter": VendorProfile(
+        hosts=("openrouter.ai",), tokenizes=False, reasoning_field="reasoning", reasoning_details=True
+    ),
     # Refuses unknown fields with 422. https://github.com/mistralai/mistral-common/issues/169
     "mistral": VendorProfile(
         hosts=("api.mistral.ai",),

@@ -24,6 +24,7 @@ from clawdbot.common.v1.message_pb2 import (
     ToolResult,
 )
 
+from clawdbot_model_gateway.formats.chat.reasoning_details import unwrap
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.conversation import is_blank
 from clawdbot_model_gateway.formats.data_urls import inlined
@@ -97,10 +98,7 @@ class MessageEncoder:
         wire: JsonObject = {"role": ROLES[message.role], "content": content or None}
         if calls:
             wire["tool_calls"] = calls
-            if not reasoning and self._profile.needs_reasoning:
-                reasoning = NO_REASONING
-        if reasoning:
-            wire[self._profile.reasoning_field] = reasoning
+        wire.update(self._reasoning_fields(message, reasoning, calls=bool(calls)))
         yield self._with_name(wire, message)
 
     def flush(self) -> Iterator[JsonObject]:
@@ -117,12 +115,22 @@ class MessageEncoder:
             yield {"role": "user", "content": self._returned}
             self._returned = []
 
+    def _reasoning_fields(self, message: Message, reasoning: str, *, calls: bool) -> JsonObject:
+        if calls and not reasoning and self._profile.needs_reasoning:
+            reasoning = NO_REASONING
+        fields: JsonObject = {self._profile.reasoning_field: reasoning} if reasoning else {}
+        if self._profile.reasoning_details and (details := _details(message)):
+            fields["reasoning_details"] = details
+        return fields
+
     def _reasoning(self, path: str, message: Message) -> str:
         """The reasoning that the vendor takes back. A signature marks another format's: this one has none."""
         taken = []
         for index, part in enumerate(message.parts):
             if part.WhichOneof("content") == "reasoning":
                 reasoning = part.reasoning
+                if self._profile.reasoning_details and unwrap(reasoning.signature):
+                    continue
                 if self._profile.reasoning_field and not reasoning.signature and not reasoning.redacted:
                     taken.append(reasoning.text)
                 else:
@@ -206,6 +214,10 @@ MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
 SHOWN_BELOW: Final = "(shown below)"
 _EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
 """Whether the tool failed → text of an empty result: some servers refuse an empty tool message."""
+
+
+def _details(message: Message) -> list[Any]:
+    return [each for part in message.parts for each in unwrap(part.reasoning.signature)]
 
 
 def _image(part: Part) -> JsonObject | None:

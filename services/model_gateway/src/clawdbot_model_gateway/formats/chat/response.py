@@ -20,6 +20,7 @@ from typing_extensions import override
 from clawdbot_model_gateway.core import events
 from clawdbot_model_gateway.core.errors import ProtocolViolation
 from clawdbot_model_gateway.core.events import Event
+from clawdbot_model_gateway.formats.chat.reasoning_details import ReasoningDetails
 from clawdbot_model_gateway.formats.chat.tool_calls import ToolCallAccumulator
 from clawdbot_model_gateway.formats.chat.tool_names import ToolNames
 from clawdbot_model_gateway.formats.chat.usage import decode_usage, find_usage
@@ -65,6 +66,7 @@ class ResponseDecoder(ReplyDecoder):
     ) -> None:
         super().__init__(model, warnings, errors, think_tags)
         self._calls = ToolCallAccumulator(names)
+        self._details = ReasoningDetails()
         self._refused = False
 
     @override
@@ -88,6 +90,8 @@ class ResponseDecoder(ReplyDecoder):
         reason = events.finish_reason(self.finish_reason, FINISH_REASONS)
         self._start(None, out)
         self._end_text(reason, out)
+        if signature := self._details.signature():
+            out.append(events.reasoning_delta("", signature=signature))
         complete = [*self._calls.finish(out)]
         if reason == FINISH_REASON_STOP:
             # A forced call ends in "stop", and so does a refusal.
@@ -112,6 +116,8 @@ class ResponseDecoder(ReplyDecoder):
         reasoning = next((text for key in REASONING_FIELDS if (text := as_string(delta.get(key)))), "")
         if reasoning:
             self._text.add_reasoning(reasoning, out)
+        if details := delta.get("reasoning_details"):
+            self._details.add(details)
         content = delta.get("content")
         if content:
             self._decode_content(content, out)
