@@ -92,6 +92,8 @@ class MessageEncoder:
         calls = [self._tool_call(call, first=index == 0) for index, call in enumerate(made)]
         reasoning = self._reasoning(f"messages[{index}].parts", message)
         if not content and not calls:
+            # The format has no message of reasoning alone.
+            self.left_out += _reasoning_paths(f"messages[{index}].parts", message) if reasoning else []
             return
         if self._after_tool:
             yield from self._end_of_results(message.role)
@@ -214,6 +216,11 @@ MEDIA_CAPTION: Final = "Returned by {name} (call {call}):"
 SHOWN_BELOW: Final = "(shown below)"
 _EMPTY_RESULTS: Final = {False: "(no output)", True: "The tool failed and said nothing."}
 """Whether the tool failed → text of an empty result: some servers refuse an empty tool message."""
+
+
+def _reasoning_paths(path: str, message: Message) -> list[str]:
+    kinds = [part.WhichOneof("content") for part in message.parts]
+    return [f"{path}[{index}].reasoning" for index, kind in enumerate(kinds) if kind == "reasoning"]
 
 
 def _details(message: Message) -> list[Any]:
